@@ -1,0 +1,7 @@
+//! The words proxies run on (`Snapshot`), and, behind the feature `compile`, the pure function from resources to them.
+//!
+//! The core knows no Kubernetes and no clock: plain values that serialise to the same bytes for the same input.
+
+mod snapshot;
+
+pub use snapshot::*;

@@ -1,0 +1,489 @@
+//! The compiled model: what a proxy needs to answer calls, and nothing of how it was said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this model. A proxy refuses a snapshot of a version it does not know.
+pub const FORMAT: u32 = 1;
+
+/// `namespace/name` of a resource: the stable id that live state is keyed by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectId(pub String);
+
+/// A span of time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// As the standard library's type.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// A price in picodollars (10⁻¹² USD) per token: `"2.50"` per million tokens is 2 500 000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct PicoUsd(pub u64);
+
+/// Everything a proxy runs on, except credentials, which travel apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// Compiled routes by id.
+    pub routes: BTreeMap<ObjectId, Route>,
+    /// Compiled pools by id.
+    pub pools: BTreeMap<ObjectId, Pool>,
+}
+
+/// One compiled `LLMRoute`: self-contained, so that it travels as one small object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// `FORMAT` of the compiler that wrote it.
+    pub format: u32,
+    /// Hash of everything below; equal content, equal revision.
+    pub revision: String,
+    /// Creation time in seconds since 1970 (0 from files): the older route wins a tie.
+    pub created: i64,
+    /// The first rule that matches takes the call.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule of a route, with everything that applies to its calls already merged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Unique in its route.
+    pub name: String,
+    /// Any of them; empty matches every call.
+    pub matches: Vec<Match>,
+    /// Weighted split; never empty.
+    pub targets: Vec<Target>,
+    /// Tried in order when no target can serve.
+    pub fallbacks: Vec<Target>,
+    /// `None`: answers are not cached.
+    pub cache: Option<Cache>,
+    /// What the route says over the pool's timeouts.
+    pub timeouts: Timeouts,
+}
+
+/// Conditions that must all hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Match {
+    /// On the model's name.
+    pub model: Option<ModelMatch>,
+    /// On headers, all of them.
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A condition on the model's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ModelMatch {
+    /// This name.
+    Exact(String),
+    /// Names that begin so.
+    Prefix(String),
+    /// Names that match as a whole (anchored on both sides; checked by the compiler).
+    Regex(String),
+}
+
+/// A condition on one header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: String,
+    /// On its value.
+    pub value: HeaderValueMatch,
+}
+
+/// A condition on a header's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HeaderValueMatch {
+    /// This value.
+    Exact(String),
+    /// Values that match as a whole.
+    Regex(String),
+    /// Any value, as long as the header is there.
+    Present,
+}
+
+/// A pool that may take a rule's calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Which pool; the compiler makes sure that the snapshot holds it.
+    pub pool: ObjectId,
+    /// Share of the calls; 0 takes none.
+    pub weight: u32,
+    /// The model to ask for instead of the caller's.
+    pub model: Option<String>,
+}
+
+/// Timeouts a route sets over its pools'; `None` keeps the pool's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// From sending the request to the first token (or the whole answer's head).
+    pub first_token: Option<Millis>,
+    /// Between two pieces of an answer.
+    pub idle: Option<Millis>,
+    /// From the call's arrival to the end of its answer, all attempts together.
+    pub total: Option<Millis>,
+}
+
+/// How answers are cached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// How long an answer is good for.
+    pub ttl: Millis,
+    /// Who may share an answer.
+    pub scope: CacheScope,
+    /// The layer in this process; `None`: off.
+    pub memory: Option<MemoryCache>,
+    /// Whether the layer in Redis is used, where the gateway has a Redis.
+    pub redis: bool,
+    /// A Redis answer is copied into memory after this many hits within this time; `None`: at its first hit.
+    pub promotion: Option<Promotion>,
+    /// What makes two requests the same.
+    pub key: CacheKey,
+    /// Answers with less text than this (in characters) are not stored.
+    pub min_content_length: u32,
+    /// Answers larger than this (in bytes, as JSON) are not stored.
+    pub max_bytes: u64,
+    /// Stored answers over this many bytes are compressed; `None`: never.
+    pub compress_over: Option<u64>,
+    /// Part of every key: raise it and everything is forgotten at once.
+    pub generation: u64,
+}
+
+/// Who may share a cached answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CacheScope {
+    /// Only calls with the same key (credential of the caller).
+    Consumer,
+    /// Every call of the route.
+    Route,
+}
+
+/// The layer in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryCache {
+    /// At most this many answers, per proxy.
+    pub max_entries: u64,
+    /// At most this many bytes, per proxy.
+    pub max_bytes: u64,
+}
+
+/// When a Redis answer is copied into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    /// After this many hits …
+    pub hits: u32,
+    /// … within this time.
+    pub within: Millis,
+}
+
+/// What makes two requests the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheKey {
+    /// White space at both ends of texts does not count, and runs of it count as one space.
+    pub trim: bool,
+    /// Case of texts does not count.
+    pub lowercase: bool,
+    /// Temperature is rounded to this many decimals; `None`: as written.
+    pub temperature_decimals: Option<u32>,
+    /// Top-level fields that do not count, sorted.
+    pub ignore: Vec<String>,
+}
+
+/// One compiled `ProviderPool`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// `FORMAT` of the compiler that wrote it.
+    pub format: u32,
+    /// Hash of everything below.
+    pub revision: String,
+    /// How a provider is chosen within a tier.
+    pub strategy: Strategy,
+    /// Sorted by (priority, name); never empty.
+    pub providers: Vec<Provider>,
+    /// The four timeouts.
+    pub timeouts: PoolTimeouts,
+    /// How a failed call is tried again.
+    pub retry: Retry,
+    /// When an endpoint is left alone.
+    pub circuit_breaker: CircuitBreaker,
+}
+
+/// How a provider is chosen within a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Strategy {
+    /// One after the other.
+    RoundRobin,
+    /// At random by weight.
+    Weighted,
+    /// The fewer calls in flight of two drawn by weight.
+    LeastRequest,
+}
+
+/// What a provider speaks and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    /// Unique in its pool.
+    pub name: String,
+    /// What kind of provider.
+    pub kind: ProviderKind,
+    /// Origin and path prefix, no trailing slash (`https://api.openai.com/v1`); empty for `Simulated`.
+    pub url: String,
+    /// Which credential to send; its value travels apart. `None`: none is sent.
+    pub credential: Option<CredentialId>,
+    /// Share within its tier; 0 takes no calls.
+    pub weight: u32,
+    /// Tier: a higher number serves when the lower ones cannot.
+    pub priority: u32,
+    /// What it serves by the name clients use; empty serves anything.
+    pub models: BTreeMap<String, Model>,
+    /// Used where the caller says nothing.
+    pub defaults: Defaults,
+    /// How connections are made and kept.
+    pub connection: Connection,
+    /// Headers added to or replaced in the request, lower case.
+    pub set_headers: BTreeMap<String, String>,
+    /// Headers taken out of the request, lower case, sorted.
+    pub remove_headers: Vec<String>,
+    /// How it behaves; only for `Simulated`.
+    pub simulated: Option<Simulated>,
+}
+
+/// `namespace/secret/key`: names a credential, never holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CredentialId(pub String);
+
+/// What kind of provider: it decides dialect, paths and how a credential is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProviderKind {
+    /// OpenAI itself.
+    OpenAi,
+    /// Anthropic itself.
+    Anthropic,
+    /// Anything that speaks OpenAI Chat Completions.
+    OpenAiCompatible,
+    /// Ours: no network, no key.
+    Simulated,
+}
+
+/// A model of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// The provider's own name of it; `None`: the same.
+    pub upstream_name: Option<String>,
+    /// What it costs; `None`: not counted.
+    pub price: Option<Price>,
+}
+
+/// What tokens cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Price {
+    /// Input tokens that no cache had.
+    pub input: PicoUsd,
+    /// Input tokens read from the provider's prompt cache.
+    pub cached_input: PicoUsd,
+    /// Input tokens written to the provider's prompt cache.
+    pub cache_write: PicoUsd,
+    /// Output tokens.
+    pub output: PicoUsd,
+}
+
+/// Used where the caller says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Defaults {
+    /// The most tokens to answer with.
+    pub max_tokens: Option<u64>,
+    /// A decimal number, as written.
+    pub temperature: Option<String>,
+}
+
+/// How connections to a provider are made and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// Which HTTP.
+    pub http: HttpVersion,
+    /// At most this many connections per endpoint and proxy; a call over it waits (within its connect timeout).
+    pub max_connections: u32,
+    /// At most this many of them kept idle.
+    pub max_idle: u32,
+    /// An idle one is closed after this.
+    pub idle_timeout: Millis,
+    /// First TCP keep-alive probe after this silence; `None`: off.
+    pub tcp_keepalive: Option<Millis>,
+    /// How long an address is believed; `None`: as long as DNS says.
+    pub dns_ttl: Option<Millis>,
+    /// PEM certificates to trust beside the system's.
+    pub ca_pem: Option<String>,
+    /// The name to ask for and to verify instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// Which HTTP is spoken to a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS too (prior knowledge).
+    Http2,
+}
+
+/// The four timeouts of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolTimeouts {
+    /// To have a connection, TLS included.
+    pub connect: Millis,
+    /// From sending the request to the first token (streams) or the answer's head (whole answers).
+    pub first_token: Millis,
+    /// Between two pieces of an answer.
+    pub idle: Millis,
+    /// From the call's arrival to the end of its answer.
+    pub total: Millis,
+}
+
+/// How a failed call is tried again, at any provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Attempts in all, the first included, over all providers of this pool.
+    pub attempts: u32,
+    /// Wait before an attempt at an endpoint that has failed this call already (another endpoint is tried at once).
+    pub backoff: Backoff,
+    /// What is worth another attempt.
+    pub on: RetryOn,
+    /// Retries may be at most this share of the pool's recent calls (beside a small constant).
+    pub budget_percent: u32,
+}
+
+/// Exponential backoff with full jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backoff {
+    /// Upper bound of the first wait.
+    pub initial: Millis,
+    /// Upper bound of any wait.
+    pub max: Millis,
+    /// Growth per attempt, in thousandths: 2000 doubles.
+    pub multiplier_milli: u32,
+    /// `false`: the whole bound is waited.
+    pub jitter: bool,
+}
+
+/// What is worth another attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryOn {
+    /// The connection could not be made.
+    pub connect: bool,
+    /// The connection broke before the answer began.
+    pub reset: bool,
+    /// The first token did not come in time.
+    pub timeout: bool,
+    /// Status codes, sorted.
+    pub statuses: Vec<u16>,
+}
+
+/// When an endpoint is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CircuitBreaker {
+    /// Opens at this share of failures …
+    pub error_percent: u32,
+    /// … among at least this many calls …
+    pub minimum_requests: u32,
+    /// … within this time.
+    pub window: Millis,
+    /// Opens at this many failures in a row; 0: not so.
+    pub consecutive_failures: u32,
+    /// Stays open this long, doubling each time it opens again.
+    pub open_for: Millis,
+    /// At most this long.
+    pub max_open_for: Millis,
+    /// Calls let through to try, when that time is over.
+    pub half_open_requests: u32,
+    /// At most this share of a pool's endpoints is left alone at once.
+    pub max_open_percent: u32,
+}
+
+/// How a simulated provider behaves. Absent settings: at once, and well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulated {
+    /// Before the first token.
+    pub first_token: Option<Millis>,
+    /// Between two tokens.
+    pub token_interval: Option<Millis>,
+    /// Tokens of an answer, where the request sets no lower limit.
+    pub tokens: Option<u32>,
+    /// What is answered, instead of a text about the request.
+    pub text: Option<String>,
+    /// Which failure, and for how many calls of a hundred.
+    pub failure: Option<SimulatedFailure>,
+    /// Calls beyond this many in a minute are answered with a 429.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// A failure that a simulated provider is told to show.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SimulatedFailure {
+    /// Which one.
+    pub kind: FailureKind,
+    /// Of a hundred calls, so many, spread evenly.
+    pub percent: u32,
+    /// For `Status`: which.
+    pub status: Option<u16>,
+    /// For `CutAfterTokens` and `StallAfterTokens`: how many tokens come first.
+    pub after_tokens: Option<u32>,
+}
+
+/// Which failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureKind {
+    /// The connection is reset before an answer.
+    Reset,
+    /// Nothing is ever answered.
+    Silent,
+    /// An error of the vendor's own, with this status.
+    Status,
+    /// The connection breaks after some tokens (0: before the first).
+    Cut,
+    /// The answer stops coming after some tokens, the connection stays.
+    Stall,
+    /// The stream carries the vendor's error event after some tokens.
+    StreamError,
+}

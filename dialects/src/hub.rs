@@ -1,0 +1,515 @@
+//! The neutral shape in the middle: what a call, a reply and a stream event mean, whichever dialect spoke them.
+//!
+//! Every spoke translates its own wire into these types and out of them. A spoke destructures without `..`, so that
+//! a new field here does not compile until each spoke has decided what to do with it.
+
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+use crate::Dialect;
+
+/// Raw JSON carried through untouched (number forms and key order stay as they were).
+pub type Raw = Box<RawValue>;
+
+/// One conversation turn request, neutral.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The model name as the caller wrote it (the target's name after routing).
+    pub model: String,
+    /// System and developer instructions, in order.
+    pub system: Vec<SystemPart>,
+    /// The conversation, oldest first. Tool results are parts of a `User` turn.
+    pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Which tool it must, may or must not call.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether several tools may be called in one turn; `None`: the dialect's default (yes).
+    pub parallel_tools: Option<bool>,
+    /// The most tokens to answer with.
+    pub max_tokens: Option<u64>,
+    /// Sampling settings.
+    pub sampling: Sampling,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// How the answer must be shaped.
+    pub format: Option<Format>,
+    /// How much the model may think first.
+    pub reasoning: Option<Reasoning>,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Whether the caller asked for usage in the stream (always so in dialects that always send it).
+    pub stream_usage: bool,
+    /// An opaque id of the end user, for the provider's abuse detection.
+    pub end_user: Option<String>,
+    /// Top-level fields the hub has no word for, as the caller's dialect wrote them. A target of the same dialect
+    /// takes them all; another takes those its own table knows.
+    pub extra: Extra,
+}
+
+/// Fields the hub has no word for, with the dialect whose words they are.
+#[derive(Debug, Clone)]
+pub struct Extra {
+    /// Whose words they are.
+    pub dialect: Dialect,
+    /// Field name to raw value.
+    pub fields: BTreeMap<String, Raw>,
+}
+
+/// Sampling settings; numbers keep the text they were written in.
+#[derive(Debug, Clone, Default)]
+pub struct Sampling {
+    /// 0 to 2 (OpenAI) or 0 to 1 (Anthropic).
+    pub temperature: Option<serde_json::Number>,
+    /// Nucleus sampling.
+    pub top_p: Option<serde_json::Number>,
+    /// Only the k likeliest tokens.
+    pub top_k: Option<u64>,
+    /// Repeatable sampling.
+    pub seed: Option<i64>,
+    /// −2 to 2.
+    pub frequency_penalty: Option<serde_json::Number>,
+    /// −2 to 2.
+    pub presence_penalty: Option<serde_json::Number>,
+    /// How many answers.
+    pub choices: Option<u32>,
+}
+
+/// A part of the instructions.
+#[derive(Debug, Clone)]
+pub struct SystemPart {
+    /// The text.
+    pub text: String,
+    /// A prompt-caching marker on it.
+    pub cache: Option<CacheMark>,
+}
+
+/// A prompt-caching marker (Anthropic `cache_control`), raw so that new lifetimes pass.
+#[derive(Debug, Clone)]
+pub struct CacheMark(pub Raw);
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The caller, or a tool's result.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// The participant's name where the dialect has one.
+    pub name: Option<String>,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a turn.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What it is.
+    pub content: Content,
+    /// A prompt-caching marker on it.
+    pub cache: Option<CacheMark>,
+}
+
+/// What a piece of a turn is.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Text, with its annotations or citations raw where there are any.
+    Text {
+        /// The text.
+        text: String,
+        /// Citations or annotations, in the dialect's own words.
+        citations: Option<Raw>,
+    },
+    /// A refusal the model gave instead of an answer.
+    Refusal(String),
+    /// A picture.
+    Image {
+        /// Where it is.
+        source: Source,
+        /// `low`, `high` or `auto`, where the dialect has it.
+        detail: Option<String>,
+    },
+    /// A document (PDF, plain text).
+    Document {
+        /// Where it is.
+        source: Source,
+        /// File name or title.
+        name: Option<String>,
+        /// Whether citations are asked for, and other settings, raw.
+        settings: BTreeMap<String, Raw>,
+    },
+    /// Sound.
+    Audio {
+        /// Base64.
+        data: String,
+        /// `wav`, `mp3`.
+        format: String,
+    },
+    /// The model calls a tool.
+    ToolCall(ToolCall),
+    /// What a tool answered.
+    ToolResult {
+        /// Which call it answers.
+        call_id: String,
+        /// What it said: text, images, documents.
+        parts: Vec<Part>,
+        /// Whether the tool failed.
+        is_error: bool,
+    },
+    /// What the model thought.
+    Thinking {
+        /// The text, possibly empty when withheld.
+        text: String,
+        /// The provider's signature over it, which must come back unchanged.
+        signature: Option<String>,
+    },
+    /// Thoughts the provider has encrypted.
+    RedactedThinking(String),
+    /// A block the hub has no word for, in its dialect's own words.
+    Other {
+        /// Whose words.
+        dialect: Dialect,
+        /// The block whole.
+        raw: Raw,
+    },
+}
+
+/// Where a picture or document is.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A URL the provider fetches.
+    Url(String),
+    /// Inline.
+    Base64 {
+        /// `image/png`, `application/pdf` …
+        media_type: String,
+        /// The bytes.
+        data: String,
+    },
+    /// Inline plain text (documents only).
+    Text(String),
+    /// An id of the provider's file store.
+    File(String),
+}
+
+/// A call of a tool by the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The call's id.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as JSON text; models are known to write broken JSON, so it is not parsed.
+    pub arguments: String,
+}
+
+/// What the model may call.
+#[derive(Debug, Clone)]
+pub enum Tool {
+    /// A function of the caller's.
+    Function {
+        /// Its name.
+        name: String,
+        /// What it does.
+        description: Option<String>,
+        /// JSON Schema of its arguments, raw.
+        parameters: Option<Raw>,
+        /// Whether arguments must match the schema exactly.
+        strict: Option<bool>,
+        /// A prompt-caching marker on it.
+        cache: Option<CacheMark>,
+    },
+    /// A tool the provider runs itself (web search, computer use), in its dialect's own words.
+    Other {
+        /// Whose words.
+        dialect: Dialect,
+        /// The tool whole.
+        raw: Raw,
+    },
+}
+
+/// Which tool must, may or must not be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    Auto,
+    /// None.
+    None,
+    /// At least one.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// How the answer must be shaped.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// Any JSON object.
+    Json,
+    /// JSON of this schema.
+    Schema {
+        /// The schema's name.
+        name: Option<String>,
+        /// What it is for.
+        description: Option<String>,
+        /// JSON Schema, raw.
+        schema: Raw,
+        /// Whether the answer must match exactly.
+        strict: Option<bool>,
+    },
+}
+
+/// How much the model may think first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reasoning {
+    /// Not at all.
+    Off,
+    /// As much as it finds right.
+    Adaptive,
+    /// By effort: `minimal`, `low`, `medium`, `high` …
+    Effort(String),
+    /// By a budget of tokens.
+    Budget(u64),
+}
+
+/// A whole answer, neutral.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The provider's id of it.
+    pub id: String,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+    /// Seconds since 1970, where the dialect says it.
+    pub created: Option<u64>,
+    /// The answers; one unless more were asked for.
+    pub choices: Vec<Choice>,
+    /// What it used.
+    pub usage: Usage,
+    /// Top-level fields the hub has no word for.
+    pub extra: Extra,
+}
+
+/// One of the answers.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What was said.
+    pub parts: Vec<Part>,
+    /// Why it ended.
+    pub stop: Stop,
+    /// Log probabilities, raw.
+    pub logprobs: Option<Raw>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// The model was done.
+    End,
+    /// The token limit.
+    Length,
+    /// The model calls tools.
+    Tools,
+    /// One of the caller's stop texts, which where it is known.
+    Sequence(Option<String>),
+    /// The model or a filter refused.
+    Refusal,
+    /// The provider paused a long turn.
+    Pause,
+    /// The conversation is longer than the model's context.
+    ContextLength,
+    /// A word the hub does not know, as the provider wrote it.
+    Other(String),
+}
+
+/// Tokens used. Counts are what the provider said; absent means it did not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// All input tokens, cached ones included.
+    pub input: u64,
+    /// Of the input: read from the provider's prompt cache.
+    pub cached_input: u64,
+    /// Of the input: written to the provider's prompt cache.
+    pub cache_write: u64,
+    /// All output tokens, reasoning included.
+    pub output: u64,
+    /// Of the output: reasoning.
+    pub reasoning: u64,
+}
+
+/// What happens in a streamed answer, neutral, in order.
+///
+/// `Start`, then for each choice its parts one after another (`PartStart`, deltas, `PartEnd`), `Finish` for each
+/// choice, `Usage` at any time (the last one counts), `End` last. A stream that stops without `End` was cut.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The answer begins.
+    Start {
+        /// The provider's id of it.
+        id: String,
+        /// The model as the provider names it.
+        model: String,
+        /// Seconds since 1970, where the dialect says it.
+        created: Option<u64>,
+    },
+    /// A part begins.
+    PartStart {
+        /// Which answer, from 0.
+        choice: u32,
+        /// Which part of the answer, from 0, rising.
+        part: u32,
+        /// What it will be.
+        kind: PartKind,
+    },
+    /// More of a part.
+    Delta {
+        /// Which answer.
+        choice: u32,
+        /// Which part.
+        part: u32,
+        /// What is added.
+        delta: Delta,
+    },
+    /// A part is whole.
+    PartEnd {
+        /// Which answer.
+        choice: u32,
+        /// Which part.
+        part: u32,
+    },
+    /// An answer is whole.
+    Finish {
+        /// Which answer.
+        choice: u32,
+        /// Why.
+        stop: Stop,
+    },
+    /// What was used so far; each replaces the one before.
+    Usage(Usage),
+    /// The provider is still there (`ping`); carries nothing.
+    Alive,
+    /// The provider says that it failed in mid-stream.
+    Error(ProviderError),
+    /// The stream is whole.
+    End,
+    /// Something the hub has no word for: the event's name, where the dialect has one, and its data.
+    Other {
+        /// Whose words.
+        dialect: Dialect,
+        /// The SSE event name.
+        name: Option<String>,
+        /// The data, raw.
+        data: String,
+    },
+}
+
+/// What a streamed part will be.
+#[derive(Debug, Clone)]
+pub enum PartKind {
+    /// Text.
+    Text,
+    /// A refusal.
+    Refusal,
+    /// Thoughts.
+    Thinking,
+    /// Thoughts the provider has encrypted, whole.
+    RedactedThinking(String),
+    /// A tool call; its arguments come as deltas.
+    ToolCall {
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// A block the hub has no word for, as its dialect began it.
+    Other {
+        /// Whose words.
+        dialect: Dialect,
+        /// The block's beginning.
+        raw: Raw,
+    },
+}
+
+/// What is added to a streamed part.
+#[derive(Debug, Clone)]
+pub enum Delta {
+    /// Text, of a text, refusal or thinking part.
+    Text(String),
+    /// JSON text of a tool call's arguments.
+    Arguments(String),
+    /// The signature of a thinking part.
+    Signature(String),
+    /// A citation of a text part, raw.
+    Citation(Raw),
+    /// Log probabilities of this piece, raw.
+    Logprobs(Raw),
+    /// A delta the hub has no word for.
+    Other {
+        /// Whose words.
+        dialect: Dialect,
+        /// The delta whole.
+        raw: Raw,
+    },
+}
+
+/// An error as a provider said it, read out of its dialect's error shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderError {
+    /// What kind, in neutral words.
+    pub kind: ErrorKind,
+    /// The provider's message; safe to show to the caller.
+    pub message: String,
+    /// The provider's own type word (`rate_limit_error`, `invalid_request_error`).
+    pub r#type: Option<String>,
+    /// The provider's own code (`context_length_exceeded`).
+    pub code: Option<String>,
+    /// The field at fault, where the provider names it.
+    pub param: Option<String>,
+}
+
+/// What kind of error, in neutral words. Status codes and each dialect's type words derive from it in one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// 400: the request is wrong.
+    InvalidRequest,
+    /// 401: who are you.
+    Authentication,
+    /// 402: pay first.
+    Billing,
+    /// 403: not you.
+    Permission,
+    /// 404: no such thing (model, path).
+    NotFound,
+    /// 405: the path exists, the method does not.
+    Method,
+    /// 408: the caller was too slow.
+    RequestTimeout,
+    /// 409.
+    Conflict,
+    /// 413: the body is too large.
+    TooLarge,
+    /// 415: the body is not JSON.
+    MediaType,
+    /// 422: well formed and still wrong.
+    Unprocessable,
+    /// 429: later.
+    RateLimit,
+    /// 429, and retrying does not help: the money or quota is gone.
+    Quota,
+    /// 431: headers too large.
+    HeadersTooLarge,
+    /// 500: the provider or gateway broke.
+    Internal,
+    /// 502: the provider answered nonsense or could not be reached.
+    BadGateway,
+    /// 503 or Anthropic 529: overloaded.
+    Overloaded,
+    /// 504: too late.
+    Timeout,
+}

@@ -1,0 +1,1 @@
+//! Which provider takes the next attempt: filters, tiers, pick. Pure.

@@ -1,0 +1,1 @@
+//! Answers kept and given again: key, entry, memory in front of Redis.

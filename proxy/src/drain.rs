@@ -1,0 +1,1 @@
+//! How a proxy stops without losing a call.

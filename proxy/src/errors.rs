@@ -1,0 +1,1 @@
+//! The one table that writes errors, in the caller's dialect.

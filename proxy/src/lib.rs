@@ -1,0 +1,16 @@
+//! The data plane: one call's life is one folder walk, from `listener` through `call` to `account`.
+
+pub mod account;
+pub mod admin;
+pub mod balance;
+pub mod cache;
+pub mod call;
+pub mod drain;
+pub mod endpoint;
+pub mod errors;
+pub mod listener;
+pub mod settings;
+pub mod source;
+pub mod state;
+pub mod upstream;
+pub mod worker;

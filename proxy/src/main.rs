@@ -1,0 +1,3 @@
+//! `sluicegate-proxy`: settings in, workers up, wait for the end.
+
+fn main() {}

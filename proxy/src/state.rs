@@ -1,0 +1,1 @@
+//! The snapshot made ready to run: handles resolved, routes indexed.

@@ -1,0 +1,1 @@
+//! Connections to providers: made, kept, shared by calls one after the other.
