@@ -1,5 +1,7 @@
 //! The Redis Cluster of the tests itself: it comes together, loses nodes, and leaves nothing behind.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects")]
+
 use std::path::Path;
 
 use redis::Commands;
