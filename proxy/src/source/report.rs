@@ -1,0 +1,108 @@
+//! What runs and what was wrong, in plain words: for the log and for `/config`. Never a credential.
+
+use serde::Serialize;
+
+/// How bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// Works, and may not be meant.
+    Warning,
+    /// Not applied as written.
+    Error,
+}
+
+/// Something wrong with an object, a file or the source itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// How bad.
+    pub severity: Severity,
+    /// The file's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The object's kind, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `namespace/name`, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The field's path, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// One word, as a condition's reason.
+    pub reason: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    /// Of the source as a whole.
+    pub(super) fn of_source(reason: &str, message: String) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: None,
+            kind: None,
+            object: None,
+            field: None,
+            reason: reason.to_owned(),
+            message,
+        }
+    }
+
+    /// Of one file.
+    pub(super) fn of_file(file: &str, reason: &str, message: String) -> Self {
+        Self { file: Some(file.to_owned()), ..Self::of_source(reason, message) }
+    }
+}
+
+/// How an object runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ObjectState {
+    /// As it is written now.
+    Applied,
+    /// As it was last well written: what is written now is wrong.
+    KeptPrevious,
+    /// Not at all.
+    Rejected,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReport {
+    /// `LLMRoute`, `ProviderPool`.
+    pub kind: &'static str,
+    /// `namespace/name`.
+    pub name: String,
+    /// The revision that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// How it runs.
+    pub state: ObjectState,
+}
+
+/// What runs and what was wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The running configuration's revision; `None`: none was ever applied.
+    pub revision: Option<String>,
+    /// Seconds since 1970 when it was applied.
+    pub applied_at: Option<u64>,
+    /// Every object, by kind and name.
+    pub objects: Vec<ObjectReport>,
+    /// What is wrong with what is written now.
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    /// Objects that are not applied as written, and errors that name none.
+    #[must_use]
+    pub fn rejected(&self) -> usize {
+        let objects = self.objects.iter().filter(|object| object.state != ObjectState::Applied).count();
+        let nameless = |problem: &&Problem| problem.severity == Severity::Error && problem.object.is_none();
+        objects + self.problems.iter().filter(nameless).count()
+    }
+}
