@@ -42,7 +42,8 @@ pub(super) fn read(path: &Path) -> Folder {
     }
     for (at, file) in files.iter().enumerate() {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let text = if at < MOST_FILES { read_file(file, &mut left) } else { Err(format!("more than {MOST_FILES} files")) };
+        let text =
+            if at < MOST_FILES { read_file(file, &mut left) } else { Err(format!("more than {MOST_FILES} files")) };
         match text {
             Ok(Some(text)) => folder.files.push((name, text)),
             Ok(None) => {}
@@ -107,7 +108,7 @@ fn read_file(path: &Path, left: &mut u64) -> Result<Option<String>, String> {
         });
     }
     *left -= length;
-    String::from_utf8(bytes).map(Some).map_err(|error| {
-        format!("is not UTF-8: byte {} is wrong", error.utf8_error().valid_up_to())
-    })
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|error| format!("is not UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))
 }

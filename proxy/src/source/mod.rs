@@ -1,14 +1,12 @@
 //! Standalone mode: a folder of manifests, read, compiled, watched; the last good configuration is never lost.
 //!
-//! `Source::open` then `Source::run` on the control thread; whoever runs on a configuration subscribes to the
-//! [`Configuration`]s it publishes.
+//! `Source::open` reads once, `Source::run` follows the folder on the control thread; whoever runs on a configuration
+//! holds a [`Subscription`].
 
-mod compiler;
 mod folder;
 mod report;
 mod standalone;
 pub mod watch;
 
-pub use compiler::Compiler;
-pub use report::{ObjectReport, ObjectState, Problem, Report, Severity};
+pub use report::{ObjectReport, ObjectState, Problem, Report};
 pub use standalone::{Configuration, Source, Subscription};

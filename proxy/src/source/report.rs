@@ -1,29 +1,26 @@
 //! What runs and what was wrong, in plain words: for the log and for `/config`. Never a credential.
 
-use serde::Serialize;
+use std::fmt;
 
-/// How bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// Works, and may not be meant.
-    Warning,
-    /// Not applied as written.
-    Error,
-}
+use serde::{Serialize, Serializer};
+use sluicegate_config::compile::{Finding, Severity, Verdict};
 
 /// Something wrong with an object, a file or the source itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// How bad.
+    /// `Error`: not applied as written. `Warning`: works, and may not be meant.
+    #[serde(serialize_with = "as_text")]
     pub severity: Severity,
     /// The file's name, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The line in it, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The object's kind, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    pub kind: Option<&'static str>,
     /// `namespace/name`, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
@@ -42,6 +39,7 @@ impl Problem {
         Self {
             severity: Severity::Error,
             file: None,
+            line: None,
             kind: None,
             object: None,
             field: None,
@@ -54,6 +52,56 @@ impl Problem {
     pub(super) fn of_file(file: &str, reason: &str, message: String) -> Self {
         Self { file: Some(file.to_owned()), ..Self::of_source(reason, message) }
     }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}")?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
+            write!(f, ": ")?;
+        }
+        write!(f, "{}: ", self.severity)?;
+        if let (Some(kind), Some(object)) = (self.kind, &self.object) {
+            write!(f, "{kind} {object}: ")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl From<&Verdict> for Problem {
+    fn from(verdict: &Verdict) -> Self {
+        Self {
+            severity: verdict.severity,
+            file: verdict.file.clone(),
+            line: verdict.line,
+            kind: Some(verdict.kind.as_str()),
+            object: Some(verdict.object.0.clone()),
+            field: (!verdict.path.is_empty()).then(|| verdict.path.clone()),
+            reason: format!("{:?}", verdict.reason),
+            message: verdict.message.clone(),
+        }
+    }
+}
+
+impl From<&Finding> for Problem {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            severity: finding.severity,
+            file: Some(finding.file.clone()),
+            line: finding.line,
+            ..Self::of_source("Unreadable", finding.message.clone())
+        }
+    }
+}
+
+fn as_text<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(severity)
 }
 
 /// How an object runs.

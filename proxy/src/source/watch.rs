@@ -59,6 +59,22 @@ struct State {
     writing: HashMap<PathBuf, Instant>,
 }
 
+impl State {
+    fn written(&mut self, paths: &[&PathBuf], now: Instant) {
+        for path in paths {
+            if self.writing.len() < MOST_FILES {
+                self.writing.insert((*path).clone(), now);
+            }
+        }
+    }
+
+    fn closed(&mut self, paths: &[&PathBuf]) {
+        for path in paths {
+            self.writing.remove(*path);
+        }
+    }
+}
+
 impl Signal {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,19 +90,12 @@ impl Signal {
         let mut state = self.state();
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => {
-                touched.iter().for_each(|path| drop(state.writing.remove(*path)));
+                state.closed(&touched);
             }
             EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
-                let now = Instant::now();
-                for path in touched.iter().filter(|_| true) {
-                    if state.writing.len() < MOST_FILES {
-                        state.writing.insert((*path).clone(), now);
-                    }
-                }
+                state.written(&touched, Instant::now());
             }
-            EventKind::Modify(ModifyKind::Name(_)) => {
-                touched.iter().for_each(|path| drop(state.writing.remove(*path)));
-            }
+            EventKind::Modify(ModifyKind::Name(_)) => state.closed(&touched),
             EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) if !lost => return,
             _ => {}
         }
@@ -165,8 +174,7 @@ impl Watch {
     #[cfg(test)]
     fn without_events(paths: Vec<PathBuf>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| absolute(&path)).collect();
-        let mut watch =
-            Self { paths, signal: Arc::default(), watcher: None, armed: HashMap::new(), seen: Vec::new() };
+        let mut watch = Self { paths, signal: Arc::default(), watcher: None, armed: HashMap::new(), seen: Vec::new() };
         watch.seen = watch.look();
         watch
     }
