@@ -61,7 +61,7 @@ pub struct Limits {
     #[arg(long, env = "SLUICEGATE_HEADER_LIMIT", value_name = "SIZE", default_value = "64Ki", value_parser = size)]
     pub header_limit: usize,
     /// The most header lines of a request; beyond it the answer is 431.
-    #[arg(long, env = "SLUICEGATE_HEADER_COUNT", value_name = "N", default_value_t = 128)]
+    #[arg(long, env = "SLUICEGATE_HEADER_COUNT", value_name = "N", default_value_t = 100)]
     pub header_count: usize,
     /// A request head must be whole within this time of its first byte.
     #[arg(long, env = "SLUICEGATE_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]

@@ -30,6 +30,8 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// After an answer that came before its request was read, this much more is read, and this long, before closing.
 const LINGER_BYTES: u64 = 64 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
+/// What hyper takes on its own.
+const HYPERS_HEADER_COUNT: usize = 100;
 /// Short waits for the rest of a preface that came in pieces.
 const SNIFF_TRIES: usize = 50;
 const SNIFF_PAUSE: Duration = Duration::from_millis(10);
@@ -106,12 +108,11 @@ impl<S: Service> Serving<S> {
         let mut builder = http1::Builder::new();
         // A client that closes its sending side is taken as gone (`half_close` stays off): that is how a cancelled
         // call is noticed while its model is silent. Head and idle time are the table's, so hyper needs no timer.
-        builder
-            .keep_alive(true)
-            .pipeline_flush(false)
-            .max_headers(self.limits.header_count)
-            .max_header_size(self.limits.header_limit)
-            .header_read_timeout(None);
+        builder.max_header_size(self.limits.header_limit).header_read_timeout(None);
+        if self.limits.header_count != HYPERS_HEADER_COUNT {
+            // Any other number than its own makes hyper take the list of headers from the heap, for each call.
+            builder.max_headers(self.limits.header_count);
+        }
         let io = Watched::new(stream, Rc::clone(&self.connection));
         let mut http = builder.serve_connection(io, self.answering());
         let ended = std::future::poll_fn(|cx| self.poll(cx, Pin::new(&mut http))).await;

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use connection::{Service, serve};
-pub use table::{Busy, Connection, Table};
+pub use table::{Busy, Connection, TICK, Table};
 
 /// The kernel holds this many connections that no worker has accepted yet.
 const BACKLOG: i32 = 4096;
