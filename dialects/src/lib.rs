@@ -9,6 +9,7 @@ pub mod hub;
 pub mod openai;
 mod seam;
 pub mod sse;
+pub mod verbatim;
 
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
