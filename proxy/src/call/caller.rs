@@ -41,6 +41,8 @@ pub(super) enum Errand {
     Models,
     /// `GET /v1/models/{id}`.
     Model(String),
+    /// `OPTIONS`: which methods a path takes.
+    Options(&'static str),
 }
 
 /// Which errand a path is, in whose dialect.
@@ -61,6 +63,9 @@ pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Diale
             None => return (either, Err(unknown_path(path))),
         },
     };
+    if *method == Method::OPTIONS {
+        return (dialect, Ok(Errand::Options(allow)));
+    }
     let posts = matches!(errand, Errand::Generate | Errand::CountTokens);
     let taken = if posts { *method == Method::POST } else { *method == Method::GET || *method == Method::HEAD };
     (dialect, if taken { Ok(errand) } else { Err(wrong_method(method, path, allow)) })
@@ -137,12 +142,9 @@ pub(super) fn key(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(HeaderValue::as_bytes))
 }
 
-/// Stands for the caller's key where answers are kept apart by caller; the key itself goes nowhere. A caller without
-/// a key shares with all others without one.
-pub(super) fn identity(headers: &HeaderMap) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("sluicegate 2026 caller identity of cached answers");
-    hasher.update(key(headers).unwrap_or_default());
-    *hasher.finalize().as_bytes()
+/// Stands for a caller's key where answers are kept apart by caller; the key itself goes nowhere.
+pub(super) fn identity(key: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v1").update(key).finalize().as_bytes()
 }
 
 /// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
