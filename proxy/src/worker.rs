@@ -10,13 +10,12 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::balance::Dice;
 use crate::account::{Ledger, LogSettings, Metrics};
 use crate::call::{self, Ids, Pump};
 use crate::drain::{Lifecycle, Phase};
@@ -53,7 +52,7 @@ pub struct Worker {
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: Ids,
-    pub(crate) rng: RefCell<SmallRng>,
+    pub(crate) dice: RefCell<Dice>,
     leaving: Cell<bool>,
 }
 
@@ -65,14 +64,13 @@ impl Worker {
         } else {
             Some(cache::redis::Remote::open(&settings.redis, shared.cache.stats())?)
         };
-        let mut rng: SmallRng = rand::make_rng();
         Ok(Self {
             limits: Rc::new(settings.limits.clone()),
             client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample, ..LogSettings::default() }),
-            ids: Ids::new(rand::Rng::next_u64(&mut rng)),
-            rng: RefCell::new(SmallRng::from_rng(&mut rng)),
+            ids: Ids::new(rand::random()),
+            dice: RefCell::new(Dice::new(rand::random())),
             leaving: Cell::new(false),
             shared,
         })
