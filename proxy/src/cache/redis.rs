@@ -184,8 +184,8 @@ impl Inner {
                     node = self.map.borrow().nodes.get(&to).map(Rc::clone);
                 }
                 Err(Trouble::Failed { timed_out }) => {
-                    let stats = &self.stats;
-                    if timed_out { stats.redis_timeouts.add() } else { stats.redis_errors.add() }
+                    let count = if timed_out { &self.stats.redis_timeouts } else { &self.stats.redis_errors };
+                    count.add();
                     self.nudge.notify_one();
                     return None;
                 }
@@ -232,7 +232,7 @@ impl Inner {
     async fn ask_seed(&self, info: &ConnectionInfo) -> Option<Result<Value, RedisError>> {
         let until = Instant::now() + node::CONNECT;
         let mut connection = timeout_at(until, node::connect(info)).await.ok()?.ok()?;
-        timeout_at(until, connection.send_packed_command(&slots::question())).await.ok()
+        timeout_at(until, node::send(&mut connection, &slots::question())).await.ok()
     }
 
     fn learn(&self, value: &Value, from: &ConnectionInfo) -> bool {
@@ -283,4 +283,4 @@ async fn tend(inner: Weak<Inner>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

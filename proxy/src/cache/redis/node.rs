@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::slots::Address;
@@ -61,10 +63,15 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Connects. Must be bounded by the caller: the library has been seen to wait for ever (redis-rs issue 1953).
+/// Connects; answers are bounded where they are asked for, not a second time by the library. Must be bounded by the caller: the library has been seen to wait for ever (redis-rs issue 1953).
 pub(super) async fn connect(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(CONNECT));
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
     Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Asks something on a connection; an error that the server answers is an error here.
+pub(super) async fn send(link: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<Value> {
+    link.send_packed_command(command).await?.extract_error()
 }
 
 impl Node {
@@ -104,7 +111,7 @@ impl Node {
         let epoch = self.epoch.get();
         let answer = {
             let _waiting = Waiting::on(&self.waiting);
-            timeout_at(until, link.send_packed_command(command)).await
+            timeout_at(until, send(&mut link, command)).await
         };
         match answer {
             Ok(Ok(value)) => {
@@ -170,7 +177,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
             // Beyond the limit of a call it would only be taken away again.
             let mut ping = Cmd::new();
             ping.arg("PING");
-            match timeout(super::LIMIT, link.send_packed_command(&ping)).await {
+            match timeout(super::LIMIT, send(&mut link, &ping)).await {
                 Ok(answer) => answer.map(|_| link),
                 Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer to a PING in time"))),
             }
@@ -196,7 +203,10 @@ fn judge(error: &RedisError) -> Trouble {
     let cannot_serve = matches!(
         error.kind(),
         ErrorKind::Server(
-            ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading | ServerErrorKind::ReadOnly
+            ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::ReadOnly
         )
     );
     if cannot_serve || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {

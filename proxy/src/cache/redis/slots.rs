@@ -140,16 +140,33 @@ fn address(node: &Value, asked: &Address) -> Option<Address> {
     Some(Address::new(host, u16::try_from(*port).ok()?).or_host(asked))
 }
 
+/// CRC-16 (XMODEM) of each byte.
+const CRC: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u16;
+    while byte < 256 {
+        let mut crc = byte << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+        {
+            table[byte as usize] = crc;
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// The slot of what stands between a key's braces: CRC-16 (XMODEM) modulo 16 384.
 pub(super) fn slot(tag: &[u8]) -> u16 {
-    let mut crc = 0_u16;
-    for byte in tag {
-        crc ^= u16::from(*byte) << 8;
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
-        }
-    }
-    crc % SLOTS
+    let step = |crc: u16, byte: &u8| {
+        let [high, _] = crc.to_be_bytes();
+        (crc << 8) ^ CRC.get(usize::from(high ^ byte)).copied().unwrap_or_default()
+    };
+    tag.iter().fold(0, step) % SLOTS
 }
 
 #[cfg(test)]
@@ -175,10 +192,8 @@ mod tests {
     #[test]
     fn a_map_is_read_and_found_in() {
         let asked = Address::new("asked", 1);
-        let rows = vec![
-            row(8192, 16_383, vec![node("b", 2), node("d", 4)]),
-            row(0, 8191, vec![node("", 1), node("c", 3)]),
-        ];
+        let rows =
+            vec![row(8192, 16_383, vec![node("b", 2), node("d", 4)]), row(0, 8191, vec![node("", 1), node("c", 3)])];
         let map = SlotMap::read(&Value::Array(rows), &asked).unwrap();
         assert!(map.is_whole());
         assert_eq!(map.master(0), Some(&Address::new("asked", 1)));
