@@ -6,6 +6,7 @@ pub mod anthropic;
 mod dialect;
 mod dispatch;
 pub mod hub;
+mod json;
 pub mod openai;
 mod seam;
 pub mod sse;
