@@ -69,7 +69,6 @@ pub(crate) struct Target {
 
 /// A pool.
 pub(crate) struct Pool {
-    pub(crate) id: ObjectId,
     pub(crate) state: Arc<PoolState>,
     pub(crate) strategy: Strategy,
     pub(crate) max_open_percent: u32,
@@ -171,11 +170,11 @@ struct Resolving<'a> {
 impl Resolving<'_> {
     fn route(&self, id: &ObjectId, route: &config::Route, pools: &BTreeMap<&ObjectId, Arc<Pool>>) -> Route {
         let rules = route.rules.iter().map(|rule| {
-            let targets = targets(&rule.targets, pools);
+            let asked = targets(&rule.targets, pools);
             Rule {
-                split: Split::new(targets.iter().map(|target| target.weight)),
+                split: Split::new(asked.iter().map(|target| target.weight)),
                 turn: AtomicU64::new(0),
-                targets,
+                targets: asked,
                 fallbacks: targets(&rule.fallbacks, pools),
                 cache: rule.cache.as_ref().map(|settings| self.lasting.cache.plan(id, &rule.name, settings)),
                 timeouts: rule.timeouts,
@@ -193,7 +192,6 @@ impl Resolving<'_> {
             }
         });
         Pool {
-            id: id.clone(),
             state: self.lasting.registry.pool(id, self.now),
             strategy: pool.strategy,
             max_open_percent: pool.circuit_breaker.max_open_percent,

@@ -42,8 +42,10 @@ pub(super) struct Flow {
     upstream: UpstreamBody,
     lane: Lane,
     out: Gather,
-    permit: Option<Permit>,
+    permit: Permit,
     tape: Option<Recorder>,
+    /// What came before the first token, for the cache; `None`: nobody wants it.
+    early: Option<Vec<Bytes>>,
     clock: Clock,
     retry_on: RetryOn,
     over: Option<Over>,
@@ -82,7 +84,7 @@ enum Pulled {
 }
 
 impl Flow {
-    pub(super) fn new(once: &Once<'_>, upstream: UpstreamBody, lane: Lane, permit: Permit) -> Self {
+    pub(super) fn new(once: &Once<'_>, (upstream, lane, permit): (UpstreamBody, Lane, Permit), recorded: bool) -> Self {
         Self {
             ticket: once.ticket(),
             provider: Arc::clone(once.provider),
@@ -90,8 +92,9 @@ impl Flow {
             upstream,
             lane,
             out: Gather::default(),
-            permit: Some(permit),
+            permit,
             tape: None,
+            early: recorded.then(Vec::new),
             clock: Clock::new(once.times.idle, once.deadline),
             retry_on: once.target.pool.retry.on.clone(),
             over: None,
@@ -100,7 +103,10 @@ impl Flow {
 
     /// The cache keeps the answer if it comes whole.
     pub(super) fn record(&mut self, lead: Lead) {
-        self.tape = Some(lead.recorder());
+        let mut tape = lead.recorder();
+        let early = self.early.take().unwrap_or_default();
+        self.lane.catch_up(&early, &mut self.out, &mut tape);
+        self.tape = Some(tape);
     }
 
     /// Waits for the first token; everything before it is held.
@@ -137,9 +143,9 @@ impl Flow {
         }
     }
 
-    /// Lets go of what the attempt was given, to be given to the next one.
-    pub(super) fn give_back(&mut self) -> Option<Permit> {
-        self.permit.take()
+    /// The attempt's place at its endpoint.
+    pub(super) fn permit(&mut self) -> &mut Permit {
+        &mut self.permit
     }
 
     /// What goes to the caller next.
@@ -185,6 +191,7 @@ impl Flow {
             Poll::Ready(Some(Ok(frame))) => {
                 self.clock.heard();
                 let Ok(data) = frame.into_data() else { return Pulled::Some };
+                self.early.iter_mut().for_each(|early| early.push(data.clone()));
                 match self.lane.feed(data, &mut self.out, self.tape.as_mut()) {
                     Ok(()) => Pulled::Some,
                     Err(what) => Pulled::Broken(what),
@@ -250,9 +257,7 @@ impl Flow {
 
     /// The one place where a stream's attempt is counted.
     fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
-        if let Some(mut permit) = self.permit.take() {
-            permit.outcome(outcome, Instant::now());
-        }
+        self.permit.outcome(outcome, Instant::now());
         self.note_usage();
         let pending = self.out.len() as u64;
         self.ticket.note(|entry| {

@@ -62,7 +62,7 @@ async fn generate(
     ticket.note(|entry| entry.route(route, at.rule));
     match seat::take(&asked, rule).await {
         Seat::Hit(answer) => Ok(answer),
-        Seat::Fetch(lead, _) => attempt::exchange(&asked, rule, lead).await,
+        Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
     }
 }
 

@@ -97,6 +97,15 @@ impl Lane {
         }
     }
 
+    /// Gives a tape what passed before it began.
+    pub(super) fn catch_up(&self, early: &[Bytes], out: &mut Gather, tape: &mut Recorder) {
+        match self {
+            Self::Verbatim(_) => early.iter().for_each(|data| tape.push(data)),
+            // Nothing has gone out yet: what is there is everything.
+            Self::Translated(_) => tape.push(&Bytes::copy_from_slice(out.rest())),
+        }
+    }
+
     /// The provider's bytes have come to their clean end. Says whether the answer is whole.
     ///
     /// # Errors

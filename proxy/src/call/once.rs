@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
-use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+use sluicegate_config::Price;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
 use sluicegate_dialects::{Dialect, Refusal, tap};
 use tokio::time::timeout_at;
 
@@ -28,7 +29,6 @@ use super::judge::{self, Retry, Verdict};
 use super::lane::Lane;
 use super::outgoing::{self, Outgoing};
 use super::reply::{Exchange, Whole};
-use super::seat::X_CACHE;
 
 /// A whole answer larger than this is refused: it would be held here in one piece.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -109,7 +109,7 @@ impl Once<'_> {
             Ok(Err(error)) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
-                let what = format!("provider `{}`: {} {}", self.provider.name, error.phase.as_str(), error.kind.as_str());
+                let what = format!("{} {}", error.phase.as_str(), error.kind.as_str());
                 return Err(self.failed(&mut permit, verdict, &what));
             }
             Ok(Ok(response)) => response,
@@ -135,10 +135,7 @@ impl Once<'_> {
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
-        let mut flow = Box::new(Flow::new(&self, body, lane, permit));
-        if let Some(lead) = lead.take() {
-            flow.record(lead);
-        }
+        let mut flow = Box::new(Flow::new(&self, (body, lane, permit), lead.is_some()));
         let held = timeout_at(until.into(), poll_fn(|cx| flow.poll_first_token(cx))).await;
         let failed = match held {
             Ok(Held::Ready) => {
@@ -147,16 +144,15 @@ impl Once<'_> {
                     entry.upstream_head(now);
                     entry.first_token(now);
                 });
-                return Ok(Exchange::Stream(self.headers(head.headers, &flow.cache_word()), flow));
+                lead.take().into_iter().for_each(|lead| flow.record(lead));
+                return Ok(Exchange::Stream(answer_headers(head.headers), flow));
             }
             Err(_) => None,
             Ok(Held::Broken(verdict, what)) => Some((verdict, what)),
         };
-        let (mut permit, kept) = flow.give_back();
-        *lead = kept;
         Err(match failed {
-            None => self.silent(&mut permit, "no first token"),
-            Some((verdict, what)) => self.failed(&mut permit, verdict, &format!("provider `{}`: {what}", self.provider.name)),
+            None => self.silent(flow.permit(), "no first token"),
+            Some((verdict, what)) => self.failed(flow.permit(), verdict, &what),
         })
     }
 
@@ -175,25 +171,24 @@ impl Once<'_> {
             Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
             Err(Collected::Broken(what)) => {
                 let verdict = judge::cut(&self.target.pool.retry.on);
-                return Err(self.failed(&mut permit, verdict, &format!("provider `{}`: {what}", self.provider.name)));
+                return Err(self.failed(&mut permit, verdict, &what));
             }
         };
         let said = self.read_whole(dialect, &body);
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
-                let what = format!("provider `{}`: an answer that is not its dialect's: {what}", self.provider.name);
+                let what = format!("an answer that is not its dialect's: {what}");
                 return Err(self.failed(&mut permit, judge::malformed(), &what));
             }
         };
         self.succeeded(&mut permit);
-        let word = lead.as_ref().map(|_| "miss");
         if let Some(lead) = lead.take()
             && !streamed
         {
             lead.whole(head.status.as_u16(), &ours);
         }
-        let mut headers = self.headers(head.headers, &word);
+        let mut headers = answer_headers(head.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }));
         Ok(Exchange::Whole(Whole { status: head.status, headers, body: ours, end: End::Done }))
     }
@@ -205,12 +200,11 @@ impl Once<'_> {
             return Ok((body.clone(), false));
         }
         if dialect == asked.dialect() && !asked.streams() {
-            let read = tap::whole(dialect, body).map_err(|error| error.to_string())?;
-            self.count(read.usage, read.model.as_deref());
+            self.count(usage_of(dialect, body)?, None);
             return Ok((body.clone(), false));
         }
         let reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
-        self.count(Some(reply.usage), Some(&reply.model));
+        self.count(reply.usage, Some(&reply.model));
         if !asked.streams() {
             return Ok((asked.dialect().encode_reply(&reply).into(), false));
         }
@@ -221,12 +215,16 @@ impl Once<'_> {
         Ok((out.into(), true))
     }
 
-    fn count(&self, usage: Option<sluicegate_dialects::hub::Usage>, model: Option<&str>) {
-        let price = self.provider.models.get(outgoing::routed_model(self.asked, self.target)).and_then(|m| m.price.as_ref());
+    fn count(&self, usage: Option<Usage>, model: Option<&str>) {
+        let price = self.price();
         self.asked.ticket.note(|entry| {
             model.into_iter().for_each(|model| entry.answered_model(model));
             usage.into_iter().for_each(|usage| entry.usage(usage, price));
         });
+    }
+
+    pub(super) fn price(&self) -> Option<&Price> {
+        self.provider.models.get(outgoing::routed_model(self.asked, self.target))?.price.as_ref()
     }
 
     /// The provider's error, read as far as is reasonable.
@@ -240,7 +238,7 @@ impl Once<'_> {
         let detail = format!("provider `{}` answered {}", self.provider.name, status.as_u16());
         let fault = if verdict.retry == Retry::No { Fault::Client } else { Fault::Upstream };
         self.asked.ticket.note(|entry| entry.error(fault, error.kind, Some(detail.into())));
-        let headers = self.headers(headers, &None);
+        let headers = answer_headers(headers);
         let provider = Arc::clone(self.provider);
         Failure { retry: verdict.retry, said: Said::Error { dialect, status, headers, body, provider } }
     }
@@ -270,23 +268,6 @@ impl Once<'_> {
         }
     }
 
-    /// The provider's headers, less what belongs to its connection.
-    fn headers(&self, mut from: HeaderMap, cache: &Option<&'static str>) -> HeaderMap {
-        if let Some(id) = from.remove("x-request-id") {
-            from.insert(X_UPSTREAM_REQUEST_ID, id);
-        }
-        if from.keys().any(|name| !comes_back(name)) {
-            let named: Vec<http::HeaderName> = from.keys().filter(|name| !comes_back(name)).cloned().collect();
-            for name in named {
-                from.remove(name);
-            }
-        }
-        if let Some(word) = cache {
-            from.insert(X_CACHE, HeaderValue::from_static(word));
-        }
-        from
-    }
-
     fn silent(&self, permit: &mut Permit, what: &str) -> Failure {
         let total = Instant::now() >= self.deadline;
         let mut verdict = judge::silence(&self.target.pool.retry.on);
@@ -294,12 +275,13 @@ impl Once<'_> {
             // The call's own time is over: that is not this provider's failure alone.
             verdict.retry = Retry::Anywhere;
         }
-        self.failed(permit, verdict, &format!("provider `{}`: {what} in time", self.provider.name))
+        self.failed(permit, verdict, &format!("{what} in time"))
     }
 
     fn failed(&self, permit: &mut Permit, verdict: Verdict, what: &str) -> Failure {
         self.settle(permit, verdict);
-        let problem = Problem::upstream(judge::kind(verdict.end), what.to_owned());
+        let message = format!("Provider `{}` failed: {what}.", self.provider.name);
+        let problem = Problem::upstream(judge::kind(verdict.end), message);
         self.asked.ticket.note(|entry| entry.error(Fault::Upstream, problem.kind, Some(problem.message.clone())));
         Failure { retry: verdict.retry, said: Said::Nothing(problem) }
     }
@@ -380,6 +362,34 @@ fn pass_on(
     }
     let end = if exhausted { End::Failed } else { End::Refused };
     Exchange::Whole(Whole { status, headers, body, end })
+}
+
+/// What a whole answer says it used.
+///
+/// # Errors
+/// It is not a JSON object.
+fn usage_of(dialect: Dialect, body: &Bytes) -> Result<Option<Usage>, String> {
+    let usage = tap::usage_of_whole(dialect, body);
+    if usage.is_none() {
+        let checked = serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|error| error.to_string());
+        checked?;
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err("not a JSON object".to_owned());
+        }
+    }
+    Ok(usage)
+}
+
+/// The provider's headers, less what belongs to its connection.
+fn answer_headers(mut from: HeaderMap) -> HeaderMap {
+    if let Some(id) = from.remove("x-request-id") {
+        from.insert(X_UPSTREAM_REQUEST_ID, id);
+    }
+    let stays: Vec<http::HeaderName> = from.keys().filter(|name| !comes_back(name)).cloned().collect();
+    for name in stays {
+        from.remove(name);
+    }
+    from
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

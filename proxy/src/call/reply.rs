@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use crate::account::{End, Fault};
 use crate::errors::{self, Problem};
@@ -13,6 +13,9 @@ use crate::errors::{self, Problem};
 use super::flow::Flow;
 use super::pump::Pump;
 use super::ticket::Ticket;
+
+/// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// What came of a call.
 pub(super) enum Exchange {
@@ -69,8 +72,11 @@ pub(super) fn put_together_early(ticket: &Rc<Ticket>, version: Version, pump: Pu
     response
 }
 
-/// A proxy that is about to stop sends its clients elsewhere, call by call.
+/// What the gateway says of itself. A proxy that is about to stop sends its clients elsewhere, call by call.
 fn finish_head(ticket: &Ticket, version: Version, headers: &mut HeaderMap) {
+    if let Some(word) = ticket.cache_word() {
+        headers.insert(X_CACHE, HeaderValue::from_static(word));
+    }
     if version < Version::HTTP_2 && ticket.worker.leaving() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

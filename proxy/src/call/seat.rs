@@ -11,22 +11,20 @@ use super::asked::Asked;
 use super::caller::Errand;
 use super::reply::{Exchange, Whole};
 
-/// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
-pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
 /// A call's place at the cache.
 pub(super) enum Seat {
     /// The answer is here.
     Hit(Exchange),
-    /// The answer is to be fetched; the lead, where there is one, keeps it. The word is for `x-cache`.
-    Fetch(Option<Lead>, Option<&'static str>),
+    /// The answer is to be fetched; the lead, where there is one, keeps it.
+    Fetch(Option<Lead>),
 }
 
 /// Takes a call's seat. Waits for Redis at most, and not for long.
 pub(super) async fn take(asked: &Asked<'_>, rule: &Rule) -> Seat {
     let Some(plan) = rule.cache.as_ref().filter(|_| *asked.errand == Errand::Generate) else {
-        return Seat::Fetch(None, None);
+        return Seat::Fetch(None);
     };
     let wanted = cache::Asked {
         dialect: asked.dialect(),
@@ -37,11 +35,11 @@ pub(super) async fn take(asked: &Asked<'_>, rule: &Rule) -> Seat {
         stream_usage: asked.sees_usage(),
     };
     let seat = asked.ticket.worker.cache.seat(plan, &wanted).await;
-    let word = seat.as_str();
+    asked.ticket.cache_said(seat.as_str());
     let (status, taken) = match seat {
-        cache::Seat::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(hit, word))),
-        cache::Seat::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead), Some(word))),
-        cache::Seat::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None, Some(word))),
+        cache::Seat::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(hit))),
+        cache::Seat::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead))),
+        cache::Seat::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None)),
     };
     asked.ticket.note(|entry| entry.cache(status));
     taken
@@ -54,11 +52,10 @@ fn layer(layer: Layer) -> CacheLayer {
     }
 }
 
-fn answer(hit: Hit, word: &'static str) -> Exchange {
+fn answer(hit: Hit) -> Exchange {
     let kind = if hit.stream { "text/event-stream" } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(X_CACHE, HeaderValue::from_static(word));
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));
     headers.insert(AGE, HeaderValue::from(hit.age.as_secs()));
     Exchange::Whole(Whole { status: StatusCode::OK, headers, body: hit.body, end: End::Done })

@@ -28,6 +28,8 @@ pub(super) struct Ticket {
     entry: RefCell<Entry>,
     /// Set while a stream may be answered with comments.
     comments: Cell<Option<Duration>>,
+    /// `x-cache`, where the rule caches.
+    cache: Cell<Option<&'static str>>,
 }
 
 impl Ticket {
@@ -38,7 +40,7 @@ impl Ticket {
         entry.request_id(caller.request_id.clone());
         entry.client(caller.address);
         let entry = RefCell::new(entry);
-        Rc::new(Self { worker, ready, caller, arrived, busy, entry, comments: Cell::default() })
+        Rc::new(Self { worker, ready, caller, arrived, busy, entry, comments: Cell::default(), cache: Cell::default() })
     }
 
     /// Writes into the ledger's entry.
@@ -57,6 +59,16 @@ impl Ticket {
     /// From now on a stream's client may be answered with comments while its model is silent.
     pub(super) fn allow_comments(&self, every: Duration) {
         self.comments.set(Some(every));
+    }
+
+    /// What the cache had to say.
+    pub(super) fn cache_said(&self, word: &'static str) {
+        self.cache.set(Some(word));
+    }
+
+    /// The value of `x-cache`.
+    pub(super) fn cache_word(&self) -> Option<&'static str> {
+        self.cache.get()
     }
 
     /// How often the client is to hear a comment while its model is silent; `None`: not (yet) a stream.

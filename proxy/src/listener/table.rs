@@ -26,7 +26,7 @@ pub struct Table {
 
 /// What is to happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It ends once its calls have.
     Leave,
     /// Its request head took too long.
