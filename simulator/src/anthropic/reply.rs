@@ -20,7 +20,8 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
         "content": content,
         "stop_reason": reason,
         "stop_sequence": sequence,
-        "usage": usage(ask, answer.tokens, cached),
+        "stop_details": details(&answer.stop),
+        "usage": usage(ask, answer, cached),
     })
 }
 
@@ -51,14 +52,23 @@ pub(crate) fn stop(stop: &Stop) -> (&'static str, Option<&str>) {
     }
 }
 
+/// What the vendor says besides of a refusal.
+pub(crate) fn details(stop: &Stop) -> Value {
+    match stop {
+        Stop::Refusal => json!({ "type": "refusal", "category": null, "explanation": null }),
+        _ => Value::Null,
+    }
+}
+
 /// What was used. `input_tokens` are those that the prompt cache had no part in.
-pub(crate) fn usage(ask: &Ask, output: u64, cached: Cached) -> Value {
+pub(crate) fn usage(ask: &Ask, answer: &Answer, cached: Cached) -> Value {
     json!({
         "input_tokens": ask.input_tokens.saturating_sub(cached.read + cached.written),
         "cache_creation_input_tokens": cached.written,
         "cache_read_input_tokens": cached.read,
         "cache_creation": { "ephemeral_5m_input_tokens": cached.written, "ephemeral_1h_input_tokens": 0 },
-        "output_tokens": output,
+        "output_tokens": answer.tokens,
+        "output_tokens_details": { "thinking_tokens": answer.thought_tokens },
         "service_tier": "standard",
     })
 }

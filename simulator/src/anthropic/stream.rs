@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::reply::{block, stop, usage};
+use super::reply::{block, details, stop, usage};
 use crate::ask::{Ask, Thinking};
 use crate::digest::sign;
 use crate::mind::{Answer, Said};
@@ -23,7 +23,8 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": usage(ask, 1, cached),
+        "stop_details": null,
+        "usage": usage(ask, &Answer { tokens: 1, ..Answer::default() }, cached),
     });
     push(&mut out, false, &json!({ "type": "message_start", "message": message }));
     for (index, said) in answer.said.iter().enumerate() {
@@ -35,12 +36,13 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
         false,
         &json!({
             "type": "message_delta",
-            "delta": { "stop_reason": reason, "stop_sequence": sequence },
+            "delta": { "stop_reason": reason, "stop_sequence": sequence, "stop_details": details(&answer.stop) },
             "usage": {
                 "input_tokens": ask.input_tokens.saturating_sub(cached.read + cached.written),
                 "cache_creation_input_tokens": cached.written,
                 "cache_read_input_tokens": cached.read,
                 "output_tokens": answer.tokens,
+                "output_tokens_details": { "thinking_tokens": answer.thought_tokens },
             },
         }),
     );
