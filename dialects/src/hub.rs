@@ -6,19 +6,23 @@
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-use crate::Dialect;
+use crate::dialect::Dialect;
 
 /// Raw JSON carried through untouched (number forms and key order stay as they were).
 pub type Raw = Box<RawValue>;
+
+/// Fields the hub has no word for, by name, in the words of the dialect that `Call::extra` or `Reply::extra` names.
+pub type Fields = BTreeMap<String, Raw>;
 
 /// One conversation turn request, neutral.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The model name as the caller wrote it (the target's name after routing).
     pub model: String,
-    /// System and developer instructions, in order.
+    /// System and developer instructions that stand before the conversation, in order.
     pub system: Vec<SystemPart>,
-    /// The conversation, oldest first. Tool results are parts of a `User` turn.
+    /// The conversation, oldest first. Tool results are parts of a `User` turn. Turns of the same role may follow
+    /// one another.
     pub messages: Vec<Message>,
     /// What the model may call.
     pub tools: Vec<Tool>,
@@ -53,7 +57,15 @@ pub struct Extra {
     /// Whose words they are.
     pub dialect: Dialect,
     /// Field name to raw value.
-    pub fields: BTreeMap<String, Raw>,
+    pub fields: Fields,
+}
+
+impl Extra {
+    /// No fields, in this dialect.
+    #[must_use]
+    pub fn none(dialect: Dialect) -> Self {
+        Self { dialect, fields: Fields::new() }
+    }
 }
 
 /// Sampling settings; numbers keep the text they were written in.
@@ -76,12 +88,26 @@ pub struct Sampling {
 }
 
 /// A part of the instructions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SystemPart {
     /// The text.
     pub text: String,
     /// A prompt-caching marker on it.
     pub cache: Option<CacheMark>,
+    /// Whether it was given in the `developer` role, where the dialect tells it from `system`.
+    pub developer: bool,
+    /// The participant's name, where the dialect has one.
+    pub name: Option<String>,
+    /// Fields of the part the hub has no word for.
+    pub extra: Fields,
+}
+
+impl SystemPart {
+    /// Plain instructions.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
 }
 
 /// A prompt-caching marker (Anthropic `cache_control`), raw so that new lifetimes pass.
@@ -95,6 +121,10 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// Instructions in mid-conversation, where the dialect allows them there.
+    System,
+    /// The same in OpenAI's `developer` role.
+    Developer,
 }
 
 /// One turn.
@@ -106,6 +136,16 @@ pub struct Message {
     pub name: Option<String>,
     /// What is said, in order.
     pub parts: Vec<Part>,
+    /// Fields of the turn the hub has no word for.
+    pub extra: Fields,
+}
+
+impl Message {
+    /// A turn with no name and no extra fields.
+    #[must_use]
+    pub fn new(role: Role, parts: Vec<Part>) -> Self {
+        Self { role, name: None, parts, extra: Fields::new() }
+    }
 }
 
 /// A piece of a turn.
@@ -115,6 +155,22 @@ pub struct Part {
     pub content: Content,
     /// A prompt-caching marker on it.
     pub cache: Option<CacheMark>,
+    /// Fields of the piece the hub has no word for.
+    pub extra: Fields,
+}
+
+impl Part {
+    /// A piece with no marker and no extra fields.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self { content, cache: None, extra: Fields::new() }
+    }
+
+    /// Plain text.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(Content::Text { text: text.into(), citations: None })
+    }
 }
 
 /// What a piece of a turn is.
@@ -143,7 +199,7 @@ pub enum Content {
         /// File name or title.
         name: Option<String>,
         /// Whether citations are asked for, and other settings, raw.
-        settings: BTreeMap<String, Raw>,
+        settings: Fields,
     },
     /// Sound.
     Audio {
@@ -225,6 +281,8 @@ pub enum Tool {
         strict: Option<bool>,
         /// A prompt-caching marker on it.
         cache: Option<CacheMark>,
+        /// Fields of the tool the hub has no word for.
+        extra: Fields,
     },
     /// A tool the provider runs itself (web search, computer use), in its dialect's own words.
     Other {
@@ -290,8 +348,8 @@ pub struct Reply {
     pub created: Option<u64>,
     /// The answers; one unless more were asked for.
     pub choices: Vec<Choice>,
-    /// What it used.
-    pub usage: Usage,
+    /// What it used; `None`: the provider did not say.
+    pub usage: Option<Usage>,
     /// Top-level fields the hub has no word for.
     pub extra: Extra,
 }
@@ -305,6 +363,8 @@ pub struct Choice {
     pub stop: Stop,
     /// Log probabilities, raw.
     pub logprobs: Option<Raw>,
+    /// Fields of the answer the hub has no word for.
+    pub extra: Fields,
 }
 
 /// Why an answer ended.
@@ -328,7 +388,7 @@ pub enum Stop {
     Other(String),
 }
 
-/// Tokens used. Counts are what the provider said; absent means it did not say.
+/// Tokens used, as the provider said; a count it did not say is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// All input tokens, cached ones included.

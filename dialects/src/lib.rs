@@ -2,16 +2,14 @@
 //!
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
+pub mod anthropic;
+mod dialect;
+mod dispatch;
 pub mod hub;
+pub mod openai;
+mod seam;
+pub mod sse;
 
-use serde::{Deserialize, Serialize};
-
-/// A wire language: one request path, one body shape, one stream framing, one error shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Dialect {
-    /// OpenAI Chat Completions: `POST /v1/chat/completions`.
-    OpenAiChat,
-    /// Anthropic Messages: `POST /v1/messages`.
-    AnthropicMessages,
-}
+pub use dialect::Dialect;
+pub use dispatch::{StreamDecoder, StreamEncoder};
+pub use seam::{Encoded, Malformed, Refusal, StreamOptions, Target};

@@ -1,0 +1,6 @@
+//! Anthropic Messages: the spoke.
+
+pub mod error;
+pub mod reply;
+pub mod request;
+pub mod stream;

@@ -1,0 +1,6 @@
+//! OpenAI Chat Completions: the spoke.
+
+pub mod error;
+pub mod reply;
+pub mod request;
+pub mod stream;

@@ -1,0 +1,81 @@
+//! What every spoke takes and gives beside the hub's values: targets, encodings, refusals.
+
+use crate::hub::ErrorKind;
+
+/// A call that is wrong, or that a target can not express: the caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Nearly always `InvalidRequest`.
+    pub kind: ErrorKind,
+    /// What is wrong, naming the field; safe to show to the caller.
+    pub message: String,
+    /// The field at fault (`messages[2].content[0]`).
+    pub param: Option<String>,
+}
+
+impl Refusal {
+    /// A wrong field; the message begins with the field's path.
+    #[must_use]
+    pub fn field(path: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        let path = path.into();
+        Self { kind: ErrorKind::InvalidRequest, message: format!("{path}: {what}"), param: Some(path) }
+    }
+
+    /// A wrong body, no single field of it being at fault.
+    #[must_use]
+    pub fn body(what: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::InvalidRequest, message: what.into(), param: None }
+    }
+}
+
+/// An answer that is not what its dialect allows: the provider's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Malformed {
+    /// What is wrong; holds none of the answer's text.
+    pub message: String,
+    /// The byte offset in the body or event, where known.
+    pub at: Option<usize>,
+}
+
+impl Malformed {
+    /// Something wrong at no particular offset.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), at: None }
+    }
+}
+
+/// What an encoder must know of the provider it writes for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Target {
+    /// The most tokens to ask for where the caller says nothing.
+    pub default_max_tokens: Option<u64>,
+    /// The temperature to ask for where the caller says nothing.
+    pub default_temperature: Option<serde_json::Number>,
+    /// Whether it only looks like the dialect's own vendor (a self-hosted or third-party look-alike), and so knows the
+    /// older words only: `max_tokens`, no `developer` role.
+    pub compatible: bool,
+}
+
+/// A call in a target's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// The JSON body.
+    pub body: Vec<u8>,
+    /// Paths of the fields left out, each by a rule of docs/dialects.md.
+    pub dropped: Vec<String>,
+    /// Headers the body needs beside it (`anthropic-beta`).
+    pub headers: Vec<(String, String)>,
+}
+
+/// How a stream is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Whether the caller asked for usage in the stream (OpenAI `stream_options.include_usage`).
+    pub include_usage: bool,
+    /// Seconds since 1970 to write where the provider's dialect does not say when it answered (nothing here reads a
+    /// clock).
+    pub created: Option<u64>,
+}

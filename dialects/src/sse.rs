@@ -1,0 +1,279 @@
+//! Server-sent events, framing only: an incremental reader that may be fed cut anywhere, and a writer.
+//!
+//! The format is that of the WHATWG HTML standard, "Server-sent events"; `id` and `retry` mean nothing to LLM APIs and
+//! are skipped.
+
+use crate::seam::Malformed;
+
+/// The most bytes one event may hold: an answer's largest events are whole pictures in base64.
+pub const MAX_EVENT: usize = 16 * 1024 * 1024;
+
+/// Buffers that one large event has grown are given back beyond this.
+const KEEP: usize = 64 * 1024;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its name; empty when it has none.
+    pub name: &'a [u8],
+    /// Its data, lines joined by LF.
+    pub data: &'a [u8],
+    /// The offset in the pushed bytes just behind the event's blank line.
+    pub end: usize,
+}
+
+/// Reads events out of bytes cut anywhere. Lines end in LF, CRLF or CR; comments are skipped; an event is bounded.
+#[derive(Debug)]
+pub struct Decoder {
+    line: Vec<u8>,
+    name: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    after_cr: bool,
+    begun: bool,
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(MAX_EVENT)
+    }
+}
+
+impl Decoder {
+    /// A reader that refuses events of more than `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            line: Vec::new(),
+            name: Vec::new(),
+            data: Vec::new(),
+            has_data: false,
+            after_cr: false,
+            begun: false,
+            limit,
+        }
+    }
+
+    /// Whether the bytes so far end between two events (a CRLF's LF may still be due).
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        self.line.is_empty() && !self.has_data && self.name.is_empty()
+    }
+
+    /// Takes the next bytes and gives each event they complete to `each`. An event whose one data line lies whole in
+    /// `bytes` is not copied. Errors: an event is too large, or what `each` says.
+    pub fn push<F>(&mut self, bytes: &[u8], mut each: F) -> Result<(), Malformed>
+    where
+        F: FnMut(Frame<'_>) -> Result<(), Malformed>,
+    {
+        let mut at = 0;
+        let mut direct: Option<&[u8]> = None;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if std::mem::take(&mut self.after_cr) && rest.first() == Some(&b'\n') {
+                at += 1;
+                continue;
+            }
+            let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.grow_line(rest)?;
+                break;
+            };
+            let (line, mark) = rest.split_at(length);
+            at += length + 1;
+            // CRLF is one line end. Its LF may be in the next push.
+            match mark {
+                [b'\r', b'\n', ..] => at += 1,
+                [b'\r'] => self.after_cr = true,
+                _ => {}
+            }
+            if !self.line.is_empty() {
+                self.grow_line(line)?;
+                self.field_of_copied_line(&mut direct)?;
+            } else if line.is_empty() {
+                self.dispatch(direct.take(), at, &mut each)?;
+            } else {
+                self.field(line, &mut direct)?;
+            }
+        }
+        match direct {
+            Some(data) => self.grow_data(data),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that the body ended. An event that lacks only its blank line is given all the same: look-alike providers
+    /// forget it after `[DONE]`. Errors: as `push`.
+    pub fn finish<F>(&mut self, mut each: F) -> Result<(), Malformed>
+    where
+        F: FnMut(Frame<'_>) -> Result<(), Malformed>,
+    {
+        if !self.line.is_empty() {
+            let mut direct = None;
+            self.field_of_copied_line(&mut direct)?;
+        }
+        self.dispatch(None, 0, &mut each)
+    }
+
+    fn dispatch<F>(&mut self, direct: Option<&[u8]>, end: usize, each: &mut F) -> Result<(), Malformed>
+    where
+        F: FnMut(Frame<'_>) -> Result<(), Malformed>,
+    {
+        let given = if std::mem::take(&mut self.has_data) {
+            each(Frame { name: &self.name, data: direct.unwrap_or(&self.data), end })
+        } else {
+            Ok(())
+        };
+        self.name.clear();
+        self.data.clear();
+        self.data.shrink_to(KEEP);
+        given
+    }
+
+    fn field_of_copied_line(&mut self, direct: &mut Option<&[u8]>) -> Result<(), Malformed> {
+        if let Some(data) = direct.take() {
+            self.grow_data(data)?;
+        }
+        let mut line = std::mem::take(&mut self.line);
+        let mut copied = None;
+        let mut taken = self.field(&line, &mut copied);
+        if let (Ok(()), Some(data)) = (&taken, copied) {
+            taken = self.grow_data(data);
+        }
+        line.clear();
+        line.shrink_to(KEEP);
+        self.line = line;
+        taken
+    }
+
+    /// Takes one line. The event's first data line stays where it is, in `direct`; a second one is copied behind it.
+    fn field<'a>(&mut self, line: &'a [u8], direct: &mut Option<&'a [u8]>) -> Result<(), Malformed> {
+        let line = if std::mem::replace(&mut self.begun, true) { line } else { line.strip_prefix(BOM).unwrap_or(line) };
+        let (field, value) = match memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
+            Some((field, value)) => {
+                let value = value.get(1..).unwrap_or_default();
+                (field, value.strip_prefix(b" ").unwrap_or(value))
+            }
+            None => (line, &[][..]),
+        };
+        match field {
+            b"data" if !self.has_data => {
+                self.has_data = true;
+                *direct = Some(value);
+                Ok(())
+            }
+            b"data" => {
+                if let Some(first) = direct.take() {
+                    self.grow_data(first)?;
+                }
+                self.grow_data(b"\n")?;
+                self.grow_data(value)
+            }
+            b"event" => {
+                self.name.clear();
+                self.name.extend_from_slice(value);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grow_line(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.check(self.line.len() + bytes.len())?;
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn grow_data(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.check(self.data.len() + bytes.len())?;
+        self.data.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn check(&self, length: usize) -> Result<(), Malformed> {
+        if length > self.limit {
+            return Err(Malformed::new(format!("an event of the stream is larger than {} bytes", self.limit)));
+        }
+        Ok(())
+    }
+}
+
+/// Appends one event. The data must hold no line end, as JSON text never does.
+pub fn write(name: Option<&str>, data: &[u8], out: &mut Vec<u8>) {
+    if let Some(name) = name {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// A comment that keeps a silent connection alive; every client skips it. (`retry:` or `id:` lines break the OpenAI
+/// SDK for Python, which takes them for an empty event.)
+pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pieces: &[&[u8]]) -> Vec<(String, String)> {
+        let mut decoder = Decoder::default();
+        let mut events = Vec::new();
+        let mut each = |frame: Frame<'_>| {
+            events.push((
+                String::from_utf8_lossy(frame.name).into_owned(),
+                String::from_utf8_lossy(frame.data).into_owned(),
+            ));
+            Ok(())
+        };
+        for piece in pieces {
+            decoder.push(piece, &mut each).unwrap();
+        }
+        decoder.finish(&mut each).unwrap();
+        events
+    }
+
+    const MIXED: &[u8] = b"\xef\xbb\xbf: hello\n\ndata: one\n\nevent: two\r\ndata:2a\r\ndata: 2b\r\n\r\n\
+        data: three\r\rid: 7\nretry: 3\n\ndata\n\nevent: lonely\n\ndata: [DONE]";
+
+    #[test]
+    fn reads_every_line_end_comments_and_a_last_event_without_blank_line() {
+        let expected: Vec<(String, String)> = [("", "one"), ("two", "2a\n2b"), ("", "three"), ("", ""), ("", "[DONE]")]
+            .iter()
+            .map(|(name, data)| ((*name).to_owned(), (*data).to_owned()))
+            .collect();
+        assert_eq!(read(&[MIXED]), expected);
+        for first in 0..MIXED.len() {
+            let (head, tail) = MIXED.split_at(first);
+            assert_eq!(read(&[head, tail]), expected, "split at {first}");
+        }
+        let single: Vec<&[u8]> = MIXED.chunks(1).collect();
+        assert_eq!(read(&single), expected);
+    }
+
+    #[test]
+    fn refuses_an_event_beyond_the_limit() {
+        let mut decoder = Decoder::new(8);
+        assert!(decoder.push(b"data: 123", |_| Ok(())).is_err());
+        let mut decoder = Decoder::new(8);
+        let many = (0..9).map(|_| decoder.push(b"data: 1\n", |_| Ok(()))).collect::<Vec<_>>();
+        assert!(many.iter().any(Result::is_err));
+    }
+
+    #[test]
+    fn knows_its_boundary_and_where_an_event_ended() {
+        let mut decoder = Decoder::default();
+        let mut ends = Vec::new();
+        decoder
+            .push(b"data: 1\n\ndata: 2\r\n\r\nda", |frame| {
+                ends.push(frame.end);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(ends, [9, 20]);
+        assert!(!decoder.at_boundary());
+    }
+}
