@@ -3,9 +3,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+
+use crate::process::Process;
 
 /// Where a binary of the workspace is: beside the running test, in the same profile's folder.
 ///
@@ -23,7 +25,8 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
 /// The simulator as a process of its own; stopped when dropped.
 #[derive(Debug)]
 pub struct Simulator {
-    process: Child,
+    /// The process.
+    pub process: Process,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -35,22 +38,15 @@ impl Simulator {
     ///
     /// It is not built, or ends before it says where it listens.
     pub fn start(flags: &[&str]) -> anyhow::Result<Self> {
-        let mut process = Command::new(binary("sluicegate-simulator")?)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting the simulator")?;
+        let mut command = Command::new(binary("sluicegate-simulator")?);
+        command.args(["--listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command).context("starting the simulator")?;
         let mut line = String::new();
-        if let Some(output) = process.stdout.take() {
+        if let Some(output) = process.child().stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        let Some(address) = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok()) else {
-            let _ended = process.kill();
-            let _status = process.wait();
-            bail!("the simulator did not say where it listens: {line:?}");
-        };
+        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        let address = address.with_context(|| format!("the simulator did not say where it listens: {line:?}"))?;
         Ok(Self { process, address })
     }
 
@@ -58,12 +54,5 @@ impl Simulator {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        let _killed = self.process.kill();
-        let _status = self.process.wait();
     }
 }

@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use crate::ask::{Ask, Thinking};
 use crate::digest::{seal, sign};
+use crate::ids::Ids;
 use crate::mind::{Answer, Said, Stop};
-use crate::model::Model;
 use crate::prompts::Cached;
 
 /// A whole answer.
-pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -> Value {
+pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, ids: &Ids) -> Value {
     let (reason, sequence) = stop(&answer.stop);
-    let content: Vec<Value> = answer.said.iter().map(|said| block(said, &ask.thinking, model)).collect();
+    let content: Vec<Value> = answer.said.iter().map(|said| block(said, &ask.thinking, ids)).collect();
     json!({
-        "id": model.id("msg_"),
+        "id": ids.next("msg_"),
         "type": "message",
         "role": "assistant",
         "model": ask.model,
@@ -26,7 +26,7 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
 }
 
 /// A piece of an answer as a whole block.
-pub(crate) fn block(said: &Said, thinking: &Thinking, model: &Model) -> Value {
+pub(crate) fn block(said: &Said, thinking: &Thinking, ids: &Ids) -> Value {
     match said {
         Said::Text(text) | Said::Refusal(text) => json!({ "type": "text", "text": text }),
         Said::Thought(text) => {
@@ -36,7 +36,7 @@ pub(crate) fn block(said: &Said, thinking: &Thinking, model: &Model) -> Value {
         Said::Hidden(text) => json!({ "type": "redacted_thinking", "data": seal(text) }),
         Said::Call { name, arguments } => {
             let input: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
-            json!({ "type": "tool_use", "id": model.id("toolu_"), "name": name, "input": input })
+            json!({ "type": "tool_use", "id": ids.next("toolu_"), "name": name, "input": input })
         }
     }
 }
