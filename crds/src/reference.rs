@@ -56,7 +56,8 @@ fn section(page: &mut String, path: &str, schema: &Value) {
     };
     for (name, field) in properties {
         let must = if required(name) { " **Required.**" } else { "" };
-        let refused: String = rules(field).filter(|_| field.get("items").is_some()).map(|m| format!(" Refused: {m}.")).collect();
+        let refused: String =
+            rules(field).filter(|_| field.get("items").is_some()).map(|m| format!(" Refused: {m}.")).collect();
         let meaning = format!("{}{must}{}{refused}", words(field), limits(field)).replace('|', "\\|");
         let _ = writeln!(page, "| `{name}` | {} | {meaning} |", type_of(field));
     }

@@ -1,11 +1,13 @@
 //! What is generated from the types is in the repository as well, for people and for charts; it may not drift.
 //! `UPDATE_GOLDEN=1 cargo test -p sluicegate-crds` writes it anew.
+#![expect(clippy::unwrap_used, reason = "tests say what they expect")]
 
 use std::path::PathBuf;
 
 use sluicegate_crds::{reference, schema};
 
-const HEAD: &str = "# Generated from the types in crds/src by `UPDATE_GOLDEN=1 cargo test -p sluicegate-crds`: change those.\n";
+const HEAD: &str =
+    "# Generated from the types in crds/src by `UPDATE_GOLDEN=1 cargo test -p sluicegate-crds`: change those.\n";
 
 fn golden(path: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);

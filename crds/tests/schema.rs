@@ -1,4 +1,5 @@
 //! What an API server asks of every schema, and what people ask of this one.
+#![expect(clippy::unwrap_used, reason = "tests say what they expect")]
 
 use serde_json::Value;
 use sluicegate_crds::schema;
@@ -46,7 +47,9 @@ fn everything_is_bounded() {
                 let bounded = has("maxLength") || has("enum") || schema.get("format") == Some(&"date-time".into());
                 assert!(bounded, "{path} has no maxLength");
             }
-            Some("integer") => assert!(path.contains(".status") || (has("minimum") && has("maximum")), "{path} has no bounds"),
+            Some("integer") => {
+                assert!(path.contains(".status") || (has("minimum") && has("maximum")), "{path} has no bounds");
+            }
             Some("object") => assert!(has("properties"), "{path} takes anything"),
             Some("boolean") => {}
             other => assert!(has("x-kubernetes-int-or-string"), "{path} is {other:?}"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Verdict};
-use super::{credentials, pool, route};
+use super::{advice, credentials, pool, route};
 use crate::{FORMAT, ObjectId, Pool, Route};
 
 /// The pools that serve.
@@ -57,6 +57,9 @@ pub(super) fn routes(
         let compiled = only(&manifests, &mut report).map(|(manifest, spec)| {
             let route = route::compile(spec, namespace(&manifest.id), manifest.created, &mut report);
             route::resolve(spec, namespace(&manifest.id), pools, &mut report);
+            if !report.has_errors() {
+                advice::give(&route, pools, &mut report);
+            }
             route
         });
         let serving = match compiled {
