@@ -64,8 +64,11 @@ pub(super) fn routes(
         });
         let serving = match compiled {
             Some(route) if !report.has_errors() => Some(route),
-            // Only a pool is missing: make before break, and without a previous form, what can be served is.
-            Some(route) if !report.is_unusable() => previous(id).or(Some(route)),
+            // Only a pool is missing. Make before break: the previous form serves while it has all that it names;
+            // otherwise the new one, as far as its pools go.
+            Some(route) if !report.is_unusable() => {
+                previous(id).filter(|previous| route::is_whole(previous, pools)).or(Some(route))
+            }
             _ => previous(id),
         };
         if let Some(mut route) = serving {
