@@ -66,7 +66,12 @@ fn at_most_a_share_of_a_pool_is_left_alone() {
     let open = |seconds| standing(Standing::Open(now + Duration::from_secs(seconds)));
     let cases: [(&str, u32, Vec<Candidate>, &[usize]); 5] = [
         ("half of four", 50, vec![open(9), open(8), well(), well()], &[2, 3]),
-        ("three open of four, half allowed: the first to close serves", 50, vec![open(9), open(8), open(7), well()], &[2, 3]),
+        (
+            "three open of four, half allowed: the first to close serves",
+            50,
+            vec![open(9), open(8), open(7), well()],
+            &[2, 3],
+        ),
         ("a quarter of four", 25, vec![open(9), open(8), well(), well()], &[1, 2, 3]),
         ("none", 0, vec![open(9), well()], &[0, 1]),
         ("half of one is none", 50, vec![open(9)], &[0]),
