@@ -28,6 +28,9 @@ fn picked(candidates: &[Candidate], tried: &[usize]) -> Option<(usize, bool)> {
     pick_by(Strategy::RoundRobin, 100, candidates, tried).map(|chosen| (chosen.index, chosen.forced))
 }
 
+/// What it is, the candidates, who was tried, and who is expected (and whether by force).
+type Case<'a> = (&'a str, Vec<Candidate>, &'a [usize], Option<(usize, bool)>);
+
 #[test]
 fn filters_then_tiers_then_pick() {
     let now = Instant::now();
@@ -37,7 +40,7 @@ fn filters_then_tiers_then_pick() {
     let second = Candidate { priority: 1, ..well() };
     let open = |seconds| standing(Standing::Open(at(seconds)));
     let cooling = |seconds| standing(Standing::Cooling(at(seconds)));
-    let cases: [(&str, Vec<Candidate>, &[usize], Option<(usize, bool)>); 14] = [
+    let cases: [Case<'_>; 14] = [
         ("nobody", vec![], &[], None),
         ("does not serve the model", vec![mute, well()], &[], Some((1, false))),
         ("only those that do not", vec![mute, weightless], &[], None),

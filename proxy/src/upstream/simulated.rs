@@ -26,13 +26,13 @@ fn behaviour_of(said: Simulated) -> simulator::Behaviour {
         token_interval: token_interval.map(Millis::get).unwrap_or_default(),
         tokens,
         text,
-        failure: failure.map(failure_of),
+        failure: failure.as_ref().map(failure_of),
         requests_per_minute,
     }
 }
 
-fn failure_of(said: SimulatedFailure) -> simulator::Failure {
-    let SimulatedFailure { kind, percent, status, after_tokens } = said;
+fn failure_of(said: &SimulatedFailure) -> simulator::Failure {
+    let SimulatedFailure { kind, percent, status, after_tokens } = *said;
     let kind = match kind {
         FailureKind::Reset => simulator::FailureKind::Reset,
         FailureKind::Silent => simulator::FailureKind::Silent,
