@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use sluicegate_config::{FailureKind, Millis, Simulated, SimulatedFailure};
 use sluicegate_simulator as simulator;
+use tokio::io::DuplexStream;
 
-use super::origin::Serve;
+/// Serves HTTP on its end of a pipe, in a local task of its own.
+pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
 /// What serves the far end of a connection to a provider that behaves so.
 pub(super) fn server(behaviour: Option<&Simulated>) -> Serve {
