@@ -7,10 +7,14 @@ use crate::seam::Refusal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Where arguments go that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object, and the
 /// conversation must still show the model what it wrote.
 const UNPARSED: &str = "_unparsed_arguments";
+
+/// The most fields that are named as left out: a caller may make up any number of them.
+const MOST_DROPPED: usize = 32;
 
 /// A block on the wire.
 #[derive(Serialize)]
@@ -128,13 +132,13 @@ impl<'a> Out<'a> {
 pub(super) struct Writer {
     foreign: bool,
     reply: bool,
-    dropped: Vec<&'static str>,
+    dropped: BTreeSet<String>,
 }
 
 impl Writer {
     /// For a request that came in the words of `origin`.
     pub(super) fn request(origin: Dialect) -> Self {
-        Self { foreign: origin != Dialect::AnthropicMessages, reply: false, dropped: Vec::new() }
+        Self { foreign: origin != Dialect::AnthropicMessages, reply: false, dropped: BTreeSet::new() }
     }
 
     /// For an answer that came in the words of `origin`.
@@ -148,15 +152,25 @@ impl Writer {
     }
 
     /// Remembers a field that a rule leaves out.
-    pub(super) fn drop_field(&mut self, field: &'static str) {
-        if !self.dropped.contains(&field) {
-            self.dropped.push(field);
+    pub(super) fn drop_field(&mut self, field: &str) {
+        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(field) {
+            self.dropped.insert(field.to_owned());
         }
     }
 
-    /// What was left out.
+    /// Fields of `owner` that the hub has no word for: written to their own dialect, remembered as left out to another.
+    pub(super) fn extra<'a>(&mut self, owner: &str, extra: &'a Fields) -> Option<&'a Fields> {
+        if self.foreign {
+            for name in extra.keys().take(MOST_DROPPED) {
+                self.drop_field(&format!("{owner}.{name}"));
+            }
+        }
+        Some(extra).filter(|extra| !self.foreign && !extra.is_empty())
+    }
+
+    /// What was left out, each once.
     pub(super) fn dropped(self) -> Vec<String> {
-        self.dropped.into_iter().map(str::to_owned).collect()
+        self.dropped.into_iter().collect()
     }
 
     /// A part as its block; `None`: by a rule it is nothing. Errors: Anthropic can not be told this.
@@ -181,12 +195,17 @@ impl Writer {
                 }
                 Known::Image { source: self.image(source)? }
             }
-            Content::Document { source, name, settings } => Known::Document {
-                source: self.document(source)?,
-                title: name.as_deref(),
-                context: settings.get("context").map(|raw| &**raw),
-                citations: settings.get("citations").map(|raw| &**raw),
-            },
+            Content::Document { source, name, settings } => {
+                if self.foreign {
+                    self.extra("messages.content.file", settings);
+                }
+                Known::Document {
+                    source: self.document(source)?,
+                    title: name.as_deref(),
+                    context: self.own(settings, "context"),
+                    citations: self.own(settings, "citations"),
+                }
+            }
             Content::Audio { data: _, format: _ } => {
                 return Err(refuse("messages", "`input_audio`: Anthropic models take no sound; send its text"));
             }
@@ -212,8 +231,12 @@ impl Writer {
             }
         };
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
-        let extra = Some(extra).filter(|extra| !self.foreign && !extra.is_empty());
+        let extra = self.extra("messages.content", extra);
         Ok(Some(Out::Block(Block { known, cache_control, extra })))
+    }
+
+    fn own<'a>(&self, settings: &'a Fields, name: &str) -> Option<&'a RawValue> {
+        settings.get(name).filter(|_| !self.foreign).map(|raw| &**raw)
     }
 
     fn result<'a>(&mut self, parts: &'a [Part]) -> Result<Option<Written<'a>>, Refusal> {

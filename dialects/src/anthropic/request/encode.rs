@@ -95,22 +95,23 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let Plan { max_tokens, thinking, effort } = thinking::plan(call, target, &mut writer)?;
     let Conversation { system, turns } = turns::write(call, &mut writer)?;
     let format = schema(format.as_ref(), &mut writer);
-    let mut unsaid = Vec::new();
-    let extra = foreign::fields(call, &writer, &mut unsaid)?;
+    let extra = foreign::fields(call, &mut writer)?;
+    let tools = tools::write(call, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = foreign::end_user(call).map(|user_id| Metadata { user_id });
+    let choice = tools::write_choice(call, &writer)?;
     let body = Body {
         model,
         max_tokens,
         system,
         messages: turns,
-        tools: tools::write(call, &writer)?,
-        tool_choice: tools::write_choice(call, &writer)?,
+        tools,
+        tool_choice: choice,
         temperature: sampling.temperature.as_ref().or(target.default_temperature.as_ref()),
         top_p: sampling.top_p.as_ref(),
-        top_k: sampling.top_k.filter(|_| !whole("top_k")),
+        top_k: sampling.top_k,
         stop_sequences: stop,
         thinking: thinking.filter(|_| !whole("thinking")),
         output_config: output_config.filter(|_| !whole("output_config")),
@@ -121,9 +122,7 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let body =
         serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
     let headers = if writer.foreign() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    let mut dropped = writer.dropped();
-    dropped.append(&mut unsaid);
-    Ok(Encoded { body, dropped, headers })
+    Ok(Encoded { body, dropped: writer.dropped(), headers })
 }
 
 /// The rules for sampling: what changes what is asked for is refused, hints that only steer are left out.

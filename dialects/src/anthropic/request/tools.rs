@@ -71,7 +71,7 @@ pub(super) enum Out<'a> {
 }
 
 /// Writes `tools`. Errors: a tool that another provider runs.
-pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>, Refusal> {
+pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Vec<Out<'a>>, Refusal> {
     let foreign = writer.foreign();
     let mut tools = Vec::with_capacity(call.tools.len());
     for tool in &call.tools {
@@ -82,7 +82,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>,
                 input_schema: schema(parameters.as_deref())?,
                 strict: strict.filter(|strict| *strict || !foreign),
                 cache_control: cache.as_ref().map(|mark| &*mark.0),
-                extra: Some(extra).filter(|extra| !foreign && !extra.is_empty()),
+                extra: writer.extra("tools.function", extra),
             },
             Tool::Other { dialect: Dialect::AnthropicMessages, raw } => Out::Raw(raw),
             Tool::Other { dialect, raw: _ } => {

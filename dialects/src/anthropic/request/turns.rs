@@ -29,7 +29,8 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
     let mut system: Vec<Out<'a>> = call.system.iter().filter_map(|part| instruction(part, writer)).collect();
     let mut turns: Vec<(&'static str, Vec<Out<'a>>)> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
-        let Message { role, name, parts, extra: _ } = message;
+        let Message { role, name, parts, extra } = message;
+        writer.extra("messages", extra);
         if name.is_some() {
             writer.drop_field("messages.name");
         }
@@ -80,7 +81,7 @@ fn instruction<'a>(part: &'a SystemPart, writer: &mut Writer) -> Option<Out<'a>>
     if writer.foreign() && text.trim().is_empty() {
         return None;
     }
-    let extra = Some(extra).filter(|extra| !writer.foreign() && !extra.is_empty());
+    let extra = writer.extra("messages", extra);
     Some(Out::text(Cow::Borrowed(&**text), cache.as_ref().map(|mark| &*mark.0), extra))
 }
 
