@@ -6,9 +6,11 @@ pub mod anthropic;
 mod dialect;
 mod dispatch;
 pub mod hub;
+mod json;
 pub mod openai;
 mod seam;
 pub mod sse;
+pub mod verbatim;
 
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
