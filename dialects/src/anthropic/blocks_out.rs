@@ -1,6 +1,5 @@
 //! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
 
-use super::json::refuse;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
 use crate::seam::Refusal;
@@ -207,7 +206,7 @@ impl Writer {
                 }
             }
             Content::Audio { data: _, format: _ } => {
-                return Err(refuse("messages", "`input_audio`: Anthropic models take no sound; send its text"));
+                return Err(Refusal::field("messages", "`input_audio`: Anthropic models take no sound; send its text"));
             }
             Content::ToolCall(ToolCall { id, name, arguments }) => {
                 Known::ToolUse { id: self.id(id), name, input: input(arguments) }
@@ -227,7 +226,10 @@ impl Writer {
             Content::Other { dialect: Dialect::AnthropicMessages, raw } => return Ok(Some(Out::Raw(raw))),
             Content::Other { dialect, raw: _ } => {
                 let name = dialect.name();
-                return Err(refuse("messages", format_args!("this {name} content part has no Anthropic counterpart")));
+                return Err(Refusal::field(
+                    "messages",
+                    format_args!("this {name} content part has no Anthropic counterpart"),
+                ));
             }
         };
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
@@ -255,7 +257,7 @@ impl Writer {
             },
             Source::Base64 { media_type, data } => From::Base64 { media_type: image_type(media_type), data },
             Source::File(file_id) => self.file(file_id)?,
-            Source::Text(_) => return Err(refuse("messages", "an image cannot be given as text")),
+            Source::Text(_) => return Err(Refusal::field("messages", "an image cannot be given as text")),
         })
     }
 
@@ -271,14 +273,14 @@ impl Writer {
         };
         if self.foreign && media_type != "application/pdf" {
             let why = format_args!("`file`: Anthropic takes application/pdf inline, not {media_type}");
-            return Err(refuse("messages", why));
+            return Err(Refusal::field("messages", why));
         }
         Ok(From::Base64 { media_type, data })
     }
 
     fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Refusal> {
         if self.foreign {
-            return Err(refuse(
+            return Err(Refusal::field(
                 "messages",
                 "`file_id`: a file kept at one provider cannot be read by another; send its data",
             ));
@@ -313,7 +315,7 @@ fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, R
     let parts = parts.and_then(|(head, data)| Some((head.strip_suffix(";base64")?, data)));
     match parts {
         Some((head, data)) => Ok(Some((head.split(';').next().unwrap_or_default(), data))),
-        None => Err(refuse("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
+        None => Err(Refusal::field("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
     }
 }
 

@@ -4,7 +4,6 @@ use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
 use super::{foreign, tools};
 use crate::anthropic::blocks_out::{Writer, Written};
-use crate::anthropic::json::refuse;
 use crate::hub::{Call, Format, Sampling};
 use crate::seam::{Encoded, Refusal, Target};
 use serde::Serialize;
@@ -90,7 +89,7 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let mut writer = Writer::request(call.extra.dialect);
     sample(sampling, &mut writer)?;
     if writer.foreign() && stop.iter().any(|stop| stop.trim().is_empty()) {
-        return Err(refuse("stop", "Anthropic refuses stop texts that are only white space"));
+        return Err(Refusal::field("stop", "Anthropic refuses stop texts that are only white space"));
     }
     let Plan { max_tokens, thinking, effort } = thinking::plan(call, target, &mut writer)?;
     let Conversation { system, turns } = turns::write(call, &mut writer)?;
@@ -131,10 +130,16 @@ fn sample(sampling: &Sampling, writer: &mut Writer) -> Result<(), Refusal> {
     if let Some(temperature) = temperature.as_ref().and_then(Number::as_f64)
         && !(0.0..=1.0).contains(&temperature)
     {
-        return Err(refuse("temperature", format_args!("{temperature} is outside Anthropic's range of 0 to 1")));
+        return Err(Refusal::field(
+            "temperature",
+            format_args!("{temperature} is outside Anthropic's range of 0 to 1"),
+        ));
     }
     if choices.is_some_and(|n| n != 1) {
-        return Err(refuse("n", "Anthropic gives one answer to a call; send as many calls as answers are wanted"));
+        return Err(Refusal::field(
+            "n",
+            "Anthropic gives one answer to a call; send as many calls as answers are wanted",
+        ));
     }
     if seed.is_some() {
         writer.drop_field("seed");

@@ -1,7 +1,6 @@
 //! Top-level fields that the hub has no word for: one table of what becomes of another dialect's.
 
 use crate::anthropic::blocks_out::Writer;
-use crate::anthropic::json::refuse;
 use crate::hub::Call;
 use crate::seam::Refusal;
 use serde_json::value::RawValue;
@@ -59,7 +58,7 @@ pub(super) fn fields<'a>(call: &'a Call, writer: &mut Writer) -> Result<BTreeMap
             Some(Rule::Refuse(harmless)) => {
                 let value: String = raw.get().split_ascii_whitespace().collect();
                 if !harmless.contains(&&*value) {
-                    return Err(refuse(
+                    return Err(Refusal::field(
                         name,
                         "Anthropic has no counterpart of this field, and the answer would lack what it asks for",
                     ));

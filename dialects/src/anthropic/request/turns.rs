@@ -1,7 +1,6 @@
 //! The system prompt and the turns on the wire: gathered, merged and cleaned of what Anthropic refuses.
 
 use crate::anthropic::blocks_out::{Out, Writer, Written};
-use crate::anthropic::json::refuse;
 use crate::hub::{Call, Content, Format, Message, Part, Role, SystemPart};
 use crate::seam::Refusal;
 use serde::Serialize;
@@ -63,7 +62,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
         }
     }
     if turns.is_empty() {
-        return Err(refuse("messages", "at least one message with content is required"));
+        return Err(Refusal::field("messages", "at least one message with content is required"));
     }
     if matches!(call.format, Some(Format::Json)) {
         writer.drop_field("response_format");
@@ -88,7 +87,7 @@ fn instruction<'a>(part: &'a SystemPart, writer: &mut Writer) -> Option<Out<'a>>
 fn gather<'a>(parts: &'a [Part], system: &mut Vec<Out<'a>>, writer: &mut Writer) -> Result<(), Refusal> {
     for part in parts {
         if !matches!(part.content, Content::Text { .. }) {
-            return Err(refuse("messages", "instructions to an Anthropic model can only be text"));
+            return Err(Refusal::field("messages", "instructions to an Anthropic model can only be text"));
         }
         system.extend(writer.part(part)?);
     }
