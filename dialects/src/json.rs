@@ -136,6 +136,11 @@ impl<'a> Object<'a> {
         self.members.iter().all(|(_, raw)| raw.get() == "null")
     }
 
+    /// What is left, in order of the body until something was taken.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, raw)| (name.as_ref(), *raw))
+    }
+
     /// What was not taken.
     pub(crate) fn rest(self) -> Fields {
         let kept = self.members.into_iter().filter(|(_, raw)| raw.get() != "null");
@@ -205,6 +210,11 @@ impl Writer {
     pub(crate) fn open(&mut self, bracket: u8) {
         self.comma();
         self.out.push(bracket);
+    }
+
+    /// Goes on behind JSON, or what stands before it, that was written elsewhere.
+    pub(crate) fn open_written(&mut self, written: &[u8]) {
+        self.out.extend_from_slice(written);
     }
 
     pub(crate) fn close(&mut self, bracket: u8) {

@@ -192,8 +192,18 @@ mod tests {
     fn reads_every_shape() {
         use ErrorKind as K;
         for (status, body, kind, message) in [
-            (400, r#"{"error":{"message":"bad","type":"invalid_request_error","param":"n","code":null}}"#, K::InvalidRequest, "bad"),
-            (429, r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#, K::Quota, "pay"),
+            (
+                400,
+                r#"{"error":{"message":"bad","type":"invalid_request_error","param":"n","code":null}}"#,
+                K::InvalidRequest,
+                "bad",
+            ),
+            (
+                429,
+                r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                K::Quota,
+                "pay",
+            ),
             (429, r#"{"error":{"message":"slow","type":"tokens","code":"rate_limit_exceeded"}}"#, K::RateLimit, "slow"),
             (500, r#"{"error":"boom"}"#, K::Internal, "boom"),
             (404, r#"{"object":"error","message":"no model","code":404}"#, K::NotFound, "no model"),
@@ -219,10 +229,7 @@ mod tests {
             param: None,
         };
         let body = String::from_utf8(encode(&error, "r1")).unwrap();
-        assert_eq!(
-            body,
-            r#"{"error":{"message":"a \"b\"","type":"server_error","param":null,"code":"overloaded"}}"#
-        );
+        assert_eq!(body, r#"{"error":{"message":"a \"b\"","type":"server_error","param":null,"code":"overloaded"}}"#);
         let again = decode(503, body.as_bytes());
         assert_eq!((again.kind, again.message), (error.kind, error.message));
     }

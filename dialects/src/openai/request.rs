@@ -9,4 +9,5 @@ mod write;
 mod write_turns;
 
 pub use read::decode;
+pub(super) use read_turns::tool_call;
 pub use write::encode;

@@ -13,8 +13,9 @@ use crate::seam::Refusal;
 /// Errors: the body is not what the dialect allows, or holds the functions of before 2024 (`functions`,
 /// `function_call`), which have no call ids and so can not be carried.
 pub fn decode(body: &[u8]) -> Result<Call, Refusal> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
+    })?;
     // Said first, so that broken JSON is not called a wrong type.
     let whole: &RawValue =
         serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
@@ -97,9 +98,10 @@ fn sampling(top: &mut Object<'_>) -> Result<Sampling, Refusal> {
         top_k: match top.take("top_k") {
             // −1 is how vLLM says "off".
             Some(raw) if raw.get() == "-1" => None,
-            Some(raw) => Some(serde_json::from_str(raw.get()).map_err(|_| {
-                ROOT.field("top_k").refuse("must be a whole number that is not negative")
-            })?),
+            Some(raw) => Some(
+                serde_json::from_str(raw.get())
+                    .map_err(|_| ROOT.field("top_k").refuse("must be a whole number that is not negative"))?,
+            ),
             None => None,
         },
         seed: top.parsed("seed", &ROOT, "a whole number")?,
