@@ -148,11 +148,11 @@ impl Page<'_> {
         })
     }
 
-    fn counter(&mut self, metric: &Metric, value: impl EncodeCounterValue) -> Result<(), Error> {
+    fn counter<T: EncodeCounterValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
         self.family(metric, |encoder| encoder.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>))
     }
 
-    fn gauge(&mut self, metric: &Metric, value: impl EncodeGaugeValue) -> Result<(), Error> {
+    fn gauge<T: EncodeGaugeValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
         self.family(metric, |encoder| encoder.encode_gauge(&value))
     }
 

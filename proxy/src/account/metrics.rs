@@ -98,7 +98,7 @@ pub enum ConfigEvent<'a> {
     /// A configuration was read, and this many objects are not applied as written (0: all are).
     Read {
         /// How many.
-        rejected: u64,
+        rejected: usize,
     },
 }
 
@@ -202,7 +202,6 @@ impl Metrics {
     pub fn configure(&self, snapshot: &Snapshot) -> Arc<Table> {
         let mut book = lock(&self.book);
         book.config.generation += 1;
-        book.config.applied = Some(SystemTime::now());
         let table = Arc::new(Table::compile(snapshot, book.config.generation));
         book.retire(snapshot, Instant::now());
         table
@@ -212,9 +211,12 @@ impl Metrics {
     pub fn config(&self, event: ConfigEvent<'_>) {
         let config = &mut lock(&self.book).config;
         match event {
-            ConfigEvent::Applied { revision } => config.revision = revision.into(),
+            ConfigEvent::Applied { revision } => {
+                config.revision = revision.into();
+                config.applied = Some(SystemTime::now());
+            }
             ConfigEvent::Read { rejected } => {
-                config.rejected = rejected;
+                config.rejected = u64::try_from(rejected).unwrap_or(u64::MAX);
                 config.rejections += u64::from(rejected > 0);
             }
         }
@@ -228,6 +230,14 @@ impl Metrics {
     /// Whom to ask about cache layers at a scrape. Called on the control thread; must not block.
     pub fn ask_caches(&self, ask: impl Fn() -> Vec<CacheStat> + Send + Sync + 'static) {
         lock(&self.caches).push(Box::new(ask));
+    }
+
+    /// Calls in flight, all workers together.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let workers = lock(&self.book).workers.clone();
+        let now = self.micros(Instant::now());
+        workers.iter().map(|worker| worker.inflight.read(now).0).sum()
     }
 
     /// Microseconds from the process's start to `at`.
