@@ -2,6 +2,8 @@
 //!
 //! The core knows no Kubernetes and no clock: plain values that serialise to the same bytes for the same input.
 
+#[cfg(feature = "compile")]
+pub mod compile;
 mod snapshot;
 
 pub use snapshot::*;

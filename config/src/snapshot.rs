@@ -14,7 +14,7 @@ pub const FORMAT: u32 = 1;
 pub struct ObjectId(pub String);
 
 /// A span of time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
@@ -63,7 +63,8 @@ pub struct Rule {
     pub name: String,
     /// Any of them; empty matches every call.
     pub matches: Vec<Match>,
-    /// Weighted split; never empty.
+    /// Weighted split. Empty only where every pool it names is missing: then the fallbacks serve, and without those the
+    /// call is refused; it never falls to a later rule.
     pub targets: Vec<Target>,
     /// Tried in order when no target can serve.
     pub fallbacks: Vec<Target>,
@@ -91,7 +92,7 @@ pub enum ModelMatch {
     Exact(String),
     /// Names that begin so.
     Prefix(String),
-    /// Names that match as a whole (anchored on both sides; checked by the compiler).
+    /// Names that match (the compiler has checked it and anchored it on both sides).
     Regex(String),
 }
 
@@ -111,7 +112,7 @@ pub struct HeaderMatch {
 pub enum HeaderValueMatch {
     /// This value.
     Exact(String),
-    /// Values that match as a whole.
+    /// Values that match (checked and anchored by the compiler).
     Regex(String),
     /// Any value, as long as the header is there.
     Present,

@@ -1,1 +1,37 @@
-//! x
+//! The words users write: the kinds `ProviderPool` and `LLMRoute`, their schema and the rules it enforces.
+//!
+//! Everything an API server checks is data here: types, bounds and patterns in the schema, what crosses fields in
+//! [`rules`]. Standalone mode reads the same data, so a manifest is judged alike with and without a cluster.
+
+mod cache;
+pub mod patterns;
+mod pool;
+mod provider;
+pub mod reference;
+mod route;
+pub mod rules;
+mod scalar;
+pub mod schema;
+mod simulated;
+mod status;
+
+pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
+pub use pool::{
+    Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
+    RetryTrigger, Strategy,
+};
+pub use provider::{
+    Connection, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider, ProviderType,
+    SecretKeyRef, Tls,
+};
+pub use route::{
+    Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
+};
+pub use scalar::{ByteSize, Decimal, Duration};
+pub use simulated::{Failure, FailureKind, Simulated};
+pub use status::{Condition, ConditionStatus, Status};
+
+/// The API group of every kind.
+pub const GROUP: &str = "sluicegate.dev";
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";

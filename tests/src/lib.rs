@@ -1,1 +1,6 @@
-//! x
+//! What the tests from outside and the benches share: real parts started and stopped, load, measures.
+
+pub mod listen;
+pub mod load;
+pub mod process;
+pub mod redis_cluster;

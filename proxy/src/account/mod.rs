@@ -1,1 +1,27 @@
-//! What each call used and cost: one ledger entry per call, metrics, the access log.
+//! What a call was, counted once: the ledger, the metrics it feeds, the access log.
+//!
+//! A worker opens one [`Entry`] per call from its own [`Ledger`], fills it along the way, and closes it (or drops it,
+//! which closes it too). Closing adds to counters that only this worker writes, so the hot path takes no lock and no
+//! atomic read-modify-write; a scrape adds the workers up.
+
+mod access_log;
+mod cells;
+mod expose;
+mod histogram;
+mod inflight;
+mod ledger;
+mod logging;
+mod metrics;
+pub mod names;
+mod outcome;
+mod process;
+mod record;
+mod table;
+
+pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
+pub use ledger::{Entry, Ledger};
+pub use logging::{LogFormat, init as init_logging};
+pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, Metrics};
+pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
+pub use record::{ModelName, Record};
+pub use table::{ModelIx, ProviderIx, RouteIx, Table};

@@ -1,1 +1,10 @@
-//! The admin address: health, readiness, metrics.
+//! The admin address: `/healthz`, `/readyz`, `/metrics`, `/config`, `/status`. Served on the control thread.
+//!
+//! For probes, scrapers and people; not for callers, and not for the network outside.
+
+mod exposition;
+mod pages;
+mod server;
+
+pub use pages::{Admin, router};
+pub use server::serve;

@@ -1,1 +1,15 @@
-//! Which provider takes the next attempt: filters, tiers, pick. Pure.
+//! Which provider takes the next attempt: filters, tiers, pick. Pure: what is known comes in, an index goes out.
+//!
+//! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
+//! priority that has anybody left, where those that are well go before those that cool down. Then the strategy picks.
+
+mod dice;
+mod pick;
+mod split;
+
+pub use dice::Dice;
+pub use pick::{Candidate, Chosen, Picker, Tried, pick};
+pub use split::Split;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+# One page. `make help` says what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO := cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help run build test check fmt lint doc unit golden bench fuzz deny setup clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: ## the proxy on crds/examples/quickstart: no key, no cluster, no Redis
+	@$(CARGO) build --quiet --profile fast -p sluicegate-proxy
+	@tests/setup/quickstart.sh target/fast/sluicegate-proxy
+
+build: ## target/release/sluicegate-proxy
+	$(CARGO) build --release
+
+test: setup fmt lint doc unit ## everything a change must pass
+
+check: fmt lint ## the quick half of it
+
+setup: ## what the tests need beside Rust, Go, Node and Python: installed when root, named when not
+	@tests/setup/packages.sh
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+# The binaries first: tests from outside start them.
+unit:
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+golden: ## rewrite the golden files and what is generated (CRDs, references), then look at `git diff`
+	UPDATE_GOLDEN=1 $(CARGO) test --workspace
+
+bench: ## CPU time per call and the rest, side by side with a bare proxy and nginx; a table of ratios
+	$(CARGO) build --release --workspace --bins
+	target/release/bench
+
+fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS)
+	tests/setup/fuzz.sh
+
+deny: ## licences, bans, advisories (needs cargo-deny)
+	cargo deny check
+
+clean: ## what was built here; caches outside the checkout stay
+	$(CARGO) clean

@@ -1,0 +1,96 @@
+//! A provider's address, checked and brought into one form.
+
+use http::Uri;
+
+/// The path of an address that has none.
+const DEFAULT_PATH: &str = "/v1";
+
+/// Scheme, host, port and path prefix, without a slash at the end. An address without a path gets `/v1`; one with a
+/// path is used as it is. The scheme's own port is left out and the host is in lower case, so that two spellings of one
+/// address share their connections and their health.
+pub(super) fn normalise(url: &str) -> Result<String, String> {
+    let example = "write one such as https://api.openai.com";
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("{url:?} has no scheme: {example}"))?;
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme != "https" && scheme != "http" {
+        return Err(format!("the scheme {scheme:?} is not spoken: write http:// or https://"));
+    }
+    if rest.contains(['?', '#']) {
+        return Err(format!("{url:?} has a query or a fragment: leave it out, {example}"));
+    }
+    // Not echoed: what stands before the @ may be a password.
+    if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+        return Err(format!(
+            "the url holds a user or password: leave it out and name a Secret in credentials, {example}"
+        ));
+    }
+    let uri: Uri = url.parse().map_err(|error| format!("{url:?} is not a url ({error}): {example}"))?;
+    let authority = uri.authority().ok_or_else(|| format!("{url:?} has no host: {example}"))?;
+    let host = authority.host().to_ascii_lowercase();
+    if host.is_empty() || host == "[]" {
+        return Err(format!("{url:?} has no host: {example}"));
+    }
+    let port =
+        port(authority.as_str(), &host, &scheme).ok_or_else(|| format!("{url:?} has no valid port: {example}"))?;
+    let path = uri.path().trim_end_matches('/');
+    if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
+        return Err(format!("the path {path:?} has empty, . or .. segments: write it without them"));
+    }
+    Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { DEFAULT_PATH } else { path }))
+}
+
+/// `:port`, or nothing for the scheme's own.
+fn port(authority: &str, host: &str, scheme: &str) -> Option<String> {
+    let rest = authority.get(host.len()..)?;
+    let Some(digits) = rest.strip_prefix(':') else { return rest.is_empty().then(String::new) };
+    let number: u16 = digits.parse().ok().filter(|number| *number > 0)?;
+    let own = if scheme == "https" { 443 } else { 80 };
+    Some(if number == own { String::new() } else { format!(":{number}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalise;
+
+    #[test]
+    fn one_form_for_each_address() {
+        for (url, expected) in [
+            ("https://api.openai.com", "https://api.openai.com/v1"),
+            ("https://api.openai.com/", "https://api.openai.com/v1"),
+            ("https://API.OpenAI.com:443/v1/", "https://api.openai.com/v1"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+            ("http://[::1]:8000/api", "http://[::1]:8000/api"),
+            ("http://localhost:80", "http://localhost/v1"),
+            ("https://llm.example.com/api/openai", "https://llm.example.com/api/openai"),
+        ] {
+            assert_eq!(normalise(url).as_deref(), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for url in [
+            "",
+            "api.openai.com",
+            "ftp://x",
+            "https://",
+            "https:///v1",
+            "https://user:pass@host",
+            "https://h?x=1",
+            "https://h#f",
+            "https://h:0",
+            "https://h:99999",
+            "https://h:x",
+            "https://h/../x",
+            "https://h//x",
+            "https://h /x",
+        ] {
+            assert!(normalise(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        assert!(!normalise("https://user:hunter2@host").expect_err("refused").contains("hunter2"));
+    }
+}

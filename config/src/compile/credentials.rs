@@ -1,0 +1,67 @@
+//! The credentials that pools name: whether they are there, and their values.
+
+use std::collections::BTreeMap;
+
+use sluicegate_crds::ProviderPoolSpec;
+
+use super::inputs::{Credentials, Inputs, SecretValue};
+use super::pool;
+use super::report::Report;
+use super::verdict::Reason;
+use crate::{CredentialId, ObjectId, Pool};
+
+/// Says which credentials of a pool are missing or cannot be sent.
+pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>, report: &mut Report<'_>) {
+    for (index, provider) in spec.providers.iter().enumerate() {
+        let credential = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.credential.as_ref());
+        if let Some(Err((reason, message))) = credential.map(|id| look(id, inputs)) {
+            report.error(&format!("spec.providers[{index}].credentials.secretRef"), reason, message);
+        }
+    }
+}
+
+/// The values that the pools name, the previous ones where the Secret is gone. A provider whose credential is nowhere is
+/// taken out: without its key it would only refuse calls.
+pub(super) fn gather(inputs: &Inputs<'_>, pools: &mut BTreeMap<ObjectId, Pool>) -> Credentials {
+    let mut credentials = Credentials::new();
+    pools.retain(|_, pool| {
+        let before = pool.providers.len();
+        pool.providers.retain(|provider| {
+            let Some(id) = &provider.credential else { return true };
+            let previous = || inputs.previous_credentials.and_then(|previous| previous.get(id)).cloned();
+            let value = look(id, inputs).ok().or_else(previous);
+            let known = value.is_some();
+            credentials.extend(value.map(|value| (id.clone(), value)));
+            known
+        });
+        if pool.providers.len() != before {
+            pool::seal(pool);
+        }
+        !pool.providers.is_empty()
+    });
+    credentials
+}
+
+/// The value of a credential, or why there is none.
+fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
+    let (secret, key) = id.0.rsplit_once('/').unwrap_or((&id.0, ""));
+    let data = inputs.secrets.get(&ObjectId(secret.to_owned())).ok_or_else(|| {
+        let message = format!("there is no Secret {secret}: create it, with the provider's key under {key:?}");
+        (Reason::SecretNotFound, message)
+    })?;
+    let value = data.get(key).ok_or_else(|| {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let message =
+            format!("the Secret {secret} has no key {key:?}: add it, or name one that is there ({})", keys.join(", "));
+        (Reason::SecretNotFound, message)
+    })?;
+    // `echo key | base64` leaves a newline at the end; no header can carry it.
+    let trimmed = value.expose().trim_ascii();
+    if trimmed.is_empty() || !trimmed.iter().all(u8::is_ascii_graphic) {
+        let message = format!(
+            "{key:?} of the Secret {secret} is empty or no key that a header can carry: write printable ASCII without spaces"
+        );
+        return Err((Reason::SecretInvalid, message));
+    }
+    Ok(SecretValue::new(trimmed.to_vec()))
+}

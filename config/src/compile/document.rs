@@ -1,0 +1,212 @@
+//! YAML documents as trees that remember their lines.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+/// A value and the line it begins on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    pub(super) line: u64,
+    pub(super) content: Content,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    Str(String),
+    Seq(Vec<Node>),
+    /// In the order of the document.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// A field of a map.
+    pub(super) fn get(&self, field: &str) -> Option<&Self> {
+        let Content::Map(fields) = &self.content else { return None };
+        fields.iter().find(|(name, _)| name == field).map(|(_, node)| node)
+    }
+
+    /// A string.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match &self.content {
+            Content::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The line of each field below, by path.
+    pub(super) fn lines(&self, path: &str, lines: &mut BTreeMap<String, u64>) {
+        lines.insert(path.to_owned(), self.line);
+        match &self.content {
+            Content::Map(fields) => {
+                for (name, node) in fields {
+                    node.lines(&join(path, name), lines);
+                }
+            }
+            Content::Seq(items) => {
+                for (index, node) in items.iter().enumerate() {
+                    node.lines(&format!("{path}[{index}]"), lines);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A field's path.
+pub(super) fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+/// A document that cannot be read.
+pub(super) struct Unreadable {
+    pub(super) line: u64,
+    pub(super) message: String,
+}
+
+/// The documents of a file that hold anything, each read for itself: a broken one leaves the others alone.
+pub(super) fn parse(text: &str) -> Vec<Result<Node, Unreadable>> {
+    split(text).into_iter().filter_map(|(line, text)| parse_one(line, &text)).collect()
+}
+
+/// Documents with the number of lines before them. A line that begins with `---` can be nothing but a boundary: YAML
+/// allows it in no scalar.
+fn split(text: &str) -> Vec<(u64, String)> {
+    let mut documents = vec![(0, String::new())];
+    for (number, line) in (0_u64..).zip(text.split_inclusive('\n')) {
+        let bare = line.trim_end_matches(['\n', '\r']);
+        let boundary = bare.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        if let Some(rest) = boundary {
+            documents.push((number, format!("{rest}\n")));
+        } else if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+        }
+    }
+    documents
+}
+
+fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
+    let bare = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if text.lines().all(bare) {
+        return None;
+    }
+    match serde_saphyr::from_str::<Spanned<Raw>>(text) {
+        Ok(spanned) => {
+            let mut node = Node { line: spanned.referenced.line(), content: spanned.value.0 };
+            shift(&mut node, before);
+            (node.content != Content::Null).then_some(Ok(node))
+        }
+        Err(error) => {
+            let line = error.location().map_or(1, |location| location.line());
+            let message = error.without_snippet().to_string();
+            Some(Err(Unreadable { line: before.saturating_add(line), message: one_line(&message) }))
+        }
+    }
+}
+
+/// Errors of the YAML library may span lines; findings do not.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shift(node: &mut Node, by: u64) {
+    node.line = node.line.saturating_add(by);
+    match &mut node.content {
+        Content::Map(fields) => fields.iter_mut().for_each(|(_, node)| shift(node, by)),
+        Content::Seq(items) => items.iter_mut().for_each(|node| shift(node, by)),
+        _ => {}
+    }
+}
+
+/// Reads whatever is there.
+struct Raw(Content);
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor).map(Raw)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Content, E> {
+        Ok(Content::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Content, E> {
+        Ok(Content::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Int(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Content, E> {
+        #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
+        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Content, E> {
+        #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
+        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Content, E> {
+        #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
+        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Float(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::Str(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Content, E> {
+        Ok(Content::Str(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Spanned { value: Raw(content), referenced, .. }) = seq.next_element()? {
+            items.push(Node { line: referenced.line(), content });
+        }
+        Ok(Content::Seq(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((key, Spanned { value: Raw(content), .. })) =
+            map.next_entry::<Spanned<String>, Spanned<Raw>>()?
+        {
+            // A field is looked for where its name stands.
+            fields.push((key.value, Node { line: key.referenced.line(), content }));
+        }
+        Ok(Content::Map(fields))
+    }
+}

@@ -1,0 +1,101 @@
+//! What `compile` is given: the objects as they were read, Secrets, and what was compiled last.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec};
+
+use crate::{CredentialId, ObjectId, Snapshot};
+
+/// Everything that decides a snapshot. Its order does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs<'a> {
+    /// Every `ProviderPool`.
+    pub pools: Vec<Manifest<ProviderPoolSpec>>,
+    /// Every `LLMRoute`.
+    pub routes: Vec<Manifest<LLMRouteSpec>>,
+    /// Every Secret that may be named, by `namespace/name`.
+    pub secrets: BTreeMap<ObjectId, Secret>,
+    /// Something could not be read, so an object that is not here may still exist: what `previous` has of it is kept.
+    pub incomplete: bool,
+    /// What was compiled last: a bad object keeps its form in there.
+    pub previous: Option<&'a Snapshot>,
+    /// Its credentials: an object that keeps its previous form keeps the key that goes with it.
+    pub previous_credentials: Option<&'a Credentials>,
+}
+
+/// An object as it was read.
+#[derive(Debug, Clone)]
+pub struct Manifest<S> {
+    /// Which one.
+    pub id: ObjectId,
+    /// Creation time in seconds since 1970; 0 from files.
+    pub created: i64,
+    /// Where it was read.
+    pub source: Source,
+    /// What it says, or what keeps it from being read.
+    pub spec: Result<S, Vec<Fault>>,
+}
+
+/// Where an object was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Source {
+    /// The file, where there is one.
+    pub file: Option<String>,
+    /// The line of each of its fields, by path.
+    pub lines: BTreeMap<String, u64>,
+}
+
+impl Source {
+    /// The line of a field, or of the nearest field around it.
+    #[must_use]
+    pub fn line(&self, path: &str) -> Option<u64> {
+        let mut path = path;
+        loop {
+            if let Some(line) = self.lines.get(path) {
+                return Some(*line);
+            }
+            let cut = path.rfind(['.', '['])?;
+            path = path.get(..cut)?;
+        }
+    }
+}
+
+/// A value that breaks the schema.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The field.
+    pub path: String,
+    /// What is wrong and what to write.
+    pub message: String,
+}
+
+/// The data of a Secret.
+pub type Secret = BTreeMap<String, SecretValue>;
+
+/// The values of the credentials that a snapshot names; they travel apart from it.
+pub type Credentials = BTreeMap<CredentialId, SecretValue>;
+
+/// A secret. `Debug` says nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(Vec<u8>);
+
+impl SecretValue {
+    /// Takes the bytes in.
+    #[must_use]
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, to be sent to a provider and nowhere else.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}

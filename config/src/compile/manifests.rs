@@ -1,0 +1,228 @@
+//! Manifests from files: what `kubectl apply` would take, read as strictly.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::document::{self, Content, Node};
+use super::inputs::{Fault, Inputs, Manifest, Secret, SecretValue, Source};
+use super::structure::{self, Patterns};
+use super::verdict::{Finding, Kind, Severity};
+use crate::ObjectId;
+
+const API_VERSION: &str = "sluicegate.dev/v1alpha1";
+const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// Reads files, given as name and text. What can be read becomes inputs, bad objects included: they come with what is wrong with
+/// them. Findings are about what could not be told to be an object of ours; with an `Error` among them the inputs are
+/// `incomplete`.
+#[must_use]
+pub fn read(files: &[(String, String)]) -> (Inputs<'static>, Vec<Finding>) {
+    let mut reader = Reader { schemas: schemas(), ..Reader::default() };
+    for (file, text) in files {
+        for document in document::parse(text) {
+            match document {
+                Ok(node) => reader.object(file, &node),
+                Err(unreadable) => reader.error(file, unreadable.line, unreadable.message),
+            }
+        }
+    }
+    reader.findings.sort();
+    reader.inputs.incomplete = reader.findings.iter().any(|finding| finding.severity == Severity::Error);
+    (reader.inputs, reader.findings)
+}
+
+/// The schema of each kind's `spec`.
+fn schemas() -> BTreeMap<String, Value> {
+    let definitions = sluicegate_crds::schema::definitions().unwrap_or_default();
+    definitions
+        .iter()
+        .filter_map(|definition| {
+            let kind = definition.pointer("/spec/names/kind")?.as_str()?;
+            let spec = sluicegate_crds::schema::of_objects(definition)?.pointer("/properties/spec")?;
+            Some((kind.to_owned(), spec.clone()))
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Reader {
+    schemas: BTreeMap<String, Value>,
+    patterns: Patterns,
+    inputs: Inputs<'static>,
+    findings: Vec<Finding>,
+}
+
+impl Reader {
+    fn error(&mut self, file: &str, line: u64, message: impl Into<String>) {
+        self.find(file, line, Severity::Error, message.into());
+    }
+
+    fn find(&mut self, file: &str, line: u64, severity: Severity, message: String) {
+        self.findings.push(Finding { file: file.to_owned(), line: Some(line), severity, message });
+    }
+
+    fn object(&mut self, file: &str, node: &Node) {
+        let Content::Map(_) = &node.content else {
+            return self.error(file, node.line, "this is no object: begin it with apiVersion and kind");
+        };
+        let field = |name: &str| node.get(name).and_then(Node::as_str);
+        let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
+            return self.error(file, node.line, "an object needs apiVersion and kind: write both, as strings");
+        };
+        match (version, kind) {
+            (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret") => {}
+            (API_VERSION, _) => {
+                let message = format!("there is no kind {kind:?} in {API_VERSION}: write ProviderPool or LLMRoute");
+                return self.error(file, node.line, message);
+            }
+            _ if version.starts_with("sluicegate.dev/") || matches!(kind, "ProviderPool" | "LLMRoute") => {
+                let message = format!("apiVersion {version:?} of {kind} is not known here: write {API_VERSION}");
+                return self.error(file, node.line, message);
+            }
+            _ => {
+                let message =
+                    format!("{version} {kind} is passed over: only ProviderPool, LLMRoute and Secret are read");
+                return self.find(file, node.line, Severity::Warning, message);
+            }
+        }
+        let id = match identity(node) {
+            Ok(id) => id,
+            Err(message) => return self.error(file, node.line, format!("{kind}: {message}")),
+        };
+        match kind {
+            "Secret" => self.secret(file, id, node),
+            "ProviderPool" => {
+                let manifest = self.manifest(Kind::ProviderPool, file, id, node);
+                self.inputs.pools.push(manifest);
+            }
+            _ => {
+                let manifest = self.manifest(Kind::LlmRoute, file, id, node);
+                self.inputs.routes.push(manifest);
+            }
+        }
+    }
+
+    fn manifest<S: DeserializeOwned>(&mut self, kind: Kind, file: &str, id: ObjectId, node: &Node) -> Manifest<S> {
+        let mut source = Source { file: Some(file.to_owned()), lines: BTreeMap::new() };
+        node.lines("", &mut source.lines);
+        Manifest { id, created: 0, source, spec: self.spec(kind, node) }
+    }
+
+    fn spec<S: DeserializeOwned>(&mut self, kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
+        let fault = |path: &str, message: String| Fault { path: path.to_owned(), message };
+        let mut faults = Vec::new();
+        if let Content::Map(fields) = &node.content {
+            let unknown = fields.iter().filter(|(name, _)| !TOP_LEVEL.contains(&name.as_str()));
+            faults.extend(unknown.map(|(name, _)| {
+                fault(name, format!("unknown field {name:?}: move it under spec, where it may belong, or remove it"))
+            }));
+        }
+        let schema = self.schemas.get(kind.as_str()).unwrap_or(&Value::Null);
+        let spec = match node.get("spec") {
+            Some(spec) => structure::check(schema, spec, "spec", &mut self.patterns),
+            None => Err(vec![fault("spec", "Required value: write spec and what belongs in it".to_owned())]),
+        };
+        match spec {
+            Ok(value) if faults.is_empty() => {
+                // The schema has let it through; what it may still say comes from the same types.
+                serde_json::from_value(value).map_err(|error| vec![fault("spec", error.to_string())])
+            }
+            Ok(_) => Err(faults),
+            Err(more) => Err(faults.into_iter().chain(more).collect()),
+        }
+    }
+
+    fn secret(&mut self, file: &str, id: ObjectId, node: &Node) {
+        let mut secret = Secret::new();
+        // `stringData` is written over `data`, as an API server does.
+        for (field, encoded) in [("data", true), ("stringData", false)] {
+            let Some(data) = node.get(field).filter(|data| data.content != Content::Null) else { continue };
+            let Content::Map(entries) = &data.content else {
+                self.error(file, data.line, format!("Secret {}: {field} must be a map of strings", id.0));
+                continue;
+            };
+            for (key, value) in entries {
+                let bytes = match value.as_str() {
+                    Some(text) if encoded => base64(text),
+                    text => text.map(|text| text.as_bytes().to_vec()),
+                };
+                match bytes {
+                    Some(bytes) => drop(secret.insert(key.clone(), SecretValue::new(bytes))),
+                    None if encoded => self.error(
+                        file,
+                        value.line,
+                        format!(
+                            "Secret {}: data.{key} is not base64: encode it, or write it as it is under stringData",
+                            id.0
+                        ),
+                    ),
+                    None => self.error(
+                        file,
+                        value.line,
+                        format!("Secret {}: stringData.{key} must be a string: put it in quotes", id.0),
+                    ),
+                }
+            }
+        }
+        if self.inputs.secrets.contains_key(&id) {
+            return self.error(file, node.line, format!("Secret {} is there more than once: keep one of them", id.0));
+        }
+        self.inputs.secrets.insert(id, secret);
+    }
+}
+
+/// `namespace/name`.
+fn identity(node: &Node) -> Result<ObjectId, String> {
+    let metadata = node.get("metadata").ok_or("metadata is missing: write metadata with a name")?;
+    let field = |name: &str| match metadata.get(name).map(|node| (node, node.as_str())) {
+        None => Ok(None),
+        Some((node, None)) if node.content == Content::Null => Ok(None),
+        Some((_, None)) => Err(format!("metadata.{name} must be a string: put it in quotes")),
+        Some((_, Some(text))) if is_name(text) => Ok(Some(text.to_owned())),
+        Some((_, Some(text))) => {
+            Err(format!("metadata.{name} {text:?} is no name: write lower-case letters, digits and dashes"))
+        }
+    };
+    let name = field("name")?.ok_or("metadata.name is missing: give the object a name")?;
+    let namespace = field("namespace")?.unwrap_or_else(|| "default".to_owned());
+    Ok(ObjectId(format!("{namespace}/{name}")))
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=253).contains(&text.len())
+        && text.bytes().all(|byte| inner(byte) || byte == b'-' || byte == b'.')
+        && text.bytes().next().is_some_and(inner)
+        && text.bytes().last().is_some_and(inner)
+}
+
+/// Standard base64, white space passed over.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    if text.len() % 4 != 0 || padding > 2 {
+        return None;
+    }
+    let digits = text.get(..text.len().checked_sub(padding)?)?;
+    let mut bytes = Vec::with_capacity(digits.len());
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for digit in digits {
+        let six = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}

@@ -1,0 +1,110 @@
+//! `ProviderPool` to `Pool`.
+
+use sluicegate_crds::{self as crds, ProviderPoolSpec, rules};
+
+use super::provider;
+use super::report::Report;
+use super::revision;
+use super::scalar::{millis, thousandths};
+use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
+
+/// Compiles a pool, judging all of it. With errors in the report the result is not to be used.
+pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
+    let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker } = spec;
+    let crds::LoadBalancing { strategy } = load_balancing;
+    let mut pool = Pool {
+        format: FORMAT,
+        revision: String::new(),
+        strategy: match strategy {
+            crds::Strategy::RoundRobin => Strategy::RoundRobin,
+            crds::Strategy::Weighted => Strategy::Weighted,
+            crds::Strategy::LeastRequest => Strategy::LeastRequest,
+        },
+        providers: provider::compile_all(providers, namespace, report),
+        timeouts: self::timeouts(timeouts, report),
+        retry: self::retry(retry, report),
+        circuit_breaker: breaker(circuit_breaker, report),
+    };
+    seal(&mut pool);
+    pool
+}
+
+/// Writes the revision that belongs to the content.
+pub(super) fn seal(pool: &mut Pool) {
+    pool.revision = String::new();
+    pool.revision = revision::of(pool);
+}
+
+fn timeouts(spec: &crds::PoolTimeouts, report: &mut Report<'_>) -> PoolTimeouts {
+    let crds::PoolTimeouts { connect, first_token, idle, total } = spec;
+    let compiled = PoolTimeouts {
+        connect: report.check("spec.timeouts.connect", millis(connect)),
+        first_token: report.check("spec.timeouts.firstToken", millis(first_token)),
+        idle: report.check("spec.timeouts.idle", millis(idle)),
+        total: report.check("spec.timeouts.total", millis(total)),
+    };
+    let PoolTimeouts { connect, first_token, idle, total } = compiled;
+    let positive = [connect, first_token, idle, total].iter().all(|timeout| timeout.0 > 0);
+    report.rule("spec.timeouts", rules::TIMEOUTS_POSITIVE, positive);
+    report.rule("spec.timeouts", rules::FIRST_TOKEN_WITHIN_TOTAL, first_token <= total);
+    report.rule("spec.timeouts", rules::CONNECT_WITHIN_TOTAL, connect <= total);
+    compiled
+}
+
+fn retry(spec: &crds::Retry, report: &mut Report<'_>) -> Retry {
+    let crds::Retry { attempts, backoff, retry_on, budget_percent } = spec;
+    let crds::Backoff { initial, max, multiplier, jitter } = backoff;
+    let crds::RetryOn { triggers, status_codes } = retry_on;
+    let path = "spec.retry.backoff";
+    let backoff = Backoff {
+        initial: report.check("spec.retry.backoff.initial", millis(initial)),
+        max: report.check("spec.retry.backoff.max", millis(max)),
+        multiplier_milli: report.check("spec.retry.backoff.multiplier", thousandths(multiplier)),
+        jitter: match jitter {
+            crds::Jitter::Full => true,
+            crds::Jitter::None => false,
+        },
+    };
+    report.rule(path, rules::BACKOFF_ORDER, backoff.initial <= backoff.max);
+    let mut statuses = status_codes.clone();
+    statuses.sort_unstable();
+    statuses.dedup();
+    Retry {
+        attempts: *attempts,
+        backoff,
+        on: RetryOn {
+            connect: triggers.contains(&crds::RetryTrigger::Connect),
+            reset: triggers.contains(&crds::RetryTrigger::Reset),
+            timeout: triggers.contains(&crds::RetryTrigger::Timeout),
+            statuses,
+        },
+        budget_percent: *budget_percent,
+    }
+}
+
+fn breaker(spec: &crds::CircuitBreaker, report: &mut Report<'_>) -> CircuitBreaker {
+    let crds::CircuitBreaker {
+        error_percent,
+        minimum_requests,
+        window,
+        consecutive_failures,
+        open_for,
+        max_open_for,
+        half_open_requests,
+        max_open_percent,
+    } = spec;
+    let compiled = CircuitBreaker {
+        error_percent: *error_percent,
+        minimum_requests: *minimum_requests,
+        window: report.check("spec.circuitBreaker.window", millis(window)),
+        consecutive_failures: *consecutive_failures,
+        open_for: report.check("spec.circuitBreaker.openFor", millis(open_for)),
+        max_open_for: report.check("spec.circuitBreaker.maxOpenFor", millis(max_open_for)),
+        half_open_requests: *half_open_requests,
+        max_open_percent: *max_open_percent,
+    };
+    let path = "spec.circuitBreaker";
+    report.rule(path, rules::OPEN_ORDER, compiled.open_for <= compiled.max_open_for);
+    report.rule(path, rules::BREAKER_POSITIVE, compiled.window > Millis(0) && compiled.open_for > Millis(0));
+    compiled
+}

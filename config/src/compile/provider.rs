@@ -1,0 +1,232 @@
+//! The providers of a pool.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluicegate_crds::{self as crds, rules};
+
+use super::address;
+use super::pattern::header_name;
+use super::report::Report;
+use super::scalar::{millis, price, scaled};
+use crate::{
+    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, Price, Provider, ProviderKind,
+    Simulated, SimulatedFailure,
+};
+
+/// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
+/// where everyone who may read the pool can read it.
+const RESERVED_HEADERS: [&str; 13] = [
+    "accept-encoding",
+    "api-key",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "x-api-key",
+];
+
+/// Compiles the providers, sorted by tier and name.
+pub(super) fn compile_all(specs: &[crds::Provider], namespace: &str, report: &mut Report<'_>) -> Vec<Provider> {
+    report.rule("spec.providers", rules::PROVIDER_WEIGHTS, specs.iter().any(|spec| spec.weight > 0));
+    let mut seen = BTreeSet::new();
+    let mut providers = Vec::with_capacity(specs.len());
+    for (index, spec) in specs.iter().enumerate() {
+        let path = format!("spec.providers[{index}]");
+        if !seen.insert(spec.name.as_str()) {
+            report.invalid(
+                &path,
+                format!("Duplicate value: {{\"name\":{:?}}}: give each provider a name of its own", spec.name),
+            );
+        }
+        providers.push(compile(spec, namespace, &path, report));
+    }
+    providers.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
+    providers
+}
+
+fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Report<'_>) -> Provider {
+    let crds::Provider {
+        name,
+        kind,
+        url,
+        credentials,
+        weight,
+        priority,
+        models,
+        defaults,
+        connection,
+        headers,
+        simulated,
+    } = spec;
+    let is_simulated = *kind == crds::ProviderType::Simulated;
+    report.rule(path, rules::URL_MISSING, is_simulated || url.is_some());
+    report.rule(path, rules::URL_ON_SIMULATED, !is_simulated || url.is_none());
+    report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
+    report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
+    let (set_headers, remove_headers) = self::headers(headers.as_ref(), path, report);
+    Provider {
+        name: name.clone(),
+        kind: match kind {
+            crds::ProviderType::OpenAI => ProviderKind::OpenAi,
+            crds::ProviderType::Anthropic => ProviderKind::Anthropic,
+            crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
+            crds::ProviderType::Simulated => ProviderKind::Simulated,
+        },
+        url: url.as_ref().map(|url| report.check(&format!("{path}.url"), address::normalise(url))).unwrap_or_default(),
+        credential: credentials.as_ref().map(|credentials| {
+            let crds::SecretKeyRef { name, key } = &credentials.secret_ref;
+            CredentialId(format!("{namespace}/{name}/{key}"))
+        }),
+        weight: *weight,
+        priority: *priority,
+        models: self::models(models, path, report),
+        defaults: self::defaults(defaults.as_ref(), path, report),
+        connection: self::connection(connection, path, report),
+        set_headers,
+        remove_headers,
+        simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
+    }
+}
+
+fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {
+    let mut models = BTreeMap::new();
+    for (index, crds::Model { name, upstream_name, price }) in specs.iter().enumerate() {
+        let path = format!("{path}.models[{index}]");
+        let model = Model {
+            upstream_name: upstream_name.clone(),
+            price: price.as_ref().map(|price| self::prices(price, &path, report)),
+        };
+        if models.insert(name.clone(), model).is_some() {
+            report.invalid(&path, format!("Duplicate value: {{\"name\":{name:?}}}: list each model once"));
+        }
+    }
+    models
+}
+
+fn prices(spec: &crds::Price, path: &str, report: &mut Report<'_>) -> Price {
+    let crds::Price { input_per_million, cached_input_per_million, cache_write_per_million, output_per_million } = spec;
+    let mut read = |field: &str, decimal| report.check(&format!("{path}.price.{field}"), price(decimal));
+    let input = read("inputPerMillion", input_per_million);
+    Price {
+        input,
+        cached_input: cached_input_per_million.as_ref().map_or(input, |d| read("cachedInputPerMillion", d)),
+        cache_write: cache_write_per_million.as_ref().map_or(input, |d| read("cacheWritePerMillion", d)),
+        output: read("outputPerMillion", output_per_million),
+    }
+}
+
+fn defaults(spec: Option<&crds::Defaults>, path: &str, report: &mut Report<'_>) -> Defaults {
+    let Some(crds::Defaults { max_tokens, temperature }) = spec else { return Defaults::default() };
+    if let Some(decimal) = temperature {
+        let path = format!("{path}.defaults.temperature");
+        if report.check(&path, scaled(decimal, 4)) > 20_000 {
+            report.invalid(&path, format!("{:?} is above 2: write a temperature from \"0\" to \"2\"", decimal.0));
+        }
+    }
+    Defaults { max_tokens: max_tokens.map(u64::from), temperature: temperature.as_ref().map(|t| t.0.clone()) }
+}
+
+fn connection(spec: &crds::Connection, path: &str, report: &mut Report<'_>) -> Connection {
+    let crds::Connection { http, max_connections, max_idle, idle_timeout, tcp_keepalive, dns_ttl, tls } = spec;
+    let path = format!("{path}.connection");
+    let max_idle = max_idle.unwrap_or(*max_connections);
+    report.rule(&path, rules::IDLE_CONNECTIONS, max_idle <= *max_connections);
+    let (ca_pem, server_name) = match tls {
+        Some(crds::Tls { ca_certificate, server_name }) => (ca_certificate.clone(), server_name.clone()),
+        None => (None, None),
+    };
+    if ca_pem.as_deref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
+        report.invalid(
+            &format!("{path}.tls.caCertificate"),
+            "there is no PEM certificate in it: write the text between and with -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----",
+        );
+    }
+    let keepalive: Millis = report.check(&format!("{path}.tcpKeepalive"), millis(tcp_keepalive));
+    Connection {
+        http: match http {
+            crds::HttpVersion::Auto => HttpVersion::Auto,
+            crds::HttpVersion::Http1 => HttpVersion::Http1,
+            crds::HttpVersion::Http2 => HttpVersion::Http2,
+        },
+        max_connections: *max_connections,
+        max_idle,
+        idle_timeout: report.check(&format!("{path}.idleTimeout"), millis(idle_timeout)),
+        tcp_keepalive: (keepalive > Millis(0)).then_some(keepalive),
+        dns_ttl: dns_ttl.as_ref().map(|ttl| report.check(&format!("{path}.dnsTTL"), millis(ttl))),
+        ca_pem,
+        server_name,
+    }
+}
+
+/// Headers to set and to remove, by lower-case name.
+type HeaderEdits = (BTreeMap<String, String>, Vec<String>);
+
+fn headers(spec: Option<&crds::Headers>, path: &str, report: &mut Report<'_>) -> HeaderEdits {
+    let Some(crds::Headers { set, remove }) = spec else { return HeaderEdits::default() };
+    let mut set_headers = BTreeMap::new();
+    for (index, crds::Header { name, value }) in set.iter().enumerate() {
+        let path = format!("{path}.headers.set[{index}]");
+        let name = editable(name, &path, report);
+        if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            report.invalid(&path, "the value has characters that no header can carry: write printable ASCII");
+        }
+        if set_headers.insert(name.clone(), value.clone()).is_some() {
+            report.invalid(&path, format!("the header {name:?} is set twice: set it once"));
+        }
+    }
+    let mut removed = BTreeSet::new();
+    for (index, name) in remove.iter().enumerate() {
+        let path = format!("{path}.headers.remove[{index}]");
+        let name = editable(name, &path, report);
+        report.rule(&path, rules::HEADERS_ONCE, !set_headers.contains_key(&name));
+        removed.insert(name);
+    }
+    (set_headers, removed.into_iter().collect())
+}
+
+/// The lower-case name of a header that may be changed.
+fn editable(name: &str, path: &str, report: &mut Report<'_>) -> String {
+    let name = report.check(path, header_name(name));
+    if RESERVED_HEADERS.contains(&name.as_str()) {
+        report.invalid(
+            path,
+            format!("the header {name:?} is the gateway's to write: leave it out, and put a key in credentials"),
+        );
+    }
+    name
+}
+
+fn simulated(spec: &crds::Simulated, path: &str, report: &mut Report<'_>) -> Simulated {
+    let crds::Simulated { first_token, token_interval, tokens, text, failure, requests_per_minute } = spec;
+    let path = format!("{path}.simulated");
+    Simulated {
+        first_token: first_token.as_ref().map(|d| report.check(&format!("{path}.firstToken"), millis(d))),
+        token_interval: token_interval.as_ref().map(|d| report.check(&format!("{path}.tokenInterval"), millis(d))),
+        tokens: *tokens,
+        text: text.clone(),
+        failure: failure.as_ref().map(|spec| self::failure(spec, &path, report)),
+        requests_per_minute: *requests_per_minute,
+    }
+}
+
+fn failure(spec: &crds::Failure, path: &str, report: &mut Report<'_>) -> SimulatedFailure {
+    let crds::Failure { kind, percent, status, after_tokens } = spec;
+    let path = format!("{path}.failure");
+    let (kind, counts_tokens) = match kind {
+        crds::FailureKind::Reset => (FailureKind::Reset, false),
+        crds::FailureKind::Silent => (FailureKind::Silent, false),
+        crds::FailureKind::Status => (FailureKind::Status, false),
+        crds::FailureKind::Cut => (FailureKind::Cut, true),
+        crds::FailureKind::Stall => (FailureKind::Stall, true),
+        crds::FailureKind::StreamError => (FailureKind::StreamError, true),
+    };
+    report.rule(&path, rules::FAILURE_STATUS, (kind == FailureKind::Status) == status.is_some());
+    report.rule(&path, rules::FAILURE_AFTER_TOKENS, after_tokens.is_none() || counts_tokens);
+    SimulatedFailure { kind, percent: *percent, status: *status, after_tokens: *after_tokens }
+}

@@ -1,0 +1,199 @@
+//! `LLMRoute` to `Route`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluicegate_crds::{self as crds, LLMRouteSpec, rules};
+
+use super::cache;
+use super::pattern::{anchored, header_name};
+use super::report::Report;
+use super::revision;
+use super::scalar::millis;
+use super::verdict::Reason;
+use crate::{
+    FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Pool, Route, Rule, Target, Timeouts,
+};
+
+/// Top-level fields that always count.
+const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
+
+/// Compiles a route, judging all of it. With errors in the report the result may name pools that do not exist.
+pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
+    let LLMRouteSpec { rules, cache, timeouts } = spec;
+    let mut names = BTreeSet::new();
+    if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
+        report.invalid("spec.rules", rules::RULE_NAMES.message);
+    }
+    ignorable(cache.as_ref(), "spec", report);
+    let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
+    let rules = rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| {
+            let path = format!("spec.rules[{index}]");
+            let crds::Rule { name, matches, targets, fallbacks, cache: own, timeouts } = rule;
+            report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
+            ignorable(own.as_ref(), &path, report);
+            let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
+            Rule {
+                name: name.clone(),
+                matches: self::matches(matches, &path, report),
+                targets: targets.iter().map(|target| self::target(target, namespace)).collect(),
+                fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
+                cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
+                timeouts: over(own_timeouts, route_timeouts, &path, report),
+            }
+        })
+        .collect();
+    let mut route = Route { format: FORMAT, revision: String::new(), created, rules };
+    seal(&mut route);
+    route
+}
+
+/// Writes the revision that belongs to the content.
+pub(super) fn seal(route: &mut Route) {
+    route.revision = String::new();
+    route.revision = revision::of(route);
+}
+
+/// Says which pools are missing.
+pub(super) fn resolve(spec: &LLMRouteSpec, namespace: &str, pools: &BTreeMap<ObjectId, Pool>, report: &mut Report<'_>) {
+    let mut look = |path: String, reference: &crds::PoolRef| {
+        let id = pool_id(reference, namespace);
+        if !pools.contains_key(&id) {
+            report.error(
+                &path,
+                Reason::BackendNotFound,
+                format!("there is no ProviderPool {} that can serve: create it, or name another", id.0),
+            );
+        }
+    };
+    for (index, rule) in spec.rules.iter().enumerate() {
+        for (at, target) in rule.targets.iter().enumerate() {
+            look(format!("spec.rules[{index}].targets[{at}].poolRef"), &target.pool_ref);
+        }
+        for (at, fallback) in rule.fallbacks.iter().enumerate() {
+            look(format!("spec.rules[{index}].fallbacks[{at}].poolRef"), &fallback.pool_ref);
+        }
+    }
+}
+
+/// Drops what names a pool that does not exist. A rule that loses all of its targets stays and refuses its calls:
+/// without it they would fall to a later rule, and so perhaps to a vendor that they were kept from.
+pub(super) fn prune(route: &mut Route, pools: &BTreeMap<ObjectId, Pool>) {
+    for rule in &mut route.rules {
+        rule.targets.retain(|target| pools.contains_key(&target.pool));
+        rule.fallbacks.retain(|target| pools.contains_key(&target.pool));
+    }
+    seal(route);
+}
+
+fn pool_id(reference: &crds::PoolRef, namespace: &str) -> ObjectId {
+    ObjectId(format!("{namespace}/{}", reference.name))
+}
+
+fn target(spec: &crds::Target, namespace: &str) -> Target {
+    let crds::Target { pool_ref, weight, model } = spec;
+    Target { pool: pool_id(pool_ref, namespace), weight: *weight, model: model.clone() }
+}
+
+fn fallback(spec: &crds::Fallback, namespace: &str) -> Target {
+    let crds::Fallback { pool_ref, model } = spec;
+    Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() }
+}
+
+fn matches(specs: &[crds::Match], path: &str, report: &mut Report<'_>) -> Vec<Match> {
+    let mut compiled = Vec::with_capacity(specs.len());
+    for (index, crds::Match { model, headers }) in specs.iter().enumerate() {
+        let path = format!("{path}.matches[{index}]");
+        report.rule(&path, rules::MATCH_EMPTY, model.is_some() || !headers.is_empty());
+        compiled.push(Match {
+            model: model.as_ref().and_then(|spec| model_match(spec, &format!("{path}.model"), report)),
+            headers: headers
+                .iter()
+                .enumerate()
+                .filter_map(|(at, spec)| header_match(spec, &format!("{path}.headers[{at}]"), report))
+                .collect(),
+        });
+    }
+    compiled
+}
+
+fn model_match(spec: &crds::ModelMatch, path: &str, report: &mut Report<'_>) -> Option<ModelMatch> {
+    let crds::ModelMatch { exact, prefix, regex } = spec;
+    match (exact, prefix, regex) {
+        (Some(exact), None, None) => Some(ModelMatch::Exact(exact.clone())),
+        (None, Some(prefix), None) => Some(ModelMatch::Prefix(prefix.clone())),
+        (None, None, Some(regex)) => Some(ModelMatch::Regex(report.check(&format!("{path}.regex"), anchored(regex)))),
+        _ => {
+            report.invalid(path, rules::MODEL_ONE_OF.message);
+            None
+        }
+    }
+}
+
+fn header_match(spec: &crds::HeaderMatch, path: &str, report: &mut Report<'_>) -> Option<HeaderMatch> {
+    let crds::HeaderMatch { name, exact, regex, present } = spec;
+    let name = report.check(&format!("{path}.name"), header_name(name));
+    let value = match (exact, regex, present) {
+        (Some(exact), None, None) => HeaderValueMatch::Exact(exact.clone()),
+        (None, Some(regex), None) => HeaderValueMatch::Regex(report.check(&format!("{path}.regex"), anchored(regex))),
+        (None, None, Some(true)) => HeaderValueMatch::Present,
+        _ => {
+            report.invalid(path, rules::HEADER_ONE_OF.message);
+            return None;
+        }
+    };
+    Some(HeaderMatch { name, value })
+}
+
+fn timeouts(spec: Option<&crds::RouteTimeouts>, path: &str, report: &mut Report<'_>) -> Timeouts {
+    let Some(crds::RouteTimeouts { first_token, idle, total }) = spec else { return Timeouts::default() };
+    let path = format!("{path}.timeouts");
+    let mut read = |field: &str, written: &Option<crds::Duration>| {
+        written.as_ref().map(|duration| report.check(&format!("{path}.{field}"), millis(duration)))
+    };
+    let timeouts = Timeouts {
+        first_token: read("firstToken", first_token),
+        idle: read("idle", idle),
+        total: read("total", total),
+    };
+    let positive = [timeouts.first_token, timeouts.idle, timeouts.total].iter().all(|t| *t != Some(Millis(0)));
+    report.rule(&path, rules::ROUTE_TIMEOUTS_POSITIVE, positive);
+    report.rule(&path, rules::ROUTE_FIRST_TOKEN_WITHIN_TOTAL, ordered(timeouts));
+    timeouts
+}
+
+/// A rule's timeouts over its route's.
+fn over(own: Timeouts, route: Timeouts, path: &str, report: &mut Report<'_>) -> Timeouts {
+    let merged = Timeouts {
+        first_token: own.first_token.or(route.first_token),
+        idle: own.idle.or(route.idle),
+        total: own.total.or(route.total),
+    };
+    // Each layer for itself is judged where it is written; this is about what they say together.
+    if ordered(own) && ordered(route) && !ordered(merged) {
+        report.invalid(
+            &format!("{path}.timeouts"),
+            "with what the route says, firstToken exceeds total: write both here, with firstToken not above total",
+        );
+    }
+    merged
+}
+
+fn ordered(timeouts: Timeouts) -> bool {
+    timeouts.first_token.zip(timeouts.total).is_none_or(|(first_token, total)| first_token <= total)
+}
+
+/// Fields without which two different requests would share one answer.
+fn ignorable(cache: Option<&crds::Cache>, path: &str, report: &mut Report<'_>) {
+    let ignore = cache.and_then(|cache| cache.key.as_ref()?.ignore.as_ref());
+    for (index, field) in ignore.into_iter().flatten().enumerate() {
+        if REFUSED_IGNORE.contains(&field.as_str()) {
+            report.invalid(
+                &format!("{path}.cache.key.ignore[{index}]"),
+                format!("without {field:?} different questions would get one answer: leave it out of ignore"),
+            );
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Holds a document against a kind's schema, as an API server would: types, required and unknown fields, enums, bounds,
+//! patterns, caps. The words are the API server's, so that a message can be looked up, with what to write added.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+use serde_json::{Map, Value};
+use sluicegate_crds::patterns;
+
+use super::document::{Content, Node, join};
+use super::inputs::Fault;
+
+/// The compiled patterns of a schema: each is met many times.
+pub(super) type Patterns = BTreeMap<String, Option<Regex>>;
+
+/// What has been found wrong so far.
+pub(super) struct Checker<'a> {
+    patterns: &'a mut Patterns,
+    faults: Vec<Fault>,
+}
+
+/// The value in a node, `null`s taken out as an API server takes them out, or what is wrong with it.
+pub(super) fn check(schema: &Value, node: &Node, path: &str, patterns: &mut Patterns) -> Result<Value, Vec<Fault>> {
+    let mut checker = Checker { patterns, faults: Vec::new() };
+    let value = checker.value(schema, node, path);
+    if checker.faults.is_empty() { Ok(value) } else { Err(checker.faults) }
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, path: &str, message: String) {
+        self.faults.push(Fault { path: path.to_owned(), message });
+    }
+
+    fn value(&mut self, schema: &Value, node: &Node, path: &str) -> Value {
+        if let Some(message) = type_mismatch(schema, node) {
+            self.fault(path, message);
+            return Value::Null;
+        }
+        match &node.content {
+            Content::Null | Content::Float(_) => Value::Null,
+            Content::Bool(flag) => {
+                self.one_of(schema, &Value::Bool(*flag), path);
+                Value::Bool(*flag)
+            }
+            Content::Int(number) => {
+                self.bounds(schema, *number, path);
+                (*number).into()
+            }
+            Content::Str(text) => {
+                self.text(schema, text, path);
+                Value::String(text.clone())
+            }
+            Content::Seq(items) => self.items(schema, items, path),
+            Content::Map(fields) => self.fields(schema, fields, path),
+        }
+    }
+
+    fn one_of(&mut self, schema: &Value, value: &Value, path: &str) {
+        let Some(allowed) = schema.get("enum").and_then(Value::as_array) else { return };
+        if !allowed.contains(value) {
+            let supported: Vec<String> = allowed.iter().map(Value::to_string).collect();
+            self.fault(path, format!("Unsupported value: {value}: supported values: {}", supported.join(", ")));
+        }
+    }
+
+    fn bounds(&mut self, schema: &Value, number: i64, path: &str) {
+        if let Some(least) = schema.get("minimum").and_then(Value::as_i64).filter(|least| number < *least) {
+            self.fault(path, format!("Invalid value: {number}: should be greater than or equal to {least}"));
+        }
+        if let Some(most) = schema.get("maximum").and_then(Value::as_i64).filter(|most| number > *most) {
+            self.fault(path, format!("Invalid value: {number}: should be less than or equal to {most}"));
+        }
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, path: &str) {
+        self.one_of(schema, &Value::String(text.to_owned()), path);
+        let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
+        if let Some(most) = schema.get("maxLength").and_then(Value::as_u64).filter(|most| length > *most) {
+            self.fault(path, format!("Too long: may not be more than {most} characters"));
+            return;
+        }
+        if let Some(least) = schema.get("minLength").and_then(Value::as_u64).filter(|least| length < *least) {
+            self.fault(path, format!("Invalid value: {text:?}: should be at least {least} chars long"));
+            return;
+        }
+        let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return };
+        let regex = self.patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok());
+        if regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
+            self.fault(path, format!("Invalid value: {text:?}: should match '{pattern}'{}", example(schema)));
+        }
+    }
+
+    fn items(&mut self, schema: &Value, items: &[Node], path: &str) -> Value {
+        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if let Some(most) = schema.get("maxItems").and_then(Value::as_u64).filter(|most| count > *most) {
+            self.fault(path, format!("Too many: {count}: must have at most {most} items"));
+            return Value::Null;
+        }
+        if let Some(least) = schema.get("minItems").and_then(Value::as_u64).filter(|least| count < *least) {
+            self.fault(path, format!("Invalid value: {count}: should have at least {least} items"));
+        }
+        let inner = schema.get("items").unwrap_or(&Value::Null);
+        let values: Vec<Value> =
+            items.iter().enumerate().map(|(i, node)| self.value(inner, node, &format!("{path}[{i}]"))).collect();
+        self.duplicates(schema, &values, path);
+        Value::Array(values)
+    }
+
+    fn duplicates(&mut self, schema: &Value, values: &[Value], path: &str) {
+        let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+        let is_set = schema.get("x-kubernetes-list-type").and_then(Value::as_str) == Some("set");
+        let mut seen = BTreeSet::new();
+        for (index, value) in values.iter().enumerate() {
+            let identity = match keys {
+                Some(keys) => keys
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .filter_map(|key| value.get(key).map(|own| (key.to_owned(), own.clone())))
+                    .collect::<Map<_, _>>()
+                    .into(),
+                None if is_set => value.clone(),
+                None => return,
+            };
+            if !seen.insert(identity.to_string()) {
+                self.fault(&format!("{path}[{index}]"), format!("Duplicate value: {identity}: write it once"));
+            }
+        }
+    }
+
+    fn fields(&mut self, schema: &Value, fields: &[(String, Node)], path: &str) -> Value {
+        let empty = Map::new();
+        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let mut map = Map::new();
+        for (name, node) in fields {
+            let path = join(path, name);
+            match properties.get(name) {
+                // An API server takes `null` for a field that is left out.
+                Some(_) if node.content == Content::Null => {}
+                Some(inner) => {
+                    map.insert(name.clone(), self.value(inner, node, &path));
+                }
+                None => self.fault(&path, format!("unknown field {name:?}{}", suggestion(name, properties))),
+            }
+        }
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+            if !map.contains_key(name) {
+                let what = properties.get(name).map(|inner| example(inner)).unwrap_or_default();
+                self.fault(&join(path, name), format!("Required value{what}"));
+            }
+        }
+        Value::Object(map)
+    }
+}
+
+fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
+    let found = match &node.content {
+        Content::Null => "null",
+        Content::Bool(_) => "boolean",
+        Content::Int(_) => "integer",
+        Content::Float(_) => "number",
+        Content::Str(_) => "string",
+        Content::Seq(_) => "array",
+        Content::Map(_) => "object",
+    };
+    if schema.get("x-kubernetes-int-or-string").and_then(Value::as_bool) == Some(true) {
+        return (found != "integer" && found != "string")
+            .then(|| format!("Invalid value: must be of type integer or string: {found:?}"));
+    }
+    let expected = schema.get("type").and_then(Value::as_str)?;
+    if expected == found {
+        return None;
+    }
+    let hint = match (&node.content, expected) {
+        (Content::Float(number), "string") => format!(": put it in quotes: \"{number}\""),
+        (Content::Int(number), "string") => format!(": put it in quotes: \"{number}\""),
+        (Content::Bool(flag), "string") => format!(": put it in quotes: \"{flag}\""),
+        (Content::Str(text), "integer") if text.parse::<i64>().is_ok() => format!(": write {text} without quotes"),
+        (Content::Str(text), "boolean") if matches!(text.as_str(), "true" | "false") => {
+            format!(": write {text} without quotes")
+        }
+        (_, "array") => ": begin each item with a dash".to_owned(),
+        _ => String::new(),
+    };
+    Some(format!("Invalid value: must be of type {expected}: {found:?}{hint}"))
+}
+
+/// What a value may look like, where its pattern is hard to read.
+fn example(schema: &Value) -> String {
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        return format!(": write one of {}", allowed.join(", "));
+    }
+    let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return String::new() };
+    let example = match pattern {
+        patterns::DURATION => "30s, 100ms or 1h30m",
+        patterns::BYTES => "1048576 or \"1Mi\"",
+        patterns::DECIMAL => "\"2.50\"",
+        patterns::NAME => "my-name-1",
+        patterns::URL => "https://api.openai.com",
+        _ => return String::new(),
+    };
+    format!(": write a value such as {example}")
+}
+
+/// The known field that was probably meant.
+fn suggestion(name: &str, properties: &Map<String, Value>) -> String {
+    let near = properties
+        .keys()
+        .map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
+    match near {
+        Some((_, known)) => format!(": did you mean {known:?}?"),
+        None if properties.is_empty() => String::new(),
+        None => {
+            let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+            format!(": known here are {}", known.join(", "))
+        }
+    }
+}
+
+/// Letters to change, add or leave out to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().take(64).enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
+            let changed = at(&row, j) + usize::from(a != *b);
+            next.push(changed.min(at(&row, j + 1) + 1).min(at(&next, j) + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}

@@ -1,0 +1,202 @@
+//! What is said about objects and files: which one, where in it, what is wrong and what to write instead.
+
+use std::fmt;
+
+use crate::ObjectId;
+
+/// A kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `ProviderPool`.
+    ProviderPool,
+    /// `LLMRoute`.
+    LlmRoute,
+}
+
+impl Kind {
+    /// As it is written in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProviderPool => "ProviderPool",
+            Self::LlmRoute => "LLMRoute",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The object does not serve as written.
+    Error,
+    /// It serves, but perhaps not as meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// Why, as a condition's reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// A value breaks the schema or one of its rules.
+    Invalid,
+    /// The same object is there more than once.
+    Duplicate,
+    /// A pool that is named does not exist.
+    BackendNotFound,
+    /// A Secret, or a key of it, that is named does not exist.
+    SecretNotFound,
+    /// A credential cannot be sent as it is.
+    SecretInvalid,
+    /// Part of the object can never take effect.
+    Unreachable,
+    /// A model that is asked for is not served.
+    ModelNotServed,
+}
+
+impl Reason {
+    /// As it is written in a condition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "Invalid",
+            Self::Duplicate => "Duplicate",
+            Self::BackendNotFound => "BackendNotFound",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::Unreachable => "Unreachable",
+            Self::ModelNotServed => "ModelNotServed",
+        }
+    }
+
+    /// The condition that turns false by it: `ResolvedRefs` for what is missing elsewhere, else `Accepted`.
+    #[must_use]
+    pub const fn condition(self) -> &'static str {
+        match self {
+            Self::BackendNotFound | Self::SecretNotFound | Self::SecretInvalid => "ResolvedRefs",
+            Self::Invalid | Self::Duplicate | Self::Unreachable | Self::ModelNotServed => "Accepted",
+        }
+    }
+}
+
+/// A judgement on one object. The fields' order is the order in which verdicts are told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Verdict {
+    /// What kind of object.
+    pub kind: Kind,
+    /// Which one.
+    pub object: ObjectId,
+    /// The file it was read from, where it was read from one.
+    pub file: Option<String>,
+    /// The line in that file, from 1.
+    pub line: Option<u64>,
+    /// The field, such as `spec.providers[0].url`; empty: the object as a whole.
+    pub path: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Why.
+    pub reason: Reason,
+    /// What is wrong and what to do about it. Never holds a credential.
+    pub message: String,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, self.file.as_deref(), self.line)?;
+        write!(f, "{}: {} {}", self.severity, self.kind, self.object.0)?;
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// All judgements, sorted, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdicts(Vec<Verdict>);
+
+impl Verdicts {
+    pub(super) fn new(mut verdicts: Vec<Verdict>) -> Self {
+        verdicts.sort();
+        verdicts.dedup();
+        Self(verdicts)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Verdict> {
+        self.0.iter()
+    }
+
+    /// Those on one object.
+    pub fn of<'a>(&'a self, kind: Kind, object: &'a ObjectId) -> impl Iterator<Item = &'a Verdict> {
+        self.0.iter().filter(move |verdict| verdict.kind == kind && verdict.object == *object)
+    }
+
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether any object does not serve as written.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|verdict| verdict.severity == Severity::Error)
+    }
+}
+
+impl<'a> IntoIterator for &'a Verdicts {
+    type Item = &'a Verdict;
+    type IntoIter = std::slice::Iter<'a, Verdict>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Something about a file that is not about an object in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// `Error`: something in there may be lost. `Warning`: it was passed over.
+    pub severity: Severity,
+    /// What is wrong and what to do about it.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        place(f, Some(&self.file), self.line)?;
+        write!(f, "{}: {}", self.severity, self.message)
+    }
+}
+
+fn place(f: &mut fmt::Formatter<'_>, file: Option<&str>, line: Option<u64>) -> fmt::Result {
+    match (file, line) {
+        (Some(file), Some(line)) => write!(f, "{file}:{line}: "),
+        (Some(file), None) => write!(f, "{file}: "),
+        (None, _) => Ok(()),
+    }
+}

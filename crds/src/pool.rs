@@ -1,0 +1,249 @@
+//! `ProviderPool`: who can answer.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::provider::Provider;
+use crate::rules::{self, validations};
+use crate::scalar::{Decimal, Duration};
+use crate::status::Status;
+
+/// Providers that can stand in for each other, and how calls are shared out among them.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "sluicegate.dev",
+    version = "v1alpha1",
+    kind = "ProviderPool",
+    plural = "providerpools",
+    namespaced,
+    status = "Status",
+    shortname = "pp",
+    shortname = "llmpp",
+    category = "sluicegate",
+    doc = "Providers that can stand in for each other, and how calls are shared out among them.",
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
+    ),
+    printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.loadBalancing.strategy", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#,
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderPoolSpec {
+    /// How a provider is chosen.
+    #[serde(default)]
+    pub load_balancing: LoadBalancing,
+    /// The providers, by name.
+    #[schemars(
+        length(min = 1, max = 64),
+        extend(
+            "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name"],
+            "x-kubernetes-validations" = validations(&[rules::PROVIDER_WEIGHTS]),
+        )
+    )]
+    pub providers: Vec<Provider>,
+    /// How long a call may take. A route can set its own.
+    #[serde(default)]
+    pub timeouts: PoolTimeouts,
+    /// How a failed call is tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// When a failing provider is left alone, and for how long.
+    #[serde(default)]
+    pub circuit_breaker: CircuitBreaker,
+}
+
+/// How a provider is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LoadBalancing {
+    /// Within a tier: `RoundRobin` (one after the other), `Weighted` (at random by weight) or `LeastRequest` (the one
+    /// with fewer calls in flight of two drawn by weight). Default: `Weighted`.
+    pub strategy: Strategy,
+}
+
+impl Default for LoadBalancing {
+    fn default() -> Self {
+        Self { strategy: Strategy::Weighted }
+    }
+}
+
+/// How a provider is chosen within a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Strategy {
+    /// One after the other.
+    RoundRobin,
+    /// At random by weight.
+    Weighted,
+    /// The one with fewer calls in flight of two.
+    LeastRequest,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::TIMEOUTS_POSITIVE, rules::FIRST_TOKEN_WITHIN_TOTAL, rules::CONNECT_WITHIN_TOTAL,
+])))]
+pub struct PoolTimeouts {
+    /// To have a connection, TLS included. Default: 5s.
+    pub connect: Duration,
+    /// From sending the request to the first token of a stream, or to the head of a whole answer. Then another provider
+    /// is tried. Default: 60s.
+    pub first_token: Duration,
+    /// Between two pieces of an answer. Default: 60s.
+    pub idle: Duration,
+    /// From the call's arrival to the end of its answer, all attempts together. Default: 600s.
+    pub total: Duration,
+}
+
+impl Default for PoolTimeouts {
+    fn default() -> Self {
+        Self { connect: "5s".into(), first_token: "60s".into(), idle: "60s".into(), total: "600s".into() }
+    }
+}
+
+/// How a failed call is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Retry {
+    /// Attempts in all, the first included; 1 never tries again. Default: 3.
+    #[schemars(range(min = 1, max = 5))]
+    pub attempts: u32,
+    /// The wait before another attempt at a provider that has failed this call already. Another provider is tried at
+    /// once.
+    pub backoff: Backoff,
+    /// What is worth another attempt. Nothing is tried again once the caller has had a token.
+    pub retry_on: RetryOn,
+    /// Retries may be at most this share of a pool's recent calls, in percent, so that a failing vendor is not flooded.
+    /// Default: 20.
+    #[schemars(range(min = 0, max = 100))]
+    pub budget_percent: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, backoff: Backoff::default(), retry_on: RetryOn::default(), budget_percent: 20 }
+    }
+}
+
+/// Waits that grow with each attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::BACKOFF_ORDER])))]
+pub struct Backoff {
+    /// Upper bound of the first wait. Default: 100ms.
+    pub initial: Duration,
+    /// Upper bound of any wait. Default: 5s.
+    pub max: Duration,
+    /// Growth from one wait to the next, as a decimal string from `"1"` to `"10"`. Default: `"2"`.
+    #[schemars(length(max = 6), extend("pattern" = r"^([1-9](\.[0-9]{1,3})?|10(\.0{1,3})?)$"))]
+    pub multiplier: Decimal,
+    /// `Full` waits a random time up to the bound, `None` waits all of it. Default: `Full`.
+    pub jitter: Jitter,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial: "100ms".into(), max: "5s".into(), multiplier: "2".into(), jitter: Jitter::Full }
+    }
+}
+
+/// Whether waits are random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Jitter {
+    /// A random time up to the bound.
+    Full,
+    /// All of it.
+    None,
+}
+
+/// What is worth another attempt. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RetryOn {
+    /// Failures without an answer: `Connect` (no connection), `Reset` (it broke before the answer began) and `Timeout`
+    /// (no first token in time). Default: all three.
+    #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
+    pub triggers: Vec<RetryTrigger>,
+    /// HTTP statuses. Default: 408, 429, 500, 502, 503, 504, 529.
+    #[schemars(length(max = 32), inner(range(min = 400, max = 599)), extend("x-kubernetes-list-type" = "set"))]
+    pub status_codes: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self {
+            triggers: vec![RetryTrigger::Connect, RetryTrigger::Reset, RetryTrigger::Timeout],
+            status_codes: vec![408, 429, 500, 502, 503, 504, 529],
+        }
+    }
+}
+
+/// A failure without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RetryTrigger {
+    /// No connection.
+    Connect,
+    /// It broke before the answer began.
+    Reset,
+    /// No first token in time.
+    Timeout,
+}
+
+/// When a failing provider is left alone, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::OPEN_ORDER, rules::BREAKER_POSITIVE])))]
+pub struct CircuitBreaker {
+    /// Left alone at this share of failed calls, in percent … Default: 50.
+    #[schemars(range(min = 1, max = 100))]
+    pub error_percent: u32,
+    /// … among at least this many calls … Default: 10.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub minimum_requests: u32,
+    /// … within this time. Default: 30s.
+    pub window: Duration,
+    /// Also at this many failures in a row; 0 does not count them. Default: 5.
+    #[schemars(range(min = 0, max = 1000))]
+    pub consecutive_failures: u32,
+    /// Left alone this long at first, doubling each time it fails again. Default: 10s.
+    pub open_for: Duration,
+    /// At most this long. Default: 300s.
+    pub max_open_for: Duration,
+    /// Calls let through to try it, when that time is over. Default: 3.
+    #[schemars(range(min = 1, max = 100))]
+    pub half_open_requests: u32,
+    /// At most this share of a pool's endpoints is left alone at once, in percent. Default: 50.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_open_percent: u32,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self {
+            error_percent: 50,
+            minimum_requests: 10,
+            window: "30s".into(),
+            consecutive_failures: 5,
+            open_for: "10s".into(),
+            max_open_for: "300s".into(),
+            half_open_requests: 3,
+            max_open_percent: 50,
+        }
+    }
+}

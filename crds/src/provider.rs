@@ -1,0 +1,246 @@
+//! One provider of a pool: what it speaks, where it is, what it serves and how it is reached.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::patterns;
+use crate::rules::{self, validations};
+use crate::scalar::{Decimal, Duration};
+use crate::simulated::Simulated;
+
+/// One provider: an address that answers calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::URL_MISSING, rules::URL_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED, rules::SIMULATED_ON_OTHERS,
+])))]
+pub struct Provider {
+    /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// What it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `OpenAICompatible` (anything else that
+    /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
+    /// network and no key). A call in one dialect is translated where its provider speaks another.
+    #[serde(rename = "type")]
+    pub kind: ProviderType,
+    /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added
+    /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
+    /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Required unless
+    /// `type` is `Simulated`, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::URL))]
+    pub url: Option<String>,
+    /// The key that the provider is called with. Without it no key is sent. A caller's own key is never passed on to a
+    /// provider with credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Share of the calls within its tier, relative to the others' weights. 0 takes no calls. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: u32,
+    /// Tier: the lowest number serves, a higher one when no lower one can. Default: 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub priority: u32,
+    /// The models it serves, by the names that clients and routes use. Left out: it is asked for any model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub models: Vec<Model>,
+    /// Parameters used where the caller says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<Defaults>,
+    /// How connections are made and kept.
+    #[serde(default)]
+    pub connection: Connection,
+    /// Headers changed in the requests it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Headers>,
+    /// How a `Simulated` provider behaves. Left out: it answers at once, and well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProviderType {
+    /// OpenAI itself.
+    OpenAI,
+    /// Anthropic itself.
+    Anthropic,
+    /// Anything that speaks OpenAI Chat Completions.
+    OpenAICompatible,
+    /// A stand-in inside the gateway.
+    Simulated,
+}
+
+/// Where a provider's key is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Credentials {
+    /// A key of a Secret in the pool's namespace.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// A key of a Secret in the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Key in its data. Default: `api-key`.
+    #[serde(default = "api_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn api_key() -> String {
+    "api-key".to_owned()
+}
+
+/// A model of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Model {
+    /// The name that clients and routes use, such as `gpt-4o`.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// The provider's own name of it, such as `gpt-4o-2024-11-20`. Default: the same as `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub upstream_name: Option<String>,
+    /// What its tokens cost. Left out: its cost is not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// What tokens cost, in US dollars per million tokens, as decimal strings with at most six decimals (`"2.50"`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Price {
+    /// Dollars per million input tokens that no prompt cache had.
+    pub input_per_million: Decimal,
+    /// Dollars per million input tokens read from the provider's prompt cache. Default: as `inputPerMillion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_per_million: Option<Decimal>,
+    /// Dollars per million input tokens written to the provider's prompt cache. Default: as `inputPerMillion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_per_million: Option<Decimal>,
+    /// Dollars per million output tokens.
+    pub output_per_million: Decimal,
+}
+
+/// Parameters used where the caller says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Defaults {
+    /// The most tokens to answer with. Left out: the provider's own default (Anthropic has none and needs one: then 4096).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature as a decimal string from `"0"` to `"2"`, with at most four decimals. Left out: the provider's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 6), extend("pattern" = r"^([01](\.[0-9]{1,4})?|2(\.0{1,4})?)$"))]
+    pub temperature: Option<Decimal>,
+}
+
+/// How connections to a provider are made and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::IDLE_CONNECTIONS])))]
+pub struct Connection {
+    /// Which HTTP is spoken: `Auto` (HTTP/2 where TLS negotiates it, else HTTP/1.1), `HTTP1`, or `HTTP2` (without TLS
+    /// too, by prior knowledge). Default: `Auto`.
+    pub http: HttpVersion,
+    /// The most connections to one address from one proxy; a call beyond them waits, within its connect timeout.
+    /// Default: 1024.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_connections: u32,
+    /// The most of them kept open while idle; 0 keeps none. Default: as `maxConnections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_idle: Option<u32>,
+    /// An idle connection is closed after this. Default: 90s.
+    pub idle_timeout: Duration,
+    /// Silence before the first TCP keep-alive probe; `0s` sends none. Default: 60s.
+    pub tcp_keepalive: Duration,
+    /// How long an address is believed. Left out: as long as DNS says.
+    #[serde(rename = "dnsTTL", skip_serializing_if = "Option::is_none")]
+    pub dns_ttl: Option<Duration>,
+    /// What is trusted in TLS, and as whom. Left out: the system's certificate authorities, and the URL's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            http: HttpVersion::Auto,
+            max_connections: 1024,
+            max_idle: None,
+            idle_timeout: "90s".into(),
+            tcp_keepalive: "60s".into(),
+            dns_ttl: None,
+            tls: None,
+        }
+    }
+}
+
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    #[serde(rename = "HTTP1")]
+    Http1,
+    /// HTTP/2.
+    #[serde(rename = "HTTP2")]
+    Http2,
+}
+
+/// What is trusted in TLS, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// PEM certificates of authorities to trust beside the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub ca_certificate: Option<String>,
+    /// The name to ask for and to verify, instead of the URL's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$"))]
+    pub server_name: Option<String>,
+}
+
+/// Headers changed in requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::HEADERS_ONCE])))]
+pub struct Headers {
+    /// Added, or written over what the caller sent. Not for keys: a key belongs in `credentials`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub set: Vec<Header>,
+    /// Names of headers taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub remove: Vec<String>,
+}
+
+/// A header and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Header {
+    /// Its name, in any case.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    pub name: String,
+    /// Its value, printable ASCII.
+    #[schemars(length(max = 4096), regex(pattern = r"^[ -~]*$"))]
+    pub value: String,
+}

@@ -1,0 +1,1 @@
+//! The reference for users, written from the schema.

@@ -1,0 +1,206 @@
+//! `LLMRoute`: which call goes where, and under what rules.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Cache;
+use crate::patterns;
+use crate::rules::{self, validations};
+use crate::scalar::Duration;
+use crate::status::Status;
+
+/// Which call goes to which pool, and under what rules.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "sluicegate.dev",
+    version = "v1alpha1",
+    kind = "LLMRoute",
+    plural = "llmroutes",
+    namespaced,
+    status = "Status",
+    shortname = "lr",
+    shortname = "llmr",
+    category = "sluicegate",
+    doc = "Which call goes to which pool, and under what rules.",
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#
+    ),
+    printcolumn(
+        name = "ResolvedRefs",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="ResolvedRefs")].status"#
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#,
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LLMRouteSpec {
+    /// The rules; the first that matches takes the call.
+    #[schemars(
+        length(min = 1, max = 64),
+        extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::RULE_NAMES]))
+    )]
+    pub rules: Vec<Rule>,
+    /// How answers are cached. Left out: not at all. A rule's own is laid over it, field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Timeouts over the pools'. A rule's own are laid over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<RouteTimeouts>,
+}
+
+/// One rule: which calls, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Name of the rule, unique in its route: lower-case letters, digits and dashes. Metrics and logs call it so.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// It takes a call if any of these match. Left out: every call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub matches: Vec<Match>,
+    /// Where its calls go, shared out by weight.
+    #[schemars(
+        length(min = 1, max = 16),
+        extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::TARGET_WEIGHTS]))
+    )]
+    pub targets: Vec<Target>,
+    /// Tried in this order when no target can serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub fallbacks: Vec<Fallback>,
+    /// How answers to its calls are cached, laid over the route's, field by field. `ttl: 0s` caches nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Timeouts of its calls, over the route's and the pools'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<RouteTimeouts>,
+}
+
+/// Conditions that must all hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::MATCH_EMPTY])))]
+pub struct Match {
+    /// The model that the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelMatch>,
+    /// Headers of the call; all of them must match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A condition on the model's name: exactly one of `exact`, `prefix` and `regex`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::MODEL_ONE_OF])))]
+pub struct ModelMatch {
+    /// This name, such as `gpt-4o`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub exact: Option<String>,
+    /// Names that begin so, such as `claude-`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub prefix: Option<String>,
+    /// Names that match this regular expression (RE2 syntax) as a whole, such as `gpt-4o(-mini)?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub regex: Option<String>,
+}
+
+/// A condition on one header: exactly one of `exact`, `regex` and `present: true`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::HEADER_ONE_OF])))]
+pub struct HeaderMatch {
+    /// Its name, in any case.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    pub name: String,
+    /// This value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub exact: Option<String>,
+    /// Values that match this regular expression (RE2 syntax) as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub regex: Option<String>,
+    /// `true`: any value, as long as the header is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = [true]))]
+    pub present: Option<bool>,
+}
+
+/// A pool that takes a share of a rule's calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// The pool.
+    pub pool_ref: PoolRef,
+    /// Share of the calls, relative to the others' weights. 0 takes none. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: u32,
+    /// The model to ask the pool for. Left out: the one that the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// A pool that is tried when no target can serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fallback {
+    /// The pool.
+    pub pool_ref: PoolRef,
+    /// The model to ask the pool for. Left out: the one that the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
+}
+
+/// Names a `ProviderPool` in the route's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PoolRef {
+    /// Name of the pool.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Timeouts over the pools'.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::ROUTE_TIMEOUTS_POSITIVE, rules::ROUTE_FIRST_TOKEN_WITHIN_TOTAL,
+])))]
+pub struct RouteTimeouts {
+    /// From sending the request to the first token of a stream, or to the head of a whole answer. Left out: the pool's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token: Option<Duration>,
+    /// Between two pieces of an answer. Left out: the pool's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+    /// From the call's arrival to the end of its answer, all attempts together. Left out: the pool's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Duration>,
+}

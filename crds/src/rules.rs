@@ -1,0 +1,131 @@
+//! What crosses fields: each rule once, as CEL for an API server and as a message that says what to write instead.
+//!
+//! `config::compile` makes the same checks with the same messages where no API server stands before it.
+
+use serde_json::{Value, json};
+
+/// A CEL rule and what it tells the one who breaks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The expression; `self` is the value that it is attached to.
+    pub cel: &'static str,
+    /// What is wrong and what to write.
+    pub message: &'static str,
+}
+
+/// As the value of `x-kubernetes-validations`.
+#[must_use]
+pub fn validations(rules: &[Rule]) -> Value {
+    rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
+}
+
+/// Providers but simulated ones have an address.
+pub const URL_MISSING: Rule = Rule {
+    cel: "self.type == 'Simulated' || has(self.url)",
+    message: "url is required: write the provider's address, such as https://api.openai.com (only type Simulated has none)",
+};
+/// Simulated ones have none.
+pub const URL_ON_SIMULATED: Rule = Rule {
+    cel: "self.type != 'Simulated' || !has(self.url)",
+    message: "a Simulated provider has no url: remove url, or set type to OpenAI, Anthropic or OpenAICompatible",
+};
+/// Simulated ones need no key.
+pub const CREDENTIALS_ON_SIMULATED: Rule = Rule {
+    cel: "self.type != 'Simulated' || !has(self.credentials)",
+    message: "a Simulated provider takes no credentials: remove credentials",
+};
+/// Only simulated ones can be told how to behave.
+pub const SIMULATED_ON_OTHERS: Rule = Rule {
+    cel: "self.type == 'Simulated' || !has(self.simulated)",
+    message: "simulated is only for type Simulated: remove simulated, or set type to Simulated",
+};
+/// Some provider takes calls.
+pub const PROVIDER_WEIGHTS: Rule = Rule {
+    cel: "self.exists(p, p.weight > 0)",
+    message: "every weight is 0, so no provider would take a call: give at least one a weight above 0",
+};
+/// No timeout of a pool is zero.
+pub const TIMEOUTS_POSITIVE: Rule = Rule {
+    cel: "duration(self.connect) > duration('0s') && duration(self.firstToken) > duration('0s') && duration(self.idle) > duration('0s') && duration(self.total) > duration('0s')",
+    message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for its default",
+};
+/// The first token comes within the whole.
+pub const FIRST_TOKEN_WITHIN_TOTAL: Rule = Rule {
+    cel: "duration(self.firstToken) <= duration(self.total)",
+    message: "firstToken must not exceed total: lower firstToken or raise total",
+};
+/// A connection comes within the whole.
+pub const CONNECT_WITHIN_TOTAL: Rule = Rule {
+    cel: "duration(self.connect) <= duration(self.total)",
+    message: "connect must not exceed total: lower connect or raise total",
+};
+/// The first wait is not above the longest.
+pub const BACKOFF_ORDER: Rule = Rule {
+    cel: "duration(self.initial) <= duration(self.max)",
+    message: "initial must not exceed max: lower initial or raise max",
+};
+/// A circuit's first open time is not above the longest.
+pub const OPEN_ORDER: Rule = Rule {
+    cel: "duration(self.openFor) <= duration(self.maxOpenFor)",
+    message: "openFor must not exceed maxOpenFor: lower openFor or raise maxOpenFor",
+};
+/// Failures are counted over some time, and a circuit opens for some time.
+pub const BREAKER_POSITIVE: Rule = Rule {
+    cel: "duration(self.window) > duration('0s') && duration(self.openFor) > duration('0s')",
+    message: "window and openFor must be above 0: write times such as 30s and 10s",
+};
+/// What is kept idle is part of what may be open.
+pub const IDLE_CONNECTIONS: Rule = Rule {
+    cel: "!has(self.maxIdle) || self.maxIdle <= self.maxConnections",
+    message: "maxIdle must not exceed maxConnections: lower maxIdle or raise maxConnections",
+};
+/// A header is set once, whatever its case.
+pub const HEADERS_ONCE: Rule = Rule {
+    cel: "!has(self.set) || !has(self.remove) || self.set.all(h, !(h.name in self.remove))",
+    message: "a header is both in set and in remove: keep it in one of them",
+};
+/// A status is for failures that have one.
+pub const FAILURE_STATUS: Rule = Rule {
+    cel: "(self.kind == 'Status') == has(self.status)",
+    message: "status goes with kind Status and with no other: write kind Status and a status such as 503, or remove status",
+};
+/// Tokens come first only in answers that have begun.
+pub const FAILURE_AFTER_TOKENS: Rule = Rule {
+    cel: "!has(self.afterTokens) || self.kind in ['Cut', 'Stall', 'StreamError']",
+    message: "afterTokens is only for the kinds Cut, Stall and StreamError: remove it, or choose one of them",
+};
+/// A model is matched in one way.
+pub const MODEL_ONE_OF: Rule = Rule {
+    cel: "[has(self.exact), has(self.prefix), has(self.regex)].exists_one(given, given)",
+    message: "write exactly one of exact, prefix and regex",
+};
+/// A header is matched in one way.
+pub const HEADER_ONE_OF: Rule = Rule {
+    cel: "[has(self.exact), has(self.regex), has(self.present)].exists_one(given, given)",
+    message: "write exactly one of exact, regex and present: true",
+};
+/// A match says something.
+pub const MATCH_EMPTY: Rule = Rule {
+    cel: "has(self.model) || has(self.headers)",
+    message: "an empty match says nothing: write model or headers, or leave matches out to match every call",
+};
+/// Rules are told apart by name.
+pub const RULE_NAMES: Rule = Rule {
+    cel: "self.all(a, self.exists_one(b, b.name == a.name))",
+    message: "two rules have the same name: give each rule of a route a name of its own",
+};
+/// Some target takes calls.
+pub const TARGET_WEIGHTS: Rule = Rule {
+    cel: "self.exists(t, t.weight > 0)",
+    message: "every weight is 0, so no target would take a call: give at least one a weight above 0",
+};
+/// The first token comes within the whole, where both are said.
+pub const ROUTE_FIRST_TOKEN_WITHIN_TOTAL: Rule = Rule {
+    cel: "!has(self.firstToken) || !has(self.total) || duration(self.firstToken) <= duration(self.total)",
+    message: "firstToken must not exceed total: lower firstToken or raise total",
+};
+/// No timeout of a route is zero.
+pub const ROUTE_TIMEOUTS_POSITIVE: Rule = Rule {
+    cel: "(!has(self.firstToken) || duration(self.firstToken) > duration('0s')) && (!has(self.idle) || duration(self.idle) > duration('0s')) && (!has(self.total) || duration(self.total) > duration('0s'))",
+    message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for the pool's",
+};

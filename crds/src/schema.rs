@@ -1,0 +1,54 @@
+//! The finished CustomResourceDefinitions: what derive gives, made to fit the conventions.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use crate::{LLMRoute, ProviderPool};
+
+/// The definition of each kind, as JSON, finished for an API server; in the order of their names.
+///
+/// # Errors
+/// If a derived definition cannot be written as JSON; no input makes that happen.
+pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
+    [LLMRoute::crd(), ProviderPool::crd()].iter().map(finished).collect()
+}
+
+fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(crd)?;
+    tidy(&mut value);
+    Ok(value)
+}
+
+/// The schema of the objects that a definition defines (its only version's).
+#[must_use]
+pub fn of_objects(definition: &Value) -> Option<&Value> {
+    definition.pointer("/spec/versions/0/schema/openAPIV3Schema")
+}
+
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            // `null` then means "left out", as the API server has it for fields that are not nullable; otherwise a
+            // present `null` would reach the CEL rules.
+            map.remove("nullable");
+            // Formats of Rust's, not of OpenAPI; the bounds say more.
+            if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
+                map.remove("format");
+            }
+            for (name, inner) in map.iter_mut() {
+                if matches!(name.as_str(), "minimum" | "maximum")
+                    && let Some(whole) = inner.as_f64().filter(|f| f.fract() == 0.0)
+                {
+                    #[expect(clippy::cast_possible_truncation, reason = "bounds are whole and small")]
+                    let whole = whole as i64;
+                    *inner = whole.into();
+                } else {
+                    tidy(inner);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}

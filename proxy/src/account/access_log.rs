@@ -1,0 +1,316 @@
+//! The access log: JSON lines on standard output, sampled, from a bounded queue that a thread of its own empties.
+//!
+//! A worker never waits for it. What does not fit is dropped and counted.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use super::outcome::{End, kind_label};
+use super::record::Record;
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 4_096;
+/// Lines about errors per second and worker; an attacker must not fill a disk.
+const MOST_ERRORS: u32 = 200;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogSettings {
+    /// Share of the calls that ended well and are logged, 0 to 1. Errors are always logged, up to a rate.
+    pub sample: f64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { sample: 1.0 }
+    }
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// A closed call, and when it closed.
+    Call(Box<Record>, SystemTime),
+    /// A line of the process's own log, whole.
+    Process(Vec<u8>),
+    /// The end.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Dropped {
+    queue: AtomicU64,
+    rate: AtomicU64,
+}
+
+/// The way into the log. Clones share one queue.
+#[derive(Debug, Clone)]
+pub struct LogQueue {
+    sender: SyncSender<Line>,
+    dropped: Arc<Dropped>,
+}
+
+impl LogQueue {
+    /// A queue and the writer that empties it.
+    #[must_use]
+    pub fn new() -> (Self, LogWriter) {
+        Self::bounded(QUEUE)
+    }
+
+    fn bounded(most: usize) -> (Self, LogWriter) {
+        let (sender, receiver) = sync_channel(most);
+        (Self { sender, dropped: Arc::default() }, LogWriter { receiver })
+    }
+
+    pub(super) fn offer(&self, line: Line) {
+        if self.sender.try_send(line).is_err() {
+            self.dropped.queue.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Lines dropped because the queue was full, and because errors came too fast.
+    pub(super) fn dropped(&self) -> (u64, u64) {
+        (self.dropped.queue.load(Relaxed), self.dropped.rate.load(Relaxed))
+    }
+}
+
+/// The end of the queue that writes. Run it on a thread of its own.
+#[derive(Debug)]
+pub struct LogWriter {
+    receiver: Receiver<Line>,
+}
+
+/// A running writer.
+#[derive(Debug)]
+pub struct LogThread {
+    queue: LogQueue,
+    thread: JoinHandle<()>,
+}
+
+impl LogThread {
+    /// Writes out what is queued and ends. Does not wait when the queue is full or the output is stuck.
+    pub fn finish(self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        if self.queue.sender.try_send(Line::Stop).is_err() {
+            return;
+        }
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+impl LogWriter {
+    /// Writes calls to standard output and the process's own log to standard error, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(self, queue: LogQueue) -> io::Result<LogThread> {
+        let thread = Builder::new().name("log".to_owned()).spawn(move || {
+            self.run(&mut io::stdout().lock(), &mut io::stderr());
+        })?;
+        Ok(LogThread { queue, thread })
+    }
+
+    /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else.
+    fn run(self, calls: &mut impl Write, process: &mut impl Write) {
+        let mut buffer = Vec::with_capacity(8 * 1024);
+        while let Some(line) = self.next(&mut buffer, calls) {
+            match line {
+                Line::Call(record, at) => write_call(&mut buffer, &record, at),
+                Line::Process(text) => drop(process.write_all(&text)),
+                Line::Stop => break,
+            }
+            if buffer.len() >= 64 * 1024 {
+                flush(&mut buffer, calls);
+            }
+        }
+        flush(&mut buffer, calls);
+    }
+
+    /// The next line. Before waiting for one, what is buffered is written.
+    fn next(&self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<Line> {
+        match self.receiver.try_recv() {
+            Ok(line) => Some(line),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                flush(buffer, calls);
+                self.receiver.recv().ok()
+            }
+        }
+    }
+}
+
+fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) {
+    if !buffer.is_empty() {
+        drop(out.write_all(buffer).and_then(|()| out.flush()));
+        buffer.clear();
+    }
+}
+
+/// Which calls are logged: one worker's say.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    queue: LogQueue,
+    sample: f64,
+    due: Cell<f64>,
+    second: Cell<Option<Instant>>,
+    errors: Cell<u32>,
+}
+
+impl Sampler {
+    pub(super) fn new(queue: LogQueue, settings: LogSettings) -> Self {
+        let sample = if settings.sample.is_finite() { settings.sample.clamp(0.0, 1.0) } else { 1.0 };
+        // Half a step ahead, so that of a hundred calls at 1 % the fiftieth is told and not the last.
+        Self { queue, sample, due: Cell::new(0.5), second: Cell::new(None), errors: Cell::new(0) }
+    }
+
+    /// Logs a closed call if it is its turn.
+    pub(super) fn offer(&self, record: Box<Record>, now: Instant) {
+        if self.wants(record.end, record.error.is_some(), now) {
+            self.queue.offer(Line::Call(record, SystemTime::now()));
+        }
+    }
+
+    fn wants(&self, end: End, error: bool, now: Instant) -> bool {
+        if end.is_error() || error {
+            return self.error_fits(now);
+        }
+        // Evenly spread instead of drawn: cheap, and exact over any stretch of calls.
+        let due = self.due.get() + self.sample;
+        self.due.set(due - due.floor());
+        due >= 1.0
+    }
+
+    fn error_fits(&self, now: Instant) -> bool {
+        let fresh = self.second.get().is_none_or(|since| now.saturating_duration_since(since).as_secs() >= 1);
+        if fresh {
+            self.second.set(Some(now));
+            self.errors.set(0);
+        }
+        self.errors.set(self.errors.get().saturating_add(1));
+        let fits = self.errors.get() <= MOST_ERRORS;
+        if !fits {
+            self.queue.dropped.rate.fetch_add(1, Relaxed);
+        }
+        fits
+    }
+}
+
+/// A line as it is written. Absent facts are left out.
+#[derive(Serialize)]
+struct CallLine<'a> {
+    time: &'a str,
+    kind: &'static str,
+    operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<std::net::IpAddr>,
+    route: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    pool: &'a str,
+    provider: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_sent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_answered: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<sluicegate_dialects::Dialect>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_dialect: Option<sluicegate_dialects::Dialect>,
+    stream: bool,
+    status: u16,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    attempts: u32,
+    failover: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_attempt: Option<&'static str>,
+    client_retry: u32,
+    cache: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<sluicegate_dialects::hub::Usage>,
+    cost_usd: f64,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_token_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overhead_ms: Option<f64>,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a call's cost is far below 2⁵³ picodollars")]
+fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
+    let table = &*record.table;
+    let provider = table.provider_names(record.provider);
+    let line = CallLine {
+        time: &super::logging::rfc3339(at),
+        kind: "call",
+        operation: record.operation.label(),
+        request_id: record.request_id.as_ref().and_then(|id| id.to_str().ok()),
+        client: record.client,
+        route: table.route_name(record.route),
+        rule: record.rule.and_then(|rule| table.rule_name(record.route, rule)),
+        pool: provider.map_or(super::table::NONE, |names| &names.pool),
+        provider: provider.map_or(super::table::NONE, |names| &names.name),
+        endpoint: record.endpoint.as_deref(),
+        model: record.asked.text(table),
+        model_sent: record.sent_model.text(table),
+        model_answered: record.answered_model.text(table),
+        dialect: record.dialect_in,
+        provider_dialect: record.dialect_out,
+        stream: record.stream,
+        status: record.code(),
+        outcome: record.end.label(),
+        fault: record.error.map(|(fault, _)| fault.label()),
+        error: record.error.map(|(_, kind)| kind_label(kind)),
+        detail: record.detail.as_deref(),
+        attempts: record.attempts,
+        failover: record.failover,
+        last_attempt: record.last_attempt.map(super::AttemptEnd::label),
+        client_retry: record.client_retry,
+        cache: record.cache.label(),
+        usage: record.usage,
+        cost_usd: record.cost.0 as f64 / 1e12,
+        duration_ms: millis(record.duration),
+        first_token_ms: record.first_token.map(millis),
+        upstream_ms: record.upstream().map(millis),
+        overhead_ms: record.overhead().map(millis),
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+    };
+    let before = out.len();
+    if serde_json::to_writer(&mut *out, &line).is_err() {
+        out.truncate(before);
+        return;
+    }
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! The exposition: cells added up by the labels of each family, written by prometheus-client.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+
+use super::cells::{AttemptCells, CallCells, Lazy, TOKEN_TYPES};
+use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, OVERHEAD, PER_TOKEN, TOKENS, Total};
+use super::metrics::{CallLabels, ConfigState, Metrics, Reading, lock};
+use super::names::{self, Kind, Metric};
+use super::outcome::{AttemptEnd, CacheLayer, Operation};
+use super::process;
+
+/// Label values, in the order of the metric's labels.
+type Values<'a> = Vec<&'a str>;
+/// A family's samples by label values, sorted: equal state, equal text.
+type Samples<'a, T> = BTreeMap<Values<'a>, T>;
+
+impl Metrics {
+    /// The registry that writes these metrics; encode it with [`Metrics::write`].
+    fn registry(self: &Arc<Self>) -> Registry {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Exposition(Arc::clone(self))));
+        registry
+    }
+
+    /// Everything as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When `out` does.
+    pub fn write(self: &Arc<Self>, out: &mut String) -> Result<(), Error> {
+        prometheus_client::encoding::text::encode(out, &self.registry())
+    }
+}
+
+/// The metrics as prometheus-client wants to meet them.
+#[derive(Debug)]
+struct Exposition(Arc<Metrics>);
+
+impl Collector for Exposition {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let reading = self.0.read();
+        let mut page = Page { encoder };
+        page.info(&names::BUILD, env!("CARGO_PKG_VERSION"))?;
+        page.calls(&reading)?;
+        page.in_flight(&self.0, &reading)?;
+        page.attempts(&reading)?;
+        page.usage(&reading)?;
+        page.cache(&reading)?;
+        page.cache_layers(&self.0)?;
+        page.endpoints(&self.0)?;
+        page.config(&reading.config)?;
+        page.log(&self.0)?;
+        page.gen_ai(&reading)?;
+        page.process(&self.0)
+    }
+}
+
+struct Page<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+type Call = (CallLabels, Vec<Arc<CallCells>>);
+
+fn total(cells: &[Arc<CallCells>], of: impl Fn(&CallCells) -> &Counter) -> u64 {
+    cells.iter().map(|cells| of(cells).get()).sum()
+}
+
+fn by_route(reading: &Reading, of: impl Fn(&CallCells) -> &Counter) -> Samples<'_, u64> {
+    sums(reading.calls.iter().map(|(labels, cells)| (vec![&*labels.route], total(cells, &of))))
+}
+
+fn sums<'a>(samples: impl Iterator<Item = (Values<'a>, u64)>) -> Samples<'a, u64> {
+    let mut sums = Samples::new();
+    for (values, count) in samples.filter(|(_, count)| *count > 0) {
+        *sums.entry(values).or_default() += count;
+    }
+    sums
+}
+
+fn histograms<'a>(
+    calls: impl Iterator<Item = &'a Call>,
+    bounds: &'static Bounds,
+    values: impl Fn(&'a CallLabels) -> Values<'a>,
+    of: impl Fn(&CallCells) -> &Lazy,
+) -> Samples<'a, Total> {
+    let mut totals = Samples::new();
+    for (labels, cells) in calls {
+        for histogram in cells.iter().filter_map(|cells| of(cells).get()) {
+            totals.entry(values(labels)).or_insert_with(|| Total::new(bounds)).add(histogram);
+        }
+    }
+    totals
+}
+
+fn seconds_since_1970(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
+}
+
+impl Page<'_> {
+    fn family(
+        &mut self,
+        metric: &Metric,
+        write: impl FnOnce(&mut MetricEncoder<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let kind = match metric.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+            Kind::Info => MetricType::Info,
+        };
+        // The crate adds a full stop to nothing here: help is written as it is.
+        let mut encoder = self.encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+        write(&mut encoder)
+    }
+
+    fn counters<T: EncodeCounterValue>(&mut self, metric: &Metric, samples: &Samples<'_, T>) -> Result<(), Error> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.family(metric, |encoder| {
+            for (values, value) in samples {
+                let labels = labels(metric, values);
+                let none = None::<&Exemplar<NoLabelSet, f64>>;
+                encoder.encode_family(&labels)?.encode_counter(value, none)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn gauges<T: EncodeGaugeValue>(&mut self, metric: &Metric, samples: &Samples<'_, T>) -> Result<(), Error> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.family(metric, |encoder| {
+            for (values, value) in samples {
+                encoder.encode_family(&labels(metric, values))?.encode_gauge(value)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn counter<T: EncodeCounterValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
+        self.family(metric, |encoder| encoder.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>))
+    }
+
+    fn gauge<T: EncodeGaugeValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
+        self.family(metric, |encoder| encoder.encode_gauge(&value))
+    }
+
+    fn info(&mut self, metric: &Metric, value: &str) -> Result<(), Error> {
+        self.family(metric, |encoder| encoder.encode_info(&labels(metric, &[value])))
+    }
+
+    fn histogram(&mut self, metric: &Metric, samples: &Samples<'_, Total>) -> Result<(), Error> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.family(metric, |encoder| {
+            for (values, total) in samples {
+                let labels = labels(metric, values);
+                encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                    total.sum(),
+                    total.count(),
+                    &total.buckets(),
+                    None,
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn calls(&mut self, reading: &Reading) -> Result<(), Error> {
+        let codes: Vec<_> = reading
+            .calls
+            .iter()
+            .flat_map(|(labels, cells)| {
+                cells.iter().flat_map(move |cells| cells.codes.read().map(move |c| (labels, c)))
+            })
+            .map(|(labels, (pair, count))| match pair {
+                Some((code, end)) => (labels, code.to_string(), end.label(), count),
+                None => (labels, "other".to_owned(), "other", count),
+            })
+            .collect();
+        let requests = sums(codes.iter().map(|(labels, code, end, count)| {
+            (vec![&*labels.route, &*labels.pool, &*labels.provider, &*labels.asked, code.as_str(), *end], *count)
+        }));
+        self.counters(&names::REQUESTS, &requests)?;
+        let route = |labels| {
+            let labels: &CallLabels = labels;
+            vec![&*labels.route]
+        };
+        let calls = || reading.calls.iter();
+        self.histogram(&names::DURATION, &histograms(calls(), &DURATION, route, |cells| &cells.duration))?;
+        self.histogram(&names::FIRST_TOKEN, &histograms(calls(), &FIRST_TOKEN, route, |cells| &cells.first_token))?;
+        self.histogram(&names::OVERHEAD, &histograms(calls(), &OVERHEAD, route, |cells| &cells.overhead))?;
+        self.counters(&names::REQUEST_BYTES, &by_route(reading, |cells| &cells.bytes_in))?;
+        self.counters(&names::RESPONSE_BYTES, &by_route(reading, |cells| &cells.bytes_out))
+    }
+
+    fn in_flight(&mut self, metrics: &Metrics, reading: &Reading) -> Result<(), Error> {
+        let now = metrics.micros(Instant::now());
+        let (mut calls, mut integral, mut retries) = (0_u64, 0_u64, 0_u64);
+        for worker in &reading.workers {
+            let (of_worker, of_time) = worker.inflight.read(now);
+            calls += of_worker;
+            integral += of_time;
+            retries += worker.client_retries.get();
+        }
+        self.gauge(&names::INFLIGHT, calls)?;
+        self.counter(&names::INFLIGHT_SECONDS, scaled(integral, 1e6))?;
+        self.counter(&names::CLIENT_RETRIES, retries)
+    }
+
+    fn attempts(&mut self, reading: &Reading) -> Result<(), Error> {
+        let of = |get: fn(&AttemptCells) -> &[Counter; AttemptEnd::COUNT]| {
+            sums(reading.attempts.iter().flat_map(move |((pool, provider), cells)| {
+                cells.iter().flat_map(move |cells| {
+                    let counts = AttemptEnd::ALL.iter().zip(get(cells));
+                    counts.map(move |(end, count)| (vec![&**pool, &**provider, end.label()], count.get()))
+                })
+            }))
+        };
+        self.counters(&names::ATTEMPTS, &of(|cells| &cells.ends))?;
+        self.counters(&names::RETRIES, &of(|cells| &cells.retries))?;
+        self.counters(&names::FAILOVERS, &by_route(reading, |cells| &cells.failovers))
+    }
+
+    fn usage(&mut self, reading: &Reading) -> Result<(), Error> {
+        let tokens = sums(reading.calls.iter().flat_map(|(labels, cells)| {
+            cells.iter().flat_map(move |cells| {
+                TOKEN_TYPES.iter().zip(&cells.token_sums).map(move |(kind, sum)| {
+                    let mut values = served_by(labels);
+                    values.push(kind);
+                    (values, sum.get())
+                })
+            })
+        }));
+        self.counters(&names::TOKENS, &tokens)?;
+        let cost = sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| &c.cost))));
+        let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
+        self.counters(&names::COST, &cost)
+    }
+
+    fn cache(&mut self, reading: &Reading) -> Result<(), Error> {
+        let layers = |of: fn(&CallCells) -> &[Counter; 2]| {
+            sums(reading.calls.iter().flat_map(move |(labels, cells)| {
+                cells.iter().flat_map(move |cells| {
+                    let layers = [CacheLayer::Memory, CacheLayer::Redis].into_iter().zip(of(cells));
+                    layers.map(move |(layer, count)| (vec![&*labels.route, layer.label()], count.get()))
+                })
+            }))
+        };
+        self.counters(&names::CACHE_HITS, &layers(|cells| &cells.cache_hits))?;
+        self.counters(&names::CACHE_MISSES, &by_route(reading, |cells| &cells.cache_misses))?;
+        self.counters(&names::CACHE_BYPASSES, &by_route(reading, |cells| &cells.cache_bypasses))?;
+        self.counters(&names::CACHE_STORES, &layers(|cells| &cells.cache_stores))
+    }
+
+    fn cache_layers(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.caches).iter().flat_map(|ask| ask()).collect();
+        let of = |get: fn(&super::CacheStat) -> Option<u64>| -> Samples<'_, u64> {
+            stats.iter().filter_map(|stat| Some((vec![stat.layer], get(stat)?))).collect()
+        };
+        self.gauges(&names::CACHE_ENTRIES, &of(|stat| stat.entries))?;
+        self.gauges(&names::CACHE_BYTES, &of(|stat| stat.bytes))?;
+        self.counters(&names::CACHE_EVICTIONS, &of(|stat| Some(stat.evictions)))?;
+        self.counters(&names::CACHE_ERRORS, &of(|stat| Some(stat.errors)))
+    }
+
+    fn endpoints(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.endpoints).iter().flat_map(|ask| ask()).collect();
+        let of = |get: fn(&super::EndpointStat) -> Option<u64>| -> Samples<'_, u64> {
+            let named = |stat| {
+                let stat: &super::EndpointStat = stat;
+                vec![&*stat.pool, &*stat.provider, &*stat.endpoint]
+            };
+            stats.iter().filter_map(|stat| Some((named(stat), get(stat)?))).collect()
+        };
+        self.gauges(&names::CIRCUIT, &of(|stat| Some(stat.circuit as u64)))?;
+        self.counters(&names::CIRCUIT_OPENED, &of(|stat| Some(stat.circuit_opened)))?;
+        self.gauges(&names::ENDPOINT_INFLIGHT, &of(|stat| Some(stat.in_flight)))?;
+        let connections: Samples<'_, u64> = stats
+            .iter()
+            .filter_map(|stat| Some((stat, stat.connections?)))
+            .flat_map(|(stat, (active, idle, _))| {
+                [("active", active), ("idle", idle)]
+                    .map(|(state, count)| (vec![&*stat.pool, &*stat.provider, &*stat.endpoint, state], count))
+            })
+            .collect();
+        self.gauges(&names::CONNECTIONS, &connections)?;
+        self.counters(&names::CONNECTIONS_OPENED, &of(|stat| Some(stat.connections?.2)))
+    }
+
+    fn config(&mut self, config: &ConfigState) -> Result<(), Error> {
+        if !config.revision.is_empty() {
+            self.info(&names::CONFIG, &config.revision)?;
+        }
+        self.gauge(&names::CONFIG_GENERATION, config.generation)?;
+        if let Some(applied) = config.applied {
+            self.gauge(&names::CONFIG_APPLIED, seconds_since_1970(applied))?;
+        }
+        self.gauge(&names::CONFIG_REJECTED, config.rejected)?;
+        self.counter(&names::CONFIG_REJECTIONS, config.rejections)
+    }
+
+    fn log(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let (queue, rate) = metrics.log.dropped();
+        let dropped = [(vec!["queue"], queue), (vec!["rate"], rate)].into_iter().collect();
+        self.counters(&names::LOG_DROPPED, &dropped)?;
+        self.counter(&names::SERIES_FOLDED, metrics.folded.load(Relaxed))
+    }
+
+    fn gen_ai(&mut self, reading: &Reading) -> Result<(), Error> {
+        // A call that no provider answered says nothing about one.
+        let chats = || {
+            reading
+                .calls
+                .iter()
+                .filter(|(labels, _)| labels.operation == Operation::Chat && labels.vendor != super::table::NONE)
+        };
+        let mut tokens = Samples::new();
+        for (at, kind) in TOKEN_TYPES.iter().enumerate() {
+            let of = |cells: &CallCells, add: &mut dyn FnMut(&Lazy)| {
+                if let Some(lazy) = cells.tokens.get(at) {
+                    add(lazy);
+                }
+            };
+            for (labels, cells) in chats() {
+                for cells in cells {
+                    of(cells, &mut |lazy| {
+                        if let Some(histogram) = lazy.get() {
+                            let mut values = gen_ai_values(labels);
+                            values.push(kind);
+                            tokens.entry(values).or_insert_with(|| Total::new(&TOKENS)).add(histogram);
+                        }
+                    });
+                }
+            }
+        }
+        self.histogram(&names::GEN_AI_TOKENS, &tokens)?;
+        let of = |bounds, of: fn(&CallCells) -> &Lazy| histograms(chats(), bounds, gen_ai_values, of);
+        self.histogram(&names::GEN_AI_DURATION, &of(&DURATION, |cells| &cells.duration))?;
+        self.histogram(&names::GEN_AI_FIRST_TOKEN, &of(&FIRST_TOKEN, |cells| &cells.first_token))?;
+        self.histogram(&names::GEN_AI_PER_TOKEN, &of(&PER_TOKEN, |cells| &cells.per_token))
+    }
+
+    fn process(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        if let Some(bytes) = process::resident_bytes() {
+            self.gauge(&names::PROCESS_MEMORY, bytes)?;
+        }
+        if let Some(seconds) = process::cpu_seconds() {
+            self.counter(&names::PROCESS_CPU, seconds)?;
+        }
+        if let Some(count) = process::open_fds() {
+            self.gauge(&names::PROCESS_FDS, count)?;
+        }
+        self.gauge(&names::PROCESS_START, seconds_since_1970(metrics.started_wall))
+    }
+}
+
+fn labels<'a>(metric: &Metric, values: &[&'a str]) -> Vec<(&'static str, &'a str)> {
+    metric.labels.iter().copied().zip(values.iter().copied()).collect()
+}
+
+fn served_by(labels: &CallLabels) -> Values<'_> {
+    vec![&labels.route, &labels.pool, &labels.provider, &labels.asked]
+}
+
+fn gen_ai_values(labels: &CallLabels) -> Values<'_> {
+    vec![labels.operation.label(), labels.vendor, &labels.asked, &labels.answered]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an exposition is in floats")]
+fn scaled(units: u64, per_unit: f64) -> f64 {
+    units as f64 / per_unit
+}

@@ -1,0 +1,152 @@
+//! A histogram that one thread writes and a scrape reads: no lock and no atomic read-modify-write on the hot path.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A counter with one writer. A load and a store cost a nanosecond; `fetch_add` costs the bus, and buys nothing here.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only ever called by the thread that owns the counter. Wraps after 2⁶⁴.
+    pub(super) fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    /// What it stands at.
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Upper bounds of buckets in whole units, and what one unit is worth in the exposed unit.
+#[derive(Debug, PartialEq)]
+pub(super) struct Bounds {
+    /// Rising.
+    pub(super) upper: &'static [u64],
+    /// Exposed = units ÷ this.
+    pub(super) per_unit: f64,
+}
+
+/// Microseconds, exposed as seconds.
+const fn micros(upper: &'static [u64]) -> Bounds {
+    Bounds { upper, per_unit: 1_000_000.0 }
+}
+
+/// OpenTelemetry's bounds of `gen_ai.server.request.duration` (0.01 · 2ⁿ s), and three more on each side: cache hits
+/// are faster, streams last longer.
+pub(super) const DURATION: Bounds = micros(&[
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    20_000,
+    40_000,
+    80_000,
+    160_000,
+    320_000,
+    640_000,
+    1_280_000,
+    2_560_000,
+    5_120_000,
+    10_240_000,
+    20_480_000,
+    40_960_000,
+    81_920_000,
+    163_840_000,
+    327_680_000,
+    655_360_000,
+]);
+
+/// OpenTelemetry's bounds of `gen_ai.server.time_to_first_token`, and up to a minute for reasoning models.
+pub(super) const FIRST_TOKEN: Bounds = micros(&[
+    1_000, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 250_000, 500_000, 750_000, 1_000_000, 2_500_000,
+    5_000_000, 7_500_000, 10_000_000, 15_000_000, 30_000_000, 60_000_000,
+]);
+
+/// OpenTelemetry's bounds of `gen_ai.server.time_per_output_token`.
+pub(super) const PER_TOKEN: Bounds = micros(&[
+    10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000, 400_000, 500_000, 750_000, 1_000_000, 2_500_000,
+]);
+
+/// What the gateway itself takes: tens of microseconds when well, milliseconds when a core is full.
+pub(super) const OVERHEAD: Bounds =
+    micros(&[10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000]);
+
+/// OpenTelemetry's bounds of `gen_ai.client.token.usage`: powers of four.
+pub(super) const TOKENS: Bounds = Bounds {
+    upper: &[1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864],
+    per_unit: 1.0,
+};
+
+/// Counts per bucket and a sum, in the units of its bounds.
+#[derive(Debug)]
+pub(super) struct Histogram {
+    bounds: &'static Bounds,
+    counts: Box<[Counter]>,
+    sum: Counter,
+}
+
+impl Histogram {
+    /// An empty one.
+    pub(super) fn new(bounds: &'static Bounds) -> Self {
+        let counts = (0..=bounds.upper.len()).map(|_| Counter::default()).collect();
+        Self { bounds, counts, sum: Counter::default() }
+    }
+
+    /// Counts a value in units; only ever called by the thread that owns the histogram.
+    pub(super) fn observe(&self, units: u64) {
+        let at = self.bounds.upper.partition_point(|upper| *upper < units);
+        if let Some(count) = self.counts.get(at) {
+            count.add(1);
+            self.sum.add(units);
+        }
+    }
+
+    /// Counts a time, rounded to the nearest microsecond.
+    pub(super) fn observe_time(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.observe(nanos.saturating_add(500) / 1_000);
+    }
+}
+
+/// Several histograms of the same bounds, added up for a scrape.
+#[derive(Debug, Clone)]
+pub(super) struct Total {
+    bounds: &'static Bounds,
+    counts: Vec<u64>,
+    sum: u64,
+}
+
+impl Total {
+    /// Nothing yet.
+    pub(super) fn new(bounds: &'static Bounds) -> Self {
+        Self { bounds, counts: vec![0; bounds.upper.len() + 1], sum: 0 }
+    }
+
+    /// Adds one worker's.
+    pub(super) fn add(&mut self, histogram: &Histogram) {
+        for (total, count) in self.counts.iter_mut().zip(&*histogram.counts) {
+            *total += count.get();
+        }
+        self.sum = self.sum.wrapping_add(histogram.sum.get());
+    }
+
+    /// How many values.
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sum of the values, in the exposed unit.
+    #[expect(clippy::cast_precision_loss, reason = "an exposition is in floats; 2⁵³ µs are 285 years")]
+    pub(super) fn sum(&self) -> f64 {
+        self.sum as f64 / self.bounds.per_unit
+    }
+
+    /// `(upper bound, count in this bucket)`, the last one unbounded.
+    #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
+    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
+        let upper = self.bounds.upper.iter().map(|units| *units as f64 / self.bounds.per_unit);
+        upper.chain(std::iter::once(f64::INFINITY)).zip(self.counts.iter().copied()).collect()
+    }
+}

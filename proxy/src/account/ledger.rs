@@ -1,0 +1,333 @@
+//! The ledger of one worker: one entry per call, opened once, closed exactly once, by word or by drop.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderValue;
+use sluicegate_config::Price;
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::{ErrorKind, Usage};
+
+use super::access_log::Sampler;
+use super::cells::{AttemptCells, CallCells};
+use super::metrics::{Metrics, WorkerCells};
+use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
+use super::record::{ModelName, Record, clip, cost};
+use super::table::{ModelIx, ProviderIx, RouteIx, Table};
+
+/// The most of an error's detail that is logged, in bytes.
+const MOST_DETAIL: usize = 256;
+
+/// What a call's cells are found by, within one configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CallKey {
+    pub(super) route: RouteIx,
+    pub(super) provider: ProviderIx,
+    pub(super) asked: ModelIx,
+    pub(super) answered: ModelIx,
+    pub(super) operation: Operation,
+}
+
+/// Mixes small numbers of our own making; nobody outside chooses them.
+#[derive(Debug, Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.unsigned_abs() as u64);
+    }
+}
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+/// The cells this worker has already found, of the newest configuration it has seen.
+#[derive(Debug, Default)]
+struct Found {
+    generation: u64,
+    calls: Map<CallKey, Arc<CallCells>>,
+    attempts: Map<ProviderIx, Arc<AttemptCells>>,
+}
+
+/// One worker's ledger. Lives and is used on that worker's thread only.
+#[derive(Debug)]
+pub struct Ledger {
+    metrics: Arc<Metrics>,
+    worker: Arc<WorkerCells>,
+    found: RefCell<Found>,
+    sampler: Sampler,
+    unclosed: Cell<u64>,
+}
+
+impl Ledger {
+    /// A ledger for the calling worker; its calls are offered to `sampler`'s log.
+    pub(super) fn new(metrics: Arc<Metrics>, worker: Arc<WorkerCells>, sampler: Sampler) -> Self {
+        Self { metrics, worker, found: RefCell::default(), sampler, unclosed: Cell::new(0) }
+    }
+
+    /// Opens an entry for a call whose head was read at `now`.
+    #[must_use]
+    pub fn open(self: &Rc<Self>, table: &Arc<Table>, operation: Operation, now: Instant) -> Entry {
+        self.worker.inflight.change(1, self.metrics.micros(now));
+        self.unclosed.set(self.unclosed.get() + 1);
+        let record = Box::new(Record::new(Arc::clone(table), operation, now));
+        Entry { ledger: Rc::clone(self), record: Some(record) }
+    }
+
+    /// Calls of this worker that are open.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.unclosed.get()
+    }
+
+    fn close(&self, mut record: Box<Record>, end: End) {
+        let now = Instant::now();
+        self.worker.inflight.change(-1, self.metrics.micros(now));
+        self.unclosed.set(self.unclosed.get().saturating_sub(1));
+        record.end = end;
+        record.duration = now.saturating_duration_since(record.opened);
+        if record.open_attempt {
+            self.attempt_ended(&mut record, AttemptEnd::Cancelled);
+        }
+        if record.client_retry > 0 {
+            self.worker.client_retries.add(1);
+        }
+        self.call_cells(&record).count(&record);
+        self.sampler.offer(record, now);
+    }
+
+    fn attempt_ended(&self, record: &mut Record, end: AttemptEnd) {
+        record.open_attempt = false;
+        record.last_attempt = Some(end);
+        self.attempt_cells(record).ended(end);
+    }
+
+    fn call_cells(&self, record: &Record) -> Arc<CallCells> {
+        let key = CallKey {
+            route: record.route,
+            provider: record.provider,
+            asked: record.asked.known,
+            answered: record.answered_model.known,
+            operation: record.operation,
+        };
+        let make = || self.metrics.call_cells(&record.table, key, &self.worker);
+        self.with_found(&record.table, |found| {
+            found.map_or_else(make, |found| Arc::clone(found.calls.entry(key).or_insert_with(make)))
+        })
+    }
+
+    fn attempt_cells(&self, record: &Record) -> Arc<AttemptCells> {
+        let make = || self.metrics.attempt_cells(&record.table, record.provider, &self.worker);
+        self.with_found(&record.table, |found| {
+            found.map_or_else(make, |found| Arc::clone(found.attempts.entry(record.provider).or_insert_with(make)))
+        })
+    }
+
+    /// Numbers mean something within one configuration only: a call of an older one finds its cells by name.
+    fn with_found<T>(&self, table: &Table, get: impl FnOnce(Option<&mut Found>) -> T) -> T {
+        let Ok(mut found) = self.found.try_borrow_mut() else { return get(None) };
+        if table.generation() > found.generation {
+            *found = Found { generation: table.generation(), ..Found::default() };
+        }
+        if table.generation() == found.generation { get(Some(&mut found)) } else { get(None) }
+    }
+}
+
+/// One call's entry. Fill it along the way; it is counted when it is closed, or, as [`End::ClientGone`], dropped.
+///
+/// Setters after the close do nothing.
+#[derive(Debug)]
+pub struct Entry {
+    ledger: Rc<Ledger>,
+    /// Taken by whoever closes first: that is what makes it exactly once.
+    record: Option<Box<Record>>,
+}
+
+impl Entry {
+    /// Closes the entry: it is counted and offered to the access log. Only the first close counts.
+    pub fn close(&mut self, end: End) {
+        if let Some(record) = self.record.take() {
+            self.ledger.close(record, end);
+        }
+    }
+
+    /// Whether it is still open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.record.is_some()
+    }
+
+    fn note(&mut self, write: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            write(record);
+        }
+    }
+
+    /// The id the caller and the log know this call by.
+    pub fn request_id(&mut self, id: HeaderValue) {
+        self.note(|record| record.request_id = Some(id));
+    }
+
+    /// The caller's address.
+    pub fn client(&mut self, address: IpAddr) {
+        self.note(|record| record.client = Some(address));
+    }
+
+    /// What the caller speaks, and whether it wants a stream.
+    pub fn caller(&mut self, dialect: Dialect, stream: bool) {
+        self.note(|record| {
+            record.dialect_in = Some(dialect);
+            record.stream = stream;
+        });
+    }
+
+    /// How often the caller's SDK has tried this call before (`x-stainless-retry-count`).
+    pub fn client_retry(&mut self, count: u32) {
+        self.note(|record| record.client_retry = count);
+    }
+
+    /// The request is read whole: `bytes` of body. The gateway's own time is counted from here.
+    pub fn received(&mut self, bytes: u64, now: Instant) {
+        self.note(|record| {
+            record.bytes_in = bytes;
+            record.received = Some(now);
+        });
+    }
+
+    /// The model the caller asked for.
+    pub fn asked(&mut self, model: &str) {
+        self.note(|record| record.asked = ModelName::of(&record.table, model));
+    }
+
+    /// The rule (by its place in the route) that took the call.
+    pub fn route(&mut self, route: RouteIx, rule: usize) {
+        self.note(|record| {
+            record.route = route;
+            record.rule = u32::try_from(rule).ok();
+        });
+    }
+
+    /// What the cache did.
+    pub fn cache(&mut self, status: CacheStatus) {
+        self.note(|record| record.cache = status);
+    }
+
+    /// The answer was handed to a layer of the cache.
+    pub fn cache_stored(&mut self, layer: CacheLayer) {
+        self.note(|record| match layer {
+            CacheLayer::Memory => record.stored[0] = true,
+            CacheLayer::Redis => record.stored[1] = true,
+        });
+    }
+
+    /// An attempt begins. The second and later ones are retries; at another provider, a failover.
+    pub fn attempt(&mut self, provider: ProviderIx, now: Instant) {
+        let Some(record) = &mut self.record else { return };
+        if record.open_attempt {
+            self.ledger.attempt_ended(record, AttemptEnd::Cancelled);
+        }
+        if record.attempts > 0 {
+            record.failover |= record.provider != provider;
+            let after = record.last_attempt.unwrap_or(AttemptEnd::Cancelled);
+            self.ledger.attempt_cells(record).retried(after);
+        }
+        record.provider = provider;
+        record.attempts = record.attempts.saturating_add(1);
+        record.open_attempt = true;
+        record.sent.get_or_insert(now);
+        record.head = None;
+    }
+
+    /// What this attempt sends: to which endpoint, in which dialect, asking for which model.
+    pub fn sent(&mut self, endpoint: Option<&Arc<str>>, dialect: Dialect, model: &str) {
+        self.note(|record| {
+            record.endpoint = endpoint.map(Arc::clone);
+            record.dialect_out = Some(dialect);
+            record.sent_model = ModelName::of(&record.table, model);
+        });
+    }
+
+    /// The attempt's answer begins to arrive (its head; for a stream held back, its first token).
+    pub fn upstream_head(&mut self, now: Instant) {
+        self.note(|record| record.head = Some(now));
+    }
+
+    /// The attempt is over; one that nobody ends counts as cancelled.
+    pub fn attempt_ended(&mut self, end: AttemptEnd) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.open_attempt) {
+            self.ledger.attempt_ended(record, end);
+        }
+    }
+
+    /// The caller's answer begins with this status.
+    pub fn answered(&mut self, status: u16, now: Instant) {
+        self.note(|record| {
+            record.status = Some(status);
+            record.answered = Some(now);
+        });
+    }
+
+    /// The first token went to the caller. Only the first word counts.
+    pub fn first_token(&mut self, now: Instant) {
+        self.note(|record| {
+            let since = now.saturating_duration_since(record.opened);
+            record.first_token.get_or_insert(since);
+        });
+    }
+
+    /// The model that answered, as the provider names it.
+    pub fn answered_model(&mut self, model: &str) {
+        self.note(|record| record.answered_model = ModelName::of(&record.table, model));
+    }
+
+    /// What the provider said was used so far (each word replaces the one before), and what that costs.
+    pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
+        self.note(|record| {
+            record.cost = price.map(|price| cost(&usage, price)).unwrap_or_default();
+            record.usage = Some(usage);
+        });
+    }
+
+    /// What went wrong. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.
+    pub fn error(&mut self, fault: Fault, kind: ErrorKind, detail: Option<Cow<'static, str>>) {
+        self.note(|record| {
+            record.error = Some((fault, kind));
+            record.detail = detail.map(|detail| match detail {
+                Cow::Owned(text) if text.len() > MOST_DETAIL => Cow::Owned(clip(&text, MOST_DETAIL).to_owned()),
+                detail => detail,
+            });
+        });
+    }
+
+    /// More bytes of body went to the caller.
+    pub fn bytes_out(&mut self, more: u64) {
+        self.note(|record| record.bytes_out = record.bytes_out.saturating_add(more));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.close(End::ClientGone);
+    }
+}

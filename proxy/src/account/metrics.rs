@@ -1,0 +1,341 @@
+//! What all workers share of the metrics: which cells there are, and what is asked of others at a scrape.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use sluicegate_config::Snapshot;
+
+use super::access_log::{LogQueue, LogSettings, Sampler};
+use super::cells::{AttemptCells, CallCells};
+use super::histogram::Counter;
+use super::inflight::Inflight;
+use super::ledger::{CallKey, Ledger};
+use super::outcome::Operation;
+use super::table::{NONE, OTHER, ProviderIx, ProviderNames, Table};
+
+/// The most label sets of calls that are told apart; beyond it names become `other`.
+const MOST_SERIES: usize = 50_000;
+/// Label sets of a route or pool that is gone stay this long, so that a last scrape sees them.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// One worker's own counters.
+#[derive(Debug, Default)]
+pub(super) struct WorkerCells {
+    pub(super) number: usize,
+    pub(super) inflight: Inflight,
+    pub(super) client_retries: Counter,
+}
+
+/// The names of one label set of calls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct CallLabels {
+    pub(super) route: Box<str>,
+    pub(super) pool: Box<str>,
+    pub(super) provider: Box<str>,
+    pub(super) vendor: &'static str,
+    pub(super) asked: Box<str>,
+    pub(super) answered: Box<str>,
+    pub(super) operation: Operation,
+}
+
+/// The cells of one label set, one per worker that used it.
+#[derive(Debug)]
+struct Series<C> {
+    cells: Vec<(usize, Arc<C>)>,
+    gone_since: Option<Instant>,
+}
+
+impl<C> Default for Series<C> {
+    fn default() -> Self {
+        Self { cells: Vec::new(), gone_since: None }
+    }
+}
+
+impl<C> Series<C> {
+    fn of_worker(&mut self, worker: usize, make: impl FnOnce() -> C) -> Arc<C> {
+        if let Some((_, cells)) = self.cells.iter().find(|(number, _)| *number == worker) {
+            return Arc::clone(cells);
+        }
+        let cells = Arc::new(make());
+        self.cells.push((worker, Arc::clone(&cells)));
+        cells
+    }
+}
+
+/// The labels of attempts: pool and provider.
+pub(super) type AttemptLabels = (Box<str>, Box<str>);
+
+#[derive(Debug, Default)]
+struct Book {
+    calls: HashMap<CallLabels, Series<CallCells>>,
+    attempts: HashMap<AttemptLabels, Series<AttemptCells>>,
+    workers: Vec<Arc<WorkerCells>>,
+    config: ConfigState,
+}
+
+/// What is known of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ConfigState {
+    pub(super) revision: Box<str>,
+    pub(super) generation: u64,
+    pub(super) applied: Option<SystemTime>,
+    pub(super) rejected: u64,
+    pub(super) rejections: u64,
+}
+
+/// A word about the configuration, for the metrics.
+#[derive(Debug, Clone, Copy)]
+pub enum ConfigEvent<'a> {
+    /// This revision runs now.
+    Applied {
+        /// What it is called.
+        revision: &'a str,
+    },
+    /// A configuration was read, and this many objects are not applied as written (0: all are).
+    Read {
+        /// How many.
+        rejected: usize,
+    },
+}
+
+/// The state of an endpoint's circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Calls pass.
+    Closed,
+    /// Some calls try whether it is well again.
+    HalfOpen,
+    /// It is left alone.
+    Open,
+}
+
+/// What is told of an endpoint at a scrape.
+#[derive(Debug, Clone)]
+pub struct EndpointStat {
+    /// The pool's id.
+    pub pool: Arc<str>,
+    /// The provider's name in it.
+    pub provider: Arc<str>,
+    /// The endpoint's address as configured.
+    pub endpoint: Arc<str>,
+    /// Its circuit.
+    pub circuit: CircuitState,
+    /// How often the circuit has opened.
+    pub circuit_opened: u64,
+    /// Attempts in flight.
+    pub in_flight: u64,
+    /// Connections in use, idle, and ever made, all workers together; `None`: not known here.
+    pub connections: Option<(u64, u64, u64)>,
+}
+
+/// What is told of a cache layer at a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct CacheStat {
+    /// `memory` or `redis`.
+    pub layer: &'static str,
+    /// Answers held; `None`: not known here.
+    pub entries: Option<u64>,
+    /// Bytes held; `None`: not known here.
+    pub bytes: Option<u64>,
+    /// Answers let go to make room.
+    pub evictions: u64,
+    /// Operations that failed or took too long.
+    pub errors: u64,
+}
+
+type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
+
+/// The metrics of the process. One, shared; each worker writes through its own [`Ledger`].
+pub struct Metrics {
+    book: Mutex<Book>,
+    pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
+    pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
+    pub(super) folded: AtomicU64,
+    pub(super) log: LogQueue,
+    started: Instant,
+    pub(super) started_wall: SystemTime,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// A lock whose holder died holds counters that are still right.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Metrics {
+    /// Metrics of a process that starts now and logs to `log`.
+    #[must_use]
+    pub fn new(log: LogQueue) -> Arc<Self> {
+        Arc::new(Self {
+            book: Mutex::default(),
+            endpoints: Mutex::default(),
+            caches: Mutex::default(),
+            folded: AtomicU64::new(0),
+            log,
+            started: Instant::now(),
+            started_wall: SystemTime::now(),
+        })
+    }
+
+    /// The ledger of the calling worker. Each call gives a new one, with counters of its own.
+    #[must_use]
+    pub fn ledger(self: &Arc<Self>, settings: LogSettings) -> Rc<Ledger> {
+        let mut book = lock(&self.book);
+        let worker = Arc::new(WorkerCells { number: book.workers.len(), ..WorkerCells::default() });
+        book.workers.push(Arc::clone(&worker));
+        drop(book);
+        Rc::new(Ledger::new(Arc::clone(self), worker, Sampler::new(self.log.clone(), settings)))
+    }
+
+    /// Numbers the names of a configuration that is about to run. Series of routes and pools that are gone go
+    /// ten minutes later.
+    #[must_use]
+    pub fn configure(&self, snapshot: &Snapshot) -> Arc<Table> {
+        let mut book = lock(&self.book);
+        book.config.generation += 1;
+        let table = Arc::new(Table::compile(snapshot, book.config.generation));
+        book.retire(snapshot, Instant::now());
+        table
+    }
+
+    /// Tells of the configuration.
+    pub fn config(&self, event: ConfigEvent<'_>) {
+        let config = &mut lock(&self.book).config;
+        match event {
+            ConfigEvent::Applied { revision } => {
+                config.revision = revision.into();
+                config.applied = Some(SystemTime::now());
+            }
+            ConfigEvent::Read { rejected } => {
+                config.rejected = u64::try_from(rejected).unwrap_or(u64::MAX);
+                config.rejections += u64::from(rejected > 0);
+            }
+        }
+    }
+
+    /// Whom to ask about endpoints at a scrape. Called on the control thread; must not block.
+    pub fn ask_endpoints(&self, ask: impl Fn() -> Vec<EndpointStat> + Send + Sync + 'static) {
+        lock(&self.endpoints).push(Box::new(ask));
+    }
+
+    /// Whom to ask about cache layers at a scrape. Called on the control thread; must not block.
+    pub fn ask_caches(&self, ask: impl Fn() -> Vec<CacheStat> + Send + Sync + 'static) {
+        lock(&self.caches).push(Box::new(ask));
+    }
+
+    /// Calls in flight, all workers together.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let workers = lock(&self.book).workers.clone();
+        let now = self.micros(Instant::now());
+        workers.iter().map(|worker| worker.inflight.read(now).0).sum()
+    }
+
+    /// Microseconds from the process's start to `at`.
+    pub(super) fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The cells of a label set for a worker. Takes a lock: a worker asks once per label set and configuration.
+    pub(super) fn call_cells(&self, table: &Table, key: CallKey, worker: &WorkerCells) -> Arc<CallCells> {
+        let provider = table.provider_names(key.provider);
+        let mut labels = CallLabels {
+            route: table.route_name(key.route).into(),
+            pool: provider.map_or(NONE, |names| &names.pool).into(),
+            provider: provider.map_or(NONE, |names| &names.name).into(),
+            vendor: provider.map_or(NONE, |names: &ProviderNames| names.vendor),
+            asked: table.model_name(key.asked).into(),
+            answered: table.model_name(key.answered).into(),
+            operation: key.operation,
+        };
+        let mut book = lock(&self.book);
+        if book.calls.len() >= MOST_SERIES && !book.calls.contains_key(&labels) {
+            self.folded.fetch_add(1, Relaxed);
+            for name in [&mut labels.route, &mut labels.pool, &mut labels.provider] {
+                *name = OTHER.into();
+            }
+            (labels.asked, labels.answered) = (OTHER.into(), OTHER.into());
+        }
+        book.calls.entry(labels).or_default().of_worker(worker.number, CallCells::new)
+    }
+
+    /// As [`Self::call_cells`], for attempts.
+    pub(super) fn attempt_cells(&self, table: &Table, provider: ProviderIx, worker: &WorkerCells) -> Arc<AttemptCells> {
+        let names = table.provider_names(provider);
+        let labels = names.map_or_else(|| (NONE.into(), NONE.into()), |names| (names.pool.clone(), names.name.clone()));
+        let mut book = lock(&self.book);
+        book.attempts.entry(labels).or_default().of_worker(worker.number, AttemptCells::default)
+    }
+
+    /// What a scrape adds up, copied out so that no worker waits for the writing of the text.
+    pub(super) fn read(&self) -> Reading {
+        let mut book = lock(&self.book);
+        book.prune(Instant::now());
+        let calls = book.calls.iter().map(|(labels, series)| (labels.clone(), cells(series))).collect();
+        let attempts = book.attempts.iter().map(|(labels, series)| (labels.clone(), cells(series))).collect();
+        let reading = Reading { calls, attempts, workers: book.workers.clone(), config: book.config.clone() };
+        drop(book);
+        reading
+    }
+}
+
+fn cells<C>(series: &Series<C>) -> Vec<Arc<C>> {
+    series.cells.iter().map(|(_, cells)| Arc::clone(cells)).collect()
+}
+
+impl Book {
+    fn retire(&mut self, snapshot: &Snapshot, now: Instant) {
+        let has_route = |name: &str| name == NONE || snapshot.routes.contains_key(&id(name));
+        let has_pool = |name: &str| name == NONE || snapshot.pools.contains_key(&id(name));
+        for (labels, series) in &mut self.calls {
+            series.mark(has_route(&labels.route) && has_pool(&labels.pool), now);
+        }
+        for ((pool, _), series) in &mut self.attempts {
+            series.mark(has_pool(pool), now);
+        }
+        self.prune(now);
+    }
+
+    fn prune(&mut self, now: Instant) {
+        self.calls.retain(|_, series| series.stays(now));
+        self.attempts.retain(|_, series| series.stays(now));
+    }
+}
+
+impl<C> Series<C> {
+    fn mark(&mut self, lives: bool, now: Instant) {
+        if lives {
+            self.gone_since = None;
+        } else {
+            self.gone_since.get_or_insert(now);
+        }
+    }
+
+    /// Cells that a worker still holds stay: what it will yet add must not be lost.
+    fn stays(&self, now: Instant) -> bool {
+        self.gone_since.is_none_or(|since| now.saturating_duration_since(since) < KEPT)
+            || self.cells.iter().any(|(_, cells)| Arc::strong_count(cells) > 1)
+    }
+}
+
+fn id(name: &str) -> sluicegate_config::ObjectId {
+    sluicegate_config::ObjectId(name.to_owned())
+}
+
+/// What a scrape adds up.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) calls: Vec<(CallLabels, Vec<Arc<CallCells>>)>,
+    pub(super) attempts: Vec<(AttemptLabels, Vec<Arc<AttemptCells>>)>,
+    pub(super) workers: Vec<Arc<WorkerCells>>,
+    pub(super) config: ConfigState,
+}

@@ -1,0 +1,85 @@
+//! Every metric's name, in one place: docs/metrics.md says the same, and a test compares the two.
+
+/// What kind of metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises; exposed with `_total`.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Classic buckets; exposed with `_bucket`, `_sum`, `_count`.
+    Histogram,
+    /// Always 1, says something in its labels; exposed with `_info`.
+    Info,
+}
+
+/// A metric's name (without the suffix its kind adds), kind, labels and help text.
+#[derive(Debug)]
+pub struct Metric {
+    /// As registered: the exposition adds `_total`, `_info` or the histogram's suffixes.
+    pub name: &'static str,
+    /// What kind.
+    pub kind: Kind,
+    /// Its labels, in the order their values are given.
+    pub labels: &'static [&'static str],
+    /// One line.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+        /// All of them, in the order of the exposition.
+        pub const ALL: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+metrics! {
+    BUILD = Info "sluicegate_build" ["version"] "The version of this process.";
+    REQUESTS = Counter "sluicegate_requests" ["route", "pool", "provider", "model", "code", "outcome"] "Calls, each counted once when it ended.";
+    DURATION = Histogram "sluicegate_request_duration_seconds" ["route"] "From a call's head to the end of its answer.";
+    FIRST_TOKEN = Histogram "sluicegate_time_to_first_token_seconds" ["route"] "From a call's head to the first token of its streamed answer.";
+    OVERHEAD = Histogram "sluicegate_gateway_overhead_seconds" ["route"] "What the gateway itself added to a call, waiting for caller and provider left out.";
+    REQUEST_BYTES = Counter "sluicegate_request_body_bytes" ["route"] "Bytes of request bodies read from callers.";
+    RESPONSE_BYTES = Counter "sluicegate_response_body_bytes" ["route"] "Bytes of answer bodies written to callers.";
+    INFLIGHT = Gauge "sluicegate_inflight_requests" [] "Calls in flight, streams included.";
+    INFLIGHT_SECONDS = Counter "sluicegate_inflight_seconds" [] "Integral of the calls in flight; its rate is their exact mean.";
+    CLIENT_RETRIES = Counter "sluicegate_client_retries" [] "Calls that the caller's SDK said are retries (x-stainless-retry-count).";
+    ATTEMPTS = Counter "sluicegate_attempts" ["pool", "provider", "result"] "Attempts at a provider, by how they ended.";
+    RETRIES = Counter "sluicegate_retries" ["pool", "provider", "reason"] "Further attempts that an attempt at this provider made necessary, by how it had ended.";
+    FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
+    TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
+    COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
+    CACHE_HITS = Counter "sluicegate_cache_hits" ["route", "layer"] "Calls answered from the cache.";
+    CACHE_MISSES = Counter "sluicegate_cache_misses" ["route"] "Calls looked up in the cache and not found.";
+    CACHE_BYPASSES = Counter "sluicegate_cache_bypasses" ["route"] "Calls of caching rules that may not be cached.";
+    CACHE_STORES = Counter "sluicegate_cache_stores" ["route", "layer"] "Answers handed to the cache.";
+    CACHE_ENTRIES = Gauge "sluicegate_cache_entries" ["layer"] "Answers in the cache of this process.";
+    CACHE_BYTES = Gauge "sluicegate_cache_bytes" ["layer"] "Bytes in the cache of this process.";
+    CACHE_EVICTIONS = Counter "sluicegate_cache_evictions" ["layer"] "Answers the cache let go to make room.";
+    CACHE_ERRORS = Counter "sluicegate_cache_errors" ["layer"] "Cache operations that failed or took too long.";
+    CIRCUIT = Gauge "sluicegate_endpoint_circuit_state" ["pool", "provider", "endpoint"] "State of the endpoint's circuit: 0 closed, 1 half open, 2 open.";
+    CIRCUIT_OPENED = Counter "sluicegate_endpoint_circuit_opened" ["pool", "provider", "endpoint"] "How often the endpoint's circuit has opened.";
+    ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
+    CONNECTIONS = Gauge "sluicegate_endpoint_connections" ["pool", "provider", "endpoint", "state"] "Connections to the endpoint, active and idle.";
+    CONNECTIONS_OPENED = Counter "sluicegate_endpoint_connections_opened" ["pool", "provider", "endpoint"] "Connections made to the endpoint.";
+    CONFIG = Info "sluicegate_config" ["revision"] "The revision of the configuration that runs.";
+    CONFIG_GENERATION = Gauge "sluicegate_config_generation" [] "How many configurations this process has applied.";
+    CONFIG_APPLIED = Gauge "sluicegate_config_applied_timestamp_seconds" [] "When the running configuration was applied, in seconds since 1970.";
+    CONFIG_REJECTED = Gauge "sluicegate_config_rejected_objects" [] "Objects of the newest configuration that are not applied as written.";
+    CONFIG_REJECTIONS = Counter "sluicegate_config_rejections" [] "Configurations read with at least one object rejected.";
+    LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, or errors came too fast.";
+    SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
+    GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
+    GEN_AI_DURATION = Histogram "gen_ai_server_request_duration" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
+    GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";
+    GEN_AI_PER_TOKEN = Histogram "gen_ai_server_time_per_output_token" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time per output token after the first in seconds (OpenTelemetry gen_ai.server.time_per_output_token).";
+    PROCESS_MEMORY = Gauge "process_resident_memory_bytes" [] "Resident memory of this process.";
+    PROCESS_CPU = Counter "process_cpu_seconds" [] "CPU time of this process, user and system.";
+    PROCESS_FDS = Gauge "process_open_fds" [] "Open file descriptors of this process.";
+    PROCESS_START = Gauge "process_start_time_seconds" [] "When this process started, in seconds since 1970.";
+}

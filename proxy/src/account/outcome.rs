@@ -1,0 +1,222 @@
+//! The words for how things went: small closed sets, each with the label it is counted under.
+
+use sluicegate_dialects::hub::ErrorKind;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum End {
+    /// The answer went out whole (a provider's error that was passed on included).
+    Done = 0,
+    /// The caller was at fault and got an error.
+    Refused = 1,
+    /// The gateway or every provider failed, and the caller got an error.
+    Failed = 2,
+    /// The caller left before the answer was whole. What a dropped entry counts as.
+    ClientGone = 3,
+    /// The provider's answer broke off after the caller had seen some of it.
+    UpstreamCut = 4,
+    /// A timeout ended an answer after the caller had seen some of it.
+    TimedOut = 5,
+}
+
+impl End {
+    /// Every end, in the order of its numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Done, Self::Refused, Self::Failed, Self::ClientGone, Self::UpstreamCut, Self::TimedOut];
+
+    /// The label it is counted under.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamCut => "upstream_cut",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
+    /// Whether the access log always tells of it, whatever its sampling.
+    #[must_use]
+    pub const fn is_error(self) -> bool {
+        !matches!(self, Self::Done | Self::ClientGone)
+    }
+}
+
+/// How one attempt at a provider ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AttemptEnd {
+    /// An answer that counts as one.
+    Success = 0,
+    /// The provider found the caller at fault (4xx, save 408 and 429).
+    ClientError = 1,
+    /// 429 or the dialect's own word for it.
+    RateLimited = 2,
+    /// 5xx.
+    ServerError = 3,
+    /// No connection could be made.
+    ConnectFailed = 4,
+    /// The connection broke.
+    Reset = 5,
+    /// Too slow.
+    TimedOut = 6,
+    /// The answer made no sense in its dialect.
+    Malformed = 7,
+    /// Given up because the caller left.
+    Cancelled = 8,
+}
+
+impl AttemptEnd {
+    /// How many there are.
+    pub const COUNT: usize = 9;
+
+    /// Every one, in the order of its numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Success,
+        Self::ClientError,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::ConnectFailed,
+        Self::Reset,
+        Self::TimedOut,
+        Self::Malformed,
+        Self::Cancelled,
+    ];
+
+    /// The label it is counted under.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ClientError => "client_error",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::ConnectFailed => "connect_failed",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed_out",
+            Self::Malformed => "malformed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What the caller wanted; only `Chat` is counted in the GenAI family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// A conversation turn, in any dialect.
+    Chat,
+    /// `GET /v1/models`.
+    ListModels,
+    /// A path or method there is none of.
+    Unknown,
+}
+
+impl Operation {
+    /// The label: OpenTelemetry's `gen_ai.operation.name` where it has one.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::ListModels => "list_models",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A layer of the answer cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheLayer {
+    /// In this process.
+    Memory,
+    /// In Redis.
+    Redis,
+}
+
+impl CacheLayer {
+    /// The label it is counted under.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// What the cache did for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheStatus {
+    /// The rule does not cache.
+    #[default]
+    Off,
+    /// The call may not be cached (its shape, or the caller's word).
+    Bypass,
+    /// Looked up and not there.
+    Miss,
+    /// Answered from this layer.
+    Hit(CacheLayer),
+}
+
+impl CacheStatus {
+    /// The word for the log.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Bypass => "bypass",
+            Self::Miss => "miss",
+            Self::Hit(CacheLayer::Memory) => "hit_memory",
+            Self::Hit(CacheLayer::Redis) => "hit_redis",
+        }
+    }
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's.
+    Client,
+    /// Ours.
+    Gateway,
+    /// The provider's.
+    Upstream,
+}
+
+impl Fault {
+    /// The word for the log.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// The word for an error's kind, as the log writes it.
+pub(super) const fn kind_label(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidRequest => "invalid_request",
+        ErrorKind::Authentication => "authentication",
+        ErrorKind::Billing => "billing",
+        ErrorKind::Permission => "permission",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Method => "method",
+        ErrorKind::RequestTimeout => "request_timeout",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::TooLarge => "too_large",
+        ErrorKind::MediaType => "media_type",
+        ErrorKind::Unprocessable => "unprocessable",
+        ErrorKind::RateLimit => "rate_limit",
+        ErrorKind::Quota => "quota",
+        ErrorKind::HeadersTooLarge => "headers_too_large",
+        ErrorKind::Internal => "internal",
+        ErrorKind::BadGateway => "bad_gateway",
+        ErrorKind::Overloaded => "overloaded",
+        ErrorKind::Timeout => "timeout",
+    }
+}

@@ -1,0 +1,173 @@
+//! The facts of one call: what the ledger fills, the metrics count and the access log tells.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use sluicegate_config::{PicoUsd, Price};
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::{ErrorKind, Usage};
+
+use super::outcome::{AttemptEnd, CacheStatus, End, Fault, Operation};
+use super::table::{ModelIx, ProviderIx, RouteIx, Table};
+
+/// The most of a name from outside that is kept for the log, in bytes.
+const MOST_NAME: usize = 128;
+/// The code a call is counted under when its caller left before there was one (nginx's word for it).
+const CLIENT_CLOSED: u16 = 499;
+
+/// A model's name: a number where the configuration knows it, else the words themselves, for the log alone.
+#[derive(Debug, Clone, Default)]
+pub struct ModelName {
+    pub(super) known: ModelIx,
+    pub(super) words: Option<Box<str>>,
+}
+
+impl ModelName {
+    /// Looks the name up; a name the configuration does not know is kept, cut to 128 bytes.
+    pub(super) fn of(table: &Table, name: &str) -> Self {
+        let known = table.model(name);
+        let words = (known == ModelIx::OTHER).then(|| clip(name, MOST_NAME).into());
+        Self { known, words }
+    }
+
+    pub(super) fn text<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        if self.known == ModelIx::default() {
+            return None;
+        }
+        Some(self.words.as_deref().unwrap_or_else(|| table.model_name(self.known)))
+    }
+}
+
+/// The longest beginning of at most `most` bytes that is whole characters.
+pub(super) fn clip(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+}
+
+/// One call's facts. Times are monotonic; `opened` is when the call's head had been read.
+#[derive(Debug)]
+pub struct Record {
+    pub(super) table: Arc<Table>,
+    pub(super) opened: Instant,
+    pub(super) received: Option<Instant>,
+    pub(super) sent: Option<Instant>,
+    pub(super) head: Option<Instant>,
+    pub(super) answered: Option<Instant>,
+    pub(super) duration: Duration,
+    pub(super) first_token: Option<Duration>,
+    pub(super) operation: Operation,
+    pub(super) request_id: Option<HeaderValue>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) route: RouteIx,
+    pub(super) rule: Option<u32>,
+    pub(super) provider: ProviderIx,
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) asked: ModelName,
+    pub(super) sent_model: ModelName,
+    pub(super) answered_model: ModelName,
+    pub(super) dialect_in: Option<Dialect>,
+    pub(super) dialect_out: Option<Dialect>,
+    pub(super) stream: bool,
+    pub(super) attempts: u32,
+    pub(super) open_attempt: bool,
+    pub(super) last_attempt: Option<AttemptEnd>,
+    pub(super) failover: bool,
+    pub(super) client_retry: u32,
+    pub(super) cache: CacheStatus,
+    pub(super) stored: [bool; 2],
+    pub(super) status: Option<u16>,
+    pub(super) error: Option<(Fault, ErrorKind)>,
+    pub(super) detail: Option<Cow<'static, str>>,
+    pub(super) usage: Option<Usage>,
+    pub(super) cost: PicoUsd,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) end: End,
+}
+
+impl Record {
+    pub(super) fn new(table: Arc<Table>, operation: Operation, opened: Instant) -> Self {
+        Self {
+            table,
+            opened,
+            received: None,
+            sent: None,
+            head: None,
+            answered: None,
+            duration: Duration::ZERO,
+            first_token: None,
+            operation,
+            request_id: None,
+            client: None,
+            route: RouteIx::default(),
+            rule: None,
+            provider: ProviderIx::default(),
+            endpoint: None,
+            asked: ModelName::default(),
+            sent_model: ModelName::default(),
+            answered_model: ModelName::default(),
+            dialect_in: None,
+            dialect_out: None,
+            stream: false,
+            attempts: 0,
+            open_attempt: false,
+            last_attempt: None,
+            failover: false,
+            client_retry: 0,
+            cache: CacheStatus::Off,
+            stored: [false; 2],
+            status: None,
+            error: None,
+            detail: None,
+            usage: None,
+            cost: PicoUsd(0),
+            bytes_in: 0,
+            bytes_out: 0,
+            end: End::ClientGone,
+        }
+    }
+
+    /// The status code it is counted under.
+    pub(super) fn code(&self) -> u16 {
+        self.status.unwrap_or(CLIENT_CLOSED)
+    }
+
+    /// What the gateway itself took: from the request read whole to the first attempt, and from the answer's head
+    /// (or, without attempts, from the request) to our own. `None` when no answer went out.
+    pub(super) fn overhead(&self) -> Option<Duration> {
+        let (received, answered) = (self.received.unwrap_or(self.opened), self.answered?);
+        let Some((sent, head)) = self.sent.zip(self.head) else {
+            return self.sent.is_none().then(|| answered.saturating_duration_since(received));
+        };
+        Some(sent.saturating_duration_since(received) + answered.saturating_duration_since(head))
+    }
+
+    /// What was waited for providers, all attempts together, to the head of the answer.
+    pub(super) fn upstream(&self) -> Option<Duration> {
+        Some(self.head?.saturating_duration_since(self.sent?))
+    }
+
+    /// Time per output token after the first, of a stream that ended well.
+    pub(super) fn per_token(&self) -> Option<Duration> {
+        let rest = self.usage?.output.checked_sub(1).filter(|rest| *rest > 0)?;
+        let first = self.first_token.filter(|_| self.stream && self.end == End::Done)?;
+        let time = self.duration.saturating_sub(first);
+        Some(time / u32::try_from(rest).unwrap_or(u32::MAX))
+    }
+}
+
+/// What a usage costs, in picodollars; stops at the largest number instead of wrapping.
+pub(super) fn cost(usage: &Usage, price: &Price) -> PicoUsd {
+    let cached = usage.cached_input.min(usage.input);
+    let written = usage.cache_write.min(usage.input - cached);
+    let fresh = usage.input - cached - written;
+    let parts = [
+        (fresh, price.input),
+        (cached, price.cached_input),
+        (written, price.cache_write),
+        (usage.output, price.output),
+    ];
+    PicoUsd(parts.iter().fold(0_u64, |sum, (tokens, each)| sum.saturating_add(tokens.saturating_mul(each.0))))
+}

@@ -1,0 +1,107 @@
+//! What each admin path answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::exposition::{Format, to_prometheus};
+use crate::account::Metrics;
+use crate::source::Report;
+
+/// What the admin pages tell of.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Written out at `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Written out at `/config`; readiness hangs on its revision.
+    pub report: watch::Receiver<Arc<Report>>,
+    /// Workers serve the configuration that the report names. Set by whoever starts them.
+    pub serving: Arc<AtomicBool>,
+    /// No new calls are wanted.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// Why no call should be sent here; `None`: send them.
+    fn unready(&self) -> Option<String> {
+        if self.draining.load(Relaxed) {
+            return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());
+        }
+        let report = Arc::clone(&self.report.borrow());
+        if report.revision.is_none() {
+            let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
+            return Some(format!("no configuration is applied{errors}"));
+        }
+        (!self.serving.load(Relaxed)).then(|| "workers are starting".to_owned())
+    }
+}
+
+/// The admin pages.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .route("/status", get(status))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status\n") })
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    match admin.unready() {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let format = Format::of(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    let mut text = String::new();
+    if admin.metrics.write(&mut text).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let text = if format == Format::Prometheus { to_prometheus(&text) } else { text };
+    ([(CONTENT_TYPE, format.content_type())], text).into_response()
+}
+
+async fn config(State(admin): State<Admin>) -> Response {
+    let report = Arc::clone(&admin.report.borrow());
+    ([(CACHE_CONTROL, "no-store")], Json(report)).into_response()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: &'static str,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not: Option<String>,
+    draining: bool,
+    in_flight: u64,
+    revision: Option<String>,
+    rejected: usize,
+}
+
+async fn status(State(admin): State<Admin>) -> Response {
+    let report = Arc::clone(&admin.report.borrow());
+    let why_not = admin.unready();
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: why_not.is_none(),
+        why_not,
+        draining: admin.draining.load(Relaxed),
+        in_flight: admin.metrics.in_flight(),
+        revision: report.revision.clone(),
+        rejected: report.rejected(),
+    };
+    ([(CACHE_CONTROL, "no-store")], Json(status)).into_response()
+}

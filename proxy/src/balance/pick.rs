@@ -1,0 +1,165 @@
+//! Filters, tiers, pick.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use sluicegate_config::Strategy;
+
+use super::dice::Dice;
+use crate::endpoint::Standing;
+
+/// A provider of a pool, as a call sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Whether it serves the call's model.
+    pub serves: bool,
+    /// Share within its tier; 0 takes no calls.
+    pub weight: u32,
+    /// Tier; the lowest number first.
+    pub priority: u32,
+    /// How its endpoint stands.
+    pub standing: Standing,
+    /// Calls it is working on.
+    pub in_flight: u32,
+}
+
+/// Which candidates a call has had already, by their place. Places from 64 on are not remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tried(u64);
+
+impl Tried {
+    /// Remembers one.
+    pub const fn add(&mut self, index: usize) {
+        if index < 64 {
+            self.0 |= 1 << index;
+        }
+    }
+
+    /// Whether it was had.
+    #[must_use]
+    pub const fn has(self, index: usize) -> bool {
+        index < 64 && self.0 & (1 << index) != 0
+    }
+
+    /// Whether none was had.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// How a pool picks, and what it picks with.
+#[derive(Debug)]
+pub struct Picker<'a> {
+    /// Within a tier.
+    pub strategy: Strategy,
+    /// At most this share of a pool's endpoints is left alone at once.
+    pub max_open_percent: u32,
+    /// Where round robin stands.
+    pub cursor: &'a AtomicU64,
+    /// The worker's.
+    pub dice: &'a mut Dice,
+}
+
+/// Who takes the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its place among the candidates.
+    pub index: usize,
+    /// Its circuit is open and it is chosen all the same (`Endpoint::admit_anyway`): too many others are left alone.
+    pub forced: bool,
+}
+
+/// Picks among `candidates` for the next attempt of a call; `None` when nobody is left. What was tried already is
+/// not picked again: a caller that wants to try the same one twice clears `tried`.
+#[must_use]
+pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> Option<Chosen> {
+    let able =
+        |(index, candidate): &(usize, &Candidate)| candidate.serves && candidate.weight > 0 && !tried.has(*index);
+    let spared = spared(candidates, picker.max_open_percent);
+    let usable = |candidate: &Candidate| match candidate.standing {
+        Standing::Well | Standing::Trying | Standing::Cooling(_) => true,
+        Standing::Open(until) => spared.is_some_and(|spared| until <= spared),
+    };
+    let cooling = |candidate: &Candidate| matches!(candidate.standing, Standing::Cooling(_));
+    let all = || candidates.iter().enumerate().filter(able);
+    // Nobody who is well in any tier before anybody who asked for quiet; then the one whose quiet ends first.
+    let tier = all().filter(|(_, c)| usable(c) && !cooling(c)).map(|(_, c)| c.priority).min();
+    if let Some(tier) = tier {
+        let members = || all().filter(move |(_, c)| c.priority == tier && usable(c) && !cooling(c));
+        let index = choose(picker, members)?;
+        let forced = candidates.get(index).is_some_and(|c| matches!(c.standing, Standing::Open(_)));
+        return Some(Chosen { index, forced });
+    }
+    let rest = all().min_by_key(|(_, c)| match c.standing {
+        Standing::Well | Standing::Trying => (0, None, c.priority),
+        Standing::Cooling(until) => (1, Some(until), c.priority),
+        Standing::Open(until) => (2, Some(until), c.priority),
+    });
+    rest.map(|(index, c)| Chosen { index, forced: matches!(c.standing, Standing::Open(_)) })
+}
+
+/// When more endpoints are open than may be left alone at once, the ones that close first serve: those until the
+/// time this says. `None`: all open ones are left alone.
+fn spared(candidates: &[Candidate], max_open_percent: u32) -> Option<Instant> {
+    let open = |candidate: &Candidate| match candidate.standing {
+        Standing::Open(until) if candidate.weight > 0 => Some(until),
+        _ => None,
+    };
+    let count = candidates.iter().filter_map(open).count();
+    if count == 0 {
+        return None;
+    }
+    let members = candidates.iter().filter(|candidate| candidate.weight > 0).count();
+    let percent = usize::try_from(max_open_percent.min(100)).unwrap_or(100);
+    let surplus = count.saturating_sub(members * percent / 100);
+    let mut until: Vec<Instant> = candidates.iter().filter_map(open).collect();
+    until.sort_unstable();
+    until.get(surplus.checked_sub(1)?).copied()
+}
+
+/// One of a tier's members, by the pool's strategy.
+fn choose<'a, I>(picker: &mut Picker<'_>, members: impl Fn() -> I) -> Option<usize>
+where
+    I: Iterator<Item = (usize, &'a Candidate)>,
+{
+    match picker.strategy {
+        Strategy::RoundRobin => {
+            let count = u64::try_from(members().count()).ok()?;
+            let turn = picker.cursor.fetch_add(1, Ordering::Relaxed).checked_rem(count)?;
+            members().nth(usize::try_from(turn).ok()?).map(|(index, _)| index)
+        }
+        Strategy::Weighted => draw(picker.dice, members(), members(), None).map(|(index, _)| index),
+        Strategy::LeastRequest => {
+            let (first, a) = draw(picker.dice, members(), members(), None)?;
+            let Some((second, b)) = draw(picker.dice, members(), members(), Some(first)) else { return Some(first) };
+            // Calls per weight if it took this one too, compared crosswise.
+            let load =
+                |taker: &Candidate, other: &Candidate| (u64::from(taker.in_flight) + 1) * u64::from(other.weight);
+            Some(if load(b, a) < load(a, b) { second } else { first })
+        }
+    }
+}
+
+/// One at random by weight, but not `except`. The members come twice: to be summed, and to be walked.
+fn draw<'a>(
+    dice: &mut Dice,
+    to_sum: impl Iterator<Item = (usize, &'a Candidate)>,
+    to_walk: impl Iterator<Item = (usize, &'a Candidate)>,
+    except: Option<usize>,
+) -> Option<(usize, &'a Candidate)> {
+    let counts = |(index, _): &(usize, &Candidate)| Some(*index) != except;
+    let total: u64 = to_sum.filter(counts).map(|(_, candidate)| u64::from(candidate.weight)).sum();
+    if total == 0 {
+        return None;
+    }
+    let mut place = dice.below(total);
+    for (index, candidate) in to_walk.filter(counts) {
+        let weight = u64::from(candidate.weight);
+        if place < weight {
+            return Some((index, candidate));
+        }
+        place -= weight;
+    }
+    None
+}

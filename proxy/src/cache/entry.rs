@@ -1,0 +1,233 @@
+//! What is kept of an answer, and its compact form in Redis.
+//!
+//! An entry holds the whole reply in the dialect it was asked for; streams are made from it when one is asked for.
+//! The bytes in Redis are read as bytes from a stranger: any other version, size or checksum is a miss, never a panic.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::Usage;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::replay;
+
+/// What entries in Redis begin with; the last byte is the version of the encoding.
+const MAGIC: [u8; 4] = *b"SGC\x01";
+/// No entry claims to be larger than this when unpacked, whatever its header says.
+const MAX_PLAIN: usize = 64 * 1024 * 1024;
+/// Longer names of models are cut: a name is a label here.
+const MAX_MODEL: usize = 256;
+/// zstd's fastest regular level: 4 µs for 9 kB.
+const LEVEL: i32 = 1;
+
+/// Milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// The time of day; pods must agree on it within a fraction of a lifetime.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long ago that was; zero for a clock that runs ahead of ours.
+    #[must_use]
+    pub fn age(self, now: Self) -> Duration {
+        Duration::from_millis(now.0.saturating_sub(self.0))
+    }
+}
+
+/// What is known of a kept answer beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// The dialect it is in.
+    pub dialect: Dialect,
+    /// The model that answered, as the provider named it.
+    pub model: Box<str>,
+    /// What it used when it was made, where the provider said so.
+    pub usage: Option<Usage>,
+    /// When it was made.
+    pub stored_at: Wall,
+    /// How long it is good for, in milliseconds.
+    pub ttl: u64,
+}
+
+impl Meta {
+    /// Whether it is still good, under the lifetime it was kept with and the route's present one.
+    #[must_use]
+    pub fn fresh(&self, now: Wall, ttl: Duration) -> bool {
+        let age = self.stored_at.age(now);
+        age < Duration::from_millis(self.ttl) && age < ttl
+    }
+}
+
+/// A kept answer: the whole reply, perhaps compressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is known of it.
+    pub meta: Arc<Meta>,
+    /// The reply's JSON, or its compressed form.
+    pub body: Bytes,
+    /// `Some`: `body` is zstd, and this long when unpacked.
+    pub packed: Option<u32>,
+}
+
+impl Entry {
+    /// Bytes it takes in memory, roughly.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let bytes = self.body.len() + self.meta.model.len() + size_of::<Meta>() + size_of::<Self>();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The whole reply as JSON; `None`: the compressed bytes are broken.
+    #[must_use]
+    pub fn whole(&self, codec: &Codec) -> Option<Bytes> {
+        match self.packed {
+            None => Some(self.body.clone()),
+            Some(length) => codec.unpack(&self.body, length),
+        }
+    }
+
+    /// The reply as the bytes of a stream in its dialect; `None`: it is not a reply that can be streamed.
+    #[must_use]
+    pub fn stream(&self, codec: &Codec, include_usage: bool) -> Option<Bytes> {
+        replay::stream(self.meta.dialect, &self.whole(codec)?, include_usage)
+    }
+
+    /// The form it has in Redis.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { meta, body, packed } = self;
+        let Meta { dialect, model, usage, stored_at, ttl } = &**meta;
+        let model = model.as_bytes().get(..MAX_MODEL).unwrap_or(model.as_bytes());
+        let mut out = Vec::with_capacity(body.len() + model.len() + 96);
+        out.extend_from_slice(&MAGIC);
+        out.push(match dialect {
+            Dialect::OpenAiChat => 1,
+            Dialect::AnthropicMessages => 2,
+        });
+        out.extend_from_slice(&stored_at.0.to_le_bytes());
+        out.extend_from_slice(&ttl.to_le_bytes());
+        out.push(u8::from(usage.is_some()));
+        let Usage { input, cached_input, cache_write, output, reasoning } = usage.unwrap_or_default();
+        for count in [input, cached_input, cache_write, output, reasoning] {
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+        out.extend_from_slice(&u16::try_from(model.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(model);
+        // Zero stands for "not compressed": nothing compressed is empty.
+        out.extend_from_slice(&packed.unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(body);
+        out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
+        out
+    }
+
+    /// Reads the form it has in Redis; `None` for anything that `encode` did not write. The body is not copied.
+    #[must_use]
+    pub fn decode(bytes: &Bytes) -> Option<Self> {
+        let (told, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
+        if xxh3_64(told).to_le_bytes() != sum {
+            return None;
+        }
+        let mut rest = Reader(told);
+        if rest.array::<4>()? != MAGIC {
+            return None;
+        }
+        let dialect = match rest.array::<1>()? {
+            [1] => Dialect::OpenAiChat,
+            [2] => Dialect::AnthropicMessages,
+            _ => return None,
+        };
+        let stored_at = Wall(rest.number()?);
+        let ttl = rest.number()?;
+        let [told_usage] = rest.array()?;
+        let usage = Usage {
+            input: rest.number()?,
+            cached_input: rest.number()?,
+            cache_write: rest.number()?,
+            output: rest.number()?,
+            reasoning: rest.number()?,
+        };
+        let usage = Some(usage).filter(|_| told_usage == 1);
+        let length = usize::from(u16::from_le_bytes(rest.array()?));
+        let model = String::from_utf8_lossy(rest.take(length)?).into_owned().into_boxed_str();
+        let packed = Some(u32::from_le_bytes(rest.array()?)).filter(|length| *length > 0);
+        if packed.is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > MAX_PLAIN)) {
+            return None;
+        }
+        let meta = Arc::new(Meta { dialect, model, usage, stored_at, ttl });
+        Some(Self { meta, body: bytes.slice_ref(rest.0), packed })
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// Compression with contexts that are used again; one per worker.
+#[derive(Default)]
+pub struct Codec {
+    packer: RefCell<Option<zstd::bulk::Compressor<'static>>>,
+    unpacker: RefCell<Option<zstd::bulk::Decompressor<'static>>>,
+}
+
+impl std::fmt::Debug for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Codec")
+    }
+}
+
+impl Codec {
+    /// Compresses what is longer than `over`, where that makes it smaller; gives the bytes to keep and, when they are
+    /// compressed, the length they had.
+    #[must_use]
+    pub fn pack(&self, whole: &Bytes, over: Option<u64>) -> (Bytes, Option<u32>) {
+        let plain = || (whole.clone(), None);
+        let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        if whole.len() > MAX_PLAIN || over.is_none_or(|over| length <= over) {
+            return plain();
+        }
+        let mut packer = self.packer.borrow_mut();
+        if packer.is_none() {
+            *packer = zstd::bulk::Compressor::new(LEVEL).ok();
+        }
+        match (packer.as_mut().map(|p| p.compress(whole)), u32::try_from(whole.len())) {
+            (Some(Ok(packed)), Ok(length)) if packed.len() < whole.len() => (Bytes::from(packed), Some(length)),
+            _ => plain(),
+        }
+    }
+
+    fn unpack(&self, packed: &[u8], length: u32) -> Option<Bytes> {
+        let length = usize::try_from(length).ok().filter(|l| *l <= MAX_PLAIN)?;
+        let mut unpacker = self.unpacker.borrow_mut();
+        if unpacker.is_none() {
+            *unpacker = zstd::bulk::Decompressor::new().ok();
+        }
+        let plain = unpacker.as_mut()?.decompress(packed, length).ok()?;
+        (plain.len() == length).then(|| Bytes::from(plain))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The exact cache key: 32 bytes that two requests share when the route says that they are the same request.
+//!
+//! What makes it: route and rule, the route's generation, who may share the answer, the dialect, the headers that shape
+//! the answer, and the body without `stream` and `stream_options` (a streamed and a whole answer are one). Key order
+//! and white space of the JSON never matter, the way a string is escaped neither; 1 and 1.0 are one number.
+
+mod canon;
+
+use std::cell::RefCell;
+
+use http::HeaderMap;
+use sluicegate_config::{Cache, CacheScope, ObjectId};
+use sluicegate_dialects::Dialect;
+
+pub use canon::Uncacheable;
+use canon::{Rules, Scratch};
+
+/// Raised whenever equal keys could come to mean different things.
+const VERSION: u8 = 1;
+/// Headers that change what an answer looks like, beside the body.
+const SHAPING: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+/// Scratch space over this many bytes is given back after use.
+const KEEP_SCRATCH: usize = 256 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+/// A request's exact key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 32]);
+
+impl Key {
+    /// In hexadecimal, as it stands in Redis.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().as_str().to_owned()
+    }
+}
+
+/// What of a rule goes into its keys; made once per configuration.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    prefix: Vec<u8>,
+    rules: Rules,
+    scope: CacheScope,
+}
+
+/// What of a call goes into its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The caller's dialect.
+    pub dialect: Dialect,
+    /// Digest of the caller's credential; `None`: the caller showed none (all such callers are one).
+    pub caller: Option<[u8; 32]>,
+    /// The caller's request headers.
+    pub headers: &'a HeaderMap,
+    /// The body as it came.
+    pub body: &'a [u8],
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Whether the caller asked for usage in the stream (always so in dialects that always send it).
+    pub stream_usage: bool,
+}
+
+impl Recipe {
+    /// Of one rule of a route. The rule's name is in it: two rules may send equal bodies to different models.
+    #[must_use]
+    pub fn new(route: &ObjectId, rule: &str, settings: &Cache) -> Self {
+        let rules = Rules::new(&settings.key);
+        let mut prefix = vec![VERSION];
+        put(&mut prefix, route.0.as_bytes());
+        put(&mut prefix, rule.as_bytes());
+        prefix.extend_from_slice(&settings.generation.to_le_bytes());
+        rules.fingerprint(&mut prefix);
+        Self { prefix, rules, scope: settings.scope }
+    }
+
+    /// The key of a call.
+    ///
+    /// # Errors
+    /// When no answer to this request may be kept, or none can be told apart from another's.
+    pub fn key(&self, asked: &Asked<'_>) -> Result<Key, Uncacheable> {
+        SCRATCH.with(|cell| match cell.try_borrow_mut() {
+            Ok(mut scratch) => self.key_with(asked, &mut scratch),
+            Err(_) => self.key_with(asked, &mut Scratch::default()),
+        })
+    }
+
+    fn key_with(&self, asked: &Asked<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
+        let out = scratch.begin();
+        out.extend_from_slice(&self.prefix);
+        match (self.scope, asked.caller) {
+            (CacheScope::Route, _) => out.push(0),
+            (CacheScope::Consumer, None) => out.push(1),
+            (CacheScope::Consumer, Some(caller)) => {
+                out.push(2);
+                out.extend_from_slice(&caller);
+            }
+        }
+        out.push(match asked.dialect {
+            Dialect::OpenAiChat => 1,
+            Dialect::AnthropicMessages => 2,
+        });
+        for name in SHAPING {
+            for value in asked.headers.get_all(name) {
+                put(out, value.as_bytes());
+            }
+            out.push(0xff);
+        }
+        let canonical = scratch.canonical(asked.body, &self.rules);
+        let key = canonical.map(|bytes| Key(*blake3::hash(bytes).as_bytes()));
+        scratch.end(KEEP_SCRATCH);
+        key
+    }
+}
+
+/// Appends a text with its length, so that no two lists of texts run together into the same bytes.
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests;

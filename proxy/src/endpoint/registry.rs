@@ -1,0 +1,100 @@
+//! Live state by stable id: asked when a configuration is resolved, never on the way of a call.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sluicegate_config::{CircuitBreaker, ObjectId};
+
+use super::Endpoint;
+use super::budget::RetryBudget;
+
+/// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
+/// deleted and created anew.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// What an endpoint is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EndpointKey {
+    /// The pool's id.
+    pub pool: ObjectId,
+    /// The provider's name in it.
+    pub provider: String,
+    /// Where it is (`upstream::Origin::address`).
+    pub address: String,
+}
+
+/// Live state of a pool beside its endpoints.
+#[derive(Debug)]
+pub struct PoolState {
+    /// Where round robin stands; shared by all workers.
+    pub cursor: AtomicU64,
+    /// Its calls' retries.
+    pub budget: RetryBudget,
+}
+
+/// All live state of endpoints and pools. One for the process. It holds what configurations hold, and for ten
+/// minutes what they have let go.
+#[derive(Debug, Default)]
+pub struct Registry {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    endpoints: HashMap<EndpointKey, Entry<Endpoint>>,
+    pools: HashMap<ObjectId, Entry<PoolState>>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    state: Arc<T>,
+    used: Instant,
+}
+
+impl Registry {
+    /// The endpoint of that key, with `settings` from now on; new when it was not known.
+    pub fn endpoint(&self, key: &EndpointKey, settings: CircuitBreaker, now: Instant) -> Arc<Endpoint> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        forget(&mut kept.endpoints, now);
+        if let Some(entry) = kept.endpoints.get_mut(key) {
+            entry.used = now;
+            entry.state.configure(settings);
+            return Arc::clone(&entry.state);
+        }
+        let state = Arc::new(Endpoint::new(settings, now));
+        kept.endpoints.insert(key.clone(), Entry { state: Arc::clone(&state), used: now });
+        state
+    }
+
+    /// The pool of that id; new when it was not known.
+    pub fn pool(&self, id: &ObjectId, now: Instant) -> Arc<PoolState> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        forget(&mut kept.pools, now);
+        if let Some(entry) = kept.pools.get_mut(id) {
+            entry.used = now;
+            return Arc::clone(&entry.state);
+        }
+        let state = Arc::new(PoolState { cursor: AtomicU64::new(0), budget: RetryBudget::new(now) });
+        kept.pools.insert(id.clone(), Entry { state: Arc::clone(&state), used: now });
+        state
+    }
+
+    /// Every endpoint that is known, for metrics and status.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(EndpointKey, Arc<Endpoint>)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.endpoints.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.state))).collect()
+    }
+}
+
+/// Drops what nobody holds any more and was last asked for long ago; what is held is in use.
+fn forget<K: std::hash::Hash + Eq, T>(entries: &mut HashMap<K, Entry<T>>, now: Instant) {
+    entries.retain(|_, entry| {
+        if Arc::strong_count(&entry.state) > 1 {
+            entry.used = now;
+        }
+        now.saturating_duration_since(entry.used) < FORGET
+    });
+}

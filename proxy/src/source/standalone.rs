@@ -1,0 +1,264 @@
+//! The source that follows a folder: read → compile → publish, and what is wrong is said once.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sluicegate_config::compile::{Compiled, Credentials, Inputs, Kind, Severity, Verdicts, compile, manifests};
+use sluicegate_config::{ObjectId, Snapshot};
+use tokio::sync::watch;
+
+use super::folder::{self, Folder};
+use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::watch::Watch;
+use crate::account::{ConfigEvent, Metrics};
+
+/// Objects that disappear are believed when they are still gone after this: a file being replaced, a folder being
+/// filled or a volume being mounted looks like a deletion at first.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// A configuration to run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// Names its content: equal content, equal revision. Says nothing of the credentials.
+    pub revision: String,
+    /// What to run on.
+    pub snapshot: Snapshot,
+    /// The credentials it names.
+    pub credentials: Credentials,
+}
+
+/// The ends that others hold: what to run on, and what is to be said about it.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// The newest configuration; `None` until there is one.
+    pub configuration: watch::Receiver<Option<Arc<Configuration>>>,
+    /// What runs and what was wrong.
+    pub report: watch::Receiver<Arc<Report>>,
+}
+
+/// Objects that were missing at the last reading and wait to be believed.
+#[derive(Debug, Default)]
+struct Missing {
+    objects: BTreeSet<(Kind, ObjectId)>,
+    /// When just these were missing for the first time.
+    since: Option<Instant>,
+    /// When any were; bounds the waiting while more and more go.
+    first: Option<Instant>,
+}
+
+/// A folder of manifests (or one file), followed.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    watch: Watch,
+    metrics: Arc<Metrics>,
+    configuration: watch::Sender<Option<Arc<Configuration>>>,
+    report: watch::Sender<Arc<Report>>,
+    missing: Missing,
+    looked_again: bool,
+    again: bool,
+    told: BTreeSet<Problem>,
+}
+
+impl Source {
+    /// Begins to watch, reads once, and publishes what is valid. Never fails: what is wrong is logged and reported.
+    #[must_use]
+    pub fn open(path: PathBuf, metrics: Arc<Metrics>) -> (Self, Subscription) {
+        let (configuration, configurations) = watch::channel(None);
+        let (report, reports) = watch::channel(Arc::default());
+        // The watch comes first: a change between the reading and the watching would be missed.
+        let watch = Watch::new(vec![path.clone()]);
+        let (missing, told) = (Missing::default(), BTreeSet::new());
+        let mut source =
+            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, told };
+        source.again = source.load();
+        (source, Subscription { configuration: configurations, report: reports })
+    }
+
+    /// Follows the folder until the task is dropped.
+    pub async fn run(mut self) {
+        loop {
+            if self.again {
+                // Whether or not something changes meanwhile.
+                drop(tokio::time::timeout(SETTLE, self.watch.changed()).await);
+            } else {
+                self.watch.changed().await;
+            }
+            self.again = self.load();
+        }
+    }
+
+    /// Reads, compiles and publishes once. Returns whether it should soon be read again.
+    fn load(&mut self) -> bool {
+        let folder = folder::read(&self.path);
+        let current = self.configuration.borrow().clone();
+        // A folder that is gone or empty says nothing about what is to run: rather a volume not mounted than a wish.
+        if folder.files.is_empty() {
+            self.tell(current.as_deref(), None, folder.problems);
+            return false;
+        }
+        let (mut compiled, mut problems) = build(&folder, current.as_deref(), false);
+        let unsettled = self.unsettled(current.as_deref(), &compiled.snapshot, Instant::now());
+        if unsettled {
+            (compiled, problems) = build(&folder, current.as_deref(), true);
+        }
+        problems.extend(compiled.verdicts.iter().map(Problem::from));
+        let verdicts = compiled.verdicts.clone();
+        let runs = self.publish(compiled, current);
+        self.tell(runs.as_deref(), Some(&verdicts), problems);
+        // A file that makes no sense may be half written, and its end come without an event: look once more.
+        let broken = self.told.iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
+        self.looked_again = broken && !self.looked_again;
+        unsettled || self.looked_again
+    }
+
+    /// Whether objects disappeared so recently that they are not believed to be gone.
+    fn unsettled(&mut self, current: Option<&Configuration>, next: &Snapshot, now: Instant) -> bool {
+        let missing = current.map(|current| lost(&current.snapshot, next)).unwrap_or_default();
+        if missing.is_empty() {
+            self.missing = Missing::default();
+            return false;
+        }
+        let first = *self.missing.first.get_or_insert(now);
+        if missing != self.missing.objects {
+            (self.missing.objects, self.missing.since) = (missing, Some(now));
+        }
+        let settled = self.missing.since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLE);
+        let settled = settled || now.saturating_duration_since(first) >= SETTLE * 8;
+        if settled {
+            self.missing = Missing::default();
+        }
+        !settled
+    }
+
+    /// Publishes what was compiled, if it is something and differs. Returns what runs then.
+    fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
+        let Compiled { snapshot, credentials, verdicts: _ } = compiled;
+        if current.is_none() && snapshot.routes.is_empty() {
+            return None;
+        }
+        let next = Configuration { revision: revision(&snapshot), snapshot, credentials };
+        if current.as_deref() == Some(&next) {
+            return current;
+        }
+        let (routes, pools) = (next.snapshot.routes.len(), next.snapshot.pools.len());
+        tracing::info!(revision = %next.revision, routes, pools, "configuration applied");
+        let next = Arc::new(next);
+        self.configuration.send_replace(Some(Arc::clone(&next)));
+        Some(next)
+    }
+
+    /// Logs what is newly wrong, and reports how everything stands.
+    fn tell(&mut self, runs: Option<&Configuration>, verdicts: Option<&Verdicts>, problems: Vec<Problem>) {
+        let now: BTreeSet<Problem> = problems.into_iter().collect();
+        for problem in now.difference(&self.told) {
+            log(problem, runs.is_some());
+        }
+        if now.is_empty() && !self.told.is_empty() {
+            tracing::info!("everything that is written is applied");
+        }
+        if runs.is_none() && (self.told.is_empty() || self.told != now) {
+            tracing::error!(path = %self.path.display(), "no route is served: not ready until a valid LLMRoute is there");
+        }
+        let news = self.told != now;
+        self.told = now;
+        let before = Arc::clone(&self.report.borrow());
+        let revision = runs.map(|runs| runs.revision.clone());
+        let applied_at = if revision == before.revision { before.applied_at } else { seconds() };
+        // What the folder said before it vanished is still how each object runs.
+        let objects = verdicts.map_or_else(|| before.objects.clone(), |verdicts| objects(runs, verdicts));
+        let problems = self.told.iter().cloned().collect();
+        let report = Report { revision, applied_at, objects, problems };
+        if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
+            self.metrics.config(ConfigEvent::Applied { revision });
+        }
+        if news {
+            self.metrics.config(ConfigEvent::Read { rejected: report.rejected() });
+        }
+        self.report.send_replace(Arc::new(report));
+    }
+}
+
+/// Reads the objects out of the files and compiles them on top of what runs; `keep`: also what is no longer there.
+fn build(folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<Problem>) {
+    let (inputs, findings) = manifests::read(&folder.files);
+    let inputs = Inputs {
+        // What an unread file last said still counts.
+        incomplete: inputs.incomplete || keep || !folder.unread.is_empty(),
+        previous: current.map(|current| &current.snapshot),
+        previous_credentials: current.map(|current| &current.credentials),
+        ..inputs
+    };
+    let problems = folder.problems.iter().cloned().chain(findings.iter().map(Problem::from)).collect();
+    (compile(&inputs), problems)
+}
+
+/// What ran and is no longer there.
+fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
+    let routes = before.routes.keys().filter(|id| !after.routes.contains_key(*id));
+    let pools = before.pools.keys().filter(|id| !after.pools.contains_key(*id));
+    let routes = routes.map(|id| (Kind::LlmRoute, id.clone()));
+    routes.chain(pools.map(|id| (Kind::ProviderPool, id.clone()))).collect()
+}
+
+fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<ObjectReport> {
+    let empty = Snapshot::default();
+    let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
+    let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
+    let pools = snapshot.pools.iter().map(|(id, pool)| (Kind::ProviderPool, id, &pool.revision));
+    let mut objects: Vec<ObjectReport> = routes
+        .chain(pools)
+        .map(|(kind, id, revision)| {
+            let wrong = verdicts.of(kind, id).any(|verdict| verdict.severity == Severity::Error);
+            let state = if wrong { ObjectState::KeptPrevious } else { ObjectState::Applied };
+            ObjectReport { kind: kind.as_str(), name: id.0.clone(), revision: Some(revision.clone()), state }
+        })
+        .collect();
+    let running: BTreeSet<_> = objects.iter().map(|object| (object.kind, object.name.clone())).collect();
+    let wrong = verdicts.iter().filter(|verdict| verdict.severity == Severity::Error);
+    let wrong: BTreeSet<_> = wrong.map(|verdict| (verdict.kind.as_str(), verdict.object.0.clone())).collect();
+    objects.extend(wrong.difference(&running).map(|(kind, name)| ObjectReport {
+        kind,
+        name: name.clone(),
+        revision: None,
+        state: ObjectState::Rejected,
+    }));
+    objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    objects
+}
+
+/// Names a snapshot's content, shortly.
+fn revision(snapshot: &Snapshot) -> String {
+    let mut hash = blake3::Hasher::new();
+    let routes = snapshot.routes.iter().map(|(id, route)| ("route", id, &route.revision));
+    for (kind, id, revision) in routes.chain(snapshot.pools.iter().map(|(id, pool)| ("pool", id, &pool.revision))) {
+        for part in [kind, id.0.as_str(), revision.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update(b"\n");
+        }
+    }
+    hash.finalize().to_hex().chars().take(12).collect()
+}
+
+fn seconds() -> Option<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+fn log(problem: &Problem, runs: bool) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let (file, object, field) = (text(&problem.file), text(&problem.object), text(&problem.field));
+    let (kind, line) = (problem.kind.unwrap_or_default(), problem.line.unwrap_or_default());
+    let (reason, message) = (&problem.reason, &problem.message);
+    match problem.severity {
+        Severity::Error => {
+            let meanwhile = if runs { "what was last valid keeps serving" } else { "nothing of it serves" };
+            tracing::error!(file, line, kind, object, field, reason, meanwhile, "{message}");
+        }
+        Severity::Warning => tracing::warn!(file, line, kind, object, field, reason, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! One worker's way to all providers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Response, Version};
+use http_body_util::Full;
+
+use super::body::UpstreamBody;
+use super::dns::Dns;
+use super::error::{Kind, Phase, SendError};
+use super::origin::{Origin, OriginKey, Place};
+use super::pool::{Lease, Pool, Stream, Way};
+use super::stats::StatsBoard;
+
+/// Between two looks at idle connections.
+const SWEEP: Duration = Duration::from_secs(10);
+/// A pool without a connection and without a call for so long is forgotten.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// Limits of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct SendLimits {
+    /// To have a connection: waiting for a free one, DNS, TCP and TLS together. What comes after (the head, the
+    /// body) is bounded by who calls.
+    pub connect: Duration,
+}
+
+/// One worker's connections to all providers. Cloning is cheap; it stays on its thread, and wants a
+/// `tokio::task::LocalSet` (or local runtime) around it.
+#[derive(Clone)]
+pub struct Client(Rc<Inner>);
+
+struct Inner {
+    pools: RefCell<HashMap<OriginKey, Rc<Pool>>>,
+    dns: Dns,
+    workers: usize,
+    board: Arc<StatsBoard>,
+    sweeping: Cell<bool>,
+}
+
+/// An exchange that gave no head, and whether a fresh connection may do better without anybody's fault.
+struct Failed {
+    error: SendError,
+    again: bool,
+}
+
+impl Client {
+    /// A client of one of `workers` workers; each may open its share of `maxConnections`, rounded up.
+    #[must_use]
+    pub fn new(workers: usize, board: Arc<StatsBoard>) -> Self {
+        let (pools, dns, sweeping) = (RefCell::default(), Dns::default(), Cell::new(false));
+        Self(Rc::new(Inner { pools, dns, workers, board, sweeping }))
+    }
+
+    /// Sends `request` and waits for the head of its answer. The URI is what [`Origin::uri`] gave; `host` is added
+    /// where it is missing, `content-length` always. Statuses are not looked at; 1xx answers are skipped.
+    ///
+    /// A reused connection that turns out to be closed before a byte of the answer is not an error: the request
+    /// is sent once more on a fresh one.
+    ///
+    /// # Errors
+    /// When no head came: see [`SendError`].
+    pub async fn send(
+        &self,
+        origin: &Origin,
+        request: Request<Bytes>,
+        limits: SendLimits,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let pool = self.pool(origin);
+        let mut next = Some(request.map(Full::new));
+        let mut fresh = false;
+        while let Some(request) = next.take() {
+            let open = if fresh { None } else { pool.take_open() };
+            let (way, reused) = match open {
+                Some(way) => (way, true),
+                // Boxed: making a connection is rare and its future large.
+                None => Box::pin(pool.obtain(&self.0.dns, limits.connect, fresh)).await?,
+            };
+            if reused && !fresh {
+                next = Some(request.clone());
+            }
+            let answered = match way {
+                Way::Own(lease) => send_own(lease, request, &origin.0).await,
+                Way::Shared(stream) => send_shared(stream, request, &origin.0).await,
+            };
+            match answered {
+                Ok(response) => return Ok(response),
+                Err(failed) if failed.again && next.is_some() => fresh = true,
+                Err(failed) => return Err(failed.error),
+            }
+        }
+        Err(SendError::new(Phase::Write, Kind::Local, "no request left to send"))
+    }
+
+    fn pool(&self, origin: &Origin) -> Rc<Pool> {
+        let inner = &self.0;
+        if let Some(pool) = inner.pools.borrow().get(&origin.0.key) {
+            return Rc::clone(pool);
+        }
+        if !inner.sweeping.replace(true) {
+            tokio::task::spawn_local(sweep(Rc::downgrade(inner)));
+        }
+        let stats = inner.board.register(&origin.0.pool, &origin.0.provider);
+        let pool = Pool::new(origin.clone(), inner.workers, stats);
+        inner.pools.borrow_mut().insert(origin.0.key, Rc::clone(&pool));
+        pool
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({} origins)", self.0.pools.borrow().len())
+    }
+}
+
+async fn send_own(
+    mut lease: Lease,
+    mut request: Request<Full<Bytes>>,
+    place: &Place,
+) -> Result<Response<UpstreamBody>, Failed> {
+    *request.version_mut() = Version::HTTP_11;
+    request.headers_mut().entry(HOST).or_insert_with(|| place.host_header.clone());
+    let Some(conn) = lease.conn() else { return Err(gone()) };
+    match conn.exchange(request).await {
+        Ok(response) => Ok(response.map(|body| UpstreamBody::own(body, lease))),
+        Err(failed) => Err(Failed { error: failed.error, again: failed.unanswered }),
+    }
+}
+
+async fn send_shared(
+    stream: Stream,
+    mut request: Request<Full<Bytes>>,
+    place: &Place,
+) -> Result<Response<UpstreamBody>, Failed> {
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(HOST);
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let whole = Uri::builder().scheme(place.scheme.clone()).authority(place.authority.clone()).path_and_query(path);
+    match whole.build() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(error) => {
+            let error = SendError::new(Phase::Write, Kind::Invalid, error.to_string());
+            return Err(Failed { error, again: false });
+        }
+    }
+    match stream.shared.exchange(request).await {
+        Ok(response) => Ok(response.map(|body| UpstreamBody::shared(body, stream))),
+        Err(failed) => Err(Failed { error: failed.error, again: failed.again }),
+    }
+}
+
+fn gone() -> Failed {
+    Failed { error: SendError::new(Phase::Write, Kind::Reset, "the connection ended"), again: true }
+}
+
+/// Now and then closes what has been idle for too long, and forgets origins that nobody calls any more.
+async fn sweep(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let now = Instant::now();
+        let forgotten = |pool: &Pool| pool.sweep(now).is_some_and(|used| now.saturating_duration_since(used) > FORGET);
+        inner.pools.borrow_mut().retain(|_, pool| !forgotten(pool));
+    }
+}

@@ -1,0 +1,216 @@
+//! What can go wrong between the gateway and a provider, and whose fault it is.
+
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+/// How far a call had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Finding the address of the provider's name.
+    Resolve,
+    /// Making (or waiting for) a connection.
+    Connect,
+    /// Agreeing on TLS or HTTP/2.
+    Tls,
+    /// Writing the request.
+    Write,
+    /// Waiting for the head of the answer.
+    Head,
+}
+
+impl Phase {
+    /// As a word, for labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Write => "write",
+            Self::Head => "head",
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nobody listens there.
+    Refused,
+    /// The connection was closed or reset.
+    Reset,
+    /// Not within the connect timeout.
+    TimedOut,
+    /// No way to that network or host.
+    Unreachable,
+    /// The name has no address.
+    UnknownName,
+    /// The provider's certificate is not one we may trust.
+    Certificate,
+    /// What came is not HTTP (or TLS) as it should be.
+    Protocol,
+    /// All connections are in use and too many calls wait already.
+    Busy,
+    /// The request (or the origin's settings) cannot be put on the wire.
+    Invalid,
+    /// This machine has no socket, port or file descriptor left, or another local failure.
+    Local,
+}
+
+impl Kind {
+    /// As a word, for labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::UnknownName => "unknown_name",
+            Self::Certificate => "certificate",
+            Self::Protocol => "protocol",
+            Self::Busy => "busy",
+            Self::Invalid => "invalid",
+            Self::Local => "local",
+        }
+    }
+
+    /// What an operating system's error means here.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as K;
+        match error.kind() {
+            K::ConnectionRefused => Self::Refused,
+            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof | K::NotConnected => {
+                Self::Reset
+            }
+            K::TimedOut => Self::TimedOut,
+            K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => Self::Unreachable,
+            K::InvalidData => Self::Protocol,
+            _ => Self::Local,
+        }
+    }
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The provider's, or the way to it: it counts against the endpoint.
+    Upstream,
+    /// Ours: it says nothing about the endpoint.
+    Gateway,
+}
+
+/// A call that got no answer's head. Its text holds no secret: no header, no body, no query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendError {
+    /// How far it had come.
+    pub phase: Phase,
+    /// What went wrong.
+    pub kind: Kind,
+    /// Whether the provider may have seen (some of) the request.
+    pub sent: bool,
+    /// More about it, for logs.
+    pub detail: String,
+}
+
+impl SendError {
+    pub(super) fn new(phase: Phase, kind: Kind, detail: impl Into<String>) -> Self {
+        Self { phase, kind, sent: false, detail: detail.into() }
+    }
+
+    pub(super) fn io(phase: Phase, error: &io::Error) -> Self {
+        Self::new(phase, Kind::of_io(error), error.to_string())
+    }
+
+    /// An exchange that hyper gave up; `sent`: whether a byte of the request may have left.
+    pub(super) fn exchange(error: &hyper::Error, sent: bool) -> Self {
+        let phase = if sent { Phase::Head } else { Phase::Write };
+        Self { phase, kind: kind_of(error), sent, detail: chain(error) }
+    }
+
+    /// Whose fault it is: the gateway's when it is local, busy or cannot write the request; else the upstream's.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self.kind {
+            Kind::Busy | Kind::Invalid | Kind::Local => Fault::Gateway,
+            _ => Fault::Upstream,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.phase.as_str(), self.kind.as_str())?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// An answer that broke off.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BodyError {
+    /// It ended before its end: short of its content-length, or a chunked body or stream without its last piece.
+    #[error("the provider cut the answer: {0}")]
+    Cut(String),
+    /// What came is not a body as HTTP frames it.
+    #[error("the provider broke the protocol: {0}")]
+    Protocol(String),
+}
+
+impl BodyError {
+    pub(super) fn of(error: &hyper::Error) -> Self {
+        match kind_of(error) {
+            Kind::Protocol => Self::Protocol(chain(error)),
+            _ => Self::Cut(chain(error)),
+        }
+    }
+}
+
+/// The kind of hyper's error: from the operating system's error in it, or from what hyper says of itself.
+fn kind_of(error: &hyper::Error) -> Kind {
+    if error.is_user() {
+        return Kind::Invalid;
+    }
+    if error.is_parse() {
+        return Kind::Protocol;
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return Kind::Reset;
+    }
+    if error.is_timeout() {
+        return Kind::TimedOut;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            // A chunk whose size is no number comes as invalid input or data.
+            return match io.kind() {
+                io::ErrorKind::InvalidInput => Kind::Protocol,
+                _ => Kind::of_io(io),
+            };
+        }
+        source = cause.source();
+    }
+    Kind::Reset
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! Where a provider is, worked out once per configuration so that a call only clones reference counts.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
+use thiserror::Error;
+use tokio::io::DuplexStream;
+use xxhash_rust::xxh3::Xxh3;
+
+/// What connections are kept by: pool, provider, address and connection settings, in one number. A provider
+/// whose credential, models or weight change keeps its connections; one whose address or TLS changes does not.
+pub(super) type OriginKey = u128;
+
+/// Where a provider is and how it is reached. Cloning is cheap.
+#[derive(Clone)]
+pub struct Origin(pub(super) Arc<Place>);
+
+pub(super) struct Place {
+    pub(super) key: OriginKey,
+    pub(super) pool: String,
+    pub(super) provider: String,
+    pub(super) connection: Connection,
+    pub(super) target: Target,
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+    pub(super) host_header: HeaderValue,
+    prefix: String,
+}
+
+/// What a connection is made to.
+pub(super) enum Target {
+    Network { host: Host, port: u16, tls: bool },
+    Simulated(Serve),
+}
+
+/// Serves HTTP on its end of a pipe, in a local task of its own.
+pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
+
+/// A host as the URL names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Host {
+    Ip(IpAddr),
+    Name(String),
+}
+
+/// A provider's URL (or connection settings) that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// Not a URL of the form `https://host[:port][/prefix]`; the text says why.
+    #[error("url: {0}")]
+    Url(String),
+    /// `serverName` is neither a DNS name nor an IP address.
+    #[error("serverName is neither a DNS name nor an IP address")]
+    ServerName,
+    /// `caPem` holds no certificate that can be read.
+    #[error("caPem: {0}")]
+    CaPem(String),
+}
+
+impl Origin {
+    /// Works out where `provider` (of `pool`) is.
+    ///
+    /// # Errors
+    /// When its URL, server name or CA certificates cannot be used.
+    pub fn new(pool: &ObjectId, provider: &Provider) -> Result<Self, OriginError> {
+        let simulated = provider.kind == ProviderKind::Simulated;
+        let url = if simulated { "http://simulated" } else { provider.url.as_str() };
+        let uri: Uri = url.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
+        let parts = uri.into_parts();
+        let scheme = parts.scheme.ok_or_else(|| bad_url("the scheme (http or https) is missing"))?;
+        let tls = match scheme.as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(bad_url("the scheme is neither http nor https")),
+        };
+        let authority = parts.authority.ok_or_else(|| bad_url("the host is missing"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad_url("credentials do not belong in a URL"));
+        }
+        let host_header =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| bad_url("the host is not a header's value"))?;
+        let prefix = prefix_of(parts.path_and_query.as_ref())?;
+        super::tls::check(&provider.connection)?;
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let target = if simulated {
+            Target::Simulated(super::simulated::server(provider.simulated.as_ref()))
+        } else {
+            Target::Network { host: host_of(authority.host()), port, tls }
+        };
+        let place = Place {
+            key: key_of(pool, provider, (tls, &host_of(authority.host()), port)),
+            pool: pool.0.clone(),
+            provider: provider.name.clone(),
+            connection: provider.connection.clone(),
+            target,
+            scheme,
+            authority,
+            host_header,
+            prefix,
+        };
+        Ok(Self(Arc::new(place)))
+    }
+
+    /// The URI of `path` (`/chat/completions`) at this provider, as a request line says it; to be worked out
+    /// once and cloned per call. `Client::send` takes requests with such a URI.
+    ///
+    /// # Errors
+    /// When `path` is not a path (and query).
+    pub fn uri(&self, path: &str) -> Result<Uri, OriginError> {
+        let whole = format!("{}{path}", self.0.prefix);
+        let path: PathAndQuery = whole.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
+        Ok(Uri::from(path))
+    }
+
+    /// `host:port` as the URL names it, or `simulated`: the address an endpoint is known by.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match &self.0.target {
+            Target::Simulated(_) => "simulated".to_owned(),
+            Target::Network { host: Host::Ip(IpAddr::V6(ip)), port, .. } => format!("[{ip}]:{port}"),
+            Target::Network { host: Host::Ip(ip), port, .. } => format!("{ip}:{port}"),
+            Target::Network { host: Host::Name(name), port, .. } => format!("{name}:{port}"),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({}/{} at {})", self.0.pool, self.0.provider, self.address())
+    }
+}
+
+fn bad_url(why: &str) -> OriginError {
+    OriginError::Url(why.to_owned())
+}
+
+fn prefix_of(path: Option<&PathAndQuery>) -> Result<String, OriginError> {
+    let Some(path) = path else { return Ok(String::new()) };
+    if path.query().is_some() {
+        return Err(bad_url("a query does not belong here"));
+    }
+    Ok(path.path().trim_end_matches('/').to_owned())
+}
+
+fn host_of(host: &str) -> Host {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    bare.parse().map_or_else(|_| Host::Name(bare.to_ascii_lowercase()), Host::Ip)
+}
+
+fn key_of(pool: &ObjectId, provider: &Provider, address: (bool, &Host, u16)) -> OriginKey {
+    let mut hasher = Xxh3::new();
+    (&pool.0, &provider.name, address, &provider.connection, &provider.simulated).hash(&mut hasher);
+    let _ = hasher.finish();
+    hasher.digest128()
+}

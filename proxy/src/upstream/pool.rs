@@ -1,0 +1,342 @@
+//! What one worker keeps open to one origin: idle connections newest first, a limit, a bounded queue.
+//!
+//! `maxConnections` is per endpoint and proxy; each of N workers enforces `ceil(maxConnections / N)`, since
+//! workers share nothing on the call path. `maxIdle` is divided the same way.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sluicegate_config::HttpVersion;
+use tokio::sync::{Mutex, Notify};
+
+use super::connect::Connector;
+use super::dns::Dns;
+use super::error::{Kind, Phase, SendError};
+use super::h1::Conn;
+use super::h2::Shared;
+use super::origin::{Origin, Target};
+use super::stats::{PoolStats, add};
+
+/// Calls of one worker that may wait for a connection to one origin.
+const WAITING: usize = 1024;
+
+/// One worker's connections to one origin.
+pub(super) struct Pool {
+    origin: Origin,
+    connector: Connector,
+    limit: usize,
+    max_idle: usize,
+    idle_timeout: Duration,
+    /// Newest last.
+    idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Vec<Rc<Shared>>>,
+    open: Cell<usize>,
+    waiting: Cell<usize>,
+    /// Something became free.
+    freed: Notify,
+    /// Over HTTP/2, or while it is not known whether it will be: one connection is made at a time.
+    making: Mutex<()>,
+    http2: Cell<Option<bool>>,
+    used: Cell<Instant>,
+    stats: Arc<PoolStats>,
+}
+
+struct Idle {
+    conn: Box<Conn>,
+    since: Instant,
+}
+
+/// An HTTP/1 connection that a call owns. Dropped, the connection is closed.
+pub(super) struct Lease {
+    /// `None` once it has been put back.
+    conn: Option<Box<Conn>>,
+    slot: Slot,
+}
+
+/// A call's place on an HTTP/2 connection, given back on drop.
+pub(super) struct Stream {
+    pub(super) shared: Rc<Shared>,
+    pool: Rc<Pool>,
+}
+
+/// What a call got to send its request on.
+pub(super) enum Way {
+    Own(Lease),
+    Shared(Stream),
+}
+
+/// One of the `limit` connections, given back on drop.
+struct Slot {
+    /// `None` once a connection in the pool has it.
+    pool: Option<Rc<Pool>>,
+}
+
+/// A call in the queue.
+struct Waiting<'a>(&'a Pool);
+
+impl Pool {
+    pub(super) fn new(origin: Origin, workers: usize, stats: Arc<PoolStats>) -> Rc<Self> {
+        let settings = &origin.0.connection;
+        let share = |max: u32| usize::try_from(max).unwrap_or(usize::MAX).div_ceil(workers.max(1));
+        let secure = matches!(origin.0.target, Target::Network { tls: true, .. });
+        let http2 = match (settings.http, &origin.0.target) {
+            (_, Target::Simulated(_)) | (HttpVersion::Http1, _) => Some(false),
+            (HttpVersion::Http2, _) => Some(true),
+            (HttpVersion::Auto, _) if secure => None,
+            (HttpVersion::Auto, _) => Some(false),
+        };
+        Rc::new(Self {
+            limit: share(settings.max_connections).max(1),
+            max_idle: share(settings.max_idle),
+            idle_timeout: settings.idle_timeout.get(),
+            connector: Connector::default(),
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            open: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            making: Mutex::new(()),
+            http2: Cell::new(http2),
+            used: Cell::new(Instant::now()),
+            origin,
+            stats,
+        })
+    }
+
+    /// A connection that is open already: the newest idle one that is alive, or one with room for a stream.
+    pub(super) fn take_open(self: &Rc<Self>) -> Option<Way> {
+        let way = match self.take_shared() {
+            Some(stream) => Way::Shared(stream),
+            None => Way::Own(self.take_idle()?),
+        };
+        add(&self.stats.reused);
+        Some(way)
+    }
+
+    fn take_idle(self: &Rc<Self>) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        let now = Instant::now();
+        self.used.set(now);
+        while let Some(Idle { mut conn, since }) = idle.pop() {
+            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            let slot = Slot { pool: Some(Rc::clone(self)) };
+            if now.duration_since(since) < self.idle_timeout && conn.alive() {
+                return Some(Lease { conn: Some(conn), slot });
+            }
+        }
+        None
+    }
+
+    fn take_shared(self: &Rc<Self>) -> Option<Stream> {
+        if self.http2.get() == Some(false) {
+            return None;
+        }
+        let shared = self.shared.borrow();
+        let best = shared.iter().filter(|shared| shared.open() && shared.has_room());
+        let shared = Rc::clone(best.min_by_key(|shared| shared.streams())?);
+        shared.begin();
+        Some(Stream { shared, pool: Rc::clone(self) })
+    }
+
+    /// A new connection, or one that comes free first when there are as many as there may be; and whether it was
+    /// open before. `fresh`: not one that is idle now.
+    pub(super) async fn obtain(
+        self: &Rc<Self>,
+        dns: &Dns,
+        limit: Duration,
+        fresh: bool,
+    ) -> Result<(Way, bool), SendError> {
+        let began = Instant::now();
+        let Ok(slot) = tokio::time::timeout(limit, self.slot(fresh)).await else {
+            let why = format!("all {} connections were in use for {limit:?}", self.limit);
+            return Err(SendError::new(Phase::Connect, Kind::Busy, why));
+        };
+        let slot = match slot? {
+            Ok(slot) => slot,
+            Err(way) => return Ok((way, true)),
+        };
+        let left = || limit.saturating_sub(began.elapsed());
+        let _making = if self.http2.get() == Some(false) {
+            None
+        } else {
+            let Ok(making) = tokio::time::timeout(left(), self.making.lock()).await else {
+                return Err(SendError::new(Phase::Connect, Kind::TimedOut, format!("not within {limit:?}")));
+            };
+            if let Some(stream) = self.take_shared() {
+                return Ok((Way::Shared(stream), true));
+            }
+            Some(making)
+        };
+        self.make(slot, dns, left()).await.map(|way| (way, false))
+    }
+
+    /// The right to make a connection; or a connection, when one comes free before that.
+    async fn slot(self: &Rc<Self>, fresh: bool) -> Result<Result<Slot, Way>, SendError> {
+        let mut waiting = None;
+        loop {
+            if fresh && self.open.get() >= self.limit {
+                self.close_oldest();
+            }
+            if self.open.get() < self.limit {
+                self.open.set(self.open.get() + 1);
+                add(&self.stats.open);
+                return Ok(Ok(Slot { pool: Some(Rc::clone(self)) }));
+            }
+            if waiting.is_none() {
+                waiting = Some(Waiting::new(self)?);
+            }
+            self.freed.notified().await;
+            if let Some(way) = self.take_open() {
+                return Ok(Err(way));
+            }
+        }
+    }
+
+    async fn make(self: &Rc<Self>, mut slot: Slot, dns: &Dns, limit: Duration) -> Result<Way, SendError> {
+        let made = self.connector.connect(&self.origin.0, dns, limit).await;
+        let wire = made.inspect_err(|_| add(&self.stats.failed))?;
+        self.http2.set(Some(wire.http2));
+        add(&self.stats.created);
+        if !wire.http2 {
+            let conn = Conn::new(wire.io, wire.marks).await?;
+            return Ok(Way::Own(Lease { conn: Some(conn), slot }));
+        }
+        let pool = Rc::downgrade(self);
+        slot.pool = None;
+        let ended = move || {
+            if let Some(pool) = pool.upgrade() {
+                pool.shared.borrow_mut().retain(|shared| shared.open());
+                pool.closed();
+            }
+        };
+        let shared = match Shared::new(wire.io, ended).await {
+            Ok(shared) => Rc::new(shared),
+            Err(error) => {
+                self.closed();
+                return Err(error);
+            }
+        };
+        self.shared.borrow_mut().push(Rc::clone(&shared));
+        shared.begin();
+        // Calls that waited for a connection may find room on this one.
+        self.freed.notify_waiters();
+        Ok(Way::Shared(Stream { shared, pool: Rc::clone(self) }))
+    }
+
+    fn put(&self, conn: Box<Conn>) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.max_idle {
+            // With `maxIdle` 0 a connection still serves the call that waits for it.
+            if self.waiting.get() == 0 {
+                drop(idle);
+                self.closed();
+                return;
+            }
+        }
+        idle.push(Idle { conn, since: Instant::now() });
+        add(&self.stats.idle);
+        self.tell();
+    }
+
+    fn close_oldest(&self) {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            let oldest = idle.remove(0);
+            drop(idle);
+            drop(oldest);
+            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            self.closed();
+        }
+    }
+
+    /// A connection is gone.
+    fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.stats.open.fetch_sub(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// Wakes a call in the queue, when there is one.
+    fn tell(&self) {
+        if self.waiting.get() > 0 {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Closes what has been idle for too long or was closed by the provider. When nothing is left, the time of
+    /// the last call.
+    pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
+        let old = |since: Instant| now.saturating_duration_since(since) >= self.idle_timeout;
+        let (mut keep, mut gone) = (Vec::new(), Vec::new());
+        for mut idle in self.idle.take() {
+            let stays = !old(idle.since) && idle.conn.alive();
+            if stays { keep.push(idle) } else { gone.push(idle) }
+        }
+        self.idle.replace(keep);
+        for idle in gone {
+            drop(idle);
+            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            self.closed();
+        }
+        // Without a sender left, hyper closes the connection when its last stream ends.
+        self.shared.borrow_mut().retain(|shared| shared.open() && (shared.streams() > 0 || !old(shared.used())));
+        (self.open.get() == 0 && self.waiting.get() == 0).then(|| self.used.get())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stats.open.store(0, Ordering::Relaxed);
+        self.stats.idle.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Lease {
+    pub(super) fn conn(&mut self) -> Option<&mut Conn> {
+        self.conn.as_deref_mut()
+    }
+
+    /// Puts the connection back for the next call.
+    pub(super) fn keep(mut self) {
+        if let (Some(conn), Some(pool)) = (self.conn.take(), self.slot.pool.take()) {
+            pool.put(conn);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.closed();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.end();
+        self.pool.used.set(Instant::now());
+        self.pool.tell();
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(pool: &'a Pool) -> Result<Self, SendError> {
+        if pool.waiting.get() >= WAITING {
+            let why = format!("all {} connections are in use and {WAITING} calls wait", pool.limit);
+            return Err(SendError::new(Phase::Connect, Kind::Busy, why));
+        }
+        pool.waiting.set(pool.waiting.get() + 1);
+        add(&pool.stats.waits);
+        Ok(Self(pool))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,126 @@
+//! What connection pools count, as plain atomics that metrics read without asking a worker.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One worker's connections to one origin. Written by that worker alone, so its cache lines stay its own.
+#[derive(Debug, Default)]
+pub(super) struct PoolStats {
+    pub(super) open: AtomicU64,
+    pub(super) idle: AtomicU64,
+    pub(super) reused: AtomicU64,
+    pub(super) created: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) waits: AtomicU64,
+}
+
+pub(super) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl PoolStats {
+    fn read(&self) -> PoolTotals {
+        PoolTotals {
+            open: self.open.load(Ordering::Relaxed),
+            idle: self.idle.load(Ordering::Relaxed),
+            reused: self.reused.load(Ordering::Relaxed),
+            created: self.created.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            waits: self.waits.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Connections to one provider, over all workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PoolTotals {
+    /// Open now, idle ones included.
+    pub open: u64,
+    /// Open and idle now (HTTP/1; an HTTP/2 connection counts when it carries no call).
+    pub idle: u64,
+    /// Calls that found a connection open, since the start.
+    pub reused: u64,
+    /// Connections made, since the start.
+    pub created: u64,
+    /// Connections that could not be made, since the start.
+    pub failed: u64,
+    /// Calls that had to wait because `maxConnections` was reached, since the start.
+    pub waits: u64,
+}
+
+impl PoolTotals {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            open: self.open + other.open,
+            idle: self.idle + other.idle,
+            reused: self.reused + other.reused,
+            created: self.created + other.created,
+            failed: self.failed + other.failed,
+            waits: self.waits + other.waits,
+        }
+    }
+}
+
+/// `pool` and `provider` of a row.
+type Label = (String, String);
+
+/// Where every worker's pools are listed. One for the process.
+#[derive(Debug, Default)]
+pub struct StatsBoard {
+    rows: Mutex<BTreeMap<Label, Row>>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    /// What pools that are gone have counted: a counter never goes back.
+    past: PoolTotals,
+    live: Vec<Arc<PoolStats>>,
+}
+
+impl Row {
+    /// Folds pools that only this board still knows into the past.
+    fn fold(&mut self) {
+        let past = &mut self.past;
+        self.live.retain(|stats| {
+            let alive = Arc::strong_count(stats) > 1;
+            if !alive {
+                *past = past.plus(PoolTotals { open: 0, idle: 0, ..stats.read() });
+            }
+            alive
+        });
+    }
+}
+
+impl StatsBoard {
+    pub(super) fn register(&self, pool: &str, provider: &str) -> Arc<PoolStats> {
+        let stats = Arc::new(PoolStats::default());
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.entry((pool.to_owned(), provider.to_owned())).or_default();
+        row.fold();
+        row.live.push(Arc::clone(&stats));
+        stats
+    }
+
+    /// Every provider's totals: (pool's id, provider's name, totals), sorted.
+    #[must_use]
+    pub fn read(&self) -> Vec<(String, String, PoolTotals)> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.iter_mut()
+            .map(|((pool, provider), row)| {
+                row.fold();
+                let totals = row.live.iter().fold(row.past, |sum, stats| sum.plus(stats.read()));
+                (pool.clone(), provider.clone(), totals)
+            })
+            .collect()
+    }
+
+    /// Forgets providers for which `keep(pool, provider)` is false and no worker has a pool any more.
+    pub fn retain(&self, keep: impl Fn(&str, &str) -> bool) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.retain(|(pool, provider), row| {
+            row.fold();
+            !row.live.is_empty() || keep(pool, provider)
+        });
+    }
+}

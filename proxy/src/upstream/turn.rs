@@ -1,0 +1,77 @@
+//! A waker that keeps a connection's wake-ups of its own call inside one poll.
+//!
+//! hyper's connection and its body talk through wakers: each would wake the very task that is polling both, and
+//! cost it one more poll for every frame. While a [`Turn`] runs, such a wake-up only marks it, and it runs again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// Nobody polls: a wake-up goes to the task.
+const IDLE: u8 = 0;
+/// Being polled: a wake-up is only noted.
+const POLLING: u8 = 1;
+/// Woken while being polled.
+const NOTED: u8 = 2;
+
+/// Rounds in one poll before the task is asked to come back, so that one busy connection starves nobody.
+const ROUNDS: usize = 4;
+
+/// One per connection, for its life.
+pub(super) struct Turn {
+    shared: Arc<Shared>,
+    waker: Waker,
+}
+
+struct Shared {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let noted = self.state.compare_exchange(POLLING, NOTED, Ordering::AcqRel, Ordering::Acquire);
+        if noted == Err(IDLE) {
+            self.task.wake();
+        }
+    }
+}
+
+impl Turn {
+    pub(super) fn new() -> Self {
+        let shared = Arc::new(Shared { state: AtomicU8::new(IDLE), task: AtomicWaker::new() });
+        let waker = Waker::from(Arc::clone(&shared));
+        Self { shared, waker }
+    }
+
+    /// Forgets wake-ups noted so far: what they ask for is about to be done.
+    pub(super) fn rearm(&self) {
+        self.shared.state.store(POLLING, Ordering::Release);
+    }
+
+    /// Polls `step` until it is ready or has nothing more to do without an event from outside.
+    pub(super) fn run<T>(&self, cx: &Context<'_>, mut step: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.shared.task.register(cx.waker());
+        let mut inner = Context::from_waker(&self.waker);
+        for _ in 0..ROUNDS {
+            self.rearm();
+            let polled = step(&mut inner);
+            if polled.is_ready() {
+                self.shared.state.store(IDLE, Ordering::Release);
+                return polled;
+            }
+            if self.shared.state.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return Poll::Pending;
+            }
+        }
+        self.shared.state.store(IDLE, Ordering::Release);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
