@@ -3,3 +3,4 @@
 pub mod listen;
 pub mod load;
 pub mod process;
+pub mod redis_cluster;

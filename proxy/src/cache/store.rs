@@ -169,7 +169,7 @@ impl Store {
     pub(super) fn put(&self, plan: &Plan, key: Key, entry: Entry) {
         self.stats().stores.add();
         if let Some(remote) = self.remote.as_ref().filter(|_| plan.settings.redis) {
-            remote.put(&key, entry.encode(), plan.settings.ttl.get());
+            remote.put(&key, &entry.encode(), plan.settings.ttl.get());
         }
         if let Some(memory) = &plan.memory {
             memory.put(key, entry);

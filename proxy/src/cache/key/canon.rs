@@ -139,27 +139,40 @@ impl Scratch {
 
     fn text(&mut self, text: &str) {
         self.bytes.push(b's');
-        super::put(&mut self.bytes, text.as_bytes());
+        // Short lengths in one byte (LEB128): fewer bytes to hash.
+        let mut length = text.len();
+        while length >= 0x80 {
+            self.bytes.push(0x80 | u8::try_from(length & 0x7f).unwrap_or(0x7f));
+            length >>= 7;
+        }
+        self.bytes.push(u8::try_from(length).unwrap_or(0x7f));
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     /// A text whose white space or case may not count.
     fn lenient(&mut self, text: &str, rules: &Rules) {
-        self.bytes.push(b's');
+        self.bytes.push(b'S');
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 8]);
-        if rules.trim {
-            for (i, word) in text.split_whitespace().enumerate() {
-                if i > 0 {
-                    self.bytes.push(b' ');
-                }
-                self.cased(word, rules.lowercase);
-            }
+        if rules.trim && text.is_ascii() {
+            self.words(text.split_ascii_whitespace(), rules.lowercase);
+        } else if rules.trim {
+            self.words(text.split_whitespace(), rules.lowercase);
         } else {
             self.cased(text, rules.lowercase);
         }
         let length = u64::try_from(self.bytes.len() - at - 8).unwrap_or(u64::MAX);
         if let Some(place) = self.bytes.get_mut(at..at + 8) {
             place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
+    fn words<'t>(&mut self, words: impl Iterator<Item = &'t str>, lowercase: bool) {
+        for (i, word) in words.enumerate() {
+            if i > 0 {
+                self.bytes.push(b' ');
+            }
+            self.cased(word, lowercase);
         }
     }
 
@@ -348,7 +361,10 @@ impl Value<'_, '_> {
         match (self.place, self.rules.decimals) {
             #[expect(clippy::cast_precision_loss, reason = "a temperature is a small number")]
             (Place::Temperature, Some(decimals)) => self.rounded(value as f64, decimals),
-            _ => self.leaf(b'i', &value.to_le_bytes()),
+            _ => match i64::try_from(value) {
+                Ok(value) => self.leaf(b'i', &value.to_le_bytes()),
+                Err(_) => self.leaf(b'I', &value.to_le_bytes()),
+            },
         }
     }
 

@@ -1,1 +1,267 @@
-//! Tests of key.
+//! What makes two requests the same, and what must not.
+
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sluicegate_config::{CacheKey, Millis};
+
+use super::*;
+
+fn settings(key: CacheKey) -> Cache {
+    Cache {
+        ttl: Millis(60_000),
+        scope: CacheScope::Consumer,
+        memory: None,
+        redis: false,
+        promotion: None,
+        key,
+        min_content_length: 0,
+        max_bytes: 1 << 20,
+        compress_over: None,
+        generation: 1,
+    }
+}
+
+fn exact() -> CacheKey {
+    CacheKey { trim: false, lowercase: false, temperature_decimals: None, ignore: Vec::new() }
+}
+
+fn lenient() -> CacheKey {
+    CacheKey {
+        trim: true,
+        lowercase: true,
+        temperature_decimals: Some(1),
+        ignore: vec!["metadata".into(), "user".into()],
+    }
+}
+
+fn recipe(settings: &Cache) -> Recipe {
+    Recipe::new(&ObjectId("team/route".into()), "chat", settings)
+}
+
+fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> Asked<'a> {
+    let dialect = Dialect::OpenAiChat;
+    Asked { dialect, caller: Some([3; 32]), headers, body: body.as_bytes(), stream: false, stream_usage: false }
+}
+
+fn key_by(rules: CacheKey, body: &str) -> Result<Key, Uncacheable> {
+    recipe(&settings(rules)).key(&asked(&HeaderMap::new(), body))
+}
+
+fn key(body: &str) -> Key {
+    key_by(exact(), body).unwrap()
+}
+
+fn key_of(body: &Value) -> Key {
+    key(&body.to_string())
+}
+
+#[test]
+fn order_space_escapes_and_number_forms_do_not_count() {
+    let plain = key(r#"{"model":"m","messages":[{"role":"user","content":"é A"}],"temperature":1,"stop":null}"#);
+    for same in [
+        "{ \"messages\" : [ {\"content\":\"\\u00e9 \\u0041\",\n\"role\":\"user\"} ],\t\"stop\":null,\"temperature\":1.0, \"model\":\"m\"}",
+        r#"{"stop":null,"model":"m","messages":[{"role":"user","content":"é A"}],"temperature":10e-1}"#,
+    ] {
+        assert_eq!(key(same), plain, "{same}");
+    }
+}
+
+#[test]
+fn streamed_and_whole_are_one() {
+    let whole = key(r#"{"model":"m","messages":[]}"#);
+    assert_eq!(key(r#"{"model":"m","stream":true,"messages":[]}"#), whole);
+    assert_eq!(key(r#"{"stream_options":{"include_usage":true},"model":"m","stream":false,"messages":[]}"#), whole);
+    // Only at the top.
+    assert_ne!(key(r#"{"model":"m","messages":[{"stream":true}]}"#), key(r#"{"model":"m","messages":[{}]}"#));
+}
+
+#[test]
+fn what_differs_differs() {
+    let bodies = [
+        json!({}),
+        json!({"a": 1}),
+        json!({"a": -1}),
+        json!({"a": 1.5}),
+        json!({"a": "1"}),
+        json!({"a": true}),
+        json!({"a": false}),
+        json!({"a": null}),
+        json!({"a": []}),
+        json!({"a": {}}),
+        json!({"a": [[]]}),
+        json!({"a": [1, 2]}),
+        json!({"a": [2, 1]}),
+        json!({"a": ["x", "y"]}),
+        json!({"a": ["xy"]}),
+        json!({"a": ["xsy"]}),
+        json!({"b": 1}),
+        json!({"a": {"b": 1}, "c": {}}),
+        json!({"a": {}, "c": {"b": 1}}),
+        json!({"a": 9_007_199_254_740_993_u64}),
+        json!({"a": 9_007_199_254_740_992_u64}),
+        json!({"a": u64::MAX}),
+        json!({"a": i64::MIN}),
+    ];
+    let keys: std::collections::BTreeSet<Key> = bodies.iter().map(key_of).collect();
+    assert_eq!(keys.len(), bodies.len());
+}
+
+#[test]
+fn of_two_members_with_one_name_the_order_counts() {
+    assert_ne!(key(r#"{"a":1,"a":2}"#), key(r#"{"a":2,"a":1}"#));
+    assert_ne!(key(r#"{"a":1,"a":1}"#), key(r#"{"a":1}"#));
+}
+
+#[test]
+fn who_asks_where_and_how_counts() {
+    let body = r#"{"model":"m"}"#;
+    let (none, mut beta) = (HeaderMap::new(), HeaderMap::new());
+    beta.insert("anthropic-beta", HeaderValue::from_static("context-1m"));
+    let mut version = HeaderMap::new();
+    version.insert("anthropic-version", HeaderValue::from_static("context-1m"));
+    let base = settings(exact());
+    let call = asked(&none, body);
+    let first = recipe(&base).key(&call).unwrap();
+    let others = [
+        recipe(&base).key(&Asked { caller: None, ..call }),
+        recipe(&base).key(&Asked { caller: Some([4; 32]), ..call }),
+        recipe(&base).key(&Asked { dialect: Dialect::AnthropicMessages, ..call }),
+        recipe(&base).key(&Asked { headers: &beta, ..call }),
+        recipe(&base).key(&Asked { headers: &version, ..call }),
+        recipe(&Cache { generation: 2, ..base.clone() }).key(&call),
+        recipe(&Cache { scope: CacheScope::Route, ..base.clone() }).key(&call),
+        Recipe::new(&ObjectId("team/other".into()), "chat", &base).key(&call),
+        Recipe::new(&ObjectId("team/route".into()), "other", &base).key(&call),
+        recipe(&settings(lenient())).key(&call),
+    ];
+    let mut keys: Vec<Key> = others.into_iter().map(Result::unwrap).chain([first]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 11);
+    // What does not shape the answer does not count; and in the route's scope neither does who asks.
+    let mut agent = HeaderMap::new();
+    agent.insert("user-agent", HeaderValue::from_static("x"));
+    assert_eq!(recipe(&base).key(&Asked { headers: &agent, stream: true, ..call }).unwrap(), first);
+    let shared = recipe(&Cache { scope: CacheScope::Route, ..base });
+    assert_eq!(shared.key(&call).unwrap(), shared.key(&Asked { caller: None, ..call }).unwrap());
+}
+
+#[test]
+fn lenient_rules_touch_texts_only() {
+    let lenient_key = |body: Value| key_by(lenient(), &body.to_string()).unwrap();
+    let plain = lenient_key(json!({"model": "m", "messages": [{"role": "user", "content": "hello wörld"}]}));
+    let loose = json!({"model": "m", "user": "u", "metadata": {"a": 1},
+        "messages": [{"role": "user", "content": "\n Hello \t WÖRLD "}]});
+    assert_eq!(lenient_key(loose), plain);
+    let parts = |text: &str| {
+        lenient_key(json!({"system": [{"type": "text", "text": text}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]}))
+    };
+    assert_eq!(parts("Hi  there"), parts("hi there "));
+    let same_but = |one: Value, two: Value| assert_ne!(lenient_key(one), lenient_key(two));
+    same_but(json!({"model": "M"}), json!({"model": "m"}));
+    let image = |data: &str| json!({"messages": [{"content": [{"type": "image", "source": {"data": data}}]}]});
+    same_but(image("QUJD"), image("qujd"));
+    let url = |url: &str| json!({"messages": [{"content": [{"type": "image_url", "image_url": {"url": url}}]}]});
+    same_but(url("http://h/A"), url("http://h/a"));
+    let tool = |text: &str| json!({"messages": [{"content": [{"type": "tool_use", "input": {"text": text}}]}]});
+    same_but(tool("A"), tool("a"));
+    let call = |text: &str| json!({"messages": [{"tool_calls": [{"function": {"arguments": text}}]}]});
+    same_but(call("{\"text\": \"A\"}"), call("{\"text\": \"a\"}"));
+    same_but(json!({"tools": [{"text": "A"}]}), json!({"tools": [{"text": "a"}]}));
+}
+
+#[test]
+fn temperature_is_rounded_as_told() {
+    let at = |number: &str| key_by(lenient(), &format!(r#"{{"temperature":{number},"top_p":0.71}}"#)).unwrap();
+    assert_eq!(at("0.7"), at("0.7000001"));
+    assert_eq!(at("0.7"), at("0.74"));
+    assert_eq!(at("1"), at("0.99"));
+    assert_ne!(at("0.7"), at("0.8"));
+    let other = key_by(lenient(), r#"{"temperature":0.7,"top_p":0.72}"#).unwrap();
+    assert_ne!(at("0.7"), other, "only the temperature");
+    assert_ne!(key(r#"{"temperature":0.7}"#), key(r#"{"temperature":0.71}"#));
+}
+
+#[test]
+fn what_can_not_be_kept_is_refused() {
+    let why = |body: &str| key_by(exact(), body).unwrap_err();
+    assert_eq!(why(r#"{"store":true}"#), Uncacheable::Stored);
+    assert_eq!(why(r#"{"seed":123456789012345678901}"#), Uncacheable::Number);
+    assert_eq!(why(&format!(r#"{{"a":{}{}}}"#, "[".repeat(100), "]".repeat(100))), Uncacheable::TooDeep);
+    assert_eq!(why(&format!(r#"{{"a":{}"#, "[".repeat(1_000_000))), Uncacheable::TooDeep);
+    for malformed in ["", "1", "[]", "null", "\"x\"", "{", "{\"a\":1}x", "{\"a\":\u{1}}", "true"] {
+        assert_eq!(why(malformed), Uncacheable::Malformed, "{malformed}");
+    }
+    assert!(key_by(exact(), r#"{"store":false,"n":3,"messages":[{"store":true}]}"#).is_ok());
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        (-1e6..1e6).prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec(("[a-e]{1,2}", inner), 0..5).prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_body() -> impl Strategy<Value = Value> {
+    let member = ("[a-z]{1,3}|messages|system|content|text", any_json());
+    prop::collection::vec(member, 0..6).prop_map(|m| Value::Object(m.into_iter().collect()))
+}
+
+/// The same JSON, every object's members the other way round.
+fn reversed(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(reversed).collect(),
+        Value::Object(members) => {
+            Value::Object(members.iter().rev().map(|(name, value)| (name.clone(), reversed(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_any_space_give_one_key(body in any_body()) {
+        let plain = key_of(&body);
+        prop_assert_eq!(key_of(&reversed(&body)), plain);
+        prop_assert_eq!(key(&serde_json::to_string_pretty(&body).unwrap()), plain);
+        let loose = key_by(lenient(), &body.to_string());
+        prop_assert_eq!(key_by(lenient(), &reversed(&body).to_string()), loose);
+    }
+
+    #[test]
+    fn stream_flags_never_count(mut body in any_body(), stream: bool) {
+        let plain = key_of(&body);
+        body["stream"] = stream.into();
+        body["stream_options"] = json!({"include_usage": stream});
+        prop_assert_eq!(key_of(&body), plain);
+    }
+
+    #[test]
+    fn two_bodies_share_a_key_only_when_they_are_equal(one in any_body(), two in any_body()) {
+        prop_assert_eq!(key_of(&one) == key_of(&two), one == two);
+    }
+
+    #[test]
+    fn two_texts_share_a_key_only_when_they_are_equal(one in ".{0,40}", two in ".{0,40}") {
+        let body = |text: &str| json!({"messages": [{"role": "user", "content": text}]});
+        prop_assert_eq!(key_of(&body(&one)) == key_of(&body(&two)), one == two);
+    }
+
+    #[test]
+    fn any_bytes_are_answered(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let headers = HeaderMap::new();
+        let call = Asked { body: &body, ..asked(&headers, "") };
+        let _ = recipe(&settings(lenient())).key(&call);
+    }
+}

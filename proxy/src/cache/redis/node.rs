@@ -1,0 +1,233 @@
+//! One node of Redis: its connection, and its breaker.
+//!
+//! A node is up or away. The first timeout, broken connection or word that it can not serve takes it away; a task then
+//! connects again and asks for a `PING`, after a pause that grows each time. So a blip costs a tenth of a second of
+//! misses, and a node that answers pings but no questions costs one call `LIMIT` at ever longer intervals.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::slots::Address;
+use crate::cache::stats::Stats;
+
+/// To have a connection, TLS and greeting included.
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// First and longest pause before an attempt to be up again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A node is trusted again, and its next pause is short, after this many answers in a row.
+const TRUSTED: u32 = 64;
+/// At most this many questions wait on one node.
+const MAX_WAITING: u32 = 4096;
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It was not asked: away, not connected yet, or too many wait.
+    Away,
+    /// It has been taken away for this.
+    Failed {
+        /// It did not answer in time.
+        timed_out: bool,
+    },
+    /// Another node has the slot.
+    Moved(Address),
+    /// It said no to this one question.
+    Refused,
+}
+
+/// One node.
+pub(super) struct Node {
+    address: Address,
+    info: ConnectionInfo,
+    stats: Arc<Stats>,
+    link: RefCell<Option<MultiplexedConnection>>,
+    /// Counts connections: only the connection that failed is taken away, once.
+    epoch: Cell<u64>,
+    failures: Cell<u32>,
+    answers: Cell<u32>,
+    waiting: Cell<u32>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // How to connect to it holds a password.
+        f.debug_struct("Node").field("address", &self.address).field("up", &self.is_up()).finish_non_exhaustive()
+    }
+}
+
+/// Connects; answers are bounded where they are asked for, not a second time by the library. Must be bounded by the caller: the library has been seen to wait for ever (redis-rs issue 1953).
+pub(super) async fn connect(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+    Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Asks something on a connection; an error that the server answers is an error here.
+pub(super) async fn send(link: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<Value> {
+    link.send_packed_command(command).await?.extract_error()
+}
+
+impl Node {
+    /// A node, away until it is connected, which begins at once.
+    pub(super) fn new(address: Address, info: ConnectionInfo, stats: &Arc<Stats>) -> Rc<Self> {
+        let node = Rc::new(Self {
+            address,
+            info,
+            stats: Arc::clone(stats),
+            link: RefCell::new(None),
+            epoch: Cell::new(0),
+            failures: Cell::new(0),
+            answers: Cell::new(0),
+            waiting: Cell::new(0),
+        });
+        stats.redis_open.add();
+        tokio::task::spawn_local(recover(Rc::downgrade(&node), Duration::ZERO));
+        node
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.link.borrow().is_some()
+    }
+
+    /// Asks it something.
+    pub(super) async fn ask(self: &Rc<Self>, command: &Cmd, until: Instant) -> Result<Value, Trouble> {
+        let link = self.link.borrow().clone();
+        let Some(mut link) = link.filter(|_| self.waiting.get() < MAX_WAITING) else { return Err(Trouble::Away) };
+        let epoch = self.epoch.get();
+        let answer = {
+            let _waiting = Waiting::on(&self.waiting);
+            timeout_at(until, send(&mut link, command)).await
+        };
+        match answer {
+            Ok(Ok(value)) => {
+                self.answered();
+                Ok(value)
+            }
+            Ok(Err(error)) => match judge(&error) {
+                Trouble::Failed { timed_out } => {
+                    self.fail(epoch);
+                    Err(Trouble::Failed { timed_out })
+                }
+                other => {
+                    self.answered();
+                    Err(other)
+                }
+            },
+            Err(_) => {
+                self.fail(epoch);
+                Err(Trouble::Failed { timed_out: true })
+            }
+        }
+    }
+
+    fn answered(&self) {
+        let answers = self.answers.get().saturating_add(1);
+        self.answers.set(answers);
+        if answers == TRUSTED {
+            self.failures.set(0);
+        }
+    }
+
+    /// Takes the node away, if nobody has since that connection.
+    fn fail(self: &Rc<Self>, epoch: u64) {
+        if self.epoch.get() != epoch || self.link.borrow_mut().take().is_none() {
+            return;
+        }
+        self.stats.redis_open.add();
+        self.answers.set(0);
+        let failures = self.failures.get().saturating_add(1);
+        self.failures.set(failures);
+        let pause = (PAUSE.0 * 2_u32.saturating_pow(failures - 1)).min(PAUSE.1);
+        // Workers and pods fail together; they need not come back together.
+        let pause = pause.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+        tokio::task::spawn_local(recover(Rc::downgrade(self), pause));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !self.is_up() {
+            self.stats.redis_open.minus(1);
+        }
+    }
+}
+
+/// Brings a node up again; ends with it.
+async fn recover(node: Weak<Node>, mut pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(info) = node.upgrade().map(|node| node.info.clone()) else { return };
+        let link = timeout(CONNECT, async {
+            let mut link = connect(&info).await?;
+            // Beyond the limit of a call it would only be taken away again.
+            let mut ping = Cmd::new();
+            ping.arg("PING");
+            match timeout(super::LIMIT, send(&mut link, &ping)).await {
+                Ok(answer) => answer.map(|_| link),
+                Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer to a PING in time"))),
+            }
+        });
+        let link = link.await;
+        let Some(node) = node.upgrade() else { return };
+        if let Ok(Ok(link)) = link {
+            *node.link.borrow_mut() = Some(link);
+            node.epoch.set(node.epoch.get() + 1);
+            node.stats.redis_open.minus(1);
+            return;
+        }
+        pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
+    }
+}
+
+/// What an error says about the node.
+fn judge(error: &RedisError) -> Trouble {
+    let moved = matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved));
+    if let (true, Some((host, port))) = (moved, error.redirect_node()) {
+        return Trouble::Moved(Address::new(host, port));
+    }
+    let cannot_serve = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::ReadOnly
+        )
+    );
+    if cannot_serve || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+        return Trouble::Failed { timed_out: error.is_timeout() };
+    }
+    // `ASK` (a slot on its way to another node) is here too: a miss for as long as the slot takes to move.
+    Trouble::Refused
+}
+
+/// One more that waits.
+struct Waiting<'a>(&'a Cell<u32>);
+
+impl<'a> Waiting<'a> {
+    fn on(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

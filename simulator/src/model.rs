@@ -1,0 +1,181 @@
+//! A simulated provider's state: how it behaves and what it remembers between calls. Shared by all its connections.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::behaviour::Behaviour;
+use crate::canned::Canned;
+use crate::clock::unix_seconds;
+use crate::digest::{fnv, scramble};
+use crate::fault::Fault;
+use crate::journal::Journal;
+use crate::limits::{Minute, Quota};
+use crate::plan::{Plan, lay_out};
+use crate::prompts::Prompts;
+use crate::steer;
+
+/// The most `times=` headers remembered.
+const MOST_REPEATS: usize = 4_096;
+
+/// A simulated provider.
+pub struct Model {
+    behaviour: Behaviour,
+    models: Vec<String>,
+    api_key: Option<String>,
+    journal: Option<Journal>,
+    canned: Option<Canned>,
+    salt: u64,
+    ids: AtomicU64,
+    calls: AtomicU64,
+    minute: Mutex<Minute>,
+    prompts: Mutex<Prompts>,
+    repeats: Mutex<Repeats>,
+}
+
+/// How often each `x-simulate` value with `times=` has been shown.
+#[derive(Debug, Default)]
+struct Repeats {
+    counts: HashMap<u64, u32>,
+    order: VecDeque<u64>,
+}
+
+// By hand: the API key is a secret.
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("behaviour", &self.behaviour)
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// A provider that behaves so, knows every model and asks for no key.
+    #[must_use]
+    pub fn new(behaviour: Behaviour) -> Self {
+        Self {
+            behaviour,
+            models: Vec::new(),
+            api_key: None,
+            journal: None,
+            canned: None,
+            salt: scramble(unix_seconds()),
+            ids: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            minute: Mutex::default(),
+            prompts: Mutex::default(),
+            repeats: Mutex::default(),
+        }
+    }
+
+    /// Knows these models only, and answers 404 for others; none: knows every model.
+    #[must_use]
+    pub fn with_models(mut self, models: Vec<String>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Asks for this key, as `Authorization: Bearer` or `x-api-key`.
+    #[must_use]
+    pub fn with_api_key(mut self, key: Option<String>) -> Self {
+        self.api_key = key;
+        self
+    }
+
+    /// Keeps what it received, the last `most` calls, and shows it at `GET /__journal`; `DELETE` forgets it.
+    #[must_use]
+    pub fn with_journal(mut self, most: usize) -> Self {
+        self.journal = Some(Journal::new(most));
+        self
+    }
+
+    /// Answers fixed bytes without reading requests: a fast upstream for load.
+    #[must_use]
+    pub fn with_canned(mut self, canned: Canned) -> Self {
+        self.canned = Some(canned);
+        self
+    }
+
+    pub(crate) fn canned(&self) -> Option<&Canned> {
+        self.canned.as_ref()
+    }
+
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    pub(crate) fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Whether a model of this name is known.
+    pub(crate) fn knows(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|known| known == model)
+    }
+
+    /// Whether a key opens the door; `None`: no key was sent.
+    pub(crate) fn admits(&self, key: Option<&str>) -> bool {
+        self.api_key.as_deref().is_none_or(|wanted| key == Some(wanted))
+    }
+
+    /// Lays out the next call, told so by its `x-simulate` header.
+    pub(crate) fn plan(&self, header: Option<&str>) -> Result<Plan, Box<Fault>> {
+        let steer = match header {
+            Some(value) => steer::read(value).map_err(|message| Fault::new(400, message))?,
+            None => steer::Steer::default(),
+        };
+        let spent = match (steer.times, header) {
+            (Some(times), Some(value)) => self.repeat(value) >= times,
+            _ => false,
+        };
+        let strikes = match &self.behaviour.failure {
+            Some(failure) => failure.strikes(self.calls.fetch_add(1, Ordering::Relaxed)),
+            None => false,
+        };
+        Ok(lay_out(&self.behaviour, strikes, steer, spent))
+    }
+
+    /// Counts a call against the minute.
+    pub(crate) fn count(&self) -> Quota {
+        held(&self.minute).count(self.behaviour.requests_per_minute, Instant::now())
+    }
+
+    /// The prompt cache.
+    pub(crate) fn prompts(&self) -> MutexGuard<'_, Prompts> {
+        held(&self.prompts)
+    }
+
+    /// An id that no other answer has: the prefix and 24 letters.
+    pub(crate) fn id(&self, prefix: &str) -> String {
+        let turn = self.ids.fetch_add(1, Ordering::Relaxed);
+        let high = scramble(self.salt.wrapping_add(turn));
+        let low = scramble(high);
+        format!("{prefix}{high:016x}{:08x}", low >> 32)
+    }
+
+    /// How often this value has been seen before.
+    fn repeat(&self, value: &str) -> u32 {
+        let mut repeats = held(&self.repeats);
+        let key = fnv(value.as_bytes());
+        if let Some(count) = repeats.counts.get_mut(&key) {
+            *count = count.saturating_add(1);
+            return *count;
+        }
+        repeats.counts.insert(key, 0);
+        repeats.order.push_back(key);
+        if repeats.order.len() > MOST_REPEATS
+            && let Some(oldest) = repeats.order.pop_front()
+        {
+            repeats.counts.remove(&oldest);
+        }
+        0
+    }
+}
+
+/// A lock whose holder panicked still guards plain data.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,78 @@
+//! Which of a vendor's endpoints a request is for.
+
+use http::Method;
+use http::request::Parts;
+
+/// Whose words an answer is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vendor {
+    /// OpenAI.
+    OpenAi,
+    /// Anthropic.
+    Anthropic,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `POST …/chat/completions`
+    Chat,
+    /// `POST …/messages`
+    Messages,
+    /// `POST …/messages/count_tokens`
+    CountTokens,
+    /// `GET …/models`
+    Models,
+    /// `GET …/models/NAME`
+    Model(String),
+    /// `GET /__journal`
+    ReadJournal,
+    /// `DELETE /__journal`
+    ClearJournal,
+    /// `GET /healthz`
+    Health,
+    /// The path is known, the method is not the one.
+    WrongMethod,
+    /// Nothing.
+    Unknown,
+}
+
+/// Whose words to use: by the path where it says so, else by the headers only Anthropic's callers send.
+pub(crate) fn vendor(parts: &Parts) -> Vendor {
+    let path = parts.uri.path();
+    let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
+    let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
+    if named || (marked && !path.ends_with("/chat/completions")) { Vendor::Anthropic } else { Vendor::OpenAi }
+}
+
+/// The endpoint, with or without `/v1` or any other prefix.
+pub(crate) fn route(parts: &Parts) -> Route {
+    let path = parts.uri.path();
+    let only = |method: Method, route: Route| if parts.method == method { route } else { Route::WrongMethod };
+    if path.ends_with("/chat/completions") {
+        return only(Method::POST, Route::Chat);
+    }
+    if path.ends_with("/messages") {
+        return only(Method::POST, Route::Messages);
+    }
+    if path.ends_with("/messages/count_tokens") {
+        return only(Method::POST, Route::CountTokens);
+    }
+    if path.ends_with("/models") {
+        return only(Method::GET, Route::Models);
+    }
+    if path == "/__journal" {
+        return if parts.method == Method::DELETE {
+            Route::ClearJournal
+        } else {
+            only(Method::GET, Route::ReadJournal)
+        };
+    }
+    if path == "/healthz" {
+        return Route::Health;
+    }
+    match path.split_once("/models/") {
+        Some((_, name)) if !name.is_empty() => only(Method::GET, Route::Model(name.to_owned())),
+        _ => Route::Unknown,
+    }
+}

@@ -1,0 +1,358 @@
+//! The HTTP server around the model: reads a request, keeps to the plan, answers in the vendor's words.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::anthropic::request::Purpose;
+use crate::ask::Ask;
+use crate::canned::{Canned, Fixed};
+use crate::clock::{rfc3339, unix_seconds};
+use crate::fault::Fault;
+use crate::heads::put;
+use crate::journal::{Outcome, received};
+use crate::limits::Quota;
+use crate::mind::{self, Answer};
+use crate::model::Model;
+use crate::plan::{NoAnswer, Plan};
+use crate::route::{Route, Vendor, route, vendor};
+use crate::script::{Broken, Piece, Script};
+use crate::steer::{ECHO_HEADER, STEER_HEADER};
+use crate::wire::{Fate, Wire};
+use crate::{anthropic, openai};
+
+/// The largest body that is read; vendors answer 413 beyond.
+const LARGEST: usize = 32 * 1024 * 1024;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// Serves HTTP/1.1, or HTTP/2 with prior knowledge, over a byte stream until it ends or breaks as told: then the
+/// stream is dropped. HTTP/2 needs a `LocalSet` around it.
+pub async fn serve<IO>(io: IO, model: Arc<Model>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    serve_with_fate(io, model, Fate::new()).await;
+}
+
+/// Like [`serve`], for an owner who can do more to a broken stream than drop it: `fate` says, before the stream is
+/// dropped, whether it is to be reset.
+pub async fn serve_with_fate<IO>(io: IO, model: Arc<Model>, fate: Arc<Fate>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let wire = Wire::new(io, Arc::clone(&fate));
+    let service = hyper::service::service_fn(move |request| handle(request, Arc::clone(&model), Arc::clone(&fate)));
+    let server = auto::Builder::new(Local);
+    // How a connection ends is nothing a vendor would tell anyone.
+    let _ended = server.serve_connection(TokioIo::new(wire), service).await;
+}
+
+/// Runs the streams of an HTTP/2 connection on its own thread.
+#[derive(Debug, Clone, Copy)]
+struct Local;
+
+impl<F: Future + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// What every step of a call needs.
+struct Call {
+    vendor: Vendor,
+    id: String,
+    began: Instant,
+    quota: Quota,
+    model: Arc<Model>,
+    fate: Arc<Fate>,
+    outcome: Outcome,
+}
+
+async fn handle(request: Request<Incoming>, model: Arc<Model>, fate: Arc<Fate>) -> Result<Response<Script>, Broken> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST).collect().await.map(http_body_util::Collected::to_bytes);
+    let vendor = vendor(&parts);
+    if let (Some(canned), Ok(body)) = (model.canned(), &body) {
+        return Ok(fixed(canned, vendor, body, &fate));
+    }
+    let path = route(&parts);
+    if let Some(page) = own_page(&path, &model, &fate) {
+        return Ok(page);
+    }
+    let outcome = match (model.journal(), &body) {
+        (Some(journal), Ok(body)) => journal.write(received(&parts, body)),
+        _ => Outcome::unrecorded(),
+    };
+    let id = model.id("req_");
+    let quota = model.count();
+    let call = Call { vendor, id, began: Instant::now(), quota, model, fate, outcome };
+    let Ok(body) = body else {
+        return Ok(call.refuse(&Fault::new(413, "Request exceeds the maximum size")));
+    };
+    let plan = match call.plan(&parts, &body) {
+        Ok(plan) => plan,
+        Err(fault) => return Ok(call.refuse(&fault)),
+    };
+    match plan.no_answer {
+        Some(NoAnswer::Reset) => {
+            call.outcome.broken();
+            call.fate.reset();
+            return Err(Broken);
+        }
+        Some(NoAnswer::Silent) => std::future::pending().await,
+        None => {}
+    }
+    match call.admit(&parts, &plan, &path) {
+        Ok(()) => Ok(call.answer(path, &body, &plan).await),
+        Err(fault) => Ok(call.refuse(&fault)),
+    }
+}
+
+/// The simulator's own pages, which no vendor has.
+fn own_page(path: &Route, model: &Model, fate: &Arc<Fate>) -> Option<Response<Script>> {
+    let value = match (path, model.journal()) {
+        (Route::Health, _) => json!({ "status": "ok" }),
+        (Route::ReadJournal, Some(journal)) => journal.read(),
+        (Route::ClearJournal, Some(journal)) => {
+            journal.clear();
+            json!([])
+        }
+        _ => return None,
+    };
+    let script = Script::whole(Bytes::from(value.to_string()), fate, Outcome::unrecorded());
+    Some(respond(StatusCode::OK, JSON, script))
+}
+
+fn fixed(canned: &Canned, vendor: Vendor, body: &[u8], fate: &Arc<Fate>) -> Response<Script> {
+    let mut response = match canned.answer(vendor, body) {
+        Fixed::Whole(bytes) => respond(StatusCode::OK, JSON, Script::whole(bytes.clone(), fate, Outcome::unrecorded())),
+        Fixed::Stream(chunks) => respond(StatusCode::OK, EVENTS, Script::canned(chunks, canned.interval(), fate)),
+    };
+    let name = if vendor == Vendor::OpenAi { "x-request-id" } else { "request-id" };
+    response.headers_mut().insert(name, HeaderValue::from_static("req_canned"));
+    response
+}
+
+fn respond(status: StatusCode, content_type: HeaderValue, script: Script) -> Response<Script> {
+    let mut response = Response::new(script);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// The key a caller shows, in either vendor's way.
+fn key(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()))
+}
+
+impl Call {
+    fn plan(&self, parts: &Parts, body: &[u8]) -> Result<Plan, Box<Fault>> {
+        let header = parts.headers.get(STEER_HEADER).and_then(|value| value.to_str().ok());
+        let mut plan = self.model.plan(header)?;
+        if parts.headers.contains_key(ECHO_HEADER) {
+            plan.text = Some(received(parts, body).to_string());
+        }
+        Ok(plan)
+    }
+
+    /// Everything that is refused before a body is looked at.
+    fn admit(&self, parts: &Parts, plan: &Plan, path: &Route) -> Result<(), Box<Fault>> {
+        if let Some(fault) = &plan.fault {
+            return Err(fault.clone());
+        }
+        let key = key(&parts.headers);
+        if !self.model.admits(key) {
+            return Err(Fault::new(
+                401,
+                match (self.vendor, key) {
+                    (Vendor::OpenAi, None) => {
+                        "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth."
+                    }
+                    (Vendor::OpenAi, Some(_)) => "Incorrect API key provided.",
+                    (Vendor::Anthropic, None) => "x-api-key header is required",
+                    (Vendor::Anthropic, Some(_)) => "invalid x-api-key",
+                },
+            ));
+        }
+        if *path == Route::WrongMethod {
+            let text = format!("Not allowed to {} on {}", parts.method, parts.uri.path());
+            return Err(Fault::new(405, text));
+        }
+        if self.quota.exceeded {
+            let mut fault = Fault::new(429, "Rate limit reached: too many requests in this minute.");
+            fault.retry_after = Some(self.quota.reset);
+            return Err(fault.coded("rate_limit_exceeded"));
+        }
+        if self.vendor == Vendor::Anthropic && !parts.headers.contains_key("anthropic-version") {
+            return Err(Fault::new(400, "anthropic-version: header is required"));
+        }
+        Ok(())
+    }
+
+    async fn answer(self, path: Route, body: &[u8], plan: &Plan) -> Response<Script> {
+        let done = match path {
+            Route::Chat => openai::request::read(body).and_then(|ask| self.known(ask)),
+            Route::Messages => anthropic::request::read(body, Purpose::Answer).and_then(|ask| self.known(ask)),
+            Route::CountTokens => {
+                let counted = anthropic::request::read(body, Purpose::Count).and_then(|ask| self.known(ask));
+                return match counted {
+                    Ok(ask) => self.whole(&json!({ "input_tokens": ask.input_tokens }), 0, &Plan::default()),
+                    Err(fault) => self.refuse(&fault),
+                };
+            }
+            Route::Models => {
+                let list = self.models();
+                return self.whole(&list, 0, &Plan::default());
+            }
+            Route::Model(name) if self.model.knows(&name) => {
+                let model = self.describe(&name);
+                return self.whole(&model, 0, &Plan::default());
+            }
+            Route::Model(name) => Err(self.no_model(&name)),
+            _ => Err(Fault::new(404, "Unknown request URL. Please check the URL for typos.")),
+        };
+        match done {
+            Ok(ask) => self.say(&ask, plan).await,
+            Err(fault) => self.refuse(&fault),
+        }
+    }
+
+    async fn say(self, ask: &Ask, plan: &Plan) -> Response<Script> {
+        let answers = mind::answer(ask, plan);
+        let tokens = answers.iter().map(|answer| answer.tokens).max().unwrap_or(0);
+        if ask.stream {
+            return self.stream(ask, &answers, plan);
+        }
+        if plan.breakage.is_some_and(|breakage| breakage.kind == crate::FailureKind::StreamError) {
+            return self.refuse(&Fault::new(500, "The server had an error while processing your request (simulated)."));
+        }
+        let beats = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+        let takes = plan.first_token.saturating_add(plan.token_interval.saturating_mul(beats));
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        let cached = self.model.prompts().consult(&ask.beginnings);
+        let value = match (self.vendor, answers.first()) {
+            (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, &self.model),
+            _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, &self.model),
+        };
+        self.whole(&value, tokens, plan)
+    }
+
+    fn stream(self, ask: &Ask, answers: &[Answer], plan: &Plan) -> Response<Script> {
+        let cached = self.model.prompts().consult(&ask.beginnings);
+        let pieces: Vec<Piece> = match (self.vendor, answers.first()) {
+            (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, &self.model),
+            _ => {
+                let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
+                openai::stream::Writer::new(&self.letterhead(ask), &self.model, usage).write(answers)
+            }
+        };
+        let error = match self.vendor {
+            Vendor::OpenAi => {
+                let fault = Fault::new(500, "The server had an error while processing your request (simulated).");
+                openai::stream::event(&openai::error::body(&fault))
+            }
+            Vendor::Anthropic => anthropic::stream::event(&anthropic::error::event(&Fault::new(529, "Overloaded"))),
+        };
+        let (headers, fate) = (self.headers(), Arc::clone(&self.fate));
+        let script = Script::stream(pieces, error, plan, &fate, self.outcome);
+        let mut response = respond(StatusCode::OK, EVENTS, script);
+        response.headers_mut().extend(headers);
+        put(response.headers_mut(), "cache-control", "no-cache");
+        response
+    }
+
+    fn whole(self, value: &Value, tokens: u64, plan: &Plan) -> Response<Script> {
+        let (headers, fate) = (self.headers(), Arc::clone(&self.fate));
+        let script = Script::reply(&Bytes::from(value.to_string()), tokens, plan, &fate, self.outcome);
+        let mut response = respond(StatusCode::OK, JSON, script);
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    fn refuse(self, fault: &Fault) -> Response<Script> {
+        let body = match self.vendor {
+            Vendor::OpenAi => openai::error::body(fault),
+            Vendor::Anthropic => anthropic::error::body(fault, &self.id),
+        };
+        let (mut headers, vendor) = (self.headers(), self.vendor);
+        match vendor {
+            Vendor::OpenAi => openai::headers::fault(&mut headers, fault),
+            Vendor::Anthropic => anthropic::headers::fault(&mut headers, fault),
+        }
+        let script = Script::whole(Bytes::from(body.to_string()), &self.fate, self.outcome);
+        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = respond(status, JSON, script);
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(16);
+        let took = self.began.elapsed().max(Duration::from_millis(1));
+        match self.vendor {
+            Vendor::OpenAi => openai::headers::answer(&mut headers, &self.id, &self.quota, took),
+            Vendor::Anthropic => anthropic::headers::answer(&mut headers, &self.id, &self.quota, took),
+        }
+        headers
+    }
+
+    fn letterhead(&self, ask: &Ask) -> openai::reply::Letterhead {
+        let id = self.model.id("chatcmpl-");
+        openai::reply::Letterhead { id, created: unix_seconds(), model: ask.model.clone() }
+    }
+
+    fn known(&self, ask: Ask) -> Result<Ask, Box<Fault>> {
+        if self.model.knows(&ask.model) { Ok(ask) } else { Err(self.no_model(&ask.model)) }
+    }
+
+    fn no_model(&self, name: &str) -> Box<Fault> {
+        match self.vendor {
+            Vendor::OpenAi => {
+                let text = format!("The model `{name}` does not exist or you do not have access to it.");
+                Fault::new(404, text).coded("model_not_found")
+            }
+            Vendor::Anthropic => Fault::new(404, format!("model: {name}")),
+        }
+    }
+
+    fn models(&self) -> Value {
+        let fallback = ["simulated".to_owned()];
+        let names = if self.model.models().is_empty() { &fallback[..] } else { self.model.models() };
+        let list: Vec<Value> = names.iter().map(|name| self.describe(name)).collect();
+        match self.vendor {
+            Vendor::OpenAi => json!({ "object": "list", "data": list }),
+            Vendor::Anthropic => {
+                json!({ "data": list, "has_more": false, "first_id": names.first(), "last_id": names.last() })
+            }
+        }
+    }
+
+    fn describe(&self, name: &str) -> Value {
+        let created = 1_700_000_000;
+        match self.vendor {
+            Vendor::OpenAi => json!({ "id": name, "object": "model", "created": created, "owned_by": "simulated" }),
+            Vendor::Anthropic => {
+                json!({ "type": "model", "id": name, "display_name": name, "created_at": rfc3339(created) })
+            }
+        }
+    }
+}
