@@ -1,5 +1,7 @@
 //! What the simulated provider puts on the wire, seen as raw bytes over an in-memory connection.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
