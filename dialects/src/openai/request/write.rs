@@ -69,6 +69,9 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     Ok(Encoded { body: pen.json.into_bytes(), dropped: pen.dropped, headers: Vec::new() })
 }
 
+/// The most names in the list of what was left out: it is for people.
+const MOST_DROPPED: usize = 32;
+
 /// What is being written, and for whom.
 pub(super) struct Pen {
     pub(super) json: Writer,
@@ -81,7 +84,9 @@ pub(super) struct Pen {
 impl Pen {
     /// Notes a field left out by rule.
     pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        self.dropped.push(path.to_string());
+        if self.dropped.len() < MOST_DROPPED {
+            self.dropped.push(path.to_string());
+        }
     }
 
     /// Gives fields of the caller's own dialect back, or notes that they are left out.
@@ -89,7 +94,7 @@ impl Pen {
         if self.same {
             self.json.fields(fields);
         } else {
-            self.dropped.extend(fields.keys().map(|name| format!("{at}.{name}")));
+            fields.keys().for_each(|name| self.drop(format_args!("{at}.{name}")));
         }
     }
 }

@@ -119,7 +119,7 @@ fn user(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> 
         turn("user", message, std::iter::empty(), at, pen)?;
     } else if !wrote {
         // The turn was tool results only: what it says of itself has no message to stand on.
-        pen.dropped.extend(message.extra.keys().map(|name| format!("{at}.{name}")));
+        message.extra.keys().for_each(|name| pen.drop(format_args!("{at}.{name}")));
     }
     Ok(())
 }
@@ -296,7 +296,7 @@ fn document(content: &Content, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refus
         pen.json.text_field("type", "text");
         pen.json.text_field("text", titled.as_deref().unwrap_or(text));
         if !pen.same {
-            pen.dropped.extend(settings.keys().map(|setting| format!("{at}.{setting}")));
+            settings.keys().for_each(|setting| pen.drop(format_args!("{at}.{setting}")));
         }
         return Ok(());
     }
