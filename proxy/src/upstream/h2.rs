@@ -1,19 +1,21 @@
 //! One HTTP/2 connection: many calls of one worker at once, driven by one local task.
 
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
 
-use super::error::SendError;
+use super::error::{Kind, Phase, SendError};
 use super::io::Io;
 
 /// What one stream may be ahead of its reader, in bytes: the bound of its memory.
@@ -28,11 +30,20 @@ const PONG: Duration = Duration::from_secs(10);
 /// A connection that calls share.
 pub(super) struct Shared {
     sender: SendRequest<Full<Bytes>>,
-    /// Streams the provider takes at once; it may change its mind.
-    limit: Rc<Cell<usize>>,
+    state: Rc<State>,
     streams: Cell<usize>,
     used: Cell<Instant>,
-    over: Rc<Cell<bool>>,
+}
+
+/// What the task that drives a connection tells.
+#[derive(Default)]
+struct State {
+    /// Streams the provider takes at once; 0 until it has said so. It may change its mind.
+    limit: Cell<usize>,
+    /// The connection is over, and why if that was an error.
+    ended: RefCell<Option<Option<SendError>>>,
+    changed: Notify,
+    driver: AtomicWaker,
 }
 
 /// An exchange that gave no head.
@@ -42,28 +53,49 @@ pub(super) struct Failed {
     pub(super) again: bool,
 }
 
+/// Spawns what hyper needs for a connection, on this thread.
 #[derive(Clone)]
-struct Local;
+struct Local(Rc<State>);
 
 impl<F> hyper::rt::Executor<F> for Local
 where
     F: Future + 'static,
 {
     fn execute(&self, task: F) {
+        let state = Rc::clone(&self.0);
         tokio::task::spawn_local(async move {
-            let _ = task.await;
+            let mut task = pin!(task);
+            poll_fn(|cx| {
+                let polled = task.as_mut().poll(cx);
+                // The settings are read here, and hyper tells nobody.
+                if state.limit.get() == 0 {
+                    state.driver.wake();
+                }
+                polled.map(drop)
+            })
+            .await;
         });
     }
 }
 
+impl State {
+    /// Whether the limit was not known before.
+    fn learn(&self, limit: usize) -> bool {
+        limit > 0 && self.limit.replace(limit) == 0
+    }
+}
+
 impl Shared {
-    /// Agrees on HTTP/2; `ended` runs when the connection has.
+    /// Agrees on HTTP/2 and waits for the provider's settings, which say how many streams it takes. `held` is dropped
+    /// when the connection has ended.
     ///
     /// # Errors
     /// When the provider does not speak it.
-    pub(super) async fn new(io: Io, ended: impl FnOnce() + 'static) -> Result<Self, SendError> {
-        let made = Builder::new(Local)
+    pub(super) async fn new(io: Io, held: impl Sized + 'static) -> Result<Self, SendError> {
+        let state = Rc::new(State::default());
+        let made = Builder::new(Local(Rc::clone(&state)))
             .timer(TokioTimer::new())
+            .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
@@ -71,35 +103,42 @@ impl Shared {
             .handshake(TokioIo::new(io))
             .await;
         let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
-        let limit = Rc::new(Cell::new(driver.current_max_send_streams()));
-        let over = Rc::new(Cell::new(false));
-        let (seen, end) = (Rc::clone(&limit), Rc::clone(&over));
+        let told = Rc::clone(&state);
         tokio::task::spawn_local(async move {
             let mut driver = driver;
-            std::future::poll_fn(|cx| {
+            let ended = poll_fn(|cx| {
+                told.driver.register(cx.waker());
                 let polled = Pin::new(&mut driver).poll(cx);
-                if polled.is_pending() {
-                    seen.set(driver.current_max_send_streams());
+                if polled.is_pending() && told.learn(driver.current_max_send_streams()) {
+                    told.changed.notify_one();
                 }
-                // Every stream of it is told of an error by hyper.
-                polled.map(drop)
-            })
-            .await;
+                polled
+            });
+            // Streams that are open are told of an error by hyper; this is for who waits for the settings.
+            let ended = ended.await.err().map(|error| SendError::exchange(&error, false));
             drop(driver);
-            end.set(true);
-            ended();
+            *told.ended.borrow_mut() = Some(ended);
+            told.changed.notify_one();
+            drop(held);
         });
-        Ok(Self { sender, limit, streams: Cell::new(0), used: Cell::new(Instant::now()), over })
+        while state.limit.get() == 0 {
+            if let Some(ended) = &*state.ended.borrow() {
+                let why = ended.clone().unwrap_or_else(|| SendError::new(Phase::Tls, Kind::Reset, "closed at once"));
+                return Err(SendError { phase: Phase::Tls, ..why });
+            }
+            state.changed.notified().await;
+        }
+        Ok(Self { sender, state, streams: Cell::new(0), used: Cell::new(Instant::now()) })
     }
 
     /// Whether calls can still begin on it: not closed, no GOAWAY.
     pub(super) fn open(&self) -> bool {
-        !self.over.get() && !self.sender.is_closed()
+        self.state.ended.borrow().is_none() && !self.sender.is_closed()
     }
 
     /// Whether it takes one more call now.
     pub(super) fn has_room(&self) -> bool {
-        self.streams.get() < self.limit.get()
+        self.streams.get() < self.state.limit.get()
     }
 
     pub(super) fn streams(&self) -> usize {
