@@ -134,7 +134,7 @@ fn loopback() -> Result<SocketAddr> {
 }
 
 fn start(mut command: Command, address: SocketAddr) -> Result<Server> {
-    command.stdout(Stdio::null()).stdin(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let name = format!("{:?}", command.get_program());
     let mut process = Process::start(&mut command).with_context(|| format!("start {name}"))?;
     let deadline = Instant::now() + Duration::from_secs(10);
