@@ -5,10 +5,14 @@
 pub mod anthropic;
 mod dialect;
 mod dispatch;
+pub mod fold;
 pub mod hub;
+mod json;
 pub mod openai;
 mod seam;
 pub mod sse;
+pub mod tap;
+pub mod verbatim;
 
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};

@@ -4,3 +4,6 @@ pub mod error;
 pub mod reply;
 pub mod request;
 pub mod stream;
+mod wire;
+
+pub(crate) use wire::usage;

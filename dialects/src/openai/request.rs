@@ -1,14 +1,13 @@
-//! What a caller sends: read into the hub's words, and written out of them.
+//! What a caller sends: read into the hub's words (`read`, `read_turns`), and written out of them (`write`,
+//! `write_turns`).
 
-use crate::hub::Call;
-use crate::seam::{Encoded, Refusal, Target};
+mod read;
+mod read_turns;
+#[cfg(test)]
+mod tests;
+mod write;
+mod write_turns;
 
-/// Reads what a caller sent.
-pub fn decode(_body: &[u8]) -> Result<Call, Refusal> {
-    Err(Refusal::body("not yet"))
-}
-
-/// Writes what a provider is sent.
-pub fn encode(_call: &Call, _target: &Target) -> Result<Encoded, Refusal> {
-    Err(Refusal::body("not yet"))
-}
+pub use read::decode;
+pub(super) use read_turns::tool_call;
+pub use write::encode;

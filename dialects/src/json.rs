@@ -1,0 +1,310 @@
+//! JSON by hand where serde's derives fall short: objects read member by member with the path kept for messages, and a
+//! writer that takes raw values.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Number;
+use serde_json::value::RawValue;
+
+use crate::hub::{Fields, Raw};
+use crate::seam::Refusal;
+
+/// Where a value stands in a body; costs nothing until it is written into a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path<'p> {
+    parent: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'p> {
+    Field(&'p str),
+    Index(usize),
+}
+
+impl<'p> Path<'p> {
+    pub(crate) const fn top(field: &'p str) -> Self {
+        Self { parent: None, step: Step::Field(field) }
+    }
+
+    pub(crate) const fn field(&'p self, field: &'p str) -> Path<'p> {
+        Path { parent: Some(self), step: Step::Field(field) }
+    }
+
+    pub(crate) const fn index(&'p self, index: usize) -> Path<'p> {
+        Path { parent: Some(self), step: Step::Index(index) }
+    }
+
+    pub(crate) fn refuse(&self, what: impl fmt::Display) -> Refusal {
+        if self.is_root() {
+            return Refusal::body(format!("the body {what}"));
+        }
+        Refusal::field(self.to_string(), what)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(out)?;
+        }
+        match self.step {
+            Step::Field("") => Ok(()),
+            Step::Field(field) if self.parent.is_none_or(Path::is_root) => out.write_str(field),
+            Step::Field(field) => write!(out, ".{field}"),
+            Step::Index(index) => write!(out, "[{index}]"),
+        }
+    }
+}
+
+impl Path<'_> {
+    fn is_root(&self) -> bool {
+        self.parent.is_none() && matches!(self.step, Step::Field(""))
+    }
+}
+
+/// The body itself.
+pub(crate) const ROOT: Path<'static> = Path::top("");
+
+/// An object's members, taken one by one; what is left over is the extra fields. `null` counts as absent.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object's members without reading their values. Errors: it is no object, or a name stands there twice.
+    pub(crate) fn read(json: &'a str, at: &Path<'_>) -> Result<Self, Refusal> {
+        let object: Self = serde_json::from_str(json).map_err(|_| at.refuse("must be an object"))?;
+        // By set, not by pairs: a body may hold a million members.
+        let mut seen = std::collections::HashSet::with_capacity(object.members.len());
+        match object.members.iter().find(|(name, _)| !seen.insert(name)) {
+            Some((name, _)) => Err(at.field(name).refuse("the field stands there twice")),
+            None => Ok(object),
+        }
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let place = self.members.iter().position(|(member, _)| member == name)?;
+        let (_, raw) = self.members.swap_remove(place);
+        (raw.get() != "null").then_some(raw)
+    }
+
+    pub(crate) fn text(&mut self, name: &str, at: &Path<'_>) -> Result<Option<String>, Refusal> {
+        self.parsed(name, at, "a string")
+    }
+
+    pub(crate) fn boolean(&mut self, name: &str, at: &Path<'_>) -> Result<Option<bool>, Refusal> {
+        self.parsed(name, at, "true or false")
+    }
+
+    pub(crate) fn number(&mut self, name: &str, at: &Path<'_>) -> Result<Option<Number>, Refusal> {
+        self.parsed(name, at, "a number")
+    }
+
+    /// A value of any type serde reads, `what` being its name in the refusal.
+    pub(crate) fn parsed<T: Deserialize<'a>>(
+        &mut self,
+        name: &str,
+        at: &Path<'_>,
+        what: &str,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        let value = serde_json::from_str(raw.get());
+        value.map(Some).map_err(|_| at.field(name).refuse(format_args!("must be {what}")))
+    }
+
+    pub(crate) fn required(&mut self, name: &str, at: &Path<'_>) -> Result<String, Refusal> {
+        self.text(name, at)?.ok_or_else(|| at.field(name).refuse("the field is required"))
+    }
+
+    pub(crate) fn object(&mut self, name: &str, at: &Path<'_>) -> Result<Option<Self>, Refusal> {
+        self.take(name).map(|raw| Self::read(raw.get(), &at.field(name))).transpose()
+    }
+
+    pub(crate) fn list(&mut self, name: &str, at: &Path<'_>) -> Result<Option<Vec<&'a RawValue>>, Refusal> {
+        self.parsed(name, at, "an array")
+    }
+
+    pub(crate) fn raw(&mut self, name: &str) -> Option<Raw> {
+        self.take(name).map(ToOwned::to_owned)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.iter().all(|(_, raw)| raw.get() == "null")
+    }
+
+    /// What is left, in order of the body until something was taken.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, raw)| (name.as_ref(), *raw))
+    }
+
+    /// What was not taken.
+    pub(crate) fn rest(self) -> Fields {
+        let kept = self.members.into_iter().filter(|(_, raw)| raw.get() != "null");
+        kept.map(|(name, raw)| (name.into_owned(), raw.to_owned())).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Object<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Name(name), raw)) = access.next_entry()? {
+            members.push((name, raw));
+        }
+        Ok(Object { members })
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text of a JSON string value, if it is one.
+pub(crate) fn string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// Writes JSON; commas are its own care.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity) }
+    }
+
+    /// Goes on behind bytes written before.
+    pub(crate) fn onto(out: Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    fn comma(&mut self) {
+        if !matches!(self.out.last(), None | Some(b'{' | b'[' | b':' | b' ' | b'\n')) {
+            self.out.push(b',');
+        }
+    }
+
+    pub(crate) fn open(&mut self, bracket: u8) {
+        self.comma();
+        self.out.push(bracket);
+    }
+
+    /// Goes on behind JSON, or what stands before it, that was written elsewhere.
+    pub(crate) fn open_written(&mut self, written: &[u8]) {
+        self.out.extend_from_slice(written);
+    }
+
+    pub(crate) fn close(&mut self, bracket: u8) {
+        self.out.push(bracket);
+    }
+
+    pub(crate) fn key(&mut self, name: &str) {
+        self.text(name);
+        self.out.push(b':');
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.comma();
+        // Writing a string into a vector can not fail.
+        let _ = serde_json::to_writer(&mut self.out, text);
+    }
+
+    pub(crate) fn raw(&mut self, raw: &str) {
+        self.comma();
+        self.out.extend_from_slice(raw.as_bytes());
+    }
+
+    /// A value that prints as JSON: a number or a boolean.
+    pub(crate) fn value(&mut self, value: impl fmt::Display) {
+        use std::io::Write;
+        self.comma();
+        let _ = write!(self.out, "{value}");
+    }
+
+    pub(crate) fn text_field(&mut self, name: &str, text: &str) {
+        self.key(name);
+        self.text(text);
+    }
+
+    pub(crate) fn value_field(&mut self, name: &str, value: impl fmt::Display) {
+        self.key(name);
+        self.value(value);
+    }
+
+    pub(crate) fn raw_field(&mut self, name: &str, raw: &RawValue) {
+        self.key(name);
+        self.raw(raw.get());
+    }
+
+    pub(crate) fn open_field(&mut self, name: &str, bracket: u8) {
+        self.key(name);
+        self.open(bracket);
+    }
+
+    pub(crate) fn fields(&mut self, fields: &Fields) {
+        for (name, raw) in fields {
+            self.raw_field(name, raw);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_as_people_write_them() {
+        let messages = ROOT.field("messages");
+        let second = messages.index(2);
+        assert_eq!(second.field("content").index(0).to_string(), "messages[2].content[0]");
+        assert_eq!(ROOT.field("model").to_string(), "model");
+    }
+
+    #[test]
+    fn members_are_taken_once_and_null_is_absent() {
+        let mut object = Object::read(r#"{"a":1,"b":null,"\u0063":"x","d":[2]}"#, &ROOT).unwrap();
+        assert_eq!(object.text("c", &ROOT).unwrap().as_deref(), Some("x"));
+        assert!(object.take("b").is_none());
+        assert_eq!(object.text("a", &ROOT).unwrap_err().message, "a: must be a string");
+        assert_eq!(object.rest().keys().collect::<Vec<_>>(), ["d"]);
+        assert!(Object::read(r#"{"a":1,"a":2}"#, &ROOT).unwrap_err().message.contains("twice"));
+    }
+
+    #[test]
+    fn the_writer_minds_its_commas() {
+        let mut json = Writer::default();
+        json.open(b'{');
+        json.text_field("a", "x\"{");
+        json.open_field("b", b'[');
+        json.value(1);
+        json.open(b'{');
+        json.close(b'}');
+        json.close(b']');
+        json.value_field("c", true);
+        json.close(b'}');
+        assert_eq!(json.into_bytes(), br#"{"a":"x\"{","b":[1,{}],"c":true}"#);
+    }
+}

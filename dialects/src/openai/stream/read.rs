@@ -1,0 +1,302 @@
+//! Reads a streamed answer: chunks of deltas become parts that begin, grow and end.
+//!
+//! A push state machine, tolerant of look-alikes: usage beside choices or in a chunk of its own, no role, chunks
+//! without choices, tool calls whole in one chunk or all with index 0, `content: null`, no `[DONE]`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::hub::{Delta, Event, PartKind};
+use crate::json::string;
+use crate::openai::{error, wire};
+use crate::seam::Malformed;
+use crate::sse::{self, Frame};
+
+/// The most answers one stream may hold; OpenAI's own limit of `n`.
+const MOST_CHOICES: u32 = 128;
+
+/// Reads one streamed answer.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    frames: sse::Decoder,
+    state: State,
+}
+
+impl Decoder {
+    /// At the beginning.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes, cut anywhere, and appends the events they complete. Errors: a chunk is not what the
+    /// dialect allows.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let state = &mut self.state;
+        self.frames.push(bytes, |frame| state.frame(frame, out))
+    }
+
+    /// Says that the body came to its clean end. Without `[DONE]` the stream is whole all the same when every answer
+    /// in it has finished; otherwise no `Event::End` comes: it was cut.
+    pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let state = &mut self.state;
+        self.frames.finish(|frame| state.frame(frame, out))?;
+        if !state.ended && state.started && state.choices.iter().all(|choice| choice.finished) {
+            state.ended = true;
+            out.push(Event::End);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    ended: bool,
+    choices: Vec<ChoiceState>,
+}
+
+#[derive(Debug, Default)]
+struct ChoiceState {
+    next_part: u32,
+    open: Option<Open>,
+    called_tools: bool,
+    finished: bool,
+}
+
+/// The part that is growing.
+#[derive(Debug)]
+struct Open {
+    part: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    Thinking,
+    Tool { index: u32, id: String },
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<Vec<ChunkChoice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice<'a> {
+    index: Option<u32>,
+    #[serde(borrow)]
+    delta: Option<ChunkDelta<'a>>,
+    finish_reason: Option<String>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct ChunkDelta<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    refusal: Option<String>,
+    reasoning_content: Option<String>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ChunkCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ChunkCall<'a> {
+    index: Option<u32>,
+    id: Option<String>,
+    #[serde(borrow)]
+    function: Option<ChunkFunction<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ChunkFunction<'a> {
+    name: Option<String>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl State {
+    fn frame(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let data = frame.data.trim_ascii();
+        if data.is_empty() || self.ended {
+            return Ok(());
+        }
+        if data == b"[DONE]" {
+            self.ended = true;
+            out.push(Event::End);
+            return Ok(());
+        }
+        if frame.name == b"error" {
+            out.push(Event::Error(error::decode(0, data)));
+            return Ok(());
+        }
+        let text = std::str::from_utf8(data).map_err(|error| Malformed {
+            message: "a chunk of the stream is not UTF-8".to_owned(),
+            at: Some(error.valid_up_to()),
+        })?;
+        // serde's own message may quote the answer.
+        let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|error| Malformed {
+            message: "a chunk of the stream is not what the dialect allows".to_owned(),
+            at: Some(error.column()),
+        })?;
+        self.chunk(chunk, data, out)
+    }
+
+    fn chunk(&mut self, chunk: Chunk<'_>, data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Chunk { id, model, created, choices, usage, error } = chunk;
+        if error.is_some() {
+            out.push(Event::Error(error::decode(0, data)));
+            return Ok(());
+        }
+        let choices = choices.unwrap_or_default();
+        let usage = usage.and_then(wire::usage);
+        if choices.is_empty() && usage.is_none() {
+            // Azure opens with a chunk of filter results, which has no id yet.
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            out.push(Event::Start {
+                id: id.and_then(string).unwrap_or_default(),
+                model: model.and_then(string).unwrap_or_default(),
+                created: created.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            });
+        }
+        for choice in choices {
+            self.choice(choice, out)?;
+        }
+        out.extend(usage.map(Event::Usage));
+        Ok(())
+    }
+
+    fn choice(&mut self, chunk: ChunkChoice<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let ChunkChoice { index, delta, finish_reason, logprobs } = chunk;
+        let index = index.unwrap_or(0);
+        if index >= MOST_CHOICES {
+            return Err(Malformed::new(format!("a chunk of the stream is for answer {index}")));
+        }
+        while self.choices.len() <= index as usize {
+            self.choices.push(ChoiceState::default());
+        }
+        let Some(state) = self.choices.get_mut(index as usize) else { return Ok(()) };
+        state.delta(index, delta.unwrap_or_default(), out)?;
+        if let Some(raw) = logprobs {
+            let part = state.begin(index, Kind::Text, out);
+            out.push(Event::Delta { choice: index, part, delta: Delta::Logprobs(raw.to_owned()) });
+        }
+        if let Some(word) = finish_reason
+            && !std::mem::replace(&mut state.finished, true)
+        {
+            state.end(index, out);
+            out.push(Event::Finish { choice: index, stop: wire::stop(&word, state.called_tools) });
+        }
+        Ok(())
+    }
+}
+
+impl ChoiceState {
+    fn delta(&mut self, choice: u32, delta: ChunkDelta<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let ChunkDelta { content, refusal, reasoning_content, reasoning, tool_calls } = delta;
+        if let Some(text) = reasoning_content.or_else(|| reasoning.and_then(string)) {
+            self.text(choice, Kind::Thinking, text, out);
+        }
+        if let Some(raw) = content {
+            let pieces = wire::pieces(raw).ok_or_else(|| Malformed::new("a delta's `content` is not text"))?;
+            for piece in pieces {
+                match piece {
+                    wire::Piece::Text(text) => self.text(choice, Kind::Text, text, out),
+                    wire::Piece::Thinking(text) => self.text(choice, Kind::Thinking, text, out),
+                }
+            }
+        }
+        if let Some(text) = refusal {
+            self.text(choice, Kind::Refusal, text, out);
+        }
+        for call in tool_calls.unwrap_or_default() {
+            self.call(choice, call, out)?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, choice: u32, kind: Kind, text: String, out: &mut Vec<Event>) {
+        if !text.is_empty() {
+            let part = self.begin(choice, kind, out);
+            out.push(Event::Delta { choice, part, delta: Delta::Text(text) });
+        }
+    }
+
+    fn call(&mut self, choice: u32, call: ChunkCall<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let ChunkCall { index, id, function } = call;
+        let (name, arguments) = function.map_or((None, None), |function| (function.name, function.arguments));
+        let id = id.filter(|id| !id.is_empty());
+        let part = match &self.open {
+            Some(Open { part, kind: Kind::Tool { index: open, id: open_id } })
+                if index.is_none_or(|index| index == *open) && id.as_ref().is_none_or(|id| id == open_id) =>
+            {
+                *part
+            }
+            // A call begins with its name. More of a call that has ended would need a part that grows again.
+            _ => {
+                let name = name.filter(|name| !name.is_empty());
+                let name = name.ok_or_else(|| Malformed::new("arguments of a tool call that is not being made"))?;
+                self.called_tools = true;
+                let index = index.unwrap_or(self.next_part);
+                // An id is what the tool's result answers to: one is made where the provider gives none.
+                let id = id.unwrap_or_else(|| format!("call_{choice}_{}", self.next_part));
+                let begun = PartKind::ToolCall { id: id.clone(), name };
+                self.begin_as(choice, Kind::Tool { index, id }, begun, out)
+            }
+        };
+        let Some(raw) = arguments else { return Ok(()) };
+        // Some look-alikes give the object itself rather than its text.
+        let text = string(raw).unwrap_or_else(|| raw.get().to_owned());
+        if !text.is_empty() {
+            out.push(Event::Delta { choice, part, delta: Delta::Arguments(text) });
+        }
+        Ok(())
+    }
+
+    /// The open part when it is of this kind, or a new one.
+    fn begin(&mut self, choice: u32, kind: Kind, out: &mut Vec<Event>) -> u32 {
+        if let Some(open) = self.open.as_ref().filter(|open| open.kind == kind) {
+            return open.part;
+        }
+        let begun = match kind {
+            Kind::Refusal => PartKind::Refusal,
+            Kind::Thinking => PartKind::Thinking,
+            Kind::Text | Kind::Tool { .. } => PartKind::Text,
+        };
+        self.begin_as(choice, kind, begun, out)
+    }
+
+    fn begin_as(&mut self, choice: u32, kind: Kind, begun: PartKind, out: &mut Vec<Event>) -> u32 {
+        self.end(choice, out);
+        let part = self.next_part;
+        self.next_part += 1;
+        self.open = Some(Open { part, kind });
+        out.push(Event::PartStart { choice, part, kind: begun });
+        part
+    }
+
+    fn end(&mut self, choice: u32, out: &mut Vec<Event>) {
+        if let Some(open) = self.open.take() {
+            out.push(Event::PartEnd { choice, part: open.part });
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The verbatim lane's ear: watches a streamed answer's bytes go by and knows its usage, first token, end and errors.
+//!
+//! No tree is built and no chunk is copied unless an event is cut by it. Until the first token every event is read;
+//! after it only those that can hold usage or an error, found by their words. A quote inside a JSON string is always
+//! escaped, so `"usage"` in an answer's text never looks like the key.
+
+use bytes::Bytes;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::dialect::Dialect;
+use crate::hub::{ProviderError, Usage};
+use crate::json::{Object, ROOT};
+use crate::openai;
+use crate::sse::{self, Frame};
+
+/// What the tap does beside listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing.
+    Watch,
+    /// Takes OpenAI's usage chunk (`choices: []`) out of what passes: the gateway asked for it, the caller did not.
+    DropUsage,
+}
+
+/// Watches one streamed answer.
+#[derive(Debug)]
+pub struct UsageTap {
+    mode: Mode,
+    frames: sse::Decoder,
+    ear: Ear,
+    /// The beginning of an event that is not whole yet, kept back until it is known whether it passes.
+    held: Vec<u8>,
+    /// The stream's framing is beyond us: everything passes unheard.
+    deaf: bool,
+}
+
+impl UsageTap {
+    /// At a stream's beginning.
+    #[must_use]
+    pub fn new(dialect: Dialect, mode: Mode) -> Self {
+        let ear = Ear {
+            dialect,
+            usage_word: Finder::new(b"\"usage\""),
+            error_word: Finder::new(b"\"error\""),
+            counts: AnthropicCounts::default(),
+            usage: None,
+            first_token: false,
+            ended: false,
+            error: None,
+        };
+        Self { mode, frames: sse::Decoder::default(), ear, held: Vec::new(), deaf: false }
+    }
+
+    /// Listens to the next bytes, cut anywhere. For `Mode::DropUsage` use `pass`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let ear = &mut self.ear;
+        let heard = self.frames.push(bytes, |frame| {
+            ear.hear(frame);
+            Ok(())
+        });
+        self.deaf |= heard.is_err();
+    }
+
+    /// Listens to the next bytes and appends what goes on to the caller: the chunk itself, uncopied, unless something
+    /// is taken out of it or it ends inside an event.
+    pub fn pass(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
+        if chunk.is_empty() {
+            return;
+        }
+        if self.mode == Mode::Watch || self.deaf {
+            if !self.deaf {
+                self.push(&chunk);
+            }
+            out.push(chunk);
+            return;
+        }
+        let Self { frames, ear, held, .. } = self;
+        let (mut kept_from, mut boundary) = (0, 0);
+        let heard = frames.push(&chunk, |frame| {
+            if ear.hear(frame) {
+                // The event began at the boundary, or before this chunk.
+                held.clear();
+                give(&chunk, kept_from, boundary, out);
+                kept_from = frame.end;
+            } else if !held.is_empty() {
+                out.push(std::mem::take(held).into());
+            }
+            boundary = frame.end;
+            Ok(())
+        });
+        self.deaf |= heard.is_err();
+        if self.deaf || self.frames.at_boundary() {
+            // Comments end no event; they pass at once, for they keep connections alive.
+            boundary = chunk.len();
+        }
+        if boundary > 0 && !self.held.is_empty() {
+            out.push(std::mem::take(&mut self.held).into());
+        }
+        give(&chunk, kept_from, boundary, out);
+        self.held.extend_from_slice(chunk.get(boundary..).unwrap_or_default());
+    }
+
+    /// Says that the body ended, cleanly or cut, and appends what was kept back.
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) {
+        let Self { frames, ear, held, .. } = self;
+        let mode = self.mode;
+        let _ = frames.finish(|frame| {
+            if ear.hear(frame) && mode == Mode::DropUsage {
+                held.clear();
+            }
+            Ok(())
+        });
+        if !self.held.is_empty() {
+            out.push(std::mem::take(&mut self.held).into());
+        }
+    }
+
+    /// Whether something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an
+    /// opening or a ping is not.
+    #[must_use]
+    pub fn first_token_seen(&self) -> bool {
+        self.ear.first_token
+    }
+
+    /// What was used, by what the provider has said so far.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.ear.usage
+    }
+
+    /// Whether the stream said that it is whole: `[DONE]`, `message_stop`.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ear.ended
+    }
+
+    /// Whether the provider said in mid-stream that it failed.
+    #[must_use]
+    pub fn errored(&self) -> bool {
+        self.ear.error.is_some()
+    }
+
+    /// The error that the provider said in mid-stream, the first one.
+    #[must_use]
+    pub fn error(&self) -> Option<&ProviderError> {
+        self.ear.error.as_ref()
+    }
+}
+
+fn give(chunk: &Bytes, from: usize, to: usize, out: &mut Vec<Bytes>) {
+    if from == 0 && to == chunk.len() {
+        out.push(chunk.clone());
+    } else if from < to && to <= chunk.len() {
+        out.push(chunk.slice(from..to));
+    }
+}
+
+/// What has been heard.
+#[derive(Debug)]
+struct Ear {
+    dialect: Dialect,
+    usage_word: Finder<'static>,
+    error_word: Finder<'static>,
+    counts: AnthropicCounts,
+    usage: Option<Usage>,
+    first_token: bool,
+    ended: bool,
+    error: Option<ProviderError>,
+}
+
+impl Ear {
+    /// Hears one event; true when it is nothing but the usage OpenAI was asked to add.
+    fn hear(&mut self, frame: Frame<'_>) -> bool {
+        match self.dialect {
+            Dialect::OpenAiChat => self.hear_openai(frame),
+            Dialect::AnthropicMessages => {
+                self.hear_anthropic(frame);
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, data: &[u8]) {
+        let dialect = self.dialect;
+        self.error.get_or_insert_with(|| dialect.decode_error(0, data));
+    }
+
+    fn hear_openai(&mut self, frame: Frame<'_>) -> bool {
+        let data = frame.data.trim_ascii();
+        if data == b"[DONE]" {
+            self.ended = true;
+            return false;
+        }
+        let may_fail = frame.name == b"error" || self.error_word.find(data).is_some();
+        let may_count = self.usage_word.find_iter(data).any(|at| !is_null_behind(data, at + b"\"usage\"".len()));
+        if self.first_token && !may_fail && !may_count {
+            return false;
+        }
+        let Ok(chunk) = serde_json::from_slice::<OpenAiChunk<'_>>(data) else {
+            if frame.name == b"error" {
+                self.fail(data);
+            }
+            return false;
+        };
+        if chunk.error.is_some() || frame.name == b"error" {
+            self.fail(data);
+            return false;
+        }
+        let choices = chunk.choices.unwrap_or_default();
+        self.first_token = self.first_token || choices.iter().any(OpenAiChoice::says_something);
+        match chunk.usage.and_then(openai::usage) {
+            Some(usage) => {
+                self.usage = Some(usage);
+                choices.is_empty()
+            }
+            None => false,
+        }
+    }
+
+    fn hear_anthropic(&mut self, frame: Frame<'_>) {
+        if !frame.name.is_empty() {
+            return self.hear_anthropic_named(frame.name, frame.data);
+        }
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow)]
+            r#type: &'a str,
+        }
+        // An event without a name has it in its data.
+        if let Ok(Typed { r#type }) = serde_json::from_slice(frame.data) {
+            self.hear_anthropic_named(r#type.as_bytes(), frame.data);
+        }
+    }
+
+    fn hear_anthropic_named(&mut self, name: &[u8], data: &[u8]) {
+        match name {
+            b"message_start" => {
+                if let Ok(AnthropicStart { message: AnthropicUsage { usage: Some(counts) } }) =
+                    serde_json::from_slice(data)
+                {
+                    self.count(counts);
+                }
+            }
+            b"message_delta" => {
+                self.first_token = true;
+                if let Ok(AnthropicUsage { usage: Some(counts) }) = serde_json::from_slice(data) {
+                    self.count(counts);
+                }
+            }
+            b"content_block_start" if !self.first_token => {
+                self.first_token =
+                    serde_json::from_slice(data).is_ok_and(|start: BlockStart<'_>| start.says_something());
+            }
+            b"content_block_delta" => self.first_token = true,
+            b"message_stop" => self.ended = true,
+            b"error" => self.fail(data),
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, later: AnthropicCounts) {
+        self.counts.update(later);
+        self.usage = Some(self.counts.usage());
+    }
+}
+
+/// Whether a key's value is `null`, the key ending at `at`.
+fn is_null_behind(data: &[u8], at: usize) -> bool {
+    let rest = data.get(at..).unwrap_or_default().trim_ascii_start();
+    rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+}
+
+#[derive(Deserialize)]
+struct OpenAiChunk<'a> {
+    #[serde(borrow)]
+    choices: Option<Vec<OpenAiChoice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OpenAiChoice<'a> {
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    finish_reason: Option<IgnoredAny>,
+}
+
+impl OpenAiChoice<'_> {
+    /// Whether it finishes, or its delta holds more than a role and empty values.
+    fn says_something(&self) -> bool {
+        let is_empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"" | "[]" | "{}");
+        self.finish_reason.is_some()
+            || self
+                .delta
+                .and_then(|delta| Object::read(delta.get(), &ROOT).ok())
+                .is_some_and(|delta| delta.members().any(|(name, raw)| name != "role" && !is_empty(raw)))
+    }
+}
+
+#[derive(Deserialize)]
+struct AnthropicStart {
+    message: AnthropicUsage,
+}
+
+#[derive(Deserialize)]
+struct AnthropicUsage {
+    usage: Option<AnthropicCounts>,
+}
+
+/// Anthropic's counts: what was cached is beside `input_tokens`, not within.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct AnthropicCounts {
+    input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+}
+
+impl AnthropicCounts {
+    /// Counts are running totals: a later one replaces, an absent one does not.
+    fn update(&mut self, later: Self) {
+        let Self { input_tokens, cache_creation_input_tokens, cache_read_input_tokens, output_tokens } = later;
+        self.input_tokens = input_tokens.or(self.input_tokens);
+        self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.output_tokens = output_tokens.or(self.output_tokens);
+    }
+
+    fn usage(&self) -> Usage {
+        let cached_input = self.cache_read_input_tokens.unwrap_or(0);
+        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
+        let input = self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write);
+        Usage { input, cached_input, cache_write, output: self.output_tokens.unwrap_or(0), reasoning: 0 }
+    }
+}
+
+#[derive(Deserialize)]
+struct BlockStart<'a> {
+    #[serde(borrow)]
+    content_block: Block<'a>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow)]
+    r#type: &'a str,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+}
+
+impl BlockStart<'_> {
+    /// Text and thoughts begin empty; every other block begins with something: a tool's name, a result.
+    fn says_something(&self) -> bool {
+        match self.content_block.r#type {
+            "text" => self.content_block.text.is_some_and(|text| text.get() != "\"\""),
+            "thinking" => false,
+            _ => true,
+        }
+    }
+}
+
+/// The usage that a whole answer says; `None` when it says none.
+#[must_use]
+pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+    }
+    match dialect {
+        Dialect::OpenAiChat => serde_json::from_slice::<Whole<'_>>(body).ok()?.usage.and_then(openai::usage),
+        Dialect::AnthropicMessages => {
+            serde_json::from_slice::<AnthropicUsage>(body).ok()?.usage.map(|counts| counts.usage())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+//! The verbatim lane: a look at the few top-level fields routing needs, and edits by byte span.
+//!
+//! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
+//! for the edited spans, so number forms, key order and unknown fields survive.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::dialect::Dialect;
+use crate::seam::Refusal;
+
+/// A top-level field that the lane looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `model`, both dialects.
+    Model,
+    /// `stream`, both dialects.
+    Stream,
+    /// `max_tokens`, both dialects.
+    MaxTokens,
+    /// `max_completion_tokens`, OpenAI.
+    MaxCompletionTokens,
+    /// `temperature`, both dialects.
+    Temperature,
+    /// `stream_options`, OpenAI.
+    StreamOptions,
+    /// `user`, OpenAI.
+    User,
+    /// `metadata`: in Anthropic it holds `user_id`.
+    Metadata,
+}
+
+const FIELDS: usize = 8;
+
+impl Field {
+    /// The field's name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::Temperature => "temperature",
+            Self::StreamOptions => "stream_options",
+            Self::User => "user",
+            Self::Metadata => "metadata",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "model" => Self::Model,
+            "stream" => Self::Stream,
+            "max_tokens" => Self::MaxTokens,
+            "max_completion_tokens" => Self::MaxCompletionTokens,
+            "temperature" => Self::Temperature,
+            "stream_options" => Self::StreamOptions,
+            "user" => Self::User,
+            "metadata" => Self::Metadata,
+            _ => return None,
+        })
+    }
+}
+
+/// What routing needs of a body, and where it stands there. Spans are byte offsets in the body peeked at.
+#[derive(Debug)]
+pub struct Peek<'a> {
+    /// The model asked for; not empty.
+    pub model: Cow<'a, str>,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The most tokens to answer with, by `max_completion_tokens` or else `max_tokens`.
+    pub max_tokens: Option<u64>,
+    /// The temperature, as the number was written.
+    pub temperature: Option<&'a str>,
+    /// Whether `stream_options.include_usage` is true.
+    pub include_usage: bool,
+    /// The end user: `user` (OpenAI) or `metadata.user_id` (Anthropic).
+    pub user: Option<Cow<'a, str>>,
+    raws: Raws<'a>,
+}
+
+/// A replacement of bytes in a body; made by `Peek`, for the body it looked at and no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    span: Range<usize>,
+    kind: EditKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum EditKind {
+    Write(Vec<u8>),
+    /// Removes the member and the one comma that goes with it.
+    RemoveMember,
+}
+
+impl Peek<'_> {
+    /// Where the field's value stands, when it is there (`null` included).
+    #[must_use]
+    pub fn span(&self, field: Field) -> Option<Range<usize>> {
+        self.raws.span(field)
+    }
+
+    /// Writes another model name.
+    #[must_use]
+    pub fn set_model(&self, model: &str) -> Edit {
+        // A string always serialises.
+        self.set(Field::Model, serde_json::to_vec(model).unwrap_or_default())
+    }
+
+    /// Sets a field to this JSON text, replacing its value or else adding it as the first member.
+    #[must_use]
+    pub fn set(&self, field: Field, json: Vec<u8>) -> Edit {
+        match self.span(field) {
+            Some(span) => Edit { span, kind: EditKind::Write(json) },
+            None => self.add(field.name(), &json),
+        }
+    }
+
+    /// Adds a top-level field that is known not to be there. `name` must need no escaping.
+    #[must_use]
+    pub fn add(&self, name: &str, json: &[u8]) -> Edit {
+        let mut text = Vec::with_capacity(name.len() + json.len() + 4);
+        text.push(b'"');
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b"\":");
+        text.extend_from_slice(json);
+        // A body that was peeked at holds at least `model`.
+        text.push(b',');
+        Edit { span: self.raws.open..self.raws.open, kind: EditKind::Write(text) }
+    }
+
+    /// Takes a field away, when it is there.
+    #[must_use]
+    pub fn remove(&self, field: Field) -> Option<Edit> {
+        let value = self.span(field)?;
+        let before = self.raws.text.get(..value.start)?.trim_end().strip_suffix(':')?.trim_end();
+        // The name's own text holds no quote (escaped or not), or it would not be this field's name.
+        let start = before.strip_suffix('"')?.rfind('"')?;
+        Some(Edit { span: start..value.end, kind: EditKind::RemoveMember })
+    }
+
+    /// Asks for the usage chunk at a stream's end; `None` when the caller asked for it already.
+    #[must_use]
+    pub fn ask_for_usage(&self) -> Option<Edit> {
+        const ASKED: &[u8] = b"\"include_usage\":true";
+        if self.include_usage {
+            return None;
+        }
+        let Some(raw) = self.raws.get(Field::StreamOptions).filter(|raw| raw.get().starts_with('{')) else {
+            return Some(self.set(Field::StreamOptions, [b"{", ASKED, b"}"].concat()));
+        };
+        let at = self.raws.offset(raw);
+        if let Ok(StreamOptions { include_usage: Some(usage) }) = serde_json::from_str::<StreamOptions<'_>>(raw.get()) {
+            let start = self.raws.offset(usage);
+            return Some(Edit { span: start..start + usage.get().len(), kind: EditKind::Write(b"true".to_vec()) });
+        }
+        let empty = raw.get().get(1..).is_some_and(|rest| rest.trim_start().starts_with('}'));
+        let text = if empty { ASKED.to_vec() } else { [ASKED, b","].concat() };
+        Some(Edit { span: at + 1..at + 1, kind: EditKind::Write(text) })
+    }
+}
+
+/// Looks at a body. Errors: it is not UTF-8 or not a JSON object, `model` is missing, a field looked at has the wrong
+/// type or stands there twice (a provider might take the other one).
+pub fn peek(dialect: Dialect, body: &[u8]) -> Result<Peek<'_>, Refusal> {
+    // Skipping does not check the inside of strings, so it is checked here, once.
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
+    })?;
+    let mut twice = None;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = TopLevel { text, twice: &mut twice }.deserialize(&mut reader).and_then(|raws| {
+        reader.end()?;
+        Ok(raws)
+    });
+    if let Some(field) = twice {
+        return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
+    }
+    let raws = read.map_err(|error| Refusal::body(format!("the body is not a JSON object: {error}")))?;
+    raws.read(dialect)
+}
+
+/// Replaces, inserts and removes by span; every other byte stays. Without edits the body itself is given back,
+/// uncopied. Edits that do not fit the body are left out.
+#[must_use]
+pub fn splice(body: &Bytes, edits: &[Edit]) -> Bytes {
+    if edits.is_empty() {
+        return body.clone();
+    }
+    let mut edits: Vec<&Edit> = edits.iter().collect();
+    // An insertion goes before a removal at the same place.
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    let grown: usize =
+        edits.iter().map(|edit| if let EditKind::Write(text) = &edit.kind { text.len() } else { 0 }).sum();
+    let mut out = Vec::with_capacity(body.len() + grown);
+    let mut at = 0;
+    for edit in edits {
+        let Some(kept) = body.get(at..edit.span.start) else { continue };
+        out.extend_from_slice(kept);
+        at = edit.span.end;
+        match &edit.kind {
+            EditKind::Write(text) => out.extend_from_slice(text),
+            EditKind::RemoveMember => {
+                let rest = body.get(at..).unwrap_or_default();
+                let next = rest.trim_ascii_start();
+                if next.first() == Some(&b',') {
+                    at += rest.len() - next.len() + 1;
+                } else {
+                    // The last member: the comma before it, already written, goes with it.
+                    out.truncate(out.trim_ascii_end().len());
+                    if out.last() == Some(&b',') {
+                        out.pop();
+                    }
+                }
+            }
+        }
+    }
+    out.extend_from_slice(body.get(at..).unwrap_or_default());
+    out.into()
+}
+
+#[derive(Debug)]
+struct Raws<'a> {
+    text: &'a str,
+    /// Just behind the opening brace.
+    open: usize,
+    values: [Option<&'a RawValue>; FIELDS],
+}
+
+impl<'a> Raws<'a> {
+    fn get(&self, field: Field) -> Option<&'a RawValue> {
+        self.values.get(field as usize).copied().flatten()
+    }
+
+    /// Where a value stands; it was borrowed out of `text`.
+    fn offset(&self, raw: &RawValue) -> usize {
+        (raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    }
+
+    fn span(&self, field: Field) -> Option<Range<usize>> {
+        let raw = self.get(field)?;
+        let start = self.offset(raw);
+        Some(start..start + raw.get().len())
+    }
+
+    fn value(&self, field: Field) -> Option<&'a str> {
+        self.get(field).map(RawValue::get).filter(|text| *text != "null")
+    }
+
+    fn read(self, dialect: Dialect) -> Result<Peek<'a>, Refusal> {
+        let openai = dialect == Dialect::OpenAiChat;
+        let model = match self.value(Field::Model) {
+            Some(text) => string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,
+            None => return Err(Refusal::field("model", "the field is required")),
+        };
+        if model.is_empty() {
+            return Err(Refusal::field("model", "must not be empty"));
+        }
+        let stream = match self.value(Field::Stream) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(wrong(Field::Stream, "true or false")),
+        };
+        let mut max_tokens = self.integer(Field::MaxTokens)?;
+        if openai && let Some(most) = self.integer(Field::MaxCompletionTokens)? {
+            max_tokens = Some(most);
+        }
+        let temperature = self.value(Field::Temperature);
+        if temperature.is_some_and(|text| !text.starts_with(|first: char| first == '-' || first.is_ascii_digit())) {
+            return Err(wrong(Field::Temperature, "a number"));
+        }
+        let (include_usage, user) =
+            if openai { (self.include_usage()?, self.user()?) } else { (false, self.user_of_metadata()) };
+        Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, raws: self })
+    }
+
+    fn integer(&self, field: Field) -> Result<Option<u64>, Refusal> {
+        let parse = |text: &str| text.parse().map_err(|_| wrong(field, "a whole number that is not negative"));
+        self.value(field).map(parse).transpose()
+    }
+
+    fn include_usage(&self) -> Result<bool, Refusal> {
+        let Some(text) = self.value(Field::StreamOptions) else { return Ok(false) };
+        let options: StreamOptions<'_> =
+            serde_json::from_str(text).map_err(|_| wrong(Field::StreamOptions, "an object"))?;
+        match options.include_usage.map(RawValue::get) {
+            None | Some("null" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Refusal::field("stream_options.include_usage", "must be true or false")),
+        }
+    }
+
+    fn user(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let Some(text) = self.value(Field::User) else { return Ok(None) };
+        string(text).map(Some).ok_or_else(|| wrong(Field::User, "a string"))
+    }
+
+    /// A metadata that is not as documented is the provider's to judge.
+    fn user_of_metadata(&self) -> Option<Cow<'a, str>> {
+        let metadata: Metadata<'a> = serde_json::from_str(self.value(Field::Metadata)?).ok()?;
+        metadata.user_id.and_then(|raw| string(raw.get()))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct StreamOptions<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    include_usage: Option<&'a RawValue>,
+}
+
+/// A value that stands there, `null` included, which an `Option` alone takes for absent.
+fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de RawValue>, D::Error> {
+    serde::Deserialize::deserialize(reader).map(Some)
+}
+
+#[derive(serde::Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    user_id: Option<&'a RawValue>,
+}
+
+fn wrong(field: Field, what: &str) -> Refusal {
+    Refusal::field(field.name(), format_args!("must be {what}"))
+}
+
+/// The text of a JSON string, borrowed when nothing in it is escaped.
+fn string(json: &str) -> Option<Cow<'_, str>> {
+    match serde_json::from_str::<&str>(json) {
+        Ok(text) => Some(Cow::Borrowed(text)),
+        Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+    }
+}
+
+struct TopLevel<'a, 't> {
+    text: &'a str,
+    twice: &'t mut Option<Field>,
+}
+
+impl<'de> DeserializeSeed<'de> for TopLevel<'de, '_> {
+    type Value = Raws<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TopLevel<'de, '_> {
+    type Value = Raws<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let open = self.text.find('{').map_or(0, |brace| brace + 1);
+        let mut raws = Raws { text: self.text, open, values: [None; FIELDS] };
+        while let Some(field) = members.next_key_seed(Name)? {
+            let Some(field) = field else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value: &'de RawValue = members.next_value()?;
+            if let Some(slot) = raws.values.get_mut(field as usize)
+                && slot.replace(value).is_some()
+            {
+                *self.twice = Some(field);
+            }
+        }
+        Ok(raws)
+    }
+}
+
+/// Reads a member's name without keeping it.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<Field>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Option<Field>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Field::of(name))
+    }
+}
+
+#[cfg(test)]
+mod tests;
