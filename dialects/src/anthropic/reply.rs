@@ -1,15 +1,118 @@
 //! A whole answer: read into the hub's words, and written out of them.
 
-use crate::hub::Reply;
-use crate::seam::Malformed;
+use super::blocks_in;
+use super::blocks_out::{Out, Writer};
+use super::stop;
+use super::usage::{NAMES, Tally};
+use crate::dialect::Dialect;
+use crate::hub::{Choice, Content, Extra, Fields, Raw, Reply, Stop, Usage};
+use crate::json::{Object, Path, ROOT};
+use crate::seam::{Malformed, Refusal};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-/// Reads a whole answer.
-pub fn decode(_body: &[u8]) -> Result<Reply, Malformed> {
-    Err(Malformed::new("not yet"))
+/// Reads a whole answer. Errors: it is no Anthropic message; the message names the field and holds none of its text.
+pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Malformed { message: "not UTF-8".to_owned(), at: Some(error.valid_up_to()) })?;
+    let whole: &RawValue = serde_json::from_str(text)
+        .map_err(|error| Malformed { message: "not JSON".to_owned(), at: Some(error.column()) })?;
+    let mut top = Object::read(whole.get(), &ROOT).map_err(|refusal| Malformed::new(refusal.message))?;
+    read(&mut top).map_err(|refusal| Malformed::new(refusal.message)).map(|(id, model, choice, usage)| Reply {
+        id,
+        model,
+        created: None,
+        choices: vec![choice],
+        usage: usage.0,
+        extra: Extra { dialect: Dialect::AnthropicMessages, fields: rest(top, usage.1) },
+    })
 }
 
-/// Writes a whole answer.
+/// The counts, and the whole where it says more than those.
+type Used = (Option<Usage>, Option<Raw>);
+
+fn read(top: &mut Object<'_>) -> Result<(String, String, Choice, Used), Refusal> {
+    let id = top.required("id", &ROOT)?;
+    let model = top.required("model", &ROOT)?;
+    // Constants of the shape.
+    top.take("type");
+    top.take("role");
+    const CONTENT: Path<'static> = ROOT.field("content");
+    let blocks = top.list("content", &ROOT)?.ok_or_else(|| CONTENT.refuse("the field is required"))?;
+    let parts = blocks.iter().enumerate().map(|(i, raw)| blocks_in::read(raw, &CONTENT.index(i)));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let reason = top.text("stop_reason", &ROOT)?;
+    let sequence = top.text("stop_sequence", &ROOT)?;
+    let stop = reason.map_or(Stop::End, |reason| stop::read(&reason, sequence));
+    let usage = used(top)?;
+    Ok((id, model, Choice { parts, stop, logprobs: None, extra: Fields::new() }, usage))
+}
+
+fn used(top: &mut Object<'_>) -> Result<Used, Refusal> {
+    const USAGE: Path<'static> = ROOT.field("usage");
+    let Some(raw) = top.take("usage") else { return Ok((None, None)) };
+    let tally: Tally = serde_json::from_str(raw.get()).map_err(|_| USAGE.refuse("must be an object of counts"))?;
+    let mut more = Object::read(raw.get(), &USAGE)?;
+    for name in NAMES {
+        more.take(name);
+    }
+    Ok((Some(tally.usage()), (!more.is_empty()).then(|| raw.to_owned())))
+}
+
+fn rest(top: Object<'_>, usage: Option<Raw>) -> Fields {
+    let mut fields = top.rest();
+    fields.extend(usage.map(|usage| ("usage".to_owned(), usage)));
+    fields
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    id: Cow<'a, str>,
+    r#type: &'static str,
+    role: &'static str,
+    model: &'a str,
+    content: Vec<Out<'a>>,
+    stop_reason: &'a str,
+    stop_sequence: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Tally>,
+    #[serde(flatten)]
+    extra: BTreeMap<&'a str, &'a RawValue>,
+}
+
+/// Writes a whole answer: the first choice, as the dialect has one. Parts it has no block for are left out.
 #[must_use]
-pub fn encode(_reply: &Reply) -> Vec<u8> {
-    Vec::new()
+pub fn encode(reply: &Reply) -> Vec<u8> {
+    let Reply { id, model, created: _, choices, usage, extra } = reply;
+    let mut writer = Writer::reply(extra.dialect);
+    let choice = choices.first();
+    let parts = choice.map(|choice| &*choice.parts).unwrap_or_default();
+    let content = parts.iter().filter_map(|part| writer.part(part).ok().flatten()).collect();
+    let refused = parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
+    let (stop_reason, stop_sequence) = stop::write(choice.map_or(&Stop::End, |choice| &choice.stop), refused);
+    let kept = extra.fields.iter().filter(|_| !writer.foreign()).map(|(name, raw)| (&**name, &**raw));
+    let extra: BTreeMap<&str, &RawValue> = kept.collect();
+    let message = Message {
+        id: message_id(id),
+        r#type: "message",
+        role: "assistant",
+        model,
+        content,
+        stop_reason,
+        stop_sequence,
+        // Clients take the counts for granted, whatever the provider said.
+        usage: (!extra.contains_key("usage")).then(|| Tally::of(usage.unwrap_or_default())),
+        extra,
+    };
+    serde_json::to_vec(&message).unwrap_or_default()
+}
+
+/// An id as Anthropic's begin; another provider's stays recognisable in it.
+pub(super) fn message_id(id: &str) -> Cow<'_, str> {
+    if id.starts_with("msg_") {
+        return Cow::Borrowed(id);
+    }
+    Cow::Owned(format!("msg_{}", id.strip_prefix("chatcmpl-").unwrap_or(id)))
 }

@@ -1,0 +1,342 @@
+//! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
+
+use crate::dialect::Dialect;
+use crate::hub::{Content, Fields, Part, Source, ToolCall};
+use crate::seam::Refusal;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Where arguments go that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object, and the
+/// conversation must still show the model what it wrote.
+const UNPARSED: &str = "_unparsed_arguments";
+
+/// The most fields that are named as left out: a caller may make up any number of them.
+const MOST_DROPPED: usize = 32;
+
+/// A block on the wire.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Out<'a> {
+    Block(Block<'a>),
+    Raw(&'a RawValue),
+}
+
+#[derive(Serialize)]
+pub(super) struct Block<'a> {
+    #[serde(flatten)]
+    known: Known<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<&'a RawValue>,
+    #[serde(flatten)]
+    extra: Option<&'a Fields>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Known<'a> {
+    Text {
+        text: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        citations: Option<&'a RawValue>,
+    },
+    Image {
+        source: From<'a>,
+    },
+    Document {
+        source: From<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        citations: Option<&'a RawValue>,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: Cow<'a, RawValue>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content: Option<Written<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum From<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+    File { file_id: &'a str },
+    Text { media_type: &'static str, data: &'a str },
+}
+
+/// Content on the wire: a lone plain text as a string, else blocks.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Written<'a> {
+    Text(Cow<'a, str>),
+    Blocks(Vec<Out<'a>>),
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn of(mut blocks: Vec<Out<'a>>) -> Self {
+        if blocks.len() == 1
+            && let Some(Out::Block(block)) = blocks.first_mut()
+            && let Block { known: Known::Text { text, citations: None }, cache_control: None, extra: None } = block
+        {
+            return Written::Text(std::mem::take(text));
+        }
+        Written::Blocks(blocks)
+    }
+}
+
+impl<'a> Out<'a> {
+    /// A text of our own or of the system prompt.
+    pub(super) fn text(
+        text: impl Into<Cow<'a, str>>,
+        cache_control: Option<&'a RawValue>,
+        extra: Option<&'a Fields>,
+    ) -> Self {
+        Out::Block(Block { known: Known::Text { text: text.into(), citations: None }, cache_control, extra })
+    }
+
+    /// Cuts white space off the end of a text; `false`: nothing of it is left.
+    pub(super) fn trim_end(&mut self) -> bool {
+        if let Out::Block(Block { known: Known::Text { text, .. }, .. }) = self {
+            let kept = text.trim_end().len();
+            match text {
+                Cow::Borrowed(text) => *text = text.get(..kept).unwrap_or_default(),
+                Cow::Owned(text) => text.truncate(kept),
+            }
+            return kept > 0;
+        }
+        true
+    }
+}
+
+/// Writes parts as blocks, and remembers what it left out.
+pub(super) struct Writer {
+    foreign: bool,
+    reply: bool,
+    dropped: BTreeSet<String>,
+}
+
+impl Writer {
+    /// For a request that came in the words of `origin`.
+    pub(super) fn request(origin: Dialect) -> Self {
+        Self { foreign: origin != Dialect::AnthropicMessages, reply: false, dropped: BTreeSet::new() }
+    }
+
+    /// For an answer that came in the words of `origin`.
+    pub(super) fn reply(origin: Dialect) -> Self {
+        Self { reply: true, ..Self::request(origin) }
+    }
+
+    /// Whether the words are another dialect's.
+    pub(super) fn foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// Remembers a field that a rule leaves out.
+    pub(super) fn drop_field(&mut self, field: &str) {
+        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(field) {
+            self.dropped.insert(field.to_owned());
+        }
+    }
+
+    /// Fields of `owner` that the hub has no word for: written to their own dialect, remembered as left out to another.
+    pub(super) fn extra<'a>(&mut self, owner: &str, extra: &'a Fields) -> Option<&'a Fields> {
+        if self.foreign {
+            for name in extra.keys().take(MOST_DROPPED) {
+                self.drop_field(&format!("{owner}.{name}"));
+            }
+        }
+        Some(extra).filter(|extra| !self.foreign && !extra.is_empty())
+    }
+
+    /// What was left out, each once.
+    pub(super) fn dropped(self) -> Vec<String> {
+        self.dropped.into_iter().collect()
+    }
+
+    /// A part as its block; `None`: by a rule it is nothing. Errors: Anthropic can not be told this.
+    pub(super) fn part<'a>(&mut self, part: &'a Part) -> Result<Option<Out<'a>>, Refusal> {
+        let Part { content, cache, extra } = part;
+        let known = match content {
+            Content::Text { text, citations } => {
+                if self.foreign && text.trim().is_empty() {
+                    return Ok(None);
+                }
+                if self.foreign && citations.is_some() {
+                    self.drop_field("annotations");
+                }
+                let citations = citations.as_deref().filter(|_| !self.foreign);
+                Known::Text { text: Cow::Borrowed(text), citations }
+            }
+            Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
+            Content::Refusal(text) => Known::Text { text: Cow::Borrowed(text), citations: None },
+            Content::Image { source, detail } => {
+                if detail.as_deref().is_some_and(|detail| detail != "auto") {
+                    self.drop_field("image_url.detail");
+                }
+                Known::Image { source: self.image(source)? }
+            }
+            Content::Document { source, name, settings } => {
+                if self.foreign {
+                    self.extra("messages.content.file", settings);
+                }
+                Known::Document {
+                    source: self.document(source)?,
+                    title: name.as_deref(),
+                    context: self.own(settings, "context"),
+                    citations: self.own(settings, "citations"),
+                }
+            }
+            Content::Audio { data: _, format: _ } => {
+                return Err(Refusal::field("messages", "`input_audio`: Anthropic models take no sound; send its text"));
+            }
+            Content::ToolCall(ToolCall { id, name, arguments }) => {
+                Known::ToolUse { id: self.id(id), name, input: input(arguments) }
+            }
+            Content::ToolResult { call_id, parts, is_error } => {
+                Known::ToolResult { tool_use_id: self.id(call_id), content: self.result(parts)?, is_error: *is_error }
+            }
+            Content::Thinking { text: _, signature: None } if self.foreign && !self.reply => {
+                // Anthropic refuses thoughts that it has not signed.
+                self.drop_field("reasoning_content");
+                return Ok(None);
+            }
+            Content::Thinking { text, signature } => {
+                Known::Thinking { thinking: text, signature: signature.as_deref().unwrap_or_default() }
+            }
+            Content::RedactedThinking(data) => Known::RedactedThinking { data },
+            Content::Other { dialect: Dialect::AnthropicMessages, raw } => return Ok(Some(Out::Raw(raw))),
+            Content::Other { dialect, raw: _ } => {
+                let name = dialect.name();
+                return Err(Refusal::field(
+                    "messages",
+                    format_args!("this {name} content part has no Anthropic counterpart"),
+                ));
+            }
+        };
+        let cache_control = cache.as_ref().map(|mark| &*mark.0);
+        let extra = self.extra("messages.content", extra);
+        Ok(Some(Out::Block(Block { known, cache_control, extra })))
+    }
+
+    fn own<'a>(&self, settings: &'a Fields, name: &str) -> Option<&'a RawValue> {
+        settings.get(name).filter(|_| !self.foreign).map(|raw| &**raw)
+    }
+
+    fn result<'a>(&mut self, parts: &'a [Part]) -> Result<Option<Written<'a>>, Refusal> {
+        let mut blocks = Vec::with_capacity(parts.len());
+        for part in parts {
+            blocks.extend(self.part(part)?);
+        }
+        Ok((!blocks.is_empty()).then(|| Written::of(blocks)))
+    }
+
+    fn image<'a>(&self, source: &'a Source) -> Result<From<'a>, Refusal> {
+        Ok(match source {
+            Source::Url(url) => match inline(url, "image_url")? {
+                Some((media_type, data)) => From::Base64 { media_type: image_type(media_type), data },
+                None => From::Url { url },
+            },
+            Source::Base64 { media_type, data } => From::Base64 { media_type: image_type(media_type), data },
+            Source::File(file_id) => self.file(file_id)?,
+            Source::Text(_) => return Err(Refusal::field("messages", "an image cannot be given as text")),
+        })
+    }
+
+    fn document<'a>(&self, source: &'a Source) -> Result<From<'a>, Refusal> {
+        let (media_type, data) = match source {
+            Source::Url(url) => match inline(url, "file")? {
+                Some(inline) => inline,
+                None => return Ok(From::Url { url }),
+            },
+            Source::Base64 { media_type, data } => (&**media_type, &**data),
+            Source::File(file_id) => return self.file(file_id),
+            Source::Text(data) => return Ok(From::Text { media_type: "text/plain", data }),
+        };
+        if self.foreign && media_type != "application/pdf" {
+            let why = format_args!("`file`: Anthropic takes application/pdf inline, not {media_type}");
+            return Err(Refusal::field("messages", why));
+        }
+        Ok(From::Base64 { media_type, data })
+    }
+
+    fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Refusal> {
+        if self.foreign {
+            return Err(Refusal::field(
+                "messages",
+                "`file_id`: a file kept at one provider cannot be read by another; send its data",
+            ));
+        }
+        Ok(From::File { file_id })
+    }
+
+    /// A tool call's id. Anthropic refuses ids with other characters than these; a changed one keeps a hash of what it was,
+    /// so that two stay two, and a call and its result still meet.
+    fn id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !self.foreign || (!id.is_empty() && id.bytes().all(fine)) {
+            return Cow::Borrowed(id);
+        }
+        let kept: String = id.chars().take(40).map(|c| if u8::try_from(c).is_ok_and(fine) { c } else { '_' }).collect();
+        Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
+    }
+}
+
+/// FNV-1a: stable between processes and versions.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The media type and base64 data of a `data:` URL; `None`: another URL.
+fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, Refusal> {
+    let scheme = url.get(..5).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("data:") {
+        return Ok(None);
+    }
+    let parts = url.get(5..).and_then(|rest| rest.split_once(','));
+    let parts = parts.and_then(|(head, data)| Some((head.strip_suffix(";base64")?, data)));
+    match parts {
+        Some((head, data)) => Ok(Some((head.split(';').next().unwrap_or_default(), data))),
+        None => Err(Refusal::field("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
+    }
+}
+
+/// `image/jpg` is written by many and registered by nobody.
+fn image_type(media_type: &str) -> &str {
+    if media_type == "image/jpg" { "image/jpeg" } else { media_type }
+}
+
+/// A call's arguments as the object that `input` must be.
+pub(super) fn input(arguments: &str) -> Cow<'_, RawValue> {
+    let text = arguments.trim();
+    if let Ok(raw) = serde_json::from_str::<&RawValue>(text)
+        && text.starts_with('{')
+    {
+        return Cow::Borrowed(raw);
+    }
+    let object = if text.is_empty() {
+        "{}".to_owned()
+    } else {
+        let said = serde_json::to_string(arguments).unwrap_or_default();
+        format!("{{\"{UNPARSED}\":{said}}}")
+    };
+    Cow::Owned(RawValue::from_string(object).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+}

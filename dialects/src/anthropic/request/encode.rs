@@ -1,0 +1,168 @@
+//! A request body written out of the hub's words.
+
+use super::thinking::{self, Plan, Thinking};
+use super::turns::{self, Conversation, Turn};
+use super::{foreign, tools};
+use crate::anthropic::blocks_out::{Writer, Written};
+use crate::hub::{Call, Format, Sampling};
+use crate::seam::{Encoded, Refusal, Target};
+use serde::Serialize;
+use serde_json::Number;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The API version whose words a translated call is in: the last one that knows `temperature`, `top_p` and `top_k`, which
+/// 2026-10-21 refuses (platform.claude.com/docs/en/api/migration-2026-10-21).
+const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    max_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<Written<'a>>,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<tools::Out<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<tools::Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<&'a Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<&'a Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(flatten)]
+    extra: BTreeMap<&'a str, Cow<'a, RawValue>>,
+}
+
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<JsonSchema<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    r#type: &'static str,
+    schema: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    user_id: Cow<'a, str>,
+}
+
+/// Writes what a provider is sent. Errors: the call holds what Anthropic has no word for, named in the refusal.
+pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
+    // A new field of the hub does not compile until somebody has decided what becomes of it here.
+    let Call {
+        model,
+        system: _,
+        messages: _,
+        tools: _,
+        tool_choice: _,
+        parallel_tools: _,
+        max_tokens: _,
+        sampling,
+        stop,
+        format,
+        reasoning: _,
+        stream,
+        stream_usage: _,
+        end_user: _,
+        extra: _,
+    } = call;
+    let mut writer = Writer::request(call.extra.dialect);
+    sample(sampling, &mut writer)?;
+    if writer.foreign() && stop.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(Refusal::field("stop", "Anthropic refuses stop texts that are only white space"));
+    }
+    let Plan { max_tokens, thinking, effort } = thinking::plan(call, target, &mut writer)?;
+    let Conversation { system, turns } = turns::write(call, &mut writer)?;
+    let format = schema(format.as_ref(), &mut writer);
+    let extra = foreign::fields(call, &mut writer)?;
+    let tools = tools::write(call, &mut writer)?;
+    // Fields kept whole say more than the hub's words for them.
+    let whole = |name: &str| extra.contains_key(name);
+    let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
+    let metadata = foreign::end_user(call).map(|user_id| Metadata { user_id });
+    let choice = tools::write_choice(call, &writer)?;
+    let body = Body {
+        model,
+        max_tokens,
+        system,
+        messages: turns,
+        tools,
+        tool_choice: choice,
+        temperature: sampling.temperature.as_ref().or(target.default_temperature.as_ref()),
+        top_p: sampling.top_p.as_ref(),
+        top_k: sampling.top_k,
+        stop_sequences: stop,
+        thinking: thinking.filter(|_| !whole("thinking")),
+        output_config: output_config.filter(|_| !whole("output_config")),
+        metadata: metadata.filter(|_| !whole("metadata")),
+        stream: *stream,
+        extra,
+    };
+    let body =
+        serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
+    let headers = if writer.foreign() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
+    Ok(Encoded { body, dropped: writer.dropped(), headers })
+}
+
+/// The rules for sampling: what changes what is asked for is refused, hints that only steer are left out.
+fn sample(sampling: &Sampling, writer: &mut Writer) -> Result<(), Refusal> {
+    let Sampling { temperature, top_p: _, top_k: _, seed, frequency_penalty, presence_penalty, choices } = sampling;
+    if let Some(temperature) = temperature.as_ref().and_then(Number::as_f64)
+        && !(0.0..=1.0).contains(&temperature)
+    {
+        return Err(Refusal::field(
+            "temperature",
+            format_args!("{temperature} is outside Anthropic's range of 0 to 1"),
+        ));
+    }
+    if choices.is_some_and(|n| n != 1) {
+        return Err(Refusal::field(
+            "n",
+            "Anthropic gives one answer to a call; send as many calls as answers are wanted",
+        ));
+    }
+    if seed.is_some() {
+        writer.drop_field("seed");
+    }
+    let is_set = |penalty: &Option<Number>| penalty.as_ref().and_then(Number::as_f64).is_some_and(|value| value != 0.0);
+    if is_set(frequency_penalty) {
+        writer.drop_field("frequency_penalty");
+    }
+    if is_set(presence_penalty) {
+        writer.drop_field("presence_penalty");
+    }
+    Ok(())
+}
+
+fn schema<'a>(format: Option<&'a Format>, writer: &mut Writer) -> Option<JsonSchema<'a>> {
+    match format {
+        None | Some(Format::Json) => None,
+        // A name is only a label. Anthropic's answers always match the schema.
+        Some(Format::Schema { name: _, description, schema, strict: _ }) => {
+            if description.is_some() {
+                writer.drop_field("response_format.json_schema.description");
+            }
+            Some(JsonSchema { r#type: "json_schema", schema })
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Top-level fields that the hub has no word for: one table of what becomes of another dialect's.
+
+use crate::anthropic::blocks_out::Writer;
+use crate::hub::Call;
+use crate::seam::Refusal;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// What becomes of a field.
+enum Rule {
+    /// It is Anthropic's own word, which OpenAI SDKs send by `extra_body`.
+    Pass,
+    /// Nothing is lost by leaving it out, or another field says it.
+    Silent,
+    /// Refused, unless it is one of these values that ask for nothing.
+    Refuse(&'static [&'static str]),
+}
+
+/// OpenAI's fields. Whatever is not here is left out and said so in the call's `dropped`.
+const OPENAI: [(&str, Rule); 18] = [
+    ("audio", Rule::Refuse(&[])),
+    ("cache_control", Rule::Pass),
+    ("container", Rule::Pass),
+    ("context_management", Rule::Pass),
+    ("inference_geo", Rule::Pass),
+    ("logit_bias", Rule::Refuse(&["{}"])),
+    ("logprobs", Rule::Refuse(&["false"])),
+    ("mcp_servers", Rule::Pass),
+    ("modalities", Rule::Refuse(&["[\"text\"]", "[]"])),
+    // Held raw by OpenAI's reader only where they ask for what the hub has no word for.
+    ("response_format", Rule::Refuse(&[])),
+    // Handled with `metadata` and `service_tier` below.
+    ("safety_identifier", Rule::Silent),
+    ("service_tier", Rule::Silent),
+    ("speed", Rule::Pass),
+    // The hub says it.
+    ("stream_options", Rule::Silent),
+    ("thinking", Rule::Pass),
+    ("tool_choice", Rule::Refuse(&[])),
+    ("top_logprobs", Rule::Refuse(&["0"])),
+    ("web_search_options", Rule::Refuse(&[])),
+];
+
+/// The fields to write beside those the hub has words for. Errors: one whose meaning would be lost.
+pub(super) fn fields<'a>(call: &'a Call, writer: &mut Writer) -> Result<BTreeMap<&'a str, Cow<'a, RawValue>>, Refusal> {
+    let mut fields = BTreeMap::new();
+    for (name, raw) in &call.extra.fields {
+        if !writer.foreign() {
+            fields.insert(&**name, Cow::Borrowed(&**raw));
+            continue;
+        }
+        match OPENAI.iter().find(|(known, _)| known == name).map(|(_, rule)| rule) {
+            Some(Rule::Pass) => {
+                fields.insert(&**name, Cow::Borrowed(&**raw));
+            }
+            Some(Rule::Silent) => {}
+            Some(Rule::Refuse(harmless)) => {
+                let value: String = raw.get().split_ascii_whitespace().collect();
+                if !harmless.contains(&&*value) {
+                    return Err(Refusal::field(
+                        name,
+                        "Anthropic has no counterpart of this field, and the answer would lack what it asks for",
+                    ));
+                }
+            }
+            None => writer.drop_field(name),
+        }
+    }
+    if writer.foreign()
+        && let Some(tier) = call.extra.fields.get("service_tier")
+    {
+        match tier.get() {
+            "\"auto\"" => fields.insert("service_tier", Cow::Borrowed(&**tier)),
+            "\"default\"" => {
+                let word = RawValue::from_string("\"standard_only\"".to_owned()).map(Cow::Owned);
+                word.ok().and_then(|word| fields.insert("service_tier", word))
+            }
+            _ => {
+                writer.drop_field("service_tier");
+                None
+            }
+        };
+    }
+    Ok(fields)
+}
+
+/// The end user's id: `user`, or `safety_identifier` that has taken its place.
+pub(super) fn end_user(call: &Call) -> Option<Cow<'_, str>> {
+    if let Some(user) = &call.end_user {
+        return Some(Cow::Borrowed(user));
+    }
+    let id = call.extra.fields.get("safety_identifier")?;
+    serde_json::from_str(id.get()).ok().map(Cow::Owned)
+}

@@ -1,0 +1,33 @@
+//! Why an answer ended: one table, read in both directions.
+
+use crate::hub::Stop;
+
+/// Reads `stop_reason` with the `stop_sequence` beside it.
+pub(super) fn read(reason: &str, sequence: Option<String>) -> Stop {
+    match reason {
+        "end_turn" => Stop::End,
+        "max_tokens" => Stop::Length,
+        "stop_sequence" => Stop::Sequence(sequence),
+        "tool_use" => Stop::Tools,
+        "pause_turn" => Stop::Pause,
+        "refusal" => Stop::Refusal,
+        "model_context_window_exceeded" => Stop::ContextLength,
+        other => Stop::Other(other.to_owned()),
+    }
+}
+
+/// Writes `stop_reason` and `stop_sequence`. A plain end of an answer that holds a refusal is a `refusal`: other dialects
+/// say that in the content.
+pub(super) fn write(stop: &Stop, refused: bool) -> (&str, Option<&str>) {
+    match stop {
+        Stop::End if refused => ("refusal", None),
+        Stop::End => ("end_turn", None),
+        Stop::Length => ("max_tokens", None),
+        Stop::Tools => ("tool_use", None),
+        Stop::Sequence(sequence) => ("stop_sequence", sequence.as_deref()),
+        Stop::Refusal => ("refusal", None),
+        Stop::Pause => ("pause_turn", None),
+        Stop::ContextLength => ("model_context_window_exceeded", None),
+        Stop::Other(word) => (word, None),
+    }
+}

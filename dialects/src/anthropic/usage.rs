@@ -1,0 +1,74 @@
+//! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
+
+use crate::hub::Usage;
+use serde::{Deserialize, Serialize};
+
+/// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+pub(super) struct Tally {
+    input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_read_input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens_details: Option<Details>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct Details {
+    thinking_tokens: Option<u64>,
+}
+
+/// The counts above, by the names they have on the wire; whatever else a usage object has, the hub has no word for.
+pub(super) const NAMES: [&str; 5] = [
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+];
+
+impl Tally {
+    /// Takes over every count that `later` has.
+    pub(super) fn update(&mut self, later: Self) {
+        let Self {
+            input_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            output_tokens,
+            output_tokens_details,
+        } = later;
+        self.input_tokens = input_tokens.or(self.input_tokens);
+        self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.output_tokens = output_tokens.or(self.output_tokens);
+        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
+    }
+
+    /// In the hub's words.
+    pub(super) fn usage(&self) -> Usage {
+        let cached_input = self.cache_read_input_tokens.unwrap_or(0);
+        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
+        Usage {
+            input: self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write),
+            cached_input,
+            cache_write,
+            output: self.output_tokens.unwrap_or(0),
+            reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+        }
+    }
+
+    /// Out of the hub's words.
+    pub(super) fn of(usage: Usage) -> Self {
+        let Usage { input, cached_input, cache_write, output, reasoning } = usage;
+        Self {
+            input_tokens: Some(input.saturating_sub(cached_input).saturating_sub(cache_write)),
+            cache_creation_input_tokens: Some(cache_write),
+            cache_read_input_tokens: Some(cached_input),
+            output_tokens: Some(output),
+            output_tokens_details: (reasoning > 0).then_some(Details { thinking_tokens: Some(reasoning) }),
+        }
+    }
+}
