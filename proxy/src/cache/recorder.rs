@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::{Content, Reply, Stop};
+use sluicegate_dialects::hub::{Content, Reply, Stop, Usage};
 
 use super::replay::Folding;
 use super::seat::Lead;
@@ -26,13 +26,13 @@ pub struct Recorder {
     tail: Vec<u8>,
     waiting: usize,
     folding: Folding,
-    content: u64,
+    usage: Option<Usage>,
 }
 
 impl Recorder {
     pub(super) fn new(lead: Lead) -> Self {
-        let folding = Folding::new(lead.dialect());
-        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, content: 0 }
+        let folding = Folding::new(lead.dialect(), lead.settings().max_bytes);
+        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, usage: None }
     }
 
     /// Bytes of the answer in the caller's dialect, in order, cut anywhere; usage that the caller did not ask for
@@ -53,6 +53,17 @@ impl Recorder {
         }
     }
 
+    /// What the answer used, for streams that do not tell it to this caller.
+    pub fn usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// The stream failed before the caller had any of it: the lead, for another attempt; `None`: it was given up.
+    #[must_use]
+    pub fn into_lead(mut self) -> Option<Lead> {
+        self.lead.take()
+    }
+
     /// The stream has come to its clean end. Must be called within a `LocalSet`; gives back at once.
     pub fn finish(self) {
         if self.lead.is_some() {
@@ -64,8 +75,8 @@ impl Recorder {
     pub fn conclude(mut self) {
         self.decode();
         let Some(lead) = self.lead.take() else { return };
-        let folding = std::mem::replace(&mut self.folding, Folding::new(lead.dialect()));
-        let kept = folding.finish().and_then(|reply| {
+        let folding = std::mem::replace(&mut self.folding, Folding::new(lead.dialect(), 0));
+        let kept = folding.finish(self.usage).and_then(|reply| {
             judge(&reply, lead.settings())?;
             let whole = Bytes::from(lead.dialect().encode_reply(&reply));
             Ok((reply, whole))
@@ -85,22 +96,11 @@ impl Recorder {
     fn decode(&mut self) {
         self.flush_tail();
         self.waiting = 0;
-        let Some(lead) = &self.lead else { return };
-        let limit = lead.settings().max_bytes;
-        let mut failed = None;
-        for piece in self.pieces.drain(..) {
-            match self.folding.push(&piece) {
-                Ok(content) => self.content += content,
-                Err(why) => failed = Some(why),
-            }
-            if self.content > limit {
-                failed = Some(Refused::Large);
-            }
-            if failed.is_some() {
-                break;
-            }
-        }
-        if let (Some(why), Some(lead)) = (failed, failed.and(self.lead.take())) {
+        let mut pieces = std::mem::take(&mut self.pieces).into_iter();
+        let failed = pieces.find_map(|piece| self.folding.push(&piece).err());
+        if let Some(why) = failed
+            && let Some(lead) = self.lead.take()
+        {
             lead.refuse(why);
         }
     }
