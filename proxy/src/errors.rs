@@ -1,1 +1,178 @@
 //! The one table that writes errors, in the caller's dialect.
+//!
+//! A leaf says what went wrong (`Problem`: whose fault, may a retry help, in which neutral kind, in which words);
+//! status code, body, `retry-after` and `x-should-retry` all derive from that here and nowhere else.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+
+/// `x-request-id`: the id of the call, on every answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `request-id`: where Anthropic's SDKs look for it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// `x-should-retry`: obeyed by the OpenAI and Anthropic SDKs over their own rules.
+pub const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// SDKs give up, rather than wait, beyond this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is wrong.
+    Client,
+    /// The gateway's configuration or state is.
+    Gateway,
+    /// A provider failed.
+    Upstream,
+}
+
+/// What went wrong with a call, before it is put into a dialect's words.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Whose fault.
+    pub fault: Fault,
+    /// In neutral words.
+    pub kind: ErrorKind,
+    /// For a person; names the field and what to do.
+    pub message: Cow<'static, str>,
+    /// The field at fault.
+    pub param: Option<String>,
+    /// The vendor's own code, where one fits (`model_not_found`).
+    pub code: Option<&'static str>,
+    /// Whether the caller may usefully send the same again; `None`: its SDK's own rules.
+    pub should_retry: Option<bool>,
+    /// When.
+    pub retry_after: Option<Duration>,
+    /// The methods that a path takes.
+    pub allow: Option<&'static str>,
+    /// Whether the connection can not be used for another call (its body was not read).
+    pub close: bool,
+}
+
+impl Problem {
+    /// A fault of the caller's: the same request will fail again.
+    pub fn client(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Fault::Client, kind, message)
+    }
+
+    /// A fault of the gateway's or its configuration's.
+    pub fn gateway(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Fault::Gateway, kind, message)
+    }
+
+    /// A fault of the providers', after everything was tried: the gateway has retried already, so the SDK need not.
+    pub fn upstream(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { should_retry: Some(false), ..Self::new(Fault::Upstream, kind, message) }
+    }
+
+    fn new(fault: Fault, kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault,
+            kind,
+            message: message.into(),
+            param: None,
+            code: None,
+            should_retry: None,
+            retry_after: None,
+            allow: None,
+            close: false,
+        }
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<Option<String>>) -> Self {
+        self.param = param.into();
+        self
+    }
+
+    /// Adds the vendor's own code.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Says whether and when to come again.
+    #[must_use]
+    pub fn retry(mut self, should: bool, after: Option<Duration>) -> Self {
+        self.should_retry = Some(should);
+        self.retry_after = after;
+        self
+    }
+
+    /// Ends the connection after the answer.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The neutral error that a dialect's encoder takes.
+    #[must_use]
+    pub fn neutral(&self) -> ProviderError {
+        ProviderError {
+            kind: self.kind,
+            message: self.message.clone().into_owned(),
+            r#type: None,
+            code: self.code.map(str::to_owned),
+            param: self.param.clone(),
+        }
+    }
+}
+
+impl From<sluicegate_dialects::Refusal> for Problem {
+    fn from(refusal: sluicegate_dialects::Refusal) -> Self {
+        Self::client(refusal.kind, refusal.message).param(refusal.param)
+    }
+}
+
+/// The answer that says what went wrong, in the dialect's own shape.
+#[must_use]
+pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> Response<Bytes> {
+    let id = request_id.to_str().unwrap_or_default();
+    let body = dialect.encode_error(&problem.neutral(), id);
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() =
+        StatusCode::from_u16(dialect.status(problem.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    name_call(headers, dialect, request_id);
+    if let Some(retry) = problem.should_retry {
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));
+    }
+    if let Some(after) = problem.retry_after {
+        say_when(headers, after);
+    }
+    if let Some(allow) = problem.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if problem.close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Puts the call's id where the dialect's SDKs look for it. A provider's own id is the better one to have for a
+/// support request, so on Anthropic's surface `request-id` is kept when it is there already.
+pub fn name_call(headers: &mut http::HeaderMap, dialect: Dialect, request_id: &HeaderValue) {
+    if dialect == Dialect::AnthropicMessages && !headers.contains_key(REQUEST_ID) {
+        headers.insert(REQUEST_ID, request_id.clone());
+    }
+    headers.insert(X_REQUEST_ID, request_id.clone());
+}
+
+fn say_when(headers: &mut http::HeaderMap, after: Duration) {
+    let after = after.min(LONGEST_RETRY_AFTER);
+    let seconds = u64::try_from(after.as_millis().div_ceil(1_000)).unwrap_or(1).max(1);
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    headers.insert(RETRY_AFTER_MS, HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
+}

@@ -1,1 +1,228 @@
 //! What the command line and the environment say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "sluicegate-proxy", version, about)]
+pub struct Settings {
+    /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
+    #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
+    pub manifests: PathBuf,
+    /// Where calls come in. Port 0 takes a free one; the first log line says which.
+    #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Health, readiness and metrics.
+    #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+    /// Nodes of the Redis Cluster that shares cached answers, as URLs. Without it the cache is this process's own.
+    #[arg(long, env = "SLUICEGATE_REDIS", value_name = "URL,URL…", value_delimiter = ',')]
+    pub redis: Vec<String>,
+    /// Threads that serve calls; all cores unless said otherwise.
+    #[arg(long, env = "SLUICEGATE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: Option<u16>,
+    /// Certificate chain (PEM). With `--tls-key` the listener speaks TLS; both are read again when they change.
+    #[arg(long, env = "SLUICEGATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of `--tls-cert`.
+    #[arg(long, env = "SLUICEGATE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// What a client may use up.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// How the process stops.
+    #[command(flatten)]
+    pub stopping: Stopping,
+    /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
+    #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = time)]
+    pub stream_keep_alive: Duration,
+    /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
+    #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<Network>,
+    /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
+    #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
+    pub log_sample: f64,
+    /// Which log lines are written, as `level` or `module=level,…`.
+    #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// What a client may use up.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Limits {
+    /// The largest request body; beyond it the answer is 413.
+    #[arg(long, env = "SLUICEGATE_BODY_LIMIT", value_name = "SIZE", default_value = "32Mi", value_parser = size)]
+    pub body_limit: usize,
+    /// The largest request head; beyond it the answer is 431.
+    #[arg(long, env = "SLUICEGATE_HEADER_LIMIT", value_name = "SIZE", default_value = "64Ki", value_parser = size)]
+    pub header_limit: usize,
+    /// The most header lines of a request; beyond it the answer is 431.
+    #[arg(long, env = "SLUICEGATE_HEADER_COUNT", value_name = "N", default_value_t = 100)]
+    pub header_count: usize,
+    /// A request head must be whole within this time of its first byte.
+    #[arg(long, env = "SLUICEGATE_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub header_timeout: Duration,
+    /// The longest silence within a request body; beyond it the answer is 408.
+    #[arg(long, env = "SLUICEGATE_BODY_IDLE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub body_idle_timeout: Duration,
+    /// A request body must be whole within this time of its head; beyond it the answer is 408.
+    #[arg(long, env = "SLUICEGATE_BODY_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub body_timeout: Duration,
+    /// A connection without a call is closed after this.
+    #[arg(long, env = "SLUICEGATE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = time)]
+    pub keep_alive_timeout: Duration,
+    /// A client that takes nothing of its answer for this long is given up.
+    #[arg(long, env = "SLUICEGATE_WRITE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub write_timeout: Duration,
+    /// Connections open at once, over all workers; further ones are closed at once.
+    #[arg(long, env = "SLUICEGATE_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
+    pub max_connections: usize,
+}
+
+/// How the process stops.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Stopping {
+    /// After SIGTERM, calls in flight may take this long to end.
+    #[arg(long, env = "SLUICEGATE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "300s", value_parser = time)]
+    pub drain_timeout: Duration,
+    /// After SIGTERM, new connections are still taken for this long, while load balancers learn of it.
+    #[arg(long, env = "SLUICEGATE_DRAIN_DELAY", value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub drain_delay: Duration,
+}
+
+impl Settings {
+    /// How many workers to start.
+    #[must_use]
+    pub fn worker_count(&self) -> usize {
+        self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from)
+    }
+
+    /// Whether a peer's `x-forwarded-for` is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.holds(peer))
+    }
+}
+
+/// A network in CIDR form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether the address lies in it.
+    #[must_use]
+    pub fn holds(&self, peer: IpAddr) -> bool {
+        match (self.address, peer.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(peer)) => same_prefix(net.to_bits().into(), peer.to_bits().into(), 32, self.bits),
+            (IpAddr::V6(net), IpAddr::V6(peer)) => same_prefix(net.to_bits(), peer.to_bits(), 128, self.bits),
+            _ => false,
+        }
+    }
+}
+
+fn same_prefix(left: u128, right: u128, width: u8, bits: u8) -> bool {
+    let shift = u32::from(width - bits.min(width));
+    left.checked_shr(shift).unwrap_or(0) == right.checked_shr(shift).unwrap_or(0)
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.trim().parse().map_err(|_| format!("`{text}` is no network, write e.g. 10.0.0.0/8"))?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match bits {
+        None => width,
+        Some(bits) => bits
+            .trim()
+            .parse()
+            .ok()
+            .filter(|bits| *bits <= width)
+            .ok_or_else(|| format!("`{text}`: the number after / is 0 to {width}"))?,
+    };
+    Ok(Network { address, bits })
+}
+
+/// `250ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no time, write e.g. 30s, 250ms or 5m"))?;
+    let millis = match unit {
+        "ms" => Some(1),
+        "" | "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    millis
+        .and_then(|unit| number.checked_mul(unit))
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is no time, write e.g. 30s, 250ms or 5m"))
+}
+
+/// `65536`, `64Ki`, `32Mi`, `1Gi`; a trailing `B` is taken too.
+fn size(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: usize = number.parse().map_err(|_| format!("`{text}` is no size, write e.g. 32Mi"))?;
+    let factor = match unit.trim_end_matches('B') {
+        "" => Some(1),
+        "k" | "K" => Some(1_000),
+        "M" => Some(1_000_000),
+        "Ki" => Some(1 << 10),
+        "Mi" => Some(1 << 20),
+        "Gi" => Some(1 << 30),
+        _ => None,
+    };
+    factor.and_then(|unit| number.checked_mul(unit)).ok_or_else(|| format!("`{text}` is no size, write e.g. 32Mi"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("`{text}` is not 0 to 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_read_with_their_units() {
+        assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(time("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(time("5m"), Ok(Duration::from_secs(300)));
+        assert!(time("soon").is_err());
+        assert!(time("18446744073709551615h").is_err());
+        assert_eq!(size("32Mi"), Ok(32 << 20));
+        assert_eq!(size("64KiB"), Ok(64 << 10));
+        assert!(size("-1").is_err());
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_only() {
+        let net = network("10.1.0.0/16").unwrap();
+        assert!(net.holds("10.1.2.3".parse().unwrap()));
+        assert!(net.holds("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!net.holds("10.2.0.1".parse().unwrap()));
+        assert!(!net.holds("fd00::1".parse().unwrap()));
+        assert!(network("0.0.0.0/0").unwrap().holds("8.8.8.8".parse().unwrap()));
+        assert!(network("::1").unwrap().holds("::1".parse().unwrap()));
+        assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let settings = Settings::parse_from(["sluicegate-proxy", "--manifests", "x", "--redis", "redis://a,redis://b"]);
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(settings.redis.len(), 2);
+        assert_eq!(settings.limits.body_limit, 32 << 20);
+    }
+}

@@ -7,12 +7,13 @@ use memchr::memmem::Finder;
 
 use crate::anthropic;
 use crate::ask::{Ask, Part, Turn};
+use crate::ids::Ids;
 use crate::mind;
-use crate::model::Model;
 use crate::openai;
 use crate::plan::Plan;
 use crate::prompts::Cached;
 use crate::route::Vendor;
+use crate::script::Piece;
 
 /// Fixed answers of both vendors, whole and streamed.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl Canned {
     /// Answers of so many tokens, each a chunk of its own when streamed, `interval` apart (none: all at once).
     #[must_use]
     pub fn new(tokens: u32, interval: Duration) -> Self {
-        let model = Model::new(crate::Behaviour::default());
+        let ids = Ids::new();
         let turns = vec![Turn { user: true, parts: vec![Part::Text("Hello".to_owned())] }];
         let ask = Ask { model: "canned".to_owned(), turns, answers: 1, input_tokens: 16, ..Ask::default() };
         let answers = mind::answer(&ask, &Plan { tokens: Some(tokens), ..Plan::default() });
@@ -54,18 +55,18 @@ impl Canned {
         };
         let usage = openai::reply::usage(&ask, &answers, cached);
         let first = answers.first();
-        let collect = |pieces: Vec<crate::script::Piece>| pieces.into_iter().map(|piece| piece.bytes).collect();
+        let collect = |pieces: Vec<Piece>| pieces.into_iter().map(|piece| piece.bytes).collect();
         let openai = Answers {
-            whole: Bytes::from(openai::reply::write(&head, &ask, &answers, cached, &model).to_string()),
-            stream: collect(openai::stream::Writer::new(&head, &model, Some(usage)).write(&answers)),
+            whole: Bytes::from(openai::reply::write(&head, &ask, &answers, cached, &ids).to_string()),
+            stream: collect(openai::stream::Writer::new(&head, &ids, Some(usage)).write(&answers)),
         };
         let anthropic = Answers {
             whole: first
-                .map(|answer| anthropic::reply::write(&ask, answer, cached, &model).to_string())
+                .map(|answer| anthropic::reply::write(&ask, answer, cached, &ids).to_string())
                 .unwrap_or_default()
                 .into(),
             stream: first
-                .map(|answer| collect(anthropic::stream::write(&ask, answer, cached, &model)))
+                .map(|answer| collect(anthropic::stream::write(&ask, answer, cached, &ids)))
                 .unwrap_or_default(),
         };
         Self { interval, openai, anthropic, finder: Finder::new(b"\"stream\"") }

@@ -15,6 +15,8 @@ pub(crate) struct Fault {
     pub(crate) param: Option<String>,
     /// What is said.
     pub(crate) message: String,
+    /// The vendor's details for programs, where it gives any.
+    pub(crate) details: Option<serde_json::Value>,
     /// When to come back.
     pub(crate) retry_after: Option<Duration>,
     /// What `x-should-retry` says, where it is sent.
@@ -36,6 +38,12 @@ impl Fault {
     /// Gives the vendor's code.
     pub(crate) fn coded(mut self: Box<Self>, code: &'static str) -> Box<Self> {
         self.code = Some(code);
+        self
+    }
+
+    /// Gives the vendor's details for programs.
+    pub(crate) fn detailed(mut self: Box<Self>, details: serde_json::Value) -> Box<Self> {
+        self.details = Some(details);
         self
     }
 

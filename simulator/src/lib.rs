@@ -15,6 +15,7 @@ mod clock;
 mod digest;
 mod fault;
 mod heads;
+mod ids;
 mod journal;
 mod limits;
 mod mind;

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use crate::behaviour::Behaviour;
 use crate::canned::Canned;
-use crate::clock::unix_seconds;
-use crate::digest::{fnv, scramble};
+use crate::digest::fnv;
 use crate::fault::Fault;
+use crate::ids::Ids;
 use crate::journal::Journal;
 use crate::limits::{Minute, Quota};
 use crate::plan::{Plan, lay_out};
@@ -27,8 +27,7 @@ pub struct Model {
     api_key: Option<String>,
     journal: Option<Journal>,
     canned: Option<Canned>,
-    salt: u64,
-    ids: AtomicU64,
+    ids: Ids,
     calls: AtomicU64,
     minute: Mutex<Minute>,
     prompts: Mutex<Prompts>,
@@ -62,8 +61,7 @@ impl Model {
             api_key: None,
             journal: None,
             canned: None,
-            salt: scramble(unix_seconds()),
-            ids: AtomicU64::new(0),
+            ids: Ids::new(),
             calls: AtomicU64::new(0),
             minute: Mutex::default(),
             prompts: Mutex::default(),
@@ -148,12 +146,9 @@ impl Model {
         held(&self.prompts)
     }
 
-    /// An id that no other answer has: the prefix and 24 letters.
-    pub(crate) fn id(&self, prefix: &str) -> String {
-        let turn = self.ids.fetch_add(1, Ordering::Relaxed);
-        let high = scramble(self.salt.wrapping_add(turn));
-        let low = scramble(high);
-        format!("{prefix}{high:016x}{:08x}", low >> 32)
+    /// The source of its ids.
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
     }
 
     /// How often this value has been seen before.

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::anthropic::request::Purpose;
 use crate::ask::Ask;
+use crate::behaviour::FailureKind;
 use crate::canned::{Canned, Fixed};
 use crate::clock::{rfc3339, unix_seconds};
 use crate::fault::Fault;
@@ -98,7 +99,7 @@ async fn handle(request: Request<Incoming>, model: Arc<Model>, fate: Arc<Fate>) 
         (Some(journal), Ok(body)) => journal.write(received(&parts, body)),
         _ => Outcome::unrecorded(),
     };
-    let id = model.id("req_");
+    let id = model.ids().next("req_");
     let quota = model.count();
     let call = Call { vendor, id, began: Instant::now(), quota, model, fate, outcome };
     let Ok(body) = body else {
@@ -240,7 +241,7 @@ impl Call {
         if ask.stream {
             return self.stream(ask, &answers, plan);
         }
-        if plan.breakage.is_some_and(|breakage| breakage.kind == crate::FailureKind::StreamError) {
+        if plan.breakage.is_some_and(|breakage| breakage.kind == FailureKind::StreamError) {
             return self.refuse(&Fault::new(500, "The server had an error while processing your request (simulated)."));
         }
         let beats = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -250,8 +251,8 @@ impl Call {
         }
         let cached = self.model.prompts().consult(&ask.beginnings);
         let value = match (self.vendor, answers.first()) {
-            (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, &self.model),
-            _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, &self.model),
+            (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, self.model.ids()),
+            _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
         };
         self.whole(&value, tokens, plan)
     }
@@ -259,10 +260,10 @@ impl Call {
     fn stream(self, ask: &Ask, answers: &[Answer], plan: &Plan) -> Response<Script> {
         let cached = self.model.prompts().consult(&ask.beginnings);
         let pieces: Vec<Piece> = match (self.vendor, answers.first()) {
-            (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, &self.model),
+            (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, self.model.ids()),
             _ => {
                 let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
-                openai::stream::Writer::new(&self.letterhead(ask), &self.model, usage).write(answers)
+                openai::stream::Writer::new(&self.letterhead(ask), self.model.ids(), usage).write(answers)
             }
         };
         let error = match self.vendor {
@@ -316,7 +317,7 @@ impl Call {
     }
 
     fn letterhead(&self, ask: &Ask) -> openai::reply::Letterhead {
-        let id = self.model.id("chatcmpl-");
+        let id = self.model.ids().next("chatcmpl-");
         openai::reply::Letterhead { id, created: unix_seconds(), model: ask.model.clone() }
     }
 

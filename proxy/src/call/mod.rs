@@ -1,1 +1,28 @@
-//! The life of one call.
+//! The life of one call: [`handle`](handle::handle) is its table of contents.
+//!
+//! `caller` and `intake` read it, `route` finds the rule, `seat` asks the cache, `attempt` is the only loop (with `plan`,
+//! `outgoing`, `judge` and `once` in it), `flow`, `lane` and `pump` are the way back, `reply` puts the answer together.
+
+mod asked;
+mod attempt;
+mod caller;
+mod flow;
+mod gather;
+mod handle;
+mod intake;
+mod judge;
+mod lane;
+pub mod models;
+mod once;
+mod outgoing;
+mod plan;
+mod pump;
+mod reply;
+pub mod route;
+mod seat;
+mod ticket;
+mod wait;
+
+pub(crate) use caller::Ids;
+pub(crate) use handle::handle;
+pub use pump::{Cut, Pump};

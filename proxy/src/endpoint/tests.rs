@@ -1,1 +1,130 @@
-//! tests
+//! Endpoints: permits, cooldown, and who is remembered.
+
+use sluicegate_config::{Millis, ObjectId};
+
+use super::*;
+
+fn settings() -> CircuitBreaker {
+    CircuitBreaker {
+        error_percent: 0,
+        minimum_requests: 10,
+        window: Millis(10_000),
+        consecutive_failures: 1,
+        open_for: Millis(1_000),
+        max_open_for: Millis(1_000),
+        half_open_requests: 1,
+        max_open_percent: 100,
+    }
+}
+
+fn key(provider: &str) -> EndpointKey {
+    let pool = ObjectId("ns/pool".to_owned());
+    EndpointKey { pool, provider: provider.to_owned(), address: "a.b:443".to_owned() }
+}
+
+fn admit(endpoint: &Arc<Endpoint>, now: Instant) -> Permit {
+    match endpoint.try_admit(now) {
+        Admission::Closed(permit) | Admission::HalfOpen(permit) => permit,
+        Admission::Refused { .. } => panic!("refused"),
+    }
+}
+
+#[test]
+fn a_call_is_in_flight_until_its_permit_is_dropped() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    let mut first = admit(&endpoint, now);
+    let second = admit(&endpoint, now);
+    assert_eq!(endpoint.in_flight(), 2);
+    first.outcome(Outcome::Success, now);
+    assert_eq!(endpoint.in_flight(), 2, "its answer still streams");
+    drop((first, second));
+    assert_eq!(endpoint.in_flight(), 0);
+    assert_eq!(endpoint.standing(now), Standing::Well);
+}
+
+#[test]
+fn only_the_first_word_about_a_call_counts() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    let mut permit = admit(&endpoint, now);
+    permit.outcome(Outcome::Success, now);
+    permit.outcome(Outcome::Failure, now);
+    assert_eq!(endpoint.circuit(now), CircuitState::Closed);
+}
+
+#[test]
+fn an_open_endpoint_can_be_asked_all_the_same_and_is_healed_by_it() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    admit(&endpoint, now).outcome(Outcome::Failure, now);
+    let until = now + Duration::from_secs(1);
+    assert!(matches!(endpoint.try_admit(now), Admission::Refused { until: said } if said == until));
+    assert_eq!(endpoint.standing(now), Standing::Open(until));
+    endpoint.admit_anyway(now).outcome(Outcome::Failure, now);
+    assert_eq!(endpoint.standing(now), Standing::Open(until), "no longer than before");
+    endpoint.admit_anyway(now).outcome(Outcome::Success, now);
+    assert_eq!(endpoint.standing(now), Standing::Well);
+}
+
+#[test]
+fn a_cancelled_probe_makes_room() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    admit(&endpoint, now).outcome(Outcome::Failure, now);
+    let later = now + Duration::from_secs(2);
+    assert_eq!(endpoint.standing(later), Standing::Trying);
+    let probe = admit(&endpoint, later);
+    assert!(matches!(endpoint.try_admit(later), Admission::Refused { .. }));
+    drop(probe);
+    assert!(matches!(endpoint.try_admit(later), Admission::HalfOpen(_)));
+}
+
+#[test]
+fn the_longest_cooldown_holds_and_ends() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    endpoint.cool_down(now + Duration::from_secs(20));
+    endpoint.cool_down(now + Duration::from_secs(5));
+    assert_eq!(endpoint.standing(now), Standing::Cooling(now + Duration::from_secs(20)));
+    assert!(matches!(endpoint.try_admit(now), Admission::Closed(_)), "it weighs only in balancing");
+    assert_eq!(endpoint.standing(now + Duration::from_secs(20)), Standing::Well);
+}
+
+#[test]
+fn an_endpoint_survives_reloads_and_is_forgotten_when_nobody_wants_it() {
+    let now = Instant::now();
+    let registry = Registry::default();
+    let first = registry.endpoint(&key("one"), settings(), now);
+    admit(&first, now).outcome(Outcome::Failure, now);
+    let again = registry.endpoint(&key("one"), settings(), now);
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(again.circuit(now), CircuitState::Open);
+    drop((first, again));
+    let soon = now + Duration::from_secs(60);
+    let kept = registry.endpoint(&key("one"), settings(), soon);
+    assert_ne!(kept.circuit(now), CircuitState::Closed, "let go for a minute only");
+    let late = soon + Duration::from_secs(3_600);
+    registry.endpoint(&key("two"), settings(), late);
+    assert_eq!(registry.endpoints().len(), 2, "what is held stays");
+    drop(kept);
+    registry.endpoint(&key("two"), settings(), late + Duration::from_secs(3_600));
+    assert_eq!(registry.endpoints().len(), 1);
+}
+
+#[test]
+fn counts_from_many_threads_add_up() {
+    let now = Instant::now();
+    let endpoint = Arc::new(Endpoint::new(settings(), now));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    admit(&endpoint, now).outcome(Outcome::Success, now);
+                }
+            });
+        }
+    });
+    assert_eq!(endpoint.in_flight(), 0);
+    assert_eq!(endpoint.circuit(now), CircuitState::Closed);
+}

@@ -1,1 +1,96 @@
 //! Where calls come in: sockets, TLS, limits.
+//!
+//! Each worker has a socket of its own on the same address (`SO_REUSEPORT`): the kernel spreads new connections, and
+//! nothing is handed from thread to thread.
+
+mod connection;
+mod io;
+mod table;
+pub mod tls;
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+pub use connection::{Service, serve};
+pub use table::{Busy, Connection, TICK, Table};
+
+/// The kernel holds this many connections that no worker has accepted yet.
+const BACKLOG: i32 = 4096;
+
+/// When no socket can be had (too many files open), the next try waits this long instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One listening socket per worker, all on the same address.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<StdListener>> {
+    let first = socket(address)?;
+    let bound = first.local_addr()?;
+    let others = (1..count).map(|_| socket(bound)).collect::<Result<Vec<_>, _>>()?;
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Counts connections over all workers.
+#[derive(Debug, Default)]
+pub struct Open {
+    count: AtomicUsize,
+}
+
+/// One connection's place in the count; given back on drop.
+#[derive(Debug)]
+pub struct Place(Arc<Open>);
+
+impl Open {
+    /// A place, unless `limit` are taken.
+    pub fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        (self.count.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The next connection. Never fails: what is wrong with one connection concerns that one, and what is wrong with the
+/// process passes.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Every event of a stream is its own small write.
+                if stream.set_nodelay(true).is_ok() {
+                    return (stream, peer);
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "can not accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

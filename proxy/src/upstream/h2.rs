@@ -1,6 +1,6 @@
 //! One HTTP/2 connection: many calls of one worker at once, driven by one local task.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,8 +12,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
 
-use super::error::SendError;
+use super::error::{Kind, Phase, SendError};
 use super::io::Io;
 
 /// What one stream may be ahead of its reader, in bytes: the bound of its memory.
@@ -28,11 +29,19 @@ const PONG: Duration = Duration::from_secs(10);
 /// A connection that calls share.
 pub(super) struct Shared {
     sender: SendRequest<Full<Bytes>>,
-    /// Streams the provider takes at once; it may change its mind.
-    limit: Rc<Cell<usize>>,
+    state: Rc<State>,
     streams: Cell<usize>,
     used: Cell<Instant>,
-    over: Rc<Cell<bool>>,
+}
+
+/// What the task that drives a connection tells.
+#[derive(Default)]
+struct State {
+    /// Streams the provider takes at once; 0 until it has said so. It may change its mind.
+    limit: Cell<usize>,
+    /// The connection is over, and why if that was an error.
+    ended: RefCell<Option<Option<SendError>>>,
+    changed: Notify,
 }
 
 /// An exchange that gave no head.
@@ -57,13 +66,15 @@ where
 }
 
 impl Shared {
-    /// Agrees on HTTP/2; `ended` runs when the connection has.
+    /// Agrees on HTTP/2 and waits for the provider's settings, which say how many streams it takes. `held` is dropped
+    /// when the connection has ended.
     ///
     /// # Errors
     /// When the provider does not speak it.
-    pub(super) async fn new(io: Io, ended: impl FnOnce() + 'static) -> Result<Self, SendError> {
+    pub(super) async fn new(io: Io, held: impl Sized + 'static) -> Result<Self, SendError> {
         let made = Builder::new(Local)
             .timer(TokioTimer::new())
+            .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
@@ -71,35 +82,42 @@ impl Shared {
             .handshake(TokioIo::new(io))
             .await;
         let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
-        let limit = Rc::new(Cell::new(driver.current_max_send_streams()));
-        let over = Rc::new(Cell::new(false));
-        let (seen, end) = (Rc::clone(&limit), Rc::clone(&over));
+        let state = Rc::new(State::default());
+        let told = Rc::clone(&state);
         tokio::task::spawn_local(async move {
             let mut driver = driver;
-            std::future::poll_fn(|cx| {
+            let ended = std::future::poll_fn(|cx| {
                 let polled = Pin::new(&mut driver).poll(cx);
-                if polled.is_pending() {
-                    seen.set(driver.current_max_send_streams());
+                if polled.is_pending() && told.limit.replace(driver.current_max_send_streams()) == 0 {
+                    told.changed.notify_one();
                 }
-                // Every stream of it is told of an error by hyper.
-                polled.map(drop)
-            })
-            .await;
+                polled
+            });
+            // Streams that are open are told of an error by hyper; this is for who waits for the settings.
+            let ended = ended.await.err().map(|error| SendError::exchange(&error, false));
             drop(driver);
-            end.set(true);
-            ended();
+            *told.ended.borrow_mut() = Some(ended);
+            told.changed.notify_one();
+            drop(held);
         });
-        Ok(Self { sender, limit, streams: Cell::new(0), used: Cell::new(Instant::now()), over })
+        while state.limit.get() == 0 {
+            if let Some(ended) = &*state.ended.borrow() {
+                let why = ended.clone().unwrap_or_else(|| SendError::new(Phase::Tls, Kind::Reset, "closed at once"));
+                return Err(SendError { phase: Phase::Tls, ..why });
+            }
+            state.changed.notified().await;
+        }
+        Ok(Self { sender, state, streams: Cell::new(0), used: Cell::new(Instant::now()) })
     }
 
     /// Whether calls can still begin on it: not closed, no GOAWAY.
     pub(super) fn open(&self) -> bool {
-        !self.over.get() && !self.sender.is_closed()
+        self.state.ended.borrow().is_none() && !self.sender.is_closed()
     }
 
     /// Whether it takes one more call now.
     pub(super) fn has_room(&self) -> bool {
-        self.streams.get() < self.limit.get()
+        self.streams.get() < self.state.limit.get()
     }
 
     pub(super) fn streams(&self) -> usize {

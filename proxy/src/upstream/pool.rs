@@ -4,7 +4,7 @@
 //! workers share nothing on the call path. `maxIdle` is divided the same way.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -74,6 +74,9 @@ struct Slot {
     pool: Option<Rc<Pool>>,
 }
 
+/// The place of an HTTP/2 connection, given back when its task ends.
+struct Held(Weak<Pool>);
+
 /// A call in the queue.
 struct Waiting<'a>(&'a Pool);
 
@@ -108,12 +111,10 @@ impl Pool {
 
     /// A connection that is open already: the newest idle one that is alive, or one with room for a stream.
     pub(super) fn take_open(self: &Rc<Self>) -> Option<Way> {
-        let way = match self.take_shared() {
-            Some(stream) => Way::Shared(stream),
-            None => Way::Own(self.take_idle()?),
-        };
-        add(&self.stats.reused);
-        Some(way)
+        match self.take_shared() {
+            Some(stream) => Some(Way::Shared(stream)),
+            None => self.take_idle().map(Way::Own),
+        }
     }
 
     fn take_idle(self: &Rc<Self>) -> Option<Lease> {
@@ -124,6 +125,7 @@ impl Pool {
             self.stats.idle.fetch_sub(1, Ordering::Relaxed);
             let slot = Slot { pool: Some(Rc::clone(self)) };
             if now.duration_since(since) < self.idle_timeout && conn.alive() {
+                add(&self.stats.reused);
                 return Some(Lease { conn: Some(conn), slot });
             }
         }
@@ -138,6 +140,7 @@ impl Pool {
         let best = shared.iter().filter(|shared| shared.open() && shared.has_room());
         let shared = Rc::clone(best.min_by_key(|shared| shared.streams())?);
         shared.begin();
+        add(&self.stats.reused);
         Some(Stream { shared, pool: Rc::clone(self) })
     }
 
@@ -196,6 +199,7 @@ impl Pool {
     }
 
     async fn make(self: &Rc<Self>, mut slot: Slot, dns: &Dns, limit: Duration) -> Result<Way, SendError> {
+        let began = Instant::now();
         let made = self.connector.connect(&self.origin.0, dns, limit).await;
         let wire = made.inspect_err(|_| add(&self.stats.failed))?;
         self.http2.set(Some(wire.http2));
@@ -204,21 +208,15 @@ impl Pool {
             let conn = Conn::new(wire.io, wire.marks).await?;
             return Ok(Way::Own(Lease { conn: Some(conn), slot }));
         }
-        let pool = Rc::downgrade(self);
         slot.pool = None;
-        let ended = move || {
-            if let Some(pool) = pool.upgrade() {
-                pool.shared.borrow_mut().retain(|shared| shared.open());
-                pool.closed();
-            }
+        let held = Held(Rc::downgrade(self));
+        // Boxed: it holds hyper's connection until its task begins.
+        let agreed = Box::pin(Shared::new(wire.io, held));
+        let Ok(agreed) = tokio::time::timeout(limit.saturating_sub(began.elapsed()), agreed).await else {
+            add(&self.stats.failed);
+            return Err(SendError::new(Phase::Tls, Kind::TimedOut, "no HTTP/2 settings came in time"));
         };
-        let shared = match Shared::new(wire.io, ended).await {
-            Ok(shared) => Rc::new(shared),
-            Err(error) => {
-                self.closed();
-                return Err(error);
-            }
-        };
+        let shared = Rc::new(agreed.inspect_err(|_| add(&self.stats.failed))?);
         self.shared.borrow_mut().push(Rc::clone(&shared));
         shared.begin();
         // Calls that waited for a connection may find room on this one.
@@ -310,6 +308,15 @@ impl Lease {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
+            pool.closed();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.shared.borrow_mut().retain(|shared| shared.open());
             pool.closed();
         }
     }

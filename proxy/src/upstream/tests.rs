@@ -1,1 +1,7 @@
-//! tests
+//! The client against real sockets on loopback.
+
+mod harness;
+mod http1;
+mod http2;
+mod limits;
+mod tls;

@@ -18,14 +18,15 @@ pub(super) fn messages(list: &[Value], ask: &mut Ask) -> Read<()> {
         let user = match string(message, "role", &format!("{path}.role"))? {
             "user" => true,
             "assistant" => false,
+            // Instructions in mid-conversation; they are no turn of anyone's.
             "system" => {
-                let what = "Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.";
-                return Err(wrong("messages", what));
+                instructions(message, &path, ask)?;
+                continue;
             }
             other => {
                 return Err(wrong(
                     "messages",
-                    &format!("Unexpected role \"{other}\". Allowed roles are \"user\" or \"assistant\"."),
+                    &format!("Unexpected role \"{other}\". Allowed roles are \"user\", \"assistant\" or \"system\"."),
                 ));
             }
         };
@@ -43,6 +44,21 @@ pub(super) fn messages(list: &[Value], ask: &mut Ask) -> Read<()> {
         Some(first) if !first.user => Err(wrong("messages", "first message must use the \"user\" role")),
         _ => results_match(&ask.turns),
     }
+}
+
+fn instructions(message: &Map<String, Value>, path: &str, ask: &mut Ask) -> Read<()> {
+    let path = format!("{path}.content");
+    match required(message, "content", &path)? {
+        Value::String(text) => ask.system.push_str(text),
+        blocks => {
+            for (at, block) in list(blocks, &path)?.iter().enumerate() {
+                let path = format!("{path}.{at}");
+                ask.system.push_str(&text(dictionary(block, &path)?, &path)?);
+            }
+        }
+    }
+    ask.system.push('\n');
+    Ok(())
 }
 
 /// Every call is answered in the next message, and every answer has a call in the one before.
@@ -177,7 +193,7 @@ fn media(block: &Map<String, Value>, kind: &str, path: &str) -> Read<Part> {
 
 fn tool_result(block: &Map<String, Value>, path: &str) -> Read<Part> {
     let path = format!("{path}.tool_result");
-    only(block, &["type", "tool_use_id", "content", "is_error", "cache_control"], &path)?;
+    only(block, &["type", "tool_use_id", "content", "is_error", "cache_control", "toolset_name"], &path)?;
     let id = string(block, "tool_use_id", &format!("{path}.tool_use_id"))?.to_owned();
     let failed = boolean(block, "is_error", &format!("{path}.is_error"))?.unwrap_or(false);
     let text = match block.get("content") {

@@ -27,5 +27,9 @@ fn inner(fault: &Fault) -> Value {
         500..=599 => "api_error",
         _ => "invalid_request_error",
     };
-    json!({ "type": word, "message": fault.message })
+    let mut error = json!({ "type": word, "message": fault.message });
+    if let (Some(details), Some(fields)) = (&fault.details, error.as_object_mut()) {
+        fields.insert("details".to_owned(), details.clone());
+    }
+    error
 }

@@ -4,28 +4,29 @@ use serde_json::{Value, json};
 
 use crate::ask::{Ask, Thinking};
 use crate::digest::{seal, sign};
+use crate::ids::Ids;
 use crate::mind::{Answer, Said, Stop};
-use crate::model::Model;
 use crate::prompts::Cached;
 
 /// A whole answer.
-pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -> Value {
+pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, ids: &Ids) -> Value {
     let (reason, sequence) = stop(&answer.stop);
-    let content: Vec<Value> = answer.said.iter().map(|said| block(said, &ask.thinking, model)).collect();
+    let content: Vec<Value> = answer.said.iter().map(|said| block(said, &ask.thinking, ids)).collect();
     json!({
-        "id": model.id("msg_"),
+        "id": ids.next("msg_"),
         "type": "message",
         "role": "assistant",
         "model": ask.model,
         "content": content,
         "stop_reason": reason,
         "stop_sequence": sequence,
-        "usage": usage(ask, answer.tokens, cached),
+        "stop_details": details(&answer.stop),
+        "usage": usage(ask, answer, cached),
     })
 }
 
 /// A piece of an answer as a whole block.
-pub(crate) fn block(said: &Said, thinking: &Thinking, model: &Model) -> Value {
+pub(crate) fn block(said: &Said, thinking: &Thinking, ids: &Ids) -> Value {
     match said {
         Said::Text(text) | Said::Refusal(text) => json!({ "type": "text", "text": text }),
         Said::Thought(text) => {
@@ -35,7 +36,7 @@ pub(crate) fn block(said: &Said, thinking: &Thinking, model: &Model) -> Value {
         Said::Hidden(text) => json!({ "type": "redacted_thinking", "data": seal(text) }),
         Said::Call { name, arguments } => {
             let input: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
-            json!({ "type": "tool_use", "id": model.id("toolu_"), "name": name, "input": input })
+            json!({ "type": "tool_use", "id": ids.next("toolu_"), "name": name, "input": input })
         }
     }
 }
@@ -51,14 +52,23 @@ pub(crate) fn stop(stop: &Stop) -> (&'static str, Option<&str>) {
     }
 }
 
+/// What the vendor says besides of a refusal.
+pub(crate) fn details(stop: &Stop) -> Value {
+    match stop {
+        Stop::Refusal => json!({ "type": "refusal", "category": null, "explanation": null }),
+        _ => Value::Null,
+    }
+}
+
 /// What was used. `input_tokens` are those that the prompt cache had no part in.
-pub(crate) fn usage(ask: &Ask, output: u64, cached: Cached) -> Value {
+pub(crate) fn usage(ask: &Ask, answer: &Answer, cached: Cached) -> Value {
     json!({
         "input_tokens": ask.input_tokens.saturating_sub(cached.read + cached.written),
         "cache_creation_input_tokens": cached.written,
         "cache_read_input_tokens": cached.read,
         "cache_creation": { "ephemeral_5m_input_tokens": cached.written, "ephemeral_1h_input_tokens": 0 },
-        "output_tokens": output,
+        "output_tokens": answer.tokens,
+        "output_tokens_details": { "thinking_tokens": answer.thought_tokens },
         "service_tier": "standard",
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::content::{messages, text};
 use super::field::{boolean, dictionary, integer, list, only, present, required, share, string, wrong};
@@ -13,14 +13,19 @@ use crate::tokens;
 
 type Read<T> = Result<T, Box<Fault>>;
 
-/// The top-level fields of Messages.
-const FIELDS: [&str; 23] = [
+/// The top-level fields of Messages, those behind `anthropic-beta` included.
+const FIELDS: [&str; 29] = [
     "model",
     "messages",
     "max_tokens",
+    "billing_policy",
     "cache_control",
+    "compaction",
     "container",
     "context_management",
+    "diagnostics",
+    "fallback_credit_token",
+    "fallbacks",
     "inference_geo",
     "mcp_servers",
     "metadata",
@@ -33,11 +38,12 @@ const FIELDS: [&str; 23] = [
     "system",
     "temperature",
     "thinking",
+    "thread",
     "tool_choice",
     "tools",
     "top_k",
     "top_p",
-    "betas",
+    "user_profile_id",
 ];
 
 /// What a request is for.
@@ -55,6 +61,7 @@ pub(crate) fn read(body: &[u8], purpose: Purpose) -> Read<Ask> {
         .map_err(|error| Fault::new(400, format!("The request body is not valid JSON: {error}")))?;
     let fields = value.as_object().ok_or_else(|| Fault::new(400, "The request body is not a JSON object"))?;
     only(fields, &FIELDS, "")?;
+    threads(fields)?;
     let model = string(fields, "model", "model")?;
     if model.is_empty() {
         return Err(wrong("model", "String should have at least 1 character"));
@@ -75,6 +82,16 @@ pub(crate) fn read(body: &[u8], purpose: Purpose) -> Read<Ask> {
     format(fields, &mut ask)?;
     count(fields, &mut ask)?;
     Ok(ask)
+}
+
+/// Conversations held by the server are not simulated. The vendor says so in a way that its SDKs' tool runners, which
+/// try threads first, understand: they go on without.
+fn threads(fields: &Map<String, Value>) -> Read<()> {
+    if present(fields, "thread").is_none() {
+        return Ok(());
+    }
+    let details = json!({ "error_code": "thread_unsupported_request", "unsupported": ["thread"] });
+    Err(wrong("thread", "message threads are not available").detailed(details))
 }
 
 fn system(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
@@ -201,14 +218,14 @@ fn thinking(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     };
     match string(thinking, "type", "thinking.type")? {
         "disabled" => return Ok(()),
-        "adaptive" => {
+        "adaptive" | "between_tools" => {
             ask.thinking = shown;
             return Ok(());
         }
         "enabled" => {}
         other => {
             let what = format!(
-                "Input tag '{other}' found using 'type' does not match any of the expected tags: 'adaptive', 'disabled', 'enabled'"
+                "Input tag '{other}' found using 'type' does not match any of the expected tags: 'adaptive', 'between_tools', 'disabled', 'enabled'"
             );
             return Err(wrong("thinking", &what));
         }

@@ -3,31 +3,32 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::reply::{block, stop, usage};
+use super::reply::{block, details, stop, usage};
 use crate::ask::{Ask, Thinking};
 use crate::digest::sign;
+use crate::ids::Ids;
 use crate::mind::{Answer, Said};
-use crate::model::Model;
 use crate::prompts::Cached;
 use crate::script::Piece;
 use crate::tokens::pieces;
 
 /// All the pieces of an answer.
-pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -> Vec<Piece> {
+pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, ids: &Ids) -> Vec<Piece> {
     let mut out = Vec::new();
     let message = json!({
-        "id": model.id("msg_"),
+        "id": ids.next("msg_"),
         "type": "message",
         "role": "assistant",
         "model": ask.model,
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": usage(ask, 1, cached),
+        "stop_details": null,
+        "usage": usage(ask, &Answer { tokens: 1, ..Answer::default() }, cached),
     });
     push(&mut out, false, &json!({ "type": "message_start", "message": message }));
     for (index, said) in answer.said.iter().enumerate() {
-        part(&mut out, index, said, &ask.thinking, model);
+        part(&mut out, index, said, &ask.thinking, ids);
     }
     let (reason, sequence) = stop(&answer.stop);
     push(
@@ -35,12 +36,13 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
         false,
         &json!({
             "type": "message_delta",
-            "delta": { "stop_reason": reason, "stop_sequence": sequence },
+            "delta": { "stop_reason": reason, "stop_sequence": sequence, "stop_details": details(&answer.stop) },
             "usage": {
                 "input_tokens": ask.input_tokens.saturating_sub(cached.read + cached.written),
                 "cache_creation_input_tokens": cached.written,
                 "cache_read_input_tokens": cached.read,
                 "output_tokens": answer.tokens,
+                "output_tokens_details": { "thinking_tokens": answer.thought_tokens },
             },
         }),
     );
@@ -48,8 +50,8 @@ pub(crate) fn write(ask: &Ask, answer: &Answer, cached: Cached, model: &Model) -
     out
 }
 
-fn part(out: &mut Vec<Piece>, index: usize, said: &Said, thinking: &Thinking, model: &Model) {
-    let mut whole = block(said, thinking, model);
+fn part(out: &mut Vec<Piece>, index: usize, said: &Said, thinking: &Thinking, ids: &Ids) {
+    let mut whole = block(said, thinking, ids);
     // A block begins empty; a hidden thought has no deltas and begins whole.
     if let Some(fields) = whole.as_object_mut() {
         for key in ["text", "thinking", "signature"] {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::ask::Ask;
+use crate::ids::Ids;
 use crate::mind::{Answer, Said, Stop};
-use crate::model::Model;
 use crate::prompts::Cached;
 
 /// What every chunk and answer of one call carries.
@@ -15,11 +15,11 @@ pub(crate) struct Letterhead {
 }
 
 /// A whole answer.
-pub(crate) fn write(head: &Letterhead, ask: &Ask, answers: &[Answer], cached: Cached, model: &Model) -> Value {
+pub(crate) fn write(head: &Letterhead, ask: &Ask, answers: &[Answer], cached: Cached, ids: &Ids) -> Value {
     let choices = answers.iter().enumerate().map(|(index, answer)| {
         json!({
             "index": index,
-            "message": message(answer, model),
+            "message": message(answer, ids),
             "logprobs": null,
             "finish_reason": finish(&answer.stop),
         })
@@ -36,7 +36,7 @@ pub(crate) fn write(head: &Letterhead, ask: &Ask, answers: &[Answer], cached: Ca
     })
 }
 
-fn message(answer: &Answer, model: &Model) -> Value {
+fn message(answer: &Answer, ids: &Ids) -> Value {
     let mut message = Map::from_iter([
         ("role".to_owned(), json!("assistant")),
         ("content".to_owned(), Value::Null),
@@ -49,7 +49,7 @@ fn message(answer: &Answer, model: &Model) -> Value {
             Said::Text(text) => content.push_str(text),
             Said::Refusal(text) => refusal.push_str(text),
             Said::Call { name, arguments } => calls.push(json!({
-                "id": model.id("call_"),
+                "id": ids.next("call_"),
                 "type": "function",
                 "function": { "name": name, "arguments": arguments },
             })),

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::reply::{Letterhead, finish};
+use crate::ids::Ids;
 use crate::mind::{Answer, Said};
-use crate::model::Model;
 use crate::script::Piece;
 use crate::tokens::pieces;
 
 /// Writes the chunks of an answer.
 pub(crate) struct Writer<'a> {
     head: &'a Letterhead,
-    model: &'a Model,
+    ids: &'a Ids,
     /// Whether chunks carry `usage: null` and the last one the usage.
     usage: Option<Value>,
     out: Vec<Piece>,
@@ -20,8 +20,8 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer of chunks under this letterhead; with `usage` where the caller asked for it.
-    pub(crate) fn new(head: &'a Letterhead, model: &'a Model, usage: Option<Value>) -> Self {
-        Self { head, model, usage, out: Vec::new() }
+    pub(crate) fn new(head: &'a Letterhead, ids: &'a Ids, usage: Option<Value>) -> Self {
+        Self { head, ids, usage, out: Vec::new() }
     }
 
     /// All the pieces of an answer.
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&mut self, index: usize, call: usize, name: &str, arguments: &str) {
-        let id = self.model.id("call_");
+        let id = self.ids.next("call_");
         let function = json!({ "name": name, "arguments": "" });
         let begin = json!({ "tool_calls": [{ "index": call, "id": id, "type": "function", "function": function }] });
         self.delta(index, &begin, true);

@@ -1,0 +1,85 @@
+//! The call as it was read: its original bytes, and the few fields that routing needs.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sluicegate_dialects::verbatim::{self, Peek};
+use sluicegate_dialects::{Dialect, Refusal, hub};
+
+use crate::errors::Problem;
+
+use super::caller::{self, Errand};
+use super::ticket::Ticket;
+
+/// A call.
+pub(super) struct Asked<'a> {
+    /// What goes with it.
+    pub(super) ticket: &'a Rc<Ticket>,
+    /// Tokens to count, or an answer to give.
+    pub(super) errand: &'a Errand,
+    /// The caller's headers.
+    pub(super) headers: &'a HeaderMap,
+    /// The body as it came.
+    pub(super) body: &'a Bytes,
+    /// What was looked at in it.
+    pub(super) peek: Peek<'a>,
+    /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
+    neutral: OnceCell<Result<hub::Call, Refusal>>,
+}
+
+impl<'a> Asked<'a> {
+    /// Looks at the body.
+    ///
+    /// # Errors
+    /// It is not a JSON object with the fields that every call has.
+    pub(super) fn read(
+        ticket: &'a Rc<Ticket>,
+        errand: &'a Errand,
+        headers: &'a HeaderMap,
+        body: &'a Bytes,
+    ) -> Result<Self, Problem> {
+        let peek = verbatim::peek(ticket.caller.dialect, body)?;
+        let retries = headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok()?.parse().ok());
+        ticket.note(|entry| {
+            entry.received(body.len() as u64, Instant::now());
+            entry.caller(ticket.caller.dialect, peek.stream);
+            entry.asked(&peek.model);
+            retries.into_iter().for_each(|count| entry.client_retry(count));
+        });
+        if peek.stream && *errand == Errand::Generate {
+            ticket.allow_comments(ticket.worker.shared.settings.stream_keep_alive);
+        }
+        Ok(Self { ticket, errand, headers, body, peek, neutral: OnceCell::new() })
+    }
+
+    /// The caller's dialect.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.ticket.caller.dialect
+    }
+
+    /// Whether the answer is a stream.
+    pub(super) fn streams(&self) -> bool {
+        self.peek.stream && *self.errand == Errand::Generate
+    }
+
+    /// Whether the caller sees usage at a stream's end: Anthropic's always do.
+    pub(super) fn sees_usage(&self) -> bool {
+        self.peek.include_usage || self.dialect() == Dialect::AnthropicMessages
+    }
+
+    /// The call in neutral words.
+    ///
+    /// # Errors
+    /// The body is not what the caller's dialect allows.
+    pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
+        self.neutral.get_or_init(|| self.dialect().decode_call(self.body)).as_ref()
+    }
+
+    /// Stands for the caller's key in the cache; `None` without a key.
+    pub(super) fn identity(&self) -> Option<[u8; 32]> {
+        caller::key(self.headers).map(caller::identity)
+    }
+}

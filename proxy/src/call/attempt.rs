@@ -1,0 +1,236 @@
+//! The only loop: pools in the rule's order, providers of a pool by balance, until one answers.
+//!
+//! The first failure moves the call to the next provider at once. The same provider is asked again only after a
+//! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use sluicegate_config::Backoff;
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::balance::{self, Candidate, Picker, Tried};
+use crate::cache::Lead;
+use crate::endpoint::{Admission, Permit};
+use crate::errors::Problem;
+use crate::state::{Pool, Provider, Rule, Target};
+
+use super::asked::Asked;
+use super::caller::Errand;
+use super::judge::{Retry, SHORT_WAIT};
+use super::once::{self, Failure, Once};
+use super::reply::Exchange;
+use super::{outgoing, plan};
+
+/// However many pools a rule has, and attempts they allow: no call is tried more often.
+const MOST_ATTEMPTS: u32 = 10;
+
+/// What has come of a call so far.
+struct Story {
+    attempts: u32,
+    last: Option<Failure>,
+    deadline: Instant,
+}
+
+/// One pool's part in a call.
+struct Round<'a> {
+    target: &'a Target,
+    tried: Tried,
+    /// Providers that will say the same again.
+    hopeless: Tried,
+    made: u32,
+}
+
+/// Who takes the next attempt.
+struct Turn<'a> {
+    provider: &'a std::sync::Arc<Provider>,
+    permit: Permit,
+    at: usize,
+    /// How long to wait first.
+    wait: Duration,
+}
+
+/// Gets an answer, or says why nobody gave one.
+///
+/// # Errors
+/// Nobody could be asked, or nobody answered with anything that can be passed on.
+pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
+    let mut lead = lead;
+    let mut story = Story { attempts: 0, last: None, deadline: asked.ticket.arrived };
+    for target in plan::order(rule) {
+        let timeouts = once::Times::of(rule, &target.pool);
+        story.deadline = asked.ticket.arrived + timeouts.total;
+        let mut round = Round { target, tried: Tried::default(), hopeless: Tried::default(), made: 0 };
+        target.pool.state.budget.call(Instant::now());
+        while let Some(turn) = next(asked, &mut round, &story) {
+            if !turn.wait.is_zero() {
+                tokio::time::sleep(turn.wait).await;
+            }
+            round.tried.add(turn.at);
+            round.made += 1;
+            story.attempts += 1;
+            let (provider, at) = (turn.provider, turn.at);
+            let attempt = Once { asked, target, provider, times: timeouts, deadline: story.deadline };
+            match attempt.run(turn.permit, &mut lead).await {
+                Ok(exchange) => return Ok(exchange),
+                Err(failure) => match failure.retry {
+                    Retry::No => return failure.into_answer(asked, false),
+                    Retry::Elsewhere => {
+                        round.hopeless.add(at);
+                        story.fail(failure);
+                    }
+                    Retry::Anywhere => story.fail(failure),
+                },
+            }
+        }
+    }
+    story.end(asked, rule)
+}
+
+impl Story {
+    /// A refusal of our own credential says less to the caller than a provider's failure.
+    fn fail(&mut self, failure: Failure) {
+        if self.last.is_none() || failure.retry == Retry::Anywhere {
+            self.last = Some(failure);
+        }
+    }
+
+    fn end(self, asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
+        match self.last {
+            Some(failure) => failure.into_answer(asked, true),
+            None => Err(nobody(asked, rule)),
+        }
+    }
+}
+
+fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
+    let model: String = asked.peek.model.chars().take(200).collect();
+    if *asked.errand == Errand::CountTokens {
+        let message = format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
+        return Problem::gateway(ErrorKind::NotFound, message).retry(false, None);
+    }
+    let serves = |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
+    if rule.targets.iter().chain(&rule.fallbacks).any(serves) {
+        return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
+            .retry(true, Some(Duration::from_secs(1)));
+    }
+    let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
+    Problem::gateway(ErrorKind::NotFound, message).code("model_not_found").param("model".to_owned()).retry(false, None)
+}
+
+/// Who takes the next attempt in this pool; `None` when the pool has had its chance.
+fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<Turn<'a>> {
+    let (pool, now) = (&*round.target.pool, Instant::now());
+    if round.made >= pool.retry.attempts.max(1) || story.attempts >= MOST_ATTEMPTS || now >= story.deadline {
+        return None;
+    }
+    // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
+    // the budget; everything after it is, or retries would turn a slow pool into a dead one.
+    let allowed = |first_move: bool| {
+        story.attempts == 0 || (first_move && story.attempts == 1) || pool.state.budget.try_retry(pool.retry.budget_percent, now)
+    };
+    if let Some((at, permit)) = admit(asked, round.target, round.tried, now) {
+        let provider = pool.providers.get(at)?;
+        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon.
+        let wait = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
+        let fits = wait <= SHORT_WAIT && now + wait < story.deadline;
+        return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait });
+    }
+    if round.made == 0 {
+        return None;
+    }
+    let (at, permit) = admit(asked, round.target, round.hopeless, now)?;
+    let provider = pool.providers.get(at)?;
+    let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
+    let wait = backoff(&pool.retry.backoff, round.made).max(quiet);
+    let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < story.deadline;
+    (fits && allowed(false)).then_some(Turn { provider, permit, at, wait })
+}
+
+/// A provider of the pool that is not in `but`, and its permit.
+fn admit(asked: &Asked<'_>, target: &Target, but: Tried, now: Instant) -> Option<(usize, Permit)> {
+    let pool = &*target.pool;
+    let mut but = but;
+    // An endpoint may have been taken by another worker between the look and the admission: then the next one.
+    for _ in 0..pool.providers.len() {
+        let chosen = match pool.providers.as_slice() {
+            // Nothing to weigh.
+            [only] if but.has(0) || only.weight == 0 || !fit(asked, target, only) => return None,
+            [only] => return Some((0, admit_anyway(only, now))),
+            several => {
+                let candidates = several.iter().map(|provider| candidate(asked, target, provider, now));
+                pick(asked, pool, &candidates.collect::<Vec<_>>(), but)?
+            }
+        };
+        let provider = pool.providers.get(chosen.index)?;
+        if chosen.forced {
+            return Some((chosen.index, provider.endpoint.admit_anyway(now)));
+        }
+        match provider.endpoint.try_admit(now) {
+            Admission::Closed(permit) | Admission::HalfOpen(permit) => return Some((chosen.index, permit)),
+            Admission::Refused { .. } => but.add(chosen.index),
+        }
+    }
+    None
+}
+
+/// The only provider there is: an open circuit would save nobody.
+fn admit_anyway(only: &Provider, now: Instant) -> Permit {
+    only.endpoint.admit_anyway(now)
+}
+
+fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<balance::Chosen> {
+    let mut dice = asked.ticket.worker.dice.borrow_mut();
+    let mut picker = Picker {
+        strategy: pool.strategy,
+        max_open_percent: pool.max_open_percent,
+        cursor: &pool.state.cursor,
+        dice: &mut dice,
+    };
+    balance::pick(&mut picker, candidates, but)
+}
+
+fn candidate(asked: &Asked<'_>, target: &Target, provider: &Provider, now: Instant) -> Candidate {
+    Candidate {
+        serves: fit(asked, target, provider),
+        weight: provider.weight,
+        priority: provider.priority,
+        standing: provider.endpoint.standing(now),
+        in_flight: provider.endpoint.in_flight(),
+    }
+}
+
+/// Whether a provider can take the call at all.
+fn fit(asked: &Asked<'_>, target: &Target, provider: &Provider) -> bool {
+    let counts = *asked.errand != Errand::CountTokens || provider.speaks(asked.dialect()) == asked.dialect();
+    counts && provider.serves(outgoing::routed_model(asked, target))
+}
+
+/// How long to leave an endpoint alone before it is asked again: exponential, with full jitter.
+fn backoff(settings: &Backoff, made: u32) -> Duration {
+    let growth = f64::from(settings.multiplier_milli) / 1_000.0;
+    let bound = settings.initial.get().as_secs_f64() * growth.powi(i32::try_from(made.saturating_sub(1)).unwrap_or(16));
+    let bound = bound.min(settings.max.get().as_secs_f64()).max(0.0);
+    let wait = if settings.jitter { bound * rand::rng().random::<f64>() } else { bound };
+    Duration::try_from_secs_f64(wait).unwrap_or(settings.max.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::Millis;
+
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_bound_and_no_further() {
+        let mut settings =
+            Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
+        assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
+        assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
+        assert_eq!(backoff(&settings, 60), Duration::from_secs(5));
+        settings.jitter = true;
+        for made in 1..50 {
+            assert!(backoff(&settings, made) <= Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Who calls, in which dialect, for what: everything that is known before the body is read.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, FORWARDED};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::errors::{Problem, X_REQUEST_ID};
+use crate::settings::Settings;
+
+/// Anthropic's SDKs always say their API's version; OpenAI's never do.
+pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Where a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
+pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Longer request ids than this are replaced.
+const LONGEST_ID: usize = 128;
+
+/// Who calls.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The dialect that answers are written in, errors too.
+    pub(super) dialect: Dialect,
+    /// The call's id.
+    pub(super) request_id: HeaderValue,
+    /// Where it comes from, as far as that can be believed.
+    pub(super) address: IpAddr,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// An answer of a model.
+    Generate,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
+    /// `GET /v1/models`.
+    Models,
+    /// `GET /v1/models/{id}`.
+    Model(String),
+    /// `OPTIONS`: which methods a path takes.
+    Options(&'static str),
+}
+
+/// Which errand a path is, in whose dialect.
+///
+/// # Errors
+/// An unknown path, or a method it does not take.
+pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Errand, Problem>) {
+    let anthropic = headers.contains_key(ANTHROPIC_VERSION);
+    let either = if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat };
+    let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
+    let (dialect, errand, allow) = match path {
+        "/v1/chat/completions" => (Dialect::OpenAiChat, Errand::Generate, "POST, OPTIONS"),
+        "/v1/messages" => (Dialect::AnthropicMessages, Errand::Generate, "POST, OPTIONS"),
+        "/v1/messages/count_tokens" => (Dialect::AnthropicMessages, Errand::CountTokens, "POST, OPTIONS"),
+        "/v1/models" => (either, Errand::Models, "GET, HEAD, OPTIONS"),
+        _ => match path.strip_prefix("/v1/models/") {
+            Some(id) => (either, Errand::Model(unescape(id)), "GET, HEAD, OPTIONS"),
+            None => return (either, Err(unknown_path(path))),
+        },
+    };
+    if *method == Method::OPTIONS {
+        return (dialect, Ok(Errand::Options(allow)));
+    }
+    let posts = matches!(errand, Errand::Generate | Errand::CountTokens);
+    let taken = if posts { *method == Method::POST } else { *method == Method::GET || *method == Method::HEAD };
+    (dialect, if taken { Ok(errand) } else { Err(wrong_method(method, path, allow)) })
+}
+
+fn unknown_path(path: &str) -> Problem {
+    let shown: String = path.chars().take(200).collect();
+    Problem::client(
+        ErrorKind::NotFound,
+        format!(
+            "Unknown path {shown}. This gateway answers POST /v1/chat/completions, POST /v1/messages, \
+             POST /v1/messages/count_tokens and GET /v1/models."
+        ),
+    )
+    .code("unknown_url")
+}
+
+fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
+    let message = format!("{path} does not take {method}; use {allow}.");
+    Problem { allow: Some(allow), ..Problem::client(ErrorKind::Method, message) }
+}
+
+/// Turns `%2F` and the like in a model's name back; anything broken stays as it is.
+fn unescape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let decoded = (byte == b'%').then(|| {
+            let mut ahead = bytes.clone();
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+            let (high, low) = (digit(ahead.next())?, digit(ahead.next())?);
+            bytes = ahead;
+            u8::try_from(high * 16 + low).ok()
+        });
+        out.push(decoded.flatten().unwrap_or(byte));
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+/// The call's id: the caller's own when it is fit to be logged, else `fresh`.
+pub(super) fn request_id(headers: &HeaderMap, fresh: impl FnOnce() -> HeaderValue) -> HeaderValue {
+    headers
+        .get(X_REQUEST_ID)
+        .filter(|id| (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic))
+        .cloned()
+        .unwrap_or_else(fresh)
+}
+
+/// Where the call comes from: the peer, or whom a trusted peer says that it stands for.
+pub(super) fn address(headers: &HeaderMap, peer: IpAddr, settings: &Settings) -> IpAddr {
+    if settings.trusted_proxies.is_empty() || !settings.trusts(peer) {
+        return peer;
+    }
+    let said = headers.get_all(X_FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+    let hops = said.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect::<Vec<_>>();
+    // From the right: the first hop that is not one of ours. What stands left of it, anyone can write.
+    let mut farthest = peer;
+    for hop in hops.into_iter().rev() {
+        let Some(hop) = hop else { break };
+        farthest = hop;
+        if !settings.trusts(hop) {
+            break;
+        }
+    }
+    farthest
+}
+
+/// The key that the caller sent, wherever SDKs put it.
+pub(super) fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).map(|value| match value.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+        _ => value,
+    });
+    bearer.or_else(|| KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(HeaderValue::as_bytes))
+}
+
+/// Stands for a caller's key where answers are kept apart by caller; the key itself goes nowhere.
+pub(super) fn identity(key: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v1").update(key).finalize().as_bytes()
+}
+
+/// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
+/// is or what it may do, not what the upstream request sets itself.
+pub(super) fn goes_on(name: &HeaderName) -> bool {
+    if name == FORWARDED || KEY_HEADERS.contains(&name.as_str()) {
+        return false;
+    }
+    !matches!(
+        name.as_str(),
+        "authorization" | "cookie" | "host" | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate"
+            | "proxy-authorization" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect" | "http2-settings"
+            | "content-length" | "content-type" | "accept-encoding" | "origin" | "referer" | "x-request-id"
+            | "x-real-ip" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-forwarded-port"
+    )
+}
+
+/// Whether a header of a provider's answer may go back to the caller.
+pub(super) fn comes_back(name: &HeaderName) -> bool {
+    !matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "trailer"
+            | "transfer-encoding" | "upgrade" | "content-length" | "set-cookie" | "alt-svc"
+            | "strict-transport-security" | "x-request-id"
+    )
+}
+
+/// The path of a body that is not JSON is refused only when it says so itself: a missing content type is taken, as the
+/// vendors do.
+///
+/// # Errors
+/// A content type that is not JSON, or a compressed body.
+pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
+        let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let json = essence.eq_ignore_ascii_case(b"application/json")
+            || (essence.len() > 5 && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b"+json")));
+        if !json && !essence.is_empty() {
+            let shown = String::from_utf8_lossy(essence).chars().take(100).collect::<String>();
+            let message = format!("content-type: {shown} is not JSON; send application/json.");
+            return Err(Problem::client(ErrorKind::MediaType, message).closing());
+        }
+    }
+    match headers.get(http::header::CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Problem::client(
+            ErrorKind::MediaType,
+            "content-encoding: compressed request bodies are not taken; send the body as it is.",
+        )
+        .closing()),
+        _ => Ok(()),
+    }
+}
+
+/// A request id of this worker's: unique, cheap, and of no meaning.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    seed: u64,
+    next: std::cell::Cell<u64>,
+}
+
+impl Ids {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, next: std::cell::Cell::new(0) }
+    }
+
+    pub(crate) fn fresh(&self) -> HeaderValue {
+        let next = self.next.get().wrapping_add(1);
+        self.next.set(next);
+        // An odd factor makes the counter look unlike its neighbours, and never repeats within 2^64.
+        let low = next.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.seed.rotate_left(32);
+        let mut text = [0; 36];
+        let (prefix, digits) = text.split_at_mut(4);
+        prefix.copy_from_slice(b"req_");
+        let number = (u128::from(self.seed) << 64) | u128::from(low);
+        for (at, digit) in digits.iter_mut().enumerate() {
+            let nibble = (number >> (124 - 4 * at)) & 0xF;
+            *digit = char::from_digit(u32::try_from(nibble).unwrap_or(0), 16).map_or(b'0', |digit| {
+                u8::try_from(digit).unwrap_or(b'0')
+            });
+        }
+        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).unwrap_or_else(|_| HeaderValue::from_static("req_0"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn paths_lead_to_errands() {
+        let none = HeaderMap::new();
+        let of = |method: Method, path: &str| errand(&method, path, &none);
+        assert_eq!(of(Method::POST, "/v1/chat/completions").1.unwrap(), Errand::Generate);
+        assert_eq!(of(Method::POST, "/v1/messages").0, Dialect::AnthropicMessages);
+        assert_eq!(of(Method::POST, "/v1/messages/count_tokens").1.unwrap(), Errand::CountTokens);
+        assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Errand::Model("meta/llama".into()));
+        assert_eq!(of(Method::GET, "/v1/models/50%").1.unwrap(), Errand::Model("50%".into()));
+        let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
+        assert_eq!((refused.kind, refused.allow), (ErrorKind::Method, Some("POST, OPTIONS")));
+        assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
+        let anthropic = headers(&[("anthropic-version", "2023-06-01")]);
+        assert_eq!(errand(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_is_and_never_goes_on() {
+        assert_eq!(key(&headers(&[("authorization", "Bearer one")])), Some(&b"one"[..]));
+        assert_eq!(key(&headers(&[("x-api-key", "two")])), Some(&b"two"[..]));
+        assert_eq!(key(&HeaderMap::new()), None);
+        for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"] {
+            assert!(!goes_on(&HeaderName::from_static(name)), "{name}");
+        }
+        assert!(goes_on(&HeaderName::from_static("anthropic-beta")));
+    }
+
+    #[test]
+    fn only_a_trusted_peer_may_speak_for_others() {
+        let trusting =
+            Settings::parse_from(["sluicegate-proxy", "--manifests", "x", "--trusted-proxies", "10.0.0.0/8"]);
+        let said = headers(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.2")]);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(address(&said, ip("10.0.0.1"), &trusting), ip("1.2.3.4"));
+        assert_eq!(address(&said, ip("9.9.9.9"), &trusting), ip("9.9.9.9"));
+    }
+
+    #[test]
+    fn ids_are_the_callers_when_fit() {
+        let ids = Ids::new(7);
+        let (first, second) = (ids.fresh(), ids.fresh());
+        assert_ne!(first, second);
+        assert_eq!(first.len(), 36);
+        assert_eq!(request_id(&headers(&[("x-request-id", "mine-1")]), || first.clone()), "mine-1");
+        assert_eq!(request_id(&headers(&[("x-request-id", "not mine")]), || first.clone()), first);
+    }
+
+    #[test]
+    fn only_what_says_that_it_is_not_json_is_refused() {
+        assert!(check_body_kind(&HeaderMap::new()).is_ok());
+        assert!(check_body_kind(&headers(&[("content-type", "application/json; charset=utf-8")])).is_ok());
+        assert!(check_body_kind(&headers(&[("content-type", "text/plain")])).is_err());
+        assert!(check_body_kind(&headers(&[("content-encoding", "gzip")])).is_err());
+    }
+}

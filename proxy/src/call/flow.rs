@@ -1,0 +1,336 @@
+//! A stream from a provider to a caller: no task, no channel; polled by whoever writes the answer.
+//!
+//! Everything that is counted rides in here and is given back when the stream ends, is cut, or is dropped: the permit,
+//! the ledger's entry, the connection, the cache's lead.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Body;
+use sluicegate_config::{Price, RetryOn};
+use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+use tokio::time::Sleep;
+
+use crate::account::{AttemptEnd, End, Fault};
+use crate::cache::{Lead, Recorder};
+use crate::endpoint::{Outcome, Permit};
+use crate::state::Provider;
+use crate::upstream::UpstreamBody;
+
+use super::gather::Gather;
+use super::judge::{self, Verdict};
+use super::lane::Lane;
+use super::once::Once;
+use super::ticket::Ticket;
+
+/// Frames that are ready together go out as one, up to about this size.
+const ENOUGH: usize = 32 << 10;
+/// A stream's beginning is held back for its first token up to this size.
+const MOST_HELD: usize = 256 << 10;
+/// A provider that has said that the answer is whole has this long to end its body.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A stream on its way.
+pub(super) struct Flow {
+    ticket: Rc<Ticket>,
+    provider: Arc<Provider>,
+    price: Option<Price>,
+    upstream: UpstreamBody,
+    lane: Lane,
+    out: Gather,
+    permit: Permit,
+    tape: Option<Recorder>,
+    /// What came before the first token, for the cache; `None`: nobody wants it.
+    early: Option<Vec<Bytes>>,
+    clock: Clock,
+    retry_on: RetryOn,
+    over: Option<Over>,
+}
+
+/// How far a stream came before its first token.
+pub(super) enum Held {
+    /// It is there (or the whole answer is).
+    Ready,
+    /// It will not come.
+    Broken(Verdict, String),
+}
+
+/// What is next to go to the caller.
+pub(super) enum Next {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Nothing: the answer is whole.
+    End,
+    /// Nothing: the answer broke, and its error has been said.
+    Cut,
+}
+
+/// The provider's side has ended.
+enum Over {
+    Whole,
+    Cut,
+}
+
+/// One look at the provider.
+enum Pulled {
+    Some,
+    Nothing,
+    End,
+    Broken(String),
+}
+
+impl Flow {
+    pub(super) fn new(once: &Once<'_>, (upstream, lane, permit): (UpstreamBody, Lane, Permit), recorded: bool) -> Self {
+        Self {
+            ticket: once.ticket(),
+            provider: Arc::clone(once.provider),
+            price: once.price().copied(),
+            upstream,
+            lane,
+            out: Gather::default(),
+            permit,
+            tape: None,
+            early: recorded.then(Vec::new),
+            clock: Clock::new(once.times.idle, once.deadline),
+            retry_on: once.target.pool.retry.on.clone(),
+            over: None,
+        }
+    }
+
+    /// The cache keeps the answer if it comes whole.
+    pub(super) fn record(&mut self, lead: Lead) {
+        let mut tape = lead.recorder();
+        let early = self.early.take().unwrap_or_default();
+        self.lane.catch_up(&early, &mut self.out, &mut tape);
+        self.tape = Some(tape);
+    }
+
+    /// Waits for the first token; everything before it is held.
+    pub(super) fn poll_first_token(&mut self, cx: &mut Context<'_>) -> Poll<Held> {
+        loop {
+            let pulled = self.pull(cx);
+            if let Some(error) = self.lane.error().filter(|_| !self.lane.first_token()) {
+                let what = format!("an error instead of a first token: {}", error.message);
+                let verdict = Verdict { end: AttemptEnd::ServerError, ..judge::cut(&self.retry_on) };
+                return Poll::Ready(Held::Broken(verdict, what));
+            }
+            match pulled {
+                _ if self.lane.first_token() || self.out.len() > MOST_HELD => {
+                    self.conclude(pulled);
+                    return Poll::Ready(Held::Ready);
+                }
+                Pulled::Some => {}
+                Pulled::Nothing => return Poll::Pending,
+                Pulled::End => return Poll::Ready(self.ended_before_first_token()),
+                Pulled::Broken(what) => return Poll::Ready(Held::Broken(judge::cut(&self.retry_on), what)),
+            }
+        }
+    }
+
+    /// A body that ended: whole without a token (an empty answer), or cut.
+    fn ended_before_first_token(&mut self) -> Held {
+        match self.lane.finish(&mut self.out, self.tape.as_mut()) {
+            Ok(true) => {
+                self.whole();
+                Held::Ready
+            }
+            Ok(false) => Held::Broken(judge::cut(&self.retry_on), "the stream ended before its first token".to_owned()),
+            Err(what) => Held::Broken(judge::malformed(), what),
+        }
+    }
+
+    /// The attempt's place at its endpoint.
+    pub(super) fn permit(&mut self) -> &mut Permit {
+        &mut self.permit
+    }
+
+    /// What goes to the caller next.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        while self.over.is_none() && self.out.len() < ENOUGH {
+            match self.pull(cx) {
+                Pulled::Some => {}
+                Pulled::Nothing if !self.out.is_empty() => break,
+                Pulled::Nothing => {
+                    let patience = if self.lane.ended() { FAREWELL } else { Duration::MAX };
+                    if self.clock.poll(cx, patience).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.late();
+                }
+                ended => self.conclude(ended),
+            }
+        }
+        if self.out.is_empty() {
+            return Poll::Ready(match self.over {
+                Some(Over::Cut) => Next::Cut,
+                _ => Next::End,
+            });
+        }
+        let bytes = self.out.take();
+        self.ticket.note(|entry| entry.bytes_out(bytes.len() as u64));
+        Poll::Ready(Next::Bytes(bytes))
+    }
+
+    /// Whether there is nothing more to come.
+    pub(super) fn is_over(&self) -> bool {
+        self.out.is_empty() && matches!(self.over, Some(Over::Whole))
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>) -> Pulled {
+        if self.over.is_some() {
+            return Pulled::Nothing;
+        }
+        match Pin::new(&mut self.upstream).poll_frame(cx) {
+            Poll::Pending => Pulled::Nothing,
+            Poll::Ready(None) => Pulled::End,
+            Poll::Ready(Some(Err(error))) => Pulled::Broken(error.to_string()),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.clock.heard();
+                let Ok(data) = frame.into_data() else { return Pulled::Some };
+                self.early.iter_mut().for_each(|early| early.push(data.clone()));
+                match self.lane.feed(data, &mut self.out, self.tape.as_mut()) {
+                    Ok(()) => Pulled::Some,
+                    Err(what) => Pulled::Broken(what),
+                }
+            }
+        }
+    }
+
+    /// The provider's side has ended, after the first token.
+    fn conclude(&mut self, pulled: Pulled) {
+        let broken = match pulled {
+            Pulled::Some | Pulled::Nothing => return,
+            Pulled::Broken(what) => Some(what),
+            Pulled::End => match self.lane.finish(&mut self.out, self.tape.as_mut()) {
+                Ok(true) => None,
+                Ok(false) => Some("the stream stopped before its end".to_owned()),
+                Err(what) => Some(what),
+            },
+        };
+        match broken {
+            None if self.lane.error().is_none() => self.whole(),
+            // What was cut after the provider had said that the answer is whole, is whole.
+            Some(_) if self.lane.ended() && self.lane.error().is_none() => self.whole(),
+            broken => self.cut(ErrorKind::BadGateway, AttemptEnd::Reset, broken.unwrap_or_default()),
+        }
+    }
+
+    /// The provider was silent for too long, or the call's whole time is over.
+    fn late(&mut self) {
+        if self.lane.ended() {
+            return self.whole();
+        }
+        let what = if self.clock.total_is_over() {
+            "the call took longer than its total timeout"
+        } else {
+            "the provider fell silent in mid-answer"
+        };
+        self.cut(ErrorKind::Timeout, AttemptEnd::TimedOut, what.to_owned());
+    }
+
+    fn whole(&mut self) {
+        self.settle(Outcome::Success, AttemptEnd::Success);
+        if let Some(tape) = self.tape.take() {
+            tape.finish();
+        }
+        self.over = Some(Over::Whole);
+        self.ticket.close(End::Done);
+    }
+
+    fn cut(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
+        self.settle(Outcome::Failure, end);
+        self.tape = None;
+        // An error that the provider said itself has passed already.
+        if self.lane.error().is_none() {
+            let message = format!("The answer of provider `{}` broke off: {what}.", self.provider.name);
+            let error = ProviderError { kind, message, r#type: None, code: None, param: None };
+            self.lane.write_error(&error, &mut self.out);
+        }
+        self.over = Some(Over::Cut);
+        self.ticket.note(|entry| entry.error(Fault::Upstream, kind, Some(what.into())));
+        self.ticket.close(if end == AttemptEnd::TimedOut { End::TimedOut } else { End::UpstreamCut });
+    }
+
+    /// The one place where a stream's attempt is counted.
+    fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
+        self.permit.outcome(outcome, Instant::now());
+        self.note_usage();
+        let pending = self.out.len() as u64;
+        self.ticket.note(|entry| {
+            entry.attempt_ended(end);
+            entry.bytes_out(pending);
+        });
+    }
+
+    fn note_usage(&self) {
+        let (usage, model) = (self.lane.usage(), self.lane.model());
+        self.ticket.note(|entry| {
+            usage.into_iter().for_each(|usage| entry.usage(usage, self.price.as_ref()));
+            model.into_iter().for_each(|model| entry.answered_model(model));
+        });
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        // The caller left: what was used until then is still counted, when the ticket closes the entry.
+        if self.over.is_none() {
+            self.note_usage();
+        }
+    }
+}
+
+/// Idle and total time of a stream, on one timer that is set at most once per pause.
+struct Clock {
+    idle: Duration,
+    total: Instant,
+    heard: Instant,
+    /// Set when something came: until the next pause nobody needs to look at the timer.
+    fresh: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn new(idle: Duration, total: Instant) -> Self {
+        Self { idle, total, heard: Instant::now(), fresh: true, sleep: None }
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.fresh = true;
+    }
+
+    fn total_is_over(&self) -> bool {
+        Instant::now() >= self.total
+    }
+
+    /// Ready when it is too late. `at_most` shortens the idle time.
+    fn poll(&mut self, cx: &mut Context<'_>, at_most: Duration) -> Poll<()> {
+        let deadline = |clock: &Self| clock.total.min(clock.heard + clock.idle.min(at_most));
+        // The timer that is running goes off no later than needed, with the same waker: it is looked at when it wakes us.
+        if std::mem::take(&mut self.fresh) && self.sleep.is_some() && at_most == Duration::MAX {
+            return Poll::Pending;
+        }
+        let first = deadline(self);
+        let mut sleep = self.sleep.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(first.into())));
+        if sleep.deadline().into_std() > first {
+            sleep.as_mut().reset(first.into());
+        }
+        let late = loop {
+            if sleep.as_mut().poll(cx).is_pending() {
+                break Poll::Pending;
+            }
+            let due = deadline(self);
+            if Instant::now() >= due {
+                break Poll::Ready(());
+            }
+            sleep.as_mut().reset(due.into());
+        };
+        self.sleep = Some(sleep);
+        late
+    }
+}

@@ -1,0 +1,67 @@
+//! Bytes on their way to the client: one piece passes as it is, several that are ready together become one.
+
+use bytes::Bytes;
+
+/// What is ready to go out.
+#[derive(Debug, Default)]
+pub(super) struct Gather {
+    first: Bytes,
+    rest: Vec<u8>,
+}
+
+impl Gather {
+    /// Adds a piece; the first one is not copied.
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = piece;
+        } else {
+            self.rest().extend_from_slice(&piece);
+        }
+    }
+
+    /// To write to, behind everything that is there.
+    pub(super) fn rest(&mut self) -> &mut Vec<u8> {
+        if !self.first.is_empty() {
+            let first = std::mem::take(&mut self.first);
+            self.rest.reserve(first.len() * 2);
+            self.rest.extend_from_slice(&first);
+        }
+        &mut self.rest
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Everything, as one piece.
+    pub(super) fn take(&mut self) -> Bytes {
+        if self.first.is_empty() { Bytes::from(std::mem::take(&mut self.rest)) } else { std::mem::take(&mut self.first) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_piece_is_not_copied_and_several_become_one() {
+        let mut gather = Gather::default();
+        let piece = Bytes::from_static(b"one");
+        gather.push(piece.clone());
+        assert_eq!(gather.take().as_ptr(), piece.as_ptr());
+        assert!(gather.is_empty());
+        gather.push(piece);
+        gather.push(Bytes::from_static(b", two"));
+        gather.rest().extend_from_slice(b", three");
+        assert_eq!(gather.len(), 15);
+        assert_eq!(gather.take(), "one, two, three");
+        assert!(gather.is_empty());
+    }
+}

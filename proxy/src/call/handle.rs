@@ -1,0 +1,94 @@
+//! The life of a call, as a table of contents.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use hyper::body::Incoming;
+
+use crate::account::{End, Operation};
+use crate::errors::Problem;
+use crate::listener::Connection;
+use crate::worker::Worker;
+
+use super::asked::Asked;
+use super::caller::{self, Caller, Errand};
+use super::pump::Pump;
+use super::reply::{Exchange, Whole};
+use super::seat::{self, Seat};
+use super::ticket::Ticket;
+use super::{attempt, intake, models, reply, wait};
+
+/// Answers one call: Caller → Asked → Rule → Seat → Exchange → Reply.
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    request: Request<Incoming>,
+    from: Rc<Connection>,
+    peer: SocketAddr,
+) -> Response<Pump> {
+    let (head, body) = request.into_parts();
+    let (dialect, errand) = caller::errand(&head.method, head.uri.path(), &head.headers);
+    let caller = Caller {
+        dialect,
+        request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
+        address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
+    };
+    let ticket = Ticket::open(worker, caller, operation(&errand), from.call());
+    let version = head.version;
+    match errand {
+        Ok(errand @ (Errand::Generate | Errand::CountTokens)) => {
+            let answering = Box::pin(generate(Rc::clone(&ticket), errand, head, body));
+            wait::answer(ticket, version, answering).await
+        }
+        Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand)),
+        Err(problem) => reply::put_together(&ticket, version, Err(problem)),
+    }
+}
+
+/// An answer of a model.
+async fn generate(
+    ticket: Rc<Ticket>,
+    errand: Errand,
+    head: request::Parts,
+    body: Incoming,
+) -> Result<Exchange, Problem> {
+    caller::check_body_kind(&head.headers)?;
+    let body = intake::read(&head.headers, body, &ticket.worker.limits).await?;
+    let asked = Asked::read(&ticket, &errand, &head.headers, &body)?;
+    let found = ticket.ready.find(&asked.peek.model, asked.headers);
+    let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
+    ticket.note(|entry| entry.route(route, at.rule));
+    match seat::take(&asked, rule).await {
+        Seat::Hit(answer) => Ok(answer),
+        Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
+    }
+}
+
+/// What the gateway knows by itself.
+fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
+    let dialect = ticket.caller.dialect;
+    let mut headers = HeaderMap::new();
+    let body = match errand {
+        Errand::Options(allow) => {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            Bytes::new()
+        }
+        Errand::Model(id) => ticket.ready.models.one(dialect, &id)?,
+        _ => ticket.ready.models.list(dialect),
+    };
+    let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
+    if !body.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok(Exchange::Whole(Whole { status, headers, body, end: End::Done }))
+}
+
+fn operation(errand: &Result<Errand, Problem>) -> Operation {
+    match errand {
+        Ok(Errand::Generate | Errand::CountTokens) => Operation::Chat,
+        Ok(Errand::Models | Errand::Model(_)) => Operation::ListModels,
+        Ok(Errand::Options(_)) | Err(_) => Operation::Unknown,
+    }
+}

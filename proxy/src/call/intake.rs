@@ -1,0 +1,90 @@
+//! The request's body, read whole within its bounds of size and time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use sluicegate_dialects::hub::ErrorKind;
+use tokio::time::{Instant, timeout_at};
+
+use crate::errors::Problem;
+use crate::settings::Limits;
+
+/// Room taken before any of the body has come: what a client only says that it will send costs no more than this.
+const FIRST_ROOM: usize = 256 << 10;
+
+/// Reads the body. One frame is passed on as it is, without a copy.
+///
+/// # Errors
+/// Too large, too slow, or broken off.
+pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+    let declared = declared(headers)?;
+    if declared.is_some_and(|length| length > limits.body_limit as u64) {
+        return Err(too_large(limits.body_limit));
+    }
+    // Read once for all frames, and only if the body is not here yet.
+    let mut deadline = None;
+    let first = frame(&mut body, &mut deadline, limits).await?.unwrap_or_default();
+    if body.is_end_stream() {
+        return if first.len() > limits.body_limit { Err(too_large(limits.body_limit)) } else { Ok(first) };
+    }
+    let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
+    let mut whole = BytesMut::with_capacity(expected.clamp(first.len(), FIRST_ROOM.max(first.len())));
+    whole.extend_from_slice(&first);
+    drop(first);
+    while let Some(data) = frame(&mut body, &mut deadline, limits).await? {
+        if whole.len() + data.len() > limits.body_limit {
+            return Err(too_large(limits.body_limit));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+/// The next data of the body; `None` at its end.
+async fn frame(body: &mut Incoming, whole: &mut Option<Instant>, limits: &Limits) -> Result<Option<Bytes>, Problem> {
+    loop {
+        // The usual body is here with its head: no clock is asked.
+        let ready = futures_util::FutureExt::now_or_never(body.frame());
+        let next = match ready {
+            Some(next) => next,
+            None => {
+                let now = Instant::now();
+                let whole = *whole.get_or_insert_with(|| now + limits.body_timeout);
+                let patience = whole.min(now + limits.body_idle_timeout);
+                timeout_at(patience, body.frame()).await.map_err(|_| too_slow(limits.body_idle_timeout))?
+            }
+        };
+        match next {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(_)) => {
+                return Err(Problem::client(ErrorKind::InvalidRequest, "The request body broke off.").closing());
+            }
+        }
+    }
+}
+
+fn declared(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(length) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
+    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| Problem::client(ErrorKind::InvalidRequest, "content-length: not a number.").closing())
+}
+
+fn too_large(limit: usize) -> Problem {
+    let message = format!("The request body is larger than {limit} bytes, the limit of this gateway.");
+    Problem::client(ErrorKind::TooLarge, message).retry(false, None).closing()
+}
+
+fn too_slow(patience: Duration) -> Problem {
+    let message = format!("The request body did not come in time (nothing for {} s, or too slowly).", patience.as_secs());
+    Problem::client(ErrorKind::RequestTimeout, message).closing()
+}

@@ -1,0 +1,310 @@
+//! What happens to a stream's bytes on their way back: they pass as they are, or are put into the caller's dialect.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use memchr::memmem;
+use sluicegate_dialects::hub::{Event, ProviderError, Usage};
+use sluicegate_dialects::tap::{Mode, UsageTap};
+use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
+
+use crate::cache::Recorder;
+
+use super::asked::Asked;
+use super::gather::Gather;
+
+/// An unfinished event longer than this is passed on piece by piece.
+const LONGEST_HELD_EVENT: usize = 1 << 20;
+
+/// A stream's way back.
+pub(super) enum Lane {
+    /// The provider speaks the caller's dialect.
+    Verbatim(Box<Verbatim>),
+    /// It does not.
+    Translated(Box<Translated>),
+}
+
+/// Bytes pass; events are passed whole, so that an error can be said after any of them.
+pub(super) struct Verbatim {
+    dialect: Dialect,
+    tap: UsageTap,
+    pieces: Vec<Bytes>,
+    /// The beginning of an event whose end is still to come.
+    tail: Vec<u8>,
+    /// The latest two pieces: where a provider that never says `[DONE]` has said why it finished.
+    latest: [Bytes; 2],
+}
+
+/// Bytes → events → bytes.
+pub(super) struct Translated {
+    decoder: StreamDecoder,
+    encoder: StreamEncoder,
+    events: Vec<Event>,
+    first_token: bool,
+    ended: bool,
+    usage: Option<Usage>,
+    model: Option<String>,
+    error: Option<ProviderError>,
+}
+
+/// How the caller's dialect is written.
+pub(super) fn options(asked: &Asked<'_>) -> StreamOptions {
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+    StreamOptions { include_usage: asked.sees_usage(), created }
+}
+
+impl Lane {
+    pub(super) fn new(asked: &Asked<'_>, provider: Dialect, usage_is_ours: bool) -> Self {
+        let caller = asked.dialect();
+        if provider == caller {
+            let mode = if usage_is_ours { Mode::DropUsage } else { Mode::Watch };
+            return Self::Verbatim(Box::new(Verbatim {
+                dialect: caller,
+                tap: UsageTap::new(caller, mode),
+                pieces: Vec::new(),
+                tail: Vec::new(),
+                latest: [Bytes::new(), Bytes::new()],
+            }));
+        }
+        Self::Translated(Box::new(Translated {
+            decoder: provider.stream_decoder(),
+            encoder: caller.stream_encoder(options(asked)),
+            events: Vec::new(),
+            first_token: false,
+            ended: false,
+            usage: None,
+            model: None,
+            error: None,
+        }))
+    }
+
+    /// Takes the provider's next bytes and adds what goes to the caller.
+    ///
+    /// # Errors
+    /// They are not what the provider's dialect allows.
+    pub(super) fn feed(&mut self, data: Bytes, out: &mut Gather, tape: Option<&mut Recorder>) -> Result<(), String> {
+        match self {
+            Self::Verbatim(lane) => {
+                tape.into_iter().for_each(|tape| tape.push(&data));
+                lane.feed(data, out);
+                Ok(())
+            }
+            Self::Translated(lane) => {
+                let read = lane.decoder.push(&data, &mut lane.events);
+                lane.write(out, tape);
+                read.map_err(|error| error.message)
+            }
+        }
+    }
+
+    /// Gives a tape what passed before it began.
+    pub(super) fn catch_up(&self, early: &[Bytes], out: &mut Gather, tape: &mut Recorder) {
+        match self {
+            Self::Verbatim(_) => early.iter().for_each(|data| tape.push(data)),
+            // Nothing has gone out yet: what is there is everything.
+            Self::Translated(_) => tape.push(&Bytes::copy_from_slice(out.rest())),
+        }
+    }
+
+    /// The provider's bytes have come to their clean end. Says whether the answer is whole.
+    ///
+    /// # Errors
+    /// They end in the middle of something.
+    pub(super) fn finish(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) -> Result<bool, String> {
+        match self {
+            Self::Verbatim(lane) => Ok(lane.finish(out)),
+            Self::Translated(lane) => {
+                let read = lane.decoder.finish(&mut lane.events);
+                lane.write(out, tape);
+                read.map_err(|error| error.message)?;
+                Ok(lane.ended)
+            }
+        }
+    }
+
+    /// Whether something of the answer itself has come.
+    pub(super) fn first_token(&self) -> bool {
+        match self {
+            Self::Verbatim(lane) => lane.tap.first_token_seen(),
+            Self::Translated(lane) => lane.first_token,
+        }
+    }
+
+    /// Whether the provider has said that the answer is whole.
+    pub(super) fn ended(&self) -> bool {
+        match self {
+            Self::Verbatim(lane) => lane.tap.ended(),
+            Self::Translated(lane) => lane.ended,
+        }
+    }
+
+    /// The error that the provider said in mid-stream.
+    pub(super) fn error(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Verbatim(lane) => lane.tap.error(),
+            Self::Translated(lane) => lane.error.as_ref(),
+        }
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Verbatim(lane) => lane.tap.usage(),
+            Self::Translated(lane) => lane.usage,
+        }
+    }
+
+    /// The model as the provider names it, where it was read.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Verbatim(_) => None,
+            Self::Translated(lane) => lane.model.as_deref(),
+        }
+    }
+
+    /// Adds the caller's dialect's error event.
+    pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut Gather) {
+        match self {
+            Self::Verbatim(lane) => {
+                let mut encoder = lane.dialect.stream_encoder(StreamOptions::default());
+                encoder.error(error, out.rest());
+            }
+            Self::Translated(lane) => lane.encoder.error(error, out.rest()),
+        }
+    }
+}
+
+impl Verbatim {
+    fn feed(&mut self, data: Bytes, out: &mut Gather) {
+        let [older, newest] = &mut self.latest;
+        *older = std::mem::replace(newest, data.clone());
+        self.tap.pass(data, &mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for piece in pieces.drain(..) {
+            self.pass(piece, out);
+        }
+        self.pieces = pieces;
+    }
+
+    /// Passes on up to the end of the last whole event, and keeps the rest back.
+    fn pass(&mut self, piece: Bytes, out: &mut Gather) {
+        if self.tail.is_empty() && ends_event(&piece) {
+            out.push(piece);
+            return;
+        }
+        self.tail.extend_from_slice(&piece);
+        let whole = match end_of_last_event(&self.tail) {
+            None if self.tail.len() < LONGEST_HELD_EVENT => return,
+            None => self.tail.len(),
+            Some(end) => end,
+        };
+        let rest = self.tail.split_off(whole);
+        out.push(std::mem::replace(&mut self.tail, rest).into());
+    }
+
+    fn finish(&mut self, out: &mut Gather) -> bool {
+        self.tap.finish(&mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for piece in pieces.drain(..) {
+            self.pass(piece, out);
+        }
+        let whole = self.tap.ended() || (self.dialect == Dialect::OpenAiChat && self.said_why());
+        if whole && !self.tail.is_empty() {
+            // The last event lacks its empty line: clients take it all the same.
+            out.push(std::mem::take(&mut self.tail).into());
+        }
+        whole
+    }
+
+    /// Whether a `finish_reason` that is not null stands in the latest pieces.
+    fn said_why(&self) -> bool {
+        let [older, newest] = &self.latest;
+        let text = [older.as_ref(), newest.as_ref()].concat();
+        let key = b"\"finish_reason\"";
+        memmem::find_iter(&text, key).any(|at| {
+            let value = text.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
+            value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
+        })
+    }
+}
+
+impl Translated {
+    fn write(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        let text = out.rest();
+        let before = text.len();
+        for event in events.drain(..) {
+            self.note(&event);
+            self.encoder.push(&event, text);
+        }
+        self.events = events;
+        if let Some(tape) = tape {
+            tape.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Start { model, .. } => self.model = Some(model.clone()),
+            Event::Delta { .. } | Event::Finish { .. } => self.first_token = true,
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Error(error) => self.error = Some(error.clone()),
+            Event::End => self.ended = true,
+            Event::PartStart { .. } | Event::PartEnd { .. } | Event::Alive | Event::Other { .. } => {}
+        }
+    }
+}
+
+fn ends_event(text: &[u8]) -> bool {
+    text.ends_with(b"\n\n") || text.ends_with(b"\r\n\r\n")
+}
+
+fn end_of_last_event(text: &[u8]) -> Option<usize> {
+    let plain = memmem::rfind(text, b"\n\n").map(|at| at + 2);
+    let with_returns = memmem::rfind(text, b"\r\n\r\n").map(|at| at + 4);
+    plain.max(with_returns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(dialect: Dialect) -> Verbatim {
+        Verbatim {
+            dialect,
+            tap: UsageTap::new(dialect, Mode::Watch),
+            pieces: Vec::new(),
+            tail: Vec::new(),
+            latest: [Bytes::new(), Bytes::new()],
+        }
+    }
+
+    #[test]
+    fn events_pass_whole_however_they_are_cut() {
+        let text = b"data: {\"choices\":[]}\n\n: hm\n\ndata: {\"choices\":[1]}\r\n\r\ndata: [DONE]\n\n";
+        for cut in 0..text.len() {
+            let mut lane = lane(Dialect::OpenAiChat);
+            let mut out = Gather::default();
+            lane.feed(Bytes::copy_from_slice(&text[..cut]), &mut out);
+            let first = out.take();
+            assert!(first.is_empty() || ends_event(&first), "{cut}");
+            lane.feed(Bytes::copy_from_slice(&text[cut..]), &mut out);
+            assert!(lane.finish(&mut out));
+            assert_eq!([first, out.take()].concat(), text);
+        }
+    }
+
+    #[test]
+    fn a_stream_without_done_is_whole_if_it_said_why_it_finished() {
+        let finished = b"data: {\"choices\":[{\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n";
+        let unfinished = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n";
+        for (text, whole) in [(&finished[..], true), (&unfinished[..], false)] {
+            let mut lane = lane(Dialect::OpenAiChat);
+            let mut out = Gather::default();
+            lane.feed(Bytes::copy_from_slice(text), &mut out);
+            assert_eq!(lane.finish(&mut out), whole);
+        }
+    }
+}

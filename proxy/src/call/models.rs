@@ -1,0 +1,129 @@
+//! `GET /v1/models`: the models that callers can ask for, in the shape of the SDK that asks. Written once per
+//! configuration.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sluicegate_config::{Match, ModelMatch, Rule, Snapshot};
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::errors::Problem;
+
+use super::route::{Index, RuleAt};
+
+/// The list, in both shapes.
+#[derive(Debug, Default)]
+pub struct Models {
+    openai: Bytes,
+    anthropic: Bytes,
+    /// When the route that serves it was created, by name.
+    known: BTreeMap<String, i64>,
+}
+
+impl Models {
+    /// Every name that a route takes and a provider serves: the exact names of matches, and of the providers' models
+    /// those that a prefix, a pattern or a match-all lets through.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, index: &Index) -> Self {
+        let mut known = BTreeMap::new();
+        for (at, route) in snapshot.routes.values().enumerate() {
+            for (place, rule) in route.rules.iter().enumerate() {
+                let at = RuleAt { route: at, rule: place };
+                for name in names(snapshot, rule).filter(|name| index.reaches(at, name)) {
+                    let created = known.entry(name.to_owned()).or_insert(route.created);
+                    *created = route.created.min(*created);
+                }
+            }
+        }
+        let list = |shape: fn(&str, i64) -> Value| known.iter().map(|(id, at)| shape(id, *at)).collect::<Vec<_>>();
+        let openai = json!({"object": "list", "data": list(openai)});
+        let (first, last) = (known.keys().next(), known.keys().next_back());
+        let anthropic =
+            json!({"data": list(anthropic), "has_more": false, "first_id": first, "last_id": last});
+        Self { openai: openai.to_string().into(), anthropic: anthropic.to_string().into(), known }
+    }
+
+    /// The whole list.
+    #[must_use]
+    pub fn list(&self, dialect: Dialect) -> Bytes {
+        match dialect {
+            Dialect::OpenAiChat => self.openai.clone(),
+            Dialect::AnthropicMessages => self.anthropic.clone(),
+        }
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// It is not in the list.
+    pub fn one(&self, dialect: Dialect, id: &str) -> Result<Bytes, Problem> {
+        let created = *self.known.get(id).ok_or_else(|| unknown(id))?;
+        let shape = match dialect {
+            Dialect::OpenAiChat => openai,
+            Dialect::AnthropicMessages => anthropic,
+        };
+        Ok(shape(id, created).to_string().into())
+    }
+}
+
+/// The answer to a model that no route takes.
+pub(super) fn unknown(model: &str) -> Problem {
+    let shown: String = model.chars().take(200).collect();
+    let message = format!("The model `{shown}` does not exist here: no route of this gateway takes it. GET /v1/models lists those that do.");
+    Problem::client(ErrorKind::NotFound, message)
+        .code("model_not_found")
+        .param("model".to_owned())
+        .retry(false, None)
+}
+
+fn names<'a>(snapshot: &'a Snapshot, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
+    let exact = rule.matches.iter().filter_map(|Match { model, headers: _ }| match model {
+        Some(ModelMatch::Exact(name)) => Some(name.as_str()),
+        _ => None,
+    });
+    // Where a target renames the model, the providers' names are not the callers'.
+    let keeping = rule.targets.iter().chain(&rule.fallbacks).filter(|target| target.model.is_none());
+    let pools = keeping.filter_map(|target| snapshot.pools.get(&target.pool));
+    let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
+    exact.chain(served.map(String::as_str))
+}
+
+fn openai(id: &str, created: i64) -> Value {
+    json!({"id": id, "object": "model", "created": created, "owned_by": "sluicegate"})
+}
+
+fn anthropic(id: &str, created: i64) -> Value {
+    let at = u64::try_from(created).unwrap_or_default();
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at.min(253_402_300_799));
+    json!({"type": "model", "id": id, "display_name": id, "created_at": rfc3339(time)})
+}
+
+/// `httpdate` writes RFC 9110 dates; Anthropic's SDKs parse RFC 3339 ones.
+fn rfc3339(time: std::time::SystemTime) -> String {
+    let date = httpdate::fmt_http_date(time);
+    // "Sun, 06 Nov 1994 08:49:37 GMT"
+    let mut words = date.split(' ').skip(1);
+    let (day, month, year, clock) = (words.next(), words.next(), words.next(), words.next());
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let number = MONTHS.iter().position(|name| Some(*name) == month).map_or(1, |at| at + 1);
+    format!(
+        "{}-{number:02}-{}T{}Z",
+        year.unwrap_or("1970"),
+        day.unwrap_or("01"),
+        clock.unwrap_or("00:00:00")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_what_sdks_parse() {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777);
+        assert_eq!(rfc3339(at), "1994-11-06T08:49:37Z");
+        assert_eq!(anthropic("m", 0)["created_at"], "1970-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,398 @@
+//! One attempt at one provider: sent, judged, and held back until it is known to be good.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
+use http_body_util::BodyExt;
+use sluicegate_config::Price;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
+use sluicegate_dialects::{Dialect, Refusal, tap};
+use tokio::time::timeout_at;
+
+use crate::account::{AttemptEnd, End, Fault};
+use crate::cache::Lead;
+use crate::endpoint::{Outcome, Permit};
+use crate::errors::{Problem, X_SHOULD_RETRY};
+use crate::state::{Pool, Provider, Rule, Target};
+use crate::upstream::{SendLimits, UpstreamBody};
+
+use super::asked::Asked;
+use super::caller::{Errand, comes_back};
+use super::flow::{Flow, Held};
+use super::gather::Gather;
+use super::judge::{self, Retry, Verdict};
+use super::lane::Lane;
+use super::outgoing::{self, Outgoing};
+use super::reply::{Exchange, Whole};
+
+/// A whole answer larger than this is refused: it would be held here in one piece.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// The most of a provider's error body that is read, and how long it may take.
+const LARGEST_ERROR: usize = 256 << 10;
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+/// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
+const X_UPSTREAM_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-upstream-request-id");
+
+/// The timeouts of a pool under a rule.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) connect: Duration,
+    pub(super) first_token: Duration,
+    pub(super) idle: Duration,
+    pub(super) total: Duration,
+}
+
+impl Times {
+    pub(super) fn of(rule: &Rule, pool: &Pool) -> Self {
+        Self {
+            connect: pool.timeouts.connect.get(),
+            first_token: rule.timeouts.first_token.unwrap_or(pool.timeouts.first_token).get(),
+            idle: rule.timeouts.idle.unwrap_or(pool.timeouts.idle).get(),
+            total: rule.timeouts.total.unwrap_or(pool.timeouts.total).get(),
+        }
+    }
+}
+
+/// An attempt.
+pub(super) struct Once<'a> {
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) target: &'a Target,
+    pub(super) provider: &'a Arc<Provider>,
+    pub(super) times: Times,
+    /// When the whole call has to be over.
+    pub(super) deadline: Instant,
+}
+
+/// What went wrong with an attempt.
+pub(super) struct Failure {
+    pub(super) retry: Retry,
+    said: Said,
+}
+
+enum Said {
+    /// The provider answered with an error.
+    Error { dialect: Dialect, status: StatusCode, headers: HeaderMap, body: Bytes, provider: Arc<Provider> },
+    /// The provider gave no answer.
+    Nothing(Problem),
+    /// The call can not be put into the provider's dialect.
+    Refused(Refusal),
+}
+
+impl Once<'_> {
+    /// Runs the attempt. The lead is taken by the answer that is given.
+    ///
+    /// # Errors
+    /// It gave no answer that the caller can have.
+    pub(super) async fn run(self, mut permit: Permit, lead: &mut Option<Lead>) -> Result<Exchange, Failure> {
+        let model = outgoing::model(self.asked, self.target, self.provider);
+        let outgoing = outgoing::write(self.asked, model, self.provider)
+            .map_err(|refusal| Failure { retry: Retry::Elsewhere, said: Said::Refused(refusal) })?;
+        let began = Instant::now();
+        self.asked.ticket.note(|entry| {
+            entry.attempt(self.provider.ix, began);
+            entry.sent(Some(&self.provider.address), outgoing.dialect, model);
+        });
+        let Outgoing { request, dialect, usage_is_ours } = outgoing;
+        let until = self.deadline.min(began + self.times.first_token);
+        let sending = self.asked.ticket.worker.client.send(
+            &self.provider.origin,
+            request,
+            SendLimits { connect: self.times.connect },
+        );
+        let response = match timeout_at(until.into(), sending).await {
+            Err(_) => return Err(self.silent(&mut permit, "no answer")),
+            Ok(Err(error)) => {
+                let verdict = judge::send(&error, &self.target.pool.retry.on);
+                tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
+                let what = format!("{} {}", error.phase.as_str(), error.kind.as_str());
+                return Err(self.failed(&mut permit, verdict, &what));
+            }
+            Ok(Ok(response)) => response,
+        };
+        if response.status() != StatusCode::OK {
+            return Err(self.error_answer(response, dialect, &mut permit).await);
+        }
+        let streamed = self.asked.streams() && is_event_stream(response.headers());
+        if streamed {
+            let lane = Lane::new(self.asked, dialect, usage_is_ours);
+            self.stream(response, lane, (permit, until), lead).await
+        } else {
+            self.whole(response, dialect, permit, lead).await
+        }
+    }
+
+    /// A stream is given to the caller from its first token on; until then it is held, and its failure saved.
+    async fn stream(
+        self,
+        response: Response<UpstreamBody>,
+        lane: Lane,
+        (permit, until): (Permit, Instant),
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
+        let (head, body) = response.into_parts();
+        let mut flow = Box::new(Flow::new(&self, (body, lane, permit), lead.is_some()));
+        let held = timeout_at(until.into(), poll_fn(|cx| flow.poll_first_token(cx))).await;
+        let failed = match held {
+            Ok(Held::Ready) => {
+                let now = Instant::now();
+                self.asked.ticket.note(|entry| {
+                    entry.upstream_head(now);
+                    entry.first_token(now);
+                });
+                lead.take().into_iter().for_each(|lead| flow.record(lead));
+                return Ok(Exchange::Stream(answer_headers(head.headers), flow));
+            }
+            Err(_) => None,
+            Ok(Held::Broken(verdict, what)) => Some((verdict, what)),
+        };
+        Err(match failed {
+            None => self.silent(flow.permit(), "no first token"),
+            Some((verdict, what)) => self.failed(flow.permit(), verdict, &what),
+        })
+    }
+
+    /// A whole answer is read to its end before the caller sees any of it: until then it can be asked for elsewhere.
+    async fn whole(
+        self,
+        response: Response<UpstreamBody>,
+        dialect: Dialect,
+        mut permit: Permit,
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
+        self.asked.ticket.note(|entry| entry.upstream_head(Instant::now()));
+        let (head, body) = response.into_parts();
+        let body = match self.collect(body, LARGEST_ANSWER).await {
+            Ok(body) => body,
+            Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
+            Err(Collected::Broken(what)) => {
+                let verdict = judge::cut(&self.target.pool.retry.on);
+                return Err(self.failed(&mut permit, verdict, &what));
+            }
+        };
+        let said = self.read_whole(dialect, &body);
+        let (ours, streamed) = match said {
+            Ok(ours) => ours,
+            Err(what) => {
+                let what = format!("an answer that is not its dialect's: {what}");
+                return Err(self.failed(&mut permit, judge::malformed(), &what));
+            }
+        };
+        self.succeeded(&mut permit);
+        if let Some(lead) = lead.take()
+            && !streamed
+        {
+            lead.whole(head.status.as_u16(), &ours);
+        }
+        let mut headers = answer_headers(head.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }));
+        Ok(Exchange::Whole(Whole { status: head.status, headers, body: ours, end: End::Done }))
+    }
+
+    /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
+    fn read_whole(&self, dialect: Dialect, body: &Bytes) -> Result<(Bytes, bool), String> {
+        let asked = self.asked;
+        if *asked.errand == Errand::CountTokens {
+            return Ok((body.clone(), false));
+        }
+        if dialect == asked.dialect() && !asked.streams() {
+            self.count(usage_of(dialect, body)?, None);
+            return Ok((body.clone(), false));
+        }
+        let reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        self.count(reply.usage, Some(&reply.model));
+        if !asked.streams() {
+            return Ok((asked.dialect().encode_reply(&reply).into(), false));
+        }
+        // Asked for a stream, this provider answered whole.
+        let mut encoder = asked.dialect().stream_encoder(super::lane::options(asked));
+        let mut out = Vec::new();
+        sluicegate_dialects::fold::unfold(&reply).iter().for_each(|event| encoder.push(event, &mut out));
+        Ok((out.into(), true))
+    }
+
+    fn count(&self, usage: Option<Usage>, model: Option<&str>) {
+        let price = self.price();
+        self.asked.ticket.note(|entry| {
+            model.into_iter().for_each(|model| entry.answered_model(model));
+            usage.into_iter().for_each(|usage| entry.usage(usage, price));
+        });
+    }
+
+    pub(super) fn price(&self) -> Option<&Price> {
+        self.provider.models.get(outgoing::routed_model(self.asked, self.target))?.price.as_ref()
+    }
+
+    /// The provider's error, read as far as is reasonable.
+    async fn error_answer(&self, response: Response<UpstreamBody>, dialect: Dialect, permit: &mut Permit) -> Failure {
+        let (response::Parts { status, headers, .. }, body) = response.into_parts();
+        let verdict = judge::status(status, &headers, &self.target.pool.retry.on);
+        let read = tokio::time::timeout(ERROR_PATIENCE, self.collect(body, LARGEST_ERROR)).await;
+        let body = read.ok().and_then(Result::ok).unwrap_or_default();
+        let error = dialect.decode_error(status.as_u16(), &body);
+        self.settle(permit, verdict);
+        let detail = format!("provider `{}` answered {}", self.provider.name, status.as_u16());
+        let fault = if verdict.retry == Retry::No { Fault::Client } else { Fault::Upstream };
+        self.asked.ticket.note(|entry| entry.error(fault, error.kind, Some(detail.into())));
+        let headers = answer_headers(headers);
+        let provider = Arc::clone(self.provider);
+        Failure { retry: verdict.retry, said: Said::Error { dialect, status, headers, body, provider } }
+    }
+
+    async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<Bytes, Collected> {
+        let mut gather = Gather::default();
+        loop {
+            let frame = match futures_util::FutureExt::now_or_never(body.frame()) {
+                Some(frame) => frame,
+                None => {
+                    let until = self.deadline.min(Instant::now() + self.times.idle);
+                    timeout_at(until.into(), body.frame()).await.map_err(|_| Collected::Silent)?
+                }
+            };
+            match frame {
+                None => return Ok(gather.take()),
+                Some(Err(error)) => return Err(Collected::Broken(error.to_string())),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        gather.push(data);
+                    }
+                }
+            }
+            if gather.len() > most {
+                return Err(Collected::Broken(format!("an answer of more than {most} bytes")));
+            }
+        }
+    }
+
+    fn silent(&self, permit: &mut Permit, what: &str) -> Failure {
+        let total = Instant::now() >= self.deadline;
+        let mut verdict = judge::silence(&self.target.pool.retry.on);
+        if total {
+            // The call's own time is over: that is not this provider's failure alone.
+            verdict.retry = Retry::Anywhere;
+        }
+        self.failed(permit, verdict, &format!("{what} in time"))
+    }
+
+    fn failed(&self, permit: &mut Permit, verdict: Verdict, what: &str) -> Failure {
+        self.settle(permit, verdict);
+        let message = format!("Provider `{}` failed: {what}.", self.provider.name);
+        let problem = Problem::upstream(judge::kind(verdict.end), message);
+        self.asked.ticket.note(|entry| entry.error(Fault::Upstream, problem.kind, Some(problem.message.clone())));
+        Failure { retry: verdict.retry, said: Said::Nothing(problem) }
+    }
+
+    fn settle(&self, permit: &mut Permit, verdict: Verdict) {
+        let now = Instant::now();
+        let outcome = match (verdict.blame, verdict.end) {
+            (true, _) => Outcome::Failure,
+            (false, AttemptEnd::ClientError) => Outcome::Success,
+            (false, _) => Outcome::Neutral,
+        };
+        permit.outcome(outcome, now);
+        if let Some(pause) = verdict.pause {
+            permit.endpoint().cool_down(now + pause);
+        }
+        self.asked.ticket.note(|entry| entry.attempt_ended(verdict.end));
+    }
+
+    fn succeeded(&self, permit: &mut Permit) {
+        permit.outcome(Outcome::Success, Instant::now());
+        self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Success));
+    }
+
+    pub(super) fn ticket(&self) -> Rc<super::ticket::Ticket> {
+        Rc::clone(self.asked.ticket)
+    }
+}
+
+/// Why a body was not read to its end.
+enum Collected {
+    Silent,
+    Broken(String),
+}
+
+impl Failure {
+    /// What the caller is told. `exhausted`: the gateway has tried what it could, and its caller's SDK need not.
+    ///
+    /// # Errors
+    /// There is no provider's answer to pass on.
+    pub(super) fn into_answer(self, asked: &Asked<'_>, exhausted: bool) -> Result<Exchange, Problem> {
+        match self.said {
+            Said::Nothing(problem) => Err(problem),
+            Said::Refused(refusal) => Err(refusal.into()),
+            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401 | 402 | 403) => {
+                let message = format!(
+                    "Provider `{}` refused the gateway's credential (status {}); the operator of this gateway has to look after it.",
+                    provider.name,
+                    status.as_u16()
+                );
+                Err(Problem::gateway(ErrorKind::BadGateway, message).retry(false, None))
+            }
+            Said::Error { dialect, status, headers, body, .. } => {
+                Ok(pass_on(asked, (dialect, status, headers, body), exhausted))
+            }
+        }
+    }
+}
+
+/// A provider's error in the caller's dialect: its own bytes where that is the same.
+fn pass_on(
+    asked: &Asked<'_>,
+    (dialect, status, mut headers, body): (Dialect, StatusCode, HeaderMap, Bytes),
+    exhausted: bool,
+) -> Exchange {
+    let same = dialect == asked.dialect() && !body.is_empty();
+    let error: ProviderError = dialect.decode_error(status.as_u16(), &body);
+    let (status, body) = if same {
+        (status, body)
+    } else {
+        let id = asked.ticket.caller.request_id.to_str().unwrap_or_default();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let code = asked.dialect().status(error.kind);
+        (StatusCode::from_u16(code).unwrap_or(status), asked.dialect().encode_error(&error, id).into())
+    };
+    // When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
+    if exhausted && !headers.contains_key(X_SHOULD_RETRY) && !headers.contains_key(RETRY_AFTER) {
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    let end = if exhausted { End::Failed } else { End::Refused };
+    Exchange::Whole(Whole { status, headers, body, end })
+}
+
+/// What a whole answer says it used.
+///
+/// # Errors
+/// It is not a JSON object.
+fn usage_of(dialect: Dialect, body: &Bytes) -> Result<Option<Usage>, String> {
+    let usage = tap::usage_of_whole(dialect, body);
+    if usage.is_none() {
+        let checked = serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|error| error.to_string());
+        checked?;
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err("not a JSON object".to_owned());
+        }
+    }
+    Ok(usage)
+}
+
+/// The provider's headers, less what belongs to its connection.
+fn answer_headers(mut from: HeaderMap) -> HeaderMap {
+    if let Some(id) = from.remove("x-request-id") {
+        from.insert(X_UPSTREAM_REQUEST_ID, id);
+    }
+    let stays: Vec<http::HeaderName> = from.keys().filter(|name| !comes_back(name)).cloned().collect();
+    for name in stays {
+        from.remove(name);
+    }
+    from
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+}

@@ -1,0 +1,145 @@
+//! What a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use sluicegate_dialects::verbatim::{self, Edit, Field};
+use sluicegate_dialects::{Dialect, Refusal};
+
+use crate::state::{Provider, Target};
+
+use super::asked::Asked;
+use super::caller::{ANTHROPIC_VERSION, Errand, goes_on};
+
+/// What is said where the caller, speaking another dialect, could not.
+const DEFAULT_ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A request for a provider.
+pub(super) struct Outgoing {
+    pub(super) request: Request<Bytes>,
+    /// What the provider is spoken to in.
+    pub(super) dialect: Dialect,
+    /// Whether the stream's usage is asked for by us and not by the caller, who must not see it.
+    pub(super) usage_is_ours: bool,
+}
+
+/// The model that a target's provider is asked for: the route's name of it, then the provider's own.
+pub(super) fn model<'a>(asked: &'a Asked<'_>, target: &'a Target, provider: &'a Provider) -> &'a str {
+    let name = routed_model(asked, target);
+    provider.models.get(name).and_then(|model| model.upstream_name.as_deref()).unwrap_or(name)
+}
+
+/// The model by the name that routes and providers' lists use.
+pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: &'a Target) -> &'a str {
+    target.model.as_deref().unwrap_or(&asked.peek.model)
+}
+
+/// Writes the request.
+///
+/// # Errors
+/// The call holds what the provider's dialect has no word for.
+pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
+    let dialect = provider.speaks(asked.dialect());
+    let same = dialect == asked.dialect();
+    let mut headers = forwarded(asked.headers, same, provider);
+    let (body, usage_is_ours) = if same {
+        spliced(asked, model, provider)
+    } else {
+        let mut call = asked.neutral().map_err(Clone::clone)?.clone();
+        model.clone_into(&mut call.model);
+        // The ledger wants it, whatever the caller wants.
+        call.stream_usage = true;
+        let encoded = dialect.encode_call(&call, &provider.defaults)?;
+        if !encoded.dropped.is_empty() {
+            tracing::debug!(provider = provider.name, dropped = ?encoded.dropped, "fields without a word in the target's dialect");
+        }
+        for (name, value) in &encoded.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
+        }
+        (Bytes::from(encoded.body), false)
+    };
+    if dialect == Dialect::AnthropicMessages {
+        headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_ANTHROPIC_VERSION);
+    }
+    finish(&mut headers, provider);
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() =
+        if *asked.errand == Errand::CountTokens { provider.count_tokens().clone() } else { provider.path(dialect).clone() };
+    *request.headers_mut() = headers;
+    Ok(Outgoing { request, dialect, usage_is_ours })
+}
+
+/// The caller's bytes with as few of them changed as need be.
+fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool) {
+    let peek = &asked.peek;
+    let mut edits: [Option<Edit>; 4] = [None, None, None, None];
+    let [new_model, max_tokens, temperature, usage] = &mut edits;
+    if *model != *peek.model {
+        *new_model = Some(peek.set_model(model));
+    }
+    if *asked.errand == Errand::Generate {
+        if let (None, Some(most)) = (peek.max_tokens, provider.defaults.default_max_tokens) {
+            let old_word = asked.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible;
+            let field = if old_word { Field::MaxTokens } else { Field::MaxCompletionTokens };
+            *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
+        }
+        if let (None, Some(degree)) = (peek.temperature, &provider.defaults.default_temperature) {
+            *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
+        }
+        if peek.stream && asked.dialect() == Dialect::OpenAiChat {
+            *usage = peek.ask_for_usage();
+        }
+    }
+    let ours = usage.is_some();
+    if edits.iter().all(Option::is_none) {
+        return (asked.body.clone(), false);
+    }
+    let edits = edits.into_iter().flatten().collect::<Vec<_>>();
+    (verbatim::splice(asked.body, &edits), ours)
+}
+
+/// The caller's headers, less what belongs to its connection or says who it is; across dialects also less what only
+/// the caller's own vendor understands.
+fn forwarded(from: &HeaderMap, same: bool, provider: &Provider) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(from.len() + 4);
+    let named_by_connection = hop_by_hop(from);
+    for (name, value) in from {
+        let vendors_own = || ["anthropic-", "openai-", "x-stainless-"].iter().any(|own| name.as_str().starts_with(own));
+        if goes_on(name)
+            && (same || !vendors_own())
+            && !named_by_connection.is_some_and(|named| names(named, name))
+            && !provider.remove_headers.contains(name)
+        {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// What `connection` names goes no further than this connection.
+fn hop_by_hop(from: &HeaderMap) -> Option<&str> {
+    let named = from.get(http::header::CONNECTION)?.to_str().ok()?;
+    let plain = named.eq_ignore_ascii_case("keep-alive") || named.eq_ignore_ascii_case("close");
+    (!plain).then_some(named)
+}
+
+fn names(connection: &str, name: &HeaderName) -> bool {
+    connection.split(',').any(|word| word.trim().eq_ignore_ascii_case(name.as_str()))
+}
+
+fn finish(headers: &mut HeaderMap, provider: &Provider) {
+    headers.insert(CONTENT_TYPE, JSON);
+    for (name, value) in &provider.set_headers {
+        // The client writes `host` itself, unless the configuration wants another.
+        if *name != HOST || !value.is_empty() {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    if let Some((name, value)) = &provider.credential {
+        headers.insert(name.clone(), value.clone());
+    }
+}

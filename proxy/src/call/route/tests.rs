@@ -1,0 +1,152 @@
+//! The index against a plain scan over all routes, and the documented order by example.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sluicegate_config::{Rule, Timeouts};
+
+use super::*;
+
+fn rule(matches: Vec<Match>) -> Rule {
+    Rule {
+        name: "rule".into(),
+        matches,
+        targets: Vec::new(),
+        fallbacks: Vec::new(),
+        cache: None,
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn route(created: i64, rules: Vec<Rule>) -> Route {
+    Route { format: 1, revision: String::new(), created, rules }
+}
+
+fn exact(model: &str) -> Match {
+    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new() }
+}
+
+fn prefix(model: &str) -> Match {
+    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new() }
+}
+
+fn header(name: &str) -> HeaderMatch {
+    HeaderMatch { name: name.into(), value: HeaderValueMatch::Present }
+}
+
+fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(String, usize)> {
+    let routes: BTreeMap<ObjectId, Route> =
+        routes.iter().map(|(id, route)| (ObjectId((*id).into()), route.clone())).collect();
+    let found = Index::build(routes.iter()).find(model, headers)?;
+    Some((routes.keys().nth(found.route).unwrap().0.clone(), found.rule))
+}
+
+#[test]
+fn the_more_specific_condition_wins_across_routes() {
+    let routes = [
+        ("a/any", route(0, vec![rule(vec![])])),
+        ("b/short", route(0, vec![rule(vec![prefix("gpt-")])])),
+        ("c/long", route(0, vec![rule(vec![prefix("gpt-4")])])),
+        ("d/exact", route(9, vec![rule(vec![exact("gpt-4o")])])),
+    ];
+    let none = HeaderMap::new();
+    assert_eq!(find(&routes, "gpt-4o", &none).unwrap().0, "d/exact");
+    assert_eq!(find(&routes, "gpt-4.1", &none).unwrap().0, "c/long");
+    assert_eq!(find(&routes, "gpt-3", &none).unwrap().0, "b/short");
+    assert_eq!(find(&routes, "claude", &none).unwrap().0, "a/any");
+}
+
+#[test]
+fn the_first_matching_rule_speaks_for_its_route() {
+    // The first rule takes everything, so the exact one behind it never speaks; the other route's prefix wins.
+    let routes = [
+        ("a/shadow", route(0, vec![rule(vec![]), rule(vec![exact("gpt-4o")])])),
+        ("b/prefix", route(0, vec![rule(vec![prefix("gpt")])])),
+    ];
+    assert_eq!(find(&routes, "gpt-4o", &HeaderMap::new()).unwrap(), ("b/prefix".into(), 0));
+    assert_eq!(find(&routes, "claude", &HeaderMap::new()).unwrap(), ("a/shadow".into(), 0));
+}
+
+#[test]
+fn more_headers_then_age_then_id_decide_a_tie() {
+    let with_header = Match { headers: vec![header("x-team")], ..exact("m") };
+    let mut headers = HeaderMap::new();
+    let routes = [
+        ("a/young", route(7, vec![rule(vec![exact("m")])])),
+        ("b/old", route(3, vec![rule(vec![exact("m")])])),
+        ("c/old", route(3, vec![rule(vec![exact("m")])])),
+        ("d/header", route(9, vec![rule(vec![with_header])])),
+    ];
+    assert_eq!(find(&routes, "m", &headers).unwrap().0, "b/old");
+    headers.insert("x-team", "blue".parse().unwrap());
+    assert_eq!(find(&routes, "m", &headers).unwrap().0, "d/header");
+}
+
+#[test]
+fn patterns_match_whole_names_and_broken_ones_nothing() {
+    let regex = |pattern: &str| Match { model: Some(ModelMatch::Regex(pattern.into())), headers: Vec::new() };
+    let routes = [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
+    let none = HeaderMap::new();
+    assert!(find(&routes, "gpt-4", &none).is_some());
+    assert!(find(&routes, "o1", &none).is_some());
+    assert!(find(&routes, "gpt-4o", &none).is_none());
+    assert!(find(&routes, "xo1", &none).is_none());
+}
+
+/// The documented rules, said the long way.
+fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) -> Option<RuleAt> {
+    let specificity = |condition: &Condition| match &condition.model {
+        ModelTest::Exact(_) => (4, 0),
+        ModelTest::Prefix(prefix) => (3, prefix.len()),
+        ModelTest::Regex(_) => (2, 0),
+        ModelTest::Any => (1, 0),
+        ModelTest::Never => (0, 0),
+    };
+    let candidates = routes.values().enumerate().filter_map(|(at, route)| {
+        let (rule, conditions) = route
+            .rules
+            .iter()
+            .map(|rule| Condition::all(&rule.matches))
+            .enumerate()
+            .find(|(_, conditions)| conditions.iter().any(|condition| condition.holds(model, headers)))?;
+        let best = conditions
+            .iter()
+            .filter(|condition| condition.holds(model, headers))
+            .map(|condition| (specificity(condition), condition.headers.len()))
+            .max()?;
+        Some((Reverse(best), route.created, at, rule))
+    });
+    candidates.min().map(|(_, _, route, rule)| RuleAt { route, rule })
+}
+
+fn some_match() -> impl Strategy<Value = Match> {
+    let name = "[ab]{1,3}";
+    let model = prop_oneof![
+        Just(None),
+        name.prop_map(|name| Some(ModelMatch::Exact(name))),
+        "[ab]{0,2}".prop_map(|name| Some(ModelMatch::Prefix(name))),
+        name.prop_map(|name| Some(ModelMatch::Regex(format!("{name}.?")))),
+    ];
+    let headers = prop::collection::vec(prop_oneof![Just("x-a"), Just("x-b")].prop_map(header), 0..3);
+    (model, headers).prop_map(|(model, headers)| Match { model, headers })
+}
+
+proptest! {
+    #[test]
+    fn the_index_finds_what_a_scan_finds(
+        rules in prop::collection::vec((0_i64..3, prop::collection::vec(prop::collection::vec(some_match(), 0..3), 1..3)), 0..6),
+        model in "[ab]{1,3}",
+        (a, b) in (any::<bool>(), any::<bool>()),
+    ) {
+        let routes: BTreeMap<ObjectId, Route> = rules
+            .into_iter()
+            .enumerate()
+            .map(|(at, (created, rules))| (ObjectId(format!("r{at}")), route(created, rules.into_iter().map(rule).collect())))
+            .collect();
+        let mut headers = HeaderMap::new();
+        if a { headers.insert("x-a", "1".parse().unwrap()); }
+        if b { headers.insert("x-b", "1".parse().unwrap()); }
+        prop_assert_eq!(Index::build(routes.iter()).find(&model, &headers), scan(&routes, &model, &headers));
+    }
+}

@@ -1,0 +1,78 @@
+//! What goes with a call from its head to the last byte of its answer: who calls, under which configuration, and the
+//! one entry in the ledger.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::account::{End, Entry, Operation};
+use crate::listener::Busy;
+use crate::state::Ready;
+use crate::worker::Worker;
+
+use super::caller::Caller;
+
+/// Goes with a call. When the last one who holds it lets go, the entry closes if nobody closed it: the client left.
+pub(super) struct Ticket {
+    /// The worker that serves the call.
+    pub(super) worker: Rc<Worker>,
+    /// The configuration the call began under, and ends under.
+    pub(super) ready: Arc<Ready>,
+    /// Who calls.
+    pub(super) caller: Caller,
+    /// When the call's head had been read.
+    pub(super) arrived: Instant,
+    /// The connection it came on, counted as busy.
+    pub(super) busy: Busy,
+    entry: RefCell<Entry>,
+    /// Set while a stream may be answered with comments.
+    comments: Cell<Option<Duration>>,
+    /// `x-cache`, where the rule caches.
+    cache: Cell<Option<&'static str>>,
+}
+
+impl Ticket {
+    pub(super) fn open(worker: Rc<Worker>, caller: Caller, operation: Operation, busy: Busy) -> Rc<Self> {
+        let arrived = Instant::now();
+        let ready = worker.ready();
+        let mut entry = worker.ledger.open(&ready.names, operation, arrived);
+        entry.request_id(caller.request_id.clone());
+        entry.client(caller.address);
+        let entry = RefCell::new(entry);
+        Rc::new(Self { worker, ready, caller, arrived, busy, entry, comments: Cell::default(), cache: Cell::default() })
+    }
+
+    /// Writes into the ledger's entry.
+    pub(super) fn note(&self, write: impl FnOnce(&mut Entry)) {
+        // Never held over a call of ours: there is nobody to be in the way.
+        if let Ok(mut entry) = self.entry.try_borrow_mut() {
+            write(&mut entry);
+        }
+    }
+
+    /// Closes the ledger's entry; only the first word counts.
+    pub(super) fn close(&self, end: End) {
+        self.note(|entry| entry.close(end));
+    }
+
+    /// From now on a stream's client may be answered with comments while its model is silent.
+    pub(super) fn allow_comments(&self, every: Duration) {
+        self.comments.set(Some(every));
+    }
+
+    /// What the cache had to say.
+    pub(super) fn cache_said(&self, word: &'static str) {
+        self.cache.set(Some(word));
+    }
+
+    /// The value of `x-cache`.
+    pub(super) fn cache_word(&self) -> Option<&'static str> {
+        self.cache.get()
+    }
+
+    /// How often the client is to hear a comment while its model is silent; `None`: not (yet) a stream.
+    pub(super) fn comments(&self) -> Option<Duration> {
+        self.comments.get()
+    }
+}

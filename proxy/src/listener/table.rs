@@ -1,0 +1,300 @@
+//! A worker's open connections: who is idle, slow or stuck, and who is told to leave.
+//!
+//! No connection has a timer. One tick a second reads them all from one coarse clock: a timer per connection would be
+//! set and cleared by every call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::settings::Limits;
+
+/// How often connections are looked at: times are kept to this precision.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub struct Table {
+    now: Cell<Instant>,
+    next: Cell<u64>,
+    leaving: Cell<bool>,
+    open: RefCell<HashMap<u64, Rc<Connection>>>,
+    emptied: RefCell<Option<Waker>>,
+}
+
+/// What is to happen to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It ends once its calls have.
+    Leave,
+    /// Its request head took too long.
+    SlowHead,
+    /// Its client takes nothing of its answer.
+    Stuck,
+}
+
+/// One connection, as its task and the tick both see it.
+#[derive(Debug)]
+pub struct Connection {
+    id: u64,
+    table: std::rc::Weak<Table>,
+    waker: RefCell<Option<Waker>>,
+    verdict: Cell<Option<Verdict>>,
+    calls: Cell<usize>,
+    idle_since: Cell<Instant>,
+    head_since: Cell<Option<Instant>>,
+    stuck_since: Cell<Option<Instant>>,
+    /// Whether bytes outside of a call are the beginning of a request's head (not so in HTTP/2).
+    heads: Cell<bool>,
+    /// Whether the client may still be sending what nobody will read.
+    linger: Cell<bool>,
+}
+
+impl Table {
+    /// Empty.
+    #[must_use]
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(Instant::now()),
+            next: Cell::new(0),
+            leaving: Cell::new(false),
+            open: RefCell::default(),
+            emptied: RefCell::default(),
+        })
+    }
+
+    /// Enters a connection; it is struck out when its task drops the entry.
+    #[must_use]
+    pub fn enter(self: &Rc<Self>) -> Entered {
+        let id = self.next.replace(self.next.get() + 1);
+        let connection = Rc::new(Connection {
+            id,
+            table: Rc::downgrade(self),
+            waker: RefCell::default(),
+            verdict: Cell::new(self.leaving.get().then_some(Verdict::Leave)),
+            calls: Cell::new(0),
+            idle_since: Cell::new(self.now.get()),
+            head_since: Cell::default(),
+            stuck_since: Cell::default(),
+            heads: Cell::new(true),
+            linger: Cell::default(),
+        });
+        self.open.borrow_mut().insert(id, Rc::clone(&connection));
+        Entered(connection)
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Whether none is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Looks at every connection once.
+    pub fn tick(&self, now: Instant, limits: &Limits) {
+        self.now.set(now);
+        for connection in self.open.borrow().values() {
+            if let Some(verdict) = connection.overdue(now, limits) {
+                connection.tell(verdict);
+            }
+        }
+    }
+
+    /// Tells every connection, and those still to come, to leave once their calls have ended.
+    pub fn leave(&self) {
+        self.leaving.set(true);
+        self.open.borrow().values().for_each(|connection| connection.tell(Verdict::Leave));
+    }
+
+    /// Waits until none is open.
+    pub async fn emptied(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_empty() {
+                return std::task::Poll::Ready(());
+            }
+            *self.emptied.borrow_mut() = Some(cx.waker().clone());
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Strikes the connection out of its table on drop.
+#[derive(Debug)]
+pub struct Entered(Rc<Connection>);
+
+impl std::ops::Deref for Entered {
+    type Target = Rc<Connection>;
+    fn deref(&self) -> &Rc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let Some(table) = self.0.table.upgrade() else { return };
+        table.open.borrow_mut().remove(&self.0.id);
+        if table.is_empty()
+            && let Some(waker) = table.emptied.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+impl Connection {
+    fn overdue(&self, now: Instant, limits: &Limits) -> Option<Verdict> {
+        let older = |since: Option<Instant>, limit| since.is_some_and(|since| now.duration_since(since) > limit);
+        if older(self.stuck_since.get(), limits.write_timeout) {
+            return Some(Verdict::Stuck);
+        }
+        if self.calls.get() > 0 {
+            return None;
+        }
+        if older(self.head_since.get(), limits.header_timeout) {
+            return Some(Verdict::SlowHead);
+        }
+        (self.head_since.get().is_none() && older(Some(self.idle_since.get()), limits.keep_alive_timeout))
+            .then_some(Verdict::Leave)
+    }
+
+    fn tell(&self, verdict: Verdict) {
+        self.verdict.set(Some(verdict));
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// What the task is to do, if anything new. The waker is the task's own, so the first one stays good.
+    pub(super) fn verdict(&self, waker: &Waker) -> Option<Verdict> {
+        let mut known = self.waker.borrow_mut();
+        if known.is_none() {
+            *known = Some(waker.clone());
+        }
+        self.verdict.take()
+    }
+
+    /// Bytes outside of calls are not heads here.
+    pub(super) fn multiplexed(&self) {
+        self.heads.set(false);
+    }
+
+    /// Bytes came in.
+    pub(super) fn read(&self) {
+        if self.calls.get() == 0 && self.heads.get() && self.head_since.get().is_none() {
+            self.head_since.set(Some(self.now()));
+        }
+    }
+
+    /// The client took bytes, or has not the room for any.
+    pub(super) fn wrote(&self, took: bool) {
+        match (took, self.stuck_since.get()) {
+            (true, Some(_)) => self.stuck_since.set(None),
+            (false, None) => self.stuck_since.set(Some(self.now())),
+            _ => {}
+        }
+    }
+
+    /// The answer goes out before the request was read: what the client still sends has to be taken, or the reset
+    /// that closing with unread bytes causes would overtake the answer.
+    pub fn linger(&self) {
+        self.linger.set(true);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.linger.get()
+    }
+
+    /// A call begins; it ends when the guard is dropped.
+    pub fn call(self: &Rc<Self>) -> Busy {
+        self.calls.set(self.calls.get() + 1);
+        self.head_since.set(None);
+        Busy(Rc::clone(self))
+    }
+
+    fn now(&self) -> Instant {
+        self.table.upgrade().map_or_else(Instant::now, |table| table.now.get())
+    }
+}
+
+/// A call in flight on a connection.
+#[derive(Debug)]
+pub struct Busy(Rc<Connection>);
+
+impl Busy {
+    /// The connection.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.calls.set(self.0.calls.get().saturating_sub(1));
+        self.0.idle_since.set(self.0.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        crate::settings::Settings::parse_from(["sluicegate-proxy", "--manifests", "x"]).limits
+    }
+
+    #[test]
+    fn an_idle_connection_leaves_and_a_busy_one_stays() {
+        let (table, limits) = (Table::new(), limits());
+        let connection = table.enter();
+        let busy = connection.call();
+        let later = Instant::now() + limits.keep_alive_timeout * 2;
+        table.tick(later, &limits);
+        assert_eq!(connection.verdict(Waker::noop()), None);
+        drop(busy);
+        table.tick(later + limits.keep_alive_timeout + TICK, &limits);
+        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::Leave));
+    }
+
+    #[test]
+    fn a_head_that_never_ends_is_told_from_idleness() {
+        let (table, limits) = (Table::new(), limits());
+        let connection = table.enter();
+        connection.read();
+        table.tick(Instant::now() + limits.header_timeout + TICK, &limits);
+        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::SlowHead));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_stuck_even_in_a_call() {
+        let (table, limits) = (Table::new(), limits());
+        let connection = table.enter();
+        let _busy = connection.call();
+        connection.wrote(false);
+        connection.wrote(true);
+        table.tick(Instant::now() + limits.write_timeout * 2, &limits);
+        assert_eq!(connection.verdict(Waker::noop()), None);
+        connection.wrote(false);
+        table.tick(Instant::now() + limits.write_timeout * 4, &limits);
+        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::Stuck));
+    }
+
+    #[test]
+    fn the_table_forgets_what_is_dropped() {
+        let table = Table::new();
+        let connection = table.enter();
+        assert_eq!(table.len(), 1);
+        drop(connection);
+        assert!(table.is_empty());
+    }
+}

@@ -1,0 +1,187 @@
+//! Limits: connections, idle ones, waiting, connecting.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http_body_util::BodyExt;
+use sluicegate_config::{Connection, Millis, ObjectId, Provider, ProviderKind};
+use tokio::net::TcpListener;
+
+use super::harness::{Caller, OK, answer_all, connection, origin, provider, serve, url, worker};
+use crate::upstream::{Client, Fault, Kind, Origin, Phase, SendLimits, StatsBoard};
+
+#[test]
+fn nobody_listens() {
+    worker(async {
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for url in [url(address), format!("http://localhost:{}", address.port())] {
+            let caller = Caller::new();
+            let error = caller.send(&origin(&url, connection()), "{}").await.unwrap_err();
+            assert_eq!((error.phase, error.kind, error.sent), (Phase::Connect, Kind::Refused, false));
+            assert_eq!(error.fault(), Fault::Upstream);
+            assert_eq!((caller.totals().open, caller.totals().failed), (0, 1));
+        }
+    });
+}
+
+#[test]
+fn localhost_is_reached_whichever_family_listens() {
+    worker(async {
+        let address = serve(|_, stream| answer_all(stream, OK)).await;
+        let origin = origin(&format!("http://localhost:{}/v1/", address.port()), connection());
+        assert_eq!(Caller::new().text(&origin, "{}").await, "hi");
+    });
+}
+
+#[test]
+fn a_name_without_an_address_fails_while_resolving() {
+    worker(async {
+        let origin = origin("http://no-such-host.invalid", connection());
+        let error = Caller::new().send_within(&origin, "{}", Duration::from_millis(500)).await.unwrap_err();
+        assert_eq!(error.phase, Phase::Resolve);
+        assert!(matches!(error.kind, Kind::UnknownName | Kind::TimedOut), "{error}");
+    });
+}
+
+#[test]
+fn calls_over_the_limit_wait_their_turn() {
+    worker(async {
+        let origin = origin(
+            &url(serve(|_, stream| answer_all(stream, OK)).await),
+            Connection { max_connections: 2, ..connection() },
+        );
+        let caller = Caller::new();
+        let texts = join_all((0..50).map(|_| caller.text(&origin, "{}"))).await;
+        assert!(texts.iter().all(|text| text == "hi"));
+        let totals = caller.totals();
+        assert_eq!(totals.created, 2);
+        assert_eq!(totals.reused, 48);
+        assert_eq!(totals.waits, 48);
+    });
+}
+
+#[test]
+fn waiting_for_a_connection_ends_with_the_connect_timeout() {
+    worker(async {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhi";
+        let settings = Connection { max_connections: 1, ..connection() };
+        let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
+        let caller = Caller::new();
+        let held = caller.send(&origin, "{}").await.unwrap();
+        let error = caller.send_within(&origin, "{}", Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!((error.phase, error.kind, error.fault()), (Phase::Connect, Kind::Busy, Fault::Gateway));
+        drop(held);
+        caller.send(&origin, "{}").await.unwrap();
+    });
+}
+
+#[test]
+fn the_limit_is_divided_over_workers_rounded_up() {
+    worker(async {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhi";
+        let settings = Connection { max_connections: 3, ..connection() };
+        let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
+        let client = Client::new(2, StatsBoard::default().into());
+        let limits = SendLimits { connect: Duration::from_millis(50) };
+        let request = || http::Request::post(origin.uri("/x").unwrap()).body(bytes::Bytes::new()).unwrap();
+        let _first = client.send(&origin, request(), limits).await.unwrap();
+        let _second = client.send(&origin, request(), limits).await.unwrap();
+        assert_eq!(client.send(&origin, request(), limits).await.unwrap_err().kind, Kind::Busy);
+    });
+}
+
+#[test]
+fn idle_connections_are_bounded_and_expire() {
+    worker(async {
+        let address = serve(|_, stream| answer_all(stream, OK)).await;
+        let few = origin(&url(address), Connection { max_idle: 3, ..connection() });
+        let caller = Caller::new();
+        join_all((0..10).map(|_| caller.text(&few, "{}"))).await;
+        assert!(caller.totals().idle <= 3);
+        assert_eq!(caller.totals().idle, caller.totals().open);
+        let short = origin(&url(address), Connection { idle_timeout: Millis(0), ..connection() });
+        let caller = Caller::new();
+        for _ in 0..3 {
+            caller.text(&short, "{}").await;
+        }
+        assert_eq!((caller.totals().created, caller.totals().open), (3, 1));
+    });
+}
+
+#[test]
+fn a_silent_tls_server_runs_into_the_connect_timeout() {
+    worker(async {
+        let address = serve(|_, stream| async move {
+            let _held = stream;
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let origin = origin(&format!("https://{address}"), connection());
+        let caller = Caller::new();
+        let error = caller.send_within(&origin, "{}", Duration::from_millis(1500)).await.unwrap_err();
+        assert_eq!((error.phase, error.kind), (Phase::Tls, Kind::TimedOut));
+        assert_eq!(caller.totals().open, 0);
+    });
+}
+
+#[test]
+fn urls_that_cannot_be_used_are_refused_with_a_reason() {
+    let id = ObjectId("ns/pool".to_owned());
+    let bad = ["", "example.com", "/v1", "ftp://example.com", "http://user:secret@example.com", "http://a.b/v1?x=1"];
+    for url in bad {
+        let error = Origin::new(&id, &provider(url, connection(), None)).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    let server_name = Connection { server_name: Some("not a name".to_owned()), ..connection() };
+    assert!(Origin::new(&id, &provider("https://a.b", server_name, None)).is_err());
+    let ca_pem = Connection { ca_pem: Some("no certificate".to_owned()), ..connection() };
+    assert!(Origin::new(&id, &provider("https://a.b", ca_pem, None)).is_err());
+}
+
+#[test]
+fn an_origin_says_where_it_is() {
+    let of = |url: &str| origin(url, connection());
+    assert_eq!(of("https://api.example.com/v1").address(), "api.example.com:443");
+    assert_eq!(of("http://[::1]:8080").address(), "[::1]:8080");
+    assert_eq!(of("http://API.example.com").address(), "api.example.com:80");
+    assert_eq!(of("https://a.b/v1/").uri("/messages?beta=true").unwrap(), "/v1/messages?beta=true");
+}
+
+#[test]
+fn a_change_that_does_not_concern_the_connection_keeps_it() {
+    worker(async {
+        let address = serve(|_, stream| answer_all(stream, OK)).await;
+        let of = |provider: &Provider| Origin::new(&ObjectId("ns/pool".to_owned()), provider).unwrap();
+        let before = provider(&url(address), connection(), None);
+        let after = Provider { weight: 7, url: format!("http://{address}/v2"), ..before.clone() };
+        let caller = Caller::new();
+        caller.text(&of(&before), "{}").await;
+        caller.text(&of(&after), "{}").await;
+        assert_eq!(caller.totals().created, 1);
+        let other = Provider { connection: Connection { max_idle: 1, ..connection() }, ..before.clone() };
+        caller.text(&of(&other), "{}").await;
+        assert_eq!(caller.totals().created, 2);
+    });
+}
+
+#[test]
+fn a_simulated_provider_is_called_like_any_other() {
+    worker(async {
+        let simulated = Provider {
+            kind: ProviderKind::Simulated,
+            simulated: Some(sluicegate_config::Simulated::default()),
+            ..provider("", connection(), None)
+        };
+        let origin = Origin::new(&ObjectId("ns/pool".to_owned()), &simulated).unwrap();
+        assert_eq!(origin.address(), "simulated");
+        let caller = Caller::new();
+        let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}"#;
+        for _ in 0..5 {
+            let response = caller.send(&origin, body).await.unwrap();
+            assert_eq!(response.status(), 200);
+            let whole = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(whole.windows(7).any(|bytes| bytes == b"choices"));
+        }
+        assert_eq!(caller.totals().created, 1);
+    });
+}

@@ -1,0 +1,177 @@
+// The OpenAI SDK for Node as the judge of Chat Completions.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import OpenAI from "openai";
+import { PNG, model, native, openai as client, steer, user } from "./setup.mjs";
+
+const weather = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+
+const ask = (text = "How deep is the sea?", more = {}, options = {}) =>
+  client.chat.completions.create({ model, messages: [user(text)], ...more }, options);
+
+const cities = (message) => message.tool_calls.map((call) => JSON.parse(call.function.arguments).city).sort();
+
+async function textOf(stream) {
+  let text = "";
+  for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? "";
+  return text;
+}
+
+test("whole", async () => {
+  const { data, request_id } = await ask().withResponse();
+  assert.match(data.choices[0].message.content, /How deep is the sea\?/);
+  assert.equal(data.choices[0].finish_reason, "stop");
+  assert.equal(data.usage.total_tokens, data.usage.prompt_tokens + data.usage.completion_tokens);
+  assert.ok(request_id);
+});
+
+test("token limit", async () => {
+  const reply = await ask("Hello", { max_completion_tokens: 3 });
+  assert.equal(reply.choices[0].finish_reason, "length");
+});
+
+test("image", async () => {
+  const url = `data:image/png;base64,${PNG}`;
+  const reply = await ask([{ type: "text", text: "What?" }, { type: "image_url", image_url: { url } }]);
+  assert.match(reply.choices[0].message.content, /image\/png image of 70 bytes/);
+});
+
+test("stream", async () => {
+  assert.match(await textOf(await ask("Hello", { stream: true })), /Hello/);
+});
+
+test("stream in small pieces", async () => {
+  assert.match(await textOf(await ask("Grüße 🦀", { stream: true }, steer({ chunk: 5 }))), /Grüße 🦀/);
+});
+
+test("stream with usage", async () => {
+  const last = [];
+  for await (const chunk of await ask("Hello", { stream: true, stream_options: { include_usage: true } })) last.push(chunk);
+  assert.deepEqual(last.at(-1).choices, []);
+  assert.ok(last.at(-1).usage.total_tokens > 0);
+});
+
+test("tool loop, run by the SDK", async () => {
+  const asked = [];
+  const get_weather = {
+    ...weather.function,
+    parse: JSON.parse,
+    function: ({ city }) => {
+      asked.push(city);
+      return "21 degrees";
+    },
+  };
+  const runner = client.chat.completions.runTools({
+    model,
+    messages: [user("Call get_weather for both Paris and Oslo")],
+    tools: [{ type: "function", function: get_weather }],
+  });
+  assert.equal((await runner.finalContent()).match(/21 degrees/g).length, 2);
+  assert.deepEqual(asked.sort(), ["Oslo", "Paris"]);
+});
+
+test("tool loop, run by the SDK, streamed", async () => {
+  const get_weather = { ...weather.function, parse: JSON.parse, function: ({ city }) => `21 degrees in ${city}` };
+  const runner = client.chat.completions.runTools({
+    model,
+    stream: true,
+    messages: [user("Call get_weather for Paris")],
+    tools: [{ type: "function", function: get_weather }],
+  });
+  assert.match(await runner.finalContent(), /21 degrees in Paris/);
+});
+
+test("streamed tools", async () => {
+  const stream = client.chat.completions.stream({
+    model,
+    messages: [user("Call get_weather for both Paris and Oslo")],
+    tools: [weather],
+  });
+  const { choices } = await stream.finalChatCompletion();
+  assert.equal(choices[0].finish_reason, "tool_calls");
+  assert.deepEqual(cities(choices[0].message), ["Oslo", "Paris"]);
+});
+
+test("structured output", async () => {
+  const schema = {
+    type: "object",
+    properties: { name: { type: "string" }, age: { type: "integer", minimum: 18 } },
+    required: ["name", "age"],
+    additionalProperties: false,
+  };
+  const response_format = { type: "json_schema", json_schema: { name: "person", strict: true, schema } };
+  const reply = await ask("Someone named John Smith", { response_format });
+  const person = JSON.parse(reply.choices[0].message.content);
+  assert.equal(typeof person.name, "string");
+  assert.ok(Number.isInteger(person.age) && person.age >= 18);
+});
+
+const errors = {
+  400: OpenAI.BadRequestError,
+  401: OpenAI.AuthenticationError,
+  404: OpenAI.NotFoundError,
+  429: OpenAI.RateLimitError,
+  500: OpenAI.InternalServerError,
+};
+for (const [status, kind] of Object.entries(errors)) {
+  test(`error ${status}`, async () => {
+    await assert.rejects(ask("Hello", {}, steer({ status })), (error) => {
+      assert.ok(error instanceof kind, `${error}`);
+      assert.ok(error.requestID && error.type);
+      return true;
+    });
+  });
+}
+
+test("unknown model", async () => {
+  await assert.rejects(ask("Hello", { model: "no-such-model" }), { status: 404, code: "model_not_found" });
+});
+
+test("bad request names the field", native("openai"), async () => {
+  await assert.rejects(ask("Hello", { temperature: 3 }), { status: 400, param: "temperature" });
+});
+
+test("error in mid-stream", async () => {
+  const stream = await ask("Hello", { stream: true }, steer({ fail: "stream-error", after: 3 }));
+  await assert.rejects(textOf(stream), OpenAI.APIError);
+});
+
+test("cut stream is an error", async () => {
+  const stream = await ask("Hello", { stream: true }, steer({ fail: "cut", after: 3 }));
+  await assert.rejects(textOf(stream));
+});
+
+for (const status of [429, 500]) {
+  test(`retries ${status} until it works`, async () => {
+    const reply = await ask("Hello", {}, { maxRetries: 2, ...steer({ status, "retry-after": "10ms", times: 2 }) });
+    assert.match(reply.choices[0].message.content, /Hello/);
+  });
+}
+
+test("reset is a connection error", native("openai"), async () => {
+  await assert.rejects(ask("Hello", {}, steer({ fail: "reset" })), OpenAI.APIConnectionError);
+});
+
+test("cancel in mid-stream", async () => {
+  const stream = await ask("Hello", { stream: true }, steer({ tokens: 1000, interval: "20ms" }));
+  for await (const chunk of stream) {
+    assert.ok(chunk.choices);
+    break;
+  }
+  assert.ok((await ask()).choices);
+});
+
+test("abort a call that gets no answer", async () => {
+  const abort = new AbortController();
+  const call = ask("Hello", {}, { signal: abort.signal, ...steer({ fail: "silent" }) });
+  setTimeout(() => abort.abort(), 50);
+  await assert.rejects(call, OpenAI.APIUserAbortError);
+});

@@ -1,0 +1,70 @@
+"""Where the suites are pointed, and how they steer the simulated provider behind whatever answers them.
+
+The same suites judge the simulator itself and the gateway in front of it:
+
+SLUICEGATE_OPENAI_BASE_URL     base URL for the OpenAI SDK, `/v1` included
+SLUICEGATE_ANTHROPIC_BASE_URL  base URL for the Anthropic SDK, without `/v1`
+SLUICEGATE_MODEL               a model that is known there; any other name must not be
+SLUICEGATE_PROVIDER            the dialect of the provider behind (`openai`, `anthropic`); absent: each SDK's own.
+                               Tests marked `native` then run only where it is the SDK's own.
+"""
+
+import os
+import uuid
+
+import anthropic
+import openai
+import pytest
+
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+def need(name):
+    value = os.environ.get(name)
+    if not value:
+        pytest.exit(f"set {name}: see conftest.py", returncode=2)
+    return value
+
+
+def steer(**told):
+    """The header that steers one call; unique, so that `times` counts this call's tries only."""
+    pairs = {key.rstrip("_").replace("_", "-"): value for key, value in told.items()}
+    pairs["id"] = uuid.uuid4().hex
+    return {"x-simulate": "; ".join(f"{key}={value}" for key, value in pairs.items())}
+
+
+def pytest_collection_modifyitems(items):
+    provider = os.environ.get("SLUICEGATE_PROVIDER")
+    for item in items:
+        own = "openai" if "openai" in item.path.name else "anthropic"
+        if item.get_closest_marker("native") and provider and provider != own:
+            item.add_marker(pytest.mark.skip(reason=f"means something to {own} only"))
+
+
+@pytest.fixture(scope="session")
+def model():
+    return need("SLUICEGATE_MODEL")
+
+
+@pytest.fixture
+def openai_client():
+    return openai.OpenAI(base_url=need("SLUICEGATE_OPENAI_BASE_URL"), api_key="test", max_retries=0, timeout=20)
+
+
+@pytest.fixture
+def async_openai_client():
+    return openai.AsyncOpenAI(base_url=need("SLUICEGATE_OPENAI_BASE_URL"), api_key="test", max_retries=0, timeout=20)
+
+
+@pytest.fixture
+def anthropic_client():
+    url = need("SLUICEGATE_ANTHROPIC_BASE_URL")
+    return anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=20)
+
+
+@pytest.fixture
+def async_anthropic_client():
+    url = need("SLUICEGATE_ANTHROPIC_BASE_URL")
+    return anthropic.AsyncAnthropic(base_url=url, api_key="test", max_retries=0, timeout=20)

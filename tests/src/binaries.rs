@@ -1,0 +1,58 @@
+//! The workspace's binaries, started and stopped by tests.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::process::Process;
+
+/// Where a binary of the workspace is: beside the running test, in the same profile's folder.
+///
+/// # Errors
+///
+/// It is not there: another package's binary is not built by building a test (the Makefile builds the workspace first).
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    // target/PROFILE/deps/TEST-HASH → target/PROFILE/NAME
+    let folders = here.ancestors().skip(1).take(3);
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not built: run `cargo build --workspace` with the profile of this test"))
+}
+
+/// The simulator as a process of its own; stopped when dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Simulator {
+    /// Starts it on a free loopback port with these flags.
+    ///
+    /// # Errors
+    ///
+    /// It is not built, or ends before it says where it listens.
+    pub fn start(flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary("sluicegate-simulator")?);
+        command.args(["--listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command).context("starting the simulator")?;
+        let mut line = String::new();
+        if let Some(output) = process.child().stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        let address = address.with_context(|| format!("the simulator did not say where it listens: {line:?}"))?;
+        Ok(Self { process, address })
+    }
+
+    /// A URL on it: `http://ADDRESS` and this path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
