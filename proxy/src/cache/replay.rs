@@ -19,6 +19,8 @@ pub fn stream(dialect: Dialect, whole: &[u8], include_usage: bool) -> Option<Byt
     for event in unfold(&reply) {
         encoder.push(&event, &mut out);
     }
+    // It is kept: without the room it did not need.
+    out.shrink_to_fit();
     Some(Bytes::from(out))
 }
 
