@@ -13,8 +13,7 @@ pub struct Cache {
     /// How long an answer is good for; `0s` caches nothing. Default: 1h.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Duration>,
-    /// Who may share an answer: `Consumer` (only calls with the same key) or `Route` (every call of the route). Default:
-    /// `Consumer`.
+    /// Who may share an answer (the schema takes the words from the type).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<CacheScope>,
     /// The layer in each proxy's memory.
@@ -41,7 +40,8 @@ pub struct Cache {
     pub generation: Option<u32>,
 }
 
-/// Who may share an answer.
+/// Who may share an answer: `Consumer` (only calls with the same key) or `Route` (every call of the route). Default:
+/// `Consumer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CacheScope {
     /// Only calls with the same key.

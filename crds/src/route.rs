@@ -1,4 +1,5 @@
 //! `LLMRoute`: which call goes where, and under what rules.
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own, and some the same")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -6,6 +6,7 @@
 
 mod support;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluicegate_dialects::{Dialect, StreamOptions, Target};
 use std::path::Path;
@@ -64,6 +65,19 @@ fn replies() {
 }
 
 #[test]
+fn errors() {
+    for (folder, from, to) in PAIRS {
+        let folder = testdata("anthropic/translate").join(folder).join("errors");
+        for path in files(&folder, ".in.json") {
+            let status = path.file_name().unwrap().to_str().unwrap().split('_').next().unwrap().parse().unwrap();
+            let error = from.decode_error(status, &std::fs::read(&path).unwrap());
+            let body = read(&to.encode_error(&error, "req_1"));
+            golden(&output(&path), &pretty(&json!({ "status": to.status(error.kind), "body": body })));
+        }
+    }
+}
+
+#[test]
 fn streams() {
     each("streams", "sse", |from, to, bytes| {
         let mut encoder = to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED) });
@@ -73,4 +87,49 @@ fn streams() {
         }
         String::from_utf8(out).unwrap()
     });
+}
+
+fn inputs() -> Vec<(Dialect, Dialect, Vec<u8>)> {
+    let mut all = Vec::new();
+    for (folder, from, to) in PAIRS {
+        for (kind, end) in [("requests", ".in.json"), ("replies", ".in.json"), ("streams", ".in.sse")] {
+            for path in files(&testdata("anthropic/translate").join(folder).join(kind), end) {
+                all.push((from, to, std::fs::read(path).unwrap()));
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_panics_on_a_fixture_with_some_bytes_changed(
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..5),
+    ) {
+        let all = inputs();
+        let (from, to, mut bytes) = which.get(&all).clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(call) = from.decode_call(&bytes) {
+            let _ = to.encode_call(&call, &Target::default());
+        }
+        if let Ok(reply) = from.decode_reply(&bytes) {
+            prop_assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply)).is_ok());
+        }
+        let mut decoder = from.stream_decoder();
+        let mut encoder = to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED) });
+        let (mut read, mut out) = (Vec::new(), Vec::new());
+        if decoder.push(&bytes, &mut read).is_ok() {
+            let _ = decoder.finish(&mut read);
+        }
+        for event in &read {
+            encoder.push(event, &mut out);
+        }
+        prop_assert!(std::str::from_utf8(&out).is_ok());
+    }
 }

@@ -6,6 +6,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+/// How deep values may be nested: reading them takes stack. No object of ours goes deeper than 12.
+const MAX_DEPTH: usize = 24;
+/// How many values a document may have, those that aliases repeat included.
+const MAX_NODES: usize = 250_000;
+
 /// A value and the line it begins on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
@@ -98,7 +103,9 @@ fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
     if text.lines().all(bare) {
         return None;
     }
-    match serde_saphyr::from_str::<Spanned<Raw>>(text) {
+    let options =
+        serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES } };
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(spanned) => {
             let mut node = Node { line: spanned.referenced.line(), content: spanned.value.0 };
             shift(&mut node, before);
@@ -112,9 +119,12 @@ fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
     }
 }
 
-/// Errors of the YAML library may span lines; findings do not.
+/// Errors of the YAML library may span lines, and end with a place counted from the document's beginning; findings have
+/// one line, and the place in the file.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    message.get(..end).map(str::to_owned).unwrap_or_default()
 }
 
 fn shift(node: &mut Node, by: u64) {
@@ -208,5 +218,35 @@ impl<'de> Visitor<'de> for RawVisitor {
             fields.push((key.value, Node { line: key.referenced.line(), content }));
         }
         Ok(Content::Map(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_split_where_yaml_splits_them() {
+        let text = "---\na: 1\n--- # two\nb: |\n  --- no boundary\n---\n# nothing\n---\nc: [\n---\nd: 4\n";
+        let read = parse(text);
+        let lines: Vec<Result<u64, u64>> =
+            read.iter().map(|d| d.as_ref().map(|node| node.line).map_err(|e| e.line)).collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!((lines[0], lines[1], lines[3]), (Ok(2), Ok(4), Ok(11)));
+        assert!(lines[2].is_err_and(|line| line >= 8), "{lines:?}");
+    }
+
+    #[test]
+    fn hostile_documents_are_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let inner = format!("*a{}, ", level - 1).repeat(9);
+            bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+        }
+        for text in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(50_000), bomb, "a: 1\na: 2\n".to_owned()]
+        {
+            let read = parse(&text);
+            assert!(read.iter().all(Result::is_err), "{}", text.get(..20).unwrap());
+        }
     }
 }

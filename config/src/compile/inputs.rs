@@ -51,13 +51,10 @@ impl Source {
     #[must_use]
     pub fn line(&self, path: &str) -> Option<u64> {
         let mut path = path;
-        loop {
-            if let Some(line) = self.lines.get(path) {
-                return Some(*line);
-            }
-            let cut = path.rfind(['.', '['])?;
-            path = path.get(..cut)?;
+        while !path.is_empty() && !self.lines.contains_key(path) {
+            path = path.rfind(['.', '[']).and_then(|cut| path.get(..cut)).unwrap_or_default();
         }
+        self.lines.get(path).copied()
     }
 }
 

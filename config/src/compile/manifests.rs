@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::document::{self, Content, Node};
 use super::inputs::{Fault, Inputs, Manifest, Secret, SecretValue, Source};
-use super::structure::{self, Patterns};
+use super::structure;
 use super::verdict::{Finding, Kind, Severity};
 use crate::ObjectId;
 
@@ -19,7 +20,7 @@ const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"
 /// `incomplete`.
 #[must_use]
 pub fn read(files: &[(String, String)]) -> (Inputs<'static>, Vec<Finding>) {
-    let mut reader = Reader { schemas: schemas(), ..Reader::default() };
+    let mut reader = Reader::default();
     for (file, text) in files {
         for document in document::parse(text) {
             match document {
@@ -33,23 +34,8 @@ pub fn read(files: &[(String, String)]) -> (Inputs<'static>, Vec<Finding>) {
     (reader.inputs, reader.findings)
 }
 
-/// The schema of each kind's `spec`.
-fn schemas() -> BTreeMap<String, Value> {
-    let definitions = sluicegate_crds::schema::definitions().unwrap_or_default();
-    definitions
-        .iter()
-        .filter_map(|definition| {
-            let kind = definition.pointer("/spec/names/kind")?.as_str()?;
-            let spec = sluicegate_crds::schema::of_objects(definition)?.pointer("/properties/spec")?;
-            Some((kind.to_owned(), spec.clone()))
-        })
-        .collect()
-}
-
 #[derive(Default)]
 struct Reader {
-    schemas: BTreeMap<String, Value>,
-    patterns: Patterns,
     inputs: Inputs<'static>,
     findings: Vec<Finding>,
 }
@@ -94,43 +80,13 @@ impl Reader {
         match kind {
             "Secret" => self.secret(file, id, node),
             "ProviderPool" => {
-                let manifest = self.manifest(Kind::ProviderPool, file, id, node);
+                let manifest = manifest(Kind::ProviderPool, file, id, node);
                 self.inputs.pools.push(manifest);
             }
             _ => {
-                let manifest = self.manifest(Kind::LlmRoute, file, id, node);
+                let manifest = manifest(Kind::LlmRoute, file, id, node);
                 self.inputs.routes.push(manifest);
             }
-        }
-    }
-
-    fn manifest<S: DeserializeOwned>(&mut self, kind: Kind, file: &str, id: ObjectId, node: &Node) -> Manifest<S> {
-        let mut source = Source { file: Some(file.to_owned()), lines: BTreeMap::new() };
-        node.lines("", &mut source.lines);
-        Manifest { id, created: 0, source, spec: self.spec(kind, node) }
-    }
-
-    fn spec<S: DeserializeOwned>(&mut self, kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
-        let fault = |path: &str, message: String| Fault { path: path.to_owned(), message };
-        let mut faults = Vec::new();
-        if let Content::Map(fields) = &node.content {
-            let unknown = fields.iter().filter(|(name, _)| !TOP_LEVEL.contains(&name.as_str()));
-            faults.extend(unknown.map(|(name, _)| {
-                fault(name, format!("unknown field {name:?}: move it under spec, where it may belong, or remove it"))
-            }));
-        }
-        let schema = self.schemas.get(kind.as_str()).unwrap_or(&Value::Null);
-        let spec = match node.get("spec") {
-            Some(spec) => structure::check(schema, spec, "spec", &mut self.patterns),
-            None => Err(vec![fault("spec", "Required value: write spec and what belongs in it".to_owned())]),
-        };
-        match spec {
-            Ok(value) if faults.is_empty() => {
-                // The schema has let it through; what it may still say comes from the same types.
-                serde_json::from_value(value).map_err(|error| vec![fault("spec", error.to_string())])
-            }
-            Ok(_) => Err(faults),
-            Err(more) => Err(faults.into_iter().chain(more).collect()),
         }
     }
 
@@ -173,6 +129,35 @@ impl Reader {
     }
 }
 
+fn manifest<S: DeserializeOwned>(kind: Kind, file: &str, id: ObjectId, node: &Node) -> Manifest<S> {
+    let mut source = Source { file: Some(file.to_owned()), lines: BTreeMap::new() };
+    node.lines("", &mut source.lines);
+    Manifest { id, created: 0, source, spec: spec(kind, node) }
+}
+
+fn spec<S: DeserializeOwned>(kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
+    let fault = |path: &str, message: String| Fault { path: path.to_owned(), message };
+    let mut faults = Vec::new();
+    if let Content::Map(fields) = &node.content {
+        let unknown = fields.iter().filter(|(name, _)| !TOP_LEVEL.contains(&name.as_str()));
+        faults.extend(unknown.map(|(name, _)| {
+            fault(name, format!("unknown field {name:?}: move it under spec, where it may belong, or remove it"))
+        }));
+    }
+    let spec = match node.get("spec") {
+        Some(spec) => structure::check(kind, spec),
+        None => Err(vec![fault("spec", "Required value: write spec and what belongs in it".to_owned())]),
+    };
+    match spec {
+        Ok(value) if faults.is_empty() => {
+            // The schema has let it through; what it may still say comes from the same types.
+            serde_json::from_value(value).map_err(|error| vec![fault("spec", error.to_string())])
+        }
+        Ok(_) => Err(faults),
+        Err(more) => Err(faults.into_iter().chain(more).collect()),
+    }
+}
+
 /// `namespace/name`.
 fn identity(node: &Node) -> Result<ObjectId, String> {
     let metadata = node.get("metadata").ok_or("metadata is missing: write metadata with a name")?;
@@ -201,28 +186,5 @@ fn is_name(text: &str) -> bool {
 /// Standard base64, white space passed over.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-    if text.len() % 4 != 0 || padding > 2 {
-        return None;
-    }
-    let digits = text.get(..text.len().checked_sub(padding)?)?;
-    let mut bytes = Vec::with_capacity(digits.len());
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for digit in digits {
-        let six = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
+    STANDARD.decode(text).ok()
 }

@@ -4,6 +4,7 @@
 //! do not notice. The same inputs, in any order, give the same bytes.
 
 mod address;
+mod advice;
 mod cache;
 mod credentials;
 mod document;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Verdict};
-use super::{credentials, pool, route};
+use super::{advice, credentials, pool, route};
 use crate::{FORMAT, ObjectId, Pool, Route};
 
 /// The pools that serve.
@@ -57,12 +57,18 @@ pub(super) fn routes(
         let compiled = only(&manifests, &mut report).map(|(manifest, spec)| {
             let route = route::compile(spec, namespace(&manifest.id), manifest.created, &mut report);
             route::resolve(spec, namespace(&manifest.id), pools, &mut report);
+            if !report.has_errors() {
+                advice::give(&route, pools, &mut report);
+            }
             route
         });
         let serving = match compiled {
             Some(route) if !report.has_errors() => Some(route),
-            // Only a pool is missing: make before break, and without a previous form, what can be served is.
-            Some(route) if !report.is_unusable() => previous(id).or(Some(route)),
+            // Only a pool is missing. Make before break: the previous form serves while it has all that it names;
+            // otherwise the new one, as far as its pools go.
+            Some(route) if !report.is_unusable() => {
+                previous(id).filter(|previous| route::is_whole(previous, pools)).or(Some(route))
+            }
             _ => previous(id),
         };
         if let Some(mut route) = serving {

@@ -78,6 +78,14 @@ pub(super) fn resolve(spec: &LLMRouteSpec, namespace: &str, pools: &BTreeMap<Obj
     }
 }
 
+/// Whether every rule has targets, and every pool that is named is there.
+pub(super) fn is_whole(route: &Route, pools: &BTreeMap<ObjectId, Pool>) -> bool {
+    route.rules.iter().all(|rule| {
+        let mut named = rule.targets.iter().chain(&rule.fallbacks);
+        !rule.targets.is_empty() && named.all(|target| pools.contains_key(&target.pool))
+    })
+}
+
 /// Drops what names a pool that does not exist. A rule that loses all of its targets stays and refuses its calls:
 /// without it they would fall to a later rule, and so perhaps to a vendor that they were kept from.
 pub(super) fn prune(route: &mut Route, pools: &BTreeMap<ObjectId, Pool>) {

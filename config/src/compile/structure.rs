@@ -2,31 +2,76 @@
 //! patterns, caps. The words are the API server's, so that a message can be looked up, with what to write added.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Map, Value};
-use sluicegate_crds::patterns;
+use sluicegate_crds::{patterns, schema};
 
 use super::document::{Content, Node, join};
 use super::inputs::Fault;
+use super::verdict::Kind;
 
-/// The compiled patterns of a schema: each is met many times.
-pub(super) type Patterns = BTreeMap<String, Option<Regex>>;
+/// What every manifest is held against; the same for all, so made once.
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
+
+struct Schemas {
+    /// The schema of each kind's `spec`.
+    specs: BTreeMap<String, Value>,
+    /// The compiled patterns in them.
+    patterns: BTreeMap<String, Regex>,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let mut schemas = Self { specs: BTreeMap::new(), patterns: BTreeMap::new() };
+        // A test holds that the definitions can be written; were they not, `check` would refuse every object.
+        for definition in schema::definitions().unwrap_or_default() {
+            let kind = definition.pointer("/spec/names/kind").and_then(Value::as_str);
+            let spec = schema::of_objects(&definition).and_then(|object| object.pointer("/properties/spec"));
+            if let Some((kind, spec)) = kind.zip(spec) {
+                schemas.compile(spec);
+                schemas.specs.insert(kind.to_owned(), spec.clone());
+            }
+        }
+        schemas
+    }
+
+    fn compile(&mut self, schema: &Value) {
+        if let Some(pattern) = pattern_of(schema)
+            && !self.patterns.contains_key(pattern)
+            && let Ok(regex) = Regex::new(pattern)
+        {
+            self.patterns.insert(pattern.to_owned(), regex);
+        }
+        match schema {
+            Value::Object(fields) => fields.values().for_each(|inner| self.compile(inner)),
+            Value::Array(items) => items.iter().for_each(|inner| self.compile(inner)),
+            _ => {}
+        }
+    }
+}
 
 /// What has been found wrong so far.
-pub(super) struct Checker<'a> {
-    patterns: &'a mut Patterns,
+#[derive(Default)]
+struct Checker {
     faults: Vec<Fault>,
 }
 
-/// The value in a node, `null`s taken out as an API server takes them out, or what is wrong with it.
-pub(super) fn check(schema: &Value, node: &Node, path: &str, patterns: &mut Patterns) -> Result<Value, Vec<Fault>> {
-    let mut checker = Checker { patterns, faults: Vec::new() };
-    let value = checker.value(schema, node, path);
+/// The `spec` in a node, `null`s taken out as an API server takes them out, or what is wrong with it.
+pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Vec<Fault>> {
+    let Some(schema) = SCHEMAS.specs.get(kind.as_str()) else {
+        return Err(vec![Fault {
+            path: "spec".to_owned(),
+            message: format!("there is no schema for {kind} in this build"),
+        }]);
+    };
+    let mut checker = Checker::default();
+    let value = checker.value(schema, node, "spec");
     if checker.faults.is_empty() { Ok(value) } else { Err(checker.faults) }
 }
 
-impl Checker<'_> {
+impl Checker {
     fn fault(&mut self, path: &str, message: String) {
         self.faults.push(Fault { path: path.to_owned(), message });
     }
@@ -59,6 +104,7 @@ impl Checker<'_> {
         let Some(allowed) = schema.get("enum").and_then(Value::as_array) else { return };
         if !allowed.contains(value) {
             let supported: Vec<String> = allowed.iter().map(Value::to_string).collect();
+            let value = value.as_str().map_or_else(|| value.to_string(), |text| shown(text, path));
             self.fault(path, format!("Unsupported value: {value}: supported values: {}", supported.join(", ")));
         }
     }
@@ -83,10 +129,10 @@ impl Checker<'_> {
             self.fault(path, format!("Invalid value: {text:?}: should be at least {least} chars long"));
             return;
         }
-        let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return };
-        let regex = self.patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok());
-        if regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
-            self.fault(path, format!("Invalid value: {text:?}: should match '{pattern}'{}", example(schema)));
+        let Some(pattern) = pattern_of(schema) else { return };
+        if SCHEMAS.patterns.get(pattern).is_some_and(|regex| !regex.is_match(text)) {
+            let value = shown(text, path);
+            self.fault(path, format!("Invalid value: {value}: should match '{pattern}'{}", example(schema)));
         }
     }
 
@@ -144,7 +190,7 @@ impl Checker<'_> {
         }
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             if !map.contains_key(name) {
-                let what = properties.get(name).map(|inner| example(inner)).unwrap_or_default();
+                let what = properties.get(name).map(example).unwrap_or_default();
                 self.fault(&join(path, name), format!("Required value{what}"));
             }
         }
@@ -171,6 +217,9 @@ fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
         return None;
     }
     let hint = match (&node.content, expected) {
+        (Content::Int(_) | Content::Float(_), "string") if pattern_of(schema) == Some(patterns::DURATION) => {
+            example(schema)
+        }
         (Content::Float(number), "string") => format!(": put it in quotes: \"{number}\""),
         (Content::Int(number), "string") => format!(": put it in quotes: \"{number}\""),
         (Content::Bool(flag), "string") => format!(": put it in quotes: \"{flag}\""),
@@ -184,13 +233,28 @@ fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
     Some(format!("Invalid value: must be of type {expected}: {found:?}{hint}"))
 }
 
+fn pattern_of(schema: &Value) -> Option<&str> {
+    schema.get("pattern").and_then(Value::as_str)
+}
+
+/// A value as a message may repeat it: not where a key may have been pasted, and not at any length.
+fn shown(text: &str, path: &str) -> String {
+    if path.contains(".credentials.") || text.contains('@') {
+        return "(not repeated here, since it may hold a secret)".to_owned();
+    }
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
 /// What a value may look like, where its pattern is hard to read.
 fn example(schema: &Value) -> String {
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
         let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
         return format!(": write one of {}", allowed.join(", "));
     }
-    let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return String::new() };
+    let Some(pattern) = pattern_of(schema) else { return String::new() };
     let example = match pattern {
         patterns::DURATION => "30s, 100ms or 1h30m",
         patterns::BYTES => "1048576 or \"1Mi\"",

@@ -17,9 +17,7 @@ use std::collections::BTreeMap;
 pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Malformed { message: "not UTF-8".to_owned(), at: Some(error.valid_up_to()) })?;
-    let whole: &RawValue = serde_json::from_str(text)
-        .map_err(|error| Malformed { message: "not JSON".to_owned(), at: Some(error.column()) })?;
-    let mut top = Object::read(whole.get(), &ROOT).map_err(|refusal| Malformed::new(refusal.message))?;
+    let mut top = Object::read(text, &ROOT).map_err(|refusal| Malformed::new(refusal.message))?;
     read(&mut top).map_err(|refusal| Malformed::new(refusal.message)).map(|(id, model, choice, usage)| Reply {
         id,
         model,

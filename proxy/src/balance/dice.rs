@@ -13,8 +13,7 @@ impl Dice {
     }
 
     /// The next number.
-    #[expect(clippy::should_implement_trait, reason = "it never ends: not an iterator")]
-    pub const fn next(&mut self) -> u64 {
+    pub const fn roll(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -22,8 +21,7 @@ impl Dice {
     }
 
     /// A number below `bound` (0 for a bound of 0), evenly but for a part in 2⁶⁴/`bound`.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a product of two u64 is a u64")]
     pub const fn below(&mut self, bound: u64) -> u64 {
-        ((self.next() as u128 * bound as u128) >> 64) as u64
+        ((self.roll() as u128 * bound as u128) >> 64) as u64
     }
 }

@@ -28,6 +28,9 @@ fn picked(candidates: &[Candidate], tried: &[usize]) -> Option<(usize, bool)> {
     pick_by(Strategy::RoundRobin, 100, candidates, tried).map(|chosen| (chosen.index, chosen.forced))
 }
 
+/// What it is, the candidates, who was tried, and who is expected (and whether by force).
+type Case<'a> = (&'a str, Vec<Candidate>, &'a [usize], Option<(usize, bool)>);
+
 #[test]
 fn filters_then_tiers_then_pick() {
     let now = Instant::now();
@@ -37,7 +40,7 @@ fn filters_then_tiers_then_pick() {
     let second = Candidate { priority: 1, ..well() };
     let open = |seconds| standing(Standing::Open(at(seconds)));
     let cooling = |seconds| standing(Standing::Cooling(at(seconds)));
-    let cases: [(&str, Vec<Candidate>, &[usize], Option<(usize, bool)>); 14] = [
+    let cases: [Case<'_>; 14] = [
         ("nobody", vec![], &[], None),
         ("does not serve the model", vec![mute, well()], &[], Some((1, false))),
         ("only those that do not", vec![mute, weightless], &[], None),
@@ -66,7 +69,12 @@ fn at_most_a_share_of_a_pool_is_left_alone() {
     let open = |seconds| standing(Standing::Open(now + Duration::from_secs(seconds)));
     let cases: [(&str, u32, Vec<Candidate>, &[usize]); 5] = [
         ("half of four", 50, vec![open(9), open(8), well(), well()], &[2, 3]),
-        ("three open of four, half allowed: the first to close serves", 50, vec![open(9), open(8), open(7), well()], &[2, 3]),
+        (
+            "three open of four, half allowed: the first to close serves",
+            50,
+            vec![open(9), open(8), open(7), well()],
+            &[2, 3],
+        ),
         ("a quarter of four", 25, vec![open(9), open(8), well(), well()], &[1, 2, 3]),
         ("none", 0, vec![open(9), well()], &[0, 1]),
         ("half of one is none", 50, vec![open(9)], &[0]),

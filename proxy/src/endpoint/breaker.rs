@@ -6,11 +6,21 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::CircuitBreaker;
 
-use super::Outcome;
 use super::window::Window;
 
 /// After this many times the longest open time without opening again, the next open time is the first one anew.
 const QUIET: u32 = 2;
+
+/// How a call ended, for the endpoint that had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered as it should, also when the answer tells the caller that the request is wrong.
+    Success,
+    /// It failed: connection, timeout, 5xx, 429, a cut answer.
+    Failure,
+    /// It says nothing about the endpoint: the caller left, the gateway's own fault.
+    Neutral,
+}
 
 /// A circuit's state, for metrics and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

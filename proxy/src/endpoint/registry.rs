@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::{CircuitBreaker, ObjectId};
 
-use super::Endpoint;
 use super::budget::RetryBudget;
+use super::live::Endpoint;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
 /// deleted and created anew.

@@ -1,6 +1,9 @@
 //! Endpoints: permits, cooldown, and who is remembered.
 
-use sluicegate_config::{Millis, ObjectId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicegate_config::{CircuitBreaker, Millis, ObjectId};
 
 use super::*;
 

@@ -1,12 +1,13 @@
 //! One HTTP/2 connection: many calls of one worker at once, driven by one local task.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -42,6 +43,7 @@ struct State {
     /// The connection is over, and why if that was an error.
     ended: RefCell<Option<Option<SendError>>>,
     changed: Notify,
+    driver: AtomicWaker,
 }
 
 /// An exchange that gave no head.
@@ -51,17 +53,35 @@ pub(super) struct Failed {
     pub(super) again: bool,
 }
 
+/// Spawns what hyper needs for a connection, on this thread.
 #[derive(Clone)]
-struct Local;
+struct Local(Rc<State>);
 
 impl<F> hyper::rt::Executor<F> for Local
 where
     F: Future + 'static,
 {
     fn execute(&self, task: F) {
+        let state = Rc::clone(&self.0);
         tokio::task::spawn_local(async move {
-            let _ = task.await;
+            let mut task = pin!(task);
+            poll_fn(|cx| {
+                let polled = task.as_mut().poll(cx);
+                // The settings are read here, and hyper tells nobody.
+                if state.limit.get() == 0 {
+                    state.driver.wake();
+                }
+                polled.map(drop)
+            })
+            .await;
         });
+    }
+}
+
+impl State {
+    /// Whether the limit was not known before.
+    fn learn(&self, limit: usize) -> bool {
+        limit > 0 && self.limit.replace(limit) == 0
     }
 }
 
@@ -72,7 +92,8 @@ impl Shared {
     /// # Errors
     /// When the provider does not speak it.
     pub(super) async fn new(io: Io, held: impl Sized + 'static) -> Result<Self, SendError> {
-        let made = Builder::new(Local)
+        let state = Rc::new(State::default());
+        let made = Builder::new(Local(Rc::clone(&state)))
             .timer(TokioTimer::new())
             .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -82,13 +103,13 @@ impl Shared {
             .handshake(TokioIo::new(io))
             .await;
         let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
-        let state = Rc::new(State::default());
         let told = Rc::clone(&state);
         tokio::task::spawn_local(async move {
             let mut driver = driver;
-            let ended = std::future::poll_fn(|cx| {
+            let ended = poll_fn(|cx| {
+                told.driver.register(cx.waker());
                 let polled = Pin::new(&mut driver).poll(cx);
-                if polled.is_pending() && told.limit.replace(driver.current_max_send_streams()) == 0 {
+                if polled.is_pending() && told.learn(driver.current_max_send_streams()) {
                     told.changed.notify_one();
                 }
                 polled

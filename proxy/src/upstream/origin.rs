@@ -9,8 +9,10 @@ use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
 use thiserror::Error;
-use tokio::io::DuplexStream;
 use xxhash_rust::xxh3::Xxh3;
+
+use super::simulated::{self, Serve};
+use super::tls::{self, Unusable};
 
 /// What connections are kept by: pool, provider, address and connection settings, in one number. A provider
 /// whose credential, models or weight change keeps its connections; one whose address or TLS changes does not.
@@ -38,9 +40,6 @@ pub(super) enum Target {
     Simulated(Serve),
 }
 
-/// Serves HTTP on its end of a pipe, in a local task of its own.
-pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
-
 /// A host as the URL names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Host {
@@ -62,14 +61,23 @@ pub enum OriginError {
     CaPem(String),
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl Origin {
     /// Works out where `provider` (of `pool`) is.
     ///
     /// # Errors
     /// When its URL, server name or CA certificates cannot be used.
     pub fn new(pool: &ObjectId, provider: &Provider) -> Result<Self, OriginError> {
-        let simulated = provider.kind == ProviderKind::Simulated;
-        let url = if simulated { "http://simulated" } else { provider.url.as_str() };
+        let in_memory = provider.kind == ProviderKind::Simulated;
+        let url = if in_memory { "http://simulated" } else { provider.url.as_str() };
         let uri: Uri = url.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
         let parts = uri.into_parts();
         let scheme = parts.scheme.ok_or_else(|| bad_url("the scheme (http or https) is missing"))?;
@@ -85,10 +93,13 @@ impl Origin {
         let host_header =
             HeaderValue::from_str(authority.as_str()).map_err(|_| bad_url("the host is not a header's value"))?;
         let prefix = prefix_of(parts.path_and_query.as_ref())?;
-        super::tls::check(&provider.connection)?;
+        tls::check(&provider.connection).map_err(|unusable| match unusable {
+            Unusable::ServerName => OriginError::ServerName,
+            Unusable::CaPem(why) => OriginError::CaPem(why),
+        })?;
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let target = if simulated {
-            Target::Simulated(super::simulated::server(provider.simulated.as_ref()))
+        let target = if in_memory {
+            Target::Simulated(simulated::server(provider.simulated.as_ref()))
         } else {
             Target::Network { host: host_of(authority.host()), port, tls }
         };

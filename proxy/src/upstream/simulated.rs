@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use sluicegate_config::{FailureKind, Millis, Simulated, SimulatedFailure};
 use sluicegate_simulator as simulator;
+use tokio::io::DuplexStream;
 
-use super::origin::Serve;
+/// Serves HTTP on its end of a pipe, in a local task of its own.
+pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
 /// What serves the far end of a connection to a provider that behaves so.
 pub(super) fn server(behaviour: Option<&Simulated>) -> Serve {
@@ -26,13 +28,13 @@ fn behaviour_of(said: Simulated) -> simulator::Behaviour {
         token_interval: token_interval.map(Millis::get).unwrap_or_default(),
         tokens,
         text,
-        failure: failure.map(failure_of),
+        failure: failure.as_ref().map(failure_of),
         requests_per_minute,
     }
 }
 
-fn failure_of(said: SimulatedFailure) -> simulator::Failure {
-    let SimulatedFailure { kind, percent, status, after_tokens } = said;
+fn failure_of(said: &SimulatedFailure) -> simulator::Failure {
+    let SimulatedFailure { kind, percent, status, after_tokens } = *said;
     let kind = match kind {
         FailureKind::Reset => simulator::FailureKind::Reset,
         FailureKind::Silent => simulator::FailureKind::Silent,

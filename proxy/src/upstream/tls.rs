@@ -10,30 +10,33 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 use super::error::{Kind, Phase, SendError};
-use super::origin::{Host, OriginError};
 
 /// The system's certificates: read once per process, when the first connection needs them.
 static NATIVE: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
 
+/// What a configuration says about TLS that cannot be used.
+pub(super) enum Unusable {
+    ServerName,
+    CaPem(String),
+}
+
 /// Checks what a configuration says about TLS, so that it fails there and not at a call.
-pub(super) fn check(connection: &Connection) -> Result<(), OriginError> {
+pub(super) fn check(connection: &Connection) -> Result<(), Unusable> {
     if let Some(name) = &connection.server_name {
-        ServerName::try_from(name.as_str()).map_err(|_| OriginError::ServerName)?;
+        ServerName::try_from(name.as_str()).map_err(|_| Unusable::ServerName)?;
     }
     if let Some(pem) = &connection.ca_pem {
         let mut roots = RootCertStore::empty();
-        add_pem(&mut roots, pem).map_err(OriginError::CaPem)?;
+        add_pem(&mut roots, pem).map_err(Unusable::CaPem)?;
     }
     Ok(())
 }
 
-/// The name to ask for and to verify.
-pub(super) fn server_name(connection: &Connection, host: &Host) -> Result<ServerName<'static>, SendError> {
-    let named = match (&connection.server_name, host) {
-        (Some(name), _) | (None, Host::Name(name)) => ServerName::try_from(name.clone()).ok(),
-        (None, Host::Ip(ip)) => Some(ServerName::IpAddress((*ip).into())),
-    };
-    named.ok_or_else(|| SendError::new(Phase::Tls, Kind::Invalid, "the host is not a name TLS can verify"))
+/// The name to ask for and to verify: the one that is set, or the URL's host (a name or an IP address).
+pub(super) fn server_name(connection: &Connection, host: String) -> Result<ServerName<'static>, SendError> {
+    let name = connection.server_name.clone().unwrap_or(host);
+    ServerName::try_from(name)
+        .map_err(|_| SendError::new(Phase::Tls, Kind::Invalid, "the host is not a name TLS can verify"))
 }
 
 /// A connector for one origin; it keeps session tickets, so it is made once and kept.

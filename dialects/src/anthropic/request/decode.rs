@@ -29,10 +29,7 @@ const COUNT: &str = "a whole number that is not negative";
 fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Refusal::body(format!("the body is not UTF-8 (byte {})", error.valid_up_to())))?;
-    // Said first, so that broken JSON is not called a wrong type.
-    let whole: &RawValue =
-        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
-    let mut top = Object::read(whole.get(), &ROOT)?;
+    let mut top = Object::read(text, &ROOT).map_err(|refusal| broken(text).unwrap_or(refusal))?;
     let max_tokens: Option<u64> = top.parsed("max_tokens", &ROOT, COUNT)?;
     let (tool_choice, parallel_tools) = tools::choice(top.take("tool_choice"))?;
     // What the hub can say of these; what it can not stays among the rest.
@@ -64,6 +61,12 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let kept = [("thinking", thought.thinking), ("output_config", thought.output_config), ("metadata", metadata)];
     call.extra.fields.extend(kept.into_iter().filter_map(|(name, raw)| Some((name.to_owned(), raw?))));
     Ok((call, max_tokens.is_some()))
+}
+
+/// Broken JSON is not to be called a wrong type; a second look only where the first one failed.
+fn broken(text: &str) -> Option<Refusal> {
+    let error = serde_json::from_str::<&RawValue>(text).err()?;
+    Some(Refusal::body(format!("the body is not JSON: {error}")))
 }
 
 /// The end user's id, and the whole where it says more than that.

@@ -101,6 +101,8 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = foreign::end_user(call).map(|user_id| Metadata { user_id });
     let choice = tools::write_choice(call, &writer)?;
+    // Anthropic takes no temperature beside thinking: what the caller did not ask for must not spoil what he did.
+    let default = target.default_temperature.as_ref().filter(|_| thinking.is_none() && !whole("thinking"));
     let body = Body {
         model,
         max_tokens,
@@ -108,7 +110,7 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
         messages: turns,
         tools,
         tool_choice: choice,
-        temperature: sampling.temperature.as_ref().or(target.default_temperature.as_ref()),
+        temperature: sampling.temperature.as_ref().or(default),
         top_p: sampling.top_p.as_ref(),
         top_k: sampling.top_k,
         stop_sequences: stop,

@@ -9,9 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use sluicegate_config::{
-    Connection, Defaults, HttpVersion, Millis, ObjectId, Provider, ProviderKind, Simulated,
-};
+use sluicegate_config::{Connection, Defaults, HttpVersion, Millis, ObjectId, Provider, ProviderKind, Simulated};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -137,9 +135,11 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> Option<String> {
         text.extend_from_slice(&buffer[..got]);
         let so_far = String::from_utf8_lossy(&text).into_owned();
         if let Some(head) = so_far.find("\r\n\r\n") {
-            let length = so_far.to_ascii_lowercase().split("content-length: ").nth(1).map_or(0, |rest| {
-                rest.split("\r\n").next().unwrap().parse::<usize>().unwrap()
-            });
+            let length = so_far
+                .to_ascii_lowercase()
+                .split("content-length: ")
+                .nth(1)
+                .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
             if text.len() >= head + 4 + length {
                 return Some(so_far);
             }

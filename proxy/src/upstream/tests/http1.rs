@@ -150,8 +150,7 @@ fn bytes_that_are_no_http_are_named_so() {
 
 #[test]
 fn a_server_that_keeps_nothing_alive_gets_a_connection_per_call() {
-    let answers =
-        ["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", "HTTP/1.0 200 OK\r\n\r\nhi"];
+    let answers = ["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", "HTTP/1.0 200 OK\r\n\r\nhi"];
     for answer in answers {
         worker(async move {
             let origin = origin(&url(serve(move |_, stream| answer_once(stream, answer)).await), connection());

@@ -155,7 +155,8 @@ fn a_connection_that_dies_cuts_its_answers() {
     worker(async {
         let address = serve(|_, stream| async move {
             let service = service_fn(|_| async {
-                let first = futures_util::stream::iter([Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from("a")))]);
+                let first =
+                    futures_util::stream::iter([Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from("a")))]);
                 let broken = futures_util::stream::once(async {
                     // After the head and the first piece have left.
                     for _ in 0..20 {

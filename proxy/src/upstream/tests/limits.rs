@@ -185,3 +185,21 @@ fn a_simulated_provider_is_called_like_any_other() {
         assert_eq!(caller.totals().created, 1);
     });
 }
+
+#[test]
+fn a_simulated_provider_fails_as_a_network_would() {
+    use sluicegate_config::{FailureKind, Simulated, SimulatedFailure};
+    worker(async {
+        let failing = |kind, after_tokens| Simulated {
+            failure: Some(SimulatedFailure { kind, percent: 100, status: None, after_tokens }),
+            ..Simulated::default()
+        };
+        let of = |simulated| Provider { kind: ProviderKind::Simulated, ..provider("", connection(), Some(simulated)) };
+        let origin = |simulated| Origin::new(&ObjectId("ns/pool".to_owned()), &of(simulated)).unwrap();
+        let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
+        let error = Caller::new().send(&origin(failing(FailureKind::Reset, None)), body).await.unwrap_err();
+        assert_eq!((error.phase, error.kind), (Phase::Head, Kind::Reset));
+        let cut = Caller::new().send(&origin(failing(FailureKind::Cut, Some(2))), body).await.unwrap();
+        assert!(cut.into_body().collect().await.is_err());
+    });
+}

@@ -61,8 +61,7 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
     for (alpn, http, version) in cases {
         worker(async move {
             let (address, ca) = secure("localhost", alpn).await;
-            let origin =
-                origin(&format!("https://localhost:{}", address.port()), Connection { http, ..trusting(ca) });
+            let origin = origin(&format!("https://localhost:{}", address.port()), Connection { http, ..trusting(ca) });
             let caller = Caller::new();
             let calls = futures_util::future::join_all((0..10).map(|_| caller.text(&origin, "{}"))).await;
             assert!(calls.iter().all(|text| text.starts_with(version)), "{calls:?}");

@@ -1,0 +1,159 @@
+//! One endpoint's live state: asked for admission, told of outcomes, weighed by balancing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sluicegate_config::CircuitBreaker;
+
+use super::breaker::{Breaker, CircuitState, Outcome, Pass};
+
+/// Whether an endpoint takes a call.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is well.
+    Closed(Permit),
+    /// It may be well again: this call tries it.
+    HalfOpen(Permit),
+    /// It is left alone until then (or, when all probes are out, until one of them ends).
+    Refused {
+        /// When its circuit may be tried again.
+        until: Instant,
+    },
+}
+
+/// How an endpoint stands: what balancing looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is well.
+    Well,
+    /// Its circuit is open no longer: it takes a few calls to try it.
+    Trying,
+    /// It asked for quiet (`Retry-After`) until then: used only when nobody else can.
+    Cooling(Instant),
+    /// Its circuit is open until then.
+    Open(Instant),
+}
+
+/// Live state of one endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    epoch: Instant,
+    breaker: Breaker,
+    /// Milliseconds after `epoch`; 0: none.
+    cooldown: AtomicU64,
+    in_flight: AtomicU32,
+}
+
+impl Endpoint {
+    /// An endpoint of which nothing is known yet.
+    #[must_use]
+    pub fn new(settings: CircuitBreaker, now: Instant) -> Self {
+        let breaker = Breaker::new(settings, now);
+        Self { epoch: now, breaker, cooldown: AtomicU64::new(0), in_flight: AtomicU32::new(0) }
+    }
+
+    /// New settings of its circuit; what was learnt stays.
+    pub fn configure(&self, settings: CircuitBreaker) {
+        self.breaker.configure(settings);
+    }
+
+    /// Asks to make a call. A cooldown refuses nobody: it only weighs in balancing.
+    pub fn try_admit(self: &Arc<Self>, now: Instant) -> Admission {
+        match self.breaker.try_pass(now) {
+            Ok(Pass::Closed) => Admission::Closed(self.permit(Pass::Closed)),
+            Ok(pass) => Admission::HalfOpen(self.permit(pass)),
+            Err(until) => Admission::Refused { until },
+        }
+    }
+
+    /// Makes a call although the circuit may be open: when every endpoint of a pool is left alone, the least bad one
+    /// is tried rather than nobody. Its outcome counts like a probe's.
+    pub fn admit_anyway(self: &Arc<Self>, now: Instant) -> Permit {
+        let pass = self.breaker.try_pass(now).unwrap_or(Pass::Forced);
+        self.permit(pass)
+    }
+
+    fn permit(self: &Arc<Self>, pass: Pass) -> Permit {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Permit { endpoint: Arc::clone(self), pass: Some(pass) }
+    }
+
+    /// Asks for quiet until then; a later end stays.
+    pub fn cool_down(&self, until: Instant) {
+        self.cooldown.fetch_max(self.since_epoch(until), Ordering::Relaxed);
+    }
+
+    /// Until when it asked for quiet, if that is still to come.
+    #[must_use]
+    pub fn cooling_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.cooldown.load(Ordering::Relaxed);
+        if until == 0 {
+            return None;
+        }
+        let until = self.epoch + Duration::from_millis(until);
+        (until > now).then_some(until)
+    }
+
+    /// Calls it is working on, over all workers: until their answers' ends.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How it stands. An open circuit weighs more than a cooldown.
+    #[must_use]
+    pub fn standing(&self, now: Instant) -> Standing {
+        match (self.breaker.look(now), self.cooling_until(now)) {
+            (Err(until), _) => Standing::Open(until),
+            (Ok(_), Some(until)) => Standing::Cooling(until),
+            (Ok(Pass::Closed), None) => Standing::Well,
+            (Ok(_), None) => Standing::Trying,
+        }
+    }
+
+    /// Its circuit, for metrics and status.
+    #[must_use]
+    pub fn circuit(&self, now: Instant) -> CircuitState {
+        self.breaker.state(now)
+    }
+
+    fn since_epoch(&self, then: Instant) -> u64 {
+        let since = then.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2)
+    }
+}
+
+/// A call at an endpoint, from its admission to its answer's end. Dropped without an outcome, it was cancelled and
+/// counts neither way.
+#[derive(Debug)]
+pub struct Permit {
+    endpoint: Arc<Endpoint>,
+    /// `None` once the outcome has been told.
+    pass: Option<Pass>,
+}
+
+impl Permit {
+    /// Tells how the call went; the first word counts. The call stays in flight until the permit is dropped, so an
+    /// answer may be judged at its first token and held to its last.
+    pub fn outcome(&mut self, outcome: Outcome, now: Instant) {
+        if let Some(pass) = self.pass.take() {
+            self.endpoint.breaker.record(pass, outcome, now);
+        }
+    }
+
+    /// The endpoint it is for.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.endpoint.breaker.give_back(pass);
+        }
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
