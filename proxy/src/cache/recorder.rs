@@ -9,14 +9,39 @@ use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{Content, Reply, Stop, Usage};
 
+use super::lead::Lead;
 use super::replay::Folding;
-use super::seat::Lead;
 use super::stats::Refused;
 
 /// Recorded bytes wait for their decoding up to this many.
 const BATCH: usize = 64 * 1024;
 /// Pieces up to this size are copied.
 const COPIED: usize = 4096;
+
+impl Lead {
+    /// The answer came whole: keeps it if it is good, in a task of its own. Must be called within a `LocalSet`.
+    pub fn whole(self, status: u16, body: &Bytes) {
+        if status != 200 {
+            return self.refuse(Refused::Status);
+        }
+        let body = body.clone();
+        tokio::task::spawn_local(async move { self.conclude(&body) });
+    }
+
+    /// Like `whole` with status 200, at once and here.
+    pub fn conclude(self, body: &Bytes) {
+        match read_whole(self.dialect(), body, self.settings()) {
+            Ok(reply) => self.keep(&reply, body),
+            Err(why) => self.refuse(why),
+        }
+    }
+
+    /// The answer comes as a stream, with status 200: feed it.
+    #[must_use]
+    pub fn recorder(self) -> Recorder {
+        Recorder::new(self)
+    }
+}
 
 /// Records one streamed answer. Dropped before `finish`: the stream was cut, and nothing is kept.
 #[derive(Debug)]
@@ -30,7 +55,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(lead: Lead) -> Self {
+    fn new(lead: Lead) -> Self {
         let folding = Folding::new(lead.dialect(), lead.settings().max_bytes);
         Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, usage: None }
     }
@@ -118,7 +143,7 @@ impl Drop for Recorder {
 ///
 /// # Errors
 /// It is not to be kept, and why.
-pub(super) fn read_whole(dialect: Dialect, body: &[u8], settings: &Cache) -> Result<Reply, Refused> {
+fn read_whole(dialect: Dialect, body: &[u8], settings: &Cache) -> Result<Reply, Refused> {
     if u64::try_from(body.len()).unwrap_or(u64::MAX) > settings.max_bytes {
         return Err(Refused::Large);
     }
