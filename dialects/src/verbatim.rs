@@ -288,8 +288,9 @@ impl<'a> Raws<'a> {
 
     fn include_usage(&self) -> Result<bool, Refusal> {
         let Some(text) = self.value(Field::StreamOptions) else { return Ok(false) };
-        let options: StreamOptions<'_> =
-            serde_json::from_str(text).map_err(|_| wrong(Field::StreamOptions, "an object"))?;
+        // serde takes a list for a struct too.
+        let options = text.strip_prefix('{').and_then(|_| serde_json::from_str::<StreamOptions<'_>>(text).ok());
+        let options = options.ok_or_else(|| wrong(Field::StreamOptions, "an object"))?;
         match options.include_usage.map(RawValue::get) {
             None | Some("null" | "false") => Ok(false),
             Some("true") => Ok(true),
@@ -304,7 +305,8 @@ impl<'a> Raws<'a> {
 
     /// A metadata that is not as documented is the provider's to judge.
     fn user_of_metadata(&self) -> Option<Cow<'a, str>> {
-        let metadata: Metadata<'a> = serde_json::from_str(self.value(Field::Metadata)?).ok()?;
+        let object = self.value(Field::Metadata).filter(|text| text.starts_with('{'))?;
+        let metadata: Metadata<'a> = serde_json::from_str(object).ok()?;
         metadata.user_id.and_then(|raw| string(raw.get()))
     }
 }

@@ -1,13 +1,59 @@
 //! Content blocks read from the wire: what a caller or the model said, piece by piece.
 
-use super::json::{At, Object, Said, reason};
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Fields, Part, Source, ToolCall};
+use crate::json::{Object, Path};
 use crate::seam::Refusal;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::fmt;
+
+/// Content as it may be written: one text, or blocks.
+pub(super) enum Said<'a> {
+    Text(String),
+    Blocks(Vec<&'a RawValue>),
+}
+
+impl<'a> Said<'a> {
+    /// Reads content. Errors: it is neither, by its path.
+    pub(super) fn read(raw: &'a RawValue, at: &Path<'_>) -> Result<Self, Refusal> {
+        serde_json::from_str(raw.get()).map_err(|_| at.refuse("must be a string or an array of content blocks"))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Said<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of content blocks")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Said<'de>, E> {
+                Ok(Said::Text(text.to_owned()))
+            }
+
+            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Said<'de>, E> {
+                Ok(Said::Text(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Said<'de>, A::Error> {
+                let mut blocks = Vec::new();
+                while let Some(block) = seq.next_element()? {
+                    blocks.push(block);
+                }
+                Ok(Said::Blocks(blocks))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
 
 /// Reads content: a text is one text part.
-pub(super) fn said(said: Said<'_>, at: &At<'_>) -> Result<Vec<Part>, Refusal> {
+pub(super) fn said(said: Said<'_>, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
     match said {
         Said::Text(text) => Ok(vec![Part::text(text)]),
         Said::Blocks(blocks) => blocks.iter().enumerate().map(|(i, raw)| read(raw, &at.index(i))).collect(),
@@ -16,9 +62,9 @@ pub(super) fn said(said: Said<'_>, at: &At<'_>) -> Result<Vec<Part>, Refusal> {
 
 /// Reads one block. Fields it has beyond what the hub can say are kept in the part's `extra`; a block the hub has no
 /// word for is kept whole.
-pub(super) fn read(raw: &RawValue, at: &At<'_>) -> Result<Part, Refusal> {
-    let mut block = object(raw, at)?;
-    let kind: String = block.need_at("type", at)?;
+pub(super) fn read(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
+    let mut block = Object::read(raw.get(), at)?;
+    let kind: String = block.required("type", at)?;
     let content = match &*kind {
         "text" => text(&mut block, at)?,
         "image" => match source(&mut block, at)? {
@@ -28,29 +74,29 @@ pub(super) fn read(raw: &RawValue, at: &At<'_>) -> Result<Part, Refusal> {
         "document" => match source(&mut block, at)? {
             Some(source) => Content::Document {
                 source,
-                name: block.take_at("title", at)?,
+                name: block.text("title", at)?,
                 settings: named(&mut block, &["context", "citations"]),
             },
             None => return Ok(whole(raw)),
         },
         "tool_use" => Content::ToolCall(ToolCall {
-            id: block.need_at("id", at)?,
-            name: block.need_at("name", at)?,
-            arguments: block.raw("input").map_or("{}", RawValue::get).to_owned(),
+            id: block.required("id", at)?,
+            name: block.required("name", at)?,
+            arguments: block.take("input").map_or("{}", RawValue::get).to_owned(),
         }),
         "tool_result" => Content::ToolResult {
-            call_id: block.need_at("tool_use_id", at)?,
-            parts: block.raw("content").map(|content| result(content, at)).transpose()?.unwrap_or_default(),
-            is_error: block.take_at("is_error", at)?.unwrap_or(false),
+            call_id: block.required("tool_use_id", at)?,
+            parts: block.take("content").map(|content| result(content, at)).transpose()?.unwrap_or_default(),
+            is_error: block.boolean("is_error", at)?.unwrap_or(false),
         },
         "thinking" => Content::Thinking {
-            text: block.need_at("thinking", at)?,
-            signature: block.take_at::<String>("signature", at)?.filter(|signature| !signature.is_empty()),
+            text: block.required("thinking", at)?,
+            signature: block.text("signature", at)?.filter(|signature| !signature.is_empty()),
         },
-        "redacted_thinking" => Content::RedactedThinking(block.need_at("data", at)?),
+        "redacted_thinking" => Content::RedactedThinking(block.required("data", at)?),
         _ => return Ok(whole(raw)),
     };
-    let cache = block.raw("cache_control").map(|mark| CacheMark(mark.to_owned()));
+    let cache = block.raw("cache_control").map(CacheMark);
     Ok(Part { content, cache, extra: block.rest() })
 }
 
@@ -59,13 +105,9 @@ fn whole(raw: &RawValue) -> Part {
     Part::new(Content::Other { dialect: Dialect::AnthropicMessages, raw: raw.to_owned() })
 }
 
-fn object<'a>(raw: &'a RawValue, at: &At<'_>) -> Result<Object<'a>, Refusal> {
-    serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))
-}
-
-fn text(block: &mut Object<'_>, at: &At<'_>) -> Result<Content, Refusal> {
-    let text = block.need_at("text", at)?;
-    let citations = block.raw("citations").filter(|citations| !is_empty_array(citations)).map(ToOwned::to_owned);
+fn text(block: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    let text = block.required("text", at)?;
+    let citations = block.take("citations").filter(|citations| !is_empty_array(citations)).map(ToOwned::to_owned);
     Ok(Content::Text { text, citations })
 }
 
@@ -74,37 +116,37 @@ fn is_empty_array(raw: &RawValue) -> bool {
 }
 
 fn named(block: &mut Object<'_>, names: &[&str]) -> Fields {
-    names.iter().filter_map(|name| Some(((*name).to_owned(), block.raw(name)?.to_owned()))).collect()
+    names.iter().filter_map(|name| Some(((*name).to_owned(), block.raw(name)?))).collect()
 }
 
 /// Where a picture or document is; `None`: in words the hub has none for (a document made of blocks).
-fn source(block: &mut Object<'_>, at: &At<'_>) -> Result<Option<Source>, Refusal> {
+fn source(block: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Source>, Refusal> {
     let at = at.field("source");
-    let raw = block.raw("source").ok_or_else(|| at.refuse("this field is required"))?;
-    let mut source = object(raw, &at)?;
-    let kind: String = source.need_at("type", &at)?;
+    let raw = block.take("source").ok_or_else(|| at.refuse("the field is required"))?;
+    let mut source = Object::read(raw.get(), &at)?;
+    let kind: String = source.required("type", &at)?;
     Ok(Some(match &*kind {
         "base64" => {
-            Source::Base64 { media_type: source.need_at("media_type", &at)?, data: source.need_at("data", &at)? }
+            Source::Base64 { media_type: source.required("media_type", &at)?, data: source.required("data", &at)? }
         }
-        "url" => Source::Url(source.need_at("url", &at)?),
-        "file" => Source::File(source.need_at("file_id", &at)?),
-        "text" => Source::Text(source.need_at("data", &at)?),
+        "url" => Source::Url(source.required("url", &at)?),
+        "file" => Source::File(source.required("file_id", &at)?),
+        "text" => Source::Text(source.required("data", &at)?),
         _ => return Ok(None),
     }))
 }
 
 /// What a tool said. Tool blocks do not nest, which also bounds the depth.
-fn result(raw: &RawValue, at: &At<'_>) -> Result<Vec<Part>, Refusal> {
+fn result(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
     let at = at.field("content");
-    let blocks = match serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))? {
+    let blocks = match Said::read(raw, &at)? {
         Said::Blocks(blocks) => blocks,
         text @ Said::Text(_) => return said(text, &at),
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (i, block) in blocks.into_iter().enumerate() {
         let at = at.index(i);
-        let kind: String = object(block, &at)?.need_at("type", &at)?;
+        let kind: String = Object::read(block.get(), &at)?.required("type", &at)?;
         if matches!(&*kind, "tool_result" | "tool_use" | "thinking" | "redacted_thinking") {
             return Err(at.refuse(format_args!("a `{kind}` block cannot stand in a tool_result")));
         }

@@ -1,16 +1,19 @@
 //! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
 
-use super::json::refuse;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
 use crate::seam::Refusal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Where arguments go that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object, and the
 /// conversation must still show the model what it wrote.
 const UNPARSED: &str = "_unparsed_arguments";
+
+/// The most fields that are named as left out: a caller may make up any number of them.
+const MOST_DROPPED: usize = 32;
 
 /// A block on the wire.
 #[derive(Serialize)]
@@ -128,13 +131,13 @@ impl<'a> Out<'a> {
 pub(super) struct Writer {
     foreign: bool,
     reply: bool,
-    dropped: Vec<&'static str>,
+    dropped: BTreeSet<String>,
 }
 
 impl Writer {
     /// For a request that came in the words of `origin`.
     pub(super) fn request(origin: Dialect) -> Self {
-        Self { foreign: origin != Dialect::AnthropicMessages, reply: false, dropped: Vec::new() }
+        Self { foreign: origin != Dialect::AnthropicMessages, reply: false, dropped: BTreeSet::new() }
     }
 
     /// For an answer that came in the words of `origin`.
@@ -148,15 +151,25 @@ impl Writer {
     }
 
     /// Remembers a field that a rule leaves out.
-    pub(super) fn drop_field(&mut self, field: &'static str) {
-        if !self.dropped.contains(&field) {
-            self.dropped.push(field);
+    pub(super) fn drop_field(&mut self, field: &str) {
+        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(field) {
+            self.dropped.insert(field.to_owned());
         }
     }
 
-    /// What was left out.
+    /// Fields of `owner` that the hub has no word for: written to their own dialect, remembered as left out to another.
+    pub(super) fn extra<'a>(&mut self, owner: &str, extra: &'a Fields) -> Option<&'a Fields> {
+        if self.foreign {
+            for name in extra.keys().take(MOST_DROPPED) {
+                self.drop_field(&format!("{owner}.{name}"));
+            }
+        }
+        Some(extra).filter(|extra| !self.foreign && !extra.is_empty())
+    }
+
+    /// What was left out, each once.
     pub(super) fn dropped(self) -> Vec<String> {
-        self.dropped.into_iter().map(str::to_owned).collect()
+        self.dropped.into_iter().collect()
     }
 
     /// A part as its block; `None`: by a rule it is nothing. Errors: Anthropic can not be told this.
@@ -181,14 +194,19 @@ impl Writer {
                 }
                 Known::Image { source: self.image(source)? }
             }
-            Content::Document { source, name, settings } => Known::Document {
-                source: self.document(source)?,
-                title: name.as_deref(),
-                context: settings.get("context").map(|raw| &**raw),
-                citations: settings.get("citations").map(|raw| &**raw),
-            },
+            Content::Document { source, name, settings } => {
+                if self.foreign {
+                    self.extra("messages.content.file", settings);
+                }
+                Known::Document {
+                    source: self.document(source)?,
+                    title: name.as_deref(),
+                    context: self.own(settings, "context"),
+                    citations: self.own(settings, "citations"),
+                }
+            }
             Content::Audio { data: _, format: _ } => {
-                return Err(refuse("messages", "`input_audio`: Anthropic models take no sound; send its text"));
+                return Err(Refusal::field("messages", "`input_audio`: Anthropic models take no sound; send its text"));
             }
             Content::ToolCall(ToolCall { id, name, arguments }) => {
                 Known::ToolUse { id: self.id(id), name, input: input(arguments) }
@@ -208,12 +226,19 @@ impl Writer {
             Content::Other { dialect: Dialect::AnthropicMessages, raw } => return Ok(Some(Out::Raw(raw))),
             Content::Other { dialect, raw: _ } => {
                 let name = dialect.name();
-                return Err(refuse("messages", format_args!("this {name} content part has no Anthropic counterpart")));
+                return Err(Refusal::field(
+                    "messages",
+                    format_args!("this {name} content part has no Anthropic counterpart"),
+                ));
             }
         };
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
-        let extra = Some(extra).filter(|extra| !self.foreign && !extra.is_empty());
+        let extra = self.extra("messages.content", extra);
         Ok(Some(Out::Block(Block { known, cache_control, extra })))
+    }
+
+    fn own<'a>(&self, settings: &'a Fields, name: &str) -> Option<&'a RawValue> {
+        settings.get(name).filter(|_| !self.foreign).map(|raw| &**raw)
     }
 
     fn result<'a>(&mut self, parts: &'a [Part]) -> Result<Option<Written<'a>>, Refusal> {
@@ -232,7 +257,7 @@ impl Writer {
             },
             Source::Base64 { media_type, data } => From::Base64 { media_type: image_type(media_type), data },
             Source::File(file_id) => self.file(file_id)?,
-            Source::Text(_) => return Err(refuse("messages", "an image cannot be given as text")),
+            Source::Text(_) => return Err(Refusal::field("messages", "an image cannot be given as text")),
         })
     }
 
@@ -248,14 +273,14 @@ impl Writer {
         };
         if self.foreign && media_type != "application/pdf" {
             let why = format_args!("`file`: Anthropic takes application/pdf inline, not {media_type}");
-            return Err(refuse("messages", why));
+            return Err(Refusal::field("messages", why));
         }
         Ok(From::Base64 { media_type, data })
     }
 
     fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Refusal> {
         if self.foreign {
-            return Err(refuse(
+            return Err(Refusal::field(
                 "messages",
                 "`file_id`: a file kept at one provider cannot be read by another; send its data",
             ));
@@ -290,7 +315,7 @@ fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, R
     let parts = parts.and_then(|(head, data)| Some((head.strip_suffix(";base64")?, data)));
     match parts {
         Some((head, data)) => Ok(Some((head.split(';').next().unwrap_or_default(), data))),
-        None => Err(refuse("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
+        None => Err(Refusal::field("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
     }
 }
 

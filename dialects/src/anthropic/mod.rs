@@ -6,7 +6,6 @@
 mod blocks_in;
 mod blocks_out;
 pub mod error;
-mod json;
 pub mod reply;
 pub mod request;
 mod stop;

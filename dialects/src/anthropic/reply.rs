@@ -2,11 +2,11 @@
 
 use super::blocks_in;
 use super::blocks_out::{Out, Writer};
-use super::json::{At, Object, reason};
 use super::stop;
 use super::usage::{NAMES, Tally};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Raw, Reply, Stop, Usage};
+use crate::json::{Object, Path, ROOT};
 use crate::seam::{Malformed, Refusal};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Malformed { message: "not UTF-8".to_owned(), at: Some(error.valid_up_to()) })?;
-    let mut top: Object<'_> = serde_json::from_str(text).map_err(|error| Malformed::new(reason(&error)))?;
+    let mut top = Object::read(text, &ROOT).map_err(|refusal| Malformed::new(refusal.message))?;
     read(&mut top).map_err(|refusal| Malformed::new(refusal.message)).map(|(id, model, choice, usage)| Reply {
         id,
         model,
@@ -32,29 +32,29 @@ pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
 type Used = (Option<Usage>, Option<Raw>);
 
 fn read(top: &mut Object<'_>) -> Result<(String, String, Choice, Used), Refusal> {
-    let id = top.need("id")?;
-    let model = top.need("model")?;
+    let id = top.required("id", &ROOT)?;
+    let model = top.required("model", &ROOT)?;
     // Constants of the shape.
-    let _: Option<Cow<'_, str>> = top.take("type")?;
-    let _: Option<Cow<'_, str>> = top.take("role")?;
-    let blocks: Vec<&RawValue> = top.need("content")?;
-    let at = At::root("content");
-    let parts = blocks.iter().enumerate().map(|(i, raw)| blocks_in::read(raw, &at.index(i)));
+    top.take("type");
+    top.take("role");
+    const CONTENT: Path<'static> = ROOT.field("content");
+    let blocks = top.list("content", &ROOT)?.ok_or_else(|| CONTENT.refuse("the field is required"))?;
+    let parts = blocks.iter().enumerate().map(|(i, raw)| blocks_in::read(raw, &CONTENT.index(i)));
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
-    let reason: Option<String> = top.take("stop_reason")?;
-    let sequence = top.take("stop_sequence")?;
+    let reason = top.text("stop_reason", &ROOT)?;
+    let sequence = top.text("stop_sequence", &ROOT)?;
     let stop = reason.map_or(Stop::End, |reason| stop::read(&reason, sequence));
     let usage = used(top)?;
     Ok((id, model, Choice { parts, stop, logprobs: None, extra: Fields::new() }, usage))
 }
 
 fn used(top: &mut Object<'_>) -> Result<Used, Refusal> {
-    let Some(raw) = top.raw("usage") else { return Ok((None, None)) };
-    let refused = |error: serde_json::Error| Refusal::field("usage", reason(&error));
-    let tally: Tally = serde_json::from_str(raw.get()).map_err(refused)?;
-    let mut more: Object<'_> = serde_json::from_str(raw.get()).map_err(refused)?;
+    const USAGE: Path<'static> = ROOT.field("usage");
+    let Some(raw) = top.take("usage") else { return Ok((None, None)) };
+    let tally: Tally = serde_json::from_str(raw.get()).map_err(|_| USAGE.refuse("must be an object of counts"))?;
+    let mut more = Object::read(raw.get(), &USAGE)?;
     for name in NAMES {
-        more.raw(name);
+        more.take(name);
     }
     Ok((Some(tally.usage()), (!more.is_empty()).then(|| raw.to_owned())))
 }

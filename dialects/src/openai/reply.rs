@@ -9,13 +9,14 @@ use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer};
 use crate::seam::{Malformed, Refusal};
 
+const CHOICES: Path<'static> = ROOT.field("choices");
+
 /// Reads a whole answer. Errors: it is not what the dialect allows; an error object under status 200 is none either.
 pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     read(body).map_err(|refusal| Malformed::new(format!("the provider's answer is malformed: {}", refusal.message)))
 }
 
 fn read(body: &[u8]) -> Result<Reply, Refusal> {
-    const AT: Path<'static> = ROOT.field("choices");
     let text = std::str::from_utf8(body).map_err(|_| ROOT.refuse("is not UTF-8"))?;
     let whole: &RawValue = serde_json::from_str(text).map_err(|_| ROOT.refuse("is not JSON"))?;
     let mut object = Object::read(whole.get(), &ROOT)?;
@@ -25,20 +26,20 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
     object.take("object");
     let id = object.text("id", &ROOT)?.unwrap_or_default();
     let model = object.text("model", &ROOT)?.unwrap_or_default();
-    // Some look-alikes give fractions of a second.
-    let created = object.number("created", &ROOT)?.and_then(|seconds| seconds.as_u64());
-    let list = object.list("choices", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
+    let created = object.number("created", &ROOT)?.as_ref().and_then(wire::seconds);
+    let list = object.list("choices", &ROOT)?.ok_or_else(|| CHOICES.refuse("the field is required"))?;
     if list.is_empty() {
-        return Err(AT.refuse("holds no answer"));
+        return Err(CHOICES.refuse("holds no answer"));
     }
-    let choices = list.into_iter().enumerate().map(|(index, raw)| choice(raw, &AT.index(index)));
+    let choices = (0..).zip(list).map(|(number, raw)| choice(raw, &id, number));
     let choices = choices.collect::<Result<_, _>>()?;
     let usage = object.take("usage").and_then(wire::usage);
     let extra = Extra { dialect: Dialect::OpenAiChat, fields: object.rest() };
     Ok(Reply { id, model, created, choices, usage, extra })
 }
 
-fn choice(raw: &RawValue, at: &Path<'_>) -> Result<Choice, Refusal> {
+fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
+    let at = &CHOICES.index(number as usize);
     let mut object = Object::read(raw.get(), at)?;
     let in_message = at.field("message");
     let mut message = object.object("message", at)?.ok_or_else(|| in_message.refuse("the field is required"))?;
@@ -64,8 +65,14 @@ fn choice(raw: &RawValue, at: &Path<'_>) -> Result<Choice, Refusal> {
     }
     let calls = message.list("tool_calls", &in_message)?.unwrap_or_default();
     let in_calls = in_message.field("tool_calls");
-    for (index, raw) in calls.iter().enumerate() {
-        parts.push(tool_call(raw, &in_calls.index(index))?);
+    for (called, raw) in (0..).zip(&calls) {
+        let mut part = tool_call(raw, &in_calls.index(called as usize))?;
+        if let Content::ToolCall(call) = &mut part.content
+            && call.id.is_empty()
+        {
+            call.id = wire::made_call_id(id, number, called);
+        }
+        parts.push(part);
     }
     let word = object.text("finish_reason", at)?.unwrap_or_default();
     Ok(Choice {
@@ -186,6 +193,3 @@ fn open_calls(opened: &mut bool, json: &mut Writer) {
         json.open_field("tool_calls", b'[');
     }
 }
-
-#[cfg(test)]
-mod tests;

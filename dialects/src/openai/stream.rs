@@ -1,8 +1,6 @@
 //! A streamed answer: read into the hub's events (`read`), and written out of them (`write`).
 
 mod read;
-#[cfg(test)]
-mod tests;
 mod write;
 
 pub use read::Decoder;

@@ -1,6 +1,7 @@
 //! Words whole and streamed answers share: usage, stop reasons, content that may be a list of parts.
 
 use serde::Deserialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::hub::{Stop, Usage};
@@ -95,6 +96,18 @@ pub(super) fn finish_reason(stop: &Stop) -> &str {
         Stop::Refusal => "content_filter",
         Stop::Other(word) => word,
     }
+}
+
+/// Reads a time; some look-alikes give fractions of a second.
+pub(super) fn seconds(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| number.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64))
+}
+
+/// An id for a tool call that the provider gave none: what the tool's result will answer to, unlike those of other
+/// turns, in the letters every dialect takes.
+pub(super) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
+    let letters: String = reply_id.chars().filter(|letter| letter.is_ascii_alphanumeric()).take(40).collect();
+    format!("call_{letters}_{choice}_{part}")
 }
 
 /// A piece of content as look-alikes (Mistral) give it in a list.

@@ -2,21 +2,20 @@
 
 use super::thinking;
 use super::tools;
-use crate::anthropic::blocks_in;
-use crate::anthropic::json::{At, Object, Said, reason};
+use crate::anthropic::blocks_in::{self, Said};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Extra, Fields, Message, Raw, Role, Sampling, SystemPart};
+use crate::hub::{CacheMark, Call, Extra, Message, Raw, Role, Sampling, SystemPart};
+use crate::json::{Object, Path, ROOT};
 use crate::seam::Refusal;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Reads what a caller of `/v1/messages` sent. Errors: a field is missing, twice there or of the wrong type, named in the
-/// refusal as Anthropic names it (`messages.0.content.1.text`).
+/// refusal (`messages[0].content[1].text`).
 pub fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let (call, given) = read(body)?;
     match given {
         true => Ok(call),
-        false => Err(Refusal::field("max_tokens", "this field is required")),
+        false => Err(Refusal::field("max_tokens", "the field is required")),
     }
 }
 
@@ -25,34 +24,35 @@ pub fn decode_counting(body: &[u8]) -> Result<Call, Refusal> {
     read(body).map(|(call, _)| call)
 }
 
+const COUNT: &str = "a whole number that is not negative";
+
 fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Refusal::body(format!("the body is not UTF-8 (byte {})", error.valid_up_to())))?;
-    let mut top: Object<'_> =
-        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not a JSON object: {error}")))?;
-    let max_tokens: Option<u64> = top.take("max_tokens")?;
-    let (tool_choice, parallel_tools) = tools::choice(top.raw("tool_choice"))?;
+    let mut top = Object::read(text, &ROOT).map_err(|refusal| broken(text).unwrap_or(refusal))?;
+    let max_tokens: Option<u64> = top.parsed("max_tokens", &ROOT, COUNT)?;
+    let (tool_choice, parallel_tools) = tools::choice(top.take("tool_choice"))?;
     // What the hub can say of these; what it can not stays among the rest.
     let thought = thinking::read(&mut top)?;
-    let (end_user, metadata) = metadata(top.raw("metadata"))?;
+    let (end_user, metadata) = metadata(top.take("metadata"))?;
     let mut call = Call {
-        model: top.need("model")?,
-        system: system(top.take("system")?)?,
-        messages: messages(top.need("messages")?)?,
-        tools: tools::read(top.take("tools")?.unwrap_or_default())?,
+        model: top.required("model", &ROOT)?,
+        system: system(top.take("system"))?,
+        messages: messages(top.list("messages", &ROOT)?)?,
+        tools: tools::read(top.list("tools", &ROOT)?.unwrap_or_default())?,
         tool_choice,
         parallel_tools,
         max_tokens,
         sampling: Sampling {
-            temperature: top.take("temperature")?,
-            top_p: top.take("top_p")?,
-            top_k: top.take("top_k")?,
+            temperature: top.number("temperature", &ROOT)?,
+            top_p: top.number("top_p", &ROOT)?,
+            top_k: top.parsed("top_k", &ROOT, COUNT)?,
             ..Sampling::default()
         },
-        stop: top.take("stop_sequences")?.unwrap_or_default(),
+        stop: top.parsed("stop_sequences", &ROOT, "an array of strings")?.unwrap_or_default(),
         format: thought.format,
         reasoning: thought.reasoning,
-        stream: top.take("stream")?.unwrap_or(false),
+        stream: top.boolean("stream", &ROOT)?.unwrap_or(false),
         // The dialect's streams always say what they used.
         stream_usage: true,
         end_user,
@@ -63,62 +63,60 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     Ok((call, max_tokens.is_some()))
 }
 
+/// Broken JSON is not to be called a wrong type; a second look only where the first one failed.
+fn broken(text: &str) -> Option<Refusal> {
+    let error = serde_json::from_str::<&RawValue>(text).err()?;
+    Some(Refusal::body(format!("the body is not JSON: {error}")))
+}
+
 /// The end user's id, and the whole where it says more than that.
 fn metadata(raw: Option<&RawValue>) -> Result<(Option<String>, Option<Raw>), Refusal> {
     let Some(raw) = raw else { return Ok((None, None)) };
-    let at = At::root("metadata");
-    let mut object: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    let user = object.take_at("user_id", &at)?;
+    const AT: Path<'static> = ROOT.field("metadata");
+    let mut object = Object::read(raw.get(), &AT)?;
+    let user = object.text("user_id", &AT)?;
     Ok((user, (!object.is_empty()).then(|| raw.to_owned())))
 }
 
-fn system(said: Option<Said<'_>>) -> Result<Vec<SystemPart>, Refusal> {
-    let blocks = match said {
+fn system(raw: Option<&RawValue>) -> Result<Vec<SystemPart>, Refusal> {
+    const AT: Path<'static> = ROOT.field("system");
+    let blocks = match raw.map(|raw| Said::read(raw, &AT)).transpose()? {
         None => return Ok(Vec::new()),
         Some(Said::Text(text)) if text.is_empty() => return Ok(Vec::new()),
         Some(Said::Text(text)) => return Ok(vec![SystemPart::new(text)]),
         Some(Said::Blocks(blocks)) => blocks,
     };
-    let root = At::root("system");
     let mut parts = Vec::with_capacity(blocks.len());
     for (i, raw) in blocks.into_iter().enumerate() {
-        let at = root.index(i);
-        let mut block: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-        let kind: String = block.need_at("type", &at)?;
-        if kind != "text" {
+        let at = AT.index(i);
+        let mut block = Object::read(raw.get(), &at)?;
+        if block.required("type", &at)? != "text" {
             return Err(at.field("type").refuse("only `text` blocks can stand in the system prompt"));
         }
-        let text = block.need_at("text", &at)?;
-        let cache = block.raw("cache_control").map(|mark| crate::hub::CacheMark(mark.to_owned()));
+        let text = block.required("text", &at)?;
+        let cache = block.raw("cache_control").map(CacheMark);
         parts.push(SystemPart { text, cache, developer: false, name: None, extra: block.rest() });
     }
     Ok(parts)
 }
 
-#[derive(Deserialize)]
-struct Turn<'a> {
-    role: String,
-    #[serde(borrow)]
-    content: Said<'a>,
-}
-
-fn messages(turns: Vec<&RawValue>) -> Result<Vec<Message>, Refusal> {
-    let root = At::root("messages");
+fn messages(turns: Option<Vec<&RawValue>>) -> Result<Vec<Message>, Refusal> {
+    const AT: Path<'static> = ROOT.field("messages");
+    let turns = turns.ok_or_else(|| AT.refuse("the field is required"))?;
     let mut messages = Vec::with_capacity(turns.len());
     for (i, raw) in turns.into_iter().enumerate() {
-        let at = root.index(i);
-        let turn: Turn<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-        let role = match &*turn.role {
+        let at = AT.index(i);
+        let mut turn = Object::read(raw.get(), &at)?;
+        let role = match &*turn.required("role", &at)? {
             "user" => Role::User,
             "assistant" => Role::Assistant,
             "system" => Role::System,
-            other => {
-                let why = format_args!("`{other}` is none of `user`, `assistant` and `system`");
-                return Err(at.field("role").refuse(why));
-            }
+            _ => return Err(at.field("role").refuse("must be `user`, `assistant` or `system`")),
         };
-        let parts = blocks_in::said(turn.content, &at.field("content"))?;
-        messages.push(Message { role, name: None, parts, extra: Fields::new() });
+        let content_at = at.field("content");
+        let content = turn.take("content").ok_or_else(|| content_at.refuse("the field is required"))?;
+        let parts = blocks_in::said(Said::read(content, &content_at)?, &content_at)?;
+        messages.push(Message { role, name: None, parts, extra: turn.rest() });
     }
     Ok(messages)
 }

@@ -4,7 +4,6 @@ use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
 use super::{foreign, tools};
 use crate::anthropic::blocks_out::{Writer, Written};
-use crate::anthropic::json::refuse;
 use crate::hub::{Call, Format, Sampling};
 use crate::seam::{Encoded, Refusal, Target};
 use serde::Serialize;
@@ -90,27 +89,30 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let mut writer = Writer::request(call.extra.dialect);
     sample(sampling, &mut writer)?;
     if writer.foreign() && stop.iter().any(|stop| stop.trim().is_empty()) {
-        return Err(refuse("stop", "Anthropic refuses stop texts that are only white space"));
+        return Err(Refusal::field("stop", "Anthropic refuses stop texts that are only white space"));
     }
     let Plan { max_tokens, thinking, effort } = thinking::plan(call, target, &mut writer)?;
     let Conversation { system, turns } = turns::write(call, &mut writer)?;
     let format = schema(format.as_ref(), &mut writer);
-    let mut unsaid = Vec::new();
-    let extra = foreign::fields(call, &writer, &mut unsaid)?;
+    let extra = foreign::fields(call, &mut writer)?;
+    let tools = tools::write(call, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = foreign::end_user(call).map(|user_id| Metadata { user_id });
+    let choice = tools::write_choice(call, &writer)?;
+    // Anthropic takes no temperature beside thinking: what the caller did not ask for must not spoil what he did.
+    let default = target.default_temperature.as_ref().filter(|_| thinking.is_none() && !whole("thinking"));
     let body = Body {
         model,
         max_tokens,
         system,
         messages: turns,
-        tools: tools::write(call, &writer)?,
-        tool_choice: tools::write_choice(call, &writer)?,
-        temperature: sampling.temperature.as_ref().or(target.default_temperature.as_ref()),
+        tools,
+        tool_choice: choice,
+        temperature: sampling.temperature.as_ref().or(default),
         top_p: sampling.top_p.as_ref(),
-        top_k: sampling.top_k.filter(|_| !whole("top_k")),
+        top_k: sampling.top_k,
         stop_sequences: stop,
         thinking: thinking.filter(|_| !whole("thinking")),
         output_config: output_config.filter(|_| !whole("output_config")),
@@ -121,9 +123,7 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let body =
         serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
     let headers = if writer.foreign() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    let mut dropped = writer.dropped();
-    dropped.append(&mut unsaid);
-    Ok(Encoded { body, dropped, headers })
+    Ok(Encoded { body, dropped: writer.dropped(), headers })
 }
 
 /// The rules for sampling: what changes what is asked for is refused, hints that only steer are left out.
@@ -132,10 +132,16 @@ fn sample(sampling: &Sampling, writer: &mut Writer) -> Result<(), Refusal> {
     if let Some(temperature) = temperature.as_ref().and_then(Number::as_f64)
         && !(0.0..=1.0).contains(&temperature)
     {
-        return Err(refuse("temperature", format_args!("{temperature} is outside Anthropic's range of 0 to 1")));
+        return Err(Refusal::field(
+            "temperature",
+            format_args!("{temperature} is outside Anthropic's range of 0 to 1"),
+        ));
     }
     if choices.is_some_and(|n| n != 1) {
-        return Err(refuse("n", "Anthropic gives one answer to a call; send as many calls as answers are wanted"));
+        return Err(Refusal::field(
+            "n",
+            "Anthropic gives one answer to a call; send as many calls as answers are wanted",
+        ));
     }
     if seed.is_some() {
         writer.drop_field("seed");

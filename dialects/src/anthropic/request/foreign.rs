@@ -1,7 +1,6 @@
 //! Top-level fields that the hub has no word for: one table of what becomes of another dialect's.
 
 use crate::anthropic::blocks_out::Writer;
-use crate::anthropic::json::refuse;
 use crate::hub::Call;
 use crate::seam::Refusal;
 use serde_json::value::RawValue;
@@ -19,18 +18,18 @@ enum Rule {
 }
 
 /// OpenAI's fields. Whatever is not here is left out and said so in the call's `dropped`.
-const OPENAI: [(&str, Rule); 19] = [
+const OPENAI: [(&str, Rule); 18] = [
     ("audio", Rule::Refuse(&[])),
     ("cache_control", Rule::Pass),
     ("container", Rule::Pass),
     ("context_management", Rule::Pass),
-    ("function_call", Rule::Refuse(&["\"auto\"", "\"none\""])),
-    ("functions", Rule::Refuse(&["[]"])),
     ("inference_geo", Rule::Pass),
     ("logit_bias", Rule::Refuse(&["{}"])),
     ("logprobs", Rule::Refuse(&["false"])),
     ("mcp_servers", Rule::Pass),
     ("modalities", Rule::Refuse(&["[\"text\"]", "[]"])),
+    // Held raw by OpenAI's reader only where they ask for what the hub has no word for.
+    ("response_format", Rule::Refuse(&[])),
     // Handled with `metadata` and `service_tier` below.
     ("safety_identifier", Rule::Silent),
     ("service_tier", Rule::Silent),
@@ -38,17 +37,13 @@ const OPENAI: [(&str, Rule); 19] = [
     // The hub says it.
     ("stream_options", Rule::Silent),
     ("thinking", Rule::Pass),
-    ("top_k", Rule::Pass),
+    ("tool_choice", Rule::Refuse(&[])),
     ("top_logprobs", Rule::Refuse(&["0"])),
     ("web_search_options", Rule::Refuse(&[])),
 ];
 
 /// The fields to write beside those the hub has words for. Errors: one whose meaning would be lost.
-pub(super) fn fields<'a>(
-    call: &'a Call,
-    writer: &Writer,
-    dropped: &mut Vec<String>,
-) -> Result<BTreeMap<&'a str, Cow<'a, RawValue>>, Refusal> {
+pub(super) fn fields<'a>(call: &'a Call, writer: &mut Writer) -> Result<BTreeMap<&'a str, Cow<'a, RawValue>>, Refusal> {
     let mut fields = BTreeMap::new();
     for (name, raw) in &call.extra.fields {
         if !writer.foreign() {
@@ -63,13 +58,13 @@ pub(super) fn fields<'a>(
             Some(Rule::Refuse(harmless)) => {
                 let value: String = raw.get().split_ascii_whitespace().collect();
                 if !harmless.contains(&&*value) {
-                    return Err(refuse(
+                    return Err(Refusal::field(
                         name,
                         "Anthropic has no counterpart of this field, and the answer would lack what it asks for",
                     ));
                 }
             }
-            None => dropped.push(name.clone()),
+            None => writer.drop_field(name),
         }
     }
     if writer.foreign()
@@ -82,7 +77,7 @@ pub(super) fn fields<'a>(
                 word.ok().and_then(|word| fields.insert("service_tier", word))
             }
             _ => {
-                dropped.push("service_tier".to_owned());
+                writer.drop_field("service_tier");
                 None
             }
         };

@@ -1,8 +1,8 @@
 //! How much the model may think and how its answer is shaped: `thinking`, `output_config` and `output_format`.
 
 use crate::anthropic::blocks_out::Writer;
-use crate::anthropic::json::{At, Object, reason, refuse};
 use crate::hub::{Call, Format, Raw, Reasoning, ToolChoice};
+use crate::json::{Object, Path, ROOT};
 use crate::seam::{Refusal, Target};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -60,28 +60,32 @@ pub(super) struct Thought {
     pub(super) output_config: Option<Raw>,
 }
 
+const CONFIG: Path<'static> = ROOT.field("output_config");
+
 /// Reads the three fields. `output_format` is where `output_config.format` stood while it was in beta.
 pub(super) fn read(top: &mut Object<'_>) -> Result<Thought, Refusal> {
     let mut thought = Thought::default();
-    if let Some(raw) = top.raw("thinking") {
+    if let Some(raw) = top.take("thinking") {
         let (reasoning, whole) = thinking(raw)?;
         thought.reasoning = reasoning;
         thought.thinking = whole.then(|| raw.to_owned());
     }
-    let beta = top.raw("output_format");
+    let beta = top.take("output_format");
     if let Some(raw) = beta {
-        thought.format = Some(format(raw, "output_format")?);
+        thought.format = Some(format(raw, &ROOT.field("output_format"))?);
     }
-    let Some(raw) = top.raw("output_config") else { return Ok(thought) };
-    let at = At::root("output_config");
-    let mut config: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    if let Some(raw) = config.raw("format") {
+    let Some(raw) = top.take("output_config") else { return Ok(thought) };
+    let mut config = Object::read(raw.get(), &CONFIG)?;
+    if let Some(raw) = config.take("format") {
         if beta.is_some() {
-            return Err(refuse("output_format", "given beside `output_config.format`, which has taken its place"));
+            return Err(Refusal::field(
+                "output_format",
+                "given beside `output_config.format`, which has taken its place",
+            ));
         }
-        thought.format = Some(format(raw, "output_config.format")?);
+        thought.format = Some(format(raw, &CONFIG.field("format"))?);
     }
-    let effort: Option<String> = config.take_at("effort", &at)?;
+    let effort = config.text("effort", &CONFIG)?;
     // Effort shapes all of an answer, with or without thinking; the hub's word for it includes thinking.
     let adaptive = matches!(thought.reasoning, Some(Reasoning::Adaptive)) && thought.thinking.is_none();
     if !config.is_empty() || (effort.is_some() && !adaptive) {
@@ -97,11 +101,14 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<Thought, Refusal> {
 
 /// In the hub's words, and whether the field says more than those.
 fn thinking(raw: &RawValue) -> Result<(Option<Reasoning>, bool), Refusal> {
-    let at = At::root("thinking");
-    let mut object: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    let kind: String = object.need_at("type", &at)?;
+    const AT: Path<'static> = ROOT.field("thinking");
+    let mut object = Object::read(raw.get(), &AT)?;
+    let kind = object.required("type", &AT)?;
     let reasoning = match &*kind {
-        "enabled" => Reasoning::Budget(object.need_at("budget_tokens", &at)?),
+        "enabled" => {
+            let budget = object.parsed("budget_tokens", &AT, "a whole number that is not negative")?;
+            Reasoning::Budget(budget.ok_or_else(|| AT.field("budget_tokens").refuse("the field is required"))?)
+        }
         "adaptive" => Reasoning::Adaptive,
         "disabled" => Reasoning::Off,
         // `between_tools` and whatever comes: only Anthropic knows what it means.
@@ -110,15 +117,14 @@ fn thinking(raw: &RawValue) -> Result<(Option<Reasoning>, bool), Refusal> {
     Ok((Some(reasoning), !object.is_empty()))
 }
 
-fn format(raw: &RawValue, field: &'static str) -> Result<Format, Refusal> {
-    let at = At::root(field);
-    let mut object: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    let kind: String = object.need_at("type", &at)?;
+fn format(raw: &RawValue, at: &Path<'_>) -> Result<Format, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.required("type", at)?;
     if kind != "json_schema" {
         return Err(at.field("type").refuse("only `json_schema` is known"));
     }
-    let schema = object.raw("schema").ok_or_else(|| at.field("schema").refuse("this field is required"))?;
-    Ok(Format::Schema { name: None, description: None, schema: schema.to_owned(), strict: Some(true) })
+    let schema = object.raw("schema").ok_or_else(|| at.field("schema").refuse("the field is required"))?;
+    Ok(Format::Schema { name: None, description: None, schema, strict: Some(true) })
 }
 
 /// `thinking` on the wire.
@@ -159,7 +165,7 @@ pub(super) fn plan<'a>(call: &'a Call, target: &Target, writer: &mut Writer) -> 
             let Some((_, budget, effort)) = row else {
                 let known = EFFORTS.map(|row| row.0).join("`, `");
                 let why = format_args!("`{effort}` is none of `none`, `{known}`");
-                return Err(refuse("reasoning_effort", why));
+                return Err(Refusal::field("reasoning_effort", why));
             };
             let max_tokens = room(*budget);
             // Anthropic refuses thinking where a tool is forced.

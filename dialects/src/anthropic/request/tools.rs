@@ -1,9 +1,9 @@
 //! Tools and the choice among them, in both directions.
 
 use crate::anthropic::blocks_out::Writer;
-use crate::anthropic::json::{At, Object, reason, refuse};
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
+use crate::json::{Object, Path, ROOT};
 use crate::seam::Refusal;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,22 +11,22 @@ use std::borrow::Cow;
 
 /// Reads `tools`: a caller's own are of type `custom` or of none, all others are the provider's.
 pub(super) fn read(tools: Vec<&RawValue>) -> Result<Vec<Tool>, Refusal> {
-    let root = At::root("tools");
-    tools.into_iter().enumerate().map(|(i, raw)| tool(raw, &root.index(i))).collect()
+    const AT: Path<'static> = ROOT.field("tools");
+    tools.into_iter().enumerate().map(|(i, raw)| tool(raw, &AT.index(i))).collect()
 }
 
-fn tool(raw: &RawValue, at: &At<'_>) -> Result<Tool, Refusal> {
-    let mut object: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    let kind: Option<String> = object.take_at("type", at)?;
+fn tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.text("type", at)?;
     if kind.is_some_and(|kind| kind != "custom") {
         return Ok(Tool::Other { dialect: Dialect::AnthropicMessages, raw: raw.to_owned() });
     }
     Ok(Tool::Function {
-        name: object.need_at("name", at)?,
-        description: object.take_at("description", at)?,
-        parameters: object.raw("input_schema").map(ToOwned::to_owned),
-        strict: object.take_at("strict", at)?,
-        cache: object.raw("cache_control").map(|mark| CacheMark(mark.to_owned())),
+        name: object.required("name", at)?,
+        description: object.text("description", at)?,
+        parameters: object.raw("input_schema"),
+        strict: object.boolean("strict", at)?,
+        cache: object.raw("cache_control").map(CacheMark),
         extra: object.rest(),
     })
 }
@@ -34,20 +34,20 @@ fn tool(raw: &RawValue, at: &At<'_>) -> Result<Tool, Refusal> {
 /// Reads `tool_choice`: which tool, and whether several in one turn.
 pub(super) fn choice(raw: Option<&RawValue>) -> Result<(Option<ToolChoice>, Option<bool>), Refusal> {
     let Some(raw) = raw else { return Ok((None, None)) };
-    let at = At::root("tool_choice");
-    let mut object: Object<'_> = serde_json::from_str(raw.get()).map_err(|error| at.refuse(reason(&error)))?;
-    let kind: String = object.need_at("type", &at)?;
+    const AT: Path<'static> = ROOT.field("tool_choice");
+    let mut object = Object::read(raw.get(), &AT)?;
+    let kind = object.required("type", &AT)?;
     let choice = match &*kind {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
         "none" => ToolChoice::None,
-        "tool" => ToolChoice::Named(object.need_at("name", &at)?),
+        "tool" => ToolChoice::Named(object.required("name", &AT)?),
         other => {
             let why = format_args!("`{other}` is none of `auto`, `any`, `tool` and `none`");
-            return Err(at.field("type").refuse(why));
+            return Err(AT.field("type").refuse(why));
         }
     };
-    let single: Option<bool> = object.take_at("disable_parallel_tool_use", &at)?;
+    let single = object.boolean("disable_parallel_tool_use", &AT)?;
     Ok((Some(choice), single.map(|single| !single)))
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Out<'a> {
 }
 
 /// Writes `tools`. Errors: a tool that another provider runs.
-pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>, Refusal> {
+pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Vec<Out<'a>>, Refusal> {
     let foreign = writer.foreign();
     let mut tools = Vec::with_capacity(call.tools.len());
     for tool in &call.tools {
@@ -82,7 +82,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>,
                 input_schema: schema(parameters.as_deref())?,
                 strict: strict.filter(|strict| *strict || !foreign),
                 cache_control: cache.as_ref().map(|mark| &*mark.0),
-                extra: Some(extra).filter(|extra| !foreign && !extra.is_empty()),
+                extra: writer.extra("tools.function", extra),
             },
             Tool::Other { dialect: Dialect::AnthropicMessages, raw } => Out::Raw(raw),
             Tool::Other { dialect, raw: _ } => {
@@ -90,7 +90,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>,
                 let why = format_args!(
                     "this is a tool of {name} that Anthropic does not run; only functions can be translated"
                 );
-                return Err(refuse("tools", why));
+                return Err(Refusal::field("tools", why));
             }
         });
     }
@@ -99,16 +99,16 @@ pub(super) fn write<'a>(call: &'a Call, writer: &Writer) -> Result<Vec<Out<'a>>,
 
 /// Anthropic wants an object schema even for a tool without arguments.
 fn schema(parameters: Option<&RawValue>) -> Result<Cow<'_, RawValue>, Refusal> {
+    const AT: Path<'static> = ROOT.field("tools.function.parameters");
     let given = parameters.map_or("{}", RawValue::get);
-    let refused = |why: &str| refuse("tools.function.parameters", why);
-    let mut object: Object<'_> = serde_json::from_str(given).map_err(|error| refused(&reason(&error)))?;
-    if let (Some(_), Some(parameters)) = (object.raw("type"), parameters) {
+    let mut object = Object::read(given, &AT)?;
+    if let (Some(_), Some(parameters)) = (object.take("type"), parameters) {
         return Ok(Cow::Borrowed(parameters));
     }
-    let rest = given.trim_start_matches('{');
+    let rest = given.strip_prefix('{').unwrap_or(given);
     let comma = if object.is_empty() { "" } else { "," };
     let typed = format!("{{\"type\":\"object\"{comma}{rest}");
-    RawValue::from_string(typed).map(Cow::Owned).map_err(|error| refused(&reason(&error)))
+    RawValue::from_string(typed).map(Cow::Owned).map_err(|_| AT.refuse("must be a JSON schema"))
 }
 
 /// `tool_choice` on the wire.
@@ -135,7 +135,7 @@ pub(super) fn write_choice<'a>(call: &'a Call, writer: &Writer) -> Result<Option
         // Anthropic refuses a choice where there is nothing to choose from; with these two nothing is lost.
         return match r#type {
             "auto" | "none" => Ok(None),
-            _ => Err(refuse("tool_choice", "a tool must be called, and `tools` is empty")),
+            _ => Err(Refusal::field("tool_choice", "a tool must be called, and `tools` is empty")),
         };
     }
     let single = call.parallel_tools.map(|parallel| !parallel).filter(|single| *single || !writer.foreign());

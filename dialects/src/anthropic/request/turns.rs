@@ -1,7 +1,6 @@
 //! The system prompt and the turns on the wire: gathered, merged and cleaned of what Anthropic refuses.
 
 use crate::anthropic::blocks_out::{Out, Writer, Written};
-use crate::anthropic::json::refuse;
 use crate::hub::{Call, Content, Format, Message, Part, Role, SystemPart};
 use crate::seam::Refusal;
 use serde::Serialize;
@@ -29,7 +28,8 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
     let mut system: Vec<Out<'a>> = call.system.iter().filter_map(|part| instruction(part, writer)).collect();
     let mut turns: Vec<(&'static str, Vec<Out<'a>>)> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
-        let Message { role, name, parts, extra: _ } = message;
+        let Message { role, name, parts, extra } = message;
+        writer.extra("messages", extra);
         if name.is_some() {
             writer.drop_field("messages.name");
         }
@@ -62,7 +62,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
         }
     }
     if turns.is_empty() {
-        return Err(refuse("messages", "at least one message with content is required"));
+        return Err(Refusal::field("messages", "at least one message with content is required"));
     }
     if matches!(call.format, Some(Format::Json)) {
         writer.drop_field("response_format");
@@ -80,14 +80,14 @@ fn instruction<'a>(part: &'a SystemPart, writer: &mut Writer) -> Option<Out<'a>>
     if writer.foreign() && text.trim().is_empty() {
         return None;
     }
-    let extra = Some(extra).filter(|extra| !writer.foreign() && !extra.is_empty());
+    let extra = writer.extra("messages", extra);
     Some(Out::text(Cow::Borrowed(&**text), cache.as_ref().map(|mark| &*mark.0), extra))
 }
 
 fn gather<'a>(parts: &'a [Part], system: &mut Vec<Out<'a>>, writer: &mut Writer) -> Result<(), Refusal> {
     for part in parts {
         if !matches!(part.content, Content::Text { .. }) {
-            return Err(refuse("messages", "instructions to an Anthropic model can only be text"));
+            return Err(Refusal::field("messages", "instructions to an Anthropic model can only be text"));
         }
         system.extend(writer.part(part)?);
     }

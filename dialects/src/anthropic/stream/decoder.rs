@@ -54,6 +54,8 @@ struct Open {
     index: u32,
     /// Whether its deltas mean what they say; a provider's own tool's arguments are not a call of the caller's tools.
     known: bool,
+    /// Whether it is a tool call of which no argument has come.
+    bare: bool,
 }
 
 #[derive(Deserialize)]
@@ -128,12 +130,15 @@ impl Reader {
             "content_block_delta" => self.delta(said.index, said.delta, out)?,
             "content_block_start" => self.block(said.index, said.content_block, out)?,
             "content_block_stop" => {
-                let open = self.open.len();
-                self.open.retain(|block| block.index != said.index);
-                if self.open.len() == open {
+                let part = said.index;
+                let Some(place) = self.open.iter().position(|block| block.index == part) else {
                     return Err(Malformed::new("a block of the stream ends that has not begun"));
+                };
+                if self.open.swap_remove(place).bare {
+                    // A call without arguments streams none; elsewhere the empty text would not be JSON.
+                    out.push(Event::Delta { choice: 0, part, delta: Delta::Arguments("{}".to_owned()) });
                 }
-                out.push(Event::PartEnd { choice: 0, part: said.index });
+                out.push(Event::PartEnd { choice: 0, part });
             }
             "message_start" => {
                 let start = said.message.ok_or_else(|| Malformed::new("`message_start` holds no message"))?;
@@ -194,7 +199,11 @@ impl Reader {
             }
             None => other(raw),
         };
-        self.open.push(Open { index: part, known: !matches!(kind, PartKind::Other { .. }) });
+        self.open.push(Open {
+            index: part,
+            known: !matches!(kind, PartKind::Other { .. }),
+            bare: matches!(kind, PartKind::ToolCall { .. }) && first.is_empty(),
+        });
         out.push(Event::PartStart { choice: 0, part, kind });
         let said = |delta: &Delta| !matches!(delta, Delta::Text(text) | Delta::Signature(text) if text.is_empty());
         out.extend(first.into_iter().filter(said).map(|delta| Event::Delta { choice: 0, part, delta }));
@@ -203,7 +212,7 @@ impl Reader {
 
     fn delta(&mut self, part: u32, raw: Option<&RawValue>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let raw = raw.ok_or_else(|| Malformed::new("`content_block_delta` holds no delta"))?;
-        let Some(open) = self.open.iter().find(|block| block.index == part) else {
+        let Some(open) = self.open.iter_mut().find(|block| block.index == part) else {
             return Err(Malformed::new("a block of the stream goes on that has not begun"));
         };
         let whole = || Delta::Other { dialect: Dialect::AnthropicMessages, raw: raw.to_owned() };
@@ -217,10 +226,15 @@ impl Reader {
                 "citations_delta" => citation.map(|citation| Delta::Citation(citation.to_owned())),
                 _ => None,
             };
-            known.unwrap_or_else(whole)
+            // Calls begin with an empty piece, which says nothing.
+            match known.unwrap_or_else(whole) {
+                Delta::Arguments(text) if text.is_empty() => return Ok(()),
+                delta => delta,
+            }
         } else {
             whole()
         };
+        open.bare &= !matches!(delta, Delta::Arguments(_));
         out.push(Event::Delta { choice: 0, part, delta });
         Ok(())
     }

@@ -85,6 +85,8 @@ impl Encoder {
                 return;
             }
             Event::Error(error) => return self.error(error, out),
+            // A ping before the answer begins has nothing to say yet.
+            Event::Alive if self.start.id.is_empty() && self.state == State::Waiting => return,
             _ => self.begin(out),
         }
         match event {

@@ -53,6 +53,7 @@ impl Decoder {
 struct State {
     started: bool,
     ended: bool,
+    id: String,
     choices: Vec<ChoiceState>,
 }
 
@@ -139,6 +140,10 @@ impl State {
             return Ok(());
         }
         if data == b"[DONE]" {
+            // What said `[DONE]` is whole, also where a look-alike gave no reason.
+            for (choice, state) in (0..).zip(&mut self.choices) {
+                state.finish(choice, "", out);
+            }
             self.ended = true;
             out.push(Event::End);
             return Ok(());
@@ -172,10 +177,13 @@ impl State {
             return Ok(());
         }
         if !std::mem::replace(&mut self.started, true) {
+            self.id = id.and_then(string).unwrap_or_default();
             out.push(Event::Start {
-                id: id.and_then(string).unwrap_or_default(),
+                id: self.id.clone(),
                 model: model.and_then(string).unwrap_or_default(),
-                created: created.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+                created: created
+                    .and_then(|raw| serde_json::from_str(raw.get()).ok())
+                    .and_then(|number| wire::seconds(&number)),
             });
         }
         for choice in choices {
@@ -195,23 +203,26 @@ impl State {
             self.choices.push(ChoiceState::default());
         }
         let Some(state) = self.choices.get_mut(index as usize) else { return Ok(()) };
-        state.delta(index, delta.unwrap_or_default(), out)?;
+        state.delta(index, &self.id, delta.unwrap_or_default(), out)?;
         if let Some(raw) = logprobs {
             let part = state.begin(index, Kind::Text, out);
             out.push(Event::Delta { choice: index, part, delta: Delta::Logprobs(raw.to_owned()) });
         }
-        if let Some(word) = finish_reason
-            && !std::mem::replace(&mut state.finished, true)
-        {
-            state.end(index, out);
-            out.push(Event::Finish { choice: index, stop: wire::stop(&word, state.called_tools) });
+        if let Some(word) = finish_reason {
+            state.finish(index, &word, out);
         }
         Ok(())
     }
 }
 
 impl ChoiceState {
-    fn delta(&mut self, choice: u32, delta: ChunkDelta<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+    fn delta(
+        &mut self,
+        choice: u32,
+        reply_id: &str,
+        delta: ChunkDelta<'_>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Malformed> {
         let ChunkDelta { content, refusal, reasoning_content, reasoning, tool_calls } = delta;
         if let Some(text) = reasoning_content.or_else(|| reasoning.and_then(string)) {
             self.text(choice, Kind::Thinking, text, out);
@@ -229,7 +240,7 @@ impl ChoiceState {
             self.text(choice, Kind::Refusal, text, out);
         }
         for call in tool_calls.unwrap_or_default() {
-            self.call(choice, call, out)?;
+            self.call(choice, reply_id, call, out)?;
         }
         Ok(())
     }
@@ -241,7 +252,13 @@ impl ChoiceState {
         }
     }
 
-    fn call(&mut self, choice: u32, call: ChunkCall<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+    fn call(
+        &mut self,
+        choice: u32,
+        reply_id: &str,
+        call: ChunkCall<'_>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Malformed> {
         let ChunkCall { index, id, function } = call;
         let (name, arguments) = function.map_or((None, None), |function| (function.name, function.arguments));
         let id = id.filter(|id| !id.is_empty());
@@ -257,8 +274,7 @@ impl ChoiceState {
                 let name = name.ok_or_else(|| Malformed::new("arguments of a tool call that is not being made"))?;
                 self.called_tools = true;
                 let index = index.unwrap_or(self.next_part);
-                // An id is what the tool's result answers to: one is made where the provider gives none.
-                let id = id.unwrap_or_else(|| format!("call_{choice}_{}", self.next_part));
+                let id = id.unwrap_or_else(|| wire::made_call_id(reply_id, choice, self.next_part));
                 let begun = PartKind::ToolCall { id: id.clone(), name };
                 self.begin_as(choice, Kind::Tool { index, id }, begun, out)
             }
@@ -292,6 +308,13 @@ impl ChoiceState {
         self.open = Some(Open { part, kind });
         out.push(Event::PartStart { choice, part, kind: begun });
         part
+    }
+
+    fn finish(&mut self, choice: u32, word: &str, out: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.end(choice, out);
+            out.push(Event::Finish { choice, stop: wire::stop(word, self.called_tools) });
+        }
     }
 
     fn end(&mut self, choice: u32, out: &mut Vec<Event>) {
