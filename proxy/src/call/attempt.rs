@@ -150,9 +150,11 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
     }
     if let Some((at, permit)) = admit(asked, round, round.tried, now) {
         let provider = pool.providers.get(at)?;
-        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon.
-        let wait = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
-        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (wait.is_zero() || round.last_resort);
+        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon. If it is not,
+        // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
+        let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
+        let wait = if quiet > SHORT_WAIT && story.attempts == 0 { Duration::ZERO } else { quiet };
+        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (quiet.is_zero() || round.last_resort);
         return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait });
     }
     if round.made == 0 {
