@@ -264,7 +264,6 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a call's cost is far below 2⁵³ picodollars")]
 fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
     let table = &*record.table;
     let provider = table.provider_names(record.provider);

@@ -379,7 +379,6 @@ fn gen_ai_values(labels: &CallLabels) -> Values<'_> {
     vec![labels.operation.label(), labels.vendor, &labels.asked, &labels.answered]
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an exposition is in floats")]
 fn scaled(units: u64, per_unit: f64) -> f64 {
     units as f64 / per_unit
 }

@@ -138,15 +138,50 @@ impl Total {
     }
 
     /// The sum of the values, in the exposed unit.
-    #[expect(clippy::cast_precision_loss, reason = "an exposition is in floats; 2⁵³ µs are 285 years")]
     pub(super) fn sum(&self) -> f64 {
         self.sum as f64 / self.bounds.per_unit
     }
 
     /// `(upper bound, count in this bucket)`, the last one unbounded.
-    #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
     pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
         let upper = self.bounds.upper.iter().map(|units| *units as f64 / self.bounds.per_unit);
         upper.chain(std::iter::once(f64::INFINITY)).zip(self.counts.iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_bound_belongs_to_it() {
+        let histogram = Histogram::new(&TOKENS);
+        [0, 1, 2, 4, 5, 67_108_864, 67_108_865].into_iter().for_each(|value| histogram.observe(value));
+        let mut total = Total::new(&TOKENS);
+        total.add(&histogram);
+        total.add(&histogram);
+        let buckets = total.buckets();
+        assert_eq!(&buckets[..3], [(1.0, 4), (4.0, 4), (16.0, 2)]);
+        assert_eq!(buckets[buckets.len() - 2..], [(67_108_864.0, 2), (f64::INFINITY, 2)]);
+        assert_eq!(total.count(), 14);
+    }
+
+    #[test]
+    fn times_are_exposed_in_seconds() {
+        let histogram = Histogram::new(&OVERHEAD);
+        histogram.observe_time(Duration::from_nanos(10_400));
+        histogram.observe_time(Duration::from_nanos(10_500));
+        histogram.observe_time(Duration::MAX);
+        let mut total = Total::new(&OVERHEAD);
+        total.add(&histogram);
+        assert_eq!(&total.buckets()[..2], [(0.000_01, 1), (0.000_025, 1)]);
+        assert_eq!(total.count(), 3);
+    }
+
+    #[test]
+    fn bounds_rise() {
+        for bounds in [DURATION, FIRST_TOKEN, PER_TOKEN, OVERHEAD, TOKENS] {
+            assert!(bounds.upper.is_sorted_by(|a, b| a < b));
+        }
     }
 }

@@ -331,3 +331,6 @@ impl Drop for Entry {
         self.close(End::ClientGone);
     }
 }
+
+#[cfg(test)]
+mod tests;

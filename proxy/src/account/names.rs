@@ -83,3 +83,44 @@ metrics! {
     PROCESS_FDS = Gauge "process_open_fds" [] "Open file descriptors of this process.";
     PROCESS_START = Gauge "process_start_time_seconds" [] "When this process started, in seconds since 1970.";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The row of a metric in docs/metrics.md.
+    fn row(metric: &Metric) -> String {
+        let (suffix, kind) = match metric.kind {
+            Kind::Counter => ("_total", "counter"),
+            Kind::Gauge => ("", "gauge"),
+            Kind::Histogram => ("", "histogram"),
+            Kind::Info => ("_info", "info"),
+        };
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
+        format!("| `{}{suffix}` | {kind} | {labels} | {} |", metric.name, metric.help)
+    }
+
+    #[test]
+    fn the_document_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let written: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let meant: Vec<String> = ALL.iter().map(|metric| row(metric)).collect();
+        assert_eq!(written, meant);
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in ALL {
+            let (name, help) = (metric.name, metric.help);
+            assert!(["sluicegate_", "gen_ai_", "process_"].iter().any(|prefix| name.starts_with(prefix)), "{name}");
+            assert!(!name.ends_with("_total") && !name.ends_with("_info"), "the exposition adds it: {name}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '|', '\\', '"']), "{name}: {help}");
+        }
+        let mut names: Vec<&str> = ALL.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

@@ -13,7 +13,6 @@ pub(super) fn resident_bytes() -> Option<u64> {
 }
 
 /// User and system CPU time in seconds; `None` where there is no /proc.
-#[expect(clippy::cast_precision_loss, reason = "ticks of a process life fit a float's 53 bits")]
 pub(super) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is the command's name in parentheses and may hold spaces.

@@ -8,3 +8,6 @@ mod server;
 
 pub use pages::{Admin, router};
 pub use server::serve;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,110 @@
-//! The queue is bounded, errors are told, a line says what it should and nothing else.
+//! The queue is bounded, errors are told, a line says what it should.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+use serde_json::Value;
+use sluicegate_config::Snapshot;
+use sluicegate_dialects::hub::ErrorKind;
+
+use super::super::{Fault, Metrics, Operation};
+use super::*;
+
+fn lines(queue: LogQueue, writer: LogWriter) -> Vec<Value> {
+    drop(queue);
+    let mut out = Vec::new();
+    writer.run(&mut out, &mut io::sink());
+    out.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_does_not_fit_is_dropped_and_counted() {
+    let (queue, writer) = LogQueue::bounded(3);
+    for number in 0..10 {
+        queue.offer(Line::Process(vec![b'0' + number, b'\n']));
+    }
+    assert_eq!(queue.dropped(), (7, 0));
+    drop(queue);
+    let mut process = Vec::new();
+    writer.run(&mut io::sink(), &mut process);
+    assert_eq!(process, b"0\n1\n2\n");
+}
+
+#[test]
+fn sampling_is_even_and_exact() {
+    for (sample, calls) in [(0.0, 0), (0.01, 10), (0.25, 250), (1.0, 1_000), (f64::NAN, 1_000), (7.0, 1_000)] {
+        let (queue, _writer) = LogQueue::new();
+        let sampler = Sampler::new(queue, LogSettings { sample });
+        let now = Instant::now();
+        assert_eq!((0..1_000).filter(|_| sampler.wants(End::Done, false, now)).count(), calls, "{sample}");
+    }
+}
+
+#[test]
+fn errors_are_always_told_up_to_a_rate() {
+    let (queue, _writer) = LogQueue::new();
+    let sampler = Sampler::new(queue.clone(), LogSettings { sample: 0.0 });
+    let now = Instant::now();
+    let told = |now| (0..1_000).filter(|_| sampler.wants(End::Failed, false, now)).count();
+    assert_eq!(told(now), 200);
+    assert_eq!(told(now + Duration::from_millis(999)), 0);
+    assert_eq!(told(now + Duration::from_millis(1_000)), 200);
+    assert_eq!(queue.dropped(), (0, 2_600));
+}
+
+#[test]
+fn a_line_says_what_the_call_was() {
+    let (queue, writer) = LogQueue::new();
+    let metrics = Metrics::new(queue.clone());
+    let table = metrics.configure(&Snapshot::default());
+    let ledger = metrics.ledger(LogSettings { sample: 0.0 });
+    let mut entry = ledger.open(&table, Operation::Chat, Instant::now());
+    entry.request_id(HeaderValue::from_static("req_1"));
+    entry.asked(&"ü\u{7}".repeat(200));
+    entry.received(17, Instant::now());
+    entry.answered(502, Instant::now());
+    entry.error(Fault::Upstream, ErrorKind::BadGateway, Some(Cow::Owned("x".repeat(1_000))));
+    entry.close(End::Failed);
+    drop(ledger.open(&table, Operation::Chat, Instant::now()));
+    drop((entry, ledger, metrics));
+    let lines = lines(queue, writer);
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    for (field, value) in [
+        ("kind", "call"),
+        ("operation", "chat"),
+        ("request_id", "req_1"),
+        ("route", "none"),
+        ("outcome", "failed"),
+        ("fault", "upstream"),
+        ("error", "bad_gateway"),
+        ("cache", "off"),
+    ] {
+        assert_eq!(line[field], value, "{field}");
+    }
+    assert_eq!((&line["status"], &line["bytes_in"], &line["attempts"]), (&502.into(), &17.into(), &0.into()));
+    assert_eq!(line["detail"].as_str().map(str::len), Some(256));
+    assert!(line["model"].as_str().is_some_and(|model| model.len() <= 128 && model.starts_with('ü')));
+    assert!(line.get("usage").is_none() && line.get("rule").is_none());
+}
+
+#[test]
+fn an_output_that_fails_stops_nothing() {
+    struct Broken;
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (queue, writer) = LogQueue::new();
+    queue.offer(Line::Process(b"1\n".to_vec()));
+    queue.offer(Line::Stop);
+    queue.offer(Line::Process(b"after the end".to_vec()));
+    writer.run(&mut Broken, &mut Broken);
+}
