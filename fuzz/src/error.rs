@@ -20,9 +20,10 @@ pub fn check(data: &[u8]) {
                 assert!(is_json(&body), "{}", shown(&body));
                 let read = |body: &[u8], error: &ProviderError| to.decode_error(to.status(error.kind), body);
                 let again = read(&body, &error);
-                assert_eq!(again.message, error.message, "{from:?} to {to:?}");
+                // A dialect without a place for the field at fault says it in the message.
+                assert!(again.message.ends_with(&error.message), "{from:?} to {to:?}: {}", again.message);
                 let twice = read(&to.encode_error(&again, "req_1"), &again);
-                assert_eq!(twice, again, "{from:?} to {to:?}, said twice");
+                assert_eq!((twice.kind, &twice.message), (again.kind, &again.message), "{from:?} to {to:?}, twice");
             }
         }
     }

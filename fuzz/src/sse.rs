@@ -48,8 +48,8 @@ pub fn check(data: &[u8]) {
         assert_eq!(few, whole);
     }
 
-    let plain = |(_, data): &&Event| !data.contains(&b'\n');
-    let kept: Vec<Event> = whole.iter().filter(plain).filter(|(name, _)| std::str::from_utf8(name).is_ok()).cloned().collect();
+    let is_text = |(name, _): &&Event| std::str::from_utf8(name).is_ok();
+    let kept: Vec<Event> = whole.iter().filter(is_text).cloned().collect();
     let mut out = Vec::new();
     for (name, data) in &kept {
         write(std::str::from_utf8(name).ok().filter(|name| !name.is_empty()), data, &mut out);
