@@ -176,6 +176,16 @@ fn counts_the_thoughts_of_anthropic_as_the_decoder_does() {
 }
 
 #[test]
+fn hears_an_error_that_says_nothing_as_the_decoder_does() {
+    const BODY: &[u8] = b"event: error\ndata:\n\n";
+    let mut tap = UsageTap::new(Dialect::OpenAiChat, Mode::Watch);
+    tap.push(BODY);
+    let (mut decoder, mut events) = (Dialect::OpenAiChat.stream_decoder(), Vec::new());
+    decoder.push(BODY, &mut events).unwrap();
+    assert!(tap.errored() && matches!(events[..], [Event::Error(_)]));
+}
+
+#[test]
 fn agrees_with_the_decoder() {
     let mut decoder = Dialect::OpenAiChat.stream_decoder();
     let mut events = Vec::new();
