@@ -40,7 +40,14 @@ pub fn check(data: &[u8]) {
     for recipe in &*RECIPES {
         for dialect in DIALECTS {
             let key = |body: &[u8]| -> Result<Key, Uncacheable> {
-                recipe.key(&Asked { dialect, caller: None, headers: &headers, body, stream: false, stream_usage: false })
+                recipe.key(&Asked {
+                    dialect,
+                    caller: None,
+                    headers: &headers,
+                    body,
+                    stream: false,
+                    stream_usage: false,
+                })
             };
             let first = key(data);
             assert_eq!(first, key(data), "the same body, the same key");

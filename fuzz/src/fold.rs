@@ -5,7 +5,7 @@ use sluicegate_dialects::fold::{Fold, Unfolded, unfold};
 use sluicegate_dialects::hub::{Event, Reply};
 
 use crate::DIALECTS;
-use crate::stream::{bytes, ends, events};
+use crate::stream::{bytes, calls_nameless, ends, events};
 
 /// The target.
 ///
@@ -44,6 +44,9 @@ fn again(dialect: Dialect, reply: &Reply) {
     let folded = fold(dialect, &told, usize::MAX).expect("what was folded unfolds and folds");
     assert_eq!(format!("{folded:?}"), format!("{reply:?}"));
     for to in DIALECTS {
+        if calls_nameless(&told) {
+            return;
+        }
         // A reply kept in the cache is played as a stream; it must be one.
         let (played, malformed) = events(to, &[&bytes(to, &told, true)]);
         assert!(malformed.is_none() && ends(&played), "{dialect:?} played as {to:?}: {malformed:?}");

@@ -17,7 +17,10 @@ pub fn check(data: &[u8]) {
             assert!(is_json(&body), "{}", shown(&body));
             let again = to.decode_reply(&body);
             let again = again.unwrap_or_else(|error| panic!("{from:?} to {to:?}: {error}: {}", shown(&body)));
-            assert_eq!(shown(&to.encode_reply(&again)), shown(&body), "{from:?} to {to:?}, written twice");
+            // What one dialect leaves unsaid (why it stopped) another's reader infers.
+            if from == to {
+                assert_eq!(shown(&to.encode_reply(&again)), shown(&body), "{from:?}, written twice");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Streamed answers: any split reads like the whole, what is written reads back, and a cut stream never gets an end.
 
-use sluicegate_dialects::hub::{ErrorKind, Event, ProviderError};
+use sluicegate_dialects::hub::{ErrorKind, Event, PartKind, ProviderError};
 use sluicegate_dialects::{Dialect, Malformed, StreamOptions};
 
 use crate::pieces::pieces;
@@ -43,6 +43,13 @@ pub fn fails(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::Error(_)))
 }
 
+/// Whether a tool without a name is called, which OpenAI's stream can not tell from more of the call before.
+#[must_use]
+pub fn calls_nameless(events: &[Event]) -> bool {
+    let nameless = |kind: &PartKind| matches!(kind, PartKind::ToolCall { name, .. } if name.is_empty());
+    events.iter().any(|event| matches!(event, Event::PartStart { kind, .. } if nameless(kind)))
+}
+
 /// The target.
 ///
 /// # Panics
@@ -62,6 +69,9 @@ pub fn check(data: &[u8]) {
 }
 
 fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
+    if calls_nameless(events) {
+        return;
+    }
     let body = bytes(to, events, include_usage);
     let (again, malformed) = self::events(to, &[&body]);
     assert_eq!(malformed, None, "{from:?} to {to:?}: {}", shown(&body));

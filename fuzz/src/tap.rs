@@ -5,10 +5,10 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Event;
 use sluicegate_dialects::tap::{Mode, UsageTap};
 
+use crate::DIALECTS;
 use crate::pieces::pieces;
 use crate::sse;
 use crate::stream::{ends, events, fails};
-use crate::DIALECTS;
 
 /// The target.
 ///
