@@ -20,7 +20,8 @@ use crate::settings::Settings;
 use crate::source::{Source, Subscription};
 use crate::state::{Lasting, Ready};
 use crate::upstream::StatsBoard;
-use crate::worker::{self, Shared};
+use crate::worker;
+use crate::worker::own::Shared;
 use crate::{cache, listener};
 
 /// Runs to the end of the process. The code says whether every call ended by itself.

@@ -17,9 +17,9 @@ use crate::state::{Pool, Provider, Rule, Target};
 
 use super::asked::Asked;
 use super::caller::Errand;
+use super::exchange::Exchange;
 use super::judge::{Retry, SHORT_WAIT};
 use super::once::{self, Failure, Once};
-use super::reply::Exchange;
 use super::{outgoing, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.

@@ -24,7 +24,6 @@ use crate::upstream::UpstreamBody;
 use super::gather::Gather;
 use super::judge::{self, Verdict};
 use super::lane::Lane;
-use super::once::Once;
 use super::ticket::Ticket;
 
 /// Frames that are ready together go out as one, up to about this size.
@@ -49,6 +48,20 @@ pub(super) struct Flow {
     clock: Clock,
     retry_on: RetryOn,
     over: Option<Over>,
+}
+
+/// What a stream is told by the attempt that it belongs to.
+pub(super) struct Terms {
+    pub(super) ticket: Rc<Ticket>,
+    pub(super) provider: Arc<Provider>,
+    pub(super) price: Option<Price>,
+    /// The longest silence.
+    pub(super) idle: Duration,
+    /// When the whole call has to be over.
+    pub(super) deadline: Instant,
+    pub(super) retry_on: RetryOn,
+    /// Whether the cache wants the answer.
+    pub(super) recorded: bool,
 }
 
 /// How far a stream came before its first token.
@@ -84,19 +97,20 @@ enum Pulled {
 }
 
 impl Flow {
-    pub(super) fn new(once: &Once<'_>, (upstream, lane, permit): (UpstreamBody, Lane, Permit), recorded: bool) -> Self {
+    pub(super) fn new(terms: Terms, upstream: UpstreamBody, lane: Lane, permit: Permit) -> Self {
+        let Terms { ticket, provider, price, idle, deadline, retry_on, recorded } = terms;
         Self {
-            ticket: once.ticket(),
-            provider: Arc::clone(once.provider),
-            price: once.price().copied(),
+            ticket,
+            provider,
+            price,
             upstream,
             lane,
             out: Gather::default(),
             permit,
             tape: None,
             early: recorded.then(Vec::new),
-            clock: Clock::new(once.times.idle, once.deadline),
-            retry_on: once.target.pool.retry.on.clone(),
+            clock: Clock::new(idle, deadline),
+            retry_on,
             over: None,
         }
     }

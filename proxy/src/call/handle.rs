@@ -11,15 +11,15 @@ use hyper::body::Incoming;
 use crate::account::{End, Operation};
 use crate::errors::Problem;
 use crate::listener::Connection;
-use crate::worker::Worker;
+use crate::worker::own::Worker;
 
 use super::asked::Asked;
 use super::caller::{self, Caller, Errand};
+use super::exchange::{Exchange, Whole};
 use super::pump::Pump;
-use super::reply::{Exchange, Whole};
 use super::seat::{self, Seat};
 use super::ticket::Ticket;
-use super::{attempt, intake, models, reply, wait};
+use super::{attempt, intake, models, reply};
 
 /// Answers one call: Caller → Asked → Rule → Seat → Exchange → Reply.
 pub(crate) async fn handle(
@@ -40,7 +40,7 @@ pub(crate) async fn handle(
     match errand {
         Ok(errand @ (Errand::Generate | Errand::CountTokens)) => {
             let answering = Box::pin(generate(Rc::clone(&ticket), errand, head, body));
-            wait::answer(ticket, version, answering).await
+            reply::answer(ticket, version, answering).await
         }
         Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand)),
         Err(problem) => reply::put_together(&ticket, version, Err(problem)),

@@ -5,7 +5,8 @@
 
 mod asked;
 mod attempt;
-mod caller;
+pub(crate) mod caller;
+mod exchange;
 mod flow;
 mod gather;
 mod handle;
@@ -23,6 +24,5 @@ mod seat;
 mod ticket;
 mod wait;
 
-pub(crate) use caller::Ids;
 pub(crate) use handle::handle;
 pub use pump::{Cut, Pump};

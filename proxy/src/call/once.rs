@@ -23,12 +23,12 @@ use crate::upstream::{SendLimits, UpstreamBody};
 
 use super::asked::Asked;
 use super::caller::{Errand, comes_back};
-use super::flow::{Flow, Held};
+use super::exchange::{Exchange, Whole};
+use super::flow::{Flow, Held, Terms};
 use super::gather::Gather;
 use super::judge::{self, Retry, Verdict};
 use super::lane::Lane;
 use super::outgoing::{self, Outgoing};
-use super::reply::{Exchange, Whole};
 
 /// A whole answer larger than this is refused: it would be held here in one piece.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -135,7 +135,7 @@ impl Once<'_> {
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
-        let mut flow = Box::new(Flow::new(&self, (body, lane, permit), lead.is_some()));
+        let mut flow = Box::new(Flow::new(self.terms(lead.is_some()), body, lane, permit));
         let held = timeout_at(until.into(), poll_fn(|cx| flow.poll_first_token(cx))).await;
         let failed = match held {
             Ok(Held::Ready) => {
@@ -226,7 +226,7 @@ impl Once<'_> {
         });
     }
 
-    pub(super) fn price(&self) -> Option<&Price> {
+    fn price(&self) -> Option<&Price> {
         self.provider.models.get(outgoing::routed_model(self.asked, self.target))?.price.as_ref()
     }
 
@@ -308,7 +308,19 @@ impl Once<'_> {
         self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Success));
     }
 
-    pub(super) fn ticket(&self) -> Rc<super::ticket::Ticket> {
+    fn terms(&self, recorded: bool) -> Terms {
+        Terms {
+            ticket: self.ticket(),
+            provider: Arc::clone(self.provider),
+            price: self.price().copied(),
+            idle: self.times.idle,
+            deadline: self.deadline,
+            retry_on: self.target.pool.retry.on.clone(),
+            recorded,
+        }
+    }
+
+    fn ticket(&self) -> Rc<super::ticket::Ticket> {
         Rc::clone(self.asked.ticket)
     }
 }

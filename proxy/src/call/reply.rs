@@ -1,37 +1,47 @@
 //! The answer put together: what every answer carries, whichever way it came about.
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use tokio::time::Sleep;
 
-use crate::account::{End, Fault};
 use crate::errors::{self, Problem};
 
-use super::flow::Flow;
+use super::exchange::{Exchange, Whole, end_of, note_problem};
 use super::pump::Pump;
 use super::ticket::Ticket;
+use super::wait::{Answering, Waiting};
 
 /// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-/// What came of a call.
-pub(super) enum Exchange {
-    /// An answer, or a provider's error, that is here whole.
-    Whole(Whole),
-    /// A stream, from its first token on.
-    Stream(HeaderMap, Box<Flow>),
-}
-
-/// An answer that is here whole.
-pub(super) struct Whole {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    /// What the ledger is told.
-    pub(super) end: End,
+/// Waits for the answer; for a stream no longer than the client is left without a word.
+pub(super) async fn answer(ticket: Rc<Ticket>, version: Version, mut answering: Answering) -> Response<Pump> {
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
+    let outcome = std::future::poll_fn(|cx| {
+        if let Poll::Ready(outcome) = answering.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        let Some(every) = ticket.comments() else { return Poll::Pending };
+        let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(every)));
+        patience.as_mut().poll(cx).map(|()| None)
+    })
+    .await;
+    match (outcome, ticket.comments()) {
+        (None, Some(every)) => {
+            let waiting = Waiting::new(Rc::clone(&ticket), answering, every);
+            put_together_early(&ticket, version, Pump::waiting(waiting))
+        }
+        (Some(outcome), _) => put_together(&ticket, version, outcome),
+        (None, None) => {
+            let outcome = answering.await;
+            put_together(&ticket, version, outcome)
+        }
+    }
 }
 
 /// The answer to a call.
@@ -85,21 +95,5 @@ fn finish_head(ticket: &Ticket, version: Version, headers: &mut HeaderMap) {
         if version >= Version::HTTP_2 {
             headers.remove(CONNECTION);
         }
-    }
-}
-
-pub(super) fn note_problem(ticket: &Ticket, problem: &Problem) {
-    let fault = match problem.fault {
-        errors::Fault::Client => Fault::Client,
-        errors::Fault::Gateway => Fault::Gateway,
-        errors::Fault::Upstream => Fault::Upstream,
-    };
-    ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
-}
-
-pub(super) const fn end_of(problem: &Problem) -> End {
-    match problem.fault {
-        errors::Fault::Client => End::Refused,
-        errors::Fault::Gateway | errors::Fault::Upstream => End::Failed,
     }
 }

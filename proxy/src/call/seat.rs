@@ -9,7 +9,7 @@ use crate::state::Rule;
 
 use super::asked::Asked;
 use super::caller::Errand;
-use super::reply::{Exchange, Whole};
+use super::exchange::{Exchange, Whole};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::account::{End, Entry, Operation};
 use crate::listener::Busy;
 use crate::state::Ready;
-use crate::worker::Worker;
+use crate::worker::own::Worker;
 
 use super::caller::Caller;
 

@@ -10,47 +10,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, Version};
 use sluicegate_dialects::StreamOptions;
 use sluicegate_dialects::hub::ProviderError;
 use tokio::time::{Instant, Sleep};
 
 use crate::errors::Problem;
 
+use super::exchange::{self, Exchange, Whole};
 use super::flow::Flow;
-use super::pump::Pump;
-use super::reply::{self, Exchange, Whole};
 use super::ticket::Ticket;
 
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// A call that is still being answered.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Exchange, Problem>>>>;
-
-/// Waits for the answer; for a stream no longer than the client is left without a word.
-pub(super) async fn answer(ticket: Rc<Ticket>, version: Version, mut answering: Answering) -> Response<Pump> {
-    let mut patience: Option<Pin<Box<Sleep>>> = None;
-    let outcome = std::future::poll_fn(|cx| {
-        if let Poll::Ready(outcome) = answering.as_mut().poll(cx) {
-            return Poll::Ready(Some(outcome));
-        }
-        let Some(every) = ticket.comments() else { return Poll::Pending };
-        let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(every)));
-        patience.as_mut().poll(cx).map(|()| None)
-    })
-    .await;
-    match (outcome, ticket.comments()) {
-        (None, Some(every)) => {
-            let waiting = Waiting { ticket: Rc::clone(&ticket), answering, every, next: None };
-            reply::put_together_early(&ticket, version, Pump::waiting(waiting))
-        }
-        (Some(outcome), _) => reply::put_together(&ticket, version, outcome),
-        (None, None) => {
-            let outcome = answering.await;
-            reply::put_together(&ticket, version, outcome)
-        }
-    }
-}
 
 /// A stream whose head is out and whose first token is not.
 pub(super) struct Waiting {
@@ -74,6 +47,11 @@ pub(super) enum Word {
 }
 
 impl Waiting {
+    /// Begins with a comment, at once.
+    pub(super) const fn new(ticket: Rc<Ticket>, answering: Answering, every: Duration) -> Self {
+        Self { ticket, answering, every, next: None }
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
         if let Poll::Ready(outcome) = self.answering.as_mut().poll(cx) {
             return Poll::Ready(self.outcome(outcome));
@@ -101,8 +79,8 @@ impl Waiting {
             }
             Ok(Exchange::Whole(Whole { status, body, end, .. })) => (dialect.decode_error(status.as_u16(), &body), end),
             Err(problem) => {
-                reply::note_problem(&self.ticket, &problem);
-                (problem.neutral(), reply::end_of(&problem))
+                exchange::note_problem(&self.ticket, &problem);
+                (problem.neutral(), exchange::end_of(&problem))
             }
         };
         self.ticket.close(end);

@@ -1,91 +1,24 @@
 //! One runtime per core: a thread, its socket, its connections, and everything a call needs that no other thread touches.
 
-use std::cell::{Cell, RefCell};
+pub(crate) mod own;
+
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
-use crate::account::{Ledger, LogSettings, Metrics};
-use crate::balance::Dice;
-use crate::call::{self, Ids, Pump};
-use crate::drain::{Lifecycle, Phase};
-use crate::listener::{self, Connection, Open, Table};
-use crate::settings::{Limits, Settings};
-use crate::state::Ready;
-use crate::{cache, upstream};
+use crate::call::{self, Pump};
+use crate::drain::Phase;
+use crate::listener::{self, Connection, Table};
 
-/// What all workers share.
-pub struct Shared {
-    /// The command line.
-    pub settings: Settings,
-    /// The configuration that runs.
-    pub ready: Arc<ArcSwap<Ready>>,
-    /// Metrics of the process.
-    pub metrics: Arc<Metrics>,
-    /// The cache's memory layer.
-    pub cache: Arc<cache::Shared>,
-    /// Connection counts of all workers, for metrics.
-    pub board: Arc<upstream::StatsBoard>,
-    /// How the process stops.
-    pub lifecycle: Arc<Lifecycle>,
-    /// Client connections open, all workers.
-    pub open: Arc<Open>,
-    /// The listener's TLS.
-    pub tls: Option<TlsAcceptor>,
-}
-
-/// One worker: on its own thread, shared by nobody.
-pub struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) limits: Rc<Limits>,
-    pub(crate) client: upstream::Client,
-    pub(crate) cache: Rc<cache::Store>,
-    pub(crate) ledger: Rc<Ledger>,
-    pub(crate) ids: Ids,
-    pub(crate) dice: RefCell<Dice>,
-    leaving: Cell<bool>,
-}
-
-impl Worker {
-    fn new(shared: Arc<Shared>) -> anyhow::Result<Self> {
-        let settings = &shared.settings;
-        let remote = if settings.redis.is_empty() {
-            None
-        } else {
-            Some(cache::redis::Remote::open(&settings.redis, shared.cache.stats())?)
-        };
-        Ok(Self {
-            limits: Rc::new(settings.limits.clone()),
-            client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
-            cache: cache::Store::new(&shared.cache, remote),
-            ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
-            ids: Ids::new(rand::random()),
-            dice: RefCell::new(Dice::new(rand::random())),
-            leaving: Cell::new(false),
-            shared,
-        })
-    }
-
-    /// The configuration that runs now; a call takes it once and keeps it to its end.
-    pub(crate) fn ready(&self) -> Arc<Ready> {
-        self.shared.ready.load_full()
-    }
-
-    /// Whether clients are to find another proxy for their next call.
-    pub(crate) fn leaving(&self) -> bool {
-        self.leaving.get()
-    }
-}
+use own::{Shared, Worker};
 
 impl listener::Service for Worker {
     type Body = Pump;
@@ -143,7 +76,7 @@ async fn accept_until_closing(
         tokio::select! {
             biased;
             _ = changed => {
-                worker.leaving.set(true);
+                worker.leave();
                 if *phase.borrow_and_update() == Phase::Closing {
                     break;
                 }

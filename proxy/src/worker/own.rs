@@ -1,0 +1,86 @@
+//! What one worker has to itself, and what all share: everything a call may need beside its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use tokio_rustls::TlsAcceptor;
+
+use crate::account::{Ledger, LogSettings, Metrics};
+use crate::balance::Dice;
+use crate::call::caller::Ids;
+use crate::drain::Lifecycle;
+use crate::listener::Open;
+use crate::settings::{Limits, Settings};
+use crate::state::Ready;
+use crate::{cache, upstream};
+
+/// What all workers share.
+pub struct Shared {
+    /// The command line.
+    pub settings: Settings,
+    /// The configuration that runs.
+    pub ready: Arc<ArcSwap<Ready>>,
+    /// Metrics of the process.
+    pub metrics: Arc<Metrics>,
+    /// The cache's memory layer.
+    pub cache: Arc<cache::Shared>,
+    /// Connection counts of all workers, for metrics.
+    pub board: Arc<upstream::StatsBoard>,
+    /// How the process stops.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Client connections open, all workers.
+    pub open: Arc<Open>,
+    /// The listener's TLS.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// One worker: on its own thread, shared by nobody.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) limits: Rc<Limits>,
+    pub(crate) client: upstream::Client,
+    pub(crate) cache: Rc<cache::Store>,
+    pub(crate) ledger: Rc<Ledger>,
+    pub(crate) ids: Ids,
+    pub(crate) dice: RefCell<Dice>,
+    leaving: Cell<bool>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> anyhow::Result<Self> {
+        let settings = &shared.settings;
+        let remote = if settings.redis.is_empty() {
+            None
+        } else {
+            Some(cache::redis::Remote::open(&settings.redis, shared.cache.stats())?)
+        };
+        Ok(Self {
+            limits: Rc::new(settings.limits.clone()),
+            client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
+            cache: cache::Store::new(&shared.cache, remote),
+            ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
+            ids: Ids::new(rand::random()),
+            dice: RefCell::new(Dice::new(rand::random())),
+            leaving: Cell::new(false),
+            shared,
+        })
+    }
+
+    /// The configuration that runs now; a call takes it once and keeps it to its end.
+    pub(crate) fn ready(&self) -> Arc<Ready> {
+        self.shared.ready.load_full()
+    }
+
+    /// From now on clients are to find another proxy.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
+    }
+
+    /// Whether clients are to find another proxy for their next call.
+    pub(crate) fn leaving(&self) -> bool {
+        self.leaving.get()
+    }
+}
