@@ -1,0 +1,12 @@
+//! What is promised, tried from outside: the built proxy, real sockets, upstreams that fail in every way there is.
+
+mod cuts;
+mod failover;
+mod input;
+mod ledger;
+mod lifecycle;
+mod limits;
+mod protocols;
+mod resources;
+mod secrets;
+mod verbatim;
