@@ -318,12 +318,25 @@ struct AnthropicCounts {
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    output_tokens_details: Option<AnthropicOutput>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct AnthropicOutput {
+    thinking_tokens: Option<u64>,
 }
 
 impl AnthropicCounts {
     /// Counts are running totals: a later one replaces, an absent one does not.
     fn update(&mut self, later: Self) {
-        let Self { input_tokens, cache_creation_input_tokens, cache_read_input_tokens, output_tokens } = later;
+        let Self {
+            input_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            output_tokens,
+            output_tokens_details,
+        } = later;
+        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
@@ -334,7 +347,8 @@ impl AnthropicCounts {
         let cached_input = self.cache_read_input_tokens.unwrap_or(0);
         let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
         let input = self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write);
-        Usage { input, cached_input, cache_write, output: self.output_tokens.unwrap_or(0), reasoning: 0 }
+        let reasoning = self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0);
+        Usage { input, cached_input, cache_write, output: self.output_tokens.unwrap_or(0), reasoning }
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::balance::Dice;
 use crate::account::{Ledger, LogSettings, Metrics};
+use crate::balance::Dice;
 use crate::call::{self, Ids, Pump};
 use crate::drain::{Lifecycle, Phase};
 use crate::listener::{self, Connection, Open, Table};

@@ -22,7 +22,7 @@ use crate::canned::{Canned, Fixed};
 use crate::clock::{rfc3339, unix_seconds};
 use crate::fault::Fault;
 use crate::heads::put;
-use crate::journal::{Outcome, received};
+use crate::journal::{Outcome, received, received_without_secrets};
 use crate::limits::Quota;
 use crate::mind::{self, Answer};
 use crate::model::Model;
@@ -168,7 +168,7 @@ impl Call {
         let header = parts.headers.get(STEER_HEADER).and_then(|value| value.to_str().ok());
         let mut plan = self.model.plan(header)?;
         if parts.headers.contains_key(ECHO_HEADER) {
-            plan.text = Some(received(parts, body).to_string());
+            plan.text = Some(received_without_secrets(parts, body).to_string());
         }
         Ok(plan)
     }

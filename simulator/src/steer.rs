@@ -25,6 +25,7 @@ use crate::behaviour::FailureKind;
 pub const STEER_HEADER: &str = "x-simulate";
 
 /// `x-simulate-echo: 1` makes the answer's text the JSON of what was received: method, path, headers and body.
+/// Credentials are not shown; the binary's journal shows them.
 pub const ECHO_HEADER: &str = "x-simulate-echo";
 
 /// What one call is told.

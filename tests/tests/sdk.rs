@@ -3,25 +3,23 @@
 use sluicegate_tests::binaries::Simulator;
 use sluicegate_tests::sdk::{Judged, Suite, judge};
 
-fn verdict(suite: Suite) {
-    let simulator = Simulator::start(&["--models", "simulated-1"]).unwrap();
+fn verdict(suite: Suite) -> anyhow::Result<()> {
+    let simulator = Simulator::start(&["--models", "simulated-1"])?;
     let judged = Judged {
         openai_url: simulator.url("/v1"),
         anthropic_url: simulator.url(""),
         model: "simulated-1".to_owned(),
         provider: None,
     };
-    if let Err(objection) = judge(suite, &judged, None) {
-        panic!("{objection:#}");
-    }
+    judge(suite, &judged, None)
 }
 
 #[test]
-fn python_sdks_accept_the_simulated_provider() {
-    verdict(Suite::Python);
+fn python_sdks_accept_the_simulated_provider() -> anyhow::Result<()> {
+    verdict(Suite::Python)
 }
 
 #[test]
-fn node_sdks_accept_the_simulated_provider() {
-    verdict(Suite::Node);
+fn node_sdks_accept_the_simulated_provider() -> anyhow::Result<()> {
+    verdict(Suite::Node)
 }

@@ -1,6 +1,7 @@
 //! What a caller sends: read into the hub's words (`read`, `read_turns`), and written out of them (`write`,
 //! `write_turns`).
 
+mod pen;
 mod read;
 mod read_turns;
 #[cfg(test)]

@@ -113,7 +113,7 @@ const ANTHROPIC: &[(&str, bool)] = &[
         true,
     ),
     (
-        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9}}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":9,\"output_tokens_details\":{\"thinking_tokens\":6}}}\n\n",
         true,
     ),
     ("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", true),
@@ -121,7 +121,7 @@ const ANTHROPIC: &[(&str, bool)] = &[
 
 #[test]
 fn hears_anthropic_whole_cut_and_without_names() {
-    let used = Usage { input: 12, cached_input: 4, cache_write: 5, output: 9, reasoning: 0 };
+    let used = Usage { input: 12, cached_input: 4, cache_write: 5, output: 9, reasoning: 6 };
     let mut tap = UsageTap::new(Dialect::AnthropicMessages, Mode::Watch);
     for (event, token) in ANTHROPIC {
         assert!(!tap.ended());

@@ -106,10 +106,12 @@ impl Story {
 fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
     let model: String = asked.peek.model.chars().take(200).collect();
     if *asked.errand == Errand::CountTokens {
-        let message = format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
+        let message =
+            format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
         return Problem::gateway(ErrorKind::NotFound, message).retry(false, None);
     }
-    let serves = |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
+    let serves =
+        |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
     if rule.targets.iter().chain(&rule.fallbacks).any(serves) {
         return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
             .retry(true, Some(Duration::from_secs(1)));
@@ -127,7 +129,9 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
     // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
     // the budget; everything after it is, or retries would turn a slow pool into a dead one.
     let allowed = |first_move: bool| {
-        story.attempts == 0 || (first_move && story.attempts == 1) || pool.state.budget.try_retry(pool.retry.budget_percent, now)
+        story.attempts == 0
+            || (first_move && story.attempts == 1)
+            || pool.state.budget.try_retry(pool.retry.budget_percent, now)
     };
     if let Some((at, permit)) = admit(asked, round.target, round.tried, now) {
         let provider = pool.providers.get(at)?;
@@ -223,8 +227,7 @@ mod tests {
 
     #[test]
     fn backoff_grows_to_its_bound_and_no_further() {
-        let mut settings =
-            Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
+        let mut settings = Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
         assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
         assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
         assert_eq!(backoff(&settings, 60), Duration::from_secs(5));

@@ -189,7 +189,10 @@ impl Once<'_> {
             lead.whole(head.status.as_u16(), &ours);
         }
         let mut headers = answer_headers(head.headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
+        );
         Ok(Exchange::Whole(Whole { status: head.status, headers, body: ours, end: End::Done }))
     }
 

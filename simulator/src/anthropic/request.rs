@@ -317,3 +317,61 @@ fn blocks(part: &Value) -> Vec<&Value> {
     });
     contents.flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A good request with these fields laid over it.
+    fn with(fields: &Value) -> Read<Ask> {
+        let mut body = json!({ "model": "m", "max_tokens": 2000, "messages": [{ "role": "user", "content": "hi" }] });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        read(body.to_string().as_bytes(), Purpose::Answer)
+    }
+
+    #[test]
+    fn complaints_name_the_field() {
+        let call =
+            json!({ "role": "assistant", "content": [{ "type": "tool_use", "id": "t1", "name": "f", "input": {} }] });
+        let user = json!({ "role": "user", "content": "hi" });
+        let mark = json!({ "type": "text", "text": "x", "cache_control": { "type": "ephemeral" } });
+        let thinking = json!({ "type": "enabled", "budget_tokens": 1024 });
+        let tool = json!({ "name": "f", "input_schema": { "type": "object" } });
+        for (fields, said) in [
+            (json!({ "max_tokens": null }), "max_tokens: Input should be a valid integer"),
+            (json!({ "messages": [user, call] }), "messages.1: `tool_use` ids were found"),
+            (json!({ "messages": [user, call, user] }), "t1"),
+            (
+                json!({ "messages": [{ "role": "user", "content": "" }] }),
+                "messages.0: all messages must have non-empty",
+            ),
+            (json!({ "messages": [{ "role": "user", "content": [{ "type": "sound" }] }] }), "messages.0.content.0"),
+            (json!({ "system": [mark, mark, mark, mark, mark] }), "A maximum of 4 blocks"),
+            (json!({ "stop_sequences": [" "] }), "stop_sequences"),
+            (json!({ "tools": [tool, tool] }), "unique"),
+            (json!({ "tools": [{ "name": "f" }] }), "tools.0.custom.input_schema: Field required"),
+            (json!({ "tool_choice": { "type": "any" } }), "tool_choice"),
+            (json!({ "thinking": thinking, "max_tokens": 1024 }), "`max_tokens` must be greater"),
+            (json!({ "thinking": thinking, "temperature": 0.5 }), "`temperature`"),
+            (json!({ "thinking": thinking, "tools": [tool], "tool_choice": { "type": "any" } }), "forces tool use"),
+            (
+                json!({ "output_config": { "format": { "type": "json_schema", "schema": { "type": "object" } } } }),
+                "additionalProperties",
+            ),
+            (json!({ "thread": { "type": "create" } }), "thread"),
+        ] {
+            let fault = with(&fields).expect_err(said);
+            assert!(fault.message.contains(said) && fault.status == 400, "{}", fault.message);
+        }
+        let fault = read(br#"{"model":"m","messages":[]}"#, Purpose::Answer).expect_err("no max_tokens");
+        assert_eq!(fault.message, "max_tokens: Field required");
+    }
+
+    #[test]
+    fn instructions_may_come_in_mid_conversation() {
+        let turns = [("user", "one"), ("system", "be brief"), ("user", "two")];
+        let turns: Vec<Value> = turns.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
+        let ask = with(&json!({ "messages": turns })).unwrap();
+        assert_eq!((ask.system.as_str(), ask.turns.len()), ("be brief\n", 2));
+    }
+}

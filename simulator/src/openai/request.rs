@@ -278,3 +278,61 @@ fn beginnings(fields: &Map<String, Value>) -> Vec<Beginning> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The complaint about a good request with these fields laid over it: its field and message.
+    fn complaint(fields: &Value) -> (Option<String>, String) {
+        let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let fault = read(body.to_string().as_bytes()).expect_err(&fields.to_string());
+        assert_eq!(fault.status, 400);
+        (fault.param.clone(), fault.message.clone())
+    }
+
+    #[test]
+    fn complaints_name_the_field() {
+        let call = json!({ "id": "c1", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+        let called = json!({ "role": "assistant", "tool_calls": [call] });
+        let result = |id: &str| json!({ "role": "tool", "tool_call_id": id, "content": "x" });
+        let open = json!({ "type": "object", "properties": { "a": {} }, "required": ["a"] });
+        let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "strict": true, "schema": open } });
+        for (fields, param, said) in [
+            (json!({ "messages": null }), "messages", "Missing required parameter"),
+            (json!({ "messages": [{ "role": "user", "content": 5 }] }), "messages[0].content", "an integer"),
+            (json!({ "messages": [{ "role": "user" }] }), "messages[0].content", "Missing"),
+            (json!({ "messages": [called] }), "messages[0].role", "c1"),
+            (json!({ "messages": [called, result("c2")] }), "messages.[1].tool_call_id", "'c2' not found"),
+            (json!({ "n": 0 }), "n", "below minimum"),
+            (json!({ "stop": ["1", "2", "3", "4", "5"] }), "stop", "maximum length 4"),
+            (json!({ "stream_options": {} }), "stream_options", "only allowed when 'stream'"),
+            (json!({ "response_format": { "type": "json_object" } }), "messages", "the word 'json'"),
+            (json!({ "response_format": format }), "response_format", "additionalProperties"),
+            (json!({ "model": "o3", "max_tokens": 5 }), "max_tokens", "max_completion_tokens"),
+            (
+                json!({ "tools": [{ "type": "function", "function": { "name": "a b" } }] }),
+                "tools[0].function.name",
+                "pattern",
+            ),
+        ] {
+            let (at, message) = complaint(&fields);
+            assert_eq!(at.as_deref(), Some(param), "{message}");
+            assert!(message.contains(said), "{message}");
+        }
+    }
+
+    #[test]
+    fn long_prompts_are_cached_by_themselves() {
+        let body = |tail: &str| {
+            let content = format!("{}{tail}", "long ".repeat(2_000));
+            json!({ "model": "m", "messages": [{ "role": "user", "content": content }] }).to_string()
+        };
+        let (first, second) = (read(body("one").as_bytes()).unwrap(), read(body("two").as_bytes()).unwrap());
+        let shared = first.beginnings.iter().filter(|beginning| second.beginnings.contains(beginning)).count();
+        assert!(shared > 5 && first.beginnings.first().unwrap().tokens == 1_024);
+    }
+}

@@ -48,7 +48,8 @@ def model():
     return need("SLUICEGATE_MODEL")
 
 
-@pytest.fixture
+# Making a client reads the system's certificates: once is enough. Async ones belong to a test's own event loop.
+@pytest.fixture(scope="session")
 def openai_client():
     return openai.OpenAI(base_url=need("SLUICEGATE_OPENAI_BASE_URL"), api_key="test", max_retries=0, timeout=20)
 
@@ -58,7 +59,7 @@ def async_openai_client():
     return openai.AsyncOpenAI(base_url=need("SLUICEGATE_OPENAI_BASE_URL"), api_key="test", max_retries=0, timeout=20)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anthropic_client():
     url = need("SLUICEGATE_ANTHROPIC_BASE_URL")
     return anthropic.Anthropic(base_url=url, api_key="test", max_retries=0, timeout=20)

@@ -1,6 +1,7 @@
 //! Writes a request's top level out of the hub's words. The rules of what is dropped or refused are those of
 //! docs/dialects.md, section "Towards OpenAI".
 
+use super::pen::Pen;
 use super::write_turns;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, Tool, ToolChoice};
@@ -69,31 +70,6 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     Ok(Encoded { body: pen.json.into_bytes(), dropped: pen.dropped, headers: Vec::new() })
 }
 
-/// What is being written, and for whom.
-pub(super) struct Pen {
-    pub(super) json: Writer,
-    pub(super) dropped: Vec<String>,
-    /// Whether the caller speaks this dialect too, so that its own words can be given back.
-    pub(super) same: bool,
-    pub(super) compatible: bool,
-}
-
-impl Pen {
-    /// Notes a field left out by rule.
-    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        self.dropped.push(path.to_string());
-    }
-
-    /// Gives fields of the caller's own dialect back, or notes that they are left out.
-    pub(super) fn extra(&mut self, fields: &Fields, at: &dyn std::fmt::Display) {
-        if self.same {
-            self.json.fields(fields);
-        } else {
-            self.dropped.extend(fields.keys().map(|name| format!("{at}.{name}")));
-        }
-    }
-}
-
 fn write_tools(tools: &[Tool], pen: &mut Pen) -> Result<(), Refusal> {
     if tools.is_empty() {
         return Ok(());
@@ -119,7 +95,7 @@ fn write_tools(tools: &[Tool], pen: &mut Pen) -> Result<(), Refusal> {
                 }
                 pen.extra(extra, &at);
                 pen.json.close(b'}');
-                write_turns::cache(cache.as_ref(), &at, pen);
+                pen.cache(cache.as_ref(), &at);
                 pen.json.close(b'}');
             }
             Tool::Other { dialect: Dialect::OpenAiChat, raw } => pen.json.raw(raw.get()),

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::write::Pen;
+use super::pen::Pen;
 use crate::dialect::Dialect;
-use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
+use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{Path, ROOT};
 use crate::seam::Refusal;
 
@@ -25,7 +25,7 @@ pub(super) fn system(parts: &[SystemPart], pen: &mut Pen) {
     pen.json.text_field("role", "system");
     for (index, SystemPart { text: _, cache: mark, developer: _, name: _, extra }) in parts.iter().enumerate() {
         let at = AT.index(index);
-        cache(mark.as_ref(), &at, pen);
+        pen.cache(mark.as_ref(), &at);
         pen.extra(extra, &at);
     }
     match parts {
@@ -54,7 +54,7 @@ fn system_message(part: &SystemPart, at: &Path<'_>, pen: &mut Pen) {
             pen.json.open(b'{');
             pen.json.text_field("type", "text");
             pen.json.text_field("text", text);
-            cache(mark.as_ref(), at, pen);
+            pen.cache(mark.as_ref(), at);
             pen.json.close(b'}');
             pen.json.close(b']');
         }
@@ -85,15 +85,6 @@ pub(super) fn messages(messages: &[Message], pen: &mut Pen) -> Result<(), Refusa
     Ok(())
 }
 
-/// Notes a prompt-caching marker left out, or gives it back to a caller of this dialect (some look-alikes take it).
-pub(super) fn cache(mark: Option<&CacheMark>, at: &Path<'_>, pen: &mut Pen) {
-    match mark {
-        Some(CacheMark(raw)) if pen.same => pen.json.raw_field("cache_control", raw),
-        Some(_) => pen.drop(at.field("cache_control")),
-        None => {}
-    }
-}
-
 /// Writes a user's turn: each run of tool results as tool messages, what stands before and behind them as messages of
 /// the user. Pictures and documents inside results, which tool messages can not hold, follow in the user's words.
 fn user(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
@@ -119,7 +110,7 @@ fn user(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> 
         turn("user", message, std::iter::empty(), at, pen)?;
     } else if !wrote {
         // The turn was tool results only: what it says of itself has no message to stand on.
-        pen.dropped.extend(message.extra.keys().map(|name| format!("{at}.{name}")));
+        message.extra.keys().for_each(|name| pen.drop(format_args!("{at}.{name}")));
     }
     Ok(())
 }
@@ -145,7 +136,7 @@ fn tool_message<'a>(part: &'a Part, at: &Path<'_>, moved: &mut Vec<Moved<'a>>, p
             Content::Text { text, citations: _ } => {
                 texts.push(text.as_str());
                 if !pen.same {
-                    cache(inner.cache.as_ref(), &in_result.index(index), pen);
+                    pen.cache(inner.cache.as_ref(), &in_result.index(index));
                 }
             }
             Content::Image { .. } | Content::Document { .. } => moved.push(Moved { call_id, index, part: inner }),
@@ -165,7 +156,7 @@ fn tool_message<'a>(part: &'a Part, at: &Path<'_>, moved: &mut Vec<Moved<'a>>, p
     if *is_error {
         pen.drop(at.field("is_error"));
     }
-    cache(mark.as_ref(), at, pen);
+    pen.cache(mark.as_ref(), at);
     pen.extra(extra, at);
     pen.json.close(b'}');
     Ok(())
@@ -265,7 +256,7 @@ fn write_part(part: &Part, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> 
         }
         other => return Err(at.refuse(unspeakable(other, "a turn of this role"))),
     }
-    cache(mark.as_ref(), at, pen);
+    pen.cache(mark.as_ref(), at);
     pen.extra(extra, at);
     pen.json.close(b'}');
     Ok(())
@@ -296,7 +287,7 @@ fn document(content: &Content, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refus
         pen.json.text_field("type", "text");
         pen.json.text_field("text", titled.as_deref().unwrap_or(text));
         if !pen.same {
-            pen.dropped.extend(settings.keys().map(|setting| format!("{at}.{setting}")));
+            settings.keys().for_each(|setting| pen.drop(format_args!("{at}.{setting}")));
         }
         return Ok(());
     }
@@ -399,7 +390,7 @@ fn tool_call(part: &Part, at: &Path<'_>, pen: &mut Pen) {
             pen.json.text_field("name", name);
             pen.json.text_field("arguments", arguments);
             pen.json.close(b'}');
-            cache(mark.as_ref(), at, pen);
+            pen.cache(mark.as_ref(), at);
             pen.extra(extra, at);
             pen.json.close(b'}');
         }
