@@ -15,7 +15,8 @@ const SSE: &[(&str, &str)] = &[("content-type", "text/event-stream")];
 
 /// Every way to fail before the first token: a name, and what is done to a whole call and to a stream.
 fn failures() -> Vec<(&'static str, Vec<Act>)> {
-    let status = |code: u16, headers: &[(&str, &str)]| vec![answer(code, headers, br#"{"error":{"message":"no","type":"t"}}"#)];
+    let status =
+        |code: u16, headers: &[(&str, &str)]| vec![answer(code, headers, br#"{"error":{"message":"no","type":"t"}}"#)];
     let role = openai_piece(r#"{"role":"assistant","content":""}"#, "null");
     vec![
         ("reset", vec![Act::Reset]),
@@ -34,14 +35,26 @@ fn failures() -> Vec<(&'static str, Vec<Act>)> {
         ("head-only", vec![stream_head(), Act::Hang]),
         ("half-a-head", vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()), Act::Close]),
         ("not-http", vec![Act::Send(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec()), Act::Close]),
-        ("cut-whole", vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":".to_vec()), Act::Close]),
+        (
+            "cut-whole",
+            vec![
+                Act::Send(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":"
+                        .to_vec(),
+                ),
+                Act::Close,
+            ],
+        ),
         ("cut-early", vec![stream_head(), chunk(role.as_bytes()), Act::Close]),
         ("reset-early", vec![stream_head(), chunk(role.as_bytes()), Act::Reset]),
         ("stalled-early", vec![stream_head(), chunk(role.as_bytes()), Act::Hang]),
         ("not-json", vec![answer(200, JSON, b"{\"id\": oops")]),
         ("html", vec![answer(200, &[("content-type", "text/html")], b"<html><body>Welcome</body></html>")]),
         ("empty", vec![answer(200, JSON, b"")]),
-        ("error-first", vec![answer(200, SSE, b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n")]),
+        (
+            "error-first",
+            vec![answer(200, SSE, b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n")],
+        ),
         ("empty-stream", vec![answer(200, SSE, b"")]),
     ]
 }
@@ -101,10 +114,11 @@ async fn a_failing_anthropic_provider_is_saved_by_an_openai_one() {
 async fn a_fallback_pool_saves_what_the_targets_can_not() {
     let (well, dead) = (good(), Upstream::always(vec![Act::Reset]).unwrap());
     let lines = "    targets: [{poolRef: {name: dead}}]\n    fallbacks:\n    - {poolRef: {name: dead-too}}\n    - {poolRef: {name: well}, model: other}\n";
-    let text = pool("dead", &[provider("a", "OpenAI", dead.address, ""), provider("b", "Anthropic", dead.address, "")], "")
-        + &pool("dead-too", &[provider("a", "OpenAI", dead.address, "")], "")
-        + &pool("well", &[provider("a", "Anthropic", well.address, "")], "")
-        + &rule("m", lines);
+    let text =
+        pool("dead", &[provider("a", "OpenAI", dead.address, ""), provider("b", "Anthropic", dead.address, "")], "")
+            + &pool("dead-too", &[provider("a", "OpenAI", dead.address, "")], "")
+            + &pool("well", &[provider("a", "Anthropic", well.address, "")], "")
+            + &rule("m", lines);
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     for way in WAYS {
         let answer = way.call(&proxy.client(), "m", &[]).await;
@@ -139,9 +153,12 @@ async fn with_one_of_two_providers_dead_none_of_ten_thousand_calls_fails() {
 #[tokio::test]
 async fn what_one_route_learns_of_an_endpoint_another_one_knows() {
     let (well, dead) = (good(), Upstream::always(vec![Act::Reset]).unwrap());
-    let providers =
-        [provider("dead", "OpenAI", dead.address, "priority: 0"), provider("well", "OpenAI", well.address, "priority: 1")];
-    let text = pool("both", &providers, "  circuitBreaker: {consecutiveFailures: 3, openFor: 300s}") + &route("one", "both");
+    let providers = [
+        provider("dead", "OpenAI", dead.address, "priority: 0"),
+        provider("well", "OpenAI", well.address, "priority: 1"),
+    ];
+    let text =
+        pool("both", &providers, "  circuitBreaker: {consecutiveFailures: 3, openFor: 300s}") + &route("one", "both");
     let proxy = Proxy::start(&[("all.yaml", &text), ("two.yaml", &route("two", "both"))], &[]).unwrap();
     let client = proxy.client();
     let way = Way { anthropic: false, stream: false };
@@ -154,7 +171,10 @@ async fn what_one_route_learns_of_an_endpoint_another_one_knows() {
     }
     // Nor does a change of configuration make it forget.
     proxy.write("three.yaml", &route("three", "both")).unwrap();
-    proxy.until("the third route", |proxy| proxy.page("/config").is_ok_and(|(_, text)| text.contains("default/three"))).await.unwrap();
+    proxy
+        .until("the third route", |proxy| proxy.page("/config").is_ok_and(|(_, text)| text.contains("default/three")))
+        .await
+        .unwrap();
     for _ in 0..6 {
         assert!(way.call(&client, "three", &[]).await.is_good());
     }
@@ -172,8 +192,10 @@ async fn a_provider_that_comes_back_is_used_again() {
     })
     .unwrap();
     let well = good();
-    let providers =
-        [provider("ill", "OpenAI", patient.address, "priority: 0"), provider("well", "OpenAI", well.address, "priority: 1")];
+    let providers = [
+        provider("ill", "OpenAI", patient.address, "priority: 0"),
+        provider("well", "OpenAI", well.address, "priority: 1"),
+    ];
     let breaker = "  circuitBreaker: {consecutiveFailures: 2, openFor: 200ms, maxOpenFor: 400ms}";
     let proxy = Proxy::start(&[("all.yaml", &(pool("both", &providers, breaker) + &route("m", "both")))], &[]).unwrap();
     let (client, way) = (proxy.client(), Way { anthropic: false, stream: false });

@@ -8,7 +8,7 @@ use sluicegate_tests::client::{Answer, raw};
 use sluicegate_tests::load::post;
 use sluicegate_tests::proxy::Proxy;
 
-use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, plain_upstream, pool, provider, route};
+use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, plain_upstream, pool, provider, route, rule};
 
 const TIGHT: [&str; 8] =
     ["--body-limit", "64Ki", "--header-timeout", "1s", "--body-idle-timeout", "1s", "--body-timeout", "3s"];
@@ -45,8 +45,7 @@ async fn a_body_that_is_no_call_is_refused_by_name() {
     let (upstream, proxy) = proxy();
     let client = proxy.client();
     let bomb = format!("{{\"model\":\"m\",\"messages\":{}", "[".repeat(30_000));
-    let closed_bomb = format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(15_000), "]".repeat(15_000));
-    let cases: [(&[u8], &str); 17] = [
+    let cases: [(&[u8], &str); 16] = [
         (b"", ""),
         (b"{", ""),
         (b"nonsense", ""),
@@ -63,7 +62,6 @@ async fn a_body_that_is_no_call_is_refused_by_name() {
         (b"{\"model\":\"m\",\"stream\":\"yes\",\"messages\":[]}", "stream"),
         (b"{\"model\":\"m\",\"model\":\"n\",\"messages\":[]}", "model"),
         (bomb.as_bytes(), ""),
-        (closed_bomb.as_bytes(), ""),
     ];
     for (path, anthropic) in [(CHAT, false), (MESSAGES, true)] {
         for (body, field) in &cases {
@@ -107,6 +105,47 @@ async fn a_call_that_is_translated_is_read_with_care() {
     assert_eq!(upstream.calls(), 0);
 }
 
+/// Nested so deep that a reader that calls itself for each level would run out of stack. It is JSON: where nobody here
+/// has to understand it, it passes, and where somebody has, it is refused.
+#[tokio::test]
+async fn a_depth_bomb_goes_off_nowhere() {
+    let upstream = plain_upstream();
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "")
+        + &pool("q", &[provider("a", "Anthropic", upstream.address, "")], "")
+        + &route("m", "p")
+        + &route("across", "q")
+        + &rule("kept", "    targets: [{poolRef: {name: p}}]\n    cache: {ttl: 60s, scope: Route}\n");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    for depth in [200, 10_000, 200_000] {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for (model, path, anthropic) in
+                [("m", CHAT, false), ("kept", CHAT, false), ("across", CHAT, false), ("m", MESSAGES, true)]
+            {
+                for field in ["messages", "future", "tools"] {
+                    let messages =
+                        if field == "messages" { "" } else { r#","messages":[{"role":"user","content":"a"}]"# };
+                    let body = format!(r#"{{"model":"{model}","max_tokens":5,"{field}":{deep}{messages}}}"#);
+                    let answer = client.post(path, &[], body).await;
+                    let answer = answer.unwrap_or_else(|error| panic!("{model} {path} {field} {depth}: {error:#}"));
+                    assert!(
+                        matches!(answer.status, 200 | 400 | 413),
+                        "{model} {path} {field} {depth}: {}",
+                        answer.status
+                    );
+                    if answer.status != 200 {
+                        error(&answer, anthropic);
+                    } else if field == "messages" {
+                        assert!(matches!(model, "m" | "kept") && !anthropic, "{model} {path}: understood?");
+                    }
+                }
+            }
+        }
+    }
+    still_answers(&proxy).await;
+}
+
 #[tokio::test]
 async fn an_oversize_body_is_refused_whether_its_length_is_said_or_not() {
     let (upstream, proxy) = proxy();
@@ -117,7 +156,10 @@ async fn an_oversize_body_is_refused_whether_its_length_is_said_or_not() {
         assert_eq!(answer.status, 413, "{}", answer.text());
         assert!(error(&answer, anthropic).contains("65536"), "{}", answer.text());
         // Chunked: nobody says how long it will be.
-        let mut request = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        .into_bytes();
         for piece in body.as_bytes().chunks(8 << 10) {
             request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
             request.extend_from_slice(piece);
@@ -150,7 +192,9 @@ async fn unknown_models_paths_and_methods_are_refused_in_the_callers_dialect() {
         }
     }
     for (method, path, allow, anthropic) in [
-        (Method::GET, CHAT, "POST", false), (Method::PUT, MESSAGES, "POST", true), (Method::DELETE, "/v1/models", "GET", false),
+        (Method::GET, CHAT, "POST", false),
+        (Method::PUT, MESSAGES, "POST", true),
+        (Method::DELETE, "/v1/models", "GET", false),
         (Method::PATCH, "/v1/messages/count_tokens", "POST", true),
     ] {
         let request = Request::builder().method(&method).uri(path).body(Full::default()).unwrap();
@@ -190,7 +234,12 @@ async fn floods_of_headers_are_refused() {
         let seen = String::from_utf8_lossy(&seen);
         assert!(seen.starts_with("HTTP/1.1 431"), "{}", &seen[..seen.len().min(200)]);
     }
-    for junk in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ten\r\n\r\n", b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc"] {
+    for junk in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ten\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc",
+    ] {
         let (seen, _) = raw(proxy.address, junk, usize::MAX).await.unwrap();
         let seen = String::from_utf8_lossy(&seen);
         assert!(seen.is_empty() || seen.starts_with("HTTP/1.1 4"), "{seen}");
@@ -202,7 +251,11 @@ async fn floods_of_headers_are_refused() {
 async fn slow_heads_and_slow_bodies_are_not_waited_for() {
     let (upstream, proxy) = proxy();
     let slow_head = raw(proxy.address, b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow", usize::MAX);
-    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{{\"model\":");
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{{\"model\":"
+        )
+    };
     let (openai, anthropic) = (head(CHAT), head(MESSAGES));
     let slow_openai = raw(proxy.address, openai.as_bytes(), usize::MAX);
     let slow_anthropic = raw(proxy.address, anthropic.as_bytes(), usize::MAX);
@@ -223,7 +276,8 @@ async fn drip(address: std::net::SocketAddr) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut reader, mut writer) = socket.into_split();
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n");
+    let head =
+        format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n");
     writer.write_all(head.as_bytes()).await.unwrap();
     let mut seen = vec![0; 4096];
     for _ in 0..500 {
@@ -252,8 +306,11 @@ async fn bad_input_costs_bounded_memory() {
     let bomb = "[".repeat(900_000);
     for round in 0..20 {
         let model = format!(r#"{{"model":"{round}{}"}}"#, "m".repeat(100_000));
-        let (big, deep, long) =
-            tokio::join!(client.post(CHAT, &[], filler.clone()), client.post(MESSAGES, &[], bomb.clone()), client.post(CHAT, &[], model));
+        let (big, deep, long) = tokio::join!(
+            client.post(CHAT, &[], filler.clone()),
+            client.post(MESSAGES, &[], bomb.clone()),
+            client.post(CHAT, &[], model)
+        );
         // The proxy may close before such a body is all sent; an answer that does come is a refusal.
         for answer in [big, deep, long].into_iter().flatten() {
             assert!((400..500).contains(&answer.status), "{}", answer.status);

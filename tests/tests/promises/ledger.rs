@@ -14,7 +14,11 @@ async fn each_call_is_counted_once_however_it_ends() {
     let (simulator, dead) = (good(), Upstream::always(vec![sluicegate_tests::upstream::Act::Reset]).unwrap());
     let patience = "  timeouts: {firstToken: 5s, idle: 300ms, total: 30s}";
     let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], patience)
-        + &pool("dead", &[provider("a", "OpenAI", dead.address, "")], "  retry: {attempts: 2, backoff: {initial: 1ms}}")
+        + &pool(
+            "dead",
+            &[provider("a", "OpenAI", dead.address, "")],
+            "  retry: {attempts: 2, backoff: {initial: 1ms}}",
+        )
         + &route("m", "p")
         + &route("dead", "dead");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
@@ -71,7 +75,12 @@ async fn each_call_is_counted_once_however_it_ends() {
     count(&proxy, &[("outcome", "refused")], 4.0);
     count(&proxy, &[("outcome", "failed")], 1.0);
     let metrics = proxy.metrics().unwrap();
-    assert_eq!(metrics.sum("sluicegate_attempts_total", &[("pool", "default/dead"), ("result", "reset")]), 2.0, "{}", metrics.0);
+    assert_eq!(
+        metrics.sum("sluicegate_attempts_total", &[("pool", "default/dead"), ("result", "reset")]),
+        2.0,
+        "{}",
+        metrics.0
+    );
     assert_eq!(dead.calls(), 2);
     // What is listed or asked of no model is counted too, and what is no call at all is not.
     assert_eq!(client.get("/v1/models").await.unwrap().status, 200);

@@ -69,7 +69,12 @@ async fn configuration_changed_every_hundred_milliseconds_under_load_fails_no_ca
     let pools = |turn: usize| {
         // Providers come and go, weights, prices, timeouts and addresses' settings change.
         let mut providers = vec![
-            provider("steady", "OpenAI", simulator.address, &format!("weight: {}, connection: {{maxIdle: {}}}", turn % 5 + 1, turn % 7 + 1)),
+            provider(
+                "steady",
+                "OpenAI",
+                simulator.address,
+                &format!("weight: {}, connection: {{maxIdle: {}}}", turn % 5 + 1, turn % 7 + 1),
+            ),
             simulated(&format!("born-{}", turn % 3), &format!("weight: {}", turn % 4 + 1)),
         ];
         if turn.is_multiple_of(2) {
@@ -77,7 +82,8 @@ async fn configuration_changed_every_hundred_milliseconds_under_load_fails_no_ca
         }
         pool("p", &providers, &format!("  timeouts: {{idle: {}s}}", turn % 9 + 20))
     };
-    let proxy = Proxy::start(&[("pools.yaml", &pools(0)), ("route.yaml", &route("m", "p"))], &["--log-sample", "0"]).unwrap();
+    let proxy =
+        Proxy::start(&[("pools.yaml", &pools(0)), ("route.yaml", &route("m", "p"))], &["--log-sample", "0"]).unwrap();
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
@@ -111,7 +117,12 @@ async fn a_bad_edit_keeps_the_last_good_configuration_and_says_what_is_wrong_whe
     let edits = [
         ("pools.yaml", fine.replace("type: OpenAI", "type: OpenAPI"), "p", "type"),
         ("pools.yaml", fine.replace("providers:", "suppliers:"), "p", "suppliers"),
-        ("pools.yaml", pool("p", &[provider("a", "OpenAI", simulator.address, "")], "  timeouts: {idle: soon}"), "p", "timeouts.idle"),
+        (
+            "pools.yaml",
+            pool("p", &[provider("a", "OpenAI", simulator.address, "")], "  timeouts: {idle: soon}"),
+            "p",
+            "timeouts.idle",
+        ),
         ("pools.yaml", pool("p", &[provider("a", "OpenAI", simulator.address, "weight: 0")], ""), "p", "weight"),
         ("pools.yaml", format!("{fine}  bad: [indent\n"), "pools.yaml", ""),
         ("routes.yaml", route("m", "no-such-pool"), "m", "poolRef"),
@@ -122,10 +133,15 @@ async fn a_bad_edit_keeps_the_last_good_configuration_and_says_what_is_wrong_whe
         proxy.write(file, &text).unwrap();
         let told = |line: &String| {
             let line = line.to_lowercase();
-            line.contains(file) && line.contains(object) && line.contains(&field.to_lowercase()) && !line.contains("\"level\":\"info\"")
+            line.contains(file)
+                && line.contains(object)
+                && line.contains(&field.to_lowercase())
+                && !line.contains("\"level\":\"info\"")
         };
         proxy
-            .until(&format!("a log line that names {file}, {object}, {field}"), |proxy| proxy.log()[seen..].iter().any(told))
+            .until(&format!("a log line that names {file}, {object}, {field}"), |proxy| {
+                proxy.log()[seen..].iter().any(told)
+            })
             .await
             .unwrap();
         let answer = way.call(&proxy.client(), "m", &[]).await;
@@ -187,7 +203,7 @@ async fn a_stop_under_load_fails_no_call_and_lets_streams_finish() {
             assert!(failed.is_empty(), "{} of {calls} long ones failed, e.g. {:?}", failed.len(), failed.first());
         })
         .await;
-    let status = proxy.wait(Duration::from_secs(20)).unwrap();
+    let status = proxy.ended().await.unwrap();
     assert!(status.success(), "{status}");
     assert!(Client::new(proxy.address).get("/v1/models").await.is_err(), "somebody still answers");
 }
@@ -200,10 +216,29 @@ async fn idle_connections_do_not_hold_a_stop_up() {
     let (first, second) = (proxy.client(), Client::http2(proxy.address));
     let way = Way { anthropic: false, stream: false };
     assert!(way.call(&first, "m", &[]).await.is_good() && way.call(&second, "m", &[]).await.is_good());
-    // One that has said nothing at all yet.
-    let _silent = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
     proxy.terminate().unwrap();
-    assert!(proxy.wait(Duration::from_secs(20)).unwrap().success());
+    assert!(proxy.ended().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn connections_whose_clients_are_frozen_do_not_hold_a_stop_up() {
+    let simulator = good();
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
+    let mut proxy = Proxy::start(&[("all.yaml", &text)], &["--drain-delay", "0s", "--drain-timeout", "300s"]).unwrap();
+    // One says nothing at all; one speaks HTTP/2 and never acknowledges anything; one stops in a request's head.
+    let mut open = Vec::new();
+    for beginning in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"PRI", b"POST /v1/chat"] {
+        use tokio::io::AsyncWriteExt as _;
+        let mut socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+        socket.write_all(beginning).await.unwrap();
+        open.push(socket);
+    }
+    let way = Way { anthropic: false, stream: false };
+    assert!(way.call(&proxy.client(), "m", &[]).await.is_good());
+    proxy.terminate().unwrap();
+    let status = proxy.ended().await.unwrap();
+    assert!(status.success(), "no call was cut: {status}");
+    drop(open);
 }
 
 #[tokio::test]
@@ -220,6 +255,6 @@ async fn a_second_signal_ends_the_process_at_once() {
     proxy.terminate().unwrap();
     proxy.until("it is stopping", |proxy| proxy.log().iter().any(|line| line.contains("\"stopping\""))).await.unwrap();
     proxy.terminate().unwrap();
-    assert!(!proxy.wait(Duration::from_secs(20)).unwrap().success(), "a call was cut, and the code says that none was");
+    assert!(!proxy.ended().await.unwrap().success(), "a call was cut, and the code says that none was");
     drop(open);
 }

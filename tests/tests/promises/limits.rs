@@ -10,8 +10,7 @@ const WHOLE: Way = Way { anthropic: false, stream: false };
 const ODD: &[u8] = b"{ \"error\" : {\"message\":\"caf\\u00e9 \xc3\xa9  is not a model\", \"type\":\"invalid_request_error\",\"param\":null,\"extra\":[1.0e2,12345678901234567890123]} }\n";
 
 fn two(bad: &Upstream, kind: &str, well: std::net::SocketAddr) -> String {
-    let providers =
-        [provider("bad", kind, bad.address, "priority: 0"), provider("well", kind, well, "priority: 1")];
+    let providers = [provider("bad", kind, bad.address, "priority: 0"), provider("well", kind, well, "priority: 1")];
     pool("p", &providers, "") + &route("m", "p")
 }
 
@@ -99,7 +98,8 @@ async fn attempts_of_one_call_are_bounded() {
 #[tokio::test]
 async fn retry_after_is_honoured_by_leaving_the_provider_alone() {
     let headers = [("content-type", "application/json"), ("retry-after", "60")];
-    let busy = Upstream::always(vec![answer(429, &headers, br#"{"error":{"message":"slow down","type":"rate"}}"#)]).unwrap();
+    let busy =
+        Upstream::always(vec![answer(429, &headers, br#"{"error":{"message":"slow down","type":"rate"}}"#)]).unwrap();
     let well = good();
     let proxy = Proxy::start(&[("all.yaml", &two(&busy, "OpenAI", well.address))], &[]).unwrap();
     for _ in 0..5 {
@@ -128,7 +128,8 @@ async fn a_short_retry_after_is_waited_for_when_nobody_else_can_serve() {
 
 #[tokio::test]
 async fn a_long_retry_after_is_told_to_the_caller() {
-    let headers = [("content-type", "application/json"), ("retry-after", "90"), ("x-ratelimit-remaining-requests", "0")];
+    let headers =
+        [("content-type", "application/json"), ("retry-after", "90"), ("x-ratelimit-remaining-requests", "0")];
     let busy = Upstream::always(vec![answer(429, &headers, ODD)]).unwrap();
     let text = pool("p", &[provider("only", "OpenAI", busy.address, "")], "") + &route("m", "p");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();

@@ -91,8 +91,17 @@ async fn a_silent_models_caller_is_kept_company() {
     let patience = "  timeouts: {firstToken: 400ms}\n  retry: {attempts: 2, backoff: {initial: 1ms}}";
     let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "")
         + &pool("dead", &[provider("a", "OpenAI", dead.address, "")], patience)
-        + &pool("saved", &[provider("a", "OpenAI", dead.address, "priority: 0"), provider("b", "Anthropic", simulator.address, "priority: 1")], patience)
-        + &route("m", "p") + &route("dead", "dead") + &route("saved", "saved");
+        + &pool(
+            "saved",
+            &[
+                provider("a", "OpenAI", dead.address, "priority: 0"),
+                provider("b", "Anthropic", simulator.address, "priority: 1"),
+            ],
+            patience,
+        )
+        + &route("m", "p")
+        + &route("dead", "dead")
+        + &route("saved", "saved");
     let proxy = Proxy::start(&[("all.yaml", &text)], &["--stream-keep-alive", "100ms"]).unwrap();
     let (client, http2) = (proxy.client(), Client::http2(proxy.address));
     for way in [Way { anthropic: false, stream: true }, Way { anthropic: true, stream: true }] {
@@ -144,7 +153,8 @@ async fn over_tls(proxy: &Proxy, trusted: &CertificateDer<'static>, http2: bool)
     local
         .run_until(async move {
             if http2 {
-                let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await?;
                 tokio::task::spawn_local(connection);
                 let mut request = request;
                 *request.uri_mut() = format!("https://gateway.example{CHAT}").parse()?;
@@ -176,10 +186,20 @@ async fn tls_is_spoken_and_a_renewed_certificate_is_taken() {
     assert!(proxy.client().get("/v1/models").await.is_err());
     // A broken pair is not taken.
     std::fs::write(&cert, "nonsense").unwrap();
-    proxy.until("the broken certificate is told of", |proxy| proxy.log().iter().any(|line| line.contains("certificate not reloaded"))).await.unwrap();
+    proxy
+        .until("the broken certificate is told of", |proxy| {
+            proxy.log().iter().any(|line| line.contains("certificate not reloaded"))
+        })
+        .await
+        .unwrap();
     assert!(over_tls(&proxy, &first, false).await.unwrap().is_good());
     let second = certificate(folder.path());
-    proxy.until("the renewed certificate is told of", |proxy| proxy.log().iter().any(|line| line.contains("certificate reloaded"))).await.unwrap();
+    proxy
+        .until("the renewed certificate is told of", |proxy| {
+            proxy.log().iter().any(|line| line.contains("certificate reloaded"))
+        })
+        .await
+        .unwrap();
     for http2 in [false, true] {
         assert!(over_tls(&proxy, &second, http2).await.unwrap().is_good());
         assert!(over_tls(&proxy, &first, http2).await.is_err(), "the old certificate is still shown");

@@ -94,7 +94,8 @@ impl Way {
 
     /// The error that an answer's body is, or its stream's last event: type and message.
     pub(crate) fn error(self, answer: &Answer) -> (String, String) {
-        let body = if self.stream && answer.status == 200 { events(answer).pop().unwrap_or_default() } else { answer.json() };
+        let body =
+            if self.stream && answer.status == 200 { events(answer).pop().unwrap_or_default() } else { answer.json() };
         assert!(!self.anthropic || body["type"] == "error", "not Anthropic's shape: {}", answer.text());
         let text = |key: &str| body["error"][key].as_str().unwrap_or_default().to_owned();
         (text("type"), text("message"))
@@ -113,9 +114,22 @@ pub(crate) fn good() -> Simulator {
     Simulator::start(&["--text", SAVED]).unwrap()
 }
 
-/// An upstream that answers every OpenAI call well, counted and kept.
+/// An upstream that answers every OpenAI call well, and whole ones of Anthropic's dialect; counted and kept.
 pub(crate) fn plain_upstream() -> Upstream {
-    Upstream::start(|received| if received.streams() { openai_stream("fine") } else { vec![openai_whole("fine")] }).unwrap()
+    Upstream::start(|received| {
+        if received.head.contains("/messages HTTP") {
+            return vec![anthropic_whole("fine")];
+        }
+        if received.streams() { openai_stream("fine") } else { vec![openai_whole("fine")] }
+    })
+    .unwrap()
+}
+
+fn anthropic_whole(text: &str) -> Act {
+    let body = format!(
+        r#"{{"id":"m","type":"message","role":"assistant","model":"m","content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":3,"output_tokens":2}}}}"#
+    );
+    answer(200, &[("content-type", "application/json")], body.as_bytes())
 }
 
 pub(crate) fn openai_whole(text: &str) -> Act {

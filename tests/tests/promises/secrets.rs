@@ -12,8 +12,15 @@ const CALLERS: &str = "sk-planted-of-the-caller";
 async fn no_credential_is_told_to_anybody() {
     // A provider that repeats the key it was sent, in every kind of answer.
     let parrot = |status: u16| {
-        let body = format!(r#"{{"error":{{"message":"Incorrect API key provided: {PROVIDERS}","type":"auth","code":"{PROVIDERS}"}}}}"#);
-        Upstream::always(vec![answer(status, &[("content-type", "application/json"), ("x-key", PROVIDERS)], body.as_bytes())]).unwrap()
+        let body = format!(
+            r#"{{"error":{{"message":"Incorrect API key provided: {PROVIDERS}","type":"auth","code":"{PROVIDERS}"}}}}"#
+        );
+        Upstream::always(vec![answer(
+            status,
+            &[("content-type", "application/json"), ("x-key", PROVIDERS)],
+            body.as_bytes(),
+        )])
+        .unwrap()
     };
     let (refusing, dead) = (parrot(401), Upstream::always(vec![Act::Reset]).unwrap());
     let secret = |name: &str, key: &str| {
@@ -31,7 +38,8 @@ async fn no_credential_is_told_to_anybody() {
     let proxy = Proxy::start(&[("all.yaml", &routes)], &["--log", "trace"]).unwrap();
     let client = proxy.client();
     let bearer = format!("Bearer {CALLERS}");
-    let keys = [("authorization", bearer.as_str()), ("x-api-key", CALLERS), ("cookie", CALLERS), ("x-request-id", "seen-it")];
+    let keys =
+        [("authorization", bearer.as_str()), ("x-api-key", CALLERS), ("cookie", CALLERS), ("x-request-id", "seen-it")];
     let mut told = String::new();
     for way in WAYS {
         for model in ["well", "refusing", "dead", "nobody"] {
@@ -53,7 +61,12 @@ async fn no_credential_is_told_to_anybody() {
     ] {
         let seen = proxy.log().len();
         proxy.write("all.yaml", &routes.replace(&secret("key", PROVIDERS), &text)).unwrap();
-        proxy.until("it is looked at", |proxy| proxy.log()[seen..].iter().any(|line| line.contains("configuration") || line.contains("all.yaml"))).await.unwrap();
+        proxy
+            .until("it is looked at", |proxy| {
+                proxy.log()[seen..].iter().any(|line| line.contains("configuration") || line.contains("all.yaml"))
+            })
+            .await
+            .unwrap();
         told += &proxy.page("/config").unwrap().1;
         let answer = client.post(CHAT, &keys, chat("well", false)).await.unwrap();
         told += &format!("{:?} {}", answer.headers, answer.text());

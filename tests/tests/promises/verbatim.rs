@@ -29,8 +29,14 @@ fn difference(before: &[u8], after: &[u8]) -> (Range<usize>, Range<usize>) {
 #[tokio::test]
 async fn a_whole_call_passes_byte_by_byte_in_both_directions() {
     let reply = "{\n\t\"id\" : \"x\\u0041\", \"choices\":[{\"message\":{\"content\":\"\\ud83d\\ude00\"},\"n\":1.000000000000000000001}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1},\"new\":[ ] }\r\n";
-    let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json"), ("x-theirs", "kept")], reply.as_bytes())]).unwrap();
-    let cases = [("OpenAI", CHAT, ODD_CHAT), ("Anthropic", MESSAGES, ODD_MESSAGE), ("OpenAICompatible", CHAT, ODD_CHAT)];
+    let upstream = Upstream::always(vec![answer(
+        200,
+        &[("content-type", "application/json"), ("x-theirs", "kept")],
+        reply.as_bytes(),
+    )])
+    .unwrap();
+    let cases =
+        [("OpenAI", CHAT, ODD_CHAT), ("Anthropic", MESSAGES, ODD_MESSAGE), ("OpenAICompatible", CHAT, ODD_CHAT)];
     for (kind, path, body) in cases {
         let proxy = Proxy::start(&[("all.yaml", &one(kind, &upstream, ""))], &[]).unwrap();
         let got = proxy.client().post(path, &[], body).await.unwrap();
@@ -57,7 +63,8 @@ async fn only_the_spliced_fields_change_in_a_request() {
 async fn a_stream_without_usage_is_asked_for_it_and_the_caller_sees_none() {
     let usage = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}\n\n";
     let text = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}],\"usage\":null}\n\ndata: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
-    let acts = vec![stream_head(), chunk(text.as_bytes()), chunk(usage.as_bytes()), chunk(b"data: [DONE]\n\n"), last_chunk()];
+    let acts =
+        vec![stream_head(), chunk(text.as_bytes()), chunk(usage.as_bytes()), chunk(b"data: [DONE]\n\n"), last_chunk()];
     let upstream = Upstream::always(acts).unwrap();
     let proxy = Proxy::start(&[("all.yaml", &one("OpenAI", &upstream, ""))], &[]).unwrap();
     let body = "{ \"stream\" :true, \"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"model\":\"m\" ,\"n\":1.0}";
@@ -98,21 +105,32 @@ async fn a_stream_passes_byte_by_byte_however_it_is_cut() {
 #[tokio::test]
 async fn the_callers_credentials_stay_here_and_the_providers_go_with_the_call() {
     let upstream = Upstream::always(vec![openai_whole("fine")]).unwrap();
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {api-key: sk-of-the-provider}\n---\n";
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {api-key: sk-of-the-provider}\n---\n";
     let with = "credentials: {secretRef: {name: key}}";
     let text = secret.to_owned()
         + &pool("openai", &[provider("only", "OpenAI", upstream.address, with)], "")
         + &pool("anthropic", &[provider("only", "Anthropic", upstream.address, with)], "")
         + &pool("bare", &[provider("only", "OpenAI", upstream.address, "")], "")
-        + &route("openai", "openai") + &route("anthropic", "anthropic") + &route("bare", "bare");
+        + &route("openai", "openai")
+        + &route("anthropic", "anthropic")
+        + &route("bare", "bare");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let headers = [
-        ("authorization", "Bearer sk-of-the-caller"), ("x-api-key", "sk-of-the-caller"), ("api-key", "sk-of-the-caller"),
-        ("x-goog-api-key", "sk-of-the-caller"), ("cookie", "session=sk-of-the-caller"),
-        ("proxy-authorization", "Basic sk-of-the-caller"), ("anthropic-beta", "kept-1"), ("x-mine", "kept-2"),
-        ("anthropic-version", "2026-10-21"), ("user-agent", "kept-3"),
+        ("authorization", "Bearer sk-of-the-caller"),
+        ("x-api-key", "sk-of-the-caller"),
+        ("api-key", "sk-of-the-caller"),
+        ("x-goog-api-key", "sk-of-the-caller"),
+        ("cookie", "session=sk-of-the-caller"),
+        ("proxy-authorization", "Basic sk-of-the-caller"),
+        ("anthropic-beta", "kept-1"),
+        ("x-mine", "kept-2"),
+        ("anthropic-version", "2026-10-21"),
+        ("user-agent", "kept-3"),
     ];
-    for (model, path) in [("openai", CHAT), ("openai", MESSAGES), ("anthropic", MESSAGES), ("anthropic", CHAT), ("bare", CHAT)] {
+    for (model, path) in
+        [("openai", CHAT), ("openai", MESSAGES), ("anthropic", MESSAGES), ("anthropic", CHAT), ("bare", CHAT)]
+    {
         let body = format!(r#"{{"model":"{model}","max_tokens":5,"messages":[{{"role":"user","content":"a"}}]}}"#);
         proxy.client().post(path, &headers, body).await.unwrap();
         let sent = upstream.received().pop().unwrap();
@@ -138,14 +156,32 @@ async fn the_callers_credentials_stay_here_and_the_providers_go_with_the_call() 
 async fn headers_of_one_connection_go_no_further() {
     let reply = answer(
         200,
-        &[("content-type", "application/json"), ("connection", "keep-alive, x-hop"), ("keep-alive", "timeout=5"), ("set-cookie", "theirs=1"), ("x-kept", "1")],
+        &[
+            ("content-type", "application/json"),
+            ("connection", "keep-alive, x-hop"),
+            ("keep-alive", "timeout=5"),
+            ("set-cookie", "theirs=1"),
+            ("x-kept", "1"),
+        ],
         br#"{"id":"x","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
     );
     let upstream = Upstream::always(vec![reply]).unwrap();
-    let proxy = Proxy::start(&[("all.yaml", &one("OpenAI", &upstream, "headers: {set: [{name: x-set, value: here}], remove: [x-removed]}"))], &[]).unwrap();
+    let proxy = Proxy::start(
+        &[("all.yaml", &one("OpenAI", &upstream, "headers: {set: [{name: x-set, value: here}], remove: [x-removed]}"))],
+        &[],
+    )
+    .unwrap();
     let headers = [
-        ("connection", "close, x-private"), ("x-private", "secret"), ("keep-alive", "timeout=9"), ("te", "trailers"), ("upgrade", "h2c"),
-        ("proxy-connection", "keep-alive"), ("x-removed", "gone"), ("x-set", "theirs"), ("x-forwarded-for", "1.2.3.4"), ("expect", "nothing"),
+        ("connection", "close, x-private"),
+        ("x-private", "secret"),
+        ("keep-alive", "timeout=9"),
+        ("te", "trailers"),
+        ("upgrade", "h2c"),
+        ("proxy-connection", "keep-alive"),
+        ("x-removed", "gone"),
+        ("x-set", "theirs"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("expect", "nothing"),
     ];
     let request = post(CHAT, &headers, r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#);
     let (seen, _) = raw(proxy.address, &request, usize::MAX).await.unwrap();
@@ -156,7 +192,9 @@ async fn headers_of_one_connection_go_no_further() {
     }
     assert!(seen.contains("x-kept: 1") && seen.contains("x-request-id: "), "{seen}");
     let sent = upstream.received().pop().unwrap();
-    for name in ["x-private", "keep-alive", "te", "upgrade", "proxy-connection", "x-removed", "x-forwarded-for", "expect"] {
+    for name in
+        ["x-private", "keep-alive", "te", "upgrade", "proxy-connection", "x-removed", "x-forwarded-for", "expect"]
+    {
         assert_eq!(sent.header(name), "", "{name} went on: {}", sent.head);
     }
     assert_eq!(sent.header("x-set"), "here");
@@ -169,20 +207,40 @@ async fn models_are_listed_in_both_shapes() {
     let all = "    targets: [{poolRef: {name: p}}]\n";
     let text = pool("p", &[provider("only", "OpenAI", upstream.address, models)], "")
         + &rule("named", all)
-        + &rule("any", all).replace("{exact: any}", "{prefix: \"\"}").replace("    matches: [{model: {prefix: \"\"}}]\n", "");
+        + &rule("any", all)
+            .replace("{exact: any}", "{prefix: \"\"}")
+            .replace("    matches: [{model: {prefix: \"\"}}]\n", "");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let client: Client = proxy.client();
     let openai = client.get("/v1/models").await.unwrap().json();
     assert_eq!(openai["object"], "list", "{openai}");
     let ids: Vec<_> = openai["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["large", "named", "small"]);
-    assert!(openai["data"].as_array().unwrap().iter().all(|m| m["object"] == "model" && m["created"].is_i64() && m["owned_by"].is_string()));
+    assert!(
+        openai["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|m| m["object"] == "model" && m["created"].is_i64() && m["owned_by"].is_string())
+    );
     let ask = |path: &str| {
-        http::Request::get(path).header("anthropic-version", "2023-06-01").body(http_body_util::Full::default()).unwrap()
+        http::Request::get(path)
+            .header("anthropic-version", "2023-06-01")
+            .body(http_body_util::Full::default())
+            .unwrap()
     };
     let anthropic = client.send(ask("/v1/models")).await.unwrap().json();
-    assert_eq!((&anthropic["has_more"], &anthropic["first_id"], &anthropic["last_id"]), (&false.into(), &"large".into(), &"small".into()));
-    assert!(anthropic["data"].as_array().unwrap().iter().all(|m| m["type"] == "model" && m["created_at"].is_string() && m["display_name"].is_string()));
+    assert_eq!(
+        (&anthropic["has_more"], &anthropic["first_id"], &anthropic["last_id"]),
+        (&false.into(), &"large".into(), &"small".into())
+    );
+    assert!(
+        anthropic["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|m| m["type"] == "model" && m["created_at"].is_string() && m["display_name"].is_string())
+    );
     assert_eq!(client.get("/v1/models/large").await.unwrap().json()["id"], "large");
     assert_eq!(client.send(ask("/v1/models/large")).await.unwrap().json()["type"], "model");
     let missing = client.send(ask("/v1/models/huge")).await.unwrap();
