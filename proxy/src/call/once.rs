@@ -328,7 +328,7 @@ impl Failure {
         match self.said {
             Said::Nothing(problem) => Err(problem),
             Said::Refused(refusal) => Err(refusal.into()),
-            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401 | 402 | 403) => {
+            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401..=403) => {
                 let message = format!(
                     "Provider `{}` refused the gateway's credential (status {}); the operator of this gateway has to look after it.",
                     provider.name,
