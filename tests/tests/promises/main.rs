@@ -1,5 +1,6 @@
 //! What is promised, tried from outside: the built proxy, real sockets, upstreams that fail in every way there is.
 
+mod clients;
 mod cuts;
 mod failover;
 mod input;
@@ -10,3 +11,4 @@ mod protocols;
 mod resources;
 mod secrets;
 mod verbatim;
+mod weather;
