@@ -43,34 +43,11 @@ async fn each_call_is_counted_once_however_it_ends() {
     count(&proxy, &[("outcome", "upstream_cut")], 2.0);
     count(&proxy, &[("outcome", "timed_out")], 2.0);
     // Left by the caller: in mid-stream, before the first token, and while a whole answer is waited for.
-    for (path, body, steer) in [
-        (CHAT, chat("m", true), "tokens=900; interval=50ms"),
-        (MESSAGES, message("m", true), "tokens=900; interval=50ms"),
-    ] {
-        drop(client.open(post(path, &[("x-simulate", steer)], body).unwrap()).await.unwrap());
-        calls += 1.0;
-    }
-    for stream in [false, true] {
-        let request = post(CHAT, &[("x-simulate", "first-token=30s")], chat("m", stream)).unwrap();
-        let open = client.open(request);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(400), open).await.is_err());
-        calls += 1.0;
-    }
+    calls += leave(&client).await;
     settled(&proxy, calls).await;
     count(&proxy, &[("outcome", "client_gone")], 4.0);
     // Refused: by the gateway, by the provider, and because nobody could serve.
-    for (path, body, status) in [
-        (CHAT, "nonsense".to_owned(), 400),
-        (MESSAGES, message("unknown", true), 404),
-        ("/v1/nowhere", "{}".to_owned(), 404),
-        (CHAT, chat("dead", false), 502),
-    ] {
-        assert_eq!(client.post(path, &[], body).await.unwrap().status, status);
-        calls += 1.0;
-    }
-    let refused = client.post(CHAT, &[("x-simulate", "status=400")], chat("m", false)).await.unwrap();
-    assert_eq!(refused.status, 400);
-    calls += 1.0;
+    calls += be_refused(&client).await;
     settled(&proxy, calls).await;
     count(&proxy, &[("outcome", "refused")], 4.0);
     count(&proxy, &[("outcome", "failed")], 1.0);
@@ -90,6 +67,42 @@ async fn each_call_is_counted_once_however_it_ends() {
     let metrics = proxy.metrics().unwrap();
     assert_eq!(metrics.sum("sluicegate_endpoint_inflight_requests", &[]), 0.0);
     assert_eq!(metrics.sum("sluicegate_request_duration_seconds_count", &[]), calls);
+}
+
+/// Calls whose caller goes before the answer is whole; gives back how many.
+async fn leave(client: &Client) -> f64 {
+    let mut calls = 0.0;
+    for (path, body, steer) in [
+        (CHAT, chat("m", true), "tokens=900; interval=50ms"),
+        (MESSAGES, message("m", true), "tokens=900; interval=50ms"),
+    ] {
+        drop(client.open(post(path, &[("x-simulate", steer)], body).unwrap()).await.unwrap());
+        calls += 1.0;
+    }
+    for stream in [false, true] {
+        let request = post(CHAT, &[("x-simulate", "first-token=30s")], chat("m", stream)).unwrap();
+        let open = client.open(request);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(400), open).await.is_err());
+        calls += 1.0;
+    }
+    calls
+}
+
+/// Calls that get an error; gives back how many.
+async fn be_refused(client: &Client) -> f64 {
+    let mut calls = 1.0;
+    for (path, body, status) in [
+        (CHAT, "nonsense".to_owned(), 400),
+        (MESSAGES, message("unknown", true), 404),
+        ("/v1/nowhere", "{}".to_owned(), 404),
+        (CHAT, chat("dead", false), 502),
+    ] {
+        assert_eq!(client.post(path, &[], body).await.unwrap().status, status);
+        calls += 1.0;
+    }
+    let refused = client.post(CHAT, &[("x-simulate", "status=400")], chat("m", false)).await.unwrap();
+    assert_eq!(refused.status, 400);
+    calls
 }
 
 #[tokio::test]

@@ -150,22 +150,21 @@ async fn over_tls(proxy: &Proxy, trusted: &CertificateDer<'static>, http2: bool)
     let request = post(CHAT, &[("host", "gateway.example")], chat("m", true))?;
     let io = TokioIo::new(stream);
     let local = tokio::task::LocalSet::new();
-    local
-        .run_until(async move {
-            if http2 {
-                let (mut sender, connection) =
-                    hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await?;
-                tokio::task::spawn_local(connection);
-                let mut request = request;
-                *request.uri_mut() = format!("https://gateway.example{CHAT}").parse()?;
-                request.headers_mut().remove("host");
-                return read(sender.send_request(request).await?).await;
-            }
-            let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(io).await?;
+    let asking = async move {
+        if http2 {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await?;
             tokio::task::spawn_local(connection);
-            read(sender.send_request(request).await?).await
-        })
-        .await
+            let mut request = request;
+            *request.uri_mut() = format!("https://gateway.example{CHAT}").parse()?;
+            request.headers_mut().remove("host");
+            return read(sender.send_request(request).await?).await;
+        }
+        let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(io).await?;
+        tokio::task::spawn_local(connection);
+        read(sender.send_request(request).await?).await
+    };
+    local.run_until(Box::pin(asking)).await
 }
 
 #[tokio::test]

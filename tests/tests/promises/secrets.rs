@@ -8,27 +8,25 @@ use crate::resources::{CHAT, MESSAGES, WAYS, chat, message, pool, provider, rout
 const PROVIDERS: &str = "sk-planted-of-the-provider";
 const CALLERS: &str = "sk-planted-of-the-caller";
 
+/// A provider that repeats the key it was sent.
+fn parrot() -> Upstream {
+    let body = format!(
+        r#"{{"error":{{"message":"Incorrect API key provided: {PROVIDERS}","type":"auth","code":"{PROVIDERS}"}}}}"#
+    );
+    let headers = [("content-type", "application/json"), ("x-key", PROVIDERS)];
+    Upstream::always(vec![answer(401, &headers, body.as_bytes())]).unwrap()
+}
+
+fn secret(key: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: \"{key}\"}}\n---\n")
+}
+
 #[tokio::test]
 async fn no_credential_is_told_to_anybody() {
-    // A provider that repeats the key it was sent, in every kind of answer.
-    let parrot = |status: u16| {
-        let body = format!(
-            r#"{{"error":{{"message":"Incorrect API key provided: {PROVIDERS}","type":"auth","code":"{PROVIDERS}"}}}}"#
-        );
-        Upstream::always(vec![answer(
-            status,
-            &[("content-type", "application/json"), ("x-key", PROVIDERS)],
-            body.as_bytes(),
-        )])
-        .unwrap()
-    };
-    let (refusing, dead) = (parrot(401), Upstream::always(vec![Act::Reset]).unwrap());
-    let secret = |name: &str, key: &str| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{api-key: \"{key}\"}}\n---\n")
-    };
+    let (refusing, dead) = (parrot(), Upstream::always(vec![Act::Reset]).unwrap());
     let with = "credentials: {secretRef: {name: key}}";
     let simulator = sluicegate_tests::binaries::Simulator::start(&["--api-key", PROVIDERS]).unwrap();
-    let routes = secret("key", PROVIDERS)
+    let routes = secret(PROVIDERS)
         + &pool("well", &[provider("a", "OpenAI", simulator.address, with)], "")
         + &pool("refusing", &[provider("a", "OpenAI", refusing.address, with)], "")
         + &pool("dead", &[provider("a", "Anthropic", dead.address, with)], "  retry: {attempts: 1}")
@@ -54,13 +52,13 @@ async fn no_credential_is_told_to_anybody() {
     }
     // Secrets that are wrong in themselves, and one that is named by a wrong pool.
     for text in [
-        secret("key", PROVIDERS).replace("stringData: {", "stringData: {oops: [1], "),
-        secret("key", PROVIDERS).replace("stringData", "data"),
-        secret("key", &format!("{PROVIDERS}\\n\\u0001")),
-        format!("{}  {PROVIDERS}: [\n", secret("key", PROVIDERS)),
+        secret(PROVIDERS).replace("stringData: {", "stringData: {oops: [1], "),
+        secret(PROVIDERS).replace("stringData", "data"),
+        secret(&format!("{PROVIDERS}\\n\\u0001")),
+        format!("{}  {PROVIDERS}: [\n", secret(PROVIDERS)),
     ] {
         let seen = proxy.log().len();
-        proxy.write("all.yaml", &routes.replace(&secret("key", PROVIDERS), &text)).unwrap();
+        proxy.write("all.yaml", &routes.replace(&secret(PROVIDERS), &text)).unwrap();
         proxy
             .until("it is looked at", |proxy| {
                 proxy.log()[seen..].iter().any(|line| line.contains("configuration") || line.contains("all.yaml"))
