@@ -80,7 +80,7 @@ async fn a_stream_outlives_its_route_and_its_pool() {
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let client = proxy.client();
     let way = Way { anthropic: false, stream: true };
-    let headers = [("x-simulate", "tokens=40; interval=50ms; text=word")];
+    let headers = [("x-simulate", "tokens=60; interval=50ms")];
     let request = post(CHAT, &headers, chat("m", true)).unwrap();
     let open = client.open(request).await.unwrap();
     proxy.write("all.yaml", &other).unwrap();
@@ -88,6 +88,13 @@ async fn a_stream_outlives_its_route_and_its_pool() {
         .until("the route is gone", |proxy| proxy.page("/config").is_ok_and(|(_, text)| !text.contains("default/m")))
         .await
         .unwrap();
+    // Workers take it a moment after the page tells of it.
+    for _ in 0..400 {
+        if way.call(&client, "m", &[]).await.status == 404 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(way.call(&client, "m", &[]).await.status, 404);
     let answer = sluicegate_tests::client::read(open).await.unwrap();
     assert!(answer.is_good() && way.says_end(&answer), "{}", answer.text());
