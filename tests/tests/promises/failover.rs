@@ -171,10 +171,12 @@ async fn what_one_route_learns_of_an_endpoint_another_one_knows() {
     }
     // Nor does a change of configuration make it forget.
     proxy.write("three.yaml", &route("three", "both")).unwrap();
-    proxy
-        .until("the third route", |proxy| proxy.page("/config").is_ok_and(|(_, text)| text.contains("default/three")))
-        .await
-        .unwrap();
+    for _ in 0..2_000 {
+        if way.call(&client, "three", &[]).await.status != 404 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for _ in 0..6 {
         assert!(way.call(&client, "three", &[]).await.is_good());
     }
