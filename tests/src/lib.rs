@@ -2,8 +2,11 @@
 
 pub mod bench;
 pub mod binaries;
+pub mod client;
 pub mod listen;
 pub mod load;
 pub mod process;
+pub mod proxy;
 pub mod redis_cluster;
 pub mod sdk;
+pub mod upstream;
