@@ -11,3 +11,5 @@ pub mod request;
 mod stop;
 pub mod stream;
 mod usage;
+
+pub(crate) use usage::Tally;
