@@ -1,8 +1,11 @@
 //! What the tests from outside and the benches share: real parts started and stopped, load, measures.
 
 pub mod binaries;
+pub mod client;
 pub mod listen;
 pub mod load;
 pub mod process;
+pub mod proxy;
 pub mod redis_cluster;
 pub mod sdk;
+pub mod upstream;

@@ -1,0 +1,206 @@
+//! The built proxy as a process of its own, on manifests in a folder of its own that can be changed while it runs.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::binaries::binary;
+use crate::client::Client;
+use crate::process::{Process, pause};
+
+/// How long a start, or a change of configuration, may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Log lines kept of one process.
+const MOST_LINES: usize = 200_000;
+
+/// A running proxy; killed when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
+    /// Where calls go.
+    pub address: SocketAddr,
+    /// Where health, readiness and metrics are.
+    pub admin: SocketAddr,
+    folder: TempDir,
+    log: Log,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl Proxy {
+    /// Starts it on these manifests (file name, text) with these flags, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It is not built, ends, or is not ready in time; the message holds its log.
+    pub fn start(files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("manifests"))?;
+        for (name, text) in files {
+            std::fs::write(folder.path().join("manifests").join(name), text)?;
+        }
+        let mut command = Command::new(binary("sluicegate-proxy")?);
+        command.arg("--manifests").arg(folder.path().join("manifests"));
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::start(&mut command).context("starting the proxy")?;
+        let log = Log::default();
+        process.child().stdout.take().into_iter().for_each(|pipe| follow(pipe, &log));
+        process.child().stderr.take().into_iter().for_each(|pipe| follow(pipe, &log));
+        let (address, admin) = addresses(&mut process, &log)?;
+        let proxy = Self { process, address, admin, folder, log };
+        let deadline = Instant::now() + PATIENCE;
+        while proxy.page("/readyz").map(|(status, _)| status).unwrap_or_default() != 200 {
+            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", proxy.log().join("\n"));
+            pause(Duration::from_millis(5));
+        }
+        Ok(proxy)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Puts a manifest into its folder, or a new text into one, in one step.
+    ///
+    /// # Errors
+    /// The folder can not be written to.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let draft = self.folder.path().join("draft");
+        std::fs::write(&draft, text)?;
+        Ok(std::fs::rename(draft, self.path("manifests").join(name))?)
+    }
+
+    /// A file or folder beside the manifests, for what else a test gives the proxy.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Its log so far, both outputs.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        Ok(self.process.signal(Signal::TERM)?)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.wait(at_most).with_context(|| self.log().join("\n"))
+    }
+
+    /// An admin page, by a connection of its own: status and text.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn page(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        use std::io::Write as _;
+        let mut socket = std::net::TcpStream::connect(self.admin)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+        let mut text = Vec::new();
+        socket.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        let (head, body) = text.split_once("\r\n\r\n").context("no head")?;
+        let status = head.get(9..12).and_then(|status| status.parse().ok()).context("no status")?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn metrics(&self) -> anyhow::Result<Metrics> {
+        Ok(Metrics(self.page("/metrics")?.1))
+    }
+
+    /// Waits until something holds.
+    ///
+    /// # Errors
+    /// It does not hold in time; the message holds `what` and the log's end.
+    pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            if Instant::now() > deadline {
+                let log = self.log();
+                bail!("{what}: not in time; the log ends\n{}", log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The metrics page.
+#[derive(Debug, Clone)]
+pub struct Metrics(pub String);
+
+impl Metrics {
+    /// The sum of a metric's samples that carry all of these labels.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let samples = self.0.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && wanted.iter().all(|label| line.contains(label.as_str()))
+        });
+        let values = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        values.fold(0.0, |sum, value| sum + value)
+    }
+}
+
+fn follow(pipe: impl Read + Send + 'static, log: &Log) {
+    let log = Arc::clone(log);
+    let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+    std::thread::spawn(move || {
+        for line in lines {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.len() < MOST_LINES {
+                log.push(line);
+            }
+        }
+    });
+}
+
+/// What the line that says `listening` says.
+fn addresses(process: &mut Process, log: &Log) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lines = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = lines.iter().find(|line| line.contains("\"message\":\"listening\""));
+        if let Some(said) = said {
+            let said: serde_json::Value = serde_json::from_str(said)?;
+            let address = |key: &str| said.get(key).and_then(|text| text.as_str()).and_then(|text| text.parse().ok());
+            return address("listen").zip(address("admin")).with_context(|| format!("no addresses in {said}"));
+        }
+        if let Some(status) = process.child().try_wait()? {
+            bail!("the proxy ended with {status}:\n{}", lines.join("\n"));
+        }
+        ensure!(Instant::now() < deadline, "the proxy does not listen:\n{}", lines.join("\n"));
+        pause(Duration::from_millis(5));
+    }
+}
