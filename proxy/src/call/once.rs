@@ -203,7 +203,9 @@ impl Once<'_> {
             self.count(usage_of(dialect, body)?, None);
             return Ok((body.clone(), false));
         }
-        let reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        let mut reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        // Where the provider's dialect has no word for it, it is made now.
+        reply.created = reply.created.or_else(super::lane::now);
         self.count(reply.usage, Some(&reply.model));
         if !asked.streams() {
             return Ok((asked.dialect().encode_reply(&reply).into(), false));

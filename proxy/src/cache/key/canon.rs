@@ -20,7 +20,7 @@ const MAX_DECIMALS: u32 = 9;
 pub enum Uncacheable {
     /// The caller's `Cache-Control` says so.
     Asked,
-    /// `store: true`: the provider is asked to keep something, which a cached answer would not do.
+    /// `store: true` or a `thread`: the provider is asked to keep something, which a cached answer would not do.
     Stored,
     /// Not a JSON object.
     Malformed,
@@ -212,7 +212,7 @@ enum Place {
     Top,
     /// Top-level `temperature`.
     Temperature,
-    /// Top-level `store`.
+    /// Top-level `store`, and Anthropic's `thread`: what the provider is asked to keep.
     Store,
     /// In `messages` or `system`.
     Talk,
@@ -228,7 +228,7 @@ impl Place {
             (Self::Top, "messages") => Self::Talk,
             (Self::Top, "system") => Self::Text,
             (Self::Top, "temperature") => Self::Temperature,
-            (Self::Top, "store") => Self::Store,
+            (Self::Top, "store" | "thread") => Self::Store,
             (Self::Talk | Self::Text, "content" | "text") => Self::Text,
             (Self::Talk | Self::Text, "input" | "arguments" | "source" | "function" | "tool_calls") => Self::Exact,
             (Self::Talk | Self::Text, _) => Self::Talk,
@@ -321,6 +321,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        if self.place == Place::Store {
+            return Err(self.scratch.refuse(Uncacheable::Stored));
+        }
         let depth = if self.depth == 0 { 1 } else { self.deeper()? };
         self.scratch.bytes.push(b'{');
         let start = self.scratch.bytes.len();
