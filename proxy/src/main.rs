@@ -11,5 +11,8 @@ use sluicegate_proxy::settings::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Where the system gives huge pages to everyone, the allocator's first arenas alone would take tens of MiB that
+    // nothing uses. A kernel without them has nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     process::run(Settings::parse())
 }

@@ -49,8 +49,8 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     // Fails only when a test has installed it before: then it is there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let count = settings.worker_count();
-    let sockets = listener::bind(settings.listen, count)
-        .with_context(|| format!("can not listen on {}", settings.listen))?;
+    let sockets =
+        listener::bind(settings.listen, count).with_context(|| format!("can not listen on {}", settings.listen))?;
     let address = sockets.first().context("no worker")?.local_addr()?;
     let admin_socket = std::net::TcpListener::bind(settings.admin_listen)
         .with_context(|| format!("can not listen on {} (admin)", settings.admin_listen))?;
@@ -60,11 +60,8 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
         _ => None,
     };
     let metrics = Metrics::new(queue);
-    let lasting = Lasting {
-        registry: Arc::new(Registry::default()),
-        cache: cache::Shared::new(),
-        metrics: Arc::clone(&metrics),
-    };
+    let lasting =
+        Lasting { registry: Arc::new(Registry::default()), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
     let (source, subscription) = Source::open(settings.manifests.clone(), Arc::clone(&metrics));
     let first = current(&subscription, &lasting);
     let shared = Arc::new(Shared {
@@ -160,7 +157,8 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
             },
             circuit_opened: 0,
             in_flight: endpoint.in_flight().into(),
-            connections: found.map(|(_, _, totals)| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
+            connections: found
+                .map(|(_, _, totals)| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
             pool: key.pool.0.into(),
             provider: key.provider.into(),
             endpoint: key.address.into(),

@@ -120,7 +120,9 @@ impl Network {
     #[must_use]
     pub fn holds(&self, peer: IpAddr) -> bool {
         match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(peer)) => same_prefix(net.to_bits().into(), peer.to_bits().into(), 32, self.bits),
+            (IpAddr::V4(net), IpAddr::V4(peer)) => {
+                same_prefix(net.to_bits().into(), peer.to_bits().into(), 32, self.bits)
+            }
             (IpAddr::V6(net), IpAddr::V6(peer)) => same_prefix(net.to_bits(), peer.to_bits(), 128, self.bits),
             _ => false,
         }
@@ -134,7 +136,8 @@ fn same_prefix(left: u128, right: u128, width: u8, bits: u8) -> bool {
 
 fn network(text: &str) -> Result<Network, String> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.trim().parse().map_err(|_| format!("`{text}` is no network, write e.g. 10.0.0.0/8"))?;
+    let address: IpAddr =
+        address.trim().parse().map_err(|_| format!("`{text}` is no network, write e.g. 10.0.0.0/8"))?;
     let width = if address.is_ipv4() { 32 } else { 128 };
     let bits = match bits {
         None => width,

@@ -12,7 +12,9 @@ use std::time::Instant;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Uri};
 use sluicegate_config::compile::Credentials;
-use sluicegate_config::{self as config, Model, ObjectId, PoolTimeouts, ProviderKind, Retry, Snapshot, Strategy, Timeouts};
+use sluicegate_config::{
+    self as config, Model, ObjectId, PoolTimeouts, ProviderKind, Retry, Snapshot, Strategy, Timeouts,
+};
 use sluicegate_dialects::Dialect;
 
 use crate::account::{Metrics, ProviderIx, RouteIx, Table};
@@ -120,8 +122,7 @@ impl Ready {
         let resolving = Resolving { credentials, lasting, names: &names, now: Instant::now() };
         let pools: BTreeMap<&ObjectId, Arc<Pool>> =
             snapshot.pools.iter().map(|(id, pool)| (id, Arc::new(resolving.pool(id, pool)))).collect();
-        let routes: Vec<Route> =
-            snapshot.routes.iter().map(|(id, route)| resolving.route(id, route, &pools)).collect();
+        let routes: Vec<Route> = snapshot.routes.iter().map(|(id, route)| resolving.route(id, route, &pools)).collect();
         let index = Index::build(snapshot.routes.iter());
         let models = Models::of(snapshot, &index);
         Self { names, models, index, routes }

@@ -15,8 +15,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::balance::Dice;
 use crate::account::{Ledger, LogSettings, Metrics};
+use crate::balance::Dice;
 use crate::call::{self, Ids, Pump};
 use crate::drain::{Lifecycle, Phase};
 use crate::listener::{self, Connection, Open, Table};
@@ -68,7 +68,7 @@ impl Worker {
             limits: Rc::new(settings.limits.clone()),
             client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
             cache: cache::Store::new(&shared.cache, remote),
-            ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample, ..LogSettings::default() }),
+            ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: Ids::new(rand::random()),
             dice: RefCell::new(Dice::new(rand::random())),
             leaving: Cell::new(false),

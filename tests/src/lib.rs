@@ -1,5 +1,6 @@
 //! What the tests from outside and the benches share: real parts started and stopped, load, measures.
 
+pub mod bench;
 pub mod binaries;
 pub mod client;
 pub mod listen;

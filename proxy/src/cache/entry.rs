@@ -203,7 +203,8 @@ impl Codec {
     /// compressed, the length they had.
     #[must_use]
     pub fn pack(&self, whole: &Bytes, over: Option<u64>) -> (Bytes, Option<u32>) {
-        let plain = || (whole.clone(), None);
+        // A copy: the answer may be a slice of a larger buffer that it would keep alive uncounted.
+        let plain = || (Bytes::copy_from_slice(whole), None);
         let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
         if whole.len() > MAX_PLAIN || over.is_none_or(|over| length <= over) {
             return plain();
@@ -213,7 +214,10 @@ impl Codec {
             *packer = zstd::bulk::Compressor::new(LEVEL).ok();
         }
         match (packer.as_mut().map(|p| p.compress(whole)), u32::try_from(whole.len())) {
-            (Some(Ok(packed)), Ok(length)) if packed.len() < whole.len() => (Bytes::from(packed), Some(length)),
+            (Some(Ok(packed)), Ok(length)) if packed.len() < whole.len() => {
+                // The compressor's buffer has room for the worst case.
+                (Bytes::copy_from_slice(&packed), Some(length))
+            }
             _ => plain(),
         }
     }

@@ -5,6 +5,7 @@
 //! and white space of the JSON never matter, the way a string is escaped neither; 1 and 1.0 are one number.
 
 mod canon;
+mod rules;
 
 use std::cell::RefCell;
 
@@ -12,8 +13,9 @@ use http::HeaderMap;
 use sluicegate_config::{Cache, CacheScope, ObjectId};
 use sluicegate_dialects::Dialect;
 
+use canon::Scratch;
 pub use canon::Uncacheable;
-use canon::{Rules, Scratch};
+use rules::{Rules, put};
 
 /// Raised whenever equal keys could come to mean different things.
 const VERSION: u8 = 1;
@@ -113,12 +115,6 @@ impl Recipe {
         scratch.end(KEEP_SCRATCH);
         key
     }
-}
-
-/// Appends a text with its length, so that no two lists of texts run together into the same bytes.
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod entry;
 pub mod key;
+pub mod lead;
 pub mod memory;
 pub mod promotion;
 pub mod recorder;
@@ -16,7 +17,8 @@ pub mod store;
 
 pub use entry::{Meta, Wall};
 pub use key::{Asked, Key, Uncacheable};
+pub use lead::Lead;
 pub use recorder::Recorder;
-pub use seat::{Hit, Layer, Lead, Seat};
+pub use seat::{Hit, Layer, Seat};
 pub use stats::{Count, Refused, Stats};
 pub use store::{Plan, Shared, Store};

@@ -7,16 +7,41 @@
 use bytes::Bytes;
 use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::{Content, Reply, Stop};
+use sluicegate_dialects::hub::{Content, Reply, Stop, Usage};
 
+use super::lead::Lead;
 use super::replay::Folding;
-use super::seat::Lead;
 use super::stats::Refused;
 
 /// Recorded bytes wait for their decoding up to this many.
 const BATCH: usize = 64 * 1024;
 /// Pieces up to this size are copied.
 const COPIED: usize = 4096;
+
+impl Lead {
+    /// The answer came whole: keeps it if it is good, in a task of its own. Must be called within a `LocalSet`.
+    pub fn whole(self, status: u16, body: &Bytes) {
+        if status != 200 {
+            return self.refuse(Refused::Status);
+        }
+        let body = body.clone();
+        tokio::task::spawn_local(async move { self.conclude(&body) });
+    }
+
+    /// Like `whole` with status 200, at once and here.
+    pub fn conclude(self, body: &Bytes) {
+        match read_whole(self.dialect(), body, self.settings()) {
+            Ok(reply) => self.keep(&reply, body),
+            Err(why) => self.refuse(why),
+        }
+    }
+
+    /// The answer comes as a stream, with status 200: feed it.
+    #[must_use]
+    pub fn recorder(self) -> Recorder {
+        Recorder::new(self)
+    }
+}
 
 /// Records one streamed answer. Dropped before `finish`: the stream was cut, and nothing is kept.
 #[derive(Debug)]
@@ -26,13 +51,13 @@ pub struct Recorder {
     tail: Vec<u8>,
     waiting: usize,
     folding: Folding,
-    content: u64,
+    usage: Option<Usage>,
 }
 
 impl Recorder {
-    pub(super) fn new(lead: Lead) -> Self {
-        let folding = Folding::new(lead.dialect());
-        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, content: 0 }
+    fn new(lead: Lead) -> Self {
+        let folding = Folding::new(lead.dialect(), lead.settings().max_bytes);
+        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, usage: None }
     }
 
     /// Bytes of the answer in the caller's dialect, in order, cut anywhere; usage that the caller did not ask for
@@ -53,6 +78,17 @@ impl Recorder {
         }
     }
 
+    /// What the answer used, for streams that do not tell it to this caller.
+    pub fn usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// The stream failed before the caller had any of it: the lead, for another attempt; `None`: it was given up.
+    #[must_use]
+    pub fn into_lead(mut self) -> Option<Lead> {
+        self.lead.take()
+    }
+
     /// The stream has come to its clean end. Must be called within a `LocalSet`; gives back at once.
     pub fn finish(self) {
         if self.lead.is_some() {
@@ -64,8 +100,8 @@ impl Recorder {
     pub fn conclude(mut self) {
         self.decode();
         let Some(lead) = self.lead.take() else { return };
-        let folding = std::mem::replace(&mut self.folding, Folding::new(lead.dialect()));
-        let kept = folding.finish().and_then(|reply| {
+        let folding = std::mem::replace(&mut self.folding, Folding::new(lead.dialect(), 0));
+        let kept = folding.finish(self.usage).and_then(|reply| {
             judge(&reply, lead.settings())?;
             let whole = Bytes::from(lead.dialect().encode_reply(&reply));
             Ok((reply, whole))
@@ -85,22 +121,11 @@ impl Recorder {
     fn decode(&mut self) {
         self.flush_tail();
         self.waiting = 0;
-        let Some(lead) = &self.lead else { return };
-        let limit = lead.settings().max_bytes;
-        let mut failed = None;
-        for piece in self.pieces.drain(..) {
-            match self.folding.push(&piece) {
-                Ok(content) => self.content += content,
-                Err(why) => failed = Some(why),
-            }
-            if self.content > limit {
-                failed = Some(Refused::Large);
-            }
-            if failed.is_some() {
-                break;
-            }
-        }
-        if let (Some(why), Some(lead)) = (failed, failed.and(self.lead.take())) {
+        let mut pieces = std::mem::take(&mut self.pieces).into_iter();
+        let failed = pieces.find_map(|piece| self.folding.push(&piece).err());
+        if let Some(why) = failed
+            && let Some(lead) = self.lead.take()
+        {
             lead.refuse(why);
         }
     }
@@ -118,7 +143,7 @@ impl Drop for Recorder {
 ///
 /// # Errors
 /// It is not to be kept, and why.
-pub(super) fn read_whole(dialect: Dialect, body: &[u8], settings: &Cache) -> Result<Reply, Refused> {
+fn read_whole(dialect: Dialect, body: &[u8], settings: &Cache) -> Result<Reply, Refused> {
     if u64::try_from(body.len()).unwrap_or(u64::MAX) > settings.max_bytes {
         return Err(Refused::Large);
     }

@@ -21,11 +21,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::key::Key;
 use super::stats::Stats;
+pub use node::LIMIT;
 use node::{Node, Trouble};
 use slots::{Address, SlotMap};
 
-/// No call waits longer for Redis.
-pub const LIMIT: Duration = Duration::from_millis(50);
 /// No write is waited for longer; nobody waits for it but its memory.
 const WRITE_LIMIT: Duration = Duration::from_millis(500);
 /// At most this many writes at once, per worker …

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluicegate_config::Cache;
-use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::Reply;
+use http::HeaderMap;
+use http::header::CACHE_CONTROL;
 
 use super::entry::{Entry, Meta, Wall};
-use super::key::{Key, Uncacheable};
-use super::recorder::{Recorder, read_whole};
-use super::stats::Refused;
+use super::key::{Asked, Key, Uncacheable};
+use super::lead::Lead;
+use super::memory::{Form, render};
 use super::store::{Plan, Store};
 
 /// What a call is given.
@@ -73,75 +72,99 @@ pub struct Hit {
     pub meta: Arc<Meta>,
 }
 
-/// The right to keep the answer to a call.
-#[derive(Debug)]
-pub struct Lead {
-    store: Rc<Store>,
-    plan: Arc<Plan>,
-    key: Key,
-    dialect: Dialect,
-}
-
-impl Lead {
-    pub(super) fn new(store: &Rc<Store>, plan: &Arc<Plan>, key: Key, dialect: Dialect) -> Self {
-        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, dialect }
-    }
-
-    /// The call's key.
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// The answer came whole: keeps it if it is good, in a task of its own. Must be called within a `LocalSet`.
-    pub fn whole(self, status: u16, body: &Bytes) {
-        if status != 200 {
-            return self.refuse(Refused::Status);
-        }
-        let body = body.clone();
-        tokio::task::spawn_local(async move { self.conclude(&body) });
-    }
-
-    /// Like `whole` with status 200, at once and here.
-    pub fn conclude(self, body: &Bytes) {
-        match read_whole(self.dialect, body, &self.plan.settings) {
-            Ok(reply) => self.keep(&reply, body),
-            Err(why) => self.refuse(why),
-        }
-    }
-
-    /// The answer comes as a stream, with status 200: feed it.
-    #[must_use]
-    pub fn recorder(self) -> Recorder {
-        Recorder::new(self)
-    }
-
-    /// The answer is not one to keep.
-    pub fn refuse(self, why: Refused) {
-        self.store.stats().refuse(why);
-    }
-
-    pub(super) fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    pub(super) fn settings(&self) -> &Cache {
-        &self.plan.settings
-    }
-
-    pub(super) fn keep(self, reply: &Reply, whole: &Bytes) {
-        let settings = &self.plan.settings;
-        if u64::try_from(whole.len()).unwrap_or(u64::MAX) > settings.max_bytes {
-            return self.refuse(Refused::Large);
-        }
-        let (body, packed) = self.store.codec().pack(whole, settings.compress_over);
-        let meta = Meta {
-            dialect: self.dialect,
-            model: reply.model.as_str().into(),
-            usage: reply.usage,
-            stored_at: Wall::now(),
-            ttl: settings.ttl.0,
+impl Store {
+    /// Looks for an answer to a call. Waits for Redis only, never longer than `redis::LIMIT`.
+    pub async fn seat(self: &Rc<Self>, plan: &Arc<Plan>, asked: &Asked<'_>) -> Seat {
+        let wish = Wish::of(asked.headers);
+        let key = if wish.store { plan.recipe.key(asked) } else { Err(Uncacheable::Asked) };
+        let key = match key {
+            Ok(key) => key,
+            Err(why) => {
+                self.stats().bypasses.add();
+                return Seat::Bypass(why);
+            }
         };
-        self.store.put(&self.plan, self.key, Entry { meta: Arc::new(meta), body, packed });
+        let form = if asked.stream { Form::Stream { usage: asked.stream_usage } } else { Form::Whole };
+        let ttl = plan.settings.ttl.get().min(wish.max_age);
+        if !ttl.is_zero() {
+            let hit = match self.in_memory(plan, &key, form, ttl) {
+                Some(hit) => Some(hit),
+                None => self.in_redis(plan, &key, form, ttl).await,
+            };
+            if let Some(hit) = hit {
+                return Seat::Hit(hit);
+            }
+        }
+        self.stats().misses.add();
+        Seat::Lead(Lead::new(self, plan, key, asked.dialect))
+    }
+
+    fn in_memory(&self, plan: &Plan, key: &Key, form: Form, ttl: Duration) -> Option<Hit> {
+        let (meta, body) = plan.memory.as_ref()?.get(key, form, ttl, self.codec())?;
+        self.stats().memory_hits.add();
+        let age = meta.stored_at.age(Wall::now());
+        Some(Hit { body, stream: form != Form::Whole, layer: Layer::Memory, age, meta })
+    }
+
+    async fn in_redis(&self, plan: &Plan, key: &Key, form: Form, ttl: Duration) -> Option<Hit> {
+        let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
+        let bytes = remote.get(key).await?;
+        let Some((entry, body)) = self.read(&bytes, form) else {
+            self.stats().corrupt.add();
+            return None;
+        };
+        let now = Wall::now();
+        if !entry.meta.fresh(now, ttl) {
+            return None;
+        }
+        self.stats().redis_hits.add();
+        let meta = Arc::clone(&entry.meta);
+        if let Some(memory) = &plan.memory
+            && self.shared.promotions.hit(key, plan.settings.promotion, now)
+        {
+            self.stats().promotions.add();
+            memory.put(*key, entry);
+        }
+        let age = meta.stored_at.age(now);
+        Some(Hit { body, stream: form != Form::Whole, layer: Layer::Redis, age, meta })
+    }
+
+    fn read(&self, bytes: &Bytes, form: Form) -> Option<(Entry, Bytes)> {
+        let entry = Entry::decode(bytes)?;
+        let body = render(&entry, form, self.codec())?;
+        Some((entry, body))
     }
 }
+
+/// What a caller's `Cache-Control` asks (RFC 9111, 5.2.1).
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    /// `no-store`: neither a kept answer nor keeping this one.
+    store: bool,
+    /// `max-age`; `no-cache` is an age of nothing: a fresh answer, which is kept.
+    max_age: Duration,
+}
+
+impl Wish {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut wish = Self { store: true, max_age: Duration::MAX };
+        for value in headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()) {
+            for directive in value.split(',').map(str::trim) {
+                let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+                if name.eq_ignore_ascii_case("no-store") {
+                    wish.store = false;
+                } else if name.eq_ignore_ascii_case("no-cache") {
+                    wish.max_age = Duration::ZERO;
+                } else if name.eq_ignore_ascii_case("max-age") {
+                    // An age that can not be read is no age at all.
+                    let seconds = argument.trim_matches('"').parse().unwrap_or(0);
+                    wish.max_age = wish.max_age.min(Duration::from_secs(seconds));
+                }
+            }
+        }
+        wish
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,9 @@ use rand::RngExt;
 use sluicegate_config::Backoff;
 use sluicegate_dialects::hub::ErrorKind;
 
-use crate::balance::{self, Candidate, Picker, Tried};
+use crate::balance::{self, Candidate, Chosen, Picker, Tried};
 use crate::cache::Lead;
-use crate::endpoint::{Admission, Permit};
+use crate::endpoint::{Admission, Permit, Standing};
 use crate::errors::Problem;
 use crate::state::{Pool, Provider, Rule, Target};
 
@@ -39,6 +39,14 @@ struct Round<'a> {
     /// Providers that will say the same again.
     hopeless: Tried,
     made: u32,
+    /// Whether open circuits and short cooldowns keep nobody away.
+    last_resort: bool,
+}
+
+impl<'a> Round<'a> {
+    fn new(target: &'a Target) -> Self {
+        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, last_resort: false }
+    }
 }
 
 /// Who takes the next attempt.
@@ -57,12 +65,16 @@ struct Turn<'a> {
 pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
     let mut lead = lead;
     let mut story = Story { attempts: 0, last: None, deadline: asked.ticket.arrived };
-    for target in plan::order(rule) {
+    let mut rounds = plan::order(rule).map(Round::new).collect::<Vec<_>>();
+    // A pool that is unwell is passed over as long as another one may serve; then the least bad is tried.
+    let gentle = rounds.len() > 1;
+    for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
+        let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
+        let target = round.target;
         let timeouts = once::Times::of(rule, &target.pool);
         story.deadline = asked.ticket.arrived + timeouts.total;
-        let mut round = Round { target, tried: Tried::default(), hopeless: Tried::default(), made: 0 };
-        target.pool.state.budget.call(Instant::now());
-        while let Some(turn) = next(asked, &mut round, &story) {
+        round.last_resort = last_resort;
+        while let Some(turn) = next(asked, round, &story) {
             if !turn.wait.is_zero() {
                 tokio::time::sleep(turn.wait).await;
             }
@@ -106,10 +118,12 @@ impl Story {
 fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
     let model: String = asked.peek.model.chars().take(200).collect();
     if *asked.errand == Errand::CountTokens {
-        let message = format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
+        let message =
+            format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
         return Problem::gateway(ErrorKind::NotFound, message).retry(false, None);
     }
-    let serves = |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
+    let serves =
+        |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
     if rule.targets.iter().chain(&rule.fallbacks).any(serves) {
         return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
             .retry(true, Some(Duration::from_secs(1)));
@@ -127,19 +141,26 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
     // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
     // the budget; everything after it is, or retries would turn a slow pool into a dead one.
     let allowed = |first_move: bool| {
-        story.attempts == 0 || (first_move && story.attempts == 1) || pool.state.budget.try_retry(pool.retry.budget_percent, now)
+        story.attempts == 0
+            || (first_move && story.attempts == 1)
+            || pool.state.budget.try_retry(pool.retry.budget_percent, now)
     };
-    if let Some((at, permit)) = admit(asked, round.target, round.tried, now) {
+    if story.attempts == 0 {
+        pool.state.budget.call(now);
+    }
+    if let Some((at, permit)) = admit(asked, round, round.tried, now) {
         let provider = pool.providers.get(at)?;
-        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon.
-        let wait = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
-        let fits = wait <= SHORT_WAIT && now + wait < story.deadline;
+        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon. If it is not,
+        // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
+        let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
+        let wait = if quiet > SHORT_WAIT && story.attempts == 0 { Duration::ZERO } else { quiet };
+        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (quiet.is_zero() || round.last_resort);
         return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait });
     }
     if round.made == 0 {
         return None;
     }
-    let (at, permit) = admit(asked, round.target, round.hopeless, now)?;
+    let (at, permit) = admit(asked, round, round.hopeless, now)?;
     let provider = pool.providers.get(at)?;
     let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
     let wait = backoff(&pool.retry.backoff, round.made).max(quiet);
@@ -148,38 +169,40 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
 }
 
 /// A provider of the pool that is not in `but`, and its permit.
-fn admit(asked: &Asked<'_>, target: &Target, but: Tried, now: Instant) -> Option<(usize, Permit)> {
-    let pool = &*target.pool;
-    let mut but = but;
+fn admit(asked: &Asked<'_>, round: &Round<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
+    let (target, pool) = (round.target, &*round.target.pool);
+    let (mut but, mut refused) = (but, None);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
     for _ in 0..pool.providers.len() {
         let chosen = match pool.providers.as_slice() {
             // Nothing to weigh.
             [only] if but.has(0) || only.weight == 0 || !fit(asked, target, only) => return None,
-            [only] => return Some((0, admit_anyway(only, now))),
+            [only] => Chosen { index: 0, forced: matches!(only.endpoint.standing(now), Standing::Open(_)) },
             several => {
                 let candidates = several.iter().map(|provider| candidate(asked, target, provider, now));
-                pick(asked, pool, &candidates.collect::<Vec<_>>(), but)?
+                match pick(asked, pool, &candidates.collect::<Vec<_>>(), but) {
+                    Some(chosen) => chosen,
+                    None => break,
+                }
             }
         };
-        let provider = pool.providers.get(chosen.index)?;
+        let endpoint = &pool.providers.get(chosen.index)?.endpoint;
         if chosen.forced {
-            return Some((chosen.index, provider.endpoint.admit_anyway(now)));
+            return round.last_resort.then(|| (chosen.index, endpoint.admit_anyway(now)));
         }
-        match provider.endpoint.try_admit(now) {
+        match endpoint.try_admit(now) {
             Admission::Closed(permit) | Admission::HalfOpen(permit) => return Some((chosen.index, permit)),
-            Admission::Refused { .. } => but.add(chosen.index),
+            Admission::Refused { .. } => {
+                but.add(chosen.index);
+                refused.get_or_insert(chosen.index);
+            }
         }
     }
-    None
+    let at = refused.filter(|_| round.last_resort)?;
+    Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
 }
 
-/// The only provider there is: an open circuit would save nobody.
-fn admit_anyway(only: &Provider, now: Instant) -> Permit {
-    only.endpoint.admit_anyway(now)
-}
-
-fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<balance::Chosen> {
+fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
     let mut dice = asked.ticket.worker.dice.borrow_mut();
     let mut picker = Picker {
         strategy: pool.strategy,
@@ -223,8 +246,7 @@ mod tests {
 
     #[test]
     fn backoff_grows_to_its_bound_and_no_further() {
-        let mut settings =
-            Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
+        let mut settings = Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
         assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
         assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
         assert_eq!(backoff(&settings, 60), Duration::from_secs(5));

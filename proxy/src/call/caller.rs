@@ -144,7 +144,10 @@ pub(super) fn key(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Stands for a caller's key where answers are kept apart by caller; the key itself goes nowhere.
 pub(super) fn identity(key: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v1").update(key).finalize().as_bytes()
+    *blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v1")
+        .update(key)
+        .finalize()
+        .as_bytes()
 }
 
 /// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
@@ -155,10 +158,31 @@ pub(super) fn goes_on(name: &HeaderName) -> bool {
     }
     !matches!(
         name.as_str(),
-        "authorization" | "cookie" | "host" | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate"
-            | "proxy-authorization" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect" | "http2-settings"
-            | "content-length" | "content-type" | "accept-encoding" | "origin" | "referer" | "x-request-id"
-            | "x-real-ip" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-forwarded-port"
+        "authorization"
+            | "cookie"
+            | "host"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+            | "http2-settings"
+            | "content-length"
+            | "content-type"
+            | "accept-encoding"
+            | "origin"
+            | "referer"
+            | "x-request-id"
+            | "x-real-ip"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-port"
     )
 }
 
@@ -166,9 +190,19 @@ pub(super) fn goes_on(name: &HeaderName) -> bool {
 pub(super) fn comes_back(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "trailer"
-            | "transfer-encoding" | "upgrade" | "content-length" | "set-cookie" | "alt-svc"
-            | "strict-transport-security" | "x-request-id"
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "set-cookie"
+            | "alt-svc"
+            | "strict-transport-security"
+            | "x-request-id"
     )
 }
 
@@ -181,7 +215,8 @@ pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let json = essence.eq_ignore_ascii_case(b"application/json")
-            || (essence.len() > 5 && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b"+json")));
+            || (essence.len() > 5
+                && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b"+json")));
         if !json && !essence.is_empty() {
             let shown = String::from_utf8_lossy(essence).chars().take(100).collect::<String>();
             let message = format!("content-type: {shown} is not JSON; send application/json.");
@@ -221,11 +256,11 @@ impl Ids {
         let number = (u128::from(self.seed) << 64) | u128::from(low);
         for (at, digit) in digits.iter_mut().enumerate() {
             let nibble = (number >> (124 - 4 * at)) & 0xF;
-            *digit = char::from_digit(u32::try_from(nibble).unwrap_or(0), 16).map_or(b'0', |digit| {
-                u8::try_from(digit).unwrap_or(b'0')
-            });
+            *digit = char::from_digit(u32::try_from(nibble).unwrap_or(0), 16)
+                .map_or(b'0', |digit| u8::try_from(digit).unwrap_or(b'0'));
         }
-        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).unwrap_or_else(|_| HeaderValue::from_static("req_0"))
+        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text))
+            .unwrap_or_else(|_| HeaderValue::from_static("req_0"))
     }
 }
 

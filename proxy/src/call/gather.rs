@@ -42,7 +42,11 @@ impl Gather {
 
     /// Everything, as one piece.
     pub(super) fn take(&mut self) -> Bytes {
-        if self.first.is_empty() { Bytes::from(std::mem::take(&mut self.rest)) } else { std::mem::take(&mut self.first) }
+        if self.first.is_empty() {
+            Bytes::from(std::mem::take(&mut self.rest))
+        } else {
+            std::mem::take(&mut self.first)
+        }
     }
 }
 

@@ -76,7 +76,9 @@ async fn frame(body: &mut Incoming, whole: &mut Option<Instant>, limits: &Limits
 fn declared(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(length) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
     let length = length.to_str().ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or_else(|| Problem::client(ErrorKind::InvalidRequest, "content-length: not a number.").closing())
+    length
+        .map(Some)
+        .ok_or_else(|| Problem::client(ErrorKind::InvalidRequest, "content-length: not a number.").closing())
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -85,6 +87,7 @@ fn too_large(limit: usize) -> Problem {
 }
 
 fn too_slow(patience: Duration) -> Problem {
-    let message = format!("The request body did not come in time (nothing for {} s, or too slowly).", patience.as_secs());
+    let message =
+        format!("The request body did not come in time (nothing for {} s, or too slowly).", patience.as_secs());
     Problem::client(ErrorKind::RequestTimeout, message).closing()
 }

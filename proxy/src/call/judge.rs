@@ -54,7 +54,7 @@ pub(super) fn status(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> V
             pause: wait.map(|wait| wait.min(LONGEST_PAUSE)),
         },
         // The caller sent no credential of this provider's: it is the gateway's that is refused.
-        401 | 402 | 403 => Verdict {
+        401..=403 => Verdict {
             retry: Retry::Elsewhere,
             end: AttemptEnd::ClientError,
             blame: false,

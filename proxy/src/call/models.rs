@@ -40,8 +40,7 @@ impl Models {
         let list = |shape: fn(&str, i64) -> Value| known.iter().map(|(id, at)| shape(id, *at)).collect::<Vec<_>>();
         let openai = json!({"object": "list", "data": list(openai)});
         let (first, last) = (known.keys().next(), known.keys().next_back());
-        let anthropic =
-            json!({"data": list(anthropic), "has_more": false, "first_id": first, "last_id": last});
+        let anthropic = json!({"data": list(anthropic), "has_more": false, "first_id": first, "last_id": last});
         Self { openai: openai.to_string().into(), anthropic: anthropic.to_string().into(), known }
     }
 
@@ -71,11 +70,10 @@ impl Models {
 /// The answer to a model that no route takes.
 pub(super) fn unknown(model: &str) -> Problem {
     let shown: String = model.chars().take(200).collect();
-    let message = format!("The model `{shown}` does not exist here: no route of this gateway takes it. GET /v1/models lists those that do.");
-    Problem::client(ErrorKind::NotFound, message)
-        .code("model_not_found")
-        .param("model".to_owned())
-        .retry(false, None)
+    let message = format!(
+        "The model `{shown}` does not exist here: no route of this gateway takes it. GET /v1/models lists those that do."
+    );
+    Problem::client(ErrorKind::NotFound, message).code("model_not_found").param("model".to_owned()).retry(false, None)
 }
 
 fn names<'a>(snapshot: &'a Snapshot, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
@@ -108,12 +106,7 @@ fn rfc3339(time: std::time::SystemTime) -> String {
     let (day, month, year, clock) = (words.next(), words.next(), words.next(), words.next());
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let number = MONTHS.iter().position(|name| Some(*name) == month).map_or(1, |at| at + 1);
-    format!(
-        "{}-{number:02}-{}T{}Z",
-        year.unwrap_or("1970"),
-        day.unwrap_or("01"),
-        clock.unwrap_or("00:00:00")
-    )
+    format!("{}-{number:02}-{}T{}Z", year.unwrap_or("1970"), day.unwrap_or("01"), clock.unwrap_or("00:00:00"))
 }
 
 #[cfg(test)]

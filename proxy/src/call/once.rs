@@ -189,7 +189,10 @@ impl Once<'_> {
             lead.whole(head.status.as_u16(), &ours);
         }
         let mut headers = answer_headers(head.headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
+        );
         Ok(Exchange::Whole(Whole { status: head.status, headers, body: ours, end: End::Done }))
     }
 
@@ -327,7 +330,7 @@ impl Failure {
         match self.said {
             Said::Nothing(problem) => Err(problem),
             Said::Refused(refusal) => Err(refusal.into()),
-            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401 | 402 | 403) => {
+            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401..=403) => {
                 let message = format!(
                     "Provider `{}` refused the gateway's credential (status {}); the operator of this gateway has to look after it.",
                     provider.name,

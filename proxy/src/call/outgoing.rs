@@ -67,8 +67,11 @@ pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Resu
     finish(&mut headers, provider);
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() =
-        if *asked.errand == Errand::CountTokens { provider.count_tokens().clone() } else { provider.path(dialect).clone() };
+    *request.uri_mut() = if *asked.errand == Errand::CountTokens {
+        provider.count_tokens().clone()
+    } else {
+        provider.path(dialect).clone()
+    };
     *request.headers_mut() = headers;
     Ok(Outgoing { request, dialect, usage_is_ours })
 }

@@ -30,6 +30,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// The address is taken or not ours.
 pub fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<StdListener>> {
+    // Sockets that share a port share it with any other process of the same user too: half of the calls would go
+    // there. So the port is first asked for alone.
+    if address.port() != 0 {
+        let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        probe.set_reuse_address(true)?;
+        probe.bind(&address.into())?;
+    }
     let first = socket(address)?;
     let bound = first.local_addr()?;
     let others = (1..count).map(|_| socket(bound)).collect::<Result<Vec<_>, _>>()?;
@@ -93,4 +100,19 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bind;
+
+    #[test]
+    fn workers_share_a_port_and_processes_do_not() {
+        let ours = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = ours[0].local_addr().unwrap();
+        assert!(ours.iter().all(|socket| socket.local_addr().unwrap() == address));
+        assert!(bind(address, 1).is_err());
+        drop(ours);
+        assert!(bind(address, 1).is_ok());
+    }
 }

@@ -6,14 +6,13 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use sluicegate_config::CacheKey;
+
+use super::rules::{Place, Rules};
 
 /// Deeper JSON is not cached: sorting costs one copy per level.
 const MAX_DEPTH: u32 = 64;
 /// The largest integer that every number form holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
-/// More decimals than a temperature has.
-const MAX_DECIMALS: u32 = 9;
 
 /// Why a request has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,40 +40,6 @@ impl Uncacheable {
             Self::TooDeep => "too_deep",
             Self::Number => "number",
         }
-    }
-}
-
-/// What of a body does not count.
-#[derive(Debug, Clone)]
-pub(super) struct Rules {
-    trim: bool,
-    lowercase: bool,
-    decimals: Option<u32>,
-    ignore: Vec<String>,
-}
-
-impl Rules {
-    pub(super) fn new(key: &CacheKey) -> Self {
-        Self {
-            trim: key.trim,
-            lowercase: key.lowercase,
-            decimals: key.temperature_decimals.map(|d| d.min(MAX_DECIMALS)),
-            ignore: key.ignore.clone(),
-        }
-    }
-
-    /// The rules themselves, as bytes: answers kept under other rules are not found under these.
-    pub(super) fn fingerprint(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.trim) | (u8::from(self.lowercase) << 1));
-        out.push(self.decimals.map_or(0xff, |d| u8::try_from(d).unwrap_or(0xfe)));
-        for name in &self.ignore {
-            super::put(out, name.as_bytes());
-        }
-        out.push(0xff);
-    }
-
-    fn skips(&self, name: &str) -> bool {
-        matches!(name, "stream" | "stream_options") || self.ignore.iter().any(|i| i == name)
     }
 }
 
@@ -202,45 +167,6 @@ impl Scratch {
             bytes.extend_from_slice(sorted);
         }
         members.truncate(first);
-    }
-}
-
-/// Where in the request a value stands: it decides whether a string is a text that people wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The request itself.
-    Top,
-    /// Top-level `temperature`.
-    Temperature,
-    /// Top-level `store`, and Anthropic's `thread`: what the provider is asked to keep.
-    Store,
-    /// In `messages` or `system`.
-    Talk,
-    /// A string here is a text; an array or object is talk.
-    Text,
-    /// Names, ids, data, tool arguments: nothing about them may be changed.
-    Exact,
-}
-
-impl Place {
-    fn of_member(self, name: &str) -> Self {
-        match (self, name) {
-            (Self::Top, "messages") => Self::Talk,
-            (Self::Top, "system") => Self::Text,
-            (Self::Top, "temperature") => Self::Temperature,
-            (Self::Top, "store" | "thread") => Self::Store,
-            (Self::Talk | Self::Text, "content" | "text") => Self::Text,
-            (Self::Talk | Self::Text, "input" | "arguments" | "source" | "function" | "tool_calls") => Self::Exact,
-            (Self::Talk | Self::Text, _) => Self::Talk,
-            _ => Self::Exact,
-        }
-    }
-
-    fn of_element(self) -> Self {
-        match self {
-            Self::Talk | Self::Text => Self::Talk,
-            _ => Self::Exact,
-        }
     }
 }
 

@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::slots::Address;
 use crate::cache::stats::Stats;
 
+/// No call waits longer for Redis.
+pub const LIMIT: Duration = Duration::from_millis(50);
 /// To have a connection, TLS and greeting included.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// First and longest pause before an attempt to be up again.
@@ -177,7 +179,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
             // Beyond the limit of a call it would only be taken away again.
             let mut ping = Cmd::new();
             ping.arg("PING");
-            match timeout(super::LIMIT, send(&mut link, &ping)).await {
+            match timeout(LIMIT, send(&mut link, &ping)).await {
                 Ok(answer) => answer.map(|_| link),
                 Err(_) => Err(RedisError::from((ErrorKind::Io, "no answer to a PING in time"))),
             }

@@ -86,7 +86,8 @@ fn more_headers_then_age_then_id_decide_a_tie() {
 #[test]
 fn patterns_match_whole_names_and_broken_ones_nothing() {
     let regex = |pattern: &str| Match { model: Some(ModelMatch::Regex(pattern.into())), headers: Vec::new() };
-    let routes = [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
+    let routes =
+        [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
     let none = HeaderMap::new();
     assert!(find(&routes, "gpt-4", &none).is_some());
     assert!(find(&routes, "o1", &none).is_some());

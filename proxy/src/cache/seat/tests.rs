@@ -1,12 +1,15 @@
 //! The way of a call through the layers.
 
 use http::HeaderValue;
-use sluicegate_config::{CacheKey, CacheScope, Millis, Promotion, Route, Rule, Timeouts};
+use sluicegate_config::{
+    Cache, CacheKey, CacheScope, MemoryCache, Millis, ObjectId, Promotion, Route, Rule, Snapshot, Timeouts,
+};
 use sluicegate_dialects::Dialect;
 
 use super::*;
-use crate::cache::entry::Meta;
+use crate::cache::redis::Remote;
 use crate::cache::redis::tests::{Server, until, worker};
+use crate::cache::store::Shared;
 
 const ROUTE: &str = "team/route";
 const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;

@@ -1,0 +1,157 @@
+//! What is measured: the requests, who answers them, and what each is held against.
+
+use bytes::Bytes;
+
+use crate::load::post;
+
+/// Which server a scenario runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The proxy.
+    Sluicegate,
+    /// The bare hyper proxy.
+    Bare,
+    /// nginx.
+    Nginx,
+    /// Nobody in between.
+    Direct,
+}
+
+/// What the CPU time is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// Whole answers.
+    Call,
+    /// Streamed events.
+    Event,
+}
+
+/// One thing that is measured.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What it is called in the table.
+    pub name: &'static str,
+    /// The request.
+    pub request: Bytes,
+    /// Connections.
+    pub connections: usize,
+    /// Calls per second; `None`: as fast as answers come.
+    pub rate: Option<f64>,
+    /// Whether the upstream paces its stream.
+    pub paced: bool,
+    /// What is counted.
+    pub per: Per,
+    /// On which servers.
+    pub on: &'static [Who],
+    /// The scenario and server that its CPU time is divided by, when not its own bare proxy.
+    pub against: Option<(&'static str, Who)>,
+    /// The first step and the goal for the ratio.
+    pub bars: (f64, f64),
+}
+
+const ALL: &[Who] = &[Who::Sluicegate, Who::Bare, Who::Nginx];
+const OURS: &[Who] = &[Who::Sluicegate];
+
+/// Every scenario, in the table's order.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    let base = Scenario {
+        name: "verbatim, 32 connections",
+        request: chat("verbatim", 1000, false),
+        connections: 32,
+        rate: None,
+        paced: false,
+        per: Per::Call,
+        on: ALL,
+        against: None,
+        bars: (1.4, 1.15),
+    };
+    let bare = Some(("verbatim, 32 connections", Who::Bare));
+    let ours = Some(("verbatim, 32 connections", Who::Sluicegate));
+    let prompt = |name, size, bars| Scenario { name, request: chat("verbatim", size, false), bars, ..base.clone() };
+    let hit = |name, model, bars| Scenario {
+        name,
+        request: chat(model, 1000, false),
+        on: OURS,
+        against: bare,
+        bars,
+        ..base.clone()
+    };
+    vec![
+        base.clone(),
+        Scenario { name: "verbatim, 256 connections", connections: 256, ..base.clone() },
+        prompt("prompt of 20 KB", 20_000, (1.5, 1.3)),
+        prompt("prompt of 200 KB", 200_000, (1.5, 1.3)),
+        Scenario { name: "stream of 64", request: chat("verbatim", 1000, true), bars: (1.2, 1.0), ..base.clone() },
+        Scenario {
+            name: "paced event",
+            request: chat("paced", 1000, true),
+            connections: 128,
+            paced: true,
+            per: Per::Event,
+            bars: (1.2, 1.1),
+            ..base.clone()
+        },
+        hit("memory hit", "memory", (0.9, 0.8)),
+        hit("Redis hit", "redis", (1.6, 1.2)),
+        Scenario {
+            name: "translated",
+            request: chat("translated", 1000, false),
+            on: OURS,
+            against: ours,
+            bars: (2.0, 1.6),
+            ..base.clone()
+        },
+        Scenario {
+            name: "translated stream of 64",
+            request: chat("translated", 1000, true),
+            on: OURS,
+            against: Some(("stream of 64", Who::Sluicegate)),
+            bars: (2.0, 1.6),
+            ..base
+        },
+    ]
+}
+
+/// A chat call with a prompt of about so many bytes.
+#[must_use]
+pub fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
+    let words = "The gate lets through what the channel can carry, and no more. ";
+    let prompt: String = words.chars().cycle().take(bytes).collect();
+    let body = serde_json::json!({
+        "model": model,
+        "messages": [{"role": "system", "content": "You are terse."}, {"role": "user", "content": prompt}],
+        "temperature": 0.2,
+        "stream": stream,
+    });
+    let headers = [("authorization", "Bearer sk-bench"), ("accept", "application/json"), ("user-agent", "bench")];
+    post("/v1/chat/completions", &headers, &body.to_string())
+}
+
+/// The resources that the proxy runs on; `plain` and `paced` are the addresses of the upstreams.
+#[must_use]
+pub fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr) -> String {
+    let pool = |name: &str, kind: &str, url: String| {
+        format!(
+            "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\n\
+             spec: {{providers: [{{name: it, type: {kind}, url: \"{url}\"}}]}}\n"
+        )
+    };
+    let route = |name: &str, pool: &str, cache: &str| {
+        format!(
+            "---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: {name}}}\n\
+             spec:\n  rules:\n  - {{name: all, matches: [{{model: {{exact: {name}}}}}], targets: [{{poolRef: {{name: {pool}}}}}]}}\n{cache}"
+        )
+    };
+    [
+        pool("plain", "OpenAI", format!("http://{plain}/v1")),
+        pool("paced", "OpenAI", format!("http://{paced}/v1")),
+        pool("anthropic", "Anthropic", format!("http://{plain}/v1")),
+        route("verbatim", "plain", ""),
+        route("paced", "paced", ""),
+        route("translated", "anthropic", ""),
+        route("memory", "plain", "  cache: {ttl: 1h, scope: Route, redis: {enabled: false}}\n"),
+        route("redis", "plain", "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}}\n"),
+    ]
+    .concat()
+}
