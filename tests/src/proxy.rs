@@ -147,7 +147,10 @@ impl Proxy {
         while !holds(self) {
             if Instant::now() > deadline {
                 let log = self.log();
-                bail!("{what}: not in time; the log ends\n{}", log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n"));
+                bail!(
+                    "{what}: not in time; the log ends\n{}",
+                    log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+                );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

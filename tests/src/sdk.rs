@@ -45,15 +45,16 @@ pub const PROVIDERS_KEY: &str = "providers-key";
 /// pool of their own, whose many providers may each be left alone for a while without another test waiting for it.
 #[must_use]
 pub fn manifests(url: &str, upstream: &str) -> String {
-    let mut text = format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n"
-    );
+    let mut text =
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n");
     for (dialect, kind) in [("openai", "OpenAI"), ("anthropic", "Anthropic")] {
         for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
             text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";
             text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
             for at in 0..size {
-                text += &format!("  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}}}\n");
+                text += &format!(
+                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}}}\n"
+                );
             }
         }
         text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\n";

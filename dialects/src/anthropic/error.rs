@@ -114,8 +114,8 @@ pub fn encode(error: &ProviderError, request_id: &str) -> Vec<u8> {
         Some(param) if !message.contains(&**param) => Cow::Owned(format!("{param}: {message}")),
         _ => Cow::Borrowed(&**message),
     };
-    let details = (code.as_deref() == Some(NO_THREADS))
-        .then_some(Details { error_code: NO_THREADS, unsupported: ["thread"] });
+    let details =
+        (code.as_deref() == Some(NO_THREADS)).then_some(Details { error_code: NO_THREADS, unsupported: ["thread"] });
     let said = Said { r#type: word(*kind), message, details };
     let body = Body { r#type: "error", error: said, request_id: Some(request_id).filter(|id| !id.is_empty()) };
     serde_json::to_vec(&body).unwrap_or_default()

@@ -362,7 +362,7 @@ fn pass_on(
         (StatusCode::from_u16(code).unwrap_or(status), asked.dialect().encode_error(&error, id).into())
     };
     // When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
-    if exhausted && !headers.contains_key(X_SHOULD_RETRY) && !headers.contains_key(RETRY_AFTER) {
+    if exhausted && !headers.contains_key(RETRY_AFTER) {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     let end = if exhausted { End::Failed } else { End::Refused };

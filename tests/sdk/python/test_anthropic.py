@@ -422,7 +422,7 @@ def test_should_retry_is_obeyed(anthropic_client, model):
 
 
 @pytest.mark.gateway
-@pytest.mark.parametrize("told", [{"status": 500}, {"status": 529}, {"fail": "reset"}])
+@pytest.mark.parametrize("told", [{"status": 500}, {"status": 529}, {"fail": "cut"}])
 def test_a_gateway_that_has_tried_is_not_asked_again(anthropic_client, model, told):
     steered = steer(**told, times=1)
     with pytest.raises(anthropic.InternalServerError) as raised:

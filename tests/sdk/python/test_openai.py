@@ -359,7 +359,7 @@ def test_should_retry_is_obeyed(openai_client, model):
 
 
 @pytest.mark.gateway
-@pytest.mark.parametrize("told", [{"status": 500}, {"status": 503}, {"fail": "reset"}])
+@pytest.mark.parametrize("told", [{"status": 500}, {"status": 503}, {"fail": "cut"}])
 def test_a_gateway_that_has_tried_is_not_asked_again(openai_client, model, told):
     steered = steer(**told, times=1)
     with pytest.raises(openai.InternalServerError) as raised:
