@@ -1,4 +1,4 @@
-//! The life of one call: [`handle`](handle::handle) is its table of contents.
+//! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `route` finds the rule, `seat` asks the cache, `attempt` is the only loop (with `plan`,
 //! `outgoing`, `judge` and `once` in it), `flow`, `lane` and `pump` are the way back, `reply` puts the answer together.

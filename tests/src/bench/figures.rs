@@ -6,7 +6,7 @@ use super::scenarios::Who;
 
 /// One measure of one server.
 #[derive(Debug, Clone, Copy)]
-pub struct Measure {
+pub(crate) struct Measure {
     /// CPU time of the server per call or event, in microseconds.
     pub cpu: f64,
     /// Calls per second.
@@ -20,11 +20,11 @@ pub struct Measure {
 }
 
 /// All measures of a scenario on a server, one per round.
-pub type Measures = HashMap<(&'static str, Who), Vec<Measure>>;
+pub(crate) type Measures = HashMap<(&'static str, Who), Vec<Measure>>;
 
 /// A median between the least and the most.
 #[derive(Debug, Clone, Copy)]
-pub struct Spread {
+pub(crate) struct Spread {
     least: f64,
     median: f64,
     most: f64,
@@ -39,7 +39,7 @@ impl std::fmt::Display for Spread {
 impl Spread {
     /// Of some figures; `None` of none.
     #[must_use]
-    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         let median = *figures.get(figures.len() / 2)?;
@@ -48,7 +48,7 @@ impl Spread {
 
     /// The middle one.
     #[must_use]
-    pub const fn median(self) -> f64 {
+    pub(crate) const fn median(self) -> f64 {
         self.median
     }
 }

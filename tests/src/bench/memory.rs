@@ -17,7 +17,7 @@ const STARTS: usize = 11;
 
 /// The figures.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     idle: u64,
     streams: u64,
     start: Option<f64>,
@@ -25,7 +25,7 @@ pub struct Memory {
 
 impl Memory {
     /// Appends them as Markdown.
-    pub fn report(&self, text: &mut String) {
+    pub(crate) fn report(&self, text: &mut String) {
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let _ = writeln!(text, "\n| | measured | first step |\n|---|---|---|");
         let _ = writeln!(text, "| idle memory, MiB | {:.1} | 15 |", mebibytes(self.idle));
@@ -39,7 +39,7 @@ impl Memory {
 ///
 /// # Errors
 /// When a process does not start or a stream is not answered.
-pub fn measure(workshop: &Workshop, paced: SocketAddr) -> Result<Memory> {
+pub(crate) fn measure(workshop: &Workshop, paced: SocketAddr) -> Result<Memory> {
     let manifests = scenarios::manifests(paced, paced);
     pin(PROXY_CORE)?;
     let server = workshop.sluicegate(&manifests, &[])?;

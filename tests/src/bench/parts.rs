@@ -12,15 +12,15 @@ use crate::listen::free_port;
 use crate::process::{Process, pause};
 
 /// The core that the proxy under measure has to itself.
-pub const PROXY_CORE: usize = 0;
+pub(crate) const PROXY_CORE: usize = 0;
 /// The core that load and upstream share.
-pub const LOAD_CORE: usize = 1;
+pub(crate) const LOAD_CORE: usize = 1;
 
 /// Pins this thread, and so every process it starts from now on.
 ///
 /// # Errors
 /// When the machine has no such core.
-pub fn pin(core: usize) -> Result<()> {
+pub(crate) fn pin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).with_context(|| format!("pin to core {core}"))
@@ -28,7 +28,7 @@ pub fn pin(core: usize) -> Result<()> {
 
 /// A server that listens.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// The process that does the work.
     pub process: Process,
     /// Where it listens.
@@ -37,7 +37,7 @@ pub struct Server {
 
 /// Where the binaries and the scratch files are.
 #[derive(Debug)]
-pub struct Workshop {
+pub(crate) struct Workshop {
     /// The folder of the built binaries.
     pub binaries: PathBuf,
     /// A folder for configuration.
@@ -49,7 +49,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When there is no place for scratch files.
-    pub fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let binary = std::env::current_exe()?;
         let binaries = binary.parent().context("a binary is in a folder")?.to_owned();
         Ok(Self { binaries, scratch: tempfile::tempdir()? })
@@ -59,7 +59,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn upstream(&self, arguments: &[&str]) -> Result<Server> {
+    pub(crate) fn upstream(&self, arguments: &[&str]) -> Result<Server> {
         let address = loopback()?;
         let mut command = self.binary("sluicegate-simulator");
         command.arg("--canned").arg("--listen").arg(address.to_string()).args(arguments);
@@ -70,7 +70,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn bare(&self, upstream: SocketAddr) -> Result<Server> {
+    pub(crate) fn bare(&self, upstream: SocketAddr) -> Result<Server> {
         let address = loopback()?;
         let mut command = self.binary("bare-proxy");
         command.args(["--listen", &address.to_string(), "--upstream", &upstream.to_string()]);
@@ -81,7 +81,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When it does not start.
-    pub fn sluicegate(&self, manifests: &str, arguments: &[&str]) -> Result<Server> {
+    pub(crate) fn sluicegate(&self, manifests: &str, arguments: &[&str]) -> Result<Server> {
         let folder = tempfile::tempdir_in(self.scratch.path())?.keep();
         std::fs::write(folder.join("bench.yaml"), manifests)?;
         let address = loopback()?;
@@ -95,7 +95,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When it is installed and does not start.
-    pub fn nginx(&self, upstream: SocketAddr) -> Result<Option<Server>> {
+    pub(crate) fn nginx(&self, upstream: SocketAddr) -> Result<Option<Server>> {
         if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use crate::load::post;
 
 /// Which server a scenario runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Who {
+pub(crate) enum Who {
     /// The proxy.
     Sluicegate,
     /// The bare hyper proxy.
@@ -19,7 +19,7 @@ pub enum Who {
 
 /// What the CPU time is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Per {
+pub(crate) enum Per {
     /// Whole answers.
     Call,
     /// Streamed events.
@@ -28,7 +28,7 @@ pub enum Per {
 
 /// One thing that is measured.
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// What it is called in the table.
     pub name: &'static str,
     /// The request.
@@ -54,7 +54,7 @@ const OURS: &[Who] = &[Who::Sluicegate];
 
 /// Every scenario, in the table's order.
 #[must_use]
-pub fn all() -> Vec<Scenario> {
+pub(crate) fn all() -> Vec<Scenario> {
     let base = Scenario {
         name: "verbatim, 32 connections",
         request: chat("verbatim", 1000, false),
@@ -115,7 +115,7 @@ pub fn all() -> Vec<Scenario> {
 
 /// A chat call with a prompt of about so many bytes.
 #[must_use]
-pub fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
+pub(crate) fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
     let words = "The gate lets through what the channel can carry, and no more. ";
     let prompt: String = words.chars().cycle().take(bytes).collect();
     let body = serde_json::json!({
@@ -130,7 +130,7 @@ pub fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
 
 /// The resources that the proxy runs on; `plain` and `paced` are the addresses of the upstreams.
 #[must_use]
-pub fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr) -> String {
+pub(crate) fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr) -> String {
     let pool = |name: &str, kind: &str, url: String| {
         format!(
             "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\n\

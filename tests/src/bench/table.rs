@@ -8,7 +8,7 @@ use super::scenarios::{self, Per, Scenario, Who};
 
 /// The whole report as Markdown.
 #[must_use]
-pub fn report(measures: &Measures, latency: &Measures, memory: &Memory) -> String {
+pub(crate) fn report(measures: &Measures, latency: &Measures, memory: &Memory) -> String {
     let mut text = String::new();
     ratios(&mut text, measures);
     added(&mut text, latency);

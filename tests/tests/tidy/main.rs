@@ -1,5 +1,7 @@
 //! The walls of the house, as ordinary tests: who may depend on whom, how long a file may be, what the documents name.
 
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects")]
+
 mod arrows;
 mod documents;
 mod sizes;

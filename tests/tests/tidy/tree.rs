@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace, by folder.
-pub const CRATES: &[&str] = &["crds", "config", "dialects", "simulator", "proxy", "tests"];
+pub(crate) const CRATES: &[&str] = &["crds", "config", "dialects", "simulator", "proxy", "tests"];
 
 /// The root of the checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace").to_owned()
 }
 
 /// A source file.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the root.
     pub path: String,
     /// All of it.
@@ -20,23 +20,23 @@ pub struct Source {
 
 impl Source {
     /// The lines that ship: up to the tests at the end of the file.
-    pub fn production(&self) -> &str {
+    pub(crate) fn production(&self) -> &str {
         self.text.find("\n#[cfg(test)]").map_or(self.text.as_str(), |end| &self.text[..end])
     }
 
     /// Whether nothing of it ships.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.contains("/benches/")
     }
 }
 
 /// The Rust sources of a crate's `src`, sorted.
-pub fn sources(krate: &str) -> Vec<Source> {
+pub(crate) fn sources(krate: &str) -> Vec<Source> {
     files(&root().join(krate).join("src"), "rs")
 }
 
 /// Files with an ending, below a folder, sorted.
-pub fn files(folder: &Path, ending: &str) -> Vec<Source> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
     collect(folder, ending, &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
