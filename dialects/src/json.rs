@@ -181,6 +181,15 @@ pub(crate) fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
+/// The value in one line, as a stream's events need it: providers print whole answers over many. Within JSON's strings
+/// line ends are escaped; outside them they are white space.
+pub(crate) fn one_line(raw: &RawValue) -> Cow<'_, str> {
+    match raw.get() {
+        text if text.contains(['\n', '\r']) => Cow::Owned(text.replace(['\n', '\r'], " ")),
+        text => Cow::Borrowed(text),
+    }
+}
+
 /// Writes JSON; commas are its own care.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {

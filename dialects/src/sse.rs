@@ -199,16 +199,19 @@ impl Decoder {
     }
 }
 
-/// Appends one event. The data must hold no line end, as JSON text never does.
+/// Appends one event; each line of its data on a line of its own. The name must hold no line end, the data no CR.
 pub fn write(name: Option<&str>, data: &[u8], out: &mut Vec<u8>) {
     if let Some(name) = name {
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(name.as_bytes());
         out.push(b'\n');
     }
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\n\n");
+    for line in data.split(|byte| *byte == b'\n') {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
 }
 
 /// A comment that keeps a silent connection alive; every client skips it. (`retry:` or `id:` lines break the OpenAI
@@ -252,6 +255,13 @@ mod tests {
         }
         let single: Vec<&[u8]> = MIXED.chunks(1).collect();
         assert_eq!(read(&single), expected);
+    }
+
+    #[test]
+    fn data_of_several_lines_is_written_in_several_lines() {
+        let mut out = Vec::new();
+        write(Some("n"), b"{\n\n}", &mut out);
+        assert_eq!(read(&[&out]), [("n".to_owned(), "{\n\n}".to_owned())]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::anthropic;
 use crate::dialect::Dialect;
 use crate::hub::{ProviderError, Usage};
 use crate::json::{Object, ROOT};
@@ -45,7 +46,7 @@ impl UsageTap {
             dialect,
             usage_word: Finder::new(b"\"usage\""),
             error_word: Finder::new(b"\"error\""),
-            counts: AnthropicCounts::default(),
+            counts: anthropic::Tally::default(),
             usage: None,
             first_token: false,
             ended: false,
@@ -164,7 +165,7 @@ struct Ear {
     dialect: Dialect,
     usage_word: Finder<'static>,
     error_word: Finder<'static>,
-    counts: AnthropicCounts,
+    counts: anthropic::Tally,
     usage: Option<Usage>,
     first_token: bool,
     ended: bool,
@@ -261,7 +262,7 @@ impl Ear {
         }
     }
 
-    fn count(&mut self, later: AnthropicCounts) {
+    fn count(&mut self, later: anthropic::Tally) {
         self.counts.update(later);
         self.usage = Some(self.counts.usage());
     }
@@ -308,48 +309,7 @@ struct AnthropicStart {
 
 #[derive(Deserialize)]
 struct AnthropicUsage {
-    usage: Option<AnthropicCounts>,
-}
-
-/// Anthropic's counts: what was cached is beside `input_tokens`, not within.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-struct AnthropicCounts {
-    input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    output_tokens_details: Option<AnthropicOutput>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-struct AnthropicOutput {
-    thinking_tokens: Option<u64>,
-}
-
-impl AnthropicCounts {
-    /// Counts are running totals: a later one replaces, an absent one does not.
-    fn update(&mut self, later: Self) {
-        let Self {
-            input_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-            output_tokens,
-            output_tokens_details,
-        } = later;
-        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
-        self.input_tokens = input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.output_tokens = output_tokens.or(self.output_tokens);
-    }
-
-    fn usage(&self) -> Usage {
-        let cached_input = self.cache_read_input_tokens.unwrap_or(0);
-        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
-        let input = self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write);
-        let reasoning = self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0);
-        Usage { input, cached_input, cache_write, output: self.output_tokens.unwrap_or(0), reasoning }
-    }
+    usage: Option<anthropic::Tally>,
 }
 
 #[derive(Deserialize)]

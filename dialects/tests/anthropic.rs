@@ -157,13 +157,14 @@ fn sdks_that_try_a_message_thread_are_told_to_go_on_without() {
 
 #[test]
 fn a_wrong_request_is_refused_by_the_name_of_its_field() {
-    let cases: [(&str, Option<&str>); 18] = [
+    let cases: [(&str, Option<&str>); 19] = [
         ("", None),
         ("[]", None),
         ("{", None),
         (r#"{"model":"m","model":"n","max_tokens":1,"messages":[]}"#, Some("model")),
         (r#"{"max_tokens":1,"messages":[]}"#, Some("model")),
         (r#"{"model":7,"max_tokens":1,"messages":[]}"#, Some("model")),
+        (r#"{"model":"","max_tokens":1,"messages":[]}"#, Some("model")),
         (r#"{"model":"m","messages":[]}"#, Some("max_tokens")),
         (r#"{"model":"m","max_tokens":null,"messages":[]}"#, Some("max_tokens")),
         (r#"{"model":"m","max_tokens":-1,"messages":[]}"#, Some("max_tokens")),

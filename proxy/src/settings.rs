@@ -8,7 +8,7 @@ use clap::Parser;
 
 /// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "sluicegate-proxy", version, about)]
+#[command(name = "sluicegate-proxy", version)]
 pub struct Settings {
     /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
     #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]

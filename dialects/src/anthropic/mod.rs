@@ -1,7 +1,7 @@
 //! Anthropic Messages: `POST /v1/messages`, whole and streamed, in both directions.
 //!
 //! The shapes are those of `anthropic-version` 2023-06-01 and 2026-10-21 (platform.claude.com/docs/en/api/messages). What cannot
-//! be said in them is refused or dropped by the rules in `docs/dialects.md`; each rule lives in one table here.
+//! be said in them is refused or dropped by the rules in `docs/dialects-anthropic.md`; each rule lives in one table here.
 
 mod blocks_in;
 mod blocks_out;
@@ -11,3 +11,5 @@ pub mod request;
 mod stop;
 pub mod stream;
 mod usage;
+
+pub(crate) use usage::Tally;

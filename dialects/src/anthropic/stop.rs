@@ -5,7 +5,8 @@ use crate::hub::Stop;
 /// Reads `stop_reason` with the `stop_sequence` beside it.
 pub(super) fn read(reason: &str, sequence: Option<String>) -> Stop {
     match reason {
-        "end_turn" => Stop::End,
+        // Look-alikes that give no reason give an empty one.
+        "end_turn" | "" => Stop::End,
         "max_tokens" => Stop::Length,
         "stop_sequence" => Stop::Sequence(sequence),
         "tool_use" => Stop::Tools,
@@ -29,5 +30,16 @@ pub(super) fn write(stop: &Stop, refused: bool) -> (&str, Option<&str>) {
         Stop::Pause => ("pause_turn", None),
         Stop::ContextLength => ("model_context_window_exceeded", None),
         Stop::Other(word) => (word, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_reason_is_a_plain_end_and_an_unknown_one_passes() {
+        assert_eq!(read("", Some("x".to_owned())), Stop::End);
+        assert_eq!(write(&read("new_reason", None), false), ("new_reason", None));
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_creation_input_tokens: Option<u64>,
@@ -32,7 +32,7 @@ pub(super) const NAMES: [&str; 5] = [
 
 impl Tally {
     /// Takes over every count that `later` has.
-    pub(super) fn update(&mut self, later: Self) {
+    pub(crate) fn update(&mut self, later: Self) {
         let Self {
             input_tokens,
             cache_creation_input_tokens,
@@ -48,7 +48,7 @@ impl Tally {
     }
 
     /// In the hub's words.
-    pub(super) fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let cached_input = self.cache_read_input_tokens.unwrap_or(0);
         let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
         Usage {

@@ -66,3 +66,33 @@ fn signatures_citations_and_provider_tools_survive_both_ways() {
     let again = fold(&unfold(&reply), 10_000).unwrap();
     assert_eq!(format!("{again:?}"), format!("{reply:?}"));
 }
+
+#[test]
+fn an_answer_printed_over_many_lines_is_told_in_one_line_per_event() {
+    // What goes into a stream raw: blocks and citations of Anthropic's, OpenAI's log probabilities.
+    let anthropic = r#"{"id":"m","type":"message","role":"assistant","model":"m","stop_reason":"end_turn","content":[
+        {"type":"server_tool_use",
+         "id":"s", "name":"web_search", "input":{}},
+        {"type":"text", "text":"x", "citations":[{
+            "type":"char_location", "cited_text":"a\nb"}]}]}"#;
+    let openai = r#"{"id":"c","model":"m","choices":[{"index":0,"finish_reason":"stop",
+        "message":{"role":"assistant","content":"x"},
+        "logprobs":{
+            "content":[{"token":"x\n"}]}}]}"#;
+    for (dialect, body) in [(Dialect::AnthropicMessages, anthropic), (Dialect::OpenAiChat, openai)] {
+        for body in [body.to_owned(), body.replace('\n', "\r\n")] {
+            let reply = dialect.decode_reply(body.as_bytes()).unwrap();
+            let mut encoder = dialect.stream_encoder(crate::StreamOptions::default());
+            let mut out = Vec::new();
+            unfold(&reply).iter().for_each(|event| encoder.push(event, &mut out));
+            let text = String::from_utf8(out).unwrap();
+            let framed = |line: &str| line.is_empty() || line.starts_with("data: {") || line.starts_with("event: ");
+            assert!(text.lines().all(|line| framed(line) || line == "data: [DONE]"), "{text}");
+            let (mut decoder, mut events) = (dialect.stream_decoder(), Vec::new());
+            decoder.push(text.as_bytes(), &mut events).unwrap();
+            let mut fold = Fold::new(dialect, 10_000);
+            events.iter().for_each(|event| fold.push(event));
+            assert_eq!(fold.finish().unwrap().choices[0].parts.len(), reply.choices[0].parts.len());
+        }
+    }
+}

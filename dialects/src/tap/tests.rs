@@ -165,6 +165,27 @@ fn reads_usage_of_whole_answers() {
 }
 
 #[test]
+fn counts_the_thoughts_of_anthropic_as_the_decoder_does() {
+    const COUNTS: &str = r#"{"input_tokens":1,"output_tokens":9,"output_tokens_details":{"thinking_tokens":4}}"#;
+    let whole = format!(r#"{{"content":[],"usage":{COUNTS}}}"#);
+    assert_eq!(usage_of_whole(Dialect::AnthropicMessages, whole.as_bytes()).unwrap().reasoning, 4);
+    let mut tap = UsageTap::new(Dialect::AnthropicMessages, Mode::Watch);
+    let event = format!(r#"{{"type":"message_delta","delta":{{}},"usage":{COUNTS}}}"#);
+    tap.push(format!("event: message_delta\ndata: {event}\n\n").as_bytes());
+    assert_eq!(tap.usage().unwrap().reasoning, 4);
+}
+
+#[test]
+fn hears_an_error_that_says_nothing_as_the_decoder_does() {
+    const BODY: &[u8] = b"event: error\ndata:\n\n";
+    let mut tap = UsageTap::new(Dialect::OpenAiChat, Mode::Watch);
+    tap.push(BODY);
+    let (mut decoder, mut events) = (Dialect::OpenAiChat.stream_decoder(), Vec::new());
+    decoder.push(BODY, &mut events).unwrap();
+    assert!(tap.errored() && matches!(events[..], [Event::Error(_)]));
+}
+
+#[test]
 fn agrees_with_the_decoder() {
     let mut decoder = Dialect::OpenAiChat.stream_decoder();
     let mut events = Vec::new();

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
-use super::outcome::{End, kind_label};
+use super::outcome::{AttemptEnd, End, kind_label};
 use super::record::Record;
+use super::timestamp::rfc3339;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 4_096;
@@ -268,7 +269,7 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
     let table = &*record.table;
     let provider = table.provider_names(record.provider);
     let line = CallLine {
-        time: &super::logging::rfc3339(at),
+        time: &rfc3339(at),
         kind: "call",
         operation: record.operation.label(),
         request_id: record.request_id.as_ref().and_then(|id| id.to_str().ok()),
@@ -291,7 +292,7 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
         detail: record.detail.as_deref(),
         attempts: record.attempts,
         failover: record.failover,
-        last_attempt: record.last_attempt.map(super::AttemptEnd::label),
+        last_attempt: record.last_attempt.map(AttemptEnd::label),
         client_retry: record.client_retry,
         cache: record.cache.label(),
         usage: record.usage,

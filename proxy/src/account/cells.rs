@@ -6,8 +6,19 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 use sluicegate_dialects::hub::Usage;
 
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS};
-use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End};
+use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Operation};
 use super::record::Record;
+use super::table::{ModelIx, ProviderIx, RouteIx};
+
+/// What a call's cells are found by, within one configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CallKey {
+    pub(super) route: RouteIx,
+    pub(super) provider: ProviderIx,
+    pub(super) asked: ModelIx,
+    pub(super) answered: ModelIx,
+    pub(super) operation: Operation,
+}
 
 /// How many different (status code, end) pairs a cell tells apart; the rest share the last slot.
 const SLOTS: usize = 16;

@@ -14,25 +14,15 @@ use sluicegate_config::Price;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, Usage};
 
-use super::access_log::Sampler;
-use super::cells::{AttemptCells, CallCells};
+use super::access_log::{LogSettings, Sampler};
+use super::cells::{AttemptCells, CallCells, CallKey};
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
 use super::record::{ModelName, Record, clip, cost};
-use super::table::{ModelIx, ProviderIx, RouteIx, Table};
+use super::table::{ProviderIx, RouteIx, Table};
 
 /// The most of an error's detail that is logged, in bytes.
 const MOST_DETAIL: usize = 256;
-
-/// What a call's cells are found by, within one configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct CallKey {
-    pub(super) route: RouteIx,
-    pub(super) provider: ProviderIx,
-    pub(super) asked: ModelIx,
-    pub(super) answered: ModelIx,
-    pub(super) operation: Operation,
-}
 
 /// Mixes small numbers of our own making; nobody outside chooses them.
 #[derive(Debug, Default)]
@@ -78,6 +68,15 @@ pub struct Ledger {
     found: RefCell<Found>,
     sampler: Sampler,
     unclosed: Cell<u64>,
+}
+
+impl Metrics {
+    /// The ledger of the calling worker. Each call gives a new one, with counters of its own.
+    #[must_use]
+    pub fn ledger(self: &Arc<Self>, settings: LogSettings) -> Rc<Ledger> {
+        let sampler = Sampler::new(self.log().clone(), settings);
+        Rc::new(Ledger::new(Arc::clone(self), self.enlist(), sampler))
+    }
 }
 
 impl Ledger {

@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sluicegate_config::Snapshot;
 
-use super::access_log::{LogQueue, LogSettings, Sampler};
-use super::cells::{AttemptCells, CallCells};
+use super::access_log::LogQueue;
+use super::cells::{AttemptCells, CallCells, CallKey};
 use super::histogram::Counter;
 use super::inflight::Inflight;
-use super::ledger::{CallKey, Ledger};
 use super::outcome::Operation;
 use super::table::{NONE, OTHER, ProviderIx, ProviderNames, Table};
 
@@ -149,7 +147,7 @@ pub struct CacheStat {
 
 type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
 
-/// The metrics of the process. One, shared; each worker writes through its own [`Ledger`].
+/// The metrics of the process. One, shared; each worker writes through its own [`Ledger`](super::Ledger).
 pub struct Metrics {
     book: Mutex<Book>,
     pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
@@ -186,14 +184,17 @@ impl Metrics {
         })
     }
 
-    /// The ledger of the calling worker. Each call gives a new one, with counters of its own.
-    #[must_use]
-    pub fn ledger(self: &Arc<Self>, settings: LogSettings) -> Rc<Ledger> {
+    /// The counters of one more worker.
+    pub(super) fn enlist(&self) -> Arc<WorkerCells> {
         let mut book = lock(&self.book);
         let worker = Arc::new(WorkerCells { number: book.workers.len(), ..WorkerCells::default() });
         book.workers.push(Arc::clone(&worker));
-        drop(book);
-        Rc::new(Ledger::new(Arc::clone(self), worker, Sampler::new(self.log.clone(), settings)))
+        worker
+    }
+
+    /// The way into the log.
+    pub(super) fn log(&self) -> &LogQueue {
+        &self.log
     }
 
     /// Numbers the names of a configuration that is about to run. Series of routes and pools that are gone go

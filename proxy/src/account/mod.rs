@@ -17,6 +17,7 @@ mod outcome;
 mod process;
 mod record;
 mod table;
+mod timestamp;
 
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use ledger::{Entry, Ledger};

@@ -58,7 +58,7 @@ pub(super) fn status(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> V
             retry: Retry::Elsewhere,
             end: AttemptEnd::ClientError,
             blame: false,
-            pause: Some(wait.unwrap_or(REFUSED_PAUSE)),
+            pause: Some(wait.map_or(REFUSED_PAUSE, |wait| wait.min(LONGEST_PAUSE))),
         },
         code @ (408 | 500..=599) => Verdict {
             retry: if listed { Retry::Anywhere } else { Retry::No },
@@ -167,6 +167,16 @@ mod tests {
         let judged = status(StatusCode::TOO_MANY_REQUESTS, &headers, &on());
         assert_eq!((judged.blame, judged.pause), (false, Some(Duration::from_secs(30))));
         assert!(super::status(StatusCode::BAD_GATEWAY, &headers, &on()).pause.is_none());
+    }
+
+    #[test]
+    fn no_provider_pauses_its_endpoint_for_ever() {
+        // Beyond what an instant can hold: added to one unbounded, it would end the worker.
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, "18000000000000000000".parse().unwrap())]);
+        for code in [401, 402, 403, 429, 503, 529] {
+            let pause = status(StatusCode::from_u16(code).unwrap(), &headers, &on()).pause;
+            assert_eq!(pause, Some(LONGEST_PAUSE), "{code}");
+        }
     }
 
     #[test]

@@ -338,6 +338,15 @@ impl Failure {
                 );
                 Err(Problem::gateway(ErrorKind::BadGateway, message).retry(false, None))
             }
+            // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
+            Said::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
+                let message = format!(
+                    "Provider `{}` answered with status {}, which is neither an answer nor an error.",
+                    provider.name,
+                    status.as_u16()
+                );
+                Err(Problem::upstream(ErrorKind::BadGateway, message))
+            }
             Said::Error { dialect, status, headers, body, .. } => {
                 Ok(pass_on(asked, (dialect, status, headers, body), exhausted))
             }

@@ -35,8 +35,12 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     // What the hub can say of these; what it can not stays among the rest.
     let thought = thinking::read(&mut top)?;
     let (end_user, metadata) = metadata(top.take("metadata"))?;
+    let model = top.required("model", &ROOT)?;
+    if model.is_empty() {
+        return Err(ROOT.field("model").refuse("must not be empty"));
+    }
     let mut call = Call {
-        model: top.required("model", &ROOT)?,
+        model,
         system: system(top.take("system"))?,
         messages: messages(top.list("messages", &ROOT)?)?,
         tools: tools::read(top.list("tools", &ROOT)?.unwrap_or_default())?,

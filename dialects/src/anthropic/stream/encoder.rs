@@ -9,6 +9,7 @@ use crate::anthropic::usage::Tally;
 use crate::anthropic::{error, reply, stop};
 use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
+use crate::json::one_line;
 use crate::seam::StreamOptions;
 use crate::sse;
 use serde::Serialize;
@@ -141,7 +142,7 @@ impl Encoder {
 
     fn part(&mut self, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         // A part without a block is nowhere, and its deltas find nobody.
-        let Some(Ok(begins)) = Block::of(kind).map(|block| serde_json::to_vec(&block)) else { return };
+        let Some(begins) = begins(kind) else { return };
         self.refused |= matches!(kind, PartKind::Refusal);
         let thinks = matches!(kind, PartKind::Thinking);
         if self.open.is_none() {
@@ -274,13 +275,6 @@ struct Closing<'a> {
 
 /// A block as it begins.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Block<'a> {
-    Known(Begun<'a>),
-    Raw(&'a RawValue),
-}
-
-#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Begun<'a> {
     Text { text: &'static str },
@@ -292,18 +286,19 @@ enum Begun<'a> {
 #[derive(Serialize)]
 struct Empty {}
 
-impl<'a> Block<'a> {
-    /// `None`: the dialect has no block for it.
-    fn of(kind: &'a PartKind) -> Option<Self> {
-        Some(Block::Known(match kind {
-            PartKind::Text | PartKind::Refusal => Begun::Text { text: "" },
-            PartKind::Thinking => Begun::Thinking { thinking: "", signature: "" },
-            PartKind::RedactedThinking(data) => Begun::RedactedThinking { data },
-            PartKind::ToolCall { id, name } => Begun::ToolUse { id, name, input: Empty {} },
-            PartKind::Other { dialect: Dialect::AnthropicMessages, raw } => return Some(Block::Raw(raw)),
-            PartKind::Other { .. } => return None,
-        }))
-    }
+/// How a part begins, as JSON; `None`: the dialect has no block for it.
+fn begins(kind: &PartKind) -> Option<Vec<u8>> {
+    let begun = match kind {
+        PartKind::Text | PartKind::Refusal => Begun::Text { text: "" },
+        PartKind::Thinking => Begun::Thinking { thinking: "", signature: "" },
+        PartKind::RedactedThinking(data) => Begun::RedactedThinking { data },
+        PartKind::ToolCall { id, name } => Begun::ToolUse { id, name, input: Empty {} },
+        PartKind::Other { dialect: Dialect::AnthropicMessages, raw } => {
+            return Some(one_line(raw).into_owned().into_bytes());
+        }
+        PartKind::Other { .. } => return None,
+    };
+    serde_json::to_vec(&begun).ok()
 }
 
 /// Appends a delta's object; `false`: the dialect has no word for it, and something half written may be there.
@@ -316,12 +311,12 @@ fn write_delta(delta: &Delta, thinks: bool, out: &mut Vec<u8>) -> bool {
         Delta::Signature(text) => (br#"{"type":"signature_delta","signature":"#, text),
         Delta::Citation(raw) if is_ours(raw) => {
             out.extend_from_slice(br#"{"type":"citations_delta","citation":"#);
-            out.extend_from_slice(raw.get().as_bytes());
+            out.extend_from_slice(one_line(raw).as_bytes());
             out.push(b'}');
             return true;
         }
         Delta::Other { dialect: Dialect::AnthropicMessages, raw } => {
-            out.extend_from_slice(raw.get().as_bytes());
+            out.extend_from_slice(one_line(raw).as_bytes());
             return true;
         }
         Delta::Citation(_) | Delta::Logprobs(_) | Delta::Other { .. } => return false,

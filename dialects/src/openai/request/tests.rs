@@ -1,4 +1,4 @@
-//! Calls of another dialect's callers, written for OpenAI: the rules of docs/dialects.md one by one.
+//! Calls of another dialect's callers, written for OpenAI: the rules of docs/dialects-openai.md one by one.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! Writes a request's top level out of the hub's words. The rules of what is dropped or refused are those of
-//! docs/dialects.md, section "Towards OpenAI".
+//! docs/dialects-openai.md, section "Towards OpenAI".
 
 use super::pen::Pen;
 use super::write_turns;

@@ -140,7 +140,8 @@ struct ChunkFunction<'a> {
 impl State {
     fn frame(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let data = frame.data.trim_ascii();
-        if data.is_empty() || self.ended {
+        // An event called an error is one, also when it says nothing more.
+        if self.ended || (data.is_empty() && frame.name != b"error") {
             return Ok(());
         }
         if data == b"[DONE]" {

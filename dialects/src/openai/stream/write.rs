@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use crate::json::Writer;
+use crate::json::{Writer, one_line};
 use crate::openai::error::write_error;
 use crate::openai::wire;
 use crate::seam::StreamOptions;
@@ -140,7 +140,8 @@ impl Encoder {
                 });
             }
             Delta::Logprobs(raw) => {
-                self.chunk(choice, out, |_| {}, Ending { logprobs: Some(raw.get()), finish_reason: None });
+                let logprobs = one_line(raw);
+                self.chunk(choice, out, |_| {}, Ending { logprobs: Some(&logprobs), finish_reason: None });
             }
             Delta::Signature(_) | Delta::Citation(_) | Delta::Other { .. } => {}
         }

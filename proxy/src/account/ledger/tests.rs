@@ -9,6 +9,7 @@ use sluicegate_config::{
 
 use super::super::access_log::{LogQueue, LogSettings, LogWriter};
 use super::*;
+use crate::account::table::ModelIx;
 
 fn provider(name: &str, kind: ProviderKind) -> Provider {
     let models = [("gpt-x".to_owned(), Model { upstream_name: Some("gpt-x-2026".to_owned()), price: None })];

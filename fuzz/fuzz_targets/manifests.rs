@@ -1,0 +1,6 @@
+//! Manifests: read and compiled.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| sluicegate_fuzz::manifests::check(data));

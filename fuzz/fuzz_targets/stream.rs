@@ -1,0 +1,6 @@
+//! Streamed answers: read in each dialect cut anywhere, written in each.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| sluicegate_fuzz::stream::check(data));

@@ -1,0 +1,26 @@
+//! Whole answers: whatever is read can be written in every dialect, and is read again there.
+
+use sluicegate_dialects::tap::usage_of_whole;
+
+use crate::{DIALECTS, is_json, shown};
+
+/// The target.
+///
+/// # Panics
+/// When what must hold does not.
+pub fn check(data: &[u8]) {
+    for from in DIALECTS {
+        let Ok(reply) = from.decode_reply(data) else { continue };
+        assert_eq!(usage_of_whole(from, data), reply.usage, "two readers disagree");
+        for to in DIALECTS {
+            let body = to.encode_reply(&reply);
+            assert!(is_json(&body), "{}", shown(&body));
+            let again = to.decode_reply(&body);
+            let again = again.unwrap_or_else(|error| panic!("{from:?} to {to:?}: {error}: {}", shown(&body)));
+            // What one dialect leaves unsaid (why it stopped) another's reader infers.
+            if from == to {
+                assert_eq!(shown(&to.encode_reply(&again)), shown(&body), "{from:?}, written twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls: whatever is read can be written in its own dialect, and what is written is read again and written the same.
+
+use http::{HeaderName, HeaderValue};
+use sluicegate_dialects::hub::Call;
+use sluicegate_dialects::{Dialect, Refusal, Target, verbatim};
+
+use crate::{DIALECTS, is_json, shown};
+
+/// The target.
+///
+/// # Panics
+/// When what must hold does not.
+pub fn check(data: &[u8]) {
+    for from in DIALECTS {
+        let Ok(call) = from.decode_call(data) else { continue };
+        // A call of nothing but empty instructions says nothing in any dialect.
+        if call.messages.is_empty() && call.system.is_empty() {
+            continue;
+        }
+        if let Ok(peek) = verbatim::peek(from, data) {
+            assert_eq!((&*peek.model, peek.stream), (&*call.model, call.stream), "two readers disagree");
+        }
+        for to in DIALECTS {
+            for target in targets() {
+                encode(from, to, &call, &target);
+            }
+        }
+    }
+}
+
+fn targets() -> [Target; 2] {
+    let number = serde_json::Number::from_f64(0.5);
+    [Target::default(), Target { default_max_tokens: Some(500), default_temperature: number, compatible: true }]
+}
+
+fn encode(from: Dialect, to: Dialect, call: &Call, target: &Target) {
+    let Ok(encoded) = to.encode_call(call, target) else { return };
+    assert!(is_json(&encoded.body), "{}", shown(&encoded.body));
+    for (name, value) in &encoded.headers {
+        assert!(HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok(), "{name}: {value}");
+    }
+    let again = match to.decode_call(&encoded.body) {
+        Ok(again) => again,
+        // A caller may write the other dialect's words beside its own: they pass as they are, for the provider to judge.
+        Err(refusal) if from != to && names(&refusal, call) => return,
+        Err(refusal) => panic!("{from:?} to {to:?}: {refusal}: {}", shown(&encoded.body)),
+    };
+    assert_eq!((&again.model, again.stream), (&call.model, call.stream));
+    let twice = to.encode_call(&again, target);
+    let twice = twice.unwrap_or_else(|refusal| panic!("{from:?} to {to:?}: {refusal}: {}", shown(&encoded.body)));
+    // Another dialect's words, passed through raw the first time, are known words the second.
+    if from == to {
+        assert_eq!(shown(&twice.body), shown(&encoded.body), "{from:?} to {to:?}, written twice");
+    }
+}
+
+fn names(refusal: &Refusal, call: &Call) -> bool {
+    let top = refusal.param.as_deref().and_then(|path| path.split(['.', '[']).next());
+    top.is_some_and(|field| call.extra.fields.contains_key(field))
+}
