@@ -108,9 +108,17 @@ impl Proxy {
     /// Waits for its end.
     ///
     /// # Errors
-    /// It does not end in time.
-    pub fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
-        self.process.wait(at_most).with_context(|| self.log().join("\n"))
+    /// It does not end in time; the message holds its log.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        // The test's own connections are served meanwhile: a peer that is frozen is another matter.
+        loop {
+            if let Some(status) = self.process.child().try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "the proxy did not end:\n{}", self.log().join("\n"));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// An admin page, by a connection of its own: status and text.
@@ -147,10 +155,8 @@ impl Proxy {
         while !holds(self) {
             if Instant::now() > deadline {
                 let log = self.log();
-                bail!(
-                    "{what}: not in time; the log ends\n{}",
-                    log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n")
-                );
+                let end = log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n");
+                bail!("{what}: not in time; the log ends\n{end}");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -62,15 +62,15 @@ pub async fn serve<S: Service>(
     let serving = Serving { connection, limits, service, peer };
     match tls {
         None => {
-            if is_http2(&stream, serving.limits.header_timeout).await {
-                serving.http2(stream).await;
-            } else {
-                serving.http1(stream).await;
+            match serving.before_http(is_http2(&stream, serving.limits.header_timeout)).await {
+                Some(true) => serving.http2(stream).await,
+                Some(false) => serving.http1(stream).await,
+                None => {}
             }
         }
         Some(acceptor) => {
             let handshake = tokio::time::timeout(serving.limits.header_timeout, acceptor.accept(stream));
-            let Ok(Ok(stream)) = Box::pin(handshake).await else { return };
+            let Some(Ok(Ok(stream))) = Box::pin(serving.before_http(handshake)).await else { return };
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 serving.http2(stream).await;
             } else {
@@ -104,6 +104,17 @@ struct Serving<S> {
 }
 
 impl<S: Service> Serving<S> {
+    /// A step before there is HTTP; `None` when the connection is given up meanwhile.
+    async fn before_http<T>(&self, step: impl Future<Output = T>) -> Option<T> {
+        let mut step = pin!(step);
+        std::future::poll_fn(|cx| match step.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.connection.is_given_up(cx.waker()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
     async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: T) {
         let mut builder = http1::Builder::new();
         // A client that closes its sending side is taken as gone (`half_close` stays off): that is how a cancelled

@@ -13,6 +13,9 @@ use crate::settings::Limits;
 
 /// How often connections are looked at: times are kept to this precision.
 pub const TICK: Duration = Duration::from_secs(1);
+/// A connection that was told to leave and has no call is dropped when nothing has moved on it for so long: its client may
+/// be frozen, or gone without a word, and would hold the drain up.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The connections of one worker.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub(super) enum Verdict {
     Leave,
     /// Its request head took too long.
     SlowHead,
-    /// Its client takes nothing of its answer.
+    /// Its client takes nothing of its answer, or does not go when told to.
     Stuck,
 }
 
@@ -42,6 +45,8 @@ pub struct Connection {
     table: std::rc::Weak<Table>,
     waker: RefCell<Option<Waker>>,
     verdict: Cell<Option<Verdict>>,
+    /// Since when it is told to leave and nothing has moved.
+    farewell_since: Cell<Option<Instant>>,
     calls: Cell<usize>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
@@ -74,6 +79,7 @@ impl Table {
             table: Rc::downgrade(self),
             waker: RefCell::default(),
             verdict: Cell::new(self.leaving.get().then_some(Verdict::Leave)),
+            farewell_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
             idle_since: Cell::new(self.now.get()),
             head_since: Cell::default(),
@@ -161,11 +167,17 @@ impl Connection {
         if older(self.head_since.get(), limits.header_timeout) {
             return Some(Verdict::SlowHead);
         }
-        (self.head_since.get().is_none() && older(Some(self.idle_since.get()), limits.keep_alive_timeout))
-            .then_some(Verdict::Leave)
+        let idle = |limit| self.head_since.get().is_none() && older(Some(self.idle_since.get()), limit);
+        if older(self.farewell_since.get(), FAREWELL) && idle(FAREWELL) && self.stuck_since.get().is_none() {
+            return Some(Verdict::Stuck);
+        }
+        idle(limits.keep_alive_timeout).then_some(Verdict::Leave)
     }
 
     fn tell(&self, verdict: Verdict) {
+        if verdict == Verdict::Leave && self.farewell_since.get().is_none() {
+            self.farewell_since.set(Some(self.now()));
+        }
         self.verdict.set(Some(verdict));
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -181,6 +193,12 @@ impl Connection {
         self.verdict.take()
     }
 
+    /// Before there is any HTTP to be told: whether the connection is given up. Other verdicts stay for HTTP.
+    pub(super) fn is_given_up(&self, waker: &Waker) -> bool {
+        *self.waker.borrow_mut() = Some(waker.clone());
+        self.verdict.get() == Some(Verdict::Stuck)
+    }
+
     /// Bytes outside of calls are not heads here.
     pub(super) fn multiplexed(&self) {
         self.heads.set(false);
@@ -188,6 +206,7 @@ impl Connection {
 
     /// Bytes came in.
     pub(super) fn read(&self) {
+        self.is_alive();
         if self.calls.get() == 0 && self.heads.get() && self.head_since.get().is_none() {
             self.head_since.set(Some(self.now()));
         }
@@ -195,10 +214,20 @@ impl Connection {
 
     /// The client took bytes, or has not the room for any.
     pub(super) fn wrote(&self, took: bool) {
+        if took {
+            self.is_alive();
+        }
         match (took, self.stuck_since.get()) {
             (true, Some(_)) => self.stuck_since.set(None),
             (false, None) => self.stuck_since.set(Some(self.now())),
             _ => {}
+        }
+    }
+
+    /// The end of an answer may be on its way still when its call is over: who takes it slowly is not frozen.
+    fn is_alive(&self) {
+        if self.farewell_since.get().is_some() {
+            self.farewell_since.set(Some(self.now()));
         }
     }
 
@@ -287,6 +316,23 @@ mod tests {
         connection.wrote(false);
         table.tick(Instant::now() + limits.write_timeout * 4, &limits);
         assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::Stuck));
+    }
+
+    #[test]
+    fn a_client_that_does_not_go_when_told_to_is_dropped() {
+        let (table, limits) = (Table::new(), limits());
+        let (idle, busy) = (table.enter(), table.enter());
+        let call = busy.call();
+        table.leave();
+        let later = Instant::now() + FAREWELL + TICK;
+        table.tick(later, &limits);
+        assert_eq!(idle.verdict(Waker::noop()), Some(Verdict::Stuck));
+        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave));
+        drop(call);
+        table.tick(later + TICK, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), None, "its answer may still be on its way");
+        table.tick(later + FAREWELL + TICK, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Stuck));
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! Each call is counted exactly once, however it ends, and what is in flight comes back to nothing.
+
+use sluicegate_tests::client::{Client, post, raw};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::Upstream;
+
+use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, pool, provider, route};
+
+const STREAM: Way = Way { anthropic: false, stream: true };
+const REQUESTS: &str = "sluicegate_requests_total";
+
+#[tokio::test]
+async fn each_call_is_counted_once_however_it_ends() {
+    let (simulator, dead) = (good(), Upstream::always(vec![sluicegate_tests::upstream::Act::Reset]).unwrap());
+    let patience = "  timeouts: {firstToken: 5s, idle: 300ms, total: 30s}";
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], patience)
+        + &pool(
+            "dead",
+            &[provider("a", "OpenAI", dead.address, "")],
+            "  retry: {attempts: 2, backoff: {initial: 1ms}}",
+        )
+        + &route("m", "p")
+        + &route("dead", "dead");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    let mut calls = 0.0;
+    // Good ones, over both protocols.
+    let second = Client::http2(proxy.address);
+    for way in WAYS {
+        assert!(way.call(&client, "m", &[]).await.is_good());
+        assert!(way.call(&second, "m", &[]).await.is_good());
+        calls += 2.0;
+    }
+    settled(&proxy, calls).await;
+    count(&proxy, &[("outcome", "done"), ("code", "200")], 8.0);
+    // Cut by the provider, and fallen silent.
+    for way in [STREAM, Way { anthropic: true, stream: true }] {
+        assert!(!way.call(&client, "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.whole);
+        assert!(!way.call(&client, "m", &[("x-simulate", "fail=stall; after=2; tokens=9")]).await.whole);
+        calls += 2.0;
+    }
+    settled(&proxy, calls).await;
+    count(&proxy, &[("outcome", "upstream_cut")], 2.0);
+    count(&proxy, &[("outcome", "timed_out")], 2.0);
+    // Left by the caller: in mid-stream, before the first token, and while a whole answer is waited for.
+    calls += leave(&client).await;
+    settled(&proxy, calls).await;
+    count(&proxy, &[("outcome", "client_gone")], 4.0);
+    // Refused: by the gateway, by the provider, and because nobody could serve.
+    calls += be_refused(&client).await;
+    settled(&proxy, calls).await;
+    count(&proxy, &[("outcome", "refused")], 4.0);
+    count(&proxy, &[("outcome", "failed")], 1.0);
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(
+        metrics.sum("sluicegate_attempts_total", &[("pool", "default/dead"), ("result", "reset")]),
+        2.0,
+        "{}",
+        metrics.0
+    );
+    assert_eq!(dead.calls(), 2);
+    // What is listed or asked of no model is counted too, and what is no call at all is not.
+    assert_eq!(client.get("/v1/models").await.unwrap().status, 200);
+    calls += 1.0;
+    raw(proxy.address, b"not http at all\r\n\r\n", usize::MAX).await.unwrap();
+    settled(&proxy, calls).await;
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("sluicegate_endpoint_inflight_requests", &[]), 0.0);
+    assert_eq!(metrics.sum("sluicegate_request_duration_seconds_count", &[]), calls);
+}
+
+/// Calls whose caller goes before the answer is whole; gives back how many.
+async fn leave(client: &Client) -> f64 {
+    let mut calls = 0.0;
+    for (path, body, steer) in [
+        (CHAT, chat("m", true), "tokens=900; interval=50ms"),
+        (MESSAGES, message("m", true), "tokens=900; interval=50ms"),
+    ] {
+        drop(client.open(post(path, &[("x-simulate", steer)], body).unwrap()).await.unwrap());
+        calls += 1.0;
+    }
+    for stream in [false, true] {
+        let request = post(CHAT, &[("x-simulate", "first-token=30s")], chat("m", stream)).unwrap();
+        let open = client.open(request);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(400), open).await.is_err());
+        calls += 1.0;
+    }
+    calls
+}
+
+/// Calls that get an error; gives back how many.
+async fn be_refused(client: &Client) -> f64 {
+    let mut calls = 1.0;
+    for (path, body, status) in [
+        (CHAT, "nonsense".to_owned(), 400),
+        (MESSAGES, message("unknown", true), 404),
+        ("/v1/nowhere", "{}".to_owned(), 404),
+        (CHAT, chat("dead", false), 502),
+    ] {
+        assert_eq!(client.post(path, &[], body).await.unwrap().status, status);
+        calls += 1.0;
+    }
+    let refused = client.post(CHAT, &[("x-simulate", "status=400")], chat("m", false)).await.unwrap();
+    assert_eq!(refused.status, 400);
+    calls
+}
+
+#[tokio::test]
+async fn usage_of_a_cut_stream_is_counted_as_far_as_it_was_said() {
+    let simulator = good();
+    let text = pool("p", &[provider("a", "Anthropic", simulator.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let way = Way { anthropic: true, stream: true };
+    assert!(!way.call(&proxy.client(), "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.whole);
+    settled(&proxy, 1.0).await;
+    // Anthropic's first event says what the input was.
+    assert!(proxy.metrics().unwrap().sum("sluicegate_tokens_total", &[("type", "input")]) > 0.0);
+}
+
+#[tokio::test]
+async fn the_access_log_has_one_line_for_each_call() {
+    let simulator = good();
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let mut ids = Vec::new();
+    for (number, way) in WAYS.into_iter().cycle().take(12).enumerate() {
+        let id = format!("call-{number}");
+        let model = if number % 3 == 0 { "unknown" } else { "m" };
+        let answer = way.call(&proxy.client(), model, &[("x-request-id", &id)]).await;
+        assert_eq!(answer.header("x-request-id"), id);
+        ids.push(id);
+    }
+    settled(&proxy, 12.0).await;
+    let lines = |proxy: &Proxy, id: &str| proxy.log().iter().filter(|line| line.contains(&format!("\"{id}\""))).count();
+    proxy.until("a line for each", |proxy| ids.iter().all(|id| lines(proxy, id) > 0)).await.unwrap();
+    for id in &ids {
+        assert_eq!(lines(&proxy, id), 1, "{id}");
+    }
+}
+
+/// Waits until so many calls are counted and none is in flight.
+async fn settled(proxy: &Proxy, calls: f64) {
+    let holds = |proxy: &Proxy| {
+        proxy.metrics().is_ok_and(|metrics| {
+            metrics.sum(REQUESTS, &[]) >= calls && metrics.sum("sluicegate_inflight_requests", &[]) == 0.0
+        })
+    };
+    let waited = proxy.until("every call is counted", holds).await;
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum(REQUESTS, &[]), calls, "{}", metrics.0);
+    waited.unwrap();
+}
+
+fn count(proxy: &Proxy, labels: &[(&str, &str)], wanted: f64) {
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum(REQUESTS, labels), wanted, "{labels:?}\n{}", metrics.0);
+}

@@ -1,0 +1,15 @@
+//! What is promised, tried from outside: the built proxy, real sockets, upstreams that fail in every way there is.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
+
+mod clients;
+mod cuts;
+mod failover;
+mod input;
+mod ledger;
+mod lifecycle;
+mod limits;
+mod protocols;
+mod resources;
+mod secrets;
+mod verbatim;
+mod weather;
