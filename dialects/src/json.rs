@@ -116,6 +116,13 @@ impl<'a> Object<'a> {
         value.map(Some).map_err(|_| at.field(name).refuse(format_args!("must be {what}")))
     }
 
+    /// A whole number that is not negative, however it is written.
+    pub(crate) fn count(&mut self, name: &str, at: &Path<'_>) -> Result<Option<u64>, Refusal> {
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        let refused = || at.field(name).refuse("must be a whole number that is not negative");
+        count(raw.get()).map(Some).ok_or_else(refused)
+    }
+
     pub(crate) fn required(&mut self, name: &str, at: &Path<'_>) -> Result<String, Refusal> {
         self.text(name, at)?.ok_or_else(|| at.field(name).refuse("the field is required"))
     }
@@ -175,6 +182,21 @@ impl<'de> Visitor<'de> for Members {
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A whole number that is not negative. It may be written with a point or an exponent (`10.0`, `1e3`):
+/// floating-point languages write them so.
+pub(crate) fn count(text: &str) -> Option<u64> {
+    // Rust's own parser takes a sign that JSON has not.
+    if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().or_else(|| {
+        let number = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
+        // Up to 2^53 a double holds every whole number.
+        let range = 0.0..=9_007_199_254_740_992.0;
+        range.contains(&number).then_some(number as u64)
+    })
+}
 
 /// The text of a JSON string value, if it is one.
 pub(crate) fn string(raw: &RawValue) -> Option<String> {
@@ -300,6 +322,16 @@ mod tests {
         assert_eq!(object.text("a", &ROOT).unwrap_err().message, "a: must be a string");
         assert_eq!(object.rest().keys().collect::<Vec<_>>(), ["d"]);
         assert!(Object::read(r#"{"a":1,"a":2}"#, &ROOT).unwrap_err().message.contains("twice"));
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_in_every_spelling() {
+        for (text, number) in [("10", 10), ("10.0", 10), ("1.0e1", 10), ("1E3", 1000), ("0", 0), ("-0.0", 0)] {
+            assert_eq!(count(text), Some(number), "{text}");
+        }
+        for text in ["-1", "1.5", "1e300", "\"10\"", "true", "nan", "[1]"] {
+            assert_eq!(count(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
+use crate::json::count;
 use crate::seam::Refusal;
 
 /// A top-level field that the lane looks at.
@@ -283,7 +284,7 @@ impl<'a> Raws<'a> {
 
     fn integer(&self, field: Field) -> Result<Option<u64>, Refusal> {
         let wrong = || wrong(field, "a whole number that is not negative");
-        let parse = |text: &str| text.parse().ok().or_else(|| whole(text)).ok_or_else(wrong);
+        let parse = |text: &str| count(text).ok_or_else(wrong);
         self.value(field).map(parse).transpose()
     }
 
@@ -327,14 +328,6 @@ fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de Ra
 struct Metadata<'a> {
     #[serde(borrow, default)]
     user_id: Option<&'a RawValue>,
-}
-
-/// A whole number written with a point or an exponent (`10.0`, `1e3`): floating-point languages write them so.
-fn whole(text: &str) -> Option<u64> {
-    let number = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
-    // Up to 2^53 a double holds every whole number.
-    let range = 0.0..=9_007_199_254_740_992.0;
-    range.contains(&number).then_some(number as u64)
 }
 
 fn wrong(field: Field, what: &str) -> Refusal {

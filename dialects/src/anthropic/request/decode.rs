@@ -24,13 +24,11 @@ pub fn decode_counting(body: &[u8]) -> Result<Call, Refusal> {
     read(body).map(|(call, _)| call)
 }
 
-const COUNT: &str = "a whole number that is not negative";
-
 fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Refusal::body(format!("the body is not UTF-8 (byte {})", error.valid_up_to())))?;
     let mut top = Object::read(text, &ROOT).map_err(|refusal| broken(text).unwrap_or(refusal))?;
-    let max_tokens: Option<u64> = top.parsed("max_tokens", &ROOT, COUNT)?;
+    let max_tokens = top.count("max_tokens", &ROOT)?;
     let (tool_choice, parallel_tools) = tools::choice(top.take("tool_choice"))?;
     // What the hub can say of these; what it can not stays among the rest.
     let thought = thinking::read(&mut top)?;
@@ -50,7 +48,7 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
         sampling: Sampling {
             temperature: top.number("temperature", &ROOT)?,
             top_p: top.number("top_p", &ROOT)?,
-            top_k: top.parsed("top_k", &ROOT, COUNT)?,
+            top_k: top.count("top_k", &ROOT)?,
             ..Sampling::default()
         },
         stop: top.parsed("stop_sequences", &ROOT, "an array of strings")?.unwrap_or_default(),

@@ -106,7 +106,7 @@ fn thinking(raw: &RawValue) -> Result<(Option<Reasoning>, bool), Refusal> {
     let kind = object.required("type", &AT)?;
     let reasoning = match &*kind {
         "enabled" => {
-            let budget = object.parsed("budget_tokens", &AT, "a whole number that is not negative")?;
+            let budget = object.count("budget_tokens", &AT)?;
             Reasoning::Budget(budget.ok_or_else(|| AT.field("budget_tokens").refuse("the field is required"))?)
         }
         "adaptive" => Reasoning::Adaptive,

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::read_turns;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
-use crate::json::{Object, Path, ROOT, string};
+use crate::json::{Object, Path, ROOT, count, string};
 use crate::seam::Refusal;
 
 /// Reads what a caller sent. Fields the hub has no word for are kept in `Call::extra`; `null` is absent.
@@ -79,9 +79,8 @@ fn refuse_legacy(top: &mut Object<'_>) -> Result<(), Refusal> {
 }
 
 fn max_tokens(top: &mut Object<'_>) -> Result<Option<u64>, Refusal> {
-    const WHAT: &str = "a whole number that is not negative";
-    let old: Option<u64> = top.parsed("max_tokens", &ROOT, WHAT)?;
-    let new: Option<u64> = top.parsed("max_completion_tokens", &ROOT, WHAT)?;
+    let old = top.count("max_tokens", &ROOT)?;
+    let new = top.count("max_completion_tokens", &ROOT)?;
     if let (Some(old), Some(new)) = (old, new)
         && old != new
     {
@@ -98,18 +97,20 @@ fn sampling(top: &mut Object<'_>) -> Result<Sampling, Refusal> {
         top_k: match top.take("top_k") {
             // −1 is how vLLM says "off".
             Some(raw) if raw.get() == "-1" => None,
-            Some(raw) => Some(
-                serde_json::from_str(raw.get())
-                    .map_err(|_| ROOT.field("top_k").refuse("must be a whole number that is not negative"))?,
-            ),
+            Some(raw) => {
+                let refused = || ROOT.field("top_k").refuse("must be a whole number that is not negative");
+                Some(count(raw.get()).ok_or_else(refused)?)
+            }
             None => None,
         },
         seed: top.parsed("seed", &ROOT, "a whole number")?,
         frequency_penalty: top.number("frequency_penalty", &ROOT)?,
         presence_penalty: top.number("presence_penalty", &ROOT)?,
-        choices: match top.parsed("n", &ROOT, "a whole number from 1")? {
-            Some(0) => return Err(ROOT.field("n").refuse("must be at least 1")),
-            choices => choices,
+        choices: match top.count("n", &ROOT)?.map(u32::try_from) {
+            Some(Ok(0)) => return Err(ROOT.field("n").refuse("must be at least 1")),
+            Some(Err(_)) => return Err(ROOT.field("n").refuse("is too large")),
+            Some(Ok(choices)) => Some(choices),
+            None => None,
         },
     })
 }
