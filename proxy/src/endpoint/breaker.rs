@@ -113,6 +113,11 @@ impl Breaker {
         }
     }
 
+    /// How often it has opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.lock().opening
+    }
+
     /// A call that passed has ended without saying anything about the endpoint.
     pub(super) fn give_back(&self, pass: Pass) {
         if let Pass::Probe(opening) = pass {

@@ -118,6 +118,12 @@ impl Endpoint {
         self.breaker.state(now)
     }
 
+    /// How often its circuit has opened, since the endpoint is known.
+    #[must_use]
+    pub fn circuit_opened(&self) -> u64 {
+        self.breaker.opened()
+    }
+
     fn since_epoch(&self, then: Instant) -> u64 {
         let since = then.saturating_duration_since(self.epoch);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2)

@@ -45,6 +45,8 @@ pub struct Registry {
 struct Kept {
     endpoints: HashMap<EndpointKey, Entry<Endpoint>>,
     pools: HashMap<ObjectId, Entry<PoolState>>,
+    /// The time of the last look for what to forget.
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Registry {
     /// The endpoint of that key, with `settings` from now on; new when it was not known.
     pub fn endpoint(&self, key: &EndpointKey, settings: CircuitBreaker, now: Instant) -> Arc<Endpoint> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        forget(&mut kept.endpoints, now);
+        kept.sweep(now);
         if let Some(entry) = kept.endpoints.get_mut(key) {
             entry.used = now;
             entry.state.configure(settings);
@@ -71,7 +73,7 @@ impl Registry {
     /// The pool of that id; new when it was not known.
     pub fn pool(&self, id: &ObjectId, now: Instant) -> Arc<PoolState> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        forget(&mut kept.pools, now);
+        kept.sweep(now);
         if let Some(entry) = kept.pools.get_mut(id) {
             entry.used = now;
             return Arc::clone(&entry.state);
@@ -86,6 +88,16 @@ impl Registry {
     pub fn endpoints(&self) -> Vec<(EndpointKey, Arc<Endpoint>)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.endpoints.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.state))).collect()
+    }
+}
+
+impl Kept {
+    /// Once per configuration: all of one's questions carry the same time, and each look goes over everything.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.replace(now) != Some(now) {
+            forget(&mut self.endpoints, now);
+            forget(&mut self.pools, now);
+        }
     }
 }
 
