@@ -1,6 +1,7 @@
 //! The process from its first to its last line: what is shared is made, workers and the control thread are started, and
 //! seen out.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use std::time::Instant;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 
-use crate::account::{CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, Metrics, init_logging};
+use crate::account::{
+    CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, Metrics, RemoteStat, init_logging,
+};
 use crate::admin::{self, Admin};
 use crate::drain::{self, Lifecycle};
 use crate::endpoint::{self, Registry};
 use crate::listener::tls::Identity;
 use crate::settings::Settings;
-use crate::source::{Source, Subscription};
+use crate::source::{Report, Source, Subscription};
 use crate::state::{Lasting, Ready};
 use crate::upstream::StatsBoard;
 use crate::worker;
@@ -104,9 +108,11 @@ impl Control {
     async fn run(self, address: SocketAddr, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
         let Self { shared, lasting, source, subscription, identity } = self;
         let draining = Arc::new(AtomicBool::new(false));
+        // What was read before the workers began is what they began with.
+        let (told, report) = watch::channel(Arc::clone(&subscription.report.borrow()));
         let admin = Admin {
             metrics: Arc::clone(&shared.metrics),
-            report: subscription.report.clone(),
+            report,
             serving: Arc::new(AtomicBool::new(true)),
             draining: Arc::clone(&draining),
         };
@@ -118,7 +124,7 @@ impl Control {
             }
         });
         tokio::task::spawn_local(source.run());
-        tokio::task::spawn_local(follow(subscription, lasting, Arc::clone(&shared)));
+        tokio::task::spawn_local(follow(subscription, lasting, Arc::clone(&shared.ready), told));
         if let Some(identity) = identity {
             tokio::task::spawn_local(async move { identity.watch().await });
         }
@@ -128,12 +134,22 @@ impl Control {
     }
 }
 
-/// Makes each new configuration ready and gives it to the workers; calls in flight keep the one they began under.
-async fn follow(mut subscription: Subscription, lasting: Lasting, shared: Arc<Shared>) {
-    while subscription.configuration.changed().await.is_ok() {
-        subscription.configuration.mark_unchanged();
-        let ready = current(&subscription, &lasting);
-        shared.ready.store(Arc::new(ready));
+/// Makes each new configuration ready and gives it to the workers; calls in flight keep the one they began under. What
+/// the source reports is told after that: who reads of a revision is served by it.
+async fn follow(
+    mut subscription: Subscription,
+    lasting: Lasting,
+    ready: Arc<ArcSwap<Ready>>,
+    told: watch::Sender<Arc<Report>>,
+) {
+    // The source publishes a report after each configuration.
+    while subscription.report.changed().await.is_ok() {
+        let report = Arc::clone(&subscription.report.borrow_and_update());
+        if subscription.configuration.has_changed().unwrap_or_default() {
+            subscription.configuration.mark_unchanged();
+            ready.store(Arc::new(current(&subscription, &lasting)));
+        }
+        told.send_replace(report);
     }
 }
 
@@ -146,20 +162,21 @@ fn tell_metrics(shared: &Shared, lasting: &Lasting) {
 }
 
 fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
-    let totals = board.read();
+    let rows = board.read();
+    let totals: HashMap<_, _> =
+        rows.iter().map(|(pool, provider, totals)| ((pool.as_str(), provider.as_str()), totals)).collect();
     let now = Instant::now();
     let stat = |(key, endpoint): (endpoint::EndpointKey, Arc<endpoint::Endpoint>)| {
-        let found = totals.iter().find(|(pool, provider, _)| *pool == key.pool.0 && *provider == key.provider);
+        let found = totals.get(&(key.pool.0.as_str(), key.provider.as_str()));
         EndpointStat {
             circuit: match endpoint.circuit(now) {
                 endpoint::CircuitState::Closed => CircuitState::Closed,
                 endpoint::CircuitState::HalfOpen => CircuitState::HalfOpen,
                 endpoint::CircuitState::Open => CircuitState::Open,
             },
-            circuit_opened: 0,
+            circuit_opened: endpoint.circuit_opened(),
             in_flight: endpoint.in_flight().into(),
-            connections: found
-                .map(|(_, _, totals)| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
+            connections: found.map(|totals| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
             pool: key.pool.0.into(),
             provider: key.provider.into(),
             endpoint: key.address.into(),
@@ -176,12 +193,57 @@ fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {
         entries: Some(entries),
         bytes: Some(bytes),
         evictions: stats.evictions.get(),
-        errors: 0,
+        stores: stats.memory_stores.get(),
+        refused: stats.refused().collect(),
+        ..CacheStat::default()
     };
     let redis = has_redis.then(|| CacheStat {
         layer: "redis",
         errors: stats.redis_errors.get() + stats.redis_timeouts.get(),
+        stores: stats.redis_stores.get(),
+        remote: Some(RemoteStat {
+            skipped: stats.redis_skipped.get(),
+            dropped: stats.redis_dropped.get(),
+            open: stats.redis_open.get(),
+            promotions: stats.promotions.get(),
+            corrupt: stats.corrupt.get(),
+        }),
         ..CacheStat::default()
     });
     std::iter::once(memory).chain(redis).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::compile::{Inputs, compile, manifests};
+
+    use super::*;
+    use crate::source::Configuration;
+
+    #[tokio::test(flavor = "local")]
+    async fn a_revision_is_told_of_when_calls_are_served_by_it() {
+        let metrics = Metrics::new(LogQueue::new().0);
+        let lasting = Lasting { registry: Arc::default(), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
+        let (configurations, configuration) = watch::channel(None);
+        let (reports, report) = watch::channel(Arc::<Report>::default());
+        let ready = Arc::new(ArcSwap::from_pointee(Ready::empty(&lasting)));
+        let (told, mut tells) = watch::channel(Arc::<Report>::default());
+        tokio::task::spawn_local(follow(Subscription { configuration, report }, lasting, Arc::clone(&ready), told));
+        let text = "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec: {providers: [{name: a, type: Simulated}]}\n---\n\
+            apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec: {rules: [{name: all, targets: [{poolRef: {name: p}}]}]}\n";
+        let inputs: Inputs<'_> = manifests::read(&[("all.yaml".to_owned(), text.to_owned())]).0;
+        let compiled = compile(&inputs);
+        let configuration = Configuration {
+            revision: "new".to_owned(),
+            snapshot: compiled.snapshot,
+            credentials: compiled.credentials,
+        };
+        assert!(ready.load().find("m", &http::HeaderMap::new()).is_none());
+        configurations.send_replace(Some(Arc::new(configuration)));
+        reports.send_replace(Arc::new(Report { revision: Some("new".to_owned()), ..Report::default() }));
+        assert_eq!(tells.borrow().revision, None, "nobody serves it yet");
+        tells.changed().await.unwrap();
+        assert_eq!(tells.borrow().revision.as_deref(), Some("new"));
+        assert!(ready.load().find("m", &http::HeaderMap::new()).is_some());
+    }
 }

@@ -114,7 +114,6 @@ pub(super) struct CallCells {
     pub(super) cache_hits: [Counter; 2],
     pub(super) cache_misses: Counter,
     pub(super) cache_bypasses: Counter,
-    pub(super) cache_stores: [Counter; 2],
 }
 
 impl CallCells {
@@ -135,7 +134,6 @@ impl CallCells {
             cache_hits: std::array::from_fn(|_| Counter::default()),
             cache_misses: Counter::default(),
             cache_bypasses: Counter::default(),
-            cache_stores: std::array::from_fn(|_| Counter::default()),
         }
     }
 
@@ -183,11 +181,6 @@ impl CallCells {
             CacheStatus::Miss => self.cache_misses.add(1),
             CacheStatus::Hit(CacheLayer::Memory) => self.cache_hits[0].add(1),
             CacheStatus::Hit(CacheLayer::Redis) => self.cache_hits[1].add(1),
-        }
-        for (stored, count) in record.stored.iter().zip(&self.cache_stores) {
-            if *stored {
-                count.add(1);
-            }
         }
     }
 }

@@ -261,8 +261,7 @@ impl Page<'_> {
         };
         self.counters(&names::CACHE_HITS, &layers(|cells| &cells.cache_hits))?;
         self.counters(&names::CACHE_MISSES, &by_route(reading, |cells| &cells.cache_misses))?;
-        self.counters(&names::CACHE_BYPASSES, &by_route(reading, |cells| &cells.cache_bypasses))?;
-        self.counters(&names::CACHE_STORES, &layers(|cells| &cells.cache_stores))
+        self.counters(&names::CACHE_BYPASSES, &by_route(reading, |cells| &cells.cache_bypasses))
     }
 
     fn cache_layers(&mut self, metrics: &Metrics) -> Result<(), Error> {
@@ -270,10 +269,18 @@ impl Page<'_> {
         let of = |get: fn(&super::CacheStat) -> Option<u64>| -> Samples<'_, u64> {
             stats.iter().filter_map(|stat| Some((vec![stat.layer], get(stat)?))).collect()
         };
+        self.counters(&names::CACHE_STORES, &of(|stat| Some(stat.stores)))?;
         self.gauges(&names::CACHE_ENTRIES, &of(|stat| stat.entries))?;
         self.gauges(&names::CACHE_BYTES, &of(|stat| stat.bytes))?;
         self.counters(&names::CACHE_EVICTIONS, &of(|stat| Some(stat.evictions)))?;
-        self.counters(&names::CACHE_ERRORS, &of(|stat| Some(stat.errors)))
+        self.counters(&names::CACHE_ERRORS, &of(|stat| Some(stat.errors)))?;
+        self.counters(&names::CACHE_SKIPPED, &of(|stat| Some(stat.remote?.skipped)))?;
+        self.counters(&names::CACHE_DROPPED, &of(|stat| Some(stat.remote?.dropped)))?;
+        self.gauges(&names::CACHE_OPEN, &of(|stat| Some(stat.remote?.open)))?;
+        self.counters(&names::CACHE_PROMOTIONS, &of(|stat| Some(stat.remote?.promotions)))?;
+        self.counters(&names::CACHE_CORRUPT, &of(|stat| Some(stat.remote?.corrupt)))?;
+        let refused = stats.iter().flat_map(|stat| &stat.refused).map(|(reason, count)| (vec![*reason], *count));
+        self.counters(&names::CACHE_REFUSED, &refused.collect())
     }
 
     fn endpoints(&mut self, metrics: &Metrics) -> Result<(), Error> {

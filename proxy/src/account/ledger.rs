@@ -17,7 +17,7 @@ use sluicegate_dialects::hub::{ErrorKind, Usage};
 use super::access_log::{LogSettings, Sampler};
 use super::cells::{AttemptCells, CallCells, CallKey};
 use super::metrics::{Metrics, WorkerCells};
-use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
+use super::outcome::{AttemptEnd, CacheStatus, End, Fault, Operation};
 use super::record::{ModelName, Record, clip, cost};
 use super::table::{ProviderIx, RouteIx, Table};
 
@@ -230,14 +230,6 @@ impl Entry {
     /// What the cache did.
     pub fn cache(&mut self, status: CacheStatus) {
         self.note(|record| record.cache = status);
-    }
-
-    /// The answer was handed to a layer of the cache.
-    pub fn cache_stored(&mut self, layer: CacheLayer) {
-        self.note(|record| match layer {
-            CacheLayer::Memory => record.stored[0] = true,
-            CacheLayer::Redis => record.stored[1] = true,
-        });
     }
 
     /// An attempt begins. The second and later ones are retries; at another provider, a failover.

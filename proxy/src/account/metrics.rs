@@ -143,6 +143,27 @@ pub struct CacheStat {
     pub evictions: u64,
     /// Operations that failed or took too long.
     pub errors: u64,
+    /// Answers handed to it.
+    pub stores: u64,
+    /// What only a layer behind a network has.
+    pub remote: Option<RemoteStat>,
+    /// Answers not kept in any layer, by reason; told by one layer for all.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
+/// What is told of a cache layer behind a network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoteStat {
+    /// Look-ups that did not ask it.
+    pub skipped: u64,
+    /// Answers not written to it.
+    pub dropped: u64,
+    /// Nodes left alone now.
+    pub open: u64,
+    /// Answers copied from it into memory.
+    pub promotions: u64,
+    /// What it gave that was not an entry.
+    pub corrupt: u64,
 }
 
 type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;

@@ -22,7 +22,7 @@ mod timestamp;
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use ledger::{Entry, Ledger};
 pub use logging::{LogFormat, init as init_logging};
-pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, Metrics};
+pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, Metrics, RemoteStat};
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
 pub use record::{ModelName, Record};
 pub use table::{ModelIx, ProviderIx, RouteIx, Table};

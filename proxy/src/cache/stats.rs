@@ -77,6 +77,10 @@ pub struct Stats {
     pub bypasses: Count,
     /// Answers kept.
     pub stores: Count,
+    /// Answers kept in memory.
+    pub memory_stores: Count,
+    /// Answers handed to Redis.
+    pub redis_stores: Count,
     /// Answers that left memory for another.
     pub evictions: Count,
     /// Redis answers that were copied into memory.

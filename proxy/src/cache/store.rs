@@ -102,9 +102,11 @@ impl Store {
     pub(super) fn put(&self, plan: &Plan, key: Key, entry: Entry) {
         self.stats().stores.add();
         if let Some(remote) = self.remote.as_ref().filter(|_| plan.settings.redis) {
+            self.stats().redis_stores.add();
             remote.put(&key, &entry.encode(), plan.settings.ttl.get());
         }
         if let Some(memory) = &plan.memory {
+            self.stats().memory_stores.add();
             memory.put(key, entry);
         }
     }

@@ -4,7 +4,7 @@ use sluicegate_tests::client::{Client, post, raw};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::Upstream;
 
-use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, pool, provider, route};
+use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, pool, provider, route, rule};
 
 const STREAM: Way = Way { anthropic: false, stream: true };
 const REQUESTS: &str = "sluicegate_requests_total";
@@ -154,4 +154,39 @@ async fn settled(proxy: &Proxy, calls: f64) {
 fn count(proxy: &Proxy, labels: &[(&str, &str)], wanted: f64) {
     let metrics = proxy.metrics().unwrap();
     assert_eq!(metrics.sum(REQUESTS, labels), wanted, "{labels:?}\n{}", metrics.0);
+}
+
+#[tokio::test]
+async fn circuits_that_open_are_counted_and_a_callers_time_that_is_over_opens_none() {
+    let dead = Upstream::always(vec![sluicegate_tests::upstream::Act::Reset]).unwrap();
+    let simulator = good();
+    let once = "  retry: {attempts: 1}\n  circuitBreaker: {consecutiveFailures: 1, openFor: 60s}\n";
+    let text = pool("dead", &[provider("a", "OpenAI", dead.address, "")], once)
+        + &pool(
+            "long",
+            &[provider("a", "OpenAI", simulator.address, "")],
+            &format!("{once}  timeouts: {{idle: 20s, total: 500ms}}"),
+        )
+        + &route("dead", "dead")
+        + &route("long", "long");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    assert_eq!(STREAM.call(&proxy.client(), "dead", &[]).await.status, 502);
+    let long = STREAM.call(&proxy.client(), "long", &[("x-simulate", "tokens=900; interval=20ms")]).await;
+    assert!(!long.whole && long.text().contains("total timeout"), "{}", long.text());
+    settled(&proxy, 2.0).await;
+    let metrics = proxy.metrics().unwrap();
+    let opened = |pool: &str| metrics.sum("sluicegate_endpoint_circuit_opened_total", &[("pool", pool)]);
+    assert_eq!((opened("default/dead"), opened("default/long")), (1.0, 0.0), "{}", metrics.0);
+}
+
+#[tokio::test]
+async fn what_the_cache_keeps_and_does_not_is_counted() {
+    let simulator = good();
+    let cached = "    targets: [{poolRef: {name: p}}]\n    cache: {ttl: 60s, scope: Route}\n";
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &rule("m", cached);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    assert!(STREAM.call(&proxy.client(), "m", &[]).await.is_good());
+    let kept = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_cache_stores_total", &[("layer", "memory")]);
+    proxy.until("a kept answer", |proxy| kept(proxy) > 0.0).await.unwrap();
+    assert!(proxy.metrics().unwrap().0.contains("sluicegate_cache_refused_total{reason=\"cut\"}"));
 }

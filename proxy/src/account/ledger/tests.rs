@@ -9,6 +9,7 @@ use sluicegate_config::{
 
 use super::super::access_log::{LogQueue, LogSettings, LogWriter};
 use super::*;
+use crate::account::CacheLayer;
 use crate::account::table::ModelIx;
 
 fn provider(name: &str, kind: ProviderKind) -> Provider {

@@ -84,6 +84,7 @@ fn a_miss_leads_and_what_it_keeps_is_a_hit_for_every_worker() {
         assert_eq!(hit.age.as_secs(), 0);
         let stats = shared.stats();
         assert_eq!((stats.misses.get(), stats.memory_hits.get(), stats.stores.get()), (1, 1, 1));
+        assert_eq!((stats.memory_stores.get(), stats.redis_stores.get()), (1, 0));
     });
 }
 
