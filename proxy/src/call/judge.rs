@@ -8,6 +8,7 @@ use sluicegate_config::RetryOn;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::AttemptEnd;
+use crate::errors::X_SHOULD_RETRY;
 use crate::upstream::{Kind, Phase, SendError};
 
 /// How long an endpoint that refuses our credential (or our money) is left alone.
@@ -43,6 +44,14 @@ pub(super) enum Retry {
 
 /// Judges an answer's status that is not a success.
 pub(super) fn status(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> Verdict {
+    let judged = by_code(status, headers, on);
+    // The provider itself says that it would say the same again; another one may still do better.
+    let once = headers.get(X_SHOULD_RETRY).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
+    let retry = if once && judged.retry == Retry::Anywhere { Retry::Elsewhere } else { judged.retry };
+    Verdict { retry, ..judged }
+}
+
+fn by_code(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> Verdict {
     let wait = retry_after(headers, SystemTime::now());
     let listed = on.statuses.binary_search(&status.as_u16()).is_ok();
     match status.as_u16() {
@@ -167,6 +176,20 @@ mod tests {
         let judged = status(StatusCode::TOO_MANY_REQUESTS, &headers, &on());
         assert_eq!((judged.blame, judged.pause), (false, Some(Duration::from_secs(30))));
         assert!(super::status(StatusCode::BAD_GATEWAY, &headers, &on()).pause.is_none());
+    }
+
+    #[test]
+    fn a_provider_that_asks_not_to_be_retried_is_not() {
+        let judged = |code: StatusCode, said: &'static str| {
+            let headers = HeaderMap::from_iter([(X_SHOULD_RETRY, http::HeaderValue::from_static(said))]);
+            status(code, &headers, &on()).retry
+        };
+        assert_eq!(judged(StatusCode::TOO_MANY_REQUESTS, "false"), Retry::Elsewhere);
+        assert_eq!(judged(StatusCode::SERVICE_UNAVAILABLE, "False"), Retry::Elsewhere);
+        assert_eq!(judged(StatusCode::SERVICE_UNAVAILABLE, "true"), Retry::Anywhere);
+        // It asks for less, never for more.
+        assert_eq!(judged(StatusCode::BAD_REQUEST, "false"), Retry::No);
+        assert_eq!(judged(StatusCode::BAD_REQUEST, "true"), Retry::No);
     }
 
     #[test]
