@@ -25,6 +25,7 @@ use super::gather::Gather;
 use super::judge::{self, Verdict};
 use super::lane::Lane;
 use super::ticket::Ticket;
+use super::wait::COMMENT;
 
 /// Frames that are ready together go out as one, up to about this size.
 const ENOUGH: usize = 32 << 10;
@@ -98,6 +99,7 @@ enum Pulled {
 
 impl Flow {
     pub(super) fn new(terms: Terms, upstream: UpstreamBody, lane: Lane, permit: Permit) -> Self {
+        let keep_alive = terms.ticket.comments();
         let Terms { ticket, provider, price, idle, deadline, retry_on, recorded } = terms;
         Self {
             ticket,
@@ -109,7 +111,7 @@ impl Flow {
             permit,
             tape: None,
             early: recorded.then(Vec::new),
-            clock: Clock::new(idle, deadline),
+            clock: Clock::new((idle, deadline), keep_alive),
             retry_on,
             over: None,
         }
@@ -170,10 +172,13 @@ impl Flow {
                 Pulled::Nothing if !self.out.is_empty() => break,
                 Pulled::Nothing => {
                     let patience = if self.lane.ended() { FAREWELL } else { Duration::MAX };
-                    if self.clock.poll(cx, patience).is_pending() {
-                        return Poll::Pending;
+                    match std::task::ready!(self.clock.poll(cx, patience)) {
+                        Tick::Late => self.late(),
+                        Tick::Quiet => {
+                            self.ticket.note(|entry| entry.bytes_out(COMMENT.len() as u64));
+                            return Poll::Ready(Next::Bytes(COMMENT));
+                        }
                     }
-                    self.late();
                 }
                 ended => self.conclude(ended),
             }
@@ -185,6 +190,7 @@ impl Flow {
             });
         }
         let bytes = self.out.take();
+        self.clock.between = ends_an_event(&bytes);
         self.ticket.note(|entry| entry.bytes_out(bytes.len() as u64));
         Poll::Ready(Next::Bytes(bytes))
     }
@@ -238,11 +244,16 @@ impl Flow {
         if self.lane.ended() {
             return self.whole();
         }
-        let what = if self.clock.total_is_over() {
-            "the call took longer than its total timeout"
-        } else {
-            "the provider fell silent in mid-answer"
-        };
+        if self.clock.idle_is_over() {
+            return self.cut(
+                ErrorKind::Timeout,
+                AttemptEnd::TimedOut,
+                "the provider fell silent in mid-answer".to_owned(),
+            );
+        }
+        // It spoke until the caller's time was over: that says nothing against it.
+        self.permit.outcome(Outcome::Neutral, Instant::now());
+        let what = "the call took longer than its total timeout";
         self.cut(ErrorKind::Timeout, AttemptEnd::TimedOut, what.to_owned());
     }
 
@@ -298,19 +309,39 @@ impl Drop for Flow {
     }
 }
 
-/// Idle and total time of a stream, on one timer that is set at most once per pause.
+/// Whether nothing of an event is left open: a comment may stand here.
+fn ends_an_event(bytes: &[u8]) -> bool {
+    [b"\n\n".as_slice(), b"\r\n\r\n", b"\r\r"].iter().any(|blank| bytes.ends_with(blank))
+}
+
+/// Idle and total time of a stream, and the comments in its silences, on one timer that is set at most once per pause.
 struct Clock {
     idle: Duration,
     total: Instant,
+    /// How often the caller is to hear something; `None`: not at all.
+    keep_alive: Option<Duration>,
     heard: Instant,
+    /// When the caller was last kept company, or would have been.
+    kept: Instant,
+    /// What the caller has ends with an event.
+    between: bool,
     /// Set when something came: until the next pause nobody needs to look at the timer.
     fresh: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+/// What the time has come for.
+enum Tick {
+    /// It is too late.
+    Late,
+    /// A comment.
+    Quiet,
+}
+
 impl Clock {
-    fn new(idle: Duration, total: Instant) -> Self {
-        Self { idle, total, heard: Instant::now(), fresh: true, sleep: None }
+    fn new((idle, total): (Duration, Instant), keep_alive: Option<Duration>) -> Self {
+        let now = Instant::now();
+        Self { idle, total, keep_alive, heard: now, kept: now, between: false, fresh: true, sleep: None }
     }
 
     fn heard(&mut self) {
@@ -318,33 +349,85 @@ impl Clock {
         self.fresh = true;
     }
 
-    fn total_is_over(&self) -> bool {
-        Instant::now() >= self.total
+    fn idle_is_over(&self) -> bool {
+        Instant::now() >= self.heard + self.idle
     }
 
-    /// Ready when it is too late. `at_most` shortens the idle time.
-    fn poll(&mut self, cx: &mut Context<'_>, at_most: Duration) -> Poll<()> {
-        let deadline = |clock: &Self| clock.total.min(clock.heard + clock.idle.min(at_most));
+    /// When it is too late, and when the timer goes off next: for a comment too, wherever the stream stands now, so that
+    /// the timer that runs is never later than needed.
+    fn due(&self, at_most: Duration) -> (Instant, Instant) {
+        let late = self.total.min(self.heard + self.idle.min(at_most));
+        // The answer's end is said: nothing stands behind it.
+        let comment = self.keep_alive.filter(|_| at_most == Duration::MAX);
+        (late, comment.map_or(late, |every| late.min(self.heard.max(self.kept) + every)))
+    }
+
+    /// Ready when something is to be done. `at_most` shortens the idle time.
+    fn poll(&mut self, cx: &mut Context<'_>, at_most: Duration) -> Poll<Tick> {
         // The timer that is running goes off no later than needed, with the same waker: it is looked at when it wakes us.
         if std::mem::take(&mut self.fresh) && self.sleep.is_some() && at_most == Duration::MAX {
             return Poll::Pending;
         }
-        let first = deadline(self);
+        let (_, first) = self.due(at_most);
         let mut sleep = self.sleep.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(first.into())));
         if sleep.deadline().into_std() > first {
             sleep.as_mut().reset(first.into());
         }
-        let late = loop {
+        let tick = loop {
             if sleep.as_mut().poll(cx).is_pending() {
                 break Poll::Pending;
             }
-            let due = deadline(self);
-            if Instant::now() >= due {
-                break Poll::Ready(());
+            let (late, next) = self.due(at_most);
+            let now = Instant::now();
+            if now >= late {
+                break Poll::Ready(Tick::Late);
             }
-            sleep.as_mut().reset(due.into());
+            if now >= next {
+                self.kept = now;
+                if self.between {
+                    break Poll::Ready(Tick::Quiet);
+                }
+            }
+            sleep.as_mut().reset(self.due(at_most).1.into());
         };
         self.sleep = Some(sleep);
-        late
+        tick
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_stand_between_events_only() {
+        for whole in ["data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r"] {
+            assert!(ends_an_event(whole.as_bytes()), "{whole:?}");
+        }
+        for open in ["", "data: 1", "data: 1\n", "data: 1\r\n", "\n\ndata: 2"] {
+            assert!(!ends_an_event(open.as_bytes()), "{open:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silence_is_filled_between_events_and_never_made_longer() {
+        let ms = Duration::from_millis;
+        for between in [true, false] {
+            let mut clock = Clock::new((ms(200), Instant::now() + ms(10_000)), Some(ms(20)));
+            clock.between = between;
+            let mut comments = 0;
+            while let Tick::Quiet = std::future::poll_fn(|cx| clock.poll(cx, Duration::MAX)).await {
+                comments += 1;
+            }
+            assert!(clock.idle_is_over());
+            assert_eq!(comments > 0, between, "{comments}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_total_that_is_over_is_not_a_silence() {
+        let mut clock = Clock::new((Duration::from_secs(60), Instant::now()), None);
+        assert!(matches!(std::future::poll_fn(|cx| clock.poll(cx, Duration::MAX)).await, Tick::Late));
+        assert!(!clock.idle_is_over());
     }
 }

@@ -20,7 +20,8 @@ use super::exchange::{self, Exchange, Whole};
 use super::flow::Flow;
 use super::ticket::Ticket;
 
-const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+/// What keeps a silent stream's caller company.
+pub(super) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// A call that is still being answered.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Exchange, Problem>>>>;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -124,6 +125,32 @@ async fn a_silent_models_caller_is_kept_company() {
     let whole = WHOLE.call(&client, "m", &[("x-simulate", "first-token=400ms")]).await;
     assert!(whole.is_good() && whole.json().is_object());
     assert!(events(&whole).is_empty());
+}
+
+#[tokio::test]
+async fn a_model_that_pauses_in_mid_answer_is_covered_by_comments() {
+    let event = |text: &str| {
+        let body = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+        Act::Send(format!("{:x}\r\n{body}\r\n", body.len()).into())
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let pause = || Act::Wait(Duration::from_millis(700));
+    let upstream = Upstream::always(vec![
+        Act::Send(head.into()),
+        event("one"),
+        pause(),
+        // An event in two pieces: nothing may stand between them.
+        Act::Send("6\r\ndata: \r\n".into()),
+        pause(),
+        Act::Send("8\r\n[DONE]\n\n\r\n0\r\n\r\n".into()),
+    ])
+    .unwrap();
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--stream-keep-alive", "100ms"]).unwrap();
+    let answer = Way { anthropic: false, stream: true }.call(&proxy.client(), "m", &[]).await;
+    assert!(answer.is_good(), "{}", answer.text());
+    let seen = answer.text();
+    assert!(seen.contains("\n\n: keep-alive\n\n") && seen.ends_with("data: [DONE]\n\n"), "{seen}");
 }
 
 fn certificate(folder: &Path) -> CertificateDer<'static> {
