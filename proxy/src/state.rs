@@ -48,6 +48,7 @@ pub struct Ready {
 /// A route.
 pub(crate) struct Route {
     pub(crate) ix: RouteIx,
+    created: i64,
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -134,6 +135,25 @@ impl Ready {
         let route = self.routes.get(at.route)?;
         Some((route.ix, at, route.rules.get(at.rule)?))
     }
+
+    /// When the route was created that serves this model, listed or not; `None`: no route takes it, or no provider
+    /// behind one serves it.
+    pub(crate) fn model(&self, name: &str) -> Option<i64> {
+        let serving = |at: RuleAt| {
+            let route = self.routes.get(at.route)?;
+            route.rules.get(at.rule)?.serves(name).then_some(route.created)
+        };
+        self.models.created(name).or_else(|| self.index.reaching(name).find_map(serving))
+    }
+}
+
+impl Rule {
+    fn serves(&self, model: &str) -> bool {
+        self.targets.iter().chain(&self.fallbacks).any(|target| {
+            let routed = target.model.as_deref().unwrap_or(model);
+            target.pool.providers.iter().any(|provider| provider.serves(routed))
+        })
+    }
 }
 
 impl Provider {
@@ -181,7 +201,7 @@ impl Resolving<'_> {
                 timeouts: rule.timeouts,
             }
         });
-        Route { ix: self.names.route(id), rules: rules.collect() }
+        Route { ix: self.names.route(id), created: route.created, rules: rules.collect() }
     }
 
     fn pool(&self, id: &ObjectId, pool: &config::Pool) -> Pool {

@@ -75,7 +75,10 @@ fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
             Bytes::new()
         }
-        Errand::Model(id) => ticket.ready.models.one(dialect, &id)?,
+        Errand::Model(id) => {
+            let created = ticket.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
+            models::Models::one(dialect, &id, created)
+        }
         _ => ticket.ready.models.list(dialect),
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };

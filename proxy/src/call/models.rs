@@ -13,6 +13,9 @@ use crate::errors::Problem;
 
 use super::route::{Index, RuleAt};
 
+/// The most models that are listed; further ones are served, and found by name.
+const MOST_LISTED: usize = 10_000;
+
 /// The list, in both shapes.
 #[derive(Debug, Default)]
 pub struct Models {
@@ -32,6 +35,9 @@ impl Models {
             for (place, rule) in route.rules.iter().enumerate() {
                 let at = RuleAt { route: at, rule: place };
                 for name in names(snapshot, rule).filter(|name| index.reaches(at, name)) {
+                    if known.len() >= MOST_LISTED && !known.contains_key(name) {
+                        continue;
+                    }
                     let created = known.entry(name.to_owned()).or_insert(route.created);
                     *created = route.created.min(*created);
                 }
@@ -53,17 +59,20 @@ impl Models {
         }
     }
 
-    /// One of them.
-    ///
-    /// # Errors
-    /// It is not in the list.
-    pub fn one(&self, dialect: Dialect, id: &str) -> Result<Bytes, Problem> {
-        let created = *self.known.get(id).ok_or_else(|| unknown(id))?;
+    /// When the route that serves a listed one was created.
+    #[must_use]
+    pub fn created(&self, id: &str) -> Option<i64> {
+        self.known.get(id).copied()
+    }
+
+    /// One model, listed or not.
+    #[must_use]
+    pub fn one(dialect: Dialect, id: &str, created: i64) -> Bytes {
         let shape = match dialect {
             Dialect::OpenAiChat => openai,
             Dialect::AnthropicMessages => anthropic,
         };
-        Ok(shape(id, created).to_string().into())
+        shape(id, created).to_string().into()
     }
 }
 

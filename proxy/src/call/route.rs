@@ -129,6 +129,13 @@ impl Index {
         earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers))
     }
 
+    /// The rules that could take calls for this model, with the headers they may ask for.
+    pub fn reaching(&self, model: &str) -> impl Iterator<Item = RuleAt> {
+        let places = self.routes.iter().enumerate();
+        let places = places.flat_map(|(route, rules)| (0..rules.len()).map(move |rule| RuleAt { route, rule }));
+        places.filter(move |at| self.reaches(*at, model))
+    }
+
     /// Whether a rule could take calls for this model, with the headers it may ask for.
     #[must_use]
     pub fn reaches(&self, at: RuleAt, model: &str) -> bool {

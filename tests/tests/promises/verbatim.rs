@@ -247,3 +247,20 @@ async fn models_are_listed_in_both_shapes() {
     assert_eq!((missing.status, &missing.json()["error"]["type"]), (404, &"not_found_error".into()));
     assert_eq!(client.get("/v1/models/huge").await.unwrap().json()["error"]["code"], "model_not_found");
 }
+
+#[tokio::test]
+async fn a_model_that_would_be_answered_is_found_though_nobody_lists_it() {
+    let upstream = plain_upstream();
+    let any = |prefix: &str| format!("{{prefix: \"{prefix}\"}}");
+    let text = pool("open", &[provider("only", "OpenAI", upstream.address, "")], "")
+        + &pool("closed", &[provider("only", "OpenAI", upstream.address, "models: [{name: real}]")], "")
+        + &rule("open", "    targets: [{poolRef: {name: open}}]\n").replace("{exact: open}", &any("open-"))
+        + &rule("renamed", "    targets: [{poolRef: {name: closed}, model: real}]\n")
+            .replace("{exact: renamed}", &any("re-"))
+        + &rule("closed", "    targets: [{poolRef: {name: closed}}]\n").replace("{exact: closed}", &any("cl-"));
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (model, status) in [("open-1", 200), ("re-1", 200), ("cl-1", 404), ("other", 404)] {
+        let answer = proxy.client().get(&format!("/v1/models/{model}")).await.unwrap();
+        assert_eq!(answer.status, status, "{model}: {}", answer.text());
+    }
+}
