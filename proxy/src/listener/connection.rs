@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::{http1, http2};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -61,13 +62,11 @@ pub async fn serve<S: Service>(
 ) {
     let serving = Serving { connection, limits, service, peer };
     match tls {
-        None => {
-            match serving.before_http(is_http2(&stream, serving.limits.header_timeout)).await {
-                Some(true) => serving.http2(stream).await,
-                Some(false) => serving.http1(stream).await,
-                None => {}
-            }
-        }
+        None => match serving.before_http(is_http2(&stream, serving.limits.header_timeout)).await {
+            Some(true) => serving.http2(stream).await,
+            Some(false) => serving.http1(stream).await,
+            None => {}
+        },
         Some(acceptor) => {
             let handshake = tokio::time::timeout(serving.limits.header_timeout, acceptor.accept(stream));
             let Some(Ok(Ok(stream))) = Box::pin(serving.before_http(handshake)).await else { return };
@@ -115,7 +114,7 @@ impl<S: Service> Serving<S> {
         .await
     }
 
-    async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: T) {
+    async fn http1<T: AsyncRead + AsyncWrite + Abort + Unpin + 'static>(self, stream: T) {
         let mut builder = http1::Builder::new();
         // A client that closes its sending side is taken as gone (`half_close` stays off): that is how a cancelled
         // call is noticed while its model is silent. Head and idle time are the table's, so hyper needs no timer.
@@ -131,7 +130,8 @@ impl<S: Service> Serving<S> {
         match ended {
             Ended::SlowHead => Box::pin(say_and_close(stream)).await,
             Ended::Done if self.connection.lingers() => Box::pin(linger(stream)).await,
-            Ended::Done | Ended::Stuck => {}
+            Ended::Cut if self.connection.is_unframed() => stream.abort(),
+            Ended::Done | Ended::Cut | Ended::Stuck => {}
         }
     }
 
@@ -158,6 +158,9 @@ impl<S: Service> Serving<S> {
     > + use<S> {
         let (service, connection, peer) = (Rc::clone(&self.service), Rc::clone(&self.connection), self.peer);
         hyper::service::service_fn(move |request| {
+            if request.version() == Version::HTTP_10 {
+                connection.unframed();
+            }
             let answer = Rc::clone(&service).call(request, Rc::clone(&connection), peer);
             async move { Ok(answer.await) }
         })
@@ -170,16 +173,35 @@ impl<S: Service> Serving<S> {
             Some(Verdict::Stuck) => return Poll::Ready(Ended::Stuck),
             None => {}
         }
-        http.poll(cx).map(|_| Ended::Done)
+        // The user of hyper is us: an answer's body ended in an error.
+        http.poll(cx).map(|ended| if ended.is_err_and(|error| error.is_user()) { Ended::Cut } else { Ended::Done })
     }
 }
 
 /// How a connection's HTTP ended.
 enum Ended {
     Done,
+    /// In the middle of an answer, which says so.
+    Cut,
     SlowHead,
     Stuck,
 }
+
+/// Ends a connection so that its client can not take what it has for whole.
+trait Abort {
+    /// Makes the close that follows a reset.
+    fn abort(&self) {}
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // A socket that takes no option is as good as closed.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Without TLS's own goodbye, which a cut connection lacks, nothing is whole.
+impl Abort for tokio_rustls::server::TlsStream<TcpStream> {}
 
 /// The one thing hyper's two connections have in common and no trait of hyper's names.
 trait Conversation: Future<Output = hyper::Result<()>> {

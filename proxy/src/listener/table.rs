@@ -55,6 +55,8 @@ pub struct Connection {
     heads: Cell<bool>,
     /// Whether the client may still be sending what nobody will read.
     linger: Cell<bool>,
+    /// Whether an answer without a length ends with the connection (HTTP/1.0).
+    unframed: Cell<bool>,
 }
 
 impl Table {
@@ -86,6 +88,7 @@ impl Table {
             stuck_since: Cell::default(),
             heads: Cell::new(true),
             linger: Cell::default(),
+            unframed: Cell::default(),
         });
         self.open.borrow_mut().insert(id, Rc::clone(&connection));
         Entered(connection)
@@ -191,6 +194,16 @@ impl Connection {
             *known = Some(waker.clone());
         }
         self.verdict.take()
+    }
+
+    /// Its client speaks HTTP/1.0.
+    pub(super) fn unframed(&self) {
+        self.unframed.set(true);
+    }
+
+    /// Whether its client takes the connection's end for the answer's.
+    pub(super) fn is_unframed(&self) -> bool {
+        self.unframed.get()
     }
 
     /// Before there is any HTTP to be told: whether the connection is given up. Other verdicts stay for HTTP.

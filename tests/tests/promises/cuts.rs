@@ -121,3 +121,25 @@ async fn a_caller_who_leaves_takes_the_call_to_the_provider_with_it() {
     }
     panic!("the provider still works for nobody");
 }
+
+#[tokio::test]
+async fn a_broken_stream_is_no_clean_end_over_http_1_0_either() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let simulator = good();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address))], &[]).unwrap();
+    let body = chat("openai", true);
+    for (steer, breaks) in [("tokens=3", false), ("fail=cut; after=2; tokens=9", true)] {
+        let mut client = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+        let request = format!(
+            "POST {CHAT} HTTP/1.0\r\ncontent-type: application/json\r\nx-simulate: {steer}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        let ended = client.read_to_end(&mut seen).await;
+        let seen = String::from_utf8_lossy(&seen);
+        assert_eq!(ended.is_err(), breaks, "{steer}: {ended:?}: {seen}");
+        assert!(!seen.contains("transfer-encoding") && seen.contains("data: "), "{seen}");
+        assert_eq!(seen.contains("error"), breaks, "{seen}");
+    }
+}
