@@ -98,6 +98,10 @@ impl Conn {
     /// The next frame of the answer's body, letting hyper read when none is waiting.
     pub(super) fn poll_frame(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Option<Framed>> {
         let Self { driver, turn, over, .. } = self;
+        // hyper's server asks once more after each piece it was given: most of the time nothing has happened since.
+        if turn.asleep(cx) {
+            return Poll::Pending;
+        }
         turn.run(cx, |cx| {
             let waiting = Pin::new(&mut *body).poll_frame(cx);
             if waiting.is_ready() {
