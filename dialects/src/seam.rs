@@ -2,6 +2,9 @@
 
 use crate::hub::ErrorKind;
 
+/// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
+pub(crate) const NO_THREADS: &str = "thread_unsupported_request";
+
 /// A call that is wrong, or that a target can not express: the caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -12,6 +15,8 @@ pub struct Refusal {
     pub message: String,
     /// The field at fault (`messages[2].content[0]`).
     pub param: Option<String>,
+    /// The caller's own vendor's code for it, where its SDKs act on one.
+    pub code: Option<&'static str>,
 }
 
 impl Refusal {
@@ -19,13 +24,19 @@ impl Refusal {
     #[must_use]
     pub fn field(path: impl Into<String>, what: impl std::fmt::Display) -> Self {
         let path = path.into();
-        Self { kind: ErrorKind::InvalidRequest, message: format!("{path}: {what}"), param: Some(path) }
+        Self { kind: ErrorKind::InvalidRequest, message: format!("{path}: {what}"), param: Some(path), code: None }
     }
 
     /// A wrong body, no single field of it being at fault.
     #[must_use]
     pub fn body(what: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::InvalidRequest, message: what.into(), param: None }
+        Self { kind: ErrorKind::InvalidRequest, message: what.into(), param: None, code: None }
+    }
+
+    /// Adds the code that the caller's SDK acts on.
+    #[must_use]
+    pub fn code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
     }
 }
 

@@ -142,6 +142,20 @@ fn an_error_names_its_field_and_its_request() {
 }
 
 #[test]
+fn sdks_that_try_a_message_thread_are_told_to_go_on_without() {
+    let error = ProviderError {
+        kind: ErrorKind::InvalidRequest,
+        message: "thread: no".to_owned(),
+        r#type: None,
+        code: Some("thread_unsupported_request".to_owned()),
+        param: Some("thread".to_owned()),
+    };
+    let body: serde_json::Value = serde_json::from_slice(&error::encode(&error, "req_7")).unwrap();
+    let details = serde_json::json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
+    assert_eq!(body["error"]["details"], details);
+}
+
+#[test]
 fn a_wrong_request_is_refused_by_the_name_of_its_field() {
     let cases: [(&str, Option<&str>); 19] = [
         ("", None),

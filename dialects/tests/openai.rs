@@ -235,7 +235,7 @@ fn a_cut_stream_has_no_end_and_no_done() {
 }
 
 #[test]
-fn interleaved_or_nonsense_chunks_are_malformed() {
+fn nonsense_chunks_are_malformed() {
     for chunk in [
         "{",
         "[1]",

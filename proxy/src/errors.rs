@@ -131,7 +131,7 @@ impl Problem {
 
 impl From<sluicegate_dialects::Refusal> for Problem {
     fn from(refusal: sluicegate_dialects::Refusal) -> Self {
-        Self::client(refusal.kind, refusal.message).param(refusal.param)
+        Self { code: refusal.code, ..Self::client(refusal.kind, refusal.message).param(refusal.param) }
     }
 }
 

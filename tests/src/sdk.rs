@@ -1,9 +1,12 @@
 //! The vendors' own SDKs as judges: their suites in `tests/sdk`, pointed at something that answers.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, bail};
+
+use crate::process::Process;
 
 /// What the suites are pointed at.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Judged {
     /// The dialect of the provider behind (`openai` or `anthropic`), when it is not each SDK's own: leaves out what
     /// means something in the SDK's own dialect only.
     pub provider: Option<String>,
+    /// Where the provider says what it received.
+    pub journal: String,
 }
 
 /// The suites.
@@ -26,6 +31,73 @@ pub enum Suite {
     Python,
     /// `openai` and `@anthropic-ai/sdk` from npm.
     Node,
+    /// The same in front of `Aimock`.
+    Aimock,
+}
+
+/// The key that the providers behind a gateway ask for; no caller has it.
+pub const PROVIDERS_KEY: &str = "providers-key";
+
+/// What the suites call through a gateway: `through-openai` and `through-anthropic` lead to providers at this URL that
+/// know the model `upstream` and are spoken to in these dialects.
+///
+/// One attempt each, so that failures reach the SDK. Calls that a provider answers with "not now" or "not you" go to a
+/// pool of their own, whose many providers may each be left alone for a while without another test waiting for it.
+#[must_use]
+pub fn manifests(url: &str, upstream: &str) -> String {
+    let mut text =
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n");
+    for (dialect, kind) in [("openai", "OpenAI"), ("anthropic", "Anthropic")] {
+        for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
+            text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";
+            text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
+            for at in 0..size {
+                text += &format!(
+                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}}}\n"
+                );
+            }
+        }
+        text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\n";
+        text += &format!("metadata: {{name: {dialect}}}\nspec:\n  rules:\n");
+        let aside = r#"headers: [{name: x-simulate, regex: ".*(status=40[13]|retry-after=[0-9]+;).*"}]"#;
+        for (pool, more) in [(format!("{dialect}-aside"), format!(", {aside}")), (dialect.to_owned(), String::new())] {
+            text += &format!("  - name: {pool}\n    matches: [{{model: {{exact: through-{dialect}}}{more}}}]\n");
+            text += &format!("    targets: [{{poolRef: {{name: {pool}}}, model: {upstream}}}]\n");
+        }
+    }
+    text
+}
+
+/// `@copilotkit/aimock` from npm, an upstream that nobody here wrote, on the answers in `sdk/node/aimock`; stopped when
+/// dropped.
+#[derive(Debug)]
+pub struct Aimock {
+    _process: Process,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Aimock {
+    /// Starts it on a free loopback port.
+    ///
+    /// # Errors
+    ///
+    /// It can not be installed, or ends before it says where it listens.
+    pub fn start() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
+        set_up(&folder)?;
+        let mut command = Command::new("node");
+        command.current_dir(folder.join("node")).arg("node_modules/@copilotkit/aimock/dist/cli.js");
+        command.args(["--port", "0", "--fixtures", "aimock/fixtures.json", "--journal-max", "1000"]);
+        command.env("AIMOCK_API_KEYS", PROVIDERS_KEY).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command).context("starting aimock")?;
+        let output = process.child().stdout.take().context("aimock has no output")?;
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let said = lines.find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()));
+        // Whoever writes into a pipe must be read.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { _process: process, url: said.context("aimock did not say where it listens")? })
+    }
 }
 
 /// Installs the SDKs if they are not there; the Python to use.
@@ -53,6 +125,11 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
             command.args(only.iter().flat_map(|only| ["-k", only]));
             command
         }
+        Suite::Aimock => {
+            let mut command = Command::new("node");
+            command.args(["--test", "--test-reporter=spec", "aimock/behind.mjs"]).current_dir(folder.join("node"));
+            command
+        }
         Suite::Node => {
             let mut command = Command::new("node");
             command.args(["--test", "--test-reporter=spec"]).current_dir(folder.join("node"));
@@ -64,6 +141,7 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
         .env("SLUICEGATE_OPENAI_BASE_URL", &judged.openai_url)
         .env("SLUICEGATE_ANTHROPIC_BASE_URL", &judged.anthropic_url)
         .env("SLUICEGATE_MODEL", &judged.model)
+        .env("SLUICEGATE_JOURNAL", &judged.journal)
         // A key or URL of the person who runs this is nothing to the tests.
         .env_remove("OPENAI_API_KEY")
         .env_remove("ANTHROPIC_API_KEY")

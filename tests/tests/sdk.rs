@@ -1,17 +1,38 @@
-//! The vendors' own SDKs judge the simulated provider: what they do not accept is not what their vendor would send.
+//! The vendors' own SDKs judge the simulated provider, then the proxy in front of it: what they do not accept is not what
+//! their vendor would send. Through the proxy each suite holds both SDKs, so that one of them is translated.
 
 use sluicegate_tests::binaries::Simulator;
-use sluicegate_tests::sdk::{Judged, Suite, judge};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::sdk::{Aimock, Judged, PROVIDERS_KEY, Suite, judge, manifests};
 
 fn verdict(suite: Suite) -> anyhow::Result<()> {
-    let simulator = Simulator::start(&["--models", "simulated-1"])?;
+    let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096"])?;
     let judged = Judged {
         openai_url: simulator.url("/v1"),
         anthropic_url: simulator.url(""),
         model: "simulated-1".to_owned(),
         provider: None,
+        journal: simulator.url("/__journal"),
     };
     judge(suite, &judged, None)
+}
+
+fn through(proxy: &Proxy, dialect: &str, journal: String) -> Judged {
+    Judged {
+        openai_url: format!("http://{}/v1", proxy.address),
+        anthropic_url: format!("http://{}", proxy.address),
+        model: format!("through-{dialect}"),
+        provider: Some(dialect.to_owned()),
+        journal,
+    }
+}
+
+fn verdict_on_the_proxy(suite: Suite, dialect: &str) -> anyhow::Result<()> {
+    let flags = ["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY];
+    let simulator = Simulator::start(&flags)?;
+    let text = manifests(&simulator.url(""), "simulated-1");
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    judge(suite, &through(&proxy, dialect, simulator.url("/__journal")), None)
 }
 
 #[test]
@@ -22,4 +43,33 @@ fn python_sdks_accept_the_simulated_provider() -> anyhow::Result<()> {
 #[test]
 fn node_sdks_accept_the_simulated_provider() -> anyhow::Result<()> {
     verdict(Suite::Node)
+}
+
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_openai() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Python, "openai")
+}
+
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Python, "anthropic")
+}
+
+#[test]
+fn node_sdks_accept_the_proxy_in_front_of_openai() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Node, "openai")
+}
+
+#[test]
+fn node_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Node, "anthropic")
+}
+
+#[test]
+fn sdks_accept_the_proxy_in_front_of_an_upstream_that_others_wrote() -> anyhow::Result<()> {
+    let aimock = Aimock::start()?;
+    let text = manifests(&aimock.url, "upstreams-own");
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    judge(Suite::Aimock, &through(&proxy, "openai", format!("{}/__aimock/journal", aimock.url)), None)?;
+    judge(Suite::Aimock, &through(&proxy, "anthropic", format!("{}/__aimock/journal", aimock.url)), None)
 }

@@ -4,6 +4,7 @@
 //! `invalid_request_error`, which it gives to all other 4xx.
 
 use crate::hub::{ErrorKind, ProviderError};
+use crate::seam::NO_THREADS;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -94,18 +95,28 @@ struct Body<'a> {
 struct Said<'a> {
     r#type: &'static str,
     message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Serialize)]
+struct Details {
+    error_code: &'static str,
+    unsupported: [&'static str; 1],
 }
 
 /// Writes an error body; an empty `request_id` is written as `null`.
 #[must_use]
 pub fn encode(error: &ProviderError, request_id: &str) -> Vec<u8> {
-    let ProviderError { kind, message, r#type: _, code: _, param } = error;
+    let ProviderError { kind, message, r#type: _, code, param } = error;
     let message = match param {
         // The dialect has no field for it.
         Some(param) if !message.contains(&**param) => Cow::Owned(format!("{param}: {message}")),
         _ => Cow::Borrowed(&**message),
     };
-    let said = Said { r#type: word(*kind), message };
+    let details =
+        (code.as_deref() == Some(NO_THREADS)).then_some(Details { error_code: NO_THREADS, unsupported: ["thread"] });
+    let said = Said { r#type: word(*kind), message, details };
     let body = Body { r#type: "error", error: said, request_id: Some(request_id).filter(|id| !id.is_empty()) };
     serde_json::to_vec(&body).unwrap_or_default()
 }

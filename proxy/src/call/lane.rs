@@ -49,8 +49,12 @@ pub(super) struct Translated {
 
 /// How the caller's dialect is written.
 pub(super) fn options(asked: &Asked<'_>) -> StreamOptions {
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
-    StreamOptions { include_usage: asked.sees_usage(), created }
+    StreamOptions { include_usage: asked.sees_usage(), created: now() }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> Option<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 impl Lane {

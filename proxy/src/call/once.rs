@@ -206,7 +206,9 @@ impl Once<'_> {
             self.count(usage_of(dialect, body)?, None);
             return Ok((body.clone(), false));
         }
-        let reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        let mut reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        // Where the provider's dialect has no word for it, it is made now.
+        reply.created = reply.created.or_else(super::lane::now);
         self.count(reply.usage, Some(&reply.model));
         if !asked.streams() {
             return Ok((asked.dialect().encode_reply(&reply).into(), false));
@@ -381,7 +383,7 @@ fn pass_on(
         (StatusCode::from_u16(code).unwrap_or(status), asked.dialect().encode_error(&error, id).into())
     };
     // When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
-    if exhausted && !headers.contains_key(X_SHOULD_RETRY) && !headers.contains_key(RETRY_AFTER) {
+    if exhausted && !headers.contains_key(RETRY_AFTER) {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     let end = if exhausted { End::Failed } else { End::Refused };

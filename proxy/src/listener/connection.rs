@@ -61,13 +61,11 @@ pub async fn serve<S: Service>(
 ) {
     let serving = Serving { connection, limits, service, peer };
     match tls {
-        None => {
-            match serving.before_http(is_http2(&stream, serving.limits.header_timeout)).await {
-                Some(true) => serving.http2(stream).await,
-                Some(false) => serving.http1(stream).await,
-                None => {}
-            }
-        }
+        None => match serving.before_http(is_http2(&stream, serving.limits.header_timeout)).await {
+            Some(true) => serving.http2(stream).await,
+            Some(false) => serving.http1(stream).await,
+            None => {}
+        },
         Some(acceptor) => {
             let handshake = tokio::time::timeout(serving.limits.header_timeout, acceptor.accept(stream));
             let Some(Ok(Ok(stream))) = Box::pin(serving.before_http(handshake)).await else { return };

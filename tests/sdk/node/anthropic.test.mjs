@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import Anthropic from "@anthropic-ai/sdk";
-import { PNG, anthropic as client, model, native, steer, user } from "./setup.mjs";
+import { PNG, anthropic as client, direct, leaves, model, native, steer, user } from "./setup.mjs";
 
 const weather = {
   name: "get_weather",
@@ -73,7 +73,7 @@ test("tool loop", async () => {
   assert.equal(textOf(last).match(/21 degrees/g).length, 2);
 });
 
-test("tool loop, run by the SDK", native("anthropic"), async () => {
+test("tool loop, run by the SDK", async () => {
   const runner = client.beta.messages.toolRunner({
     model,
     max_tokens: 2000,
@@ -111,7 +111,7 @@ const errors = {
   529: Anthropic.InternalServerError,
 };
 for (const [status, kind] of Object.entries(errors)) {
-  test(`error ${status}`, async () => {
+  test(`error ${status}`, status === "401" ? direct() : {}, async () => {
     await assert.rejects(ask("Hello", {}, steer({ status })), (error) => {
       assert.ok(error instanceof kind, `${error}`);
       assert.ok(error.requestID && error.error.error.type);
@@ -145,22 +145,26 @@ for (const status of [429, 529]) {
   });
 }
 
-test("reset is a connection error", native("anthropic"), async () => {
+test("reset is a connection error", direct(), async () => {
   await assert.rejects(ask("Hello", {}, steer({ fail: "reset" })), Anthropic.APIConnectionError);
 });
 
 test("cancel in mid-stream", async () => {
-  const stream = await ask("Hello", { stream: true }, steer({ tokens: 1000, interval: "20ms" }));
+  const steered = steer({ tokens: 1000, interval: "20ms" });
+  const stream = await ask("Hello", { stream: true }, steered);
   for await (const event of stream) {
     assert.ok(event.type);
     break;
   }
+  assert.ok(await leaves(steered));
   assert.ok((await ask()).content);
 });
 
 test("abort a call that gets no answer", async () => {
   const abort = new AbortController();
-  const call = ask("Hello", {}, { signal: abort.signal, ...steer({ fail: "silent" }) });
+  const steered = steer({ fail: "silent" });
+  const call = ask("Hello", {}, { signal: abort.signal, ...steered });
   setTimeout(() => abort.abort(), 50);
   await assert.rejects(call, Anthropic.APIUserAbortError);
+  assert.ok(await leaves(steered));
 });

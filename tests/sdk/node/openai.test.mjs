@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import OpenAI from "openai";
-import { PNG, model, native, openai as client, steer, user } from "./setup.mjs";
+import { PNG, direct, leaves, model, native, openai as client, steer, user } from "./setup.mjs";
 
 const weather = {
   type: "function",
@@ -122,7 +122,7 @@ const errors = {
   500: OpenAI.InternalServerError,
 };
 for (const [status, kind] of Object.entries(errors)) {
-  test(`error ${status}`, async () => {
+  test(`error ${status}`, status === "401" ? direct() : {}, async () => {
     await assert.rejects(ask("Hello", {}, steer({ status })), (error) => {
       assert.ok(error instanceof kind, `${error}`);
       assert.ok(error.requestID && error.type);
@@ -156,22 +156,26 @@ for (const status of [429, 500]) {
   });
 }
 
-test("reset is a connection error", native("openai"), async () => {
+test("reset is a connection error", direct(), async () => {
   await assert.rejects(ask("Hello", {}, steer({ fail: "reset" })), OpenAI.APIConnectionError);
 });
 
 test("cancel in mid-stream", async () => {
-  const stream = await ask("Hello", { stream: true }, steer({ tokens: 1000, interval: "20ms" }));
+  const steered = steer({ tokens: 1000, interval: "20ms" });
+  const stream = await ask("Hello", { stream: true }, steered);
   for await (const chunk of stream) {
     assert.ok(chunk.choices);
     break;
   }
+  assert.ok(await leaves(steered));
   assert.ok((await ask()).choices);
 });
 
 test("abort a call that gets no answer", async () => {
   const abort = new AbortController();
-  const call = ask("Hello", {}, { signal: abort.signal, ...steer({ fail: "silent" }) });
+  const steered = steer({ fail: "silent" });
+  const call = ask("Hello", {}, { signal: abort.signal, ...steered });
   setTimeout(() => abort.abort(), 50);
   await assert.rejects(call, OpenAI.APIUserAbortError);
+  assert.ok(await leaves(steered));
 });

@@ -43,4 +43,21 @@ export function native(dialect) {
   return { skip: provider && provider !== dialect ? `means something to ${dialect} only` : false };
 }
 
+/** Options of a test of what a provider says itself to the owner of its key: a gateway has words of its own for it. */
+export function direct() {
+  return { skip: process.env.SLUICEGATE_PROVIDER ? "a gateway has words of its own for it" : false };
+}
+
+/** Whether the simulated provider sees the caller of the one call that these options steer go. */
+export async function leaves({ headers }) {
+  for (let tries = 0; tries < 400; tries++) {
+    const calls = await (await fetch(need("SLUICEGATE_JOURNAL"))).json();
+    const [call, ...more] = calls.filter((call) => call.headers["x-simulate"] === headers["x-simulate"]);
+    if (!call || more.length) throw new Error(`${more.length + Boolean(call)} calls were received`);
+    if (call.outcome !== "under way") return call.outcome === "gone";
+    await new Promise((resume) => setTimeout(resume, 10));
+  }
+  return false;
+}
+
 export const user = (content) => ({ role: "user", content });

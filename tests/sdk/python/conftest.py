@@ -5,11 +5,16 @@ The same suites judge the simulator itself and the gateway in front of it:
 SLUICEGATE_OPENAI_BASE_URL     base URL for the OpenAI SDK, `/v1` included
 SLUICEGATE_ANTHROPIC_BASE_URL  base URL for the Anthropic SDK, without `/v1`
 SLUICEGATE_MODEL               a model that is known there; any other name must not be
-SLUICEGATE_PROVIDER            the dialect of the provider behind (`openai`, `anthropic`); absent: each SDK's own.
-                               Tests marked `native` then run only where it is the SDK's own.
+SLUICEGATE_PROVIDER            the dialect of the provider behind a gateway (`openai`, `anthropic`); absent: no gateway.
+                               Tests marked `native` then run only where it is the SDK's own; those marked `direct`
+                               only without a gateway, those marked `gateway` only with one.
+SLUICEGATE_JOURNAL             where the simulated provider says what it received
 """
 
+import json
 import os
+import time
+import urllib.request
 import uuid
 
 import anthropic
@@ -41,6 +46,27 @@ def pytest_collection_modifyitems(items):
         own = "openai" if "openai" in item.path.name else "anthropic"
         if item.get_closest_marker("native") and provider and provider != own:
             item.add_marker(pytest.mark.skip(reason=f"means something to {own} only"))
+        if item.get_closest_marker("direct") and provider:
+            item.add_marker(pytest.mark.skip(reason="a gateway has words of its own for it"))
+        if item.get_closest_marker("gateway") and not provider:
+            item.add_marker(pytest.mark.skip(reason="a gateway's matter"))
+
+
+def received(steered):
+    """What the simulated provider received of the calls that this header steers, oldest first."""
+    with urllib.request.urlopen(need("SLUICEGATE_JOURNAL"), timeout=20) as answer:
+        calls = json.load(answer)
+    return [call for call in calls if call["headers"].get("x-simulate") == steered["x-simulate"]]
+
+
+def leaves(steered):
+    """Whether the simulated provider sees the caller of the one call that this header steers go."""
+    for _ in range(400):
+        (call,) = received(steered)
+        if call["outcome"] != "under way":
+            return call["outcome"] == "gone"
+        time.sleep(0.01)
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """The Anthropic SDK for Python as the judge of Messages."""
 
 import asyncio
+import json
 
 import anthropic
 import pytest
-from conftest import PNG, steer
+from conftest import PNG, leaves, received, steer
 from pydantic import BaseModel
 
 WEATHER = {
@@ -119,6 +120,17 @@ def test_prompt_cache_is_counted(anthropic_client, model):
     assert second.cache_creation_input_tokens == 0 and second.input_tokens == first.input_tokens
 
 
+@pytest.mark.gateway
+def test_the_callers_key_stays_with_the_gateway(anthropic_client, model):
+    steered = steer()
+    ask(anthropic_client, model, extra_headers=steered)
+    (call,) = received(steered)
+    assert json.loads(call["body"])["model"] != model
+    sent = [call["headers"].get(name, "") for name in ("authorization", "x-api-key")]
+    assert sum("providers-key" in key for key in sent) == 1
+    assert not any("test" in key for key in sent)
+
+
 # Streams
 
 
@@ -147,6 +159,12 @@ def test_stream_in_small_pieces(anthropic_client, model):
 
 
 # Thinking
+
+
+@pytest.mark.parametrize("settings", [{"type": "enabled", "budget_tokens": 1024}, {"type": "adaptive"}])
+def test_thinking_may_be_asked_of_any_model(anthropic_client, model, settings):
+    message = ask(anthropic_client, model, says("Hello"), thinking=settings, max_tokens=2000)
+    assert "Hello" in text_of(message) and message.stop_reason == "end_turn"
 
 
 @pytest.mark.native
@@ -200,6 +218,13 @@ def test_thinking_through_a_tool_loop(anthropic_client, model):
 
 
 # Tools
+
+
+def test_message_threads_are_refused_in_the_vendors_words(anthropic_client, model):
+    with pytest.raises(anthropic.BadRequestError) as raised:
+        ask(anthropic_client, model, extra_body={"thread": {"type": "create"}})
+    details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert raised.value.body["error"]["details"] == details
 
 
 def result(call, **more):
@@ -301,9 +326,10 @@ def test_parse_streamed(anthropic_client, model):
     ("status", "error", "word"),
     [
         (400, anthropic.BadRequestError, "invalid_request_error"),
-        (401, anthropic.AuthenticationError, "authentication_error"),
-        (403, anthropic.PermissionDeniedError, "permission_error"),
+        pytest.param(401, anthropic.AuthenticationError, "authentication_error", marks=pytest.mark.direct),
+        pytest.param(403, anthropic.PermissionDeniedError, "permission_error", marks=pytest.mark.direct),
         (404, anthropic.NotFoundError, "not_found_error"),
+        (413, anthropic.RequestTooLargeError, "request_too_large"),
         (429, anthropic.RateLimitError, "rate_limit_error"),
         (500, anthropic.InternalServerError, "api_error"),
     ],
@@ -313,6 +339,16 @@ def test_errors_are_typed(anthropic_client, model, status, error, word):
         ask(anthropic_client, model, extra_headers=steer(status=status))
     assert raised.value.body["type"] == "error" and raised.value.body["error"]["type"] == word
     assert raised.value.body["error"]["message"] and raised.value.request_id
+
+
+@pytest.mark.gateway
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_credential_is_the_gateways_and_not_worth_a_retry(anthropic_client, model, status):
+    steered = steer(status=status)
+    with pytest.raises(anthropic.InternalServerError, match="credential") as raised:
+        ask(anthropic_client.with_options(max_retries=2), model, extra_headers=steered)
+    assert raised.value.status_code == 502 and raised.value.request_id
+    assert len(received(steered)) == 1
 
 
 def test_overloaded(anthropic_client, model):
@@ -373,21 +409,29 @@ def test_retries_until_it_works(anthropic_client, model, status):
     assert text_of(ask(anthropic_client.with_options(max_retries=2), model, extra_headers=headers))
 
 
-@pytest.mark.native
 def test_retry_after_is_understood(anthropic_client, model):
     with pytest.raises(anthropic.RateLimitError) as raised:
         ask(anthropic_client, model, extra_headers=steer(status=429, retry_after=2))
     assert raised.value.response.headers["retry-after"] == "2"
 
 
-@pytest.mark.native
 def test_should_retry_is_obeyed(anthropic_client, model):
     with pytest.raises(anthropic.RateLimitError):
         headers = steer(status=429, retry_after="10ms", should_retry="false", times=1)
         ask(anthropic_client.with_options(max_retries=2), model, extra_headers=headers)
 
 
-@pytest.mark.native
+@pytest.mark.gateway
+@pytest.mark.parametrize("told", [{"status": 500}, {"status": 529}, {"fail": "cut"}])
+def test_a_gateway_that_has_tried_is_not_asked_again(anthropic_client, model, told):
+    steered = steer(**told, times=1)
+    with pytest.raises(anthropic.InternalServerError) as raised:
+        ask(anthropic_client.with_options(max_retries=2), model, extra_headers=steered)
+    assert raised.value.response.headers["x-should-retry"] == "false"
+    assert len(received(steered)) == 1
+
+
+@pytest.mark.direct
 def test_reset_is_a_connection_error_and_retried(anthropic_client, model):
     with pytest.raises(anthropic.APIConnectionError):
         ask(anthropic_client, model, extra_headers=steer(fail="reset"))
@@ -398,8 +442,10 @@ def test_reset_is_a_connection_error_and_retried(anthropic_client, model):
 
 
 def test_cancel_in_mid_stream(anthropic_client, model):
-    with ask(anthropic_client, model, stream=True, extra_headers=steer(tokens=1000, interval="20ms")) as stream:
+    steered = steer(tokens=1000, interval="20ms")
+    with ask(anthropic_client, model, stream=True, extra_headers=steered) as stream:
         assert next(iter(stream)).type == "message_start"
+    assert leaves(steered)
     assert ask(anthropic_client, model).content
 
 
@@ -417,9 +463,11 @@ async def test_async_stream(async_anthropic_client, model):
 
 
 async def test_async_cancel(async_anthropic_client, model):
-    stream = await ask(async_anthropic_client, model, stream=True, extra_headers=steer(fail="stall", after=2))
+    steered = steer(fail="stall", after=2)
+    stream = await ask(async_anthropic_client, model, stream=True, extra_headers=steered)
     assert await anext(stream)
     await stream.close()
+    assert await asyncio.to_thread(leaves, steered)
     assert (await ask(async_anthropic_client, model)).content
 
 

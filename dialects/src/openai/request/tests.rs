@@ -169,12 +169,16 @@ fn what_has_no_equivalent_is_refused_by_field() {
     with_tool.tools = vec![Tool::Other { dialect: anthropic, raw: raw(&json!({"type": "web_search_20250305"})) }];
     let mut with_servers = call(Vec::new());
     with_servers.extra.fields.insert("mcp_servers".into(), raw(&json!([])));
+    let mut with_thread = call(Vec::new());
+    with_thread.extra.fields.insert("thread".into(), raw(&json!({"type": "create"})));
+    assert_eq!(encode(&with_thread, &Target::default()).unwrap_err().code, Some("thread_unsupported_request"));
     for (call, param) in [
         (turn(Role::Assistant, Content::Other { dialect: anthropic, raw: block }), "messages[0].content[1]"),
         (turn(Role::User, image(Source::File("f".into()))), "messages[0].content[1].source"),
         (turn(Role::User, document(Source::Url("u".into()))), "messages[0].content[1].source"),
         (with_tool, "tools[0]"),
         (with_servers, "mcp_servers"),
+        (with_thread, "thread"),
     ] {
         let refusal = encode(&call, &Target::default()).unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some(param));

@@ -6,7 +6,7 @@ use super::write_turns;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{ROOT, Writer};
-use crate::seam::{Encoded, Refusal, Target};
+use crate::seam::{Encoded, NO_THREADS, Refusal, Target};
 
 /// Writes what a provider is sent.
 ///
@@ -239,6 +239,12 @@ fn write_extra(extra: &Extra, pen: &mut Pen) -> Result<(), Refusal> {
             // These decide what is answered, not how.
             (Dialect::AnthropicMessages, "mcp_servers" | "container") => {
                 return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
+            }
+            // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
+            // without when they are told so in these words.
+            (Dialect::AnthropicMessages, "thread") => {
+                let refusal = ROOT.field(name).refuse("message threads are not available at this provider");
+                return Err(refusal.code(NO_THREADS));
             }
             (Dialect::AnthropicMessages, _) => pen.drop(name),
         }

@@ -1,7 +1,7 @@
 //! Reads a streamed answer: chunks of deltas become parts that begin, grow and end.
 //!
 //! A push state machine, tolerant of look-alikes: usage beside choices or in a chunk of its own, no role, chunks
-//! without choices, tool calls whole in one chunk or all with index 0, `content: null`, no `[DONE]`.
+//! without choices, tool calls whole in one chunk, all with index 0 or told by turns, `content: null`, no `[DONE]`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +11,8 @@ use crate::json::string;
 use crate::openai::{error, wire};
 use crate::seam::Malformed;
 use crate::sse::{self, Frame};
+
+use super::waiting::{Balance, Queue, Waiting};
 
 /// The most answers one stream may hold; OpenAI's own limit of `n`.
 const MOST_CHOICES: u32 = 128;
@@ -61,6 +63,7 @@ struct State {
 struct ChoiceState {
     next_part: u32,
     open: Option<Open>,
+    waiting: Queue,
     called_tools: bool,
     finished: bool,
 }
@@ -70,6 +73,7 @@ struct ChoiceState {
 struct Open {
     part: u32,
     kind: Kind,
+    arguments: Balance,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -143,7 +147,7 @@ impl State {
         if data == b"[DONE]" {
             // What said `[DONE]` is whole, also where a look-alike gave no reason.
             for (choice, state) in (0..).zip(&mut self.choices) {
-                state.finish(choice, "", out);
+                state.finish(choice, &self.id, "", out);
             }
             self.ended = true;
             out.push(Event::End);
@@ -210,7 +214,7 @@ impl State {
             out.push(Event::Delta { choice: index, part, delta: Delta::Logprobs(raw.to_owned()) });
         }
         if let Some(word) = finish_reason {
-            state.finish(index, &word, out);
+            state.finish(index, &self.id, &word, out);
         }
         Ok(())
     }
@@ -226,19 +230,19 @@ impl ChoiceState {
     ) -> Result<(), Malformed> {
         let ChunkDelta { content, refusal, reasoning_content, reasoning, tool_calls } = delta;
         if let Some(text) = reasoning_content.or_else(|| reasoning.and_then(string)) {
-            self.text(choice, Kind::Thinking, text, out);
+            self.text((choice, reply_id), Kind::Thinking, text, out);
         }
         if let Some(raw) = content {
             let pieces = wire::pieces(raw).ok_or_else(|| Malformed::new("a delta's `content` is not text"))?;
             for piece in pieces {
                 match piece {
-                    wire::Piece::Text(text) => self.text(choice, Kind::Text, text, out),
-                    wire::Piece::Thinking(text) => self.text(choice, Kind::Thinking, text, out),
+                    wire::Piece::Text(text) => self.text((choice, reply_id), Kind::Text, text, out),
+                    wire::Piece::Thinking(text) => self.text((choice, reply_id), Kind::Thinking, text, out),
                 }
             }
         }
         if let Some(text) = refusal {
-            self.text(choice, Kind::Refusal, text, out);
+            self.text((choice, reply_id), Kind::Refusal, text, out);
         }
         for call in tool_calls.unwrap_or_default() {
             self.call(choice, reply_id, call, out)?;
@@ -246,8 +250,9 @@ impl ChoiceState {
         Ok(())
     }
 
-    fn text(&mut self, choice: u32, kind: Kind, text: String, out: &mut Vec<Event>) {
+    fn text(&mut self, (choice, reply_id): (u32, &str), kind: Kind, text: String, out: &mut Vec<Event>) {
         if !text.is_empty() {
+            self.tell_waiting(choice, reply_id, out);
             let part = self.begin(choice, kind, out);
             out.push(Event::Delta { choice, part, delta: Delta::Text(text) });
         }
@@ -263,30 +268,76 @@ impl ChoiceState {
         let ChunkCall { index, id, function } = call;
         let (name, arguments) = function.map_or((None, None), |function| (function.name, function.arguments));
         let id = id.filter(|id| !id.is_empty());
-        let part = match &self.open {
-            Some(Open { part, kind: Kind::Tool { index: open, id: open_id } })
-                if index.is_none_or(|index| index == *open) && id.as_ref().is_none_or(|id| id == open_id) =>
-            {
-                *part
-            }
-            // A call begins with its name. More of a call that has ended would need a part that grows again.
-            _ => {
-                let name = name.filter(|name| !name.is_empty());
-                let name = name.ok_or_else(|| Malformed::new("arguments of a tool call that is not being made"))?;
-                self.called_tools = true;
-                let index = index.unwrap_or(self.next_part);
-                let id = id.unwrap_or_else(|| wire::made_call_id(reply_id, choice, self.next_part));
-                let begun = PartKind::ToolCall { id: id.clone(), name };
-                self.begin_as(choice, Kind::Tool { index, id }, begun, out)
-            }
-        };
-        let Some(raw) = arguments else { return Ok(()) };
         // Some look-alikes give the object itself rather than its text.
-        let text = string(raw).unwrap_or_else(|| raw.get().to_owned());
-        if !text.is_empty() {
-            out.push(Event::Delta { choice, part, delta: Delta::Arguments(text) });
+        let text = arguments.map(|raw| string(raw).unwrap_or_else(|| raw.get().to_owned())).unwrap_or_default();
+        let told = match &self.open {
+            Some(Open { kind: Kind::Tool { index: open, id: open_id }, .. }) => {
+                index.is_none_or(|index| index == *open) && id.as_ref().is_none_or(|id| id == open_id)
+            }
+            _ => false,
+        };
+        if told {
+            self.arguments(choice, reply_id, text, out);
+            return Ok(());
         }
+        if self.waiting.grow(index, &text)? {
+            return Ok(());
+        }
+        // A call begins with its name. More of a call that has ended would need a part that grows again.
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            let nothing = text.trim_ascii().is_empty();
+            return if nothing {
+                Ok(())
+            } else {
+                Err(Malformed::new("arguments of a tool call that is not being made"))
+            };
+        };
+        let index = index.unwrap_or(self.next_part);
+        let call = Waiting { index, id, name, arguments: text };
+        if self.tells_another(index) {
+            return self.waiting.push(call);
+        }
+        self.tell(choice, reply_id, call, out);
         Ok(())
+    }
+
+    /// Whether a call of another index is being told that is not whole yet.
+    fn tells_another(&self, index: u32) -> bool {
+        match &self.open {
+            Some(Open { kind: Kind::Tool { index: open, .. }, arguments, .. }) => {
+                *open != index && !arguments.is_whole()
+            }
+            _ => false,
+        }
+    }
+
+    /// Begins a call with what is known of it.
+    fn tell(&mut self, choice: u32, reply_id: &str, call: Waiting, out: &mut Vec<Event>) {
+        let Waiting { index, id, name, arguments } = call;
+        self.called_tools = true;
+        let id = id.unwrap_or_else(|| wire::made_call_id(reply_id, choice, self.next_part));
+        let begun = PartKind::ToolCall { id: id.clone(), name };
+        self.begin_as(choice, Kind::Tool { index, id }, begun, out);
+        self.arguments(choice, reply_id, arguments, out);
+    }
+
+    /// More arguments of the call that is being told; when it is whole, those that waited for it have their turn.
+    fn arguments(&mut self, choice: u32, reply_id: &str, text: String, out: &mut Vec<Event>) {
+        let Some(open) = self.open.as_mut().filter(|_| !text.is_empty()) else { return };
+        open.arguments.push(&text);
+        out.push(Event::Delta { choice, part: open.part, delta: Delta::Arguments(text) });
+        if open.arguments.is_whole()
+            && let Some(call) = self.waiting.pop()
+        {
+            self.tell(choice, reply_id, call, out);
+        }
+    }
+
+    /// Tells all that waits, as it is: nothing more of it can come in order.
+    fn tell_waiting(&mut self, choice: u32, reply_id: &str, out: &mut Vec<Event>) {
+        while let Some(call) = self.waiting.pop() {
+            self.tell(choice, reply_id, call, out);
+        }
     }
 
     /// The open part when it is of this kind, or a new one.
@@ -306,13 +357,14 @@ impl ChoiceState {
         self.end(choice, out);
         let part = self.next_part;
         self.next_part += 1;
-        self.open = Some(Open { part, kind });
+        self.open = Some(Open { part, kind, arguments: Balance::default() });
         out.push(Event::PartStart { choice, part, kind: begun });
         part
     }
 
-    fn finish(&mut self, choice: u32, word: &str, out: &mut Vec<Event>) {
+    fn finish(&mut self, choice: u32, reply_id: &str, word: &str, out: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.finished, true) {
+            self.tell_waiting(choice, reply_id, out);
             self.end(choice, out);
             out.push(Event::Finish { choice, stop: wire::stop(word, self.called_tools) });
         }

@@ -19,7 +19,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub enum Uncacheable {
     /// The caller's `Cache-Control` says so.
     Asked,
-    /// `store: true`: the provider is asked to keep something, which a cached answer would not do.
+    /// `store: true` or a `thread`: the provider is asked to keep something, which a cached answer would not do.
     Stored,
     /// Not a JSON object.
     Malformed,
@@ -247,6 +247,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        if self.place == Place::Store {
+            return Err(self.scratch.refuse(Uncacheable::Stored));
+        }
         let depth = if self.depth == 0 { 1 } else { self.deeper()? };
         self.scratch.bytes.push(b'{');
         let start = self.scratch.bytes.len();

@@ -47,7 +47,7 @@ pub(super) enum Place {
     Top,
     /// Top-level `temperature`.
     Temperature,
-    /// Top-level `store`.
+    /// Top-level `store`, and Anthropic's `thread`: what the provider is asked to keep.
     Store,
     /// In `messages` or `system`.
     Talk,
@@ -63,7 +63,7 @@ impl Place {
             (Self::Top, "messages") => Self::Talk,
             (Self::Top, "system") => Self::Text,
             (Self::Top, "temperature") => Self::Temperature,
-            (Self::Top, "store") => Self::Store,
+            (Self::Top, "store" | "thread") => Self::Store,
             (Self::Talk | Self::Text, "content" | "text") => Self::Text,
             (Self::Talk | Self::Text, "input" | "arguments" | "source" | "function" | "tool_calls") => Self::Exact,
             (Self::Talk | Self::Text, _) => Self::Talk,

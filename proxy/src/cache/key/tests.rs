@@ -188,6 +188,8 @@ fn temperature_is_rounded_as_told() {
 fn what_can_not_be_kept_is_refused() {
     let why = |body: &str| key_by(exact(), body).unwrap_err();
     assert_eq!(why(r#"{"store":true}"#), Uncacheable::Stored);
+    assert_eq!(why(r#"{"thread":{"type":"create"}}"#), Uncacheable::Stored);
+    assert!(key_by(exact(), r#"{"thread":null}"#).is_ok());
     assert_eq!(why(r#"{"seed":123456789012345678901}"#), Uncacheable::Number);
     assert_eq!(why(&format!(r#"{{"a":{}{}}}"#, "[".repeat(100), "]".repeat(100))), Uncacheable::TooDeep);
     assert_eq!(why(&format!(r#"{{"a":{}"#, "[".repeat(1_000_000))), Uncacheable::TooDeep);
