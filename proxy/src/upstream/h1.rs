@@ -68,6 +68,9 @@ impl Conn {
     /// Sends one request and waits for the head of its answer.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
         self.marks.clear();
+        // Giving hyper the request wakes its connection, which is polled next anyway: outside of a turn that would
+        // wake the task once more for nothing, and it may even be the task of this connection's last call.
+        self.turn.rearm();
         let mut reply = pin!(self.sender.send_request(request));
         let (driver, turn, over) = (&mut self.driver, &self.turn, &mut self.over);
         let answered = std::future::poll_fn(|cx| {
