@@ -4,6 +4,9 @@
 //! after it only those that can hold usage or an error, found by their words. A quote inside a JSON string is always
 //! escaped, so `"usage"` in an answer's text never looks like the key.
 
+mod counts;
+mod whole;
+
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde::Deserialize;
@@ -16,6 +19,9 @@ use crate::hub::{ProviderError, Usage};
 use crate::json::{Object, ROOT};
 use crate::openai;
 use crate::sse::{self, Frame};
+
+use counts::{AnthropicStart, AnthropicUsage};
+pub use whole::usage_of_whole;
 
 /// What the tap does beside listening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,16 +309,6 @@ impl OpenAiChoice<'_> {
 }
 
 #[derive(Deserialize)]
-struct AnthropicStart {
-    message: AnthropicUsage,
-}
-
-#[derive(Deserialize)]
-struct AnthropicUsage {
-    usage: Option<anthropic::Tally>,
-}
-
-#[derive(Deserialize)]
 struct BlockStart<'a> {
     #[serde(borrow)]
     content_block: Block<'a>,
@@ -333,22 +329,6 @@ impl BlockStart<'_> {
             "text" => self.content_block.text.is_some_and(|text| text.get() != "\"\""),
             "thinking" => false,
             _ => true,
-        }
-    }
-}
-
-/// The usage that a whole answer says; `None` when it says none.
-#[must_use]
-pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Whole<'a> {
-        #[serde(borrow)]
-        usage: Option<&'a RawValue>,
-    }
-    match dialect {
-        Dialect::OpenAiChat => serde_json::from_slice::<Whole<'_>>(body).ok()?.usage.and_then(openai::usage),
-        Dialect::AnthropicMessages => {
-            serde_json::from_slice::<AnthropicUsage>(body).ok()?.usage.map(|counts| counts.usage())
         }
     }
 }

@@ -6,4 +6,4 @@ pub mod request;
 pub mod stream;
 mod wire;
 
-pub(crate) use wire::usage;
+pub(crate) use wire::{WireUsage, usage};

@@ -9,7 +9,7 @@ use crate::json::Writer;
 
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct WireUsage {
+pub(crate) struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,

@@ -68,6 +68,9 @@ impl Conn {
     /// Sends one request and waits for the head of its answer.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
         self.marks.clear();
+        // Giving hyper the request wakes its connection, which is polled next anyway: outside of a turn that would
+        // wake the task once more for nothing, and it may even be the task of this connection's last call.
+        self.turn.rearm();
         let mut reply = pin!(self.sender.send_request(request));
         let (driver, turn, over) = (&mut self.driver, &self.turn, &mut self.over);
         let answered = std::future::poll_fn(|cx| {
@@ -98,6 +101,10 @@ impl Conn {
     /// The next frame of the answer's body, letting hyper read when none is waiting.
     pub(super) fn poll_frame(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Option<Framed>> {
         let Self { driver, turn, over, .. } = self;
+        // hyper's server asks once more after each piece it was given: most of the time nothing has happened since.
+        if turn.asleep(cx) {
+            return Poll::Pending;
+        }
         turn.run(cx, |cx| {
             let waiting = Pin::new(&mut *body).poll_frame(cx);
             if waiting.is_ready() {

@@ -15,6 +15,8 @@ const IDLE: u8 = 0;
 const POLLING: u8 = 1;
 /// Woken while being polled.
 const NOTED: u8 = 2;
+/// Nobody polls, the last poll had nothing to do, and nothing has woken anybody since.
+const ASLEEP: u8 = 3;
 
 /// Rounds in one poll before the task is asked to come back, so that one busy connection starves nobody.
 const ROUNDS: usize = 4;
@@ -37,7 +39,11 @@ impl Wake for Shared {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let noted = self.state.compare_exchange(POLLING, NOTED, Ordering::AcqRel, Ordering::Acquire);
-        if noted == Err(IDLE) {
+        if noted == Err(ASLEEP) {
+            // Another wake-up may have been quicker; polling once too often does no harm.
+            let _ = self.state.compare_exchange(ASLEEP, IDLE, Ordering::AcqRel, Ordering::Acquire);
+        }
+        if matches!(noted, Err(IDLE | ASLEEP)) {
             self.task.wake();
         }
     }
@@ -55,6 +61,16 @@ impl Turn {
         self.shared.state.store(POLLING, Ordering::Release);
     }
 
+    /// Whether polling the last step again would find nothing, because nothing has happened since it was pending. The
+    /// task is woken when something does.
+    pub(super) fn asleep(&self, cx: &Context<'_>) -> bool {
+        if self.shared.state.load(Ordering::Acquire) != ASLEEP {
+            return false;
+        }
+        self.shared.task.register(cx.waker());
+        self.shared.state.load(Ordering::Acquire) == ASLEEP
+    }
+
     /// Polls `step` until it is ready or has nothing more to do without an event from outside.
     pub(super) fn run<T>(&self, cx: &Context<'_>, mut step: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         self.shared.task.register(cx.waker());
@@ -66,12 +82,49 @@ impl Turn {
                 self.shared.state.store(IDLE, Ordering::Release);
                 return polled;
             }
-            if self.shared.state.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if self.shared.state.compare_exchange(POLLING, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return Poll::Pending;
             }
         }
         self.shared.state.store(IDLE, Ordering::Release);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_sleeps_from_pending_until_something_wakes_it() {
+        let (turn, cx) = (Turn::new(), Context::from_waker(Waker::noop()));
+        assert!(!turn.asleep(&cx), "nothing was polled yet");
+        let mut inner = None;
+        assert!(
+            turn.run(&cx, |cx| {
+                inner = Some(cx.waker().clone());
+                Poll::<()>::Pending
+            })
+            .is_pending()
+        );
+        assert!(turn.asleep(&cx) && turn.asleep(&cx));
+        inner.unwrap().wake();
+        assert!(!turn.asleep(&cx));
+        assert!(turn.run(&cx, |_| Poll::Ready(())).is_ready());
+        assert!(!turn.asleep(&cx), "a step that was ready may be so again");
+    }
+
+    #[test]
+    fn a_step_that_wakes_itself_runs_again_and_never_sleeps_on_it() {
+        let (turn, cx) = (Turn::new(), Context::from_waker(Waker::noop()));
+        let mut rounds = 0;
+        let polled = turn.run(&cx, |cx| {
+            rounds += 1;
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending() && rounds == ROUNDS);
+        assert!(!turn.asleep(&cx));
     }
 }
