@@ -24,8 +24,7 @@ use crate::upstream::UpstreamBody;
 use super::gather::Gather;
 use super::judge::{self, Verdict};
 use super::lane::Lane;
-use super::ticket::Ticket;
-use super::wait::COMMENT;
+use super::ticket::{COMMENT, Ticket};
 
 /// Frames that are ready together go out as one, up to about this size.
 const ENOUGH: usize = 32 << 10;

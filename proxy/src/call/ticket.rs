@@ -6,12 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::account::{End, Entry, Operation};
 use crate::listener::Busy;
 use crate::state::Ready;
 use crate::worker::own::Worker;
 
 use super::caller::Caller;
+
+/// What keeps a silent stream's caller company.
+pub(super) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Goes with a call. When the last one who holds it lets go, the entry closes if nobody closed it: the client left.
 pub(super) struct Ticket {

@@ -18,10 +18,7 @@ use crate::errors::Problem;
 
 use super::exchange::{self, Exchange, Whole};
 use super::flow::Flow;
-use super::ticket::Ticket;
-
-/// What keeps a silent stream's caller company.
-pub(super) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+use super::ticket::{COMMENT, Ticket};
 
 /// A call that is still being answered.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Exchange, Problem>>>>;

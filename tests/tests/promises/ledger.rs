@@ -165,7 +165,7 @@ async fn circuits_that_open_are_counted_and_a_callers_time_that_is_over_opens_no
         + &pool(
             "long",
             &[provider("a", "OpenAI", simulator.address, "")],
-            &format!("{once}  timeouts: {{idle: 20s, total: 500ms}}"),
+            &format!("{once}  timeouts: {{connect: 900ms, firstToken: 900ms, idle: 900ms, total: 1s}}"),
         )
         + &route("dead", "dead")
         + &route("long", "long");
