@@ -67,7 +67,8 @@ fn by_code(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> Verdict {
             retry: Retry::Elsewhere,
             end: AttemptEnd::ClientError,
             blame: false,
-            pause: Some(wait.map_or(REFUSED_PAUSE, |wait| wait.min(LONGEST_PAUSE))),
+            // A 403 may be about one model or one beta header: no caller's wish pushes a provider aside for all.
+            pause: wait.or((status != StatusCode::FORBIDDEN).then_some(REFUSED_PAUSE)).map(|wait| wait.min(LONGEST_PAUSE)),
         },
         code @ (408 | 500..=599) => Verdict {
             retry: if listed { Retry::Anywhere } else { Retry::No },
@@ -168,6 +169,13 @@ mod tests {
             assert_eq!(judged(code).retry, Retry::Elsewhere, "{code}");
         }
         assert_eq!(judged(302).end, AttemptEnd::Malformed);
+    }
+
+    #[test]
+    fn a_refused_credential_pauses_the_endpoint_and_a_forbidden_wish_does_not() {
+        assert_eq!(judged(401).pause, Some(REFUSED_PAUSE));
+        assert_eq!(judged(402).pause, Some(REFUSED_PAUSE));
+        assert_eq!(judged(403).pause, None);
     }
 
     #[test]
