@@ -3,12 +3,12 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
+mod scan;
+
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
@@ -141,9 +141,9 @@ impl Peek<'_> {
     #[must_use]
     pub fn remove(&self, field: Field) -> Option<Edit> {
         let value = self.span(field)?;
-        let before = self.raws.text.get(..value.start)?.trim_end().strip_suffix(':')?.trim_end();
+        let before = self.raws.body.get(..value.start)?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
         // The name's own text holds no quote (escaped or not), or it would not be this field's name.
-        let start = before.strip_suffix('"')?.rfind('"')?;
+        let start = memchr::memrchr(b'"', before.strip_suffix(b"\"")?)?;
         Some(Edit { span: start..value.end, kind: EditKind::RemoveMember })
     }
 
@@ -154,15 +154,15 @@ impl Peek<'_> {
         if self.include_usage {
             return None;
         }
-        let Some(raw) = self.raws.get(Field::StreamOptions).filter(|raw| raw.get().starts_with('{')) else {
+        let Some(raw) = self.raws.get(Field::StreamOptions).filter(|raw| raw.starts_with('{')) else {
             return Some(self.set(Field::StreamOptions, [b"{", ASKED, b"}"].concat()));
         };
         let at = self.raws.offset(raw);
-        if let Ok(StreamOptions { include_usage: Some(usage) }) = serde_json::from_str::<StreamOptions<'_>>(raw.get()) {
-            let start = self.raws.offset(usage);
+        if let Ok(StreamOptions { include_usage: Some(usage) }) = serde_json::from_str::<StreamOptions<'_>>(raw) {
+            let start = self.raws.offset(usage.get());
             return Some(Edit { span: start..start + usage.get().len(), kind: EditKind::Write(b"true".to_vec()) });
         }
-        let empty = raw.get().get(1..).is_some_and(|rest| rest.trim_start().starts_with('}'));
+        let empty = raw.get(1..).is_some_and(|rest| rest.trim_start().starts_with('}'));
         let text = if empty { ASKED.to_vec() } else { [ASKED, b","].concat() };
         Some(Edit { span: at + 1..at + 1, kind: EditKind::Write(text) })
     }
@@ -171,20 +171,27 @@ impl Peek<'_> {
 /// Looks at a body. Errors: it is not UTF-8 or not a JSON object, `model` is missing, a field looked at has the wrong
 /// type or stands there twice (a provider might take the other one).
 pub fn peek(dialect: Dialect, body: &[u8]) -> Result<Peek<'_>, Refusal> {
-    // Skipping does not check the inside of strings, so it is checked here, once.
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
-    })?;
+    // The scan does not check the inside of strings. Most bodies are ASCII, which is told faster than UTF-8.
+    if !body.is_ascii()
+        && let Err(error) = std::str::from_utf8(body)
+    {
+        return Err(Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())));
+    }
+    let mut raws = Raws { body, open: 0, values: [None; FIELDS] };
     let mut twice = None;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let read = TopLevel { text, twice: &mut twice }.deserialize(&mut reader).and_then(|raws| {
-        reader.end()?;
-        Ok(raws)
+    let scanned = scan::members(body, |name, value| {
+        let Some(field) = field_of(name) else { return };
+        let text = body.get(value).and_then(|value| std::str::from_utf8(value).ok());
+        if let Some(slot) = raws.values.get_mut(field as usize)
+            && std::mem::replace(slot, text).is_some()
+        {
+            twice = Some(field);
+        }
     });
     if let Some(field) = twice {
         return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
     }
-    let raws = read.map_err(|error| Refusal::body(format!("the body is not a JSON object: {error}")))?;
+    raws.open = scanned.map_err(|_| not_an_object(body))?;
     raws.read(dialect)
 }
 
@@ -227,32 +234,41 @@ pub fn splice(body: &Bytes, edits: &[Edit]) -> Bytes {
     out.into()
 }
 
+/// What is wrong with a body that is no JSON object, in the words of a parser that says where.
+fn not_an_object(body: &[u8]) -> Refusal {
+    let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err().map(|error| error.to_string());
+    Refusal::body(format!(
+        "the body is not a JSON object: {}",
+        said.unwrap_or_else(|| "it is another value".to_owned())
+    ))
+}
+
 #[derive(Debug)]
 struct Raws<'a> {
-    text: &'a str,
+    body: &'a [u8],
     /// Just behind the opening brace.
     open: usize,
-    values: [Option<&'a RawValue>; FIELDS],
+    values: [Option<&'a str>; FIELDS],
 }
 
 impl<'a> Raws<'a> {
-    fn get(&self, field: Field) -> Option<&'a RawValue> {
+    fn get(&self, field: Field) -> Option<&'a str> {
         self.values.get(field as usize).copied().flatten()
     }
 
-    /// Where a value stands; it was borrowed out of `text`.
-    fn offset(&self, raw: &RawValue) -> usize {
-        (raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
+    /// Where a value stands; it was borrowed out of `body`.
+    fn offset(&self, raw: &str) -> usize {
+        (raw.as_ptr() as usize).saturating_sub(self.body.as_ptr() as usize)
     }
 
     fn span(&self, field: Field) -> Option<Range<usize>> {
         let raw = self.get(field)?;
         let start = self.offset(raw);
-        Some(start..start + raw.get().len())
+        Some(start..start + raw.len())
     }
 
     fn value(&self, field: Field) -> Option<&'a str> {
-        self.get(field).map(RawValue::get).filter(|text| *text != "null")
+        self.get(field).filter(|text| *text != "null")
     }
 
     fn read(self, dialect: Dialect) -> Result<Peek<'a>, Refusal> {
@@ -342,66 +358,13 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-struct TopLevel<'a, 't> {
-    text: &'a str,
-    twice: &'t mut Option<Field>,
-}
-
-impl<'de> DeserializeSeed<'de> for TopLevel<'de, '_> {
-    type Value = Raws<'de>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_map(self)
+/// The field by its name as it is written between its quotes.
+fn field_of(name: &[u8]) -> Option<Field> {
+    if !name.contains(&b'\\') {
+        return std::str::from_utf8(name).ok().and_then(Field::of);
     }
-}
-
-impl<'de> Visitor<'de> for TopLevel<'de, '_> {
-    type Value = Raws<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let open = self.text.find('{').map_or(0, |brace| brace + 1);
-        let mut raws = Raws { text: self.text, open, values: [None; FIELDS] };
-        while let Some(field) = members.next_key_seed(Name)? {
-            let Some(field) = field else {
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value: &'de RawValue = members.next_value()?;
-            if let Some(slot) = raws.values.get_mut(field as usize)
-                && slot.replace(value).is_some()
-            {
-                *self.twice = Some(field);
-            }
-        }
-        Ok(raws)
-    }
-}
-
-/// Reads a member's name without keeping it.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Option<Field>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for Name {
-    type Value = Option<Field>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a member's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Field::of(name))
-    }
+    let text = serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?;
+    Field::of(&text)
 }
 
 #[cfg(test)]

@@ -72,11 +72,11 @@ impl Load {
     pub fn start(plan: &Plan) -> Self {
         let seen = Rc::new(RefCell::new(Seen::new()));
         let stop = Rc::new(Cell::new(false));
-        let tasks = (0..plan.connections).map(|_| {
+        let tasks = (0..plan.connections).map(|number| {
             let (plan, seen, stop) = (plan.clone(), Rc::clone(&seen), Rc::clone(&stop));
             tokio::task::spawn_local(async move {
                 while !stop.get() {
-                    if connection(&plan, &seen, &stop).await.is_err() {
+                    if connection(&plan, number, &seen, &stop).await.is_err() {
                         seen.borrow_mut().failures += 1;
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
@@ -106,10 +106,14 @@ impl Load {
     }
 }
 
-async fn connection(plan: &Plan, seen: &RefCell<Seen>, stop: &Cell<bool>) -> io::Result<()> {
+async fn connection(plan: &Plan, number: usize, seen: &RefCell<Seen>, stop: &Cell<bool>) -> io::Result<()> {
     let mut socket = TcpStream::connect(plan.address).await?;
     socket.set_nodelay(true)?;
-    let mut pace = plan.rate.map(|rate| tokio::time::interval(Duration::from_secs_f64(plan.connections as f64 / rate)));
+    let mut pace = plan.rate.map(|rate| {
+        // One after the other, not all at once: a burst would measure its own queue.
+        let first = tokio::time::Instant::now() + Duration::from_secs_f64(number as f64 / rate);
+        tokio::time::interval_at(first, Duration::from_secs_f64(plan.connections as f64 / rate))
+    });
     let mut buffer = BytesMut::with_capacity(64 * 1024);
     while !stop.get() {
         if let Some(pace) = &mut pace {

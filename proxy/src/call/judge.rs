@@ -68,7 +68,9 @@ fn by_code(status: StatusCode, headers: &HeaderMap, on: &RetryOn) -> Verdict {
             end: AttemptEnd::ClientError,
             blame: false,
             // A 403 may be about one model or one beta header: no caller's wish pushes a provider aside for all.
-            pause: wait.or((status != StatusCode::FORBIDDEN).then_some(REFUSED_PAUSE)).map(|wait| wait.min(LONGEST_PAUSE)),
+            pause: wait
+                .or((status != StatusCode::FORBIDDEN).then_some(REFUSED_PAUSE))
+                .map(|wait| wait.min(LONGEST_PAUSE)),
         },
         code @ (408 | 500..=599) => Verdict {
             retry: if listed { Retry::Anywhere } else { Retry::No },
