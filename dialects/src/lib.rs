@@ -9,6 +9,7 @@ pub mod fold;
 pub mod hub;
 mod json;
 pub mod openai;
+mod scan;
 mod seam;
 pub mod sse;
 pub mod tap;

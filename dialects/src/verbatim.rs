@@ -3,8 +3,6 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
-mod scan;
-
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -13,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
 use crate::json::count;
+use crate::scan;
 use crate::seam::Refusal;
 
 /// A top-level field that the lane looks at.

@@ -9,11 +9,11 @@ use memchr::memchr2;
 
 /// The bytes are no JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotJson;
+pub(crate) struct NotJson;
 
 /// Shows each member of the object: the text between its name's quotes as it is written, and where its value stands.
 /// Gives the offset just behind the opening brace. The inside of strings is not checked to be UTF-8.
-pub(super) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -> Result<usize, NotJson> {
+pub(crate) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -> Result<usize, NotJson> {
     let mut scan = Scan { bytes, at: 0, open: Vec::new() };
     scan.space();
     scan.expect(b'{')?;
