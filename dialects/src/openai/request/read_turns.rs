@@ -109,8 +109,11 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
 pub(in crate::openai) fn tool_call(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?;
-    if !matches!(kind.as_deref(), Some("function") | None) {
-        return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() }));
+    match kind.as_deref() {
+        Some("function") | None => {}
+        Some("custom") => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
+        // Kept raw it could not be told from a piece of content.
+        Some(_) => return Err(at.field("type").refuse("must be `function` or `custom`")),
     }
     let id = object.text("id", at)?.unwrap_or_default();
     let inner = at.field("function");
@@ -161,6 +164,8 @@ fn part(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
             Content::Audio { data: audio.required("data", &inner)?, format: audio.required("format", &inner)? }
         }
         "file" => file(&mut object, at)?,
+        // Kept raw it could not be told from a custom tool's call.
+        "custom" => return Err(at.field("type").refuse("`custom` is a kind of tool call, not of content")),
         _ => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
     };
     let cache = object.raw("cache_control").map(CacheMark);

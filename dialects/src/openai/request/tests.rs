@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::encode;
+use super::{decode, encode};
 use crate::dialect::Dialect;
 use crate::hub::*;
 use crate::seam::{Encoded, Target};
@@ -155,6 +155,19 @@ fn settings_follow_the_table() {
             (&out["top_k"], &out["user"], &out["parallel_tool_calls"]),
             (&Value::Null, &Value::Null, &Value::Null)
         );
+    }
+}
+
+#[test]
+fn what_would_change_its_place_is_refused_by_field() {
+    let call =
+        |message: Value| json!({"model": "m", "messages": [{"role": "user", "content": "a"}, message]}).to_string();
+    for (message, param) in [
+        (json!({"role": "assistant", "tool_calls": [{"type": "text", "text": "a"}]}), "messages[1].tool_calls[0].type"),
+        (json!({"role": "user", "content": [{"type": "custom", "custom": {}}]}), "messages[1].content[0].type"),
+    ] {
+        let refusal = decode(call(message).as_bytes()).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some(param), "{}", refusal.message);
     }
 }
 
