@@ -32,10 +32,10 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-# The binaries first: tests from outside start them.
+# The binaries first: tests from outside start them. No example in the docs is code, so there are no doc tests to run.
 unit:
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --all-targets
 
 golden: ## rewrite the golden files and what is generated (CRDs, references), then look at `git diff`
 	UPDATE_GOLDEN=1 $(CARGO) test --workspace
