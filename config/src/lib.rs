@@ -4,6 +4,8 @@
 
 #[cfg(feature = "compile")]
 pub mod compile;
+pub mod published;
+pub mod rollout;
 mod snapshot;
 
 pub use snapshot::*;

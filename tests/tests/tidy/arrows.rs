@@ -10,8 +10,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["sluicegate-crds"]),
     ("dialects", &[]),
     ("simulator", &["sluicegate-dialects"]),
+    ("operator", &["sluicegate-config", "sluicegate-crds"]),
     ("proxy", &["sluicegate-config", "sluicegate-dialects", "sluicegate-simulator"]),
-    ("tests", &["sluicegate-simulator"]),
+    ("tests", &["sluicegate-config", "sluicegate-crds", "sluicegate-simulator"]),
 ];
 
 /// Libraries that would make a crate something else than it is.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace, by folder.
-pub(crate) const CRATES: &[&str] = &["crds", "config", "dialects", "simulator", "proxy", "tests"];
+pub(crate) const CRATES: &[&str] = &["crds", "config", "dialects", "simulator", "operator", "proxy", "tests"];
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {

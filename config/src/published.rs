@@ -1,0 +1,92 @@
+//! How compiled objects travel from the operator to proxies: the names, labels and keys of the ConfigMaps and Secrets in
+//! the gateway's namespace. Written by the operator, watched by every proxy.
+//!
+//! One compiled object per resource, as `EndpointSlice`s do it: no size limit stands in the way of the whole, a change is
+//! one small write, and a proxy starts while the operator is down.
+
+use crate::ObjectId;
+
+/// Label: which gateway (a Helm release) the object belongs to. Proxies watch by it.
+pub const GATEWAY_LABEL: &str = "sluicegate.dev/gateway";
+/// Label: what is inside, a [`Content`] by name.
+pub const CONTENT_LABEL: &str = "sluicegate.dev/content";
+/// Annotation: `namespace/name` of the resource that it was compiled from.
+pub const OBJECT_ANNOTATION: &str = "sluicegate.dev/object";
+/// Annotation: the compiled form's revision.
+pub const REVISION_ANNOTATION: &str = "sluicegate.dev/revision";
+/// The key in `data` of a ConfigMap that holds the compiled `Route` or `Pool` as JSON, and in `data` of a Secret that
+/// holds credentials as a JSON object from `CredentialId` to base64.
+pub const DATA_KEY: &str = "compiled.json";
+
+/// The longest name an object may have (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
+
+/// What a published object holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Content {
+    /// A ConfigMap with a compiled `LLMRoute`.
+    Route,
+    /// A ConfigMap with a compiled `ProviderPool`.
+    Pool,
+    /// A Secret with the values of the credentials that a `ProviderPool` names.
+    Credentials,
+}
+
+impl Content {
+    /// As the label says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Pool => "pool",
+            Self::Credentials => "credentials",
+        }
+    }
+
+    /// From the label.
+    #[must_use]
+    pub fn parse(label: &str) -> Option<Self> {
+        [Self::Route, Self::Pool, Self::Credentials].into_iter().find(|content| content.as_str() == label)
+    }
+}
+
+/// The published object's name: `route.NAMESPACE.NAME`, after the gateway's. Namespaces hold no dot, so no two resources
+/// share one; a name that would be too long ends in a hash instead.
+#[must_use]
+pub fn name(gateway: &str, content: Content, object: &ObjectId) -> String {
+    let whole = format!("{gateway}.{}.{}", content.as_str(), object.0.replacen('/', ".", 1));
+    if whole.len() <= MAX_NAME {
+        return whole;
+    }
+    let hash = fnv1a(whole.as_bytes());
+    let kept: String = whole.chars().take(MAX_NAME - 17).collect();
+    format!("{}-{hash:016x}", kept.trim_end_matches(['.', '-']))
+}
+
+/// FNV-1a, 64 bits: told apart are names of one cluster, not of an attacker, who could name his object as he likes anyway.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_objects_apart() {
+        let id = |id: &str| ObjectId(id.to_owned());
+        assert_eq!(name("gw", Content::Route, &id("team-a/chat")), "gw.route.team-a.chat");
+        assert_eq!(name("gw", Content::Pool, &id("team-a/chat.v2")), "gw.pool.team-a.chat.v2");
+        let (long, other) = (format!("team-a/{}", "x".repeat(253)), format!("team-a/{}y", "x".repeat(252)));
+        let (long, other) = (name("gw", Content::Route, &id(&long)), name("gw", Content::Route, &id(&other)));
+        assert!(long.len() <= MAX_NAME && other.len() <= MAX_NAME && long != other);
+    }
+
+    #[test]
+    fn labels_are_read_as_they_are_written() {
+        for content in [Content::Route, Content::Pool, Content::Credentials] {
+            assert_eq!(Content::parse(content.as_str()), Some(content));
+        }
+        assert_eq!(Content::parse("else"), None);
+    }
+}

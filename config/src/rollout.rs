@@ -1,0 +1,58 @@
+//! What a proxy tells the operator about what it runs: lines of JSON that a proxy streams at `GET /rollout` of its admin
+//! address. The first line is everything, each further one what changed; an empty line is a sign of life.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ObjectId;
+
+/// Path of the stream on a proxy's admin address.
+pub const PATH: &str = "/rollout";
+/// Media type of the stream.
+pub const MEDIA_TYPE: &str = "application/x-ndjson";
+/// A proxy that has nothing to tell sends an empty line this often, in seconds.
+pub const HEARTBEAT_SECONDS: u64 = 2;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Line {
+    /// Everything is in here, and what is not does not run. Only the first line of a stream.
+    pub whole: bool,
+    /// Whether the proxy takes calls (what `/readyz` says).
+    pub ready: bool,
+    /// Routes that changed.
+    pub routes: BTreeMap<ObjectId, Running>,
+    /// Pools that changed.
+    pub pools: BTreeMap<ObjectId, Running>,
+    /// Routes that run no longer.
+    pub routes_gone: Vec<ObjectId>,
+    /// Pools that run no longer.
+    pub pools_gone: Vec<ObjectId>,
+}
+
+/// How one object runs in one proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    /// Revision of the compiled form that calls are served by; `None`: none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// `resourceVersion` of the Secret that its credentials are from; only of pools that need one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+    /// A newer form that the proxy could not take, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejection>,
+}
+
+/// A published form that a proxy could not take: what ran before runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rejection {
+    /// Its revision, as annotated; empty where it had none.
+    pub revision: String,
+    /// Why. Never holds a credential.
+    pub message: String,
+}
