@@ -1,9 +1,10 @@
-//! The admin address: `/healthz`, `/readyz`, `/metrics`, `/config`, `/status`. Served on the control thread.
+//! The admin address: `/healthz`, `/readyz`, `/metrics`, `/config`, `/status`, `/rollout`. Served on the control thread.
 //!
 //! For probes, scrapers and people; not for callers, and not for the network outside.
 
 mod exposition;
 mod pages;
+mod rollout;
 mod server;
 
 pub use pages::{Admin, router};

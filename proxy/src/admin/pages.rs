@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use sluicegate_config::rollout::PATH;
 use tokio::sync::watch;
 
 use super::exposition::{Format, to_prometheus};
+use super::rollout;
 use crate::account::Metrics;
 use crate::source::Report;
 
@@ -26,13 +28,13 @@ pub struct Admin {
     /// Workers serve the configuration that the report names. Set by whoever starts them.
     pub serving: Arc<AtomicBool>,
     /// No new calls are wanted.
-    pub draining: Arc<AtomicBool>,
+    pub draining: watch::Receiver<bool>,
 }
 
 impl Admin {
     /// Why no call should be sent here; `None`: send them.
-    fn unready(&self) -> Option<String> {
-        if self.draining.load(Relaxed) {
+    pub(super) fn unready(&self) -> Option<String> {
+        if *self.draining.borrow() {
             return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());
         }
         let report = Arc::clone(&self.report.borrow());
@@ -46,13 +48,17 @@ impl Admin {
 
 /// The admin pages.
 pub fn router(admin: Admin) -> Router {
+    let streams = rollout::Streams::default();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/status", get(status))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status\n") })
+        .route(PATH, get(move |admin, life| rollout::stream(admin, life, streams)))
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status /rollout\n")
+        })
         .with_state(admin)
 }
 
@@ -98,7 +104,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         ready: why_not.is_none(),
         why_not,
-        draining: admin.draining.load(Relaxed),
+        draining: *admin.draining.borrow(),
         in_flight: admin.metrics.in_flight(),
         revision: report.revision.clone(),
         rejected: report.rejected(),
