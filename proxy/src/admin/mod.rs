@@ -6,9 +6,11 @@ mod exposition;
 mod pages;
 mod rollout;
 mod server;
+mod state;
 
-pub use pages::{Admin, router};
+pub use pages::router;
 pub use server::serve;
+pub use state::Admin;
 
 #[cfg(test)]
 mod tests;

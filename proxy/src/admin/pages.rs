@@ -1,7 +1,6 @@
 //! What each admin path answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
@@ -11,40 +10,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use sluicegate_config::rollout::PATH;
-use tokio::sync::watch;
 
 use super::exposition::{Format, to_prometheus};
 use super::rollout;
-use crate::account::Metrics;
-use crate::source::Report;
-
-/// What the admin pages tell of.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    /// Written out at `/metrics`.
-    pub metrics: Arc<Metrics>,
-    /// Written out at `/config`; readiness hangs on its revision.
-    pub report: watch::Receiver<Arc<Report>>,
-    /// Workers serve the configuration that the report names. Set by whoever starts them.
-    pub serving: Arc<AtomicBool>,
-    /// No new calls are wanted.
-    pub draining: watch::Receiver<bool>,
-}
-
-impl Admin {
-    /// Why no call should be sent here; `None`: send them.
-    pub(super) fn unready(&self) -> Option<String> {
-        if *self.draining.borrow() {
-            return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());
-        }
-        let report = Arc::clone(&self.report.borrow());
-        if report.revision.is_none() {
-            let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
-            return Some(format!("no configuration is applied{errors}"));
-        }
-        (!self.serving.load(Relaxed)).then(|| "workers are starting".to_owned())
-    }
-}
+use super::state::Admin;
 
 /// The admin pages.
 pub fn router(admin: Admin) -> Router {

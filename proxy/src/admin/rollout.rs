@@ -18,8 +18,8 @@ use sluicegate_config::compile::Kind;
 use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, Running};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pages::Admin;
 use super::server::Life;
+use super::state::Admin;
 use crate::source::{ObjectReport, Report};
 
 /// Streams at once; each replica of the operator has one.
