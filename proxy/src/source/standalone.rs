@@ -138,7 +138,7 @@ impl Source {
 
     /// Publishes what was compiled, if it is something and differs. Returns what runs then.
     fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        let Compiled { snapshot, credentials, verdicts: _ } = compiled;
+        let Compiled { snapshot, credentials, verdicts: _, kept: _ } = compiled;
         if current.is_none() && snapshot.routes.is_empty() {
             return None;
         }
