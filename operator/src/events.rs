@@ -1,9 +1,9 @@
 //! Events on an object when one of its conditions turns, and only then.
 
-use crate::status::Status;
 use kube::Client;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
+use sluicegate_crds::Status;
 
 /// A status that was written over another.
 #[derive(Debug, Clone)]

@@ -12,10 +12,9 @@ mod message;
 use std::time::SystemTime;
 
 use k8s_openapi::jiff::Timestamp;
-use serde::Serialize;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Severity, Verdict};
-use sluicegate_crds::{Condition, ConditionStatus};
+use sluicegate_crds::{Condition, ConditionStatus, Status};
 
 use crate::rollout::Standing;
 
@@ -30,48 +29,20 @@ const CONDITIONS: [&str; 3] = [ACCEPTED, RESOLVED_REFS, PROGRAMMED];
 /// Reason of `ResolvedRefs=Unknown`.
 const NOT_ACCEPTED: &str = "NotAccepted";
 
-/// What is written: the fields of a route's status and of a pool's.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// The generation of the object that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, in this order.
-    pub conditions: Vec<Condition>,
-    /// How many of the ready proxies run this generation, such as `3/3`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxies: Option<String>,
-    /// Routes that name it; only of pools.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attached_routes: Option<i32>,
+/// A condition of a status by its type.
+#[must_use]
+pub fn condition<'a>(status: &'a Status, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.kind == kind)
 }
 
-impl From<&sluicegate_crds::Status> for Status {
-    fn from(found: &sluicegate_crds::Status) -> Self {
-        let sluicegate_crds::Status { observed_generation, conditions } = found;
-        let (observed_generation, conditions) = (*observed_generation, conditions.clone());
-        Self { observed_generation, conditions, proxies: None, attached_routes: None }
-    }
-}
-
-impl Status {
-    /// A condition by its type.
-    #[must_use]
-    pub fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.kind == kind)
-    }
-
-    /// Whether another status of the same generation says the same but for numbers and words: how many proxies, how many
-    /// routes. Such a status may be written late, and together with others.
-    #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        let essence = |status: &Self| -> Vec<_> {
-            let of = |kind: &&str| status.condition(kind).map(|found| (found.status, found.reason.clone()));
-            CONDITIONS.iter().map(of).collect()
-        };
-        self.observed_generation == other.observed_generation && essence(self) == essence(other)
-    }
+/// Whether two statuses of the same generation say the same but for numbers and words: how many proxies, how many routes.
+/// Such a status may be written late, and together with others.
+#[must_use]
+pub fn say_the_same(one: &Status, other: &Status) -> bool {
+    let essence = |status: &Status| {
+        CONDITIONS.map(|kind| condition(status, kind).map(|found| (found.status, found.reason.clone())))
+    };
+    one.observed_generation == other.observed_generation && essence(one) == essence(other)
 }
 
 /// Why `Programmed` is as it is.
@@ -190,7 +161,7 @@ impl Judgement {
     }
 
     fn condition(self, kind: &str, case: &Case<'_>, now: SystemTime) -> Condition {
-        let found = case.status.and_then(|status| status.condition(kind));
+        let found = case.status.and_then(|status| condition(status, kind));
         let since = found.filter(|found| found.status == self.status).map(|found| found.last_transition_time.clone());
         Condition {
             kind: kind.to_owned(),

@@ -78,7 +78,7 @@ impl Given {
         assert_eq!(status.observed_generation, Some(1));
         assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(1)));
         let told = CONDITIONS.map(|kind| {
-            let found = status.condition(kind).unwrap();
+            let found = condition(&status, kind).unwrap();
             format!("{:?} {}: {}", found.status, found.reason, found.message)
         });
         let [accepted, refs, programmed] = told;
@@ -104,6 +104,10 @@ fn every_reason_turns_its_condition() {
         Reason::BackendNotFound,
         Reason::SecretNotFound,
         Reason::SecretInvalid,
+        Reason::ServiceNotFound,
+        Reason::ServiceInvalid,
+        Reason::NoEndpoints,
+        Reason::TooManyEndpoints,
         Reason::Unreachable,
         Reason::ModelNotServed,
     ];
@@ -138,10 +142,10 @@ fn what_is_kept_says_that_it_serves_as_it_was() {
 
 #[test]
 fn what_is_published_in_spite_of_an_error_is_programmed_when_it_runs() {
-    let given = Given { verdicts: vec![error(Reason::SecretNotFound)], ..good() };
+    let given = Given { verdicts: vec![error(Reason::NoEndpoints)], ..good() };
     let [accepted, refs, programmed, _] = given.told();
     assert_eq!((accepted.as_str(), programmed.as_str()), (ACCEPTED_TRUE, PROGRAMMED_TRUE));
-    assert!(refs.starts_with("False SecretNotFound"), "{refs}");
+    assert!(refs.starts_with("False NoEndpoints"), "{refs}");
 }
 
 #[test]
@@ -226,16 +230,16 @@ fn nothing_is_written_when_nothing_differs() {
     // Another generation, the same truth: written, and nothing turned.
     let next = given.desired(2).unwrap();
     assert!(next.conditions.iter().all(|condition| condition.last_transition_time == EARLIER), "{next:?}");
-    assert!(!next.says_the_same(&status), "its generation is another");
+    assert!(!say_the_same(&next, &status), "its generation is another");
 
     given.standing = standing(4, 4, &[]);
     let scaled = given.desired(1).unwrap();
-    assert!(scaled.says_the_same(&status) && scaled.proxies.as_deref() == Some("4/4"));
+    assert!(say_the_same(&scaled, &status) && scaled.proxies.as_deref() == Some("4/4"));
 
     given.standing = standing(3, 4, &["pod-d"]);
     let turned = given.desired(1).unwrap();
-    assert!(!turned.says_the_same(&status));
-    let since = |kind| turned.condition(kind).unwrap().last_transition_time.as_str();
+    assert!(!say_the_same(&turned, &status));
+    let since = |kind| condition(&turned, kind).unwrap().last_transition_time.as_str();
     assert_eq!(since(ACCEPTED), EARLIER);
     assert_eq!(since(PROGRAMMED), "2027-01-15T08:00:00Z");
 }
@@ -243,7 +247,7 @@ fn nothing_is_written_when_nothing_differs() {
 #[test]
 fn the_written_form_is_that_of_the_schema() {
     let text = serde_json::to_value(good().desired(1).unwrap()).unwrap();
-    let read: sluicegate_crds::Status = serde_json::from_value(text.clone()).unwrap();
+    let read: Status = serde_json::from_value(text.clone()).unwrap();
     assert_eq!(read.conditions.len(), 3);
     assert_eq!(text["proxies"], "3/3");
     assert!(text.get("attachedRoutes").is_none());
