@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -107,14 +107,14 @@ struct Control {
 impl Control {
     async fn run(self, address: SocketAddr, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
         let Self { shared, lasting, source, subscription, identity } = self;
-        let draining = Arc::new(AtomicBool::new(false));
+        let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
         let (told, report) = watch::channel(Arc::clone(&subscription.report.borrow()));
         let admin = Admin {
             metrics: Arc::clone(&shared.metrics),
             report,
             serving: Arc::new(AtomicBool::new(true)),
-            draining: Arc::clone(&draining),
+            draining: draining.subscribe(),
         };
         let admin_address = admin_socket.local_addr()?;
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;
@@ -129,7 +129,9 @@ impl Control {
             tokio::task::spawn_local(async move { identity.watch().await });
         }
         tracing::info!(listen = %address, admin = %admin_address, "listening");
-        let unready = move || draining.store(true, Ordering::Relaxed);
+        let unready = || {
+            draining.send_replace(true);
+        };
         drain::until_drained(&shared.lifecycle, &shared.settings.stopping, unready).await
     }
 }

@@ -1,11 +1,14 @@
 //! The source that follows a folder: read → compile → publish, and what is wrong is said once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sluicegate_config::compile::{Compiled, Credentials, Inputs, Kind, Severity, Verdicts, compile, manifests};
+use sluicegate_config::compile::{
+    Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests,
+};
+use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
 use tokio::sync::watch;
 
@@ -135,7 +138,7 @@ impl Source {
 
     /// Publishes what was compiled, if it is something and differs. Returns what runs then.
     fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        let Compiled { snapshot, credentials, verdicts: _ } = compiled;
+        let Compiled { snapshot, credentials, verdicts: _, kept: _ } = compiled;
         if current.is_none() && snapshot.routes.is_empty() {
             return None;
         }
@@ -203,30 +206,40 @@ fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
     routes.chain(pools.map(|id| (Kind::ProviderPool, id.clone()))).collect()
 }
 
-fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<ObjectReport> {
+fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
     let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
     let pools = snapshot.pools.iter().map(|(id, pool)| (Kind::ProviderPool, id, &pool.revision));
-    let mut objects: Vec<ObjectReport> = routes
-        .chain(pools)
-        .map(|(kind, id, revision)| {
-            let wrong = verdicts.of(kind, id).any(|verdict| verdict.severity == Severity::Error);
-            let state = if wrong { ObjectState::KeptPrevious } else { ObjectState::Applied };
-            ObjectReport { kind: kind.as_str(), name: id.0.clone(), revision: Some(revision.clone()), state }
-        })
-        .collect();
-    let running: BTreeSet<_> = objects.iter().map(|object| (object.kind, object.name.clone())).collect();
-    let wrong = verdicts.iter().filter(|verdict| verdict.severity == Severity::Error);
-    let wrong: BTreeSet<_> = wrong.map(|verdict| (verdict.kind.as_str(), verdict.object.0.clone())).collect();
-    objects.extend(wrong.difference(&running).map(|(kind, name)| ObjectReport {
-        kind,
-        name: name.clone(),
-        revision: None,
-        state: ObjectState::Rejected,
-    }));
-    objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    let mut wrong: BTreeMap<(Kind, &ObjectId), &Verdict> = BTreeMap::new();
+    for verdict in verdicts.iter().filter(|verdict| verdict.severity == Severity::Error) {
+        wrong.entry((verdict.kind, &verdict.object)).or_insert(verdict);
+    }
+    let mut objects = Vec::new();
+    for (kind, id, revision) in routes.chain(pools) {
+        let verdict = wrong.remove(&(kind, id));
+        let state = if verdict.is_some() { ObjectState::KeptPrevious } else { ObjectState::Applied };
+        objects.push(object((kind, id), Some(revision), state, verdict));
+    }
+    for (of, verdict) in wrong {
+        objects.push(object(of, None, ObjectState::Rejected, Some(verdict)));
+    }
+    objects.sort_by(|a, b| a.order(b));
     objects
+}
+
+fn object(
+    (kind, id): (Kind, &ObjectId),
+    revision: Option<&String>,
+    state: ObjectState,
+    wrong: Option<&Verdict>,
+) -> Arc<ObjectReport> {
+    // What is wrong was never compiled, so it has no revision.
+    let rejected =
+        wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
+    let (kind, name) = (kind.as_str(), id.0.clone());
+    let (revision, version, credentials) = (revision.cloned(), None, None);
+    Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
 /// Names a snapshot's content, shortly.
