@@ -49,8 +49,9 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     let mut batch = Batch { keys, unread: BTreeSet::new() };
     if !failed.is_empty() {
         let mut world = world.borrow_mut();
-        let pools = closure(&world, &batch.keys);
-        for pool in pools.into_iter().filter(|pool| world.names(pool).any(|named| failed.contains(named))) {
+        let mut pools = closure(&world, &batch.keys);
+        pools.retain(|pool| world.names(pool).any(|named| failed.contains(named)));
+        for pool in pools {
             world.queue.retry(&pool, Instant::now());
             batch.unread.insert(pool.id);
         }
@@ -84,9 +85,7 @@ fn stale(world: &World, named: &Named) -> Option<Stamp> {
 /// Reads one. Says whether that failed.
 async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> bool {
     let learnt = match named {
-        Named::Secret(id) => {
-            secret(client, id).await.map(|found| world.borrow_mut().secrets.learn(id, stamp, found))
-        }
+        Named::Secret(id) => secret(client, id).await.map(|found| world.borrow_mut().secrets.learn(id, stamp, found)),
         Named::Service(id) => {
             service(client, id).await.map(|found| world.borrow_mut().services.learn(id, stamp, found))
         }
@@ -132,7 +131,7 @@ fn slice(slice: EndpointSlice) -> Slice {
         name: port.name.unwrap_or_default(),
         port: port.port.and_then(|port| u16::try_from(port).ok()),
     });
-    let endpoints = slice.endpoints.unwrap_or_default().into_iter().map(|endpoint| {
+    let endpoints = slice.endpoints.into_iter().map(|endpoint| {
         let conditions = endpoint.conditions.unwrap_or_default();
         SliceEndpoint {
             addresses: endpoint.addresses,

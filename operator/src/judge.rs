@@ -11,13 +11,14 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Resource as _};
 use sluicegate_config::compile::{Kind, Severity, Verdict};
 use sluicegate_config::published::Content;
+use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
 use crate::events::{Teller, Transition};
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::metrics::{Metrics, State};
 use crate::rollout::{Changed, Rollout, Wanted};
-use crate::status::{self, Case, Status};
+use crate::status::{self, Case};
 use crate::watch::api_resource;
 use crate::world::{Key, MANAGER, Shared, content_of};
 
@@ -113,8 +114,12 @@ impl Judge {
         let after = judged.as_ref().map(Judged::state);
         if before != after {
             let gauge = |state| self.metrics.objects.get_or_create_owned(&State { kind: key.kind.as_str(), state });
-            before.map(gauge).iter().for_each(|gauge| drop(gauge.dec()));
-            after.map(gauge).iter().for_each(|gauge| drop(gauge.inc()));
+            if let Some(gauge) = before.map(gauge) {
+                gauge.dec();
+            }
+            if let Some(gauge) = after.map(gauge) {
+                gauge.inc();
+            }
         }
         let now = Instant::now();
         match judged {
@@ -237,6 +242,7 @@ impl Judge {
         let published = world.published(content_of(key.kind), &key.id);
         let wanted = published.map(|published| Wanted {
             revision: published.revision.to_string(),
+            version: Some(published.version.to_string()),
             credentials: match key.kind {
                 Kind::LlmRoute => None,
                 Kind::ProviderPool => world.published(Content::Credentials, &key.id).map(|own| own.version.to_string()),

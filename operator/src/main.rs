@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         Some(Command::Run(run)) => return operate(run),
         None => match settings.run {
             Some(run) => return operate(run),
-            None => Settings::command().error(clap::error::ErrorKind::MissingRequiredArgument, "--gateway NAME is required").exit(),
+            None => Settings::command()
+                .error(clap::error::ErrorKind::MissingRequiredArgument, "--gateway NAME is required")
+                .exit(),
         },
     };
     // A reader that has left (`| head`) is no failure of ours to tell.

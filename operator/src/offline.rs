@@ -106,11 +106,8 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
     let compiled = compile(&inputs);
     let refused = findings.iter().map(|finding| finding.severity);
     let refused = refused.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));
-    let outcome = if refused.into_iter().any(|severity| severity == Severity::Error) {
-        Outcome::Refused
-    } else {
-        Outcome::Well
-    };
+    let outcome =
+        if refused.into_iter().any(|severity| severity == Severity::Error) { Outcome::Refused } else { Outcome::Well };
     let said = findings.iter().map(Said::from).chain(compiled.verdicts.iter().map(Said::from)).collect();
     let report = Report { snapshot: &compiled.snapshot, verdicts: said };
     match settings.output {
@@ -139,12 +136,7 @@ fn summary(snapshot: &Snapshot, routes: &usize, pools: &usize, out: &mut dyn Wri
     for (id, pool) in &snapshot.pools {
         writeln!(out, "ProviderPool {} serves, revision {}", id.0, pool.revision)?;
     }
-    writeln!(
-        out,
-        "{} of {routes} routes and {} of {pools} pools serve",
-        snapshot.routes.len(),
-        snapshot.pools.len()
-    )
+    writeln!(out, "{} of {routes} routes and {} of {pools} pools serve", snapshot.routes.len(), snapshot.pools.len())
 }
 
 /// Prints the CustomResourceDefinitions.

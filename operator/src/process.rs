@@ -160,7 +160,7 @@ impl House {
             while let Some(answer) = asked.recv().await {
                 let world = world.borrow();
                 metrics.is_leader.set(i64::from(leadership.holds()));
-                metrics.queued.set(i64::try_from(world.queue.len()).unwrap_or(i64::MAX));
+                metrics.queued.set(i64::try_from(world.queue.waiting()).unwrap_or(i64::MAX));
                 // Whoever asked may have left.
                 drop(answer.send(Health { missing: world.lists.missing() }));
             }

@@ -155,7 +155,8 @@ impl Publisher {
         for stage in plan.stages() {
             let failed: Vec<(Option<Key>, String)> = stream::iter(stage)
                 .map(|change| async move {
-                    let key = change.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() });
+                    let key =
+                        change.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() });
                     self.change(change).await.err().map(|message| (key, message))
                 })
                 .buffer_unordered(AT_ONCE)

@@ -118,7 +118,11 @@ impl Run {
     #[must_use]
     pub fn selector(&self) -> String {
         self.proxy_selector.clone().unwrap_or_else(|| {
-            format!("{}={},app.kubernetes.io/component=proxy", sluicegate_config::published::GATEWAY_LABEL, self.gateway)
+            format!(
+                "{}={},app.kubernetes.io/component=proxy",
+                sluicegate_config::published::GATEWAY_LABEL,
+                self.gateway
+            )
         })
     }
 }
@@ -145,7 +149,9 @@ mod tests {
         assert_eq!(run.watched(), Watched::Only(["a".to_owned(), "b".to_owned()].into()));
         assert_eq!(run.selector(), "sluicegate.dev/gateway=gw,app.kubernetes.io/component=proxy");
         let settings = Settings::try_parse_from(["x", "run", "--gateway", "gw", "--leader-elect", "false"]).unwrap();
-        assert!(matches!(settings.command, Some(Command::Run(run)) if !run.leader_elect && run.watched() == Watched::All));
+        assert!(
+            matches!(settings.command, Some(Command::Run(run)) if !run.leader_elect && run.watched() == Watched::All)
+        );
         assert!(Settings::try_parse_from(["x", "--gateway", "No.Label"]).is_err());
         assert!(Settings::try_parse_from(["x", "compile", "--manifests", "dir", "-o", "json"]).is_ok());
         assert!(Settings::try_parse_from(["x", "crds"]).is_ok());

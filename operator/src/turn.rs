@@ -117,7 +117,8 @@ fn face(world: &World, key: &Key, compiled: &Compiled) -> u64 {
     }
     let mut hasher = DefaultHasher::new();
     let spec = world.object(key).and_then(|object| object.spec.as_deref());
-    let allowed = spec.and_then(|spec| serde_json::from_str::<Spec<'_>>(spec).ok()).and_then(|spec| spec.allowed_routes);
+    let allowed =
+        spec.and_then(|spec| serde_json::from_str::<Spec<'_>>(spec).ok()).and_then(|spec| spec.allowed_routes);
     allowed.map(RawValue::get).hash(&mut hasher);
     let pool = compiled.snapshot.pools.get(&key.id);
     pool.is_some().hash(&mut hasher);
@@ -132,7 +133,13 @@ fn judged(key: &Key, generation: Option<i64>, compiled: &Compiled, failures: &Fa
     let verdicts: Vec<Verdict> = compiled.verdicts.of(key.kind, &key.id).cloned().collect();
     let kept = compiled.kept.contains(&(key.kind, key.id.clone()));
     let unpublished = failures.get(key).cloned();
-    Some(Judged { generation: generation?, verdicts: verdicts.into(), kept, unpublished, serves: serves(key, compiled) })
+    Some(Judged {
+        generation: generation?,
+        verdicts: verdicts.into(),
+        kept,
+        unpublished,
+        serves: serves(key, compiled),
+    })
 }
 
 fn serves(key: &Key, compiled: &Compiled) -> bool {

@@ -15,8 +15,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, metadata_watcher, watcher};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use sluicegate_config::ObjectId;
@@ -125,22 +126,17 @@ impl Watches {
             + Send
             + 'static,
     {
-        let api: Api<K> = match &scope {
+        let api: Api<PartialObjectMeta<K>> = match &scope {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        self.follow(source, metadata_watcher(api, watcher::Config::default()), |event| {
+        self.follow(source, watcher(api, watcher::Config::default()), |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init | Event::InitApply(_) => {}
                 Event::InitDone => {
                     // What changed while nobody watched is not known.
-                    let pick = match source {
-                        Source::Secrets => |named: &Named| if let Named::Secret(id) = named { Some(id) } else { None },
-                        _ => |named: &Named| if let Named::Service(id) = named { Some(id) } else { None },
-                    };
-                    let any: Vec<Named> = world.named_in(&scope, pick).into_iter().collect();
-                    any.iter().for_each(|named| world.touched(named));
+                    world.touched_any(source, &scope);
                     world.list_read(source, &scope);
                 }
                 Event::Apply(object) | Event::Delete(object) => {
@@ -155,7 +151,7 @@ impl Watches {
 
     /// The labels of all namespaces.
     async fn namespaces(self) {
-        let stream = metadata_watcher(Api::<Namespace>::all(self.client.clone()), watcher::Config::default());
+        let stream = watcher(Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()), watcher::Config::default());
         let mut listed: HashMap<String, Labels> = HashMap::new();
         self.follow(Source::Namespaces, stream, |event| {
             let mut world = self.world.borrow_mut();

@@ -10,7 +10,7 @@ mod queue;
 mod scope;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -165,7 +165,8 @@ impl World {
         if old.is_some_and(|old| old.uid == new.uid && old.version > new.version) {
             return Some(key);
         }
-        let same = old.is_some_and(|old| old.uid == new.uid && old.generation == new.generation && old.spec == new.spec);
+        let same =
+            old.is_some_and(|old| old.uid == new.uid && old.generation == new.generation && old.spec == new.spec);
         if same {
             if old.is_some_and(|old| old.status != new.status) {
                 self.restate.insert(key.clone());
@@ -225,11 +226,16 @@ impl World {
         }
     }
 
-    /// Every Secret or Service (by `pick`) of a scope that is named: after a watch was interrupted any may have changed.
-    pub fn named_in(&self, scope: &Scope, pick: fn(&Named) -> Option<&ObjectId>) -> BTreeSet<Named> {
-        let in_scope = |id: &ObjectId| scope.as_ref().is_none_or(|scope| parts(id).0 == scope);
-        let all = self.said.all().chain(self.served.all());
-        all.filter(|named| pick(named).is_some_and(in_scope)).cloned().collect()
+    /// After a watch was interrupted any Secret or Service of a scope may have changed.
+    pub fn touched_any(&mut self, source: Source, scope: &Scope) {
+        let concerned = |named: &&Named| match (source, named) {
+            (Source::Secrets, Named::Secret(id)) | (Source::Services | Source::Slices, Named::Service(id)) => {
+                scope.as_ref().is_none_or(|scope| parts(id).0 == scope)
+            }
+            _ => false,
+        };
+        let any: BTreeSet<Named> = self.said.all().chain(self.served.all()).filter(concerned).cloned().collect();
+        any.iter().for_each(|named| self.touched(named));
     }
 
     /// The labels of a namespace; `None`: it is gone.
@@ -243,7 +249,11 @@ impl World {
             let abroad = |key: &&Key| {
                 key.kind == Kind::LlmRoute
                     && key.parts().0 == namespace
-                    && self.said.names(key).iter().any(|named| matches!(named, Named::Pool(id) if parts(id).0 != namespace))
+                    && self
+                        .said
+                        .names(key)
+                        .iter()
+                        .any(|named| matches!(named, Named::Pool(id) if parts(id).0 != namespace))
             };
             let routes: Vec<Key> = self.objects.keys().filter(abroad).cloned().collect();
             routes.iter().for_each(|key| self.look_at(key));
@@ -277,7 +287,9 @@ impl World {
     /// The pools that a route names, by what it says and by what is published of it.
     #[must_use]
     pub fn pools_of(&self, route: &Key) -> BTreeSet<ObjectId> {
-        self.names(route).filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }).collect()
+        self.names(route)
+            .filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None })
+            .collect()
     }
 
     /// All that an object names, by what it says and by what is published of it. Some may come twice.

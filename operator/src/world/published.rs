@@ -83,12 +83,8 @@ impl Dress {
     /// metadata.
     #[must_use]
     pub fn meta(&self, content: Content, id: &ObjectId, revision: &str) -> ObjectMeta {
-        let labels = [
-            (GATEWAY_LABEL, self.gateway.as_str()),
-            (CONTENT_LABEL, content.as_str()),
-            (MANAGED_BY, MANAGER),
-            PART_OF,
-        ];
+        let labels =
+            [(GATEWAY_LABEL, self.gateway.as_str()), (CONTENT_LABEL, content.as_str()), (MANAGED_BY, MANAGER), PART_OF];
         let mut annotations = BTreeMap::from([(OBJECT_ANNOTATION.to_owned(), id.0.clone())]);
         if !revision.is_empty() {
             annotations.insert(REVISION_ANNOTATION.to_owned(), revision.to_owned());
@@ -231,7 +227,8 @@ impl World {
         if key.kind == Kind::LlmRoute {
             let before: BTreeSet<Named> = self.served.names(key).iter().cloned().collect();
             let pools = before.symmetric_difference(&named);
-            self.recount.extend(pools.filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }));
+            self.recount
+                .extend(pools.filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }));
         }
         let dropped = self.served.set(key, named);
         self.forget(&dropped);

@@ -78,7 +78,7 @@ impl Queue {
     }
 
     /// How many wait, those after a failure included.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.queued.len() + self.delayed.len()
     }
 }
@@ -110,13 +110,13 @@ mod tests {
         queue.retry(&route, now);
         assert_eq!(queue.due(now), Some(now + FIRST_WAIT));
         assert!(queue.take(8, now).is_empty());
-        assert_eq!(queue.take(8, now + FIRST_WAIT), [route.clone()]);
+        assert_eq!(queue.take(8, now + FIRST_WAIT), [key(Kind::LlmRoute, "r")]);
         queue.retry(&route, now);
         assert_eq!(queue.due(now), Some(now + FIRST_WAIT * 2));
         for _ in 0..40 {
             queue.retry(&route, now);
         }
-        assert_eq!((queue.due(now), queue.len()), (Some(now + LONGEST_WAIT), 1));
+        assert_eq!((queue.due(now), queue.waiting()), (Some(now + LONGEST_WAIT), 1));
         queue.went_well(&route);
         assert_eq!(queue.due(now), None);
     }
