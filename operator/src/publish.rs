@@ -64,6 +64,11 @@ impl std::fmt::Debug for Form {
 }
 
 impl Plan {
+    /// Adds objects that are of nothing: they go.
+    pub fn remove(&mut self, strays: Vec<Name>) {
+        self.credentials_gone.extend(strays.into_iter().map(|name| Change { name, of: None, form: None }));
+    }
+
     fn stages(self) -> [Vec<Change>; 5] {
         [self.pools, self.routes, self.routes_gone, self.pools_gone, self.credentials_gone]
     }
@@ -90,7 +95,6 @@ pub fn plan(world: &World, keys: &[Key], compiled: &Compiled) -> Plan {
             (Kind::ProviderPool, false) => {}
         }
     }
-    plan.credentials_gone.extend(world.strays().into_iter().map(|name| Change { name, of: None, form: None }));
     plan
 }
 

@@ -61,7 +61,8 @@ impl Turns {
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
         let compiled = gathered.compile();
-        let plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
+        let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
+        plan.remove(self.world.borrow_mut().take_strays());
         let failures = self.publisher.carry_out(plan).await;
         settle(&mut self.world.borrow_mut(), &batch, &compiled, &failures);
         for (key, generation) in generations {

@@ -75,6 +75,7 @@ pub struct World {
     served: Index,
     published: HashMap<Name, Published>,
     strays: BTreeSet<Name>,
+    has_new_strays: bool,
     /// What routes see of a pool, hashed: while it stays the same, they need not be compiled again.
     faces: HashMap<ObjectId, u64>,
     dress: Dress,
@@ -119,6 +120,7 @@ impl World {
             published: HashMap::new(),
             faces: HashMap::new(),
             strays: BTreeSet::new(),
+            has_new_strays: false,
             dress,
             wake,
         }
@@ -313,7 +315,7 @@ impl World {
     /// When there is something to do: now, later or never.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        self.queue.due(now)
+        if self.has_new_strays && self.lists.missing().is_empty() { Some(now) } else { self.queue.due(now) }
     }
 
     /// How many objects there are of a kind.
@@ -336,12 +338,13 @@ impl World {
     /// What nobody names any longer is kept no longer; a pool that is gone may now be taken away.
     fn forget(&mut self, dropped: &[Named]) {
         for named in dropped {
-            if self.said.count(named) + self.served.count(named) > 0 {
-                continue;
-            }
+            let is_served = self.served.count(named) > 0;
+            let is_named = is_served || self.said.count(named) > 0;
             match named {
-                Named::Secret(id) => self.secrets.forget(id),
-                Named::Service(id) => self.services.forget(id),
+                Named::Secret(id) if !is_named => self.secrets.forget(id),
+                Named::Service(id) if !is_named => self.services.forget(id),
+                Named::Secret(_) | Named::Service(_) => {}
+                Named::Pool(_) if is_served => {}
                 Named::Pool(id) => {
                     let pool = Key { kind: Kind::ProviderPool, id: id.clone() };
                     if !self.objects.contains_key(&pool) {

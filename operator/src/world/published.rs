@@ -203,6 +203,8 @@ impl World {
             }
             None if meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER) => {
                 self.strays.insert(name.clone());
+                self.has_new_strays = true;
+                self.wake.notify_one();
             }
             None => {}
         }
@@ -243,12 +245,13 @@ impl World {
         }
     }
 
-    /// Objects that say they are ours and not what they are of, once it is sure that no resource wants their name.
-    #[must_use]
-    pub fn strays(&self) -> Vec<Name> {
-        if self.strays.is_empty() || !self.lists.missing().is_empty() {
+    /// Takes out objects that say they are ours and not what they are of, once it is sure that no resource wants their
+    /// name.
+    pub fn take_strays(&mut self) -> Vec<Name> {
+        if !self.has_new_strays || !self.lists.missing().is_empty() {
             return Vec::new();
         }
+        self.has_new_strays = false;
         let contents = [Content::Route, Content::Pool, Content::Credentials];
         let names = |key: &Key| contents.map(|content| self.dress.name(content, &key.id));
         let wanted: HashSet<Name> = self.keys().flat_map(names).collect();
