@@ -140,7 +140,7 @@ impl Source {
 
     /// Publishes what was compiled, if it is something and differs. Returns what runs then.
     fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        let Compiled { snapshot, credentials, verdicts: _ } = compiled;
+        let Compiled { snapshot, credentials, verdicts: _, kept: _ } = compiled;
         if current.is_none() && snapshot.routes.is_empty() {
             return None;
         }
@@ -234,7 +234,8 @@ fn object(
     let rejected =
         wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
     let (kind, name) = (kind.as_str(), id.0.clone());
-    Arc::new(ObjectReport { kind, name, revision: revision.cloned(), state, credentials: None, rejected })
+    let (revision, version, credentials) = (revision.cloned(), None, None);
+    Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
 /// Names a snapshot's content, shortly.
