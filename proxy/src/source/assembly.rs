@@ -200,11 +200,11 @@ impl Assembly {
     fn keep(&mut self, id: ObjectId, form: Form, object: &Published, now: Instant) {
         match form {
             Form::Route(route) => {
-                self.routes.entry(id.clone()).or_default().offer(route, now);
+                self.routes.entry(id.clone()).or_default().offer(route, object.version.clone(), now);
                 self.open_routes.insert(id);
             }
             Form::Pool(pool) => {
-                self.pools.entry(id.clone()).or_default().offer(pool, now);
+                self.pools.entry(id.clone()).or_default().offer(pool, object.version.clone(), now);
                 self.open_pools.insert(id);
             }
             Form::Credentials(values) => {

@@ -181,13 +181,13 @@ const fn said(watched: Watched) -> &'static str {
 }
 
 fn object(kind: Kind, id: ObjectId, stands: Running) -> ObjectReport {
-    let Running { revision, credentials, rejected } = stands;
+    let Running { revision, version, credentials, rejected } = stands;
     let state = match (&revision, &rejected) {
         (_, None) => ObjectState::Applied,
         (Some(_), Some(_)) => ObjectState::KeptPrevious,
         (None, Some(_)) => ObjectState::Rejected,
     };
-    ObjectReport { kind: kind.as_str(), name: id.0, revision, state, credentials, rejected }
+    ObjectReport { kind: kind.as_str(), name: id.0, revision, state, version, credentials, rejected }
 }
 
 fn hash(kind: Kind, id: &ObjectId, revision: &str) -> u128 {

@@ -30,8 +30,18 @@ pub(super) struct RouteState {
     pub(super) present: bool,
     /// How it stands, as told last.
     pub(super) stands: Running,
-    next: Option<(Box<Route>, Instant)>,
+    /// The version of the object that it was last seen in as it runs.
+    version: Option<String>,
+    next: Option<Offer>,
     refused: Option<Rejection>,
+}
+
+/// A form that does not run yet.
+#[derive(Debug)]
+struct Offer {
+    route: Box<Route>,
+    version: String,
+    since: Instant,
 }
 
 /// A pool and its credentials.
@@ -41,8 +51,10 @@ pub(super) struct PoolState {
     pub(super) present: bool,
     /// How it stands, as told last.
     pub(super) stands: Running,
-    /// The newest form that could be read.
-    form: Option<Box<Pool>>,
+    /// The version of the object that it was last seen in as it runs.
+    version: Option<String>,
+    /// The newest form that could be read, and the version of the object it was in.
+    form: Option<(Box<Pool>, String)>,
     secret: Option<(String, Credentials)>,
     refused: Option<Rejection>,
     secret_refused: Option<Rejection>,
@@ -52,8 +64,8 @@ pub(super) struct PoolState {
 
 impl RouteState {
     /// It is published in this form.
-    pub(super) fn offer(&mut self, route: Box<Route>, now: Instant) {
-        (self.present, self.next, self.refused) = (true, Some((route, now)), None);
+    pub(super) fn offer(&mut self, route: Box<Route>, version: String, now: Instant) {
+        (self.present, self.next, self.refused) = (true, Some(Offer { route, version, since: now }), None);
     }
 
     /// It is published in a form that can not be used.
@@ -72,8 +84,9 @@ impl RouteState {
         if !self.present {
             return if runs_already { Step::Gone } else { Step::Stay };
         }
-        let Some((route, since)) = self.next.take() else { return Step::Stay };
+        let Some(Offer { route, version, since }) = self.next.take() else { return Step::Stay };
         if self.stands.revision.as_ref() == Some(&route.revision) {
+            self.version = Some(version);
             return Step::Stay;
         }
         let overdue = !patient || now.saturating_duration_since(since) >= PATIENCE;
@@ -83,9 +96,10 @@ impl RouteState {
             overdue || pools(&route).next().is_none() || pools(&route).any(&runs)
         };
         if ready {
+            self.version = Some(version);
             return Step::Run(route);
         }
-        self.next = Some((route, since));
+        self.next = Some(Offer { route, version, since });
         Step::Stay
     }
 
@@ -93,7 +107,7 @@ impl RouteState {
     pub(super) fn standing(&self, running: Option<String>, runs: impl Fn(&ObjectId) -> bool, now: Instant) -> Running {
         let rejected = match (&self.refused, &self.next) {
             (Some(refused), _) => Some(refused.clone()),
-            (None, Some((route, since))) if now.saturating_duration_since(*since) >= PATIENCE => {
+            (None, Some(Offer { route, version: _, since })) if now.saturating_duration_since(*since) >= PATIENCE => {
                 let missing = pools(route).find(|id| !runs(id)).map_or("", |id| id.0.as_str());
                 Some(Rejection {
                     revision: route.revision.clone(),
@@ -102,12 +116,13 @@ impl RouteState {
             }
             _ => None,
         };
-        Running { revision: running, credentials: None, rejected }
+        let version = self.version.clone().filter(|_| running.is_some());
+        Running { revision: running, version, credentials: None, rejected }
     }
 
     /// When it will have waited for too long; `None`: it waits for nothing, or has.
     pub(super) fn overdue_at(&self, now: Instant) -> Option<Instant> {
-        self.next.as_ref().map(|(_, since)| *since + PATIENCE).filter(|at| *at > now)
+        self.next.as_ref().map(|next| next.since + PATIENCE).filter(|at| *at > now)
     }
 
     /// Whether it is to be looked at again whenever something changes.
@@ -118,8 +133,8 @@ impl RouteState {
 
 impl PoolState {
     /// It is published in this form.
-    pub(super) fn offer(&mut self, pool: Box<Pool>, now: Instant) {
-        (self.present, self.form, self.refused, self.since) = (true, Some(pool), None, Some(now));
+    pub(super) fn offer(&mut self, pool: Box<Pool>, version: String, now: Instant) {
+        (self.present, self.form, self.refused, self.since) = (true, Some((pool, version)), None, Some(now));
     }
 
     /// These credentials are published.
@@ -159,13 +174,13 @@ impl PoolState {
             let step = if self.stands.revision.is_some() { Step::Gone } else { Step::Stay };
             return (step, None);
         }
-        let Some(form) = &self.form else { return (Step::Stay, stays) };
-        let Some((version, values)) = self.supplied(form) else { return (Step::Stay, stays) };
-        self.since = None;
-        if self.stands.revision.as_ref() == Some(&form.revision) && self.stands.credentials == version {
-            return (Step::Stay, version);
+        let Some((form, seen)) = &self.form else { return (Step::Stay, stays) };
+        let Some((credentials, values)) = self.supplied(form) else { return (Step::Stay, stays) };
+        (self.since, self.version) = (None, Some(seen.clone()));
+        if self.stands.revision.as_ref() == Some(&form.revision) && self.stands.credentials == credentials {
+            return (Step::Stay, credentials);
         }
-        (Step::Run((form.clone(), values)), version)
+        (Step::Run((form.clone(), values)), credentials)
     }
 
     /// The credentials that a form names, when all of them are there, and what they are from.
@@ -183,7 +198,7 @@ impl PoolState {
     pub(super) fn standing(&self, running: Option<String>, credentials: Option<String>, now: Instant) -> Running {
         let overdue = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
         let waits = || {
-            let form = self.form.as_ref().filter(|_| overdue)?;
+            let (form, _) = self.form.as_ref().filter(|_| overdue)?;
             let values = self.secret.as_ref().map(|(_, values)| values);
             let missing: BTreeSet<&str> = wanted(form)
                 .filter(|id| !values.is_some_and(|values| values.contains_key(*id)))
@@ -193,7 +208,8 @@ impl PoolState {
             Some(Rejection { revision: form.revision.clone(), message: format!("it waits for credentials: {missing}") })
         };
         let rejected = self.refused.clone().or_else(|| self.secret_refused.clone()).or_else(waits);
-        Running { revision: running, credentials, rejected }
+        let version = self.version.clone().filter(|_| running.is_some());
+        Running { revision: running, version, credentials, rejected }
     }
 
     /// When it will have waited for too long; `None`: it waits for nothing, or has.

@@ -231,6 +231,13 @@ fn what_can_not_be_read_changes_nothing_and_is_told() {
     assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING, "as it was before");
     assert_eq!(bench.route("r").rejected, None);
     assert_eq!(bench.then(route("r", "3", &["p"])), ["+ns/r 3"]);
+    // What is seen again is told with the version it was seen in; what waits is not.
+    let Event::Put(mut object) = route("r", "3", &["p"]) else { unreachable!() };
+    object.version = "17".to_owned();
+    assert_eq!(bench.then(Event::Put(object)), NOTHING);
+    assert_eq!(bench.route("r").version.as_deref(), Some("17"));
+    assert_eq!(bench.then(route("r", "4", &["missing"])), NOTHING);
+    assert_eq!(bench.route("r").version.as_deref(), Some("17"));
     // One that never ran.
     let Event::Put(mut object) = route("new", "1", &["p"]) else { unreachable!() };
     object.body = None;
