@@ -24,8 +24,8 @@ use crate::world::{Key, MANAGER, Shared, content_of};
 
 /// Proxies have this long to follow before a status says that they do not yet.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After a start the streams to proxies are only being made: until then nobody is said to lag.
-const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// After a start nothing is said before enough is known of the proxies; whether it is, is looked at this often.
+const UNKNOWN: Duration = Duration::from_millis(250);
 /// A pool whose routes come and go is told of it at most this often.
 const LAZILY: Duration = Duration::from_secs(5);
 /// A status that could not be written is tried again after this.
@@ -203,11 +203,10 @@ impl Judge {
     /// Decides about all that wait: some statuses are to be written now, some objects go on waiting until some time.
     fn look(&self) -> (Vec<Write>, Option<Instant>) {
         let now = Instant::now();
-        let patient_until = self.leadership.since().map(|since| since + FIRST_PATIENCE);
         let mut waiting = self.waiting.borrow_mut();
         let (mut writes, mut done, mut next) = (Vec::new(), Vec::new(), None::<Instant>);
         for (key, wait) in waiting.iter() {
-            let deadline = patient_until.map_or(wait.since + PATIENCE, |until| until.max(wait.since + PATIENCE));
+            let deadline = wait.since + PATIENCE;
             if writes.len() >= MOST {
                 next = Some(now);
                 break;
@@ -217,7 +216,10 @@ impl Judge {
                 continue;
             }
             match self.decide(key, now >= deadline) {
-                Decision::Wait => next = Some(next.map_or(deadline, |next| next.min(deadline))),
+                Decision::Wait => {
+                    let again = deadline.max(now + UNKNOWN);
+                    next = Some(next.map_or(again, |next| next.min(again)));
+                }
                 Decision::Nothing => done.push(key.clone()),
                 Decision::Write(write) => {
                     done.push(key.clone());
@@ -250,7 +252,8 @@ impl Judge {
         });
         let standing = self.rollout.standing(key.kind, &key.id, wanted.as_ref());
         // Of what is published nowhere there is nothing to wait for.
-        if !is_late && wanted.is_some() && !standing.is_settled() {
+        let may_settle = wanted.is_some() && !standing.is_settled();
+        if !standing.known || (may_settle && !is_late) {
             return Decision::Wait;
         }
         let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());

@@ -103,7 +103,11 @@ impl House {
             let candidate = Rc::clone(&candidate);
             tasks.spawn_local(async move { candidate.contend().await });
         }
-        let judge = Rc::new(self.judge());
+        let rollout = Rc::new(Rollout::default());
+        let (following, client) = (Rc::clone(&rollout), self.client.clone());
+        let (namespace, selector) = (self.namespace.clone(), self.settings.selector());
+        tasks.spawn_local(async move { following.run(client, &namespace, &selector).await });
+        let judge = Rc::new(self.judge(rollout));
         let judging = Rc::clone(&judge);
         tasks.spawn_local(async move { judging.run().await });
         let turns = self.turns(judge);
@@ -128,8 +132,7 @@ impl House {
         Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
     }
 
-    fn judge(&self) -> Judge {
-        let rollout = Rc::new(Rollout::default());
+    fn judge(&self, rollout: Rc<Rollout>) -> Judge {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
         Judge::new(self.client.clone(), world, rollout, leadership, Rc::clone(&self.metrics))
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sluicegate_config::ObjectId;
 
-use super::Key;
+use super::key::Key;
 
 /// Something that objects name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

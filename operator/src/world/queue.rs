@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::compile::Kind;
 
-use super::Key;
+use super::key::Key;
 
 /// The first wait after a failure; it doubles each time …
 const FIRST_WAIT: Duration = Duration::from_millis(200);
