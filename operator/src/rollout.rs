@@ -8,6 +8,9 @@ use sluicegate_config::compile::Kind;
 pub struct Wanted {
     /// Revision of the published form.
     pub revision: String,
+    /// `resourceVersion` of the ConfigMap that holds it; a proxy that runs the revision from another one may be about to
+    /// run something else first. `None`: not known, any will do.
+    pub version: Option<String>,
     /// `resourceVersion` of the published Secret, of pools that have one.
     pub credentials: Option<String>,
 }

@@ -9,6 +9,7 @@ pub mod drain;
 pub mod endpoint;
 pub mod errors;
 pub mod listener;
+pub mod probe;
 pub mod process;
 pub mod settings;
 pub mod source;

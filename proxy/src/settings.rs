@@ -8,7 +8,11 @@ use clap::Parser;
 
 /// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "sluicegate-proxy", version)]
+#[command(
+    name = "sluicegate-proxy",
+    version,
+    after_help = "`sluicegate-proxy probe URL…` asks whether something answers."
+)]
 pub struct Settings {
     /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
     #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
@@ -22,6 +26,9 @@ pub struct Settings {
     /// Nodes of the Redis Cluster that shares cached answers, as URLs. Without it the cache is this process's own.
     #[arg(long, env = "SLUICEGATE_REDIS", value_name = "URL,URL…", value_delimiter = ',')]
     pub redis: Vec<String>,
+    /// How to log in to Redis.
+    #[command(flatten)]
+    pub redis_login: RedisLogin,
     /// Threads that serve calls; all cores unless said otherwise.
     #[arg(long, env = "SLUICEGATE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
@@ -49,6 +56,29 @@ pub struct Settings {
     /// Which log lines are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// How to log in to Redis, where a URL does not say so itself.
+#[derive(Clone, Default, clap::Args)]
+pub struct RedisLogin {
+    /// User at Redis; the default user when there is none.
+    #[arg(id = "redis_username", long = "redis-username", env = "SLUICEGATE_REDIS_USERNAME", value_name = "NAME")]
+    pub username: Option<String>,
+    /// Password at Redis. Better given as the variable: a command line can be read by others.
+    #[arg(
+        id = "redis_password",
+        long = "redis-password",
+        env = "SLUICEGATE_REDIS_PASSWORD",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for RedisLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisLogin").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What a client may use up.
@@ -223,9 +253,19 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let settings = Settings::parse_from(["sluicegate-proxy", "--manifests", "x", "--redis", "redis://a,redis://b"]);
+        assert!(settings.redis_login.password.is_none());
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(settings.redis.len(), 2);
         assert_eq!(settings.limits.body_limit, 32 << 20);
+    }
+
+    #[test]
+    fn a_password_does_not_show() {
+        let words = ["sluicegate-proxy", "--manifests", "x", "--redis-username", "gate", "--redis-password", "s3cret"];
+        let settings = Settings::parse_from(words);
+        assert_eq!(settings.redis_login.password.as_deref(), Some("s3cret"));
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("gate") && !shown.contains("s3cret"), "{shown}");
     }
 }

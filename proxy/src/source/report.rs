@@ -132,6 +132,10 @@ pub struct ObjectReport {
     pub revision: Option<String>,
     /// How it runs.
     pub state: ObjectState,
+    /// `resourceVersion` of the ConfigMap that the revision was last seen in; only in a cluster. It is told anew also
+    /// when the content stayed: by it the operator knows a change that was taken back from one not seen yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// `resourceVersion` of the Secret that its credentials are from; only in a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
@@ -203,6 +207,7 @@ mod tests {
             name: name.to_owned(),
             revision: Some(revision.to_owned()),
             state: ObjectState::Applied,
+            version: None,
             credentials: None,
             rejected: None,
         };

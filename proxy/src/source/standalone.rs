@@ -238,7 +238,8 @@ fn object(
     let rejected =
         wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
     let (kind, name) = (kind.as_str(), id.0.clone());
-    Arc::new(ObjectReport { kind, name, revision: revision.cloned(), state, credentials: None, rejected })
+    let (revision, version, credentials) = (revision.cloned(), None, None);
+    Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
 /// Names a snapshot's content, shortly.
