@@ -25,7 +25,7 @@ fn told(pool: &str) -> (String, Vec<u8>) {
     let id = ObjectId("team-a/chat".to_owned());
     let verdicts: Vec<_> = compiled.verdicts.of(Kind::LlmRoute, &id).collect();
     assert_eq!(verdicts.len(), 2, "{verdicts:?}");
-    (format!("{verdicts:?}"), serde_json::to_vec(&compiled.snapshot.routes[&id]).unwrap())
+    (format!("{verdicts:?}"), serde_json::to_vec(&compiled.snapshot.routes.get(&id).unwrap()).unwrap())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Verdict};
 use super::{advice, credentials, pool, route, services};
-use crate::{FORMAT, ObjectId, Pool, Route};
+use crate::{FORMAT, ObjectId, Pool, Provider, Route};
 
 /// What is told about the objects on the way.
 #[derive(Default)]
@@ -53,7 +53,7 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
             // Only a Secret or a Service is missing: where no previous form serves better, the providers that miss nothing
             // serve. Who may name it is as it says now in any case.
             Some(pool) if !report.is_unusable() => {
-                let better = previous(id).filter(|previous| pool::loses(previous, &pool, inputs));
+                let better = previous(id).filter(|previous| loses(previous, &pool, inputs));
                 told.keep(KIND, id, better.map(|better| with_allowed(better, &pool))).or(Some(pool))
             }
             _ => told.keep(KIND, id, previous(id)),
@@ -86,6 +86,23 @@ fn with_allowed(mut previous: Pool, new: &Pool) -> Pool {
     previous.allowed_routes.clone_from(&new.allowed_routes);
     pool::seal(&mut previous);
     previous
+}
+
+/// Whether a previous form has a provider that serves and that the new form, with something it names missing, has not.
+/// Where it loses nothing the new form takes its place: otherwise a pool that once began without one of its Secrets would
+/// take no change until the Secret comes.
+fn loses(previous: &Pool, new: &Pool, inputs: &Inputs<'_>) -> bool {
+    let serves = |provider: &Provider, is_previous| {
+        credentials::has_key(provider, inputs, is_previous) && services::is_there(provider, inputs)
+    };
+    let serving: BTreeSet<&str> = new
+        .providers
+        .iter()
+        .filter(|provider| serves(provider, false))
+        .map(|provider| provider.name.as_str())
+        .collect();
+    let mut before = previous.providers.iter().filter(|provider| serves(provider, true));
+    before.any(|provider| !serving.contains(provider.name.as_str()))
 }
 
 /// The routes that serve, over pools that do.

@@ -1,15 +1,12 @@
 //! `ProviderPool` to `Pool`.
 
-use std::collections::BTreeSet;
-
 use sluicegate_crds::{self as crds, ProviderPoolSpec, rules};
 
-use super::inputs::Inputs;
 use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
-use super::{allowed, credentials, provider, services};
-use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Provider, Retry, RetryOn, Strategy};
+use super::{allowed, provider};
+use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
@@ -37,23 +34,6 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
         circuit_breaker: breaker(circuit_breaker, report),
         allowed_routes: allowed::compile(allowed_routes),
     }
-}
-
-/// Whether a previous form has a provider that serves and that the new form, with something it names missing, has not.
-/// Where it loses nothing the new form takes its place: otherwise a pool that once began without one of its Secrets would
-/// take no change until the Secret comes.
-pub(super) fn loses(previous: &Pool, new: &Pool, inputs: &Inputs<'_>) -> bool {
-    let serves = |provider: &Provider, is_previous| {
-        credentials::has_key(provider, inputs, is_previous) && services::is_there(provider, inputs)
-    };
-    let serving: BTreeSet<&str> = new
-        .providers
-        .iter()
-        .filter(|provider| serves(provider, false))
-        .map(|provider| provider.name.as_str())
-        .collect();
-    let mut before = previous.providers.iter().filter(|provider| serves(provider, true));
-    before.any(|provider| !serving.contains(provider.name.as_str()))
 }
 
 /// Writes the revision that belongs to the content.
