@@ -30,7 +30,8 @@ fn error(reason: Reason) -> Verdict {
 }
 
 fn standing(running: usize, ready: usize, lagging: &[&str]) -> Standing {
-    Standing { ready, running, lagging: lagging.iter().map(|&pod| pod.to_owned()).collect(), rejected: Vec::new() }
+    let lagging = lagging.iter().map(|&pod| pod.to_owned()).collect();
+    Standing { known: true, ready, running, lagging, rejected: Vec::new() }
 }
 
 struct Given {

@@ -55,6 +55,11 @@ impl Problem {
     pub(super) fn of_file(file: &str, reason: &str, message: String) -> Self {
         Self { file: Some(file.to_owned()), ..Self::of_source(reason, message) }
     }
+
+    /// Of one published object.
+    pub(super) fn of_object(kind: &'static str, object: &str, reason: &str, message: String) -> Self {
+        Self { kind: Some(kind), object: Some(object.to_owned()), ..Self::of_source(reason, message) }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -173,6 +178,13 @@ impl Report {
         let objects = self.objects.iter().filter(|object| object.state != ObjectState::Applied).count();
         let nameless = |problem: &&Problem| problem.severity == Severity::Error && problem.object.is_none();
         objects + self.problems.iter().filter(nameless).count()
+    }
+
+    /// The revision that runs of an object.
+    #[must_use]
+    pub fn running(&self, kind: &str, name: &str) -> Option<&str> {
+        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
+        self.objects.get(found.ok()?)?.revision.as_deref()
     }
 
     /// Puts an object's report in its place, over what was said of it before.
