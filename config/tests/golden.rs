@@ -28,7 +28,13 @@ fn services(text: &str) -> BTreeMap<ObjectId, Service> {
             .collect(),
         is_external_name: said["isExternalName"] == true,
     };
-    cluster["services"].as_object().unwrap().iter().map(|(id, said)| (ObjectId(id.clone()), service(said))).collect()
+    cluster
+        .get("services")
+        .and_then(Value::as_object)
+        .unwrap()
+        .iter()
+        .map(|(id, said)| (ObjectId(id.clone()), service(said)))
+        .collect()
 }
 
 fn run(text: &str, cluster: Option<&str>, previous: Option<&Compiled>) -> (Compiled, Value) {
