@@ -156,8 +156,8 @@ fn a_warning_stands_in_the_message_of_an_accepted_object() {
         verdict(Severity::Warning, Reason::SecretInvalid, "", "odd"),
     ];
     let [accepted, refs, programmed, _] = Given { verdicts: warnings, ..good() }.told();
-    assert_eq!(accepted, "True Accepted: valid, but: warning: spec.rules[1]: never taken");
-    assert_eq!(refs, "True ResolvedRefs: everything that it names is there, but: warning: odd");
+    assert_eq!(accepted, "True Accepted: valid, but: warning (Unreachable): spec.rules[1]: never taken");
+    assert_eq!(refs, "True ResolvedRefs: everything that it names is there, but: warning (SecretInvalid): odd");
     assert_eq!(programmed, PROGRAMMED_TRUE);
 }
 
