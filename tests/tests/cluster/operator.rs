@@ -91,14 +91,15 @@ impl Gateway {
         let mut last = Value::Null;
         for _ in 0..1500 {
             let object = api.get(name).await.unwrap();
-            let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let conditions =
+                object.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
             if let Some(found) = conditions.iter().find(|found| found["type"] == condition) {
                 let current = found["observedGeneration"] == json!(object.metadata.generation);
                 if current && found["status"] == wanted.0 && found["reason"] == wanted.1 {
                     return found["message"].as_str().unwrap().to_owned();
                 }
             }
-            last = object.data["status"].clone();
+            last = object.data.get("status").cloned().unwrap_or_default();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("{kind} {name}: no {condition} {wanted:?}: {last:#}\n{}", self.operator.log().join("\n"));
