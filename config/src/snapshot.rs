@@ -230,6 +230,57 @@ pub struct Pool {
     pub retry: Retry,
     /// When an endpoint is left alone.
     pub circuit_breaker: CircuitBreaker,
+    /// Which routes may name it. The compiler has made sure of it; here it is for the next compilation.
+    #[serde(default, skip_serializing_if = "AllowedRoutes::is_same")]
+    pub allowed_routes: AllowedRoutes,
+}
+
+/// Which routes may name a pool, beside those of its own namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum AllowedRoutes {
+    /// No others.
+    #[default]
+    Same,
+    /// All.
+    All,
+    /// Those of namespaces whose labels are so, all of it.
+    Selector(Vec<LabelMatch>),
+}
+
+impl AllowedRoutes {
+    /// Whether only routes of its own namespace may name the pool.
+    #[must_use]
+    pub const fn is_same(&self) -> bool {
+        matches!(self, Self::Same)
+    }
+}
+
+/// A condition on one label of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelMatch {
+    /// The label's key.
+    pub key: String,
+    /// What it is held against.
+    pub operator: LabelOperator,
+    /// For `In` and `NotIn`, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// What a label is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LabelOperator {
+    /// Its value is one of these.
+    In,
+    /// It is none of them, or there is no such label.
+    NotIn,
+    /// It is there.
+    Exists,
+    /// It is not.
+    DoesNotExist,
 }
 
 /// How a provider is chosen within a tier.
@@ -254,6 +305,13 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Origin and path prefix, no trailing slash (`https://api.openai.com/v1`); empty for `Simulated`.
     pub url: String,
+    /// The Service whose pods these are; `None`: the url's host is asked for by DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServicePort>,
+    /// Where its pods are, `ip:port`, sorted, each an endpoint of its own; empty: nowhere, so it takes no calls. `None`:
+    /// the url's host is resolved by DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<String>>,
     /// Which credential to send; its value travels apart. `None`: none is sent.
     pub credential: Option<CredentialId>,
     /// Share within its tier; 0 takes no calls.
@@ -272,6 +330,16 @@ pub struct Provider {
     pub remove_headers: Vec<String>,
     /// How it behaves; only for `Simulated`.
     pub simulated: Option<Simulated>,
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// `namespace/name` of the Service.
+    pub id: ObjectId,
+    /// The port's number in the Service.
+    pub port: u16,
 }
 
 /// `namespace/secret/key`: names a credential, never holds it.

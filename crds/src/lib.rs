@@ -3,6 +3,7 @@
 //! Everything an API server checks is data here: types, bounds and patterns in the schema, what crosses fields in
 //! [`rules`]. Standalone mode reads the same data, so a manifest is judged alike with and without a cluster.
 
+mod allowed;
 mod cache;
 pub mod patterns;
 mod pool;
@@ -15,14 +16,15 @@ pub mod schema;
 mod simulated;
 mod status;
 
+pub use allowed::{AllowedRoutes, LabelOperator, LabelRequirement, LabelSelector, NamespacesFrom, RouteNamespaces};
 pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
 };
 pub use provider::{
-    Connection, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider, ProviderType,
-    SecretKeyRef, Tls,
+    Connection, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider, ProviderType, Scheme,
+    SecretKeyRef, ServiceRef, Tls,
 };
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,

@@ -8,5 +8,7 @@ pub const BYTES: &str = "^[0-9]{1,12}(k|M|G|T|Ki|Mi|Gi|Ti)?$";
 pub const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,6})?$";
 /// How a name inside an object is written.
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// How a path before those of an API is written.
+pub const PATH: &str = r"^/[^?#@\s]*$";
 /// How a provider's address is written.
 pub const URL: &str = r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$";

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::allowed::AllowedRoutes;
 use crate::provider::Provider;
 use crate::rules::{self, validations};
 use crate::scalar::{Decimal, Duration};
@@ -29,15 +30,22 @@ use crate::status::Status;
         json_path = r#".status.conditions[?(@.type=="Accepted")].status"#
     ),
     printcolumn(
+        name = "ResolvedRefs",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="ResolvedRefs")].status"#
+    ),
+    printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
     ),
+    printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
+    printcolumn(name = "Routes", type_ = "integer", json_path = ".status.attachedRoutes"),
     printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.loadBalancing.strategy", priority = 1),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#,
+        json_path = r#".status.conditions[?(@.type=="Programmed")].reason"#,
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -66,6 +74,9 @@ pub struct ProviderPoolSpec {
     /// When a failing provider is left alone, and for how long.
     #[serde(default)]
     pub circuit_breaker: CircuitBreaker,
+    /// Which routes may name this pool.
+    #[serde(default)]
+    pub allowed_routes: AllowedRoutes,
 }
 
 /// How a provider is chosen.

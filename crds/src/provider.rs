@@ -12,7 +12,8 @@ use crate::simulated::Simulated;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
-    rules::URL_MISSING, rules::URL_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED, rules::SIMULATED_ON_OTHERS,
+    rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
+    rules::SIMULATED_ON_OTHERS,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -25,11 +26,15 @@ pub struct Provider {
     pub kind: ProviderType,
     /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
-    /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Required unless
-    /// `type` is `Simulated`, which has none.
+    /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
+    /// and `serviceRef` is there, and neither where `type` is `Simulated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::URL))]
     pub url: Option<String>,
+    /// A Service in the pool's namespace, instead of `url`: its pods are balanced one by one, and each has a circuit of
+    /// its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ref: Option<ServiceRef>,
     /// The key that the provider is called with. Without it no key is sent. A caller's own key is never passed on to a
     /// provider with credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +80,37 @@ pub enum ProviderType {
     OpenAICompatible,
     /// A stand-in inside the gateway.
     Simulated,
+}
+
+/// A Service in the same namespace, whose pods answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceRef {
+    /// Name of the Service.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// A port of the Service, by its number there (`port`, not `targetPort`).
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// Whether TLS is spoken: `HTTP` or `HTTPS`. Default: `HTTP`.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::PATH))]
+    pub path: Option<String>,
+}
+
+/// Whether TLS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub enum Scheme {
+    /// Without TLS.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// With TLS.
+    #[serde(rename = "HTTPS")]
+    Https,
 }
 
 /// Where a provider's key is.

@@ -92,6 +92,9 @@ fn type_of(schema: &Value) -> String {
         (crate::patterns::DURATION, _) => "duration".to_owned(),
         (crate::patterns::BYTES, _) => "bytes".to_owned(),
         (crate::patterns::DECIMAL, _) => "decimal in quotes".to_owned(),
+        (_, Some("object")) if schema.get("additionalProperties").is_some() => {
+            format!("map to {}", schema.get("additionalProperties").map_or_else(String::new, type_of))
+        }
         (_, Some("array")) => format!("list of {}", schema.get("items").map_or_else(String::new, type_of)),
         (_, Some(name)) => name.to_owned(),
         (_, None) => String::new(),
@@ -101,7 +104,7 @@ fn type_of(schema: &Value) -> String {
 /// The bounds that a reader may run into.
 fn limits(schema: &Value) -> String {
     let number = |name: &str| schema.get(name).and_then(Value::as_i64);
-    match (number("minimum"), number("maximum"), number("maxItems")) {
+    match (number("minimum"), number("maximum"), number("maxItems").or_else(|| number("maxProperties"))) {
         (Some(least), Some(most), _) => format!(" From {least} to {most}."),
         (_, _, Some(most)) => format!(" At most {most}."),
         _ => String::new(),

@@ -39,10 +39,11 @@ use crate::status::Status;
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
     ),
+    printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#,
+        json_path = r#".status.conditions[?(@.type=="Programmed")].reason"#,
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -179,13 +180,17 @@ pub struct Fallback {
     pub model: Option<String>,
 }
 
-/// Names a `ProviderPool` in the route's namespace.
+/// Names a `ProviderPool`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolRef {
     /// Name of the pool.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
+    /// Its namespace. The pool there must let the route's namespace in, by its `allowedRoutes`. Default: the route's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub namespace: Option<String>,
 }
 
 /// Timeouts over the pools'.

@@ -20,14 +20,19 @@ pub fn validations(rules: &[Rule]) -> Value {
 }
 
 /// Providers but simulated ones have an address.
-pub const URL_MISSING: Rule = Rule {
-    cel: "self.type == 'Simulated' || has(self.url)",
-    message: "url is required: write the provider's address, such as https://api.openai.com (only type Simulated has none)",
+pub const ADDRESS_MISSING: Rule = Rule {
+    cel: "self.type == 'Simulated' || has(self.url) || has(self.serviceRef)",
+    message: "url or serviceRef is required: write url, the provider's address such as https://api.openai.com, or serviceRef, a Service in the pool's namespace (only type Simulated has neither)",
+};
+/// Providers have one address.
+pub const ADDRESS_TWICE: Rule = Rule {
+    cel: "!(has(self.url) && has(self.serviceRef))",
+    message: "url and serviceRef are both there: keep url for an address, or serviceRef for the pods of a Service, and remove the other",
 };
 /// Simulated ones have none.
-pub const URL_ON_SIMULATED: Rule = Rule {
-    cel: "self.type != 'Simulated' || !has(self.url)",
-    message: "a Simulated provider has no url: remove url, or set type to OpenAI, Anthropic or OpenAICompatible",
+pub const ADDRESS_ON_SIMULATED: Rule = Rule {
+    cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: Rule = Rule {
@@ -43,6 +48,16 @@ pub const SIMULATED_ON_OTHERS: Rule = Rule {
 pub const PROVIDER_WEIGHTS: Rule = Rule {
     cel: "self.exists(p, p.weight > 0)",
     message: "every weight is 0, so no provider would take a call: give at least one a weight above 0",
+};
+/// Namespaces are selected where they are said to be.
+pub const SELECTOR_WITH_FROM: Rule = Rule {
+    cel: "(self.from == 'Selector') == has(self.selector)",
+    message: "selector goes with from: Selector and with no other: write from: Selector and a selector such as matchLabels: {team: a}, or remove selector",
+};
+/// A requirement on a label says what its operator needs.
+pub const SELECTOR_VALUES: Rule = Rule {
+    cel: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+    message: "values go with the operators In and NotIn and with no other: write at least one value for these, or remove values",
 };
 /// No timeout of a pool is zero.
 pub const TIMEOUTS_POSITIVE: Rule = Rule {

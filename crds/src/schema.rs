@@ -17,6 +17,13 @@ pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
 fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(crd)?;
     tidy(&mut value);
+    if crd.spec.names.kind == "LLMRoute" {
+        // One type serves both kinds; to a route nothing is attached.
+        if let Some(status) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
+        {
+            status.as_object_mut().map(|fields| fields.remove("attachedRoutes"));
+        }
+    }
     Ok(value)
 }
 

@@ -15,6 +15,14 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// How many of the ready proxies run this generation, such as `3/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub proxies: Option<String>,
+    /// How many routes this pool serves. Written some seconds late. (Only of pools.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub attached_routes: Option<i32>,
 }
 
 /// One aspect of an object's state. The same fields as `metav1.Condition`, whose generated schema lacks the bounds.

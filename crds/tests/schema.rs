@@ -9,6 +9,9 @@ fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
     for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         walk(&format!("{path}.{name}"), inner, visit);
     }
+    if let Some(values) = schema.get("additionalProperties") {
+        walk(&format!("{path}[]"), values, visit);
+    }
     if let Some(items) = schema.get("items") {
         walk(&format!("{path}[]"), items, visit);
     }
@@ -49,6 +52,9 @@ fn everything_is_bounded() {
             }
             Some("integer") => {
                 assert!(path.contains(".status") || (has("minimum") && has("maximum")), "{path} has no bounds");
+            }
+            Some("object") if has("additionalProperties") => {
+                assert!(has("maxProperties"), "{path} has no maxProperties");
             }
             Some("object") => assert!(has("properties"), "{path} takes anything"),
             Some("boolean") => {}

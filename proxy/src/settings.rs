@@ -8,11 +8,27 @@ use clap::Parser;
 
 /// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "sluicegate-proxy", version)]
+#[command(
+    name = "sluicegate-proxy",
+    version,
+    after_help = "`sluicegate-proxy probe URL…` asks whether something answers."
+)]
 pub struct Settings {
     /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
-    #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
-    pub manifests: PathBuf,
+    #[arg(
+        long,
+        env = "SLUICEGATE_MANIFESTS",
+        value_name = "DIR",
+        required_unless_present = "gateway",
+        conflicts_with = "gateway"
+    )]
+    pub manifests: Option<PathBuf>,
+    /// In a cluster: the gateway whose published configuration is watched.
+    #[arg(long, env = "SLUICEGATE_GATEWAY", value_name = "NAME", value_parser = label)]
+    pub gateway: Option<String>,
+    /// The namespace it is published in; this pod's own (or the kubeconfig's) unless said otherwise.
+    #[arg(long, env = "SLUICEGATE_NAMESPACE", value_name = "NS", requires = "gateway", conflicts_with = "manifests", value_parser = label)]
+    pub namespace: Option<String>,
     /// Where calls come in. Port 0 takes a free one; the first log line says which.
     #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -22,6 +38,9 @@ pub struct Settings {
     /// Nodes of the Redis Cluster that shares cached answers, as URLs. Without it the cache is this process's own.
     #[arg(long, env = "SLUICEGATE_REDIS", value_name = "URL,URL…", value_delimiter = ',')]
     pub redis: Vec<String>,
+    /// How to log in to Redis.
+    #[command(flatten)]
+    pub redis_login: RedisLogin,
     /// Threads that serve calls; all cores unless said otherwise.
     #[arg(long, env = "SLUICEGATE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
@@ -49,6 +68,29 @@ pub struct Settings {
     /// Which log lines are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// How to log in to Redis, where a URL does not say so itself.
+#[derive(Clone, Default, clap::Args)]
+pub struct RedisLogin {
+    /// User at Redis; the default user when there is none.
+    #[arg(id = "redis_username", long = "redis-username", env = "SLUICEGATE_REDIS_USERNAME", value_name = "NAME")]
+    pub username: Option<String>,
+    /// Password at Redis. Better given as the variable: a command line can be read by others.
+    #[arg(
+        id = "redis_password",
+        long = "redis-password",
+        env = "SLUICEGATE_REDIS_PASSWORD",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for RedisLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisLogin").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What a client may use up.
@@ -151,6 +193,17 @@ fn network(text: &str) -> Result<Network, String> {
     Ok(Network { address, bits })
 }
 
+/// What a label's value (and a namespace) may be.
+fn label(text: &str) -> Result<String, String> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends =
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if ends && text.len() <= 63 && text.chars().all(inside) {
+        return Ok(text.to_owned());
+    }
+    Err("write 1 to 63 letters, digits, `-`, `_` or `.`, beginning and ending with a letter or digit".to_owned())
+}
+
 /// `250ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 fn time(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -221,11 +274,36 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_comes_from_one_place() {
+        let parse = |flags: &[&str]| Settings::try_parse_from(["sluicegate-proxy"].iter().chain(flags));
+        assert_eq!(parse(&["--gateway", "gw", "--namespace", "ns"]).unwrap().gateway.as_deref(), Some("gw"));
+        for (flags, said) in [
+            (&[][..], "--manifests <DIR>"),
+            (&["--manifests", "x", "--gateway", "gw"], "cannot be used with '--gateway <NAME>'"),
+            (&["--manifests", "x", "--namespace", "ns"], "cannot be used with"),
+            (&["--gateway", "a,b=c"], "letters, digits"),
+        ] {
+            let error = parse(flags).unwrap_err().to_string();
+            assert!(error.contains(said), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
     fn defaults_are_the_documented_ones() {
         let settings = Settings::parse_from(["sluicegate-proxy", "--manifests", "x", "--redis", "redis://a,redis://b"]);
+        assert!(settings.redis_login.password.is_none());
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(settings.redis.len(), 2);
         assert_eq!(settings.limits.body_limit, 32 << 20);
+    }
+
+    #[test]
+    fn a_password_does_not_show() {
+        let words = ["sluicegate-proxy", "--manifests", "x", "--redis-username", "gate", "--redis-password", "s3cret"];
+        let settings = Settings::parse_from(words);
+        assert_eq!(settings.redis_login.password.as_deref(), Some("s3cret"));
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("gate") && !shown.contains("s3cret"), "{shown}");
     }
 }

@@ -1,13 +1,12 @@
 //! What is valid and yet hardly meant: warnings, which change nothing of what serves.
 
-use std::collections::BTreeMap;
-
+use super::allowed::Reachable;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::{Match, ModelMatch, ObjectId, Pool, Route, Target};
+use crate::{Match, ModelMatch, Route, Target};
 
 /// Warns about rules that never match and models that nobody serves.
-pub(super) fn give(route: &Route, pools: &BTreeMap<ObjectId, Pool>, report: &mut Report<'_>) {
+pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>) {
     let mut catch_all: Option<&str> = None;
     for (index, rule) in route.rules.iter().enumerate() {
         let path = format!("spec.rules[{index}]");
@@ -27,7 +26,7 @@ pub(super) fn give(route: &Route, pools: &BTreeMap<ObjectId, Pool>, report: &mut
     }
 }
 
-fn models(matches: &[Match], target: &Target, path: &str, pools: &BTreeMap<ObjectId, Pool>, report: &mut Report<'_>) {
+fn models(matches: &[Match], target: &Target, path: &str, pools: &Reachable<'_>, report: &mut Report<'_>) {
     let Some(pool) = pools.get(&target.pool) else { return };
     let serves = |model: &str| pool.providers.iter().any(|p| p.models.is_empty() || p.models.contains_key(model));
     let asked: Vec<&str> = match &target.model {

@@ -16,6 +16,11 @@ pub struct Inputs<'a> {
     pub routes: Vec<Manifest<LLMRouteSpec>>,
     /// Every Secret that may be named, by `namespace/name`.
     pub secrets: BTreeMap<ObjectId, Secret>,
+    /// Every Service that may be named, by `namespace/name`. `None`: there is no cluster to ask, so that their names are
+    /// resolved by DNS.
+    pub services: Option<BTreeMap<ObjectId, Service>>,
+    /// The labels of namespaces. The label with its name is there for each, said or not.
+    pub namespaces: BTreeMap<String, Labels>,
     /// Something could not be read, so an object that is not here may still exist: what `previous` has of it is kept.
     pub incomplete: bool,
     /// What was compiled last: a bad object keeps its form in there.
@@ -66,6 +71,18 @@ pub struct Fault {
     /// What is wrong and what to write.
     pub message: String,
 }
+
+/// What a Service leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// Each of its ports, by number (`port`), and the endpoints there, `ip:port` (see [`endpoints`](super::endpoints())).
+    pub ports: BTreeMap<u16, Vec<String>>,
+    /// It is of type `ExternalName`: a name for another name, without pods.
+    pub is_external_name: bool,
+}
+
+/// Labels by key.
+pub type Labels = BTreeMap<String, String>;
 
 /// The data of a Secret.
 pub type Secret = BTreeMap<String, SecretValue>;

@@ -5,25 +5,33 @@
 
 mod address;
 mod advice;
+mod allowed;
 mod cache;
 mod credentials;
 mod document;
+mod endpoints;
 mod inputs;
 pub mod manifests;
 mod objects;
 mod pattern;
 mod pool;
 mod provider;
+mod references;
 mod report;
 mod revision;
 mod route;
 mod scalar;
+mod services;
 mod structure;
 mod verdict;
 
-use crate::Snapshot;
+use std::collections::BTreeSet;
 
-pub use inputs::{Credentials, Fault, Inputs, Manifest, Secret, SecretValue, Source};
+use crate::{ObjectId, Snapshot};
+
+pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
+pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
+pub use references::{Needs, needs, needs_of_compiled, references, references_of_compiled};
 pub use verdict::{Finding, Kind, Reason, Severity, Verdict, Verdicts};
 
 /// What comes of a compilation.
@@ -35,14 +43,21 @@ pub struct Compiled {
     pub credentials: Credentials,
     /// What is to be said about the objects.
     pub verdicts: Verdicts,
+    /// The objects that serve in their previous form, since what they say now is no good.
+    pub kept: BTreeSet<(Kind, ObjectId)>,
 }
 
 /// Compiles everything there is. Never fails: what is wrong is in the verdicts.
 #[must_use]
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
-    let mut verdicts = Vec::new();
-    let mut pools = objects::pools(inputs, &mut verdicts);
+    let mut told = objects::Told::default();
+    let mut pools = objects::pools(inputs, &mut told);
     let credentials = credentials::gather(inputs, &mut pools);
-    let routes = objects::routes(inputs, &pools, &mut verdicts);
-    Compiled { snapshot: Snapshot { routes, pools }, credentials, verdicts: Verdicts::new(verdicts) }
+    let routes = objects::routes(inputs, &pools, &mut told);
+    let objects::Told { verdicts, mut kept } = told;
+    kept.retain(|(kind, id)| match kind {
+        Kind::ProviderPool => pools.contains_key(id),
+        Kind::LlmRoute => routes.contains_key(id),
+    });
+    Compiled { snapshot: Snapshot { routes, pools }, credentials, verdicts: Verdicts::new(verdicts), kept }
 }

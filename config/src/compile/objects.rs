@@ -1,64 +1,98 @@
 //! Which form of each object serves: what it says now, or, where that is no good, what it last said well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Verdict};
-use super::{advice, credentials, pool, route};
+use super::{advice, credentials, pool, route, services};
 use crate::{FORMAT, ObjectId, Pool, Route};
 
+/// What is told about the objects on the way.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) verdicts: Vec<Verdict>,
+    /// Objects that serve in their previous form.
+    pub(super) kept: BTreeSet<(Kind, ObjectId)>,
+}
+
+impl Told {
+    /// Notes that an object keeps its previous form, where it has one.
+    fn keep<T>(&mut self, kind: Kind, id: &ObjectId, previous: Option<T>) -> Option<T> {
+        if previous.is_some() {
+            self.kept.insert((kind, id.clone()));
+        }
+        previous
+    }
+}
+
 /// The pools that serve.
-pub(super) fn pools(inputs: &Inputs<'_>, verdicts: &mut Vec<Verdict>) -> BTreeMap<ObjectId, Pool> {
+pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, Pool> {
+    const KIND: Kind = Kind::ProviderPool;
     let previous = |id: &ObjectId| {
-        inputs.previous.and_then(|snapshot| snapshot.pools.get(id)).filter(|pool| pool.format == FORMAT).cloned()
+        inputs.previous.and_then(|snapshot| snapshot.pools.get(id)).and_then(|pool| previous_pool(pool, inputs))
     };
     let mut pools = BTreeMap::new();
-    for (id, manifests) in by_id(&inputs.pools) {
-        let mut report = Report::new(Kind::ProviderPool, id, source(&manifests));
-        let compiled = only(&manifests, &mut report).map(|(manifest, spec)| {
-            let pool = pool::compile(spec, namespace(&manifest.id), &mut report);
+    let objects = by_id(&inputs.pools);
+    for (id, manifests) in &objects {
+        let mut report = Report::new(KIND, id, source(manifests));
+        let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
+            let mut pool = pool::compile(spec, namespace(&manifest.id), &mut report);
             credentials::resolve(spec, &pool, inputs, &mut report);
+            services::resolve(spec, &mut pool, inputs, &mut report);
+            pool::seal(&mut pool);
             pool
         });
         let serving = match compiled {
             Some(pool) if !report.has_errors() => Some(pool),
-            // Only a Secret is missing: without a previous form, the providers that need none still serve.
-            Some(pool) if !report.is_unusable() => previous(id).or(Some(pool)),
-            _ => previous(id),
+            // Only a Secret or a Service is missing: without a previous form, the providers that need none still serve.
+            Some(pool) if !report.is_unusable() => told.keep(KIND, id, previous(id)).or(Some(pool)),
+            _ => told.keep(KIND, id, previous(id)),
         };
         if let Some(pool) = serving {
-            pools.insert(id.clone(), pool);
+            pools.insert((*id).clone(), pool);
         }
-        verdicts.extend(report.into_verdicts());
+        told.verdicts.extend(report.into_verdicts());
     }
     if let Some(snapshot) = inputs.previous.filter(|_| inputs.incomplete) {
-        for (id, pool) in snapshot.pools.iter().filter(|(_, pool)| pool.format == FORMAT) {
-            if inputs.pools.iter().all(|manifest| manifest.id != *id) {
-                pools.insert(id.clone(), pool.clone());
+        for (id, pool) in snapshot.pools.iter().filter(|(id, _)| !objects.contains_key(id)) {
+            if let Some(pool) = told.keep(KIND, id, previous_pool(pool, inputs)) {
+                pools.insert(id.clone(), pool);
             }
         }
     }
     pools
 }
 
+/// A pool's previous form, with the pods that its Services have by now.
+fn previous_pool(pool: &Pool, inputs: &Inputs<'_>) -> Option<Pool> {
+    let mut pool = (pool.format == FORMAT).then(|| pool.clone())?;
+    services::refresh(&mut pool, inputs);
+    pool::seal(&mut pool);
+    Some(pool)
+}
+
 /// The routes that serve, over pools that do.
 pub(super) fn routes(
     inputs: &Inputs<'_>,
     pools: &BTreeMap<ObjectId, Pool>,
-    verdicts: &mut Vec<Verdict>,
+    told: &mut Told,
 ) -> BTreeMap<ObjectId, Route> {
+    const KIND: Kind = Kind::LlmRoute;
     let previous = |id: &ObjectId| {
         inputs.previous.and_then(|snapshot| snapshot.routes.get(id)).filter(|route| route.format == FORMAT).cloned()
     };
     let mut routes = BTreeMap::new();
-    for (id, manifests) in by_id(&inputs.routes) {
-        let mut report = Report::new(Kind::LlmRoute, id, source(&manifests));
-        let compiled = only(&manifests, &mut report).map(|(manifest, spec)| {
+    let objects = by_id(&inputs.routes);
+    for (id, manifests) in &objects {
+        let mut report = Report::new(KIND, id, source(manifests));
+        let pools = Reachable::new(namespace(id), inputs, pools);
+        let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
             let route = route::compile(spec, namespace(&manifest.id), manifest.created, &mut report);
-            route::resolve(spec, namespace(&manifest.id), pools, &mut report);
+            route::resolve(spec, &pools, &mut report);
             if !report.has_errors() {
-                advice::give(&route, pools, &mut report);
+                advice::give(&route, &pools, &mut report);
             }
             route
         });
@@ -67,21 +101,21 @@ pub(super) fn routes(
             // Only a pool is missing. Make before break: the previous form serves while it has all that it names;
             // otherwise the new one, as far as its pools go.
             Some(route) if !report.is_unusable() => {
-                previous(id).filter(|previous| route::is_whole(previous, pools)).or(Some(route))
+                let whole = previous(id).filter(|previous| route::is_whole(previous, &pools));
+                told.keep(KIND, id, whole).or(Some(route))
             }
-            _ => previous(id),
+            _ => told.keep(KIND, id, previous(id)),
         };
         if let Some(mut route) = serving {
-            route::prune(&mut route, pools);
-            routes.insert(id.clone(), route);
+            route::prune(&mut route, &pools);
+            routes.insert((*id).clone(), route);
         }
-        verdicts.extend(report.into_verdicts());
+        told.verdicts.extend(report.into_verdicts());
     }
     if let Some(snapshot) = inputs.previous.filter(|_| inputs.incomplete) {
-        for (id, route) in snapshot.routes.iter().filter(|(_, route)| route.format == FORMAT) {
-            if inputs.routes.iter().all(|manifest| manifest.id != *id) {
-                let mut route = route.clone();
-                route::prune(&mut route, pools);
+        for id in snapshot.routes.keys().filter(|id| !objects.contains_key(id)) {
+            if let Some(mut route) = told.keep(KIND, id, previous(id)) {
+                route::prune(&mut route, &Reachable::new(namespace(id), inputs, pools));
                 routes.insert(id.clone(), route);
             }
         }

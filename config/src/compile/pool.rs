@@ -2,17 +2,25 @@
 
 use sluicegate_crds::{self as crds, ProviderPoolSpec, rules};
 
-use super::provider;
 use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
+use super::{allowed, provider};
 use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
 
-/// Compiles a pool, judging all of it. With errors in the report the result is not to be used.
+/// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
-    let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker } = spec;
+    let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker, allowed_routes } = spec;
     let crds::LoadBalancing { strategy } = load_balancing;
-    let mut pool = Pool {
+    let crds::RouteNamespaces { from, selector } = &allowed_routes.namespaces;
+    let is_selector = *from == crds::NamespacesFrom::Selector;
+    report.rule("spec.allowedRoutes.namespaces", rules::SELECTOR_WITH_FROM, is_selector == selector.is_some());
+    for (index, one) in selector.iter().flat_map(|selector| &selector.match_expressions).enumerate() {
+        let takes_values = matches!(one.operator, crds::LabelOperator::In | crds::LabelOperator::NotIn);
+        let path = format!("spec.allowedRoutes.namespaces.selector.matchExpressions[{index}]");
+        report.rule(&path, rules::SELECTOR_VALUES, takes_values != one.values.is_empty());
+    }
+    Pool {
         format: FORMAT,
         revision: String::new(),
         strategy: match strategy {
@@ -24,9 +32,8 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
         timeouts: self::timeouts(timeouts, report),
         retry: self::retry(retry, report),
         circuit_breaker: breaker(circuit_breaker, report),
-    };
-    seal(&mut pool);
-    pool
+        allowed_routes: allowed::compile(allowed_routes),
+    }
 }
 
 /// Writes the revision that belongs to the content.

@@ -8,9 +8,10 @@ use super::address;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, price, scaled};
+use super::services;
 use crate::{
-    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, Price, Provider, ProviderKind,
-    Simulated, SimulatedFailure,
+    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Price, Provider,
+    ProviderKind, ServicePort, Simulated, SimulatedFailure,
 };
 
 /// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
@@ -55,6 +56,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         name,
         kind,
         url,
+        service_ref,
         credentials,
         weight,
         priority,
@@ -65,8 +67,9 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         simulated,
     } = spec;
     let is_simulated = *kind == crds::ProviderType::Simulated;
-    report.rule(path, rules::URL_MISSING, is_simulated || url.is_some());
-    report.rule(path, rules::URL_ON_SIMULATED, !is_simulated || url.is_none());
+    report.rule(path, rules::ADDRESS_MISSING, is_simulated || url.is_some() || service_ref.is_some());
+    report.rule(path, rules::ADDRESS_TWICE, url.is_none() || service_ref.is_none());
+    report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
     let (set_headers, remove_headers) = self::headers(headers.as_ref(), path, report);
@@ -78,7 +81,11 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
             crds::ProviderType::Simulated => ProviderKind::Simulated,
         },
-        url: url.as_ref().map(|url| report.check(&format!("{path}.url"), address::normalise(url))).unwrap_or_default(),
+        url: address(spec, namespace, path, report),
+        service: service_ref
+            .as_ref()
+            .map(|service| ServicePort { id: ObjectId(format!("{namespace}/{}", service.name)), port: service.port }),
+        endpoints: None,
         credential: credentials.as_ref().map(|credentials| {
             let crds::SecretKeyRef { name, key } = &credentials.secret_ref;
             CredentialId(format!("{namespace}/{name}/{key}"))
@@ -91,6 +98,14 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         set_headers,
         remove_headers,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
+    }
+}
+
+fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Report<'_>) -> String {
+    match (&spec.url, &spec.service_ref) {
+        (Some(url), _) => report.check(&format!("{path}.url"), address::normalise(url)),
+        (None, Some(service)) => report.check(&format!("{path}.serviceRef"), services::url(service, namespace)),
+        (None, None) => String::new(),
     }
 }
 

@@ -47,7 +47,7 @@ impl<'a> Report<'a> {
 
     /// Whether an object with these verdicts may not replace its previous form.
     pub(super) fn has_errors(&self) -> bool {
-        self.verdicts.iter().any(|verdict| verdict.severity == Severity::Error)
+        self.verdicts.iter().any(|verdict| verdict.severity == Severity::Error && !verdict.reason.is_passing())
     }
 
     /// Whether what is wrong is more than a reference to something missing.

@@ -1,23 +1,23 @@
 //! `LLMRoute` to `Route`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sluicegate_crds::{self as crds, LLMRouteSpec, rules};
 
+use super::allowed::Reachable;
 use super::cache;
 use super::pattern::{anchored, header_name};
+use super::references::pool_id;
 use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use crate::{
-    FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Pool, Route, Rule, Target, Timeouts,
-};
+use crate::{FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, Route, Rule, Target, Timeouts};
 
 /// Top-level fields that always count.
 const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 
-/// Compiles a route, judging all of it. With errors in the report the result may name pools that do not exist.
+/// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools that do not exist.
 pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
     let LLMRouteSpec { rules, cache, timeouts } = spec;
     let mut names = BTreeSet::new();
@@ -45,28 +45,27 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
             }
         })
         .collect();
-    let mut route = Route { format: FORMAT, revision: String::new(), created, rules };
-    seal(&mut route);
-    route
+    Route { format: FORMAT, revision: String::new(), created, rules }
 }
 
-/// Writes the revision that belongs to the content.
-pub(super) fn seal(route: &mut Route) {
-    route.revision = String::new();
-    route.revision = revision::of(route);
-}
-
-/// Says which pools are missing.
-pub(super) fn resolve(spec: &LLMRouteSpec, namespace: &str, pools: &BTreeMap<ObjectId, Pool>, report: &mut Report<'_>) {
+/// Says which pools are missing. One that does not let the route in is missing in the same words: what another namespace
+/// holds is not told.
+pub(super) fn resolve(spec: &LLMRouteSpec, pools: &Reachable<'_>, report: &mut Report<'_>) {
+    let namespace = pools.namespace();
     let mut look = |path: String, reference: &crds::PoolRef| {
         let id = pool_id(reference, namespace);
-        if !pools.contains_key(&id) {
-            report.error(
-                &path,
-                Reason::BackendNotFound,
-                format!("there is no ProviderPool {} that can serve: create it, or name another", id.0),
-            );
+        if pools.get(&id).is_some() {
+            return;
         }
+        let message = if pools.is_own(&id) {
+            format!("there is no ProviderPool {} that can serve: create it, or name another", id.0)
+        } else {
+            format!(
+                "there is no ProviderPool {} that can serve routes of namespace {namespace}: have it created and its allowedRoutes let this namespace in, or name another",
+                id.0
+            )
+        };
+        report.error(&path, Reason::BackendNotFound, message);
     };
     for (index, rule) in spec.rules.iter().enumerate() {
         for (at, target) in rule.targets.iter().enumerate() {
@@ -79,25 +78,22 @@ pub(super) fn resolve(spec: &LLMRouteSpec, namespace: &str, pools: &BTreeMap<Obj
 }
 
 /// Whether every rule has targets, and every pool that is named is there.
-pub(super) fn is_whole(route: &Route, pools: &BTreeMap<ObjectId, Pool>) -> bool {
+pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
     route.rules.iter().all(|rule| {
         let mut named = rule.targets.iter().chain(&rule.fallbacks);
-        !rule.targets.is_empty() && named.all(|target| pools.contains_key(&target.pool))
+        !rule.targets.is_empty() && named.all(|target| pools.get(&target.pool).is_some())
     })
 }
 
-/// Drops what names a pool that does not exist. A rule that loses all of its targets stays and refuses its calls:
+/// Drops what names a pool that does not exist, and writes the revision that belongs to the rest. A rule that loses all of its targets stays and refuses its calls:
 /// without it they would fall to a later rule, and so perhaps to a vendor that they were kept from.
-pub(super) fn prune(route: &mut Route, pools: &BTreeMap<ObjectId, Pool>) {
+pub(super) fn prune(route: &mut Route, pools: &Reachable<'_>) {
     for rule in &mut route.rules {
-        rule.targets.retain(|target| pools.contains_key(&target.pool));
-        rule.fallbacks.retain(|target| pools.contains_key(&target.pool));
+        rule.targets.retain(|target| pools.get(&target.pool).is_some());
+        rule.fallbacks.retain(|target| pools.get(&target.pool).is_some());
     }
-    seal(route);
-}
-
-fn pool_id(reference: &crds::PoolRef, namespace: &str) -> ObjectId {
-    ObjectId(format!("{namespace}/{}", reference.name))
+    route.revision = String::new();
+    route.revision = revision::of(route);
 }
 
 fn target(spec: &crds::Target, namespace: &str) -> Target {

@@ -177,9 +177,13 @@ impl Checker {
         let empty = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         let mut map = Map::new();
+        let count = u64::try_from(fields.len()).unwrap_or(u64::MAX);
+        if let Some(most) = schema.get("maxProperties").and_then(Value::as_u64).filter(|most| count > *most) {
+            self.fault(path, format!("Too many: {count}: must have at most {most} items"));
+        }
         for (name, node) in fields {
             let path = join(path, name);
-            match properties.get(name) {
+            match properties.get(name).or_else(|| schema.get("additionalProperties")) {
                 // An API server takes `null` for a field that is left out.
                 Some(_) if node.content == Content::Null => {}
                 Some(inner) => {

@@ -61,6 +61,14 @@ pub enum Reason {
     SecretNotFound,
     /// A credential cannot be sent as it is.
     SecretInvalid,
+    /// A Service, or a port of it, that is named does not exist.
+    ServiceNotFound,
+    /// A Service cannot be called by its pods.
+    ServiceInvalid,
+    /// A Service has no pod that is ready.
+    NoEndpoints,
+    /// A Service has more endpoints than are used.
+    TooManyEndpoints,
     /// Part of the object can never take effect.
     Unreachable,
     /// A model that is asked for is not served.
@@ -77,16 +85,33 @@ impl Reason {
             Self::BackendNotFound => "BackendNotFound",
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretInvalid => "SecretInvalid",
+            Self::ServiceNotFound => "ServiceNotFound",
+            Self::ServiceInvalid => "ServiceInvalid",
+            Self::NoEndpoints => "NoEndpoints",
+            Self::TooManyEndpoints => "TooManyEndpoints",
             Self::Unreachable => "Unreachable",
             Self::ModelNotServed => "ModelNotServed",
         }
+    }
+
+    /// Whether an error of this kind leaves the object serving as it is written: what it says is good, only the moment is
+    /// not.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::NoEndpoints)
     }
 
     /// The condition that turns false by it: `ResolvedRefs` for what is missing elsewhere, else `Accepted`.
     #[must_use]
     pub const fn condition(self) -> &'static str {
         match self {
-            Self::BackendNotFound | Self::SecretNotFound | Self::SecretInvalid => "ResolvedRefs",
+            Self::BackendNotFound
+            | Self::SecretNotFound
+            | Self::SecretInvalid
+            | Self::ServiceNotFound
+            | Self::ServiceInvalid
+            | Self::NoEndpoints
+            | Self::TooManyEndpoints => "ResolvedRefs",
             Self::Invalid | Self::Duplicate | Self::Unreachable | Self::ModelNotServed => "Accepted",
         }
     }
@@ -142,7 +167,10 @@ impl Verdicts {
 
     /// Those on one object.
     pub fn of<'a>(&'a self, kind: Kind, object: &'a ObjectId) -> impl Iterator<Item = &'a Verdict> {
-        self.0.iter().filter(move |verdict| verdict.kind == kind && verdict.object == *object)
+        // They are sorted by kind and object first.
+        let start = self.0.partition_point(|verdict| (verdict.kind, &verdict.object) < (kind, object));
+        let own = self.0.get(start..).unwrap_or_default();
+        own.iter().take_while(move |verdict| verdict.kind == kind && verdict.object == *object)
     }
 
     /// Whether nothing was said.

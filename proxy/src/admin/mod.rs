@@ -1,13 +1,16 @@
-//! The admin address: `/healthz`, `/readyz`, `/metrics`, `/config`, `/status`. Served on the control thread.
+//! The admin address: `/healthz`, `/readyz`, `/metrics`, `/config`, `/status`, `/rollout`. Served on the control thread.
 //!
 //! For probes, scrapers and people; not for callers, and not for the network outside.
 
 mod exposition;
 mod pages;
+mod rollout;
 mod server;
+mod state;
 
-pub use pages::{Admin, router};
+pub use pages::router;
 pub use server::serve;
+pub use state::Admin;
 
 #[cfg(test)]
 mod tests;

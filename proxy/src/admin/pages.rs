@@ -1,7 +1,6 @@
 //! What each admin path answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
@@ -10,49 +9,25 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::sync::watch;
+use sluicegate_config::rollout::PATH;
 
 use super::exposition::{Format, to_prometheus};
-use crate::account::Metrics;
-use crate::source::Report;
-
-/// What the admin pages tell of.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    /// Written out at `/metrics`.
-    pub metrics: Arc<Metrics>,
-    /// Written out at `/config`; readiness hangs on its revision.
-    pub report: watch::Receiver<Arc<Report>>,
-    /// Workers serve the configuration that the report names. Set by whoever starts them.
-    pub serving: Arc<AtomicBool>,
-    /// No new calls are wanted.
-    pub draining: Arc<AtomicBool>,
-}
-
-impl Admin {
-    /// Why no call should be sent here; `None`: send them.
-    fn unready(&self) -> Option<String> {
-        if self.draining.load(Relaxed) {
-            return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());
-        }
-        let report = Arc::clone(&self.report.borrow());
-        if report.revision.is_none() {
-            let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
-            return Some(format!("no configuration is applied{errors}"));
-        }
-        (!self.serving.load(Relaxed)).then(|| "workers are starting".to_owned())
-    }
-}
+use super::rollout;
+use super::state::Admin;
 
 /// The admin pages.
 pub fn router(admin: Admin) -> Router {
+    let streams = rollout::Streams::default();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/status", get(status))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status\n") })
+        .route(PATH, get(move |admin, life| rollout::stream(admin, life, streams)))
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status /rollout\n")
+        })
         .with_state(admin)
 }
 
@@ -98,7 +73,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         ready: why_not.is_none(),
         why_not,
-        draining: admin.draining.load(Relaxed),
+        draining: *admin.draining.borrow(),
         in_flight: admin.metrics.in_flight(),
         revision: report.revision.clone(),
         rejected: report.rejected(),

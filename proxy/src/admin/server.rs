@@ -1,22 +1,52 @@
 //! Serves the admin pages: few connections, small requests, nobody waits for ever.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Connections at once; a scraper and the probes need three.
 const MOST_CONNECTIONS: usize = 64;
 /// A request's head must be there within this time, and be this small.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const MOST_HEAD: usize = 16 * 1024;
-/// A connection ends after this, whatever it does: a reader that takes no bytes holds a place.
+/// A connection ends after this, whatever it does: a reader that takes no bytes holds a place. A stream's life begins
+/// anew with each line that is taken.
 const MOST_LIFE: Duration = Duration::from_secs(60);
+/// A peer that is gone without a word is noticed after this.
+const MOST_SILENCE: Duration = Duration::from_secs(20);
+
+/// How long a connection may live.
+#[derive(Debug, Clone)]
+pub(super) struct Life(Arc<Mutex<Instant>>);
+
+impl Life {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now() + MOST_LIFE)))
+    }
+
+    /// Something was taken: it may live on.
+    pub(super) fn extend(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + MOST_LIFE;
+    }
+
+    async fn over(&self) {
+        loop {
+            let end = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+}
 
 /// Serves until the task is dropped. Runs on the control thread; pages answer from memory.
 ///
@@ -43,6 +73,12 @@ pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
+    let options = socket2::SockRef::from(&stream);
+    if let Err(error) = options.set_tcp_user_timeout(Some(MOST_SILENCE)).and_then(|()| stream.set_nodelay(true)) {
+        tracing::debug!(%error, "admin: socket options");
+    }
+    let life = Life::new();
+    let service = TowerToHyperService::new(router.layer(Extension(life.clone())));
     // No page reads a body, so none is ever taken in; hyper drops what is unread with the connection.
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -50,8 +86,11 @@ async fn connection(stream: TcpStream, router: Router) {
         .keep_alive(false)
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MOST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Ok(Err(error)) = tokio::time::timeout(MOST_LIFE, served).await {
-        tracing::debug!(%error, "admin: connection ended badly");
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        ended = served => if let Err(error) = ended {
+            tracing::debug!(%error, "admin: connection ended badly");
+        },
+        () = life.over() => tracing::debug!("admin: connection cut: nothing was taken for long"),
     }
 }

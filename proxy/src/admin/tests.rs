@@ -4,19 +4,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use sluicegate_config::ObjectId;
+use sluicegate_config::rollout::Line;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Admin, router, serve};
 use crate::account::{LogQueue, Metrics};
-use crate::source::Report;
+use crate::source::{ObjectReport, ObjectState, Report};
 
-fn admin() -> (Admin, watch::Sender<Arc<Report>>) {
+/// What a process tells its admin pages.
+struct Process {
+    reports: watch::Sender<Arc<Report>>,
+    draining: watch::Sender<bool>,
+}
+
+impl Process {
+    fn applies(&self, objects: &[(&'static str, &str, &str)]) {
+        let mut report = Report { revision: Some("r1".to_owned()), ..Report::default() };
+        for (kind, name, revision) in objects {
+            report.put(ObjectReport {
+                kind,
+                name: (*name).to_owned(),
+                revision: Some((*revision).to_owned()),
+                state: ObjectState::Applied,
+                version: None,
+                credentials: None,
+                rejected: None,
+            });
+        }
+        self.reports.send_replace(Arc::new(report));
+    }
+}
+
+fn admin() -> (Admin, Process) {
     let (queue, _writer) = LogQueue::new();
     let (reports, report) = watch::channel(Arc::default());
-    let flag = || Arc::new(AtomicBool::new(false));
-    (Admin { metrics: Metrics::new(queue), report, serving: flag(), draining: flag() }, reports)
+    let (draining, drains) = watch::channel(false);
+    let serving = Arc::new(AtomicBool::new(false));
+    (Admin { metrics: Metrics::new(queue), report, serving, draining: drains }, Process { reports, draining })
 }
 
 /// Sends raw bytes to a server of these pages, and returns all it answered.
@@ -43,16 +70,16 @@ async fn get(admin: &Admin, path: &str) -> String {
 
 #[tokio::test]
 async fn readiness_says_why_not() {
-    let (admin, reports) = admin();
+    let (admin, process) = admin();
     assert!(get(&admin, "/healthz").await.starts_with("HTTP/1.1 200"));
     let answer = get(&admin, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("no configuration is applied"), "{answer}");
-    reports.send_replace(Arc::new(Report { revision: Some("r1".to_owned()), ..Report::default() }));
+    process.applies(&[]);
     assert!(get(&admin, "/readyz").await.contains("workers are starting"));
     admin.serving.store(true, Relaxed);
     assert!(get(&admin, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(get(&admin, "/config").await.contains(r#""revision":"r1""#));
-    admin.draining.store(true, Relaxed);
+    process.draining.send_replace(true);
     let answer = get(&admin, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
     assert!(get(&admin, "/status").await.contains(r#""ready":false"#));
@@ -60,7 +87,7 @@ async fn readiness_says_why_not() {
 
 #[tokio::test]
 async fn metrics_come_in_the_format_asked_for() {
-    let (admin, _reports) = admin();
+    let (admin, _process) = admin();
     let answer = get(&admin, "/metrics").await;
     assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
     assert!(
@@ -74,7 +101,7 @@ async fn metrics_come_in_the_format_asked_for() {
 
 #[tokio::test]
 async fn hostile_requests_end_in_an_error() {
-    let (admin, _reports) = admin();
+    let (admin, _process) = admin();
     assert!(get(&admin, "/nothing").await.starts_with("HTTP/1.1 404"));
     assert!(
         ask(&admin, b"POST /config HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
@@ -85,4 +112,96 @@ async fn hostile_requests_end_in_an_error() {
     let flood = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "a".repeat(100_000));
     let answer = ask(&admin, flood.as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+/// Opens a stream; gives back its status line and a reader of what follows the head.
+async fn follow(address: std::net::SocketAddr) -> (String, BufReader<TcpStream>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /rollout HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut line) = (String::new(), String::new());
+    reader.read_line(&mut status).await.unwrap();
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).await.unwrap();
+    }
+    (status, reader)
+}
+
+/// The next chunk of a stream; `None`: it ended.
+async fn chunk(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut size = String::new();
+    reader.read_line(&mut size).await.ok()?;
+    let size = usize::from_str_radix(size.trim(), 16).ok()?;
+    let mut chunk = vec![0; size + 2];
+    reader.read_exact(&mut chunk).await.ok()?;
+    chunk.truncate(size);
+    Some(chunk)
+}
+
+/// The next line that says something.
+async fn line(reader: &mut BufReader<TcpStream>) -> Line {
+    loop {
+        let text = chunk(reader).await.unwrap();
+        if text != b"\n" {
+            return serde_json::from_slice(&text).unwrap();
+        }
+    }
+}
+
+/// Runs against a server of these pages.
+async fn against<T>(admin: Admin, asking: impl AsyncFnOnce(std::net::SocketAddr) -> T) -> T {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::select! {
+        served = serve(listener, router(admin)) => panic!("ended: {served:?}"),
+        done = tokio::time::timeout(Duration::from_secs(20), asking(address)) => done.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn the_rollout_is_told_whole_and_then_by_what_changes() {
+    let (admin, process) = admin();
+    admin.serving.store(true, Relaxed);
+    against(admin, async |address| {
+        let (status, mut reader) = follow(address).await;
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        assert_eq!(line(&mut reader).await, Line { whole: true, ..Line::default() });
+        process.applies(&[("LLMRoute", "a/r", "1"), ("ProviderPool", "a/p", "1")]);
+        let told = line(&mut reader).await;
+        assert!(told.ready && !told.whole && told.routes.len() == 1 && told.pools.len() == 1, "{told:?}");
+        process.applies(&[("LLMRoute", "a/r", "2")]);
+        let told = line(&mut reader).await;
+        assert_eq!(told.routes[&ObjectId("a/r".to_owned())].revision.as_deref(), Some("2"));
+        assert_eq!((told.pools.len(), told.pools_gone), (0, vec![ObjectId("a/p".to_owned())]));
+        assert_eq!(chunk(&mut reader).await.unwrap(), b"\n", "a sign of life while nothing changes");
+        process.draining.send_replace(true);
+        assert!(!line(&mut reader).await.ready);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_the_end_of_many_changes_and_streams_are_bounded() {
+    let (admin, process) = admin();
+    against(admin, async |address| {
+        let mut readers = Vec::new();
+        for _ in 0..16 {
+            let (_, mut reader) = follow(address).await;
+            line(&mut reader).await;
+            readers.push(reader);
+        }
+        let (status, _) = follow(address).await;
+        assert!(status.starts_with("HTTP/1.1 503"), "{status}");
+        for number in 0..100 {
+            process.applies(&[("LLMRoute", "a/r", &number.to_string())]);
+        }
+        let told = line(&mut readers[0]).await;
+        assert_eq!(told.routes[&ObjectId("a/r".to_owned())].revision.as_deref(), Some("99"));
+        // A reader that left frees its place.
+        readers.clear();
+        process.applies(&[]);
+        while !follow(address).await.0.starts_with("HTTP/1.1 200") {}
+    })
+    .await;
 }

@@ -48,6 +48,27 @@ pub struct BadUrl {
     pub why: String,
 }
 
+/// Who to log in as at nodes whose URL does not say so. Never shown: it has no `Debug`.
+#[derive(Clone, Copy, Default)]
+pub struct Login<'a> {
+    /// The default user when there is none.
+    pub username: Option<&'a str>,
+    /// No login when there is none.
+    pub password: Option<&'a str>,
+}
+
+impl Login<'_> {
+    fn on(self, info: ConnectionInfo) -> ConnectionInfo {
+        let has_own = info.redis_settings().password().is_some();
+        let Some(password) = self.password.filter(|password| !password.is_empty() && !has_own) else { return info };
+        let mut redis = info.redis_settings().clone().set_password(password);
+        if let Some(username) = self.username.filter(|username| !username.is_empty()) {
+            redis = redis.set_username(username);
+        }
+        info.set_redis_settings(redis)
+    }
+}
+
 /// One worker's client of the shared Redis.
 #[derive(Debug)]
 pub struct Remote(Rc<Inner>);
@@ -82,7 +103,7 @@ impl Remote {
     ///
     /// # Errors
     /// There is no URL, or one of them can not be used.
-    pub fn open(urls: &[String], stats: &Arc<Stats>) -> Result<Self, BadUrl> {
+    pub fn open(urls: &[String], login: Login<'_>, stats: &Arc<Stats>) -> Result<Self, BadUrl> {
         let bad = |at: usize, why: &str| BadUrl { place: at + 1, of: urls.len(), why: why.to_owned() };
         let mut seeds = Vec::with_capacity(urls.len());
         for (at, url) in urls.iter().enumerate() {
@@ -91,7 +112,7 @@ impl Remote {
             if matches!(info.addr(), ConnectionAddr::Unix(_)) {
                 return Err(bad(at, "a socket file can not be shared between pods"));
             }
-            seeds.push(info);
+            seeds.push(login.on(info));
         }
         if seeds.is_empty() {
             return Err(bad(0, "there is none"));

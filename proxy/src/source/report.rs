@@ -1,9 +1,12 @@
 //! What runs and what was wrong, in plain words: for the log and for `/config`. Never a credential.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use sluicegate_config::compile::{Finding, Severity, Verdict};
+use sluicegate_config::rollout::Rejection;
 
 /// Something wrong with an object, a file or the source itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,6 +54,11 @@ impl Problem {
     /// Of one file.
     pub(super) fn of_file(file: &str, reason: &str, message: String) -> Self {
         Self { file: Some(file.to_owned()), ..Self::of_source(reason, message) }
+    }
+
+    /// Of one published object.
+    pub(super) fn of_object(kind: &'static str, object: &str, reason: &str, message: String) -> Self {
+        Self { kind: Some(kind), object: Some(object.to_owned()), ..Self::of_source(reason, message) }
     }
 }
 
@@ -129,6 +137,23 @@ pub struct ObjectReport {
     pub revision: Option<String>,
     /// How it runs.
     pub state: ObjectState,
+    /// `resourceVersion` of the ConfigMap that the revision was last seen in; only in a cluster. It is told anew also
+    /// when the content stayed: by it the operator knows a change that was taken back from one not seen yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// `resourceVersion` of the Secret that its credentials are from; only in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+    /// The newer form that could not be taken, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejection>,
+}
+
+impl ObjectReport {
+    /// The order in which reports are kept.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        (self.kind, self.name.as_str()).cmp(&(other.kind, &other.name))
+    }
 }
 
 /// What runs and what was wrong.
@@ -139,8 +164,9 @@ pub struct Report {
     pub revision: Option<String>,
     /// Seconds since 1970 when it was applied.
     pub applied_at: Option<u64>,
-    /// Every object, by kind and name.
-    pub objects: Vec<ObjectReport>,
+    /// Every object, sorted by kind and name. What did not change is the same allocation from one report to the next, so
+    /// that a change among thousands is found by comparing pointers.
+    pub objects: Vec<Arc<ObjectReport>>,
     /// What is wrong with what is written now.
     pub problems: Vec<Problem>,
 }
@@ -152,5 +178,64 @@ impl Report {
         let objects = self.objects.iter().filter(|object| object.state != ObjectState::Applied).count();
         let nameless = |problem: &&Problem| problem.severity == Severity::Error && problem.object.is_none();
         objects + self.problems.iter().filter(nameless).count()
+    }
+
+    /// The revision that runs of an object.
+    #[must_use]
+    pub fn running(&self, kind: &str, name: &str) -> Option<&str> {
+        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
+        self.objects.get(found.ok()?)?.revision.as_deref()
+    }
+
+    /// Puts an object's report in its place, over what was said of it before.
+    pub fn put(&mut self, object: ObjectReport) {
+        match self.objects.binary_search_by(|other| other.order(&object)) {
+            Ok(at) => {
+                if let Some(found) = self.objects.get_mut(at).filter(|found| ***found != object) {
+                    *found = Arc::new(object);
+                }
+            }
+            Err(at) => self.objects.insert(at, Arc::new(object)),
+        }
+    }
+
+    /// Says no more about an object.
+    pub fn remove(&mut self, kind: &str, name: &str) {
+        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
+        if let Ok(at) = found {
+            self.objects.remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_put_in_order_and_what_did_not_change_is_the_same_allocation() {
+        let object = |kind, name: &str, revision: &str| ObjectReport {
+            kind,
+            name: name.to_owned(),
+            revision: Some(revision.to_owned()),
+            state: ObjectState::Applied,
+            version: None,
+            credentials: None,
+            rejected: None,
+        };
+        let mut report = Report::default();
+        for (kind, name) in [("ProviderPool", "a/p"), ("LLMRoute", "b/r"), ("LLMRoute", "a/r")] {
+            report.put(object(kind, name, "1"));
+        }
+        let before = report.clone();
+        report.put(object("LLMRoute", "b/r", "2"));
+        report.put(object("ProviderPool", "a/p", "1"));
+        let names: Vec<_> = report.objects.iter().map(|object| object.name.as_str()).collect();
+        assert_eq!(names, ["a/r", "b/r", "a/p"]);
+        let same = |at: usize| Arc::ptr_eq(&before.objects[at], &report.objects[at]);
+        assert!(same(0) && !same(1) && same(2));
+        report.remove("LLMRoute", "b/r");
+        report.remove("LLMRoute", "a/p");
+        assert_eq!(report.objects.len(), 2);
     }
 }

@@ -1,16 +1,20 @@
 //! The source that follows a folder: read → compile → publish, and what is wrong is said once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sluicegate_config::compile::{Compiled, Credentials, Inputs, Kind, Severity, Verdicts, compile, manifests};
+use sluicegate_config::compile::{
+    Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests,
+};
+use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
 use tokio::sync::watch;
 
 use super::folder::{self, Folder};
 use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::telling::Telling;
 use super::watch::Watch;
 use crate::account::{ConfigEvent, Metrics};
 
@@ -59,7 +63,7 @@ pub struct Source {
     missing: Missing,
     looked_again: bool,
     again: bool,
-    told: BTreeSet<Problem>,
+    telling: Telling,
 }
 
 impl Source {
@@ -70,9 +74,9 @@ impl Source {
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
         let watch = Watch::new(vec![path.clone()]);
-        let (missing, told) = (Missing::default(), BTreeSet::new());
+        let (missing, telling) = (Missing::default(), Telling::default());
         let mut source =
-            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, told };
+            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, telling };
         source.again = source.load();
         (source, Subscription { configuration: configurations, report: reports })
     }
@@ -109,7 +113,8 @@ impl Source {
         let runs = self.publish(compiled, current);
         self.tell(runs.as_deref(), Some(&verdicts), problems);
         // A file that makes no sense may be half written, and its end come without an event: look once more.
-        let broken = self.told.iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
+        let broken =
+            self.telling.told().iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
         self.looked_again = broken && !self.looked_again;
         unsettled || self.looked_again
     }
@@ -135,7 +140,7 @@ impl Source {
 
     /// Publishes what was compiled, if it is something and differs. Returns what runs then.
     fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        let Compiled { snapshot, credentials, verdicts: _ } = compiled;
+        let Compiled { snapshot, credentials, verdicts: _, kept: _ } = compiled;
         if current.is_none() && snapshot.routes.is_empty() {
             return None;
         }
@@ -153,23 +158,17 @@ impl Source {
     /// Logs what is newly wrong, and reports how everything stands.
     fn tell(&mut self, runs: Option<&Configuration>, verdicts: Option<&Verdicts>, problems: Vec<Problem>) {
         let now: BTreeSet<Problem> = problems.into_iter().collect();
-        for problem in now.difference(&self.told) {
-            log(problem, runs.is_some());
-        }
-        if now.is_empty() && !self.told.is_empty() {
-            tracing::info!("everything that is written is applied");
-        }
-        if runs.is_none() && (self.told.is_empty() || self.told != now) {
+        let unsaid = self.telling.told().is_empty();
+        let news = self.telling.tell(now, runs.is_some());
+        if runs.is_none() && (unsaid || news) {
             tracing::error!(path = %self.path.display(), "no route is served: not ready until a valid LLMRoute is there");
         }
-        let news = self.told != now;
-        self.told = now;
         let before = Arc::clone(&self.report.borrow());
         let revision = runs.map(|runs| runs.revision.clone());
         let applied_at = if revision == before.revision { before.applied_at } else { seconds() };
         // What the folder said before it vanished is still how each object runs.
         let objects = verdicts.map_or_else(|| before.objects.clone(), |verdicts| objects(runs, verdicts));
-        let problems = self.told.iter().cloned().collect();
+        let problems = self.telling.told().iter().cloned().collect();
         let report = Report { revision, applied_at, objects, problems };
         if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
             self.metrics.config(ConfigEvent::Applied { revision });
@@ -203,30 +202,40 @@ fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
     routes.chain(pools.map(|id| (Kind::ProviderPool, id.clone()))).collect()
 }
 
-fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<ObjectReport> {
+fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
     let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
     let pools = snapshot.pools.iter().map(|(id, pool)| (Kind::ProviderPool, id, &pool.revision));
-    let mut objects: Vec<ObjectReport> = routes
-        .chain(pools)
-        .map(|(kind, id, revision)| {
-            let wrong = verdicts.of(kind, id).any(|verdict| verdict.severity == Severity::Error);
-            let state = if wrong { ObjectState::KeptPrevious } else { ObjectState::Applied };
-            ObjectReport { kind: kind.as_str(), name: id.0.clone(), revision: Some(revision.clone()), state }
-        })
-        .collect();
-    let running: BTreeSet<_> = objects.iter().map(|object| (object.kind, object.name.clone())).collect();
-    let wrong = verdicts.iter().filter(|verdict| verdict.severity == Severity::Error);
-    let wrong: BTreeSet<_> = wrong.map(|verdict| (verdict.kind.as_str(), verdict.object.0.clone())).collect();
-    objects.extend(wrong.difference(&running).map(|(kind, name)| ObjectReport {
-        kind,
-        name: name.clone(),
-        revision: None,
-        state: ObjectState::Rejected,
-    }));
-    objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    let mut wrong: BTreeMap<(Kind, &ObjectId), &Verdict> = BTreeMap::new();
+    for verdict in verdicts.iter().filter(|verdict| verdict.severity == Severity::Error) {
+        wrong.entry((verdict.kind, &verdict.object)).or_insert(verdict);
+    }
+    let mut objects = Vec::new();
+    for (kind, id, revision) in routes.chain(pools) {
+        let verdict = wrong.remove(&(kind, id));
+        let state = if verdict.is_some() { ObjectState::KeptPrevious } else { ObjectState::Applied };
+        objects.push(object((kind, id), Some(revision), state, verdict));
+    }
+    for (of, verdict) in wrong {
+        objects.push(object(of, None, ObjectState::Rejected, Some(verdict)));
+    }
+    objects.sort_by(|a, b| a.order(b));
     objects
+}
+
+fn object(
+    (kind, id): (Kind, &ObjectId),
+    revision: Option<&String>,
+    state: ObjectState,
+    wrong: Option<&Verdict>,
+) -> Arc<ObjectReport> {
+    // What is wrong was never compiled, so it has no revision.
+    let rejected =
+        wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
+    let (kind, name) = (kind.as_str(), id.0.clone());
+    let (revision, version, credentials) = (revision.cloned(), None, None);
+    Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
 /// Names a snapshot's content, shortly.
@@ -244,20 +253,6 @@ fn revision(snapshot: &Snapshot) -> String {
 
 fn seconds() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-fn log(problem: &Problem, runs: bool) {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (file, object, field) = (text(&problem.file), text(&problem.object), text(&problem.field));
-    let (kind, line) = (problem.kind.unwrap_or_default(), problem.line.unwrap_or_default());
-    let (reason, message) = (&problem.reason, &problem.message);
-    match problem.severity {
-        Severity::Error => {
-            let meanwhile = if runs { "what was last valid keeps serving" } else { "nothing of it serves" };
-            tracing::error!(file, line, kind, object, field, reason, meanwhile, "{message}");
-        }
-        Severity::Warning => tracing::warn!(file, line, kind, object, field, reason, "{message}"),
-    }
 }
 
 #[cfg(test)]

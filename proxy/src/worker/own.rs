@@ -55,7 +55,11 @@ impl Worker {
         let remote = if settings.redis.is_empty() {
             None
         } else {
-            Some(cache::redis::Remote::open(&settings.redis, shared.cache.stats())?)
+            let login = cache::redis::Login {
+                username: settings.redis_login.username.as_deref(),
+                password: settings.redis_login.password.as_deref(),
+            };
+            Some(cache::redis::Remote::open(&settings.redis, login, shared.cache.stats())?)
         };
         Ok(Self {
             limits: Rc::new(settings.limits.clone()),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sluicegate_config::{
-    Backoff, CircuitBreaker, Connection, Defaults, HttpVersion, Millis, Model, ObjectId, PicoUsd, Pool, PoolTimeouts,
-    Provider, ProviderKind, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
+    AllowedRoutes, Backoff, CircuitBreaker, Connection, Defaults, HttpVersion, Millis, Model, ObjectId, PicoUsd, Pool,
+    PoolTimeouts, Provider, ProviderKind, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
 };
 
 use super::super::access_log::{LogQueue, LogSettings, LogWriter};
@@ -18,6 +18,8 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         name: name.to_owned(),
         kind,
         url: "http://127.0.0.1:1".to_owned(),
+        service: None,
+        endpoints: None,
         credential: None,
         weight: 1,
         priority: 0,
@@ -63,6 +65,7 @@ fn pool() -> Pool {
             half_open_requests: 1,
             max_open_percent: 50,
         },
+        allowed_routes: AllowedRoutes::default(),
     }
 }
 

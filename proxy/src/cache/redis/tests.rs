@@ -69,7 +69,7 @@ pub(in crate::cache) async fn until(what: &str, is_so: impl Fn() -> bool) {
 
 fn open(url: String) -> (Remote, Arc<Stats>) {
     let stats = Arc::<Stats>::default();
-    (Remote::open(&[url], &stats).unwrap(), stats)
+    (Remote::open(&[url], Login::default(), &stats).unwrap(), stats)
 }
 
 async fn raw(url: &str, words: &[&str]) -> Value {
@@ -179,11 +179,30 @@ fn a_password_is_used_and_never_told() {
         assert_eq!(wrong.get(&KEY).await, None);
         assert_eq!(stats.redis_skipped.get(), 1);
         for url in ["redis://:s3cret@host:port/", "http://user:s3cret@host", "redis+unix:///s3cret.sock", "s3cret"] {
-            let error = Remote::open(&["redis://fine".to_owned(), url.to_owned()], &stats).unwrap_err();
+            let error =
+                Remote::open(&["redis://fine".to_owned(), url.to_owned()], Login::default(), &stats).unwrap_err();
             assert_eq!((error.place, error.of), (2, 2));
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
-        assert!(Remote::open(&[], &stats).is_err());
+        assert!(Remote::open(&[], Login::default(), &stats).is_err());
+    });
+}
+
+#[test]
+fn a_login_holds_for_every_url_without_its_own() {
+    worker(async {
+        let server = Server::start(&["--requirepass", "s3cret", "--user", "gate", "on", ">gatek3y", "~*", "+@all"]);
+        let stats = Arc::<Stats>::default();
+        let login = Login { username: None, password: Some("s3cret") };
+        let plain = Remote::open(&["redis://127.0.0.1:1".to_owned(), server.url()], login, &stats).unwrap();
+        let login = Login { username: Some("gate"), password: Some("gatek3y") };
+        let named = Remote::open(&[server.url()], login, &stats).unwrap();
+        let own = format!("redis://:s3cret@127.0.0.1:{}", server.port);
+        let own = Remote::open(&[own], Login { username: None, password: Some("wr0ng") }, &stats).unwrap();
+        for remote in [plain, named, own] {
+            until("the connection", || remote.is_ready()).await;
+            assert!(!format!("{remote:?}").contains("s3cret"));
+        }
     });
 }
 

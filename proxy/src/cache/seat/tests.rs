@@ -7,8 +7,8 @@ use sluicegate_config::{
 use sluicegate_dialects::Dialect;
 
 use super::*;
-use crate::cache::redis::Remote;
 use crate::cache::redis::tests::{Server, until, worker};
+use crate::cache::redis::{Login, Remote};
 use crate::cache::store::Shared;
 
 const ROUTE: &str = "team/route";
@@ -146,7 +146,7 @@ fn what_one_proxy_keeps_another_finds_in_redis_and_copies_when_it_is_popular() {
         let rule = Some(Promotion { hits: 3, within: Millis(60_000) });
         let cache = Cache { promotion: rule, ..settings() };
         let ((here, plan), (there, other)) = (shared(&cache), shared(&cache));
-        let remote = |shared: &Shared| Remote::open(&[server.url()], shared.stats()).unwrap();
+        let remote = |shared: &Shared| Remote::open(&[server.url()], Login::default(), shared.stats()).unwrap();
         let (one, two) = (Store::new(&here, Some(remote(&here))), Store::new(&there, Some(remote(&there))));
         until("the connections", || [&one, &two].iter().all(|s| s.remote.as_ref().unwrap().is_ready())).await;
         let whole = format!("{{\"text\":\"{}\"}}", "long ".repeat(100));
@@ -172,7 +172,7 @@ fn nonsense_in_redis_is_a_miss() {
     worker(async {
         let server = Server::start(&[]);
         let (shared, plan) = shared(&Cache { memory: None, ..settings() });
-        let store = Store::new(&shared, Some(Remote::open(&[server.url()], shared.stats()).unwrap()));
+        let store = Store::new(&shared, Some(Remote::open(&[server.url()], Login::default(), shared.stats()).unwrap()));
         let remote = store.remote.as_ref().unwrap();
         until("the connection", || remote.is_ready()).await;
         let Seat::Lead(lead) = seat(&store, &plan).await else { panic!("a hit in an empty cache") };

@@ -48,6 +48,8 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         name: "one".to_owned(),
         kind: if simulated.is_some() { ProviderKind::Simulated } else { ProviderKind::OpenAiCompatible },
         url: url.to_owned(),
+        service: None,
+        endpoints: None,
         credential: None,
         weight: 1,
         priority: 0,

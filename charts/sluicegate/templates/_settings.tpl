@@ -1,0 +1,46 @@
+{{/* The environment of a proxy, without secrets: one variable per setting, named as its flag. */}}
+{{- define "sluicegate.environment" -}}
+SLUICEGATE_LISTEN: {{ printf "%s:8080" .Values.proxy.bindAddress | quote }}
+SLUICEGATE_ADMIN_LISTEN: {{ printf "%s:9090" .Values.proxy.bindAddress | quote }}
+{{- range $key, $value := .Values.proxy.settings }}
+{{- $name := printf "SLUICEGATE_%s" ($key | snakecase | upper) }}
+{{- if kindIs "slice" $value }}
+{{- with $value }}
+{{ $name }}: {{ join "," . | quote }}
+{{- end }}
+{{- else if kindIs "string" $value }}
+{{ $name }}: {{ $value | quote }}
+{{- else if not (kindIs "invalid" $value) }}
+{{- /* Not %v: it writes a million as 1e+06. */}}
+{{ $name }}: {{ $value | toJson | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.proxy.tls.enabled }}
+SLUICEGATE_TLS_CERT: /etc/sluicegate/tls/tls.crt
+SLUICEGATE_TLS_KEY: /etc/sluicegate/tls/tls.key
+{{- end }}
+{{- with include "sluicegate.redisUrls" . }}
+SLUICEGATE_REDIS: {{ . | quote }}
+{{- end }}
+{{- if or .Values.trustedCA.configMapName .Values.trustedCA.secretName }}
+SSL_CERT_DIR: /etc/ssl/certs:/etc/sluicegate/ca
+{{- end }}
+{{- end -}}
+
+{{- define "sluicegate.redisUrls" -}}
+{{- if .Values.redis.cluster.enabled -}}
+{{- $name := printf "%s-redis" (include "sluicegate.fullname" .) -}}
+{{- $urls := list -}}
+{{- range until 6 -}}
+{{- $urls = append $urls (printf "redis://%s-%d.%s.%s.svc:6379" $name . $name $.Release.Namespace) -}}
+{{- end -}}
+{{- join "," $urls -}}
+{{- else -}}
+{{- range $at, $url := .Values.redis.urls -}}
+{{- if contains "@" $url -}}
+{{- fail (printf "redis.urls[%d] holds a login, which would stand in a ConfigMap; put it into a Secret and name that in redis.auth" $at) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," .Values.redis.urls -}}
+{{- end -}}
+{{- end -}}

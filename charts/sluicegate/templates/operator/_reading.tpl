@@ -1,0 +1,22 @@
+{{/* What the operator needs of a namespace whose routes and pools it serves. */}}
+{{- define "sluicegate.reading" -}}
+- apiGroups: [sluicegate.dev]
+  resources: [llmroutes, providerpools]
+  verbs: [get, list, watch]
+- apiGroups: [sluicegate.dev]
+  resources: [llmroutes/status, providerpools/status]
+  verbs: [get, patch]
+# Keys of providers. Watched by metadata; the value is fetched of those that pools name.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,63 @@
+//! What objects name, so that a change is compiled with everything that it touches and nothing else.
+//!
+//! `compile` on part of the objects gives those the same bytes and verdicts as on all of them, if the part is closed: the
+//! pools that changed, the routes that name them, and all pools that those routes name; with the Secrets and Services
+//! that these pools name. An object's previous form counts as well as what it says now, since it may be what serves.
+
+use std::collections::BTreeSet;
+
+use sluicegate_crds::{LLMRouteSpec, PoolRef, ProviderPoolSpec};
+
+use crate::{ObjectId, Pool, Route};
+
+/// The pools that a route in a namespace names.
+#[must_use]
+pub fn references(spec: &LLMRouteSpec, namespace: &str) -> BTreeSet<ObjectId> {
+    let targets = spec.rules.iter().flat_map(|rule| &rule.targets).map(|target| &target.pool_ref);
+    let fallbacks = spec.rules.iter().flat_map(|rule| &rule.fallbacks).map(|fallback| &fallback.pool_ref);
+    targets.chain(fallbacks).map(|reference| pool_id(reference, namespace)).collect()
+}
+
+/// The pools that a compiled route names.
+#[must_use]
+pub fn references_of_compiled(route: &Route) -> BTreeSet<ObjectId> {
+    let targets = route.rules.iter().flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
+    targets.map(|target| target.pool.clone()).collect()
+}
+
+/// What a pool needs beside itself, by `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Secrets with its credentials.
+    pub secrets: BTreeSet<ObjectId>,
+    /// Services whose pods it calls.
+    pub services: BTreeSet<ObjectId>,
+}
+
+/// What a pool in a namespace needs.
+#[must_use]
+pub fn needs(spec: &ProviderPoolSpec, namespace: &str) -> Needs {
+    let id = |name: &str| ObjectId(format!("{namespace}/{name}"));
+    let secrets = spec.providers.iter().filter_map(|provider| provider.credentials.as_ref());
+    let services = spec.providers.iter().filter_map(|provider| provider.service_ref.as_ref());
+    Needs {
+        secrets: secrets.map(|credentials| id(&credentials.secret_ref.name)).collect(),
+        services: services.map(|service| id(&service.name)).collect(),
+    }
+}
+
+/// What a compiled pool needs.
+#[must_use]
+pub fn needs_of_compiled(pool: &Pool) -> Needs {
+    let secrets = pool.providers.iter().filter_map(|provider| provider.credential.as_ref());
+    let services = pool.providers.iter().filter_map(|provider| provider.service.as_ref());
+    Needs {
+        secrets: secrets.filter_map(|id| id.0.rsplit_once('/')).map(|(id, _)| ObjectId(id.to_owned())).collect(),
+        services: services.map(|service| service.id.clone()).collect(),
+    }
+}
+
+/// The pool that a reference in a namespace names.
+pub(super) fn pool_id(reference: &PoolRef, namespace: &str) -> ObjectId {
+    ObjectId(format!("{}/{}", reference.namespace.as_deref().unwrap_or(namespace), reference.name))
+}

@@ -1,0 +1,48 @@
+//! How an object stands with the proxies: plain values.
+
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::Kind;
+
+/// What proxies are to run of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Revision of the published form.
+    pub revision: String,
+    /// `resourceVersion` of the ConfigMap that holds it; a proxy that runs the revision from another one may be about to
+    /// run something else first. `None`: not known, any will do.
+    pub version: Option<String>,
+    /// `resourceVersion` of the published Secret, of pools that have one.
+    pub credentials: Option<String>,
+}
+
+/// How an object stands with the proxies that take calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Enough is known to judge by. False for a moment after the operator's start.
+    pub known: bool,
+    /// Ready proxies.
+    pub ready: usize,
+    /// Of those, the ones that run what is wanted.
+    pub running: usize,
+    /// Pods of those that do not and have not refused it, the first three by name.
+    pub lagging: Vec<String>,
+    /// Pods that refused what is wanted, and why; the first eight by name.
+    pub rejected: Vec<(String, String)>,
+}
+
+impl Standing {
+    /// Whether waiting would change nothing: every ready proxy runs it, or one has refused it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.known && ((self.ready > 0 && self.running == self.ready) || !self.rejected.is_empty())
+    }
+}
+
+/// Objects whose standing may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Any of them: a proxy came, went or turned ready.
+    All,
+    /// These, each once.
+    Objects(Vec<(Kind, ObjectId)>),
+}

@@ -1,0 +1,193 @@
+//! `/rollout`: lines that say what runs here, as it changes; the operator reads them. A reader is told what differs from
+//! what it was told last, so a slow one holds a line and no queue, and is up to date with its next one.
+
+use std::cmp::Ordering;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::Kind;
+use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, Running};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::server::Life;
+use super::state::Admin;
+use crate::source::{ObjectReport, Report};
+
+/// Streams at once; each replica of the operator has one.
+const MOST_STREAMS: usize = 16;
+const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
+
+/// Places for streams.
+#[derive(Debug, Clone)]
+pub(super) struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_STREAMS)))
+    }
+}
+
+/// Answers with a stream that lasts as long as its reader and this process.
+pub(super) async fn stream(
+    State(admin): State<Admin>,
+    Extension(life): Extension<Life>,
+    Streams(places): Streams,
+) -> Response {
+    let Ok(place) = places.try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{MOST_STREAMS} streams are being read\n")).into_response();
+    };
+    let teller = Teller { admin, life, told: None, _place: place };
+    let lines = futures_util::stream::unfold(teller, Teller::next);
+    ([(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")], Body::from_stream(lines)).into_response()
+}
+
+/// One stream's state.
+struct Teller {
+    admin: Admin,
+    life: Life,
+    /// What the reader knows.
+    told: Option<Told>,
+    _place: OwnedSemaphorePermit,
+}
+
+struct Told {
+    ready: bool,
+    report: Arc<Report>,
+}
+
+impl Teller {
+    /// The next line, when there is something to tell, or an empty one at the next heartbeat. Asked for when the reader
+    /// has taken the one before.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        self.life.extend();
+        let heartbeat = tokio::time::Instant::now() + HEARTBEAT;
+        loop {
+            if let Some(mut text) = self.news().and_then(|line| serde_json::to_vec(&line).ok()) {
+                text.push(b'\n');
+                return Some((Ok(text.into()), self));
+            }
+            tokio::select! {
+                told = self.admin.report.changed() => told.ok()?,
+                told = self.admin.draining.changed() => told.ok()?,
+                () = tokio::time::sleep_until(heartbeat) => return Some((Ok(Bytes::from_static(b"\n")), self)),
+            }
+        }
+    }
+
+    /// What the reader does not know yet.
+    fn news(&mut self) -> Option<Line> {
+        self.admin.draining.mark_unchanged();
+        let report = Arc::clone(&self.admin.report.borrow_and_update());
+        let ready = self.admin.unready().is_none();
+        let mut line = Line { ready, ..Line::default() };
+        match self.told.replace(Told { ready, report: Arc::clone(&report) }) {
+            Some(told) => {
+                differences(&told.report.objects, &report.objects, &mut line);
+                let news = Line { ready, ..Line::default() } != line || ready != told.ready;
+                news.then_some(line)
+            }
+            None => {
+                line.whole = true;
+                differences(&[], &report.objects, &mut line);
+                Some(line)
+            }
+        }
+    }
+}
+
+/// Fills in what turns one sorted list into another.
+fn differences(before: &[Arc<ObjectReport>], after: &[Arc<ObjectReport>], line: &mut Line) {
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => Ordering::Equal,
+            (Some(old), Some(new)) => old.order(new),
+        };
+        let old = if order.is_le() { before.next() } else { None };
+        let new = if order.is_ge() { after.next() } else { None };
+        match (old, new) {
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) || running(old) == running(new) => {}
+            (_, Some(new)) => put(line, new),
+            (Some(old), None) => drop_out(line, old),
+            (None, None) => return,
+        }
+    }
+}
+
+fn running(object: &ObjectReport) -> Running {
+    let ObjectReport { kind: _, name: _, revision, state: _, version, credentials, rejected } = object;
+    Running {
+        revision: revision.clone(),
+        version: version.clone(),
+        credentials: credentials.clone(),
+        rejected: rejected.clone(),
+    }
+}
+
+fn put(line: &mut Line, object: &ObjectReport) {
+    let objects = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes } else { &mut line.pools };
+    objects.insert(ObjectId(object.name.clone()), running(object));
+}
+
+fn drop_out(line: &mut Line, object: &ObjectReport) {
+    let gone = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes_gone } else { &mut line.pools_gone };
+    gone.push(ObjectId(object.name.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ObjectState;
+
+    fn report(kind: Kind, name: &str, revision: &str) -> Arc<ObjectReport> {
+        Arc::new(ObjectReport {
+            kind: kind.as_str(),
+            name: name.to_owned(),
+            revision: Some(revision.to_owned()),
+            state: ObjectState::Applied,
+            version: None,
+            credentials: None,
+            rejected: None,
+        })
+    }
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let kept = report(Kind::LlmRoute, "a/kept", "1");
+        let before = [
+            report(Kind::LlmRoute, "a/changed", "1"),
+            report(Kind::LlmRoute, "a/gone", "1"),
+            Arc::clone(&kept),
+            report(Kind::ProviderPool, "a/equal", "1"),
+            report(Kind::ProviderPool, "a/gone", "1"),
+        ];
+        let after = [
+            report(Kind::LlmRoute, "a/changed", "2"),
+            kept,
+            report(Kind::LlmRoute, "a/new", "1"),
+            report(Kind::ProviderPool, "a/equal", "1"),
+        ];
+        let mut line = Line::default();
+        differences(&before, &after, &mut line);
+        let names: Vec<_> = line.routes.keys().map(|id| id.0.as_str()).collect();
+        assert_eq!(names, ["a/changed", "a/new"]);
+        assert!(line.pools.is_empty(), "{line:?}");
+        assert_eq!(line.routes_gone, [ObjectId("a/gone".to_owned())]);
+        assert_eq!(line.pools_gone, [ObjectId("a/gone".to_owned())]);
+        let mut nothing = Line::default();
+        differences(&after, &after, &mut nothing);
+        assert_eq!(nothing, Line::default());
+    }
+}

@@ -1,0 +1,37 @@
+//! What the admin pages know of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::watch;
+
+use crate::account::Metrics;
+use crate::source::Report;
+
+/// What the admin pages tell of.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Written out at `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Written out at `/config`; readiness hangs on its revision.
+    pub report: watch::Receiver<Arc<Report>>,
+    /// Workers serve the configuration that the report names. Set by whoever starts them.
+    pub serving: Arc<AtomicBool>,
+    /// No new calls are wanted.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// Why no call should be sent here; `None`: send them.
+    pub(super) fn unready(&self) -> Option<String> {
+        if *self.draining.borrow() {
+            return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());
+        }
+        let report = Arc::clone(&self.report.borrow());
+        if report.revision.is_none() {
+            let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
+            return Some(format!("no configuration is applied{errors}"));
+        }
+        (!self.serving.load(Relaxed)).then(|| "workers are starting".to_owned())
+    }
+}
