@@ -9,5 +9,6 @@ pub mod load;
 pub mod process;
 pub mod proxy;
 pub mod redis_cluster;
+pub mod rollout;
 pub mod sdk;
 pub mod upstream;
