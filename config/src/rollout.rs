@@ -39,6 +39,11 @@ pub struct Running {
     /// Revision of the compiled form that calls are served by; `None`: none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// `resourceVersion` of the ConfigMap that holds it, as it was last seen, also when only something beside the content
+    /// changed. A change that is taken back has the revision that ran before: only this tells whether it runs again, or
+    /// still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// `resourceVersion` of the Secret that its credentials are from; only of pools that need one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,

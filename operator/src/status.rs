@@ -1,12 +1,97 @@
 //! The status an object ought to have. Pure: what is known goes in, a status comes out, or nothing when it has it already.
+//!
+//! - `Accepted`: the compiler has no error to say about the object itself. What it warns of stands in the message: an
+//!   object is never accepted with something left out in silence.
+//! - `ResolvedRefs`: everything that it names is there. `Unknown` while the object is not accepted: an object that makes
+//!   no sense names nothing for certain.
+//! - `Programmed`: every ready proxy runs this generation. It hangs on what is published and on what proxies say, not on
+//!   verdicts.
+
+mod message;
 
 use std::time::SystemTime;
 
+use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Kind, Verdict};
-use sluicegate_crds::Status;
+use sluicegate_config::compile::{Kind, Severity, Verdict};
+use sluicegate_crds::{Condition, ConditionStatus};
+
+pub use sluicegate_crds::Status;
 
 use crate::rollout::Standing;
+
+/// Condition: the object is valid.
+pub const ACCEPTED: &str = "Accepted";
+/// Condition: everything that it names exists.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+/// Condition: every ready proxy runs this generation of it.
+pub const PROGRAMMED: &str = "Programmed";
+/// The conditions that are written here; others in a status are someone else's.
+const CONDITIONS: [&str; 3] = [ACCEPTED, RESOLVED_REFS, PROGRAMMED];
+/// Reason of `ResolvedRefs=Unknown`.
+const NOT_ACCEPTED: &str = "NotAccepted";
+
+/// A condition of a status by its type.
+#[must_use]
+pub fn condition<'a>(status: &'a Status, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.kind == kind)
+}
+
+/// Whether two statuses of the same generation say the same but for numbers and words: how many proxies, how many routes.
+/// Such a status may be written late, and together with others.
+#[must_use]
+pub fn say_the_same(one: &Status, other: &Status) -> bool {
+    let essence = |status: &Status| {
+        CONDITIONS.map(|kind| condition(status, kind).map(|found| (found.status, found.reason.clone())))
+    };
+    one.observed_generation == other.observed_generation && essence(one) == essence(other)
+}
+
+/// Why `Programmed` is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Programmed {
+    /// Every ready proxy runs this generation.
+    Programmed,
+    /// Some ready proxy does not run it yet.
+    Pending,
+    /// No proxy is ready.
+    NoProxies,
+    /// A proxy could not take it.
+    Rejected,
+    /// This generation is refused; the last good form serves on.
+    KeepsPrevious,
+    /// This generation is refused, and there is no form of it that serves.
+    NotServed,
+    /// It is good, but the API server did not take what was compiled of it.
+    NotPublished,
+}
+
+impl Programmed {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::Programmed,
+        Self::Pending,
+        Self::NoProxies,
+        Self::Rejected,
+        Self::KeepsPrevious,
+        Self::NotServed,
+        Self::NotPublished,
+    ];
+
+    /// As the condition's reason.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Programmed => "Programmed",
+            Self::Pending => "Pending",
+            Self::NoProxies => "NoProxies",
+            Self::Rejected => "Rejected",
+            Self::KeepsPrevious => "KeepsPrevious",
+            Self::NotServed => "NotServed",
+            Self::NotPublished => "NotPublished",
+        }
+    }
+}
 
 /// Everything that decides an object's status.
 #[derive(Debug, Clone)]
@@ -35,6 +120,142 @@ pub struct Case<'a> {
 
 /// The status to write, or `None` when nothing differs from the one it has.
 #[must_use]
-pub fn desired(_case: &Case<'_>, _now: SystemTime) -> Option<Status> {
-    None
+pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
+    let accepted = judged(case, ACCEPTED);
+    let refs = judged(case, RESOLVED_REFS);
+    let refs = match (&accepted, &refs) {
+        (Judgement { status: ConditionStatus::False, .. }, Judgement { status: ConditionStatus::True, .. }) => {
+            Judgement::new(ConditionStatus::Unknown, NOT_ACCEPTED, "not judged while the object is not accepted".into())
+        }
+        _ => refs,
+    };
+    let (programmed, running) = programmed(case);
+    let judgements = [(ACCEPTED, accepted), (RESOLVED_REFS, refs), (PROGRAMMED, programmed)];
+    let conditions = judgements.map(|(kind, judgement)| judgement.condition(kind, case, now));
+    let status = Status {
+        observed_generation: Some(case.generation),
+        conditions: conditions.into(),
+        proxies: Some(format!("{running}/{}", case.standing.ready)),
+        attached_routes: case.attached_routes.map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+    };
+    (!case.status.is_some_and(|has| holds(has, &status))).then_some(status)
 }
+
+/// Whether a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
+fn holds(found: &Status, wanted: &Status) -> bool {
+    let Status { observed_generation, conditions, proxies, attached_routes } = wanted;
+    found.observed_generation == *observed_generation
+        && found.proxies == *proxies
+        && found.attached_routes == *attached_routes
+        && conditions.iter().all(|condition| found.conditions.contains(condition))
+}
+
+/// What a condition is to say.
+struct Judgement {
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
+}
+
+impl Judgement {
+    const fn new(status: ConditionStatus, reason: &'static str, message: String) -> Self {
+        Self { status, reason, message }
+    }
+
+    fn condition(self, kind: &str, case: &Case<'_>, now: SystemTime) -> Condition {
+        let found = case.status.and_then(|status| condition(status, kind));
+        let since = found.filter(|found| found.status == self.status).map(|found| found.last_transition_time.clone());
+        Condition {
+            kind: kind.to_owned(),
+            status: self.status,
+            observed_generation: Some(case.generation),
+            last_transition_time: since.unwrap_or_else(|| written(now)),
+            reason: self.reason.to_owned(),
+            message: self.message,
+        }
+    }
+}
+
+/// A time as the API writes it, in whole seconds.
+fn written(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
+    Timestamp::from_second(seconds.try_into().unwrap_or(i64::MAX)).unwrap_or_default().to_string()
+}
+
+/// A condition that hangs on the compiler's verdicts.
+fn judged(case: &Case<'_>, condition: &'static str) -> Judgement {
+    let of = |severity: Severity| {
+        let told = move |verdict: &&Verdict| verdict.severity == severity && verdict.reason.condition() == condition;
+        case.verdicts.iter().filter(told)
+    };
+    let fine = if condition == ACCEPTED { "valid" } else { "everything that it names is there" };
+    match of(Severity::Error).next() {
+        None if of(Severity::Warning).next().is_none() => {
+            Judgement::new(ConditionStatus::True, condition, fine.to_owned())
+        }
+        None => {
+            let told = message::of_verdicts(of(Severity::Warning));
+            Judgement::new(ConditionStatus::True, condition, format!("{fine}, but: {told}"))
+        }
+        Some(first) => {
+            let told = message::of_verdicts(of(Severity::Error).chain(of(Severity::Warning)));
+            Judgement::new(ConditionStatus::False, first.reason.as_str(), told)
+        }
+    }
+}
+
+/// `Programmed`, and how many ready proxies run this generation.
+fn programmed(case: &Case<'_>) -> (Judgement, usize) {
+    let Standing { known: _, ready, running, lagging, rejected } = case.standing;
+    let no = |reason: Programmed, message: String| Judgement::new(ConditionStatus::False, reason.as_str(), message);
+    let revision = match case.revision {
+        _ if case.unpublished.is_some() => {
+            let why = message::cut(case.unpublished.unwrap_or_default());
+            let meanwhile = if case.revision.is_some() { "; what was published before serves on" } else { "" };
+            let message = format!("what proxies run on could not be written, and is tried again: {why}{meanwhile}");
+            return (no(Programmed::NotPublished, message), 0);
+        }
+        Some(revision) if case.kept => {
+            let message = format!(
+                "this generation is not served ({}); its last good form serves on: {running}/{ready} proxies run it \
+                 (revision {revision})",
+                refused_by(case)
+            );
+            return (no(Programmed::KeepsPrevious, message), 0);
+        }
+        Some(revision) => revision,
+        None if refused_by(case).is_empty() => {
+            return (no(Programmed::Pending, "not published yet".to_owned()), 0);
+        }
+        None => {
+            let message = format!("nothing of it is served ({})", refused_by(case));
+            return (no(Programmed::NotServed, message), 0);
+        }
+    };
+    let judgement = if *ready == 0 {
+        no(Programmed::NoProxies, format!("no proxy is ready to run revision {revision}"))
+    } else if !rejected.is_empty() {
+        let who = message::of_rejections(rejected);
+        no(Programmed::Rejected, format!("{running}/{ready} proxies run revision {revision}; refused by {who}"))
+    } else if running < ready {
+        let who = message::of_lagging(lagging, ready - running);
+        no(Programmed::Pending, format!("{running}/{ready} proxies run revision {revision}; waiting for {who}"))
+    } else {
+        let message = format!("{running}/{ready} proxies run it (revision {revision})");
+        Judgement::new(ConditionStatus::True, Programmed::Programmed.as_str(), message)
+    };
+    (judgement, *running)
+}
+
+/// The conditions that say why a generation is refused, such as `see Accepted`; empty: none does.
+fn refused_by(case: &Case<'_>) -> String {
+    let says_no = |condition: &&&str| {
+        let no = |verdict: &Verdict| verdict.severity == Severity::Error && verdict.reason.condition() == **condition;
+        case.verdicts.iter().any(no)
+    };
+    let conditions: Vec<&str> = [ACCEPTED, RESOLVED_REFS].iter().filter(says_no).copied().collect();
+    if conditions.is_empty() { String::new() } else { format!("see {}", conditions.join(" and ")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod call;
 pub mod drain;
 pub mod endpoint;
 pub mod errors;
+mod follow;
 pub mod listener;
 pub mod probe;
 pub mod process;

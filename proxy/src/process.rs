@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::watch;
 
 use crate::account::{
@@ -19,10 +19,11 @@ use crate::account::{
 use crate::admin::{self, Admin};
 use crate::drain::{self, Lifecycle};
 use crate::endpoint::{self, Registry};
+use crate::follow::{self, Workers};
 use crate::listener::tls::Identity;
 use crate::settings::Settings;
-use crate::source::{Report, Source, Subscription};
-use crate::state::{Lasting, Ready};
+use crate::source::{Cluster, Gateway, Source, Subscription};
+use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
 use crate::worker;
 use crate::worker::own::Shared;
@@ -67,10 +68,15 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     let metrics = Metrics::new(queue);
     let lasting =
         Lasting { registry: Arc::new(Registry::default()), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
-    let (source, subscription) = Source::open(settings.manifests.clone(), Arc::clone(&metrics));
-    let first = current(&subscription, &lasting);
+    // What a folder says is served from the first call on; what a cluster says comes over the network.
+    let folder = settings.manifests.clone().map(|folder| Source::open(folder, Arc::clone(&metrics)));
+    let mut builder = Builder::new(lasting.clone());
+    let first = match &folder {
+        Some((_, subscription)) => follow::current(subscription, &mut builder),
+        None => builder.ready(),
+    };
     let shared = Arc::new(Shared {
-        ready: Arc::new(ArcSwap::from_pointee(first)),
+        ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
         board: Arc::new(StatsBoard::default()),
         lifecycle: Lifecycle::new(count),
@@ -83,33 +89,28 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     for (number, socket) in sockets.into_iter().enumerate() {
         worker::start(number, socket, Arc::clone(&shared))?;
     }
-    let control = Control { shared, lasting, source, subscription, identity };
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let control = Control { shared, builder, folder, identity };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(control.run(address, admin_socket))
-}
-
-fn current(subscription: &Subscription, lasting: &Lasting) -> Ready {
-    match subscription.configuration.borrow().as_ref() {
-        Some(found) => Ready::build(&found.snapshot, &found.credentials, lasting),
-        None => Ready::empty(lasting),
-    }
 }
 
 /// Everything that is not a call, on one thread of its own.
 struct Control {
     shared: Arc<Shared>,
-    lasting: Lasting,
-    source: Source,
-    subscription: Subscription,
+    builder: Builder,
+    folder: Option<(Source, Subscription)>,
     identity: Option<Identity>,
 }
 
 impl Control {
     async fn run(self, address: SocketAddr, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, lasting, source, subscription, identity } = self;
+        let Self { shared, builder, folder, identity } = self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
-        let (told, report) = watch::channel(Arc::clone(&subscription.report.borrow()));
+        let (told, report) = watch::channel(match &folder {
+            Some((_, subscription)) => Arc::clone(&subscription.report.borrow()),
+            None => Arc::default(),
+        });
         let admin = Admin {
             metrics: Arc::clone(&shared.metrics),
             report,
@@ -123,8 +124,17 @@ impl Control {
                 tracing::error!(%error, "the admin address is gone");
             }
         });
-        tokio::task::spawn_local(source.run());
-        tokio::task::spawn_local(follow(subscription, lasting, Arc::clone(&shared.ready), told));
+        let workers = Workers { ready: Arc::clone(&shared.ready), told };
+        match folder {
+            Some((source, subscription)) => {
+                tokio::task::spawn_local(source.run());
+                tokio::task::spawn_local(follow::folder(subscription, builder, workers));
+            }
+            None => {
+                let gateway = watch_gateway(&shared).await?;
+                tokio::task::spawn_local(follow::gateway(gateway, builder, workers));
+            }
+        }
         if let Some(identity) = identity {
             tokio::task::spawn_local(async move { identity.watch().await });
         }
@@ -136,23 +146,14 @@ impl Control {
     }
 }
 
-/// Makes each new configuration ready and gives it to the workers; calls in flight keep the one they began under. What
-/// the source reports is told after that: who reads of a revision is served by it.
-async fn follow(
-    mut subscription: Subscription,
-    lasting: Lasting,
-    ready: Arc<ArcSwap<Ready>>,
-    told: watch::Sender<Arc<Report>>,
-) {
-    // The source publishes a report after each configuration.
-    while subscription.report.changed().await.is_ok() {
-        let report = Arc::clone(&subscription.report.borrow_and_update());
-        if subscription.configuration.has_changed().unwrap_or_default() {
-            subscription.configuration.mark_unchanged();
-            ready.store(Arc::new(current(&subscription, &lasting)));
-        }
-        told.send_replace(report);
-    }
+async fn watch_gateway(shared: &Shared) -> anyhow::Result<Gateway> {
+    let Settings { gateway, namespace, .. } = &shared.settings;
+    let gateway = gateway.as_deref().context("neither --manifests nor --gateway")?;
+    let cluster = Cluster::infer(gateway, namespace.as_deref())
+        .await
+        .context("no cluster to watch: this is no pod with a service account, and there is no kubeconfig")?;
+    tracing::info!(?cluster, "watching");
+    Gateway::follow(&cluster, Arc::clone(&shared.metrics)).context("no client for the API server")
 }
 
 fn tell_metrics(shared: &Shared, lasting: &Lasting) {
@@ -213,39 +214,4 @@ fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {
         ..CacheStat::default()
     });
     std::iter::once(memory).chain(redis).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use sluicegate_config::compile::{Inputs, compile, manifests};
-
-    use super::*;
-    use crate::source::Configuration;
-
-    #[tokio::test(flavor = "local")]
-    async fn a_revision_is_told_of_when_calls_are_served_by_it() {
-        let metrics = Metrics::new(LogQueue::new().0);
-        let lasting = Lasting { registry: Arc::default(), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
-        let (configurations, configuration) = watch::channel(None);
-        let (reports, report) = watch::channel(Arc::<Report>::default());
-        let ready = Arc::new(ArcSwap::from_pointee(Ready::empty(&lasting)));
-        let (told, mut tells) = watch::channel(Arc::<Report>::default());
-        tokio::task::spawn_local(follow(Subscription { configuration, report }, lasting, Arc::clone(&ready), told));
-        let text = "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec: {providers: [{name: a, type: Simulated}]}\n---\n\
-            apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec: {rules: [{name: all, targets: [{poolRef: {name: p}}]}]}\n";
-        let inputs: Inputs<'_> = manifests::read(&[("all.yaml".to_owned(), text.to_owned())]).0;
-        let compiled = compile(&inputs);
-        let configuration = Configuration {
-            revision: "new".to_owned(),
-            snapshot: compiled.snapshot,
-            credentials: compiled.credentials,
-        };
-        assert!(ready.load().find("m", &http::HeaderMap::new()).is_none());
-        configurations.send_replace(Some(Arc::new(configuration)));
-        reports.send_replace(Arc::new(Report { revision: Some("new".to_owned()), ..Report::default() }));
-        assert_eq!(tells.borrow().revision, None, "nobody serves it yet");
-        tells.changed().await.unwrap();
-        assert_eq!(tells.borrow().revision.as_deref(), Some("new"));
-        assert!(ready.load().find("m", &http::HeaderMap::new()).is_some());
-    }
 }

@@ -15,8 +15,20 @@ use clap::Parser;
 )]
 pub struct Settings {
     /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
-    #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
-    pub manifests: PathBuf,
+    #[arg(
+        long,
+        env = "SLUICEGATE_MANIFESTS",
+        value_name = "DIR",
+        required_unless_present = "gateway",
+        conflicts_with = "gateway"
+    )]
+    pub manifests: Option<PathBuf>,
+    /// In a cluster: the gateway whose published configuration is watched.
+    #[arg(long, env = "SLUICEGATE_GATEWAY", value_name = "NAME", value_parser = label)]
+    pub gateway: Option<String>,
+    /// The namespace it is published in; this pod's own (or the kubeconfig's) unless said otherwise.
+    #[arg(long, env = "SLUICEGATE_NAMESPACE", value_name = "NS", requires = "gateway", conflicts_with = "manifests", value_parser = label)]
+    pub namespace: Option<String>,
     /// Where calls come in. Port 0 takes a free one; the first log line says which.
     #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -181,6 +193,17 @@ fn network(text: &str) -> Result<Network, String> {
     Ok(Network { address, bits })
 }
 
+/// What a label's value (and a namespace) may be.
+fn label(text: &str) -> Result<String, String> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends =
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if ends && text.len() <= 63 && text.chars().all(inside) {
+        return Ok(text.to_owned());
+    }
+    Err("write 1 to 63 letters, digits, `-`, `_` or `.`, beginning and ending with a letter or digit".to_owned())
+}
+
 /// `250ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 fn time(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -248,6 +271,21 @@ mod tests {
         assert!(network("0.0.0.0/0").unwrap().holds("8.8.8.8".parse().unwrap()));
         assert!(network("::1").unwrap().holds("::1".parse().unwrap()));
         assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn the_configuration_comes_from_one_place() {
+        let parse = |flags: &[&str]| Settings::try_parse_from(["sluicegate-proxy"].iter().chain(flags));
+        assert_eq!(parse(&["--gateway", "gw", "--namespace", "ns"]).unwrap().gateway.as_deref(), Some("gw"));
+        for (flags, said) in [
+            (&[][..], "--manifests <DIR>"),
+            (&["--manifests", "x", "--gateway", "gw"], "cannot be used with '--gateway <NAME>'"),
+            (&["--manifests", "x", "--namespace", "ns"], "cannot be used with"),
+            (&["--gateway", "a,b=c"], "letters, digits"),
+        ] {
+            let error = parse(flags).unwrap_err().to_string();
+            assert!(error.contains(said), "{flags:?}: {error}");
+        }
     }
 
     #[test]

@@ -23,9 +23,11 @@ use crate::cache;
 use crate::call::models::Models;
 use crate::call::route::{Index, RuleAt};
 use crate::endpoint::{Endpoint, EndpointKey, PoolState, Registry};
+use crate::source::Change;
 use crate::upstream::Origin;
 
 /// What outlives a configuration, to resolve a new one against.
+#[derive(Clone)]
 pub struct Lasting {
     /// Circuits, cooldowns, budgets.
     pub registry: Arc<Registry>,
@@ -144,6 +146,54 @@ impl Ready {
             route.rules.get(at.rule)?.serves(name).then_some(route.created)
         };
         self.models.created(name).or_else(|| self.index.reaching(name).find_map(serving))
+    }
+}
+
+/// Makes configurations ready, one after the other, on the control thread.
+pub struct Builder {
+    lasting: Lasting,
+    snapshot: Snapshot,
+    credentials: Credentials,
+    ready: Arc<Ready>,
+}
+
+impl Builder {
+    /// Nothing is configured yet.
+    #[must_use]
+    pub fn new(lasting: Lasting) -> Self {
+        let (snapshot, credentials) = (Snapshot::default(), Credentials::default());
+        let ready = Arc::new(Ready::build(&snapshot, &credentials, &lasting));
+        Self { lasting, snapshot, credentials, ready }
+    }
+
+    /// What was made last.
+    #[must_use]
+    pub fn ready(&self) -> Arc<Ready> {
+        Arc::clone(&self.ready)
+    }
+
+    /// The next one, as a whole.
+    pub fn replace(&mut self, snapshot: &Snapshot, credentials: &Credentials) -> Arc<Ready> {
+        self.ready = Arc::new(Ready::build(snapshot, credentials, &self.lasting));
+        self.ready()
+    }
+
+    /// The next one, by what changes.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Arc<Ready> {
+        for change in changes {
+            match change {
+                Change::Pool(id, of_it) => {
+                    let (pool, credentials) = *of_it;
+                    self.snapshot.pools.insert(id, pool);
+                    self.credentials.extend(credentials);
+                }
+                Change::PoolGone(id) => drop(self.snapshot.pools.remove(&id)),
+                Change::Route(id, route) => drop(self.snapshot.routes.insert(id, *route)),
+                Change::RouteGone(id) => drop(self.snapshot.routes.remove(&id)),
+            }
+        }
+        self.ready = Arc::new(Ready::build(&self.snapshot, &self.credentials, &self.lasting));
+        self.ready()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod binaries;
 pub mod client;
+pub mod kube;
 pub mod listen;
 pub mod load;
 pub mod process;

@@ -127,8 +127,13 @@ fn differences(before: &[Arc<ObjectReport>], after: &[Arc<ObjectReport>], line: 
 }
 
 fn running(object: &ObjectReport) -> Running {
-    let ObjectReport { kind: _, name: _, revision, state: _, credentials, rejected } = object;
-    Running { revision: revision.clone(), credentials: credentials.clone(), rejected: rejected.clone() }
+    let ObjectReport { kind: _, name: _, revision, state: _, version, credentials, rejected } = object;
+    Running {
+        revision: revision.clone(),
+        version: version.clone(),
+        credentials: credentials.clone(),
+        rejected: rejected.clone(),
+    }
 }
 
 fn put(line: &mut Line, object: &ObjectReport) {
@@ -152,6 +157,7 @@ mod tests {
             name: name.to_owned(),
             revision: Some(revision.to_owned()),
             state: ObjectState::Applied,
+            version: None,
             credentials: None,
             rejected: None,
         })

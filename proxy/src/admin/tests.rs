@@ -29,6 +29,7 @@ impl Process {
                 name: (*name).to_owned(),
                 revision: Some((*revision).to_owned()),
                 state: ObjectState::Applied,
+                version: None,
                 credentials: None,
                 rejected: None,
             });

@@ -1,12 +1,22 @@
-//! Standalone mode: a folder of manifests, read, compiled, watched; the last good configuration is never lost.
+//! Where the configuration comes from: a folder of manifests, or what an operator publishes in a cluster. The last
+//! good configuration is never lost.
 //!
-//! `Source::open` reads once, `Source::run` follows the folder on the control thread; whoever runs on a configuration
-//! holds a [`Subscription`].
+//! Standalone, `Source::open` reads once, `Source::run` follows the folder on the control thread; whoever runs on a
+//! configuration holds a [`Subscription`]. In a cluster, [`Gateway::next`] gives one [`Update`] after the other.
 
+mod assembly;
+mod cluster;
 mod folder;
+mod gateway;
+mod objects;
+mod published;
 mod report;
 mod standalone;
+mod telling;
 pub mod watch;
 
+pub use assembly::Change;
+pub use cluster::Cluster;
+pub use gateway::{Gateway, Update};
 pub use report::{ObjectReport, ObjectState, Problem, Report};
 pub use standalone::{Configuration, Source, Subscription};

@@ -55,6 +55,11 @@ impl Problem {
     pub(super) fn of_file(file: &str, reason: &str, message: String) -> Self {
         Self { file: Some(file.to_owned()), ..Self::of_source(reason, message) }
     }
+
+    /// Of one published object.
+    pub(super) fn of_object(kind: &'static str, object: &str, reason: &str, message: String) -> Self {
+        Self { kind: Some(kind), object: Some(object.to_owned()), ..Self::of_source(reason, message) }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -132,6 +137,10 @@ pub struct ObjectReport {
     pub revision: Option<String>,
     /// How it runs.
     pub state: ObjectState,
+    /// `resourceVersion` of the ConfigMap that the revision was last seen in; only in a cluster. It is told anew also
+    /// when the content stayed: by it the operator knows a change that was taken back from one not seen yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// `resourceVersion` of the Secret that its credentials are from; only in a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
@@ -171,6 +180,13 @@ impl Report {
         objects + self.problems.iter().filter(nameless).count()
     }
 
+    /// The revision that runs of an object.
+    #[must_use]
+    pub fn running(&self, kind: &str, name: &str) -> Option<&str> {
+        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
+        self.objects.get(found.ok()?)?.revision.as_deref()
+    }
+
     /// Puts an object's report in its place, over what was said of it before.
     pub fn put(&mut self, object: ObjectReport) {
         match self.objects.binary_search_by(|other| other.order(&object)) {
@@ -203,6 +219,7 @@ mod tests {
             name: name.to_owned(),
             revision: Some(revision.to_owned()),
             state: ObjectState::Applied,
+            version: None,
             credentials: None,
             rejected: None,
         };

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::folder::{self, Folder};
 use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::telling::Telling;
 use super::watch::Watch;
 use crate::account::{ConfigEvent, Metrics};
 
@@ -62,7 +63,7 @@ pub struct Source {
     missing: Missing,
     looked_again: bool,
     again: bool,
-    told: BTreeSet<Problem>,
+    telling: Telling,
 }
 
 impl Source {
@@ -73,9 +74,9 @@ impl Source {
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
         let watch = Watch::new(vec![path.clone()]);
-        let (missing, told) = (Missing::default(), BTreeSet::new());
+        let (missing, telling) = (Missing::default(), Telling::default());
         let mut source =
-            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, told };
+            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, telling };
         source.again = source.load();
         (source, Subscription { configuration: configurations, report: reports })
     }
@@ -112,7 +113,8 @@ impl Source {
         let runs = self.publish(compiled, current);
         self.tell(runs.as_deref(), Some(&verdicts), problems);
         // A file that makes no sense may be half written, and its end come without an event: look once more.
-        let broken = self.told.iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
+        let broken =
+            self.telling.told().iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
         self.looked_again = broken && !self.looked_again;
         unsettled || self.looked_again
     }
@@ -156,23 +158,17 @@ impl Source {
     /// Logs what is newly wrong, and reports how everything stands.
     fn tell(&mut self, runs: Option<&Configuration>, verdicts: Option<&Verdicts>, problems: Vec<Problem>) {
         let now: BTreeSet<Problem> = problems.into_iter().collect();
-        for problem in now.difference(&self.told) {
-            log(problem, runs.is_some());
-        }
-        if now.is_empty() && !self.told.is_empty() {
-            tracing::info!("everything that is written is applied");
-        }
-        if runs.is_none() && (self.told.is_empty() || self.told != now) {
+        let unsaid = self.telling.told().is_empty();
+        let news = self.telling.tell(now, runs.is_some());
+        if runs.is_none() && (unsaid || news) {
             tracing::error!(path = %self.path.display(), "no route is served: not ready until a valid LLMRoute is there");
         }
-        let news = self.told != now;
-        self.told = now;
         let before = Arc::clone(&self.report.borrow());
         let revision = runs.map(|runs| runs.revision.clone());
         let applied_at = if revision == before.revision { before.applied_at } else { seconds() };
         // What the folder said before it vanished is still how each object runs.
         let objects = verdicts.map_or_else(|| before.objects.clone(), |verdicts| objects(runs, verdicts));
-        let problems = self.told.iter().cloned().collect();
+        let problems = self.telling.told().iter().cloned().collect();
         let report = Report { revision, applied_at, objects, problems };
         if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
             self.metrics.config(ConfigEvent::Applied { revision });
@@ -238,7 +234,8 @@ fn object(
     let rejected =
         wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
     let (kind, name) = (kind.as_str(), id.0.clone());
-    Arc::new(ObjectReport { kind, name, revision: revision.cloned(), state, credentials: None, rejected })
+    let (revision, version, credentials) = (revision.cloned(), None, None);
+    Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
 /// Names a snapshot's content, shortly.
@@ -256,20 +253,6 @@ fn revision(snapshot: &Snapshot) -> String {
 
 fn seconds() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-fn log(problem: &Problem, runs: bool) {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (file, object, field) = (text(&problem.file), text(&problem.object), text(&problem.field));
-    let (kind, line) = (problem.kind.unwrap_or_default(), problem.line.unwrap_or_default());
-    let (reason, message) = (&problem.reason, &problem.message);
-    match problem.severity {
-        Severity::Error => {
-            let meanwhile = if runs { "what was last valid keeps serving" } else { "nothing of it serves" };
-            tracing::error!(file, line, kind, object, field, reason, meanwhile, "{message}");
-        }
-        Severity::Warning => tracing::warn!(file, line, kind, object, field, reason, "{message}"),
-    }
 }
 
 #[cfg(test)]

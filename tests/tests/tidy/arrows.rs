@@ -69,6 +69,19 @@ fn every_crate_inherits_versions_and_lints() {
 }
 
 #[test]
+fn one_file_of_the_proxy_names_kubernetes() {
+    let names = |source: &&Source| {
+        let words = ["kube::", "use kube", "k8s_openapi"];
+        source
+            .text
+            .lines()
+            .any(|line| !line.trim_start().starts_with("//") && words.iter().any(|word| line.contains(word)))
+    };
+    let found: Vec<String> = sources("proxy").iter().filter(names).map(|source| source.path.clone()).collect();
+    assert_eq!(found, ["proxy/src/source/cluster.rs"]);
+}
+
+#[test]
 fn one_crypto_provider_and_one_tls() {
     // The lock file also lists what no build of ours turns on; the tree is what is linked.
     let cargo = std::process::Command::new(env!("CARGO"))

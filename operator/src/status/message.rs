@@ -1,0 +1,58 @@
+//! Words of a condition's message: bounded, and honest about what was left out of them.
+
+use sluicegate_config::compile::{Severity, Verdict};
+
+/// The most of anything in one message.
+const MOST_VERDICTS: usize = 8;
+const MOST_PODS: usize = 3;
+/// The most bytes of one part of a message.
+const MOST_BYTES: usize = 512;
+
+/// What was said about an object, the first of it.
+pub(super) fn of_verdicts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+    listed(verdicts.map(of_verdict), MOST_VERDICTS)
+}
+
+fn of_verdict(verdict: &Verdict) -> String {
+    let severity = if verdict.severity == Severity::Warning { "warning: " } else { "" };
+    let path = if verdict.path.is_empty() { String::new() } else { format!("{}: ", verdict.path) };
+    cut(&format!("{severity}{path}{}", verdict.message))
+}
+
+/// Who refused, and why.
+pub(super) fn of_rejections(rejected: &[(String, String)]) -> String {
+    listed(rejected.iter().map(|(pod, why)| cut(&format!("{pod}: {why}"))), MOST_PODS)
+}
+
+/// Who is waited for, of so many.
+pub(super) fn of_lagging(lagging: &[String], count: usize) -> String {
+    let named = lagging.len().min(MOST_PODS).min(count);
+    let more = count - named;
+    let names: Vec<&str> = lagging.iter().take(named).map(String::as_str).collect();
+    match (names.join(", "), more) {
+        (names, 0) => names,
+        (names, more) if names.is_empty() => format!("{more}"),
+        (names, more) => format!("{names} and {more} more"),
+    }
+}
+
+fn listed(parts: impl Iterator<Item = String>, most: usize) -> String {
+    let mut parts: Vec<String> = parts.collect();
+    let more = parts.len().saturating_sub(most);
+    parts.truncate(most);
+    let told = parts.join("; ");
+    if more == 0 { told } else { format!("{told}; and {more} more") }
+}
+
+/// At most so many bytes of a text, on one line.
+pub(super) fn cut(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() <= MOST_BYTES {
+        return line;
+    }
+    let mut end = MOST_BYTES;
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", line.get(..end).unwrap_or_default())
+}

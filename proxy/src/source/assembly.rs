@@ -1,0 +1,347 @@
+//! Published objects in, changes of the configuration out. Pure: scripted events and a given time are all it needs.
+//!
+//! Make before break: a pool runs in a new form once the credentials it names are there, a route once the pools it
+//! names run; until then the previous form runs on. What can not be read changes nothing, and is told. An object is
+//! gone only when a watch says so, or when a list that was read to its end does not hold it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Instant;
+
+use sluicegate_config::compile::Credentials;
+use sluicegate_config::published::Content;
+use sluicegate_config::rollout::{Rejection, Running};
+use sluicegate_config::{ObjectId, Pool, Route};
+
+use super::objects::{PoolState, RouteState, Step};
+use super::published::{Form, Published};
+
+/// The most objects that are kept track of.
+const MOST_OBJECTS: usize = 50_000;
+/// The most bytes of their forms in all.
+const MOST_TOTAL: usize = 256 * 1024 * 1024;
+/// The most objects that are told of by their own names, because nobody knows which resource they are of.
+const MOST_STRANGERS: usize = 100;
+
+/// One of the two watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// ConfigMaps: routes and pools.
+    Configs,
+    /// Secrets: credentials.
+    Secrets,
+}
+
+/// What a watch says.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// All of it will follow.
+    Begin(Watched),
+    /// An object is there.
+    Put(Published),
+    /// The object of that name is gone.
+    Gone(Watched, String),
+    /// All of it has followed.
+    End(Watched),
+}
+
+/// A change of what is to run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pool, new or in another form, with the credentials it names.
+    Pool(ObjectId, Box<(Pool, Credentials)>),
+    /// A pool that is gone.
+    PoolGone(ObjectId),
+    /// A route, new or in another form.
+    Route(ObjectId, Box<Route>),
+    /// A route that is gone.
+    RouteGone(ObjectId),
+}
+
+/// How an object stands after a turn; `None`: it is gone.
+pub(super) type Standing = BTreeMap<ObjectId, Option<Running>>;
+
+/// What came of the events since the last turn.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// To be applied in one step, in any order.
+    pub(super) changes: Vec<Change>,
+    /// Routes that stand otherwise than before.
+    pub(super) routes: Standing,
+    /// Pools that stand otherwise than before.
+    pub(super) pools: Standing,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    /// It was read to its end at least once.
+    complete: bool,
+    /// What the reading under way has met.
+    met: Option<HashSet<String>>,
+}
+
+/// An object by its own name.
+#[derive(Debug)]
+struct Known {
+    content: Content,
+    id: ObjectId,
+    bytes: usize,
+}
+
+/// All published objects of a gateway, and what runs of them.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    gateway: String,
+    configs: Listing,
+    secrets: Listing,
+    names: HashMap<String, Known>,
+    bytes: usize,
+    routes: BTreeMap<ObjectId, RouteState>,
+    pools: BTreeMap<ObjectId, PoolState>,
+    /// To be looked at in the next turn: what has changed, or waits.
+    open_routes: BTreeSet<ObjectId>,
+    open_pools: BTreeSet<ObjectId>,
+    strangers: BTreeMap<String, String>,
+    /// A turn has been taken: what runs is to be kept.
+    begun: bool,
+    /// When something will have waited for too long.
+    wake: Option<Instant>,
+}
+
+impl Assembly {
+    /// Of a gateway of that name; nothing is known yet.
+    pub(super) fn new(gateway: &str) -> Self {
+        Self {
+            gateway: gateway.to_owned(),
+            configs: Listing::default(),
+            secrets: Listing::default(),
+            names: HashMap::new(),
+            bytes: 0,
+            routes: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            open_routes: BTreeSet::new(),
+            open_pools: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            begun: false,
+            wake: None,
+        }
+    }
+
+    /// Takes in what a watch says.
+    pub(super) fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Begin(watched) => self.listing(watched).met = Some(HashSet::new()),
+            Event::Put(object) => self.put(&object, now),
+            Event::Gone(watched, name) => {
+                if let Some(met) = &mut self.listing(watched).met {
+                    met.remove(&name);
+                }
+                self.gone(&name);
+            }
+            Event::End(watched) => self.listed(watched),
+        }
+    }
+
+    /// Whether both lists have been read to their ends.
+    pub(super) fn complete(&self) -> bool {
+        self.configs.complete && self.secrets.complete
+    }
+
+    /// Objects that are of no resource, by name, and why.
+    pub(super) fn strangers(&self) -> &BTreeMap<String, String> {
+        &self.strangers
+    }
+
+    fn listing(&mut self, watched: Watched) -> &mut Listing {
+        match watched {
+            Watched::Configs => &mut self.configs,
+            Watched::Secrets => &mut self.secrets,
+        }
+    }
+
+    fn listed(&mut self, watched: Watched) {
+        let listing = self.listing(watched);
+        listing.complete = true;
+        let Some(met) = listing.met.take() else { return };
+        let of_it = |content: Content| (content == Content::Credentials) == (watched == Watched::Secrets);
+        let lost: Vec<String> = self
+            .names
+            .iter()
+            .filter(|(name, known)| of_it(known.content) && !met.contains(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        lost.iter().for_each(|name| self.gone(name));
+        if watched == Watched::Configs {
+            self.strangers.retain(|name, _| met.contains(name));
+        }
+    }
+
+    fn put(&mut self, object: &Published, now: Instant) {
+        let watched = if object.secret { Watched::Secrets } else { Watched::Configs };
+        if let Some(met) = &mut self.listing(watched).met {
+            met.insert(object.name.clone());
+        }
+        let Some((content, id)) = object.identity(&self.gateway) else { return self.unknown(object) };
+        let bytes = object.body.as_ref().map_or(0, Vec::len);
+        let before = self.names.get(&object.name).map_or(0, |known| known.bytes);
+        let total = self.bytes - before + bytes;
+        if total > MOST_TOTAL || (before == 0 && self.names.len() >= MOST_OBJECTS) {
+            let message = format!("there are more than {MOST_OBJECTS} objects or {MOST_TOTAL} bytes of them");
+            return self.refuse(content, &id, object, message);
+        }
+        self.strangers.remove(&object.name);
+        self.bytes = total;
+        self.names.insert(object.name.clone(), Known { content, id: id.clone(), bytes });
+        match object.read(content) {
+            Ok(form) => self.keep(id, form, object, now),
+            Err(message) => self.refuse(content, &id, object, message),
+        }
+    }
+
+    fn keep(&mut self, id: ObjectId, form: Form, object: &Published, now: Instant) {
+        match form {
+            Form::Route(route) => {
+                self.routes.entry(id.clone()).or_default().offer(route, object.version.clone(), now);
+                self.open_routes.insert(id);
+            }
+            Form::Pool(pool) => {
+                self.pools.entry(id.clone()).or_default().offer(pool, object.version.clone(), now);
+                self.open_pools.insert(id);
+            }
+            Form::Credentials(values) => {
+                self.pools.entry(id.clone()).or_default().entrust(object.version.clone(), values, now);
+                self.open_pools.insert(id);
+            }
+        }
+    }
+
+    /// An object that nobody can say the resource of, unless it was one before.
+    fn unknown(&mut self, object: &Published) {
+        let message = "its labels, its annotations and its name do not belong together".to_owned();
+        if let Some(known) = self.names.get(&object.name) {
+            let (content, id) = (known.content, known.id.clone());
+            self.refuse(content, &id, object, message);
+        } else if self.strangers.len() < MOST_STRANGERS {
+            self.strangers.insert(object.name.clone(), message);
+        }
+    }
+
+    fn refuse(&mut self, content: Content, id: &ObjectId, object: &Published, message: String) {
+        let rejection = Rejection { revision: object.revision.clone(), message };
+        match content {
+            Content::Route => {
+                self.routes.entry(id.clone()).or_default().refuse(rejection);
+                self.open_routes.insert(id.clone());
+            }
+            Content::Pool => {
+                self.pools.entry(id.clone()).or_default().refuse(rejection);
+                self.open_pools.insert(id.clone());
+            }
+            Content::Credentials => {
+                self.pools.entry(id.clone()).or_default().refuse_credentials(rejection);
+                self.open_pools.insert(id.clone());
+            }
+        }
+    }
+
+    fn gone(&mut self, name: &str) {
+        self.strangers.remove(name);
+        let Some(Known { content, id, bytes }) = self.names.remove(name) else { return };
+        self.bytes -= bytes;
+        match content {
+            Content::Route => {
+                self.routes.entry(id.clone()).or_default().leave();
+                self.open_routes.insert(id);
+            }
+            Content::Pool => {
+                self.pools.entry(id.clone()).or_default().leave();
+                self.open_pools.insert(id);
+            }
+            Content::Credentials => {
+                self.pools.entry(id.clone()).or_default().forget_credentials();
+                self.open_pools.insert(id);
+            }
+        }
+    }
+
+    /// When a turn is due although no watch says anything.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// What is to be changed after all that was taken in. `None` until both lists have been read to their ends: half
+    /// a configuration is none.
+    pub(super) fn turn(&mut self, now: Instant) -> Option<Turn> {
+        if !self.complete() {
+            return None;
+        }
+        self.wake = None;
+        let mut turn = Turn::default();
+        for id in std::mem::take(&mut self.open_pools) {
+            self.turn_pool(id, now, &mut turn);
+        }
+        for id in std::mem::take(&mut self.open_routes) {
+            self.turn_route(id, now, &mut turn);
+        }
+        self.begun = true;
+        Some(turn)
+    }
+
+    fn turn_pool(&mut self, id: ObjectId, now: Instant, turn: &mut Turn) {
+        let Some(state) = self.pools.get_mut(&id) else { return };
+        let (step, credentials) = state.step();
+        let running = match step {
+            Step::Stay => state.stands.revision.clone(),
+            Step::Run((form, values)) => {
+                let revision = form.revision.clone();
+                turn.changes.push(Change::Pool(id.clone(), Box::new((*form, values))));
+                Some(revision)
+            }
+            Step::Gone => {
+                turn.changes.push(Change::PoolGone(id.clone()));
+                None
+            }
+        };
+        let stands = state.standing(running, credentials, now);
+        if stands != state.stands || !state.present {
+            state.stands = stands.clone();
+            turn.pools.insert(id.clone(), state.present.then_some(stands));
+        }
+        if state.waits() {
+            self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();
+            self.open_pools.insert(id);
+        } else if state.is_empty() {
+            self.pools.remove(&id);
+        }
+    }
+
+    fn turn_route(&mut self, id: ObjectId, now: Instant, turn: &mut Turn) {
+        let Some(state) = self.routes.get_mut(&id) else { return };
+        let runs = |pool: &ObjectId| self.pools.get(pool).is_some_and(|pool| pool.stands.revision.is_some());
+        let running = match state.step(runs, self.begun, now) {
+            Step::Stay => state.stands.revision.clone(),
+            Step::Run(route) => {
+                let revision = route.revision.clone();
+                turn.changes.push(Change::Route(id.clone(), route));
+                Some(revision)
+            }
+            Step::Gone => {
+                turn.changes.push(Change::RouteGone(id.clone()));
+                None
+            }
+        };
+        let stands = state.standing(running, runs, now);
+        if stands != state.stands || !state.present {
+            state.stands = stands.clone();
+            turn.routes.insert(id.clone(), state.present.then_some(stands));
+        }
+        if state.waits() {
+            self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();
+            self.open_routes.insert(id);
+        } else if !state.present {
+            self.routes.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

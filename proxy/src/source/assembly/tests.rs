@@ -1,0 +1,285 @@
+//! Scripted events in every order that watches and operators can give them in.
+
+use std::time::Duration;
+
+use sluicegate_config::FORMAT;
+use sluicegate_config::published;
+
+use super::*;
+use crate::source::objects::PATIENCE;
+
+const GATEWAY: &str = "gw";
+
+fn id(name: &str) -> ObjectId {
+    ObjectId(format!("ns/{name}"))
+}
+
+fn published(content: Content, name: &str, revision: &str, body: String) -> Published {
+    Published {
+        name: published::name(GATEWAY, content, &id(name)),
+        version: revision.to_owned(),
+        content: content.as_str().to_owned(),
+        object: id(name).0,
+        revision: revision.to_owned(),
+        secret: content == Content::Credentials,
+        body: Some(body.into_bytes()),
+    }
+}
+
+/// A pool with one provider, which needs a key when one is named.
+fn pool(name: &str, revision: &str, key: Option<&str>) -> Event {
+    let credential = key.map_or("null".to_owned(), |key| format!("{key:?}"));
+    let body = format!(
+        r#"{{"format":{FORMAT},"revision":"{revision}","strategy":"roundRobin","providers":[{{"name":"a","kind":"openAi",
+        "url":"http://127.0.0.1:1/v1","credential":{credential},"weight":1,"priority":0,"models":{{}},
+        "defaults":{{"maxTokens":null,"temperature":null}},"connection":{{"http":"auto","maxConnections":1,"maxIdle":1,
+        "idleTimeout":1,"tcpKeepalive":null,"dnsTtl":null,"caPem":null,"serverName":null}},"setHeaders":{{}},
+        "removeHeaders":[],"simulated":null}}],"timeouts":{{"connect":1,"firstToken":1,"idle":1,"total":1}},
+        "retry":{{"attempts":1,"backoff":{{"initial":1,"max":1,"multiplierMilli":1000,"jitter":true}},
+        "on":{{"connect":true,"reset":true,"timeout":true,"statuses":[]}},"budgetPercent":1}},
+        "circuitBreaker":{{"errorPercent":1,"minimumRequests":1,"window":1,"consecutiveFailures":1,"openFor":1,
+        "maxOpenFor":1,"halfOpenRequests":1,"maxOpenPercent":1}}}}"#
+    );
+    Event::Put(published(Content::Pool, name, revision, body))
+}
+
+fn route(name: &str, revision: &str, pools: &[&str]) -> Event {
+    let targets: Vec<String> =
+        pools.iter().map(|pool| format!(r#"{{"pool":"ns/{pool}","weight":1,"model":null}}"#)).collect();
+    let body = format!(
+        r#"{{"format":{FORMAT},"revision":"{revision}","created":0,"rules":[{{"name":"r","matches":[],"targets":[{}],
+        "fallbacks":[],"cache":null,"timeouts":{{"firstToken":null,"idle":null,"total":null}}}}]}}"#,
+        targets.join(",")
+    );
+    Event::Put(published(Content::Route, name, revision, body))
+}
+
+/// The credentials of a pool: keys, all of the same value (base64).
+fn secret(pool: &str, version: &str, keys: &[&str]) -> Event {
+    let values: Vec<String> = keys.iter().map(|key| format!(r#"{key:?}:"a2V5""#)).collect();
+    Event::Put(published(Content::Credentials, pool, version, format!("{{{}}}", values.join(","))))
+}
+
+fn gone(content: Content, name: &str) -> Event {
+    let watched = if content == Content::Credentials { Watched::Secrets } else { Watched::Configs };
+    Event::Gone(watched, published::name(GATEWAY, content, &id(name)))
+}
+
+struct Bench {
+    assembly: Assembly,
+    now: Instant,
+}
+
+impl Bench {
+    /// Both lists were read, and held this.
+    fn begun(events: Vec<Event>) -> Self {
+        let mut bench = Self { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        bench.list(events);
+        bench
+    }
+
+    fn list(&mut self, events: Vec<Event>) -> Vec<String> {
+        for watched in [Watched::Configs, Watched::Secrets] {
+            self.assembly.take(Event::Begin(watched), self.now);
+        }
+        events.into_iter().for_each(|event| self.assembly.take(event, self.now));
+        self.assembly.take(Event::End(Watched::Configs), self.now);
+        assert!(self.assembly.complete() || self.assembly.turn(self.now).is_none(), "half a configuration is none");
+        self.assembly.take(Event::End(Watched::Secrets), self.now);
+        self.turn()
+    }
+
+    /// What changes, shortly.
+    fn turn(&mut self) -> Vec<String> {
+        let turn = self.assembly.turn(self.now).unwrap();
+        let change = |change: Change| match change {
+            Change::Pool(id, of_it) => format!("+{} {} {}", id.0, of_it.0.revision, of_it.1.len()),
+            Change::PoolGone(id) => format!("-{}", id.0),
+            Change::Route(id, route) => format!("+{} {}", id.0, route.revision),
+            Change::RouteGone(id) => format!("-{}", id.0),
+        };
+        turn.changes.into_iter().map(change).collect()
+    }
+
+    fn then(&mut self, event: Event) -> Vec<String> {
+        self.assembly.take(event, self.now);
+        self.turn()
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<String> {
+        self.now += time;
+        self.turn()
+    }
+
+    fn route(&self, name: &str) -> &Running {
+        &self.assembly.routes[&id(name)].stands
+    }
+
+    fn pool(&self, name: &str) -> &Running {
+        &self.assembly.pools[&id(name)].stands
+    }
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn a_pool_waits_for_its_credentials_in_either_order() {
+    let mut bench = Bench::begun(vec![]);
+    assert_eq!(bench.then(pool("p", "1", Some("k"))), NOTHING);
+    assert_eq!(bench.then(secret("p", "7", &["k"])), ["+ns/p 1 1"]);
+    assert_eq!(bench.pool("p").credentials.as_deref(), Some("7"));
+    // The other way round, and a form that needs another key than the one that is there.
+    assert_eq!(bench.then(secret("q", "8", &["k"])), NOTHING);
+    assert_eq!(bench.then(pool("q", "1", Some("k"))), ["+ns/q 1 1"]);
+    assert_eq!(bench.then(pool("q", "2", Some("new"))), NOTHING);
+    assert_eq!((bench.pool("q").revision.as_deref(), &bench.pool("q").rejected), (Some("1"), &None));
+    assert_eq!(bench.pass(PATIENCE), NOTHING);
+    assert!(bench.pool("q").rejected.as_ref().unwrap().message.contains("waits for credentials: new"));
+    assert_eq!(bench.then(secret("q", "9", &["new"])), ["+ns/q 2 1"]);
+    assert_eq!((bench.pool("q").credentials.as_deref(), &bench.pool("q").rejected), (Some("9"), &None));
+    // Rotated, and then taken away: what runs with it runs on.
+    assert_eq!(bench.then(secret("q", "10", &["new"])), ["+ns/q 2 1"]);
+    assert_eq!(bench.then(gone(Content::Credentials, "q")), NOTHING);
+    assert_eq!(bench.pool("q").credentials.as_deref(), Some("10"));
+}
+
+#[test]
+fn a_route_waits_for_its_pools_and_its_previous_form_runs_on() {
+    let mut bench = Bench::begun(vec![]);
+    assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING);
+    assert_eq!(bench.then(pool("p", "1", None)), ["+ns/p 1 0", "+ns/r 1"]);
+    assert_eq!(bench.then(route("r", "2", &["p", "q"])), NOTHING);
+    assert_eq!(bench.assembly.due(), Some(bench.now + PATIENCE));
+    assert_eq!(bench.pass(PATIENCE), NOTHING);
+    let stands = bench.route("r");
+    assert_eq!(stands.revision.as_deref(), Some("1"));
+    assert!(stands.rejected.as_ref().unwrap().message.contains("waits for the pool ns/q"), "{stands:?}");
+    assert_eq!(bench.assembly.due(), None);
+    // A newer form that is complete overtakes the one that waits.
+    assert_eq!(bench.then(route("r", "3", &["p"])), ["+ns/r 3"]);
+    assert_eq!(bench.route("r").rejected, None);
+    assert_eq!(bench.then(pool("q", "1", None)), ["+ns/q 1 0"]);
+    // A new route begins with what there is; and without anything when nothing comes.
+    assert_eq!(bench.then(route("s", "1", &["missing", "p"])), ["+ns/s 1"]);
+    assert_eq!(bench.then(route("t", "1", &["missing"])), NOTHING);
+    assert_eq!(bench.pass(PATIENCE), ["+ns/t 1"]);
+    assert_eq!(bench.then(route("none", "1", &[])), ["+ns/none 1"]);
+}
+
+#[test]
+fn deleted_and_created_anew() {
+    let mut bench = Bench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    assert_eq!(bench.then(gone(Content::Route, "r")), ["-ns/r"]);
+    assert_eq!(bench.then(gone(Content::Pool, "p")), ["-ns/p"]);
+    assert!(bench.assembly.routes.is_empty() && bench.assembly.pools.is_empty() && bench.assembly.names.is_empty());
+    assert_eq!(bench.assembly.bytes, 0);
+    assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING);
+    assert_eq!(bench.then(pool("p", "1", None)), ["+ns/p 1 0", "+ns/r 1"]);
+    // Gone and there again before anybody looked.
+    bench.assembly.take(gone(Content::Route, "r"), bench.now);
+    assert_eq!(bench.then(route("r", "2", &["p"])), ["+ns/r 2"]);
+    bench.assembly.take(gone(Content::Route, "r"), bench.now);
+    assert_eq!(bench.then(route("r", "2", &["p"])), NOTHING);
+    // And the other way round.
+    bench.assembly.take(route("new", "1", &["p"]), bench.now);
+    assert_eq!(bench.then(gone(Content::Route, "new")), NOTHING);
+}
+
+#[test]
+fn only_a_list_read_to_its_end_takes_anything_away() {
+    let held =
+        || vec![pool("p", "1", Some("k")), secret("p", "1", &["k"]), route("r", "1", &["p"]), route("s", "1", &["p"])];
+    let mut bench = Bench::begun(held());
+    // The API server went away in the midst of a list, and began another one.
+    bench.assembly.take(Event::Begin(Watched::Configs), bench.now);
+    assert_eq!(bench.then(pool("p", "1", Some("k"))), NOTHING);
+    bench.assembly.take(Event::Begin(Watched::Configs), bench.now);
+    assert_eq!(bench.turn(), NOTHING);
+    let mut listed = held();
+    listed.truncate(3);
+    assert_eq!(bench.list(listed), ["-ns/s"]);
+    // The Secret's loss alone stops nothing.
+    assert_eq!(bench.list(vec![pool("p", "1", Some("k")), route("r", "1", &["p"])]), NOTHING);
+    assert_eq!(bench.list(vec![]), ["-ns/p", "-ns/r"]);
+}
+
+#[test]
+fn what_can_not_be_read_changes_nothing_and_is_told() {
+    let mut bench = Bench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    let broken = |content, body: &str| Event::Put(published(content, "r", "2", body.to_owned()));
+    let edited = |edit: fn(&mut Published)| {
+        let Event::Put(mut object) = route("r", "2", &["p"]) else { unreachable!() };
+        edit(&mut object);
+        Event::Put(object)
+    };
+    for (event, said) in [
+        (broken(Content::Route, "{"), "no JSON"),
+        (broken(Content::Route, r#"{"format":1,"secret":"sk-1"}"#), "another shape"),
+        (broken(Content::Route, r#"{"format":99,"all":"is different"}"#), "format 99"),
+        (edited(|object| object.revision.clear()), "another revision"),
+        (edited(|object| object.object = "ns/other".to_owned()), "do not belong together"),
+        (edited(|object| object.content = "pool".to_owned()), "do not belong together"),
+        (edited(|object| object.body = None), "compiled.json"),
+        (edited(|object| object.body = Some(vec![b' '; 5 << 20])), "larger than"),
+    ] {
+        assert_eq!(bench.then(event), NOTHING);
+        let stands = bench.route("r");
+        assert_eq!(stands.revision.as_deref(), Some("1"), "{said}");
+        let message = &stands.rejected.as_ref().unwrap().message;
+        assert!(message.contains(said) && !message.contains("sk-1"), "{message}");
+    }
+    assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING, "as it was before");
+    assert_eq!(bench.route("r").rejected, None);
+    assert_eq!(bench.then(route("r", "3", &["p"])), ["+ns/r 3"]);
+    // What is seen again is told with the version it was seen in; what waits is not.
+    let Event::Put(mut object) = route("r", "3", &["p"]) else { unreachable!() };
+    object.version = "17".to_owned();
+    assert_eq!(bench.then(Event::Put(object)), NOTHING);
+    assert_eq!(bench.route("r").version.as_deref(), Some("17"));
+    assert_eq!(bench.then(route("r", "4", &["missing"])), NOTHING);
+    assert_eq!(bench.route("r").version.as_deref(), Some("17"));
+    // One that never ran.
+    let Event::Put(mut object) = route("new", "1", &["p"]) else { unreachable!() };
+    object.body = None;
+    assert_eq!(bench.then(Event::Put(object)), NOTHING);
+    assert_eq!(bench.route("new").revision, None);
+    assert_eq!(bench.then(gone(Content::Route, "new")), NOTHING);
+}
+
+#[test]
+fn a_bad_secret_leaves_the_pool_as_it_runs() {
+    let mut bench = Bench::begun(vec![pool("p", "1", Some("k")), secret("p", "1", &["k"])]);
+    for body in ["[]", r#"{"k":"no base64!"}"#, "\u{0}"] {
+        assert_eq!(bench.then(Event::Put(published(Content::Credentials, "p", "2", body.to_owned()))), NOTHING);
+        assert_eq!(bench.pool("p").credentials.as_deref(), Some("1"));
+        assert!(bench.pool("p").rejected.is_some());
+    }
+    assert_eq!(bench.then(secret("p", "3", &["k"])), ["+ns/p 1 1"]);
+    assert_eq!(bench.pool("p").rejected, None);
+}
+
+#[test]
+fn strangers_are_named_and_bounded() {
+    let stranger = |number: usize| {
+        let Event::Put(mut object) = route("x", "1", &[]) else { unreachable!() };
+        object.name = format!("stranger-{number}");
+        Event::Put(object)
+    };
+    let mut bench = Bench::begun(vec![]);
+    for number in 0..2 * MOST_STRANGERS {
+        assert_eq!(bench.then(stranger(number)), NOTHING);
+    }
+    assert_eq!(bench.assembly.strangers().len(), MOST_STRANGERS);
+    bench.assembly.take(Event::Gone(Watched::Configs, "stranger-0".to_owned()), bench.now);
+    assert_eq!(bench.assembly.strangers().len(), MOST_STRANGERS - 1);
+    bench.list(vec![]);
+    assert!(bench.assembly.strangers().is_empty());
+}
+
+#[test]
+fn the_first_lists_serve_routes_whose_pools_are_nowhere() {
+    let mut bench = Bench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+    let held = vec![route("r", "1", &["missing"]), pool("p", "1", Some("k")), route("s", "1", &["p"])];
+    assert_eq!(bench.list(held), ["+ns/r 1", "+ns/s 1"]);
+    assert_eq!(bench.then(secret("p", "1", &["k"])), ["+ns/p 1 1"]);
+}

@@ -1,0 +1,203 @@
+//! The source that follows what an operator publishes for a gateway: words of the watches in, updates out, and what is
+//! wrong is said once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::Kind;
+use sluicegate_config::rollout::Running;
+use tokio::sync::mpsc;
+
+use super::assembly::{Assembly, Change, Event, Standing, Watched};
+use super::cluster::{Cluster, Word};
+use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::telling::Telling;
+use crate::account::{ConfigEvent, Metrics};
+
+/// Words taken in before what they change is applied.
+const MOST_WORDS: usize = 4_096;
+
+/// A step from one configuration to the next.
+#[derive(Debug)]
+pub struct Update {
+    /// To be applied in one step, in any order.
+    pub changes: Vec<Change>,
+    /// What runs then, and what is wrong.
+    pub report: Arc<Report>,
+}
+
+/// A gateway's published objects, followed.
+#[derive(Debug)]
+pub struct Gateway {
+    assembly: Assembly,
+    words: mpsc::Receiver<Word>,
+    metrics: Arc<Metrics>,
+    report: Report,
+    /// What all running revisions come to: each is in it once, so a change costs two of them.
+    sum: u128,
+    refused: BTreeMap<(Kind, ObjectId), Problem>,
+    failing: BTreeMap<&'static str, String>,
+    telling: Telling,
+}
+
+impl Gateway {
+    /// Begins to watch, on this thread.
+    ///
+    /// # Errors
+    /// No client can be made for that cluster.
+    pub fn follow(cluster: &Cluster, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        Ok(Self::of(cluster.gateway(), cluster.watch()?, metrics))
+    }
+
+    fn of(gateway: &str, words: mpsc::Receiver<Word>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            assembly: Assembly::new(gateway),
+            words,
+            metrics,
+            report: Report::default(),
+            sum: 0,
+            refused: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            telling: Telling::default(),
+        }
+    }
+
+    /// The next step, as soon as there is one: what comes while the last one was applied is one step. `None`: the
+    /// watches are gone for good.
+    pub async fn next(&mut self) -> Option<Update> {
+        loop {
+            let first = match self.assembly.due() {
+                Some(at) => tokio::time::timeout_at(at.into(), self.words.recv()).await,
+                None => Ok(self.words.recv().await),
+            };
+            match first {
+                Ok(Some(word)) => self.hear(word),
+                Ok(None) => return None,
+                // Something has waited for too long.
+                Err(_) => {}
+            }
+            for _ in 0..MOST_WORDS {
+                let Ok(word) = self.words.try_recv() else { break };
+                self.hear(word);
+            }
+            if let Some(update) = self.update(Instant::now()) {
+                return Some(update);
+            }
+        }
+    }
+
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Failing(watched, why) => drop(self.failing.insert(said(watched), why)),
+            Word::Event(event) => {
+                let works = match &event {
+                    // The list that is to follow may fail yet.
+                    Event::Begin(_) => None,
+                    Event::Put(object) if object.secret => Some(Watched::Secrets),
+                    Event::Put(_) => Some(Watched::Configs),
+                    Event::Gone(watched, _) | Event::End(watched) => Some(*watched),
+                };
+                if works.is_some_and(|watched| self.failing.remove(said(watched)).is_some()) {
+                    tracing::info!("the API server answers again");
+                }
+                self.assembly.take(event, Instant::now());
+            }
+        }
+    }
+
+    fn update(&mut self, now: Instant) -> Option<Update> {
+        let turn = self.assembly.turn(now);
+        let begins = turn.is_some() && self.report.revision.is_none();
+        let turn = turn.unwrap_or_default();
+        self.note(Kind::ProviderPool, turn.pools.clone());
+        self.note(Kind::LlmRoute, turn.routes.clone());
+        let news = self.telling.tell(self.problems(), self.assembly.complete());
+        let moved = begins || !(turn.changes.is_empty() && turn.routes.is_empty() && turn.pools.is_empty());
+        if !news && !moved {
+            return None;
+        }
+        if begins || !turn.changes.is_empty() {
+            self.report.applied_at = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+        }
+        if self.assembly.complete() {
+            let revision: String = format!("{:032x}", self.sum).chars().take(12).collect();
+            if self.report.revision.as_ref() != Some(&revision) {
+                tracing::info!(revision, changes = turn.changes.len(), "configuration applied");
+                self.metrics.config(ConfigEvent::Applied { revision: &revision });
+            }
+            self.report.revision = Some(revision);
+        }
+        self.report.problems = self.telling.told().iter().cloned().collect();
+        if news {
+            self.metrics.config(ConfigEvent::Read { rejected: self.report.rejected() });
+        }
+        Some(Update { changes: turn.changes, report: Arc::new(self.report.clone()) })
+    }
+
+    /// Enters how objects stand into the report, and what is wrong with them into the problems.
+    fn note(&mut self, kind: Kind, standing: Standing) {
+        for (id, stands) in standing {
+            let before = self.report.running(kind.as_str(), &id.0).map(str::to_owned);
+            let after = stands.as_ref().and_then(|stands| stands.revision.clone());
+            for revision in before.iter().chain(&after) {
+                self.sum ^= hash(kind, &id, revision);
+            }
+            let rejected = stands.as_ref().and_then(|stands| stands.rejected.as_ref());
+            match rejected {
+                Some(rejected) => {
+                    let problem = Problem::of_object(kind.as_str(), &id.0, "Rejected", rejected.message.clone());
+                    self.refused.insert((kind, id.clone()), problem);
+                }
+                None => drop(self.refused.remove(&(kind, id.clone()))),
+            }
+            match stands {
+                Some(stands) => self.report.put(object(kind, id, stands)),
+                None => self.report.remove(kind.as_str(), &id.0),
+            }
+        }
+    }
+
+    fn problems(&self) -> BTreeSet<Problem> {
+        let failing = self.failing.iter().map(|(watched, why)| {
+            Problem::of_source("NotWatched", format!("the gateway's {watched} can not be followed now: {why}"))
+        });
+        let strangers = self.assembly.strangers().iter().map(|(name, why)| {
+            Problem::of_source(
+                "NotPublished",
+                format!("{name} carries this gateway's label, and is none of its objects: {why}"),
+            )
+        });
+        failing.chain(strangers).chain(self.refused.values().cloned()).collect()
+    }
+}
+
+const fn said(watched: Watched) -> &'static str {
+    match watched {
+        Watched::Configs => "ConfigMaps",
+        Watched::Secrets => "Secrets",
+    }
+}
+
+fn object(kind: Kind, id: ObjectId, stands: Running) -> ObjectReport {
+    let Running { revision, version, credentials, rejected } = stands;
+    let state = match (&revision, &rejected) {
+        (_, None) => ObjectState::Applied,
+        (Some(_), Some(_)) => ObjectState::KeptPrevious,
+        (None, Some(_)) => ObjectState::Rejected,
+    };
+    ObjectReport { kind: kind.as_str(), name: id.0, revision, state, version, credentials, rejected }
+}
+
+fn hash(kind: Kind, id: &ObjectId, revision: &str) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for part in [kind.as_str(), id.0.as_str(), revision] {
+        hasher.update(part.as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.digest128()
+}
+
+#[cfg(test)]
+mod tests;

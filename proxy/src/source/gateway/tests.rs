@@ -1,0 +1,81 @@
+//! The source as its follower sees it.
+
+use super::*;
+use crate::account::LogQueue;
+use crate::source::published::Published;
+
+fn gateway() -> (Gateway, mpsc::Sender<Word>) {
+    let (words, heard) = mpsc::channel(64);
+    (Gateway::of("gw", heard, Metrics::new(LogQueue::new().0)), words)
+}
+
+fn route(name: &str, revision: &str, body: Option<&str>) -> Word {
+    let text = format!(r#"{{"format":1,"revision":"{revision}","created":0,"rules":[]}}"#);
+    Word::Event(Event::Put(Published {
+        name: format!("gw.route.ns.{name}"),
+        version: "1".to_owned(),
+        content: "route".to_owned(),
+        object: format!("ns/{name}"),
+        revision: revision.to_owned(),
+        secret: false,
+        body: Some(body.map_or(text, str::to_owned).into_bytes()),
+    }))
+}
+
+async fn say(words: &mpsc::Sender<Word>, said: Vec<Word>) {
+    for word in said {
+        words.send(word).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_ready_before_both_lists_were_read() {
+    let (mut gateway, words) = gateway();
+    say(&words, vec![Word::Failing(Watched::Configs, "refused".to_owned())]).await;
+    let report = gateway.next().await.unwrap().report;
+    assert_eq!(report.revision, None);
+    assert!(report.problems[0].message.contains("ConfigMaps can not be followed now: refused"), "{report:?}");
+    let begun = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::Begin(watched)));
+    say(&words, begun.into()).await;
+    say(&words, vec![route("r", "1", None), Word::Event(Event::End(Watched::Configs))]).await;
+    // What fails no longer is told; what was listed is not applied yet.
+    let update = gateway.next().await.unwrap();
+    assert!(update.changes.is_empty() && update.report.revision.is_none() && update.report.problems.is_empty());
+    say(&words, vec![Word::Event(Event::End(Watched::Secrets))]).await;
+    let update = gateway.next().await.unwrap();
+    assert_eq!((update.changes.len(), update.report.objects.len()), (1, 1));
+    assert!(update.report.revision.is_some());
+}
+
+#[tokio::test]
+async fn an_empty_gateway_is_ready_too() {
+    let (mut gateway, words) = gateway();
+    let ends = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    say(&words, ends.into()).await;
+    let update = gateway.next().await.unwrap();
+    assert!(update.changes.is_empty() && update.report.revision.is_some());
+}
+
+#[tokio::test]
+async fn the_revision_names_what_runs_however_it_came() {
+    let ends = || [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    let (mut one, words) = gateway();
+    say(&words, ends().into()).await;
+    let empty = one.next().await.unwrap().report.revision.clone();
+    say(&words, vec![route("a", "1", None), route("b", "1", None)]).await;
+    let both = one.next().await.unwrap().report.revision.clone();
+    say(&words, vec![route("b", "2", Some("{")), route("a", "2", None)]).await;
+    let report = one.next().await.unwrap().report;
+    assert_eq!(report.rejected(), 1);
+    let changed = report.revision.clone();
+    assert!(empty != both && both != changed);
+    let (mut other, words) = gateway();
+    say(&words, vec![route("b", "1", None), route("a", "2", None)]).await;
+    say(&words, ends().into()).await;
+    assert_eq!(other.next().await.unwrap().report.revision, changed);
+    let gone = |name: &str| Word::Event(Event::Gone(Watched::Configs, format!("gw.route.ns.{name}")));
+    say(&words, vec![gone("a"), gone("b")]).await;
+    let report = other.next().await.unwrap().report;
+    assert_eq!(report.revision, empty);
+    assert!(report.objects.is_empty() && report.problems.is_empty());
+}

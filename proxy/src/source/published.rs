@@ -1,0 +1,120 @@
+//! What a published object holds, read out of it: hostile or from another version, it is read or refused with a reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sluicegate_config::compile::{Credentials, SecretValue};
+use sluicegate_config::published::{self, Content};
+use sluicegate_config::{CredentialId, FORMAT, ObjectId, Pool, Route};
+
+/// The most bytes of one object; more than the API server takes.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// A published object, as it came.
+pub(super) struct Published {
+    /// The ConfigMap's or Secret's own name.
+    pub(super) name: String,
+    /// Its `resourceVersion`.
+    pub(super) version: String,
+    /// The label that says what is inside.
+    pub(super) content: String,
+    /// The annotation that names the resource.
+    pub(super) object: String,
+    /// The annotation that names the compiled form.
+    pub(super) revision: String,
+    /// Whether it was a Secret.
+    pub(super) secret: bool,
+    /// What is inside.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Published({} {} at {})", self.content, self.name, self.version)
+    }
+}
+
+/// What one holds.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// A compiled route.
+    Route(Box<Route>),
+    /// A compiled pool.
+    Pool(Box<Pool>),
+    /// The values of a pool's credentials.
+    Credentials(Credentials),
+}
+
+impl Published {
+    /// What it is, and of which resource: by label and annotation, when these belong to its name.
+    pub(super) fn identity(&self, gateway: &str) -> Option<(Content, ObjectId)> {
+        let content =
+            Content::parse(&self.content).filter(|content| self.secret == (*content == Content::Credentials))?;
+        let id = ObjectId(self.object.clone());
+        let whole = id.0.split_once('/').is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
+        (whole && published::name(gateway, content, &id) == self.name).then_some((content, id))
+    }
+
+    /// What it holds. An error says why it can not be used, and never repeats any of it.
+    pub(super) fn read(&self, content: Content) -> Result<Form, String> {
+        let body = self.body.as_deref().ok_or_else(|| format!("it has no {:?} in its data", published::DATA_KEY))?;
+        if body.len() > MOST_BYTES {
+            return Err(format!("it is larger than {MOST_BYTES} bytes"));
+        }
+        match content {
+            Content::Route => {
+                let route: Route = self.compiled(body)?;
+                self.belongs(&route.revision)?;
+                Ok(Form::Route(Box::new(route)))
+            }
+            Content::Pool => {
+                let pool: Pool = self.compiled(body)?;
+                self.belongs(&pool.revision)?;
+                Ok(Form::Pool(Box::new(pool)))
+            }
+            Content::Credentials => credentials(body).map(Form::Credentials),
+        }
+    }
+
+    /// The format is looked at first: what another version wrote may have another shape, and is named as such.
+    fn compiled<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, String> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            format: u32,
+        }
+        let Versioned { format } = serde_json::from_slice(body).map_err(|error| unread(&error))?;
+        if format != FORMAT {
+            return Err(format!(
+                "it is of format {format}, and this proxy ({}) reads format {FORMAT}: upgrade it with the operator",
+                env!("CARGO_PKG_VERSION")
+            ));
+        }
+        serde_json::from_slice(body).map_err(|error| unread(&error))
+    }
+
+    fn belongs(&self, revision: &str) -> Result<(), String> {
+        if !revision.is_empty() && self.revision == revision {
+            return Ok(());
+        }
+        Err(format!("its annotation {} says another revision than its content", published::REVISION_ANNOTATION))
+    }
+}
+
+/// Where the reading ended, not what was there: it may be a credential's Secret.
+fn unread(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "of another shape than expected" } else { "no JSON" };
+    format!("it is {what} (line {}, column {})", error.line(), error.column())
+}
+
+fn credentials(body: &[u8]) -> Result<Credentials, String> {
+    let encoded: BTreeMap<CredentialId, String> = serde_json::from_slice(body).map_err(|error| unread(&error))?;
+    let value = |(id, text): (CredentialId, String)| match STANDARD.decode(text) {
+        Ok(bytes) => Ok((id, SecretValue::new(bytes))),
+        Err(_) => Err(format!("its value of {} is no base64", id.0)),
+    };
+    encoded.into_iter().map(value).collect()
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the Kubernetes of the tests (tests/kube) once and keeps it outside the checkout, in a folder named for its
+# sources; prints that folder. Does nothing when it is there. An existing KUBEBUILDER_ASSETS is printed instead.
+set -euo pipefail
+
+if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+  echo "$KUBEBUILDER_ASSETS"
+  exit 0
+fi
+source_dir=$(cd "$(dirname "$0")/../kube" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/sluicegate
+parts="etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl"
+# `k8s.io/kubernetes v1.35.4` in go.mod is the one place that says which.
+version=$(sed -n 's|^\tk8s.io/kubernetes v||p' "$source_dir/go.mod")
+
+hash=$(cd "$source_dir" && cat go.mod go.sum kubebox/main.go | sha256sum | cut -c -16)
+folder=$cache/kube-$version-$hash
+if [ -e "$folder/ready" ]; then
+  echo "$folder"
+  exit 0
+fi
+mkdir -p "$cache"
+if [ "${SLUICEGATE_KUBEBOX_LOCKED:-}" != yes ]; then # two test binaries at once would build it twice
+  SLUICEGATE_KUBEBOX_LOCKED=yes exec flock "$cache/kube.lock" "$0" "$@"
+fi
+command -v go >/dev/null || { echo "The cluster tests build Kubernetes: install Go 1.25 or newer." >&2; exit 1; }
+
+echo "building Kubernetes $version into $folder: once, four minutes on two cores" >&2
+major=${version%%.*} rest=${version#*.}
+flags="-s -w"
+for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do # else /version says v0.0.0-master
+  flags+=" -X $package.gitVersion=v$version -X $package.gitMajor=$major -X $package.gitMinor=${rest%%.*}"
+  flags+=" -X $package.gitTreeState=clean"
+done
+rm -rf "$folder"
+mkdir -p "$folder"
+(cd "$source_dir" && CGO_ENABLED=0 go build -trimpath -ldflags "$flags" -o "$folder/kubebox" ./kubebox) >&2
+for part in $parts; do ln -s kubebox "$folder/$part"; done
+touch "$folder/ready"
+echo "$folder"

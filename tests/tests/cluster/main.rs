@@ -1,0 +1,6 @@
+//! What is promised of resources in a cluster, tried on a real API server: the control plane alone, no pods run.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+
+mod control_plane;
+mod kinds;
