@@ -8,6 +8,7 @@ mod cases;
 mod drift;
 mod foreign;
 mod helm;
+mod installed;
 mod pods;
 mod readme;
 mod refusals;
