@@ -10,5 +10,6 @@ pub mod operator;
 pub mod process;
 pub mod proxy;
 pub mod redis_cluster;
+pub mod rollout;
 pub mod sdk;
 pub mod upstream;
