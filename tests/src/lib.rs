@@ -6,6 +6,7 @@ pub mod client;
 pub mod kube;
 pub mod listen;
 pub mod load;
+pub mod operator;
 pub mod process;
 pub mod proxy;
 pub mod redis_cluster;
