@@ -50,15 +50,11 @@ impl Proxy {
         Self::launch(command, folder)
     }
 
-    /// Starts it on what an operator publishes for a gateway in a namespace, with these flags, and waits until it is ready.
+    /// Starts it on what is published of a gateway, and waits until it is ready.
     ///
     /// # Errors
-    /// As `start`.
-    pub fn start_in_cluster(
-        kubeconfig: &Path,
-        (gateway, namespace): (&str, &str),
-        flags: &[&str],
-    ) -> anyhow::Result<Self> {
+    /// As [`Proxy::start`].
+    pub fn in_cluster(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary("sluicegate-proxy")?);
         command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
         Self::launch(command, tempfile::tempdir()?)
