@@ -5,3 +5,4 @@
 mod control_plane;
 mod kinds;
 mod manifests;
+mod operator;
