@@ -171,6 +171,6 @@ fn start_operator(kubeconfig: &Path, home: &str) -> Result<Operator> {
 }
 
 fn start_proxies(kubeconfig: &Path, home: &str, count: usize) -> Result<Vec<Proxy>> {
-    let start = |_| Proxy::start_in_cluster(kubeconfig, (GATEWAY, home), &["--workers", "1", "--log-sample", "0"]);
+    let start = |_| Proxy::in_cluster(kubeconfig, (GATEWAY, home), &["--workers", "1", "--log-sample", "0"]);
     (0..count).map(start).collect()
 }
