@@ -146,10 +146,13 @@ impl Bench {
     /// # Errors
     /// As there.
     pub(crate) async fn create_under_churn(&mut self, routes: std::ops::Range<usize>) -> Result<(Steps, Times)> {
+        let moment = self.parts.now()?;
         let churn = Churn::begin(self.ground.clone(), &self.parts.addresses()).await?;
         let steps = self.create_one_by_one(routes).await;
         let changes = churn.end().await?;
-        Ok((steps?, changes))
+        // Also what the last changes cost.
+        let writes = self.parts.written_since(moment)?;
+        Ok((Steps { writes, ..steps? }, changes))
     }
 
     /// Creates these routes at once.
