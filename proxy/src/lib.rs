@@ -11,6 +11,7 @@ pub mod errors;
 mod follow;
 pub mod listener;
 pub mod probe;
+mod persistent;
 pub mod process;
 pub mod settings;
 pub mod source;

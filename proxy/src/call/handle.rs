@@ -59,7 +59,7 @@ async fn generate(
     let asked = Asked::read(&ticket, &errand, &head.headers, &body)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
-    ticket.note(|entry| entry.route(route, at.rule));
+    ticket.note(|entry| entry.route(route, at));
     match seat::take(&asked, rule).await {
         Seat::Hit(answer) => Ok(answer),
         Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
@@ -79,7 +79,7 @@ fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
             let created = ticket.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
             models::Models::one(dialect, &id, created)
         }
-        _ => ticket.ready.models.list(dialect),
+        _ => ticket.ready.models().list(dialect),
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {
