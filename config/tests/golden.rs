@@ -1,26 +1,52 @@
-//! Golden directories: `testdata/*/in.yaml` (after `previous.yaml`, where there is one) compiles to `out.yaml`.
+//! Golden directories: `testdata/*/in.yaml` (after `previous.yaml`, where there is one) compiles to `out.yaml`. What a
+//! cluster would tell beside manifests, Services, is in `cluster.yaml` and `previous-cluster.yaml`.
 //! `UPDATE_GOLDEN=1 cargo test -p sluicegate-config` writes them anew.
 #![cfg(feature = "compile")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests say what they expect")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sluicegate_config::compile::{Compiled, Verdict, compile, manifests};
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::{Compiled, Service, Verdict, compile, manifests};
 
 fn told(verdict: &Verdict) -> String {
     format!("{verdict} [{} {}]", verdict.reason.condition(), verdict.reason.as_str())
 }
 
-fn run(text: &str, previous: Option<&Compiled>) -> (Compiled, Value) {
+/// `services: {namespace/name: {ports: {80: [10.0.0.1:8080]}, isExternalName: true}}`
+fn services(text: &str) -> BTreeMap<ObjectId, Service> {
+    let cluster: Value = serde_saphyr::from_str(text).unwrap();
+    let service = |said: &Value| Service {
+        ports: said["ports"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(port, list)| (port.parse().unwrap(), serde_json::from_value(list.clone()).unwrap()))
+            .collect(),
+        is_external_name: said["isExternalName"] == true,
+    };
+    cluster
+        .get("services")
+        .and_then(Value::as_object)
+        .unwrap()
+        .iter()
+        .map(|(id, said)| (ObjectId(id.clone()), service(said)))
+        .collect()
+}
+
+fn run(text: &str, cluster: Option<&str>, previous: Option<&Compiled>) -> (Compiled, Value) {
     let (mut inputs, findings) = manifests::read(&[("in.yaml".to_owned(), text.to_owned())]);
+    inputs.services = cluster.map(services);
     inputs.previous = previous.map(|compiled| &compiled.snapshot);
     inputs.previous_credentials = previous.map(|compiled| &compiled.credentials);
     let compiled = compile(&inputs);
     let said = json!({
         "findings": findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "verdicts": compiled.verdicts.iter().map(told).collect::<Vec<_>>(),
+        "kept": compiled.kept.iter().map(|(kind, id)| format!("{kind} {}", id.0)).collect::<Vec<_>>(),
         "credentials": compiled.credentials.keys().collect::<Vec<_>>(),
         "snapshot": compiled.snapshot,
     });
@@ -29,8 +55,9 @@ fn run(text: &str, previous: Option<&Compiled>) -> (Compiled, Value) {
 
 fn case(directory: &Path, update: bool) {
     let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-    let previous = read("previous.yaml").map(|text| run(&text, None).0);
-    let (compiled, said) = run(&read("in.yaml").expect("every case has an in.yaml"), previous.as_ref());
+    let previous = read("previous.yaml").map(|text| run(&text, read("previous-cluster.yaml").as_deref(), None).0);
+    let text = read("in.yaml").expect("every case has an in.yaml");
+    let (compiled, said) = run(&text, read("cluster.yaml").as_deref(), previous.as_ref());
     let written = serde_saphyr::to_string(&said).unwrap();
     if update {
         fs::write(directory.join("out.yaml"), &written).unwrap();

@@ -1,9 +1,15 @@
-//! What holds for every input: nothing panics, order changes no byte, a bad object changes nothing for its siblings.
+//! What holds for every input: nothing panics, order changes no byte, a bad object changes nothing for its siblings, and
+//! part of the objects, closed over what they name, compiles to the same as within the whole.
 #![cfg(feature = "compile")]
 #![expect(clippy::unwrap_used, reason = "tests say what they expect")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
-use sluicegate_config::compile::{Compiled, Kind, compile, manifests};
+use sluicegate_config::compile::{
+    Compiled, Credentials, Inputs, Kind, Manifest, Needs, Service, compile, manifests, needs, needs_of_compiled,
+    references, references_of_compiled,
+};
 use sluicegate_config::{ObjectId, Snapshot};
 
 fn read(documents: &[String]) -> Compiled {
@@ -19,35 +25,152 @@ fn pool() -> impl Strategy<Value = String> {
     let url =
         prop_oneof![Just("https://a.example.com"), Just("http://b:8000/api"), Just("nonsense"), Just("https://h:0")];
     let timeout = prop_oneof![Just("5s"), Just("0s"), Just("1h30m"), Just("99999h99999h99999h99999h"), Just("soon")];
-    (0..4_u8, 0..3_u32, url, timeout, any::<bool>()).prop_map(|(name, weight, url, timeout, simulated)| {
-        let provider = if simulated {
-            format!("{{name: a, type: Simulated, weight: {weight}}}")
-        } else {
-            format!("{{name: a, type: OpenAI, url: \"{url}\", weight: {weight}, credentials: {{secretRef: {{name: s}}}}}}")
-        };
-        format!(
-            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p{name}}}\nspec: {{timeouts: {{idle: {timeout}}}, providers: [{provider}]}}"
-        )
-    })
+    let provider = (0..3_u32, url, 0..4_u8).prop_map(|(weight, url, what)| match what {
+        0 => format!("type: Simulated, weight: {weight}"),
+        1 => format!("type: OpenAI, serviceRef: {{name: s{weight}, port: 80}}"),
+        2 => format!("type: OpenAI, url: \"{url}\", weight: {weight}"),
+        _ => format!("type: OpenAI, url: \"{url}\", weight: {weight}, credentials: {{secretRef: {{name: s}}}}"),
+    });
+    let allowed = prop_oneof![
+        Just("from: Same"),
+        Just("from: All"),
+        Just("from: Selector, selector: {matchLabels: {team: a}}"),
+        Just("from: Selector, selector: {matchExpressions: [{key: team, operator: NotIn, values: [a]}]}"),
+        Just("from: Selector"),
+    ];
+    (0..4_u8, namespace(), prop::collection::vec(provider, 1..3), timeout, allowed).prop_map(
+        |(name, namespace, providers, timeout, allowed)| {
+            let providers: Vec<String> =
+                providers.iter().zip(["a", "b"]).map(|(provider, name)| format!("{{name: {name}, {provider}}}")).collect();
+            format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p{name}, namespace: {namespace}}}\nspec: {{timeouts: {{idle: {timeout}}}, allowedRoutes: {{namespaces: {{{allowed}}}}}, providers: [{}]}}",
+                providers.join(", ")
+            )
+        },
+    )
+}
+
+fn namespace() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just("default"), 1 => Just("team-a"), 1 => Just("team-b")]
 }
 
 fn route() -> impl Strategy<Value = String> {
     let condition = prop_oneof![Just("exact: a"), Just("regex: \"(\""), Just("prefix: a"), Just("exact: a, prefix: b")];
-    (0..4_u8, 0..6_u8, 0..6_u8, condition).prop_map(|(name, target, fallback, condition)| {
-        format!(
-            "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r{name}}}\nspec: {{rules: [{{name: x, matches: [{{model: {{{condition}}}}}], targets: [{{poolRef: {{name: p{target}}}}}], fallbacks: [{{poolRef: {{name: p{fallback}}}}}]}}]}}"
-        )
-    })
+    (0..4_u8, namespace(), (0..6_u8, namespace()), 0..6_u8, condition).prop_map(
+        |(name, namespace, (target, its_namespace), fallback, condition)| {
+            format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r{name}, namespace: {namespace}}}\nspec: {{rules: [{{name: x, matches: [{{model: {{{condition}}}}}], targets: [{{poolRef: {{name: p{target}, namespace: {its_namespace}}}}}], fallbacks: [{{poolRef: {{name: p{fallback}}}}}]}}]}}"
+            )
+        },
+    )
 }
 
 fn secret() -> impl Strategy<Value = String> {
-    prop_oneof![Just("k"), Just("two words"), Just("")].prop_map(|value| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{api-key: \"{value}\"}}")
+    (namespace(), prop_oneof![Just("k"), Just("l"), Just("two words"), Just("")]).prop_map(|(namespace, value)| {
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: {namespace}}}\nstringData: {{api-key: \"{value}\"}}")
+    })
+}
+
+fn labels() -> impl Strategy<Value = String> {
+    (namespace(), prop_oneof![Just("{team: a}"), Just("{team: b}"), Just("{}")]).prop_map(|(name, labels)| {
+        format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {labels}}}")
     })
 }
 
 fn documents() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(prop_oneof![3 => pool(), 3 => route(), 1 => secret()], 0..8)
+    prop::collection::vec(prop_oneof![3 => pool(), 3 => route(), 1 => secret(), 1 => labels()], 0..12)
+}
+
+/// What a cluster would tell of Services, if there is one.
+fn services() -> impl Strategy<Value = Option<BTreeMap<ObjectId, Service>>> {
+    let endpoints = prop::collection::vec((1..4_u8).prop_map(|end| format!("10.0.0.{end}:8080")), 0..4);
+    let service = (prop_oneof![4 => Just(80_u16), 1 => Just(81)], endpoints, prop::bool::weighted(0.1)).prop_map(
+        |(port, endpoints, is_external_name)| Service { ports: [(port, endpoints)].into(), is_external_name },
+    );
+    let id = (namespace(), 0..3_u8).prop_map(|(namespace, name)| ObjectId(format!("{namespace}/s{name}")));
+    prop::option::weighted(0.8, prop::collection::btree_map(id, service, 0..5))
+}
+
+fn inputs(documents: &[String], services: Option<BTreeMap<ObjectId, Service>>) -> Inputs<'static> {
+    let (mut inputs, _) = manifests::read(&[("in.yaml".to_owned(), documents.join("\n---\n"))]);
+    // As from a cluster, where everything has been read.
+    inputs.incomplete = false;
+    inputs.services = services;
+    inputs
+}
+
+fn space(id: &ObjectId) -> &str {
+    id.0.split('/').next().unwrap()
+}
+
+/// The part of a world that has to be compiled when some of its objects change.
+struct Part {
+    routes: BTreeSet<ObjectId>,
+    pools: BTreeSet<ObjectId>,
+}
+
+impl Part {
+    /// What changed, with the routes that name the pools in it, and all pools that its routes name.
+    fn closed(changed: impl Fn(&ObjectId) -> bool, inputs: &Inputs<'_>) -> Self {
+        let previous = inputs.previous.unwrap();
+        let mut named: BTreeMap<&ObjectId, BTreeSet<ObjectId>> = BTreeMap::new();
+        for Manifest { id, spec, .. } in &inputs.routes {
+            let names = named.entry(id).or_default();
+            names.extend(spec.iter().flat_map(|spec| references(spec, space(id))));
+            names.extend(previous.routes.get(id).map(references_of_compiled).unwrap_or_default());
+        }
+        let mut pools: BTreeSet<ObjectId> =
+            inputs.pools.iter().map(|manifest| manifest.id.clone()).filter(|id| changed(id)).collect();
+        named.retain(|id, names| changed(id) || names.iter().any(|pool| pools.contains(pool) || changed(pool)));
+        pools.extend(named.values().flatten().cloned());
+        Self { routes: named.into_keys().cloned().collect(), pools }
+    }
+
+    fn inputs<'a>(&self, whole: &Inputs<'a>, previous: &'a Snapshot, credentials: &'a Credentials) -> Inputs<'a> {
+        let mut part = whole.clone();
+        part.pools.retain(|manifest| self.pools.contains(&manifest.id));
+        part.routes.retain(|manifest| self.routes.contains(&manifest.id));
+        let mut needed = Needs::default();
+        let now = part.pools.iter().filter_map(|m| m.spec.as_ref().ok().map(|spec| needs(spec, space(&m.id))));
+        for Needs { secrets, services } in now.chain(previous.pools.values().map(needs_of_compiled)) {
+            needed.secrets.extend(secrets);
+            needed.services.extend(services);
+        }
+        part.secrets.retain(|id, _| needed.secrets.contains(id));
+        if let Some(services) = &mut part.services {
+            services.retain(|id, _| needed.services.contains(id));
+        }
+        part.previous = Some(previous);
+        part.previous_credentials = Some(credentials);
+        part
+    }
+
+    /// What of a compilation is about this part.
+    fn of(&self, compiled: &Compiled) -> (String, Credentials) {
+        let has = |kind, id: &ObjectId| match kind {
+            Kind::ProviderPool => self.pools.contains(id),
+            Kind::LlmRoute => self.routes.contains(id),
+        };
+        let Compiled { snapshot, credentials, verdicts, kept } = compiled;
+        let snapshot = self.previous(snapshot);
+        let verdicts: Vec<_> = verdicts.iter().filter(|verdict| has(verdict.kind, &verdict.object)).collect();
+        let kept: Vec<_> = kept.iter().filter(|(kind, id)| has(*kind, id)).collect();
+        let json = serde_json::to_string(&snapshot).unwrap();
+        (format!("{json}\n{verdicts:?}\n{kept:?}"), self.credentials(&snapshot, credentials))
+    }
+
+    fn previous(&self, whole: &Snapshot) -> Snapshot {
+        let mut part = whole.clone();
+        part.pools.retain(|id, _| self.pools.contains(id));
+        part.routes.retain(|id, _| self.routes.contains(id));
+        part
+    }
+
+    fn credentials(&self, part: &Snapshot, whole: &Credentials) -> Credentials {
+        let providers = part.pools.values().flat_map(|pool| &pool.providers);
+        let named = providers.filter_map(|provider| provider.credential.as_ref());
+        named.filter_map(|id| Some((id.clone(), whole.get(id)?.clone()))).collect()
+    }
 }
 
 /// Every pool that a route names is in the snapshot, and so is every credential.
@@ -81,8 +204,8 @@ proptest! {
     }
 
     #[test]
-    fn order_changes_no_byte(documents in documents(), seed in any::<u64>()) {
-        let (inputs, _) = manifests::read(&[("in.yaml".to_owned(), documents.join("\n---\n"))]);
+    fn order_changes_no_byte(documents in documents(), services in services(), seed in any::<u64>()) {
+        let inputs = inputs(&documents, services);
         let mut shuffled = inputs.clone();
         let by = usize::try_from(seed % 7).unwrap();
         if !shuffled.pools.is_empty() {
@@ -90,6 +213,9 @@ proptest! {
             shuffled.pools.rotate_left(by);
         }
         shuffled.routes.reverse();
+        for service in shuffled.services.iter_mut().flat_map(BTreeMap::values_mut) {
+            service.ports.values_mut().for_each(|endpoints| endpoints.reverse());
+        }
         let (one, other) = (compile(&inputs), compile(&shuffled));
         prop_assert_eq!(bytes(&one), bytes(&other));
         prop_assert_eq!(one.verdicts, other.verdicts);
@@ -114,6 +240,54 @@ proptest! {
         inputs.previous_credentials = Some(&second.credentials);
         let third = compile(&inputs);
         prop_assert_eq!(bytes(&second), bytes(&third));
+        prop_assert_eq!(&second.kept, &third.kept);
+        prop_assert_eq!(&second.verdicts, &third.verdicts);
+    }
+
+    #[test]
+    fn what_is_kept_serves_and_is_not_as_written(
+        before in documents(), after in documents(), then in services(), now in services(),
+    ) {
+        let first = compile(&inputs(&before, then));
+        let mut inputs = inputs(&after, now);
+        let anew = compile(&inputs);
+        inputs.previous = Some(&first.snapshot);
+        inputs.previous_credentials = Some(&first.credentials);
+        let second = compile(&inputs);
+        for (kind, id) in &second.kept {
+            prop_assert!(second.verdicts.of(*kind, id).next().is_some());
+            let serves = match kind {
+                Kind::ProviderPool => second.snapshot.pools.contains_key(id),
+                Kind::LlmRoute => second.snapshot.routes.contains_key(id),
+            };
+            prop_assert!(serves);
+        }
+        // What is not kept serves as if there had never been anything before; a route also by what its pools were.
+        for (id, pool) in second.snapshot.pools.iter().filter(|(id, _)| !second.kept.contains(&(Kind::ProviderPool, (*id).clone()))) {
+            prop_assert_eq!(Some(pool), anew.snapshot.pools.get(id));
+        }
+    }
+
+    #[test]
+    fn a_closed_part_compiles_as_within_the_whole(
+        before in documents(), after in documents(), then in services(), now in services(), changed in any::<u64>(),
+    ) {
+        let first = compile(&inputs(&before, then));
+        let mut whole = inputs(&after, now);
+        whole.previous = Some(&first.snapshot);
+        whole.previous_credentials = Some(&first.credentials);
+        let changed = |id: &ObjectId| {
+            let hash = id.0.bytes().fold(changed, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+            (hash >> 7) % 3 == 0
+        };
+        let part = Part::closed(changed, &whole);
+        let previous = part.previous(&first.snapshot);
+        let credentials = part.credentials(&previous, &first.credentials);
+        let compiled = compile(&part.inputs(&whole, &previous, &credentials));
+        prop_assert_eq!(part.of(&compiled), part.of(&compile(&whole)));
+        // And nothing else.
+        prop_assert!(compiled.snapshot.pools.keys().all(|id| part.pools.contains(id)));
+        prop_assert!(compiled.credentials.len() == part.of(&compiled).1.len());
     }
 
     #[test]

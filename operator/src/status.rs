@@ -14,7 +14,9 @@ use std::time::SystemTime;
 use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Severity, Verdict};
-use sluicegate_crds::{Condition, ConditionStatus, Status};
+use sluicegate_crds::{Condition, ConditionStatus};
+
+pub use sluicegate_crds::Status;
 
 use crate::rollout::Standing;
 
@@ -204,7 +206,7 @@ fn judged(case: &Case<'_>, condition: &'static str) -> Judgement {
 
 /// `Programmed`, and how many ready proxies run this generation.
 fn programmed(case: &Case<'_>) -> (Judgement, usize) {
-    let Standing { ready, running, lagging, rejected } = case.standing;
+    let Standing { known: _, ready, running, lagging, rejected } = case.standing;
     let no = |reason: Programmed, message: String| Judgement::new(ConditionStatus::False, reason.as_str(), message);
     let revision = match case.revision {
         _ if case.unpublished.is_some() => {

@@ -8,7 +8,7 @@ use super::inputs::{Credentials, Inputs, SecretValue};
 use super::pool;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::{CredentialId, ObjectId, Pool};
+use crate::{CredentialId, ObjectId, Pool, Provider};
 
 /// Says which credentials of a pool are missing or cannot be sent.
 pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>, report: &mut Report<'_>) {
@@ -20,16 +20,24 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>,
     }
 }
 
-/// The values that the pools name, the previous ones where the Secret is gone. A provider whose credential is nowhere is
-/// taken out: without its key it would only refuse calls.
-pub(super) fn gather(inputs: &Inputs<'_>, pools: &mut BTreeMap<ObjectId, Pool>) -> Credentials {
+/// Whether a provider's key can be had, if it takes one. Of a previous form the previous key will do.
+pub(super) fn has_key(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
+    provider.credential.as_ref().is_none_or(|id| value(id, inputs, is_previous).is_some())
+}
+
+/// The values that the pools name; `is_kept` tells those in their previous form. A provider whose credential is nowhere
+/// is taken out: without its key it would only refuse calls.
+pub(super) fn gather(
+    inputs: &Inputs<'_>,
+    pools: &mut BTreeMap<ObjectId, Pool>,
+    is_kept: impl Fn(&ObjectId) -> bool,
+) -> Credentials {
     let mut credentials = Credentials::new();
-    pools.retain(|_, pool| {
+    pools.retain(|pool_id, pool| {
         let before = pool.providers.len();
         pool.providers.retain(|provider| {
             let Some(id) = &provider.credential else { return true };
-            let previous = || inputs.previous_credentials.and_then(|previous| previous.get(id)).cloned();
-            let value = look(id, inputs).ok().or_else(previous);
+            let value = value(id, inputs, is_kept(pool_id));
             let known = value.is_some();
             credentials.extend(value.map(|value| (id.clone(), value)));
             known
@@ -40,6 +48,13 @@ pub(super) fn gather(inputs: &Inputs<'_>, pools: &mut BTreeMap<ObjectId, Pool>) 
         !pool.providers.is_empty()
     });
     credentials
+}
+
+/// The value of a credential. The previous one belongs to previous forms only: a key whose Secret is gone is not sent to an
+/// address that it was never meant for.
+fn value(id: &CredentialId, inputs: &Inputs<'_>, is_previous: bool) -> Option<SecretValue> {
+    let previous = || inputs.previous_credentials.filter(|_| is_previous)?.get(id).cloned();
+    look(id, inputs).ok().or_else(previous)
 }
 
 /// The value of a credential, or why there is none.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
 use super::document::{self, Content, Node};
-use super::inputs::{Fault, Inputs, Manifest, Secret, SecretValue, Source};
+use super::inputs::{Fault, Inputs, Labels, Manifest, Secret, SecretValue, Source};
 use super::structure;
 use super::verdict::{Finding, Kind, Severity};
 use crate::ObjectId;
@@ -58,7 +58,7 @@ impl Reader {
             return self.error(file, node.line, "an object needs apiVersion and kind: write both, as strings");
         };
         match (version, kind) {
-            (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret") => {}
+            (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret" | "Namespace") => {}
             (API_VERSION, _) => {
                 let message = format!("there is no kind {kind:?} in {API_VERSION}: write ProviderPool or LLMRoute");
                 return self.error(file, node.line, message);
@@ -68,8 +68,9 @@ impl Reader {
                 return self.error(file, node.line, message);
             }
             _ => {
-                let message =
-                    format!("{version} {kind} is passed over: only ProviderPool, LLMRoute and Secret are read");
+                let message = format!(
+                    "{version} {kind} is passed over: only ProviderPool, LLMRoute, Secret and Namespace are read"
+                );
                 return self.find(file, node.line, Severity::Warning, message);
             }
         }
@@ -79,6 +80,7 @@ impl Reader {
         };
         match kind {
             "Secret" => self.secret(file, id, node),
+            "Namespace" => self.namespace(file, &id, node),
             "ProviderPool" => {
                 let manifest = manifest(Kind::ProviderPool, file, id, node);
                 self.inputs.pools.push(manifest);
@@ -88,6 +90,28 @@ impl Reader {
                 self.inputs.routes.push(manifest);
             }
         }
+    }
+
+    /// Its labels, which an `allowedRoutes` may ask for.
+    fn namespace(&mut self, file: &str, id: &ObjectId, node: &Node) {
+        let name = id.0.rsplit('/').next().unwrap_or_default();
+        let mut labels = Labels::new();
+        let written = node.get("metadata").and_then(|metadata| metadata.get("labels"));
+        if let Some(Content::Map(fields)) = written.map(|node| &node.content) {
+            for (key, value) in fields {
+                let Some(text) = value.as_str() else {
+                    let message = format!("Namespace {name}: the label {key} must be a string: put it in quotes");
+                    self.error(file, value.line, message);
+                    continue;
+                };
+                labels.insert(key.clone(), text.to_owned());
+            }
+        }
+        if self.inputs.namespaces.contains_key(name) {
+            let message = format!("Namespace {name} is there more than once: keep one of them");
+            return self.error(file, node.line, message);
+        }
+        self.inputs.namespaces.insert(name.to_owned(), labels);
     }
 
     fn secret(&mut self, file: &str, id: ObjectId, node: &Node) {

@@ -52,7 +52,7 @@ pub struct Compiled {
 pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let mut told = objects::Told::default();
     let mut pools = objects::pools(inputs, &mut told);
-    let credentials = credentials::gather(inputs, &mut pools);
+    let credentials = credentials::gather(inputs, &mut pools, |id| told.is_kept(Kind::ProviderPool, id));
     let routes = objects::routes(inputs, &pools, &mut told);
     let objects::Told { verdicts, mut kept } = told;
     kept.retain(|(kind, id)| match kind {

@@ -7,7 +7,7 @@ use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Verdict};
 use super::{advice, credentials, pool, route, services};
-use crate::{FORMAT, ObjectId, Pool, Route};
+use crate::{FORMAT, ObjectId, Pool, Provider, Route};
 
 /// What is told about the objects on the way.
 #[derive(Default)]
@@ -18,6 +18,10 @@ pub(super) struct Told {
 }
 
 impl Told {
+    pub(super) fn is_kept(&self, kind: Kind, id: &ObjectId) -> bool {
+        self.kept.contains(&(kind, id.clone()))
+    }
+
     /// Notes that an object keeps its previous form, where it has one.
     fn keep<T>(&mut self, kind: Kind, id: &ObjectId, previous: Option<T>) -> Option<T> {
         if previous.is_some() {
@@ -46,8 +50,12 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
         });
         let serving = match compiled {
             Some(pool) if !report.has_errors() => Some(pool),
-            // Only a Secret or a Service is missing: without a previous form, the providers that need none still serve.
-            Some(pool) if !report.is_unusable() => told.keep(KIND, id, previous(id)).or(Some(pool)),
+            // Only a Secret or a Service is missing: where no previous form serves better, the providers that miss nothing
+            // serve. Who may name it is as it says now in any case.
+            Some(pool) if !report.is_unusable() => {
+                let better = previous(id).filter(|previous| loses(previous, &pool, inputs));
+                told.keep(KIND, id, better.map(|better| with_allowed(better, &pool))).or(Some(pool))
+            }
             _ => told.keep(KIND, id, previous(id)),
         };
         if let Some(pool) = serving {
@@ -71,6 +79,30 @@ fn previous_pool(pool: &Pool, inputs: &Inputs<'_>) -> Option<Pool> {
     services::refresh(&mut pool, inputs);
     pool::seal(&mut pool);
     Some(pool)
+}
+
+/// A pool's previous form under the new one's permission: what is withdrawn is withdrawn at once.
+fn with_allowed(mut previous: Pool, new: &Pool) -> Pool {
+    previous.allowed_routes.clone_from(&new.allowed_routes);
+    pool::seal(&mut previous);
+    previous
+}
+
+/// Whether a previous form has a provider that serves and that the new form, with something it names missing, has not.
+/// Where it loses nothing the new form takes its place: otherwise a pool that once began without one of its Secrets would
+/// take no change until the Secret comes.
+fn loses(previous: &Pool, new: &Pool, inputs: &Inputs<'_>) -> bool {
+    let serves = |provider: &Provider, is_previous| {
+        credentials::has_key(provider, inputs, is_previous) && services::is_there(provider, inputs)
+    };
+    let serving: BTreeSet<&str> = new
+        .providers
+        .iter()
+        .filter(|provider| serves(provider, false))
+        .map(|provider| provider.name.as_str())
+        .collect();
+    let mut before = previous.providers.iter().filter(|provider| serves(provider, true));
+    before.any(|provider| !serving.contains(provider.name.as_str()))
 }
 
 /// The routes that serve, over pools that do.
@@ -101,8 +133,9 @@ pub(super) fn routes(
             // Only a pool is missing. Make before break: the previous form serves while it has all that it names;
             // otherwise the new one, as far as its pools go.
             Some(route) if !report.is_unusable() => {
-                let whole = previous(id).filter(|previous| route::is_whole(previous, &pools));
-                told.keep(KIND, id, whole).or(Some(route))
+                let better = previous(id)
+                    .filter(|previous| route::is_whole(previous, &pools) && route::loses(previous, &route, &pools));
+                told.keep(KIND, id, better).or(Some(route))
             }
             _ => told.keep(KIND, id, previous(id)),
         };

@@ -12,7 +12,9 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use crate::{FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, Route, Rule, Target, Timeouts};
+use crate::{
+    FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
+};
 
 /// Top-level fields that always count.
 const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
@@ -82,6 +84,22 @@ pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
     route.rules.iter().all(|rule| {
         let mut named = rule.targets.iter().chain(&rule.fallbacks);
         !rule.targets.is_empty() && named.all(|target| pools.get(&target.pool).is_some())
+    })
+}
+
+/// Whether a previous form has what the new form, with a pool that it names missing, has not: for a rule that misses one,
+/// another pool, or that there was no such rule to take calls away from others. Where it loses nothing the new form takes
+/// its place: otherwise a route that once began without one of its pools would take no change until the pool comes.
+pub(super) fn loses(previous: &Route, new: &Route, pools: &Reachable<'_>) -> bool {
+    let named = |rule: &'_ Rule| -> BTreeSet<ObjectId> {
+        rule.targets.iter().chain(&rule.fallbacks).map(|target| target.pool.clone()).collect()
+    };
+    let mut broken = new.rules.iter().map(|rule| (rule, named(rule)));
+    broken.any(|(rule, mut now)| {
+        let all = now.len();
+        now.retain(|id| pools.get(id).is_some());
+        let before = previous.rules.iter().find(|before| before.name == rule.name);
+        now.len() < all && before.is_none_or(|before| !named(before).is_subset(&now))
     })
 }
 

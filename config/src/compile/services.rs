@@ -6,7 +6,7 @@ use super::address;
 use super::inputs::Inputs;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::{Pool, ServicePort};
+use crate::{Pool, Provider, ServicePort};
 
 /// The most endpoints of one provider: each has a circuit, connections and gauges in every proxy.
 const MAX_ENDPOINTS: usize = 1000;
@@ -51,6 +51,12 @@ pub(super) fn refresh(pool: &mut Pool, inputs: &Inputs<'_>) {
             endpoints
         });
     }
+}
+
+/// Whether the Service of a provider is there, if it names one.
+pub(super) fn is_there(provider: &Provider, inputs: &Inputs<'_>) -> bool {
+    let found = provider.service.as_ref().and_then(|service| look(service, inputs));
+    found.is_none_or(|found| found.is_ok())
 }
 
 fn judge(service: &ServicePort, endpoints: &[String], path: &str, report: &mut Report<'_>) {

@@ -14,7 +14,8 @@ pub(super) fn of_verdicts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> St
 }
 
 fn of_verdict(verdict: &Verdict) -> String {
-    let severity = if verdict.severity == Severity::Warning { "warning: " } else { "" };
+    let warns = verdict.severity == Severity::Warning;
+    let severity = if warns { format!("warning ({}): ", verdict.reason.as_str()) } else { String::new() };
     let path = if verdict.path.is_empty() { String::new() } else { format!("{}: ", verdict.path) };
     cut(&format!("{severity}{path}{}", verdict.message))
 }

@@ -30,7 +30,8 @@ fn error(reason: Reason) -> Verdict {
 }
 
 fn standing(running: usize, ready: usize, lagging: &[&str]) -> Standing {
-    Standing { ready, running, lagging: lagging.iter().map(|&pod| pod.to_owned()).collect(), rejected: Vec::new() }
+    let lagging = lagging.iter().map(|&pod| pod.to_owned()).collect();
+    Standing { known: true, ready, running, lagging, rejected: Vec::new() }
 }
 
 struct Given {
@@ -155,8 +156,8 @@ fn a_warning_stands_in_the_message_of_an_accepted_object() {
         verdict(Severity::Warning, Reason::SecretInvalid, "", "odd"),
     ];
     let [accepted, refs, programmed, _] = Given { verdicts: warnings, ..good() }.told();
-    assert_eq!(accepted, "True Accepted: valid, but: warning: spec.rules[1]: never taken");
-    assert_eq!(refs, "True ResolvedRefs: everything that it names is there, but: warning: odd");
+    assert_eq!(accepted, "True Accepted: valid, but: warning (Unreachable): spec.rules[1]: never taken");
+    assert_eq!(refs, "True ResolvedRefs: everything that it names is there, but: warning (SecretInvalid): odd");
     assert_eq!(programmed, PROGRAMMED_TRUE);
 }
 
@@ -251,4 +252,26 @@ fn the_written_form_is_that_of_the_schema() {
     assert_eq!(read.conditions.len(), 3);
     assert_eq!(text["proxies"], "3/3");
     assert!(text.get("attachedRoutes").is_none());
+}
+
+/// Reasons of the compiler, read from its source: one that is added there must be explained too.
+fn compilers_reasons() -> Vec<String> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/src/compile/verdict.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let (_, reasons) = source.split_once("impl Reason").unwrap();
+    let arms =
+        reasons.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.split_once('"'));
+    arms.map(|(reason, _)| reason.to_owned()).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md")).unwrap();
+    let reasons = compilers_reasons();
+    assert!(reasons.len() >= 11 && reasons.contains(&"BackendNotFound".to_owned()), "{reasons:?}");
+    let own = Programmed::ALL.map(Programmed::as_str).into_iter().chain([ACCEPTED, RESOLVED_REFS, NOT_ACCEPTED]);
+    for reason in own.chain(reasons.iter().map(String::as_str)) {
+        let rows = page.lines().filter(|line| line.starts_with(&format!("| **{reason}** |"))).count();
+        assert_eq!(rows, 1, "{reason} has {rows} rows");
+    }
 }

@@ -1,4 +1,4 @@
-//! What proxies run: watches their Pods, keeps a stream of `config::rollout::Line` to each, and tells how an object stands.
+//! How an object stands with the proxies: plain values.
 
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
@@ -18,13 +18,15 @@ pub struct Wanted {
 /// How an object stands with the proxies that take calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
+    /// Enough is known to judge by. False for a moment after the operator's start.
+    pub known: bool,
     /// Ready proxies.
     pub ready: usize,
     /// Of those, the ones that run what is wanted.
     pub running: usize,
-    /// Pods of those that do not, the first three by name.
+    /// Pods of those that do not and have not refused it, the first three by name.
     pub lagging: Vec<String>,
-    /// Pods that refused what is wanted, and why.
+    /// Pods that refused what is wanted, and why; the first eight by name.
     pub rejected: Vec<(String, String)>,
 }
 
@@ -32,7 +34,7 @@ impl Standing {
     /// Whether waiting would change nothing: every ready proxy runs it, or one has refused it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        (self.ready > 0 && self.running == self.ready) || !self.rejected.is_empty()
+        self.known && ((self.ready > 0 && self.running == self.ready) || !self.rejected.is_empty())
     }
 }
 
@@ -41,23 +43,6 @@ impl Standing {
 pub enum Changed {
     /// Any of them: a proxy came, went or turned ready.
     All,
-    /// These.
+    /// These, each once.
     Objects(Vec<(Kind, ObjectId)>),
-}
-
-/// What is known of all proxies. Shared by `Rc`: the operator runs on one thread.
-#[derive(Debug, Default)]
-pub struct Rollout {}
-
-impl Rollout {
-    /// How an object stands; `None` wanted: it is to run nowhere.
-    #[must_use]
-    pub fn standing(&self, _kind: Kind, _object: &ObjectId, _wanted: Option<&Wanted>) -> Standing {
-        Standing::default()
-    }
-
-    /// Waits until the standing of some objects may have changed. Changes between two calls are kept, coalesced.
-    pub async fn changed(&self) -> Changed {
-        std::future::pending().await
-    }
 }

@@ -1,0 +1,148 @@
+//! One proxy's stream: connected again and again, read line by line, within bounds of size and silence.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{ACCEPT, HOST};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, PATH};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// A connection is made, or not, within this.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// Three signs of life missed.
+const MOST_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
+/// The wait before a stream is begun again, the first time and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// The longest line; 50 000 objects are some 8 MB.
+const MOST_LINE: usize = 32 * 1024 * 1024;
+/// A line buffer that grew beyond this is given back.
+const KEPT_BUFFER: usize = 64 * 1024;
+
+/// What a stream tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// A line.
+    Line(Line),
+    /// It has ended, or could not be begun; why.
+    Lost(String),
+    /// It said nothing for too long.
+    Silent,
+}
+
+#[derive(Debug, Error)]
+enum End {
+    #[error("no connection: {0}")]
+    Unreachable(std::io::Error),
+    #[error("no connection within {} s", CONNECT_WITHIN.as_secs())]
+    ConnectTimedOut,
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("answered {0}")]
+    Status(http::StatusCode),
+    #[error("not a line of a rollout: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("a line is longer than {MOST_LINE} bytes")]
+    TooLong,
+    #[error("silent for {} s", MOST_SILENCE.as_secs())]
+    Silent,
+    #[error("closed")]
+    Closed,
+}
+
+/// Reads a proxy's stream until it is dropped, beginning it again when it ends.
+pub(super) async fn follow(address: SocketAddr, tell: impl Fn(Told)) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let mut heard = false;
+        let end = read(address, |line| {
+            heard = true;
+            tell(Told::Line(line));
+        });
+        match end.await {
+            End::Silent => tell(Told::Silent),
+            end => tell(Told::Lost(end.to_string())),
+        }
+        if heard {
+            wait = FIRST_WAIT;
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Reads one stream to its end.
+async fn read(address: SocketAddr, tell: impl FnMut(Line)) -> End {
+    let socket = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return End::Unreachable(error),
+        Err(_) => return End::ConnectTimedOut,
+    };
+    let (sender, connection) = match http1::handshake(TokioIo::new(socket)).await {
+        Ok(parts) => parts,
+        Err(error) => return error.into(),
+    };
+    let mut connection = pin!(connection);
+    // The connection is polled beside its reader, in one task.
+    tokio::select! {
+        biased;
+        end = lines(sender, address, tell) => end.err().unwrap_or(End::Closed),
+        ended = &mut connection => ended.err().map_or(End::Closed, End::Http),
+    }
+}
+
+async fn lines(mut sender: SendRequest<Empty<Bytes>>, address: SocketAddr, tell: impl FnMut(Line)) -> Result<(), End> {
+    let request = Request::get(PATH).header(HOST, address.to_string()).header(ACCEPT, MEDIA_TYPE);
+    let Ok(request) = request.body(Empty::new()) else { return Ok(()) };
+    let answer = timeout(MOST_SILENCE, sender.send_request(request)).await.map_err(|_| End::Silent)??;
+    if answer.status() != http::StatusCode::OK {
+        return Err(End::Status(answer.status()));
+    }
+    each_line(answer.into_body(), tell).await
+}
+
+/// Tells the lines of a body. An empty one is a sign of life and is not told.
+async fn each_line(mut body: Incoming, mut tell: impl FnMut(Line)) -> Result<(), End> {
+    let mut buffer = Vec::new();
+    loop {
+        timeout(MOST_SILENCE, next_line(&mut body, &mut buffer)).await.map_err(|_| End::Silent)??;
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let rest = buffer.split_off(end + 1);
+            let line = std::mem::replace(&mut buffer, rest);
+            if line.len() > 1 {
+                tell(serde_json::from_slice(&line)?);
+            }
+        }
+        if buffer.capacity() > KEPT_BUFFER {
+            buffer.shrink_to(KEPT_BUFFER);
+        }
+    }
+}
+
+/// Fills the buffer until a line ends in it.
+async fn next_line<B>(body: &mut B, buffer: &mut Vec<u8>) -> Result<(), End>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    loop {
+        let Some(frame) = body.frame().await else { return Err(End::Closed) };
+        let Ok(data) = frame?.into_data() else { continue };
+        let ends = data.contains(&b'\n');
+        buffer.extend_from_slice(&data);
+        if buffer.len() > MOST_LINE {
+            return Err(End::TooLong);
+        }
+        if ends {
+            return Ok(());
+        }
+    }
+}
