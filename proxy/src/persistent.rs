@@ -93,9 +93,9 @@ fn shard(key: &str) -> usize {
         from.iter().zip(&mut word).for_each(|(byte, place)| *place = *byte);
         u64::from_le_bytes(word)
     };
-    let mixed = [bytes.len() / 2, bytes.len().saturating_sub(8)].into_iter().fold(word(0), |mixed, at| {
-        (mixed.rotate_left(23) ^ word(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    });
+    let mixed = [bytes.len() / 2, bytes.len().saturating_sub(8)]
+        .into_iter()
+        .fold(word(0), |mixed, at| (mixed.rotate_left(23) ^ word(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     usize::try_from(mixed >> 56).unwrap_or_default()
 }
 

@@ -238,10 +238,9 @@ impl Metrics {
         let book = &mut *lock(&self.book);
         book.config.generation += 1;
         let now = Instant::now();
-        for (all, here, gone) in [
-            (&mut book.gone_routes, &here.routes, &gone.routes),
-            (&mut book.gone_pools, &here.pools, &gone.pools),
-        ] {
+        for (all, here, gone) in
+            [(&mut book.gone_routes, &here.routes, &gone.routes), (&mut book.gone_pools, &here.pools, &gone.pools)]
+        {
             for id in here {
                 all.remove(id.0.as_str());
             }
@@ -388,8 +387,12 @@ impl Metrics {
     /// The names of a configuration as the next one to run.
     pub(super) fn configure(&self, snapshot: &sluicegate_config::Snapshot) -> Arc<Table> {
         let (mut naming, here) = (super::Naming::default(), Objects::default());
-        snapshot.routes.iter().for_each(|(id, route)| drop(naming.route(id, route)));
-        snapshot.pools.iter().for_each(|(id, pool)| drop(naming.pool(id, pool)));
+        for (id, route) in &snapshot.routes {
+            naming.route(id, route);
+        }
+        for (id, pool) in &snapshot.pools {
+            naming.pool(id, pool);
+        }
         self.configured(&here, &Objects::default());
         let generation = lock(&self.book).config.generation;
         Arc::new(Table { generation, ..naming.table() })

@@ -125,9 +125,9 @@ fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
     let ready = &asked.ticket.ready;
     // A pool that has not come yet may serve it when it comes.
     let may_serve = |aim: &Aim| {
-        ready.target(aim).is_none_or(|target| {
-            target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)))
-        })
+        ready
+            .target(aim)
+            .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target))))
     };
     if rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
         return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
