@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sluicegate_config::compile::{compile, manifests};
+use sluicegate_config::compile::{Verdict, compile, manifests};
 
 const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds");
 
@@ -39,33 +39,69 @@ fn every_example_compiles_without_a_word() {
     assert!(seen >= 5, "only {seen} examples were found");
 }
 
-#[test]
-fn rules_are_told_in_the_words_of_the_api_server() {
-    let cases: Vec<Value> =
-        serde_saphyr::from_str(&fs::read_to_string(format!("{CRDS}/testdata/refused.yaml")).unwrap()).unwrap();
+/// A table of bad objects.
+fn table(name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(format!("{CRDS}/testdata/{name}.yaml")).unwrap();
+    let cases: Vec<Value> = serde_saphyr::from_str(&text).unwrap();
+    assert!(cases.len() >= 10, "only {} cases in {name}", cases.len());
+    cases
+}
+
+/// What is said about a bad object in good company.
+fn verdicts(case: &Value) -> Vec<Verdict> {
     let others = "
 apiVersion: sluicegate.dev/v1alpha1
 kind: ProviderPool
 metadata: {name: p}
-spec: {providers: [{name: a, type: Simulated}]}
+spec: {providers: [{name: a, type: Simulated, models: [{name: m}]}]}
 ---
 apiVersion: v1
 kind: Secret
 metadata: {name: s}
 stringData: {api-key: k}
 ";
-    for case in cases {
+    let mut object = json!({
+        "apiVersion": "sluicegate.dev/v1alpha1",
+        "kind": case["kind"],
+        "metadata": {"name": "x"},
+    });
+    if let Some((object, spec)) = object.as_object_mut().zip(case.get("spec")) {
+        object.insert("spec".to_owned(), spec.clone());
+    }
+    let (inputs, findings) = manifests::read(&[("x.yaml".to_owned(), format!("{others}---\n{object}\n"))]);
+    assert!(findings.is_empty(), "{findings:?}");
+    compile(&inputs).verdicts.iter().cloned().collect()
+}
+
+#[test]
+fn rules_are_told_in_the_words_of_the_api_server() {
+    for case in table("refused") {
         let expected = case["message"].as_str().unwrap();
-        let object = json!({
-            "apiVersion": "sluicegate.dev/v1alpha1",
-            "kind": case["kind"],
-            "metadata": {"name": "x"},
-            "spec": case["spec"],
-        });
-        let (inputs, findings) = manifests::read(&[("x.yaml".to_owned(), format!("{others}---\n{object}\n"))]);
-        assert!(findings.is_empty(), "{findings:?}");
-        let compiled = compile(&inputs);
-        let said: Vec<&str> = compiled.verdicts.iter().map(|verdict| verdict.message.as_str()).collect();
-        assert!(said.len() == 1 && said[0].starts_with(expected), "{case}\nexpected: {expected}\nsaid: {said:?}");
+        let said = verdicts(&case);
+        let right = said.len() == 1 && said[0].message.starts_with(expected);
+        assert!(right, "{case}\nexpected: {expected}\nsaid: {said:?}");
+    }
+}
+
+#[test]
+fn the_schema_is_told_in_the_words_of_the_api_server() {
+    for case in table("malformed") {
+        let (path, expected) = (case["path"].as_str().unwrap(), case["message"].as_str().unwrap());
+        let said = verdicts(&case);
+        let right = said.len() == 1 && said[0].path == path && said[0].message.contains(expected);
+        assert!(right, "{case}\nexpected: {path}: {expected}\nsaid: {said:?}");
+    }
+}
+
+#[test]
+fn what_an_api_server_cannot_see_is_told_here() {
+    for case in table("told") {
+        let text = |field: &str| case[field].as_str().unwrap();
+        let said = verdicts(&case);
+        let right = said.len() == 1
+            && said[0].path == text("path")
+            && said[0].reason.as_str() == text("reason")
+            && said[0].message.contains(text("message"));
+        assert!(right, "{case}\nsaid: {said:?}");
     }
 }

@@ -1,11 +1,17 @@
 //! A look over a JSON object that keeps nothing: where its members' values stand, and that all of it is JSON.
 //!
 //! A prompt is mostly long strings, so strings are crossed by `memchr` and not byte by byte; that is what makes a look
-//! at 200 KB cheap. Depth takes a byte a level and no stack. The grammar is RFC 8259's.
+//! at 200 KB cheap. Names and short words are crossed eight bytes at a time. Depth takes a bit a level and no stack. The
+//! grammar is RFC 8259's.
 
 use std::ops::Range;
 
 use memchr::memchr2;
+
+/// Words of eight bytes that are looked at one by one; what is longer is crossed by `memchr`.
+const SHORT: usize = 4;
+/// So many digits fit into 64 bits, whichever they are.
+const DIGITS: usize = 19;
 
 /// The bytes are no JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,71 +20,279 @@ pub(crate) struct NotJson;
 /// Shows each member of the object: the text between its name's quotes as it is written, and where its value stands.
 /// Gives the offset just behind the opening brace. The inside of strings is not checked to be UTF-8.
 pub(crate) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -> Result<usize, NotJson> {
-    let mut scan = Scan { bytes, at: 0, open: Vec::new() };
-    scan.space();
-    scan.expect(b'{')?;
-    let open = scan.at;
-    scan.space();
-    if !scan.eat(b'}') {
-        loop {
-            let name = scan.name()?;
-            scan.space();
-            let start = scan.at;
+    Scan::whole(bytes, |scan, name| {
+        let start = scan.at;
+        scan.value()?;
+        show(name, start..scan.at);
+        Ok(())
+    })
+}
+
+/// Where a count stands in an object of counts, and where it is kept when it is found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// It is the member's value.
+    At(usize),
+    /// The value is an object (which is kept as such), and counts are in there.
+    In(usize, &'static [(&'static [u8], usize)]),
+}
+
+/// The names of counts and their places.
+pub(crate) type Names = [(&'static [u8], Place)];
+
+/// A value where a count may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// It is not there.
+    Absent,
+    /// `null`.
+    Null,
+    /// A whole number, in digits alone.
+    Number(u64),
+    /// An object of more counts.
+    Object,
+}
+
+impl Count {
+    /// The number, if it is one.
+    pub(crate) fn number(self) -> Option<u64> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+}
+
+/// An object of counts that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Counts<'a, const N: usize> {
+    /// All of it.
+    pub(crate) json: &'a [u8],
+    /// The counts. `None`: it wants a closer look, by a parser that knows everything. It may be no object, hold a name
+    /// twice or written with escapes, or something else than a plain number, `null` or an object where a count stands.
+    pub(crate) plain: Option<[Count; N]>,
+}
+
+/// Finds the counts in the member `of` of the object (the last one of that name), in the one pass that checks it all.
+pub(crate) fn counts<'a, const N: usize>(
+    bytes: &'a [u8],
+    of: &[u8],
+    names: &Names,
+) -> Result<Option<Counts<'a, N>>, NotJson> {
+    let mut last = None;
+    Scan::whole(bytes, |scan, name| {
+        if name != of {
+            return scan.value();
+        }
+        let (start, mut found) = (scan.at, Found { counts: [Count::Absent; N], plain: true });
+        if scan.peek() == Some(b'{') {
+            scan.counts(names, &mut found)?;
+        } else {
             scan.value()?;
-            show(bytes.get(name).unwrap_or_default(), start..scan.at);
-            scan.space();
-            match scan.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return Err(NotJson),
-            }
+            found.plain = false;
+        }
+        let json = bytes.get(start..scan.at).unwrap_or_default();
+        last = Some(Counts { json, plain: found.plain.then_some(found.counts) });
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+struct Found<const N: usize> {
+    counts: [Count; N],
+    plain: bool,
+}
+
+impl<const N: usize> Found<N> {
+    fn keep(&mut self, at: usize, count: Option<Count>) {
+        match (self.counts.get_mut(at), count) {
+            (Some(slot @ Count::Absent), Some(count)) => *slot = count,
+            _ => self.plain = false,
         }
     }
-    scan.space();
-    if scan.at == bytes.len() { Ok(open) } else { Err(NotJson) }
+}
+
+/// A plain count.
+fn count(json: &[u8]) -> Option<Count> {
+    if json == b"null" {
+        return Some(Count::Null);
+    }
+    let add = |sum: u64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'));
+    let digits = Some(json).filter(|json| json.len() <= DIGITS)?;
+    digits.iter().try_fold(0, add).map(Count::Number)
+}
+
+/// Where a string's plain text ends: at its first quote, backslash or control character. `None`: not within a few words.
+#[inline]
+fn plain(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    for (at, word) in bytes.as_chunks::<8>().0.iter().take(SHORT).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A byte that is less than `n` borrows: its highest bit is set, and so may be those of bytes behind it, but none
+        // before. Control characters and the quote, and they alone, are less than 0x21 when the bit of 2 is turned.
+        let turned = word ^ (ONES * 2);
+        let quote_or_control = turned.wrapping_sub(ONES * 0x21) & !turned;
+        let escape = word ^ (ONES * u64::from(b'\\'));
+        let escape = escape.wrapping_sub(ONES) & !escape;
+        let marked = (quote_or_control | escape) & (ONES << 7);
+        if marked != 0 {
+            return Some(at * 8 + marked.trailing_zeros() as usize / 8);
+        }
+    }
+    None
+}
+
+/// Which lists and objects are open: a bit for each.
+#[derive(Default)]
+struct Open {
+    /// The innermost 64; the last one is the lowest bit, set for an object.
+    bits: u64,
+    depth: usize,
+    /// Those around them.
+    outer: Vec<u64>,
+}
+
+impl Open {
+    #[inline]
+    fn push(&mut self, object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.bits);
+        }
+        self.bits = (self.bits << 1) | u64::from(object);
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.bits >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.bits = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    /// Whether the innermost is an object; `None`: nothing is open.
+    #[inline]
+    fn innermost(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.bits & 1 == 1)
+    }
 }
 
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// What closes the lists and objects that are open.
-    open: Vec<u8>,
+    open: Open,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    /// Goes over bytes that are one object and nothing else. `each` is given a member's name and goes over its value.
+    /// Gives the offset just behind the opening brace.
+    #[inline]
+    fn whole(bytes: &'a [u8], each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), NotJson>) -> Result<usize, NotJson> {
+        let mut scan = Self { bytes, at: 0, open: Open::default() };
+        scan.space();
+        let open = scan.at + 1;
+        scan.object(each)?;
+        scan.space();
+        if scan.at == bytes.len() { Ok(open) } else { Err(NotJson) }
+    }
+
+    #[inline]
+    fn object(&mut self, mut each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), NotJson>) -> Result<(), NotJson> {
+        self.expect(b'{')?;
+        self.space();
+        if self.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            self.space();
+            each(self, name)?;
+            self.space();
+            match self.next()? {
+                b',' => self.space(),
+                b'}' => return Ok(()),
+                _ => return Err(NotJson),
+            }
+        }
+    }
+
+    /// An object of counts.
+    fn counts<const N: usize>(&mut self, names: &Names, found: &mut Found<N>) -> Result<(), NotJson> {
+        self.object(|scan, name| match names.iter().find(|(known, _)| *known == name) {
+            Some((_, Place::In(at, inner))) if scan.peek() == Some(b'{') => {
+                found.keep(*at, Some(Count::Object));
+                scan.object(|scan, name| {
+                    let place = inner.iter().find(|(known, _)| *known == name);
+                    scan.count(name, place.map(|(_, at)| *at), found)
+                })
+            }
+            Some((_, Place::In(at, _))) => {
+                scan.count(name, Some(*at), found)?;
+                // An object or nothing.
+                found.plain &= found.counts.get(*at) == Some(&Count::Null);
+                Ok(())
+            }
+            Some((_, Place::At(at))) => scan.count(name, Some(*at), found),
+            None => scan.count(name, None, found),
+        })
+    }
+
+    /// A value that is to be kept at that place, if there is one.
+    fn count<const N: usize>(
+        &mut self,
+        name: &[u8],
+        place: Option<usize>,
+        found: &mut Found<N>,
+    ) -> Result<(), NotJson> {
+        let start = self.at;
+        self.value()?;
+        match place {
+            Some(at) => found.keep(at, count(self.bytes.get(start..self.at).unwrap_or_default())),
+            None => found.plain &= !name.contains(&b'\\'),
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn next(&mut self) -> Result<u8, NotJson> {
         let byte = self.peek().ok_or(NotJson)?;
         self.at += 1;
         Ok(byte)
     }
 
+    #[inline]
     fn eat(&mut self, byte: u8) -> bool {
         let there = self.peek() == Some(byte);
         self.at += usize::from(there);
         there
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
         if self.eat(byte) { Ok(()) } else { Err(NotJson) }
     }
 
+    #[inline]
     fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        // Mostly there is none, which one comparison tells.
+        while self.peek().is_some_and(|byte| byte <= b' ') {
+            if !matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+                return;
+            }
             self.at += 1;
         }
     }
 
     /// A member's name and its colon. Gives what stands between the quotes.
-    fn name(&mut self) -> Result<Range<usize>, NotJson> {
-        self.space();
+    #[inline]
+    fn name(&mut self) -> Result<&'a [u8], NotJson> {
         self.expect(b'"')?;
         let start = self.at;
         self.string()?;
-        let name = start..self.at - 1;
+        let name = self.bytes.get(start..self.at - 1).unwrap_or_default();
         self.space();
         self.expect(b':')?;
         Ok(name)
@@ -93,7 +307,7 @@ impl Scan<'_> {
                 b'{' => {
                     self.space();
                     if !self.eat(b'}') {
-                        self.open.push(b'}');
+                        self.open.push(true);
                         self.name()?;
                         continue;
                     }
@@ -101,7 +315,7 @@ impl Scan<'_> {
                 b'[' => {
                     self.space();
                     if !self.eat(b']') {
-                        self.open.push(b']');
+                        self.open.push(false);
                         continue;
                     }
                 }
@@ -118,19 +332,20 @@ impl Scan<'_> {
     }
 
     /// Behind a value: closes what ends here. False: another value comes.
+    #[inline]
     fn close(&mut self) -> Result<bool, NotJson> {
-        while let Some(close) = self.open.last().copied() {
+        while let Some(object) = self.open.innermost() {
             self.space();
             match self.next()? {
                 b',' => {
-                    if close == b'}' {
+                    if object {
+                        self.space();
                         self.name()?;
                     }
                     return Ok(false);
                 }
-                byte if byte == close => {
-                    self.open.pop();
-                }
+                b'}' if object => self.open.pop(),
+                b']' if !object => self.open.pop(),
                 _ => return Err(NotJson),
             }
         }
@@ -141,27 +356,32 @@ impl Scan<'_> {
     fn string(&mut self) -> Result<(), NotJson> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.get(..memchr2(b'"', b'\\', rest).ok_or(NotJson)?).unwrap_or_default();
-            // Folded without a way out, so that it is compiled to vector instructions.
-            if plain.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
-                return Err(NotJson);
-            }
-            self.at += plain.len();
-            if self.next()? == b'"' {
-                return Ok(());
-            }
+            self.at += match plain(rest) {
+                Some(length) => length,
+                None => long(rest)?,
+            };
             match self.next()? {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                b'u' => {
-                    for _ in 0..4 {
-                        if !self.next()?.is_ascii_hexdigit() {
-                            return Err(NotJson);
-                        }
-                    }
-                }
+                b'"' => return Ok(()),
+                b'\\' => self.escape()?,
                 _ => return Err(NotJson),
             }
         }
+    }
+
+    /// The rest of an escape.
+    fn escape(&mut self) -> Result<(), NotJson> {
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+            b'u' => {
+                for _ in 0..4 {
+                    if !self.next()?.is_ascii_hexdigit() {
+                        return Err(NotJson);
+                    }
+                }
+            }
+            _ => return Err(NotJson),
+        }
+        Ok(())
     }
 
     fn word(&mut self, rest: &[u8]) -> Result<(), NotJson> {
@@ -188,6 +408,7 @@ impl Scan<'_> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
@@ -201,6 +422,16 @@ impl Scan<'_> {
         self.digits();
         Ok(())
     }
+}
+
+/// Where a long string's plain text ends.
+fn long(bytes: &[u8]) -> Result<usize, NotJson> {
+    let text = bytes.get(..memchr2(b'"', b'\\', bytes).ok_or(NotJson)?).unwrap_or_default();
+    // Folded without a way out, so that it is compiled to vector instructions.
+    if text.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
+        return Err(NotJson);
+    }
+    Ok(text.len())
 }
 
 #[cfg(test)]
@@ -246,6 +477,65 @@ mod tests {
         assert_eq!(open, Ok(2));
         let expected = [("model", r#""m\"1""#), (r"a\u0062", r#"[1,{"model":2}]"#), ("n", "-1.5e3")];
         assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_string_ends_where_it_ends_at_whatever_place_in_a_word() {
+        for before in 0..70 {
+            let text = "a".repeat(before);
+            for end in ["\"", "\\", "\u{1}", "\u{1f}", "\n"] {
+                assert_eq!(
+                    plain(format!("{text}{end}{text}\"\u{1}\\12345678").as_bytes()),
+                    (before < 32).then_some(before)
+                );
+                for inside in ["\u{7f}", "ä", " ", "!", "#", "[", "]", "\u{80}", "\u{ff}"] {
+                    agrees(format!("{{\"a\":\"{inside}{text}{end}{text}\"}}").as_bytes());
+                    agrees(format!("{{\"{text}{inside}\":\"{text}{inside}{end}\"}}").as_bytes());
+                    agrees(format!("{{\"{inside}{text}\":\"{text}{inside}\"}}").as_bytes());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn counts_are_read_only_as_everybody_writes_them() {
+        const NAMES: &Names = &[(b"a", Place::At(0)), (b"b", Place::In(1, &[(b"c", 2)]))];
+        let of = |json: &str| {
+            let body = format!(r#"{{"a":7,"of":[],"of" : {json} ,"b":{{}}}}"#);
+            let found = counts::<3>(body.as_bytes(), b"of", NAMES).unwrap().unwrap();
+            assert_eq!(found.json, json.as_bytes());
+            found.plain
+        };
+        let (absent, number) = (Count::Absent, Count::Number);
+        assert_eq!(of(r#"{"c":[{"a":1}],"a": 12 ,"b":null}"#), Some([number(12), Count::Null, absent]));
+        assert_eq!(of(r#"{ "b" : { "d":[1], "c":5 } }"#), Some([absent, Count::Object, number(5)]));
+        assert_eq!(of(r#"{"a":9999999999999999999}"#), Some([number(9_999_999_999_999_999_999), absent, absent]));
+        assert_eq!(of("{}"), Some([absent; 3]));
+        let odd = r#"{"a":1,"a":1}|{"a":null,"a":1}|{"\u0061":1}|{"a":10000000000000000000}|{"a":-1}|{"a":1.0}|{"a":"1"}|{"a":true}|
+            {"a":{}}|{"b":1}|{"b":[]}|{"b":{},"b":{}}|{"b":{"c":1,"c":2}}|{"b":{"c":{}}}|{"b":{"\u0063":1}}|[]|null|1"#;
+        for json in odd.split('|').map(str::trim) {
+            assert_eq!(of(json), None, "{json}");
+        }
+        assert_eq!(counts::<3>(br#"{"o":{"a":1}}"#, b"of", NAMES), Ok(None));
+        for broken in ["", "{", r#"{"of":{"a":1}"#, r#"{"of":{"a":01}}"#, r#"{"of":{"a":1,}}"#, r#"{"of":{"b":{"c"}}}"#]
+        {
+            assert_eq!(counts::<3>(broken.as_bytes(), b"of", NAMES), Err(NotJson), "{broken}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_known_at_any_depth() {
+        let kinds = (0..300).map(|at: usize| at.is_multiple_of(3) || at.is_multiple_of(7)).collect::<Vec<_>>();
+        let text = |flip: Option<usize>| {
+            let opening = kinds.iter().map(|object| if *object { "{\"a\":" } else { "[" }).collect::<String>();
+            let closing = kinds.iter().enumerate().rev();
+            let closing = closing.map(|(at, object)| if *object != (flip == Some(at)) { '}' } else { ']' });
+            format!("{{\"a\":{opening}1{}}}", closing.collect::<String>())
+        };
+        assert!(members(text(None).as_bytes(), |_, _| {}).is_ok());
+        for at in 0..kinds.len() {
+            assert!(members(text(Some(at)).as_bytes(), |_, _| {}).is_err(), "{at}");
+        }
     }
 
     #[test]

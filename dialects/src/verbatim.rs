@@ -53,16 +53,16 @@ impl Field {
         }
     }
 
-    fn of(name: &str) -> Option<Self> {
+    fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
-            "model" => Self::Model,
-            "stream" => Self::Stream,
-            "max_tokens" => Self::MaxTokens,
-            "max_completion_tokens" => Self::MaxCompletionTokens,
-            "temperature" => Self::Temperature,
-            "stream_options" => Self::StreamOptions,
-            "user" => Self::User,
-            "metadata" => Self::Metadata,
+            b"model" => Self::Model,
+            b"stream" => Self::Stream,
+            b"max_tokens" => Self::MaxTokens,
+            b"max_completion_tokens" => Self::MaxCompletionTokens,
+            b"temperature" => Self::Temperature,
+            b"stream_options" => Self::StreamOptions,
+            b"user" => Self::User,
+            b"metadata" => Self::Metadata,
             _ => return None,
         })
     }
@@ -349,8 +349,12 @@ fn wrong(field: Field, what: &str) -> Refusal {
     Refusal::field(field.name(), format_args!("must be {what}"))
 }
 
-/// The text of a JSON string, borrowed when nothing in it is escaped.
+/// The text of a JSON string, borrowed when nothing in it is escaped. `json` is a whole JSON value.
 fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inside = json.strip_prefix('"')?.strip_suffix('"')?;
+    if !inside.contains('\\') {
+        return Some(Cow::Borrowed(inside));
+    }
     match serde_json::from_str::<&str>(json) {
         Ok(text) => Some(Cow::Borrowed(text)),
         Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
@@ -359,11 +363,12 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
 
 /// The field by its name as it is written between its quotes.
 fn field_of(name: &[u8]) -> Option<Field> {
-    if !name.contains(&b'\\') {
-        return std::str::from_utf8(name).ok().and_then(Field::of);
+    let field = Field::of(name);
+    if field.is_some() || !name.contains(&b'\\') {
+        return field;
     }
     let text = serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?;
-    Field::of(&text)
+    Field::of(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,13 +3,28 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Handles to all metrics; cheap to clone.
-#[derive(Debug, Clone, Default)]
+/// Bounds of a turn's time in seconds: a changed object takes milliseconds, a start with thousands a second or two.
+const TURN_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Handles to all metrics.
+#[derive(Debug)]
 pub struct Metrics {
-    /// Writes sent to the API server. Counted where requests leave the client, so no call site can forget one.
+    /// Writes sent to the API server. Counted where requests leave the client, so that no call site can forget one.
     pub api_writes: Family<ApiWrite, Counter>,
+    /// How long turns take; how many there were is its count.
+    pub turn_seconds: Histogram,
+    /// Objects by how they stand.
+    pub objects: Family<State, Gauge>,
+    /// Watches that broke and were begun again.
+    pub watch_restarts: Family<Watch, Counter>,
+    /// 1 while this replica leads.
+    pub is_leader: Gauge,
+    /// Objects that wait to be looked at.
+    pub queued: Gauge,
 }
 
 /// Labels of a write.
@@ -21,10 +36,44 @@ pub struct ApiWrite {
     pub verb: &'static str,
 }
 
+/// Labels of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct State {
+    /// `ProviderPool` or `LLMRoute`.
+    pub kind: &'static str,
+    /// `serving`, `partial` (what it names is not all there), `kept` (in its previous form) or `refused` (in none).
+    pub state: &'static str,
+}
+
+/// Labels of a watch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Watch {
+    /// Plural.
+    pub resource: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            api_writes: Family::default(),
+            turn_seconds: Histogram::new(TURN_BOUNDS),
+            objects: Family::default(),
+            watch_restarts: Family::default(),
+            is_leader: Gauge::default(),
+            queued: Gauge::default(),
+        }
+    }
+}
+
 impl Metrics {
     /// Registers everything under `sluicegate_operator_…`.
     pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("sluicegate_operator");
-        registry.register("api_writes", "Writes sent to the API server", self.api_writes.clone());
+        let own = registry.sub_registry_with_prefix("sluicegate_operator");
+        own.register("api_writes", "Writes sent to the API server", self.api_writes.clone());
+        own.register("turn_seconds", "Time of a turn, its writes included", self.turn_seconds.clone());
+        own.register("objects", "Resources by how they stand", self.objects.clone());
+        own.register("watch_restarts", "Watches that broke and were begun again", self.watch_restarts.clone());
+        own.register("is_leader", "1 while this replica writes", self.is_leader.clone());
+        own.register("queued_objects", "Resources that wait to be looked at", self.queued.clone());
     }
 }

@@ -5,6 +5,7 @@ set -euo pipefail
 missing=()
 need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need redis-server redis-server
+need promtool prometheus
 need python3 python3
 need node nodejs
 need npm npm

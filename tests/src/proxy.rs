@@ -32,7 +32,7 @@ pub struct Proxy {
     log: Log,
 }
 
-type Log = Arc<Mutex<Vec<String>>>;
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 impl Proxy {
     /// Starts it on these manifests (file name, text) with these flags, and waits until it is ready.
@@ -182,7 +182,7 @@ impl Metrics {
     }
 }
 
-fn follow(pipe: impl Read + Send + 'static, log: &Log) {
+pub(crate) fn follow(pipe: impl Read + Send + 'static, log: &Log) {
     let log = Arc::clone(log);
     let lines = BufReader::new(pipe).lines().map_while(Result::ok);
     std::thread::spawn(move || {

@@ -103,7 +103,10 @@ impl Checker {
     fn one_of(&mut self, schema: &Value, value: &Value, path: &str) {
         let Some(allowed) = schema.get("enum").and_then(Value::as_array) else { return };
         if !allowed.contains(value) {
-            let supported: Vec<String> = allowed.iter().map(Value::to_string).collect();
+            // An API server puts them all in quotes, texts or not.
+            let quoted =
+                |value: &Value| value.as_str().map_or_else(|| format!("\"{value}\""), |text| format!("{text:?}"));
+            let supported: Vec<String> = allowed.iter().map(quoted).collect();
             let value = value.as_str().map_or_else(|| value.to_string(), |text| shown(text, path));
             self.fault(path, format!("Unsupported value: {value}: supported values: {}", supported.join(", ")));
         }

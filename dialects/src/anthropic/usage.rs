@@ -1,6 +1,7 @@
 //! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
 
 use crate::hub::Usage;
+use crate::scan::{self, Count, Counts, Place};
 use serde::{Deserialize, Serialize};
 
 /// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
@@ -31,6 +32,29 @@ pub(super) const NAMES: [&str; 5] = [
 ];
 
 impl Tally {
+    /// Where the counts stand on the wire, for [`Self::read`].
+    pub(crate) const PLACES: &'static scan::Names = &[
+        (b"input_tokens", Place::At(0)),
+        (b"cache_creation_input_tokens", Place::At(1)),
+        (b"cache_read_input_tokens", Place::At(2)),
+        (b"output_tokens", Place::At(3)),
+        (b"output_tokens_details", Place::In(4, &[(b"thinking_tokens", 5)])),
+    ];
+
+    /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
+    pub(crate) fn read(seen: &Counts<'_, 6>) -> Option<Self> {
+        let Some([input, written, cached, output, details, thinking]) = seen.plain else {
+            return serde_json::from_slice(seen.json).ok();
+        };
+        Some(Self {
+            input_tokens: input.number(),
+            cache_creation_input_tokens: written.number(),
+            cache_read_input_tokens: cached.number(),
+            output_tokens: output.number(),
+            output_tokens_details: (details == Count::Object).then(|| Details { thinking_tokens: thinking.number() }),
+        })
+    }
+
     /// Takes over every count that `later` has.
     pub(crate) fn update(&mut self, later: Self) {
         let Self {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::hub::{Stop, Usage};
 use crate::json::Writer;
+use crate::scan::{self, Count, Counts, Place};
 
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +29,33 @@ struct PromptDetails {
 #[derive(Debug, Default, Deserialize)]
 struct CompletionDetails {
     reasoning_tokens: Option<u64>,
+}
+
+impl WireUsage {
+    /// Where the counts stand on the wire, for [`Self::read`].
+    pub(crate) const PLACES: &'static scan::Names = &[
+        (b"prompt_tokens", Place::At(0)),
+        (b"completion_tokens", Place::At(1)),
+        (b"prompt_tokens_details", Place::In(2, &[(b"cached_tokens", 3), (b"cache_write_tokens", 4)])),
+        (b"completion_tokens_details", Place::In(5, &[(b"reasoning_tokens", 6)])),
+        (b"prompt_cache_hit_tokens", Place::At(7)),
+    ];
+
+    /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
+    pub(crate) fn read(seen: &Counts<'_, 8>) -> Option<Self> {
+        let Some([prompt, completion, of_prompt, cached, written, of_completion, reasoning, hit]) = seen.plain else {
+            return serde_json::from_slice(seen.json).ok();
+        };
+        Some(Self {
+            prompt_tokens: prompt.number(),
+            completion_tokens: completion.number(),
+            prompt_tokens_details: (of_prompt == Count::Object)
+                .then(|| PromptDetails { cached_tokens: cached.number(), cache_write_tokens: written.number() }),
+            completion_tokens_details: (of_completion == Count::Object)
+                .then(|| CompletionDetails { reasoning_tokens: reasoning.number() }),
+            prompt_cache_hit_tokens: hit.number(),
+        })
+    }
 }
 
 impl From<WireUsage> for Usage {

@@ -155,12 +155,14 @@ fn hears_anthropic_whole_cut_and_without_names() {
 #[test]
 fn reads_usage_of_whole_answers() {
     let body = br#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":2}}}"#;
-    assert_eq!(usage_of_whole(Dialect::OpenAiChat, body), Some(USED));
+    assert_eq!(usage_of_whole(Dialect::OpenAiChat, body), Ok(Some(USED)));
     let body = br#"{"content":[],"usage":{"input_tokens":5,"output_tokens":7}}"#;
-    assert_eq!(usage_of_whole(Dialect::AnthropicMessages, body).unwrap().output, 7);
-    for body in [&b"{}"[..], b"{\"usage\":null}", b"nonsense"] {
-        assert_eq!(usage_of_whole(Dialect::OpenAiChat, body), None);
-        assert_eq!(usage_of_whole(Dialect::AnthropicMessages, body), None);
+    assert_eq!(usage_of_whole(Dialect::AnthropicMessages, body).unwrap().unwrap().output, 7);
+    for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+        for body in [&b"{}"[..], b"{\"usage\":null}"] {
+            assert_eq!(usage_of_whole(dialect, body), Ok(None));
+        }
+        assert!(usage_of_whole(dialect, b"nonsense").is_err());
     }
 }
 
@@ -168,7 +170,7 @@ fn reads_usage_of_whole_answers() {
 fn counts_the_thoughts_of_anthropic_as_the_decoder_does() {
     const COUNTS: &str = r#"{"input_tokens":1,"output_tokens":9,"output_tokens_details":{"thinking_tokens":4}}"#;
     let whole = format!(r#"{{"content":[],"usage":{COUNTS}}}"#);
-    assert_eq!(usage_of_whole(Dialect::AnthropicMessages, whole.as_bytes()).unwrap().reasoning, 4);
+    assert_eq!(usage_of_whole(Dialect::AnthropicMessages, whole.as_bytes()).unwrap().unwrap().reasoning, 4);
     let mut tap = UsageTap::new(Dialect::AnthropicMessages, Mode::Watch);
     let event = format!(r#"{{"type":"message_delta","delta":{{}},"usage":{COUNTS}}}"#);
     tap.push(format!("event: message_delta\ndata: {event}\n\n").as_bytes());

@@ -1,27 +1,30 @@
 //! The usage of a whole answer: found by a scan that builds nothing and tells an answer from what only looks like one.
 
-use crate::anthropic;
+use crate::anthropic::Tally;
 use crate::dialect::Dialect;
 use crate::hub::Usage;
 use crate::openai::WireUsage;
 use crate::scan;
+use crate::seam::Malformed;
 
-/// The usage that a whole answer says; `None` when it says none, or is not a JSON object to its last byte.
-#[must_use]
-pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Option<Usage> {
-    let mut said = None;
-    let mut look = |name: &[u8], value| {
-        if name == b"usage" {
-            said = body.get(value);
-        }
+/// The usage that a whole answer says; `None` when it says none.
+///
+/// # Errors
+/// The answer is not a JSON object to its last byte.
+pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Result<Option<Usage>, Malformed> {
+    let read = match dialect {
+        Dialect::OpenAiChat => scan::counts(body, b"usage", WireUsage::PLACES)
+            .map(|seen| seen.and_then(|seen| WireUsage::read(&seen)).map(Usage::from)),
+        Dialect::AnthropicMessages => scan::counts(body, b"usage", Tally::PLACES)
+            .map(|seen| seen.and_then(|seen| Tally::read(&seen)).map(|counts| counts.usage())),
     };
-    scan::members(body, &mut look).ok()?;
-    match dialect {
-        Dialect::OpenAiChat => serde_json::from_slice::<WireUsage>(said?).ok().map(Usage::from),
-        Dialect::AnthropicMessages => {
-            serde_json::from_slice::<anthropic::Tally>(said?).ok().map(|counts| counts.usage())
-        }
-    }
+    read.map_err(|_| not_an_object(body))
+}
+
+/// In the words of a parser that says where.
+fn not_an_object(body: &[u8]) -> Malformed {
+    let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err();
+    Malformed::new(said.map_or_else(|| "not a JSON object".to_owned(), |error| error.to_string()))
 }
 
 #[cfg(test)]
@@ -29,7 +32,7 @@ mod tests {
     use super::*;
 
     fn output(body: &str) -> Option<u64> {
-        usage_of_whole(Dialect::OpenAiChat, body.as_bytes()).map(|usage| usage.output)
+        usage_of_whole(Dialect::OpenAiChat, body.as_bytes()).unwrap().map(|usage| usage.output)
     }
 
     #[test]
@@ -49,17 +52,79 @@ mod tests {
         }
     }
 
+    /// What a whole parser says of a usage object.
+    fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
+        match dialect {
+            Dialect::OpenAiChat => serde_json::from_str::<WireUsage>(usage).ok().map(Usage::from),
+            Dialect::AnthropicMessages => serde_json::from_str::<Tally>(usage).ok().map(|counts| counts.usage()),
+        }
+    }
+
     #[test]
-    fn what_is_cut_or_no_object_says_nothing() {
+    fn counts_are_what_a_whole_parser_says_however_they_are_written() {
+        const NAMES: [&str; 14] = [
+            "prompt_tokens",
+            "completion_tokens",
+            "prompt_cache_hit_tokens",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+            "input_tokens",
+            "output_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+            "output_tokens_details",
+            "prompt\\u005ftokens",
+            "total_tokens",
+            "cached_tokens",
+            "thinking_tokens",
+        ];
+        const VALUES: [&str; 14] = [
+            "0",
+            "12",
+            "007",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1",
+            "1.0",
+            "1e2",
+            "null",
+            "true",
+            "[]",
+            "{}",
+            r#"{"cached_tokens":3,"cache_write_tokens":null,"reasoning_tokens":4,"thinking_tokens":5,"new":"x"}"#,
+            r#"{"cached_tokens":3.5,"reasoning_tokens":"4","thinking_tokens":{}}"#,
+        ];
+        let members = NAMES.iter().flat_map(|name| VALUES.iter().map(move |value| format!("\"{name}\" : {value}")));
+        let members: Vec<String> = members.collect();
+        for (at, first) in members.iter().enumerate() {
+            for second in members.iter().skip(at % 7).step_by(7) {
+                let usage = format!("{{{first},{second}}}");
+                let body = format!("{{\"usage\":{usage}}}");
+                let whole = serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok();
+                for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+                    let said = usage_of_whole(dialect, body.as_bytes());
+                    assert_eq!(said.is_ok(), whole, "{body}");
+                    assert_eq!(said.ok().flatten(), parsed(dialect, &usage), "{body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_no_object_is_told_from_what_says_nothing() {
         let body =
             r#"{"choices":[{"text":"\"usage\":{\"completion_tokens\":7}"}],"usage":{"completion_tokens":5},"x":"y"}"#;
+        let broken = |body: &str| usage_of_whole(Dialect::OpenAiChat, body.as_bytes()).is_err();
         assert_eq!(output(body), Some(5));
         for end in 0..body.len() {
-            assert_eq!(output(&body[..end]), None, "{end}");
+            assert!(broken(&body[..end]), "{end}");
         }
-        assert_eq!(output(&format!("[{body}]")), None);
-        assert_eq!(output(&format!("{body}{{}}")), None);
-        assert_eq!(output(&format!("{{\"broken\":[}},{}", &body[1..])), None);
+        assert!(broken(&format!("[{body}]")));
+        assert!(broken(&format!("{body}{{}}")));
+        assert!(broken(&format!("{{\"broken\":[}},{}", &body[1..])));
+        let said = usage_of_whole(Dialect::OpenAiChat, b"\"an answer\"").unwrap_err();
+        assert_eq!(said.message, "not a JSON object");
+        assert_eq!(output("{}"), None);
         assert_eq!(output(r#"{"usage":null}"#), None);
         assert_eq!(output(r#"{"usage":{"completion_tokens":"many"}}"#), None);
     }

@@ -100,8 +100,7 @@ impl Ledger {
         self.unclosed.get()
     }
 
-    fn close(&self, mut record: Box<Record>, end: End) {
-        let now = Instant::now();
+    fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
         self.worker.inflight.change(-1, self.metrics.micros(now));
         self.unclosed.set(self.unclosed.get().saturating_sub(1));
         record.end = end;
@@ -166,8 +165,15 @@ pub struct Entry {
 impl Entry {
     /// Closes the entry: it is counted and offered to the access log. Only the first close counts.
     pub fn close(&mut self, end: End) {
+        if self.is_open() {
+            self.close_at(end, Instant::now());
+        }
+    }
+
+    /// Closes the entry of a call that ended at `now`.
+    pub fn close_at(&mut self, end: End, now: Instant) {
         if let Some(record) = self.record.take() {
-            self.ledger.close(record, end);
+            self.ledger.close(record, end, now);
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use sluicegate_dialects::verbatim::{self, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
@@ -13,6 +13,9 @@ use crate::errors::Problem;
 
 use super::caller::{self, Errand};
 use super::ticket::Ticket;
+
+/// How often the vendors' SDKs have tried a call before.
+const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// A call.
 pub(super) struct Asked<'a> {
@@ -31,20 +34,20 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Looks at the body.
+    /// Looks at the body, which was whole at the time `received`.
     ///
     /// # Errors
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
-        ticket: &'a Rc<Ticket>,
-        errand: &'a Errand,
+        (ticket, errand): (&'a Rc<Ticket>, &'a Errand),
         headers: &'a HeaderMap,
         body: &'a Bytes,
+        received: Instant,
     ) -> Result<Self, Problem> {
         let peek = verbatim::peek(ticket.caller.dialect, body)?;
-        let retries = headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok()?.parse().ok());
+        let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         ticket.note(|entry| {
-            entry.received(body.len() as u64, Instant::now());
+            entry.received(body.len() as u64, received);
             entry.caller(ticket.caller.dialect, peek.stream);
             entry.asked(&peek.model);
             retries.into_iter().for_each(|count| entry.client_retry(count));

@@ -56,6 +56,8 @@ struct Turn<'a> {
     at: usize,
     /// How long to wait first.
     wait: Duration,
+    /// When it was chosen.
+    now: Instant,
 }
 
 /// Gets an answer, or says why nobody gave one.
@@ -75,14 +77,17 @@ pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>)
         story.deadline = asked.ticket.arrived + timeouts.total;
         round.last_resort = last_resort;
         while let Some(turn) = next(asked, round, &story) {
+            let mut now = turn.now;
             if !turn.wait.is_zero() {
-                tokio::time::sleep(turn.wait).await;
+                // Boxed: it is rare, and its future is large.
+                Box::pin(tokio::time::sleep(turn.wait)).await;
+                now = Instant::now();
             }
             round.tried.add(turn.at);
             round.made += 1;
             story.attempts += 1;
             let (provider, at) = (turn.provider, turn.at);
-            let attempt = Once { asked, target, provider, times: timeouts, deadline: story.deadline };
+            let attempt = Once { asked, target, provider, times: timeouts, now, deadline: story.deadline };
             match attempt.run(turn.permit, &mut lead).await {
                 Ok(exchange) => return Ok(exchange),
                 Err(failure) => match failure.retry {
@@ -160,7 +165,7 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
         let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
         let wait = if quiet > SHORT_WAIT && story.attempts == 0 { Duration::ZERO } else { quiet };
         let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (quiet.is_zero() || round.last_resort);
-        return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait });
+        return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait, now });
     }
     if round.made == 0 {
         return None;
@@ -170,7 +175,7 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
     let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
     let wait = backoff(&pool.retry.backoff, round.made).max(quiet);
     let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < story.deadline;
-    (fits && allowed(false)).then_some(Turn { provider, permit, at, wait })
+    (fits && allowed(false)).then_some(Turn { provider, permit, at, wait, now })
 }
 
 /// A provider of the pool that is not in `but`, and its permit.

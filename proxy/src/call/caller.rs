@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, FORWARDED};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
@@ -153,12 +152,13 @@ pub(super) fn identity(key: &[u8]) -> [u8; 32] {
 /// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
 /// is or what it may do, not what the upstream request sets itself.
 pub(super) fn goes_on(name: &HeaderName) -> bool {
-    if name == FORWARDED || KEY_HEADERS.contains(&name.as_str()) {
-        return false;
-    }
     !matches!(
         name.as_str(),
         "authorization"
+            | "x-api-key"
+            | "api-key"
+            | "x-goog-api-key"
+            | "forwarded"
             | "cookie"
             | "host"
             | "connection"
@@ -238,11 +238,17 @@ pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
 pub(crate) struct Ids {
     seed: u64,
     next: std::cell::Cell<u64>,
+    /// What every id begins with: `req_` and the seed.
+    start: [u8; 20],
 }
 
 impl Ids {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, next: std::cell::Cell::new(0) }
+        let mut start = *b"req_0000000000000000";
+        if let Some(digits) = start.last_chunk_mut() {
+            *digits = hex(seed);
+        }
+        Self { seed, next: std::cell::Cell::new(0), start }
     }
 
     pub(crate) fn fresh(&self) -> HeaderValue {
@@ -251,17 +257,29 @@ impl Ids {
         // An odd factor makes the counter look unlike its neighbours, and never repeats within 2^64.
         let low = next.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.seed.rotate_left(32);
         let mut text = [0; 36];
-        let (prefix, digits) = text.split_at_mut(4);
-        prefix.copy_from_slice(b"req_");
-        let number = (u128::from(self.seed) << 64) | u128::from(low);
-        for (at, digit) in digits.iter_mut().enumerate() {
-            let nibble = (number >> (124 - 4 * at)) & 0xF;
-            *digit = char::from_digit(u32::try_from(nibble).unwrap_or(0), 16)
-                .map_or(b'0', |digit| u8::try_from(digit).unwrap_or(b'0'));
-        }
-        HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text))
-            .unwrap_or_else(|_| HeaderValue::from_static("req_0"))
+        let (start, digits) = text.split_at_mut(self.start.len());
+        start.copy_from_slice(&self.start);
+        digits.copy_from_slice(&hex(low));
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("req_0"))
     }
+}
+
+/// A number in sixteen digits.
+fn hex(number: u64) -> [u8; 16] {
+    // Each of the number's halves of bytes alone in a byte, the highest first; all are made digits at once.
+    let spread = |half: u64| {
+        let pairs = (half | (half << 16)) & 0x0000_FFFF_0000_FFFF;
+        let bytes = (pairs | (pairs << 8)) & 0x00FF_00FF_00FF_00FF;
+        let nibbles = (bytes | (bytes << 4)) & 0x0F0F_0F0F_0F0F_0F0F;
+        // 1 in every byte that needs a letter.
+        let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+        nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)
+    };
+    let mut digits = [0; 16];
+    let (high, low) = digits.split_at_mut(8);
+    high.copy_from_slice(&spread(number >> 32).to_be_bytes());
+    low.copy_from_slice(&spread(number & 0xFFFF_FFFF).to_be_bytes());
+    digits
 }
 
 #[cfg(test)]
@@ -317,6 +335,9 @@ mod tests {
         let (first, second) = (ids.fresh(), ids.fresh());
         assert_ne!(first, second);
         assert_eq!(first.len(), 36);
+        for number in [0, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 7] {
+            assert_eq!(hex(number), *format!("{number:016x}").as_bytes());
+        }
         assert_eq!(request_id(&headers(&[("x-request-id", "mine-1")]), || first.clone()), "mine-1");
         assert_eq!(request_id(&headers(&[("x-request-id", "not mine")]), || first.clone()), first);
     }

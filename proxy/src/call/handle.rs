@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -55,8 +56,9 @@ async fn generate(
     body: Incoming,
 ) -> Result<Exchange, Problem> {
     caller::check_body_kind(&head.headers)?;
-    let body = intake::read(&head.headers, body, &ticket.worker.limits).await?;
-    let asked = Asked::read(&ticket, &errand, &head.headers, &body)?;
+    let (body, waited) = intake::read(&head.headers, body, &ticket.worker.limits, ticket.busy.connection()).await?;
+    let received = if waited { Instant::now() } else { ticket.arrived };
+    let asked = Asked::read((&ticket, &errand), &head.headers, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
     ticket.note(|entry| entry.route(route, at));

@@ -12,64 +12,91 @@ use sluicegate_dialects::hub::ErrorKind;
 use tokio::time::{Instant, timeout_at};
 
 use crate::errors::Problem;
+use crate::listener::Connection;
 use crate::settings::Limits;
 
 /// Room taken before any of the body has come: what a client only says that it will send costs no more than this.
 const FIRST_ROOM: usize = 256 << 10;
 
-/// Reads the body. One frame is passed on as it is, without a copy.
+/// Reads the body, and tells whether it had to be waited for. One frame is passed on as it is, without a copy.
 ///
 /// # Errors
 /// Too large, too slow, or broken off.
-pub(super) async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &Limits,
+    connection: &Connection,
+) -> Result<(Bytes, bool), Problem> {
     let declared = declared(headers)?;
     if declared.is_some_and(|length| length > limits.body_limit as u64) {
         return Err(too_large(limits.body_limit));
     }
-    // Read once for all frames, and only if the body is not here yet.
-    let mut deadline = None;
-    let first = frame(&mut body, &mut deadline, limits).await?.unwrap_or_default();
-    if body.is_end_stream() {
-        return if first.len() > limits.body_limit { Err(too_large(limits.body_limit)) } else { Ok(first) };
+    let mut reading = Reading { body, deadline: None, limits, connection };
+    let first = reading.frame().await?.unwrap_or_default();
+    if reading.body.is_end_stream() {
+        let fits = first.len() <= limits.body_limit;
+        return if fits { Ok((first, reading.waited())) } else { Err(too_large(limits.body_limit)) };
     }
     let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
     let mut whole = BytesMut::with_capacity(expected.clamp(first.len(), FIRST_ROOM.max(first.len())));
     whole.extend_from_slice(&first);
     drop(first);
-    while let Some(data) = frame(&mut body, &mut deadline, limits).await? {
+    while let Some(data) = reading.frame().await? {
         if whole.len() + data.len() > limits.body_limit {
             return Err(too_large(limits.body_limit));
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), reading.waited()))
 }
 
-/// The next data of the body; `None` at its end.
-async fn frame(body: &mut Incoming, whole: &mut Option<Instant>, limits: &Limits) -> Result<Option<Bytes>, Problem> {
-    loop {
-        // The usual body is here with its head: no clock is asked.
-        let ready = futures_util::FutureExt::now_or_never(body.frame());
-        let next = match ready {
-            Some(next) => next,
-            None => {
-                let now = Instant::now();
-                let whole = *whole.get_or_insert_with(|| now + limits.body_timeout);
-                let patience = whole.min(now + limits.body_idle_timeout);
-                timeout_at(patience, body.frame()).await.map_err(|_| too_slow(limits.body_idle_timeout))?
-            }
-        };
-        match next {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
+/// A body on its way in.
+struct Reading<'a> {
+    body: Incoming,
+    /// Read off the clock once for all frames, and only if the body is not here yet.
+    deadline: Option<Instant>,
+    limits: &'a Limits,
+    connection: &'a Connection,
+}
+
+impl Reading<'_> {
+    /// The next data of the body; `None` at its end.
+    async fn frame(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            // The usual body is here with its head: no clock is asked, and its connection has nothing more to read of it.
+            let here = self.connection.hush(|| {
+                let here = futures_util::FutureExt::now_or_never(self.body.frame());
+                let last = here.is_some() && self.body.is_end_stream();
+                (here, last)
+            });
+            let next = match here {
+                Some(next) => next,
+                None => {
+                    let now = Instant::now();
+                    let whole = *self.deadline.get_or_insert_with(|| now + self.limits.body_timeout);
+                    let patience = whole.min(now + self.limits.body_idle_timeout);
+                    // Boxed: it is rare, and its future is large.
+                    let next = Box::pin(timeout_at(patience, self.body.frame())).await;
+                    next.map_err(|_| too_slow(self.limits.body_idle_timeout))?
+                }
+            };
+            match next {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(_)) => {
+                    return Err(Problem::client(ErrorKind::InvalidRequest, "The request body broke off.").closing());
                 }
             }
-            Some(Err(_)) => {
-                return Err(Problem::client(ErrorKind::InvalidRequest, "The request body broke off.").closing());
-            }
         }
+    }
+
+    fn waited(&self) -> bool {
+        self.deadline.is_some()
     }
 }
 

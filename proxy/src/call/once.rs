@@ -1,6 +1,7 @@
 //! One attempt at one provider: sent, judged, and held back until it is known to be good.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use tokio::time::timeout_at;
 use crate::account::{AttemptEnd, End, Fault};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit};
-use crate::errors::{Problem, X_SHOULD_RETRY};
+use crate::errors::{Problem, X_REQUEST_ID, X_SHOULD_RETRY};
 use crate::state::{Pool, Provider, Rule, Target};
 use crate::upstream::{SendLimits, UpstreamBody};
 
@@ -64,6 +65,8 @@ pub(super) struct Once<'a> {
     pub(super) target: Target<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
+    /// When it begins.
+    pub(super) now: Instant,
     /// When the whole call has to be over.
     pub(super) deadline: Instant,
 }
@@ -92,18 +95,18 @@ impl Once<'_> {
         let model = outgoing::model(self.asked, self.target, self.provider);
         let outgoing = outgoing::write(self.asked, model, self.provider)
             .map_err(|refusal| Failure { retry: Retry::Elsewhere, said: Said::Refused(refusal) })?;
-        let began = Instant::now();
         self.asked.ticket.note(|entry| {
-            entry.attempt(self.provider.ix, began);
+            entry.attempt(self.provider.ix, self.now);
             entry.sent(Some(&self.provider.address), outgoing.dialect, model);
         });
-        let Outgoing { request, dialect, usage_is_ours } = outgoing;
-        let until = self.deadline.min(began + self.times.first_token);
-        let sending = self.asked.ticket.worker.client.send(
+        let Outgoing { dialect, usage_is_ours, .. } = outgoing;
+        let until = self.deadline.min(self.now + self.times.first_token);
+        // Pinned here, and not moved into the timeout: it is large.
+        let sending = pin!(self.asked.ticket.worker.client.send(
             &self.provider.origin,
-            request,
-            SendLimits { connect: self.times.connect },
-        );
+            || outgoing.request(self.asked, self.provider),
+            SendLimits { connect: self.times.connect, now: self.now },
+        ));
         let response = match timeout_at(until.into(), sending).await {
             Err(_) => return Err(self.silent(&mut permit, "no answer")),
             Ok(Err(error)) => {
@@ -164,7 +167,8 @@ impl Once<'_> {
         mut permit: Permit,
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
-        self.asked.ticket.note(|entry| entry.upstream_head(Instant::now()));
+        let now = Instant::now();
+        self.asked.ticket.note(|entry| entry.upstream_head(now));
         let (head, body) = response.into_parts();
         let body = match self.collect(body, LARGEST_ANSWER).await {
             Ok(body) => body,
@@ -182,7 +186,9 @@ impl Once<'_> {
                 return Err(self.failed(&mut permit, judge::malformed(), &what));
             }
         };
-        self.succeeded(&mut permit);
+        // The window of a circuit is of seconds: the time of the answer's head is near enough.
+        permit.outcome(Outcome::Success, now);
+        self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Success));
         if let Some(lead) = lead.take()
             && !streamed
         {
@@ -203,7 +209,7 @@ impl Once<'_> {
             return Ok((body.clone(), false));
         }
         if dialect == asked.dialect() && !asked.streams() {
-            self.count(usage_of(dialect, body)?, None);
+            self.count(tap::usage_of_whole(dialect, body).map_err(|error| error.message)?, None);
             return Ok((body.clone(), false));
         }
         let mut reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
@@ -305,11 +311,6 @@ impl Once<'_> {
         self.asked.ticket.note(|entry| entry.attempt_ended(verdict.end));
     }
 
-    fn succeeded(&self, permit: &mut Permit) {
-        permit.outcome(Outcome::Success, Instant::now());
-        self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Success));
-    }
-
     fn terms(&self, recorded: bool) -> Terms {
         Terms {
             ticket: self.ticket(),
@@ -390,30 +391,14 @@ fn pass_on(
     Exchange::Whole(Whole { status, headers, body, end })
 }
 
-/// What a whole answer says it used.
-///
-/// # Errors
-/// It is not a JSON object.
-fn usage_of(dialect: Dialect, body: &Bytes) -> Result<Option<Usage>, String> {
-    let usage = tap::usage_of_whole(dialect, body);
-    if usage.is_none() {
-        let checked = serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|error| error.to_string());
-        checked?;
-        if !body.trim_ascii_start().starts_with(b"{") {
-            return Err("not a JSON object".to_owned());
-        }
-    }
-    Ok(usage)
-}
-
 /// The provider's headers, less what belongs to its connection.
 fn answer_headers(mut from: HeaderMap) -> HeaderMap {
-    if let Some(id) = from.remove("x-request-id") {
+    if let Some(id) = from.remove(X_REQUEST_ID) {
         from.insert(X_UPSTREAM_REQUEST_ID, id);
     }
-    let stays: Vec<http::HeaderName> = from.keys().filter(|name| !comes_back(name)).cloned().collect();
-    for name in stays {
-        from.remove(name);
+    // There are few such names, and each goes with all of its values.
+    while let Some(stays) = from.keys().find(|name| !comes_back(name)).cloned() {
+        from.remove(stays);
     }
     from
 }

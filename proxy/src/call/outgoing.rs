@@ -17,7 +17,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A request for a provider.
 pub(super) struct Outgoing {
-    pub(super) request: Request<Bytes>,
+    body: Bytes,
+    /// Headers that the translation asks for.
+    added: Vec<(HeaderName, HeaderValue)>,
     /// What the provider is spoken to in.
     pub(super) dialect: Dialect,
     /// Whether the stream's usage is asked for by us and not by the caller, who must not see it.
@@ -35,45 +37,51 @@ pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: Target<'a>) -> &'a 
     target.model.unwrap_or(&asked.peek.model)
 }
 
-/// Writes the request.
+/// Writes the request, but for its head.
 ///
 /// # Errors
 /// The call holds what the provider's dialect has no word for.
 pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
     let dialect = provider.speaks(asked.dialect());
-    let same = dialect == asked.dialect();
-    let mut headers = forwarded(asked.headers, same, provider);
-    let (body, usage_is_ours) = if same {
-        spliced(asked, model, provider)
-    } else {
-        let mut call = asked.neutral().map_err(Clone::clone)?.clone();
-        model.clone_into(&mut call.model);
-        // The ledger wants it, whatever the caller wants.
-        call.stream_usage = true;
-        let encoded = dialect.encode_call(&call, &provider.defaults)?;
-        if !encoded.dropped.is_empty() {
-            tracing::debug!(provider = provider.name, dropped = ?encoded.dropped, "fields without a word in the target's dialect");
-        }
-        for (name, value) in &encoded.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                headers.insert(name, value);
-            }
-        }
-        (Bytes::from(encoded.body), false)
-    };
-    if dialect == Dialect::AnthropicMessages {
-        headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_ANTHROPIC_VERSION);
+    if dialect == asked.dialect() {
+        let (body, usage_is_ours) = spliced(asked, model, provider);
+        return Ok(Outgoing { body, added: Vec::new(), dialect, usage_is_ours });
     }
-    finish(&mut headers, provider);
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = if *asked.errand == Errand::CountTokens {
-        provider.count_tokens().clone()
-    } else {
-        provider.path(dialect).clone()
-    };
-    *request.headers_mut() = headers;
-    Ok(Outgoing { request, dialect, usage_is_ours })
+    let mut call = asked.neutral().map_err(Clone::clone)?.clone();
+    model.clone_into(&mut call.model);
+    // The ledger wants it, whatever the caller wants.
+    call.stream_usage = true;
+    let encoded = dialect.encode_call(&call, &provider.defaults)?;
+    if !encoded.dropped.is_empty() {
+        tracing::debug!(provider = provider.name, dropped = ?encoded.dropped, "fields without a word in the target's dialect");
+    }
+    let header =
+        |(name, value): &(String, String)| HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+    let added = encoded.headers.iter().filter_map(header).collect();
+    Ok(Outgoing { body: Bytes::from(encoded.body), added, dialect, usage_is_ours: false })
+}
+
+impl Outgoing {
+    /// The whole request. A connection that breaks may make it a second time.
+    pub(super) fn request(&self, asked: &Asked<'_>, provider: &Provider) -> Request<Bytes> {
+        let mut headers = forwarded(asked.headers, self.dialect == asked.dialect(), provider);
+        for (name, value) in &self.added {
+            headers.insert(name, value.clone());
+        }
+        if self.dialect == Dialect::AnthropicMessages {
+            headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_ANTHROPIC_VERSION);
+        }
+        finish(&mut headers, provider);
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = if *asked.errand == Errand::CountTokens {
+            provider.count_tokens().clone()
+        } else {
+            provider.path(self.dialect).clone()
+        };
+        *request.headers_mut() = headers;
+        request
+    }
 }
 
 /// The caller's bytes with as few of them changed as need be.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -24,7 +24,7 @@ pub struct Pump(State);
 
 enum State {
     /// Here already.
-    Whole { body: Bytes, ticket: Rc<Ticket>, end: End },
+    Whole { body: Bytes, ticket: Rc<Ticket>, end: End, at: Instant },
     /// A stream whose model is silent, answered with comments so far.
     Waiting(Box<Waiting>),
     /// A stream.
@@ -48,8 +48,9 @@ impl fmt::Display for Cut {
 impl std::error::Error for Cut {}
 
 impl Pump {
-    pub(super) fn whole(body: Bytes, ticket: Rc<Ticket>, end: End) -> Self {
-        Self(State::Whole { body, ticket, end })
+    /// An answer that is here whole since `at`, which is when its call ended.
+    pub(super) fn whole(body: Bytes, ticket: Rc<Ticket>, (end, at): (End, Instant)) -> Self {
+        Self(State::Whole { body, ticket, end, at })
     }
 
     pub(super) fn flow(flow: Box<Flow>) -> Self {
@@ -61,10 +62,10 @@ impl Pump {
     }
 
     fn take_whole(&mut self) -> Option<Bytes> {
-        let State::Whole { body, ticket, end } = std::mem::replace(&mut self.0, State::Done) else { return None };
+        let State::Whole { body, ticket, end, at } = std::mem::replace(&mut self.0, State::Done) else { return None };
         ticket.note(|entry| {
             entry.bytes_out(body.len() as u64);
-            entry.close(end);
+            entry.close_at(end, at);
         });
         Some(body)
     }

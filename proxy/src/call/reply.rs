@@ -50,20 +50,21 @@ pub(super) fn put_together(
     version: Version,
     outcome: Result<Exchange, Problem>,
 ) -> Response<Pump> {
+    let now = Instant::now();
     let (status, mut headers, pump) = match outcome {
         Ok(Exchange::Stream(headers, flow)) => (StatusCode::OK, headers, Pump::flow(flow)),
         Ok(Exchange::Whole(Whole { status, headers, body, end })) => {
-            (status, headers, Pump::whole(body, Rc::clone(ticket), end))
+            (status, headers, Pump::whole(body, Rc::clone(ticket), (end, now)))
         }
         Err(problem) => {
             note_problem(ticket, &problem);
             let (head, body) = errors::answer(&problem, ticket.caller.dialect, &ticket.caller.request_id).into_parts();
-            (head.status, head.headers, Pump::whole(body, Rc::clone(ticket), end_of(&problem)))
+            (head.status, head.headers, Pump::whole(body, Rc::clone(ticket), (end_of(&problem), now)))
         }
     };
     errors::name_call(&mut headers, ticket.caller.dialect, &ticket.caller.request_id);
     finish_head(ticket, version, &mut headers);
-    ticket.note(|entry| entry.answered(status.as_u16(), Instant::now()));
+    ticket.note(|entry| entry.answered(status.as_u16(), now));
     let mut response = Response::new(pump);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

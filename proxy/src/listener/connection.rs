@@ -125,7 +125,11 @@ impl<S: Service> Serving<S> {
         }
         let io = Watched::new(stream, Rc::clone(&self.connection));
         let mut http = builder.serve_connection(io, self.answering());
-        let ended = std::future::poll_fn(|cx| self.poll(cx, Pin::new(&mut http))).await;
+        let ended = std::future::poll_fn(|cx| {
+            let mut cx = Context::from_waker(self.connection.hushed(cx.waker()));
+            self.poll(&mut cx, Pin::new(&mut http))
+        })
+        .await;
         let stream = http.into_parts().io.into_inner();
         match ended {
             Ended::SlowHead => Box::pin(say_and_close(stream)).await,

@@ -4,6 +4,7 @@
 //! nothing is handed from thread to thread.
 
 mod connection;
+mod hush;
 mod io;
 mod table;
 pub mod tls;

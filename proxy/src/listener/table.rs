@@ -3,13 +3,15 @@
 //! No connection has a timer. One tick a second reads them all from one coarse clock: a timer per connection would be
 //! set and cleared by every call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::settings::Limits;
+
+use super::hush::Hush;
 
 /// How often connections are looked at: times are kept to this precision.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -44,6 +46,8 @@ pub struct Connection {
     id: u64,
     table: std::rc::Weak<Table>,
     waker: RefCell<Option<Waker>>,
+    /// Made when HTTP/1 begins.
+    hush: OnceCell<Hush>,
     verdict: Cell<Option<Verdict>>,
     /// Since when it is told to leave and nothing has moved.
     farewell_since: Cell<Option<Instant>>,
@@ -80,6 +84,7 @@ impl Table {
             id,
             table: Rc::downgrade(self),
             waker: RefCell::default(),
+            hush: OnceCell::new(),
             verdict: Cell::new(self.leaving.get().then_some(Verdict::Leave)),
             farewell_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
@@ -194,6 +199,20 @@ impl Connection {
             *known = Some(waker.clone());
         }
         self.verdict.take()
+    }
+
+    /// What HTTP/1 is polled with by the task of this waker.
+    pub(super) fn hushed(&self, task: &Waker) -> &Waker {
+        self.hush.get_or_init(|| Hush::new(task.clone())).waker()
+    }
+
+    /// Takes a piece of a request's body; `take` also says whether it was the last one, behind which the connection
+    /// need not be woken to read.
+    pub fn hush<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
+        match self.hush.get() {
+            Some(hush) => hush.during(take),
+            None => take().0,
+        }
     }
 
     /// Its client speaks HTTP/1.0.

@@ -30,6 +30,8 @@ pub struct SendLimits {
     /// To have a connection: waiting for a free one, DNS, TCP and TLS together. What comes after (the head, the
     /// body) is bounded by who calls.
     pub connect: Duration,
+    /// The time at which it is sent.
+    pub now: Instant,
 }
 
 /// One worker's connections to all providers. Cloning is cheap; it stays on its thread, and wants a
@@ -59,44 +61,41 @@ impl Client {
         Self(Rc::new(Inner { pools, dns, workers, board, sweeping }))
     }
 
-    /// Sends `request` and waits for the head of its answer. The URI is what [`Origin::uri`] gave; `host` is added
-    /// where it is missing, `content-length` always. Statuses are not looked at; 1xx answers are skipped.
+    /// Sends the request that `make` gives and waits for the head of its answer. The URI is what [`Origin::uri`] gave;
+    /// `host` is added where it is missing, `content-length` always. Statuses are not looked at; 1xx answers are
+    /// skipped.
     ///
     /// A reused connection that turns out to be closed before a byte of the answer is not an error: the request
-    /// is sent once more on a fresh one.
+    /// is made once more and sent on a fresh one. To make it twice, rarely, costs less than to keep a copy always.
     ///
     /// # Errors
     /// When no head came: see [`SendError`].
     pub async fn send(
         &self,
         origin: &Origin,
-        request: Request<Bytes>,
+        make: impl Fn() -> Request<Bytes>,
         limits: SendLimits,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let pool = self.pool(origin);
-        let mut next = Some(request.map(Full::new));
         let mut fresh = false;
-        while let Some(request) = next.take() {
-            let open = if fresh { None } else { pool.take_open() };
+        loop {
+            let open = if fresh { None } else { pool.take_open(limits.now) };
             let (way, reused) = match open {
                 Some(way) => (way, true),
                 // Boxed: making a connection is rare and its future large.
                 None => Box::pin(pool.obtain(&self.0.dns, limits.connect, fresh)).await?,
             };
-            if reused && !fresh {
-                next = Some(request.clone());
-            }
             let answered = match way {
-                Way::Own(lease) => send_own(lease, request, &origin.0).await,
-                Way::Shared(stream) => send_shared(stream, request, &origin.0).await,
+                Way::Own(lease) => send_own(lease, &make, &origin.0).await,
+                // Boxed: its future is large, and the other one's is every call's.
+                Way::Shared(stream) => Box::pin(send_shared(stream, &make, &origin.0)).await,
             };
             match answered {
                 Ok(response) => return Ok(response),
-                Err(failed) if failed.again && next.is_some() => fresh = true,
+                Err(failed) if failed.again && reused && !fresh => fresh = true,
                 Err(failed) => return Err(failed.error),
             }
         }
-        Err(SendError::new(Phase::Write, Kind::Local, "no request left to send"))
     }
 
     fn pool(&self, origin: &Origin) -> Rc<Pool> {
@@ -122,12 +121,13 @@ impl std::fmt::Debug for Client {
 
 async fn send_own(
     mut lease: Lease,
-    mut request: Request<Full<Bytes>>,
+    make: &impl Fn() -> Request<Bytes>,
     place: &Place,
 ) -> Result<Response<UpstreamBody>, Failed> {
+    let Some(conn) = lease.conn() else { return Err(gone()) };
+    let mut request = make().map(Full::new);
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().entry(HOST).or_insert_with(|| place.host_header.clone());
-    let Some(conn) = lease.conn() else { return Err(gone()) };
     match conn.exchange(request).await {
         Ok(response) => Ok(response.map(|body| UpstreamBody::own(body, lease))),
         Err(failed) => Err(Failed { error: failed.error, again: failed.unanswered }),
@@ -136,9 +136,10 @@ async fn send_own(
 
 async fn send_shared(
     stream: Stream,
-    mut request: Request<Full<Bytes>>,
+    make: &impl Fn() -> Request<Bytes>,
     place: &Place,
 ) -> Result<Response<UpstreamBody>, Failed> {
+    let mut request = make().map(Full::new);
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(HOST);
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));

@@ -55,11 +55,15 @@ impl Conn {
         !self.over && self.sender.is_ready()
     }
 
-    /// Looks whether the provider has closed the connection while it was idle.
+    /// Whether the provider has left the connection open while it was idle. When nothing has woken it, nothing has
+    /// come, an end neither.
     pub(super) fn alive(&mut self) -> bool {
-        let Self { sender: _, driver, turn, over, .. } = self;
-        if !*over {
-            let polled = turn.run(&Context::from_waker(Waker::noop()), |cx| Pin::new(&mut *driver).poll(cx));
+        if !self.over && self.turn.is_stirred() {
+            let Self { driver, turn, over, .. } = self;
+            let polled = turn.run(&Context::from_waker(Waker::noop()), |wakers| {
+                turn.calm();
+                Pin::new(&mut *driver).poll(&mut wakers.driver)
+            });
             *over = polled.is_ready();
         }
         self.ready()
@@ -74,12 +78,13 @@ impl Conn {
         let mut reply = pin!(self.sender.send_request(request));
         let (driver, turn, over) = (&mut self.driver, &self.turn, &mut self.over);
         let answered = std::future::poll_fn(|cx| {
-            turn.run(cx, |cx| {
+            turn.run(cx, |wakers| {
                 if !*over {
-                    *over = Pin::new(&mut *driver).poll(cx).is_ready();
+                    turn.calm();
+                    *over = Pin::new(&mut *driver).poll(&mut wakers.driver).is_ready();
                     // What the driver woke is `reply`, which is polled next.
                 }
-                let polled = reply.as_mut().poll(cx);
+                let polled = reply.as_mut().poll(&mut wakers.reader);
                 if polled.is_pending() && *over {
                     return Poll::Ready(None);
                 }
@@ -105,19 +110,19 @@ impl Conn {
         if turn.asleep(cx) {
             return Poll::Pending;
         }
-        turn.run(cx, |cx| {
-            let waiting = Pin::new(&mut *body).poll_frame(cx);
+        turn.run(cx, |wakers| {
+            let waiting = take(body, turn, &mut wakers.reader);
             if waiting.is_ready() {
-                return waiting.map(|frame| frame.map(|read| read.map_err(|error| BodyError::of(&error))));
+                return waiting;
             }
             if *over {
                 return Poll::Ready(Some(Err(BodyError::Cut("the connection ended".to_owned()))));
             }
             // Asking the body has woken the driver, which is polled now anyway.
             turn.rearm();
-            *over = Pin::new(&mut *driver).poll(cx).is_ready();
-            let read = Pin::new(&mut *body).poll_frame(cx);
-            read.map(|frame| frame.map(|read| read.map_err(|error| BodyError::of(&error))))
+            turn.calm();
+            *over = Pin::new(&mut *driver).poll(&mut wakers.driver).is_ready();
+            take(body, turn, &mut wakers.reader)
         })
     }
 
@@ -129,4 +134,14 @@ impl Conn {
             Poll::Ready(Some(_)) | Poll::Pending => false,
         }
     }
+}
+
+/// The next frame that is here. Taking one wakes the driver, so that it reads the next; behind the last there is none.
+fn take(body: &mut Incoming, turn: &Turn, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
+    let was_stirred = turn.is_stirred();
+    let frame = Pin::new(&mut *body).poll_frame(cx);
+    if !was_stirred && body.is_end_stream() {
+        turn.calm();
+    }
+    frame.map(|frame| frame.map(|read| read.map_err(|error| BodyError::of(&error))))
 }

@@ -110,21 +110,20 @@ impl Pool {
     }
 
     /// A connection that is open already: the newest idle one that is alive, or one with room for a stream.
-    pub(super) fn take_open(self: &Rc<Self>) -> Option<Way> {
+    pub(super) fn take_open(self: &Rc<Self>, now: Instant) -> Option<Way> {
         match self.take_shared() {
             Some(stream) => Some(Way::Shared(stream)),
-            None => self.take_idle().map(Way::Own),
+            None => self.take_idle(now).map(Way::Own),
         }
     }
 
-    fn take_idle(self: &Rc<Self>) -> Option<Lease> {
+    fn take_idle(self: &Rc<Self>, now: Instant) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
         self.used.set(now);
         while let Some(Idle { mut conn, since }) = idle.pop() {
             self.stats.idle.fetch_sub(1, Ordering::Relaxed);
             let slot = Slot { pool: Some(Rc::clone(self)) };
-            if now.duration_since(since) < self.idle_timeout && conn.alive() {
+            if now.saturating_duration_since(since) < self.idle_timeout && conn.alive() {
                 add(&self.stats.reused);
                 return Some(Lease { conn: Some(conn), slot });
             }
@@ -192,7 +191,7 @@ impl Pool {
                 waiting = Some(Waiting::new(self)?);
             }
             self.freed.notified().await;
-            if let Some(way) = self.take_open() {
+            if let Some(way) = self.take_open(Instant::now()) {
                 return Ok(Err(way));
             }
         }

@@ -4,3 +4,5 @@
 
 mod control_plane;
 mod kinds;
+mod manifests;
+mod operator;

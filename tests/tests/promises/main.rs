@@ -10,6 +10,7 @@ mod lifecycle;
 mod limits;
 mod protocols;
 mod resources;
+mod rollout;
 mod secrets;
 mod verbatim;
 mod weather;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -84,13 +84,16 @@ impl Caller {
         body: &str,
         connect: Duration,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(origin.uri("/chat/completions").unwrap())
-            .header("content-type", "application/json")
-            .body(Bytes::copy_from_slice(body.as_bytes()))
-            .unwrap();
-        self.client.send(origin, request, SendLimits { connect }).await
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let request = || {
+            Request::builder()
+                .method(Method::POST)
+                .uri(origin.uri("/chat/completions").unwrap())
+                .header("content-type", "application/json")
+                .body(body.clone())
+                .unwrap()
+        };
+        self.client.send(origin, request, SendLimits { connect, now: Instant::now() }).await
     }
 
     /// One call to its end.

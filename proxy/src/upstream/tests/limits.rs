@@ -1,6 +1,6 @@
 //! Limits: connections, idle ones, waiting, connecting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
@@ -82,11 +82,11 @@ fn the_limit_is_divided_over_workers_rounded_up() {
         let settings = Connection { max_connections: 3, ..connection() };
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
         let client = Client::new(2, StatsBoard::default().into());
-        let limits = SendLimits { connect: Duration::from_millis(50) };
+        let limits = SendLimits { connect: Duration::from_millis(50), now: Instant::now() };
         let request = || http::Request::post(origin.uri("/x").unwrap()).body(bytes::Bytes::new()).unwrap();
-        let _first = client.send(&origin, request(), limits).await.unwrap();
-        let _second = client.send(&origin, request(), limits).await.unwrap();
-        assert_eq!(client.send(&origin, request(), limits).await.unwrap_err().kind, Kind::Busy);
+        let _first = client.send(&origin, request, limits).await.unwrap();
+        let _second = client.send(&origin, request, limits).await.unwrap();
+        assert_eq!(client.send(&origin, request, limits).await.unwrap_err().kind, Kind::Busy);
     });
 }
 

@@ -1,0 +1,222 @@
+//! The last reads of a turn: whatever the objects at hand name is read; after that there are only values.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use sluicegate_config::compile::{
+    self, Compiled, Credentials, Fault, Inputs, Kind, Manifest, Secret, SecretValue, Service, Slice, SliceEndpoint,
+    SlicePort,
+};
+use sluicegate_config::{ObjectId, Snapshot};
+
+use crate::world::{Key, Named, Object, Shared, Stamp, World, parts};
+
+/// Reads on their way at once.
+const AT_ONCE: usize = 16;
+/// No header carries a longer key; such a value is not held in memory.
+const LONGEST_VALUE: usize = 16 * 1024;
+
+/// The objects of a turn, and what they need.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// To be compiled, published and judged.
+    pub keys: Vec<Key>,
+    /// Pools of which something could not be read: they stay as they are for now.
+    unread: BTreeSet<ObjectId>,
+}
+
+/// Reads what the objects name and is not known, or no longer. What cannot be read is tried again later; the pools that
+/// need it are left as they are.
+pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
+    let reads: Vec<(Named, Stamp)> = {
+        let world = world.borrow();
+        let pools = closure(&world, &keys);
+        let named: BTreeSet<&Named> = pools.iter().flat_map(|pool| world.names(pool)).collect();
+        named.into_iter().filter_map(|named| Some((named.clone(), stale(&world, named)?))).collect()
+    };
+    let failed: BTreeSet<Named> = stream::iter(reads)
+        .map(|(named, stamp)| async move { learn(world, client, &named, stamp).await.then_some(named) })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    let mut batch = Batch { keys, unread: BTreeSet::new() };
+    if !failed.is_empty() {
+        let mut world = world.borrow_mut();
+        let mut pools = closure(&world, &batch.keys);
+        pools.retain(|pool| world.names(pool).any(|named| failed.contains(named)));
+        for pool in pools {
+            world.queue.retry(&pool, Instant::now());
+            batch.unread.insert(pool.id);
+        }
+        batch.keys.retain(|key| key.kind != Kind::ProviderPool || !batch.unread.contains(&key.id));
+    }
+    batch
+}
+
+/// The pools of a turn: those at hand, and those that routes at hand name.
+fn closure(world: &World, keys: &[Key]) -> BTreeSet<Key> {
+    let mut pools = BTreeSet::new();
+    for key in keys {
+        match key.kind {
+            Kind::ProviderPool => drop(pools.insert(key.clone())),
+            Kind::LlmRoute => {
+                pools.extend(world.pools_of(key).into_iter().map(|id| Key { kind: Kind::ProviderPool, id }));
+            }
+        }
+    }
+    pools
+}
+
+fn stale(world: &World, named: &Named) -> Option<Stamp> {
+    match named {
+        Named::Secret(id) => world.secrets.stale(id),
+        Named::Service(id) => world.services.stale(id),
+        Named::Pool(_) => None,
+    }
+}
+
+/// Reads one. Says whether that failed.
+async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> bool {
+    let learnt = match named {
+        Named::Secret(id) => secret(client, id).await.map(|found| world.borrow_mut().secrets.learn(id, stamp, found)),
+        Named::Service(id) => {
+            service(client, id).await.map(|found| world.borrow_mut().services.learn(id, stamp, found))
+        }
+        Named::Pool(_) => Ok(()),
+    };
+    if let Err(error) = &learnt {
+        tracing::warn!(%error, ?named, "what a pool names could not be read; it is tried again");
+    }
+    learnt.is_err()
+}
+
+async fn secret(client: &Client, id: &ObjectId) -> Result<Option<Secret>, kube::Error> {
+    let (namespace, name) = parts(id);
+    let found = Api::<core::Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
+    Ok(found.map(|secret| {
+        let data = secret.data.unwrap_or_default().into_iter();
+        data.map(|(key, value)| {
+            let value = if value.0.len() > LONGEST_VALUE { Vec::new() } else { value.0 };
+            (key, SecretValue::new(value))
+        })
+        .collect()
+    }))
+}
+
+async fn service(client: &Client, id: &ObjectId) -> Result<Option<Service>, kube::Error> {
+    let (namespace, name) = parts(id);
+    let Some(service) = Api::<core::Service>::namespaced(client.clone(), namespace).get_opt(name).await? else {
+        return Ok(None);
+    };
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
+    let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace).list(&of_service).await?;
+    let slices: Vec<Slice> = slices.items.into_iter().map(slice).collect();
+    let spec = service.spec.unwrap_or_default();
+    let ports = spec.ports.unwrap_or_default().into_iter().filter_map(|port| {
+        let endpoints = compile::endpoints(&slices, port.name.as_deref().unwrap_or_default());
+        Some((u16::try_from(port.port).ok()?, endpoints))
+    });
+    Ok(Some(Service { ports: ports.collect(), is_external_name: spec.type_.as_deref() == Some("ExternalName") }))
+}
+
+fn slice(slice: EndpointSlice) -> Slice {
+    let ports = slice.ports.unwrap_or_default().into_iter().map(|port| SlicePort {
+        name: port.name.unwrap_or_default(),
+        port: port.port.and_then(|port| u16::try_from(port).ok()),
+    });
+    let endpoints = slice.endpoints.into_iter().map(|endpoint| {
+        let conditions = endpoint.conditions.unwrap_or_default();
+        SliceEndpoint {
+            addresses: endpoint.addresses,
+            ready: conditions.ready,
+            serving: conditions.serving,
+            terminating: conditions.terminating,
+        }
+    });
+    Slice { ports: ports.collect(), endpoints: endpoints.collect() }
+}
+
+/// Everything a turn compiles.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    inputs: Inputs<'static>,
+    previous: Snapshot,
+    previous_credentials: Credentials,
+}
+
+/// The objects at hand, closed over what they name, with what stands published of them. The closed part gives the same
+/// bytes as the whole would.
+#[must_use]
+pub fn collect(world: &World, batch: &Batch) -> Gathered {
+    let mut gathered = Gathered::default();
+    gathered.inputs.services = Some(Default::default());
+    for pool in closure(world, &batch.keys) {
+        let is_unread = batch.unread.contains(&pool.id);
+        let object = world.object(&pool).filter(|_| !is_unread);
+        // Of a pool that is gone nothing is kept; of one that is not known to be gone, everything.
+        let is_unknown = is_unread || !world.knows(&pool);
+        if object.is_some() || is_unknown {
+            gathered.previous.pools.extend(world.previous_pool(&pool.id).map(|form| (pool.id.clone(), form)));
+            gathered.previous_credentials.extend(world.previous_credentials(&pool.id));
+        }
+        gathered.inputs.incomplete |= is_unknown;
+        gathered.inputs.pools.extend(object.map(|object| manifest(&pool.id, object)));
+        for named in world.names(&pool) {
+            gathered.take(world, named);
+        }
+    }
+    for route in batch.keys.iter().filter(|key| key.kind == Kind::LlmRoute) {
+        if let Some(object) = world.object(route) {
+            gathered.previous.routes.extend(world.previous_route(&route.id).map(|form| (route.id.clone(), form)));
+            gathered.inputs.routes.push(manifest(&route.id, object));
+        }
+    }
+    let namespaces: BTreeSet<&str> = batch.keys.iter().map(|key| key.parts().0).collect();
+    let labels = world.namespaces().filter(|(name, _)| namespaces.contains(name.as_str()));
+    gathered.inputs.namespaces = labels.map(|(name, labels)| (name.clone(), labels.clone())).collect();
+    gathered
+}
+
+impl Gathered {
+    /// Compiles it.
+    #[must_use]
+    pub fn compile(self) -> Compiled {
+        let Self { inputs, previous, previous_credentials } = self;
+        compile::compile(&Inputs {
+            previous: Some(&previous),
+            previous_credentials: Some(&previous_credentials),
+            ..inputs
+        })
+    }
+
+    fn take(&mut self, world: &World, named: &Named) {
+        match named {
+            Named::Secret(id) => {
+                let found = world.secrets.get(id).and_then(Option::as_ref);
+                self.inputs.secrets.extend(found.map(|secret| (id.clone(), secret.clone())));
+            }
+            Named::Service(id) => {
+                let found = world.services.get(id).and_then(Option::as_ref);
+                let services = self.inputs.services.get_or_insert_default();
+                services.extend(found.map(|service| (id.clone(), service.clone())));
+            }
+            Named::Pool(_) => {}
+        }
+    }
+}
+
+fn manifest<S: DeserializeOwned>(id: &ObjectId, object: &Object) -> Manifest<S> {
+    let fault = |message: String| vec![Fault { path: "spec".to_owned(), message }];
+    let spec = match object.spec.as_deref() {
+        Some(spec) => serde_json::from_str(spec).map_err(|error| fault(error.to_string())),
+        None => Err(fault("Required value: write spec and what belongs in it".to_owned())),
+    };
+    Manifest { id: id.clone(), created: object.created, source: compile::Source::default(), spec }
+}

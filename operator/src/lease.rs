@@ -1,0 +1,269 @@
+//! Who writes: of all replicas the one that holds the Lease. The others keep what they know warm.
+//!
+//! A holder believes in its lease for ten seconds from the moment it *asked* for the last renewal; others wait fifteen
+//! seconds from the moment they *saw* it. So a holder that cannot renew has stopped, its last write included, before
+//! another starts, whatever the clocks say: only spans of time are compared, never two machines' clocks.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::Notify;
+
+/// Others may take the lease when it was not renewed for this long.
+const DURATION: Duration = Duration::from_secs(15);
+/// A holder stops writing when it could not renew for this long.
+const BELIEF: Duration = Duration::from_secs(10);
+/// A write takes no longer than this, so that the last one of a holder ends before another starts.
+pub const LONGEST_WRITE: Duration = Duration::from_secs(4);
+/// A holder renews this often.
+const RENEW: Duration = Duration::from_secs(3);
+/// Others look this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether this replica may write.
+#[derive(Debug, Default)]
+pub struct Leadership {
+    until: Cell<Option<Instant>>,
+    since: Cell<Option<Instant>>,
+    gained: Notify,
+}
+
+impl Leadership {
+    /// Of a replica that is alone: it may always.
+    #[must_use]
+    pub fn always() -> Self {
+        let leadership = Self::default();
+        let now = Instant::now();
+        leadership.since.set(Some(now));
+        leadership.until.set(now.checked_add(Duration::from_secs(u64::from(u32::MAX))));
+        leadership.gained.notify_one();
+        leadership
+    }
+
+    /// Whether it may write now. Asked before every write.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.until.get().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.since.get().filter(|_| self.holds())
+    }
+
+    /// Waits until it has become this replica's.
+    pub async fn gained(&self) {
+        self.gained.notified().await;
+    }
+
+    fn renewed(&self, asked: Instant) {
+        let had = self.holds();
+        self.until.set(Some(asked + BELIEF));
+        if !had {
+            self.since.set(Some(asked));
+            tracing::info!("this replica leads");
+            self.gained.notify_one();
+        }
+    }
+
+    fn lost(&self) {
+        if self.until.take().is_some() {
+            self.since.set(None);
+            tracing::warn!("this replica leads no longer");
+        }
+    }
+}
+
+/// What to do about the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There is none: create it.
+    Create,
+    /// It is ours: renew it.
+    Renew,
+    /// It was given up, or its holder is silent: take it.
+    Take,
+    /// It is another's.
+    Wait,
+}
+
+/// The lease as it was last seen to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    version: Option<String>,
+    at: Instant,
+}
+
+fn decide(lease: Option<&Lease>, me: &str, seen: &Seen, now: Instant) -> Step {
+    let Some(lease) = lease else { return Step::Create };
+    let spec = lease.spec.as_ref();
+    let holder = spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
+    let lasts = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let lasts = lasts.map_or(DURATION, Duration::from_secs);
+    if holder == me {
+        Step::Renew
+    } else if holder.is_empty() || now.duration_since(seen.at) > lasts {
+        Step::Take
+    } else {
+        Step::Wait
+    }
+}
+
+/// A replica that wants the lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    me: String,
+    leadership: Rc<Leadership>,
+}
+
+impl Candidate {
+    /// One that is called `me` and wants the lease `name`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: String, me: String, leadership: Rc<Leadership>) -> Self {
+        Self { api: Api::namespaced(client, namespace), name, me, leadership }
+    }
+
+    /// Contends for the lease and keeps it, for ever.
+    pub async fn contend(&self) {
+        let mut seen = Seen { version: None, at: Instant::now() };
+        loop {
+            let asked = Instant::now();
+            let held = match tokio::time::timeout(LONGEST_WRITE, self.once(&mut seen)).await {
+                Ok(Ok(held)) => held,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, lease = self.name, "the lease could not be read or written");
+                    // What is believed is believed until its time is over: `holds` sees to that.
+                    self.leadership.holds()
+                }
+                Err(_) => self.leadership.holds(),
+            };
+            match held {
+                true if asked.elapsed() < BELIEF => self.note(&seen, asked),
+                _ => self.leadership.lost(),
+            }
+            tokio::time::sleep(if held { RENEW } else { LOOK }).await;
+        }
+    }
+
+    /// A renewal that was answered starts the belief anew; an unanswered one leaves it as it was.
+    fn note(&self, seen: &Seen, asked: Instant) {
+        if seen.at >= asked {
+            self.leadership.renewed(asked);
+        }
+    }
+
+    /// Gives it up, so that another can take it at once.
+    pub async fn release(&self) {
+        if !self.leadership.holds() {
+            return;
+        }
+        self.leadership.lost();
+        let released = async {
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+            let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
+            if spec.holder_identity.as_deref() == Some(&self.me) {
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+                self.api.replace(&self.name, &PostParams::default(), &lease).await?;
+            }
+            Ok::<_, kube::Error>(())
+        };
+        match tokio::time::timeout(LONGEST_WRITE, released).await {
+            Ok(Ok(())) => tracing::info!(lease = self.name, "the lease is given up"),
+            Ok(Err(error)) => tracing::warn!(%error, lease = self.name, "the lease could not be given up"),
+            Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up in time"),
+        }
+    }
+
+    /// One look, and what follows from it. Says whether the lease is ours then.
+    async fn once(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+        let lease = self.api.get_opt(&self.name).await?;
+        let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+        if version != seen.version {
+            *seen = Seen { version, at: Instant::now() };
+        }
+        let step = decide(lease.as_ref(), &self.me, seen, Instant::now());
+        let written = match (step, lease) {
+            (Step::Wait, _) => return Ok(false),
+            (Step::Create, _) | (_, None) => {
+                let spec = self.spec(None, false);
+                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                self.api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
+            }
+            (step, Some(mut lease)) => {
+                lease.spec = Some(self.spec(lease.spec.as_ref(), step == Step::Renew));
+                self.api.replace(&self.name, &PostParams::default(), &lease).await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                *seen = Seen { version: lease.metadata.resource_version, at: Instant::now() };
+                Ok(true)
+            }
+            // Another was quicker.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn spec(&self, before: Option<&LeaseSpec>, is_mine: bool) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let before = before.cloned().unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.me.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: before.acquire_time.filter(|_| is_mine).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(before.lease_transitions.unwrap_or(0).saturating_add(i32::from(!is_mine))),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(holder: &str) -> Lease {
+        let spec = LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(15),
+            ..LeaseSpec::default()
+        };
+        Lease { metadata: ObjectMeta::default(), spec: Some(spec) }
+    }
+
+    #[test]
+    fn what_a_replica_does_about_the_lease() {
+        let start = Instant::now();
+        let seen = Seen { version: None, at: start };
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(decide(None, "me", &seen, start), Step::Create);
+        assert_eq!(decide(Some(&lease("me")), "me", &seen, after(99)), Step::Renew);
+        assert_eq!(decide(Some(&lease("")), "me", &seen, start), Step::Take);
+        assert_eq!(decide(Some(&lease("other")), "me", &seen, after(15)), Step::Wait);
+        assert_eq!(decide(Some(&lease("other")), "me", &seen, after(16)), Step::Take);
+    }
+
+    #[test]
+    fn a_holder_has_stopped_before_another_starts() {
+        assert!(BELIEF + LONGEST_WRITE < DURATION);
+        assert!(RENEW + LONGEST_WRITE < BELIEF);
+        let leadership = Leadership::default();
+        assert!(!leadership.holds() && leadership.since().is_none());
+        leadership.renewed(Instant::now());
+        assert!(leadership.holds() && leadership.since().is_some());
+        leadership.lost();
+        assert!(!leadership.holds() && leadership.since().is_none());
+        leadership.until.set(Some(Instant::now()));
+        assert!(!leadership.holds());
+    }
+}

@@ -1,0 +1,199 @@
+//! From settings to a running operator, and to its end.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Client};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinSet, LocalSet};
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::{self, Health, Question};
+use crate::client;
+use crate::judge::Judge;
+use crate::lease::{Candidate, Leadership};
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::rollout::Rollout;
+use crate::settings::Run;
+use crate::turn::Turns;
+use crate::watch::Watches;
+use crate::world::{Dress, Shared, World};
+
+/// A first read that fails is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Operates a gateway until the process is told to end.
+#[must_use]
+pub fn run(settings: Run) -> ExitCode {
+    let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Already set only where a test runs more than one in a process.
+    drop(log.json().flatten_event(true).with_current_span(false).try_init());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, operate(settings)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the operator cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn operate(settings: Run) -> anyhow::Result<()> {
+    let metrics = Rc::new(Metrics::default());
+    let config = client::configuration().await?;
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = client::counting(config, &metrics)?;
+    let listener = TcpListener::bind(settings.admin_listen)
+        .await
+        .with_context(|| format!("{} cannot be listened on", settings.admin_listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(gateway = settings.gateway, namespace, admin = %address, "the operator starts");
+    let owner = match &settings.owner_config_map {
+        Some(name) => owner(&client, &namespace, name).await,
+        None => None,
+    };
+    let wake = Rc::new(Notify::new());
+    let dress = Dress { gateway: settings.gateway.clone(), owner };
+    let world: Shared = Rc::new(World::new(dress, settings.watched(), Rc::clone(&wake)).into());
+    let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
+    let house = House { settings, namespace, metrics, client, world, leadership, wake };
+    house.live(listener).await
+}
+
+/// What everything that runs needs.
+struct House {
+    settings: Run,
+    namespace: String,
+    metrics: Rc<Metrics>,
+    client: Client,
+    world: Shared,
+    leadership: Rc<Leadership>,
+    wake: Rc<Notify>,
+}
+
+impl House {
+    async fn live(self, listener: TcpListener) -> anyhow::Result<()> {
+        let (mut end, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut tasks = JoinSet::new();
+        self.answer(listener, &mut tasks);
+        let watches = Watches {
+            client: self.client.clone(),
+            world: Rc::clone(&self.world),
+            metrics: Rc::clone(&self.metrics),
+            namespace: self.namespace.clone(),
+        };
+        watches.start(&mut tasks);
+        let candidate = Rc::new(self.candidate());
+        if self.settings.leader_elect {
+            let candidate = Rc::clone(&candidate);
+            tasks.spawn_local(async move { candidate.contend().await });
+        }
+        let rollout = Rc::new(Rollout::default());
+        let (following, client) = (Rc::clone(&rollout), self.client.clone());
+        let (namespace, selector) = (self.namespace.clone(), self.settings.selector());
+        tasks.spawn_local(async move { following.run(client, &namespace, &selector).await });
+        let judge = Rc::new(self.judge(rollout));
+        let judging = Rc::clone(&judge);
+        tasks.spawn_local(async move { judging.run().await });
+        let turns = self.turns(judge);
+        tasks.spawn_local(async move { turns.run().await });
+        tokio::select! {
+            _ = end.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("the operator ends");
+        // Whatever is being written ends or is cut: another replica, or the next start, ends in the same bytes.
+        tasks.shutdown().await;
+        candidate.release().await;
+        Ok(())
+    }
+
+    fn candidate(&self) -> Candidate {
+        let me = self.settings.identity.clone().unwrap_or_else(|| {
+            let random = RandomState::new().build_hasher().finish();
+            format!("{}-{random:016x}", self.settings.gateway)
+        });
+        let name = format!("sluicegate-operator-{}", self.settings.gateway);
+        Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
+    }
+
+    fn judge(&self, rollout: Rc<Rollout>) -> Judge {
+        let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
+        Judge::new(self.client.clone(), world, rollout, leadership, Rc::clone(&self.metrics))
+    }
+
+    fn turns(&self, judge: Rc<Judge>) -> Turns {
+        let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
+        let publisher = Publisher::new(self.client.clone(), &self.namespace, Rc::clone(&world), Rc::clone(&leadership));
+        Turns {
+            world,
+            wake: Rc::clone(&self.wake),
+            client: self.client.clone(),
+            publisher,
+            judge,
+            leadership,
+            metrics: Rc::clone(&self.metrics),
+        }
+    }
+
+    /// Pages run where anything may; what they ask is answered from here.
+    fn answer(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        let (questions, mut asked) = mpsc::channel::<Question>(8);
+        tasks.spawn_local(admin::serve(listener, Arc::new(registry), questions));
+        let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
+        let metrics = Rc::clone(&self.metrics);
+        tasks.spawn_local(async move {
+            while let Some(answer) = asked.recv().await {
+                let world = world.borrow();
+                metrics.is_leader.set(i64::from(leadership.holds()));
+                metrics.queued.set(i64::try_from(world.queue.waiting()).unwrap_or(i64::MAX));
+                // Whoever asked may have left.
+                drop(answer.send(Health { missing: world.lists.missing() }));
+            }
+        });
+    }
+}
+
+/// The reference to the ConfigMap that owns what is published. One that is not there owns nothing; an API server that
+/// does not answer is waited for.
+async fn owner(client: &Client, namespace: &str, name: &str) -> Option<OwnerReference> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    loop {
+        match api.get_metadata_opt(name).await {
+            Ok(Some(found)) => {
+                return Some(OwnerReference {
+                    api_version: "v1".to_owned(),
+                    kind: "ConfigMap".to_owned(),
+                    name: name.to_owned(),
+                    uid: found.metadata.uid.unwrap_or_default(),
+                    ..OwnerReference::default()
+                });
+            }
+            Ok(None) => {
+                tracing::warn!(name, namespace, "the ConfigMap that is to own what is published is not there");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, name, "the ConfigMap that is to own what is published could not be read");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}

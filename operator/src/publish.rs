@@ -1,0 +1,240 @@
+//! What is published: first a plan, pure, from what stands and what is wanted; then its writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
+use sluicegate_config::compile::{Compiled, Credentials, Kind};
+use sluicegate_config::published::{Content, DATA_KEY};
+use sluicegate_config::{CredentialId, ObjectId, Pool};
+
+use crate::lease::{LONGEST_WRITE, Leadership};
+use crate::world::{Key, MANAGER, Name, Published, Shared, World};
+
+/// Writes on their way at once.
+const AT_ONCE: usize = 32;
+
+/// The writes of a turn, in the order of their stages: what is needed comes before what needs it, and goes after it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Credentials and pools.
+    pub pools: Vec<Change>,
+    /// Routes.
+    pub routes: Vec<Change>,
+    /// Routes that go.
+    pub routes_gone: Vec<Change>,
+    /// Pools that go.
+    pub pools_gone: Vec<Change>,
+    /// Credentials that go, and strays.
+    pub credentials_gone: Vec<Change>,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The published object.
+    pub name: Name,
+    /// The resource it is of; `None`: a stray.
+    pub of: Option<(Content, ObjectId)>,
+    /// What it becomes; `None`: it goes.
+    pub form: Option<Form>,
+}
+
+/// What a published object becomes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Empty for credentials.
+    pub revision: String,
+    /// What proxies read.
+    pub text: String,
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The text may be credentials.
+        f.debug_struct("Form").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    /// Adds objects that are of nothing: they go.
+    pub fn remove(&mut self, strays: Vec<Name>) {
+        self.credentials_gone.extend(strays.into_iter().map(|name| Change { name, of: None, form: None }));
+    }
+
+    fn stages(self) -> [Vec<Change>; 5] {
+        [self.pools, self.routes, self.routes_gone, self.pools_gone, self.credentials_gone]
+    }
+}
+
+/// What is to be written so that what stands is what was compiled. A resource that is there and compiles to nothing keeps
+/// what stands; a pool that is gone keeps what stands while a published route still calls it.
+#[must_use]
+pub fn plan(world: &World, keys: &[Key], compiled: &Compiled) -> Plan {
+    let mut plan = Plan::default();
+    for key in keys {
+        match (key.kind, world.object(key).is_some()) {
+            (Kind::LlmRoute, true) => {
+                let route = compiled.snapshot.routes.get(&key.id);
+                let form = route.and_then(|route| form(&route.revision, route));
+                plan.routes.extend(form.and_then(|form| put(world, Content::Route, &key.id, form)));
+            }
+            (Kind::LlmRoute, false) => plan.routes_gone.extend(remove(world, Content::Route, &key.id)),
+            (Kind::ProviderPool, true) => pool(world, &key.id, compiled, &mut plan),
+            (Kind::ProviderPool, false) if world.attached(&key.id) == 0 => {
+                plan.pools_gone.extend(remove(world, Content::Pool, &key.id));
+                plan.credentials_gone.extend(remove(world, Content::Credentials, &key.id));
+            }
+            (Kind::ProviderPool, false) => {}
+        }
+    }
+    plan
+}
+
+fn pool(world: &World, id: &ObjectId, compiled: &Compiled, plan: &mut Plan) {
+    let Some(pool) = compiled.snapshot.pools.get(id) else { return };
+    let credentials = credentials(pool, &compiled.credentials);
+    if credentials.is_empty() {
+        plan.credentials_gone.extend(remove(world, Content::Credentials, id));
+    } else {
+        let form = form("", &credentials);
+        plan.pools.extend(form.and_then(|form| put(world, Content::Credentials, id, form)));
+    }
+    let form = form(&pool.revision, pool);
+    plan.pools.extend(form.and_then(|form| put(world, Content::Pool, id, form)));
+}
+
+/// The credentials that a pool names, as they are written down.
+fn credentials<'a>(pool: &'a Pool, all: &Credentials) -> BTreeMap<&'a CredentialId, String> {
+    let named: BTreeSet<&CredentialId> = pool.providers.iter().filter_map(|p| p.credential.as_ref()).collect();
+    named.into_iter().filter_map(|id| Some((id, STANDARD.encode(all.get(id)?.expose())))).collect()
+}
+
+/// Plain values and string keys have no way to fail.
+fn form<T: serde::Serialize>(revision: &str, content: &T) -> Option<Form> {
+    Some(Form { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
+}
+
+fn put(world: &World, content: Content, id: &ObjectId, form: Form) -> Option<Change> {
+    let stands = |stands: &Published| stands.is_sound && stands.text.as_deref() == Some(&form.text);
+    if world.published(content, id).is_some_and(stands) {
+        return None;
+    }
+    Some(Change { name: world.dress().name(content, id), of: Some((content, id.clone())), form: Some(form) })
+}
+
+fn remove(world: &World, content: Content, id: &ObjectId) -> Option<Change> {
+    world.published(content, id)?;
+    Some(Change { name: world.dress().name(content, id), of: Some((content, id.clone())), form: None })
+}
+
+/// Writes plans.
+pub struct Publisher {
+    client: Client,
+    namespace: String,
+    world: Shared,
+    leadership: Rc<Leadership>,
+}
+
+/// What could not be published, and why.
+pub type Failures = BTreeMap<Key, String>;
+
+impl Publisher {
+    /// One that writes into the gateway's namespace, as long as this replica leads.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, world: Shared, leadership: Rc<Leadership>) -> Self {
+        Self { client, namespace: namespace.to_owned(), world, leadership }
+    }
+
+    /// Carries a plan out, stage by stage. What failed is tried again later; the rest does not wait for it.
+    pub async fn carry_out(&self, plan: Plan) -> Failures {
+        let mut failures = Failures::new();
+        for stage in plan.stages() {
+            let failed: Vec<(Option<Key>, String)> = stream::iter(stage)
+                .map(|change| async move {
+                    let key =
+                        change.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() });
+                    self.change(change).await.err().map(|message| (key, message))
+                })
+                .buffer_unordered(AT_ONCE)
+                .filter_map(std::future::ready)
+                .collect()
+                .await;
+            failures.extend(failed.into_iter().filter_map(|(key, message)| Some((key?, message))));
+        }
+        let mut world = self.world.borrow_mut();
+        for key in failures.keys() {
+            world.queue.retry(key, Instant::now());
+        }
+        failures
+    }
+
+    async fn change(&self, change: Change) -> Result<(), String> {
+        if !self.leadership.holds() {
+            return Err("this replica leads no longer".to_owned());
+        }
+        let name = change.name.clone();
+        match tokio::time::timeout(LONGEST_WRITE, self.write(change)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, name = name.name, "a compiled object could not be written; it is tried again");
+                Err(error.to_string())
+            }
+            Err(_) => {
+                tracing::warn!(name = name.name, "the API server did not answer a write in time; it is tried again");
+                Err("the API server does not answer".to_owned())
+            }
+        }
+    }
+
+    async fn write(&self, change: Change) -> Result<(), kube::Error> {
+        let Change { name, of, form } = change;
+        let (Some((content, id)), Some(form)) = (of, form) else { return self.delete(name).await };
+        let metadata = self.world.borrow().dress().meta(content, &id, &form.revision);
+        let how = PatchParams::apply(MANAGER).force();
+        let written = if name.is_secret {
+            let data = BTreeMap::from([(DATA_KEY.to_owned(), ByteString(form.text.clone().into_bytes()))]);
+            let secret = Secret { metadata, data: Some(data), ..Secret::default() };
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+            api.patch(&name.name, &how, &Patch::Apply(&secret)).await?.metadata
+        } else {
+            let data = BTreeMap::from([(DATA_KEY.to_owned(), form.text.clone())]);
+            let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+            let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+            api.patch(&name.name, &how, &Patch::Apply(&map)).await?.metadata
+        };
+        self.world.borrow_mut().published_written(name, &written, form.text);
+        Ok(())
+    }
+
+    async fn delete(&self, name: Name) -> Result<(), kube::Error> {
+        let how = DeleteParams::default();
+        let deleted = if name.is_secret {
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+            api.delete(&name.name, &how).await.map(drop)
+        } else {
+            let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+            api.delete(&name.name, &how).await.map(drop)
+        };
+        match deleted {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => other?,
+        }
+        self.world.borrow_mut().published_gone(&name);
+        Ok(())
+    }
+}
+
+const fn content_kind(content: Content) -> Kind {
+    match content {
+        Content::Route => Kind::LlmRoute,
+        Content::Pool | Content::Credentials => Kind::ProviderPool,
+    }
+}

@@ -1,0 +1,152 @@
+//! One turn: what changed is gathered, compiled, published and judged. Everything else is left alone.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
+use std::time::Instant;
+
+use kube::Client;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::{Compiled, Kind, Verdict};
+use tokio::sync::Notify;
+
+use crate::gather::{self, Batch};
+use crate::judge::{Judge, Judged};
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::publish::{self, Failures, Publisher};
+use crate::world::{Key, Shared, World};
+
+/// The most objects of a turn. What comes while thousands are looked at (after a start) waits for a part of them only,
+/// and a part of them only is in memory as trees.
+const MOST: usize = 256;
+
+/// Takes turns.
+pub struct Turns {
+    /// What is known.
+    pub world: Shared,
+    /// Says that something changed.
+    pub wake: Rc<Notify>,
+    /// Reads.
+    pub client: Client,
+    /// Writes.
+    pub publisher: Publisher,
+    /// Says how it stands.
+    pub judge: Rc<Judge>,
+    /// Whether this replica may write.
+    pub leadership: Rc<Leadership>,
+    /// What is counted.
+    pub metrics: Rc<Metrics>,
+}
+
+impl Turns {
+    /// Takes a turn whenever there is something to do: at once after the first change, and for all that came meanwhile
+    /// after that.
+    pub async fn run(&self) {
+        loop {
+            self.due().await;
+            let begun = Instant::now();
+            self.turn().await;
+            self.metrics.turn_seconds.observe(begun.elapsed().as_secs_f64());
+            // Watches and pages have their say between two turns, also when writes took no time.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn turn(&self) {
+        let keys = self.world.borrow_mut().queue.take(MOST, Instant::now());
+        let batch = gather::read(&self.world, &self.client, keys).await;
+        let gathered = gather::collect(&self.world.borrow(), &batch);
+        let generations = generations(&self.world.borrow(), &batch);
+        let compiled = gathered.compile();
+        let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
+        plan.remove(self.world.borrow_mut().take_strays());
+        let failures = self.publisher.carry_out(plan).await;
+        settle(&mut self.world.borrow_mut(), &batch, &compiled, &failures);
+        for (key, generation) in generations {
+            let judged = judged(&key, generation, &compiled, &failures);
+            self.judge.consider(key, judged);
+        }
+    }
+
+    /// Waits until there is something to do and this replica may do it.
+    async fn due(&self) {
+        loop {
+            let due = self.world.borrow().due(Instant::now()).filter(|_| self.leadership.holds());
+            match due {
+                Some(at) if at <= Instant::now() => return,
+                Some(at) => tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep_until(at.into()) => {}
+                },
+                None => tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = self.leadership.gained() => self.world.borrow_mut().look_at_all(|_| true),
+                },
+            }
+        }
+    }
+}
+
+/// The generation that is compiled now: another may come before it is judged.
+fn generations(world: &World, batch: &Batch) -> BTreeMap<Key, Option<i64>> {
+    batch.keys.iter().map(|key| (key.clone(), world.object(key).map(|object| object.generation))).collect()
+}
+
+/// Routes look again when what they see of a pool has changed.
+fn settle(world: &mut World, batch: &Batch, compiled: &Compiled, failures: &Failures) {
+    for key in &batch.keys {
+        if !failures.contains_key(key) {
+            world.queue.went_well(key);
+        }
+        if key.kind == Kind::ProviderPool && world.object(key).is_some() {
+            let face = face(world, key, compiled);
+            world.shows(&key.id, face);
+        }
+    }
+}
+
+/// What routes see of a pool: whether it serves, which models, and who may name it.
+fn face(world: &World, key: &Key, compiled: &Compiled) -> u64 {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec<'a> {
+        #[serde(borrow, default)]
+        allowed_routes: Option<&'a RawValue>,
+    }
+    let mut hasher = DefaultHasher::new();
+    let spec = world.object(key).and_then(|object| object.spec.as_deref());
+    let allowed =
+        spec.and_then(|spec| serde_json::from_str::<Spec<'_>>(spec).ok()).and_then(|spec| spec.allowed_routes);
+    allowed.map(RawValue::get).hash(&mut hasher);
+    let pool = compiled.snapshot.pools.get(&key.id);
+    pool.is_some().hash(&mut hasher);
+    for provider in pool.iter().flat_map(|pool| &pool.providers) {
+        provider.models.keys().collect::<Vec<_>>().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// What there is to say about an object; `None`: it is gone.
+fn judged(key: &Key, generation: Option<i64>, compiled: &Compiled, failures: &Failures) -> Option<Judged> {
+    let verdicts: Vec<Verdict> = compiled.verdicts.of(key.kind, &key.id).cloned().collect();
+    let kept = compiled.kept.contains(&(key.kind, key.id.clone()));
+    let unpublished = failures.get(key).cloned();
+    Some(Judged {
+        generation: generation?,
+        verdicts: verdicts.into(),
+        kept,
+        unpublished,
+        serves: serves(key, compiled),
+    })
+}
+
+fn serves(key: &Key, compiled: &Compiled) -> bool {
+    let id: &ObjectId = &key.id;
+    match key.kind {
+        Kind::ProviderPool => compiled.snapshot.pools.contains_key(id),
+        Kind::LlmRoute => compiled.snapshot.routes.contains_key(id),
+    }
+}

@@ -1,0 +1,337 @@
+//! Resources, who names whom, and what is to be looked at again.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use kube::api::DynamicObject;
+use sluicegate_config::ObjectId;
+use sluicegate_config::compile::{Kind, Labels, Secret, Service, needs, references};
+use tokio::sync::Notify;
+
+use super::facts::Facts;
+use super::index::{Index, Named};
+use super::key::{Key, parts};
+use super::published::{Dress, Name, Published};
+use super::queue::Queue;
+use super::scope::{Lists, Scope, Source, Watched};
+
+/// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
+pub type Shared = Rc<RefCell<World>>;
+
+/// A resource as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
+    /// `spec` as JSON; `None`: it has none.
+    pub spec: Option<Box<str>>,
+    /// `status` as JSON.
+    pub status: Option<Box<str>>,
+    /// `metadata.resourceVersion`; 0 where it is no number.
+    version: u64,
+}
+
+/// What is known of the cluster.
+#[derive(Debug)]
+pub struct World {
+    /// Which lists have been read whole.
+    pub lists: Lists,
+    /// What is to be looked at again.
+    pub queue: Queue,
+    /// The data of Secrets that pools name; `None` inside: there is no such Secret.
+    pub secrets: Facts<ObjectId, Option<Secret>>,
+    /// The endpoints of Services that pools name; `None` inside: there is no such Service.
+    pub services: Facts<ObjectId, Option<Service>>,
+    /// Resources whose status may have to be written anew, although they need not be compiled.
+    pub restate: BTreeSet<Key>,
+    /// Pools whose number of routes has changed.
+    pub recount: BTreeSet<ObjectId>,
+    objects: HashMap<Key, Object>,
+    namespaces: HashMap<String, Labels>,
+    said: Index,
+    pub(super) served: Index,
+    pub(super) published: HashMap<Name, Published>,
+    pub(super) strays: BTreeSet<Name>,
+    pub(super) has_new_strays: bool,
+    /// What routes see of a pool, hashed: while it stays the same, they need not be compiled again.
+    faces: HashMap<ObjectId, u64>,
+    pub(super) dress: Dress,
+    pub(super) wake: Rc<Notify>,
+}
+
+impl World {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(dress: Dress, watched: Watched, wake: Rc<Notify>) -> Self {
+        Self {
+            lists: Lists::new(watched),
+            queue: Queue::default(),
+            secrets: Facts::default(),
+            services: Facts::default(),
+            restate: BTreeSet::new(),
+            recount: BTreeSet::new(),
+            objects: HashMap::new(),
+            namespaces: HashMap::new(),
+            said: Index::default(),
+            served: Index::default(),
+            published: HashMap::new(),
+            faces: HashMap::new(),
+            strays: BTreeSet::new(),
+            has_new_strays: false,
+            dress,
+            wake,
+        }
+    }
+
+    /// A resource, if it is there.
+    #[must_use]
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// Labels of every namespace that is known.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&String, &Labels)> {
+        self.namespaces.iter()
+    }
+
+    /// How published objects are dressed.
+    #[must_use]
+    pub fn dress(&self) -> &Dress {
+        &self.dress
+    }
+
+    /// Whether the lists that an object depends on have been read whole.
+    #[must_use]
+    pub fn knows(&self, key: &Key) -> bool {
+        self.lists.published() && self.lists.known(key.parts().0)
+    }
+
+    /// A resource came or changed.
+    pub fn seen(&mut self, kind: Kind, object: &DynamicObject) -> Option<Key> {
+        let meta = &object.metadata;
+        let key = Key::new(kind, meta.namespace.as_deref()?, meta.name.as_deref()?);
+        let version = meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0);
+        let part = |name: &str| object.data.get(name).map(|part| part.to_string().into_boxed_str());
+        let new = Object {
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            generation: meta.generation.unwrap_or(0),
+            created: meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
+            spec: part("spec"),
+            status: part("status"),
+            version,
+        };
+        let old = self.objects.get(&key);
+        if old.is_some_and(|old| old.uid == new.uid && old.version > new.version) {
+            return Some(key);
+        }
+        let same =
+            old.is_some_and(|old| old.uid == new.uid && old.generation == new.generation && old.spec == new.spec);
+        if same {
+            if old.is_some_and(|old| old.status != new.status) {
+                self.restate.insert(key.clone());
+                self.wake.notify_one();
+            }
+        } else {
+            let named = new.spec.as_deref().map(|spec| named(&key, spec)).unwrap_or_default();
+            let dropped = self.said.set(&key, named);
+            self.forget(&dropped);
+            self.look_at(&key);
+        }
+        self.objects.insert(key.clone(), new);
+        Some(key)
+    }
+
+    /// A resource is gone.
+    pub fn gone(&mut self, key: &Key) {
+        if self.objects.remove(key).is_some() {
+            let dropped = self.said.set(key, BTreeSet::new());
+            self.forget(&dropped);
+            self.look_at(key);
+            if key.kind == Kind::ProviderPool {
+                self.faces.remove(&key.id);
+                self.look_at_routes_of(&key.id);
+            }
+        }
+    }
+
+    /// A list was read whole: what is not in it is gone.
+    pub fn only(&mut self, kind: Kind, scope: &Scope, seen: &HashSet<ObjectId>) {
+        let in_scope = |key: &&Key| scope.as_ref().is_none_or(|scope| key.parts().0 == scope);
+        let gone: Vec<Key> = self
+            .objects
+            .keys()
+            .filter(|key| key.kind == kind && !seen.contains(&key.id))
+            .filter(in_scope)
+            .cloned()
+            .collect();
+        for key in gone {
+            self.gone(&key);
+        }
+    }
+
+    /// A Secret or Service changed. Of those that nobody names nothing is kept.
+    pub fn touched(&mut self, named: &Named) {
+        let pools: Vec<Key> = self.said.by(named).chain(self.served.by(named)).cloned().collect();
+        if pools.is_empty() {
+            return;
+        }
+        match named {
+            Named::Secret(id) => self.secrets.touch(id),
+            Named::Service(id) => self.services.touch(id),
+            Named::Pool(_) => return,
+        }
+        for pool in pools {
+            self.look_at(&pool);
+        }
+    }
+
+    /// After a watch was interrupted any Secret or Service of a scope may have changed.
+    pub fn touched_any(&mut self, source: Source, scope: &Scope) {
+        let concerned = |named: &&Named| match (source, named) {
+            (Source::Secrets, Named::Secret(id)) | (Source::Services | Source::Slices, Named::Service(id)) => {
+                scope.as_ref().is_none_or(|scope| parts(id).0 == scope)
+            }
+            _ => false,
+        };
+        let any: BTreeSet<Named> = self.said.all().chain(self.served.all()).filter(concerned).cloned().collect();
+        any.iter().for_each(|named| self.touched(named));
+    }
+
+    /// The labels of a namespace; `None`: it is gone.
+    pub fn labelled(&mut self, namespace: &str, labels: Option<Labels>) {
+        let changed = self.namespaces.get(namespace) != labels.as_ref();
+        match labels {
+            Some(labels) => drop(self.namespaces.insert(namespace.to_owned(), labels)),
+            None => drop(self.namespaces.remove(namespace)),
+        }
+        if changed {
+            let abroad = |key: &&Key| {
+                key.kind == Kind::LlmRoute
+                    && key.parts().0 == namespace
+                    && self
+                        .said
+                        .names(key)
+                        .iter()
+                        .any(|named| matches!(named, Named::Pool(id) if parts(id).0 != namespace))
+            };
+            let routes: Vec<Key> = self.objects.keys().filter(abroad).cloned().collect();
+            routes.iter().for_each(|key| self.look_at(key));
+        }
+    }
+
+    /// A first list was read whole. What it completes is looked at for the first time.
+    pub fn list_read(&mut self, source: Source, scope: &Scope) {
+        if self.lists.read(source, scope) {
+            let own = matches!(source, Source::PublishedMaps | Source::PublishedSecrets);
+            let within = |key: &Key| own || scope.as_ref().is_none_or(|scope| key.parts().0 == scope);
+            self.look_at_all(within);
+        }
+    }
+
+    /// Looks at every object that passes, and at everything published without one.
+    pub fn look_at_all(&mut self, passes: impl Fn(&Key) -> bool) {
+        let mut keys: BTreeSet<Key> = self.objects.keys().filter(|key| passes(key)).cloned().collect();
+        keys.extend(self.published.values().filter_map(Published::key).filter(|key| passes(key)));
+        keys.iter().for_each(|key| self.look_at(key));
+    }
+
+    /// Looks at an object as soon as can be.
+    pub fn look_at(&mut self, key: &Key) {
+        if self.knows(key) {
+            self.queue.push(key.clone());
+            self.wake.notify_one();
+        }
+    }
+
+    /// The pools that a route names, by what it says and by what is published of it.
+    #[must_use]
+    pub fn pools_of(&self, route: &Key) -> BTreeSet<ObjectId> {
+        self.names(route)
+            .filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None })
+            .collect()
+    }
+
+    /// All that an object names, by what it says and by what is published of it. Some may come twice.
+    pub fn names(&self, key: &Key) -> impl Iterator<Item = &Named> {
+        self.said.names(key).iter().chain(self.served.names(key))
+    }
+
+    /// How many routes call a pool, by what is published of them.
+    #[must_use]
+    pub fn attached(&self, pool: &ObjectId) -> usize {
+        self.served.count(&Named::Pool(pool.clone()))
+    }
+
+    /// Notes what routes see of a pool now; when that is new to them, they are looked at.
+    pub fn shows(&mut self, pool: &ObjectId, face: u64) {
+        if self.faces.insert(pool.clone(), face) != Some(face) {
+            self.look_at_routes_of(pool);
+        }
+    }
+
+    /// When there is something to do: now, later or never.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        if self.has_new_strays && self.lists.missing().is_empty() { Some(now) } else { self.queue.due(now) }
+    }
+
+    /// How many objects there are of a kind.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.objects.keys().filter(|key| key.kind == kind).count()
+    }
+
+    /// Everything there is.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.objects.keys()
+    }
+
+    fn look_at_routes_of(&mut self, pool: &ObjectId) {
+        let pool = Named::Pool(pool.clone());
+        let routes: Vec<Key> = self.said.by(&pool).chain(self.served.by(&pool)).cloned().collect();
+        routes.iter().for_each(|key| self.look_at(key));
+    }
+
+    /// What nobody names any longer is kept no longer; a pool that is gone may now be taken away.
+    pub(super) fn forget(&mut self, dropped: &[Named]) {
+        for named in dropped {
+            let is_served = self.served.count(named) > 0;
+            let is_named = is_served || self.said.count(named) > 0;
+            match named {
+                Named::Secret(id) if !is_named => self.secrets.forget(id),
+                Named::Service(id) if !is_named => self.services.forget(id),
+                Named::Secret(_) | Named::Service(_) => {}
+                Named::Pool(_) if is_served => {}
+                Named::Pool(id) => {
+                    let pool = Key { kind: Kind::ProviderPool, id: id.clone() };
+                    if !self.objects.contains_key(&pool) {
+                        self.look_at(&pool);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a `spec` names. One that cannot be read names nothing; what is published of the object still does.
+fn named(key: &Key, spec: &str) -> BTreeSet<Named> {
+    let namespace = key.parts().0;
+    match key.kind {
+        Kind::LlmRoute => serde_json::from_str(spec)
+            .map(|spec| references(&spec, namespace).into_iter().map(Named::Pool).collect())
+            .unwrap_or_default(),
+        Kind::ProviderPool => serde_json::from_str(spec)
+            .map(|spec| {
+                let needs = needs(&spec, namespace);
+                let secrets = needs.secrets.into_iter().map(Named::Secret);
+                secrets.chain(needs.services.into_iter().map(Named::Service)).collect()
+            })
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,21 @@
+//! What is known of the cluster: resources, what is published of them, who names whom, and what is to be looked at again.
+//!
+//! Watches write it, a turn reads it. Everything is held in its smallest form: text, not trees, and nothing that no turn
+//! asks for.
+
+mod facts;
+mod index;
+mod key;
+mod known;
+mod publication;
+mod published;
+mod queue;
+mod scope;
+
+pub use facts::{Facts, Stamp};
+pub use index::{Index, Named};
+pub use key::{Key, parts};
+pub use known::{Object, Shared, World};
+pub use published::{Dress, MANAGER, Name, Published, content_of};
+pub use queue::Queue;
+pub use scope::{Lists, Scope, Source, Watched};

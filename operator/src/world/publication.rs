@@ -1,0 +1,141 @@
+//! What the world knows of what stands published, and what follows from a change of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sluicegate_config::compile::{Credentials, Kind, SecretValue};
+use sluicegate_config::published::Content;
+use sluicegate_config::{CredentialId, ObjectId, Pool, Route};
+
+use super::index::Named;
+use super::key::Key;
+use super::known::World;
+use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of};
+
+impl World {
+    /// What stands of a resource.
+    #[must_use]
+    pub fn published(&self, content: Content, id: &ObjectId) -> Option<&Published> {
+        self.published.get(&self.dress.name(content, id))
+    }
+
+    /// A route's published form.
+    #[must_use]
+    pub fn previous_route(&self, id: &ObjectId) -> Option<Route> {
+        self.published(Content::Route, id)?.parse()
+    }
+
+    /// A pool's published form.
+    #[must_use]
+    pub fn previous_pool(&self, id: &ObjectId) -> Option<Pool> {
+        self.published(Content::Pool, id)?.parse()
+    }
+
+    /// A pool's published credentials.
+    #[must_use]
+    pub fn previous_credentials(&self, id: &ObjectId) -> Credentials {
+        let encoded: Option<BTreeMap<CredentialId, String>> =
+            self.published(Content::Credentials, id).and_then(Published::parse);
+        let decoded = encoded.into_iter().flatten().filter_map(|(id, text)| Some((id, STANDARD.decode(text).ok()?)));
+        decoded.map(|(id, bytes)| (id, SecretValue::new(bytes))).collect()
+    }
+
+    /// An object with our gateway's label came or changed: whether it is as it should be is looked at.
+    pub fn published_seen(&mut self, name: Name, meta: &ObjectMeta, text: Option<String>) {
+        if let Some(key) = self.take_in(name, meta, text) {
+            self.look_at(&key);
+        }
+    }
+
+    /// We have written it ourselves: what comes back by the watch is no news then.
+    pub fn published_written(&mut self, name: Name, meta: &ObjectMeta, text: String) {
+        self.take_in(name, meta, Some(text));
+    }
+
+    /// Notes what stands. Gives back the resource it is of, unless that was known already.
+    fn take_in(&mut self, name: Name, meta: &ObjectMeta, text: Option<String>) -> Option<Key> {
+        let version = meta.resource_version.as_deref().unwrap_or_default();
+        let known = self.published.get(&name);
+        if known.is_some_and(|known| *known.version == *version || is_older(version, &known.version)) {
+            return None;
+        }
+        // One whose labels were tampered with is still of what it was of: it is put right, not lost.
+        let claimed = self.dress.claim(meta, &name);
+        let claim = claimed.clone().or_else(|| known.and_then(|known| known.claim.clone()));
+        let mut published = Published {
+            claim,
+            text: text.map(String::into_boxed_str),
+            revision: Box::default(),
+            version: version.into(),
+            is_sound: false,
+        };
+        match &published.claim {
+            Some((content, id)) => {
+                let (revision, named) = contents(*content, &published);
+                published.is_sound = claimed.is_some() && self.dress.fits(meta, *content, id, &revision);
+                published.revision = revision;
+                self.strays.remove(&name);
+                if *content != Content::Credentials {
+                    let key = Key { kind: kind_of(*content), id: id.clone() };
+                    self.serve(&key, named);
+                }
+            }
+            None if meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER) => {
+                self.strays.insert(name.clone());
+                self.has_new_strays = true;
+                self.wake.notify_one();
+            }
+            None => {}
+        }
+        let key = published.key();
+        self.published.insert(name, published);
+        key
+    }
+
+    /// An object with our gateway's label is gone, or lost the label.
+    pub fn published_gone(&mut self, name: &Name) {
+        self.strays.remove(name);
+        let Some(published) = self.published.remove(name) else { return };
+        let Some(key) = published.key() else { return };
+        if !matches!(published.claim, Some((Content::Credentials, _))) {
+            self.serve(&key, BTreeSet::new());
+        }
+        self.look_at(&key);
+    }
+
+    /// What is published of an object names this now. Pools may have more or fewer routes by it.
+    fn serve(&mut self, key: &Key, named: BTreeSet<Named>) {
+        if key.kind == Kind::LlmRoute {
+            let before: BTreeSet<Named> = self.served.names(key).iter().cloned().collect();
+            let pools = before.symmetric_difference(&named);
+            self.recount
+                .extend(pools.filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }));
+        }
+        let dropped = self.served.set(key, named);
+        self.forget(&dropped);
+    }
+
+    /// A list of ours was read whole: what is not in it is gone.
+    pub fn published_only(&mut self, is_secret: bool, seen: &HashSet<String>) {
+        let gone = self.published.keys().filter(|name| name.is_secret == is_secret && !seen.contains(&name.name));
+        let gone: Vec<Name> = gone.cloned().collect();
+        for name in gone {
+            self.published_gone(&name);
+        }
+    }
+
+    /// Takes out objects that say they are ours and not what they are of, once it is sure that no resource wants their
+    /// name.
+    pub fn take_strays(&mut self) -> Vec<Name> {
+        if !self.has_new_strays || !self.lists.missing().is_empty() {
+            return Vec::new();
+        }
+        self.has_new_strays = false;
+        let contents = [Content::Route, Content::Pool, Content::Credentials];
+        let names = |key: &Key| contents.map(|content| self.dress.name(content, &key.id));
+        let wanted: HashSet<Name> = self.keys().flat_map(names).collect();
+        self.strays.iter().filter(|name| !wanted.contains(*name)).cloned().collect()
+    }
+}

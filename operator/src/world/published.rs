@@ -1,0 +1,155 @@
+//! What stands published in the gateway's namespace: our own ConfigMaps and Secrets, as they were last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde::de::DeserializeOwned;
+use sluicegate_config::compile::{Kind, needs_of_compiled, references_of_compiled};
+use sluicegate_config::published::{
+    CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, name as name_of,
+};
+use sluicegate_config::{ObjectId, Pool, Route};
+
+use super::index::Named;
+use super::key::Key;
+
+/// The field manager of every write, and who we say manages what we publish.
+pub const MANAGER: &str = "sluicegate-operator";
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "sluicegate");
+
+/// The name of a published object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// A Secret, or else a ConfigMap.
+    pub is_secret: bool,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// A published object.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What it is of. `None`: it does not say, or says what its name denies.
+    pub claim: Option<(Content, ObjectId)>,
+    /// What proxies read in it.
+    pub text: Option<Box<str>>,
+    /// Revision of the compiled form in it; empty for credentials.
+    pub revision: Box<str>,
+    /// `metadata.resourceVersion`.
+    pub version: Box<str>,
+    /// Labels, annotations and owner are as we write them.
+    pub is_sound: bool,
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text may be credentials.
+        f.debug_struct("Published").field("claim", &self.claim).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Published {
+    /// The resource it is of.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        self.claim.as_ref().map(|(content, id)| Key { kind: kind_of(*content), id: id.clone() })
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Option<T> {
+        self.text.as_deref().and_then(|text| serde_json::from_str(text).ok())
+    }
+}
+
+/// How published objects are dressed: the same for all of a gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dress {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Who owns them, so that an uninstallation takes them along.
+    pub owner: Option<OwnerReference>,
+}
+
+impl Dress {
+    /// The name of what is published.
+    #[must_use]
+    pub fn name(&self, content: Content, id: &ObjectId) -> Name {
+        Name { is_secret: content == Content::Credentials, name: name_of(&self.gateway, content, id) }
+    }
+
+    /// The metadata it is written with. Credentials have no revision: a hash of a key would be told to whoever may read
+    /// metadata.
+    #[must_use]
+    pub fn meta(&self, content: Content, id: &ObjectId, revision: &str) -> ObjectMeta {
+        let labels =
+            [(GATEWAY_LABEL, self.gateway.as_str()), (CONTENT_LABEL, content.as_str()), (MANAGED_BY, MANAGER), PART_OF];
+        let mut annotations = BTreeMap::from([(OBJECT_ANNOTATION.to_owned(), id.0.clone())]);
+        if !revision.is_empty() {
+            annotations.insert(REVISION_ANNOTATION.to_owned(), revision.to_owned());
+        }
+        ObjectMeta {
+            name: Some(self.name(content, id).name),
+            labels: Some(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
+            annotations: Some(annotations),
+            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// Whether labels, annotations and owner are as they are written.
+    pub(super) fn fits(&self, meta: &ObjectMeta, content: Content, id: &ObjectId, revision: &str) -> bool {
+        let wanted = self.meta(content, id, revision);
+        let holds = |have: &Option<BTreeMap<String, String>>, want: &Option<BTreeMap<String, String>>| {
+            want.iter().flatten().all(|(key, value)| have.as_ref().and_then(|have| have.get(key)) == Some(value))
+        };
+        holds(&meta.labels, &wanted.labels)
+            && holds(&meta.annotations, &wanted.annotations)
+            && self.owner.as_ref().is_none_or(|owner| meta.owner_references.iter().flatten().any(|o| o == owner))
+    }
+
+    /// What an object is of, if its labels and annotations agree with its name.
+    pub(super) fn claim(&self, meta: &ObjectMeta, name: &Name) -> Option<(Content, ObjectId)> {
+        let content = Content::parse(meta.labels.as_ref()?.get(CONTENT_LABEL)?)?;
+        let id = ObjectId(meta.annotations.as_ref()?.get(OBJECT_ANNOTATION)?.clone());
+        (self.name(content, &id) == *name).then_some((content, id))
+    }
+}
+
+pub(super) const fn kind_of(content: Content) -> Kind {
+    match content {
+        Content::Route => Kind::LlmRoute,
+        Content::Pool | Content::Credentials => Kind::ProviderPool,
+    }
+}
+
+/// What is published of a resource, its credentials aside.
+#[must_use]
+pub const fn content_of(kind: Kind) -> Content {
+    match kind {
+        Kind::LlmRoute => Content::Route,
+        Kind::ProviderPool => Content::Pool,
+    }
+}
+
+/// Revision of what is inside, and what it names.
+pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>) {
+    match content {
+        Content::Route => published.parse::<Route>().map_or_else(Default::default, |route| {
+            let named = references_of_compiled(&route).into_iter().map(Named::Pool).collect();
+            (route.revision.into(), named)
+        }),
+        Content::Pool => published.parse::<Pool>().map_or_else(Default::default, |pool| {
+            let needs = needs_of_compiled(&pool);
+            let secrets = needs.secrets.into_iter().map(Named::Secret);
+            let named = secrets.chain(needs.services.into_iter().map(Named::Service)).collect();
+            (pool.revision.into(), named)
+        }),
+        Content::Credentials => Default::default(),
+    }
+}
+
+/// Whether a `resourceVersion` comes before another. Where they are no numbers nothing is said.
+pub(super) fn is_older(version: &str, than: &str) -> bool {
+    version.parse::<u64>().ok().zip(than.parse::<u64>().ok()).is_some_and(|(version, than)| version < than)
+}

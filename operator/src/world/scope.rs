@@ -1,0 +1,149 @@
+//! What is watched, and which of the first lists have been read whole. Before that nothing is concluded from an absence.
+
+use std::collections::{BTreeSet, HashSet};
+
+/// The namespaces whose resources count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// All of the cluster.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+/// Where a list is read: one namespace, or (`None`) all at once.
+pub type Scope = Option<String>;
+
+impl Watched {
+    /// The scopes to list and watch.
+    pub fn scopes(&self) -> Vec<Scope> {
+        match self {
+            Self::All => vec![None],
+            Self::Only(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
+
+    /// Whether the resources of a namespace count.
+    pub fn holds(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(namespace),
+        }
+    }
+
+    fn scope_of(&self, namespace: &str) -> Scope {
+        match self {
+            Self::All => None,
+            Self::Only(_) => Some(namespace.to_owned()),
+        }
+    }
+}
+
+/// What is listed and watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// `ProviderPool`s.
+    Pools,
+    /// `LLMRoute`s.
+    Routes,
+    /// Secrets, their metadata only.
+    Secrets,
+    /// Services, their metadata only.
+    Services,
+    /// `EndpointSlice`s, their metadata only.
+    Slices,
+    /// Labels of namespaces.
+    Namespaces,
+    /// Our own ConfigMaps in the gateway's namespace.
+    PublishedMaps,
+    /// Our own Secrets in the gateway's namespace.
+    PublishedSecrets,
+}
+
+impl Source {
+    /// Every source that is read once per scope.
+    pub const SCOPED: [Self; 6] =
+        [Self::Pools, Self::Routes, Self::Secrets, Self::Services, Self::Slices, Self::Namespaces];
+
+    /// The resource, as the API calls it.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Pools => "providerpools",
+            Self::Routes => "llmroutes",
+            Self::Secrets | Self::PublishedSecrets => "secrets",
+            Self::Services => "services",
+            Self::Slices => "endpointslices",
+            Self::Namespaces => "namespaces",
+            Self::PublishedMaps => "configmaps",
+        }
+    }
+}
+
+/// Which lists have been read whole.
+#[derive(Debug)]
+pub struct Lists {
+    watched: Watched,
+    read: HashSet<(Source, Scope)>,
+}
+
+impl Lists {
+    /// None has been.
+    pub fn new(watched: Watched) -> Self {
+        Self { watched, read: HashSet::new() }
+    }
+
+    /// What is watched.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// One has. Says whether this opens its scope, or, for our own objects, all of them.
+    pub fn read(&mut self, source: Source, scope: &Scope) -> bool {
+        self.read.insert((source, scope.clone()))
+    }
+
+    /// Whether what stands published is known.
+    pub fn published(&self) -> bool {
+        [Source::PublishedMaps, Source::PublishedSecrets].iter().all(|source| self.read.contains(&(*source, None)))
+    }
+
+    /// Whether all that is in a namespace is known. Nothing in one that is not watched counts, so that is known.
+    pub fn known(&self, namespace: &str) -> bool {
+        let scope = self.watched.scope_of(namespace);
+        !self.watched.holds(namespace)
+            || Source::SCOPED.iter().all(|source| self.read.contains(&(*source, scope.clone())))
+    }
+
+    /// Lists that have not been read yet, as `resource` or `resource in namespace`.
+    pub fn missing(&self) -> Vec<String> {
+        let own = [Source::PublishedMaps, Source::PublishedSecrets].map(|source| (source, None));
+        let scopes = self.watched.scopes();
+        let scoped = Source::SCOPED.iter().flat_map(|source| scopes.iter().map(|scope| (*source, scope.clone())));
+        let missing: BTreeSet<_> = own.into_iter().chain(scoped).filter(|list| !self.read.contains(list)).collect();
+        missing
+            .into_iter()
+            .map(|(source, scope)| match scope {
+                Some(namespace) => format!("{} in {namespace}", source.resource()),
+                None => source.resource().to_owned(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_known_when_all_its_lists_are_read() {
+        let mut lists = Lists::new(Watched::Only(["a".to_owned(), "b".to_owned()].into()));
+        for source in Source::SCOPED {
+            assert!(!lists.known("a"));
+            lists.read(source, &Some("a".to_owned()));
+        }
+        assert!(lists.known("a") && !lists.known("b"));
+        assert!(lists.known("not-watched") && !lists.published());
+        assert_eq!(lists.missing().len(), 8);
+        assert!(lists.missing().contains(&"llmroutes in b".to_owned()));
+    }
+}

@@ -1,0 +1,222 @@
+//! The chart on a real API server: what it installs is taken, upgraded and collected, by both Helms; and accounts may do
+//! what their work needs, and no more. Pods do not run here: what they do is tried on a node.
+
+use std::path::Path;
+use std::process::Command;
+
+use sluicegate_tests::kube::{ControlPlane, assets};
+
+use crate::helm::{BOTH, Helm, chart, root};
+
+/// A cluster, as somebody with kubectl sees it.
+struct Cluster(&'static ControlPlane);
+
+impl Cluster {
+    fn shared() -> Self {
+        Self(ControlPlane::shared().unwrap_or_else(|error| panic!("{error:#}")))
+    }
+
+    /// Whether it went well, and what was said.
+    fn kubectl(&self, words: &[&str]) -> (bool, String) {
+        let mut command = Command::new(assets().expect("Kubernetes is built").join("kubectl"));
+        let output =
+            command.arg("--kubeconfig").arg(self.0.kubeconfig()).args(words).output().expect("kubectl can be run");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    fn must(&self, words: &[&str]) -> String {
+        let (well, said) = self.kubectl(words);
+        assert!(well, "kubectl {words:?}: {said}");
+        said
+    }
+
+    /// Whether a ServiceAccount gets an answer to this.
+    fn sees(&self, account: &str, words: &[&str]) -> bool {
+        let account = format!("--as=system:serviceaccount:{account}");
+        let (well, said) = self.kubectl(&[words, &[account.as_str()]].concat());
+        assert!(well || said.contains("is forbidden"), "kubectl {words:?}: {said}");
+        well
+    }
+
+    /// Whether a ServiceAccount may do this to a resource (`GROUP/RESOURCE` or `GROUP/RESOURCE/SUBRESOURCE`).
+    fn may(&self, account: &str, namespace: &str, (verb, resource): (&str, &str)) -> bool {
+        let mut parts = resource.split('/');
+        let review = serde_json::json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{account}"),
+                "resourceAttributes": {
+                    "verb": verb, "namespace": namespace, "group": parts.next(), "resource": parts.next(),
+                    "subresource": parts.next().unwrap_or_default(),
+                },
+            },
+        });
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), review.to_string()).expect("written");
+        let path = file.path().display().to_string();
+        self.must(&["create", "-f", &path, "-o", "jsonpath={.status.allowed}"]) == "true"
+    }
+
+    fn helm(&self, helm: Helm, words: &[&str]) -> String {
+        let kubeconfig = self.0.kubeconfig().display().to_string();
+        let output = helm.run(&[words, &["--kubeconfig", &kubeconfig]].concat());
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{helm:?} {words:?}: {said}");
+        said
+    }
+}
+
+fn values(name: &str) -> String {
+    let shipped = chart().join(format!("values-{name}.yaml"));
+    let own = root().join(format!("tests/tests/chart/cases/{name}.yaml"));
+    [shipped, own]
+        .iter()
+        .find(|path| path.exists())
+        .map(|path: &std::path::PathBuf| path.display().to_string())
+        .expect("values")
+}
+
+#[test]
+fn both_helms_install_upgrade_and_uninstall_and_the_definitions_stay() {
+    let cluster = Cluster::shared();
+    let quickstart = root().join("crds/examples/quickstart/quickstart.yaml").display().to_string();
+    for helm in BOTH {
+        // The second finds the definitions that the first left.
+        let there = ["gateway", "charts/sluicegate", "--namespace", "installed", "--no-hooks"];
+        cluster.helm(helm, &[&["install"], &there[..], &["--create-namespace"]].concat());
+        cluster.must(&["wait", "--for=condition=Established", "crd", "llmroutes.sluicegate.dev", "--timeout=20s"]);
+        cluster.must(&["apply", "-n", "installed", "-f", &quickstart]);
+        for name in ["development", "staging", "production"] {
+            cluster.helm(helm, &[&["upgrade"], &there[..], &["--values", &values(name)]].concat());
+        }
+        cluster.must(&[
+            "get",
+            "-n",
+            "installed",
+            "deployment/gateway-sluicegate-proxy",
+            "hpa/gateway-sluicegate-proxy",
+        ]);
+        let notes = cluster.helm(helm, &[&["upgrade", "--reset-values"], &there[..]].concat());
+        assert!(notes.contains("The first call, from here:"), "{notes}");
+        let (still, said) = cluster.kubectl(&["get", "-n", "installed", "hpa/gateway-sluicegate-proxy"]);
+        assert!(!still && said.contains("not found"), "what the values no longer ask for goes: {said}");
+        cluster.helm(helm, &["uninstall", "gateway", "--namespace", "installed", "--no-hooks", "--wait"]);
+        let left = cluster.must(&["get", "-n", "installed", "lr,pp", "-o", "name"]);
+        assert!(
+            left.contains("llmroute.sluicegate.dev/chat") && left.contains("providerpool.sluicegate.dev/models"),
+            "{left}"
+        );
+        let (left, said) = cluster.kubectl(&["get", "-n", "installed", "deployments,services,roles", "-o", "name"]);
+        assert!(left && said.trim().is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn a_second_gateway_leaves_the_definitions_to_the_first() {
+    let cluster = Cluster::shared();
+    let set = ["--set", "crds.enabled=false", "--no-hooks", "--create-namespace"];
+    for namespace in ["second", "third"] {
+        // The same name in two namespaces: what is not namespaced must not clash.
+        cluster.helm(
+            Helm::Four,
+            &[&["install", "sluicegate", "charts/sluicegate", "--namespace", namespace], &set[..]].concat(),
+        );
+    }
+    for namespace in ["second", "third"] {
+        cluster.must(&["get", "clusterrole", &format!("{namespace}:sluicegate-operator")]);
+        cluster.helm(Helm::Four, &["uninstall", "sluicegate", "--namespace", namespace, "--no-hooks"]);
+    }
+}
+
+#[test]
+fn accounts_may_what_their_work_needs_and_no_more() {
+    let cluster = Cluster::shared();
+    let words =
+        ["install", "sluicegate", "charts/sluicegate", "--namespace", "rights", "--create-namespace", "--no-hooks"];
+    cluster.helm(Helm::Four, &[&words[..], &["--set", "crds.enabled=false"]].concat());
+    let (proxy, operator) = ("rights:sluicegate-proxy", "rights:sluicegate-operator");
+    let allowed = [
+        (proxy, "rights", ("watch", "/configmaps")),
+        (proxy, "rights", ("watch", "/secrets")),
+        (operator, "rights", ("patch", "/configmaps")),
+        (operator, "rights", ("delete", "/secrets")),
+        (operator, "rights", ("patch", "coordination.k8s.io/leases")),
+        (operator, "rights", ("watch", "/pods")),
+        (operator, "default", ("watch", "sluicegate.dev/llmroutes")),
+        (operator, "default", ("patch", "sluicegate.dev/providerpools/status")),
+        (operator, "default", ("watch", "/secrets")),
+        (operator, "default", ("watch", "discovery.k8s.io/endpointslices")),
+        (operator, "default", ("create", "events.k8s.io/events")),
+    ];
+    let refused = [
+        (proxy, "default", ("get", "/secrets")),
+        (proxy, "default", ("get", "/configmaps")),
+        (proxy, "rights", ("create", "/configmaps")),
+        (proxy, "rights", ("get", "/pods")),
+        (proxy, "rights", ("get", "sluicegate.dev/llmroutes")),
+        (operator, "default", ("patch", "/secrets")),
+        (operator, "default", ("create", "/configmaps")),
+        (operator, "default", ("get", "/pods")),
+        (operator, "default", ("patch", "sluicegate.dev/llmroutes")),
+        (operator, "default", ("delete", "sluicegate.dev/providerpools")),
+        (operator, "rights", ("create", "/pods")),
+    ];
+    for (expected, table) in [(true, allowed), (false, refused)] {
+        for (account, namespace, question) in table {
+            assert_eq!(cluster.may(account, namespace, question), expected, "{account} in {namespace}: {question:?}");
+        }
+    }
+}
+
+#[test]
+fn with_a_list_of_namespaces_the_operator_sees_those() {
+    let cluster = Cluster::shared();
+    for namespace in ["team-a", "team-b"] {
+        cluster.must(&["create", "namespace", namespace]);
+    }
+    let words = ["install", "listed", "charts/sluicegate", "--namespace", "listed", "--create-namespace", "--no-hooks"];
+    let set = "crds.enabled=false,operator.watchNamespaces={team-a,team-b}";
+    cluster.helm(Helm::Three, &[&words[..], &["--set", set]].concat());
+    let operator = "listed:listed-sluicegate-operator";
+    let kinds = ["secrets", "services", "endpointslices"];
+    for namespace in ["team-a", "team-b"] {
+        for kind in kinds {
+            assert!(cluster.sees(operator, &["get", kind, "-n", namespace]), "{kind} in {namespace}");
+        }
+        // Namespaces are no namespaced kind, and yet a Role inside lets one be read.
+        assert!(cluster.sees(operator, &["get", "namespace", namespace]), "{namespace}");
+    }
+    for kind in kinds {
+        assert!(!cluster.sees(operator, &["get", kind, "-n", "default"]), "{kind} in default");
+        assert!(!cluster.sees(operator, &["get", kind, "--all-namespaces"]), "{kind} everywhere");
+    }
+    assert!(!cluster.sees(operator, &["get", "namespace", "default"]));
+    assert!(!cluster.sees(operator, &["get", "namespaces"]));
+    let (bound, said) = cluster.kubectl(&["get", "clusterrole", "listed:listed-sluicegate-operator"]);
+    assert!(!bound && said.contains("not found"), "{said}");
+}
+
+#[test]
+fn kubectl_refuses_nothing_that_is_rendered() {
+    let cluster = Cluster::shared();
+    cluster.must(&["create", "namespace", "gateways"]);
+    for name in ["default", "development", "staging", "production", "namespaced"] {
+        let path = values(name);
+        let text = Helm::Four
+            .text(&[Path::new(&path)], &["--set", "crds.enabled=false"])
+            .unwrap_or_else(|error| panic!("{error}"));
+        // What is in other namespaces than this would need them.
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("all.yaml");
+        std::fs::write(
+            &file,
+            text.replace("namespace: team-a", "namespace: gateways")
+                .replace("namespace: team-b", "namespace: gateways"),
+        )
+        .expect("written");
+        let said = cluster.must(&["apply", "--dry-run=server", "--validate=strict", "-f", &file.display().to_string()]);
+        assert!(!said.contains("Warning"), "{name}: {said}");
+    }
+}

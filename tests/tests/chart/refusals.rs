@@ -1,0 +1,58 @@
+//! What the chart refuses, and in which words.
+
+use crate::helm::BOTH;
+
+/// Settings that are refused, and what must be said then.
+const REFUSED: &[(&str, &str)] = &[
+    ("proxy.replica=3", "at '/proxy': additional properties 'replica' not allowed"),
+    ("proxy.settings.drainTimeOut=30s", "at '/proxy/settings': additional properties 'drainTimeOut' not allowed"),
+    ("oprator.replicas=2", "additional properties 'oprator' not allowed"),
+    ("proxy.settings.drainTimeout=soon", "at '/proxy/settings/drainTimeout': 'soon' does not match pattern"),
+    ("proxy.settings.logSample=2", "at '/proxy/settings/logSample': maximum: got 2, want 1"),
+    (
+        "proxy.service.type=Loadbalancer",
+        "at '/proxy/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
+    ),
+    (
+        "proxy.autoscaling.hpa.enabled=true,proxy.autoscaling.keda.enabled=true",
+        "at '/proxy/autoscaling/hpa/enabled': value must be false",
+    ),
+    (
+        "monitoring.serviceMonitor.enabled=true,monitoring.podMonitor.enabled=true",
+        "at '/monitoring/podMonitor/enabled': value must be false",
+    ),
+    ("redis.cluster.enabled=true,redis.urls={redis://a:6379}", "at '/redis/urls': maxItems: got 1, want 0"),
+    ("redis.urls={http://a:6379}", "at '/redis/urls/0': 'http://a:6379' does not match pattern"),
+    ("image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"),
+    // Beyond what a schema can say.
+    ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),
+    ("proxy.tls.enabled=true", "proxy.tls: name the certificate's Secret in secretName, or enable certManager"),
+    ("proxy.tls.enabled=true,proxy.tls.certManager.enabled=true", "proxy.tls.certManager.issuerRef: which issuer?"),
+    (
+        "proxy.autoscaling.hpa.enabled=true,proxy.autoscaling.minReplicas=9,proxy.autoscaling.maxReplicas=3",
+        "proxy.autoscaling: maxReplicas (3) is less than minReplicas (9)",
+    ),
+    (
+        "proxy.autoscaling.hpa.enabled=true,proxy.autoscaling.hpa.inflightPerPod=null,proxy.autoscaling.hpa.cpuPercent=null",
+        "proxy.autoscaling.hpa: give inflightPerPod or cpuPercent",
+    ),
+];
+
+#[test]
+fn what_can_not_be_meant_is_refused_by_name() {
+    for helm in BOTH {
+        for (setting, said) in REFUSED {
+            let error = helm.text(&[], &["--set", setting]).err();
+            let error = error.unwrap_or_else(|| panic!("{helm:?} takes {setting}"));
+            assert!(error.contains(said), "{helm:?} {setting}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_does_not_stand_in_the_way_of_a_parent_chart() {
+    for helm in BOTH {
+        helm.documents(&[], &["--set", "global.imageRegistry=example.com"]);
+    }
+}

@@ -1,0 +1,233 @@
+//! What the operator publishes: of every resource its compiled form, of a bad one the last good form, and nothing twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Client;
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use sluicegate_tests::kube::{ControlPlane, manifests};
+use sluicegate_tests::operator::Operator;
+
+/// A gateway's namespace with an operator for it, which watches that namespace only.
+struct Gateway {
+    client: Client,
+    namespace: String,
+    operator: Operator,
+}
+
+const POOL: &str = r"
+apiVersion: sluicegate.dev/v1alpha1
+kind: ProviderPool
+metadata: {name: sim}
+spec: {providers: [{name: one, type: Simulated}]}
+";
+const ROUTE: &str = r"
+apiVersion: sluicegate.dev/v1alpha1
+kind: LLMRoute
+metadata: {name: chat}
+spec: {rules: [{name: all, targets: [{poolRef: {name: sim}}]}]}
+";
+const KEYED: &str = r"
+apiVersion: sluicegate.dev/v1alpha1
+kind: ProviderPool
+metadata: {name: keyed}
+spec:
+  providers:
+  - {name: one, type: OpenAI, url: https://llm.example.com, credentials: {secretRef: {name: key, key: token}}}
+";
+
+impl Gateway {
+    async fn start() -> Self {
+        let (client, namespace) = Self::namespace().await;
+        let operator = Self::operator(&namespace, &[]);
+        operator.ready().await.unwrap();
+        Self { client, namespace, operator }
+    }
+
+    async fn namespace() -> (Client, String) {
+        let client = ControlPlane::shared().unwrap().client().await.unwrap();
+        manifests::install_crds(&client).await.unwrap();
+        let namespace = manifests::namespace(&client, "operator", &[]).await.unwrap();
+        (client, namespace)
+    }
+
+    fn operator(namespace: &str, flags: &[&str]) -> Operator {
+        let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
+        let mut all = vec!["--watch-namespaces", namespace];
+        all.extend(flags);
+        Operator::start(kubeconfig, ("gw", namespace), &all).unwrap()
+    }
+
+    async fn apply(&self, yaml: &str) {
+        manifests::apply(&self.client, &self.namespace, yaml).await.unwrap();
+    }
+
+    async fn delete(&self, kind: &str, name: &str) {
+        object_api(&self.client, &self.namespace, kind).delete(name, &Default::default()).await.unwrap();
+    }
+
+    /// What is published, by name, with its text.
+    async fn published(&self) -> BTreeMap<String, String> {
+        published(&self.client, &self.namespace).await
+    }
+
+    /// Waits until it holds for what is published.
+    async fn until(&self, what: &str, holds: impl Fn(&BTreeMap<String, String>) -> bool) -> BTreeMap<String, String> {
+        for _ in 0..1500 {
+            let published = self.published().await;
+            if holds(&published) {
+                return published;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what} did not come: {:#?}\n{}", self.published().await, self.operator.log().join("\n"));
+    }
+
+    /// Waits until a condition of an object has this status and reason, and gives its message.
+    async fn condition(&self, kind: &str, name: &str, condition: &str, wanted: (&str, &str)) -> String {
+        let api = object_api(&self.client, &self.namespace, kind);
+        let mut last = Value::Null;
+        for _ in 0..1500 {
+            let object = api.get(name).await.unwrap();
+            let conditions =
+                object.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+            if let Some(found) = conditions.iter().find(|found| found["type"] == condition) {
+                let current = found["observedGeneration"] == json!(object.metadata.generation);
+                if current && found["status"] == wanted.0 && found["reason"] == wanted.1 {
+                    return found["message"].as_str().unwrap().to_owned();
+                }
+            }
+            last = object.data.get("status").cloned().unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{kind} {name}: no {condition} {wanted:?}: {last:#}\n{}", self.operator.log().join("\n"));
+    }
+}
+
+fn object_api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    let gvk = kube::core::GroupVersionKind::gvk("sluicegate.dev", "v1alpha1", kind);
+    let resource = kube::core::ApiResource::from_gvk(&gvk);
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+async fn published(client: &Client, namespace: &str) -> BTreeMap<String, String> {
+    let ours = ListParams::default().labels("sluicegate.dev/gateway=gw");
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let maps = maps.list(&ours).await.unwrap().items.into_iter().map(|map| {
+        (map.metadata.name.unwrap(), map.data.and_then(|mut data| data.remove("compiled.json")).unwrap_or_default())
+    });
+    let secrets = secrets.list(&ours).await.unwrap().items.into_iter().map(|secret| {
+        let text = secret.data.and_then(|mut data| data.remove("compiled.json")).unwrap().0;
+        (secret.metadata.name.unwrap(), String::from_utf8(text).unwrap())
+    });
+    maps.chain(secrets).collect()
+}
+
+fn names(published: &BTreeMap<String, String>, namespace: &str) -> Vec<String> {
+    published.keys().map(|name| name.replace(namespace, "NS")).collect()
+}
+
+fn secret(token: &str) -> String {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"token": token}})
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_route_and_its_pool_are_published_and_collected_when_they_are_deleted() {
+    let gateway = Gateway::start().await;
+    // The route first: it is published once its pool is there.
+    gateway.apply(ROUTE).await;
+    let message = gateway.condition("LLMRoute", "chat", "ResolvedRefs", ("False", "BackendNotFound")).await;
+    assert!(message.contains("sim"), "{message}");
+    gateway.apply(POOL).await;
+    gateway.condition("LLMRoute", "chat", "ResolvedRefs", ("True", "ResolvedRefs")).await;
+    let wanted = ["gw.pool.NS.sim", "gw.route.NS.chat"];
+    let published = gateway.until("both", |all| all.len() == 2 && all.values().last().unwrap().contains("/sim")).await;
+    assert_eq!(names(&published, &gateway.namespace), wanted);
+
+    gateway.delete("ProviderPool", "sim").await;
+    gateway.condition("LLMRoute", "chat", "ResolvedRefs", ("False", "BackendNotFound")).await;
+    gateway.until("the pool's end", |all| all.len() == 1).await;
+    gateway.delete("LLMRoute", "chat").await;
+    gateway.until("the route's end", BTreeMap::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_bad_object_says_so_and_keeps_its_last_good_form() {
+    let gateway = Gateway::start().await;
+    gateway.apply(&format!("{POOL}---{ROUTE}")).await;
+    let good = gateway.until("both", |all| all.len() == 2).await;
+    // What no schema finds: a model's regular expression that is none.
+    let bad = ROUTE.replace("{name: all,", "{name: all, matches: [{model: {regex: '('}}],");
+    gateway.apply(&bad).await;
+    gateway.condition("LLMRoute", "chat", "Accepted", ("False", "Invalid")).await;
+    gateway.condition("LLMRoute", "chat", "Programmed", ("False", "KeepsPrevious")).await;
+    assert_eq!(gateway.published().await, good);
+    gateway.apply(ROUTE).await;
+    gateway.condition("LLMRoute", "chat", "Accepted", ("True", "Accepted")).await;
+    assert_eq!(gateway.published().await, good);
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named_and_a_rotated_one_is_published() {
+    let gateway = Gateway::start().await;
+    gateway.apply(KEYED).await;
+    let message = gateway.condition("ProviderPool", "keyed", "ResolvedRefs", ("False", "SecretNotFound")).await;
+    assert!(message.contains("key"), "{message}");
+    gateway.apply(&secret("sk-planted-1")).await;
+    gateway.condition("ProviderPool", "keyed", "ResolvedRefs", ("True", "ResolvedRefs")).await;
+    let first = gateway.until("both", |all| all.len() == 2).await;
+    assert_eq!(names(&first, &gateway.namespace), ["gw.credentials.NS.keyed", "gw.pool.NS.keyed"]);
+    gateway.apply(&secret("sk-planted-2")).await;
+    gateway.until("the new key", |all| all.values().next() != first.values().next()).await;
+    // With the Secret gone the last key serves on, and the status says so.
+    let before = gateway.published().await;
+    let secrets: Api<Secret> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
+    secrets.delete("key", &Default::default()).await.unwrap();
+    gateway.condition("ProviderPool", "keyed", "ResolvedRefs", ("False", "SecretNotFound")).await;
+    assert_eq!(gateway.published().await, before);
+    let log = gateway.operator.log().join("\n");
+    assert!(!log.contains("planted") && !gateway.operator.page("/metrics").await.unwrap().1.contains("planted"));
+}
+
+#[tokio::test]
+async fn what_others_change_of_what_is_published_is_put_right() {
+    let gateway = Gateway::start().await;
+    gateway.apply(&format!("{POOL}---{ROUTE}")).await;
+    let good = gateway.until("both", |all| all.len() == 2).await;
+    let name = good.keys().last().unwrap().clone();
+    let maps: Api<ConfigMap> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
+    maps.delete(&name, &Default::default()).await.unwrap();
+    gateway.until("the deleted one", |all| *all == good).await;
+    for patch in [
+        json!({"data": {"compiled.json": "{}"}}),
+        json!({"metadata": {"labels": {"sluicegate.dev/content": "pool"}}}),
+        json!({"metadata": {"labels": {"sluicegate.dev/gateway": null}}}),
+        json!({"metadata": {"annotations": {"sluicegate.dev/object": "a/b", "sluicegate.dev/revision": null}}}),
+    ] {
+        let before = maps.get(&name).await.unwrap();
+        maps.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        let mut rounds = 0;
+        loop {
+            let map = maps.get(&name).await.unwrap();
+            let meta = |map: &ConfigMap| (map.metadata.labels.clone(), map.metadata.annotations.clone());
+            if map.data == before.data && meta(&map) == meta(&before) {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 1500, "{patch} was not put right: {map:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    // A stranger that carries our labels, and is of nothing, goes; one that nobody of ours made stays.
+    let stray = |name: &str, by: &str| {
+        let labels = json!({"sluicegate.dev/gateway": "gw", "app.kubernetes.io/managed-by": by});
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}).to_string()
+    };
+    gateway.apply(&stray("foreign", "somebody")).await;
+    gateway.apply(&stray("gw.route.none.none", "sluicegate-operator")).await;
+    gateway.until("the stray's end", |all| all.len() == 3 && all.contains_key("foreign")).await;
+}
