@@ -6,3 +6,4 @@ mod control_plane;
 mod kinds;
 mod manifests;
 mod operator;
+mod proxies;
