@@ -52,14 +52,23 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Starts it on what is published for a gateway in a namespace of the cluster of this kubeconfig. Does not wait for
-    /// it to be ready.
+    /// Starts it on what is published of a gateway, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn in_cluster(kubeconfig: &Path, of: (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let proxy = Self::watching(kubeconfig, of, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
+    /// As [`Proxy::in_cluster`], ready or not.
     ///
     /// # Errors
     /// It is not built, or ends; the message holds its log.
-    pub fn watching(kubeconfig: &Path, gateway: &str, namespace: &str) -> anyhow::Result<Self> {
+    pub fn watching(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.env("KUBECONFIG", kubeconfig).args(["--gateway", gateway, "--namespace", namespace]);
+        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
         Self::run(command, tempfile::tempdir()?)
     }
 

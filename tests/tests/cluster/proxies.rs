@@ -42,7 +42,7 @@ impl Publisher {
     }
 
     fn proxy(&self) -> Proxy {
-        Proxy::watching(&self.account, GATEWAY, &self.namespace).unwrap()
+        Proxy::watching(&self.account, (GATEWAY, &self.namespace), &[]).unwrap()
     }
 
     /// Publishes all of a compiled text: credentials and pools before routes.
