@@ -62,7 +62,7 @@ impl Times {
 /// An attempt.
 pub(super) struct Once<'a> {
     pub(super) asked: &'a Asked<'a>,
-    pub(super) target: &'a Target,
+    pub(super) target: Target<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
     /// When it begins.

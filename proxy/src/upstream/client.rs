@@ -125,7 +125,7 @@ impl Client {
         if !inner.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(inner)));
         }
-        let stats = inner.board.register(&origin.0.pool, &origin.0.provider);
+        let stats = inner.board.register(&origin.0.pool, &origin.0.provider, &origin.address());
         let pool = Pool::new(origin.clone(), inner.workers, stats);
         inner.pools.borrow_mut().insert(origin.0.key, Rc::clone(&pool));
         pool
