@@ -62,10 +62,15 @@ async fn generate(
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
     ticket.note(|entry| entry.route(route, at.rule));
-    match seat::take(&asked, rule).await {
-        Seat::Hit(answer) => Ok(answer),
-        Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
-    }
+    let lead = match &rule.cache {
+        None => None,
+        // Boxed: a call without a cache has no use for the room.
+        Some(plan) => match Box::pin(seat::take(&asked, plan)).await {
+            Seat::Hit(answer) => return Ok(answer),
+            Seat::Fetch(lead) => lead,
+        },
+    };
+    attempt::exchange(&asked, rule, lead).await
 }
 
 /// What the gateway knows by itself.
