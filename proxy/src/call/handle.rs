@@ -61,14 +61,7 @@ async fn generate(
     let asked = Asked::read((&ticket, &errand), &head.headers, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
-<<<<<<< HEAD
     ticket.note(|entry| entry.route(route, at));
-    match seat::take(&asked, rule).await {
-        Seat::Hit(answer) => Ok(answer),
-        Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
-    }
-=======
-    ticket.note(|entry| entry.route(route, at.rule));
     let lead = match &rule.cache {
         None => None,
         // Boxed: a call without a cache has no use for the room.
@@ -78,7 +71,6 @@ async fn generate(
         },
     };
     attempt::exchange(&asked, rule, lead).await
->>>>>>> main
 }
 
 /// What the gateway knows by itself.
