@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,21 +46,54 @@ impl Proxy {
             std::fs::write(folder.path().join("manifests").join(name), text)?;
         }
         let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.arg("--manifests").arg(folder.path().join("manifests"));
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(flags);
+        command.arg("--manifests").arg(folder.path().join("manifests")).args(flags);
+        let proxy = Self::run(command, folder)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
+    /// Starts it on what is published of a gateway, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn in_cluster(kubeconfig: &Path, of: (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let proxy = Self::watching(kubeconfig, of, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
+    /// As [`Proxy::in_cluster`], ready or not.
+    ///
+    /// # Errors
+    /// It is not built, or ends; the message holds its log.
+    pub fn watching(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary("sluicegate-proxy")?);
+        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
+        Self::run(command, tempfile::tempdir()?)
+    }
+
+    fn run(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command).context("starting the proxy")?;
         let log = Log::default();
         process.child().stdout.take().into_iter().for_each(|pipe| follow(pipe, &log));
         process.child().stderr.take().into_iter().for_each(|pipe| follow(pipe, &log));
         let (address, admin) = addresses(&mut process, &log)?;
-        let proxy = Self { process, address, admin, folder, log };
+        Ok(Self { process, address, admin, folder, log })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It is not in time; the message holds its log.
+    pub fn ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while proxy.page("/readyz").map(|(status, _)| status).unwrap_or_default() != 200 {
-            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", proxy.log().join("\n"));
+        while self.page("/readyz").map(|(status, _)| status).unwrap_or_default() != 200 {
+            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", self.log().join("\n"));
             pause(Duration::from_millis(5));
         }
-        Ok(proxy)
+        Ok(())
     }
 
     /// Its process.
