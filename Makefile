@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test check fmt lint doc unit golden bench bench-control fuzz deny setup clean
+.PHONY: help run build test check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -56,6 +56,13 @@ fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS
 
 deny: ## licences, bans, advisories (needs cargo-deny)
 	cargo deny check
+
+cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
+	@$(CARGO) build --quiet --profile fast --workspace --bins
+	@tests/setup/cluster.sh up target/fast
+
+cluster-down: ## takes it away, and leaves nothing
+	@tests/setup/cluster.sh down
 
 clean: ## what was built here; caches outside the checkout stay
 	$(CARGO) clean
