@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use crate::process::Process;
 
+/// How long anything may take before it counts as failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Times of changes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Times(Vec<Duration>);

@@ -15,8 +15,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::mpsc;
 
-use super::PATIENCE;
-use super::figures::Times;
+use super::figures::{PATIENCE, Times};
 
 const MANAGER: &str = "sluicegate-bench";
 /// What sources are labelled with, and what is made of them.

@@ -24,9 +24,6 @@ use crate::kube::manifests;
 use phases::{Bench, Steps};
 use table::Stage;
 
-/// How long anything may take before it counts as failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// How much is measured.
 #[derive(Debug, Clone)]
 pub struct Extent {

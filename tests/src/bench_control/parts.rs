@@ -10,8 +10,8 @@ use serde_json::json;
 use sluicegate_config::published::GATEWAY_LABEL;
 use tempfile::TempPath;
 
-use super::PATIENCE;
 use super::audit::{Audit, Moment, Writes};
+use super::figures::PATIENCE;
 use crate::kube::account::{self, Grant, rule};
 use crate::kube::{ControlPlane, Options, manifests, pod};
 use crate::operator::Operator;

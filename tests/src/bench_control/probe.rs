@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-use super::PATIENCE;
+use super::figures::PATIENCE;
 use super::routes::Form;
 
 /// Between two calls to a proxy.

@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use sluicegate_crds::{ConditionStatus, LLMRoute};
 use tokio::sync::watch;
 
-use super::PATIENCE;
+use super::figures::PATIENCE;
 
 /// What was seen so far.
 #[derive(Debug)]
