@@ -23,6 +23,7 @@ check: fmt lint ## the quick half of it
 setup: ## what the tests need beside Rust, Go, Node and Python: installed when root, named when not
 	@tests/setup/packages.sh
 	@tests/setup/kubebox.sh >/dev/null
+	@[ "$$(id -u)" != 0 ] || tests/setup/coredns.sh >/dev/null
 
 fmt:
 	$(CARGO) fmt --all --check

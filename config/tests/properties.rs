@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sluicegate_config::compile::{
     Compiled, Credentials, Inputs, Kind, Manifest, Needs, Service, compile, manifests, needs, needs_of_compiled,
-    references, references_of_compiled,
+    reads_alike, references, references_of_compiled,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
@@ -28,7 +28,7 @@ fn pool() -> impl Strategy<Value = String> {
     let provider = (0..3_u32, url, 0..4_u8).prop_map(|(weight, url, what)| match what {
         0 => format!("type: Simulated, weight: {weight}"),
         1 => format!("type: OpenAI, serviceRef: {{name: s{weight}, port: 80}}"),
-        2 => format!("type: OpenAI, url: \"{url}\", weight: {weight}"),
+        2 => format!("type: OpenAI, url: \"https://a\", models: [{{name: {}}}]", if weight == 0 { "a" } else { "b" }),
         _ => format!("type: OpenAI, url: \"{url}\", weight: {weight}, credentials: {{secretRef: {{name: s}}}}"),
     });
     let allowed = prop_oneof![
@@ -288,6 +288,35 @@ proptest! {
         // And nothing else.
         prop_assert!(compiled.snapshot.pools.keys().all(|id| part.pools.contains(id)));
         prop_assert!(compiled.credentials.len() == part.of(&compiled).1.len());
+    }
+
+    #[test]
+    fn routes_over_pools_that_read_alike_come_out_the_same(
+        before in documents(), after in documents(), then in services(), now in services(),
+    ) {
+        let zero = compile(&inputs(&before, then.clone()));
+        let mut at_first = inputs(&after, then);
+        at_first.previous = Some(&zero.snapshot);
+        at_first.previous_credentials = Some(&zero.credentials);
+        let first = compile(&at_first);
+        // The same routes and namespaces, and something happens to the pools.
+        let mut later = inputs(&before, now);
+        later.routes.clone_from(&at_first.routes);
+        later.namespaces.clone_from(&at_first.namespaces);
+        later.previous = Some(&first.snapshot);
+        later.previous_credentials = Some(&first.credentials);
+        let second = compile(&later);
+        for Manifest { id, spec, .. } in &at_first.routes {
+            let mut named: BTreeSet<ObjectId> = spec.iter().flat_map(|spec| references(spec, space(id))).collect();
+            named.extend(first.snapshot.routes.get(id).map(references_of_compiled).unwrap_or_default());
+            if named.iter().all(|pool| reads_alike(first.snapshot.pools.get(pool), second.snapshot.pools.get(pool))) {
+                prop_assert_eq!(first.snapshot.routes.get(id), second.snapshot.routes.get(id));
+                let of = |compiled: &Compiled| -> Vec<_> { compiled.verdicts.of(Kind::LlmRoute, id).cloned().collect() };
+                prop_assert_eq!(of(&first), of(&second));
+                let key = (Kind::LlmRoute, id.clone());
+                prop_assert_eq!(first.kept.contains(&key), second.kept.contains(&key));
+            }
+        }
     }
 
     #[test]

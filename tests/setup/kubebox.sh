@@ -13,7 +13,7 @@ parts="etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-p
 # `k8s.io/kubernetes v1.35.4` in go.mod is the one place that says which.
 version=$(sed -n 's|^\tk8s.io/kubernetes v||p' "$source_dir/go.mod")
 
-hash=$(cd "$source_dir" && cat go.mod go.sum kubebox/main.go | sha256sum | cut -c -16)
+hash=$(cd "$source_dir" && cat go.mod go.sum kubebox/main.go pause/main.go image.py | sha256sum | cut -c -16)
 folder=$cache/kube-$version-$hash
 if [ -e "$folder/ready" ]; then
   echo "$folder"
@@ -36,5 +36,9 @@ rm -rf "$folder"
 mkdir -p "$folder"
 (cd "$source_dir" && CGO_ENABLED=0 go build -trimpath -ldflags "$flags" -o "$folder/kubebox" ./kubebox) >&2
 for part in $parts; do ln -s kubebox "$folder/$part"; done
+# The image that every pod begins with.
+mkdir -p "$folder/pause"
+(cd "$source_dir" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$folder/pause/pause" ./pause) >&2
+"$source_dir/image.py" "$folder/pause" sluicegate.test/pause:1 "$folder/pause.tar" /pause
 touch "$folder/ready"
 echo "$folder"

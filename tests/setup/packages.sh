@@ -10,6 +10,17 @@ need python3 python3
 need node nodejs
 need npm npm
 need cc gcc
+if [ "$(id -u)" = 0 ]; then # a node with real pods
+  need containerd containerd
+  need runc runc
+  need ip iproute2
+  need iptables iptables
+  need conntrack conntrack
+  need openssl openssl
+  [ -x /usr/lib/cni/ptp ] || [ -x /opt/cni/bin/ptp ] || missing+=(containernetworking-plugins)
+else
+  echo "not root: the tests that need a node with real pods (tests/tests/node) will be skipped" >&2
+fi
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,8 +46,22 @@ impl Proxy {
             std::fs::write(folder.path().join("manifests").join(name), text)?;
         }
         let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.arg("--manifests").arg(folder.path().join("manifests"));
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(flags);
+        command.arg("--manifests").arg(folder.path().join("manifests")).args(flags);
+        Self::launch(command, folder)
+    }
+
+    /// Starts it on what is published of a gateway, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn in_cluster(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary("sluicegate-proxy")?);
+        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
+        Self::launch(command, tempfile::tempdir()?)
+    }
+
+    fn launch(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command).context("starting the proxy")?;
         let log = Log::default();

@@ -31,7 +31,7 @@ use crate::{ObjectId, Snapshot};
 
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
-pub use references::{Needs, needs, needs_of_compiled, references, references_of_compiled};
+pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
 pub use verdict::{Finding, Kind, Reason, Severity, Verdict, Verdicts};
 
 /// What comes of a compilation.

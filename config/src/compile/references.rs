@@ -25,6 +25,25 @@ pub fn references_of_compiled(route: &Route) -> BTreeSet<ObjectId> {
     targets.map(|target| target.pool.clone()).collect()
 }
 
+/// Whether two compiled forms of a pool are the same to the routes that name it, so that these need not be compiled anew:
+/// when only its endpoints, timeouts and the like differ. A pod that comes or goes then costs one pool, whatever number of
+/// routes name it.
+#[must_use]
+pub fn reads_alike(before: Option<&Pool>, after: Option<&Pool>) -> bool {
+    match (before, after) {
+        (None, None) => true,
+        (Some(before), Some(after)) => before.allowed_routes == after.allowed_routes && models(before) == models(after),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// The models that a pool serves; `None`: any.
+fn models(pool: &Pool) -> Option<BTreeSet<&str>> {
+    let serves_any = pool.providers.iter().any(|provider| provider.models.is_empty());
+    (!serves_any)
+        .then(|| pool.providers.iter().flat_map(|provider| provider.models.keys().map(String::as_str)).collect())
+}
+
 /// What a pool needs beside itself, by `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Needs {
@@ -60,4 +79,50 @@ pub fn needs_of_compiled(pool: &Pool) -> Needs {
 /// The pool that a reference in a namespace names.
 pub(super) fn pool_id(reference: &PoolRef, namespace: &str) -> ObjectId {
     ObjectId(format!("{}/{}", reference.namespace.as_deref().unwrap_or(namespace), reference.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{compile, manifests};
+    use super::*;
+
+    fn pool(spec: &str) -> Option<Pool> {
+        let head = "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec:";
+        let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), format!("{head} {{{spec}}}"))]);
+        compile(&inputs).snapshot.pools.into_values().next()
+    }
+
+    #[test]
+    fn routes_see_of_a_pool_that_it_is_there_its_models_and_its_permission() {
+        let any = pool("providers: [{name: a, type: Simulated}]");
+        let one = pool("providers: [{name: a, type: Simulated, models: [{name: m}]}]");
+        assert!(any.is_some() && one.is_some());
+        for (what, before, after, expected) in [
+            ("nothing", None, None, true),
+            ("it came", None, any.as_ref(), false),
+            ("it went", any.as_ref(), None, false),
+            ("models", any.as_ref(), one.as_ref(), false),
+            (
+                "the same models by two",
+                one.as_ref(),
+                pool("providers: [{name: a, type: Simulated, models: [{name: m}]}, {name: b, type: Simulated, models: [{name: m}]}]")
+                    .as_ref(),
+                true,
+            ),
+            (
+                "permission",
+                any.as_ref(),
+                pool("allowedRoutes: {namespaces: {from: All}}, providers: [{name: a, type: Simulated}]").as_ref(),
+                false,
+            ),
+            (
+                "timeouts and addresses",
+                any.as_ref(),
+                pool("timeouts: {total: 5m}, providers: [{name: a, type: OpenAI, url: \"https://a\"}]").as_ref(),
+                true,
+            ),
+        ] {
+            assert_eq!(reads_alike(before, after), expected, "{what}");
+        }
+    }
 }

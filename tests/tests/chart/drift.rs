@@ -1,8 +1,10 @@
 //! The chart says what the rest of the repository says: definitions, versions, settings, flags.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use serde_json::Value;
+use sluicegate_tests::binaries::binary;
 use sluicegate_tests::proxy::Proxy;
 
 use crate::cases::{all, case};
@@ -102,6 +104,22 @@ fn a_proxy_starts_with_the_settings_of_every_case() {
         let quickstart = read(&root().join("crds/examples/quickstart/quickstart.yaml"));
         Proxy::start(&[("quickstart.yaml", &quickstart)], &flags)
             .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+    }
+}
+
+#[test]
+fn the_programs_know_the_arguments_they_are_given() {
+    for case in all() {
+        for part in ["proxy", "operator"] {
+            let deployment = find(&case.documents, &format!("Deployment/sluicegate-{part}"));
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let args = container["args"].as_array().expect("args").iter().filter_map(Value::as_str);
+            // `--help` last: whatever stands before it is read, and refused when it is not known.
+            let program = binary(&format!("sluicegate-{part}")).expect("the workspace is built");
+            let output = Command::new(program).args(args).arg("--help").output().expect("it can be run");
+            let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success() && out.contains("Usage"), "{}: {part}: {error}{out}", case.name);
+        }
     }
 }
 

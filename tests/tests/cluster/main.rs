@@ -1,8 +1,9 @@
 //! What is promised of resources in a cluster, tried on a real API server: the control plane alone, no pods run.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod control_plane;
 mod kinds;
 mod manifests;
 mod operator;
+mod status;

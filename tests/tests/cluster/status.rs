@@ -1,0 +1,345 @@
+//! What a status says is so: proxies are counted by what they answer, those that lag or refuse are named, and nothing is
+//! written or told twice.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Client;
+use kube::api::{Api, DynamicObject, ListParams};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sluicegate_tests::kube::{ControlPlane, manifests, pod};
+use sluicegate_tests::operator::Operator;
+use sluicegate_tests::proxy::Proxy;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// A gateway: its namespace, an operator that watches it alone, and proxies with a pod each.
+struct Gateway {
+    client: Client,
+    namespace: String,
+    operator: Operator,
+    proxies: Vec<Proxy>,
+}
+
+impl Gateway {
+    async fn start(proxies: usize) -> Self {
+        let client = ControlPlane::shared().unwrap().client().await.unwrap();
+        manifests::install_crds(&client).await.unwrap();
+        let namespace = manifests::namespace(&client, "status", &[]).await.unwrap();
+        let operator = operator(&namespace);
+        operator.ready().await.unwrap();
+        let mut gateway = Self { client, namespace, operator, proxies: Vec::new() };
+        for _ in 0..proxies {
+            gateway.add_proxy().await;
+        }
+        gateway
+    }
+
+    async fn add_proxy(&mut self) {
+        let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
+        let proxy = Proxy::in_cluster(kubeconfig, ("gw", &self.namespace), &["--workers", "1"]).unwrap();
+        let name = format!("pod-{}", self.proxies.len());
+        self.add_pod(&name, proxy.admin).await;
+        self.proxies.push(proxy);
+    }
+
+    async fn add_pod(&self, name: &str, admin: std::net::SocketAddr) {
+        let labels = json!({"sluicegate.dev/gateway": "gw", "app.kubernetes.io/component": "proxy"});
+        pod::create(&self.client, (&self.namespace, name), &labels, admin).await.unwrap();
+    }
+
+    async fn apply(&self, yaml: &str) {
+        manifests::apply(&self.client, &self.namespace, yaml).await.unwrap();
+    }
+
+    async fn get(&self, kind: &str, name: &str) -> DynamicObject {
+        let gvk = kube::core::GroupVersionKind::gvk("sluicegate.dev", "v1alpha1", kind);
+        let resource = kube::core::ApiResource::from_gvk(&gvk);
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource).get(name).await.unwrap()
+    }
+
+    /// Waits until `Programmed` is of the object's generation and reads so: `STATUS REASON`. Its message and `proxies`.
+    async fn programmed(&self, kind: &str, name: &str, wanted: &str) -> (String, String) {
+        let mut last = Value::Null;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            let object = self.get(kind, name).await;
+            if let Some(found) = current(&object, "Programmed") {
+                let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+                if format!("{} {}", text("status"), text("reason")) == wanted {
+                    return (text("message"), object.data["status"]["proxies"].as_str().unwrap_or_default().to_owned());
+                }
+            }
+            last = object.data["status"].clone();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{kind} {name} is not {wanted}: {last:#}\n{}", self.operator.log().join("\n"));
+    }
+
+    /// `TYPE REASON` of the events on an object.
+    async fn events(&self, name: &str) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut all = events.list(&ListParams::default()).await.unwrap().items;
+        all.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        let of = |event: &&Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name);
+        let words = |event: &Event| {
+            let note = event.note.as_deref().unwrap_or_default();
+            assert!(!note.is_empty() && note.len() <= 1_024, "{event:?}");
+            format!("{} {}", event.type_.as_deref().unwrap_or_default(), event.reason.as_deref().unwrap_or_default())
+        };
+        all.iter().filter(of).map(words).collect()
+    }
+
+    /// Every proxy's answer to a call for this model; empty: an error.
+    async fn answers(&self, model: &str) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for proxy in &self.proxies {
+            let body = json!({"model": model, "messages": [{"role": "user", "content": "?"}]}).to_string();
+            let answer = proxy.client().post("/v1/chat/completions", &[], body).await.unwrap();
+            let text = answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned();
+            all.insert(text);
+        }
+        all
+    }
+}
+
+fn operator(namespace: &str) -> Operator {
+    let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
+    Operator::start(kubeconfig, ("gw", namespace), &["--watch-namespaces", namespace]).unwrap()
+}
+
+/// A condition, if it is of the object's own generation.
+fn current<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
+    let conditions = object.data["status"]["conditions"].as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == kind)?;
+    (found["observedGeneration"] == json!(object.metadata.generation)).then_some(found)
+}
+
+fn pool(name: &str, text: &str) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\n\
+         spec: {{providers: [{{name: one, type: Simulated, simulated: {{text: {text}}}}}]}}\n---\n"
+    )
+}
+
+fn route(name: &str, pool: &str) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: {name}}}\nspec:\n  rules:\n\
+         \x20 - {{name: only, matches: [{{model: {{exact: {name}}}}}], targets: [{{poolRef: {{name: {pool}}}}}]}}\n---\n"
+    )
+}
+
+#[tokio::test]
+async fn programmed_counts_every_ready_proxy() {
+    let mut gateway = Gateway::start(0).await;
+    gateway.apply(&(pool("p", "one") + &route("r", "p"))).await;
+    let (message, proxies) = gateway.programmed("LLMRoute", "r", "False NoProxies").await;
+    assert!(message.contains("no proxy is ready") && proxies == "0/0", "{message} {proxies}");
+    gateway.add_proxy().await;
+    gateway.add_proxy().await;
+    let (message, _) = gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    assert!(message.contains(" proxies run it"), "{message}");
+    gateway.add_proxy().await;
+    for (kind, name) in [("LLMRoute", "r"), ("ProviderPool", "p")] {
+        let mut last = String::new();
+        for _ in 0..1_000 {
+            (last, _) = gateway.programmed(kind, name, "True Programmed").await;
+            if last.starts_with("3/3 proxies run it (revision ") {
+                break;
+            }
+        }
+        assert!(last.starts_with("3/3 "), "{last}");
+    }
+    assert_eq!(gateway.answers("r").await, BTreeSet::from(["one".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_frozen_proxy_is_named_and_waited_for() {
+    let gateway = Gateway::start(3).await;
+    gateway.apply(&(pool("p", "one") + &route("r", "p"))).await;
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    gateway.programmed("ProviderPool", "p", "True Programmed").await;
+    gateway.proxies[1].process().signal(Signal::STOP).unwrap();
+    gateway.apply(&pool("p", "two")).await;
+    let (message, proxies) = gateway.programmed("ProviderPool", "p", "False Pending").await;
+    assert!(message.starts_with("2/3 ") && message.ends_with("waiting for pod-1") && proxies == "2/3", "{message}");
+    // Nothing of the route has changed; but nobody knows any more what the frozen one runs.
+    let (message, _) = gateway.programmed("LLMRoute", "r", "False Pending").await;
+    assert!(message.starts_with("2/3 ") && message.ends_with("waiting for pod-1"), "{message}");
+    // Its probe fails: no calls are sent to it, and it is not counted.
+    pod::set_ready(&gateway.client, (&gateway.namespace, "pod-1"), false).await.unwrap();
+    let (message, _) = gateway.programmed("ProviderPool", "p", "True Programmed").await;
+    assert!(message.starts_with("2/2 "), "{message}");
+    gateway.proxies[1].process().signal(Signal::CONT).unwrap();
+    pod::set_ready(&gateway.client, (&gateway.namespace, "pod-1"), true).await.unwrap();
+    for _ in 0..1_000 {
+        let (message, _) = gateway.programmed("ProviderPool", "p", "True Programmed").await;
+        if message.starts_with("3/3 ") {
+            assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
+            return;
+        }
+    }
+    panic!("it did not come back:\n{}", gateway.operator.log().join("\n"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_named_with_its_reason() {
+    let gateway = Gateway::start(1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    gateway.add_pod("pod-old", listener.local_addr().unwrap()).await;
+    let rejected = json!({"revision": "", "message": "format 9 is newer than this proxy"});
+    let line = json!({
+        "whole": true, "ready": true,
+        "routes": {format!("{}/r", gateway.namespace): {"rejected": rejected}}, "pools": {},
+    });
+    let served = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4_096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        socket.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{line}\n").as_bytes()).await.unwrap();
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            socket.write_all(b"\n").await.unwrap();
+        }
+    };
+    let asked = async {
+        gateway.apply(&(pool("p", "one") + &route("r", "p"))).await;
+        let (message, proxies) = gateway.programmed("LLMRoute", "r", "False Rejected").await;
+        assert!(message.starts_with("1/2 "), "{message}");
+        assert!(message.ends_with("refused by pod-old: format 9 is newer than this proxy"), "{message}");
+        assert_eq!(proxies, "1/2");
+        let (message, _) = gateway.programmed("ProviderPool", "p", "False Pending").await;
+        assert!(message.ends_with("waiting for pod-old"), "{message}");
+    };
+    tokio::select! {
+        () = served => {}
+        () = asked => {}
+    }
+}
+
+#[tokio::test]
+async fn one_change_is_one_write_and_an_idle_operator_makes_none() {
+    let gateway = Gateway::start(2).await;
+    gateway.apply(&(pool("p", "one") + &pool("q", "two") + &route("r", "p"))).await;
+    for (kind, name) in [("LLMRoute", "r"), ("ProviderPool", "p"), ("ProviderPool", "q")] {
+        gateway.programmed(kind, name, "True Programmed").await;
+    }
+    assert_eq!(gateway.operator.writes("llmroutes/status").await.unwrap(), 1);
+    for number in 0..10_u64 {
+        gateway.apply(&route("r", if number % 2 == 0 { "q" } else { "p" })).await;
+        gateway.programmed("LLMRoute", "r", "True Programmed").await;
+        assert_eq!(gateway.operator.writes("llmroutes/status").await.unwrap(), number + 2);
+    }
+    assert_eq!(gateway.events("r").await, Vec::<String>::new(), "what is good from the beginning is no news");
+    // Routes come and go: pools are told of that in a while.
+    for (name, count) in [("p", 1), ("q", 0)] {
+        for _ in 0..1_000 {
+            if gateway.get("ProviderPool", name).await.data["status"]["attachedRoutes"] == json!(count) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let writes = gateway.operator.writes("").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(gateway.operator.writes("").await.unwrap(), writes);
+
+    // Started anew, it finds all as it is.
+    let Gateway { client, namespace, operator: before, proxies } = gateway;
+    before.stop().await.unwrap();
+    let operator = operator(&namespace);
+    operator.ready().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(operator.writes("").await.unwrap(), 0, "{}", operator.log().join("\n"));
+    // And it works.
+    let gateway = Gateway { client, namespace, operator, proxies };
+    gateway.apply(&route("r", "p")).await;
+    gateway.apply(&route("r", "q")).await;
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
+}
+
+#[tokio::test]
+async fn events_are_told_where_a_condition_turns_and_only_there() {
+    let gateway = Gateway::start(1).await;
+    gateway.apply(&(pool("p", "one") + &route("r", "p"))).await;
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    let bad = route("r", "p").replace("exact: r", "regex: '('");
+    for _ in 0..2 {
+        gateway.apply(&bad).await;
+        gateway.programmed("LLMRoute", "r", "False KeepsPrevious").await;
+        // Bad in another way: it is told already that it is bad.
+        gateway.apply(&bad.replace("'('", "'[('")).await;
+        gateway.programmed("LLMRoute", "r", "False KeepsPrevious").await;
+        gateway.apply(&route("r", "p")).await;
+        gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    }
+    let round = ["Warning Invalid", "Normal Accepted", "Normal Programmed"];
+    let mut told = Vec::new();
+    for _ in 0..500 {
+        told = gateway.events("r").await;
+        if told.len() >= 6 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(told, [round, round].concat());
+    assert_eq!(gateway.events("p").await, Vec::<String>::new());
+}
+
+/// Flips routes between two pools; whenever `Programmed` is true of a route's own generation, every ready proxy must answer
+/// by it.
+#[tokio::test]
+async fn programmed_is_never_true_while_a_ready_proxy_answers_otherwise() {
+    const ROUTES: usize = 8;
+    let gateway = Gateway::start(3).await;
+    let routes: String = (0..ROUTES).map(|number| route(&format!("r{number}"), "one")).collect();
+    gateway.apply(&(pool("one", "one") + &pool("two", "two") + &routes)).await;
+    for number in 0..ROUTES {
+        gateway.programmed("LLMRoute", &format!("r{number}"), "True Programmed").await;
+    }
+    let churn = async {
+        for turn in 0..150_usize {
+            let name = format!("r{}", turn % ROUTES);
+            // Now and then a change is taken back at once.
+            let pools: &[&str] = match turn % 5 {
+                0 => &["two", "one"],
+                1 => &["one", "two", "one", "two"],
+                even if even % 2 == 0 => &["one"],
+                _ => &["two"],
+            };
+            for pool in pools {
+                gateway.apply(&route(&name, pool)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(u64::try_from(turn % 7).unwrap() * 10)).await;
+        }
+    };
+    let judged = Cell::new(0_u32);
+    let probe = async {
+        for number in (0..ROUTES).cycle() {
+            let name = format!("r{number}");
+            let object = gateway.get("LLMRoute", &name).await;
+            if current(&object, "Programmed").is_none_or(|found| found["status"] != "True") {
+                continue;
+            }
+            let answers = gateway.answers(&name).await;
+            // What was asked for meanwhile is not to be told from a wrong answer.
+            if gateway.get("LLMRoute", &name).await.metadata.generation == object.metadata.generation {
+                let wanted = object.data["spec"]["rules"][0]["targets"][0]["poolRef"]["name"].as_str().unwrap();
+                assert_eq!(answers, BTreeSet::from([wanted.to_owned()]), "{name}: {:#}", object.data["status"]);
+                judged.set(judged.get() + 1);
+            }
+        }
+    };
+    tokio::select! {
+        () = churn => {}
+        () = probe => {}
+    }
+    assert!(judged.get() > 10, "{judged:?}");
+    for number in 0..ROUTES {
+        gateway.programmed("LLMRoute", &format!("r{number}"), "True Programmed").await;
+    }
+}

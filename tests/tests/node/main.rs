@@ -1,0 +1,5 @@
+//! What is promised of pods, tried on a whole node. Without root these tests say that they were skipped, and pass.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+
+mod node;
