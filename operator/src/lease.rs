@@ -181,7 +181,7 @@ impl Candidate {
         match tokio::time::timeout(LONGEST_WRITE, released).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "the lease is given up"),
             Ok(Err(error)) => {
-                tracing::warn!(error = told(&error), lease = self.name, "the lease could not be given up")
+                tracing::warn!(error = told(&error), lease = self.name, "the lease could not be given up");
             }
             Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up in time"),
         }

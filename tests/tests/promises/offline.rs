@@ -47,7 +47,7 @@ fn good_manifests_are_compiled_to_what_proxies_run_on() {
     let folder = folder(GOOD);
     let (status, text) = compile(folder.path(), "text");
     assert_eq!(status, Some(0), "{text}");
-    assert!(text.ends_with("1 of 1 routes and 1 of 1 pools serve\n"), "{text}");
+    assert!(text.ends_with("1 of 1 routes and 1 of 1 pools compile\n"), "{text}");
     let (status, json) = compile(folder.path(), "json");
     let (_, yaml) = compile(folder.path(), "yaml");
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
