@@ -4,10 +4,10 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test check fmt lint doc unit golden bench fuzz deny setup clean
+.PHONY: help run build test check fmt lint doc unit golden bench cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: ## the proxy on crds/examples/quickstart: no key, no cluster, no Redis
 	@$(CARGO) build --quiet --profile fast -p sluicegate-proxy
@@ -51,6 +51,13 @@ fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS
 
 deny: ## licences, bans, advisories (needs cargo-deny)
 	cargo deny check
+
+cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
+	@$(CARGO) build --quiet --profile fast --workspace --bins
+	@tests/setup/cluster.sh up target/fast
+
+cluster-down: ## takes it away, and leaves nothing
+	@tests/setup/cluster.sh down
 
 clean: ## what was built here; caches outside the checkout stay
 	$(CARGO) clean

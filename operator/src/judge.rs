@@ -27,10 +27,13 @@ use crate::world::{Key, MANAGER, Shared, content_of};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After a start nothing is said before enough is known of the proxies; whether it is, is looked at this often.
 const UNKNOWN: Duration = Duration::from_millis(250);
-/// A pool whose routes come and go is told of it at most this often.
+/// A status in which only numbers or words differ, such as how many proxies or routes there are, is written at most this
+/// often: where thousands of objects run, a proxy that comes is no reason to write thousands of statuses at once.
 const LAZILY: Duration = Duration::from_secs(5);
 /// A status that could not be written is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A status of an object that had just changed is tried again after this, when the change has been seen.
+const SOON: Duration = Duration::from_millis(50);
 /// The most objects looked at in one go.
 const MOST: usize = 256;
 /// Writes on their way at once.
@@ -70,6 +73,21 @@ struct Waiting {
     since: Instant,
     /// Not looked at before.
     not_before: Instant,
+    /// Only numbers or words of its status differ, which may wait until then.
+    lazy_until: Option<Instant>,
+}
+
+impl Waiting {
+    const fn since(now: Instant) -> Self {
+        Self { since: now, not_before: now, lazy_until: None }
+    }
+
+    /// Something may have turned while it waited lazily: proxies have had their time from now on.
+    fn look_now(&mut self, now: Instant) {
+        if self.not_before > now {
+            (self.since, self.not_before) = (now, now);
+        }
+    }
 }
 
 /// Judges objects.
@@ -89,8 +107,17 @@ pub struct Judge {
 struct Write {
     key: Key,
     uid: String,
+    /// `metadata.resourceVersion` of the object that was judged.
+    version: u64,
     from: Option<Status>,
     to: Status,
+}
+
+impl Write {
+    /// Whether it says nothing but other numbers and words.
+    fn is_lazy(&self) -> bool {
+        self.from.as_ref().is_some_and(|from| status::say_the_same(from, &self.to))
+    }
 }
 
 impl Judge {
@@ -125,7 +152,7 @@ impl Judge {
         let now = Instant::now();
         match judged {
             Some(judged) => {
-                self.waiting.borrow_mut().insert(key.clone(), Waiting { since: now, not_before: now });
+                self.waiting.borrow_mut().insert(key.clone(), Waiting::since(now));
                 all.insert(key, judged);
             }
             None => {
@@ -155,7 +182,7 @@ impl Judge {
         let mut waiting = self.waiting.borrow_mut();
         let mut stir = |key: &Key| {
             if judged.contains_key(key) {
-                waiting.entry(key.clone()).or_insert(Waiting { since: now, not_before: now });
+                waiting.entry(key.clone()).or_insert(Waiting::since(now)).look_now(now);
             }
         };
         match changed {
@@ -172,11 +199,13 @@ impl Judge {
         let mut world = self.world.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         for key in std::mem::take(&mut world.restate) {
-            waiting.entry(key).or_insert(Waiting { since: now, not_before: now });
+            waiting.entry(key).or_insert(Waiting::since(now)).look_now(now);
         }
         for id in std::mem::take(&mut world.recount) {
             let key = Key { kind: Kind::ProviderPool, id };
-            waiting.entry(key).or_insert(Waiting { since: now, not_before: now + LAZILY });
+            let later = now + LAZILY;
+            let lazily = Waiting { not_before: later, lazy_until: Some(later), ..Waiting::since(now) };
+            waiting.entry(key).or_insert(lazily);
         }
     }
 
@@ -187,16 +216,16 @@ impl Judge {
         }
         self.collect_restated();
         let (writes, next) = self.look();
-        let failed: Vec<Key> = stream::iter(writes)
-            .map(|write| async move { if self.write(&write).await { None } else { Some(write.key) } })
+        let failed: Vec<(Key, Duration)> = stream::iter(writes)
+            .map(|write| async move { self.write(&write).await.map(|again| (write.key, again)) })
             .buffer_unordered(AT_ONCE)
             .filter_map(std::future::ready)
             .collect()
             .await;
         let now = Instant::now();
         let mut waiting = self.waiting.borrow_mut();
-        for key in failed {
-            waiting.entry(key).or_insert(Waiting { since: now, not_before: now + AGAIN });
+        for (key, again) in failed {
+            waiting.entry(key).or_insert(Waiting { not_before: now + again, ..Waiting::since(now) });
         }
         if waiting.is_empty() { None } else { next }
     }
@@ -206,7 +235,7 @@ impl Judge {
         let now = Instant::now();
         let mut waiting = self.waiting.borrow_mut();
         let (mut writes, mut done, mut next) = (Vec::new(), Vec::new(), None::<Instant>);
-        for (key, wait) in waiting.iter() {
+        for (key, wait) in waiting.iter_mut() {
             let deadline = wait.since + PATIENCE;
             if writes.len() >= MOST {
                 next = Some(now);
@@ -222,6 +251,10 @@ impl Judge {
                     next = Some(next.map_or(again, |next| next.min(again)));
                 }
                 Decision::Nothing => done.push(key.clone()),
+                Decision::Write(write) if write.is_lazy() && now < *wait.lazy_until.get_or_insert(now + LAZILY) => {
+                    wait.not_before = wait.lazy_until.unwrap_or(now);
+                    next = Some(next.map_or(wait.not_before, |next| next.min(wait.not_before)));
+                }
                 Decision::Write(write) => {
                     done.push(key.clone());
                     writes.push(*write);
@@ -276,16 +309,17 @@ impl Judge {
         );
         match to {
             Some(to) => {
-                Decision::Write(Box::new(Write { key: key.clone(), uid: object.uid.to_string(), from: status, to }))
+                let (uid, version) = (object.uid.to_string(), object.version);
+                Decision::Write(Box::new(Write { key: key.clone(), uid, version, from: status, to }))
             }
             None => Decision::Nothing,
         }
     }
 
-    /// Writes a status. Says whether that is done with.
-    async fn write(&self, write: &Write) -> bool {
+    /// Writes a status. Says when it is to be tried again, unless that is done with.
+    async fn write(&self, write: &Write) -> Option<Duration> {
         if !self.leadership.holds() {
-            return true;
+            return None;
         }
         let (namespace, name) = write.key.parts();
         let resource = api_resource(write.key.kind);
@@ -293,7 +327,8 @@ impl Judge {
         let patch = serde_json::json!({
             "apiVersion": DynamicObject::api_version(&resource),
             "kind": DynamicObject::kind(&resource),
-            "metadata": { "name": name, "namespace": namespace },
+            // Only over what was judged: a newer form, or a namesake that has come since, will be judged itself.
+            "metadata": { "name": name, "namespace": namespace, "resourceVersion": write.version.to_string() },
             "status": write.to,
         });
         let how = PatchParams::apply(MANAGER).force();
@@ -303,17 +338,18 @@ impl Judge {
             Ok(Ok(object)) => {
                 drop(self.world.borrow_mut().seen(write.key.kind, &object));
                 self.tell(write).await;
-                true
+                None
             }
             // It is gone.
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => true,
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => None,
+            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Some(SOON),
             Ok(Err(error)) => {
                 tracing::warn!(error = told(&error), kind = %write.key.kind, object = write.key.id.0, "a status could not be written");
-                false
+                Some(AGAIN)
             }
             Err(_) => {
                 tracing::warn!(kind = %write.key.kind, object = write.key.id.0, "a status was not written in time");
-                false
+                Some(AGAIN)
             }
         }
     }

@@ -2,6 +2,7 @@
 //! told of after that: who reads of a revision is served by it. Calls in flight keep the one they began under.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -42,7 +43,9 @@ pub(crate) async fn folder(mut subscription: Subscription, mut builder: Builder,
 pub(crate) async fn gateway(mut gateway: Gateway, mut builder: Builder, workers: Workers) {
     while let Some(update) = gateway.next().await {
         if !update.changes.is_empty() {
+            let (began, changes) = (Instant::now(), update.changes.len());
             workers.ready.store(builder.apply(update.changes));
+            tracing::debug!(changes, micros = began.elapsed().as_micros(), "made ready");
         }
         workers.told.send_replace(update.report);
     }

@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod errors;
 mod follow;
 pub mod listener;
+mod persistent;
 pub mod probe;
 pub mod process;
 pub mod settings;

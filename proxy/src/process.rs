@@ -1,7 +1,7 @@
 //! The process from its first to its last line: what is shared is made, workers and the control thread are started, and
 //! seen out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -165,12 +165,16 @@ fn tell_metrics(shared: &Shared, lasting: &Lasting) {
 }
 
 fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
-    let rows = board.read();
-    let totals: HashMap<_, _> =
-        rows.iter().map(|(pool, provider, totals)| ((pool.as_str(), provider.as_str()), totals)).collect();
+    let known = registry.endpoints();
+    let label = |key: &endpoint::EndpointKey| (key.pool.0.clone(), key.provider.clone(), key.address.clone());
+    let keys: HashSet<_> = known.iter().map(|(key, _)| label(key)).collect();
+    // Pods come and go: what nobody knows any more is not counted for ever.
+    board.retain(|pool, provider, address| keys.contains(&(pool.to_owned(), provider.to_owned(), address.to_owned())));
+    let rows = board.read().into_iter();
+    let totals: HashMap<_, _> = rows.map(|row| ((row.pool, row.provider, row.address), row.totals)).collect();
     let now = Instant::now();
     let stat = |(key, endpoint): (endpoint::EndpointKey, Arc<endpoint::Endpoint>)| {
-        let found = totals.get(&(key.pool.0.as_str(), key.provider.as_str()));
+        let found = totals.get(&label(&key));
         EndpointStat {
             circuit: match endpoint.circuit(now) {
                 endpoint::CircuitState::Closed => CircuitState::Closed,
@@ -185,7 +189,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
             endpoint: key.address.into(),
         }
     };
-    registry.endpoints().into_iter().map(stat).collect()
+    known.into_iter().map(stat).collect()
 }
 
 fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {

@@ -47,20 +47,32 @@ impl Proxy {
         }
         let mut command = Command::new(binary("sluicegate-proxy")?);
         command.arg("--manifests").arg(folder.path().join("manifests")).args(flags);
-        Self::launch(command, folder)
+        let proxy = Self::run(command, folder)?;
+        proxy.ready()?;
+        Ok(proxy)
     }
 
     /// Starts it on what is published of a gateway, and waits until it is ready.
     ///
     /// # Errors
     /// As [`Proxy::start`].
-    pub fn in_cluster(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
-        Self::launch(command, tempfile::tempdir()?)
+    pub fn in_cluster(kubeconfig: &Path, of: (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let proxy = Self::watching(kubeconfig, of, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
     }
 
-    fn launch(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
+    /// As [`Proxy::in_cluster`], ready or not.
+    ///
+    /// # Errors
+    /// It is not built, or ends; the message holds its log.
+    pub fn watching(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary("sluicegate-proxy")?);
+        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
+        Self::run(command, tempfile::tempdir()?)
+    }
+
+    fn run(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command).context("starting the proxy")?;
@@ -68,13 +80,20 @@ impl Proxy {
         process.child().stdout.take().into_iter().for_each(|pipe| follow(pipe, &log));
         process.child().stderr.take().into_iter().for_each(|pipe| follow(pipe, &log));
         let (address, admin) = addresses(&mut process, &log)?;
-        let proxy = Self { process, address, admin, folder, log };
+        Ok(Self { process, address, admin, folder, log })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It is not in time; the message holds its log.
+    pub fn ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while proxy.page("/readyz").map(|(status, _)| status).unwrap_or_default() != 200 {
-            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", proxy.log().join("\n"));
+        while self.page("/readyz").map(|(status, _)| status).unwrap_or_default() != 200 {
+            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", self.log().join("\n"));
             pause(Duration::from_millis(5));
         }
-        Ok(proxy)
+        Ok(())
     }
 
     /// Its process.

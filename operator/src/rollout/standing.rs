@@ -31,10 +31,10 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Whether waiting would change nothing: every ready proxy runs it, or one has refused it.
+    /// Whether waiting would change nothing: every ready proxy runs it or has refused it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.known && ((self.ready > 0 && self.running == self.ready) || !self.rejected.is_empty())
+        self.known && self.ready > 0 && self.lagging.is_empty()
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Object {
     /// `status` as JSON.
     pub status: Option<Box<str>>,
     /// `metadata.resourceVersion`; 0 where it is no number.
-    version: u64,
+    pub version: u64,
 }
 
 /// What is known of the cluster.

@@ -1,12 +1,12 @@
 //! What all workers share of the metrics: which cells there are, and what is asked of others at a scrape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sluicegate_config::Snapshot;
+use sluicegate_config::ObjectId;
 
 use super::access_log::LogQueue;
 use super::cells::{AttemptCells, CallCells, CallKey};
@@ -19,6 +19,9 @@ use super::table::{NONE, OTHER, ProviderIx, ProviderNames, Table};
 const MOST_SERIES: usize = 50_000;
 /// Label sets of a route or pool that is gone stay this long, so that a last scrape sees them.
 const KEPT: Duration = Duration::from_secs(600);
+
+/// So many objects that are gone are remembered before it is looked whether some can be forgotten.
+const MOST_GONE: usize = 10_000;
 
 /// One worker's own counters.
 #[derive(Debug, Default)]
@@ -44,12 +47,11 @@ pub(super) struct CallLabels {
 #[derive(Debug)]
 struct Series<C> {
     cells: Vec<(usize, Arc<C>)>,
-    gone_since: Option<Instant>,
 }
 
 impl<C> Default for Series<C> {
     fn default() -> Self {
-        Self { cells: Vec::new(), gone_since: None }
+        Self { cells: Vec::new() }
     }
 }
 
@@ -73,6 +75,9 @@ struct Book {
     attempts: HashMap<AttemptLabels, Series<AttemptCells>>,
     workers: Vec<Arc<WorkerCells>>,
     config: ConfigState,
+    /// Routes and pools that are gone, and since when.
+    gone_routes: HashMap<Box<str>, Instant>,
+    gone_pools: HashMap<Box<str>, Instant>,
 }
 
 /// What is known of the configuration.
@@ -166,6 +171,15 @@ pub struct RemoteStat {
     pub corrupt: u64,
 }
 
+/// Objects by their ids.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// Routes.
+    pub routes: Vec<ObjectId>,
+    /// Pools.
+    pub pools: Vec<ObjectId>,
+}
+
 type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
 
 /// The metrics of the process. One, shared; each worker writes through its own [`Ledger`](super::Ledger).
@@ -218,15 +232,23 @@ impl Metrics {
         &self.log
     }
 
-    /// Numbers the names of a configuration that is about to run. Series of routes and pools that are gone go
-    /// ten minutes later.
-    #[must_use]
-    pub fn configure(&self, snapshot: &Snapshot) -> Arc<Table> {
-        let mut book = lock(&self.book);
+    /// A further configuration is about to run, in which these objects are new or changed, and those are gone. Series
+    /// of what is gone go ten minutes later.
+    pub fn configured(&self, here: &Objects, gone: &Objects) {
+        let book = &mut *lock(&self.book);
         book.config.generation += 1;
-        let table = Arc::new(Table::compile(snapshot, book.config.generation));
-        book.retire(snapshot, Instant::now());
-        table
+        let now = Instant::now();
+        for (all, here, gone) in
+            [(&mut book.gone_routes, &here.routes, &gone.routes), (&mut book.gone_pools, &here.pools, &gone.pools)]
+        {
+            for id in here {
+                all.remove(id.0.as_str());
+            }
+            all.extend(gone.iter().map(|id| (id.0.as_str().into(), now)));
+        }
+        if book.gone_routes.len() + book.gone_pools.len() > MOST_GONE {
+            book.prune(now);
+        }
     }
 
     /// Tells of the configuration.
@@ -315,42 +337,40 @@ fn cells<C>(series: &Series<C>) -> Vec<Arc<C>> {
 }
 
 impl Book {
-    fn retire(&mut self, snapshot: &Snapshot, now: Instant) {
-        let has_route = |name: &str| name == NONE || snapshot.routes.contains_key(&id(name));
-        let has_pool = |name: &str| name == NONE || snapshot.pools.contains_key(&id(name));
-        for (labels, series) in &mut self.calls {
-            series.mark(has_route(&labels.route) && has_pool(&labels.pool), now);
-        }
-        for ((pool, _), series) in &mut self.attempts {
-            series.mark(has_pool(pool), now);
-        }
-        self.prune(now);
-    }
-
+    /// Lets go of series that nobody will add to: their route or pool went long ago. Cells that a worker still holds
+    /// stay, for what it may yet add must not be lost, and so does the word that they are to go.
     fn prune(&mut self, now: Instant) {
-        self.calls.retain(|_, series| series.stays(now));
-        self.attempts.retain(|_, series| series.stays(now));
+        let long_gone = |gone: &HashMap<Box<str>, Instant>, name: &str| {
+            gone.get(name).is_some_and(|since| now.saturating_duration_since(*since) >= KEPT)
+        };
+        let (mut routes, mut pools) = (HashSet::new(), HashSet::new());
+        self.calls.retain(|labels, series| {
+            let goes = long_gone(&self.gone_routes, &labels.route) || long_gone(&self.gone_pools, &labels.pool);
+            let stays = !goes || series.is_held();
+            if stays && goes {
+                routes.insert(labels.route.clone());
+                pools.insert(labels.pool.clone());
+            }
+            stays
+        });
+        self.attempts.retain(|(pool, _), series| {
+            let goes = long_gone(&self.gone_pools, pool);
+            let stays = !goes || series.is_held();
+            if stays && goes {
+                pools.insert(pool.clone());
+            }
+            stays
+        });
+        let lately = |since: &Instant| now.saturating_duration_since(*since) < KEPT;
+        self.gone_routes.retain(|name, since| lately(since) || routes.contains(name));
+        self.gone_pools.retain(|name, since| lately(since) || pools.contains(name));
     }
 }
 
 impl<C> Series<C> {
-    fn mark(&mut self, lives: bool, now: Instant) {
-        if lives {
-            self.gone_since = None;
-        } else {
-            self.gone_since.get_or_insert(now);
-        }
+    fn is_held(&self) -> bool {
+        self.cells.iter().any(|(_, cells)| Arc::strong_count(cells) > 1)
     }
-
-    /// Cells that a worker still holds stay: what it will yet add must not be lost.
-    fn stays(&self, now: Instant) -> bool {
-        self.gone_since.is_none_or(|since| now.saturating_duration_since(since) < KEPT)
-            || self.cells.iter().any(|(_, cells)| Arc::strong_count(cells) > 1)
-    }
-}
-
-fn id(name: &str) -> sluicegate_config::ObjectId {
-    sluicegate_config::ObjectId(name.to_owned())
 }
 
 /// What a scrape adds up.
@@ -360,4 +380,21 @@ pub(super) struct Reading {
     pub(super) attempts: Vec<(AttemptLabels, Vec<Arc<AttemptCells>>)>,
     pub(super) workers: Vec<Arc<WorkerCells>>,
     pub(super) config: ConfigState,
+}
+
+#[cfg(test)]
+impl Metrics {
+    /// The names of a configuration as the next one to run.
+    pub(super) fn configure(&self, snapshot: &sluicegate_config::Snapshot) -> Arc<Table> {
+        let (mut naming, here) = (super::Naming::default(), Objects::default());
+        for (id, route) in &snapshot.routes {
+            naming.route(id, route);
+        }
+        for (id, pool) in &snapshot.pools {
+            naming.pool(id, pool);
+        }
+        self.configured(&here, &Objects::default());
+        let generation = lock(&self.book).config.generation;
+        Arc::new(Table { generation, ..naming.table() })
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sluicegate_config::{Cache, MemoryCache, ObjectId, Snapshot};
+use sluicegate_config::{Cache, MemoryCache, ObjectId, Route};
 
 use super::entry::{Codec, Entry};
 use super::key::{Key, Recipe};
@@ -28,30 +28,32 @@ impl Shared {
         Arc::default()
     }
 
-    /// Makes room as a new configuration says: a route's layer survives, changes its size, or goes. Call it before
-    /// making the configuration's plans.
+    /// Makes room as a new form of a route says: its layer survives, changes its size, or goes. Call it before making
+    /// the plans of its rules.
     ///
     /// A route whose rules say different sizes has one layer of the largest.
-    pub fn apply(&self, snapshot: &Snapshot) {
+    pub fn make_room(&self, id: &ObjectId, route: &Route) {
+        let wanted = route.rules.iter().filter_map(|rule| rule.cache.as_ref()?.memory);
+        let bounds = wanted.reduce(|a, b| MemoryCache {
+            max_entries: a.max_entries.max(b.max_entries),
+            max_bytes: a.max_bytes.max(b.max_bytes),
+        });
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        layers.retain(|id, _| snapshot.routes.contains_key(id));
-        for (id, route) in &snapshot.routes {
-            let wanted = route.rules.iter().filter_map(|rule| rule.cache.as_ref()?.memory);
-            let bounds = wanted.reduce(|a, b| MemoryCache {
-                max_entries: a.max_entries.max(b.max_entries),
-                max_bytes: a.max_bytes.max(b.max_bytes),
-            });
-            match (bounds, layers.get(id)) {
-                (None, None) => {}
-                (None, Some(_)) => {
-                    layers.remove(id);
-                }
-                (Some(bounds), Some(layer)) => layer.resize(bounds),
-                (Some(bounds), None) => {
-                    layers.insert(id.clone(), Arc::new(Memory::new(bounds, &self.stats)));
-                }
+        match (bounds, layers.get(id)) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                layers.remove(id);
+            }
+            (Some(bounds), Some(layer)) => layer.resize(bounds),
+            (Some(bounds), None) => {
+                layers.insert(id.clone(), Arc::new(Memory::new(bounds, &self.stats)));
             }
         }
+    }
+
+    /// A route is gone, and with it what it kept in memory.
+    pub fn forget(&self, id: &ObjectId) {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// A rule's cache made ready to run; kept with the compiled rule.
@@ -117,5 +119,12 @@ impl Store {
 
     pub(super) fn stats(&self) -> &Stats {
         &self.shared.stats
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    pub(super) fn apply(&self, snapshot: &sluicegate_config::Snapshot) {
+        snapshot.routes.iter().for_each(|(id, route)| self.make_room(id, route));
     }
 }

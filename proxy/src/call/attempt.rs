@@ -13,7 +13,7 @@ use crate::balance::{self, Candidate, Chosen, Picker, Tried};
 use crate::cache::Lead;
 use crate::endpoint::{Admission, Permit, Standing};
 use crate::errors::Problem;
-use crate::state::{Pool, Provider, Rule, Target};
+use crate::state::{Aim, Pool, Provider, Rule, Target};
 
 use super::asked::Asked;
 use super::caller::Errand;
@@ -34,7 +34,7 @@ struct Story {
 
 /// One pool's part in a call.
 struct Round<'a> {
-    target: &'a Target,
+    target: Target<'a>,
     tried: Tried,
     /// Providers that will say the same again.
     hopeless: Tried,
@@ -44,7 +44,7 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(target: &'a Target) -> Self {
+    fn new(target: Target<'a>) -> Self {
         Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, last_resort: false }
     }
 }
@@ -67,13 +67,13 @@ struct Turn<'a> {
 pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
     let mut lead = lead;
     let mut story = Story { attempts: 0, last: None, deadline: asked.ticket.arrived };
-    let mut rounds = plan::order(rule).map(Round::new).collect::<Vec<_>>();
+    let mut rounds = plan::order(&asked.ticket.ready, rule).map(Round::new).collect::<Vec<_>>();
     // A pool that is unwell is passed over as long as another one may serve; then the least bad is tried.
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
         let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
         let target = round.target;
-        let timeouts = once::Times::of(rule, &target.pool);
+        let timeouts = once::Times::of(rule, target.pool);
         story.deadline = asked.ticket.arrived + timeouts.total;
         round.last_resort = last_resort;
         while let Some(turn) = next(asked, round, &story) {
@@ -127,9 +127,14 @@ fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
             format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
         return Problem::gateway(ErrorKind::NotFound, message).retry(false, None);
     }
-    let serves =
-        |target: &Target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target)));
-    if rule.targets.iter().chain(&rule.fallbacks).any(serves) {
+    let ready = &asked.ticket.ready;
+    // A pool that has not come yet may serve it when it comes.
+    let may_serve = |aim: &Aim| {
+        ready
+            .target(aim)
+            .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target))))
+    };
+    if rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
         return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
             .retry(true, Some(Duration::from_secs(1)));
     }
@@ -139,7 +144,7 @@ fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
 
 /// Who takes the next attempt in this pool; `None` when the pool has had its chance.
 fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<Turn<'a>> {
-    let (pool, now) = (&*round.target.pool, Instant::now());
+    let (pool, now) = (&**round.target.pool, Instant::now());
     if round.made >= pool.retry.attempts.max(1) || story.attempts >= MOST_ATTEMPTS || now >= story.deadline {
         return None;
     }
@@ -175,7 +180,7 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
 
 /// A provider of the pool that is not in `but`, and its permit.
 fn admit(asked: &Asked<'_>, round: &Round<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
-    let (target, pool) = (round.target, &*round.target.pool);
+    let (target, pool) = (round.target, &**round.target.pool);
     let (mut but, mut refused) = (but, None);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
     for _ in 0..pool.providers.len() {
@@ -218,7 +223,7 @@ fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) ->
     balance::pick(&mut picker, candidates, but)
 }
 
-fn candidate(asked: &Asked<'_>, target: &Target, provider: &Provider, now: Instant) -> Candidate {
+fn candidate(asked: &Asked<'_>, target: Target<'_>, provider: &Provider, now: Instant) -> Candidate {
     Candidate {
         serves: fit(asked, target, provider),
         weight: provider.weight,
@@ -229,7 +234,7 @@ fn candidate(asked: &Asked<'_>, target: &Target, provider: &Provider, now: Insta
 }
 
 /// Whether a provider can take the call at all.
-fn fit(asked: &Asked<'_>, target: &Target, provider: &Provider) -> bool {
+fn fit(asked: &Asked<'_>, target: Target<'_>, provider: &Provider) -> bool {
     let counts = *asked.errand != Errand::CountTokens || provider.speaks(asked.dialect()) == asked.dialect();
     counts && provider.serves(outgoing::routed_model(asked, target))
 }

@@ -49,17 +49,19 @@ pub(super) enum Errand {
 /// # Errors
 /// An unknown path, or a method it does not take.
 pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Errand, Problem>) {
-    let anthropic = headers.contains_key(ANTHROPIC_VERSION);
-    let either = if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat };
+    let either = || {
+        let anthropic = headers.contains_key(ANTHROPIC_VERSION);
+        if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
+    };
     let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
     let (dialect, errand, allow) = match path {
         "/v1/chat/completions" => (Dialect::OpenAiChat, Errand::Generate, "POST, OPTIONS"),
         "/v1/messages" => (Dialect::AnthropicMessages, Errand::Generate, "POST, OPTIONS"),
         "/v1/messages/count_tokens" => (Dialect::AnthropicMessages, Errand::CountTokens, "POST, OPTIONS"),
-        "/v1/models" => (either, Errand::Models, "GET, HEAD, OPTIONS"),
+        "/v1/models" => (either(), Errand::Models, "GET, HEAD, OPTIONS"),
         _ => match path.strip_prefix("/v1/models/") {
-            Some(id) => (either, Errand::Model(unescape(id)), "GET, HEAD, OPTIONS"),
-            None => return (either, Err(unknown_path(path))),
+            Some(id) => (either(), Errand::Model(unescape(id)), "GET, HEAD, OPTIONS"),
+            None => return (either(), Err(unknown_path(path))),
         },
     };
     if *method == Method::OPTIONS {

@@ -61,11 +61,16 @@ async fn generate(
     let asked = Asked::read((&ticket, &errand), &head.headers, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
-    ticket.note(|entry| entry.route(route, at.rule));
-    match seat::take(&asked, rule).await {
-        Seat::Hit(answer) => Ok(answer),
-        Seat::Fetch(lead) => attempt::exchange(&asked, rule, lead).await,
-    }
+    ticket.note(|entry| entry.route(route, at));
+    let lead = match &rule.cache {
+        None => None,
+        // Boxed: a call without a cache has no use for the room.
+        Some(plan) => match Box::pin(seat::take(&asked, plan)).await {
+            Seat::Hit(answer) => return Ok(answer),
+            Seat::Fetch(lead) => lead,
+        },
+    };
+    attempt::exchange(&asked, rule, lead).await
 }
 
 /// What the gateway knows by itself.
@@ -81,7 +86,7 @@ fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
             let created = ticket.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
             models::Models::one(dialect, &id, created)
         }
-        _ => ticket.ready.models.list(dialect),
+        _ => ticket.ready.models().list(dialect),
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {

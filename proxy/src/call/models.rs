@@ -1,17 +1,14 @@
 //! `GET /v1/models`: the models that callers can ask for, in the shape of the SDK that asks. Written once per
-//! configuration.
+//! configuration, when somebody asks.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sluicegate_config::{Match, ModelMatch, Rule, Snapshot};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::errors::Problem;
-
-use super::route::{Index, RuleAt};
 
 /// The most models that are listed; further ones are served, and found by name.
 const MOST_LISTED: usize = 10_000;
@@ -21,33 +18,25 @@ const MOST_LISTED: usize = 10_000;
 pub struct Models {
     openai: Bytes,
     anthropic: Bytes,
-    /// When the route that serves it was created, by name.
-    known: BTreeMap<String, i64>,
 }
 
 impl Models {
-    /// Every name that a route takes and a provider serves: the exact names of matches, and of the providers' models
-    /// those that a prefix, a pattern or a match-all lets through.
+    /// Of these names, each with the time at which its route was created.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, index: &Index) -> Self {
+    pub fn of<'a>(names: impl Iterator<Item = (&'a str, i64)>) -> Self {
         let mut known = BTreeMap::new();
-        for (at, route) in snapshot.routes.values().enumerate() {
-            for (place, rule) in route.rules.iter().enumerate() {
-                let at = RuleAt { route: at, rule: place };
-                for name in names(snapshot, rule).filter(|name| index.reaches(at, name)) {
-                    if known.len() >= MOST_LISTED && !known.contains_key(name) {
-                        continue;
-                    }
-                    let created = known.entry(name.to_owned()).or_insert(route.created);
-                    *created = route.created.min(*created);
-                }
+        for (name, at) in names {
+            if known.len() >= MOST_LISTED && !known.contains_key(name) {
+                continue;
             }
+            let created = known.entry(name).or_insert(at);
+            *created = at.min(*created);
         }
         let list = |shape: fn(&str, i64) -> Value| known.iter().map(|(id, at)| shape(id, *at)).collect::<Vec<_>>();
         let openai = json!({"object": "list", "data": list(openai)});
         let (first, last) = (known.keys().next(), known.keys().next_back());
         let anthropic = json!({"data": list(anthropic), "has_more": false, "first_id": first, "last_id": last});
-        Self { openai: openai.to_string().into(), anthropic: anthropic.to_string().into(), known }
+        Self { openai: openai.to_string().into(), anthropic: anthropic.to_string().into() }
     }
 
     /// The whole list.
@@ -57,12 +46,6 @@ impl Models {
             Dialect::OpenAiChat => self.openai.clone(),
             Dialect::AnthropicMessages => self.anthropic.clone(),
         }
-    }
-
-    /// When the route that serves a listed one was created.
-    #[must_use]
-    pub fn created(&self, id: &str) -> Option<i64> {
-        self.known.get(id).copied()
     }
 
     /// One model, listed or not.
@@ -83,18 +66,6 @@ pub(super) fn unknown(model: &str) -> Problem {
         "The model `{shown}` does not exist here: no route of this gateway takes it. GET /v1/models lists those that do."
     );
     Problem::client(ErrorKind::NotFound, message).code("model_not_found").param("model".to_owned()).retry(false, None)
-}
-
-fn names<'a>(snapshot: &'a Snapshot, rule: &'a Rule) -> impl Iterator<Item = &'a str> {
-    let exact = rule.matches.iter().filter_map(|Match { model, headers: _ }| match model {
-        Some(ModelMatch::Exact(name)) => Some(name.as_str()),
-        _ => None,
-    });
-    // Where a target renames the model, the providers' names are not the callers'.
-    let keeping = rule.targets.iter().chain(&rule.fallbacks).filter(|target| target.model.is_none());
-    let pools = keeping.filter_map(|target| snapshot.pools.get(&target.pool));
-    let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
-    exact.chain(served.map(String::as_str))
 }
 
 fn openai(id: &str, created: i64) -> Value {

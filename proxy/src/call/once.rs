@@ -62,7 +62,7 @@ impl Times {
 /// An attempt.
 pub(super) struct Once<'a> {
     pub(super) asked: &'a Asked<'a>,
-    pub(super) target: &'a Target,
+    pub(super) target: Target<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
     /// When it begins.
@@ -101,13 +101,16 @@ impl Once<'_> {
         });
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
         let until = self.deadline.min(self.now + self.times.first_token);
-        // Pinned here, and not moved into the timeout: it is large.
-        let sending = pin!(self.asked.ticket.worker.client.send(
-            &self.provider.origin,
-            || outgoing.request(self.asked, self.provider),
-            SendLimits { connect: self.times.connect, now: self.now },
-        ));
-        let response = match timeout_at(until.into(), sending).await {
+        let sent = {
+            // Pinned here, and not moved into the timeout: it is large. What comes later takes its place.
+            let sending = pin!(self.asked.ticket.worker.client.send(
+                &self.provider.origin,
+                || outgoing.request(self.asked, self.provider),
+                SendLimits { connect: self.times.connect, now: self.now },
+            ));
+            timeout_at(until.into(), sending).await
+        };
+        let response = match sent {
             Err(_) => return Err(self.silent(&mut permit, "no answer")),
             Ok(Err(error)) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
@@ -118,12 +121,13 @@ impl Once<'_> {
             Ok(Ok(response)) => response,
         };
         if response.status() != StatusCode::OK {
-            return Err(self.error_answer(response, dialect, &mut permit).await);
+            // Boxed: every call's future would have room for it.
+            return Err(Box::pin(self.error_answer(response, dialect, &mut permit)).await);
         }
         let streamed = self.asked.streams() && is_event_stream(response.headers());
         if streamed {
             let lane = Lane::new(self.asked, dialect, usage_is_ours);
-            self.stream(response, lane, (permit, until), lead).await
+            Box::pin(self.stream(response, lane, (permit, until), lead)).await
         } else {
             self.whole(response, dialect, permit, lead).await
         }
@@ -261,7 +265,7 @@ impl Once<'_> {
                 Some(frame) => frame,
                 None => {
                     let until = self.deadline.min(Instant::now() + self.times.idle);
-                    timeout_at(until.into(), body.frame()).await.map_err(|_| Collected::Silent)?
+                    Box::pin(timeout_at(until.into(), body.frame())).await.map_err(|_| Collected::Silent)?
                 }
             };
             match frame {

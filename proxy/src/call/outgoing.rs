@@ -27,14 +27,14 @@ pub(super) struct Outgoing {
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
-pub(super) fn model<'a>(asked: &'a Asked<'_>, target: &'a Target, provider: &'a Provider) -> &'a str {
+pub(super) fn model<'a>(asked: &'a Asked<'_>, target: Target<'a>, provider: &'a Provider) -> &'a str {
     let name = routed_model(asked, target);
     provider.models.get(name).and_then(|model| model.upstream_name.as_deref()).unwrap_or(name)
 }
 
 /// The model by the name that routes and providers' lists use.
-pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: &'a Target) -> &'a str {
-    target.model.as_deref().unwrap_or(&asked.peek.model)
+pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: Target<'a>) -> &'a str {
+    target.model.unwrap_or(&asked.peek.model)
 }
 
 /// Writes the request, but for its head.

@@ -1,53 +1,62 @@
-//! Which rule takes a call: an index over all routes, built once per configuration. Pure.
+//! Which rule takes a call: an index over all routes. Pure.
 //!
 //! Within a route the first rule that matches is its candidate. Across routes the more specific condition on the model
 //! wins (exact, then the longest prefix, then regex, then any), then more header conditions, then the older route,
 //! then the smaller id. An exact model name is found by hash, whatever the number of routes.
+//!
+//! A route is compiled once, when it is filed. Copies of the index are cheap and share what is filed in them; a change
+//! copies the lists it falls in.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use regex::Regex;
 use sluicegate_config::{HeaderMatch, HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
 
-/// Where a rule is: its route's place in the order of ids, and its own place in the route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuleAt {
-    /// The route.
-    pub route: usize,
-    /// The rule in it.
-    pub rule: usize,
+use crate::persistent::Map;
+
+/// A route as the index files it: its compiled conditions, and what it leads to.
+#[derive(Debug)]
+pub struct Filed<R> {
+    /// Its id.
+    pub id: ObjectId,
+    /// When it was created.
+    pub created: i64,
+    /// What it leads to.
+    pub route: R,
+    /// Compiled conditions by rule.
+    rules: Vec<Vec<Condition>>,
 }
 
 /// The index.
-#[derive(Debug, Default)]
-pub struct Index {
-    exact: HashMap<Box<str>, Vec<Entry>>,
-    prefix: HashMap<Box<str>, Vec<Entry>>,
-    /// Lengths of the prefixes there are, longest first.
-    prefix_lengths: Vec<usize>,
-    regex: Vec<Entry>,
-    any: Vec<Entry>,
-    /// Compiled conditions by route and rule, to see whether an earlier rule of a route takes the call.
-    routes: Vec<Vec<Vec<Condition>>>,
+#[derive(Debug)]
+pub struct Index<R> {
+    exact: Map<Box<str>, Arc<[Entry<R>]>>,
+    prefix: Map<Box<str>, Arc<[Entry<R>]>>,
+    /// Lengths of the prefixes there are, longest first, and how many lists have each.
+    prefix_lengths: Arc<BTreeMap<Reverse<usize>, usize>>,
+    regex: Arc<Vec<Entry<R>>>,
+    any: Arc<Vec<Entry<R>>>,
 }
 
 /// One condition of one rule, in the list that its model leads to; lists are in the order of preference.
 #[derive(Debug)]
-struct Entry {
-    at: RuleAt,
-    condition: Condition,
-    created: i64,
+struct Entry<R> {
+    filed: Arc<Filed<R>>,
+    rule: usize,
+    condition: usize,
 }
 
 /// A compiled `Match`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Condition {
     model: ModelTest,
     headers: Vec<HeaderTest>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum ModelTest {
     Any,
     Exact(Box<str>),
@@ -57,90 +66,160 @@ enum ModelTest {
     Never,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct HeaderTest {
     name: HeaderName,
     value: ValueTest,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum ValueTest {
     Present,
     Exact(Box<str>),
     Regex(Regex),
 }
 
-impl Index {
-    /// Over routes in the order of their ids.
-    pub fn build<'a>(routes: impl Iterator<Item = (&'a ObjectId, &'a Route)>) -> Self {
-        let mut index = Self::default();
-        for (at, (_, route)) in routes.enumerate() {
-            let rules = route.rules.iter().map(|rule| Condition::all(&rule.matches)).collect::<Vec<_>>();
-            for (rule, conditions) in rules.iter().enumerate() {
-                for condition in conditions {
-                    let entry =
-                        Entry { at: RuleAt { route: at, rule }, condition: condition.clone(), created: route.created };
-                    index.file(entry);
-                }
-            }
-            index.routes.push(rules);
-        }
-        index.sort();
-        index
+impl<R> Clone for Entry<R> {
+    fn clone(&self) -> Self {
+        Self { filed: Arc::clone(&self.filed), ..*self }
     }
+}
 
-    fn file(&mut self, entry: Entry) {
-        match &entry.condition.model {
-            ModelTest::Any => self.any.push(entry),
-            ModelTest::Exact(name) => self.exact.entry(name.clone()).or_default().push(entry),
-            ModelTest::Prefix(prefix) => self.prefix.entry(prefix.clone()).or_default().push(entry),
-            ModelTest::Regex(_) => self.regex.push(entry),
-            ModelTest::Never => {}
+impl<R> Clone for Index<R> {
+    fn clone(&self) -> Self {
+        Self {
+            exact: self.exact.clone(),
+            prefix: self.prefix.clone(),
+            prefix_lengths: Arc::clone(&self.prefix_lengths),
+            regex: Arc::clone(&self.regex),
+            any: Arc::clone(&self.any),
         }
     }
+}
 
-    fn sort(&mut self) {
-        // Routes came in the order of their ids, and the sort is stable: ids decide last by themselves.
-        let by_preference = |entry: &Entry| (std::cmp::Reverse(entry.condition.headers.len()), entry.created);
-        self.exact.values_mut().chain(self.prefix.values_mut()).for_each(|list| list.sort_by_key(by_preference));
-        self.regex.sort_by_key(by_preference);
-        self.any.sort_by_key(by_preference);
-        self.prefix_lengths = self.prefix.keys().map(|prefix| prefix.len()).collect();
-        self.prefix_lengths.sort_unstable_by(|left, right| right.cmp(left));
-        self.prefix_lengths.dedup();
+impl<R> Default for Index<R> {
+    fn default() -> Self {
+        Self {
+            exact: Map::default(),
+            prefix: Map::default(),
+            prefix_lengths: Arc::default(),
+            regex: Arc::default(),
+            any: Arc::default(),
+        }
     }
+}
 
-    /// The rule that takes a call for this model with these headers.
+impl<R> Filed<R> {
+    /// Compiles a route's conditions.
     #[must_use]
-    pub fn find(&self, model: &str, headers: &HeaderMap) -> Option<RuleAt> {
-        let exact = self.exact.get(model).into_iter();
-        let prefixes = self.prefix_lengths.iter().filter_map(|length| self.prefix.get(model.get(..*length)?));
-        let lists = exact.chain(prefixes).map(Vec::as_slice).chain([self.regex.as_slice(), self.any.as_slice()]);
-        // An entry counts only where no earlier rule of its route takes the call: that rule is then the route's
-        // candidate, and stands in a list of its own.
-        lists
-            .flatten()
-            .find(|entry| entry.condition.holds(model, headers) && !self.shadowed(entry.at, model, headers))
-            .map(|entry| entry.at)
-    }
-
-    fn shadowed(&self, at: RuleAt, model: &str, headers: &HeaderMap) -> bool {
-        let earlier = self.routes.get(at.route).and_then(|rules| rules.get(..at.rule));
-        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers))
-    }
-
-    /// The rules that could take calls for this model, with the headers they may ask for.
-    pub fn reaching(&self, model: &str) -> impl Iterator<Item = RuleAt> {
-        let places = self.routes.iter().enumerate();
-        let places = places.flat_map(|(route, rules)| (0..rules.len()).map(move |rule| RuleAt { route, rule }));
-        places.filter(move |at| self.reaches(*at, model))
+    pub fn new(id: &ObjectId, from: &Route, route: R) -> Self {
+        let rules = from.rules.iter().map(|rule| Condition::all(&rule.matches)).collect();
+        Self { id: id.clone(), created: from.created, route, rules }
     }
 
     /// Whether a rule could take calls for this model, with the headers it may ask for.
     #[must_use]
-    pub fn reaches(&self, at: RuleAt, model: &str) -> bool {
-        let conditions = self.routes.get(at.route).and_then(|rules| rules.get(at.rule));
-        conditions.into_iter().flatten().any(|condition| condition.model.holds(model))
+    pub fn reaches(&self, rule: usize, model: &str) -> bool {
+        self.rules.get(rule).into_iter().flatten().any(|condition| condition.model.holds(model))
+    }
+
+    /// The exact names that a rule matches.
+    pub fn exact(&self, rule: usize) -> impl Iterator<Item = &str> {
+        self.rules.get(rule).into_iter().flatten().filter_map(|condition| match &condition.model {
+            ModelTest::Exact(name) => Some(&**name),
+            _ => None,
+        })
+    }
+}
+
+impl<R> Entry<R> {
+    fn condition(&self) -> Option<&Condition> {
+        self.filed.rules.get(self.rule)?.get(self.condition)
+    }
+
+    fn preference(&self) -> (Reverse<usize>, i64, &str, usize, usize) {
+        let headers = self.condition().map_or(0, |condition| condition.headers.len());
+        (Reverse(headers), self.filed.created, &self.filed.id.0, self.rule, self.condition)
+    }
+
+    fn holds(&self, model: &str, headers: &HeaderMap) -> bool {
+        self.condition().is_some_and(|condition| condition.holds(model, headers))
+    }
+
+    /// An entry counts only where no earlier rule of its route takes the call: that rule is then the route's
+    /// candidate, and stands in a list of its own.
+    fn shadowed(&self, model: &str, headers: &HeaderMap) -> bool {
+        let earlier = self.filed.rules.get(..self.rule);
+        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers))
+    }
+}
+
+impl<R> Index<R> {
+    /// Files a route.
+    pub fn insert(&mut self, filed: &Arc<Filed<R>>) {
+        for (rule, conditions) in filed.rules.iter().enumerate() {
+            for (condition, test) in conditions.iter().enumerate() {
+                let entry = Entry { filed: Arc::clone(filed), rule, condition };
+                self.change(&test.model, |list| {
+                    let at = list.partition_point(|other| other.preference() < entry.preference());
+                    list.insert(at, entry);
+                });
+            }
+        }
+    }
+
+    /// Takes a route out.
+    pub fn remove(&mut self, filed: &Filed<R>) {
+        for test in filed.rules.iter().flatten() {
+            self.change(&test.model, |list| list.retain(|entry| entry.filed.id != filed.id));
+        }
+    }
+
+    fn change(&mut self, model: &ModelTest, change: impl FnOnce(&mut Vec<Entry<R>>)) {
+        match model {
+            ModelTest::Any => change(Arc::make_mut(&mut self.any)),
+            ModelTest::Exact(name) => self.exact.change(name.clone(), change),
+            ModelTest::Prefix(prefix) => {
+                let before = self.prefix.len();
+                self.prefix.change(prefix.clone(), change);
+                let (after, length) = (self.prefix.len(), Reverse(prefix.len()));
+                if after != before {
+                    let lengths = Arc::make_mut(&mut self.prefix_lengths);
+                    let count = lengths.entry(length).or_default();
+                    *count = (*count + after).saturating_sub(before);
+                    if *count == 0 {
+                        lengths.remove(&length);
+                    }
+                }
+            }
+            ModelTest::Regex(_) => change(Arc::make_mut(&mut self.regex)),
+            ModelTest::Never => {}
+        }
+    }
+
+    /// The lists that a model leads to, in the order of preference.
+    fn lists(&self, model: &str) -> impl Iterator<Item = &[Entry<R>]> {
+        let exact = self.exact.get(model).into_iter();
+        let prefixes = self.prefix_lengths.keys().filter_map(|Reverse(length)| self.prefix.get(model.get(..*length)?));
+        exact.chain(prefixes).map(|list| &**list).chain([self.regex.as_slice(), self.any.as_slice()])
+    }
+
+    /// The route that takes a call for this model with these headers, and which of its rules.
+    #[must_use]
+    pub fn find(&self, model: &str, headers: &HeaderMap) -> Option<(&Filed<R>, usize)> {
+        self.lists(model)
+            .flatten()
+            .find(|entry| entry.holds(model, headers) && !entry.shadowed(model, headers))
+            .map(|entry| (&*entry.filed, entry.rule))
+    }
+
+    /// The rules that could take calls for this model, with the headers they may ask for; and whether they name it.
+    pub fn reaching(&self, model: &str) -> impl Iterator<Item = (&Filed<R>, usize, bool)> {
+        let reaches = move |entry: &&Entry<R>| entry.condition().is_some_and(|test| test.model.holds(model));
+        self.lists(model).flatten().filter(reaches).map(|entry| {
+            let named = entry.condition().is_some_and(|test| matches!(test.model, ModelTest::Exact(_)));
+            (&*entry.filed, entry.rule, named)
+        })
     }
 }
 

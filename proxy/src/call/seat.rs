@@ -1,11 +1,12 @@
 //! What the cache has for a call: an answer, the lead to fetch one and keep it, or nothing to do with it.
 
+use std::sync::Arc;
+
 use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Layer, Lead};
-use crate::state::Rule;
 
 use super::asked::Asked;
 use super::caller::Errand;
@@ -22,10 +23,10 @@ pub(super) enum Seat {
 }
 
 /// Takes a call's seat. Waits for Redis at most, and not for long.
-pub(super) async fn take(asked: &Asked<'_>, rule: &Rule) -> Seat {
-    let Some(plan) = rule.cache.as_ref().filter(|_| *asked.errand == Errand::Generate) else {
+pub(super) async fn take(asked: &Asked<'_>, plan: &Arc<cache::Plan>) -> Seat {
+    if *asked.errand != Errand::Generate {
         return Seat::Fetch(None);
-    };
+    }
     let wanted = cache::Asked {
         dialect: asked.dialect(),
         caller: asked.identity(),

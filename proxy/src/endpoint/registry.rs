@@ -14,6 +14,9 @@ use super::live::Endpoint;
 /// deleted and created anew.
 const FORGET: Duration = Duration::from_secs(600);
 
+/// How often it is looked for what to forget.
+const SWEEP: Duration = Duration::from_secs(10);
+
 /// What an endpoint is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EndpointKey {
@@ -83,6 +86,11 @@ impl Registry {
         state
     }
 
+    /// A configuration is about to change: what is used until now counts as used until now.
+    pub fn look(&self, now: Instant) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).sweep(now);
+    }
+
     /// Every endpoint that is known, for metrics and status.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(EndpointKey, Arc<Endpoint>)> {
@@ -92,12 +100,14 @@ impl Registry {
 }
 
 impl Kept {
-    /// Once per configuration: all of one's questions carry the same time, and each look goes over everything.
+    /// Now and then, for each look goes over everything.
     fn sweep(&mut self, now: Instant) {
-        if self.swept.replace(now) != Some(now) {
-            forget(&mut self.endpoints, now);
-            forget(&mut self.pools, now);
+        if self.swept.is_some_and(|swept| now.saturating_duration_since(swept) < SWEEP) {
+            return;
         }
+        self.swept = Some(now);
+        forget(&mut self.endpoints, now);
+        forget(&mut self.pools, now);
     }
 }
 

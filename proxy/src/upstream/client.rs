@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,11 +41,29 @@ pub struct SendLimits {
 pub struct Client(Rc<Inner>);
 
 struct Inner {
-    pools: RefCell<HashMap<OriginKey, Rc<Pool>>>,
+    pools: RefCell<HashMap<OriginKey, Rc<Pool>, BuildHasherDefault<Taken>>>,
     dns: Dns,
     workers: usize,
     board: Arc<StatsBoard>,
     sweeping: Cell<bool>,
+}
+
+/// A key that is a hash already, taken for its own hash.
+#[derive(Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = u64::try_from(key & u128::from(u64::MAX)).unwrap_or_default();
+    }
 }
 
 /// An exchange that gave no head, and whether a fresh connection may do better without anybody's fault.
@@ -106,7 +125,7 @@ impl Client {
         if !inner.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(inner)));
         }
-        let stats = inner.board.register(&origin.0.pool, &origin.0.provider);
+        let stats = inner.board.register(&origin.0.pool, &origin.0.provider, &origin.address());
         let pool = Pool::new(origin.clone(), inner.workers, stats);
         inner.pools.borrow_mut().insert(origin.0.key, Rc::clone(&pool));
         pool

@@ -77,7 +77,7 @@ impl Connector {
         }
         phase.set(Phase::Tls);
         let connector = self.tls.get_or_try_init(|| tls::connector(settings)).await?;
-        let name = tls::server_name(settings, host.to_string())?;
+        let name = tls::server_name(settings, place.name.to_string())?;
         let tls = connector.connect(name, tcp).await.map_err(|error| tls::handshake_error(&error))?;
         let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         if settings.http == HttpVersion::Http2 && !agreed {

@@ -29,4 +29,4 @@ pub use body::UpstreamBody;
 pub use client::{Client, SendLimits};
 pub use error::{BodyError, Fault, Kind, Phase, SendError};
 pub use origin::{Origin, OriginError};
-pub use stats::{PoolTotals, StatsBoard};
+pub use stats::{EndpointTotals, PoolTotals, StatsBoard};

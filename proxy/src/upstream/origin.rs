@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -28,6 +28,8 @@ pub(super) struct Place {
     pub(super) provider: String,
     pub(super) connection: Connection,
     pub(super) target: Target,
+    /// The URL's host: what its certificate is to say.
+    pub(super) name: Host,
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) host_header: HeaderValue,
@@ -71,11 +73,20 @@ impl fmt::Display for Host {
 }
 
 impl Origin {
-    /// Works out where `provider` (of `pool`) is.
+    /// Works out where `provider` (of `pool`) is by its URL.
     ///
     /// # Errors
     /// When its URL, server name or CA certificates cannot be used.
     pub fn new(pool: &ObjectId, provider: &Provider) -> Result<Self, OriginError> {
+        Self::at(pool, provider, None)
+    }
+
+    /// Works out where `provider` (of `pool`) is, or the endpoint of it `at` this `ip:port`: there the URL's host is
+    /// still what requests and certificates are about.
+    ///
+    /// # Errors
+    /// When its URL, the endpoint's address, server name or CA certificates cannot be used.
+    pub fn at(pool: &ObjectId, provider: &Provider, at: Option<&str>) -> Result<Self, OriginError> {
         let in_memory = provider.kind == ProviderKind::Simulated;
         let url = if in_memory { "http://simulated" } else { provider.url.as_str() };
         let uri: Uri = url.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
@@ -97,18 +108,26 @@ impl Origin {
             Unusable::ServerName => OriginError::ServerName,
             Unusable::CaPem(why) => OriginError::CaPem(why),
         })?;
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let name = host_of(authority.host());
+        let (host, port) = match at {
+            Some(at) => {
+                let address: SocketAddr = at.parse().map_err(|_| bad_url("an endpoint's address is not ip:port"))?;
+                (Host::Ip(address.ip()), address.port())
+            }
+            None => (name.clone(), authority.port_u16().unwrap_or(if tls { 443 } else { 80 })),
+        };
         let target = if in_memory {
             Target::Simulated(simulated::server(provider.simulated.as_ref()))
         } else {
-            Target::Network { host: host_of(authority.host()), port, tls }
+            Target::Network { host: host.clone(), port, tls }
         };
         let place = Place {
-            key: key_of(pool, provider, (tls, &host_of(authority.host()), port)),
+            key: key_of(pool, provider, (tls, &name, &host, port)),
             pool: pool.0.clone(),
             provider: provider.name.clone(),
             connection: provider.connection.clone(),
             target,
+            name,
             scheme,
             authority,
             host_header,
@@ -163,7 +182,7 @@ fn host_of(host: &str) -> Host {
     bare.parse().map_or_else(|_| Host::Name(bare.to_ascii_lowercase()), Host::Ip)
 }
 
-fn key_of(pool: &ObjectId, provider: &Provider, address: (bool, &Host, u16)) -> OriginKey {
+fn key_of(pool: &ObjectId, provider: &Provider, address: (bool, &Host, &Host, u16)) -> OriginKey {
     let mut hasher = Xxh3::new();
     (&pool.0, &provider.name, address, &provider.connection, &provider.simulated).hash(&mut hasher);
     let _ = hasher.finish();

@@ -32,7 +32,7 @@ impl PoolStats {
     }
 }
 
-/// Connections to one provider, over all workers.
+/// Numbers of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolTotals {
     /// Open now, idle ones included.
@@ -62,8 +62,21 @@ impl PoolTotals {
     }
 }
 
-/// `pool` and `provider` of a row.
-type Label = (String, String);
+/// Connections to one endpoint of a provider, over all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointTotals {
+    /// The pool's id.
+    pub pool: String,
+    /// The provider's name in it.
+    pub provider: String,
+    /// Where it is (`Origin::address`).
+    pub address: String,
+    /// Its connections.
+    pub totals: PoolTotals,
+}
+
+/// `pool`, `provider` and address of a row.
+type Label = (String, String, String);
 
 /// Where every worker's pools are listed. One for the process.
 #[derive(Debug, Default)]
@@ -93,34 +106,34 @@ impl Row {
 }
 
 impl StatsBoard {
-    pub(super) fn register(&self, pool: &str, provider: &str) -> Arc<PoolStats> {
+    pub(super) fn register(&self, pool: &str, provider: &str, address: &str) -> Arc<PoolStats> {
         let stats = Arc::new(PoolStats::default());
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = rows.entry((pool.to_owned(), provider.to_owned())).or_default();
+        let row = rows.entry((pool.to_owned(), provider.to_owned(), address.to_owned())).or_default();
         row.fold();
         row.live.push(Arc::clone(&stats));
         stats
     }
 
-    /// Every provider's totals: (pool's id, provider's name, totals), sorted.
+    /// Every endpoint's totals, sorted.
     #[must_use]
-    pub fn read(&self) -> Vec<(String, String, PoolTotals)> {
+    pub fn read(&self) -> Vec<EndpointTotals> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.iter_mut()
-            .map(|((pool, provider), row)| {
+            .map(|((pool, provider, address), row)| {
                 row.fold();
                 let totals = row.live.iter().fold(row.past, |sum, stats| sum.plus(stats.read()));
-                (pool.clone(), provider.clone(), totals)
+                EndpointTotals { pool: pool.clone(), provider: provider.clone(), address: address.clone(), totals }
             })
             .collect()
     }
 
-    /// Forgets providers for which `keep(pool, provider)` is false and no worker has a pool any more.
-    pub fn retain(&self, keep: impl Fn(&str, &str) -> bool) {
+    /// Forgets endpoints for which `keep(pool, provider, address)` is false and no worker has a pool any more.
+    pub fn retain(&self, keep: impl Fn(&str, &str, &str) -> bool) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.retain(|(pool, provider), row| {
+        rows.retain(|(pool, provider, address), row| {
             row.fold();
-            !row.live.is_empty() || keep(pool, provider)
+            !row.live.is_empty() || keep(pool, provider, address)
         });
     }
 }

@@ -19,36 +19,21 @@ pub struct Image {
 }
 
 impl Image {
-    /// Of a built binary, with the libraries it is linked to and nothing else: no shell, nobody's password file. It is
-    /// what the container runs, as user 65532.
+    /// Of built binaries, as `image/rootfs.sh` lays them out for every image of ours. A container runs the first of them
+    /// when it is not told what, as user 65532.
     ///
     /// # Errors
-    /// It is not built, or a tool is missing.
-    pub fn of(name: &str, program: &str) -> anyhow::Result<Self> {
+    /// One is not built, or a tool is missing.
+    pub fn of(name: &str, programs: &[&str]) -> anyhow::Result<Self> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = TempDir::with_prefix("sluicegate-image-")?;
         let (root, archive) = (folder.path().join("root"), folder.path().join("image.tar"));
-        let built = binary(program)?;
-        let inside = root.join("usr/bin").join(program);
-        std::fs::create_dir_all(root.join("usr/bin"))?;
-        // Of a debug build nine parts in ten are for a debugger.
-        run(Command::new("strip").arg("-o").arg(&inside).arg(&built))?;
-        for library in libraries(&built)? {
-            let to = root.join(library.strip_prefix("/")?);
-            std::fs::create_dir_all(to.parent().context("a library is in a folder")?)?;
-            std::fs::copy(&library, &to).with_context(|| library.display().to_string())?;
-        }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kube/image.py");
-        run(Command::new(script).arg(&root).arg(name).arg(&archive).arg(format!("/usr/bin/{program}")))?;
+        let built = programs.iter().map(|program| binary(program)).collect::<anyhow::Result<Vec<_>>>()?;
+        run(Command::new(tests.join("../image/rootfs.sh")).arg(&root).args(&built))?;
+        let first = format!("/usr/local/bin/{}", programs.first().context("an image of nothing")?);
+        run(Command::new(tests.join("kube/image.py")).arg(&root).arg(name).arg(&archive).arg(first))?;
         Ok(Self { name: name.to_owned(), archive, _folder: folder })
     }
-}
-
-/// What a program is linked to, the loader included, as absolute paths.
-fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    // `libc.so.6 => /lib/x/libc.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`, `linux-vdso.so.1 (0x…)`
-    let told = run(Command::new("ldd").arg(program))?;
-    let words = told.lines().filter_map(|line| line.split_ascii_whitespace().find(|word| word.starts_with('/')));
-    Ok(words.map(PathBuf::from).collect())
 }
 
 pub(super) fn run(command: &mut Command) -> anyhow::Result<String> {

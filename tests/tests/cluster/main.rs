@@ -6,4 +6,5 @@ mod control_plane;
 mod kinds;
 mod manifests;
 mod operator;
+mod proxies;
 mod status;

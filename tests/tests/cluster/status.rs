@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::events::v1::Event;
 use kube::Client;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sluicegate_tests::kube::{ControlPlane, manifests, pod};
@@ -79,6 +79,19 @@ impl Gateway {
         panic!("{kind} {name} is not {wanted}: {last:#}\n{}", self.operator.log().join("\n"));
     }
 
+    /// Waits until the message of such a `Programmed` begins so; numbers may follow some seconds late. The whole message.
+    async fn message(&self, kind: &str, name: &str, wanted: &str, begins: &str) -> String {
+        let (deadline, mut last) = (Instant::now() + Duration::from_secs(60), String::new());
+        while Instant::now() < deadline {
+            (last, _) = self.programmed(kind, name, wanted).await;
+            if last.starts_with(begins) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{kind} {name} does not say {begins:?}, but {last:?}\n{}", self.operator.log().join("\n"));
+    }
+
     /// `TYPE REASON` of the events on an object.
     async fn events(&self, name: &str) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -144,14 +157,7 @@ async fn programmed_counts_every_ready_proxy() {
     assert!(message.contains(" proxies run it"), "{message}");
     gateway.add_proxy().await;
     for (kind, name) in [("LLMRoute", "r"), ("ProviderPool", "p")] {
-        let mut last = String::new();
-        for _ in 0..1_000 {
-            (last, _) = gateway.programmed(kind, name, "True Programmed").await;
-            if last.starts_with("3/3 proxies run it (revision ") {
-                break;
-            }
-        }
-        assert!(last.starts_with("3/3 "), "{last}");
+        gateway.message(kind, name, "True Programmed", "3/3 proxies run it (revision ").await;
     }
     assert_eq!(gateway.answers("r").await, BTreeSet::from(["one".to_owned()]));
 }
@@ -171,18 +177,11 @@ async fn a_frozen_proxy_is_named_and_waited_for() {
     assert!(message.starts_with("2/3 ") && message.ends_with("waiting for pod-1"), "{message}");
     // Its probe fails: no calls are sent to it, and it is not counted.
     pod::set_ready(&gateway.client, (&gateway.namespace, "pod-1"), false).await.unwrap();
-    let (message, _) = gateway.programmed("ProviderPool", "p", "True Programmed").await;
-    assert!(message.starts_with("2/2 "), "{message}");
+    gateway.message("ProviderPool", "p", "True Programmed", "2/2 ").await;
     gateway.proxies[1].process().signal(Signal::CONT).unwrap();
     pod::set_ready(&gateway.client, (&gateway.namespace, "pod-1"), true).await.unwrap();
-    for _ in 0..1_000 {
-        let (message, _) = gateway.programmed("ProviderPool", "p", "True Programmed").await;
-        if message.starts_with("3/3 ") {
-            assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
-            return;
-        }
-    }
-    panic!("it did not come back:\n{}", gateway.operator.log().join("\n"));
+    gateway.message("ProviderPool", "p", "True Programmed", "3/3 ").await;
+    assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
 }
 
 #[tokio::test]
@@ -288,6 +287,36 @@ async fn events_are_told_where_a_condition_turns_and_only_there() {
     }
     assert_eq!(told, [round, round].concat());
     assert_eq!(gateway.events("p").await, Vec::<String>::new());
+}
+
+/// What the operator relies on: a status that was decided for an object is not written over what it has become, nor
+/// over its namesake.
+#[tokio::test]
+async fn a_status_for_what_is_no_more_is_refused() {
+    let client = ControlPlane::shared().unwrap().client().await.unwrap();
+    manifests::install_crds(&client).await.unwrap();
+    let namespace = manifests::namespace(&client, "uid", &[]).await.unwrap();
+    let made = manifests::apply(&client, &namespace, &route("r", "p")).await.unwrap();
+    let version = made[0].metadata.resource_version.clone().unwrap();
+    let resource =
+        kube::core::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("sluicegate.dev", "v1alpha1", "LLMRoute"));
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let status = |version: &str| {
+        let metadata = json!({"name": "r", "namespace": namespace, "resourceVersion": version});
+        let types = ("sluicegate.dev/v1alpha1", "LLMRoute");
+        json!({"apiVersion": types.0, "kind": types.1, "metadata": metadata, "status": {"proxies": "1/1"}})
+    };
+    let how = PatchParams::apply("somebody").force();
+    let written = api.patch_status("r", &how, &Patch::Apply(status(&version))).await.unwrap();
+    let refused = api.patch_status("r", &how, &Patch::Apply(status(&version))).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.is_conflict()), "{refused}");
+    api.delete("r", &Default::default()).await.unwrap();
+    let version = written.metadata.resource_version.unwrap();
+    let refused = api.patch_status("r", &how, &Patch::Apply(status(&version))).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.is_not_found() || status.is_conflict()), "{refused}");
+    manifests::apply(&client, &namespace, &route("r", "p")).await.unwrap();
+    let refused = api.patch_status("r", &how, &Patch::Apply(status(&version))).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.is_conflict()), "{refused}");
 }
 
 /// Flips routes between two pools; whenever `Programmed` is true of a route's own generation, every ready proxy must answer

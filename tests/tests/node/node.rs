@@ -74,7 +74,7 @@ async fn available(client: &Client, namespace: &str, name: &str, wanted: i32) {
 #[tokio::test]
 async fn an_image_of_ours_runs_and_is_reached_by_service_and_by_name() {
     let Some(node) = Node::shared().unwrap() else { return };
-    node.load(&Image::of(IMAGE, "sluicegate-proxy").unwrap()).unwrap();
+    node.load(&Image::of(IMAGE, &["sluicegate-proxy"]).unwrap()).unwrap();
     let client = node.client().await.unwrap();
     let namespace = manifests::namespace(&client, "served", &[]).await.unwrap();
     manifests::apply(&client, &namespace, MANIFESTS).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_node_taken_down_with_its_pods_running_leaves_nothing() {
     }
     let before = places();
     let node = Node::start().unwrap();
-    node.load(&Image::of(IMAGE, "sluicegate-proxy").unwrap()).unwrap();
+    node.load(&Image::of(IMAGE, &["sluicegate-proxy"]).unwrap()).unwrap();
     let client = node.client().await.unwrap();
     manifests::apply(&client, "default", MANIFESTS).await.unwrap();
     available(&client, "default", "proxy", 2).await;

@@ -19,6 +19,16 @@ for address in $addresses; do
   fi
 done
 
+# A master that is gone with its replica took slots along. What was there were answers, which are asked for again: the
+# cluster is made anew.
+if [ -n "$member" ] && ! redis-cli -h "$member" cluster info | grep -q '^cluster_slots_ok:16384'; then
+  for address in $addresses; do
+    redis-cli -h "$address" flushall || true # a replica says no
+    redis-cli -h "$address" cluster reset hard
+  done
+  member=""
+fi
+
 if [ -z "$member" ]; then
   nodes=""
   for address in $addresses; do nodes="$nodes $address:6379"; done
@@ -39,4 +49,3 @@ done
 for address in $empty; do
   redis-cli --cluster add-node "$address:6379" "$member:6379" --cluster-slave
 done
-redis-cli --cluster check "$member:6379" || redis-cli --cluster fix "$member:6379"

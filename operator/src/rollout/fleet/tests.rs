@@ -221,7 +221,11 @@ fn who_refuses_is_told_with_its_reason_until_it_runs_it() {
     let standing = script.fleet.standing(ROUTE, &id(), Some(&wanted("r2", "2")));
     assert_eq!((standing.running, standing.ready, standing.lagging.as_slice()), (0, 2, ["a".to_owned()].as_slice()));
     assert_eq!(standing.rejected[0].0, "b");
-    assert!(standing.rejected[0].1.len() <= MOST_MESSAGE + 3 && standing.is_settled());
+    assert!(standing.rejected[0].1.len() <= MOST_MESSAGE + 3);
+    assert!(!standing.is_settled(), "one may follow yet");
+    script.tells("a", line(false, true, &[("r2", "2")]));
+    assert!(script.fleet.standing(ROUTE, &id(), Some(&wanted("r2", "2"))).is_settled());
+    script.tells("a", line(false, true, &[("r1", "1")]));
     // What was refused is not what is wanted now.
     let standing = script.fleet.standing(ROUTE, &id(), Some(&wanted("r3", "3")));
     assert!(standing.rejected.is_empty() && standing.lagging.len() == 2);

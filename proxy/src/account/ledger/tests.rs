@@ -349,7 +349,7 @@ fn overhead_leaves_caller_and_provider_out() {
 
 #[test]
 fn names_are_found_by_number_and_nothing_else_is() {
-    let table = Table::compile(&snapshot(), 1);
+    let table = bench().table;
     let id = |name: &str| ObjectId(name.to_owned());
     assert_eq!(table.route_name(table.route(&id("default/a"))), "default/a");
     assert_eq!(table.route_name(table.route(&id("default/main"))), "default/main");

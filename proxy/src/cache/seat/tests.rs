@@ -109,7 +109,7 @@ fn a_route_that_goes_takes_its_layer_with_it() {
         let store = Store::new(&shared, None);
         keep(&store, &plan, &seat(&store, &plan).await, "{}");
         assert_eq!(shared.filled().0, 1);
-        shared.apply(&snapshot(None));
+        shared.forget(&ObjectId(ROUTE.into()));
         assert_eq!(shared.filled(), (0, 0));
     });
 }

@@ -38,8 +38,19 @@ fn header(name: &str) -> HeaderMatch {
 fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(String, usize)> {
     let routes: BTreeMap<ObjectId, Route> =
         routes.iter().map(|(id, route)| (ObjectId((*id).into()), route.clone())).collect();
-    let found = Index::build(routes.iter()).find(model, headers)?;
-    Some((routes.keys().nth(found.route).unwrap().0.clone(), found.rule))
+    let index = index(&routes);
+    let (filed, rule) = index.find(model, headers)?;
+    Some((filed.id.0.clone(), rule))
+}
+
+fn filed(id: &ObjectId, from: &Route) -> Arc<Filed<()>> {
+    Arc::new(Filed::new(id, from, ()))
+}
+
+fn index(routes: &BTreeMap<ObjectId, Route>) -> Index<()> {
+    let mut index = Index::default();
+    routes.iter().for_each(|(id, route)| index.insert(&filed(id, route)));
+    index
 }
 
 #[test]
@@ -96,7 +107,7 @@ fn patterns_match_whole_names_and_broken_ones_nothing() {
 }
 
 /// The documented rules, said the long way.
-fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) -> Option<RuleAt> {
+fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) -> Option<(String, usize)> {
     let specificity = |condition: &Condition| match &condition.model {
         ModelTest::Exact(_) => (4, 0),
         ModelTest::Prefix(prefix) => (3, prefix.len()),
@@ -104,7 +115,7 @@ fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) ->
         ModelTest::Any => (1, 0),
         ModelTest::Never => (0, 0),
     };
-    let candidates = routes.values().enumerate().filter_map(|(at, route)| {
+    let candidates = routes.iter().filter_map(|(id, route)| {
         let (rule, conditions) = route
             .rules
             .iter()
@@ -116,9 +127,9 @@ fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) ->
             .filter(|condition| condition.holds(model, headers))
             .map(|condition| (specificity(condition), condition.headers.len()))
             .max()?;
-        Some((Reverse(best), route.created, at, rule))
+        Some((Reverse(best), route.created, id.0.clone(), rule))
     });
-    candidates.min().map(|(_, _, route, rule)| RuleAt { route, rule })
+    candidates.min().map(|(_, _, id, rule)| (id, rule))
 }
 
 fn some_match() -> impl Strategy<Value = Match> {
@@ -133,21 +144,64 @@ fn some_match() -> impl Strategy<Value = Match> {
     (model, headers).prop_map(|(model, headers)| Match { model, headers })
 }
 
+fn some_route() -> impl Strategy<Value = Route> {
+    let rules = prop::collection::vec(prop::collection::vec(some_match(), 0..3), 1..3);
+    (0_i64..3, rules).prop_map(|(created, rules)| route(created, rules.into_iter().map(rule).collect()))
+}
+
+fn some_headers() -> impl Strategy<Value = HeaderMap> {
+    (any::<bool>(), any::<bool>()).prop_map(|there| {
+        let names = [("x-a", there.0), ("x-b", there.1)].into_iter().filter(|(_, there)| *there);
+        names.map(|(name, _)| (HeaderName::from_static(name), "1".parse().unwrap())).collect()
+    })
+}
+
 proptest! {
     #[test]
     fn the_index_finds_what_a_scan_finds(
-        rules in prop::collection::vec((0_i64..3, prop::collection::vec(prop::collection::vec(some_match(), 0..3), 1..3)), 0..6),
+        routes in prop::collection::vec(some_route(), 0..6),
         model in "[ab]{1,3}",
-        (a, b) in (any::<bool>(), any::<bool>()),
+        headers in some_headers(),
     ) {
-        let routes: BTreeMap<ObjectId, Route> = rules
-            .into_iter()
-            .enumerate()
-            .map(|(at, (created, rules))| (ObjectId(format!("r{at}")), route(created, rules.into_iter().map(rule).collect())))
-            .collect();
-        let mut headers = HeaderMap::new();
-        if a { headers.insert("x-a", "1".parse().unwrap()); }
-        if b { headers.insert("x-b", "1".parse().unwrap()); }
-        prop_assert_eq!(Index::build(routes.iter()).find(&model, &headers), scan(&routes, &model, &headers));
+        let name = |at| ObjectId(format!("r{at}"));
+        let routes: BTreeMap<ObjectId, Route> = routes.into_iter().enumerate().map(|(at, route)| (name(at), route)).collect();
+        let index = index(&routes);
+        let found = index.find(&model, &headers).map(|(filed, rule)| (filed.id.0.clone(), rule));
+        prop_assert_eq!(found, scan(&routes, &model, &headers));
+    }
+
+    #[test]
+    fn an_index_changed_step_by_step_is_the_one_built_at_once(
+        steps in prop::collection::vec((0_u8..4, prop::option::of(some_route())), 0..12),
+        models in prop::collection::vec("[ab]{1,3}", 4),
+        headers in some_headers(),
+    ) {
+        let (mut index, mut routes) = (Index::default(), BTreeMap::new());
+        let mut kept: BTreeMap<ObjectId, Arc<Filed<()>>> = BTreeMap::new();
+        let mut copies = Vec::new();
+        for (at, step) in steps {
+            let id = ObjectId(format!("r{at}"));
+            if let Some(before) = kept.remove(&id) {
+                index.remove(&before);
+                routes.remove(&id);
+            }
+            if let Some(route) = step {
+                let filed = filed(&id, &route);
+                index.insert(&filed);
+                kept.insert(id.clone(), filed);
+                routes.insert(id, route);
+            }
+            copies.push((index.clone(), routes.clone()));
+        }
+        // Older copies stay what they were.
+        for (index, routes) in copies {
+            for model in &models {
+                let found = index.find(model, &headers).map(|(filed, rule)| (filed.id.0.clone(), rule));
+                prop_assert_eq!(found, scan(&routes, model, &headers));
+            }
+        }
+        kept.values().for_each(|filed| index.remove(filed));
+        prop_assert_eq!((index.exact.len(), index.prefix.len(), index.prefix_lengths.len()), (0, 0, 0));
+        prop_assert!(index.regex.is_empty() && index.any.is_empty());
     }
 }

@@ -104,7 +104,7 @@ impl Caller {
     }
 
     pub(super) fn totals(&self) -> PoolTotals {
-        self.board.read().first().map(|row| row.2).unwrap_or_default()
+        self.board.read().first().map(|row| row.totals).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,222 @@
+//! One configuration after the other, each from the one before by what changes: a changed route costs what it names,
+//! not what all routes do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use sluicegate_config::compile::Credentials;
+use sluicegate_config::{self as config, ObjectId, Snapshot};
+
+use super::ready::Ready;
+use super::resolve::{self, Lasting, Resolving};
+use crate::account::{Naming, Objects};
+use crate::call::route::Filed;
+use crate::source::Change;
+
+/// Makes configurations ready, on the control thread.
+pub struct Builder {
+    lasting: Lasting,
+    naming: Naming,
+    routes: BTreeMap<ObjectId, RouteKept>,
+    places: HashMap<ObjectId, Place>,
+    free: Vec<usize>,
+    next: Ready,
+    ready: Arc<Ready>,
+}
+
+/// What is known of a route that runs.
+struct RouteKept {
+    revision: Box<str>,
+    /// The pools it names, each as often as it does.
+    pools: Vec<ObjectId>,
+}
+
+/// Where a pool is among the pools: it stays there while it is there itself, or a route names it.
+#[derive(Default)]
+struct Place {
+    at: usize,
+    named: usize,
+    /// The revision that runs, and a digest of its credentials.
+    runs: Option<(Box<str>, blake3::Hash)>,
+}
+
+impl Builder {
+    /// Nothing is configured yet: every model is unknown.
+    #[must_use]
+    pub fn new(lasting: Lasting) -> Self {
+        let (routes, places, free) = (BTreeMap::new(), HashMap::new(), Vec::new());
+        let (naming, next, ready) = (Naming::default(), Ready::default(), Arc::default());
+        let mut builder = Self { lasting, naming, routes, places, free, next, ready };
+        builder.finish(&Objects::default(), &Objects::default());
+        builder
+    }
+
+    /// What was made last.
+    #[must_use]
+    pub fn ready(&self) -> Arc<Ready> {
+        Arc::clone(&self.ready)
+    }
+
+    /// The next one, as a whole. Equal revisions (and credentials) are equal objects: those are shared.
+    pub fn replace(&mut self, snapshot: &Snapshot, credentials: &Credentials) -> Arc<Ready> {
+        let (mut here, mut gone) = self.begin();
+        for (id, pool) in &snapshot.pools {
+            self.put_pool(id, pool, credentials, &mut here);
+        }
+        for (id, route) in &snapshot.routes {
+            self.put_route(id, route, &mut here);
+        }
+        let routes = self.routes.keys().filter(|id| !snapshot.routes.contains_key(*id));
+        for id in routes.cloned().collect::<Vec<_>>() {
+            self.remove_route(id, &mut gone);
+        }
+        let pools = self.places.iter().filter(|(id, place)| place.runs.is_some() && !snapshot.pools.contains_key(*id));
+        for id in pools.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.remove_pool(id, &mut gone);
+        }
+        self.finish(&here, &gone)
+    }
+
+    /// The next one, by what changes.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Arc<Ready> {
+        let (mut here, mut gone) = self.begin();
+        for change in changes {
+            match change {
+                Change::Pool(id, of_it) => self.put_pool(&id, &of_it.0, &of_it.1, &mut here),
+                Change::PoolGone(id) => self.remove_pool(id, &mut gone),
+                Change::Route(id, route) => self.put_route(&id, &route, &mut here),
+                Change::RouteGone(id) => self.remove_route(id, &mut gone),
+            }
+        }
+        self.finish(&here, &gone)
+    }
+
+    fn begin(&self) -> (Objects, Objects) {
+        self.lasting.registry.look(Instant::now());
+        (Objects::default(), Objects::default())
+    }
+
+    fn finish(&mut self, here: &Objects, gone: &Objects) -> Arc<Ready> {
+        self.lasting.metrics.configured(here, gone);
+        self.next.names = Arc::new(self.naming.table());
+        let Ready { names, index, routes, pools, models: _ } = &self.next;
+        self.ready = Arc::new(Ready {
+            names: Arc::clone(names),
+            index: index.clone(),
+            routes: routes.clone(),
+            pools: pools.clone(),
+            models: OnceLock::new(),
+        });
+        self.ready()
+    }
+
+    fn put_pool(&mut self, id: &ObjectId, pool: &config::Pool, credentials: &Credentials, here: &mut Objects) {
+        let runs = (pool.revision.as_str().into(), digest(pool, credentials));
+        if self.places.get(id).is_some_and(|place| place.runs.as_ref() == Some(&runs)) {
+            return;
+        }
+        let numbers = self.naming.pool(id, pool);
+        let resolving = Resolving { id, pool, credentials, lasting: &self.lasting, now: Instant::now() };
+        let ready = resolving.pool(&numbers);
+        let place = place(&mut self.places, &mut self.free, &self.next, id);
+        place.runs = Some(runs);
+        self.next.pools.set(place.at, Some(Arc::new(ready)));
+        here.pools.push(id.clone());
+    }
+
+    fn remove_pool(&mut self, id: ObjectId, gone: &mut Objects) {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        place.runs = None;
+        self.next.pools.set(place.at, None);
+        self.naming.forget_pool(&id);
+        self.leave(&id);
+        gone.pools.push(id);
+    }
+
+    fn put_route(&mut self, id: &ObjectId, route: &config::Route, here: &mut Objects) {
+        if self.routes.get(id).is_some_and(|kept| *kept.revision == *route.revision) {
+            return;
+        }
+        let ix = self.naming.route(id, route);
+        let mut pools = Vec::new();
+        let resolved = resolve::route(&self.lasting, id, route, ix, |pool| {
+            let place = place(&mut self.places, &mut self.free, &self.next, pool);
+            place.named += 1;
+            // Held open, so that the next pool without a place does not take this one.
+            if self.next.pools.get(place.at).is_none() {
+                self.next.pools.set(place.at, None);
+            }
+            pools.push(pool.clone());
+            place.at
+        });
+        let filed = Arc::new(Filed::new(id, route, resolved));
+        if let Some(before) = self.next.routes.insert(id.0.as_str().into(), Arc::clone(&filed)) {
+            self.next.index.remove(&before);
+        }
+        self.next.index.insert(&filed);
+        let kept = RouteKept { revision: route.revision.as_str().into(), pools };
+        if let Some(before) = self.routes.insert(id.clone(), kept) {
+            self.unname(&before.pools);
+        }
+        here.routes.push(id.clone());
+    }
+
+    fn remove_route(&mut self, id: ObjectId, gone: &mut Objects) {
+        if let Some(before) = self.next.routes.remove(&id.0) {
+            self.next.index.remove(&before);
+        }
+        let Some(kept) = self.routes.remove(&id) else { return };
+        self.unname(&kept.pools);
+        self.naming.forget_route(&id);
+        self.lasting.cache.forget(&id);
+        gone.routes.push(id);
+    }
+
+    fn unname(&mut self, pools: &[ObjectId]) {
+        for id in pools {
+            if let Some(place) = self.places.get_mut(id) {
+                place.named = place.named.saturating_sub(1);
+            }
+            self.leave(id);
+        }
+    }
+
+    /// Gives a pool's place back when neither it nor a route needs it.
+    fn leave(&mut self, id: &ObjectId) {
+        let unused = |place: &&Place| place.named == 0 && place.runs.is_none();
+        if let Some(at) = self.places.get(id).filter(unused).map(|place| place.at) {
+            self.places.remove(id);
+            self.free.push(at);
+        }
+    }
+}
+
+/// A pool's place, the one it has or another one.
+fn place<'a>(
+    places: &'a mut HashMap<ObjectId, Place>,
+    free: &mut Vec<usize>,
+    next: &Ready,
+    id: &ObjectId,
+) -> &'a mut Place {
+    places.entry(id.clone()).or_insert_with(|| {
+        let at = free.pop().unwrap_or_else(|| next.pools.len());
+        Place { at, ..Place::default() }
+    })
+}
+
+/// Of the credentials that a pool names: rotated ones make it another pool.
+fn digest(pool: &config::Pool, credentials: &Credentials) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for id in pool.providers.iter().filter_map(|provider| provider.credential.as_ref()) {
+        let value = credentials.get(id).map_or(&[][..], |value| value.expose());
+        for part in [id.0.as_bytes(), value] {
+            hasher.update(&u64::try_from(part.len()).unwrap_or_default().to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! The configuration made ready to run: handles resolved, routes indexed, header values written.
+//!
+//! A [`Builder`] makes one [`Ready`] after the other on the control thread, each from the one before: what did not
+//! change is shared. A call holds the one it began under to its end. What must outlive a configuration (circuits,
+//! connections, cached answers, counters) is held elsewhere by stable ids, and only looked up here.
+
+mod builder;
+mod ready;
+mod resolve;
+
+pub use builder::Builder;
+pub use ready::Ready;
+pub(crate) use ready::{Aim, Pool, Provider, Rule, Target};
+pub use resolve::Lasting;

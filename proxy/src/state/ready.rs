@@ -1,0 +1,180 @@
+//! A configuration as calls see it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use sluicegate_config::{Model, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_dialects::Dialect;
+
+use crate::account::{ProviderIx, RouteIx, Table};
+use crate::balance::Split;
+use crate::cache;
+use crate::call::models::Models;
+use crate::call::route::{Filed, Index};
+use crate::endpoint::{Endpoint, PoolState};
+use crate::persistent::{List, Map};
+use crate::upstream::Origin;
+
+/// A configuration, ready to run.
+#[derive(Default)]
+pub struct Ready {
+    /// Names by number, for the ledger.
+    pub(crate) names: Arc<Table>,
+    pub(super) index: Index<Route>,
+    /// Every route by its id.
+    pub(super) routes: Map<Arc<str>, Arc<Filed<Route>>>,
+    /// Pools by their places; a place without one is of a pool that routes name and that is not there.
+    pub(super) pools: List<Option<Arc<Pool>>>,
+    /// Written when somebody asks for it.
+    pub(super) models: OnceLock<Models>,
+}
+
+/// A route.
+pub(crate) struct Route {
+    pub(super) ix: RouteIx,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// A rule.
+pub(crate) struct Rule {
+    pub(crate) targets: Vec<Aim>,
+    pub(crate) split: Split,
+    /// Where the split stands; begins anew with each form of its route.
+    pub(crate) turn: AtomicU64,
+    pub(crate) fallbacks: Vec<Aim>,
+    pub(crate) cache: Option<Arc<cache::Plan>>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// A pool that a rule names.
+pub(crate) struct Aim {
+    /// The pool's place.
+    pub(super) pool: usize,
+    pub(crate) weight: u32,
+    pub(super) model: Option<Box<str>>,
+}
+
+/// A pool that a call may ask, in the configuration that the call began under.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) pool: &'a Arc<Pool>,
+    /// The model to ask for instead of the caller's.
+    pub(crate) model: Option<&'a str>,
+}
+
+/// A pool.
+pub(crate) struct Pool {
+    pub(crate) state: Arc<PoolState>,
+    pub(crate) strategy: Strategy,
+    pub(crate) max_open_percent: u32,
+    pub(crate) timeouts: PoolTimeouts,
+    pub(crate) retry: Retry,
+    pub(crate) providers: Vec<Arc<Provider>>,
+}
+
+/// A provider of a pool.
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) ix: ProviderIx,
+    /// What it speaks; `None`: whatever it is spoken to in.
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) origin: Origin,
+    pub(crate) address: Arc<str>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) paths: Paths,
+    pub(crate) weight: u32,
+    pub(crate) priority: u32,
+    pub(crate) models: Arc<BTreeMap<String, Model>>,
+    pub(crate) defaults: sluicegate_dialects::Target,
+    /// The credential, in the header that this kind of provider reads.
+    pub(crate) credential: Option<(HeaderName, HeaderValue)>,
+    pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) remove_headers: Vec<HeaderName>,
+}
+
+/// Where a provider takes what.
+pub(crate) struct Paths {
+    pub(super) openai: Uri,
+    pub(super) anthropic: Uri,
+    pub(super) count_tokens: Uri,
+}
+
+impl Ready {
+    /// The rule that takes a call for this model with these headers, and where it is.
+    pub(crate) fn find(&self, model: &str, headers: &HeaderMap) -> Option<(RouteIx, usize, &Rule)> {
+        let (filed, rule) = self.index.find(model, headers)?;
+        Some((filed.route.ix, rule, filed.route.rules.get(rule)?))
+    }
+
+    /// The pool that a rule names; `None`: it is not there.
+    pub(crate) fn target<'a>(&'a self, aim: &'a Aim) -> Option<Target<'a>> {
+        let pool = self.pools.get(aim.pool)?.as_ref()?;
+        Some(Target { pool, model: aim.model.as_deref() })
+    }
+
+    /// When the route was created that serves this model, listed or not; `None`: no route takes it, or no provider
+    /// behind one serves it.
+    pub(crate) fn model(&self, name: &str) -> Option<i64> {
+        let serving = self.index.reaching(name).filter(|(filed, rule, named)| {
+            *named || filed.route.rules.get(*rule).is_some_and(|rule| self.serves(rule, name))
+        });
+        serving.map(|(filed, _, _)| filed.created).min()
+    }
+
+    fn serves(&self, rule: &Rule, model: &str) -> bool {
+        rule.targets.iter().chain(&rule.fallbacks).filter_map(|aim| self.target(aim)).any(|target| {
+            let routed = target.model.unwrap_or(model);
+            target.pool.providers.iter().any(|provider| provider.serves(routed))
+        })
+    }
+
+    /// The models that callers can ask for.
+    pub(crate) fn models(&self) -> &Models {
+        self.models.get_or_init(|| {
+            let mut routes: Vec<_> = self.routes.iter().map(|(_, filed)| filed).collect();
+            routes.sort_by(|one, other| one.id.cmp(&other.id));
+            Models::of(routes.into_iter().flat_map(|filed| self.names_of(filed)))
+        })
+    }
+
+    /// The names of models that a route takes and a provider serves: the exact names of matches, and of the providers'
+    /// models those that a prefix, a pattern or a match-all lets through. With the route's time of creation.
+    fn names_of<'a>(&'a self, filed: &'a Filed<Route>) -> impl Iterator<Item = (&'a str, i64)> {
+        let rules = filed.route.rules.iter().enumerate();
+        rules.flat_map(move |(at, rule)| {
+            // Where a target renames the model, the providers' names are not the callers'.
+            let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|aim| self.target(aim));
+            let pools = targets.filter(|target| target.model.is_none()).map(|target| target.pool);
+            let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
+            let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name));
+            filed.exact(at).chain(served).map(|name| (name, filed.created))
+        })
+    }
+}
+
+impl Provider {
+    /// What it is spoken to in, by a caller of this dialect.
+    pub(crate) fn speaks(&self, caller: Dialect) -> Dialect {
+        self.dialect.unwrap_or(caller)
+    }
+
+    /// Whether it serves a model by the name that routes use.
+    pub(crate) fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.contains_key(model)
+    }
+
+    /// Where it takes generations in a dialect.
+    pub(crate) fn path(&self, dialect: Dialect) -> &Uri {
+        match dialect {
+            Dialect::OpenAiChat => &self.paths.openai,
+            Dialect::AnthropicMessages => &self.paths.anthropic,
+        }
+    }
+
+    /// Where it counts tokens.
+    pub(crate) fn count_tokens(&self) -> &Uri {
+        &self.paths.count_tokens
+    }
+}

@@ -1,0 +1,193 @@
+//! From a compiled pool or route to what calls run on: addresses parsed, live state found, header values written.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+use sluicegate_config::compile::Credentials;
+use sluicegate_config::{self as config, ObjectId, ProviderKind};
+use sluicegate_dialects::Dialect;
+
+use crate::account::{Metrics, ProviderIx, RouteIx};
+use crate::balance::Split;
+use crate::cache;
+use crate::endpoint::{Endpoint, EndpointKey, Registry};
+use crate::upstream::Origin;
+
+use super::ready::{Aim, Paths, Pool, Provider, Route, Rule};
+
+/// With several endpoints behind one provider, weights are told apart this finely.
+const SHARES: u64 = 1_000;
+
+/// What outlives a configuration, to resolve a new one against.
+#[derive(Clone)]
+pub struct Lasting {
+    /// Circuits, cooldowns, budgets.
+    pub registry: Arc<Registry>,
+    /// The cache's memory layers.
+    pub cache: Arc<cache::Shared>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Resolves a route. `place` says where a pool is, or will be.
+pub(super) fn route(
+    lasting: &Lasting,
+    id: &ObjectId,
+    route: &config::Route,
+    ix: RouteIx,
+    mut place: impl FnMut(&ObjectId) -> usize,
+) -> Route {
+    lasting.cache.make_room(id, route);
+    let mut aims = |from: &[config::Target]| -> Vec<Aim> {
+        let aim = |target: &config::Target| Aim {
+            pool: place(&target.pool),
+            weight: target.weight,
+            model: target.model.as_deref().map(Into::into),
+        };
+        from.iter().map(aim).collect()
+    };
+    let mut rules = Vec::with_capacity(route.rules.len());
+    for rule in &route.rules {
+        rules.push(Rule {
+            split: Split::new(rule.targets.iter().map(|target| target.weight)),
+            turn: AtomicU64::new(0),
+            targets: aims(&rule.targets),
+            fallbacks: aims(&rule.fallbacks),
+            cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
+            timeouts: rule.timeouts,
+        });
+    }
+    Route { ix, rules }
+}
+
+/// A pool on its way from its compiled form.
+pub(super) struct Resolving<'a> {
+    pub(super) id: &'a ObjectId,
+    pub(super) pool: &'a config::Pool,
+    pub(super) credentials: &'a Credentials,
+    pub(super) lasting: &'a Lasting,
+    pub(super) now: Instant,
+}
+
+impl Resolving<'_> {
+    /// Resolves it. What is wrong with one provider takes that provider out, not its siblings: the compiler has
+    /// reported it, so here it is logged.
+    pub(super) fn pool(&self, numbers: &[ProviderIx]) -> Pool {
+        let mut providers = Vec::new();
+        for (from, ix) in self.pool.providers.iter().zip(numbers) {
+            match self.provider(from, *ix) {
+                Ok(endpoints) => providers.extend(endpoints.into_iter().map(Arc::new)),
+                Err(why) => {
+                    tracing::error!(pool = self.id.0, provider = from.name, why, "a provider can not be used");
+                }
+            }
+        }
+        Pool {
+            state: self.lasting.registry.pool(self.id, self.now),
+            strategy: self.pool.strategy,
+            max_open_percent: self.pool.circuit_breaker.max_open_percent,
+            timeouts: self.pool.timeouts,
+            retry: self.pool.retry.clone(),
+            providers,
+        }
+    }
+
+    /// A provider once for each of its endpoints.
+    fn provider(&self, from: &config::Provider, ix: ProviderIx) -> Result<Vec<Provider>, String> {
+        let models = Arc::new(from.models.clone());
+        let credential = self.credential(from)?;
+        let set_headers = set_headers(from)?;
+        let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
+            let origin = Origin::at(self.id, from, at).map_err(|error| error.to_string())?;
+            let address = origin.address();
+            let known = || {
+                let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };
+                self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now)
+            };
+            Ok(Provider {
+                ix,
+                dialect: match from.kind {
+                    ProviderKind::OpenAi | ProviderKind::OpenAiCompatible => Some(Dialect::OpenAiChat),
+                    ProviderKind::Anthropic => Some(Dialect::AnthropicMessages),
+                    ProviderKind::Simulated => None,
+                },
+                endpoint: endpoint.unwrap_or_else(known),
+                address: address.as_str().into(),
+                paths: paths(&origin)?,
+                weight,
+                priority: from.priority,
+                models: Arc::clone(&models),
+                defaults: defaults(from),
+                credential: credential.clone(),
+                set_headers: set_headers.clone(),
+                remove_headers: from.remove_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect(),
+                name: from.name.clone(),
+                origin,
+            })
+        };
+        match &from.endpoints {
+            None => Ok(vec![make(None, self.share(from.weight, 1), None)?]),
+            // It is known and serves nothing: a place that takes no calls, and that nobody learns anything about.
+            Some(none) if none.is_empty() => {
+                let nobody = Arc::new(Endpoint::new(self.pool.circuit_breaker, self.now));
+                Ok(vec![make(None, 0, Some(nobody))?])
+            }
+            Some(endpoints) => {
+                let weight = self.share(from.weight, endpoints.len());
+                endpoints.iter().map(|address| make(Some(address), weight, None)).collect()
+            }
+        }
+    }
+
+    /// What each of a provider's endpoints has of its weight, among endpoints of the whole pool.
+    fn share(&self, weight: u32, endpoints: usize) -> u32 {
+        if weight == 0 || self.pool.providers.iter().all(|provider| provider.endpoints.is_none()) {
+            return weight;
+        }
+        let shares = u64::from(weight) * SHARES / u64::try_from(endpoints.max(1)).unwrap_or(u64::MAX);
+        u32::try_from(shares.max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn credential(&self, from: &config::Provider) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let Some(id) = &from.credential else { return Ok(None) };
+        let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
+        let secret = value.expose().trim_ascii();
+        let (name, prefix): (_, &[u8]) = match from.kind {
+            ProviderKind::Anthropic => (HeaderName::from_static("x-api-key"), b""),
+            ProviderKind::OpenAi | ProviderKind::OpenAiCompatible => (AUTHORIZATION, b"Bearer "),
+            ProviderKind::Simulated => return Ok(None),
+        };
+        let mut value = HeaderValue::from_bytes(&[prefix, secret].concat())
+            .map_err(|_| format!("its credential {} holds bytes that no header can", id.0))?;
+        value.set_sensitive(true);
+        Ok(Some((name, value)))
+    }
+}
+
+fn paths(origin: &Origin) -> Result<Paths, String> {
+    let uri = |path: &str| origin.uri(path).map_err(|error| error.to_string());
+    Ok(Paths {
+        openai: uri("/chat/completions")?,
+        anthropic: uri("/messages")?,
+        count_tokens: uri("/messages/count_tokens")?,
+    })
+}
+
+fn defaults(from: &config::Provider) -> sluicegate_dialects::Target {
+    sluicegate_dialects::Target {
+        default_max_tokens: from.defaults.max_tokens,
+        default_temperature: from.defaults.temperature.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+        compatible: from.kind == ProviderKind::OpenAiCompatible,
+    }
+}
+
+fn set_headers(from: &config::Provider) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let header = |(name, value): (&String, &String)| {
+        let parsed = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+        parsed.ok_or_else(|| format!("header {name} can not be set"))
+    };
+    from.set_headers.iter().map(header).collect()
+}
