@@ -1,5 +1,6 @@
 //! The client of the API server, which counts the writes that go through it.
 
+use std::error::Error;
 use std::rc::Rc;
 
 use anyhow::Context as _;
@@ -31,6 +32,27 @@ pub fn counting(config: Config, metrics: &Rc<Metrics>) -> anyhow::Result<Client>
         request
     });
     Ok(ClientBuilder::try_from(config).context("no client for the API server")?.with_layer(&count).build())
+}
+
+/// An error in few words: the API server's own where it answered, else the chain of causes, of which kube's own words
+/// often name only the last.
+#[must_use]
+pub fn told(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            return format!("{} ({})", status.message, status.code);
+        }
+        let own = error.to_string();
+        if text.is_empty() {
+            text = own;
+        } else if !text.contains(&own) {
+            text = format!("{text}: {own}");
+        }
+        next = error.source();
+    }
+    text
 }
 
 /// What a request writes, if it does.

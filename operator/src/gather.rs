@@ -15,6 +15,7 @@ use sluicegate_config::compile::{
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
+use crate::client::told;
 use crate::world::{Key, Named, Object, Shared, Stamp, World, parts};
 
 /// Reads on their way at once.
@@ -28,7 +29,7 @@ pub struct Batch {
     /// To be compiled, published and judged.
     pub keys: Vec<Key>,
     /// Pools of which something could not be read: they stay as they are for now.
-    unread: BTreeSet<ObjectId>,
+    pub unread: BTreeSet<ObjectId>,
 }
 
 /// Reads what the objects name and is not known, or no longer. What cannot be read is tried again later; the pools that
@@ -92,7 +93,7 @@ async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> 
         Named::Pool(_) => Ok(()),
     };
     if let Err(error) = &learnt {
-        tracing::warn!(%error, ?named, "what a pool names could not be read; it is tried again");
+        tracing::warn!(error = told(error), ?named, "what a pool names could not be read; it is tried again");
     }
     learnt.is_err()
 }

@@ -14,6 +14,7 @@ use sluicegate_config::published::Content;
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
+use crate::client::told;
 use crate::events::{Teller, Transition};
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::metrics::{Metrics, State};
@@ -343,7 +344,7 @@ impl Judge {
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() => None,
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Some(SOON),
             Ok(Err(error)) => {
-                tracing::warn!(%error, kind = %write.key.kind, object = write.key.id.0, "a status could not be written");
+                tracing::warn!(error = told(&error), kind = %write.key.kind, object = write.key.id.0, "a status could not be written");
                 Some(AGAIN)
             }
             Err(_) => {

@@ -15,6 +15,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::Notify;
 
+use crate::client::told;
+
 /// Others may take the lease when it was not renewed for this long.
 const DURATION: Duration = Duration::from_secs(15);
 /// A holder stops writing when it could not renew for this long.
@@ -139,7 +141,7 @@ impl Candidate {
             let held = match tokio::time::timeout(LONGEST_WRITE, self.once(&mut seen)).await {
                 Ok(Ok(held)) => held,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = self.name, "the lease could not be read or written");
+                    tracing::warn!(error = told(&error), lease = self.name, "the lease could not be read or written");
                     // What is believed is believed until its time is over: `holds` sees to that.
                     self.leadership.holds()
                 }
@@ -178,7 +180,9 @@ impl Candidate {
         };
         match tokio::time::timeout(LONGEST_WRITE, released).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "the lease is given up"),
-            Ok(Err(error)) => tracing::warn!(%error, lease = self.name, "the lease could not be given up"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = told(&error), lease = self.name, "the lease could not be given up");
+            }
             Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up in time"),
         }
     }

@@ -131,12 +131,12 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
 
 fn summary(snapshot: &Snapshot, routes: &usize, pools: &usize, out: &mut dyn Write) -> io::Result<()> {
     for (id, route) in &snapshot.routes {
-        writeln!(out, "LLMRoute {} serves, revision {}", id.0, route.revision)?;
+        writeln!(out, "LLMRoute {} compiles to revision {}", id.0, route.revision)?;
     }
     for (id, pool) in &snapshot.pools {
-        writeln!(out, "ProviderPool {} serves, revision {}", id.0, pool.revision)?;
+        writeln!(out, "ProviderPool {} compiles to revision {}", id.0, pool.revision)?;
     }
-    writeln!(out, "{} of {routes} routes and {} of {pools} pools serve", snapshot.routes.len(), snapshot.pools.len())
+    writeln!(out, "{} of {routes} routes and {} of {pools} pools compile", snapshot.routes.len(), snapshot.pools.len())
 }
 
 /// Prints the CustomResourceDefinitions.

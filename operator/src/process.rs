@@ -35,7 +35,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Operates a gateway until the process is told to end.
 #[must_use]
 pub fn run(settings: Run) -> ExitCode {
-    let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The client's own words repeat what is told here with its cause.
+    let filter = format!("kube_client=error,kube_runtime=off,{}", settings.log);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Already set only where a test runs more than one in a process.
     drop(log.json().flatten_event(true).with_current_span(false).try_init());
@@ -191,7 +193,11 @@ async fn owner(client: &Client, namespace: &str, name: &str) -> Option<OwnerRefe
                 return None;
             }
             Err(error) => {
-                tracing::warn!(%error, name, "the ConfigMap that is to own what is published could not be read");
+                tracing::warn!(
+                    error = client::told(&error),
+                    name,
+                    "the ConfigMap that is to own what is published could not be read"
+                );
                 tokio::time::sleep(AGAIN).await;
             }
         }

@@ -15,6 +15,7 @@ use sluicegate_config::compile::{Compiled, Credentials, Kind};
 use sluicegate_config::published::{Content, DATA_KEY};
 use sluicegate_config::{CredentialId, ObjectId, Pool};
 
+use crate::client::told;
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::world::{Key, MANAGER, Name, Published, Shared, World};
 
@@ -184,8 +185,9 @@ impl Publisher {
         match tokio::time::timeout(LONGEST_WRITE, self.write(change)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::warn!(%error, name = name.name, "a compiled object could not be written; it is tried again");
-                Err(error.to_string())
+                let error = told(&error);
+                tracing::warn!(error, name = name.name, "a compiled object could not be written; it is tried again");
+                Err(error)
             }
             Err(_) => {
                 tracing::warn!(name = name.name, "the API server did not answer a write in time; it is tried again");
@@ -238,3 +240,6 @@ const fn content_kind(content: Content) -> Kind {
         Content::Pool | Content::Credentials => Kind::ProviderPool,
     }
 }
+
+#[cfg(test)]
+mod tests;

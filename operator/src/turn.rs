@@ -1,15 +1,12 @@
 //! One turn: what changed is gathered, compiled, published and judged. Everything else is left alone.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Instant;
 
 use kube::Client;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Compiled, Kind, Verdict};
+use sluicegate_config::compile::{Compiled, Kind, Verdict, reads_alike};
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
@@ -63,8 +60,9 @@ impl Turns {
         let compiled = gathered.compile();
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
         plan.remove(self.world.borrow_mut().take_strays());
+        let anew = seen_anew(&self.world.borrow(), &batch, &compiled);
         let failures = self.publisher.carry_out(plan).await;
-        settle(&mut self.world.borrow_mut(), &batch, &compiled, &failures);
+        settle(&mut self.world.borrow_mut(), &batch, &anew, &failures);
         for (key, generation) in generations {
             let judged = judged(&key, generation, &compiled, &failures);
             self.judge.consider(key, judged);
@@ -95,38 +93,20 @@ fn generations(world: &World, batch: &Batch) -> BTreeMap<Key, Option<i64>> {
     batch.keys.iter().map(|key| (key.clone(), world.object(key).map(|object| object.generation))).collect()
 }
 
-/// Routes look again when what they see of a pool has changed.
-fn settle(world: &mut World, batch: &Batch, compiled: &Compiled, failures: &Failures) {
-    for key in &batch.keys {
-        if !failures.contains_key(key) {
-            world.queue.went_well(key);
-        }
-        if key.kind == Kind::ProviderPool && world.object(key).is_some() {
-            let face = face(world, key, compiled);
-            world.shows(&key.id, face);
-        }
-    }
+/// Pools whose new form is another to the routes that name them.
+fn seen_anew(world: &World, batch: &Batch, compiled: &Compiled) -> Vec<ObjectId> {
+    let pools = batch.keys.iter().filter(|key| key.kind == Kind::ProviderPool && world.object(key).is_some());
+    let anew = pools.filter(|key| {
+        let before = world.previous_pool(&key.id);
+        !reads_alike(before.as_ref(), compiled.snapshot.pools.get(&key.id))
+    });
+    anew.map(|key| key.id.clone()).collect()
 }
 
-/// What routes see of a pool: whether it serves, which models, and who may name it.
-fn face(world: &World, key: &Key, compiled: &Compiled) -> u64 {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec<'a> {
-        #[serde(borrow, default)]
-        allowed_routes: Option<&'a RawValue>,
-    }
-    let mut hasher = DefaultHasher::new();
-    let spec = world.object(key).and_then(|object| object.spec.as_deref());
-    let allowed =
-        spec.and_then(|spec| serde_json::from_str::<Spec<'_>>(spec).ok()).and_then(|spec| spec.allowed_routes);
-    allowed.map(RawValue::get).hash(&mut hasher);
-    let pool = compiled.snapshot.pools.get(&key.id);
-    pool.is_some().hash(&mut hasher);
-    for provider in pool.iter().flat_map(|pool| &pool.providers) {
-        provider.models.keys().collect::<Vec<_>>().hash(&mut hasher);
-    }
-    hasher.finish()
+/// Routes look again at pools that they see anew; what went well is forgiven its failures.
+fn settle(world: &mut World, batch: &Batch, anew: &[ObjectId], failures: &Failures) {
+    batch.keys.iter().filter(|key| !failures.contains_key(*key)).for_each(|key| world.queue.went_well(key));
+    anew.iter().for_each(|pool| world.look_at_routes_of(pool));
 }
 
 /// What there is to say about an object; `None`: it is gone.

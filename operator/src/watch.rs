@@ -25,6 +25,7 @@ use sluicegate_config::compile::{Kind, Labels};
 use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL};
 use tokio::task::JoinSet;
 
+use crate::client::told;
 use crate::metrics::{Metrics, Watch};
 use crate::world::{Key, Name, Named, Scope, Shared, Source};
 
@@ -187,6 +188,7 @@ impl Watches {
     async fn one_namespace(self, namespace: String) {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let scope = Some(namespace.clone());
+        let mut last = String::new();
         loop {
             let found = match api.get_metadata_opt(&namespace).await {
                 Ok(found) => Some(found.and_then(|object| labels(&object.metadata)).map(|(_, labels)| labels)),
@@ -195,7 +197,7 @@ impl Watches {
                     Some(Some(Labels::from([(NAMESPACE_NAME.to_owned(), namespace.clone())])))
                 }
                 Err(error) => {
-                    self.restarted(Source::Namespaces, &error);
+                    self.restarted(Source::Namespaces, &error, &mut last);
                     None
                 }
             };
@@ -275,31 +277,24 @@ impl Watches {
         mut on: impl FnMut(Event<T>),
     ) {
         let mut stream = stream.default_backoff().boxed();
+        let mut last = String::new();
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => on(event),
-                Err(error) => self.restarted(source, &error),
+                Err(error) => self.restarted(source, &error, &mut last),
             }
         }
     }
 
-    fn restarted(&self, source: Source, error: &dyn std::error::Error) {
-        tracing::warn!(resource = source.resource(), error = %chain(error), "a watch is begun again");
+    /// Counted each time, told once: what is refused for want of a right is asked for again and again.
+    fn restarted(&self, source: Source, error: &(dyn std::error::Error + 'static), last: &mut String) {
         self.metrics.watch_restarts.get_or_create_owned(&Watch { resource: source.resource() }).inc();
-    }
-}
-
-/// An error with what caused it: kube's own words often name the cause only.
-fn chain(error: &dyn std::error::Error) -> String {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+        let error = told(error);
+        if *last != error {
+            tracing::warn!(resource = source.resource(), error, "a watch broke and is begun again, until it holds");
+            *last = error;
         }
-        source = cause.source();
     }
-    text
 }
 
 fn id(meta: &ObjectMeta, name: Option<&str>) -> Option<ObjectId> {

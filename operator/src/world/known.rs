@@ -59,8 +59,6 @@ pub struct World {
     pub(super) published: HashMap<Name, Published>,
     pub(super) strays: BTreeSet<Name>,
     pub(super) has_new_strays: bool,
-    /// What routes see of a pool, hashed: while it stays the same, they need not be compiled again.
-    faces: HashMap<ObjectId, u64>,
     pub(super) dress: Dress,
     pub(super) wake: Rc<Notify>,
 }
@@ -81,7 +79,6 @@ impl World {
             said: Index::default(),
             served: Index::default(),
             published: HashMap::new(),
-            faces: HashMap::new(),
             strays: BTreeSet::new(),
             has_new_strays: false,
             dress,
@@ -154,7 +151,6 @@ impl World {
             self.forget(&dropped);
             self.look_at(key);
             if key.kind == Kind::ProviderPool {
-                self.faces.remove(&key.id);
                 self.look_at_routes_of(&key.id);
             }
         }
@@ -268,13 +264,6 @@ impl World {
         self.served.count(&Named::Pool(pool.clone()))
     }
 
-    /// Notes what routes see of a pool now; when that is new to them, they are looked at.
-    pub fn shows(&mut self, pool: &ObjectId, face: u64) {
-        if self.faces.insert(pool.clone(), face) != Some(face) {
-            self.look_at_routes_of(pool);
-        }
-    }
-
     /// When there is something to do: now, later or never.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
@@ -292,7 +281,8 @@ impl World {
         self.objects.keys()
     }
 
-    fn look_at_routes_of(&mut self, pool: &ObjectId) {
+    /// What routes see of a pool has changed.
+    pub fn look_at_routes_of(&mut self, pool: &ObjectId) {
         let pool = Named::Pool(pool.clone());
         let routes: Vec<Key> = self.said.by(&pool).chain(self.served.by(&pool)).cloned().collect();
         routes.iter().for_each(|key| self.look_at(key));

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use sluicegate_tests::kube::account::{self, Grant, rule};
 use sluicegate_tests::kube::{ControlPlane, manifests};
 use sluicegate_tests::operator::Operator;
 
@@ -230,4 +231,143 @@ async fn what_others_change_of_what_is_published_is_put_right() {
     gateway.apply(&stray("foreign", "somebody")).await;
     gateway.apply(&stray("gw.route.none.none", "sluicegate-operator")).await;
     gateway.until("the stray's end", |all| all.len() == 3 && all.contains_key("foreign")).await;
+}
+
+/// So many routes to one pool, as YAML.
+fn many(routes: usize) -> String {
+    let route = |number: usize| ROUTE.replace("name: chat", &format!("name: r{number:04}"));
+    (0..routes).map(route).fold(POOL.to_owned(), |all, route| format!("{all}---{route}"))
+}
+
+/// Waits until a replica has nothing to do any more.
+async fn idle(operator: &Operator) {
+    let mut rounds = 0;
+    loop {
+        let leads = operator.metric("sluicegate_operator_is_leader", &[]).await.unwrap() > 0.0;
+        let turned = operator.metric("sluicegate_operator_turn_seconds_count", &[]).await.unwrap() > 0.0;
+        let queued = operator.metric("sluicegate_operator_queued_objects", &[]).await.unwrap();
+        if leads && turned && queued < 1.0 {
+            return;
+        }
+        rounds += 1;
+        assert!(rounds < 3000, "it has no end of work: {}", operator.log().join("\n"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_killed_in_mid_publish_ends_in_the_same_bytes_and_a_restart_writes_nothing() {
+    const ROUTES: usize = 200;
+    let (client, namespace) = Gateway::namespace().await;
+    manifests::apply(&client, &namespace, &many(ROUTES)).await.unwrap();
+    let alone = ["--leader-elect", "false"];
+    let killed = Gateway::operator(&namespace, &alone);
+    let mut rounds = 0;
+    while published(&client, &namespace).await.len() < 10 {
+        rounds += 1;
+        assert!(rounds < 3000, "nothing is published: {}", killed.log().join("\n"));
+    }
+    drop(killed);
+    let half = published(&client, &namespace).await;
+
+    let gateway = Gateway {
+        operator: Gateway::operator(&namespace, &alone),
+        client: client.clone(),
+        namespace: namespace.clone(),
+    };
+    let whole = gateway.until("all of them", |all| all.len() == ROUTES + 1).await;
+    assert!(half.iter().all(|(name, text)| whole[name] == *text));
+    // The statuses too, so that the next start has nothing left to say.
+    gateway.condition("LLMRoute", "r0199", "Programmed", ("False", "NoProxies")).await;
+    gateway.condition("LLMRoute", "r0000", "Programmed", ("False", "NoProxies")).await;
+    let mut settled = 0;
+    while settled < 20 {
+        let before = gateway.operator.writes("").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        settled = if gateway.operator.writes("").await.unwrap() == before { settled + 1 } else { 0 };
+    }
+    assert!(gateway.operator.stop().await.unwrap().success());
+
+    let again = Gateway::operator(&namespace, &alone);
+    again.ready().await.unwrap();
+    idle(&again).await;
+    // Longer than a status waits for proxies.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(again.writes("").await.unwrap(), 0, "{}", again.page("/metrics").await.unwrap().1);
+    assert_eq!(published(&client, &namespace).await, whole);
+}
+
+#[tokio::test]
+async fn of_two_operators_one_writes_and_the_other_takes_over() {
+    let (client, namespace) = Gateway::namespace().await;
+    let first = Gateway::operator(&namespace, &[]);
+    first.ready().await.unwrap();
+    leads(&first).await;
+    let second = Gateway::operator(&namespace, &[]);
+    second.ready().await.unwrap();
+    let gateway = Gateway { client, namespace: namespace.clone(), operator: second };
+    gateway.apply(&many(20)).await;
+    gateway.until("all of them", |all| all.len() == 21).await;
+    assert_eq!(first.writes("configmaps").await.unwrap(), 21);
+    assert_eq!(gateway.operator.writes("").await.unwrap(), 0);
+    // Its end hands over at once: a lease that runs out would take fifteen seconds.
+    let ending = std::time::Instant::now();
+    assert!(first.stop().await.unwrap().success());
+    gateway.apply(&ROUTE.replace("name: chat", "name: later")).await;
+    gateway.until("the later one", |all| all.len() == 22).await;
+    assert!(ending.elapsed() < Duration::from_secs(14), "nobody handed over");
+    assert_eq!(gateway.operator.writes("configmaps").await.unwrap(), 1);
+}
+
+/// Waits until a replica leads.
+async fn leads(operator: &Operator) {
+    for _ in 0..3000 {
+        if operator.metric("sluicegate_operator_is_leader", &[]).await.unwrap() > 0.0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody leads: {}", operator.log().join("\n"));
+}
+
+#[tokio::test]
+async fn roles_in_the_watched_namespaces_are_all_the_rights_it_needs() {
+    let cluster = ControlPlane::shared().unwrap();
+    let (client, namespace) = Gateway::namespace().await;
+    let team = manifests::namespace(&client, "team", &[("team", "a")]).await.unwrap();
+    let read = ["get", "list", "watch"];
+    let reading = vec![
+        rule("sluicegate.dev", &["llmroutes", "providerpools"], &read),
+        rule("sluicegate.dev", &["llmroutes/status", "providerpools/status"], &["patch"]),
+        rule("", &["secrets", "services"], &read),
+        rule("", &["namespaces"], &["get"]),
+        rule("discovery.k8s.io", &["endpointslices"], &read),
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ];
+    let mut writing = vec![
+        rule("", &["configmaps", "secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
+        rule("", &["pods"], &read),
+        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
+    ];
+    writing.extend(reading.clone());
+    let grants = [
+        Grant::In { namespace: namespace.clone(), rules: writing },
+        Grant::In { namespace: team.clone(), rules: reading },
+    ];
+    let config = account::create(&client, cluster.kubeconfig(), (&namespace, "operator"), &grants).await.unwrap();
+    // A namespace that is not there, and one that is and may not be read, are in nobody's way.
+    let watched = format!("{team},{namespace},not-there");
+    let flags = ["--watch-namespaces", &watched];
+    let operator = Operator::start(&config, ("gw", &namespace), &flags).unwrap();
+    let gateway = Gateway { client: client.clone(), namespace: namespace.clone(), operator };
+    let shared = POOL.replace(
+        "spec: {",
+        "spec: {allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}, ",
+    );
+    manifests::apply(&client, &namespace, &shared).await.unwrap();
+    let abroad = ROUTE.replace("{name: sim}", &format!("{{name: sim, namespace: {namespace}}}"));
+    manifests::apply(&client, &team, &abroad).await.unwrap();
+    gateway.until("both", |all| all.len() == 2 && all.values().last().unwrap().contains("/sim")).await;
+    let (status, text) = gateway.operator.page("/readyz").await.unwrap();
+    assert!(status == 503 && text.contains("not-there"), "{status} {text}");
 }

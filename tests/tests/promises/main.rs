@@ -8,6 +8,7 @@ mod input;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod offline;
 mod protocols;
 mod resources;
 mod rollout;

@@ -1,0 +1,209 @@
+//! From what is known to what is written, without an API server: which objects a change touches, and in what order.
+
+use std::rc::Rc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use sluicegate_config::compile::SecretValue;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::gather::{self, Batch};
+use crate::world::{Dress, Source, Watched};
+
+/// A world with every list read, all of it in the namespace `a`.
+fn world() -> World {
+    let dress = Dress { gateway: "gw".to_owned(), owner: None };
+    let mut world = World::new(dress, Watched::All, Rc::new(Notify::new()));
+    for source in Source::SCOPED.into_iter().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
+        world.list_read(source, &None);
+    }
+    world
+}
+
+fn key(kind: Kind, name: &str) -> Key {
+    Key::new(kind, "a", name)
+}
+
+fn route_key(name: &str) -> Key {
+    key(Kind::LlmRoute, name)
+}
+
+fn pool_key(name: &str) -> Key {
+    key(Kind::ProviderPool, name)
+}
+
+/// Sees an object, newer than any before.
+fn see(world: &mut World, key: &Key, spec: &Value) {
+    let version = world.object(key).map_or(1, |object| object.generation + 1);
+    let (namespace, name) = key.parts();
+    let object: DynamicObject = serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": namespace, "uid": "u", "generation": version,
+            "resourceVersion": version.to_string()},
+        "spec": spec,
+    }))
+    .unwrap();
+    world.seen(key.kind, &object);
+}
+
+fn route(pool: &str) -> Value {
+    json!({"rules": [{"name": "all", "targets": [{"poolRef": {"name": pool}}]}]})
+}
+
+fn simulated() -> Value {
+    json!({"providers": [{"name": "one", "type": "Simulated"}]})
+}
+
+fn keyed() -> Value {
+    let credentials = json!({"secretRef": {"name": "key", "key": "token"}});
+    json!({"providers": [{"name": "one", "type": "OpenAI", "url": "https://llm.example.com", "credentials": credentials}]})
+}
+
+/// What a turn over everything that waits would write.
+fn turn(world: &mut World) -> (Vec<Key>, Plan) {
+    let keys = world.queue.take(usize::MAX, Instant::now());
+    let batch = Batch { keys: keys.clone(), ..Batch::default() };
+    let compiled = gather::collect(world, &batch).compile();
+    (keys.clone(), plan(world, &keys, &compiled))
+}
+
+/// Writes it, as an API server would have it.
+fn carry_out(world: &mut World, plan: Plan) {
+    for (number, change) in plan.stages().into_iter().flatten().enumerate() {
+        match (change.of, change.form) {
+            (Some((content, id)), Some(form)) => {
+                let before = world.published(content, &id).and_then(|stands| stands.version.parse::<usize>().ok());
+                let version = before.unwrap_or(100 + number) + 1;
+                let dressed = world.dress().meta(content, &id, &form.revision);
+                let meta = ObjectMeta { resource_version: Some(version.to_string()), ..dressed };
+                world.published_written(change.name, &meta, form.text);
+            }
+            _ => world.published_gone(&change.name),
+        }
+    }
+}
+
+fn written(changes: &[Change]) -> Vec<&str> {
+    changes.iter().map(|change| change.name.name.as_str()).collect()
+}
+
+#[test]
+fn a_change_touches_what_it_names_and_nothing_else() {
+    let mut world = world();
+    for (name, pool) in [("one", "p"), ("two", "p"), ("three", "q")] {
+        see(&mut world, &route_key(name), &route(pool));
+    }
+    see(&mut world, &pool_key("p"), &simulated());
+    see(&mut world, &pool_key("q"), &simulated());
+    let (keys, plan) = turn(&mut world);
+    assert_eq!(keys.len(), 5);
+    assert_eq!(written(&plan.pools), ["gw.pool.a.p", "gw.pool.a.q"]);
+    assert_eq!(plan.routes.len(), 3);
+    carry_out(&mut world, plan);
+    assert_eq!(world.attached(&pool_key("p").id), 2);
+
+    // Looked at again, everything stands.
+    world.look_at_all(|_| true);
+    let (keys, plan) = turn(&mut world);
+    assert_eq!((keys.len(), plan), (5, Plan::default()));
+
+    see(&mut world, &route_key("three"), &route("p"));
+    let (keys, plan) = turn(&mut world);
+    assert_eq!((keys, written(&plan.routes)), (vec![route_key("three")], vec!["gw.route.a.three"]));
+    assert!(plan.pools.is_empty());
+}
+
+#[test]
+fn a_pool_goes_when_no_published_route_calls_it_any_longer() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &simulated());
+    see(&mut world, &route_key("r"), &route("p"));
+    let (_, plan) = turn(&mut world);
+    carry_out(&mut world, plan);
+    world.gone(&pool_key("p"));
+    let (keys, plan) = turn(&mut world);
+    assert_eq!(keys, [pool_key("p"), route_key("r")]);
+    // First the route lets go of it …
+    assert_eq!((written(&plan.routes), plan.pools_gone.len()), (vec!["gw.route.a.r"], 0));
+    carry_out(&mut world, plan);
+    // … and that is what makes it go, although the route names it still.
+    let (keys, plan) = turn(&mut world);
+    assert_eq!((keys, written(&plan.pools_gone)), (vec![pool_key("p")], vec!["gw.pool.a.p"]));
+    carry_out(&mut world, plan);
+    world.gone(&route_key("r"));
+    let (_, plan) = turn(&mut world);
+    assert_eq!(written(&plan.routes_gone), ["gw.route.a.r"]);
+}
+
+#[test]
+fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &keyed());
+    let id = |name: &str| ObjectId(format!("a/{name}"));
+    let secret = |token: &str| [("token".to_owned(), SecretValue::new(token.as_bytes().to_vec()))].into();
+    let stamp = world.secrets.stale(&id("key")).unwrap();
+    world.secrets.learn(&id("key"), stamp, Some(secret("sk-planted")));
+    let (_, plan) = turn(&mut world);
+    assert_eq!(written(&plan.pools), ["gw.credentials.a.p", "gw.pool.a.p"]);
+    assert!(!format!("{plan:?}{world:?}").contains("planted"));
+    let encoded = STANDARD.encode("sk-planted");
+    assert!(!plan.pools[1].form.as_ref().unwrap().text.contains(&encoded));
+    carry_out(&mut world, plan);
+    assert!(!format!("{world:?}").contains(&encoded));
+    // Another value changes the credentials alone.
+    world.touched(&crate::world::Named::Secret(id("key")));
+    let stamp = world.secrets.stale(&id("key")).unwrap();
+    world.secrets.learn(&id("key"), stamp, Some(secret("sk-other")));
+    let (_, plan) = turn(&mut world);
+    assert_eq!(written(&plan.pools), ["gw.credentials.a.p"]);
+    carry_out(&mut world, plan);
+    // A pool that needs none has none.
+    see(&mut world, &pool_key("p"), &simulated());
+    let (_, plan) = turn(&mut world);
+    assert_eq!(
+        (written(&plan.pools), written(&plan.credentials_gone)),
+        (vec!["gw.pool.a.p"], vec!["gw.credentials.a.p"])
+    );
+}
+
+#[test]
+fn nothing_is_looked_at_or_collected_before_all_lists_are_read() {
+    let dress = Dress { gateway: "gw".to_owned(), owner: None };
+    let watched = Watched::Only(["a".to_owned(), "b".to_owned()].into());
+    let mut world = World::new(dress, watched, Rc::new(Notify::new()));
+    see(&mut world, &pool_key("p"), &simulated());
+    // Published of a pool that is gone, of one in a namespace that is watched and not read yet, and of one in a
+    // namespace that is watched no longer.
+    for (number, id) in ["a/gone", "b/there", "left/behind"].into_iter().enumerate() {
+        let id = ObjectId(id.to_owned());
+        let dressed = world.dress().meta(Content::Pool, &id, "r");
+        let meta = ObjectMeta { resource_version: Some(number.to_string()), ..dressed };
+        let name = world.dress().name(Content::Pool, &id);
+        world.published_seen(name, &meta, Some("{}".to_owned()));
+    }
+    let mut read = |source, scope: Option<&str>| {
+        world.list_read(source, &scope.map(str::to_owned));
+        let (keys, plan) = turn(&mut world);
+        (keys.len(), written(&plan.pools_gone).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
+    for source in Source::SCOPED {
+        assert_eq!(read(source, Some("a")), (0, vec![]), "{source:?}");
+    }
+    assert_eq!(read(Source::PublishedMaps, None), (0, vec![]));
+    let (looked_at, gone) = read(Source::PublishedSecrets, None);
+    assert_eq!((looked_at, gone), (3, vec!["gw.pool.a.gone".to_owned(), "gw.pool.left.behind".to_owned()]));
+}
+
+#[test]
+fn a_spec_that_cannot_be_read_keeps_what_stands() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &simulated());
+    see(&mut world, &route_key("r"), &route("p"));
+    let (_, plan) = turn(&mut world);
+    carry_out(&mut world, plan);
+    see(&mut world, &route_key("r"), &json!({"rules": "none", "from": "another version"}));
+    see(&mut world, &pool_key("p"), &json!(7));
+    let (keys, plan) = turn(&mut world);
+    assert_eq!((keys.len(), plan), (2, Plan::default()));
+}
