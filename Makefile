@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test check fmt lint doc unit golden bench cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ golden: ## rewrite the golden files and what is generated (CRDs, references), th
 bench: ## CPU time per call and the rest, side by side with a bare proxy and nginx; a table of ratios
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
+
+bench-control: ## the control plane: time from create to served and to status, writes, memory (needs no root)
+	@tests/setup/kubebox.sh >/dev/null
+	$(CARGO) build --profile fast --workspace --bins
+	target/fast/bench-control
 
 fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS)
 	tests/setup/fuzz.sh

@@ -1,6 +1,7 @@
 //! What the tests from outside and the benches share: real parts started and stopped, load, measures.
 
 pub mod bench;
+pub mod bench_control;
 pub mod binaries;
 pub mod client;
 pub mod kube;
