@@ -1,8 +1,9 @@
 //! In a cluster: watches the published objects of a gateway. The one file of the proxy that names Kubernetes.
 //!
 //! Two watches in one namespace, by label: ConfigMaps (routes and pools) and Secrets (credentials). They list, watch,
-//! and begin again after whatever fails, for as long as the process runs. What they say goes to [`Assembly`], which
-//! knows no cluster. Lists are consistent reads: one from an old cache could take a configuration back.
+//! and begin again after whatever fails, for as long as the process runs. What they say goes to
+//! [`Assembly`](super::assembly::Assembly), which knows no cluster. Lists are consistent reads: one from an old cache
+//! could take a configuration back.
 
 use std::fmt;
 use std::time::{Duration, Instant};
