@@ -90,6 +90,8 @@ fn status(reason: &str, message: &str) -> Value {
 
 async fn found(kube: &Client, port: u16, uri: &Uri) -> anyhow::Result<Option<Value>> {
     let Some(path) = uri.path().strip_prefix("/apis/custom.metrics.k8s.io/v1beta2") else { return Ok(None) };
+    // The asterisk of "all pods" comes escaped.
+    let path = decoded(path);
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts.as_slice() {
         [] => Ok(Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": VERSION, "resources": [
