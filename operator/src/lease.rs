@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -123,6 +123,7 @@ pub struct Candidate {
     api: Api<Lease>,
     name: String,
     me: String,
+    owner: Option<OwnerReference>,
     leadership: Rc<Leadership>,
 }
 
@@ -130,7 +131,13 @@ impl Candidate {
     /// One that is called `me` and wants the lease `name`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: String, me: String, leadership: Rc<Leadership>) -> Self {
-        Self { api: Api::namespaced(client, namespace), name, me, leadership }
+        Self { api: Api::namespaced(client, namespace), name, me, owner: None, leadership }
+    }
+
+    /// Whoever holds the lease puts it down to this owner, so that it goes with an uninstallation.
+    #[must_use]
+    pub fn owned_by(self, owner: Option<OwnerReference>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Contends for the lease and keeps it, for ever.
@@ -199,11 +206,16 @@ impl Candidate {
             (Step::Wait, _) => return Ok(false),
             (Step::Create, _) | (_, None) => {
                 let spec = self.spec(None, false);
-                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let owner_references = self.owner.clone().map(|owner| vec![owner]);
+                let metadata = ObjectMeta { name: Some(self.name.clone()), owner_references, ..ObjectMeta::default() };
                 self.api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
             }
             (step, Some(mut lease)) => {
                 lease.spec = Some(self.spec(lease.spec.as_ref(), step == Step::Renew));
+                if let Some(owner) = &self.owner {
+                    // One that an earlier installation left would be collected with that one's owner.
+                    lease.metadata.owner_references = Some(vec![owner.clone()]);
+                }
                 self.api.replace(&self.name, &PostParams::default(), &lease).await
             }
         };

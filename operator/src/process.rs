@@ -70,10 +70,10 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
         None => None,
     };
     let wake = Rc::new(Notify::new());
-    let dress = Dress { gateway: settings.gateway.clone(), owner };
+    let dress = Dress { gateway: settings.gateway.clone(), owner: owner.clone() };
     let world: Shared = Rc::new(World::new(dress, settings.watched(), Rc::clone(&wake)).into());
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
-    let house = House { settings, namespace, metrics, client, world, leadership, wake };
+    let house = House { settings, namespace, metrics, client, owner, world, leadership, wake };
     house.live(listener).await
 }
 
@@ -83,6 +83,7 @@ struct House {
     namespace: String,
     metrics: Rc<Metrics>,
     client: Client,
+    owner: Option<OwnerReference>,
     world: Shared,
     leadership: Rc<Leadership>,
     wake: Rc<Notify>,
@@ -132,6 +133,7 @@ impl House {
         });
         let name = format!("sluicegate-operator-{}", self.settings.gateway);
         Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
+            .owned_by(self.owner.clone())
     }
 
     fn judge(&self, rollout: Rc<Rollout>) -> Judge {

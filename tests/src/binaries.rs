@@ -39,8 +39,16 @@ impl Simulator {
     /// It is not built, or ends before it says where it listens.
     pub fn start(flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary("sluicegate-simulator")?);
-        command.args(["--listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = Process::start(&mut command).context("starting the simulator")?;
+        Self::spawn(command.args(["--listen", "127.0.0.1:0"]).args(flags).stdin(Stdio::null()))
+    }
+
+    /// Starts it by a command of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// It ends before it says where it listens.
+    pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let mut process = Process::start(command.stdout(Stdio::piped())).context("starting the simulator")?;
         let mut line = String::new();
         if let Some(output) = process.child().stdout.take() {
             BufReader::new(output).read_line(&mut line)?;

@@ -18,6 +18,10 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// A connection that was told to leave and has no call is dropped when nothing has moved on it for so long: its client may
 /// be frozen, or gone without a word, and would hold the drain up.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// A client whose answer began before anybody wanted to leave believes that its connection stays, and may use it in the
+/// moment that the answer ends: closed then, the connection would lose that call. So it waits for so long, and the call's
+/// answer says that it is the last.
+const COURTESY: Duration = Duration::from_secs(2);
 
 /// The connections of one worker.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Connection {
     /// Made when HTTP/1 begins.
     hush: OnceCell<Hush>,
     verdict: Cell<Option<Verdict>>,
+    /// Whether it is to leave, and stays for one more call or for a moment.
+    courteous: Cell<bool>,
     /// Since when it is told to leave and nothing has moved.
     farewell_since: Cell<Option<Instant>>,
     calls: Cell<usize>,
@@ -86,6 +92,7 @@ impl Table {
             waker: RefCell::default(),
             hush: OnceCell::new(),
             verdict: Cell::new(self.leaving.get().then_some(Verdict::Leave)),
+            courteous: Cell::default(),
             farewell_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
             idle_since: Cell::new(self.now.get()),
@@ -121,10 +128,11 @@ impl Table {
         }
     }
 
-    /// Tells every connection, and those still to come, to leave once their calls have ended.
+    /// Tells every connection, and those still to come, to leave once their calls have ended: at once, or, where the
+    /// client could not know, a moment later.
     pub fn leave(&self) {
         self.leaving.set(true);
-        self.open.borrow().values().for_each(|connection| connection.tell(Verdict::Leave));
+        self.open.borrow().values().for_each(|connection| connection.leave());
     }
 
     /// Waits until none is open.
@@ -179,7 +187,17 @@ impl Connection {
         if older(self.farewell_since.get(), FAREWELL) && idle(FAREWELL) && self.stuck_since.get().is_none() {
             return Some(Verdict::Stuck);
         }
-        idle(limits.keep_alive_timeout).then_some(Verdict::Leave)
+        let patience = if self.courteous.get() { COURTESY } else { limits.keep_alive_timeout };
+        idle(patience).then_some(Verdict::Leave)
+    }
+
+    fn leave(&self) {
+        // HTTP/2 tells its clients by a frame of its own.
+        if self.calls.get() > 0 && self.heads.get() {
+            self.courteous.set(true);
+        } else {
+            self.tell(Verdict::Leave);
+        }
     }
 
     fn tell(&self, verdict: Verdict) {
@@ -359,10 +377,15 @@ mod tests {
         let later = Instant::now() + FAREWELL + TICK;
         table.tick(later, &limits);
         assert_eq!(idle.verdict(Waker::noop()), Some(Verdict::Stuck));
-        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave));
+        assert_eq!(busy.verdict(Waker::noop()), None);
         drop(call);
-        table.tick(later + TICK, &limits);
-        assert_eq!(busy.verdict(Waker::noop()), None, "its answer may still be on its way");
+        table.tick(later + COURTESY, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), None, "its client may call once more");
+        let later = later + COURTESY + TICK;
+        table.tick(later, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave));
+        table.tick(later + FAREWELL, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave), "its answer may still be on its way");
         table.tick(later + FAREWELL + TICK, &limits);
         assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Stuck));
     }

@@ -7,4 +7,5 @@ mod kinds;
 mod manifests;
 mod operator;
 mod proxies;
+mod shared_answers;
 mod status;

@@ -4,9 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use sluicegate_tests::binaries::Simulator;
 use sluicegate_tests::client::Client;
+use sluicegate_tests::load::{post, receive};
 use sluicegate_tests::proxy::Proxy;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::resources::{WAYS, Way, good, pool, provider, route, rule};
 
@@ -257,4 +261,26 @@ async fn a_second_signal_ends_the_process_at_once() {
     proxy.terminate().unwrap();
     assert!(!proxy.ended().await.unwrap().success(), "a call was cut, and the code says that none was");
     drop(open);
+}
+
+#[tokio::test]
+async fn a_connection_whose_stream_outlasts_the_stop_may_be_used_once_more() {
+    let text = pool("p", &[simulated("one", "weight: 1")], "") + &route("m", "p");
+    let mut proxy = Proxy::start(&[("all.yaml", &text)], &["--drain-delay", "0s"]).unwrap();
+    let mut socket = TcpStream::connect(proxy.address).await.unwrap();
+    let steer = [("x-simulate", "interval=20ms; tokens=40")];
+    let request = post(crate::resources::CHAT, &steer, &crate::resources::chat("m", true));
+    socket.write_all(&request).await.unwrap();
+    let mut buffer = BytesMut::new();
+    while !buffer.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        assert_ne!(socket.read_buf(&mut buffer).await.unwrap(), 0);
+    }
+    // Its head is out and says nothing of an end.
+    proxy.terminate().unwrap();
+    let stream = receive(&mut socket, &mut buffer).await.unwrap();
+    assert!(stream.status == 200 && !stream.close && stream.events > 10, "{stream:?}");
+    socket.write_all(&request).await.unwrap();
+    let last = receive(&mut socket, &mut buffer).await.unwrap();
+    assert!(last.status == 200 && last.close, "{last:?}");
+    assert!(proxy.ended().await.unwrap().success());
 }

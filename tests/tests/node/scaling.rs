@@ -1,0 +1,69 @@
+//! The HorizontalPodAutoscaler of the chart scales real pods by the calls that they have in flight.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use sluicegate_tests::binaries::binary;
+use sluicegate_tests::process::Process;
+
+use crate::gateway::{Gateway, NAME, slow};
+use crate::load::Load;
+
+const HPA: &str = "horizontalpodautoscaler/sluicegate-proxy";
+
+/// Tells the API server that custom metrics are to be had at this port of the node.
+fn registration(port: u16) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: adapter}}\nspec: {{ports: [{{port: 443, targetPort: {port}}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: adapter, labels: {{kubernetes.io/service-name: adapter}}}}\naddressType: IPv4\n\
+         ports: [{{port: {port}}}]\nendpoints: [{{addresses: [198.18.0.1], conditions: {{ready: true}}}}]\n---\n\
+         apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: v1beta2.custom.metrics.k8s.io}}\n\
+         spec:\n  group: custom.metrics.k8s.io\n  version: v1beta2\n  groupPriorityMinimum: 100\n  versionPriority: 100\n\
+         \x20 insecureSkipTLSVerify: true\n  service: {{namespace: adapter, name: adapter}}\n"
+    )
+}
+
+/// Starts the adapter inside; the process, and its port.
+fn adapter(gateway: &Gateway) -> (Process, u16) {
+    let mut command = gateway.node.command(&binary("custom-metrics").unwrap()).unwrap();
+    command.args(["--listen", "198.18.0.1:0"]).env("KUBECONFIG", gateway.node.folder().join("kubeconfig"));
+    let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped())).unwrap();
+    let mut line = String::new();
+    BufReader::new(process.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
+    (process, port.unwrap_or_else(|| panic!("the adapter did not start: {line:?}")))
+}
+
+/// How many pods the HorizontalPodAutoscaler wants, once it knows.
+fn wanted(gateway: &Gateway) -> Option<u32> {
+    let words = ["get", "-n", NAME, HPA, "-o", "jsonpath={.status.desiredReplicas}"];
+    gateway.kubectl(&words).parse().ok()
+}
+
+#[tokio::test]
+async fn the_hpa_scales_real_pods_up_under_load_and_down_after() {
+    let scaling = "proxy.autoscaling.minReplicas=1,proxy.autoscaling.maxReplicas=3,proxy.autoscaling.hpa.enabled=true,\
+                   proxy.autoscaling.hpa.inflightPerPod=4,proxy.autoscaling.hpa.cpuPercent=null,\
+                   proxy.autoscaling.hpa.behavior.scaleDown.stabilizationWindowSeconds=3,\
+                   proxy.autoscaling.hpa.behavior.scaleDown.policies=null";
+    let Some(gateway) = Gateway::installed(scaling).await else { return };
+    let (_adapter, port) = adapter(&gateway);
+    gateway.apply("adapter", &registration(port));
+    let words = ["wait", "--for=condition=Available", "apiservice/v1beta2.custom.metrics.k8s.io", "--timeout=60s"];
+    gateway.kubectl(&words);
+    gateway.apply("scaled", &slow("scaled"));
+    gateway.programmed("scaled");
+    gateway.until("one proxy", |gateway| (gateway.ready().len() == 1 && wanted(gateway) == Some(1)).then_some(()));
+
+    let way = gateway.service();
+    let load = Load::start(way.address, "scaled", 24);
+    gateway.until("three proxies", |gateway| (gateway.ready().len() == 3).then_some(()));
+    load.streams(24);
+    let seen = load.end();
+    println!("1 → 3 under {} whole calls and {} streams", seen.whole, seen.streams);
+    seen.is_flawless();
+    gateway.until("one proxy again", |gateway| (gateway.pods().len() == 1).then_some(()));
+    gateway.kubectl(&["delete", "apiservice", "v1beta2.custom.metrics.k8s.io"]);
+    gateway.delete(&["scaled", "adapter"]);
+}
