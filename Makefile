@@ -48,8 +48,8 @@ bench: ## CPU time per call and the rest, side by side with a bare proxy and ngi
 
 bench-control: ## the control plane: time from create to served and to status, writes, memory (needs no root)
 	@tests/setup/kubebox.sh >/dev/null
-	$(CARGO) build --profile fast --workspace --bins
-	target/fast/bench-control
+	$(CARGO) build --release --workspace --bins
+	target/release/bench-control
 
 fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS)
 	tests/setup/fuzz.sh
