@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod control_plane;
+mod gateway;
 mod kinds;
 mod manifests;
 mod operator;
 mod proxies;
+mod rotation;
 mod shared_answers;
 mod status;
