@@ -7,9 +7,10 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::{Value, json};
-use sluicegate_tests::kube::{ControlPlane, manifests, pod};
+use sluicegate_tests::kube::{ControlPlane, account, manifests, pod};
 use sluicegate_tests::operator::Operator;
 use sluicegate_tests::proxy::Proxy;
+use tempfile::TempPath;
 
 /// A gateway: its namespace, an operator that watches it alone, and proxies with a pod each.
 pub(crate) struct Gateway {
@@ -21,10 +22,15 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(proxies: usize) -> Self {
+        Self::watching(proxies, &[]).await
+    }
+
+    /// One whose operator watches these namespaces beside its own.
+    pub(crate) async fn watching(proxies: usize, others: &[&str]) -> Self {
         let client = ControlPlane::shared().unwrap().client().await.unwrap();
         manifests::install_crds(&client).await.unwrap();
-        let namespace = manifests::namespace(&client, "status", &[]).await.unwrap();
-        let operator = operator(&namespace);
+        let namespace = manifests::namespace(&client, "gateway", &[]).await.unwrap();
+        let operator = operator(&client, &namespace, others).await;
         operator.ready().await.unwrap();
         let mut gateway = Self { client, namespace, operator, proxies: Vec::new() };
         for _ in 0..proxies {
@@ -118,9 +124,22 @@ pub(crate) fn objects(client: &Client, namespace: &str, kind: &str) -> Api<Dynam
     Api::namespaced_with(client.clone(), namespace, &kube::core::ApiResource::from_gvk(&gvk))
 }
 
-pub(crate) fn operator(namespace: &str) -> Operator {
-    let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
-    Operator::start(kubeconfig, ("gw", namespace), &["--watch-namespaces", namespace]).unwrap()
+/// A kubeconfig with the rights that the chart gives an operator of a namespace, which watches it and these others.
+pub(crate) async fn rights(client: &Client, namespace: &str, others: &[&str]) -> TempPath {
+    let admin = ControlPlane::shared().unwrap().kubeconfig();
+    let grants = account::of_operator(("gw", namespace), &watched(namespace, others)).unwrap();
+    account::create(client, admin, (namespace, "operator"), &grants).await.unwrap()
+}
+
+pub(crate) fn watched<'a>(namespace: &'a str, others: &[&'a str]) -> Vec<&'a str> {
+    [&[namespace], others].concat()
+}
+
+/// An operator with the rights that the chart gives it, and no others.
+pub(crate) async fn operator(client: &Client, namespace: &str, others: &[&str]) -> Operator {
+    let kubeconfig = rights(client, namespace, others).await;
+    let watched = watched(namespace, others).join(",");
+    Operator::start(&kubeconfig, ("gw", namespace), &["--watch-namespaces", &watched]).unwrap()
 }
 
 /// A condition, if it is of the object's own generation.

@@ -118,7 +118,7 @@ async fn one_change_is_one_write_and_an_idle_operator_makes_none() {
     // Started anew, it finds all as it is.
     let Gateway { client, namespace, operator: before, proxies } = gateway;
     before.stop().await.unwrap();
-    let operator = operator(&namespace);
+    let operator = operator(&client, &namespace, &[]).await;
     operator.ready().await.unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(operator.writes("").await.unwrap(), 0, "{}", operator.log().join("\n"));
