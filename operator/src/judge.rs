@@ -144,6 +144,8 @@ struct Write {
     uid: String,
     /// `metadata.resourceVersion` of the object that was judged.
     version: u64,
+    /// What was published of it then.
+    wanted: Option<Wanted>,
     from: Option<Status>,
     to: Status,
 }
@@ -274,8 +276,8 @@ impl Judge {
         for (key, again) in failed {
             waiting.entry(key).or_insert(Waiting { not_before: now + again, ..Waiting::since(now) });
         }
-        let next = next.filter(|_| !waiting.is_empty());
-        next.into_iter().chain(self.recounts.borrow().due()).min()
+        let again = waiting.values().map(|wait| wait.not_before).filter(|at| *at > now).min();
+        next.into_iter().chain(again).chain(self.recounts.borrow().due()).min()
     }
 
     /// Decides about all that wait: some statuses are to be written now, some objects go on waiting until some time.
@@ -339,15 +341,7 @@ impl Judge {
 
     /// How an object stands with what is published of it.
     fn stand(&self, world: &World, key: &Key) -> Stand {
-        let published = world.published(content_of(key.kind), &key.id);
-        let wanted = published.map(|published| Wanted {
-            revision: published.revision.to_string(),
-            version: Some(published.version.to_string()),
-            credentials: match key.kind {
-                Kind::LlmRoute => None,
-                Kind::ProviderPool => world.published(Content::Credentials, &key.id).map(|own| own.version.to_string()),
-            },
-        });
+        let wanted = wanted(world, key);
         let standing = self.rollout.standing(key.kind, &key.id, wanted.as_ref());
         Stand { wanted, standing, publishing: false }
     }
@@ -371,7 +365,8 @@ impl Judge {
             standing: &stand.standing,
         };
         let to = status::desired(&case, SystemTime::now())?;
-        Some(Write { key: key.clone(), uid: object.uid.to_string(), version: object.version, from: status, to })
+        let (key, uid, wanted) = (key.clone(), object.uid.to_string(), stand.wanted.clone());
+        Some(Write { key, uid, version: object.version, wanted, from: status, to })
     }
 
     /// Whether a status says nothing but other numbers and words than the one that stands, which is the last word on it.
@@ -382,7 +377,10 @@ impl Judge {
 
     /// Writes a status and tells what turned by it. Says when it is to be tried again, unless that is done with.
     async fn write(&self, write: &Write) -> Option<Duration> {
-        if !self.leadership.holds() || self.held.borrow().contains(&write.key) {
+        // What is published, or has been since this was decided, is considered again.
+        let is_old =
+            self.held.borrow().contains(&write.key) || wanted(&self.world.borrow(), &write.key) != write.wanted;
+        if is_old || !self.leadership.holds() {
             return None;
         }
         match self.put(write).await {
@@ -450,6 +448,17 @@ enum Decision {
     Write(Box<Write>),
     Nothing,
     Wait,
+}
+
+/// What proxies are to run of an object: what is published of it.
+fn wanted(world: &World, key: &Key) -> Option<Wanted> {
+    let published = world.published(content_of(key.kind), &key.id)?;
+    let credentials = || world.published(Content::Credentials, &key.id).map(|own| own.version.to_string());
+    Some(Wanted {
+        revision: published.revision.to_string(),
+        version: Some(published.version.to_string()),
+        credentials: if key.kind == Kind::ProviderPool { credentials() } else { None },
+    })
 }
 
 fn unwritten(error: &kube::Error, key: &Key) -> Unwritten {
