@@ -47,13 +47,13 @@ pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     }
 }
 
-/// What the chart lets a role do, such as `Role/sluicegate-operator`: as it is rendered for a list of namespaces. Names of
-/// single objects are exchanged for these.
+/// What the chart lets a role do, such as `Role/sluicegate-operator`, as it is rendered in one of the cases of its tests.
+/// Names of single objects are exchanged for these.
 ///
 /// # Errors
 /// There is no such role.
-pub fn of_chart(role: &str, names: &[(&str, &str)]) -> anyhow::Result<Vec<PolicyRule>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chart/golden/namespaced.yaml");
+fn of_chart(case: &str, role: &str, names: &[(&str, &str)]) -> anyhow::Result<Vec<PolicyRule>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/chart/golden/{case}.yaml"));
     let documents: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(path)?)?;
     let is_it = |document: &&Value| {
         let text = |at: &str| document.pointer(at).and_then(Value::as_str).unwrap_or_default();
@@ -69,17 +69,22 @@ pub fn of_chart(role: &str, names: &[(&str, &str)]) -> anyhow::Result<Vec<Policy
     Ok(rules)
 }
 
-/// What the chart lets the operator of a gateway do, in the gateway's namespace and in those that it watches.
+/// What the chart lets the operator of a gateway do, in the gateway's namespace and in those that it watches; empty: it
+/// watches all.
 ///
 /// # Errors
 /// The chart has no such roles.
 pub fn of_operator((gateway, namespace): (&str, &str), watched: &[&str]) -> anyhow::Result<Vec<Grant>> {
     let lease = format!("sluicegate-operator-{gateway}");
-    let rules = of_chart("Role/sluicegate-operator", &[("sluicegate-operator-sluicegate", &lease)])?;
+    let case = if watched.is_empty() { "default" } else { "namespaced" };
+    let rules = of_chart(case, "Role/sluicegate-operator", &[("sluicegate-operator-sluicegate", &lease)])?;
     let mut grants = vec![Grant::In { namespace: namespace.to_owned(), rules }];
     for watched in watched {
-        let rules = of_chart("Role/sluicegate-operator-reading", &[("team-a", watched)])?;
+        let rules = of_chart(case, "Role/sluicegate-operator-reading", &[("team-a", watched)])?;
         grants.push(Grant::In { namespace: (*watched).to_owned(), rules });
+    }
+    if watched.is_empty() {
+        grants.push(Grant::Everywhere { rules: of_chart(case, "ClusterRole/gateways:sluicegate-operator", &[])? });
     }
     Ok(grants)
 }

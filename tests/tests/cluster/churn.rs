@@ -46,11 +46,11 @@ async fn delete(api: &Api<DynamicObject>, route: usize, done: &Done) {
     api.delete(&name(route), &Default::default()).await.unwrap();
 }
 
-/// The revision that a route has and that its status says all proxies run.
-fn programmed(object: &DynamicObject) -> Option<(usize, u32)> {
-    current(object, "Programmed").filter(|found| found["status"] == "True")?;
+/// The revision that a route has and that its status says all proxies run, and its words.
+fn programmed(object: &DynamicObject) -> Option<(usize, u32, String)> {
+    let said = current(object, "Programmed").filter(|found| found["status"] == "True")?;
     let (route, revision) = object.data["spec"]["rules"][0]["targets"][0]["model"].as_str()?.split_once('.')?;
-    Some((route.parse().ok()?, revision.parse().ok()?))
+    Some((route.parse().ok()?, revision.parse().ok()?, said["message"].to_string()))
 }
 
 /// The revision that each proxy answers a route by; `None`: it knows no such route.
@@ -82,15 +82,15 @@ async fn probe(gateway: &Gateway, all: &[Done], judged: &Cell<usize>) {
             _ => None,
         })
     });
-    said.for_each_concurrent(AT_ONCE, |(route, revision)| async move {
+    said.for_each_concurrent(AT_ONCE, |(route, revision, said)| async move {
         for answer in answers(gateway, route).await {
             let done = &all[route];
             match answer {
                 // What was asked for since is not to be told from a wrong answer.
                 Some(answer) => {
-                    assert!((revision..=done.written.get()).contains(&answer), "{route}.{revision}: {answer}")
+                    assert!((revision..=done.written.get()).contains(&answer), "{route}.{revision}: {answer}; {said}");
                 }
-                None => assert!(done.deleted.get() >= revision, "{route}.{revision} is not known, and was not deleted"),
+                None => assert!(done.deleted.get() >= revision, "{route}.{revision} is not known, not deleted; {said}"),
             }
         }
         judged.set(judged.get() + 1);
@@ -117,6 +117,8 @@ async fn settled(gateway: &Gateway) -> usize {
 async fn programmed_tells_the_truth_through_a_churn_of_five_hundred_routes() {
     let gateway = Gateway::start(3).await;
     gateway.apply(&pool("p", "fine")).await;
+    // These pods are ready from their first moment on, which no kubelet's are: the operator has to have seen them.
+    gateway.message("ProviderPool", "p", "True Programmed", "3/3 ").await;
     let api = objects(&gateway.client, &gateway.namespace, "LLMRoute");
     let all: Vec<Done> = (0..ROUTES).map(|_| Done::default()).collect();
     let judged = Cell::new(0);

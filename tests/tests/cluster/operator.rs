@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use sluicegate_tests::kube::{ControlPlane, manifests};
+use sluicegate_tests::kube::{ControlPlane, Options, account, manifests};
 use sluicegate_tests::operator::Operator;
 
 use crate::gateway::rights;
@@ -351,4 +351,43 @@ async fn roles_in_the_watched_namespaces_are_all_the_rights_it_needs() {
     gateway.until("both", |all| all.len() == 2 && all.values().last().unwrap().contains("/sim")).await;
     let (status, text) = gateway.operator.page("/readyz").await.unwrap();
     assert!(status == 503 && text.contains("not-there"), "{status} {text}");
+}
+
+/// On an API server of its own: it looks at everything there is.
+#[tokio::test]
+async fn the_cluster_role_of_the_chart_is_all_the_rights_it_needs_to_watch_everywhere() {
+    let cluster = ControlPlane::start_with(Options { controllers: false }).unwrap();
+    let client = cluster.client().await.unwrap();
+    manifests::install_crds(&client).await.unwrap();
+    let namespace = manifests::namespace(&client, "gateway", &[]).await.unwrap();
+    let pools = manifests::namespace(&client, "pools", &[]).await.unwrap();
+    let team = manifests::namespace(&client, "team", &[("team", "a")]).await.unwrap();
+    let grants = account::of_operator(("gw", &namespace), &[]).unwrap();
+    let config = account::create(&client, cluster.kubeconfig(), (&namespace, "operator"), &grants).await.unwrap();
+    let operator = Operator::start(&config, ("gw", &namespace), &[]).unwrap();
+    operator.ready().await.unwrap();
+    let gateway = Gateway { client: client.clone(), namespace: namespace.clone(), operator };
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: local}\nspec: {ports: [{port: 80}]}\n---\n";
+    let shared = KEYED.replace(
+        "spec:\n  providers:",
+        "spec:\n  allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}\n  providers:\n  \
+         - {name: local, type: OpenAICompatible, serviceRef: {name: local, port: 80}}",
+    );
+    manifests::apply(&client, &pools, &format!("{service}{}\n---\n{shared}", secret("sk-one"))).await.unwrap();
+    let abroad = ROUTE.replace("{name: sim}", &format!("{{name: keyed, namespace: {pools}}}"));
+    manifests::apply(&client, &team, &abroad).await.unwrap();
+    gateway.until("all of them", |all| all.len() == 3 && all.values().last().unwrap().contains("/keyed")).await;
+    // Statuses and events as well: none of the Service's pods is ready.
+    let api = object_api(&client, &pools, "ProviderPool");
+    let mut rounds = 0;
+    while !api.get("keyed").await.unwrap().data["status"].to_string().contains("NoEndpoints") {
+        rounds += 1;
+        assert!(rounds < 1500, "{}", gateway.operator.log().join("\n"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    object_api(&client, &team, "LLMRoute").delete("chat", &Default::default()).await.unwrap();
+    api.delete("keyed", &Default::default()).await.unwrap();
+    gateway.until("their end", BTreeMap::is_empty).await;
+    let log = gateway.operator.log().join("\n");
+    assert!(!log.contains("forbidden") && !log.contains("(403)"), "{log}");
 }

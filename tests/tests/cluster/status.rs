@@ -195,7 +195,7 @@ async fn programmed_is_never_true_while_a_ready_proxy_answers_otherwise() {
     let routes: String = (0..ROUTES).map(|number| route(&format!("r{number}"), "one")).collect();
     gateway.apply(&(pool("one", "one") + &pool("two", "two") + &routes)).await;
     for number in 0..ROUTES {
-        gateway.programmed("LLMRoute", &format!("r{number}"), "True Programmed").await;
+        gateway.message("LLMRoute", &format!("r{number}"), "True Programmed", "3/3 ").await;
     }
     let churn = async {
         for turn in 0..150_usize {
