@@ -19,7 +19,8 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub proxies: Option<String>,
-    /// How many routes this pool serves. Written some seconds late. (Only of pools.)
+    /// How many routes this pool serves. Written within a second of its last change, and every ten seconds while it does
+    /// not stop changing. (Only of pools.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub attached_routes: Option<i32>,

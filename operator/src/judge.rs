@@ -1,8 +1,11 @@
 //! Says on each object how it stands: waits a moment for the proxies, so that one change costs one write, and writes a
 //! status only where it differs.
 
+mod announce;
+mod recounts;
+
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,21 +17,23 @@ use sluicegate_config::published::Content;
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
+use recounts::Recounts;
+
 use crate::client::told;
 use crate::events::{Teller, Transition};
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::metrics::{Metrics, State};
-use crate::rollout::{Changed, Rollout, Wanted};
+use crate::rollout::{Changed, Rollout, Standing, Wanted};
 use crate::status::{self, Case};
 use crate::watch::api_resource;
-use crate::world::{Key, MANAGER, Shared, content_of};
+use crate::world::{Key, MANAGER, Shared, World, content_of};
 
 /// Proxies have this long to follow before a status says that they do not yet.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After a start nothing is said before enough is known of the proxies; whether it is, is looked at this often.
 const UNKNOWN: Duration = Duration::from_millis(250);
-/// A status in which only numbers or words differ, such as how many proxies or routes there are, is written at most this
-/// often: where thousands of objects run, a proxy that comes is no reason to write thousands of statuses at once.
+/// A status in which only numbers or words differ, such as how many proxies there are, is written this much later: where
+/// thousands of objects run, a proxy that comes is no reason to write thousands of statuses at once.
 const LAZILY: Duration = Duration::from_secs(5);
 /// A status that could not be written is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -100,7 +105,37 @@ pub struct Judge {
     metrics: Rc<Metrics>,
     judged: RefCell<HashMap<Key, Judged>>,
     waiting: RefCell<HashMap<Key, Waiting>>,
+    recounts: RefCell<Recounts>,
+    /// Being published: nothing is said of them until they are considered again.
+    held: RefCell<HashSet<Key>>,
+    /// What was said of objects before that was taken back for what is published now.
+    announced: RefCell<HashMap<Key, Status>>,
+    /// Objects of which a status is being written.
+    under_way: RefCell<HashSet<Key>>,
+    /// One of these has been answered.
+    arrived: Notify,
     wake: Notify,
+}
+
+/// How an object stands.
+struct Stand {
+    /// What proxies are to run; `None`: nothing of it is published.
+    wanted: Option<Wanted>,
+    standing: Standing,
+    /// Another form is about to be published.
+    publishing: bool,
+}
+
+/// Why a status was not written.
+enum Unwritten {
+    /// The object is gone.
+    Gone,
+    /// The object has changed since it was judged.
+    Conflict,
+    /// The API server does not take it.
+    Refused,
+    /// It may be taken another time.
+    Failed(String),
 }
 
 /// A status to write.
@@ -109,15 +144,10 @@ struct Write {
     uid: String,
     /// `metadata.resourceVersion` of the object that was judged.
     version: u64,
+    /// What was published of it then.
+    wanted: Option<Wanted>,
     from: Option<Status>,
     to: Status,
-}
-
-impl Write {
-    /// Whether it says nothing but other numbers and words.
-    fn is_lazy(&self) -> bool {
-        self.from.as_ref().is_some_and(|from| status::say_the_same(from, &self.to))
-    }
 }
 
 impl Judge {
@@ -131,8 +161,22 @@ impl Judge {
         metrics: Rc<Metrics>,
     ) -> Self {
         let teller = Teller::new(&client);
-        let (judged, waiting) = (RefCell::default(), RefCell::default());
-        Self { client, world, rollout, leadership, teller, metrics, judged, waiting, wake: Notify::new() }
+        Self {
+            client,
+            world,
+            rollout,
+            leadership,
+            teller,
+            metrics,
+            judged: RefCell::default(),
+            waiting: RefCell::default(),
+            recounts: RefCell::default(),
+            held: RefCell::default(),
+            announced: RefCell::default(),
+            under_way: RefCell::default(),
+            arrived: Notify::new(),
+            wake: Notify::new(),
+        }
     }
 
     /// Takes in what a turn found out. `None`: the object is gone.
@@ -150,6 +194,7 @@ impl Judge {
             }
         }
         let now = Instant::now();
+        self.held.borrow_mut().remove(&key);
         match judged {
             Some(judged) => {
                 self.waiting.borrow_mut().insert(key.clone(), Waiting::since(now));
@@ -157,6 +202,7 @@ impl Judge {
             }
             None => {
                 self.waiting.borrow_mut().remove(&key);
+                self.announced.borrow_mut().remove(&key);
                 all.remove(&key);
             }
         }
@@ -193,7 +239,7 @@ impl Judge {
         }
     }
 
-    /// Statuses that others have changed are looked at now, pools whose routes changed in a while.
+    /// Statuses that others have changed are looked at now, pools whose routes changed when that has come to rest.
     fn collect_restated(&self) {
         let now = Instant::now();
         let mut world = self.world.borrow_mut();
@@ -201,11 +247,14 @@ impl Judge {
         for key in std::mem::take(&mut world.restate) {
             waiting.entry(key).or_insert(Waiting::since(now)).look_now(now);
         }
-        for id in std::mem::take(&mut world.recount) {
+        let mut recounts = self.recounts.borrow_mut();
+        std::mem::take(&mut world.recount).into_iter().for_each(|pool| recounts.note(pool, now));
+        for id in recounts.take(now) {
             let key = Key { kind: Kind::ProviderPool, id };
-            let later = now + LAZILY;
-            let lazily = Waiting { not_before: later, lazy_until: Some(later), ..Waiting::since(now) };
-            waiting.entry(key).or_insert(lazily);
+            let wait = waiting.entry(key).or_insert(Waiting::since(now));
+            wait.look_now(now);
+            // It has waited.
+            wait.lazy_until = Some(now);
         }
     }
 
@@ -227,7 +276,8 @@ impl Judge {
         for (key, again) in failed {
             waiting.entry(key).or_insert(Waiting { not_before: now + again, ..Waiting::since(now) });
         }
-        if waiting.is_empty() { None } else { next }
+        let again = waiting.values().map(|wait| wait.not_before).filter(|at| *at > now).min();
+        next.into_iter().chain(again).chain(self.recounts.borrow().due()).min()
     }
 
     /// Decides about all that wait: some statuses are to be written now, some objects go on waiting until some time.
@@ -251,7 +301,9 @@ impl Judge {
                     next = Some(next.map_or(again, |next| next.min(again)));
                 }
                 Decision::Nothing => done.push(key.clone()),
-                Decision::Write(write) if write.is_lazy() && now < *wait.lazy_until.get_or_insert(now + LAZILY) => {
+                Decision::Write(write)
+                    if self.is_lazy(&write) && now < *wait.lazy_until.get_or_insert(now + LAZILY) =>
+                {
                     wait.not_before = wait.lazy_until.unwrap_or(now);
                     next = Some(next.map_or(wait.not_before, |next| next.min(wait.not_before)));
                 }
@@ -270,56 +322,82 @@ impl Judge {
     fn decide(&self, key: &Key, is_late: bool) -> Decision {
         let judged = self.judged.borrow();
         let world = self.world.borrow();
-        let (Some(judged), Some(object)) = (judged.get(key), world.object(key)) else { return Decision::Nothing };
-        // A newer form is being compiled: it will be judged instead.
-        if world.queue.holds(key) {
+        let (Some(judged), true) = (judged.get(key), world.object(key).is_some()) else { return Decision::Nothing };
+        // A newer form is being compiled or published: it will be judged instead.
+        if world.queue.holds(key) || self.held.borrow().contains(key) {
             return Decision::Nothing;
         }
-        let published = world.published(content_of(key.kind), &key.id);
-        let wanted = published.map(|published| Wanted {
-            revision: published.revision.to_string(),
-            version: Some(published.version.to_string()),
-            credentials: match key.kind {
-                Kind::LlmRoute => None,
-                Kind::ProviderPool => world.published(Content::Credentials, &key.id).map(|own| own.version.to_string()),
-            },
-        });
-        let standing = self.rollout.standing(key.kind, &key.id, wanted.as_ref());
+        let stand = self.stand(&world, key);
         // Of what is published nowhere there is nothing to wait for.
-        let may_settle = wanted.is_some() && !standing.is_settled();
-        if !standing.known || (may_settle && !is_late) {
+        let may_settle = stand.wanted.is_some() && !stand.standing.is_settled();
+        if !stand.standing.known || (may_settle && !is_late) {
             return Decision::Wait;
         }
-        let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
-        let attached = u32::try_from(world.attached(&key.id)).unwrap_or(u32::MAX);
-        let to = status::desired(
-            &Case {
-                kind: key.kind,
-                object: &key.id,
-                generation: judged.generation,
-                status: status.as_ref(),
-                verdicts: &judged.verdicts,
-                kept: judged.kept,
-                revision: wanted.as_ref().map(|wanted| wanted.revision.as_str()),
-                unpublished: judged.unpublished.as_deref(),
-                attached_routes: (key.kind == Kind::ProviderPool).then_some(attached),
-                standing: &standing,
-            },
-            SystemTime::now(),
-        );
-        match to {
-            Some(to) => {
-                let (uid, version) = (object.uid.to_string(), object.version);
-                Decision::Write(Box::new(Write { key: key.clone(), uid, version, from: status, to }))
-            }
+        match self.to_write(&world, key, judged, &stand) {
+            Some(write) => Decision::Write(Box::new(write)),
             None => Decision::Nothing,
         }
     }
 
-    /// Writes a status. Says when it is to be tried again, unless that is done with.
+    /// How an object stands with what is published of it.
+    fn stand(&self, world: &World, key: &Key) -> Stand {
+        let wanted = wanted(world, key);
+        let standing = self.rollout.standing(key.kind, &key.id, wanted.as_ref());
+        Stand { wanted, standing, publishing: false }
+    }
+
+    /// The status that an object ought to have, if it has another.
+    fn to_write(&self, world: &World, key: &Key, judged: &Judged, stand: &Stand) -> Option<Write> {
+        let object = world.object(key)?;
+        let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
+        let attached = u32::try_from(world.attached(&key.id)).unwrap_or(u32::MAX);
+        let case = Case {
+            kind: key.kind,
+            object: &key.id,
+            generation: judged.generation,
+            status: status.as_ref(),
+            verdicts: &judged.verdicts,
+            kept: judged.kept,
+            revision: stand.wanted.as_ref().map(|wanted| wanted.revision.as_str()),
+            unpublished: judged.unpublished.as_deref(),
+            publishing: stand.publishing,
+            attached_routes: (key.kind == Kind::ProviderPool).then_some(attached),
+            standing: &stand.standing,
+        };
+        let to = status::desired(&case, SystemTime::now())?;
+        let (key, uid, wanted) = (key.clone(), object.uid.to_string(), stand.wanted.clone());
+        Some(Write { key, uid, version: object.version, wanted, from: status, to })
+    }
+
+    /// Whether a status says nothing but other numbers and words than the one that stands, which is the last word on it.
+    fn is_lazy(&self, write: &Write) -> bool {
+        let says_the_same = write.from.as_ref().is_some_and(|from| status::say_the_same(from, &write.to));
+        says_the_same && !self.announced.borrow().contains_key(&write.key)
+    }
+
+    /// Writes a status and tells what turned by it. Says when it is to be tried again, unless that is done with.
     async fn write(&self, write: &Write) -> Option<Duration> {
-        if !self.leadership.holds() {
+        // What is published, or has been since this was decided, is considered again.
+        let is_old =
+            self.held.borrow().contains(&write.key) || wanted(&self.world.borrow(), &write.key) != write.wanted;
+        if is_old || !self.leadership.holds() {
             return None;
+        }
+        match self.put(write).await {
+            Ok(()) => {
+                self.tell(write).await;
+                None
+            }
+            Err(Unwritten::Gone) => None,
+            Err(Unwritten::Conflict) => Some(SOON),
+            Err(Unwritten::Refused | Unwritten::Failed(_)) => Some(AGAIN),
+        }
+    }
+
+    /// Writes a status.
+    async fn put(&self, write: &Write) -> Result<(), Unwritten> {
+        if !self.leadership.holds() {
+            return Err(Unwritten::Failed("this replica leads no longer".to_owned()));
         }
         let (namespace, name) = write.key.parts();
         let resource = api_resource(write.key.kind);
@@ -333,33 +411,31 @@ impl Judge {
         });
         let how = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&patch);
+        self.under_way.borrow_mut().insert(write.key.clone());
         let written = tokio::time::timeout(LONGEST_WRITE, api.patch_status(name, &how, &patch)).await;
+        if let Ok(Ok(object)) = &written {
+            drop(self.world.borrow_mut().seen(write.key.kind, object));
+        }
+        self.under_way.borrow_mut().remove(&write.key);
+        self.arrived.notify_one();
         match written {
-            Ok(Ok(object)) => {
-                drop(self.world.borrow_mut().seen(write.key.kind, &object));
-                self.tell(write).await;
-                None
-            }
-            // It is gone.
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => None,
-            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Some(SOON),
-            Ok(Err(error)) => {
-                tracing::warn!(error = told(&error), kind = %write.key.kind, object = write.key.id.0, "a status could not be written");
-                Some(AGAIN)
-            }
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unwritten(&error, &write.key)),
             Err(_) => {
                 tracing::warn!(kind = %write.key.kind, object = write.key.id.0, "a status was not written in time");
-                Some(AGAIN)
+                Err(Unwritten::Failed("the API server does not answer".to_owned()))
             }
         }
     }
 
+    /// What was taken back for a moment only is no news: what counts is what was said before that.
     async fn tell(&self, write: &Write) {
+        let before = self.announced.borrow_mut().remove(&write.key);
         let transition = Transition {
             kind: write.key.kind,
             object: write.key.id.clone(),
             uid: write.uid.clone(),
-            from: write.from.clone(),
+            from: before.or_else(|| write.from.clone()),
             to: write.to.clone(),
         };
         if tokio::time::timeout(LONGEST_WRITE, self.teller.tell(&transition)).await.is_err() {
@@ -372,6 +448,30 @@ enum Decision {
     Write(Box<Write>),
     Nothing,
     Wait,
+}
+
+/// What proxies are to run of an object: what is published of it.
+fn wanted(world: &World, key: &Key) -> Option<Wanted> {
+    let published = world.published(content_of(key.kind), &key.id)?;
+    let credentials = || world.published(Content::Credentials, &key.id).map(|own| own.version.to_string());
+    Some(Wanted {
+        revision: published.revision.to_string(),
+        version: Some(published.version.to_string()),
+        credentials: if key.kind == Kind::ProviderPool { credentials() } else { None },
+    })
+}
+
+fn unwritten(error: &kube::Error, key: &Key) -> Unwritten {
+    let refused = match error {
+        kube::Error::Api(status) if status.is_not_found() => return Unwritten::Gone,
+        kube::Error::Api(status) if status.is_conflict() => return Unwritten::Conflict,
+        // Too many requests at once are another matter.
+        kube::Error::Api(status) => (400..500).contains(&status.code) && status.code != 429,
+        _ => false,
+    };
+    let error = told(error);
+    tracing::warn!(error, kind = %key.kind, object = key.id.0, "a status could not be written");
+    if refused { Unwritten::Refused } else { Unwritten::Failed(error) }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,9 +1,9 @@
 //! The same compile offline: prints what proxies would run on and what is to be said about the manifests, and the
 //! CustomResourceDefinitions. For a look before a change is applied, and for a check of pull requests.
 
-use std::fs;
+mod folder;
+
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde::Serialize;
 use sluicegate_config::Snapshot;
@@ -12,9 +12,6 @@ use sluicegate_crds::schema;
 
 use crate::settings::{Compile, Crds, Form, Output};
 
-/// The most bytes of a file; more than any object may have.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
-
 /// How a command went, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -22,7 +19,7 @@ pub enum Outcome {
     Well,
     /// 1: something is refused.
     Refused,
-    /// 2: something could not be read or written.
+    /// 2: something could not be read or written, or there was nothing to check.
     Unreadable,
 }
 
@@ -95,19 +92,29 @@ impl<'a> From<&'a Finding> for Said<'a> {
 /// # Errors
 /// If what is printed cannot be written.
 pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Outcome> {
-    let files = match read(&settings.manifests) {
+    let files = match folder::read(&settings.manifests) {
         Ok(files) => files,
-        Err(message) => {
-            writeln!(errors, "error: {message}")?;
+        Err(messages) => {
+            for message in messages {
+                writeln!(errors, "error: {message}")?;
+            }
             return Ok(Outcome::Unreadable);
         }
     };
     let (inputs, findings) = manifests::read(&files);
     let compiled = compile(&inputs);
-    let refused = findings.iter().map(|finding| finding.severity);
-    let refused = refused.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));
-    let outcome =
-        if refused.into_iter().any(|severity| severity == Severity::Error) { Outcome::Refused } else { Outcome::Well };
+    let severities = findings.iter().map(|finding| finding.severity);
+    let mut severities = severities.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));
+    let outcome = if severities.any(|severity| severity == Severity::Error) {
+        Outcome::Refused
+    } else if inputs.routes.is_empty() && inputs.pools.is_empty() {
+        // A check that checks nothing, of the wrong folder say, must not pass.
+        let path = settings.manifests.display();
+        writeln!(errors, "error: {path} holds no LLMRoute and no ProviderPool: there was nothing to check")?;
+        Outcome::Unreadable
+    } else {
+        Outcome::Well
+    };
     let said = findings.iter().map(Said::from).chain(compiled.verdicts.iter().map(Said::from)).collect();
     let report = Report { snapshot: &compiled.snapshot, verdicts: said };
     match settings.output {
@@ -162,36 +169,4 @@ pub fn print_crds(settings: &Crds, out: &mut dyn Write) -> io::Result<Outcome> {
 
 fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
     serde_saphyr::to_string(value).map_err(io::Error::other)
-}
-
-/// The manifests of a folder, or one file: `(file name, text)`, sorted by name.
-fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let told = |path: &Path, error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
-    let mut files = Vec::new();
-    if fs::metadata(path).map_err(|error| told(path, &error))?.is_file() {
-        files.push(path.to_owned());
-    } else {
-        for entry in fs::read_dir(path).map_err(|error| told(path, &error))? {
-            let file = entry.map_err(|error| told(path, &error))?.path();
-            let is_hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-            let is_manifest = file.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-            if !is_hidden && is_manifest && file.is_file() {
-                files.push(file);
-            }
-        }
-    }
-    if files.is_empty() {
-        return Err(format!("{} holds no .yaml, .yml or .json file", path.display()));
-    }
-    files.sort_unstable();
-    files
-        .iter()
-        .map(|file| {
-            if fs::metadata(file).map_err(|error| told(file, &error))?.len() > MOST_BYTES {
-                return Err(told(file, &format!("it has more than {MOST_BYTES} bytes")));
-            }
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            fs::read_to_string(file).map(|text| (name, text)).map_err(|error| told(file, &error))
-        })
-        .collect()
 }

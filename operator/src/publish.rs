@@ -48,6 +48,12 @@ pub struct Change {
     pub form: Option<Form>,
 }
 
+impl Change {
+    fn key(&self) -> Option<Key> {
+        self.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() })
+    }
+}
+
 /// What a published object becomes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Form {
@@ -68,6 +74,34 @@ impl Plan {
     /// Adds objects that are of nothing: they go.
     pub fn remove(&mut self, strays: Vec<Name>) {
         self.credentials_gone.extend(strays.into_iter().map(|name| Change { name, of: None, form: None }));
+    }
+
+    /// The resources whose change is one in what proxies answer by. A form that only stands in other labels is none, nor
+    /// is a Service's endpoint that comes or goes: that is no more than what DNS says of a URL's host.
+    #[must_use]
+    pub fn changed(&self, world: &World) -> BTreeSet<Key> {
+        let changes = self.pools.iter().chain(&self.routes);
+        let changed = changes.filter_map(|change| {
+            let ((content, id), form) = (change.of.as_ref()?, change.form.as_ref()?);
+            let stands = world.published(*content, id).and_then(|stands| stands.text.as_deref());
+            let alike = stands.is_some_and(|stands| answers_alike(*content, stands, &form.text));
+            (!alike).then(|| Key { kind: content_kind(*content), id: id.clone() })
+        });
+        changed.collect()
+    }
+
+    /// Leaves these resources as they stand.
+    fn put_off(&mut self, keys: &Failures) {
+        let stages = [
+            &mut self.pools,
+            &mut self.routes,
+            &mut self.routes_gone,
+            &mut self.pools_gone,
+            &mut self.credentials_gone,
+        ];
+        for stage in stages {
+            stage.retain(|change| change.key().is_none_or(|key| !keys.contains_key(&key)));
+        }
     }
 
     fn stages(self) -> [Vec<Change>; 5] {
@@ -123,6 +157,19 @@ fn form<T: serde::Serialize>(revision: &str, content: &T) -> Option<Form> {
     Some(Form { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
 }
 
+/// Whether proxies answer alike by two forms, but for endpoints.
+fn answers_alike(content: Content, one: &str, other: &str) -> bool {
+    let pool = |text: &str| {
+        let mut pool: Pool = serde_json::from_str(text).ok()?;
+        pool.revision.clear();
+        pool.providers
+            .iter_mut()
+            .for_each(|provider| provider.endpoints = provider.endpoints.take().map(|_| Vec::new()));
+        Some(pool)
+    };
+    one == other || (content == Content::Pool && pool(one).is_some_and(|one| Some(one) == pool(other)))
+}
+
 fn put(world: &World, content: Content, id: &ObjectId, form: Form) -> Option<Change> {
     let stands = |stands: &Published| stands.is_sound && stands.text.as_deref() == Some(&form.text);
     if world.published(content, id).is_some_and(stands) {
@@ -154,14 +201,14 @@ impl Publisher {
         Self { client, namespace: namespace.to_owned(), world, leadership }
     }
 
-    /// Carries a plan out, stage by stage. What failed is tried again later; the rest does not wait for it.
-    pub async fn carry_out(&self, plan: Plan) -> Failures {
-        let mut failures = Failures::new();
+    /// Carries a plan out, stage by stage. What failed, or is put off, is tried again later; the rest does not wait for it.
+    pub async fn carry_out(&self, mut plan: Plan, put_off: Failures) -> Failures {
+        plan.put_off(&put_off);
+        let mut failures = put_off;
         for stage in plan.stages() {
             let failed: Vec<(Option<Key>, String)> = stream::iter(stage)
                 .map(|change| async move {
-                    let key =
-                        change.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() });
+                    let key = change.key();
                     self.change(change).await.err().map(|message| (key, message))
                 })
                 .buffer_unordered(AT_ONCE)

@@ -112,6 +112,8 @@ pub struct Case<'a> {
     pub revision: Option<&'a str>,
     /// Why what was compiled could not be published.
     pub unpublished: Option<&'a str>,
+    /// Another form of it is about to be published: what runs of the one before is no answer any more.
+    pub publishing: bool,
     /// Routes that name it; only of pools.
     pub attached_routes: Option<u32>,
     /// How proxies stand to it.
@@ -222,6 +224,10 @@ fn programmed(case: &Case<'_>) -> (Judgement, usize) {
                 refused_by(case)
             );
             return (no(Programmed::KeepsPrevious, message), 0);
+        }
+        _ if case.publishing => {
+            let message = "it is published anew, and no proxy is known to run that yet".to_owned();
+            return (no(Programmed::Pending, message), 0);
         }
         Some(revision) => revision,
         None if refused_by(case).is_empty() => {

@@ -13,7 +13,7 @@ use crate::gather::{self, Batch};
 use crate::judge::{Judge, Judged};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
-use crate::publish::{self, Failures, Publisher};
+use crate::publish::{self, Failures, Plan, Publisher};
 use crate::world::{Key, Shared, World};
 
 /// The most objects of a turn. What comes while thousands are looked at (after a start) waits for a part of them only,
@@ -61,7 +61,9 @@ impl Turns {
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
         plan.remove(self.world.borrow_mut().take_strays());
         let anew = seen_anew(&self.world.borrow(), &batch, &compiled);
-        let failures = self.publisher.carry_out(plan).await;
+        let about = about(&self.world.borrow(), &plan, &generations, &compiled);
+        let unsaid = self.judge.announce(about).await;
+        let failures = self.publisher.carry_out(plan, unsaid).await;
         settle(&mut self.world.borrow_mut(), &batch, &anew, &failures);
         for (key, generation) in generations {
             let judged = judged(&key, generation, &compiled, &failures);
@@ -91,6 +93,22 @@ impl Turns {
 /// The generation that is compiled now: another may come before it is judged.
 fn generations(world: &World, batch: &Batch) -> BTreeMap<Key, Option<i64>> {
     batch.keys.iter().map(|key| (key.clone(), world.object(key).map(|object| object.generation))).collect()
+}
+
+/// Of what the plan changes: what will be said of it when it is done, as far as that is known.
+fn about(
+    world: &World,
+    plan: &Plan,
+    generations: &BTreeMap<Key, Option<i64>>,
+    compiled: &Compiled,
+) -> Vec<(Key, Judged)> {
+    let changed = plan.changed(world).into_iter();
+    let judged = changed.filter_map(|key| {
+        let generation = *generations.get(&key)?;
+        let judged = judged(&key, generation, compiled, &Failures::new())?;
+        Some((key, judged))
+    });
+    judged.collect()
 }
 
 /// Pools whose new form is another to the routes that name them.

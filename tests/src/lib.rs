@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bench_control;
 pub mod binaries;
 pub mod client;
+pub mod forwarder;
 pub mod kube;
 pub mod listen;
 pub mod load;

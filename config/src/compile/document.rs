@@ -79,7 +79,11 @@ pub(super) struct Unreadable {
 
 /// The documents of a file that hold anything, each read for itself: a broken one leaves the others alone.
 pub(super) fn parse(text: &str) -> Vec<Result<Node, Unreadable>> {
-    split(text).into_iter().filter_map(|(line, text)| parse_one(line, &text)).collect()
+    // Some editors begin a file with a byte order mark.
+    split(text.strip_prefix('\u{feff}').unwrap_or(text))
+        .into_iter()
+        .filter_map(|(line, text)| parse_one(line, &text))
+        .collect()
 }
 
 /// Documents with the number of lines before them. A line that begins with `---` can be nothing but a boundary: YAML
@@ -99,7 +103,8 @@ fn split(text: &str) -> Vec<(u64, String)> {
 }
 
 fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
-    let bare = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    // Directives (`%YAML 1.2`) stand before the first boundary, in a document of their own here.
+    let bare = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%');
     if text.lines().all(bare) {
         return None;
     }
@@ -227,13 +232,13 @@ mod tests {
 
     #[test]
     fn documents_are_split_where_yaml_splits_them() {
-        let text = "---\na: 1\n--- # two\nb: |\n  --- no boundary\n---\n# nothing\n---\nc: [\n---\nd: 4\n";
+        let text = "%YAML 1.2\n---\na: 1\n--- # two\nb: |\n  --- no boundary\n---\n# nothing\n---\nc: [\n---\nd: 4\n";
         let read = parse(text);
         let lines: Vec<Result<u64, u64>> =
             read.iter().map(|d| d.as_ref().map(|node| node.line).map_err(|e| e.line)).collect();
         assert_eq!(lines.len(), 4);
-        assert_eq!((lines[0], lines[1], lines[3]), (Ok(2), Ok(4), Ok(11)));
-        assert!(lines[2].is_err_and(|line| line >= 8), "{lines:?}");
+        assert_eq!((lines[0], lines[1], lines[3]), (Ok(3), Ok(5), Ok(12)));
+        assert!(lines[2].is_err_and(|line| line >= 9), "{lines:?}");
     }
 
     #[test]

@@ -59,6 +59,10 @@ impl Reader {
         };
         match (version, kind) {
             (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret" | "Namespace") => {}
+            // As `kubectl get -o yaml` writes them, and `kubectl apply` takes them.
+            (API_VERSION, "ProviderPoolList" | "LLMRouteList") | ("v1", "List" | "SecretList" | "NamespaceList") => {
+                return self.list(file, kind, node);
+            }
             (API_VERSION, _) => {
                 let message = format!("there is no kind {kind:?} in {API_VERSION}: write ProviderPool or LLMRoute");
                 return self.error(file, node.line, message);
@@ -89,6 +93,15 @@ impl Reader {
                 let manifest = manifest(Kind::LlmRoute, file, id, node);
                 self.inputs.routes.push(manifest);
             }
+        }
+    }
+
+    /// Each of a list for itself; lists within lists are as deep as a document may be.
+    fn list(&mut self, file: &str, kind: &str, node: &Node) {
+        match node.get("items").map(|items| &items.content) {
+            Some(Content::Seq(items)) => items.iter().for_each(|item| self.object(file, item)),
+            Some(Content::Null) => {}
+            _ => self.error(file, node.line, format!("{kind}: items must be a list of objects: write them under it")),
         }
     }
 

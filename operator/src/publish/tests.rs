@@ -5,7 +5,7 @@ use std::rc::Rc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
-use sluicegate_config::compile::SecretValue;
+use sluicegate_config::compile::{self, SecretValue};
 use tokio::sync::Notify;
 
 use super::*;
@@ -165,6 +165,73 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
         (written(&plan.pools), written(&plan.credentials_gone)),
         (vec!["gw.pool.a.p"], vec!["gw.credentials.a.p"])
     );
+}
+
+/// Which resources the next turn would first take back what is said of.
+fn changed(world: &mut World) -> Vec<Key> {
+    world.look_at_all(|_| true);
+    let (_, plan) = turn(world);
+    let changed = plan.changed(world).into_iter().collect();
+    carry_out(world, plan);
+    changed
+}
+
+#[test]
+fn what_changes_an_answer_is_told_from_what_does_not() {
+    let mut world = world();
+    let id = |name: &str| ObjectId(format!("a/{name}"));
+    let learn_secret = |world: &mut World, token: &str| {
+        world.touched(&crate::world::Named::Secret(id("key")));
+        let stamp = world.secrets.stale(&id("key")).unwrap();
+        let data = [("token".to_owned(), SecretValue::new(token.as_bytes().to_vec()))].into();
+        world.secrets.learn(&id("key"), stamp, Some(data));
+    };
+    let learn_service = |world: &mut World, endpoints: &[&str]| {
+        world.touched(&crate::world::Named::Service(id("svc")));
+        let stamp = world.services.stale(&id("svc")).unwrap();
+        let endpoints = endpoints.iter().map(|&endpoint| endpoint.to_owned()).collect();
+        let service = compile::Service { ports: [(80, endpoints)].into(), is_external_name: false };
+        world.services.learn(&id("svc"), stamp, Some(service));
+    };
+    let mut pool = keyed();
+    let local = json!({"name": "local", "type": "OpenAICompatible", "serviceRef": {"name": "svc", "port": 80}});
+    pool["providers"].as_array_mut().unwrap().push(local);
+    see(&mut world, &pool_key("p"), &pool);
+    see(&mut world, &route_key("r"), &route("p"));
+    learn_secret(&mut world, "sk-one");
+    learn_service(&mut world, &["10.0.0.1:80"]);
+    assert_eq!(changed(&mut world), [pool_key("p"), route_key("r")]);
+    assert_eq!(changed(&mut world), []);
+    // An endpoint comes: written, and no other answer.
+    learn_service(&mut world, &["10.0.0.1:80", "10.0.0.2:80"]);
+    world.look_at_all(|_| true);
+    let (_, plan) = turn(&mut world);
+    assert_eq!((written(&plan.pools), plan.changed(&world).len()), (vec!["gw.pool.a.p"], 0));
+    carry_out(&mut world, plan);
+    // Another key is another answer, and so is a pool that is not there any more.
+    learn_secret(&mut world, "sk-two");
+    assert_eq!(changed(&mut world), [pool_key("p")]);
+    world.gone(&pool_key("p"));
+    assert_eq!(changed(&mut world), [route_key("r")]);
+    // The same in other labels is the same.
+    let name = world.dress().name(Content::Route, &route_key("r").id);
+    let text = world.published(Content::Route, &route_key("r").id).unwrap().text.clone();
+    let dressed = world.dress().meta(Content::Route, &route_key("r").id, "");
+    let meta = ObjectMeta { resource_version: Some("999".to_owned()), ..dressed };
+    world.published_seen(name, &meta, text.map(String::from));
+    world.look_at_all(|_| true);
+    let (_, plan) = turn(&mut world);
+    assert_eq!((written(&plan.routes), plan.changed(&world).len()), (vec!["gw.route.a.r"], 0));
+}
+
+#[test]
+fn what_is_put_off_is_left_as_it_stands() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &simulated());
+    see(&mut world, &route_key("r"), &route("p"));
+    let (_, mut plan) = turn(&mut world);
+    plan.put_off(&Failures::from([(pool_key("p"), "why".to_owned())]));
+    assert_eq!((written(&plan.pools), written(&plan.routes)), (vec![], vec!["gw.route.a.r"]));
 }
 
 #[test]

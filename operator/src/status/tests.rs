@@ -39,6 +39,7 @@ struct Given {
     kept: bool,
     revision: Option<&'static str>,
     unpublished: Option<&'static str>,
+    publishing: bool,
     standing: Standing,
     has: Option<Status>,
 }
@@ -50,6 +51,7 @@ fn good() -> Given {
         kept: false,
         revision: Some("r1"),
         unpublished: None,
+        publishing: false,
         standing: standing(3, 3, &[]),
         has: None,
     }
@@ -67,6 +69,7 @@ impl Given {
             kept: self.kept,
             revision: self.revision,
             unpublished: self.unpublished,
+            publishing: self.publishing,
             attached_routes: None,
             standing: &self.standing,
         };
@@ -94,6 +97,18 @@ const PROGRAMMED_TRUE: &str = "True Programmed: 3/3 proxies run it (revision r1)
 #[test]
 fn what_is_good_and_runs_everywhere_is_programmed() {
     assert_eq!(good().told(), [ACCEPTED_TRUE, REFS_TRUE, PROGRAMMED_TRUE, "3/3"]);
+}
+
+#[test]
+fn what_is_published_anew_is_programmed_no_longer() {
+    let given = Given { publishing: true, ..good() };
+    let [accepted, refs, programmed, proxies] = given.told();
+    assert_eq!([accepted, refs], [ACCEPTED_TRUE, REFS_TRUE]);
+    assert!(programmed.starts_with("False Pending: it is published anew"), "{programmed}");
+    assert_eq!(proxies, "0/3");
+    // A form that is kept was not programmed before either.
+    let kept = Given { kept: true, verdicts: vec![error(Reason::Invalid)], ..given };
+    assert!(kept.told()[2].starts_with("False KeepsPrevious: "));
 }
 
 #[test]

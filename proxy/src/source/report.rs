@@ -118,7 +118,9 @@ fn as_text<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S
 pub enum ObjectState {
     /// As it is written now.
     Applied,
-    /// As it was last well written: what is written now is wrong.
+    /// As it is written now, as far as what it names is there: a Secret or a pool is missing, see the problems.
+    Partial,
+    /// As it was last well written: what is written now is wrong or can not be read.
     KeptPrevious,
     /// Not at all.
     Rejected,

@@ -42,6 +42,9 @@ pub struct Subscription {
     pub report: watch::Receiver<Arc<Report>>,
 }
 
+/// The objects that serve in a form before what is written now.
+type Kept = BTreeSet<(Kind, ObjectId)>;
+
 /// Objects that were missing at the last reading and wait to be believed.
 #[derive(Debug, Default)]
 struct Missing {
@@ -109,9 +112,9 @@ impl Source {
             (compiled, problems) = build(&folder, current.as_deref(), true);
         }
         problems.extend(compiled.verdicts.iter().map(Problem::from));
-        let verdicts = compiled.verdicts.clone();
+        let (verdicts, kept) = (compiled.verdicts.clone(), compiled.kept.clone());
         let runs = self.publish(compiled, current);
-        self.tell(runs.as_deref(), Some(&verdicts), problems);
+        self.tell(runs.as_deref(), Some((&verdicts, &kept)), problems);
         // A file that makes no sense may be half written, and its end come without an event: look once more.
         let broken =
             self.telling.told().iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
@@ -156,7 +159,7 @@ impl Source {
     }
 
     /// Logs what is newly wrong, and reports how everything stands.
-    fn tell(&mut self, runs: Option<&Configuration>, verdicts: Option<&Verdicts>, problems: Vec<Problem>) {
+    fn tell(&mut self, runs: Option<&Configuration>, said: Option<(&Verdicts, &Kept)>, problems: Vec<Problem>) {
         let now: BTreeSet<Problem> = problems.into_iter().collect();
         let unsaid = self.telling.told().is_empty();
         let news = self.telling.tell(now, runs.is_some());
@@ -167,7 +170,7 @@ impl Source {
         let revision = runs.map(|runs| runs.revision.clone());
         let applied_at = if revision == before.revision { before.applied_at } else { seconds() };
         // What the folder said before it vanished is still how each object runs.
-        let objects = verdicts.map_or_else(|| before.objects.clone(), |verdicts| objects(runs, verdicts));
+        let objects = said.map_or_else(|| before.objects.clone(), |(verdicts, kept)| objects(runs, verdicts, kept));
         let problems = self.telling.told().iter().cloned().collect();
         let report = Report { revision, applied_at, objects, problems };
         if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
@@ -202,7 +205,8 @@ fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
     routes.chain(pools.map(|id| (Kind::ProviderPool, id.clone()))).collect()
 }
 
-fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<Arc<ObjectReport>> {
+/// How everything that runs or is wrong stands.
+fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &Kept) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
     let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
@@ -214,7 +218,11 @@ fn objects(runs: Option<&Configuration>, verdicts: &Verdicts) -> Vec<Arc<ObjectR
     let mut objects = Vec::new();
     for (kind, id, revision) in routes.chain(pools) {
         let verdict = wrong.remove(&(kind, id));
-        let state = if verdict.is_some() { ObjectState::KeptPrevious } else { ObjectState::Applied };
+        let state = match (kept.contains(&(kind, id.clone())), verdict) {
+            (true, _) => ObjectState::KeptPrevious,
+            (false, Some(_)) => ObjectState::Partial,
+            (false, None) => ObjectState::Applied,
+        };
         objects.push(object((kind, id), Some(revision), state, verdict));
     }
     for (of, verdict) in wrong {
@@ -230,7 +238,8 @@ fn object(
     state: ObjectState,
     wrong: Option<&Verdict>,
 ) -> Arc<ObjectReport> {
-    // What is wrong was never compiled, so it has no revision.
+    // What was not taken was never compiled, so it has no revision. What serves in part was taken.
+    let wrong = wrong.filter(|_| state != ObjectState::Partial);
     let rejected =
         wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
     let (kind, name) = (kind.as_str(), id.0.clone());

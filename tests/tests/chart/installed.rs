@@ -142,7 +142,7 @@ fn accounts_may_what_their_work_needs_and_no_more() {
         (proxy, "rights", ("watch", "/secrets")),
         (operator, "rights", ("patch", "/configmaps")),
         (operator, "rights", ("delete", "/secrets")),
-        (operator, "rights", ("patch", "coordination.k8s.io/leases")),
+        (operator, "rights", ("create", "coordination.k8s.io/leases")),
         (operator, "rights", ("watch", "/pods")),
         (operator, "default", ("watch", "sluicegate.dev/llmroutes")),
         (operator, "default", ("patch", "sluicegate.dev/providerpools/status")),
@@ -162,9 +162,13 @@ fn accounts_may_what_their_work_needs_and_no_more() {
         (operator, "default", ("patch", "sluicegate.dev/llmroutes")),
         (operator, "default", ("delete", "sluicegate.dev/providerpools")),
         (operator, "rights", ("create", "/pods")),
+        (operator, "rights", ("update", "/configmaps")),
+        // Its own by name, and no other's.
+        (operator, "rights", ("update", "coordination.k8s.io/leases")),
+        (operator, "rights", ("patch", "coordination.k8s.io/leases")),
     ];
-    for (expected, table) in [(true, allowed), (false, refused)] {
-        for (account, namespace, question) in table {
+    for (expected, table) in [(true, &allowed[..]), (false, &refused)] {
+        for &(account, namespace, question) in table {
             assert_eq!(cluster.may(account, namespace, question), expected, "{account} in {namespace}: {question:?}");
         }
     }

@@ -25,7 +25,8 @@ fn proxies_read_two_kinds_in_one_namespace() {
     for case in all() {
         let role = find(&case.documents, "Role/sluicegate-proxy");
         assert_eq!(role["metadata"]["namespace"], "gateways");
-        assert_eq!(role["rules"], json!([{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": READ}]));
+        let rules = json!([{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["list", "watch"]}]);
+        assert_eq!(role["rules"], rules);
         let proxy = find(&case.documents, "Deployment/sluicegate-proxy");
         let account = &proxy["spec"]["template"]["spec"]["serviceAccountName"];
         for document in &case.documents {
@@ -47,14 +48,36 @@ fn what_is_written_outside_the_gateways_namespace_is_status_and_events() {
             }
             for (resource, verbs) in rules(role) {
                 let allowed: &[&str] = match resource.as_str() {
-                    "llmroutes/status" | "providerpools/status" => &["get", "patch"],
-                    "events" => &["create", "patch"],
+                    "llmroutes/status" | "providerpools/status" => &["patch"],
+                    "events" => &["create"],
                     _ => &READ,
                 };
                 let wide = verbs.iter().find(|verb| !allowed.contains(&verb.as_str()));
                 assert!(wide.is_none(), "{}: {} may {wide:?} {resource}", case.name, title(role));
             }
         }
+    }
+}
+
+/// That these are enough, the tests of a cluster show: their operators have no others.
+#[test]
+fn what_is_written_in_the_gateways_namespace_is_what_is_published_and_one_lease() {
+    for case in all() {
+        let role = find(&case.documents, "Role/sluicegate-operator");
+        let published = ["list", "watch", "create", "patch", "delete"];
+        let wanted: Vec<(String, Vec<String>)> = [
+            ("configmaps", [&["get"][..], &published].concat()),
+            ("secrets", published.to_vec()),
+            ("pods", vec!["list", "watch"]),
+            ("leases", vec!["create"]),
+            ("leases", vec!["get", "update"]),
+        ]
+        .map(|(resource, verbs)| (resource.to_owned(), verbs.into_iter().map(str::to_owned).collect()))
+        .into();
+        assert_eq!(rules(role), wanted, "{}", case.name);
+        let named: Vec<&Value> =
+            role["rules"].as_array().expect("rules").iter().filter_map(|rule| rule.get("resourceNames")).collect();
+        assert_eq!(named, [&json!(["sluicegate-operator-sluicegate"])], "{}", case.name);
     }
 }
 

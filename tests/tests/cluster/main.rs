@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
+mod churn;
 mod control_plane;
+mod gateway;
 mod kinds;
 mod manifests;
+mod namespaces;
 mod operator;
+mod partition;
 mod proxies;
+mod rotation;
+mod services;
 mod shared_answers;
 mod status;

@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use sluicegate_tests::kube::account::{self, Grant, rule};
-use sluicegate_tests::kube::{ControlPlane, manifests};
+use sluicegate_tests::kube::{ControlPlane, Options, account, manifests};
 use sluicegate_tests::operator::Operator;
+
+use crate::gateway::rights;
 
 /// A gateway's namespace with an operator for it, which watches that namespace only.
 struct Gateway {
@@ -42,7 +43,7 @@ spec:
 impl Gateway {
     async fn start() -> Self {
         let (client, namespace) = Self::namespace().await;
-        let operator = Self::operator(&namespace, &[]);
+        let operator = Self::operator(&client, &namespace, &[]).await;
         operator.ready().await.unwrap();
         Self { client, namespace, operator }
     }
@@ -54,11 +55,11 @@ impl Gateway {
         (client, namespace)
     }
 
-    fn operator(namespace: &str, flags: &[&str]) -> Operator {
-        let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
+    async fn operator(client: &Client, namespace: &str, flags: &[&str]) -> Operator {
+        let kubeconfig = rights(client, namespace, &[]).await;
         let mut all = vec!["--watch-namespaces", namespace];
         all.extend(flags);
-        Operator::start(kubeconfig, ("gw", namespace), &all).unwrap()
+        Operator::start(&kubeconfig, ("gw", namespace), &all).unwrap()
     }
 
     async fn apply(&self, yaml: &str) {
@@ -261,7 +262,7 @@ async fn an_operator_killed_in_mid_publish_ends_in_the_same_bytes_and_a_restart_
     let (client, namespace) = Gateway::namespace().await;
     manifests::apply(&client, &namespace, &many(ROUTES)).await.unwrap();
     let alone = ["--leader-elect", "false"];
-    let killed = Gateway::operator(&namespace, &alone);
+    let killed = Gateway::operator(&client, &namespace, &alone).await;
     let mut rounds = 0;
     while published(&client, &namespace).await.len() < 10 {
         rounds += 1;
@@ -271,7 +272,7 @@ async fn an_operator_killed_in_mid_publish_ends_in_the_same_bytes_and_a_restart_
     let half = published(&client, &namespace).await;
 
     let gateway = Gateway {
-        operator: Gateway::operator(&namespace, &alone),
+        operator: Gateway::operator(&client, &namespace, &alone).await,
         client: client.clone(),
         namespace: namespace.clone(),
     };
@@ -288,7 +289,7 @@ async fn an_operator_killed_in_mid_publish_ends_in_the_same_bytes_and_a_restart_
     }
     assert!(gateway.operator.stop().await.unwrap().success());
 
-    let again = Gateway::operator(&namespace, &alone);
+    let again = Gateway::operator(&client, &namespace, &alone).await;
     again.ready().await.unwrap();
     idle(&again).await;
     // Longer than a status waits for proxies.
@@ -300,10 +301,10 @@ async fn an_operator_killed_in_mid_publish_ends_in_the_same_bytes_and_a_restart_
 #[tokio::test]
 async fn of_two_operators_one_writes_and_the_other_takes_over() {
     let (client, namespace) = Gateway::namespace().await;
-    let first = Gateway::operator(&namespace, &[]);
+    let first = Gateway::operator(&client, &namespace, &[]).await;
     first.ready().await.unwrap();
     leads(&first).await;
-    let second = Gateway::operator(&namespace, &[]);
+    let second = Gateway::operator(&client, &namespace, &[]).await;
     second.ready().await.unwrap();
     let gateway = Gateway { client, namespace: namespace.clone(), operator: second };
     gateway.apply(&many(20)).await;
@@ -332,29 +333,9 @@ async fn leads(operator: &Operator) {
 
 #[tokio::test]
 async fn roles_in_the_watched_namespaces_are_all_the_rights_it_needs() {
-    let cluster = ControlPlane::shared().unwrap();
     let (client, namespace) = Gateway::namespace().await;
     let team = manifests::namespace(&client, "team", &[("team", "a")]).await.unwrap();
-    let read = ["get", "list", "watch"];
-    let reading = vec![
-        rule("sluicegate.dev", &["llmroutes", "providerpools"], &read),
-        rule("sluicegate.dev", &["llmroutes/status", "providerpools/status"], &["patch"]),
-        rule("", &["secrets", "services"], &read),
-        rule("", &["namespaces"], &["get"]),
-        rule("discovery.k8s.io", &["endpointslices"], &read),
-        rule("events.k8s.io", &["events"], &["create", "patch"]),
-    ];
-    let mut writing = vec![
-        rule("", &["configmaps", "secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
-        rule("", &["pods"], &read),
-        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
-    ];
-    writing.extend(reading.clone());
-    let grants = [
-        Grant::In { namespace: namespace.clone(), rules: writing },
-        Grant::In { namespace: team.clone(), rules: reading },
-    ];
-    let config = account::create(&client, cluster.kubeconfig(), (&namespace, "operator"), &grants).await.unwrap();
+    let config = rights(&client, &namespace, &[&team]).await;
     // A namespace that is not there, and one that is and may not be read, are in nobody's way.
     let watched = format!("{team},{namespace},not-there");
     let flags = ["--watch-namespaces", &watched];
@@ -370,4 +351,43 @@ async fn roles_in_the_watched_namespaces_are_all_the_rights_it_needs() {
     gateway.until("both", |all| all.len() == 2 && all.values().last().unwrap().contains("/sim")).await;
     let (status, text) = gateway.operator.page("/readyz").await.unwrap();
     assert!(status == 503 && text.contains("not-there"), "{status} {text}");
+}
+
+/// On an API server of its own: it looks at everything there is.
+#[tokio::test]
+async fn the_cluster_role_of_the_chart_is_all_the_rights_it_needs_to_watch_everywhere() {
+    let cluster = ControlPlane::start_with(Options { controllers: false }).unwrap();
+    let client = cluster.client().await.unwrap();
+    manifests::install_crds(&client).await.unwrap();
+    let namespace = manifests::namespace(&client, "gateway", &[]).await.unwrap();
+    let pools = manifests::namespace(&client, "pools", &[]).await.unwrap();
+    let team = manifests::namespace(&client, "team", &[("team", "a")]).await.unwrap();
+    let grants = account::of_operator(("gw", &namespace), &[]).unwrap();
+    let config = account::create(&client, cluster.kubeconfig(), (&namespace, "operator"), &grants).await.unwrap();
+    let operator = Operator::start(&config, ("gw", &namespace), &[]).unwrap();
+    operator.ready().await.unwrap();
+    let gateway = Gateway { client: client.clone(), namespace: namespace.clone(), operator };
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: local}\nspec: {ports: [{port: 80}]}\n---\n";
+    let shared = KEYED.replace(
+        "spec:\n  providers:",
+        "spec:\n  allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}\n  providers:\n  \
+         - {name: local, type: OpenAICompatible, serviceRef: {name: local, port: 80}}",
+    );
+    manifests::apply(&client, &pools, &format!("{service}{}\n---\n{shared}", secret("sk-one"))).await.unwrap();
+    let abroad = ROUTE.replace("{name: sim}", &format!("{{name: keyed, namespace: {pools}}}"));
+    manifests::apply(&client, &team, &abroad).await.unwrap();
+    gateway.until("all of them", |all| all.len() == 3 && all.values().last().unwrap().contains("/keyed")).await;
+    // Statuses and events as well: none of the Service's pods is ready.
+    let api = object_api(&client, &pools, "ProviderPool");
+    let mut rounds = 0;
+    while !api.get("keyed").await.unwrap().data["status"].to_string().contains("NoEndpoints") {
+        rounds += 1;
+        assert!(rounds < 1500, "{}", gateway.operator.log().join("\n"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    object_api(&client, &team, "LLMRoute").delete("chat", &Default::default()).await.unwrap();
+    api.delete("keyed", &Default::default()).await.unwrap();
+    gateway.until("their end", BTreeMap::is_empty).await;
+    let log = gateway.operator.log().join("\n");
+    assert!(!log.contains("forbidden") && !log.contains("(403)"), "{log}");
 }

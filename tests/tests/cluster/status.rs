@@ -3,147 +3,16 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k8s_openapi::api::events::v1::Event;
-use kube::Client;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use sluicegate_tests::kube::{ControlPlane, manifests, pod};
-use sluicegate_tests::operator::Operator;
-use sluicegate_tests::proxy::Proxy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// A gateway: its namespace, an operator that watches it alone, and proxies with a pod each.
-struct Gateway {
-    client: Client,
-    namespace: String,
-    operator: Operator,
-    proxies: Vec<Proxy>,
-}
-
-impl Gateway {
-    async fn start(proxies: usize) -> Self {
-        let client = ControlPlane::shared().unwrap().client().await.unwrap();
-        manifests::install_crds(&client).await.unwrap();
-        let namespace = manifests::namespace(&client, "status", &[]).await.unwrap();
-        let operator = operator(&namespace);
-        operator.ready().await.unwrap();
-        let mut gateway = Self { client, namespace, operator, proxies: Vec::new() };
-        for _ in 0..proxies {
-            gateway.add_proxy().await;
-        }
-        gateway
-    }
-
-    async fn add_proxy(&mut self) {
-        let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
-        let proxy = Proxy::in_cluster(kubeconfig, ("gw", &self.namespace), &["--workers", "1"]).unwrap();
-        let name = format!("pod-{}", self.proxies.len());
-        self.add_pod(&name, proxy.admin).await;
-        self.proxies.push(proxy);
-    }
-
-    async fn add_pod(&self, name: &str, admin: std::net::SocketAddr) {
-        let labels = json!({"sluicegate.dev/gateway": "gw", "app.kubernetes.io/component": "proxy"});
-        pod::create(&self.client, (&self.namespace, name), &labels, admin).await.unwrap();
-    }
-
-    async fn apply(&self, yaml: &str) {
-        manifests::apply(&self.client, &self.namespace, yaml).await.unwrap();
-    }
-
-    async fn get(&self, kind: &str, name: &str) -> DynamicObject {
-        let gvk = kube::core::GroupVersionKind::gvk("sluicegate.dev", "v1alpha1", kind);
-        let resource = kube::core::ApiResource::from_gvk(&gvk);
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource).get(name).await.unwrap()
-    }
-
-    /// Waits until `Programmed` is of the object's generation and reads so: `STATUS REASON`. Its message and `proxies`.
-    async fn programmed(&self, kind: &str, name: &str, wanted: &str) -> (String, String) {
-        let mut last = Value::Null;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < deadline {
-            let object = self.get(kind, name).await;
-            if let Some(found) = current(&object, "Programmed") {
-                let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-                if format!("{} {}", text("status"), text("reason")) == wanted {
-                    return (text("message"), object.data["status"]["proxies"].as_str().unwrap_or_default().to_owned());
-                }
-            }
-            last = object.data["status"].clone();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{kind} {name} is not {wanted}: {last:#}\n{}", self.operator.log().join("\n"));
-    }
-
-    /// Waits until the message of such a `Programmed` begins so; numbers may follow some seconds late. The whole message.
-    async fn message(&self, kind: &str, name: &str, wanted: &str, begins: &str) -> String {
-        let (deadline, mut last) = (Instant::now() + Duration::from_secs(60), String::new());
-        while Instant::now() < deadline {
-            (last, _) = self.programmed(kind, name, wanted).await;
-            if last.starts_with(begins) {
-                return last;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{kind} {name} does not say {begins:?}, but {last:?}\n{}", self.operator.log().join("\n"));
-    }
-
-    /// `TYPE REASON` of the events on an object.
-    async fn events(&self, name: &str) -> Vec<String> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut all = events.list(&ListParams::default()).await.unwrap().items;
-        all.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
-        let of = |event: &&Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name);
-        let words = |event: &Event| {
-            let note = event.note.as_deref().unwrap_or_default();
-            assert!(!note.is_empty() && note.len() <= 1_024, "{event:?}");
-            format!("{} {}", event.type_.as_deref().unwrap_or_default(), event.reason.as_deref().unwrap_or_default())
-        };
-        all.iter().filter(of).map(words).collect()
-    }
-
-    /// Every proxy's answer to a call for this model; empty: an error.
-    async fn answers(&self, model: &str) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        for proxy in &self.proxies {
-            let body = json!({"model": model, "messages": [{"role": "user", "content": "?"}]}).to_string();
-            let answer = proxy.client().post("/v1/chat/completions", &[], body).await.unwrap();
-            let text = answer.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned();
-            all.insert(text);
-        }
-        all
-    }
-}
-
-fn operator(namespace: &str) -> Operator {
-    let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
-    Operator::start(kubeconfig, ("gw", namespace), &["--watch-namespaces", namespace]).unwrap()
-}
-
-/// A condition, if it is of the object's own generation.
-fn current<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
-    let conditions = object.data["status"]["conditions"].as_array()?;
-    let found = conditions.iter().find(|condition| condition["type"] == kind)?;
-    (found["observedGeneration"] == json!(object.metadata.generation)).then_some(found)
-}
-
-fn pool(name: &str, text: &str) -> String {
-    format!(
-        "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\n\
-         spec: {{providers: [{{name: one, type: Simulated, simulated: {{text: {text}}}}}]}}\n---\n"
-    )
-}
-
-fn route(name: &str, pool: &str) -> String {
-    format!(
-        "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: {name}}}\nspec:\n  rules:\n\
-         \x20 - {{name: only, matches: [{{model: {{exact: {name}}}}}], targets: [{{poolRef: {{name: {pool}}}}}]}}\n---\n"
-    )
-}
+use crate::gateway::{Gateway, current, objects, operator, pool, route};
 
 #[tokio::test]
 async fn programmed_counts_every_ready_proxy() {
@@ -249,7 +118,7 @@ async fn one_change_is_one_write_and_an_idle_operator_makes_none() {
     // Started anew, it finds all as it is.
     let Gateway { client, namespace, operator: before, proxies } = gateway;
     before.stop().await.unwrap();
-    let operator = operator(&namespace);
+    let operator = operator(&client, &namespace, &[]).await;
     operator.ready().await.unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(operator.writes("").await.unwrap(), 0, "{}", operator.log().join("\n"));
@@ -298,9 +167,7 @@ async fn a_status_for_what_is_no_more_is_refused() {
     let namespace = manifests::namespace(&client, "uid", &[]).await.unwrap();
     let made = manifests::apply(&client, &namespace, &route("r", "p")).await.unwrap();
     let version = made[0].metadata.resource_version.clone().unwrap();
-    let resource =
-        kube::core::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("sluicegate.dev", "v1alpha1", "LLMRoute"));
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let api = objects(&client, &namespace, "LLMRoute");
     let status = |version: &str| {
         let metadata = json!({"name": "r", "namespace": namespace, "resourceVersion": version});
         let types = ("sluicegate.dev/v1alpha1", "LLMRoute");
@@ -328,7 +195,7 @@ async fn programmed_is_never_true_while_a_ready_proxy_answers_otherwise() {
     let routes: String = (0..ROUTES).map(|number| route(&format!("r{number}"), "one")).collect();
     gateway.apply(&(pool("one", "one") + &pool("two", "two") + &routes)).await;
     for number in 0..ROUTES {
-        gateway.programmed("LLMRoute", &format!("r{number}"), "True Programmed").await;
+        gateway.message("LLMRoute", &format!("r{number}"), "True Programmed", "3/3 ").await;
     }
     let churn = async {
         for turn in 0..150_usize {

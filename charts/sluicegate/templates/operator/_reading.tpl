@@ -5,7 +5,7 @@
   verbs: [get, list, watch]
 - apiGroups: [sluicegate.dev]
   resources: [llmroutes/status, providerpools/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # Keys of providers. Watched by metadata; the value is fetched of those that pools name.
 - apiGroups: [""]
   resources: [secrets]
@@ -15,8 +15,8 @@
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
-- apiGroups: ["", events.k8s.io]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

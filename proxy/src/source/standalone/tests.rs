@@ -190,3 +190,40 @@ async fn with_a_bad_object_at_the_start_the_rest_serves_and_with_nothing_valid_n
     write(empty.path(), "bad.yaml", &format!("{}---\n{}", pool("pool", "1"), route("main")));
     until(source, &mut subscription, |subscription| runs(subscription).is_some()).await;
 }
+
+/// The state of each object, by name.
+fn states(subscription: &Subscription) -> Vec<(String, ObjectState)> {
+    let report = subscription.report.borrow();
+    report.objects.iter().map(|object| (object.name.clone(), object.state)).collect()
+}
+
+#[test]
+fn which_objects_serve_a_previous_form_is_told_and_which_serve_in_part_or_not_at_all() {
+    let named = |name: &str, pool: &str| route(name).replace("{name: pool}", &format!("{{name: {pool}}}"));
+    let state = |name: &str, state| (format!("default/{name}"), state);
+    let folder = good();
+    write(folder.path(), "other.yaml", &named("other", "absent"));
+    let (mut source, subscription) = open(folder.path());
+    // Its rule has no pool: calls that it matches are refused, and fall to no other.
+    let other = state("other", ObjectState::Partial);
+    let applied = [state("main", ObjectState::Applied), other.clone(), state("pool", ObjectState::Applied)];
+    assert_eq!(states(&subscription), applied);
+    let report = subscription.report.borrow().clone();
+    assert_eq!((report.rejected(), report.problems.len()), (1, 1));
+    assert!(report.objects.iter().all(|object| object.rejected.is_none()), "what serves in part was taken");
+
+    // Now names a pool that is not there: the form before serves all it did.
+    write(folder.path(), "route.yaml", &named("main", "absent"));
+    source.load();
+    let kept = [state("main", ObjectState::KeptPrevious), other, state("pool", ObjectState::Applied)];
+    assert_eq!(states(&subscription), kept);
+    let main = Arc::clone(&subscription.report.borrow().objects[0]);
+    assert!(main.rejected.as_ref().is_some_and(|rejected| rejected.message.contains("absent")), "{main:?}");
+    // A file that can not be read: what it said serves on, and that is told.
+    write(folder.path(), "route.yaml", &route("main"));
+    source.load();
+    assert_eq!(states(&subscription), applied);
+    fs::write(folder.path().join("route.yaml"), b"\xff\xfe").unwrap();
+    source.load();
+    assert_eq!(states(&subscription)[0], state("main", ObjectState::KeptPrevious));
+}

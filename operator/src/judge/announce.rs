@@ -1,0 +1,94 @@
+//! Before something is published anew of an object whose status says that every proxy runs it, the status says so no
+//! longer. A change of the object itself needs none of this: its new generation makes the old status one of the past.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, stream};
+use kube::Api;
+use kube::api::DynamicObject;
+use sluicegate_crds::{ConditionStatus, Status};
+
+use super::{AT_ONCE, Judge, Judged, Stand, Unwritten, Write};
+use crate::client::told;
+use crate::lease::LONGEST_WRITE;
+use crate::status::{PROGRAMMED, condition};
+use crate::watch::api_resource;
+use crate::world::{Key, Object};
+
+/// A status that others write at the same moment is taken up again so often.
+const TRIES: usize = 5;
+
+impl Judge {
+    /// Takes back what is said of these objects and will not be so when they are published. Until each is considered
+    /// again nothing else is said of it. Gives back those that could not be told so, and why: they must not be published.
+    pub async fn announce(&self, about: Vec<(Key, Judged)>) -> BTreeMap<Key, String> {
+        let may_be_said = |(key, judged): &(Key, Judged)| self.may_be_said(key, judged.generation);
+        let about: Vec<(Key, Judged)> = about.into_iter().filter(may_be_said).collect();
+        self.held.borrow_mut().extend(about.iter().map(|(key, _)| key.clone()));
+        // What is on its way to be said comes first, or it would come after.
+        while about.iter().any(|(key, _)| self.under_way.borrow().contains(key)) {
+            self.arrived.notified().await;
+        }
+        stream::iter(about)
+            .map(|(key, judged)| async move { self.take_back(&key, &judged).await.err().map(|why| (key, why)) })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
+    }
+
+    /// Whether a status of this generation stands that may say that it runs, or is about to be written.
+    fn may_be_said(&self, key: &Key, generation: i64) -> bool {
+        let judged = self.judged.borrow().get(key).is_some_and(|before| before.generation == generation);
+        let world = self.world.borrow();
+        judged || world.object(key).is_some_and(|object| says_programmed(object, generation).is_some())
+    }
+
+    async fn take_back(&self, key: &Key, judged: &Judged) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let Some(write) = self.retraction(key, judged) else { return Ok(()) };
+            match self.put(&write).await {
+                Ok(()) => {
+                    let before = write.from.unwrap_or_default();
+                    self.announced.borrow_mut().entry(key.clone()).or_insert(before);
+                    return Ok(());
+                }
+                // What is refused now is refused always: it stands in nobody's way.
+                Err(Unwritten::Gone | Unwritten::Refused) => return Ok(()),
+                Err(Unwritten::Conflict) => self.look_again(key).await?,
+                Err(Unwritten::Failed(why)) => return Err(format!("its status could not be written first: {why}")),
+            }
+        }
+        Err("its status could not be written first: others write it all the time".to_owned())
+    }
+
+    /// The status that says that it is being published, if the one that stands says that it runs.
+    fn retraction(&self, key: &Key, judged: &Judged) -> Option<Write> {
+        let world = self.world.borrow();
+        says_programmed(world.object(key)?, judged.generation)?;
+        let stand = Stand { publishing: true, ..self.stand(&world, key) };
+        self.to_write(&world, key, judged, &stand)
+    }
+
+    /// Somebody has written the object since it was seen.
+    async fn look_again(&self, key: &Key) -> Result<(), String> {
+        let (namespace, name) = key.parts();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &api_resource(key.kind));
+        match tokio::time::timeout(LONGEST_WRITE, api.get_opt(name)).await {
+            Ok(Ok(Some(object))) => drop(self.world.borrow_mut().seen(key.kind, &object)),
+            // That it is gone the watch will say.
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return Err(told(&error)),
+            Err(_) => return Err("the API server does not answer".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// The status of an object, if it is of this generation, the object's own, and says that every proxy runs it.
+fn says_programmed(object: &Object, generation: i64) -> Option<Status> {
+    let status: Status = serde_json::from_str(object.status.as_deref()?).ok()?;
+    let found = condition(&status, PROGRAMMED)?;
+    let says = found.status == ConditionStatus::True && found.observed_generation == Some(generation);
+    (says && object.generation == generation).then_some(status)
+}
