@@ -144,7 +144,8 @@ impl Gateway {
                 return found;
             }
             assert!(Instant::now() < deadline, "{what}: not in time\n{}", self.state());
-            pause(Duration::from_millis(100));
+            // To ask costs a tenth of a second of a core, which what is waited for needs, too.
+            pause(Duration::from_millis(250));
         }
     }
 
