@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test test-kube check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -17,6 +17,12 @@ build: ## target/release/sluicegate-proxy
 	$(CARGO) build --release
 
 test: setup fmt lint doc unit ## everything a change must pass
+
+test-kube: ## what a cluster shows, on another Kubernetes: VERSION=1.33, to 1.37 (as root with real pods)
+	@[ -n "$(VERSION)" ] || { echo "which? make test-kube VERSION=1.33, to 1.37" >&2; exit 2; }
+	@SLUICEGATE_KUBE_VERSION=$(VERSION) $(MAKE) --no-print-directory setup
+	$(CARGO) build --workspace --bins
+	SLUICEGATE_KUBE_VERSION=$(VERSION) $(CARGO) test --workspace --test cluster --test chart --test node
 
 check: fmt lint ## the quick half of it
 

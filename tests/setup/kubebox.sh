@@ -56,6 +56,10 @@ if [ "$version" != "$standard" ]; then
     fi
   } >"$other/go.mod"
   (cd "$other" && go mod tidy) >&2
+  # Until 1.33 the kubelet's command is made without a context.
+  if grep -q 'func NewKubeletCommand()' "$(cd "$other" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/cmd/kubelet/app/server.go"; then
+    sed -i 's/NewKubeletCommand(context.Background())/NewKubeletCommand()/; /^\t"context"$/d' "$other/kubebox/main.go"
+  fi
   source_dir=$other
 fi
 (cd "$source_dir" && CGO_ENABLED=0 go build -trimpath -ldflags "$flags" -o "$folder/kubebox" ./kubebox) >&2

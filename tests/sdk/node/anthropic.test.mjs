@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import Anthropic from "@anthropic-ai/sdk";
-import { PNG, anthropic as client, direct, leaves, model, native, steer, user } from "./setup.mjs";
+import { PNG, anthropic as client, arrived, direct, leaves, model, native, steer, user } from "./setup.mjs";
 
 const weather = {
   name: "get_weather",
@@ -164,7 +164,9 @@ test("abort a call that gets no answer", async () => {
   const abort = new AbortController();
   const steered = steer({ fail: "silent" });
   const call = ask("Hello", {}, { signal: abort.signal, ...steered });
-  setTimeout(() => abort.abort(), 50);
-  await assert.rejects(call, Anthropic.APIUserAbortError);
+  const aborted = assert.rejects(call, Anthropic.APIUserAbortError);
+  await arrived(steered);
+  abort.abort();
+  await aborted;
   assert.ok(await leaves(steered));
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import OpenAI from "openai";
-import { PNG, direct, leaves, model, native, openai as client, steer, user } from "./setup.mjs";
+import { PNG, arrived, direct, leaves, model, native, openai as client, steer, user } from "./setup.mjs";
 
 const weather = {
   type: "function",
@@ -175,7 +175,9 @@ test("abort a call that gets no answer", async () => {
   const abort = new AbortController();
   const steered = steer({ fail: "silent" });
   const call = ask("Hello", {}, { signal: abort.signal, ...steered });
-  setTimeout(() => abort.abort(), 50);
-  await assert.rejects(call, OpenAI.APIUserAbortError);
+  const aborted = assert.rejects(call, OpenAI.APIUserAbortError);
+  await arrived(steered);
+  abort.abort();
+  await aborted;
   assert.ok(await leaves(steered));
 });

@@ -48,14 +48,30 @@ export function direct() {
   return { skip: process.env.SLUICEGATE_PROVIDER ? "a gateway has words of its own for it" : false };
 }
 
-/** Whether the simulated provider sees the caller of the one call that these options steer go. */
-export async function leaves({ headers }) {
+/** What the simulated provider received of the one call that these options steer. */
+async function received({ headers }) {
+  const calls = await (await fetch(need("SLUICEGATE_JOURNAL"))).json();
+  return calls.filter((call) => call.headers["x-simulate"] === headers["x-simulate"]);
+}
+
+const pause = () => new Promise((resume) => setTimeout(resume, 10));
+
+/** Waits until the simulated provider has received the call. */
+export async function arrived(steered) {
   for (let tries = 0; tries < 400; tries++) {
-    const calls = await (await fetch(need("SLUICEGATE_JOURNAL"))).json();
-    const [call, ...more] = calls.filter((call) => call.headers["x-simulate"] === headers["x-simulate"]);
+    if ((await received(steered)).length) return;
+    await pause();
+  }
+  throw new Error("no call was received");
+}
+
+/** Whether the simulated provider sees the caller of the one call that these options steer go. */
+export async function leaves(steered) {
+  for (let tries = 0; tries < 400; tries++) {
+    const [call, ...more] = await received(steered);
     if (!call || more.length) throw new Error(`${more.length + Boolean(call)} calls were received`);
     if (call.outcome !== "under way") return call.outcome === "gone";
-    await new Promise((resume) => setTimeout(resume, 10));
+    await pause();
   }
   return false;
 }

@@ -130,8 +130,9 @@ fn server_flags(etcd: u16, port: u16) -> Vec<String> {
         &format!("etcd-servers=http://127.0.0.1:{etcd}"),
         &format!("secure-port={port}"),
         "bind-address=127.0.0.1",
-        // It says in its log that it can not publish an address of loopback as the Service `kubernetes`.
+        // An address of loopback can not stand behind the Service `kubernetes`, and since 1.37 is not let try.
         "advertise-address=127.0.0.1",
+        "endpoint-reconciler-type=none",
         "service-cluster-ip-range=198.19.0.0/16",
         "tls-cert-file=server.crt",
         "tls-private-key-file=server.key",

@@ -1,4 +1,4 @@
-//! Container images of binaries of this workspace, made without a container engine.
+//! Container images of binaries of this workspace, or of programs of this machine, made without a container engine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,12 +25,28 @@ impl Image {
     /// # Errors
     /// One is not built, or a tool is missing.
     pub fn of(name: &str, programs: &[&str]) -> anyhow::Result<Self> {
+        Self::made(name, &programs.iter().map(|program| binary(program)).collect::<anyhow::Result<Vec<_>>>()?)
+    }
+
+    /// The same of programs that are installed on this machine, found as a shell finds them.
+    ///
+    /// # Errors
+    /// One is not installed, or a tool is missing.
+    pub fn of_installed(name: &str, programs: &[&str]) -> anyhow::Result<Self> {
+        let find = |program: &&str| {
+            let found = run(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]));
+            found.map(|path| PathBuf::from(path.trim())).with_context(|| format!("{program} is not installed"))
+        };
+        Self::made(name, &programs.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?)
+    }
+
+    fn made(name: &str, programs: &[PathBuf]) -> anyhow::Result<Self> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = TempDir::with_prefix("sluicegate-image-")?;
         let (root, archive) = (folder.path().join("root"), folder.path().join("image.tar"));
-        let built = programs.iter().map(|program| binary(program)).collect::<anyhow::Result<Vec<_>>>()?;
-        run(Command::new(tests.join("../image/rootfs.sh")).arg(&root).args(&built))?;
-        let first = format!("/usr/local/bin/{}", programs.first().context("an image of nothing")?);
+        run(Command::new(tests.join("../image/rootfs.sh")).arg(&root).args(programs))?;
+        let first = programs.first().and_then(|program| program.file_name()).context("an image of nothing")?;
+        let first = Path::new("/usr/local/bin").join(first);
         run(Command::new(tests.join("kube/image.py")).arg(&root).arg(name).arg(&archive).arg(first))?;
         Ok(Self { name: name.to_owned(), archive, _folder: folder })
     }

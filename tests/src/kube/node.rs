@@ -115,12 +115,16 @@ impl Node {
     }
 
     /// A command that will run in the node's network and is otherwise one of the host's: a server that pods are to
-    /// reach at 198.18.0.1, say. It is an ordinary child, to be stopped by its id.
+    /// reach at 198.18.0.1, say. It is an ordinary child, to be stopped by its id. The kernel kills it with the thread
+    /// that starts it, in whatever way that ends, so it has to be started by the thread that uses it.
     ///
     /// # Errors
     /// The node is gone.
     pub fn command(&self, program: &Path) -> anyhow::Result<Command> {
-        inside(&self.folder, program)
+        // Each of them becomes the next, so what the first asks of the kernel holds for the last.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "nsenter", &network(&self.folder)?]).arg(program);
+        Ok(command)
     }
 
     /// Gives the node an image.
@@ -199,8 +203,9 @@ impl Forward {
     fn start(folder: &Path, target: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
-        let mut command = inside(folder, &binary("forward")?)?;
-        // The pipe is read by nobody: its end tells the process that nobody is there.
+        let mut command = Command::new("nsenter");
+        command.arg(network(folder)?).arg(binary("forward")?);
+        // Anybody's thread may be the one that starts it, and it outlives that. The pipe is read by nobody: its end tells the process that nobody is there.
         command.arg(target.to_string()).stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
         Ok(Self { address, _process: Process::start(&mut command)? })
     }
@@ -210,11 +215,10 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kube/node.sh")
 }
 
-fn inside(folder: &Path, program: &Path) -> anyhow::Result<Command> {
+/// The node's network, as nsenter is told it.
+fn network(folder: &Path) -> anyhow::Result<String> {
     let holder = std::fs::read_to_string(folder.join("holder")).context("the node is gone")?;
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/proc/{}/ns/net", holder.trim())).arg(program);
-    Ok(command)
+    Ok(format!("--net=/proc/{}/ns/net", holder.trim()))
 }
 
 /// The administrator's kubeconfig with the API server's address as seen from outside.

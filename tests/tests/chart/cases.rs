@@ -18,8 +18,9 @@ pub(crate) struct Case {
 }
 
 /// In `cases/`, or a values file of the chart.
-const NAMES: [&str; 6] = ["default", "development", "staging", "production", "everything", "namespaced"];
-const MORE: &[&str] = &["--set", "crds.enabled=false", "--api-versions", "monitoring.coreos.com/v1"];
+pub(crate) const NAMES: [&str; 6] = ["default", "development", "staging", "production", "everything", "namespaced"];
+/// What a cluster has that knows all kinds; and the definitions, which have tests of their own, left out.
+pub(crate) const MORE: &[&str] = &["--set", "crds.enabled=false", "--api-versions", "monitoring.coreos.com/v1"];
 
 fn folder() -> PathBuf {
     root().join("tests/tests/chart")

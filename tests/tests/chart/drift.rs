@@ -179,6 +179,7 @@ fn the_notes_say_how_to_make_the_first_call() {
             ("", "curl http://127.0.0.1:8080/v1/chat/completions"),
             ("proxy.tls.enabled=true,proxy.tls.secretName=edge", "curl -k https://127.0.0.1:8080/v1/chat/completions"),
             ("proxy.service.port=8000", "OpenAI SDK      http://sluicegate.gateways.svc:8000/v1"),
+            ("operator.watchNamespaces={team-a}", "kubectl apply -n team-a -f -"),
             ("monitoring.podMonitor.enabled=true", "does not know monitoring.coreos.com/v1"),
         ] {
             let notes = helm.notes(more);
@@ -191,9 +192,8 @@ fn the_notes_say_how_to_make_the_first_call() {
 #[test]
 fn what_the_notes_apply_is_a_configuration() {
     let notes = read(&chart().join("templates/NOTES.txt"));
-    let text = notes.split("<<'END'\n").nth(1).and_then(|rest| rest.split("  END\n").next()).expect("resources");
-    let files =
-        [("notes.yaml".to_owned(), text.lines().map(|line| line.trim_start_matches("  ").to_owned() + "\n").collect())];
+    let text = notes.split("<<'END'\n").nth(1).and_then(|rest| rest.split("END\n").next()).expect("resources");
+    let files = [("notes.yaml".to_owned(), text.to_owned())];
     let (inputs, findings) = sluicegate_config::compile::manifests::read(&files);
     let compiled = sluicegate_config::compile::compile(&inputs);
     assert!(findings.is_empty() && compiled.verdicts.is_empty(), "{findings:?}");

@@ -9,15 +9,15 @@ use sluicegate_tests::kube::{ControlPlane, assets};
 use crate::helm::{BOTH, Helm, chart, root};
 
 /// A cluster, as somebody with kubectl sees it.
-struct Cluster(&'static ControlPlane);
+pub(crate) struct Cluster<'a>(pub(crate) &'a ControlPlane);
 
-impl Cluster {
+impl Cluster<'_> {
     fn shared() -> Self {
         Self(ControlPlane::shared().unwrap_or_else(|error| panic!("{error:#}")))
     }
 
     /// Whether it went well, and what was said.
-    fn kubectl(&self, words: &[&str]) -> (bool, String) {
+    pub(crate) fn kubectl(&self, words: &[&str]) -> (bool, String) {
         let mut command = Command::new(assets().expect("Kubernetes is built").join("kubectl"));
         let output =
             command.arg("--kubeconfig").arg(self.0.kubeconfig()).args(words).output().expect("kubectl can be run");
@@ -25,7 +25,7 @@ impl Cluster {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    fn must(&self, words: &[&str]) -> String {
+    pub(crate) fn must(&self, words: &[&str]) -> String {
         let (well, said) = self.kubectl(words);
         assert!(well, "kubectl {words:?}: {said}");
         said
@@ -59,7 +59,7 @@ impl Cluster {
         self.must(&["create", "-f", &path, "-o", "jsonpath={.status.allowed}"]) == "true"
     }
 
-    fn helm(&self, helm: Helm, words: &[&str]) -> String {
+    pub(crate) fn helm(&self, helm: Helm, words: &[&str]) -> String {
         let kubeconfig = self.0.kubeconfig().display().to_string();
         let output = helm.run(&[words, &["--kubeconfig", &kubeconfig]].concat());
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -68,7 +68,7 @@ impl Cluster {
     }
 }
 
-fn values(name: &str) -> String {
+pub(crate) fn values(name: &str) -> String {
     let shipped = chart().join(format!("values-{name}.yaml"));
     let own = root().join(format!("tests/tests/chart/cases/{name}.yaml"));
     [shipped, own]

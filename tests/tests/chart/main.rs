@@ -6,10 +6,10 @@
 mod alerts;
 mod cases;
 mod drift;
-mod foreign;
 mod helm;
 mod installed;
 mod pods;
+mod projects;
 mod readme;
 mod refusals;
 mod rights;

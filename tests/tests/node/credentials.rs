@@ -140,5 +140,5 @@ async fn credentials_appear_nowhere_but_in_their_secrets() {
     let secrets = gateway.kubectl(&["get", "secrets", "-n", NAME, "-o", "yaml"]);
     assert!(leaks(&secrets).is_some(), "they are not found where they are");
     gateway.kubectl(&["delete", "secret", "redis-login", "-n", NAME]);
-    gateway.delete(&["planted"]);
+    gateway.forget(&["planted"]);
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sluicegate_tests::binaries::{Simulator, binary};
@@ -15,8 +16,10 @@ use sluicegate_tests::kube::node::{Forward, Node};
 use sluicegate_tests::process::pause;
 use tokio::sync::{Mutex, MutexGuard};
 
+/// The chart, from the root of the checkout.
+pub(crate) const CHART: &str = "charts/sluicegate";
 /// What the chart's own values call the image, so that nothing has to be set to install it.
-const IMAGE: &str = "ghcr.io/sluicegate/sluicegate:0.1.0";
+pub(crate) const IMAGE: &str = "ghcr.io/sluicegate/sluicegate:0.1.0";
 /// The release, its namespace and, by that, its gateway.
 pub(crate) const NAME: &str = "sluicegate";
 /// The proxies' Deployment.
@@ -31,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const HOST: &str = "198.18.0.1";
 
 static TURN: Mutex<()> = Mutex::const_new(());
+/// Whether a test failed in the middle of what it did, so that nobody knows what stands.
+static SPOILT: AtomicBool = AtomicBool::new(false);
 
 /// The node with the product's image, and the right to do with the release what a test likes.
 pub(crate) struct Gateway {
@@ -41,6 +46,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// The node alone, nothing installed; `None` without root.
     pub(crate) async fn bare() -> Option<Self> {
+        let gateway = Self::turn().await?;
+        gateway.uninstall();
+        Some(gateway)
+    }
+
+    /// With the release as these values (`a=b,c=d`) make it. What stands is changed to that: most tests need the same
+    /// but for the number of proxies, and to begin anew costs each of them a quarter of a minute.
+    pub(crate) async fn installed(set: &str) -> Option<Self> {
+        let gateway = Self::turn().await?;
+        if SPOILT.swap(false, Ordering::Relaxed) {
+            gateway.uninstall();
+        }
+        // What tests before changed by hand, replicas say, is the values' again.
+        gateway.upgrade_from(CHART, 4, set, &["--server-side=true", "--force-conflicts"]);
+        Some(gateway)
+    }
+
+    /// The node with the product's image in it, once no other test has it.
+    async fn turn() -> Option<Self> {
         let node = Node::shared().unwrap_or_else(|error| panic!("{error:#}"))?;
         let turn = TURN.lock().await;
         static LOADED: OnceLock<()> = OnceLock::new();
@@ -48,23 +72,23 @@ impl Gateway {
             let image = Image::of(IMAGE, &["sluicegate-proxy", "sluicegate-operator"]).unwrap();
             node.load(&image).unwrap();
         });
-        let gateway = Self { node, _turn: turn };
-        gateway.helm(4, &["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout", "180s"]);
-        Some(gateway)
+        Some(Self { node, _turn: turn })
     }
 
-    /// With the release as these values (`a=b,c=d`) make it.
-    pub(crate) async fn installed(set: &str) -> Option<Self> {
-        let gateway = Self::bare().await?;
-        gateway.upgrade(4, set);
-        Some(gateway)
+    pub(crate) fn uninstall(&self) {
+        self.helm(4, &["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout", "180s"]);
     }
 
     /// `helm upgrade --install` with these values and no others, and waits as Helm does.
     pub(crate) fn upgrade(&self, version: u8, set: &str) -> String {
-        let words = ["upgrade", "--install", NAME, "charts/sluicegate", "--namespace", NAME, "--create-namespace"];
+        self.upgrade_from(CHART, version, set, &[])
+    }
+
+    /// The same from another chart, or with further words.
+    pub(crate) fn upgrade_from(&self, chart: &str, version: u8, set: &str, further: &[&str]) -> String {
+        let words = ["upgrade", "--install", NAME, chart, "--namespace", NAME, "--create-namespace"];
         let more = ["--wait", "--timeout", "180s", "--reset-values", "--set", SMALL, "--set", set];
-        self.helm(version, &[&words[..], &more[..]].concat())
+        self.helm(version, &[&words[..], &more[..], further].concat())
     }
 
     /// Runs Helm 3 or 4 from the root of the checkout; what it says.
@@ -120,7 +144,8 @@ impl Gateway {
                 return found;
             }
             assert!(Instant::now() < deadline, "{what}: not in time\n{}", self.state());
-            pause(Duration::from_millis(100));
+            // To ask costs a tenth of a second of a core, which what is waited for needs, too.
+            pause(Duration::from_millis(250));
         }
     }
 
@@ -140,6 +165,11 @@ impl Gateway {
             let words = ["wait", "-n", namespace, "--for=condition=Programmed", kind, "--all", "--timeout=120s"];
             self.kubectl(&words);
         }
+    }
+
+    /// Deletes namespaces of which nothing more is wanted.
+    pub(crate) fn forget(&self, namespaces: &[&str]) {
+        self.kubectl(&[&["delete", "namespace", "--wait=false"], namespaces].concat());
     }
 
     /// Deletes namespaces and waits for their end.
@@ -199,11 +229,27 @@ impl Gateway {
     }
 }
 
-/// A pool with a simulated provider that takes its time, and a route to it by this model's name.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        SPOILT.fetch_or(std::thread::panicking(), Ordering::Relaxed);
+    }
+}
+
+/// A pool with a simulated provider whose streams outlast what a pod's end begins with, and a route to it by this
+/// model's name.
 pub(crate) fn slow(model: &str) -> String {
+    paced(model, "100ms")
+}
+
+/// The same, where no stream has to outlast anything.
+pub(crate) fn quick(model: &str) -> String {
+    paced(model, "25ms")
+}
+
+fn paced(model: &str, interval: &str) -> String {
     format!(
         "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: models}}\nspec:\n  providers:\n\
-         \x20 - {{name: one, type: Simulated, simulated: {{firstToken: 50ms, tokenInterval: 100ms, tokens: 80}}}}\n\
+         \x20 - {{name: one, type: Simulated, simulated: {{firstToken: 50ms, tokenInterval: {interval}, tokens: 80}}}}\n\
          ---\n{}",
         route(model)
     )
@@ -237,11 +283,13 @@ pub(crate) fn wrong(answer: &anyhow::Result<Answer>, stream: bool) -> Option<Str
     }
 }
 
-fn root() -> PathBuf {
+/// The root of the checkout.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn helm(version: u8) -> PathBuf {
+/// Where Helm 3 or 4 is.
+pub(crate) fn helm(version: u8) -> PathBuf {
     let output = Command::new(root().join("tests/setup/helm.sh")).arg(version.to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().into()

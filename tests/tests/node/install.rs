@@ -1,8 +1,12 @@
 //! The release's life as its users see it: installed, called, tested, upgraded, uninstalled, installed again.
 
+use sluicegate_tests::kube::assets;
 use sluicegate_tests::sdk::{Judged, PROVIDERS_KEY, Suite, judge, manifests};
 
-use crate::gateway::{Gateway, NAME, call, question, slow, wrong};
+use std::path::Path;
+use std::process::Command;
+
+use crate::gateway::{CHART, Gateway, IMAGE, NAME, call, helm, question, quick, root, slow, wrong};
 use crate::load::Load;
 
 #[tokio::test]
@@ -14,7 +18,7 @@ async fn installed_by_helm_a_route_applied_a_call_is_answered_whole_and_streamed
             ["install", "sluicegate", "charts/sluicegate", "--namespace", "sluicegate", "--create-namespace", "--wait"];
         let notes = gateway.helm(version, &install);
         assert!(notes.contains("The first call, from here:"), "{notes}");
-        gateway.apply("first", &slow("first"));
+        gateway.apply("first", &quick("first"));
         gateway.programmed("first");
         let shown = gateway.kubectl(&["get", "llmroutes,providerpools", "-n", "first"]);
         assert_eq!(shown.matches("2/2").count(), 2, "{shown}");
@@ -28,8 +32,32 @@ async fn installed_by_helm_a_route_applied_a_call_is_answered_whole_and_streamed
         let models = gateway.node.sh(&["curl", "-sSf", "--max-time", "20", &url]).unwrap();
         assert!(models.contains("\"first\""), "{models}");
         gateway.delete(&["first"]);
+        as_printed(&gateway, version, &notes);
         gateway.helm(version, &["uninstall", "sluicegate", "--namespace", "sluicegate", "--wait"]);
     }
+}
+
+/// Types what the notes tell to type: a route, a call, a test.
+fn as_printed(gateway: &Gateway, version: u8, notes: &str) {
+    let is_command = |part: &&str| ["kubectl ", "curl ", "helm "].iter().any(|word| part.starts_with(word));
+    let commands: Vec<&str> = notes.split("\n\n").filter(is_command).collect();
+    let [route, first_call, test] = commands[..] else { panic!("{notes}") };
+    let folders = [assets().unwrap(), helm(version).parent().unwrap().to_owned()];
+    let folders = folders.map(|folder| folder.display().to_string()).join(":");
+    let typed = |command: &str| {
+        let script = format!("set -e; PATH={folders}:$PATH\n{command}\n[ -z \"$!\" ] || kill $!\n");
+        gateway.node.sh(&["bash", "-c", &script]).unwrap_or_else(|error| panic!("{error}\n{}", gateway.state()))
+    };
+    let said = typed(route);
+    assert!(said.contains("llmroute.sluicegate.dev/chat created"), "{said}");
+    gateway.programmed(NAME);
+    let said = typed(first_call);
+    assert!(said.contains("\"choices\"") && said.contains("Hello"), "{said}");
+    let said = typed(test);
+    assert!(said.contains("Succeeded"), "{said}");
+    // What Helm leaves of a test is nobody's: not even an uninstall takes it.
+    gateway.kubectl(&["delete", "pod", "-n", NAME, "sluicegate-test"]);
+    gateway.kubectl(&["delete", "-n", NAME, "llmroute/chat", "providerpool/models"]);
 }
 
 #[tokio::test]
@@ -46,54 +74,77 @@ async fn the_official_sdks_are_content_with_the_service() {
         provider: Some("openai".to_owned()),
         journal: format!("http://{}/__journal", journal.address),
     };
-    judge(Suite::Python, &judged, None).unwrap();
-    gateway.delete(&["judged"]);
-}
-
-#[tokio::test]
-async fn helm_test_passes() {
-    let Some(gateway) = Gateway::installed("proxy.replicas=1").await else { return };
-    for version in [3, 4] {
-        let said = gateway.helm(version, &["test", NAME, "--namespace", NAME, "--timeout", "120s"]);
-        assert!(said.contains("Succeeded"), "{said}");
-        // What Helm leaves of a test is nobody's: not even an uninstall takes it.
-        gateway.kubectl(&["delete", "pod", "-n", NAME, "sluicegate-test", "--ignore-not-found"]);
+    for suite in [Suite::Python, Suite::Node] {
+        judge(suite, &judged, None).unwrap();
     }
+    gateway.forget(&["judged"]);
 }
 
-#[tokio::test]
-async fn an_upgrade_keeps_resources_and_serves_throughout() {
-    let Some(gateway) = Gateway::installed("proxy.replicas=2").await else { return };
-    gateway.apply("upgraded", &slow("upgraded"));
-    gateway.programmed("upgraded");
-    let identities = |gateway: &Gateway| {
-        let path =
-            "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{\"\\n\"}{end}";
-        let published = format!("sluicegate.dev/gateway={NAME}");
-        gateway.kubectl(&["get", "configmaps", "-n", NAME, "-l", &published, "-o", path])
+/// The chart as it may have been before: an older version of an image of its own, and definitions that lack something.
+fn previous(gateway: &Gateway, folder: &Path) -> String {
+    let copied = Command::new("cp").arg("-r").arg(root().join(CHART)).arg(folder).status().unwrap();
+    assert!(copied.success());
+    let chart = folder.join("sluicegate");
+    let changed = |file: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(chart.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from:?}");
+        std::fs::write(chart.join(file), text.replace(from, to)).unwrap();
     };
-    let (way, before, pods) = (gateway.service(), identities(&gateway), gateway.ready());
-    assert!(before.lines().count() >= 2, "{before}");
-    let load = Load::start(way.address, "upgraded", 8);
-    load.streams(4);
-    for version in [4, 3] {
-        let set = format!("proxy.replicas=3,proxy.settings.keepAliveTimeout=7{version}s,operator.log=debug");
-        gateway.upgrade(version, &set);
-        load.streams(4);
+    changed("Chart.yaml", env!("CARGO_PKG_VERSION"), OLD);
+    changed("files/crds/llmroutes.yaml", "    - llmr\n", "");
+    let socket = gateway.node.folder().join("containerd/socket").display().to_string();
+    let tag = ["ctr", "--address", &socket, "--namespace", "k8s.io", "images", "tag", "--force", IMAGE];
+    let (name, _) = IMAGE.rsplit_once(':').unwrap();
+    gateway.node.sh(&[&tag[..], &[&format!("{name}:{OLD}")]].concat()).unwrap();
+    chart.display().to_string()
+}
+
+/// The version before.
+const OLD: &str = "0.0.1";
+
+/// What is published, and whether it was written since.
+fn published(gateway: &Gateway) -> String {
+    let path = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{\"\\n\"}{end}";
+    let label = format!("sluicegate.dev/gateway={NAME}");
+    gateway.kubectl(&["get", "configmaps", "-n", NAME, "-l", &label, "-o", path])
+}
+
+#[tokio::test]
+async fn an_upgrade_from_the_previous_chart_keeps_resources_and_serves_throughout() {
+    let Some(gateway) = Gateway::bare().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let previous = previous(&gateway, folder.path());
+    for (version, other) in [(3, 4), (4, 3)] {
+        gateway.uninstall();
+        gateway.upgrade_from(&previous, version, "proxy.replicas=2", &[]);
+        gateway.apply("upgraded", &slow("upgraded"));
+        gateway.programmed("upgraded");
+        let (way, before, pods) = (gateway.service(), published(&gateway), gateway.ready());
+        assert!(before.lines().count() >= 2, "{before}");
+        let image = |pod: &str| gateway.of_pod(pod, ".spec.containers[0].image");
+        assert!(pods.iter().all(|pod| image(pod).ends_with(OLD)), "{pods:?}");
+        let load = Load::start(way.address, "upgraded", 8);
+        load.calls();
+        // By the Helm that installed it; then by the other one, with other settings.
+        gateway.upgrade(version, "proxy.replicas=2");
+        let words = ["get", "crd", "llmroutes.sluicegate.dev", "-o", "jsonpath={.spec.names.shortNames}"];
+        assert!(gateway.kubectl(&words).contains("llmr"), "the definitions are of before");
+        gateway.until("the old pods' end", |gateway| gateway.pods().is_disjoint(&pods).then_some(()));
+        assert!(gateway.ready().iter().all(|pod| image(pod) == IMAGE), "{:?}", gateway.ready());
+        gateway.upgrade(other, "proxy.replicas=3,proxy.settings.keepAliveTimeout=73s,operator.log=debug");
+        load.calls();
+        let seen = load.end();
+        println!("Helm {version}, then {other}: {} whole calls and {} streams", seen.whole, seen.streams);
+        seen.is_flawless();
+        assert_eq!(published(&gateway), before, "what is published was written again, to no end");
+        gateway.delete(&["upgraded"]);
     }
-    // New settings are new pods, and the old ones go when their streams are at their end.
-    gateway.until("the old pods' end", |gateway| gateway.pods().is_disjoint(&pods).then_some(()));
-    let seen = load.end();
-    println!("upgraded twice under {} whole calls and {} streams", seen.whole, seen.streams);
-    seen.is_flawless();
-    assert_eq!(identities(&gateway), before, "what is published was written again, to no end");
-    gateway.delete(&["upgraded"]);
 }
 
 #[tokio::test]
 async fn uninstalled_it_leaves_the_definitions_and_installed_again_it_serves_what_it_served() {
     let Some(gateway) = Gateway::installed("proxy.replicas=1").await else { return };
-    gateway.apply("kept", &slow("kept"));
+    gateway.apply("kept", &quick("kept"));
     gateway.programmed("kept");
     gateway.helm(4, &["uninstall", NAME, "--namespace", NAME, "--wait", "--timeout", "180s"]);
     // What is in any namespace by itself.
@@ -135,4 +186,13 @@ async fn uninstalled_it_leaves_the_definitions_and_installed_again_it_serves_wha
     for line in left.lines() {
         gateway.kubectl(&["delete", line]);
     }
+
+    // Not kept, the definitions go with the release, and with them every route: nothing of it waits for the operator.
+    gateway.upgrade(4, "proxy.replicas=1,crds.keep=false");
+    gateway.apply("gone", &quick("gone"));
+    gateway.programmed("gone");
+    gateway.uninstall();
+    let definitions = gateway.kubectl(&["get", "crds", "-o", "name"]);
+    assert!(!definitions.contains("sluicegate.dev"), "{definitions}");
+    gateway.delete(&["gone"]);
 }

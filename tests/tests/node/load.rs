@@ -11,7 +11,8 @@ use sluicegate_tests::process::pause;
 
 use crate::gateway::{question, wrong};
 
-/// Tokens of a whole answer, and of a streamed one: those take seconds.
+/// Tokens of a whole answer, and of a streamed one: it takes eight seconds from a slow provider, longer than a pod goes
+/// on taking connections, and two from a quick one.
 const TOKENS: [u32; 2] = [5, 80];
 
 /// Running callers, on a thread of their own.
@@ -46,14 +47,24 @@ impl Load {
         Self { stop, good, thread: Some(thread) }
     }
 
+    /// Waits until there are twenty more whole answers. Callers begin together and never pause, so streams are under way
+    /// then, too.
+    pub(crate) fn calls(&self) {
+        self.more(0, 20);
+    }
+
     /// Waits until so many more streams have come to their end.
     pub(crate) fn streams(&self, more: u64) {
-        let wanted = self.good[1].load(Ordering::Relaxed) + more;
+        self.more(1, more);
+    }
+
+    fn more(&self, kind: usize, more: u64) {
+        let wanted = self.good[kind].load(Ordering::Relaxed) + more;
         let deadline = Instant::now() + Duration::from_secs(120);
-        while self.good[1].load(Ordering::Relaxed) < wanted
+        while self.good[kind].load(Ordering::Relaxed) < wanted
             && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
         {
-            assert!(Instant::now() < deadline, "streams do not end: {:?}", self.good);
+            assert!(Instant::now() < deadline, "calls do not end: {:?}", self.good);
             pause(Duration::from_millis(50));
         }
     }

@@ -8,4 +8,5 @@ mod install;
 mod load;
 mod node;
 mod pods;
+mod redis;
 mod scaling;

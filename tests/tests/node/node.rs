@@ -1,5 +1,6 @@
 //! The node of the tests itself: it runs an image of ours, its Services and names lead to it, and it leaves nothing.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sluicegate_tests::client::Client as Caller;
 use sluicegate_tests::kube::image::Image;
 use sluicegate_tests::kube::manifests;
 use sluicegate_tests::kube::node::Node;
+use sluicegate_tests::process::{Process, pause};
 
 const IMAGE: &str = "sluicegate.test/proxy:1";
 
@@ -93,6 +95,28 @@ async fn an_image_of_ours_runs_and_is_reached_by_service_and_by_name() {
     assert!(models.contains("demo"), "{models}");
     let nowhere = node.sh(&["curl", "-sS", "--max-time", "20", "http://example.com/"]).unwrap_err().to_string();
     assert!(nowhere.contains("resolve"), "a name outside is no name: {nowhere}");
+}
+
+#[test]
+fn what_runs_in_a_nodes_network_ends_with_the_thread_that_started_it() {
+    let Some(node) = Node::shared().unwrap() else { return };
+    let start = || {
+        let mut command = node.command(Path::new("sleep")).unwrap();
+        let process = Process::start(command.arg("infinity")).unwrap();
+        // Until it is what was asked for, it has not asked yet.
+        let line = format!("/proc/{}/cmdline", process.id());
+        let is_it = || std::fs::read(&line).is_ok_and(|line| line.starts_with(b"sleep"));
+        for _ in 0..1_000 {
+            if is_it() {
+                break;
+            }
+            pause(Duration::from_millis(10));
+        }
+        assert!(is_it());
+        process
+    };
+    let mut process = std::thread::spawn(start).join().unwrap();
+    assert_eq!(process.wait(Duration::from_secs(20)).unwrap().signal(), Some(9));
 }
 
 /// What can be seen of a node from its host: processes, mounts, control groups.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::gateway::{Gateway, NAME, PROXIES, call, question, route, slow, wrong};
+use crate::gateway::{Gateway, NAME, PROXIES, call, question, quick, route, slow, wrong};
 use crate::load::Load;
 
 const OPERATOR: &str = "deployment/sluicegate-operator";
@@ -14,18 +14,18 @@ async fn a_rolling_update_and_a_scale_down_under_streams_fail_no_call_and_cut_no
     gateway.programmed("rolled");
     let (way, before) = (gateway.service(), gateway.ready());
     let load = Load::start(way.address, "rolled", 12);
-    load.streams(6);
+    load.calls();
     gateway.kubectl(&["rollout", "restart", "-n", NAME, PROXIES]);
     gateway.kubectl(&["rollout", "status", "-n", NAME, PROXIES, "--timeout=180s"]);
     gateway.until("the old pods' end", |gateway| gateway.pods().is_disjoint(&before).then_some(()));
-    load.streams(6);
+    load.calls();
     gateway.kubectl(&["scale", "-n", NAME, PROXIES, "--replicas=1"]);
     gateway.until("one pod", |gateway| (gateway.pods().len() == 1).then_some(()));
-    load.streams(6);
+    load.calls();
     let seen = load.end();
     println!("3 pods replaced, 3 → 1, under {} whole calls and {} streams", seen.whole, seen.streams);
     seen.is_flawless();
-    gateway.delete(&["rolled"]);
+    gateway.forget(&["rolled"]);
 }
 
 /// Kills the processes of a pod's container, as a crash or the kernel's want of memory does.
@@ -39,7 +39,7 @@ fn crash(gateway: &Gateway, pod: &str) {
 #[tokio::test]
 async fn a_proxy_killed_costs_no_call_on_another_and_the_service_goes_on() {
     let Some(gateway) = Gateway::installed("proxy.replicas=3").await else { return };
-    gateway.apply("killed", &slow("killed"));
+    gateway.apply("killed", &quick("killed"));
     gateway.programmed("killed");
     let service = gateway.service();
     for deleted in [false, true] {
@@ -48,7 +48,7 @@ async fn a_proxy_killed_costs_no_call_on_another_and_the_service_goes_on() {
         let ways: Vec<_> = others.iter().map(|pod| gateway.pod(pod, 8080)).collect();
         let loads: Vec<_> = ways.iter().map(|way| Load::start(way.address, "killed", 4)).collect();
         let through = Load::start(service.address, "killed", 8);
-        through.streams(4);
+        through.calls();
         if deleted {
             gateway.kubectl(&["delete", "pod", "-n", NAME, victim, "--grace-period=0", "--force"]);
             gateway.until("a new proxy", |gateway| {
@@ -79,17 +79,17 @@ async fn a_proxy_killed_costs_no_call_on_another_and_the_service_goes_on() {
         after.streams(8);
         after.end().is_flawless();
     }
-    gateway.delete(&["killed"]);
+    gateway.forget(&["killed"]);
 }
 
 #[tokio::test]
 async fn with_the_operator_killed_proxies_serve_and_a_new_proxy_starts_and_serves() {
     let Some(gateway) = Gateway::installed("proxy.replicas=2").await else { return };
-    gateway.apply("alone", &slow("alone"));
+    gateway.apply("alone", &quick("alone"));
     gateway.programmed("alone");
     let way = gateway.service();
     let load = Load::start(way.address, "alone", 8);
-    load.streams(4);
+    load.calls();
     let operators = ["delete", "pod", "-n", NAME, "-l", "app.kubernetes.io/component=operator"];
     gateway.kubectl(&[&operators[..], &["--grace-period=0", "--force"]].concat());
     gateway.kubectl(&["scale", "-n", NAME, OPERATOR, "--replicas=0"]);
@@ -119,5 +119,5 @@ async fn with_the_operator_killed_proxies_serve_and_a_new_proxy_starts_and_serve
     gateway.kubectl(&["scale", "-n", NAME, OPERATOR, "--replicas=1"]);
     gateway.programmed("alone");
     assert_eq!(wrong(&call(way.address, question("afterwards", false, 5)).await, false), None);
-    gateway.delete(&["alone"]);
+    gateway.forget(&["alone"]);
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use sluicegate_tests::binaries::binary;
 use sluicegate_tests::process::Process;
 
-use crate::gateway::{Gateway, NAME, slow};
+use crate::gateway::{Gateway, NAME, quick};
 use crate::load::Load;
 
 const HPA: &str = "horizontalpodautoscaler/sluicegate-proxy";
@@ -52,18 +52,19 @@ async fn the_hpa_scales_real_pods_up_under_load_and_down_after() {
     gateway.apply("adapter", &registration(port));
     let words = ["wait", "--for=condition=Available", "apiservice/v1beta2.custom.metrics.k8s.io", "--timeout=60s"];
     gateway.kubectl(&words);
-    gateway.apply("scaled", &slow("scaled"));
+    gateway.apply("scaled", &quick("scaled"));
     gateway.programmed("scaled");
     gateway.until("one proxy", |gateway| (gateway.ready().len() == 1 && wanted(gateway) == Some(1)).then_some(()));
 
     let way = gateway.service();
     let load = Load::start(way.address, "scaled", 24);
     gateway.until("three proxies", |gateway| (gateway.ready().len() == 3).then_some(()));
-    load.streams(24);
+    load.calls();
     let seen = load.end();
     println!("1 → 3 under {} whole calls and {} streams", seen.whole, seen.streams);
     seen.is_flawless();
     gateway.until("one proxy again", |gateway| (gateway.pods().len() == 1).then_some(()));
     gateway.kubectl(&["delete", "apiservice", "v1beta2.custom.metrics.k8s.io"]);
-    gateway.delete(&["scaled", "adapter"]);
+    gateway.kubectl(&["delete", "-n", NAME, HPA]);
+    gateway.forget(&["scaled", "adapter"]);
 }
