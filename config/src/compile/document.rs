@@ -99,7 +99,8 @@ fn split(text: &str) -> Vec<(u64, String)> {
 }
 
 fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
-    let bare = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    // What stands before a boundary may be about the document behind it: `%YAML 1.2`.
+    let bare = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.starts_with('%');
     if text.lines().all(bare) {
         return None;
     }
@@ -234,6 +235,13 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert_eq!((lines[0], lines[1], lines[3]), (Ok(2), Ok(4), Ok(11)));
         assert!(lines[2].is_err_and(|line| line >= 8), "{lines:?}");
+    }
+
+    #[test]
+    fn directives_and_ends_of_documents_are_no_documents() {
+        let read = parse("%YAML 1.2\n# one\n---\na: 1\n...\n---\nb: 2\n...\n");
+        let lines: Vec<u64> = read.into_iter().map(|document| document.map_or(0, |node| node.line)).collect();
+        assert_eq!(lines, [4, 7]);
     }
 
     #[test]

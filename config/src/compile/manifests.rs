@@ -58,6 +58,7 @@ impl Reader {
             return self.error(file, node.line, "an object needs apiVersion and kind: write both, as strings");
         };
         match (version, kind) {
+            ("v1", "List") => return self.list(file, node),
             (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret" | "Namespace") => {}
             (API_VERSION, _) => {
                 let message = format!("there is no kind {kind:?} in {API_VERSION}: write ProviderPool or LLMRoute");
@@ -89,6 +90,15 @@ impl Reader {
                 let manifest = manifest(Kind::LlmRoute, file, id, node);
                 self.inputs.routes.push(manifest);
             }
+        }
+    }
+
+    /// What `kubectl get -o yaml` writes of several objects. Lists in lists are as deep as documents may be, and no deeper.
+    fn list(&mut self, file: &str, node: &Node) {
+        match node.get("items").map(|items| (items.line, &items.content)) {
+            Some((_, Content::Seq(items))) => items.iter().for_each(|item| self.object(file, item)),
+            None | Some((_, Content::Null)) => {}
+            Some((line, _)) => self.error(file, line, "v1 List: items must be a list of objects"),
         }
     }
 
