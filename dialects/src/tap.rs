@@ -21,7 +21,7 @@ use crate::openai;
 use crate::sse::{self, Frame};
 
 use counts::{AnthropicStart, AnthropicUsage};
-pub use whole::usage_of_whole;
+pub use whole::{is_answer, usage_of_whole};
 
 /// What the tap does beside listening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,12 @@ impl UsageTap {
             dialect,
             usage_word: Finder::new(b"\"usage\""),
             error_word: Finder::new(b"\"error\""),
+            finish_word: Finder::new(b"\"finish_reason\""),
+            index_word: Finder::new(b"\"index\""),
             counts: anthropic::Tally::default(),
             usage: None,
             first_token: false,
+            answers: Answers::default(),
             ended: false,
             error: None,
         };
@@ -144,6 +147,12 @@ impl UsageTap {
         self.ear.ended
     }
 
+    /// Whether each of OpenAI's answers said why it finished: a stream that ends so is whole, `[DONE]` or not.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.ear.answers.finished()
+    }
+
     /// Whether the provider said in mid-stream that it failed.
     #[must_use]
     pub fn errored(&self) -> bool {
@@ -171,11 +180,36 @@ struct Ear {
     dialect: Dialect,
     usage_word: Finder<'static>,
     error_word: Finder<'static>,
+    finish_word: Finder<'static>,
+    index_word: Finder<'static>,
     counts: anthropic::Tally,
     usage: Option<Usage>,
     first_token: bool,
+    answers: Answers,
     ended: bool,
     error: Option<ProviderError>,
+}
+
+/// OpenAI's answers in one stream: a bit for each, by its index. There are at most 128.
+#[derive(Debug, Default)]
+struct Answers {
+    seen: u128,
+    finished: u128,
+}
+
+impl Answers {
+    fn hear(&mut self, choice: &OpenAiChoice<'_>) {
+        let index = choice.index.and_then(|index| index.get().parse().ok()).unwrap_or(0);
+        let bit = 1_u128.checked_shl(index).unwrap_or(0);
+        self.seen |= bit;
+        if choice.finishes() {
+            self.finished |= bit;
+        }
+    }
+
+    fn finished(&self) -> bool {
+        self.seen != 0 && self.seen == self.finished
+    }
 }
 
 impl Ear {
@@ -202,8 +236,14 @@ impl Ear {
             return false;
         }
         let may_fail = frame.name == b"error" || self.error_word.find(data).is_some();
-        let may_count = self.usage_word.find_iter(data).any(|at| !is_null_behind(data, at + b"\"usage\"".len()));
-        if self.first_token && !may_fail && !may_count {
+        let said = |word: &Finder<'_>, nothing: &[u8]| {
+            let length = word.needle().len();
+            word.find_iter(data).any(|at| !stands_behind(nothing, data, at + length))
+        };
+        let may_count = said(&self.usage_word, b"null");
+        // Most chunks go on with the first answer.
+        let may_finish = said(&self.finish_word, b"null") || said(&self.index_word, b"0");
+        if self.first_token && !may_fail && !may_count && !may_finish {
             return false;
         }
         let Ok(chunk) = serde_json::from_slice::<OpenAiChunk<'_>>(data) else {
@@ -217,6 +257,7 @@ impl Ear {
             return false;
         }
         let choices = chunk.choices.unwrap_or_default();
+        choices.iter().for_each(|choice| self.answers.hear(choice));
         self.first_token = self.first_token || choices.iter().any(OpenAiChoice::says_something);
         match chunk.usage.and_then(openai::usage) {
             Some(usage) => {
@@ -274,10 +315,10 @@ impl Ear {
     }
 }
 
-/// Whether a key's value is `null`, the key ending at `at`.
-fn is_null_behind(data: &[u8], at: usize) -> bool {
+/// Whether a key's value begins so, the key ending at `at`.
+fn stands_behind(value: &[u8], data: &[u8], at: usize) -> bool {
     let rest = data.get(at..).unwrap_or_default().trim_ascii_start();
-    rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+    rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(value))
 }
 
 #[derive(Deserialize)]
@@ -292,15 +333,23 @@ struct OpenAiChunk<'a> {
 #[derive(Deserialize)]
 struct OpenAiChoice<'a> {
     #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow)]
     delta: Option<&'a RawValue>,
-    finish_reason: Option<IgnoredAny>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
 }
 
 impl OpenAiChoice<'_> {
+    /// Some look-alikes give an empty reason with every chunk.
+    fn finishes(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
+    }
+
     /// Whether it finishes, or its delta holds more than a role and empty values.
     fn says_something(&self) -> bool {
         let is_empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"" | "[]" | "{}");
-        self.finish_reason.is_some()
+        self.finishes()
             || self
                 .delta
                 .and_then(|delta| Object::read(delta.get(), &ROOT).ok())

@@ -4,6 +4,9 @@ use http::Uri;
 
 /// The path of an address that has none.
 const DEFAULT_PATH: &str = "/v1";
+/// What a call's own path ends in. It is added to an address: copied out of a vendor's example into one, it would be there
+/// twice.
+const CALLS: [&str; 2] = ["/chat/completions", "/messages"];
 
 /// Scheme, host, port and path prefix, without a slash at the end. An address without a path gets `/v1`; one with a
 /// path is used as it is. The scheme's own port is left out and the host is in lower case, so that two spellings of one
@@ -35,6 +38,9 @@ pub(super) fn normalise(url: &str) -> Result<String, String> {
     let path = uri.path().trim_end_matches('/');
     if path.split('/').any(|segment| segment == "." || segment == "..") || path.contains("//") {
         return Err(format!("the path {path:?} has empty, . or .. segments: write it without them"));
+    }
+    if let Some(call) = CALLS.iter().find(|call| path.ends_with(**call)) {
+        return Err(format!("the path {path:?} ends in {call}, which is added to every address: leave it out"));
     }
     Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { DEFAULT_PATH } else { path }))
 }
@@ -76,6 +82,8 @@ mod tests {
             "https://",
             "https:///v1",
             "https://user:pass@host",
+            "https://api.openai.com/v1/chat/completions",
+            "https://api.anthropic.com/v1/messages/",
             "https://h?x=1",
             "https://h#f",
             "https://h:0",

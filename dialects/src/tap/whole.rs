@@ -21,6 +21,29 @@ pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Result<Option<Usage>, Ma
     read.map_err(|_| not_an_object(body))
 }
 
+/// Whether a whole answer holds what its dialect's answers do.
+///
+/// # Errors
+/// It does not: a provider's error under status 200, whose message is repeated, or something else in JSON.
+pub fn is_answer(dialect: Dialect, body: &[u8]) -> Result<(), Malformed> {
+    let core = match dialect {
+        Dialect::OpenAiChat => "choices",
+        Dialect::AnthropicMessages => "content",
+    };
+    let (mut holds, mut failed) = (false, false);
+    let seen = scan::members(body, |name, value| {
+        let something = body.get(value).is_some_and(|value| value != b"null");
+        holds |= something && name == core.as_bytes();
+        failed |= something && name == b"error";
+    });
+    seen.map_err(|_| not_an_object(body))?;
+    if failed {
+        let said = dialect.decode_error(0, body).message;
+        return Err(Malformed::new(format!("an error stands where an answer should: {said}")));
+    }
+    if holds { Ok(()) } else { Err(Malformed::new(format!("{core}: the field is required"))) }
+}
+
 /// In the words of a parser that says where.
 fn not_an_object(body: &[u8]) -> Malformed {
     let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err();
@@ -107,6 +130,29 @@ mod tests {
                     assert_eq!(said.ok().flatten(), parsed(dialect, &usage), "{body}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_error_under_a_good_status_is_no_answer() {
+        let (openai, anthropic) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
+        for (dialect, body) in [
+            (openai, r#"{"choices":[{"message":{"content":"\"error\":1"}}],"error":null}"#),
+            (anthropic, r#"{"type":"message","content":[]}"#),
+        ] {
+            assert_eq!(is_answer(dialect, body.as_bytes()), Ok(()));
+        }
+        for (dialect, body, said) in [
+            (openai, r#"{"error":{"message":"no capacity","code":502}}"#, "no capacity"),
+            (openai, r#"{"choices":[],"error":{"message":"no capacity"}}"#, "no capacity"),
+            (anthropic, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "Overloaded"),
+            (openai, r#"{"content":[]}"#, "choices"),
+            (openai, r#"{"choices":null}"#, "choices"),
+            (anthropic, r#"{"choices":[]}"#, "content"),
+            (openai, "{", "EOF"),
+        ] {
+            let message = is_answer(dialect, body.as_bytes()).unwrap_err().message;
+            assert!(message.contains(said), "{body}: {message}");
         }
     }
 

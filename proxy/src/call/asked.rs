@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, request};
 use sluicegate_dialects::verbatim::{self, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
@@ -25,6 +25,8 @@ pub(super) struct Asked<'a> {
     pub(super) errand: &'a Errand,
     /// The caller's headers.
     pub(super) headers: &'a HeaderMap,
+    /// What stands behind the path's question mark.
+    pub(super) query: Option<&'a str>,
     /// The body as it came.
     pub(super) body: &'a Bytes,
     /// What was looked at in it.
@@ -40,10 +42,11 @@ impl<'a> Asked<'a> {
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
         (ticket, errand): (&'a Rc<Ticket>, &'a Errand),
-        headers: &'a HeaderMap,
+        head: &'a request::Parts,
         body: &'a Bytes,
         received: Instant,
     ) -> Result<Self, Problem> {
+        let headers = &head.headers;
         let peek = verbatim::peek(ticket.caller.dialect, body)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         ticket.note(|entry| {
@@ -55,7 +58,7 @@ impl<'a> Asked<'a> {
         if peek.stream && *errand == Errand::Generate {
             ticket.allow_comments(ticket.worker.shared.settings.stream_keep_alive);
         }
-        Ok(Self { ticket, errand, headers, body, peek, neutral: OnceCell::new() })
+        Ok(Self { ticket, errand, headers, query: head.uri.query(), body, peek, neutral: OnceCell::new() })
     }
 
     /// The caller's dialect.

@@ -74,14 +74,31 @@ pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Diale
 
 fn unknown_path(path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
+    let hint = hint(path);
     Problem::client(
         ErrorKind::NotFound,
         format!(
             "Unknown path {shown}. This gateway answers POST /v1/chat/completions, POST /v1/messages, \
-             POST /v1/messages/count_tokens and GET /v1/models."
+             POST /v1/messages/count_tokens and GET /v1/models.{hint}"
         ),
     )
     .code("unknown_url")
+}
+
+/// What is wrong with a path that a client's settings have most likely made.
+fn hint(path: &str) -> &'static str {
+    if path.ends_with("/responses") {
+        return " Clients that use the Responses API can be told to use Chat Completions instead.";
+    }
+    let known = ["/chat/completions", "/messages", "/messages/count_tokens", "/models"];
+    if !known.iter().any(|end| path.ends_with(end)) {
+        return "";
+    }
+    match path.matches("/v1").count() {
+        0 => " The base URL of a client of OpenAI's ends in /v1.",
+        1 => " The base URL of a client is this gateway's address, for one of OpenAI's with /v1 behind it.",
+        _ => " The base URL of a client of Anthropic's ends before /v1.",
+    }
 }
 
 fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
@@ -306,6 +323,16 @@ mod tests {
         let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
         assert_eq!((refused.kind, refused.allow), (ErrorKind::Method, Some("POST, OPTIONS")));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
+        for (path, hint) in [
+            ("/v1/responses", "Chat Completions instead"),
+            ("/chat/completions", "OpenAI's ends in /v1"),
+            ("/v1/v1/messages", "Anthropic's ends before /v1"),
+            ("/api/v1/chat/completions", "this gateway's address"),
+            ("/v1/embeddings", "GET /v1/models."),
+        ] {
+            let refused = of(Method::POST, path).1.unwrap_err();
+            assert!(refused.message.contains(hint), "{path}: {}", refused.message);
+        }
         let anthropic = headers(&[("anthropic-version", "2023-06-01")]);
         assert_eq!(errand(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
     }

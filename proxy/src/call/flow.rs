@@ -30,7 +30,7 @@ use super::ticket::{COMMENT, Ticket};
 const ENOUGH: usize = 32 << 10;
 /// A stream's beginning is held back for its first token up to this size.
 const MOST_HELD: usize = 256 << 10;
-/// A provider that has said that the answer is whole has this long to end its body.
+/// A provider that has said that the answer is whole, or failed, has this long to end its body.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A stream on its way.
@@ -170,7 +170,8 @@ impl Flow {
                 Pulled::Some => {}
                 Pulled::Nothing if !self.out.is_empty() => break,
                 Pulled::Nothing => {
-                    let patience = if self.lane.ended() { FAREWELL } else { Duration::MAX };
+                    let done = self.lane.ended() || self.lane.error().is_some();
+                    let patience = if done { FAREWELL } else { Duration::MAX };
                     match std::task::ready!(self.clock.poll(cx, patience)) {
                         Tick::Late => self.late(),
                         Tick::Quiet => {
@@ -240,6 +241,9 @@ impl Flow {
 
     /// The provider was silent for too long, or the call's whole time is over.
     fn late(&mut self) {
+        if self.lane.error().is_some() {
+            return self.cut(ErrorKind::BadGateway, AttemptEnd::Reset, String::new());
+        }
         if self.lane.ended() {
             return self.whole();
         }

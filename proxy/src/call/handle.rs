@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::account::{End, Operation};
 use crate::errors::Problem;
@@ -44,7 +44,11 @@ pub(crate) async fn handle(
             reply::answer(ticket, version, answering).await
         }
         Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand)),
-        Err(problem) => reply::put_together(&ticket, version, Err(problem)),
+        // Nobody reads what such a request still brings.
+        Err(problem) => {
+            let problem = if body.is_end_stream() { problem } else { problem.closing() };
+            reply::put_together(&ticket, version, Err(problem))
+        }
     }
 }
 
@@ -58,7 +62,7 @@ async fn generate(
     caller::check_body_kind(&head.headers)?;
     let (body, waited) = intake::read(&head.headers, body, &ticket.worker.limits, ticket.busy.connection()).await?;
     let received = if waited { Instant::now() } else { ticket.arrived };
-    let asked = Asked::read((&ticket, &errand), &head.headers, &body, received)?;
+    let asked = Asked::read((&ticket, &errand), &head, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(&asked.peek.model))?;
     ticket.note(|entry| entry.route(route, at));

@@ -31,8 +31,6 @@ pub(super) struct Verbatim {
     pieces: Vec<Bytes>,
     /// The beginning of an event whose end is still to come.
     tail: Vec<u8>,
-    /// The latest two pieces: where a provider that never says `[DONE]` has said why it finished.
-    latest: [Bytes; 2],
 }
 
 /// Bytes → events → bytes.
@@ -67,7 +65,6 @@ impl Lane {
                 tap: UsageTap::new(caller, mode),
                 pieces: Vec::new(),
                 tail: Vec::new(),
-                latest: [Bytes::new(), Bytes::new()],
             }));
         }
         Self::Translated(Box::new(Translated {
@@ -179,8 +176,6 @@ impl Lane {
 
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut Gather) {
-        let [older, newest] = &mut self.latest;
-        *older = std::mem::replace(newest, data.clone());
         self.tap.pass(data, &mut self.pieces);
         let mut pieces = std::mem::take(&mut self.pieces);
         for piece in pieces.drain(..) {
@@ -211,23 +206,12 @@ impl Verbatim {
         for piece in pieces.drain(..) {
             self.pass(piece, out);
         }
-        let whole = self.tap.ended() || (self.dialect == Dialect::OpenAiChat && self.said_why());
+        let whole = self.tap.ended() || self.tap.finished();
         if whole && !self.tail.is_empty() {
             // The last event lacks its empty line: clients take it all the same.
             out.push(std::mem::take(&mut self.tail).into());
         }
         whole
-    }
-
-    /// Whether a `finish_reason` that is not null stands in the latest pieces.
-    fn said_why(&self) -> bool {
-        let [older, newest] = &self.latest;
-        let text = [older.as_ref(), newest.as_ref()].concat();
-        let key = b"\"finish_reason\"";
-        memmem::find_iter(&text, key).any(|at| {
-            let value = text.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
-            value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
-        })
     }
 }
 
@@ -261,14 +245,16 @@ impl Translated {
     }
 }
 
+/// How an event may end, as SSE's lines may.
+const BLANK_LINES: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
+
 fn ends_event(text: &[u8]) -> bool {
-    text.ends_with(b"\n\n") || text.ends_with(b"\r\n\r\n")
+    BLANK_LINES.iter().any(|blank| text.ends_with(blank))
 }
 
 fn end_of_last_event(text: &[u8]) -> Option<usize> {
-    let plain = memmem::rfind(text, b"\n\n").map(|at| at + 2);
-    let with_returns = memmem::rfind(text, b"\r\n\r\n").map(|at| at + 4);
-    plain.max(with_returns)
+    let ends = BLANK_LINES.iter().map(|blank| memmem::rfind(text, blank).map(|at| at + blank.len()));
+    ends.max().flatten()
 }
 
 #[cfg(test)]
@@ -276,18 +262,12 @@ mod tests {
     use super::*;
 
     fn lane(dialect: Dialect) -> Verbatim {
-        Verbatim {
-            dialect,
-            tap: UsageTap::new(dialect, Mode::Watch),
-            pieces: Vec::new(),
-            tail: Vec::new(),
-            latest: [Bytes::new(), Bytes::new()],
-        }
+        Verbatim { dialect, tap: UsageTap::new(dialect, Mode::Watch), pieces: Vec::new(), tail: Vec::new() }
     }
 
     #[test]
     fn events_pass_whole_however_they_are_cut() {
-        let text = b"data: {\"choices\":[]}\n\n: hm\n\ndata: {\"choices\":[1]}\r\n\r\ndata: [DONE]\n\n";
+        let text = b"data: {\"choices\":[]}\n\n: hm\n\ndata: {\"choices\":[1]}\r\n\r\ndata: {\"choices\":[2]}\r\rdata: [DONE]\n\n";
         for cut in 0..text.len() {
             let mut lane = lane(Dialect::OpenAiChat);
             let mut out = Gather::default();
@@ -301,14 +281,35 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_done_is_whole_if_it_said_why_it_finished() {
-        let finished = b"data: {\"choices\":[{\"delta\":{},\"finish_reason\": \"stop\"}]}\n\n";
-        let unfinished = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n";
-        for (text, whole) in [(&finished[..], true), (&unfinished[..], false)] {
-            let mut lane = lane(Dialect::OpenAiChat);
-            let mut out = Gather::default();
-            lane.feed(Bytes::copy_from_slice(text), &mut out);
-            assert_eq!(lane.finish(&mut out), whole);
+    fn a_stream_without_done_is_whole_if_all_of_it_said_why_it_finished() {
+        let piece = |index: u32, reason: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"x\"}},\"finish_reason\": {reason}}}]}}\n\n"
+            )
+        };
+        let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":1}}\n\n: bye\n\n";
+        let (on, stop, nothing) = ("null", "\"stop\"", "\"\"");
+        let bare = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned();
+        for (text, whole) in [
+            (bare, true),
+            (piece(0, on) + &piece(0, stop), true),
+            (piece(0, on) + &piece(0, stop) + usage, true),
+            (piece(0, on) + &piece(0, on), false),
+            (piece(0, nothing) + &piece(0, nothing), false),
+            (piece(0, on) + &piece(1, on) + &piece(0, stop), false),
+            (piece(0, on) + &piece(0, on) + &piece(1, on) + &piece(0, stop) + &piece(1, "\"length\""), true),
+            (usage.to_owned(), false),
+        ] {
+            for size in [1, 7, text.len()] {
+                let mut lane = lane(Dialect::OpenAiChat);
+                let mut out = Gather::default();
+                for piece in text.as_bytes().chunks(size) {
+                    lane.feed(Bytes::copy_from_slice(piece), &mut out);
+                }
+                assert_eq!(lane.finish(&mut out), whole, "in pieces of {size}: {text}");
+                // What is not whole may end in the middle of an event.
+                assert!(!whole || out.take() == text);
+            }
         }
     }
 }

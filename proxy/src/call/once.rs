@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
@@ -124,7 +124,8 @@ impl Once<'_> {
             // Boxed: every call's future would have room for it.
             return Err(Box::pin(self.error_answer(response, dialect, &mut permit)).await);
         }
-        let streamed = self.asked.streams() && is_event_stream(response.headers());
+        // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
+        let streamed = self.asked.streams() && !is_json(response.headers());
         if streamed {
             let lane = Lane::new(self.asked, dialect, usage_is_ours);
             Box::pin(self.stream(response, lane, (permit, until), lead)).await
@@ -152,7 +153,11 @@ impl Once<'_> {
                     entry.first_token(now);
                 });
                 lead.take().into_iter().for_each(|lead| flow.record(lead));
-                return Ok(Exchange::Stream(answer_headers(head.headers), flow));
+                let mut headers = answer_headers(head.headers);
+                if !is_event_stream(&headers) {
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                }
+                return Ok(Exchange::Stream(headers, flow));
             }
             Err(_) => None,
             Ok(Held::Broken(verdict, what)) => Some((verdict, what)),
@@ -213,10 +218,18 @@ impl Once<'_> {
             return Ok((body.clone(), false));
         }
         if dialect == asked.dialect() && !asked.streams() {
-            self.count(tap::usage_of_whole(dialect, body).map_err(|error| error.message)?, None);
+            let usage = tap::usage_of_whole(dialect, body).map_err(|error| error.message)?;
+            // What says no usage may be no answer, but an error under status 200.
+            if usage.is_none() {
+                tap::is_answer(dialect, body).map_err(|error| error.message)?;
+            }
+            self.count(usage, None);
             return Ok((body.clone(), false));
         }
-        let mut reply = dialect.decode_reply(body).map_err(|error| error.to_string())?;
+        let mut reply = dialect.decode_reply(body).map_err(|error| {
+            // A provider's error under status 200 says more than what is missing in it.
+            tap::is_answer(dialect, body).err().unwrap_or(error).message
+        })?;
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::lane::now);
         self.count(reply.usage, Some(&reply.model));
@@ -384,6 +397,7 @@ fn pass_on(
     } else {
         let id = asked.ticket.caller.request_id.to_str().unwrap_or_default();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.remove(CONTENT_ENCODING);
         let code = asked.dialect().status(error.kind);
         (StatusCode::from_u16(code).unwrap_or(status), asked.dialect().encode_error(&error, id).into())
     };
@@ -408,6 +422,17 @@ fn answer_headers(mut from: HeaderMap) -> HeaderMap {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    let end = kind.get(kind.len().saturating_sub(4)..).unwrap_or_default();
+    end.eq_ignore_ascii_case(b"json")
+}
+
+/// The content type without its parameters; empty when none is said.
+fn media_type(headers: &HeaderMap) -> &[u8] {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }

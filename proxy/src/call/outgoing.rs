@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Field};
 use sluicegate_dialects::{Dialect, Refusal};
 
@@ -62,6 +62,16 @@ pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Resu
 }
 
 impl Outgoing {
+    fn uri(&self, asked: &Asked<'_>, provider: &Provider) -> Uri {
+        let counts = *asked.errand == Errand::CountTokens;
+        let uri = if counts { provider.count_tokens() } else { provider.path(self.dialect) };
+        if self.dialect == asked.dialect() && says_beta(asked) {
+            // A path with a query is a URI still.
+            return format!("{}?{BETA}", uri.path()).parse().unwrap_or_else(|_| uri.clone());
+        }
+        uri.clone()
+    }
+
     /// The whole request. A connection that breaks may make it a second time.
     pub(super) fn request(&self, asked: &Asked<'_>, provider: &Provider) -> Request<Bytes> {
         let mut headers = forwarded(asked.headers, self.dialect == asked.dialect(), provider);
@@ -74,14 +84,19 @@ impl Outgoing {
         finish(&mut headers, provider);
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = if *asked.errand == Errand::CountTokens {
-            provider.count_tokens().clone()
-        } else {
-            provider.path(self.dialect).clone()
-        };
+        *request.uri_mut() = self.uri(asked, provider);
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// Anthropic's SDKs say on the path, too, that a call is of their beta's. It is the one word of a caller's query that goes
+/// on: others have held keys.
+const BETA: &str = "beta=true";
+
+fn says_beta(asked: &Asked<'_>) -> bool {
+    let words = || asked.query.into_iter().flat_map(|query| query.split('&'));
+    asked.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
 }
 
 /// The caller's bytes with as few of them changed as need be.
@@ -117,12 +132,12 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool)
 /// the caller's own vendor understands.
 fn forwarded(from: &HeaderMap, same: bool, provider: &Provider) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 4);
-    let named_by_connection = hop_by_hop(from);
+    let connection_names_some = hop_by_hop(from).next().is_some();
     for (name, value) in from {
         let vendors_own = || ["anthropic-", "openai-", "x-stainless-"].iter().any(|own| name.as_str().starts_with(own));
         if goes_on(name)
             && (same || !vendors_own())
-            && !named_by_connection.is_some_and(|named| names(named, name))
+            && !(connection_names_some && hop_by_hop(from).any(|named| names(named, name)))
             && !provider.remove_headers.contains(name)
         {
             headers.append(name.clone(), value.clone());
@@ -131,11 +146,11 @@ fn forwarded(from: &HeaderMap, same: bool, provider: &Provider) -> HeaderMap {
     headers
 }
 
-/// What `connection` names goes no further than this connection.
-fn hop_by_hop(from: &HeaderMap) -> Option<&str> {
-    let named = from.get(http::header::CONNECTION)?.to_str().ok()?;
-    let plain = named.eq_ignore_ascii_case("keep-alive") || named.eq_ignore_ascii_case("close");
-    (!plain).then_some(named)
+/// What `connection` names, in however many lines, goes no further than this connection.
+fn hop_by_hop(from: &HeaderMap) -> impl Iterator<Item = &str> {
+    let plain = |named: &str| named.eq_ignore_ascii_case("keep-alive") || named.eq_ignore_ascii_case("close");
+    let lines = from.get_all(http::header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    lines.filter(move |named| !plain(named))
 }
 
 fn names(connection: &str, name: &HeaderName) -> bool {

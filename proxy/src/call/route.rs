@@ -213,13 +213,10 @@ impl<R> Index<R> {
             .map(|entry| (&*entry.filed, entry.rule))
     }
 
-    /// The rules that could take calls for this model, with the headers they may ask for; and whether they name it.
-    pub fn reaching(&self, model: &str) -> impl Iterator<Item = (&Filed<R>, usize, bool)> {
+    /// The rules that could take calls for this model, with the headers they may ask for.
+    pub fn reaching(&self, model: &str) -> impl Iterator<Item = (&Filed<R>, usize)> {
         let reaches = move |entry: &&Entry<R>| entry.condition().is_some_and(|test| test.model.holds(model));
-        self.lists(model).flatten().filter(reaches).map(|entry| {
-            let named = entry.condition().is_some_and(|test| matches!(test.model, ModelTest::Exact(_)));
-            (&*entry.filed, entry.rule, named)
-        })
+        self.lists(model).flatten().filter(reaches).map(|entry| (&*entry.filed, entry.rule))
     }
 }
 

@@ -53,7 +53,18 @@ pub(super) fn read(path: &Path) -> Folder {
             }
         }
     }
+    // An editor or a full disk may have left them so; a folder without a file is believed no more.
+    if folder.unread.is_empty() && !folder.files.is_empty() && folder.files.iter().all(|(_, text)| is_blank(text)) {
+        let message = format!("{} holds files, and nothing in them", path.display());
+        folder.problems.push(Problem::of_source("NoManifests", message));
+        folder.files.clear();
+    }
     folder
+}
+
+fn is_blank(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || matches!(line, "---" | "..."))
 }
 
 /// The manifest files under a path, sorted, and how many sub-folders there are.

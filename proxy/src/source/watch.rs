@@ -55,6 +55,8 @@ struct Signal {
 #[derive(Debug, Default)]
 struct State {
     dirty: bool,
+    /// Something watched was removed: what has its name now has to be watched anew, and may even have its inode.
+    removed: bool,
     /// Files written to and not yet closed, and when last.
     writing: HashMap<PathBuf, Instant>,
 }
@@ -88,6 +90,8 @@ impl Signal {
             return;
         }
         let mut state = self.state();
+        let is_removal = matches!(event.kind, EventKind::Remove(_));
+        state.removed |= is_removal && touched.iter().any(|path| paths.contains(path));
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => {
                 state.closed(&touched);
@@ -208,6 +212,9 @@ impl Watch {
     /// Watches each path's folder, and the path itself where it is a folder; again where another has taken its name.
     fn arm(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
+        if std::mem::take(&mut self.signal.state().removed) {
+            self.armed.clear();
+        }
         let mut folders: Vec<&Path> = self.paths.iter().filter_map(|path| path.parent()).collect();
         folders.extend(self.paths.iter().filter(|path| path.is_dir()).map(PathBuf::as_path));
         folders.sort_unstable();

@@ -117,10 +117,11 @@ impl Ready {
     /// When the route was created that serves this model, listed or not; `None`: no route takes it, or no provider
     /// behind one serves it.
     pub(crate) fn model(&self, name: &str) -> Option<i64> {
-        let serving = self.index.reaching(name).filter(|(filed, rule, named)| {
-            *named || filed.route.rules.get(*rule).is_some_and(|rule| self.serves(rule, name))
-        });
-        serving.map(|(filed, _, _)| filed.created).min()
+        let serving = self
+            .index
+            .reaching(name)
+            .filter(|(filed, rule)| filed.route.rules.get(*rule).is_some_and(|rule| self.serves(rule, name)));
+        serving.map(|(filed, _)| filed.created).min()
     }
 
     fn serves(&self, rule: &Rule, model: &str) -> bool {
@@ -139,8 +140,8 @@ impl Ready {
         })
     }
 
-    /// The names of models that a route takes and a provider serves: the exact names of matches, and of the providers'
-    /// models those that a prefix, a pattern or a match-all lets through. With the route's time of creation.
+    /// The names of models that a route takes and a provider serves: of the exact names of matches those that a provider
+    /// answers to, and of the providers' models those that a match lets through. With the route's time of creation.
     fn names_of<'a>(&'a self, filed: &'a Filed<Route>) -> impl Iterator<Item = (&'a str, i64)> {
         let rules = filed.route.rules.iter().enumerate();
         rules.flat_map(move |(at, rule)| {
@@ -149,7 +150,8 @@ impl Ready {
             let pools = targets.filter(|target| target.model.is_none()).map(|target| target.pool);
             let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
             let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name));
-            filed.exact(at).chain(served).map(|name| (name, filed.created))
+            let named = filed.exact(at).filter(move |name| self.serves(rule, name));
+            named.chain(served).map(|name| (name, filed.created))
         })
     }
 }

@@ -95,6 +95,22 @@ async fn old_clients_and_absolute_targets_are_answered() {
     assert!(seen.starts_with("HTTP/1.1 200"), "empty lines before a request are skipped (RFC 9112, 2.2): {seen}");
 }
 
+/// More than the sockets between hold: its writing ends only when somebody reads, or hangs up.
+#[tokio::test]
+async fn a_body_that_nobody_reads_does_not_lose_its_answer() {
+    let (_upstream, proxy) = proxy();
+    let body = vec![b' '; 24 << 20];
+    for (path, status) in [("/v1/responses", "404"), ("/v1/models", "405")] {
+        let mut socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&body).await.unwrap();
+        let mut seen = String::new();
+        socket.read_to_string(&mut seen).await.unwrap();
+        assert!(seen.starts_with(&format!("HTTP/1.1 {status}")) && seen.contains("connection: close"), "{seen}");
+    }
+}
+
 #[tokio::test]
 async fn head_and_options_are_answered() {
     let (_upstream, proxy) = proxy();

@@ -4,7 +4,7 @@
 use sluicegate_tests::client::{self, Client, raw};
 use sluicegate_tests::load::post;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, chunk, last_chunk, stream_head};
 
 use crate::resources::{CHAT, MESSAGES, Way, chat, good, message, openai_piece, pool, provider, route};
 
@@ -90,13 +90,47 @@ async fn half_an_event_never_reaches_the_caller() {
 #[tokio::test]
 async fn a_clean_end_without_the_dialects_end_is_no_end() {
     let said = openai_piece(r#"{"content":"one"}"#, "null");
-    let acts = vec![stream_head(), chunk(said.as_bytes()), sluicegate_tests::upstream::last_chunk()];
+    let acts = vec![stream_head(), chunk(said.as_bytes()), last_chunk()];
     let upstream = Upstream::always(acts).unwrap();
     let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address))], &[]).unwrap();
     let way = Way { anthropic: false, stream: true };
     let answer = way.call(&proxy.client(), "openai", &[]).await;
     assert!(!answer.whole && !way.says_end(&answer), "{}", answer.text());
     assert!(!way.error(&answer).1.is_empty());
+}
+
+#[tokio::test]
+async fn an_error_is_no_end_whatever_the_provider_says_or_does_not_say_after_it() {
+    let openai =
+        openai_piece(r#"{"content":"one"}"#, "null") + "data: {\"error\":{\"message\":\"boom\",\"type\":\"t\"}}\n\n";
+    let anthropic = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"m\"}}\n\n",
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"one\"}}\n\n",
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"boom\"}}\n\n",
+    );
+    let ends = ["data: [DONE]\n\n", "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n", ""];
+    for (end, last) in ends.into_iter().flat_map(|end| [(end, last_chunk()), (end, Act::Hang)]) {
+        let (openai, end, last) = (openai.clone(), end.to_owned(), last.clone());
+        let upstream = Upstream::start(move |received| {
+            let said = if received.head.contains("/messages HTTP") { anthropic } else { openai.as_str() };
+            vec![stream_head(), chunk((said.to_owned() + &end).as_bytes()), last.clone()]
+        })
+        .unwrap();
+        // A provider that says nothing more is not waited for until it has fallen silent by its timeout.
+        let text = manifests(upstream.address).replace("idle: 300ms, total: 20s", "idle: 60s, total: 600s");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for (kind, anthropic) in KINDS {
+            let way = Way { anthropic, stream: true };
+            let answer = way.call(&proxy.client(), &kind.to_lowercase(), &[]).await;
+            let text = answer.text();
+            assert!(!answer.whole, "a clean end: {text}");
+            assert_eq!(text.matches("boom").count(), 1, "{text}");
+            // Within a dialect the provider's own words pass, whatever they are.
+            assert!((kind == "Anthropic") == anthropic || !way.says_end(&answer), "it says that it is whole: {text}");
+        }
+        let metrics = proxy.metrics().unwrap();
+        assert_eq!(metrics.sum("sluicegate_requests_total", &[("outcome", "upstream_cut")]), 4.0, "{}", metrics.0);
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ fn failures() -> Vec<(&'static str, Vec<Act>)> {
         ("not-json", vec![answer(200, JSON, b"{\"id\": oops")]),
         ("html", vec![answer(200, &[("content-type", "text/html")], b"<html><body>Welcome</body></html>")]),
         ("empty", vec![answer(200, JSON, b"")]),
+        ("error-as-answer", vec![answer(200, JSON, br#"{"error":{"message":"no capacity","type":"t","code":502}}"#)]),
+        ("another-answer", vec![answer(200, JSON, br#"{"detail":"pong"}"#)]),
         (
             "error-first",
             vec![answer(200, SSE, b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n")],

@@ -153,6 +153,44 @@ async fn the_callers_credentials_stay_here_and_the_providers_go_with_the_call() 
 }
 
 #[tokio::test]
+async fn of_a_query_only_anthropics_beta_goes_on_and_only_to_anthropic() {
+    let upstream = plain_upstream();
+    let text = pool("openai", &[provider("only", "OpenAI", upstream.address, "")], "")
+        + &pool("anthropic", &[provider("only", "Anthropic", upstream.address, "")], "")
+        + &route("openai", "openai")
+        + &route("anthropic", "anthropic");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (model, path, line) in [
+        ("anthropic", "/v1/messages?key=sk-of-the-caller&beta=true", "POST /v1/messages?beta=true HTTP/1.1"),
+        ("anthropic", "/v1/messages/count_tokens?beta=true", "POST /v1/messages/count_tokens?beta=true HTTP/1.1"),
+        ("anthropic", "/v1/messages?beta=false", "POST /v1/messages HTTP/1.1"),
+        ("openai", "/v1/messages?beta=true", "POST /v1/chat/completions HTTP/1.1"),
+        ("anthropic", "/v1/chat/completions?beta=true", "POST /v1/messages HTTP/1.1"),
+        ("openai", "/v1/chat/completions?api-version=1&beta=true", "POST /v1/chat/completions HTTP/1.1"),
+    ] {
+        let body = format!(r#"{{"model":"{model}","max_tokens":5,"messages":[{{"role":"user","content":"a"}}]}}"#);
+        let answer = proxy.client().post(path, &[], body).await.unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(upstream.received().pop().unwrap().head.lines().next(), Some(line), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_one_whatever_its_provider_calls_it() {
+    let said = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    for kind in
+        [&[("content-type", "text/plain; charset=utf-8")][..], &[("content-type", "Text/Event-Stream;x=1")], &[]]
+    {
+        let upstream = Upstream::always(vec![answer(200, kind, said.as_bytes())]).unwrap();
+        let proxy = Proxy::start(&[("all.yaml", &one("OpenAI", &upstream, ""))], &[]).unwrap();
+        let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"a"}]}"#;
+        let got = proxy.client().post(CHAT, &[], body).await.unwrap();
+        assert!(got.is_good() && got.text() == said, "{kind:?}: {}", got.text());
+        assert!(got.header("content-type").to_lowercase().starts_with("text/event-stream"), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn headers_of_one_connection_go_no_further() {
     let reply = answer(
         200,
@@ -174,6 +212,8 @@ async fn headers_of_one_connection_go_no_further() {
     let headers = [
         ("connection", "close, x-private"),
         ("x-private", "secret"),
+        ("connection", "x-private-too"),
+        ("x-private-too", "secret"),
         ("keep-alive", "timeout=9"),
         ("te", "trailers"),
         ("upgrade", "h2c"),
@@ -192,9 +232,17 @@ async fn headers_of_one_connection_go_no_further() {
     }
     assert!(seen.contains("x-kept: 1") && seen.contains("x-request-id: "), "{seen}");
     let sent = upstream.received().pop().unwrap();
-    for name in
-        ["x-private", "keep-alive", "te", "upgrade", "proxy-connection", "x-removed", "x-forwarded-for", "expect"]
-    {
+    for name in [
+        "x-private",
+        "x-private-too",
+        "keep-alive",
+        "te",
+        "upgrade",
+        "proxy-connection",
+        "x-removed",
+        "x-forwarded-for",
+        "expect",
+    ] {
         assert_eq!(sent.header(name), "", "{name} went on: {}", sent.head);
     }
     assert_eq!(sent.header("x-set"), "here");
@@ -207,15 +255,17 @@ async fn models_are_listed_in_both_shapes() {
     let all = "    targets: [{poolRef: {name: p}}]\n";
     let text = pool("p", &[provider("only", "OpenAI", upstream.address, models)], "")
         + &rule("named", all)
+        + &rule("also", "    targets: [{poolRef: {name: p}, model: large}]\n")
         + &rule("any", all)
             .replace("{exact: any}", "{prefix: \"\"}")
             .replace("    matches: [{model: {prefix: \"\"}}]\n", "");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let client: Client = proxy.client();
+    // A name that a rule takes and nobody behind it answers to is none that can be asked for.
     let openai = client.get("/v1/models").await.unwrap().json();
     assert_eq!(openai["object"], "list", "{openai}");
     let ids: Vec<_> = openai["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["large", "named", "small"]);
+    assert_eq!(ids, ["also", "large", "small"]);
     assert!(
         openai["data"]
             .as_array()
@@ -232,7 +282,7 @@ async fn models_are_listed_in_both_shapes() {
     let anthropic = client.send(ask("/v1/models")).await.unwrap().json();
     assert_eq!(
         (&anthropic["has_more"], &anthropic["first_id"], &anthropic["last_id"]),
-        (&false.into(), &"large".into(), &"small".into())
+        (&false.into(), &"also".into(), &"small".into())
     );
     assert!(
         anthropic["data"]
@@ -242,6 +292,7 @@ async fn models_are_listed_in_both_shapes() {
             .all(|m| m["type"] == "model" && m["created_at"].is_string() && m["display_name"].is_string())
     );
     assert_eq!(client.get("/v1/models/large").await.unwrap().json()["id"], "large");
+    assert_eq!(client.get("/v1/models/named").await.unwrap().status, 404);
     assert_eq!(client.send(ask("/v1/models/large")).await.unwrap().json()["type"], "model");
     let missing = client.send(ask("/v1/models/huge")).await.unwrap();
     assert_eq!((missing.status, &missing.json()["error"]["type"]), (404, &"not_found_error".into()));

@@ -213,7 +213,8 @@ impl State {
             let part = state.begin(index, Kind::Text, out);
             out.push(Event::Delta { choice: index, part, delta: Delta::Logprobs(raw.to_owned()) });
         }
-        if let Some(word) = finish_reason {
+        // Some look-alikes give an empty one with every chunk.
+        if let Some(word) = finish_reason.filter(|word| !word.is_empty()) {
             state.finish(index, &self.id, &word, out);
         }
         Ok(())

@@ -17,6 +17,8 @@ pub struct Encoder {
     head: Vec<u8>,
     choices: BTreeMap<u32, ChoiceState>,
     usage: Option<Usage>,
+    /// The last event is written; whatever comes now would be wrong.
+    over: bool,
 }
 
 /// What is known of one answer.
@@ -38,12 +40,15 @@ impl Encoder {
     /// At the beginning.
     #[must_use]
     pub fn new(options: StreamOptions) -> Self {
-        Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None }
+        Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None, over: false }
     }
 
     /// Appends what this event is on the wire. Signatures, citations, encrypted thoughts and other dialects' own words
     /// are nothing there.
     pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if self.over {
+            return;
+        }
         match event {
             Event::Start { id, model, created } => {
                 self.start(id, model, *created);
@@ -66,6 +71,9 @@ impl Encoder {
 
     /// Appends the error event `data: {"error":{…}}`. What follows on the wire is an abort, never `[DONE]`.
     pub fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
         written(out, |json| {
             json.open(b'{');
             write_error(error, json);
@@ -191,6 +199,7 @@ impl Encoder {
             });
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
+        self.over = true;
     }
 
     fn headed(&self, out: &mut Vec<u8>, rest: impl FnOnce(&mut Writer)) {

@@ -154,6 +154,13 @@ async fn a_removed_folder_keeps_what_ran_and_is_followed_when_it_is_back() {
     source.load();
     assert_eq!(runs(&subscription), before);
     assert_eq!(subscription.report.borrow().problems[0].reason, "NoManifests");
+    // A disk that is full leaves files so, or an editor that is killed.
+    for nothing in ["", "\u{feff}# gone\r\n---\r\n\r\n...\r\n"] {
+        write(&folder, "all.yaml", nothing);
+        source.load();
+        assert_eq!(runs(&subscription), before, "{nothing:?}");
+        assert_eq!(subscription.report.borrow().problems[0].reason, "NoManifests");
+    }
     write(&folder, "all.yaml", &format!("{}---\n{}", pool("pool", "5"), route("main")));
     until(source, &mut subscription, |subscription| weight(subscription) == 5).await;
 }

@@ -59,6 +59,34 @@ async fn a_folder_that_comes_back_is_watched_again() {
 }
 
 #[tokio::test]
+async fn a_folder_replaced_between_two_looks_is_watched_though_it_has_the_same_inode() {
+    async fn until(holds: impl Fn() -> bool) {
+        let holding = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), holding).await.unwrap();
+    }
+    let outer = tempfile::tempdir().unwrap();
+    let inner = outer.path().join("manifests");
+    fs::create_dir(&inner).unwrap();
+    let mut watch = Watch::new(vec![inner.clone()]);
+    for _ in 0..3 {
+        fs::remove_dir(&inner).unwrap();
+        fs::create_dir(&inner).unwrap();
+        until(|| watch.signal.state().removed).await;
+        watch.arm();
+        // Only the folder's own watch tells of a file in it.
+        let file = inner.join("a.yaml");
+        let open = fs::File::create(&file).unwrap();
+        until(|| watch.signal.state().writing.contains_key(&file)).await;
+        drop(open);
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn without_events_files_are_looked_at() {
     let folder = folder();
     let mut watch = Watch::without_events(vec![folder.path().to_owned()]);

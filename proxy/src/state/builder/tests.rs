@@ -153,8 +153,11 @@ fn the_models_are_listed_when_asked_for() {
         "{HEAD}kind: LLMRoute\nmetadata: {{name: z}}\nspec: {{rules: [{{name: all, targets: [{{poolRef: {{name: p}}}}]}}]}}\n"
     );
     let served = "{name: a, type: Simulated, models: [{name: served}]}";
-    let ready = replace(&mut builder, &(pool("p", served) + &route("r", "named", "p") + &any));
+    // Nobody behind `lost` answers to that name.
+    let text = pool("p", served) + &pool("q", SIMULATED) + &route("r", "named", "q") + &route("s", "lost", "p") + &any;
+    let ready = replace(&mut builder, &text);
     let list = String::from_utf8(ready.models().list(sluicegate_dialects::Dialect::OpenAiChat).to_vec()).unwrap();
-    assert!(list.contains("\"named\"") && list.contains("\"served\""), "{list}");
-    assert_eq!((ready.model("named"), ready.model("served"), ready.model("else")), (Some(0), Some(0), None));
+    assert!(list.contains("\"named\"") && list.contains("\"served\"") && !list.contains("\"lost\""), "{list}");
+    assert_eq!((ready.model("named"), ready.model("served")), (Some(0), Some(0)));
+    assert_eq!((ready.model("lost"), ready.model("else")), (None, None));
 }
