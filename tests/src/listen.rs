@@ -1,6 +1,6 @@
 //! Sockets for servers of the tests.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -16,23 +16,6 @@ pub fn reuse_port(address: SocketAddr) -> std::io::Result<tokio::net::TcpListene
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     tokio::net::TcpListener::from_std(socket.into())
-}
-
-/// A listener at an address of this machine that is no loopback one, which an `EndpointSlice` must not hold. Others may
-/// reach it: whoever uses it serves nobody but this machine. `None`: the machine has no such address.
-///
-/// # Errors
-/// When it cannot be bound.
-pub fn at_own_address() -> std::io::Result<Option<std::net::TcpListener>> {
-    own_address().map(|address| std::net::TcpListener::bind((address, 0))).transpose()
-}
-
-/// The address by which this machine would speak to others. Nothing is sent.
-fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-    socket.connect(("198.51.100.1", 9)).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 /// A port of loopback that nobody uses right now.

@@ -80,17 +80,7 @@ impl Upstream {
     /// # Errors
     /// No port can be had.
     pub fn start(script: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static) -> io::Result<Self> {
-        Self::on(TcpListener::bind(("127.0.0.1", 0))?, script)
-    }
-
-    /// Starts one on this socket.
-    ///
-    /// # Errors
-    /// It has no address.
-    pub fn on(
-        listener: TcpListener,
-        script: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static,
-    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let (script, watched) = (Arc::new(script), Arc::clone(&shared));
@@ -98,9 +88,6 @@ impl Upstream {
             for socket in listener.incoming().map_while(Result::ok) {
                 if watched.stopped.load(Ordering::Relaxed) {
                     return;
-                }
-                if !is_own(&socket) {
-                    continue;
                 }
                 watched.connections.fetch_add(1, Ordering::Relaxed);
                 let (script, shared) = (Arc::clone(&script), Arc::clone(&watched));
@@ -143,12 +130,6 @@ impl Drop for Upstream {
         // Wakes the thread that accepts.
         drop(TcpStream::connect(self.address));
     }
-}
-
-/// Whether it comes from this machine: nobody else is served, whatever address this listens at.
-fn is_own(socket: &TcpStream) -> bool {
-    let (near, far) = (socket.local_addr(), socket.peer_addr());
-    near.ok().zip(far.ok()).is_some_and(|(near, far)| near.ip().is_loopback() || near.ip() == far.ip())
 }
 
 fn serve(socket: &TcpStream, script: &(impl Fn(&Received) -> Vec<Act> + ?Sized), shared: &Shared) {

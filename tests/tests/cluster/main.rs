@@ -12,6 +12,5 @@ mod operator;
 mod partition;
 mod proxies;
 mod rotation;
-mod services;
 mod shared_answers;
 mod status;

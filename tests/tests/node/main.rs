@@ -10,3 +10,4 @@ mod node;
 mod pods;
 mod redis;
 mod scaling;
+mod services;
