@@ -7,6 +7,7 @@ pub mod cache_entry;
 pub mod cache_key;
 pub mod error;
 pub mod fold;
+pub mod http1;
 pub mod manifests;
 pub mod pieces;
 pub mod reply;
@@ -24,6 +25,14 @@ pub mod cache {
     pub mod key;
     pub mod replay;
     pub mod stats;
+}
+
+/// The proxy's files that read a provider's HTTP/1.1, likewise.
+#[path = "../../proxy/src/upstream"]
+#[expect(dead_code, reason = "requests, and what a connection's end means, are the proxy's")]
+mod upstream {
+    pub(crate) mod framing;
+    pub(crate) mod head;
 }
 
 use sluicegate_dialects::Dialect;

@@ -67,6 +67,11 @@ fn tap() {
 }
 
 #[test]
+fn http1() {
+    each(&["fuzz/seeds/http1"], fuzz::http1::check);
+}
+
+#[test]
 fn error() {
     each(DIALECTS, fuzz::error::check);
 }

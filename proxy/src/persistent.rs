@@ -3,15 +3,17 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Parts of a map.
 const SHARDS: usize = 256;
 /// Places of a part of a list.
 const CHUNK: usize = 64;
 
-type Shard<K, V> = Arc<HashMap<K, V>>;
+type Shard<K, V> = Arc<HashMap<K, V, Keyed>>;
 
 /// A map by names.
 #[derive(Debug)]
@@ -78,25 +80,49 @@ impl<K: Borrow<str> + Hash + Eq + Clone, V: Clone> Map<K, V> {
         self.shards.iter().flat_map(|shard| shard.iter())
     }
 
-    fn shard_mut(&mut self, key: &str) -> Option<&mut HashMap<K, V>> {
+    fn shard_mut(&mut self, key: &str) -> Option<&mut HashMap<K, V, Keyed>> {
         Arc::make_mut(&mut self.shards).get_mut(shard(key)).map(Arc::make_mut)
     }
 }
 
-/// Where a name belongs. Looked at are its ends and its middle: names of one configuration differ in one of them, and
-/// where they do not, a change copies more. The map within keeps its own, keyed hash.
+/// Where a name belongs: bits of its hash that the map within looks at for nothing else.
 fn shard(key: &str) -> usize {
-    let bytes = key.as_bytes();
-    let word = |at: usize| {
-        let mut word = [0; 8];
-        let from = bytes.get(at..).unwrap_or_default();
-        from.iter().zip(&mut word).for_each(|(byte, place)| *place = *byte);
-        u64::from_le_bytes(word)
-    };
-    let mixed = [bytes.len() / 2, bytes.len().saturating_sub(8)]
-        .into_iter()
-        .fold(word(0), |mixed, at| (mixed.rotate_left(23) ^ word(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    usize::try_from(mixed >> 56).unwrap_or_default()
+    usize::from(Keyed::default().hash_one(key).to_be_bytes()[1])
+}
+
+/// Hashes names with a key that this process alone knows. Names come from a configuration; callers only ask for some, and
+/// what they ask for is never kept, so nobody can fill a map with names that collide.
+#[derive(Debug, Clone, Copy)]
+struct Keyed(u64);
+
+impl Default for Keyed {
+    fn default() -> Self {
+        static KEY: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(SHARDS));
+        Self(*KEY)
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for Keyed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// What ends a name: with nothing but one name to hash there is nothing to tell it from.
+    fn write_u8(&mut self, end: u8) {
+        self.0 ^= u64::from(end);
+    }
 }
 
 /// A list by places.

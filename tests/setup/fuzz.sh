@@ -36,6 +36,7 @@ seed() {
     fold) names='*.[sj]s[eo]*' ;;
     reply) names='*/replies/*.json' ;;
     error) names='*/errors/*.json' ;;
+    http1) folders=fuzz/seeds names='*.http' ;;
     manifests) folders='config/testdata crds/examples' names='*.yaml' ;;
   esac
   mkdir -p "$into"

@@ -1,7 +1,6 @@
 //! One attempt at one provider: sent, judged, and held back until it is known to be good.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit};
 use crate::errors::{Problem, X_REQUEST_ID, X_SHOULD_RETRY};
 use crate::state::{Pool, Provider, Rule, Target};
-use crate::upstream::{SendLimits, UpstreamBody};
+use crate::upstream::{Kind, SendLimits, UpstreamBody};
 
 use super::asked::Asked;
 use super::caller::{Errand, comes_back};
@@ -101,24 +100,17 @@ impl Once<'_> {
         });
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
         let until = self.deadline.min(self.now + self.times.first_token);
-        let sent = {
-            // Pinned here, and not moved into the timeout: it is large. What comes later takes its place.
-            let sending = pin!(self.asked.ticket.worker.client.send(
-                &self.provider.origin,
-                || outgoing.request(self.asked, self.provider),
-                SendLimits { connect: self.times.connect, now: self.now },
-            ));
-            timeout_at(until.into(), sending).await
-        };
-        let response = match sent {
-            Err(_) => return Err(self.silent(&mut permit, "no answer")),
-            Ok(Err(error)) => {
+        let limits = SendLimits { connect: self.times.connect, until, now: self.now };
+        let make = || outgoing.request(self.asked, self.provider);
+        let response = match self.asked.ticket.worker.client.send(&self.provider.origin, make, limits).await {
+            Ok(response) => response,
+            Err(error) if error.kind == Kind::Late => return Err(self.silent(&mut permit, "no answer")),
+            Err(error) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
                 let what = format!("{} {}", error.phase.as_str(), error.kind.as_str());
                 return Err(self.failed(&mut permit, verdict, &what));
             }
-            Ok(Ok(response)) => response,
         };
         if response.status() != StatusCode::OK {
             // Boxed: every call's future would have room for it.

@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::table::Connection;
 
+/// Pieces of up to this much together are copied into one: one write of one piece costs less than one of several.
+const COPIED: usize = 2 << 10;
+
 /// A stream and who watches it.
 pub(super) struct Watched<T> {
     inner: TokioIo<T>,
@@ -66,7 +69,19 @@ impl<T: AsyncWrite + Unpin> Write for Watched<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let inner = Pin::new(&mut self.inner);
+        let polled = match bufs {
+            [head, body] if head.len() + body.len() <= COPIED => {
+                let (mut room, length) = ([0; COPIED], head.len() + body.len());
+                let places = room.get_mut(..length).and_then(|room| room.split_at_mut_checked(head.len()));
+                if let Some((at_head, at_body)) = places {
+                    at_head.copy_from_slice(head);
+                    at_body.copy_from_slice(body);
+                }
+                inner.poll_write(cx, room.get(..length).unwrap_or_default())
+            }
+            several => inner.poll_write_vectored(cx, several),
+        };
         self.connection.wrote(polled.is_ready());
         polled
     }

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::error::BodyError;
+use super::framing::Framing;
 use super::pool::{Lease, Stream};
 
 /// The body of an answer. At its clean end the connection goes back to its pool; dropped before, an HTTP/1
@@ -17,12 +18,12 @@ pub struct UpstreamBody(State);
 
 enum State {
     Done,
-    Own { body: Incoming, lease: Lease },
+    Own { body: Framing, lease: Lease },
     Shared { body: Incoming, _stream: Stream },
 }
 
 impl UpstreamBody {
-    pub(super) fn own(body: Incoming, lease: Lease) -> Self {
+    pub(super) fn own(body: Framing, lease: Lease) -> Self {
         let mut whole = Self(State::Own { body, lease });
         if whole.is_end_stream() {
             whole.settle();
@@ -84,14 +85,17 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             State::Done => true,
-            State::Own { body, .. } | State::Shared { body, .. } => body.is_end_stream(),
+            State::Own { body, .. } => body.is_over(),
+            State::Shared { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             State::Done => SizeHint::with_exact(0),
-            State::Own { body, .. } | State::Shared { body, .. } => body.size_hint(),
+            State::Own { body: Framing::Length(left), .. } => SizeHint::with_exact(*left),
+            State::Own { .. } => SizeHint::default(),
+            State::Shared { body, .. } => body.size_hint(),
         }
     }
 }

@@ -12,6 +12,7 @@ use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, Version};
 use http_body_util::Full;
+use tokio::time::timeout_at;
 
 use super::body::UpstreamBody;
 use super::dns::Dns;
@@ -28,9 +29,10 @@ const FORGET: Duration = Duration::from_secs(600);
 /// Limits of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {
-    /// To have a connection: waiting for a free one, DNS, TCP and TLS together. What comes after (the head, the
-    /// body) is bounded by who calls.
+    /// To have a connection: waiting for a free one, DNS, TCP and TLS together.
     pub connect: Duration,
+    /// When the head of the answer has to be here, whatever it takes. The body is bounded by who reads it.
+    pub until: Instant,
     /// The time at which it is sent.
     pub now: Instant,
 }
@@ -102,12 +104,18 @@ impl Client {
             let (way, reused) = match open {
                 Some(way) => (way, true),
                 // Boxed: making a connection is rare and its future large.
-                None => Box::pin(pool.obtain(&self.0.dns, limits.connect, fresh)).await?,
+                None => {
+                    let obtaining = pool.obtain(&self.0.dns, limits.connect, fresh);
+                    Box::pin(timeout_at(limits.until.into(), obtaining)).await.map_err(|_| SendError::late())??
+                }
             };
             let answered = match way {
-                Way::Own(lease) => send_own(lease, &make, &origin.0).await,
+                Way::Own(lease) => send_own(lease, &make, &origin.0, limits.until).await,
                 // Boxed: its future is large, and the other one's is every call's.
-                Way::Shared(stream) => Box::pin(send_shared(stream, &make, &origin.0)).await,
+                Way::Shared(stream) => {
+                    let sending = send_shared(stream, &make, &origin.0);
+                    Box::pin(timeout_at(limits.until.into(), sending)).await.map_err(|_| SendError::late())?
+                }
             };
             match answered {
                 Ok(response) => return Ok(response),
@@ -142,12 +150,10 @@ async fn send_own(
     mut lease: Lease,
     make: &impl Fn() -> Request<Bytes>,
     place: &Place,
+    until: Instant,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let Some(conn) = lease.conn() else { return Err(gone()) };
-    let mut request = make().map(Full::new);
-    *request.version_mut() = Version::HTTP_11;
-    request.headers_mut().entry(HOST).or_insert_with(|| place.host_header.clone());
-    match conn.exchange(request).await {
+    match conn.exchange(make(), &place.host_header, until).await {
         Ok(response) => Ok(response.map(|body| UpstreamBody::own(body, lease))),
         Err(failed) => Err(Failed { error: failed.error, again: failed.unanswered }),
     }

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::dns::Dns;
 use super::error::{Kind, Phase, SendError};
-use super::io::{Io, Marks, Stream};
+use super::io::Io;
 use super::origin::{Host, Place, Target};
 use super::tls;
 
@@ -27,7 +26,6 @@ const MEMORY: usize = 64 * 1024;
 /// Bytes to a provider, and the HTTP to speak over them.
 pub(super) struct Wire {
     pub(super) io: Io,
-    pub(super) marks: Rc<Marks>,
     pub(super) http2: bool,
 }
 
@@ -56,7 +54,7 @@ impl Connector {
             Target::Simulated(serve) => {
                 let (ours, theirs) = tokio::io::duplex(MEMORY);
                 serve(theirs);
-                return Ok(wire(Stream::Memory(ours), false));
+                return Ok(Wire { io: Io::Memory(ours), http2: false });
             }
         };
         let tcp = match host {
@@ -73,7 +71,7 @@ impl Connector {
         };
         tune(&tcp, settings);
         if !secure {
-            return Ok(wire(Stream::Tcp(tcp), settings.http == HttpVersion::Http2));
+            return Ok(Wire { io: Io::Tcp(tcp), http2: settings.http == HttpVersion::Http2 });
         }
         phase.set(Phase::Tls);
         let connector = self.tls.get_or_try_init(|| tls::connector(settings)).await?;
@@ -83,13 +81,8 @@ impl Connector {
         if settings.http == HttpVersion::Http2 && !agreed {
             return Err(SendError::new(Phase::Tls, Kind::Protocol, "the provider does not offer HTTP/2"));
         }
-        Ok(wire(Stream::Tls(Box::new(tls)), agreed))
+        Ok(Wire { io: Io::Tls(Box::new(tls)), http2: agreed })
     }
-}
-
-fn wire(stream: Stream, http2: bool) -> Wire {
-    let (io, marks) = Io::new(stream);
-    Wire { io, marks, http2 }
 }
 
 /// Addresses of one name beginning at another one each time, so that connections spread over them. Steps by

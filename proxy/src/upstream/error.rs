@@ -43,6 +43,8 @@ pub enum Kind {
     Reset,
     /// Not within the connect timeout.
     TimedOut,
+    /// The time of the attempt was over, whatever it was waiting for.
+    Late,
     /// No way to that network or host.
     Unreachable,
     /// The name has no address.
@@ -67,6 +69,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::TimedOut => "timed_out",
+            Self::Late => "late",
             Self::Unreachable => "unreachable",
             Self::UnknownName => "unknown_name",
             Self::Certificate => "certificate",
@@ -120,6 +123,10 @@ impl SendError {
         Self { phase, kind, sent: false, detail: detail.into() }
     }
 
+    pub(super) fn late() -> Self {
+        Self::new(Phase::Head, Kind::Late, "no answer in time")
+    }
+
     pub(super) fn io(phase: Phase, error: &io::Error) -> Self {
         Self::new(phase, Kind::of_io(error), error.to_string())
     }
@@ -164,6 +171,13 @@ pub enum BodyError {
 }
 
 impl BodyError {
+    pub(super) fn io(error: &io::Error) -> Self {
+        match Kind::of_io(error) {
+            Kind::Protocol => Self::Protocol(error.to_string()),
+            _ => Self::Cut(error.to_string()),
+        }
+    }
+
     pub(super) fn of(error: &hyper::Error) -> Self {
         match kind_of(error) {
             Kind::Protocol => Self::Protocol(chain(error)),

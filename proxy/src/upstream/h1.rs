@@ -1,37 +1,60 @@
-//! One HTTP/1.1 connection: hyper's two halves in one value, polled by the call that has it.
+//! One HTTP/1.1 connection, polled by the call that has it.
+//!
+//! The whole of an exchange is in this value: what of the request has not left yet, what of the answer has come. There
+//! is no task, channel or waker between the two, so a call costs what it reads and writes.
 
 use std::future::Future;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::alarm::Alarm;
 use super::error::{BodyError, Kind, Phase, SendError};
-use super::io::{Io, Marks};
-use super::turn::Turn;
+use super::framing::{Framing, NotHttp, Piece};
+use super::head::{self, Head};
+use super::io::Io;
 
-/// A read takes at most this much and an answer's head may be this large. hyper starts at 8 KiB per connection
-/// and grows only for a provider that fills it.
-const BUFFER: usize = 64 * 1024;
+/// What is read at once, at first and at most: it grows for a provider that fills it.
+const FIRST_READ: usize = 8 << 10;
+const LARGEST_READ: usize = 64 << 10;
+/// A read into less than this is not worth its price.
+const SMALLEST_READ: usize = 2 << 10;
+/// A request's body up to this is copied behind its head: one write of one piece costs less than one of two.
+const COPIED: usize = 4 << 10;
+/// Room for a request's head.
+const HEAD: usize = 1 << 10;
 
 /// A piece of an answer's body, or why there is none.
 pub(super) type Framed = Result<Frame<Bytes>, BodyError>;
 
 /// A connection that is either idle in a pool or owned by one call.
 pub(super) struct Conn {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Connection<TokioIo<Io>, Full<Bytes>>,
-    marks: Rc<Marks>,
-    turn: Turn,
-    /// hyper has finished with it: it must not be polled again.
-    over: bool,
+    io: Io,
+    /// What has come and was not taken yet.
+    come: BytesMut,
+    /// How much the next read is given room for.
+    room: usize,
+    /// What of the request has not left yet: usually all of it leaves at once.
+    leaving: Option<Leaving>,
+    /// Whether another exchange may follow this one.
+    stays: bool,
+    /// Memory for the next answer's headers: that of its request's.
+    spare: HeaderMap,
+    alarm: Alarm,
+}
+
+/// A request on its way out.
+struct Leaving {
+    head: Vec<u8>,
+    /// So much of the head has left.
+    at: usize,
+    body: Bytes,
 }
 
 /// An exchange that gave no head.
@@ -42,106 +65,159 @@ pub(super) struct Failed {
 }
 
 impl Conn {
-    /// # Errors
-    /// When hyper will not begin.
-    pub(super) async fn new(io: Io, marks: Rc<Marks>) -> Result<Box<Self>, SendError> {
-        let made = Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(io)).await;
-        let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
-        Ok(Box::new(Self { sender, driver, marks, turn: Turn::new(), over: false }))
+    pub(super) fn new(io: Io) -> Box<Self> {
+        Box::new(Self {
+            io,
+            come: BytesMut::new(),
+            room: FIRST_READ,
+            leaving: None,
+            stays: true,
+            spare: HeaderMap::new(),
+            alarm: Alarm::default(),
+        })
     }
 
-    /// Whether another request can be sent, as far as is known on this side.
-    fn ready(&self) -> bool {
-        !self.over && self.sender.is_ready()
-    }
-
-    /// Whether the provider has left the connection open while it was idle. When nothing has woken it, nothing has
-    /// come, an end neither.
+    /// Whether the provider has left the connection open, and said nothing, while it was idle.
     pub(super) fn alive(&mut self) -> bool {
-        if !self.over && self.turn.is_stirred() {
-            let Self { driver, turn, over, .. } = self;
-            let polled = turn.run(&Context::from_waker(Waker::noop()), |wakers| {
-                turn.calm();
-                Pin::new(&mut *driver).poll(&mut wakers.driver)
-            });
-            *over = polled.is_ready();
-        }
-        self.ready()
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        self.come.is_empty() && Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
-    /// Sends one request and waits for the head of its answer.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
-        self.marks.clear();
-        // Giving hyper the request wakes its connection, which is polled next anyway: outside of a turn that would
-        // wake the task once more for nothing, and it may even be the task of this connection's last call.
-        self.turn.rearm();
-        let mut reply = pin!(self.sender.send_request(request));
-        let (driver, turn, over) = (&mut self.driver, &self.turn, &mut self.over);
-        let answered = std::future::poll_fn(|cx| {
-            turn.run(cx, |wakers| {
-                if !*over {
-                    turn.calm();
-                    *over = Pin::new(&mut *driver).poll(&mut wakers.driver).is_ready();
-                    // What the driver woke is `reply`, which is polled next.
+    /// Sends one request and waits for the head of its answer, until `until`.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Bytes>,
+        host: &HeaderValue,
+        until: Instant,
+    ) -> Result<Response<Framing>, Failed> {
+        let (mut head, body) = request.into_parts();
+        let copied = body.len() <= COPIED;
+        let mut out = Vec::with_capacity(HEAD + if copied { body.len() } else { 0 });
+        head::write(&mut out, &head, host, body.len());
+        let body = if copied {
+            out.extend_from_slice(&body);
+            Bytes::new()
+        } else {
+            body
+        };
+        self.stays = !head::says(&head.headers, b"close");
+        self.leaving = Some(Leaving { head: out, at: 0, body });
+        head.headers.clear();
+        self.spare = head.headers;
+        self.room = FIRST_READ;
+        let mut received = false;
+        let head =
+            std::future::poll_fn(|cx| self.poll_head(cx, &mut received, until)).await.map_err(|error| Failed {
+                error: SendError { sent: true, ..error },
+                // Silent is not closed: the provider would be no quicker on another connection.
+                unanswered: !received && error.kind != Kind::Late,
+            })?;
+        self.stays &= head.stays;
+        let mut response = Response::new(head.framing);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Ok(response)
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut bool,
+        until: Instant,
+    ) -> Poll<Result<Head, SendError>> {
+        let left = self.poll_leave(cx);
+        // An answer may come before the request has left, and although it can not.
+        let phase = Phase::Head;
+        loop {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(SendError::new(phase, Kind::Reset, "the connection ended")));
                 }
-                let polled = reply.as_mut().poll(&mut wakers.reader);
-                if polled.is_pending() && *over {
-                    return Poll::Ready(None);
-                }
-                polled.map(Some)
-            })
-        })
-        .await;
-        match answered {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(self.failed(SendError::exchange(&error, self.marks.sent.get()))),
-            None => Err(self.failed(SendError::new(Phase::Head, Kind::Reset, "the connection ended"))),
-        }
-    }
-
-    fn failed(&self, error: SendError) -> Failed {
-        Failed { error: SendError { sent: self.marks.sent.get(), ..error }, unanswered: !self.marks.received.get() }
-    }
-
-    /// The next frame of the answer's body, letting hyper read when none is waiting.
-    pub(super) fn poll_frame(&mut self, body: &mut Incoming, cx: &Context<'_>) -> Poll<Option<Framed>> {
-        let Self { driver, turn, over, .. } = self;
-        // hyper's server asks once more after each piece it was given: most of the time nothing has happened since.
-        if turn.asleep(cx) {
-            return Poll::Pending;
-        }
-        turn.run(cx, |wakers| {
-            let waiting = take(body, turn, &mut wakers.reader);
-            if waiting.is_ready() {
-                return waiting;
+                Poll::Ready(Ok(_)) => *received = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::io(phase, &error))),
+                Poll::Pending => break,
             }
-            if *over {
-                return Poll::Ready(Some(Err(BodyError::Cut("the connection ended".to_owned()))));
+            match head::read(&mut self.come, &mut self.spare) {
+                Ok(None) => {}
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Err(NotHttp(what)) => return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, what))),
             }
-            // Asking the body has woken the driver, which is polled now anyway.
-            turn.rearm();
-            turn.calm();
-            *over = Pin::new(&mut *driver).poll(&mut wakers.driver).is_ready();
-            take(body, turn, &mut wakers.reader)
-        })
+        }
+        if let Poll::Ready(Err(error)) = left {
+            return Poll::Ready(Err(SendError::io(phase, &error)));
+        }
+        if self.alarm.rings(until, cx) { Poll::Ready(Err(SendError::late())) } else { Poll::Pending }
     }
 
-    /// After the last frame: lets hyper see that the exchange is over. Whether the connection can be kept.
-    pub(super) fn settle(&mut self, body: &mut Incoming) -> bool {
-        let cx = Context::from_waker(Waker::noop());
-        match self.poll_frame(body, &cx) {
-            Poll::Ready(None) => self.ready() || self.alive(),
-            Poll::Ready(Some(_)) | Poll::Pending => false,
+    /// Lets the request leave. Done when all of it has.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(Leaving { head, at, body }) = &mut self.leaving else { return Poll::Ready(Ok(())) };
+        let mut io = Pin::new(&mut self.io);
+        loop {
+            let rest = head.get(*at..).unwrap_or_default();
+            let wrote = ready!(match (rest.is_empty(), body.is_empty()) {
+                (true, true) => break,
+                (false, false) => io.as_mut().poll_write_vectored(cx, &[IoSlice::new(rest), IoSlice::new(body)]),
+                (false, true) => io.as_mut().poll_write(cx, rest),
+                (true, false) => io.as_mut().poll_write(cx, body),
+            })?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = wrote.min(rest.len());
+            *at += of_head;
+            body.advance(wrote - of_head);
+        }
+        ready!(io.poll_flush(cx))?;
+        self.leaving = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what there is; 0 at the connection's end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // The memory is used again once nobody holds what was in it.
+        if !self.come.try_reclaim(self.room) && self.come.capacity() - self.come.len() < SMALLEST_READ {
+            self.come.reserve(self.room);
+        }
+        let room = self.come.capacity() - self.come.len();
+        let read = ready!(pin!(self.io.read_buf(&mut self.come)).poll(cx))?;
+        if read == room {
+            self.room = (self.room * 2).min(LARGEST_READ);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// The next piece of the answer's body.
+    pub(super) fn poll_frame(&mut self, body: &mut Framing, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
+        if self.leaving.is_some() {
+            // What has to be told of it, the answer's end tells.
+            let _ = self.poll_leave(cx);
+        }
+        loop {
+            match body.take(&mut self.come) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Over) => return Poll::Ready(None),
+                Ok(Piece::More) => {}
+                Err(NotHttp(what)) => return Poll::Ready(Some(Err(BodyError::Protocol(what.to_owned())))),
+            }
+            match ready!(self.poll_read(cx)) {
+                Ok(0) if body.ended() => return Poll::Ready(None),
+                Ok(0) => return Poll::Ready(Some(Err(BodyError::Cut("the connection ended".to_owned())))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(BodyError::io(&error)))),
+            }
         }
     }
-}
 
-/// The next frame that is here. Taking one wakes the driver, so that it reads the next; behind the last there is none.
-fn take(body: &mut Incoming, turn: &Turn, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
-    let was_stirred = turn.is_stirred();
-    let frame = Pin::new(&mut *body).poll_frame(cx);
-    if !was_stirred && body.is_end_stream() {
-        turn.calm();
+    /// After the last piece. Whether the connection can be kept: all of the request has left, and all of the answer has
+    /// been read.
+    pub(super) fn settle(&mut self, body: &mut Framing) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let over = body.is_over() || matches!(self.poll_frame(body, &mut cx), Poll::Ready(None));
+        if self.come.is_empty() && self.come.capacity() > FIRST_READ {
+            self.come = BytesMut::new();
+        }
+        over && self.stays && self.leaving.is_none() && self.come.is_empty()
     }
-    frame.map(|frame| frame.map(|read| read.map_err(|error| BodyError::of(&error))))
 }

@@ -1,26 +1,27 @@
 //! Connections to providers: made, kept, shared by calls one after the other.
 //!
 //! A [`Client`] belongs to one worker and never leaves its thread. Over HTTP/1 a call owns its connection and
-//! polls it inside its own future and body: no task, channel or lock per call beside what hyper's connection
-//! has in itself. Over HTTP/2 and to a simulated provider each connection has one local task.
+//! polls it inside its own future and body: no task, channel or lock. Over HTTP/2 and to a simulated provider each connection has one local task.
 //!
-//! `origin` says where to, `pool` keeps what is open, `dns`, `tls` and `connect` make new ones, `h1` and `h2`
-//! carry one exchange, `body` is the answer on its way back, `stats` is what metrics read.
+//! `origin` says where to, `pool` keeps what is open, `dns`, `tls` and `connect` make new ones, `h1` (with `head`
+//! and `framing`) and `h2` carry one exchange, `body` is the answer on its way back, `stats` is what metrics read.
 
+mod alarm;
 mod body;
 mod client;
 mod connect;
 mod dns;
 mod error;
+mod framing;
 mod h1;
 mod h2;
+mod head;
 mod io;
 mod origin;
 mod pool;
 mod simulated;
 mod stats;
 mod tls;
-mod turn;
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use super::error::{Kind, Phase, SendError};
 use super::h1::Conn;
 use super::h2::Shared;
 use super::origin::{Origin, Target};
-use super::stats::{PoolStats, add};
+use super::stats::{PoolStats, add, take};
 
 /// Calls of one worker that may wait for a connection to one origin.
 const WAITING: usize = 1024;
@@ -121,7 +121,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         self.used.set(now);
         while let Some(Idle { mut conn, since }) = idle.pop() {
-            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            take(&self.stats.idle);
             let slot = Slot { pool: Some(Rc::clone(self)) };
             if now.saturating_duration_since(since) < self.idle_timeout && conn.alive() {
                 add(&self.stats.reused);
@@ -204,8 +204,7 @@ impl Pool {
         self.http2.set(Some(wire.http2));
         add(&self.stats.created);
         if !wire.http2 {
-            let conn = Conn::new(wire.io, wire.marks).await?;
-            return Ok(Way::Own(Lease { conn: Some(conn), slot }));
+            return Ok(Way::Own(Lease { conn: Some(Conn::new(wire.io)), slot }));
         }
         slot.pool = None;
         let held = Held(Rc::downgrade(self));
@@ -244,7 +243,7 @@ impl Pool {
             let oldest = idle.remove(0);
             drop(idle);
             drop(oldest);
-            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            take(&self.stats.idle);
             self.closed();
         }
     }
@@ -252,7 +251,7 @@ impl Pool {
     /// A connection is gone.
     fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
-        self.stats.open.fetch_sub(1, Ordering::Relaxed);
+        take(&self.stats.open);
         self.tell();
     }
 
@@ -275,7 +274,7 @@ impl Pool {
         self.idle.replace(keep);
         for idle in gone {
             drop(idle);
-            self.stats.idle.fetch_sub(1, Ordering::Relaxed);
+            take(&self.stats.idle);
             self.closed();
         }
         // Without a sender left, hyper closes the connection when its last stream ends.

@@ -39,6 +39,12 @@ pub(super) fn connection() -> Connection {
     }
 }
 
+/// So long for a connection, and long enough for an answer.
+pub(super) fn limits(connect: Duration) -> SendLimits {
+    let now = Instant::now();
+    SendLimits { connect, until: now + Duration::from_secs(30), now }
+}
+
 pub(super) fn origin(url: &str, connection: Connection) -> Origin {
     Origin::new(&ObjectId("ns/pool".to_owned()), &provider(url, connection, None)).unwrap()
 }
@@ -84,6 +90,15 @@ impl Caller {
         body: &str,
         connect: Duration,
     ) -> Result<Response<UpstreamBody>, SendError> {
+        self.send_until(origin, body, limits(connect)).await
+    }
+
+    pub(super) async fn send_until(
+        &self,
+        origin: &Origin,
+        body: &str,
+        limits: SendLimits,
+    ) -> Result<Response<UpstreamBody>, SendError> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let request = || {
             Request::builder()
@@ -93,7 +108,7 @@ impl Caller {
                 .body(body.clone())
                 .unwrap()
         };
-        self.client.send(origin, request, SendLimits { connect, now: Instant::now() }).await
+        self.client.send(origin, request, limits).await
     }
 
     /// One call to its end.

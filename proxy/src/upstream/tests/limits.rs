@@ -1,13 +1,16 @@
 //! Limits: connections, idle ones, waiting, connecting.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use sluicegate_config::{Connection, Millis, ObjectId, Provider, ProviderKind};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::harness::{Caller, OK, answer_all, connection, origin, provider, serve, url, worker};
+use super::harness::{Caller, OK, answer_all, connection, limits, origin, provider, read_request, serve, url, worker};
 use crate::upstream::{Client, Fault, Kind, Origin, Phase, SendLimits, StatsBoard};
 
 #[test]
@@ -82,11 +85,38 @@ fn the_limit_is_divided_over_workers_rounded_up() {
         let settings = Connection { max_connections: 3, ..connection() };
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
         let client = Client::new(2, StatsBoard::default().into());
-        let limits = SendLimits { connect: Duration::from_millis(50), now: Instant::now() };
+        let limits = limits(Duration::from_millis(50));
         let request = || http::Request::post(origin.uri("/x").unwrap()).body(bytes::Bytes::new()).unwrap();
         let _first = client.send(&origin, request, limits).await.unwrap();
         let _second = client.send(&origin, request, limits).await.unwrap();
         assert_eq!(client.send(&origin, request, limits).await.unwrap_err().kind, Kind::Busy);
+    });
+}
+
+#[test]
+fn a_provider_that_falls_silent_is_waited_for_so_long_and_not_asked_twice() {
+    worker(async {
+        let asked = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&asked);
+        let address = serve(move |_, mut stream| {
+            let asked = Rc::clone(&counted);
+            async move {
+                while read_request(&mut stream).await.is_some() {
+                    asked.set(asked.get() + 1);
+                    if asked.get() == 1 {
+                        let _ = stream.write_all(OK.as_bytes()).await;
+                    }
+                }
+            }
+        })
+        .await;
+        let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+        assert_eq!(caller.text(&origin, "{}").await, "hi");
+        let until = Instant::now() + Duration::from_millis(50);
+        let error = caller.send_until(&origin, "{}", SendLimits { until, ..limits(Duration::from_secs(5)) }).await;
+        assert_eq!(error.unwrap_err().kind, Kind::Late);
+        assert!(Instant::now() >= until);
+        assert_eq!((asked.get(), caller.totals().created, caller.totals().open), (2, 1, 0));
     });
 }
 

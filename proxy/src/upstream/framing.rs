@@ -1,0 +1,250 @@
+//! How an HTTP/1.1 body is framed: by its length, in chunks, or by the connection's end. Pure: bytes in, pieces out.
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
+
+/// The most of a chunk's first line, and of all lines behind the last chunk: nobody reads what may stand there.
+const LONGEST_LINE: usize = 16 << 10;
+
+/// What came is no HTTP/1.1, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotHttp(pub(crate) &'static str);
+
+/// A body that is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// In chunks.
+    Chunked(Chunked),
+    /// Until the connection ends; whether it has.
+    ToEnd(bool),
+}
+
+/// Where a chunked body stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chunked {
+    /// At a chunk's first line.
+    Size,
+    /// In a chunk, of which so much is still to come.
+    Data(u64),
+    /// At the line's end behind a chunk.
+    End,
+    /// At a line behind the last chunk, of which so many bytes have been taken.
+    Trailer(usize),
+    /// Behind it all.
+    Over,
+}
+
+/// What was in the bytes that have come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Some of the body.
+    Data(Bytes),
+    /// Nothing more yet.
+    More,
+    /// The body's end.
+    Over,
+}
+
+impl Framing {
+    /// At the beginning of a body in chunks.
+    pub(crate) const fn chunked() -> Self {
+        Self::Chunked(Chunked::Size)
+    }
+
+    /// Whether all of it was taken.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self, Self::Length(0) | Self::Chunked(Chunked::Over) | Self::ToEnd(true))
+    }
+
+    /// The connection has ended. Whether that is the body's end too, and not a cut.
+    pub(crate) const fn ended(&mut self) -> bool {
+        if let Self::ToEnd(over) = self {
+            *over = true;
+        }
+        self.is_over()
+    }
+
+    /// Takes the next piece out of what has come. Whether the body is over is known as soon as its end has come.
+    ///
+    /// # Errors
+    /// It is not framed as it should be.
+    pub(crate) fn take(&mut self, come: &mut BytesMut) -> Result<Piece, NotHttp> {
+        if self.is_over() {
+            return Ok(Piece::Over);
+        }
+        let data = match self {
+            Self::ToEnd(_) => come.split(),
+            Self::Length(left) => split(come, left),
+            Self::Chunked(at) => {
+                at.advance(come)?;
+                let data = match at {
+                    Chunked::Data(left) => split(come, left),
+                    Chunked::Over => return Ok(Piece::Over),
+                    _ => BytesMut::new(),
+                };
+                at.advance(come)?;
+                data
+            }
+        };
+        Ok(if data.is_empty() { Piece::More } else { Piece::Data(data.freeze()) })
+    }
+}
+
+/// As much of what is left as has come.
+fn split(come: &mut BytesMut, left: &mut u64) -> BytesMut {
+    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(come.len());
+    *left -= here as u64;
+    come.split_to(here)
+}
+
+impl Chunked {
+    /// Goes over everything that is no data.
+    fn advance(&mut self, come: &mut BytesMut) -> Result<(), NotHttp> {
+        loop {
+            *self = match *self {
+                Self::Data(0) => Self::End,
+                Self::Data(_) | Self::Over => return Ok(()),
+                Self::End => match come.get(..2) {
+                    None => return Ok(()),
+                    Some(b"\r\n") => {
+                        come.advance(2);
+                        Self::Size
+                    }
+                    Some(_) => return Err(NotHttp("a chunk longer than it says")),
+                },
+                Self::Size => {
+                    let Some((length, line)) = line(come, LONGEST_LINE)? else { return Ok(()) };
+                    let size = size(line).ok_or(NotHttp("a chunk's size that is no number"))?;
+                    come.advance(length);
+                    if size == 0 { Self::Trailer(0) } else { Self::Data(size) }
+                }
+                Self::Trailer(taken) => {
+                    let Some((length, line)) = line(come, LONGEST_LINE - taken)? else { return Ok(()) };
+                    let last = line.is_empty();
+                    come.advance(length);
+                    if last { Self::Over } else { Self::Trailer(taken + length) }
+                }
+            };
+        }
+    }
+}
+
+/// The line at the beginning, with and without its end; `None`: it is not whole yet.
+fn line(come: &[u8], most: usize) -> Result<Option<(usize, &[u8])>, NotHttp> {
+    match memchr(b'\n', come.get(..most).unwrap_or(come)) {
+        Some(end) => {
+            let line = come.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+            Ok(Some((end + 1, line.ok_or(NotHttp("a line of a chunked body without its end"))?)))
+        }
+        None if come.len() < most => Ok(None),
+        None => Err(NotHttp("a line of a chunked body without bounds")),
+    }
+}
+
+/// The size at the beginning of a chunk's first line.
+fn size(line: &[u8]) -> Option<u64> {
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, rest) = line.split_at_checked(digits)?;
+    let rest = rest.trim_ascii_start();
+    if !(1..=16).contains(&digits.len()) || !(rest.is_empty() || rest.starts_with(b";")) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |size, digit| Some((size << 4) | u64::from(char::from(*digit).to_digit(16)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Everything that a body gives when it comes in these pieces, and whether it is over.
+    fn taken(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, Vec<u8>), NotHttp> {
+        let (mut come, mut out) = (BytesMut::new(), Vec::new());
+        for piece in pieces {
+            come.extend_from_slice(piece);
+            while let Piece::Data(data) = framing.take(&mut come)? {
+                out.extend_from_slice(&data);
+            }
+        }
+        Ok((out, framing.is_over(), come.to_vec()))
+    }
+
+    #[test]
+    fn a_body_is_the_same_wherever_it_is_split() {
+        let chunked = b"2\r\nhi\r\n0A;a=\"b\"\r\n, you all!\r\n1 \r\n\n\r\n000\r\nx: y\r\nz: w\r\n\r\nHTTP".as_slice();
+        for (framing, text, body) in
+            [(Framing::chunked(), chunked, b"hi, you all!\n".as_slice()), (Framing::Length(3), b"abcHTTP", b"abc")]
+        {
+            let whole = text.len() - 4;
+            for end in 0..=text.len() {
+                let (first, second) = text.split_at(end);
+                let expected = (body.to_vec(), true, b"HTTP".to_vec());
+                assert_eq!(taken(framing, &[first, second]), Ok(expected), "{end}");
+                let cut = taken(framing, &[first]).unwrap();
+                assert_eq!(cut.1, end >= whole, "{end}");
+            }
+            let single = text.chunks(1).collect::<Vec<_>>();
+            assert_eq!(taken(framing, &single).unwrap().0, body);
+        }
+        assert_eq!(taken(Framing::ToEnd(false), &[b"a", b"bc"]), Ok((b"abc".to_vec(), false, Vec::new())));
+    }
+
+    #[test]
+    fn the_end_is_known_with_the_last_piece() {
+        let mut come = BytesMut::from(&b"2\r\nhi\r\n0\r\n\r\n"[..]);
+        let mut framing = Framing::chunked();
+        assert_eq!(framing.take(&mut come), Ok(Piece::Data(Bytes::from_static(b"hi"))));
+        assert!(framing.is_over() && come.is_empty());
+        assert_eq!(framing.take(&mut come), Ok(Piece::Over));
+    }
+
+    #[test]
+    fn the_connections_end_is_an_end_only_where_nothing_else_is() {
+        assert!(Framing::ToEnd(false).ended());
+        assert!(Framing::Length(0).ended());
+        assert!(!Framing::Length(1).ended());
+        assert!(!Framing::Chunked(Chunked::Trailer(0)).ended());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_read_the_same_wherever_they_are_split(
+            lines in prop::collection::vec("([0-9a-fA-F]{0,17})(;x|[ \t])?(\r\n|\n|\r)?|[a-z\r\n]{0,6}", 0..12),
+            cuts in prop::collection::vec(0_usize..200, 0..4),
+        ) {
+            let text = lines.concat().into_bytes();
+            let mut cuts = cuts.into_iter().map(|cut| cut.min(text.len())).collect::<Vec<_>>();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|ends| &text[ends[0]..ends[1]]).collect::<Vec<_>>();
+            for framing in [Framing::chunked(), Framing::Length(9), Framing::ToEnd(false)] {
+                prop_assert_eq!(taken(framing, &pieces), taken(framing, &[&text]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_framed_so_is_refused() {
+        for broken in [
+            "zz\r\n",
+            "\r\n",
+            "-1\r\n",
+            "0x1\r\n",
+            "1 1\r\n",
+            "2\nhi\r\n",
+            "2\r\nhiX\r\n",
+            "2\r\nhi\n2",
+            "11112222333344445\r\n",
+            "0\r\nx: y\n\r\n",
+        ] {
+            assert!(taken(Framing::chunked(), &[broken.as_bytes()]).is_err(), "{broken}");
+        }
+        let endless = format!("1;{}", "x".repeat(LONGEST_LINE));
+        assert!(taken(Framing::chunked(), &[endless.as_bytes()]).is_err());
+        let endless = format!("0\r\n{}", "a: b\r\n".repeat(LONGEST_LINE / 6 + 1));
+        assert!(taken(Framing::chunked(), &[endless.as_bytes()]).is_err());
+    }
+}

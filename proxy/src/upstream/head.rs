@@ -1,0 +1,252 @@
+//! A request's head as HTTP/1.1 writes it, and an answer's head as it is read. Pure.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request};
+
+use super::framing::{Framing, NotHttp};
+
+/// An answer's head may have so many headers, and be this large.
+const MOST_HEADERS: usize = 100;
+const LARGEST: usize = 64 << 10;
+
+/// An answer's head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+    /// Whether the connection may carry another exchange after this one.
+    pub(crate) stays: bool,
+}
+
+/// Writes the head of a request with a body of so many bytes. Names and values are checked where they are made, so none
+/// holds a line's end.
+pub(crate) fn write(out: &mut Vec<u8>, head: &request::Parts, host: &HeaderValue, length: usize) {
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if !head.headers.contains_key(HOST) {
+        line(out, &HOST, host.as_bytes());
+    }
+    for (name, value) in &head.headers {
+        // How the body is framed is ours to say.
+        if name != CONTENT_LENGTH && name != TRANSFER_ENCODING {
+            line(out, name, value.as_bytes());
+        }
+    }
+    line(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Takes an answer's head out of what has come, into an empty map; `None`: it is not whole yet. Interim answers are
+/// skipped.
+///
+/// # Errors
+/// It is no answer's head, or one without bounds.
+pub(crate) fn read(come: &mut BytesMut, headers: &mut HeaderMap) -> Result<Option<Head>, NotHttp> {
+    while !come.is_empty() {
+        let Some((status, keeps, length, lines)) = parse(come)? else {
+            return if come.len() < LARGEST { Ok(None) } else { Err(NotHttp("the head is too large")) };
+        };
+        let bytes = come.split_to(length).freeze();
+        match status.as_u16() {
+            101 => return Err(NotHttp("it changes to another protocol")),
+            100..=199 => continue,
+            _ => {}
+        }
+        headers.reserve(lines.len());
+        for (name, value) in lines {
+            // Checked once more: it costs less than a copy.
+            let value = HeaderValue::from_maybe_shared(bytes.slice(value)).map_err(|_| NotHttp("a header's value"))?;
+            headers.append(name, value);
+        }
+        let headers = std::mem::take(headers);
+        let framing = framing(status, keeps, &headers)?;
+        // Who says two lengths may mean either: what comes behind such an answer is not to be trusted.
+        let clear = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
+        let stays = clear && !matches!(framing, Framing::ToEnd(_)) && stays(keeps, &headers);
+        return Ok(Some(Head { status, headers, framing, stays }));
+    }
+    Ok(None)
+}
+
+/// Status, whether it is HTTP/1.1, the head's length, and its headers: names, and where the values stand.
+type Parsed = (StatusCode, bool, usize, Vec<(HeaderName, Range<usize>)>);
+
+fn parse(come: &[u8]) -> Result<Option<Parsed>, NotHttp> {
+    let mut room = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut answer = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let parsed = parser.parse_response_with_uninit_headers(&mut answer, come, &mut room);
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(NotHttp("too many headers")),
+        Err(_) => return Err(NotHttp("not an HTTP/1.1 head")),
+    };
+    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(NotHttp("no status"))?;
+    let place = |part: &[u8]| {
+        let start = (part.as_ptr() as usize).saturating_sub(come.as_ptr() as usize);
+        start..start + part.len()
+    };
+    let named = |header: &httparse::Header<'_>| {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| NotHttp("a header's name"))?;
+        Ok((name, place(header.value)))
+    };
+    let lines = answer.headers.iter().map(named).collect::<Result<_, _>>()?;
+    Ok(Some((status, answer.version == Some(1), length, lines)))
+}
+
+/// How the body behind this head is framed (RFC 9112, 6.3), as the answer to anything but `HEAD` and `CONNECT`.
+fn framing(status: StatusCode, http11: bool, headers: &HeaderMap) -> Result<Framing, NotHttp> {
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Framing::Length(0));
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    if let Some(last) = codings.next_back() {
+        if !http11 {
+            return Err(NotHttp("a transfer coding in HTTP/1.0"));
+        }
+        let last = last.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+        return Ok(if last.eq_ignore_ascii_case(b"chunked") { Framing::chunked() } else { Framing::ToEnd(false) });
+    }
+    let mut length = None;
+    for said in headers.get_all(CONTENT_LENGTH) {
+        for said in said.as_bytes().split(|byte| *byte == b',') {
+            let said = digits(said.trim_ascii()).ok_or(NotHttp("a content-length that is no number"))?;
+            if length.is_some_and(|length| length != said) {
+                return Err(NotHttp("two content-lengths"));
+            }
+            length = Some(said);
+        }
+    }
+    Ok(length.map_or(Framing::ToEnd(false), Framing::Length))
+}
+
+/// `str::parse` would take a sign.
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
+}
+
+fn stays(http11: bool, headers: &HeaderMap) -> bool {
+    if http11 { !says(headers, b"close") } else { says(headers, b"keep-alive") && !says(headers, b"close") }
+}
+
+/// Whether `connection` says this word.
+pub(crate) fn says(headers: &HeaderMap, word: &[u8]) -> bool {
+    let lines = headers.get_all(CONNECTION).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<Head>, NotHttp> {
+        read(&mut BytesMut::from(text), &mut HeaderMap::new())
+    }
+
+    #[test]
+    fn a_request_says_its_length_and_its_host_once() {
+        let mut request = http::Request::post("/v1/x?y=z")
+            .header("a", "b")
+            .header("content-length", "7")
+            .header("transfer-encoding", "chunked");
+        let written = |request: http::request::Builder| {
+            let mut out = Vec::new();
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            write(&mut out, &head, &HeaderValue::from_static("there:80"), 12);
+            String::from_utf8(out).unwrap()
+        };
+        let plain = http::Request::post("/v1/x?y=z").header("a", "b");
+        let expected = "POST /v1/x?y=z HTTP/1.1\r\nhost: there:80\r\na: b\r\ncontent-length: 12\r\n\r\n";
+        assert_eq!(written(plain), expected);
+        request = request.header("host", "elsewhere");
+        let expected = "POST /v1/x?y=z HTTP/1.1\r\na: b\r\nhost: elsewhere\r\ncontent-length: 12\r\n\r\n";
+        assert_eq!(written(request), expected);
+    }
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole_and_interim_ones_are_skipped() {
+        let text = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\ncontent-length: 3\r\n\r\nabc";
+        let whole = text.len() - 3;
+        for end in 0..text.len() {
+            let mut come = BytesMut::from(&text[..end]);
+            let mut headers = HeaderMap::new();
+            let first = read(&mut come, &mut headers).unwrap();
+            assert_eq!(first.is_some(), end >= whole, "{end}");
+            come.extend_from_slice(&text.as_bytes()[end..]);
+            let head = first.or_else(|| read(&mut come, &mut headers).unwrap()).unwrap();
+            assert_eq!((head.status, head.framing, head.stays), (StatusCode::OK, Framing::Length(3), true));
+            assert_eq!(head.headers.get_all("a").into_iter().collect::<Vec<_>>(), ["1", "2"]);
+            assert_eq!((head.headers.len(), &come[..]), (3, &b"abc"[..]));
+        }
+    }
+
+    #[test]
+    fn how_a_body_is_framed_and_whether_the_connection_stays() {
+        let of = |lines: &str| {
+            let head = head(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n")).unwrap().unwrap();
+            (head.framing, head.stays)
+        };
+        assert_eq!(of("content-length: 5\r\n"), (Framing::Length(5), true));
+        assert_eq!(of("content-length: 5, 5\r\ncontent-length: 5\r\n"), (Framing::Length(5), true));
+        assert_eq!(of("content-length: 5\r\nconnection: x, Close\r\n"), (Framing::Length(5), false));
+        assert_eq!(
+            of("content-length: 5\r\nconnection: keep-alive\r\nconnection: close\r\n"),
+            (Framing::Length(5), false)
+        );
+        assert_eq!(of("Transfer-Encoding: gzip, Chunked\r\n"), (Framing::chunked(), true));
+        assert_eq!(of("transfer-encoding: chunked\r\ncontent-length: 5\r\n"), (Framing::chunked(), false));
+        assert_eq!(of("transfer-encoding: gzip\r\n"), (Framing::ToEnd(false), false));
+        assert_eq!(of("a: b\r\n"), (Framing::ToEnd(false), false));
+        let old = |lines: &str| head(&format!("HTTP/1.0 200 OK\r\n{lines}\r\n")).map(|head| head.unwrap().stays);
+        assert_eq!(old("content-length: 5\r\n"), Ok(false));
+        assert_eq!(old("content-length: 5\r\nconnection: Keep-Alive\r\n"), Ok(true));
+        assert!(old("transfer-encoding: chunked\r\n").is_err());
+        for (status, framing) in [(204, Framing::Length(0)), (304, Framing::Length(0)), (500, Framing::Length(9))] {
+            let head = head(&format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\n")).unwrap().unwrap();
+            assert_eq!((head.status.as_u16(), head.framing), (status, framing));
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for broken in [
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na b: c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\x01\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        ] {
+            assert!(head(broken).is_err(), "{broken}");
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1));
+        assert_eq!(head(&many).unwrap_err(), NotHttp("too many headers"));
+        let large = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LARGEST));
+        assert_eq!(head(&large).unwrap_err(), NotHttp("the head is too large"));
+    }
+}
