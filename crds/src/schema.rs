@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{LLMRoute, ProviderPool};
 
@@ -31,6 +31,43 @@ fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
 #[must_use]
 pub fn of_objects(definition: &Value) -> Option<&Value> {
     definition.pointer("/spec/versions/0/schema/openAPIV3Schema")
+}
+
+/// The structure of each kind's `spec`, by kind, as JSON: what [`structures`] gives. It is kept as text, since a program
+/// that derives it takes a megabyte for that, and a proxy holds manifests against it whenever it starts.
+pub const STRUCTURES: &str = include_str!("structure.json");
+
+/// The schema of each kind's `spec`, by kind, without what is for people, for CEL and for an API server that fills in.
+///
+/// # Errors
+/// As [`definitions`].
+pub fn structures() -> Result<Value, serde_json::Error> {
+    let mut structures = Map::new();
+    for definition in definitions()? {
+        let kind = definition.pointer("/spec/names/kind").and_then(Value::as_str);
+        let spec = of_objects(&definition).and_then(|object| object.pointer("/properties/spec"));
+        structures.extend(kind.zip(spec).map(|(kind, spec)| (kind.to_owned(), bare(spec))));
+    }
+    Ok(structures.into())
+}
+
+fn bare(schema: &Value) -> Value {
+    let all = |fields: &Map<String, Value>| fields.iter().map(|(name, of_it)| (name.clone(), bare(of_it))).collect();
+    match schema {
+        Value::Object(words) => {
+            let kept = words
+                .iter()
+                .filter(|(word, _)| !matches!(word.as_str(), "description" | "default" | "x-kubernetes-validations"));
+            let value = |(word, value): (&String, &Value)| match value {
+                // Their names are the resource's, not the schema's.
+                Value::Object(fields) if word == "properties" => (word.clone(), all(fields)),
+                value => (word.clone(), bare(value)),
+            };
+            kept.map(value).collect()
+        }
+        Value::Array(items) => items.iter().map(bare).collect(),
+        value => value.clone(),
+    }
 }
 
 fn tidy(value: &mut Value) {

@@ -33,6 +33,11 @@ fn manifests_are_what_the_types_say() {
 }
 
 #[test]
+fn structures_are_what_the_types_say() {
+    golden("src/structure.json", &format!("{}\n", schema::structures().unwrap()));
+}
+
+#[test]
 fn the_reference_is_what_the_schema_says() {
     golden("../docs/reference.md", &reference::markdown().unwrap());
 }

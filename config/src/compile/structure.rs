@@ -24,31 +24,25 @@ struct Schemas {
 
 impl Schemas {
     fn new() -> Self {
-        let mut schemas = Self { specs: BTreeMap::new(), patterns: BTreeMap::new() };
-        // A test holds that the definitions can be written; were they not, `check` would refuse every object.
-        for definition in schema::definitions().unwrap_or_default() {
-            let kind = definition.pointer("/spec/names/kind").and_then(Value::as_str);
-            let spec = schema::of_objects(&definition).and_then(|object| object.pointer("/properties/spec"));
-            if let Some((kind, spec)) = kind.zip(spec) {
-                schemas.compile(spec);
-                schemas.specs.insert(kind.to_owned(), spec.clone());
-            }
-        }
-        schemas
+        // A test holds that the text can be read; were it not, `check` would refuse every object.
+        let specs: BTreeMap<String, Value> = serde_json::from_str(schema::STRUCTURES).unwrap_or_default();
+        let mut patterns = BTreeMap::new();
+        specs.values().for_each(|spec| compile(spec, &mut patterns));
+        Self { specs, patterns }
     }
+}
 
-    fn compile(&mut self, schema: &Value) {
-        if let Some(pattern) = pattern_of(schema)
-            && !self.patterns.contains_key(pattern)
-            && let Ok(regex) = Regex::new(pattern)
-        {
-            self.patterns.insert(pattern.to_owned(), regex);
-        }
-        match schema {
-            Value::Object(fields) => fields.values().for_each(|inner| self.compile(inner)),
-            Value::Array(items) => items.iter().for_each(|inner| self.compile(inner)),
-            _ => {}
-        }
+fn compile(schema: &Value, patterns: &mut BTreeMap<String, Regex>) {
+    if let Some(pattern) = pattern_of(schema)
+        && !patterns.contains_key(pattern)
+        && let Ok(regex) = Regex::new(pattern)
+    {
+        patterns.insert(pattern.to_owned(), regex);
+    }
+    match schema {
+        Value::Object(fields) => fields.values().for_each(|inner| compile(inner, patterns)),
+        Value::Array(items) => items.iter().for_each(|inner| compile(inner, patterns)),
+        _ => {}
     }
 }
 

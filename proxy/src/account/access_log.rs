@@ -6,17 +6,18 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::outcome::{AttemptEnd, End, kind_label};
 use super::record::Record;
 use super::timestamp::rfc3339;
 
-/// Lines that may wait to be written.
+/// Lines that may wait to be written. The queue takes memory for those that do, not for all that may.
 const QUEUE: usize = 4_096;
 /// Lines about errors per second and worker; an attacker must not fill a disk.
 const MOST_ERRORS: u32 = 200;
@@ -54,7 +55,7 @@ struct Dropped {
 /// The way into the log. Clones share one queue.
 #[derive(Debug, Clone)]
 pub struct LogQueue {
-    sender: SyncSender<Line>,
+    sender: Sender<Line>,
     dropped: Arc<Dropped>,
 }
 
@@ -66,7 +67,7 @@ impl LogQueue {
     }
 
     fn bounded(most: usize) -> (Self, LogWriter) {
-        let (sender, receiver) = sync_channel(most);
+        let (sender, receiver) = channel(most);
         (Self { sender, dropped: Arc::default() }, LogWriter { receiver })
     }
 
@@ -121,7 +122,7 @@ impl LogWriter {
     }
 
     /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else.
-    fn run(self, calls: &mut impl Write, process: &mut impl Write) {
+    fn run(mut self, calls: &mut impl Write, process: &mut impl Write) {
         let mut buffer = Vec::with_capacity(8 * 1024);
         while let Some(line) = self.next(&mut buffer, calls) {
             match line {
@@ -137,13 +138,13 @@ impl LogWriter {
     }
 
     /// The next line. Before waiting for one, what is buffered is written.
-    fn next(&self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<Line> {
+    fn next(&mut self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<Line> {
         match self.receiver.try_recv() {
             Ok(line) => Some(line),
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 flush(buffer, calls);
-                self.receiver.recv().ok()
+                self.receiver.blocking_recv()
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 
 use sluicegate_dialects::hub::Usage;
 
-use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS};
+use super::histogram::{Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS};
 use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Operation};
 use super::record::Record;
 use super::table::{ModelIx, ProviderIx, RouteIx};
@@ -20,8 +20,10 @@ pub(super) struct CallKey {
     pub(super) operation: Operation,
 }
 
-/// How many different (status code, end) pairs a cell tells apart; the rest share the last slot.
-const SLOTS: usize = 16;
+/// So many (status code, end) pairs have their slots in the cell itself …
+const FEW: usize = 2;
+/// … and so many further ones in a block of their own; the rest share its last slot.
+const MORE: usize = 14;
 /// The last slot's tag: no end has this number.
 const OVERFLOW: u32 = 0xff;
 
@@ -33,32 +35,11 @@ pub(super) const fn token_counts(usage: &Usage) -> [u64; 5] {
     [usage.input, usage.output, usage.cached_input, usage.cache_write, usage.reasoning]
 }
 
-/// A histogram that takes no memory before its first value.
-#[derive(Debug)]
-pub(super) struct Lazy {
-    bounds: &'static Bounds,
-    made: OnceLock<Histogram>,
-}
-
-impl Lazy {
-    const fn new(bounds: &'static Bounds) -> Self {
-        Self { bounds, made: OnceLock::new() }
-    }
-
-    fn make(&self) -> &Histogram {
-        self.made.get_or_init(|| Histogram::new(self.bounds))
-    }
-
-    /// The histogram, if it has a value.
-    pub(super) fn get(&self) -> Option<&Histogram> {
-        self.made.get()
-    }
-}
-
 /// Counters by (status code, end), few of which are ever used.
 #[derive(Debug, Default)]
 pub(super) struct Codes {
-    slots: [Slot; SLOTS],
+    few: [Slot; FEW],
+    more: OnceLock<Box<[Slot; MORE]>>,
 }
 
 /// `tag` is (code << 8 | end + 1), 0 while the slot is free; it is set once.
@@ -68,27 +49,39 @@ struct Slot {
     count: Counter,
 }
 
+impl Slot {
+    /// Counts, if the slot is of this tag or free.
+    fn takes(&self, tag: u32) -> bool {
+        let found = self.tag.load(Relaxed);
+        if found != tag && found != 0 {
+            return false;
+        }
+        self.count.add(1);
+        if found == 0 {
+            self.tag.store(tag, Release);
+        }
+        true
+    }
+}
+
 impl Codes {
     fn add(&self, code: u16, end: End) {
         let tag = (u32::from(code) << 8) | (end as u32 + 1);
-        let last = self.slots.len() - 1;
-        for (at, slot) in self.slots.iter().enumerate() {
-            let found = slot.tag.load(Relaxed);
-            if found == tag {
-                return slot.count.add(1);
-            }
-            if found == 0 || at == last {
-                // The last slot is for whatever comes after the others are taken.
-                let tag = if at == last { OVERFLOW } else { tag };
-                slot.count.add(1);
-                return slot.tag.store(tag, Release);
-            }
+        if self.few.iter().any(|slot| slot.takes(tag)) {
+            return;
+        }
+        // The last slot is for whatever comes after the others are taken.
+        if let Some((last, more)) = self.more.get_or_init(Box::default).split_last()
+            && !more.iter().any(|slot| slot.takes(tag))
+        {
+            last.takes(OVERFLOW);
         }
     }
 
     /// What was used: `(code, end)` (`None`: the pairs there was no slot for) and how often.
     pub(super) fn read(&self) -> impl Iterator<Item = (Option<(u16, End)>, u64)> {
-        self.slots.iter().filter_map(|slot| {
+        let more = self.more.get().into_iter().flat_map(|more| more.iter());
+        self.few.iter().chain(more).filter_map(|slot| {
             let tag = slot.tag.load(Acquire);
             let at = (tag & 0xff).checked_sub(1)?;
             let end = End::ALL.get(at as usize).copied();
@@ -97,23 +90,46 @@ impl Codes {
     }
 }
 
-/// Calls of one (route, provider, model asked, model answered, operation) on one worker.
+/// Calls of one (route, provider, model asked, model answered, operation) on one worker. There may be tens of thousands
+/// of these, so what only some of them count takes its memory with its first value.
 #[derive(Debug)]
 pub(super) struct CallCells {
     pub(super) codes: Codes,
-    pub(super) duration: Lazy,
-    pub(super) first_token: Lazy,
-    pub(super) per_token: Lazy,
-    pub(super) overhead: Lazy,
-    pub(super) tokens: [Lazy; 5],
-    pub(super) token_sums: [Counter; 5],
+    pub(super) duration: Histogram,
+    pub(super) overhead: Histogram,
+    /// Of input and of output.
+    tokens: [Histogram; 2],
     pub(super) cost: Counter,
     pub(super) bytes_in: Counter,
     pub(super) bytes_out: Counter,
+    seldom: OnceLock<Box<Seldom>>,
+}
+
+/// What only some kinds of calls count: streams, calls by way of a cache, failovers.
+#[derive(Debug)]
+pub(super) struct Seldom {
+    pub(super) first_token: Histogram,
+    pub(super) per_token: Histogram,
+    /// The further kinds of [`TOKEN_TYPES`].
+    tokens: [Histogram; 3],
     pub(super) failovers: Counter,
     pub(super) cache_hits: [Counter; 2],
     pub(super) cache_misses: Counter,
     pub(super) cache_bypasses: Counter,
+}
+
+impl Seldom {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            first_token: Histogram::new(&FIRST_TOKEN),
+            per_token: Histogram::new(&PER_TOKEN),
+            tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
+            failovers: Counter::default(),
+            cache_hits: std::array::from_fn(|_| Counter::default()),
+            cache_misses: Counter::default(),
+            cache_bypasses: Counter::default(),
+        })
+    }
 }
 
 impl CallCells {
@@ -121,39 +137,47 @@ impl CallCells {
     pub(super) fn new() -> Self {
         Self {
             codes: Codes::default(),
-            duration: Lazy::new(&DURATION),
-            first_token: Lazy::new(&FIRST_TOKEN),
-            per_token: Lazy::new(&PER_TOKEN),
-            overhead: Lazy::new(&OVERHEAD),
-            tokens: std::array::from_fn(|_| Lazy::new(&TOKENS)),
-            token_sums: std::array::from_fn(|_| Counter::default()),
+            duration: Histogram::new(&DURATION),
+            overhead: Histogram::new(&OVERHEAD),
+            tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
             cost: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
-            failovers: Counter::default(),
-            cache_hits: std::array::from_fn(|_| Counter::default()),
-            cache_misses: Counter::default(),
-            cache_bypasses: Counter::default(),
+            seldom: OnceLock::new(),
         }
+    }
+
+    /// What only some calls count, if one has.
+    pub(super) fn seldom(&self) -> Option<&Seldom> {
+        self.seldom.get().map(|seldom| &**seldom)
+    }
+
+    /// Tokens of each of [`TOKEN_TYPES`], as far as some were counted.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &Histogram> {
+        self.tokens.iter().chain(self.seldom().into_iter().flat_map(|seldom| &seldom.tokens))
+    }
+
+    fn sometimes(&self) -> &Seldom {
+        self.seldom.get_or_init(Seldom::new)
     }
 
     /// Counts a closed call. Only ever called by the worker that owns the cells.
     pub(super) fn count(&self, record: &Record) {
         self.codes.add(record.code(), record.end);
-        self.duration.make().observe_time(record.duration);
+        self.duration.observe_time(record.duration);
         if let Some(overhead) = record.overhead() {
-            self.overhead.make().observe_time(overhead);
+            self.overhead.observe_time(overhead);
         }
         if let Some(first) = record.first_token {
-            self.first_token.make().observe_time(first);
+            self.sometimes().first_token.observe_time(first);
         }
         if let Some(per_token) = record.per_token() {
-            self.per_token.make().observe_time(per_token);
+            self.sometimes().per_token.observe_time(per_token);
         }
         self.bytes_in.add(record.bytes_in);
         self.bytes_out.add(record.bytes_out);
         if record.failover {
-            self.failovers.add(1);
+            self.sometimes().failovers.add(1);
         }
         self.count_usage(record);
         self.count_cache(record);
@@ -162,14 +186,13 @@ impl CallCells {
     /// A cached answer used no tokens and cost nothing: its usage was counted when it was made.
     fn count_usage(&self, record: &Record) {
         let (Some(usage), false) = (&record.usage, matches!(record.cache, CacheStatus::Hit(_))) else { return };
-        for ((count, histogram), (at, sum)) in
-            token_counts(usage).into_iter().zip(&self.tokens).zip(self.token_sums.iter().enumerate())
-        {
-            sum.add(count);
-            // Input and output always, the finer kinds where there are some.
-            if at < 2 || count > 0 {
-                histogram.make().observe(count);
-            }
+        let [input, output, finer @ ..] = token_counts(usage);
+        for (histogram, count) in self.tokens.iter().zip([input, output]) {
+            histogram.observe(count);
+        }
+        // Input and output always, the finer kinds where there are some.
+        for (at, count) in finer.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            self.sometimes().tokens.iter().skip(at).take(1).for_each(|histogram| histogram.observe(count));
         }
         self.cost.add(record.cost.0);
     }
@@ -177,10 +200,10 @@ impl CallCells {
     fn count_cache(&self, record: &Record) {
         match record.cache {
             CacheStatus::Off => {}
-            CacheStatus::Bypass => self.cache_bypasses.add(1),
-            CacheStatus::Miss => self.cache_misses.add(1),
-            CacheStatus::Hit(CacheLayer::Memory) => self.cache_hits[0].add(1),
-            CacheStatus::Hit(CacheLayer::Redis) => self.cache_hits[1].add(1),
+            CacheStatus::Bypass => self.sometimes().cache_bypasses.add(1),
+            CacheStatus::Miss => self.sometimes().cache_misses.add(1),
+            CacheStatus::Hit(CacheLayer::Memory) => self.sometimes().cache_hits[0].add(1),
+            CacheStatus::Hit(CacheLayer::Redis) => self.sometimes().cache_hits[1].add(1),
         }
     }
 }

@@ -12,8 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use super::cells::{AttemptCells, CallCells, Lazy, TOKEN_TYPES};
-use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, OVERHEAD, PER_TOKEN, TOKENS, Total};
+use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
+use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
 use super::metrics::{CallLabels, ConfigState, Metrics, Reading, lock};
 use super::names::{self, Kind, Metric};
 use super::outcome::{AttemptEnd, CacheLayer, Operation};
@@ -68,13 +68,13 @@ struct Page<'a> {
     encoder: DescriptorEncoder<'a>,
 }
 
-type Call = (CallLabels, Vec<Arc<CallCells>>);
+type Call = (Arc<CallLabels>, Vec<Arc<CallCells>>);
 
-fn total(cells: &[Arc<CallCells>], of: impl Fn(&CallCells) -> &Counter) -> u64 {
-    cells.iter().map(|cells| of(cells).get()).sum()
+fn total(cells: &[Arc<CallCells>], of: impl Fn(&CallCells) -> Option<&Counter>) -> u64 {
+    cells.iter().filter_map(|cells| of(cells)).map(Counter::get).sum()
 }
 
-fn by_route(reading: &Reading, of: impl Fn(&CallCells) -> &Counter) -> Samples<'_, u64> {
+fn by_route(reading: &Reading, of: impl Fn(&CallCells) -> Option<&Counter>) -> Samples<'_, u64> {
     sums(reading.calls.iter().map(|(labels, cells)| (vec![&*labels.route], total(cells, &of))))
 }
 
@@ -90,11 +90,11 @@ fn histograms<'a>(
     calls: impl Iterator<Item = &'a Call>,
     bounds: &'static Bounds,
     values: impl Fn(&'a CallLabels) -> Values<'a>,
-    of: impl Fn(&CallCells) -> &Lazy,
+    of: impl Fn(&CallCells) -> Option<&Histogram>,
 ) -> Samples<'a, Total> {
     let mut totals = Samples::new();
     for (labels, cells) in calls {
-        for histogram in cells.iter().filter_map(|cells| of(cells).get()) {
+        for histogram in cells.iter().filter_map(|cells| of(cells)).filter(|histogram| histogram.is_used()) {
             totals.entry(values(labels)).or_insert_with(|| Total::new(bounds)).add(histogram);
         }
     }
@@ -199,11 +199,14 @@ impl Page<'_> {
             vec![&*labels.route]
         };
         let calls = || reading.calls.iter();
-        self.histogram(&names::DURATION, &histograms(calls(), &DURATION, route, |cells| &cells.duration))?;
-        self.histogram(&names::FIRST_TOKEN, &histograms(calls(), &FIRST_TOKEN, route, |cells| &cells.first_token))?;
-        self.histogram(&names::OVERHEAD, &histograms(calls(), &OVERHEAD, route, |cells| &cells.overhead))?;
-        self.counters(&names::REQUEST_BYTES, &by_route(reading, |cells| &cells.bytes_in))?;
-        self.counters(&names::RESPONSE_BYTES, &by_route(reading, |cells| &cells.bytes_out))
+        self.histogram(&names::DURATION, &histograms(calls(), &DURATION, route, |cells| Some(&cells.duration)))?;
+        self.histogram(
+            &names::FIRST_TOKEN,
+            &histograms(calls(), &FIRST_TOKEN, route, |cells| Some(&cells.seldom()?.first_token)),
+        )?;
+        self.histogram(&names::OVERHEAD, &histograms(calls(), &OVERHEAD, route, |cells| Some(&cells.overhead)))?;
+        self.counters(&names::REQUEST_BYTES, &by_route(reading, |cells| Some(&cells.bytes_in)))?;
+        self.counters(&names::RESPONSE_BYTES, &by_route(reading, |cells| Some(&cells.bytes_out)))
     }
 
     fn in_flight(&mut self, metrics: &Metrics, reading: &Reading) -> Result<(), Error> {
@@ -231,37 +234,36 @@ impl Page<'_> {
         };
         self.counters(&names::ATTEMPTS, &of(|cells| &cells.ends))?;
         self.counters(&names::RETRIES, &of(|cells| &cells.retries))?;
-        self.counters(&names::FAILOVERS, &by_route(reading, |cells| &cells.failovers))
+        self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))
     }
 
     fn usage(&mut self, reading: &Reading) -> Result<(), Error> {
         let tokens = sums(reading.calls.iter().flat_map(|(labels, cells)| {
             cells.iter().flat_map(move |cells| {
-                TOKEN_TYPES.iter().zip(&cells.token_sums).map(move |(kind, sum)| {
+                TOKEN_TYPES.iter().zip(cells.tokens()).map(move |(kind, tokens)| {
                     let mut values = served_by(labels);
                     values.push(kind);
-                    (values, sum.get())
+                    (values, tokens.units())
                 })
             })
         }));
         self.counters(&names::TOKENS, &tokens)?;
-        let cost = sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| &c.cost))));
+        let cost =
+            sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.cost)))));
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
         self.counters(&names::COST, &cost)
     }
 
     fn cache(&mut self, reading: &Reading) -> Result<(), Error> {
-        let layers = |of: fn(&CallCells) -> &[Counter; 2]| {
-            sums(reading.calls.iter().flat_map(move |(labels, cells)| {
-                cells.iter().flat_map(move |cells| {
-                    let layers = [CacheLayer::Memory, CacheLayer::Redis].into_iter().zip(of(cells));
-                    layers.map(move |(layer, count)| (vec![&*labels.route, layer.label()], count.get()))
-                })
-            }))
-        };
-        self.counters(&names::CACHE_HITS, &layers(|cells| &cells.cache_hits))?;
-        self.counters(&names::CACHE_MISSES, &by_route(reading, |cells| &cells.cache_misses))?;
-        self.counters(&names::CACHE_BYPASSES, &by_route(reading, |cells| &cells.cache_bypasses))
+        let hits = reading.calls.iter().flat_map(|(labels, cells)| {
+            cells.iter().filter_map(|cells| cells.seldom()).flat_map(move |seldom: &Seldom| {
+                let layers = [CacheLayer::Memory, CacheLayer::Redis].into_iter().zip(&seldom.cache_hits);
+                layers.map(move |(layer, count)| (vec![&*labels.route, layer.label()], count.get()))
+            })
+        });
+        self.counters(&names::CACHE_HITS, &sums(hits))?;
+        self.counters(&names::CACHE_MISSES, &by_route(reading, |cells| Some(&cells.seldom()?.cache_misses)))?;
+        self.counters(&names::CACHE_BYPASSES, &by_route(reading, |cells| Some(&cells.seldom()?.cache_bypasses)))
     }
 
     fn cache_layers(&mut self, metrics: &Metrics) -> Result<(), Error> {
@@ -335,29 +337,21 @@ impl Page<'_> {
                 .filter(|(labels, _)| labels.operation == Operation::Chat && labels.vendor != super::table::NONE)
         };
         let mut tokens = Samples::new();
-        for (at, kind) in TOKEN_TYPES.iter().enumerate() {
-            let of = |cells: &CallCells, add: &mut dyn FnMut(&Lazy)| {
-                if let Some(lazy) = cells.tokens.get(at) {
-                    add(lazy);
-                }
-            };
-            for (labels, cells) in chats() {
-                for cells in cells {
-                    of(cells, &mut |lazy| {
-                        if let Some(histogram) = lazy.get() {
-                            let mut values = gen_ai_values(labels);
-                            values.push(kind);
-                            tokens.entry(values).or_insert_with(|| Total::new(&TOKENS)).add(histogram);
-                        }
-                    });
+        for (labels, cells) in chats() {
+            for (kind, histogram) in cells.iter().flat_map(|cells| TOKEN_TYPES.iter().zip(cells.tokens())) {
+                if histogram.is_used() {
+                    let mut values = gen_ai_values(labels);
+                    values.push(kind);
+                    tokens.entry(values).or_insert_with(|| Total::new(&TOKENS)).add(histogram);
                 }
             }
         }
         self.histogram(&names::GEN_AI_TOKENS, &tokens)?;
-        let of = |bounds, of: fn(&CallCells) -> &Lazy| histograms(chats(), bounds, gen_ai_values, of);
-        self.histogram(&names::GEN_AI_DURATION, &of(&DURATION, |cells| &cells.duration))?;
-        self.histogram(&names::GEN_AI_FIRST_TOKEN, &of(&FIRST_TOKEN, |cells| &cells.first_token))?;
-        self.histogram(&names::GEN_AI_PER_TOKEN, &of(&PER_TOKEN, |cells| &cells.per_token))
+        let of =
+            |bounds, of: fn(&CallCells) -> Option<&Histogram>| histograms(chats(), bounds, |of| gen_ai_values(of), of);
+        self.histogram(&names::GEN_AI_DURATION, &of(&DURATION, |cells| Some(&cells.duration)))?;
+        self.histogram(&names::GEN_AI_FIRST_TOKEN, &of(&FIRST_TOKEN, |cells| Some(&cells.seldom()?.first_token)))?;
+        self.histogram(&names::GEN_AI_PER_TOKEN, &of(&PER_TOKEN, |cells| Some(&cells.seldom()?.per_token)))
     }
 
     fn process(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -1,5 +1,9 @@
 //! A histogram that one thread writes and a scrape reads: no lock and no atomic read-modify-write on the hot path.
+//!
+//! There is one for every label set, so thousands of them, and the values of most fall in two or three buckets: those
+//! are counted in place. A histogram takes room for all of its buckets when more of them are used.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -79,28 +83,67 @@ pub(super) const TOKENS: Bounds = Bounds {
     per_unit: 1.0,
 };
 
+/// So many buckets are counted in place.
+const FEW: usize = 3;
+/// A bucket counted in place: its number, from 1, above this many bits; its count in these bits. 2⁵⁶ values come to no
+/// one.
+const COUNT_BITS: u32 = 56;
+
 /// Counts per bucket and a sum, in the units of its bounds.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds: &'static Bounds,
-    counts: Box<[Counter]>,
+    /// The buckets used first; 0 is a place that is free. Number and count in one word: a reader never sees one without
+    /// the other.
+    few: [AtomicU64; FEW],
+    /// Counts of the other buckets, when there are others.
+    others: OnceLock<Box<[Counter]>>,
     sum: Counter,
 }
 
 impl Histogram {
     /// An empty one.
-    pub(super) fn new(bounds: &'static Bounds) -> Self {
-        let counts = (0..=bounds.upper.len()).map(|_| Counter::default()).collect();
-        Self { bounds, counts, sum: Counter::default() }
+    pub(super) const fn new(bounds: &'static Bounds) -> Self {
+        let few = [const { AtomicU64::new(0) }; FEW];
+        Self { bounds, few, others: OnceLock::new(), sum: Counter(AtomicU64::new(0)) }
     }
 
     /// Counts a value in units; only ever called by the thread that owns the histogram.
     pub(super) fn observe(&self, units: u64) {
         let at = self.bounds.upper.partition_point(|upper| *upper < units);
-        if let Some(count) = self.counts.get(at) {
-            count.add(1);
-            self.sum.add(units);
+        self.sum.add(units);
+        let tag = (at as u64 + 1) << COUNT_BITS;
+        for place in &self.few {
+            let held = place.load(Relaxed);
+            if held == 0 || held >> COUNT_BITS == tag >> COUNT_BITS {
+                return place.store(held.max(tag) + 1, Relaxed);
+            }
         }
+        let others = self.others.get_or_init(|| (0..=self.bounds.upper.len()).map(|_| Counter::default()).collect());
+        if let Some(count) = others.get(at) {
+            count.add(1);
+        }
+    }
+
+    /// Whether it has a value.
+    pub(super) fn is_used(&self) -> bool {
+        self.few.first().is_some_and(|place| place.load(Relaxed) > 0)
+    }
+
+    /// The sum of the values in units.
+    pub(super) fn units(&self) -> u64 {
+        self.sum.get()
+    }
+
+    /// Buckets that have values, by their places, and how many.
+    fn counts(&self) -> impl Iterator<Item = (usize, u64)> {
+        let few = self.few.iter().map(|place| place.load(Relaxed)).filter(|held| *held > 0);
+        let few = few.filter_map(|held| {
+            let at = usize::try_from(held >> COUNT_BITS).ok()?.checked_sub(1)?;
+            Some((at, held & ((1 << COUNT_BITS) - 1)))
+        });
+        let others = self.others.get().into_iter().flatten().map(Counter::get).enumerate();
+        few.chain(others)
     }
 
     /// Counts a time, rounded to the nearest microsecond.
@@ -126,10 +169,12 @@ impl Total {
 
     /// Adds one worker's.
     pub(super) fn add(&mut self, histogram: &Histogram) {
-        for (total, count) in self.counts.iter_mut().zip(&*histogram.counts) {
-            *total += count.get();
+        for (at, count) in histogram.counts() {
+            if let Some(total) = self.counts.get_mut(at) {
+                *total += count;
+            }
         }
-        self.sum = self.sum.wrapping_add(histogram.sum.get());
+        self.sum = self.sum.wrapping_add(histogram.units());
     }
 
     /// How many values.
@@ -176,6 +221,24 @@ mod tests {
         total.add(&histogram);
         assert_eq!(&total.buckets()[..2], [(0.000_01, 1), (0.000_025, 1)]);
         assert_eq!(total.count(), 3);
+    }
+
+    #[test]
+    fn each_bucket_is_counted_whatever_their_number_and_order() {
+        let mut values: Vec<u64> = DURATION.upper.iter().copied().chain([u64::MAX]).collect();
+        for _ in 0..values.len() {
+            values.rotate_left(5);
+            for used in 0..=values.len() {
+                let histogram = Histogram::new(&DURATION);
+                assert!(!histogram.is_used());
+                values[..used].iter().chain(&values[..used]).for_each(|value| histogram.observe(*value));
+                let mut total = Total::new(&DURATION);
+                total.add(&histogram);
+                let counted = total.buckets().into_iter().filter(|(_, count)| *count == 2).count();
+                assert_eq!((counted, total.count()), (used, 2 * used as u64));
+                assert_eq!((histogram.is_used(), histogram.others.get().is_some()), (used > 0, used > FEW));
+            }
+        }
     }
 
     #[test]

@@ -31,15 +31,15 @@ pub(super) struct WorkerCells {
     pub(super) client_retries: Counter,
 }
 
-/// The names of one label set of calls.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The names of one label set of calls, shared with the table that they are from.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct CallLabels {
-    pub(super) route: Box<str>,
-    pub(super) pool: Box<str>,
-    pub(super) provider: Box<str>,
+    pub(super) route: Arc<str>,
+    pub(super) pool: Arc<str>,
+    pub(super) provider: Arc<str>,
     pub(super) vendor: &'static str,
-    pub(super) asked: Box<str>,
-    pub(super) answered: Box<str>,
+    pub(super) asked: Arc<str>,
+    pub(super) answered: Arc<str>,
     pub(super) operation: Operation,
 }
 
@@ -61,17 +61,19 @@ impl<C> Series<C> {
             return Arc::clone(cells);
         }
         let cells = Arc::new(make());
+        // There are as many of these as label sets, and few workers.
+        self.cells.reserve_exact(1);
         self.cells.push((worker, Arc::clone(&cells)));
         cells
     }
 }
 
 /// The labels of attempts: pool and provider.
-pub(super) type AttemptLabels = (Box<str>, Box<str>);
+pub(super) type AttemptLabels = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Book {
-    calls: HashMap<CallLabels, Series<CallCells>>,
+    calls: HashMap<Arc<CallLabels>, Series<CallCells>>,
     attempts: HashMap<AttemptLabels, Series<AttemptCells>>,
     workers: Vec<Arc<WorkerCells>>,
     config: ConfigState,
@@ -175,9 +177,9 @@ pub struct RemoteStat {
 #[derive(Debug, Default)]
 pub struct Objects {
     /// Routes.
-    pub routes: Vec<ObjectId>,
+    pub routes: Vec<Arc<ObjectId>>,
     /// Pools.
-    pub pools: Vec<ObjectId>,
+    pub pools: Vec<Arc<ObjectId>>,
 }
 
 type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
@@ -293,12 +295,12 @@ impl Metrics {
     pub(super) fn call_cells(&self, table: &Table, key: CallKey, worker: &WorkerCells) -> Arc<CallCells> {
         let provider = table.provider_names(key.provider);
         let mut labels = CallLabels {
-            route: table.route_name(key.route).into(),
-            pool: provider.map_or(NONE, |names| &names.pool).into(),
-            provider: provider.map_or(NONE, |names| &names.name).into(),
+            route: table.shared_route_name(key.route),
+            pool: provider.map_or_else(|| NONE.into(), |names| Arc::clone(&names.pool)),
+            provider: provider.map_or_else(|| NONE.into(), |names| Arc::clone(&names.name)),
             vendor: provider.map_or(NONE, |names: &ProviderNames| names.vendor),
-            asked: table.model_name(key.asked).into(),
-            answered: table.model_name(key.answered).into(),
+            asked: table.shared_model_name(key.asked),
+            answered: table.shared_model_name(key.answered),
             operation: key.operation,
         };
         let mut book = lock(&self.book);
@@ -309,13 +311,14 @@ impl Metrics {
             }
             (labels.asked, labels.answered) = (OTHER.into(), OTHER.into());
         }
-        book.calls.entry(labels).or_default().of_worker(worker.number, CallCells::new)
+        book.calls.entry(Arc::new(labels)).or_default().of_worker(worker.number, CallCells::new)
     }
 
     /// As [`Self::call_cells`], for attempts.
     pub(super) fn attempt_cells(&self, table: &Table, provider: ProviderIx, worker: &WorkerCells) -> Arc<AttemptCells> {
         let names = table.provider_names(provider);
-        let labels = names.map_or_else(|| (NONE.into(), NONE.into()), |names| (names.pool.clone(), names.name.clone()));
+        let labels = names
+            .map_or_else(|| (NONE.into(), NONE.into()), |names| (Arc::clone(&names.pool), Arc::clone(&names.name)));
         let mut book = lock(&self.book);
         book.attempts.entry(labels).or_default().of_worker(worker.number, AttemptCells::default)
     }
@@ -324,7 +327,7 @@ impl Metrics {
     pub(super) fn read(&self) -> Reading {
         let mut book = lock(&self.book);
         book.prune(Instant::now());
-        let calls = book.calls.iter().map(|(labels, series)| (labels.clone(), cells(series))).collect();
+        let calls = book.calls.iter().map(|(labels, series)| (Arc::clone(labels), cells(series))).collect();
         let attempts = book.attempts.iter().map(|(labels, series)| (labels.clone(), cells(series))).collect();
         let reading = Reading { calls, attempts, workers: book.workers.clone(), config: book.config.clone() };
         drop(book);
@@ -343,13 +346,13 @@ impl Book {
         let long_gone = |gone: &HashMap<Box<str>, Instant>, name: &str| {
             gone.get(name).is_some_and(|since| now.saturating_duration_since(*since) >= KEPT)
         };
-        let (mut routes, mut pools) = (HashSet::new(), HashSet::new());
+        let (mut routes, mut pools) = (HashSet::<Arc<str>>::new(), HashSet::<Arc<str>>::new());
         self.calls.retain(|labels, series| {
             let goes = long_gone(&self.gone_routes, &labels.route) || long_gone(&self.gone_pools, &labels.pool);
             let stays = !goes || series.is_held();
             if stays && goes {
-                routes.insert(labels.route.clone());
-                pools.insert(labels.pool.clone());
+                routes.insert(Arc::clone(&labels.route));
+                pools.insert(Arc::clone(&labels.pool));
             }
             stays
         });
@@ -357,13 +360,13 @@ impl Book {
             let goes = long_gone(&self.gone_pools, pool);
             let stays = !goes || series.is_held();
             if stays && goes {
-                pools.insert(pool.clone());
+                pools.insert(Arc::clone(pool));
             }
             stays
         });
         let lately = |since: &Instant| now.saturating_duration_since(*since) < KEPT;
-        self.gone_routes.retain(|name, since| lately(since) || routes.contains(name));
-        self.gone_pools.retain(|name, since| lately(since) || pools.contains(name));
+        self.gone_routes.retain(|name, since| lately(since) || routes.contains(&**name));
+        self.gone_pools.retain(|name, since| lately(since) || pools.contains(&**name));
     }
 }
 
@@ -376,7 +379,7 @@ impl<C> Series<C> {
 /// What a scrape adds up.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) calls: Vec<(CallLabels, Vec<Arc<CallCells>>)>,
+    pub(super) calls: Vec<(Arc<CallLabels>, Vec<Arc<CallCells>>)>,
     pub(super) attempts: Vec<(AttemptLabels, Vec<Arc<AttemptCells>>)>,
     pub(super) workers: Vec<Arc<WorkerCells>>,
     pub(super) config: ConfigState,
@@ -388,10 +391,10 @@ impl Metrics {
     pub(super) fn configure(&self, snapshot: &sluicegate_config::Snapshot) -> Arc<Table> {
         let (mut naming, here) = (super::Naming::default(), Objects::default());
         for (id, route) in &snapshot.routes {
-            naming.route(id, route);
+            naming.route(&Arc::new(id.clone()), route);
         }
         for (id, pool) in &snapshot.pools {
-            naming.pool(id, pool);
+            naming.pool(&Arc::new(id.clone()), pool);
         }
         self.configured(&here, &Objects::default());
         let generation = lock(&self.book).config.generation;

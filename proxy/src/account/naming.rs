@@ -12,8 +12,8 @@ use super::table::{ModelIx, NONE, OTHER, ProviderIx, ProviderNames, RouteIx, Rou
 #[derive(Debug)]
 pub struct Naming {
     table: Table,
-    routes: HashMap<ObjectId, u32>,
-    pools: HashMap<ObjectId, PoolNumbers>,
+    routes: HashMap<Arc<ObjectId>, u32>,
+    pools: HashMap<Arc<ObjectId>, PoolNumbers>,
     /// How many objects mention a model, by its number.
     mentions: Vec<u32>,
     free_routes: Vec<u32>,
@@ -57,7 +57,7 @@ impl Naming {
     }
 
     /// A route, new or changed.
-    pub fn route(&mut self, id: &ObjectId, route: &Route) -> RouteIx {
+    pub fn route(&mut self, id: &Arc<ObjectId>, route: &Route) -> RouteIx {
         let matched = route.rules.iter().flat_map(|rule| &rule.matches).filter_map(|found| match &found.model {
             Some(ModelMatch::Exact(name)) => Some(name),
             _ => None,
@@ -68,7 +68,7 @@ impl Naming {
             Some(number) => *number,
             None => {
                 let number = number_for(&mut self.free_routes, self.table.routes.len());
-                self.routes.insert(id.clone(), number);
+                self.routes.insert(Arc::clone(id), number);
                 number
             }
         };
@@ -91,7 +91,7 @@ impl Naming {
     }
 
     /// A pool, new or changed: the numbers of its providers, in their order.
-    pub fn pool(&mut self, id: &ObjectId, pool: &Pool) -> Vec<ProviderIx> {
+    pub fn pool(&mut self, id: &Arc<ObjectId>, pool: &Pool) -> Vec<ProviderIx> {
         let names = pool.providers.iter().flat_map(|provider| &provider.models);
         let models = self.mention(names.flat_map(|(name, model)| std::iter::once(name).chain(&model.upstream_name)));
         let before = self.pools.remove(id).unwrap_or_default();
@@ -116,7 +116,7 @@ impl Naming {
         self.release(&before.models);
         before.providers.iter().filter(|number| !numbers.contains(number)).for_each(|number| self.free(*number));
         let given = numbers.iter().copied().map(ProviderIx).collect();
-        self.pools.insert(id.clone(), PoolNumbers { providers: numbers, models });
+        self.pools.insert(Arc::clone(id), PoolNumbers { providers: numbers, models });
         given
     }
 

@@ -30,9 +30,9 @@ impl ModelIx {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProviderNames {
     /// The pool's id.
-    pub(super) pool: Box<str>,
+    pub(super) pool: Arc<str>,
     /// The provider's name in it.
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     /// OpenTelemetry's `gen_ai.provider.name`.
     pub(super) vendor: &'static str,
 }
@@ -40,7 +40,7 @@ pub(super) struct ProviderNames {
 /// A route's names.
 #[derive(Debug)]
 pub(super) struct RouteNames {
-    pub(super) id: Box<str>,
+    pub(super) id: Arc<str>,
     pub(super) rules: Box<[Box<str>]>,
     /// The models it mentions.
     pub(super) models: Box<[u32]>,
@@ -74,6 +74,11 @@ impl Table {
         self.route_names(route).map_or(NONE, |route| &route.id)
     }
 
+    /// As [`Self::route_name`], for whoever keeps it.
+    pub(super) fn shared_route_name(&self, route: RouteIx) -> Arc<str> {
+        self.route_names(route).map_or_else(|| NONE.into(), |route| Arc::clone(&route.id))
+    }
+
     pub(super) fn rule_name(&self, route: RouteIx, rule: u32) -> Option<&str> {
         self.route_names(route)?.rules.get(rule as usize).map(|name| &**name)
     }
@@ -90,8 +95,17 @@ impl Table {
         match model {
             ModelIx(0) => NONE,
             ModelIx::OTHER => OTHER,
-            ModelIx(number) => self.models.get(number as usize).and_then(|name| name.as_deref()).unwrap_or(OTHER),
+            ModelIx(number) => self.named(number).map_or(OTHER, |name| &**name),
         }
+    }
+
+    /// As [`Self::model_name`], for whoever keeps it.
+    pub(super) fn shared_model_name(&self, model: ModelIx) -> Arc<str> {
+        self.named(model.0).map_or_else(|| self.model_name(model).into(), Arc::clone)
+    }
+
+    fn named(&self, model: u32) -> Option<&Arc<str>> {
+        self.models.get(model as usize)?.as_ref()
     }
 }
 

@@ -128,22 +128,23 @@ fn differences(before: &[Arc<ObjectReport>], after: &[Arc<ObjectReport>], line: 
 
 fn running(object: &ObjectReport) -> Running {
     let ObjectReport { kind: _, name: _, revision, state: _, version, credentials, rejected } = object;
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
     Running {
-        revision: revision.clone(),
-        version: version.clone(),
-        credentials: credentials.clone(),
-        rejected: rejected.clone(),
+        revision: text(revision),
+        version: text(version),
+        credentials: text(credentials),
+        rejected: rejected.as_deref().cloned(),
     }
 }
 
 fn put(line: &mut Line, object: &ObjectReport) {
     let objects = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes } else { &mut line.pools };
-    objects.insert(ObjectId(object.name.clone()), running(object));
+    objects.insert(ObjectId::clone(&object.name), running(object));
 }
 
 fn drop_out(line: &mut Line, object: &ObjectReport) {
     let gone = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes_gone } else { &mut line.pools_gone };
-    gone.push(ObjectId(object.name.clone()));
+    gone.push(ObjectId::clone(&object.name));
 }
 
 #[cfg(test)]
@@ -154,8 +155,8 @@ mod tests {
     fn report(kind: Kind, name: &str, revision: &str) -> Arc<ObjectReport> {
         Arc::new(ObjectReport {
             kind: kind.as_str(),
-            name: name.to_owned(),
-            revision: Some(revision.to_owned()),
+            name: Arc::new(ObjectId(name.to_owned())),
+            revision: Some(revision.into()),
             state: ObjectState::Applied,
             version: None,
             credentials: None,

@@ -24,15 +24,15 @@ impl Process {
     fn applies(&self, objects: &[(&'static str, &str, &str)]) {
         let mut report = Report { revision: Some("r1".to_owned()), ..Report::default() };
         for (kind, name, revision) in objects {
-            report.put(ObjectReport {
+            report.put(Arc::new(ObjectReport {
                 kind,
-                name: (*name).to_owned(),
-                revision: Some((*revision).to_owned()),
+                name: Arc::new(ObjectId((*name).to_owned())),
+                revision: Some((*revision).into()),
                 state: ObjectState::Applied,
                 version: None,
                 credentials: None,
                 rejected: None,
-            });
+            }));
         }
         self.reports.send_replace(Arc::new(report));
     }

@@ -21,13 +21,13 @@ use crate::persistent::Map;
 #[derive(Debug)]
 pub struct Filed<R> {
     /// Its id.
-    pub id: ObjectId,
+    pub id: Arc<ObjectId>,
     /// When it was created.
     pub created: i64,
     /// What it leads to.
     pub route: R,
     /// Compiled conditions by rule.
-    rules: Vec<Vec<Condition>>,
+    rules: Box<[Box<[Condition]>]>,
 }
 
 /// The index.
@@ -53,7 +53,7 @@ struct Entry<R> {
 #[derive(Debug)]
 struct Condition {
     model: ModelTest,
-    headers: Vec<HeaderTest>,
+    headers: Box<[HeaderTest]>,
 }
 
 #[derive(Debug)]
@@ -112,9 +112,9 @@ impl<R> Default for Index<R> {
 impl<R> Filed<R> {
     /// Compiles a route's conditions.
     #[must_use]
-    pub fn new(id: &ObjectId, from: &Route, route: R) -> Self {
+    pub fn new(id: &Arc<ObjectId>, from: &Route, route: R) -> Self {
         let rules = from.rules.iter().map(|rule| Condition::all(&rule.matches)).collect();
-        Self { id: id.clone(), created: from.created, route, rules }
+        Self { id: Arc::clone(id), created: from.created, route, rules }
     }
 
     /// Whether a rule could take calls for this model, with the headers it may ask for.
@@ -222,18 +222,18 @@ impl<R> Index<R> {
 
 impl Condition {
     /// A rule without matches takes every call.
-    fn all(matches: &[Match]) -> Vec<Self> {
+    fn all(matches: &[Match]) -> Box<[Self]> {
         if matches.is_empty() {
-            return vec![Self { model: ModelTest::Any, headers: Vec::new() }];
+            return Box::new([Self { model: ModelTest::Any, headers: Box::default() }]);
         }
         matches.iter().map(Self::of).collect()
     }
 
     fn of(from: &Match) -> Self {
-        let headers = from.headers.iter().map(HeaderTest::of).collect::<Option<Vec<_>>>();
+        let headers = from.headers.iter().map(HeaderTest::of).collect::<Option<_>>();
         match headers {
             Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers },
-            None => Self { model: ModelTest::Never, headers: Vec::new() },
+            None => Self { model: ModelTest::Never, headers: Box::default() },
         }
     }
 

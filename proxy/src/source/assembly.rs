@@ -5,20 +5,22 @@
 //! gone only when a watch says so, or when a list that was read to its end does not hold it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::published::Content;
-use sluicegate_config::rollout::{Rejection, Running};
+use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Pool, Route};
 
 use super::objects::{PoolState, RouteState, Step};
 use super::published::{Form, Published};
+use super::report::ObjectReport;
 
 /// The most objects that are kept track of.
 const MOST_OBJECTS: usize = 50_000;
 /// The most bytes of their forms in all.
-const MOST_TOTAL: usize = 256 * 1024 * 1024;
+const MOST_TOTAL: u64 = 256 * 1024 * 1024;
 /// The most objects that are told of by their own names, because nobody knows which resource they are of.
 const MOST_STRANGERS: usize = 100;
 
@@ -48,17 +50,17 @@ pub(super) enum Event {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// A pool, new or in another form, with the credentials it names.
-    Pool(ObjectId, Box<(Pool, Credentials)>),
+    Pool(Arc<ObjectId>, Box<(Pool, Credentials)>),
     /// A pool that is gone.
-    PoolGone(ObjectId),
+    PoolGone(Arc<ObjectId>),
     /// A route, new or in another form.
-    Route(ObjectId, Box<Route>),
+    Route(Arc<ObjectId>, Box<Route>),
     /// A route that is gone.
-    RouteGone(ObjectId),
+    RouteGone(Arc<ObjectId>),
 }
 
-/// How an object stands after a turn; `None`: it is gone.
-pub(super) type Standing = BTreeMap<ObjectId, Option<Running>>;
+/// How objects stand after a turn, each once; `None`: it is gone.
+pub(super) type Standing = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
 
 /// What came of the events since the last turn.
 #[derive(Debug, Default)]
@@ -83,8 +85,9 @@ struct Listing {
 #[derive(Debug)]
 struct Known {
     content: Content,
-    id: ObjectId,
-    bytes: usize,
+    /// The one allocation of it: whatever else knows the resource shares it.
+    id: Arc<ObjectId>,
+    bytes: u32,
 }
 
 /// All published objects of a gateway, and what runs of them.
@@ -93,13 +96,13 @@ pub(super) struct Assembly {
     gateway: String,
     configs: Listing,
     secrets: Listing,
-    names: HashMap<String, Known>,
-    bytes: usize,
-    routes: BTreeMap<ObjectId, RouteState>,
-    pools: BTreeMap<ObjectId, PoolState>,
+    names: HashMap<Box<str>, Known>,
+    bytes: u64,
+    routes: BTreeMap<Arc<ObjectId>, RouteState>,
+    pools: BTreeMap<Arc<ObjectId>, PoolState>,
     /// To be looked at in the next turn: what has changed, or waits.
-    open_routes: BTreeSet<ObjectId>,
-    open_pools: BTreeSet<ObjectId>,
+    open_routes: BTreeSet<Arc<ObjectId>>,
+    open_pools: BTreeSet<Arc<ObjectId>>,
     strangers: BTreeMap<String, String>,
     /// A turn has been taken: what runs is to be kept.
     begun: bool,
@@ -163,10 +166,10 @@ impl Assembly {
         listing.complete = true;
         let Some(met) = listing.met.take() else { return };
         let of_it = |content: Content| (content == Content::Credentials) == (watched == Watched::Secrets);
-        let lost: Vec<String> = self
+        let lost: Vec<Box<str>> = self
             .names
             .iter()
-            .filter(|(name, known)| of_it(known.content) && !met.contains(*name))
+            .filter(|(name, known)| of_it(known.content) && !met.contains(&***name))
             .map(|(name, _)| name.clone())
             .collect();
         lost.iter().for_each(|name| self.gone(name));
@@ -181,34 +184,37 @@ impl Assembly {
             met.insert(object.name.clone());
         }
         let Some((content, id)) = object.identity(&self.gateway) else { return self.unknown(object) };
-        let bytes = object.body.as_ref().map_or(0, Vec::len);
-        let before = self.names.get(&object.name).map_or(0, |known| known.bytes);
-        let total = self.bytes - before + bytes;
+        let known = self.names.get(&*object.name);
+        let id = known.map(|known| &known.id).filter(|known| ***known == id).map_or_else(|| Arc::new(id), Arc::clone);
+        let bytes = u32::try_from(object.body.as_ref().map_or(0, Vec::len)).unwrap_or(u32::MAX);
+        let before = known.map_or(0, |known| known.bytes);
+        let total = self.bytes - u64::from(before) + u64::from(bytes);
         if total > MOST_TOTAL || (before == 0 && self.names.len() >= MOST_OBJECTS) {
             let message = format!("there are more than {MOST_OBJECTS} objects or {MOST_TOTAL} bytes of them");
             return self.refuse(content, &id, object, message);
         }
         self.strangers.remove(&object.name);
         self.bytes = total;
-        self.names.insert(object.name.clone(), Known { content, id: id.clone(), bytes });
+        self.names.insert(object.name.as_str().into(), Known { content, id: Arc::clone(&id), bytes });
         match object.read(content) {
             Ok(form) => self.keep(id, form, object, now),
             Err(message) => self.refuse(content, &id, object, message),
         }
     }
 
-    fn keep(&mut self, id: ObjectId, form: Form, object: &Published, now: Instant) {
+    fn keep(&mut self, id: Arc<ObjectId>, form: Form, object: &Published, now: Instant) {
+        let version = object.version.as_str();
         match form {
             Form::Route(route) => {
-                self.routes.entry(id.clone()).or_default().offer(route, object.version.clone(), now);
+                self.routes.entry(Arc::clone(&id)).or_default().offer(route, version, now);
                 self.open_routes.insert(id);
             }
             Form::Pool(pool) => {
-                self.pools.entry(id.clone()).or_default().offer(pool, object.version.clone(), now);
+                self.pools.entry(Arc::clone(&id)).or_default().offer(pool, version, now);
                 self.open_pools.insert(id);
             }
             Form::Credentials(values) => {
-                self.pools.entry(id.clone()).or_default().entrust(object.version.clone(), values, now);
+                self.pools.entry(Arc::clone(&id)).or_default().entrust(version, values, now);
                 self.open_pools.insert(id);
             }
         }
@@ -217,28 +223,28 @@ impl Assembly {
     /// An object that nobody can say the resource of, unless it was one before.
     fn unknown(&mut self, object: &Published) {
         let message = "its labels, its annotations and its name do not belong together".to_owned();
-        if let Some(known) = self.names.get(&object.name) {
-            let (content, id) = (known.content, known.id.clone());
+        if let Some(known) = self.names.get(&*object.name) {
+            let (content, id) = (known.content, Arc::clone(&known.id));
             self.refuse(content, &id, object, message);
         } else if self.strangers.len() < MOST_STRANGERS {
             self.strangers.insert(object.name.clone(), message);
         }
     }
 
-    fn refuse(&mut self, content: Content, id: &ObjectId, object: &Published, message: String) {
-        let rejection = Rejection { revision: object.revision.clone(), message };
+    fn refuse(&mut self, content: Content, id: &Arc<ObjectId>, object: &Published, message: String) {
+        let rejection = Box::new(Rejection { revision: object.revision.clone(), message });
         match content {
             Content::Route => {
-                self.routes.entry(id.clone()).or_default().refuse(rejection);
-                self.open_routes.insert(id.clone());
+                self.routes.entry(Arc::clone(id)).or_default().refuse(rejection);
+                self.open_routes.insert(Arc::clone(id));
             }
             Content::Pool => {
-                self.pools.entry(id.clone()).or_default().refuse(rejection);
-                self.open_pools.insert(id.clone());
+                self.pools.entry(Arc::clone(id)).or_default().refuse(rejection);
+                self.open_pools.insert(Arc::clone(id));
             }
             Content::Credentials => {
-                self.pools.entry(id.clone()).or_default().refuse_credentials(rejection);
-                self.open_pools.insert(id.clone());
+                self.pools.entry(Arc::clone(id)).or_default().refuse_credentials(rejection);
+                self.open_pools.insert(Arc::clone(id));
             }
         }
     }
@@ -246,18 +252,18 @@ impl Assembly {
     fn gone(&mut self, name: &str) {
         self.strangers.remove(name);
         let Some(Known { content, id, bytes }) = self.names.remove(name) else { return };
-        self.bytes -= bytes;
+        self.bytes -= u64::from(bytes);
         match content {
             Content::Route => {
-                self.routes.entry(id.clone()).or_default().leave();
+                self.routes.entry(Arc::clone(&id)).or_default().leave();
                 self.open_routes.insert(id);
             }
             Content::Pool => {
-                self.pools.entry(id.clone()).or_default().leave();
+                self.pools.entry(Arc::clone(&id)).or_default().leave();
                 self.open_pools.insert(id);
             }
             Content::Credentials => {
-                self.pools.entry(id.clone()).or_default().forget_credentials();
+                self.pools.entry(Arc::clone(&id)).or_default().forget_credentials();
                 self.open_pools.insert(id);
             }
         }
@@ -286,25 +292,25 @@ impl Assembly {
         Some(turn)
     }
 
-    fn turn_pool(&mut self, id: ObjectId, now: Instant, turn: &mut Turn) {
+    fn turn_pool(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut Turn) {
         let Some(state) = self.pools.get_mut(&id) else { return };
         let (step, credentials) = state.step();
         let running = match step {
-            Step::Stay => state.stands.revision.clone(),
+            Step::Stay => state.running().map(Into::into),
             Step::Run((form, values)) => {
-                let revision = form.revision.clone();
-                turn.changes.push(Change::Pool(id.clone(), Box::new((*form, values))));
+                let revision = form.revision.as_str().into();
+                turn.changes.push(Change::Pool(Arc::clone(&id), Box::new((*form, values))));
                 Some(revision)
             }
             Step::Gone => {
-                turn.changes.push(Change::PoolGone(id.clone()));
+                turn.changes.push(Change::PoolGone(Arc::clone(&id)));
                 None
             }
         };
-        let stands = state.standing(running, credentials, now);
-        if stands != state.stands || !state.present {
-            state.stands = stands.clone();
-            turn.pools.insert(id.clone(), state.present.then_some(stands));
+        let stands = state.standing(&id, running, credentials, now);
+        if !stands.is_told(state.stands.as_ref()) || !state.present {
+            state.stands = state.present.then(|| Arc::new(stands));
+            turn.pools.push((Arc::clone(&id), state.stands.clone()));
         }
         if state.waits() {
             self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();
@@ -314,25 +320,25 @@ impl Assembly {
         }
     }
 
-    fn turn_route(&mut self, id: ObjectId, now: Instant, turn: &mut Turn) {
+    fn turn_route(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut Turn) {
         let Some(state) = self.routes.get_mut(&id) else { return };
-        let runs = |pool: &ObjectId| self.pools.get(pool).is_some_and(|pool| pool.stands.revision.is_some());
+        let runs = |pool: &ObjectId| self.pools.get(pool).is_some_and(|pool| pool.running().is_some());
         let running = match state.step(runs, self.begun, now) {
-            Step::Stay => state.stands.revision.clone(),
+            Step::Stay => state.running().map(Into::into),
             Step::Run(route) => {
-                let revision = route.revision.clone();
-                turn.changes.push(Change::Route(id.clone(), route));
+                let revision = route.revision.as_str().into();
+                turn.changes.push(Change::Route(Arc::clone(&id), route));
                 Some(revision)
             }
             Step::Gone => {
-                turn.changes.push(Change::RouteGone(id.clone()));
+                turn.changes.push(Change::RouteGone(Arc::clone(&id)));
                 None
             }
         };
-        let stands = state.standing(running, runs, now);
-        if stands != state.stands || !state.present {
-            state.stands = stands.clone();
-            turn.routes.insert(id.clone(), state.present.then_some(stands));
+        let stands = state.standing(&id, running, runs, now);
+        if !stands.is_told(state.stands.as_ref()) || !state.present {
+            state.stands = state.present.then(|| Arc::new(stands));
+            turn.routes.push((Arc::clone(&id), state.stands.clone()));
         }
         if state.waits() {
             self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();

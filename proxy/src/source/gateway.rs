@@ -7,12 +7,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
-use sluicegate_config::rollout::Running;
 use tokio::sync::mpsc;
 
 use super::assembly::{Assembly, Change, Event, Standing, Watched};
 use super::cluster::{Cluster, Word};
-use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::report::{Problem, Report};
 use super::telling::Telling;
 use crate::account::{ConfigEvent, Metrics};
 
@@ -37,7 +36,7 @@ pub struct Gateway {
     report: Report,
     /// What all running revisions come to: each is in it once, so a change costs two of them.
     sum: u128,
-    refused: BTreeMap<(Kind, ObjectId), Problem>,
+    refused: BTreeMap<(Kind, Arc<ObjectId>), Problem>,
     failing: BTreeMap<&'static str, String>,
     telling: Telling,
 }
@@ -111,8 +110,8 @@ impl Gateway {
         let turn = self.assembly.turn(now);
         let begins = turn.is_some() && self.report.revision.is_none();
         let turn = turn.unwrap_or_default();
-        self.note(Kind::ProviderPool, turn.pools.clone());
-        self.note(Kind::LlmRoute, turn.routes.clone());
+        self.note(Kind::ProviderPool, &turn.pools);
+        self.note(Kind::LlmRoute, &turn.routes);
         let news = self.telling.tell(self.problems(), self.assembly.complete());
         let moved = begins || !(turn.changes.is_empty() && turn.routes.is_empty() && turn.pools.is_empty());
         if !news && !moved {
@@ -137,23 +136,23 @@ impl Gateway {
     }
 
     /// Enters how objects stand into the report, and what is wrong with them into the problems.
-    fn note(&mut self, kind: Kind, standing: Standing) {
+    fn note(&mut self, kind: Kind, standing: &Standing) {
         for (id, stands) in standing {
-            let before = self.report.running(kind.as_str(), &id.0).map(str::to_owned);
-            let after = stands.as_ref().and_then(|stands| stands.revision.clone());
-            for revision in before.iter().chain(&after) {
-                self.sum ^= hash(kind, &id, revision);
+            let before = self.report.running(kind.as_str(), &id.0);
+            let after = stands.as_ref().and_then(|stands| stands.revision.as_deref());
+            for revision in before.into_iter().chain(after) {
+                self.sum ^= hash(kind, id, revision);
             }
             let rejected = stands.as_ref().and_then(|stands| stands.rejected.as_ref());
             match rejected {
                 Some(rejected) => {
                     let problem = Problem::of_object(kind.as_str(), &id.0, "Rejected", rejected.message.clone());
-                    self.refused.insert((kind, id.clone()), problem);
+                    self.refused.insert((kind, Arc::clone(id)), problem);
                 }
-                None => drop(self.refused.remove(&(kind, id.clone()))),
+                None => drop(self.refused.remove(&(kind, Arc::clone(id)))),
             }
             match stands {
-                Some(stands) => self.report.put(object(kind, id, stands)),
+                Some(stands) => self.report.put(Arc::clone(stands)),
                 None => self.report.remove(kind.as_str(), &id.0),
             }
         }
@@ -178,16 +177,6 @@ const fn said(watched: Watched) -> &'static str {
         Watched::Configs => "ConfigMaps",
         Watched::Secrets => "Secrets",
     }
-}
-
-fn object(kind: Kind, id: ObjectId, stands: Running) -> ObjectReport {
-    let Running { revision, version, credentials, rejected } = stands;
-    let state = match (&revision, &rejected) {
-        (_, None) => ObjectState::Applied,
-        (Some(_), Some(_)) => ObjectState::KeptPrevious,
-        (None, Some(_)) => ObjectState::Rejected,
-    };
-    ObjectReport { kind: kind.as_str(), name: id.0, revision, state, version, credentials, rejected }
 }
 
 fn hash(kind: Kind, id: &ObjectId, revision: &str) -> u128 {

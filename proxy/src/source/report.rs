@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Finding, Severity, Verdict};
 use sluicegate_config::rollout::Rejection;
 
@@ -126,35 +127,45 @@ pub enum ObjectState {
     Rejected,
 }
 
-/// One object.
+/// One object. There may be thousands, so it holds no byte more than it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectReport {
     /// `LLMRoute`, `ProviderPool`.
     pub kind: &'static str,
     /// `namespace/name`.
-    pub name: String,
+    pub name: Arc<ObjectId>,
     /// The revision that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<Box<str>>,
     /// How it runs.
     pub state: ObjectState,
     /// `resourceVersion` of the ConfigMap that the revision was last seen in; only in a cluster. It is told anew also
     /// when the content stayed: by it the operator knows a change that was taken back from one not seen yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub version: Option<Box<str>>,
     /// `resourceVersion` of the Secret that its credentials are from; only in a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<String>,
+    pub credentials: Option<Box<str>>,
     /// The newer form that could not be taken, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<Rejection>,
+    pub rejected: Option<Box<Rejection>>,
 }
 
 impl ObjectReport {
     /// The order in which reports are kept.
     pub(crate) fn order(&self, other: &Self) -> Ordering {
-        (self.kind, self.name.as_str()).cmp(&(other.kind, &other.name))
+        (self.kind, &self.name).cmp(&(other.kind, &other.name))
+    }
+
+    /// Whether `told` says the same; `None`: nothing was told.
+    pub(super) fn is_told(&self, told: Option<&Arc<Self>>) -> bool {
+        let says_nothing = || self.revision.is_none() && self.credentials.is_none() && self.rejected.is_none();
+        told.map_or_else(says_nothing, |told| **told == *self)
+    }
+
+    fn is_of(&self, kind: &str, name: &str) -> Ordering {
+        (self.kind, self.name.0.as_str()).cmp(&(kind, name))
     }
 }
 
@@ -185,26 +196,25 @@ impl Report {
     /// The revision that runs of an object.
     #[must_use]
     pub fn running(&self, kind: &str, name: &str) -> Option<&str> {
-        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
+        let found = self.objects.binary_search_by(|object| object.is_of(kind, name));
         self.objects.get(found.ok()?)?.revision.as_deref()
     }
 
     /// Puts an object's report in its place, over what was said of it before.
-    pub fn put(&mut self, object: ObjectReport) {
+    pub fn put(&mut self, object: Arc<ObjectReport>) {
         match self.objects.binary_search_by(|other| other.order(&object)) {
             Ok(at) => {
-                if let Some(found) = self.objects.get_mut(at).filter(|found| ***found != object) {
-                    *found = Arc::new(object);
+                if let Some(found) = self.objects.get_mut(at).filter(|found| **found != object) {
+                    *found = object;
                 }
             }
-            Err(at) => self.objects.insert(at, Arc::new(object)),
+            Err(at) => self.objects.insert(at, object),
         }
     }
 
     /// Says no more about an object.
     pub fn remove(&mut self, kind: &str, name: &str) {
-        let found = self.objects.binary_search_by(|object| (object.kind, object.name.as_str()).cmp(&(kind, name)));
-        if let Ok(at) = found {
+        if let Ok(at) = self.objects.binary_search_by(|object| object.is_of(kind, name)) {
             self.objects.remove(at);
         }
     }
@@ -216,14 +226,16 @@ mod tests {
 
     #[test]
     fn objects_are_put_in_order_and_what_did_not_change_is_the_same_allocation() {
-        let object = |kind, name: &str, revision: &str| ObjectReport {
-            kind,
-            name: name.to_owned(),
-            revision: Some(revision.to_owned()),
-            state: ObjectState::Applied,
-            version: None,
-            credentials: None,
-            rejected: None,
+        let object = |kind, name: &str, revision: &str| {
+            Arc::new(ObjectReport {
+                kind,
+                name: Arc::new(ObjectId(name.to_owned())),
+                revision: Some(revision.into()),
+                state: ObjectState::Applied,
+                version: None,
+                credentials: None,
+                rejected: None,
+            })
         };
         let mut report = Report::default();
         for (kind, name) in [("ProviderPool", "a/p"), ("LLMRoute", "b/r"), ("LLMRoute", "a/r")] {
@@ -232,7 +244,7 @@ mod tests {
         let before = report.clone();
         report.put(object("LLMRoute", "b/r", "2"));
         report.put(object("ProviderPool", "a/p", "1"));
-        let names: Vec<_> = report.objects.iter().map(|object| object.name.as_str()).collect();
+        let names: Vec<_> = report.objects.iter().map(|object| object.name.0.as_str()).collect();
         assert_eq!(names, ["a/r", "b/r", "a/p"]);
         let same = |at: usize| Arc::ptr_eq(&before.objects[at], &report.objects[at]);
         assert!(same(0) && !same(1) && same(2));

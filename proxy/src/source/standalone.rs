@@ -239,11 +239,12 @@ fn object(
     wrong: Option<&Verdict>,
 ) -> Arc<ObjectReport> {
     // What was not taken was never compiled, so it has no revision. What serves in part was taken.
-    let wrong = wrong.filter(|_| state != ObjectState::Partial);
-    let rejected =
-        wrong.map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() });
-    let (kind, name) = (kind.as_str(), id.0.clone());
-    let (revision, version, credentials) = (revision.cloned(), None, None);
+    let rejected = wrong
+        .filter(|_| state != ObjectState::Partial)
+        .map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() })
+        .map(Box::new);
+    let (kind, name) = (kind.as_str(), Arc::new(id.clone()));
+    let (revision, version, credentials) = (revision.map(|revision| revision.as_str().into()), None, None);
     Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 

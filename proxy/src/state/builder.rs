@@ -1,14 +1,14 @@
 //! One configuration after the other, each from the one before by what changes: a changed route costs what it names,
 //! not what all routes do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, ObjectId, Snapshot};
 
-use super::ready::Ready;
+use super::ready::{Id, Ready};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
 use crate::call::route::Filed;
@@ -18,18 +18,10 @@ use crate::source::Change;
 pub struct Builder {
     lasting: Lasting,
     naming: Naming,
-    routes: BTreeMap<ObjectId, RouteKept>,
-    places: HashMap<ObjectId, Place>,
+    places: HashMap<Arc<ObjectId>, Place>,
     free: Vec<usize>,
     next: Ready,
     ready: Arc<Ready>,
-}
-
-/// What is known of a route that runs.
-struct RouteKept {
-    revision: Box<str>,
-    /// The pools it names, each as often as it does.
-    pools: Vec<ObjectId>,
 }
 
 /// Where a pool is among the pools: it stays there while it is there itself, or a route names it.
@@ -45,9 +37,9 @@ impl Builder {
     /// Nothing is configured yet: every model is unknown.
     #[must_use]
     pub fn new(lasting: Lasting) -> Self {
-        let (routes, places, free) = (BTreeMap::new(), HashMap::new(), Vec::new());
+        let (places, free) = (HashMap::new(), Vec::new());
         let (naming, next, ready) = (Naming::default(), Ready::default(), Arc::default());
-        let mut builder = Self { lasting, naming, routes, places, free, next, ready };
+        let mut builder = Self { lasting, naming, places, free, next, ready };
         builder.finish(&Objects::default(), &Objects::default());
         builder
     }
@@ -62,17 +54,19 @@ impl Builder {
     pub fn replace(&mut self, snapshot: &Snapshot, credentials: &Credentials) -> Arc<Ready> {
         let (mut here, mut gone) = self.begin();
         for (id, pool) in &snapshot.pools {
-            self.put_pool(id, pool, credentials, &mut here);
+            let known = self.places.get_key_value(id).map(|(id, _)| Arc::clone(id));
+            self.put_pool(&known.unwrap_or_else(|| Arc::new(id.clone())), pool, credentials, &mut here);
         }
         for (id, route) in &snapshot.routes {
-            self.put_route(id, route, &mut here);
+            let known = self.next.routes.get(&id.0).map(|filed| Arc::clone(&filed.id));
+            self.put_route(&known.unwrap_or_else(|| Arc::new(id.clone())), route, &mut here);
         }
-        let routes = self.routes.keys().filter(|id| !snapshot.routes.contains_key(*id));
+        let routes = self.next.routes.iter().map(|(Id(id), _)| id).filter(|id| !snapshot.routes.contains_key(&***id));
         for id in routes.cloned().collect::<Vec<_>>() {
             self.remove_route(id, &mut gone);
         }
-        let pools = self.places.iter().filter(|(id, place)| place.runs.is_some() && !snapshot.pools.contains_key(*id));
-        for id in pools.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        let runs = self.places.iter().filter(|(_, place)| place.runs.is_some()).map(|(id, _)| id);
+        for id in runs.filter(|id| !snapshot.pools.contains_key(&***id)).cloned().collect::<Vec<_>>() {
             self.remove_pool(id, &mut gone);
         }
         self.finish(&here, &gone)
@@ -111,7 +105,7 @@ impl Builder {
         self.ready()
     }
 
-    fn put_pool(&mut self, id: &ObjectId, pool: &config::Pool, credentials: &Credentials, here: &mut Objects) {
+    fn put_pool(&mut self, id: &Arc<ObjectId>, pool: &config::Pool, credentials: &Credentials, here: &mut Objects) {
         let runs = (pool.revision.as_str().into(), digest(pool, credentials));
         if self.places.get(id).is_some_and(|place| place.runs.as_ref() == Some(&runs)) {
             return;
@@ -119,13 +113,13 @@ impl Builder {
         let numbers = self.naming.pool(id, pool);
         let resolving = Resolving { id, pool, credentials, lasting: &self.lasting, now: Instant::now() };
         let ready = resolving.pool(&numbers);
-        let place = place(&mut self.places, &mut self.free, &self.next, id);
+        let (_, place) = place(&mut self.places, &mut self.free, &self.next, id);
         place.runs = Some(runs);
         self.next.pools.set(place.at, Some(Arc::new(ready)));
-        here.pools.push(id.clone());
+        here.pools.push(Arc::clone(id));
     }
 
-    fn remove_pool(&mut self, id: ObjectId, gone: &mut Objects) {
+    fn remove_pool(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
         let Some(place) = self.places.get_mut(&id) else { return };
         place.runs = None;
         self.next.pools.set(place.at, None);
@@ -134,46 +128,40 @@ impl Builder {
         gone.pools.push(id);
     }
 
-    fn put_route(&mut self, id: &ObjectId, route: &config::Route, here: &mut Objects) {
-        if self.routes.get(id).is_some_and(|kept| *kept.revision == *route.revision) {
+    fn put_route(&mut self, id: &Arc<ObjectId>, route: &config::Route, here: &mut Objects) {
+        if self.next.routes.get(&id.0).is_some_and(|filed| *filed.route.revision == *route.revision) {
             return;
         }
         let ix = self.naming.route(id, route);
-        let mut pools = Vec::new();
         let resolved = resolve::route(&self.lasting, id, route, ix, |pool| {
-            let place = place(&mut self.places, &mut self.free, &self.next, pool);
+            let (pool, place) = place(&mut self.places, &mut self.free, &self.next, pool);
             place.named += 1;
             // Held open, so that the next pool without a place does not take this one.
             if self.next.pools.get(place.at).is_none() {
                 self.next.pools.set(place.at, None);
             }
-            pools.push(pool.clone());
-            place.at
+            (place.at, pool)
         });
         let filed = Arc::new(Filed::new(id, route, resolved));
-        if let Some(before) = self.next.routes.insert(id.0.as_str().into(), Arc::clone(&filed)) {
-            self.next.index.remove(&before);
+        let before = self.next.routes.insert(Id(Arc::clone(id)), Arc::clone(&filed));
+        if let Some(before) = &before {
+            self.next.index.remove(before);
         }
         self.next.index.insert(&filed);
-        let kept = RouteKept { revision: route.revision.as_str().into(), pools };
-        if let Some(before) = self.routes.insert(id.clone(), kept) {
-            self.unname(&before.pools);
-        }
-        here.routes.push(id.clone());
+        before.iter().for_each(|before| self.unname(&before.route.names));
+        here.routes.push(Arc::clone(id));
     }
 
-    fn remove_route(&mut self, id: ObjectId, gone: &mut Objects) {
-        if let Some(before) = self.next.routes.remove(&id.0) {
-            self.next.index.remove(&before);
-        }
-        let Some(kept) = self.routes.remove(&id) else { return };
-        self.unname(&kept.pools);
+    fn remove_route(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
+        let Some(before) = self.next.routes.remove(&id.0) else { return };
+        self.next.index.remove(&before);
+        self.unname(&before.route.names);
         self.naming.forget_route(&id);
         self.lasting.cache.forget(&id);
         gone.routes.push(id);
     }
 
-    fn unname(&mut self, pools: &[ObjectId]) {
+    fn unname(&mut self, pools: &[Arc<ObjectId>]) {
         for id in pools {
             if let Some(place) = self.places.get_mut(id) {
                 place.named = place.named.saturating_sub(1);
@@ -192,17 +180,19 @@ impl Builder {
     }
 }
 
-/// A pool's place, the one it has or another one.
+/// A pool's place, the one it has or another one, and the one allocation of its id.
 fn place<'a>(
-    places: &'a mut HashMap<ObjectId, Place>,
+    places: &'a mut HashMap<Arc<ObjectId>, Place>,
     free: &mut Vec<usize>,
     next: &Ready,
     id: &ObjectId,
-) -> &'a mut Place {
-    places.entry(id.clone()).or_insert_with(|| {
+) -> (Arc<ObjectId>, &'a mut Place) {
+    let id = places.get_key_value(id).map_or_else(|| Arc::new(id.clone()), |(id, _)| Arc::clone(id));
+    let place = places.entry(Arc::clone(&id)).or_insert_with(|| {
         let at = free.pop().unwrap_or_else(|| next.pools.len());
         Place { at, ..Place::default() }
-    })
+    });
+    (id, place)
 }
 
 /// Of the credentials that a pool names: rotated ones make it another pool.

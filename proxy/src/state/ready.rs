@@ -1,11 +1,12 @@
 //! A configuration as calls see it.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use sluicegate_config::{Model, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
 use crate::account::{ProviderIx, RouteIx, Table};
@@ -24,17 +25,32 @@ pub struct Ready {
     pub(crate) names: Arc<Table>,
     pub(super) index: Index<Route>,
     /// Every route by its id.
-    pub(super) routes: Map<Arc<str>, Arc<Filed<Route>>>,
+    pub(super) routes: Map<Id, Arc<Filed<Route>>>,
     /// Pools by their places; a place without one is of a pool that routes name and that is not there.
     pub(super) pools: List<Option<Arc<Pool>>>,
     /// Written when somebody asks for it.
     pub(super) models: OnceLock<Models>,
 }
 
+/// An id that is found by its text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Id(pub(super) Arc<ObjectId>);
+
+// Equal texts are equal ids and have equal hashes: an id is nothing but its text.
+impl Borrow<str> for Id {
+    fn borrow(&self) -> &str {
+        &self.0.0
+    }
+}
+
 /// A route.
 pub(crate) struct Route {
     pub(super) ix: RouteIx,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Box<[Rule]>,
+    /// Of the compiled form it was made of.
+    pub(super) revision: Box<str>,
+    /// The pools it names, each as often as it does.
+    pub(super) names: Box<[Arc<ObjectId>]>,
 }
 
 /// A rule.

@@ -32,20 +32,21 @@ pub struct Lasting {
     pub metrics: Arc<Metrics>,
 }
 
-/// Resolves a route. `place` says where a pool is, or will be.
+/// Resolves a route. `place` says where a pool is, or will be, and how it is called.
 pub(super) fn route(
     lasting: &Lasting,
     id: &ObjectId,
     route: &config::Route,
     ix: RouteIx,
-    mut place: impl FnMut(&ObjectId) -> usize,
+    mut place: impl FnMut(&ObjectId) -> (usize, Arc<ObjectId>),
 ) -> Route {
     lasting.cache.make_room(id, route);
+    let mut names = Vec::new();
     let mut aims = |from: &[config::Target]| -> Vec<Aim> {
-        let aim = |target: &config::Target| Aim {
-            pool: place(&target.pool),
-            weight: target.weight,
-            model: target.model.as_deref().map(Into::into),
+        let aim = |target: &config::Target| {
+            let (pool, name) = place(&target.pool);
+            names.push(name);
+            Aim { pool, weight: target.weight, model: target.model.as_deref().map(Into::into) }
         };
         from.iter().map(aim).collect()
     };
@@ -60,7 +61,7 @@ pub(super) fn route(
             timeouts: rule.timeouts,
         });
     }
-    Route { ix, rules }
+    Route { ix, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
 }
 
 /// A pool on its way from its compiled form.

@@ -44,7 +44,7 @@ fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(S
 }
 
 fn filed(id: &ObjectId, from: &Route) -> Arc<Filed<()>> {
-    Arc::new(Filed::new(id, from, ()))
+    Arc::new(Filed::new(&Arc::new(id.clone()), from, ()))
 }
 
 fn index(routes: &BTreeMap<ObjectId, Route>) -> Index<()> {

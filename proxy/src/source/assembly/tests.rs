@@ -111,12 +111,12 @@ impl Bench {
         self.turn()
     }
 
-    fn route(&self, name: &str) -> &Running {
-        &self.assembly.routes[&id(name)].stands
+    fn route(&self, name: &str) -> &ObjectReport {
+        self.assembly.routes[&id(name)].stands.as_deref().unwrap()
     }
 
-    fn pool(&self, name: &str) -> &Running {
-        &self.assembly.pools[&id(name)].stands
+    fn pool(&self, name: &str) -> &ObjectReport {
+        self.assembly.pools[&id(name)].stands.as_deref().unwrap()
     }
 }
 

@@ -114,7 +114,7 @@ async fn a_bad_edit_keeps_the_last_good_form_and_names_the_field() {
     assert_eq!(problem.file.as_deref(), Some("pool.yaml"));
     assert_eq!(problem.object.as_deref(), Some("default/pool"));
     assert!(problem.field.as_deref().is_some_and(|field| field.contains("weight")), "{problem:?}");
-    let kept = report.objects.iter().find(|object| object.name == "default/pool").unwrap();
+    let kept = report.objects.iter().find(|object| object.name.0 == "default/pool").unwrap();
     assert_eq!(kept.state, ObjectState::KeptPrevious);
 }
 
@@ -186,7 +186,7 @@ async fn with_a_bad_object_at_the_start_the_rest_serves_and_with_nothing_valid_n
     write(folder.path(), "bad.yaml", &route("bad").replace("targets", "tragets"));
     let (_source, subscription) = open(folder.path());
     assert_eq!(routes(&subscription), ["default/main"]);
-    let rejected = subscription.report.borrow().objects.iter().find(|object| object.name == "default/bad").cloned();
+    let rejected = subscription.report.borrow().objects.iter().find(|object| object.name.0 == "default/bad").cloned();
     assert_eq!(rejected.unwrap().state, ObjectState::Rejected);
 
     let empty = tempfile::tempdir().unwrap();

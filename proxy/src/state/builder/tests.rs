@@ -76,20 +76,21 @@ fn a_pool_comes_and_goes_beneath_its_routes() {
     let Compiled { snapshot, .. } = compiled(&(pool("p", SIMULATED) + &route("r", "m", "p")));
     let (pool_id, form) = snapshot.pools.into_iter().next().unwrap();
     let (route_id, route) = snapshot.routes.into_iter().next().unwrap();
-    let ready = builder.apply(vec![Change::Route(route_id.clone(), Box::new(route))]);
+    let (pool_id, route_id) = (Arc::new(pool_id), Arc::new(route_id));
+    let ready = builder.apply(vec![Change::Route(Arc::clone(&route_id), Box::new(route))]);
     assert_eq!(asked(&ready, "m"), Some(("default/r".to_owned(), None)), "it is taken, and nobody answers yet");
-    let ready = builder.apply(vec![Change::Pool(pool_id.clone(), Box::new((form.clone(), Credentials::new())))]);
+    let ready = builder.apply(vec![Change::Pool(Arc::clone(&pool_id), Box::new((form.clone(), Credentials::new())))]);
     assert_eq!(asked(&ready, "m").unwrap().1, Some(vec!["a".to_owned()]));
     let gone = builder.apply(vec![Change::PoolGone(pool_id)]);
     assert_eq!(asked(&gone, "m").unwrap().1, None);
     assert_eq!(asked(&ready, "m").unwrap().1, Some(vec!["a".to_owned()]));
     // Another pool does not get the place that a route still leads to.
-    let other = ObjectId("default/other".to_owned());
-    let ready = builder.apply(vec![Change::Pool(other.clone(), Box::new((form, Credentials::new())))]);
+    let other = Arc::new(ObjectId("default/other".to_owned()));
+    let ready = builder.apply(vec![Change::Pool(Arc::clone(&other), Box::new((form, Credentials::new())))]);
     assert_eq!(asked(&ready, "m").unwrap().1, None);
     let ready = builder.apply(vec![Change::RouteGone(route_id), Change::PoolGone(other)]);
     assert_eq!(asked(&ready, "m"), None);
-    assert!(builder.places.is_empty() && builder.routes.is_empty());
+    assert!(builder.places.is_empty() && builder.next.routes.len() == 0);
     assert_eq!(builder.free.iter().collect::<BTreeSet<_>>().len(), ready.pools.len());
 }
 
