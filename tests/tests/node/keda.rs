@@ -161,14 +161,14 @@ async fn keda_scales_real_pods_up_under_load_and_down_after() {
              proxy.autoscaling.keda.behavior.scaleDown.policies=null"
         ),
     );
-    gateway.apply("scaled", &quick("scaled"));
-    gateway.programmed("scaled");
+    gateway.apply("by-keda", &quick("by-keda"));
+    gateway.programmed("by-keda");
     let object = ["wait", "-n", NAME, "--for=condition=Ready", "scaledobject/sluicegate-proxy", "--timeout=120s"];
     gateway.kubectl(&object);
     gateway.until("one proxy", |gateway| (parts.scrape(gateway) == 1).then_some(()));
 
     let way = gateway.service();
-    let load = Load::start(way.address, "scaled", 24);
+    let load = Load::start(way.address, "by-keda", 24);
     gateway.until("three proxies", |gateway| (parts.scrape(gateway) == 3).then_some(()));
     gateway.kubectl(&[
         "wait",
@@ -188,5 +188,5 @@ async fn keda_scales_real_pods_up_under_load_and_down_after() {
     let gone = ["wait", "-n", NAME, "--for=delete", "scaledobject/sluicegate-proxy", "--timeout=60s"];
     gateway.kubectl(&gone);
     gateway.kubectl(&["delete", "apiservice", metrics]);
-    gateway.forget(&["scaled", "keda"]);
+    gateway.forget(&["by-keda", "keda"]);
 }
