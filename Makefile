@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test test-kube check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -23,6 +23,11 @@ test-kube: ## what a cluster shows, on another Kubernetes: VERSION=1.33, to 1.37
 	@SLUICEGATE_KUBE_VERSION=$(VERSION) $(MAKE) --no-print-directory setup
 	$(CARGO) build --workspace --bins
 	SLUICEGATE_KUBE_VERSION=$(VERSION) $(CARGO) test --workspace --test cluster --test chart --test node
+
+test-keda: setup ## the chart's ScaledObject in the hands of KEDA, which is built for it: minutes (root)
+	$(CARGO) build --workspace --bins
+	tests/setup/keda.sh
+	$(CARGO) test --workspace --test node keda:: -- --nocapture
 
 check: fmt lint ## the quick half of it
 

@@ -167,7 +167,7 @@ impl Gateway {
         }
     }
 
-    /// Deletes namespaces of which nothing more is wanted.
+    /// Deletes namespaces of which nothing more is wanted, and whose names nobody uses again: it does not wait.
     pub(crate) fn forget(&self, namespaces: &[&str]) {
         self.kubectl(&[&["delete", "namespace", "--wait=false"], namespaces].concat());
     }

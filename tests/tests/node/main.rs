@@ -5,6 +5,7 @@
 mod credentials;
 mod gateway;
 mod install;
+mod keda;
 mod load;
 mod node;
 mod pods;

@@ -11,16 +11,16 @@ use crate::load::Load;
 
 const HPA: &str = "horizontalpodautoscaler/sluicegate-proxy";
 
-/// Tells the API server that custom metrics are to be had at this port of the node.
-fn registration(port: u16) -> String {
+/// Tells the API server that a group of metrics is to be had at this port of the node; to be applied in this namespace.
+/// That of 1.33 looks for Endpoints, later ones find the slice that is made of these.
+pub(crate) fn registration(namespace: &str, (version, group): (&str, &str), port: u16) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: adapter}}\nspec: {{ports: [{{port: 443, targetPort: {port}}}]}}\n---\n\
-         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-         metadata: {{name: adapter, labels: {{kubernetes.io/service-name: adapter}}}}\naddressType: IPv4\n\
-         ports: [{{port: {port}}}]\nendpoints: [{{addresses: [198.18.0.1], conditions: {{ready: true}}}}]\n---\n\
-         apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: v1beta2.custom.metrics.k8s.io}}\n\
-         spec:\n  group: custom.metrics.k8s.io\n  version: v1beta2\n  groupPriorityMinimum: 100\n  versionPriority: 100\n\
-         \x20 insecureSkipTLSVerify: true\n  service: {{namespace: adapter, name: adapter}}\n"
+         apiVersion: v1\nkind: Endpoints\nmetadata: {{name: adapter}}\n\
+         subsets: [{{addresses: [{{ip: 198.18.0.1}}], ports: [{{port: {port}}}]}}]\n---\n\
+         apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: {version}.{group}}}\n\
+         spec:\n  group: {group}\n  version: {version}\n  groupPriorityMinimum: 100\n  versionPriority: 100\n\
+         \x20 insecureSkipTLSVerify: true\n  service: {{namespace: {namespace}, name: adapter}}\n"
     )
 }
 
@@ -49,7 +49,7 @@ async fn the_hpa_scales_real_pods_up_under_load_and_down_after() {
                    proxy.autoscaling.hpa.behavior.scaleDown.policies=null";
     let Some(gateway) = Gateway::installed(scaling).await else { return };
     let (_adapter, port) = adapter(&gateway);
-    gateway.apply("adapter", &registration(port));
+    gateway.apply("adapter", &registration("adapter", ("v1beta2", "custom.metrics.k8s.io"), port));
     let words = ["wait", "--for=condition=Available", "apiservice/v1beta2.custom.metrics.k8s.io", "--timeout=60s"];
     gateway.kubectl(&words);
     gateway.apply("scaled", &quick("scaled"));
