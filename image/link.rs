@@ -3,7 +3,7 @@
 //! A program that may be loaded anywhere holds tens of thousands of addresses that its loader corrects. The usual table
 //! of them takes 24 bytes each, and all of it is read at every start and then stays in memory; the packed form takes a
 //! thirtieth. The C library must know it: glibc does since 2.36. Where that is not sure, the usual table remains.
-#![expect(clippy::print_stdout, reason = "that is how a build script speaks to cargo")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "that is how cargo and a build script speak")]
 
 use std::process::Command;
 

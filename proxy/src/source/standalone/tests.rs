@@ -201,7 +201,7 @@ async fn with_a_bad_object_at_the_start_the_rest_serves_and_with_nothing_valid_n
 /// The state of each object, by name.
 fn states(subscription: &Subscription) -> Vec<(String, ObjectState)> {
     let report = subscription.report.borrow();
-    report.objects.iter().map(|object| (object.name.clone(), object.state)).collect()
+    report.objects.iter().map(|object| (object.name.0.clone(), object.state)).collect()
 }
 
 #[test]
