@@ -130,8 +130,7 @@ impl Flow {
             let pulled = self.pull(cx);
             if let Some(error) = self.lane.error().filter(|_| !self.lane.first_token()) {
                 let what = format!("an error instead of a first token: {}", error.message);
-                let verdict = Verdict { end: AttemptEnd::ServerError, ..judge::cut(&self.retry_on) };
-                return Poll::Ready(Held::Broken(verdict, what));
+                return Poll::Ready(Held::Broken(judge::said(error.kind, &self.retry_on), what));
             }
             match pulled {
                 _ if self.lane.first_token() || self.out.len() > MOST_HELD => {

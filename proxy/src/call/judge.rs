@@ -99,6 +99,14 @@ pub(super) const fn cut(on: &RetryOn) -> Verdict {
     Verdict { retry: allowed(on.reset), end: AttemptEnd::Reset, blame: true, pause: None }
 }
 
+/// Judges an error that a stream says under a good status, before its first token.
+pub(super) fn said(kind: ErrorKind, on: &RetryOn) -> Verdict {
+    match kind {
+        ErrorKind::RateLimit => by_code(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), on),
+        _ => Verdict { end: AttemptEnd::ServerError, ..cut(on) },
+    }
+}
+
 /// Judges a silence longer than the provider is given.
 pub(super) const fn silence(on: &RetryOn) -> Verdict {
     Verdict { retry: allowed(on.timeout), end: AttemptEnd::TimedOut, blame: true, pause: None }
@@ -186,6 +194,11 @@ mod tests {
         let judged = status(StatusCode::TOO_MANY_REQUESTS, &headers, &on());
         assert_eq!((judged.blame, judged.pause), (false, Some(Duration::from_secs(30))));
         assert!(super::status(StatusCode::BAD_GATEWAY, &headers, &on()).pause.is_none());
+        // Said in a stream it is the same, and the caller is told so.
+        let said = said(ErrorKind::RateLimit, &on());
+        assert_eq!((said.retry, said.blame, kind(said.end)), (Retry::Anywhere, false, ErrorKind::RateLimit));
+        let said = super::said(ErrorKind::Overloaded, &on());
+        assert_eq!((said.retry, said.blame, kind(said.end)), (Retry::Anywhere, true, ErrorKind::BadGateway));
     }
 
     #[test]

@@ -108,7 +108,11 @@ impl Once<'_> {
             Err(error) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
-                let what = format!("{} {}", error.phase.as_str(), error.kind.as_str());
+                let what = match error.kind {
+                    // What came was no HTTP, and what was wrong with it says more than that.
+                    Kind::Protocol => format!("its answer can not be read ({})", error.detail),
+                    kind => format!("{} {}", error.phase.as_str(), kind.as_str()),
+                };
                 return Err(self.failed(&mut permit, verdict, &what));
             }
         };
