@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use ipnet::IpNet;
 
 /// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
@@ -61,7 +62,7 @@ pub struct Settings {
     pub stream_keep_alive: Duration,
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
     #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNet>,
     /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
     #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
     pub log_sample: f64,
@@ -146,51 +147,17 @@ impl Settings {
     /// Whether a peer's `x-forwarded-for` is believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|net| net.holds(peer))
+        self.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical()))
     }
 }
 
-/// A network in CIDR form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Network {
-    /// Whether the address lies in it.
-    #[must_use]
-    pub fn holds(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(peer)) => {
-                same_prefix(net.to_bits().into(), peer.to_bits().into(), 32, self.bits)
-            }
-            (IpAddr::V6(net), IpAddr::V6(peer)) => same_prefix(net.to_bits(), peer.to_bits(), 128, self.bits),
-            _ => false,
-        }
-    }
-}
-
-fn same_prefix(left: u128, right: u128, width: u8, bits: u8) -> bool {
-    let shift = u32::from(width - bits.min(width));
-    left.checked_shr(shift).unwrap_or(0) == right.checked_shr(shift).unwrap_or(0)
-}
-
-fn network(text: &str) -> Result<Network, String> {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr =
-        address.trim().parse().map_err(|_| format!("`{text}` is no network, write e.g. 10.0.0.0/8"))?;
-    let width = if address.is_ipv4() { 32 } else { 128 };
-    let bits = match bits {
-        None => width,
-        Some(bits) => bits
-            .trim()
-            .parse()
-            .ok()
-            .filter(|bits| *bits <= width)
-            .ok_or_else(|| format!("`{text}`: the number after / is 0 to {width}"))?,
-    };
-    Ok(Network { address, bits })
+/// A network, or an address alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let alone = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    text.parse().ok().or_else(alone).ok_or_else(|| {
+        format!("`{text}` is no network, write e.g. 10.0.0.0/8; the number after / is at most 32, for IPv6 128")
+    })
 }
 
 /// What a label's value (and a namespace) may be.
@@ -263,14 +230,25 @@ mod tests {
 
     #[test]
     fn a_network_holds_its_addresses_only() {
-        let net = network("10.1.0.0/16").unwrap();
-        assert!(net.holds("10.1.2.3".parse().unwrap()));
-        assert!(net.holds("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!net.holds("10.2.0.1".parse().unwrap()));
-        assert!(!net.holds("fd00::1".parse().unwrap()));
-        assert!(network("0.0.0.0/0").unwrap().holds("8.8.8.8".parse().unwrap()));
-        assert!(network("::1").unwrap().holds("::1".parse().unwrap()));
-        assert!(network("10.0.0.0/33").is_err());
+        let trusts = |net: &str, peer: &str| {
+            let parsed =
+                Settings::try_parse_from(["sluicegate-proxy", "--manifests", "x", "--trusted-proxies", net]).unwrap();
+            parsed.trusts(peer.parse().unwrap())
+        };
+        for (net, peer, holds) in [
+            ("10.1.0.0/16", "10.1.2.3", true),
+            ("10.1.0.0/16", "::ffff:10.1.2.3", true),
+            ("10.1.0.0/16", "10.2.0.1", false),
+            ("10.1.0.0/16", "fd00::1", false),
+            ("0.0.0.0/0", "8.8.8.8", true),
+            ("::1", "::1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+        ] {
+            assert_eq!(trusts(net, peer), holds, "{peer} in {net}");
+        }
+        for text in ["10.0.0.0/33", "", "10.0.0/8", "localhost"] {
+            assert!(network(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sluicegate_config::{ModelMatch, ObjectId, Pool, ProviderKind, Route};
 
+use crate::persistent::set;
+
 use super::table::{ModelIx, NONE, OTHER, ProviderIx, ProviderNames, RouteIx, RouteNames, Table};
 
 /// The numbers given. One per process, on the control thread.
@@ -33,9 +35,9 @@ impl Default for Naming {
     fn default() -> Self {
         let mut table = Table { generation: 1, ..Table::default() };
         // The first numbers stand for what has no name.
-        table.routes.set(0, None);
-        table.providers.set(0, None);
-        [0, 1].into_iter().for_each(|number| table.models.set(number, None));
+        set(&mut table.routes, 0, None);
+        set(&mut table.providers, 0, None);
+        [0, 1].into_iter().for_each(|number| set(&mut table.models, number, None));
         Self {
             table,
             routes: HashMap::new(),
@@ -75,7 +77,7 @@ impl Naming {
         let before = self.table.routes.get(number as usize).cloned().flatten();
         let rules = route.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let names = RouteNames { id: id.0.as_str().into(), rules, models: models.into() };
-        self.table.routes.set(number as usize, Some(Arc::new(names)));
+        set(&mut self.table.routes, number as usize, Some(Arc::new(names)));
         before.iter().for_each(|before| self.release(&before.models));
         RouteIx(number)
     }
@@ -84,7 +86,7 @@ impl Naming {
     pub fn forget_route(&mut self, id: &ObjectId) {
         let Some(number) = self.routes.remove(id) else { return };
         let before = self.table.routes.get(number as usize).cloned().flatten();
-        self.table.routes.set(number as usize, None);
+        set(&mut self.table.routes, number as usize, None);
         self.free_routes.push(number);
         self.freed = true;
         before.iter().for_each(|before| self.release(&before.models));
@@ -107,7 +109,7 @@ impl Naming {
                 Some(number) => *number,
                 None => {
                     let number = number_for(&mut self.free_providers, self.table.providers.len());
-                    self.table.providers.set(number as usize, Some(Arc::new(names)));
+                    set(&mut self.table.providers, number as usize, Some(Arc::new(names)));
                     number
                 }
             };
@@ -132,7 +134,7 @@ impl Naming {
     }
 
     fn free(&mut self, provider: u32) {
-        self.table.providers.set(provider as usize, None);
+        set(&mut self.table.providers, provider as usize, None);
         self.free_providers.push(provider);
         self.freed = true;
     }
@@ -141,13 +143,13 @@ impl Naming {
     fn mention<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> Vec<u32> {
         let mut numbers = Vec::new();
         for name in names.filter(|name| *name != NONE && *name != OTHER) {
-            let number = match self.table.model_ids.get(name) {
+            let number = match self.table.model_ids.get(name.as_str()) {
                 Some(ModelIx(number)) => *number,
                 None => {
                     let number = number_for(&mut self.free_models, self.table.models.len());
                     let name: Arc<str> = name.as_str().into();
-                    self.table.models.set(number as usize, Some(Arc::clone(&name)));
-                    self.table.model_ids.insert(name, ModelIx(number));
+                    set(&mut self.table.models, number as usize, Some(Arc::clone(&name)));
+                    self.table.model_ids.insert_mut(name, ModelIx(number));
                     number
                 }
             };
@@ -170,8 +172,8 @@ impl Naming {
                 continue;
             }
             if let Some(name) = self.table.models.get(at).cloned().flatten() {
-                self.table.model_ids.remove(&name);
-                self.table.models.set(at, None);
+                self.table.model_ids.remove_mut(&*name);
+                set(&mut self.table.models, at, None);
                 self.free_models.push(*number);
                 self.freed = true;
             }

@@ -3,11 +3,9 @@
 //! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
 //! priority that has anybody left, where those that are well go before those that cool down. Then the strategy picks.
 
-mod dice;
 mod pick;
 mod split;
 
-pub use dice::Dice;
 pub use pick::{Candidate, Chosen, Picker, Tried, pick};
 pub use split::Split;
 

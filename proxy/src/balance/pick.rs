@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use sluicegate_config::Strategy;
 
-use super::dice::Dice;
 use crate::endpoint::Standing;
 
 /// A provider of a pool, as a call sees it.
@@ -58,7 +59,7 @@ pub struct Picker<'a> {
     /// Where round robin stands.
     pub cursor: &'a AtomicU64,
     /// The worker's.
-    pub dice: &'a mut Dice,
+    pub rng: &'a mut SmallRng,
 }
 
 /// Who takes the attempt.
@@ -129,10 +130,10 @@ where
             let turn = picker.cursor.fetch_add(1, Ordering::Relaxed).checked_rem(count)?;
             members().nth(usize::try_from(turn).ok()?).map(|(index, _)| index)
         }
-        Strategy::Weighted => draw(picker.dice, members(), members(), None).map(|(index, _)| index),
+        Strategy::Weighted => draw(picker.rng, members(), members(), None).map(|(index, _)| index),
         Strategy::LeastRequest => {
-            let (first, a) = draw(picker.dice, members(), members(), None)?;
-            let Some((second, b)) = draw(picker.dice, members(), members(), Some(first)) else { return Some(first) };
+            let (first, a) = draw(picker.rng, members(), members(), None)?;
+            let Some((second, b)) = draw(picker.rng, members(), members(), Some(first)) else { return Some(first) };
             // Calls per weight if it took this one too, compared crosswise.
             let load =
                 |taker: &Candidate, other: &Candidate| (u64::from(taker.in_flight) + 1) * u64::from(other.weight);
@@ -143,7 +144,7 @@ where
 
 /// One at random by weight, but not `except`. The members come twice: to be summed, and to be walked.
 fn draw<'a>(
-    dice: &mut Dice,
+    rng: &mut SmallRng,
     to_sum: impl Iterator<Item = (usize, &'a Candidate)>,
     to_walk: impl Iterator<Item = (usize, &'a Candidate)>,
     except: Option<usize>,
@@ -153,7 +154,7 @@ fn draw<'a>(
     if total == 0 {
         return None;
     }
-    let mut place = dice.below(total);
+    let mut place = rng.random_range(..total);
     for (index, candidate) in to_walk.filter(counts) {
         let weight = u64::from(candidate.weight);
         if place < weight {

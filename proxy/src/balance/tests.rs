@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use sluicegate_config::Strategy;
 
 use super::*;
@@ -18,10 +20,10 @@ fn standing(standing: Standing) -> Candidate {
 }
 
 fn pick_by(strategy: Strategy, max_open_percent: u32, candidates: &[Candidate], tried: &[usize]) -> Option<Chosen> {
-    let (cursor, mut dice) = (AtomicU64::new(0), Dice::new(7));
+    let (cursor, mut rng) = (AtomicU64::new(0), SmallRng::seed_from_u64(7));
     let mut had = Tried::default();
     tried.iter().for_each(|index| had.add(*index));
-    pick(&mut Picker { strategy, max_open_percent, cursor: &cursor, dice: &mut dice }, candidates, had)
+    pick(&mut Picker { strategy, max_open_percent, cursor: &cursor, rng: &mut rng }, candidates, had)
 }
 
 fn picked(candidates: &[Candidate], tried: &[usize]) -> Option<(usize, bool)> {
@@ -80,11 +82,11 @@ fn at_most_a_share_of_a_pool_is_left_alone() {
         ("half of one is none", 50, vec![open(9)], &[0]),
     ];
     for (name, percent, candidates, expected) in cases {
-        let (cursor, mut dice) = (AtomicU64::new(0), Dice::new(7));
+        let (cursor, mut rng) = (AtomicU64::new(0), SmallRng::seed_from_u64(7));
         let mut seen: Vec<usize> = (0..20)
             .filter_map(|_| {
                 let strategy = Strategy::RoundRobin;
-                let mut picker = Picker { strategy, max_open_percent: percent, cursor: &cursor, dice: &mut dice };
+                let mut picker = Picker { strategy, max_open_percent: percent, cursor: &cursor, rng: &mut rng };
                 pick(&mut picker, &candidates, Tried::default())
             })
             .map(|chosen| chosen.index)
@@ -97,10 +99,10 @@ fn at_most_a_share_of_a_pool_is_left_alone() {
 
 #[test]
 fn round_robin_goes_round() {
-    let (cursor, mut dice) = (AtomicU64::new(0), Dice::new(7));
+    let (cursor, mut rng) = (AtomicU64::new(0), SmallRng::seed_from_u64(7));
     let mut next = || {
         let strategy = Strategy::RoundRobin;
-        let mut picker = Picker { strategy, max_open_percent: 100, cursor: &cursor, dice: &mut dice };
+        let mut picker = Picker { strategy, max_open_percent: 100, cursor: &cursor, rng: &mut rng };
         pick(&mut picker, &[well(), well(), well()], Tried::default()).unwrap().index
     };
     assert_eq!([next(), next(), next(), next()], [0, 1, 2, 0]);
@@ -108,12 +110,12 @@ fn round_robin_goes_round() {
 
 #[test]
 fn weights_are_shares() {
-    let (cursor, mut dice) = (AtomicU64::new(0), Dice::new(7));
+    let (cursor, mut rng) = (AtomicU64::new(0), SmallRng::seed_from_u64(7));
     let heavy = Candidate { weight: 3, ..well() };
     let mut counts = [0; 2];
     for _ in 0..4_000 {
         let strategy = Strategy::Weighted;
-        let mut picker = Picker { strategy, max_open_percent: 100, cursor: &cursor, dice: &mut dice };
+        let mut picker = Picker { strategy, max_open_percent: 100, cursor: &cursor, rng: &mut rng };
         counts[pick(&mut picker, &[well(), heavy], Tried::default()).unwrap().index] += 1;
     }
     assert!((900..1_100).contains(&counts[0]), "{counts:?}");

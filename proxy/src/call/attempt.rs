@@ -213,12 +213,12 @@ fn admit(asked: &Asked<'_>, round: &Round<'_>, but: Tried, now: Instant) -> Opti
 }
 
 fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
-    let mut dice = asked.ticket.worker.dice.borrow_mut();
+    let mut rng = asked.ticket.worker.rng.borrow_mut();
     let mut picker = Picker {
         strategy: pool.strategy,
         max_open_percent: pool.max_open_percent,
         cursor: &pool.state.cursor,
-        dice: &mut dice,
+        rng: &mut rng,
     };
     balance::pick(&mut picker, candidates, but)
 }

@@ -1,9 +1,11 @@
 //! Who calls, in which dialect, for what: everything that is known before the body is read.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
@@ -108,19 +110,7 @@ fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
 
 /// Turns `%2F` and the like in a model's name back; anything broken stays as it is.
 fn unescape(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let decoded = (byte == b'%').then(|| {
-            let mut ahead = bytes.clone();
-            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-            let (high, low) = (digit(ahead.next())?, digit(ahead.next())?);
-            bytes = ahead;
-            u8::try_from(high * 16 + low).ok()
-        });
-        out.push(decoded.flatten().unwrap_or(byte));
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// The call's id: the caller's own when it is fit to be logged, else `fresh`.

@@ -73,20 +73,9 @@ fn openai(id: &str, created: i64) -> Value {
 }
 
 fn anthropic(id: &str, created: i64) -> Value {
-    let at = u64::try_from(created).unwrap_or_default();
-    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at.min(253_402_300_799));
-    json!({"type": "model", "id": id, "display_name": id, "created_at": rfc3339(time)})
-}
-
-/// `httpdate` writes RFC 9110 dates; Anthropic's SDKs parse RFC 3339 ones.
-fn rfc3339(time: std::time::SystemTime) -> String {
-    let date = httpdate::fmt_http_date(time);
-    // "Sun, 06 Nov 1994 08:49:37 GMT"
-    let mut words = date.split(' ').skip(1);
-    let (day, month, year, clock) = (words.next(), words.next(), words.next(), words.next());
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let number = MONTHS.iter().position(|name| Some(*name) == month).map_or(1, |at| at + 1);
-    format!("{}-{number:02}-{}T{}Z", year.unwrap_or("1970"), day.unwrap_or("01"), clock.unwrap_or("00:00:00"))
+    // A time that no calendar has is told as the beginning of time.
+    let at = jiff::Timestamp::from_second(created.max(0)).unwrap_or_default();
+    json!({"type": "model", "id": id, "display_name": id, "created_at": format!("{at:.0}")})
 }
 
 #[cfg(test)]
@@ -95,8 +84,8 @@ mod tests {
 
     #[test]
     fn dates_are_what_sdks_parse() {
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777);
-        assert_eq!(rfc3339(at), "1994-11-06T08:49:37Z");
+        assert_eq!(anthropic("m", 784_111_777)["created_at"], "1994-11-06T08:49:37Z");
+        assert_eq!(anthropic("m", -1)["created_at"], "1970-01-01T00:00:00Z");
         assert_eq!(anthropic("m", 0)["created_at"], "1970-01-01T00:00:00Z");
     }
 }

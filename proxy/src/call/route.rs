@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName};
 use regex::Regex;
 use sluicegate_config::{HeaderMatch, HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
 
-use crate::persistent::Map;
+use crate::persistent::{self, Map};
 
 /// A route as the index files it: its compiled conditions, and what it leads to.
 #[derive(Debug)]
@@ -178,11 +178,11 @@ impl<R> Index<R> {
     fn change(&mut self, model: &ModelTest, change: impl FnOnce(&mut Vec<Entry<R>>)) {
         match model {
             ModelTest::Any => change(Arc::make_mut(&mut self.any)),
-            ModelTest::Exact(name) => self.exact.change(name.clone(), change),
+            ModelTest::Exact(name) => persistent::change(&mut self.exact, name.clone(), change),
             ModelTest::Prefix(prefix) => {
-                let before = self.prefix.len();
-                self.prefix.change(prefix.clone(), change);
-                let (after, length) = (self.prefix.len(), Reverse(prefix.len()));
+                let before = self.prefix.size();
+                persistent::change(&mut self.prefix, prefix.clone(), change);
+                let (after, length) = (self.prefix.size(), Reverse(prefix.len()));
                 if after != before {
                     let lengths = Arc::make_mut(&mut self.prefix_lengths);
                     let count = lengths.entry(length).or_default();

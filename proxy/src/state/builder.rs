@@ -12,6 +12,7 @@ use super::ready::{Id, Ready};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
 use crate::call::route::Filed;
+use crate::persistent::set;
 use crate::source::Change;
 
 /// Makes configurations ready, on the control thread.
@@ -58,7 +59,7 @@ impl Builder {
             self.put_pool(&known.unwrap_or_else(|| Arc::new(id.clone())), pool, credentials, &mut here);
         }
         for (id, route) in &snapshot.routes {
-            let known = self.next.routes.get(&id.0).map(|filed| Arc::clone(&filed.id));
+            let known = self.next.routes.get(&*id.0).map(|filed| Arc::clone(&filed.id));
             self.put_route(&known.unwrap_or_else(|| Arc::new(id.clone())), route, &mut here);
         }
         let routes = self.next.routes.iter().map(|(Id(id), _)| id).filter(|id| !snapshot.routes.contains_key(&***id));
@@ -115,21 +116,21 @@ impl Builder {
         let ready = resolving.pool(&numbers);
         let (_, place) = place(&mut self.places, &mut self.free, &self.next, id);
         place.runs = Some(runs);
-        self.next.pools.set(place.at, Some(Arc::new(ready)));
+        set(&mut self.next.pools, place.at, Some(Arc::new(ready)));
         here.pools.push(Arc::clone(id));
     }
 
     fn remove_pool(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
         let Some(place) = self.places.get_mut(&id) else { return };
         place.runs = None;
-        self.next.pools.set(place.at, None);
+        set(&mut self.next.pools, place.at, None);
         self.naming.forget_pool(&id);
         self.leave(&id);
         gone.pools.push(id);
     }
 
     fn put_route(&mut self, id: &Arc<ObjectId>, route: &config::Route, here: &mut Objects) {
-        if self.next.routes.get(&id.0).is_some_and(|filed| *filed.route.revision == *route.revision) {
+        if self.next.routes.get(&*id.0).is_some_and(|filed| *filed.route.revision == *route.revision) {
             return;
         }
         let ix = self.naming.route(id, route);
@@ -138,12 +139,13 @@ impl Builder {
             place.named += 1;
             // Held open, so that the next pool without a place does not take this one.
             if self.next.pools.get(place.at).is_none() {
-                self.next.pools.set(place.at, None);
+                set(&mut self.next.pools, place.at, None);
             }
             (place.at, pool)
         });
         let filed = Arc::new(Filed::new(id, route, resolved));
-        let before = self.next.routes.insert(Id(Arc::clone(id)), Arc::clone(&filed));
+        let before = self.next.routes.get(&*id.0).cloned();
+        self.next.routes.insert_mut(Id(Arc::clone(id)), Arc::clone(&filed));
         if let Some(before) = &before {
             self.next.index.remove(before);
         }
@@ -153,7 +155,8 @@ impl Builder {
     }
 
     fn remove_route(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
-        let Some(before) = self.next.routes.remove(&id.0) else { return };
+        let Some(before) = self.next.routes.get(&*id.0).cloned() else { return };
+        self.next.routes.remove_mut(&*id.0);
         self.next.index.remove(&before);
         self.unname(&before.route.names);
         self.naming.forget_route(&id);

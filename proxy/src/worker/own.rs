@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rand::rngs::SmallRng;
 
 use tokio_rustls::TlsAcceptor;
 
 use crate::account::{Ledger, LogSettings, Metrics};
-use crate::balance::Dice;
 use crate::call::caller::Ids;
 use crate::drain::Lifecycle;
 use crate::listener::Open;
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: Ids,
-    pub(crate) dice: RefCell<Dice>,
+    pub(crate) rng: RefCell<SmallRng>,
     leaving: Cell<bool>,
 }
 
@@ -67,7 +67,7 @@ impl Worker {
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: Ids::new(rand::random()),
-            dice: RefCell::new(Dice::new(rand::random())),
+            rng: RefCell::new(rand::make_rng()),
             leaving: Cell::new(false),
             shared,
         })

@@ -201,7 +201,7 @@ proptest! {
             }
         }
         kept.values().for_each(|filed| index.remove(filed));
-        prop_assert_eq!((index.exact.len(), index.prefix.len(), index.prefix_lengths.len()), (0, 0, 0));
+        prop_assert_eq!((index.exact.size(), index.prefix.size(), index.prefix_lengths.len()), (0, 0, 0));
         prop_assert!(index.regex.is_empty() && index.any.is_empty());
     }
 }

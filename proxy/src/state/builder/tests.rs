@@ -90,7 +90,7 @@ fn a_pool_comes_and_goes_beneath_its_routes() {
     assert_eq!(asked(&ready, "m").unwrap().1, None);
     let ready = builder.apply(vec![Change::RouteGone(route_id), Change::PoolGone(other)]);
     assert_eq!(asked(&ready, "m"), None);
-    assert!(builder.places.is_empty() && builder.next.routes.len() == 0);
+    assert!(builder.places.is_empty() && builder.next.routes.is_empty());
     assert_eq!(builder.free.iter().collect::<BTreeSet<_>>().len(), ready.pools.len());
 }
 
