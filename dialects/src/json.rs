@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::hub::{Fields, Raw};
 use crate::seam::Refusal;
+use crate::text::Text;
 
 /// Where a value stands in a body; costs nothing until it is written into a message.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +94,8 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn text(&mut self, name: &str, at: &Path<'_>) -> Result<Option<String>, Refusal> {
-        self.parsed(name, at, "a string")
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        string(raw).map(Some).ok_or_else(|| at.field(name).refuse("must be a string"))
     }
 
     pub(crate) fn boolean(&mut self, name: &str, at: &Path<'_>) -> Result<Option<bool>, Refusal> {
@@ -200,7 +202,7 @@ pub(crate) fn count(text: &str) -> Option<u64> {
 
 /// The text of a JSON string value, if it is one.
 pub(crate) fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+    serde_json::from_str(raw.get()).ok().or_else(|| Text::of(raw).map(Text::whole))
 }
 
 /// The value in one line, as a stream's events need it: providers print whole answers over many. Within JSON's strings

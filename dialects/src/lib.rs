@@ -13,6 +13,7 @@ mod scan;
 mod seam;
 pub mod sse;
 pub mod tap;
+mod text;
 pub mod verbatim;
 
 pub use dialect::Dialect;

@@ -248,6 +248,11 @@ fn a_stream_cut_before_its_end_has_no_clean_end() {
 }
 
 #[test]
+fn a_stream_that_ends_before_it_began_is_no_answer() {
+    assert!(events(DIALECT, &[b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"]).is_err());
+}
+
+#[test]
 fn more_than_can_be_held_back_ends_in_an_error_and_nothing_after_it() {
     let mut encoder = stream::Encoder::new(StreamOptions::default());
     let mut out = Vec::new();

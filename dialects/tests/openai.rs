@@ -242,9 +242,19 @@ fn nonsense_chunks_are_malformed() {
         r#"{"choices":[{"delta":{"content":7}}]}"#,
         r#"{"choices":[{"index":4000000000,"delta":{}}]}"#,
         r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"arguments":"{}"}}]}}]}"#,
     ] {
         assert!(read(&[format!("data: {chunk}\n\n").as_bytes()]).is_err(), "{chunk}");
     }
+}
+
+#[test]
+fn a_stream_without_an_answer_is_none_whatever_it_ends_in() {
+    for body in ["data: [DONE]\n\n", "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n"] {
+        assert!(read(&[body.as_bytes()]).is_err(), "{body}");
+    }
+    let events = read(&[b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n"]).unwrap();
+    assert!(!events.iter().any(|event| matches!(event, Event::End)));
 }
 
 proptest! {

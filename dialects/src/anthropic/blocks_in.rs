@@ -2,12 +2,9 @@
 
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Fields, Part, Source, ToolCall};
-use crate::json::{Object, Path};
+use crate::json::{Object, Path, string};
 use crate::seam::Refusal;
-use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// Content as it may be written: one text, or blocks.
 pub(super) enum Said<'a> {
@@ -18,37 +15,11 @@ pub(super) enum Said<'a> {
 impl<'a> Said<'a> {
     /// Reads content. Errors: it is neither, by its path.
     pub(super) fn read(raw: &'a RawValue, at: &Path<'_>) -> Result<Self, Refusal> {
-        serde_json::from_str(raw.get()).map_err(|_| at.refuse("must be a string or an array of content blocks"))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Said<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of content blocks")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Said<'de>, E> {
-                Ok(Said::Text(text.to_owned()))
-            }
-
-            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Said<'de>, E> {
-                Ok(Said::Text(text))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Said<'de>, A::Error> {
-                let mut blocks = Vec::new();
-                while let Some(block) = seq.next_element()? {
-                    blocks.push(block);
-                }
-                Ok(Said::Blocks(blocks))
-            }
+        if let Some(text) = string(raw) {
+            return Ok(Said::Text(text));
         }
-        deserializer.deserialize_any(Either)
+        let blocks = serde_json::from_str(raw.get());
+        blocks.map(Said::Blocks).map_err(|_| at.refuse("must be a string or an array of content blocks"))
     }
 }
 

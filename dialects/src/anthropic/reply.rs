@@ -5,7 +5,7 @@ use super::blocks_out::{Out, Writer};
 use super::stop;
 use super::usage::{NAMES, Tally};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Fields, Raw, Reply, Stop, Usage};
+use crate::hub::{Choice, Content, Extra, Fields, Part, Raw, Reply, Stop, Usage};
 use crate::json::{Object, Path, ROOT};
 use crate::seam::{Malformed, Refusal};
 use serde::Serialize;
@@ -43,9 +43,17 @@ fn read(top: &mut Object<'_>) -> Result<(String, String, Choice, Used), Refusal>
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let reason = top.text("stop_reason", &ROOT)?;
     let sequence = top.text("stop_sequence", &ROOT)?;
-    let stop = reason.map_or(Stop::End, |reason| stop::read(&reason, sequence));
+    let stop = match reason.map_or(Stop::End, |reason| stop::read(&reason, sequence)) {
+        // Look-alikes say a plain end beside tool calls.
+        Stop::End if calls(&parts) => Stop::Tools,
+        stop => stop,
+    };
     let usage = used(top)?;
     Ok((id, model, Choice { parts, stop, logprobs: None, extra: Fields::new() }, usage))
+}
+
+fn calls(parts: &[Part]) -> bool {
+    parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)))
 }
 
 fn used(top: &mut Object<'_>) -> Result<Used, Refusal> {
@@ -89,7 +97,8 @@ pub fn encode(reply: &Reply) -> Vec<u8> {
     let parts = choice.map(|choice| &*choice.parts).unwrap_or_default();
     let content = parts.iter().filter_map(|part| writer.part(part).ok().flatten()).collect();
     let refused = parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
-    let (stop_reason, stop_sequence) = stop::write(choice.map_or(&Stop::End, |choice| &choice.stop), refused);
+    let stop = choice.map_or(&Stop::End, |choice| &choice.stop);
+    let (stop_reason, stop_sequence) = stop::write(stop, refused, calls(parts));
     let kept = extra.fields.iter().filter(|_| !writer.foreign()).map(|(name, raw)| (&**name, &**raw));
     let extra: BTreeMap<&str, &RawValue> = kept.collect();
     let message = Message {

@@ -18,13 +18,13 @@ pub(super) fn read(reason: &str, sequence: Option<String>) -> Stop {
 }
 
 /// Writes `stop_reason` and `stop_sequence`. A plain end of an answer that holds a refusal is a `refusal`: other dialects
-/// say that in the content.
-pub(super) fn write(stop: &Stop, refused: bool) -> (&str, Option<&str>) {
+/// say that in the content. Where no tool is called nobody is to wait for a call.
+pub(super) fn write(stop: &Stop, refused: bool, called: bool) -> (&str, Option<&str>) {
     match stop {
-        Stop::End if refused => ("refusal", None),
-        Stop::End => ("end_turn", None),
+        Stop::Tools if called => ("tool_use", None),
+        Stop::End | Stop::Tools if refused => ("refusal", None),
+        Stop::End | Stop::Tools => ("end_turn", None),
         Stop::Length => ("max_tokens", None),
-        Stop::Tools => ("tool_use", None),
         Stop::Sequence(sequence) => ("stop_sequence", sequence.as_deref()),
         Stop::Refusal => ("refusal", None),
         Stop::Pause => ("pause_turn", None),
@@ -40,6 +40,13 @@ mod tests {
     #[test]
     fn no_reason_is_a_plain_end_and_an_unknown_one_passes() {
         assert_eq!(read("", Some("x".to_owned())), Stop::End);
-        assert_eq!(write(&read("new_reason", None), false), ("new_reason", None));
+        assert_eq!(write(&read("new_reason", None), false, false), ("new_reason", None));
+    }
+
+    #[test]
+    fn a_tool_is_the_reason_only_where_one_is_called() {
+        assert_eq!(write(&Stop::Tools, false, true), ("tool_use", None));
+        assert_eq!(write(&Stop::Tools, false, false), ("end_turn", None));
+        assert_eq!(write(&Stop::Tools, true, false), ("refusal", None));
     }
 }

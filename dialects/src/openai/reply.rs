@@ -2,11 +2,11 @@
 
 use serde_json::value::RawValue;
 
-use super::request::tool_call;
-use super::wire::{self, Piece};
+use super::request::{function, tool_call};
+use super::wire::{self, Piece, Thought};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
-use crate::json::{Object, Path, ROOT, Writer};
+use crate::json::{Object, Path, ROOT, Writer, string};
 use crate::seam::{Malformed, Refusal};
 
 const CHOICES: Path<'static> = ROOT.field("choices");
@@ -41,46 +41,81 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
 fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
     let at = &CHOICES.index(number as usize);
     let mut object = Object::read(raw.get(), at)?;
+    let word = object.text("finish_reason", at)?.unwrap_or_default();
+    if word == wire::FAILED || object.take("error").is_some() {
+        return Err(at.refuse("an error stands where an answer should"));
+    }
     let in_message = at.field("message");
     let mut message = object.object("message", at)?.ok_or_else(|| in_message.refuse("the field is required"))?;
     message.take("role");
-    let mut parts = Vec::new();
-    // Two words for the same; where both are given they say the same.
-    let (one, other) = (message.text("reasoning_content", &in_message)?, message.text("reasoning", &in_message)?);
-    if let Some(text) = one.or(other).filter(|text| !text.is_empty()) {
-        parts.push(Part::new(Content::Thinking { text, signature: None }));
-    }
+    let mut parts = thoughts(&mut message);
     if let Some(raw) = message.take("content") {
         let at = in_message.field("content");
         for piece in wire::pieces(raw).ok_or_else(|| at.refuse("must be text"))? {
-            match piece {
-                Piece::Text(text) if text.is_empty() => {}
-                Piece::Text(text) => parts.push(Part::text(text)),
-                Piece::Thinking(text) => parts.push(Part::new(Content::Thinking { text, signature: None })),
-            }
+            said(piece, &mut parts);
         }
     }
     if let Some(text) = message.text("refusal", &in_message)?.filter(|text| !text.is_empty()) {
         parts.push(Part::new(Content::Refusal(text)));
     }
-    let calls = message.list("tool_calls", &in_message)?.unwrap_or_default();
-    let in_calls = in_message.field("tool_calls");
-    for (called, raw) in (0..).zip(&calls) {
-        let mut part = tool_call(raw, &in_calls.index(called as usize))?;
+    let called = calls(&mut message, &in_message, (id, number))?;
+    let by = wire::stop_text([object.take("stop_reason"), object.take("matched_stop")]);
+    let stop = wire::stop(&word, by, !called.is_empty());
+    parts.extend(called);
+    Ok(Choice { parts, stop, logprobs: object.raw("logprobs"), extra: message.rest() })
+}
+
+/// What the model thought, by any of the names it has: where several are given they say the same.
+fn thoughts(message: &mut Object<'_>) -> Vec<Part> {
+    let names = [message.take("reasoning_content"), message.take("reasoning")];
+    let text = names.into_iter().flatten().find_map(string).filter(|text| !text.is_empty());
+    let blocks = message.take("thinking_blocks").map(wire::thoughts).unwrap_or_default();
+    let signed = blocks.iter().any(|block| matches!(block, Thought::Signed { .. }));
+    let unsigned = text.filter(|_| !signed).map(|text| Content::Thinking { text, signature: None });
+    let blocks = blocks.into_iter().map(|block| match block {
+        Thought::Signed { text, signature } => Content::Thinking { text, signature },
+        Thought::Redacted(data) => Content::RedactedThinking(data),
+    });
+    unsigned.into_iter().chain(blocks).map(Part::new).collect()
+}
+
+/// A piece of the content. What follows one of its own kind is more of it.
+fn said(piece: Piece<'_>, parts: &mut Vec<Part>) {
+    let last = parts.last_mut().map(|part| &mut part.content);
+    match (piece, last) {
+        (Piece::Text(more), _) | (Piece::Thinking(more), _) if more.is_empty() => {}
+        (Piece::Thinking(more), Some(Content::Thinking { text, signature: None })) => text.push_str(&more.whole()),
+        (Piece::Thinking(text), _) => {
+            parts.push(Part::new(Content::Thinking { text: text.whole(), signature: None }));
+        }
+        (Piece::Text(text), _) => parts.push(Part::text(text.whole())),
+        (Piece::Other(raw), _) => {
+            parts.push(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() }));
+        }
+    }
+}
+
+/// The tools that are called, in the words of today and in the deprecated ones.
+fn calls(message: &mut Object<'_>, at: &Path<'_>, (id, number): (&str, u32)) -> Result<Vec<Part>, Refusal> {
+    let listed = message.list("tool_calls", at)?.unwrap_or_default();
+    let in_calls = at.field("tool_calls");
+    let mut parts = Vec::with_capacity(listed.len());
+    for (place, raw) in listed.into_iter().enumerate() {
+        parts.push(tool_call(raw, &in_calls.index(place))?);
+    }
+    if let Some(raw) = message.take("function_call").filter(|_| parts.is_empty()) {
+        let at = at.field("function_call");
+        let content = Content::ToolCall(function(&mut Object::read(raw.get(), &at)?, String::new(), &at)?);
+        parts.push(Part::new(content));
+    }
+    for (called, part) in (0..).zip(&mut parts) {
         if let Content::ToolCall(call) = &mut part.content
             && call.id.is_empty()
         {
             call.id = wire::made_call_id(id, number, called);
         }
-        parts.push(part);
     }
-    let word = object.text("finish_reason", at)?.unwrap_or_default();
-    Ok(Choice {
-        parts,
-        stop: wire::stop(&word, !calls.is_empty()),
-        logprobs: object.raw("logprobs"),
-        extra: message.rest(),
-    })
+    Ok(parts)
 }
 
 /// Writes a whole answer. `created` is 0 where nobody said it: the caller of this function has the clock.
@@ -127,14 +162,8 @@ fn write_choice(index: usize, choice: &Choice, same: bool, json: &mut Writer) {
             None => json.value_field(name, "null"),
         }
     }
-    let thoughts = joined(parts, |content| match content {
-        Content::Thinking { text, signature: _ } => Some(text),
-        _ => None,
-    });
-    if let Some(thoughts) = thoughts.filter(|text| !text.is_empty()) {
-        json.text_field("reasoning_content", &thoughts);
-    }
-    write_calls(parts, same, json);
+    write_thoughts(parts, json);
+    let called = write_calls(parts, same, json);
     if same {
         json.fields(extra);
     }
@@ -143,8 +172,33 @@ fn write_choice(index: usize, choice: &Choice, same: bool, json: &mut Writer) {
         Some(raw) if same => json.raw_field("logprobs", raw),
         _ => json.value_field("logprobs", "null"),
     }
-    json.text_field("finish_reason", wire::finish_reason(stop));
+    json.text_field("finish_reason", wire::finish_reason(stop, called));
+    wire::write_stop_text(stop, json);
     json.close(b'}');
+}
+
+/// Thoughts as text for who reads it, and as blocks where they are signed or encrypted: those must come back unchanged.
+fn write_thoughts(parts: &[Part], json: &mut Writer) {
+    let text = joined(parts, |content| match content {
+        Content::Thinking { text, signature: _ } => Some(text),
+        _ => None,
+    });
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        json.text_field("reasoning_content", &text);
+    }
+    let blocks = parts.iter().filter_map(|part| match &part.content {
+        Content::Thinking { text, signature: signature @ Some(_) } => {
+            Some(Thought::Signed { text: text.clone(), signature: signature.clone() })
+        }
+        Content::RedactedThinking(data) => Some(Thought::Redacted(data.clone())),
+        _ => None,
+    });
+    let mut blocks = blocks.peekable();
+    if blocks.peek().is_some() {
+        json.open_field("thinking_blocks", b'[');
+        blocks.for_each(|block| wire::write_thought(&block, json));
+        json.close(b']');
+    }
 }
 
 /// The texts of the parts that `pick` takes, one behind the other; `None` when there are none.
@@ -156,7 +210,8 @@ fn joined(parts: &[Part], pick: impl Fn(&Content) -> Option<&String>) -> Option<
     })
 }
 
-fn write_calls(parts: &[Part], same: bool, json: &mut Writer) {
+/// Says whether there is any.
+fn write_calls(parts: &[Part], same: bool, json: &mut Writer) -> bool {
     let mut opened = false;
     for part in parts {
         let Part { content, cache: _, extra } = part;
@@ -175,8 +230,8 @@ fn write_calls(parts: &[Part], same: bool, json: &mut Writer) {
                 }
                 json.close(b'}');
             }
-            // A custom tool's call, which reading left raw.
-            Content::Other { dialect: Dialect::OpenAiChat, raw } => {
+            // A custom tool's call, which reading left raw; other pieces that it left so are of the content.
+            Content::Other { dialect: Dialect::OpenAiChat, raw } if is_custom_call(raw) => {
                 open_calls(&mut opened, json);
                 json.raw(raw.get());
             }
@@ -186,6 +241,11 @@ fn write_calls(parts: &[Part], same: bool, json: &mut Writer) {
     if opened {
         json.close(b']');
     }
+    opened
+}
+
+fn is_custom_call(raw: &RawValue) -> bool {
+    Object::read(raw.get(), &ROOT).is_ok_and(|mut call| call.take("custom").is_some())
 }
 
 fn open_calls(opened: &mut bool, json: &mut Writer) {

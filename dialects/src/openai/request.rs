@@ -10,5 +10,5 @@ mod write;
 mod write_turns;
 
 pub use read::decode;
-pub(super) use read_turns::tool_call;
+pub(super) use read_turns::{function, tool_call};
 pub use write::encode;

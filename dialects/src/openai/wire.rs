@@ -1,12 +1,18 @@
 //! Words whole and streamed answers share: usage, stop reasons, content that may be a list of parts.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::hub::{Stop, Usage};
-use crate::json::Writer;
+use crate::json::{Writer, string};
 use crate::scan::{self, Count, Counts, Place};
+use crate::text::Text;
+
+/// The `finish_reason` of an answer that the provider could not go on with (OpenRouter).
+pub(super) const FAILED: &str = "error";
 
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
@@ -102,27 +108,44 @@ pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
     json.close(b'}');
 }
 
-/// Reads a `finish_reason`. Look-alikes say `stop` beside tool calls.
-pub(super) fn stop(word: &str, called_tools: bool) -> Stop {
+/// Reads a `finish_reason`, with the stop text that is said beside it. Look-alikes say `stop` beside tool calls; and
+/// nobody is to wait for a call that is not there.
+pub(super) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
     match word {
-        "stop" | "eos" | "" if called_tools => Stop::Tools,
-        "stop" | "eos" | "" => Stop::End,
+        "stop" | "eos" | "eos_token" | "end_turn" | "tool_calls" | "function_call" | "" if called_tools => Stop::Tools,
+        "stop" | "eos" | "eos_token" | "end_turn" | "" => by.map_or(Stop::End, |text| Stop::Sequence(Some(text))),
+        "tool_calls" | "function_call" => Stop::End,
+        "stop_sequence" => Stop::Sequence(by),
         "length" | "max_tokens" => Stop::Length,
-        "tool_calls" | "function_call" => Stop::Tools,
         "content_filter" => Stop::Refusal,
         other => Stop::Other(other.to_owned()),
     }
 }
 
+/// Which of the caller's stop texts ended an answer: vLLM says it in `stop_reason`, SGLang in `matched_stop`. A number
+/// is a token; some put another vendor's word for the reason there.
+pub(super) fn stop_text(fields: [Option<&RawValue>; 2]) -> Option<String> {
+    const REASONS: [&str; 10] =
+        ["", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "length", "max_tokens", "tool_calls", "tool_use"];
+    fields.into_iter().flatten().find_map(string).filter(|text| !REASONS.contains(&&**text))
+}
+
 /// Writes a `finish_reason`: what OpenAI has no word for becomes the nearest it has.
-pub(super) fn finish_reason(stop: &Stop) -> &str {
+pub(super) fn finish_reason(stop: &Stop, called_tools: bool) -> &str {
     match stop {
-        Stop::End | Stop::Sequence(_) => "stop",
+        Stop::Tools if called_tools => "tool_calls",
+        Stop::End | Stop::Sequence(_) | Stop::Tools => "stop",
         // A paused turn and a full context are answers that are not whole.
         Stop::Length | Stop::Pause | Stop::ContextLength => "length",
-        Stop::Tools => "tool_calls",
         Stop::Refusal => "content_filter",
         Stop::Other(word) => word,
+    }
+}
+
+/// Writes which stop text ended the answer, in vLLM's field.
+pub(super) fn write_stop_text(stop: &Stop, json: &mut Writer) {
+    if let Stop::Sequence(Some(text)) = stop {
+        json.text_field("stop_reason", text);
     }
 }
 
@@ -140,29 +163,133 @@ pub(super) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
 
 /// A piece of content as look-alikes (Mistral) give it in a list.
 #[derive(Debug)]
-pub(super) enum Piece {
-    Text(String),
-    Thinking(String),
+pub(super) enum Piece<'a> {
+    Text(Text),
+    Thinking(Text),
+    /// A piece that nobody here has a word for (a reference), whole.
+    Other(&'a RawValue),
 }
 
-/// Reads `content`: a string, or a list of text and thinking pieces. `None`: it is neither.
-pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
-    #[derive(Deserialize)]
-    struct Listed {
-        r#type: String,
-        text: Option<String>,
-        thinking: Option<Vec<Listed>>,
-    }
-    if let Ok(text) = serde_json::from_str::<String>(raw.get()) {
+/// Reads `content`: a string, or a list of pieces. `None`: it is neither.
+pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece<'_>>> {
+    if let Some(text) = Text::of(raw) {
         return Some(vec![Piece::Text(text)]);
     }
-    let list: Vec<Listed> = serde_json::from_str(raw.get()).ok()?;
-    let read = |piece: Listed| match (piece.r#type.as_str(), piece.text, piece.thinking) {
-        ("text" | "output_text", Some(text), _) => Some(Piece::Text(text)),
-        ("thinking", _, Some(list)) => {
-            Some(Piece::Thinking(list.into_iter().filter_map(|inner| inner.text).collect::<String>()))
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    let mut pieces = Vec::with_capacity(list.len());
+    for raw in list {
+        match serde_json::from_str(raw.get()) {
+            Ok(Listed { r#type, text: Some(text), .. }) if is_text(&r#type) => pieces.push(Piece::Text(text)),
+            Ok(Listed { r#type, thinking: Some(thoughts), .. }) if r#type == "thinking" => {
+                pieces.extend(texts(thoughts).into_iter().map(Piece::Thinking));
+            }
+            _ => pieces.push(Text::of(raw).map_or(Piece::Other(raw), Piece::Text)),
         }
-        _ => None,
+    }
+    Some(pieces)
+}
+
+#[derive(Deserialize)]
+struct Listed<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    text: Option<Text>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+}
+
+fn is_text(kind: &str) -> bool {
+    matches!(kind, "text" | "output_text")
+}
+
+/// The texts of a thinking piece: itself one, or a list of pieces of text.
+fn texts(raw: &RawValue) -> Vec<Text> {
+    if let Some(text) = Text::of(raw) {
+        return vec![text];
+    }
+    let list: Vec<Listed<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
+    list.into_iter().filter_map(|piece| piece.text).collect()
+}
+
+/// A block of `thinking_blocks`, LiteLLM's field for what Anthropic's models thought.
+#[derive(Debug)]
+pub(super) enum Thought {
+    /// Thoughts and the signature over them; in a stream either may be missing.
+    Signed { text: String, signature: Option<String> },
+    /// Thoughts the provider has encrypted.
+    Redacted(String),
+}
+
+/// Reads `thinking_blocks`; what is none of the blocks it may hold is nothing.
+pub(super) fn thoughts(raw: &RawValue) -> Vec<Thought> {
+    #[derive(Deserialize)]
+    struct Block {
+        thinking: Option<Text>,
+        signature: Option<String>,
+        data: Option<String>,
+    }
+    let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let read = |raw: &RawValue| match serde_json::from_str(raw.get()).ok()? {
+        Block { data: Some(data), .. } => Some(Thought::Redacted(data)),
+        Block { thinking: None, signature: None, .. } => None,
+        Block { thinking, signature, .. } => Some(Thought::Signed {
+            text: thinking.map(Text::whole).unwrap_or_default(),
+            signature: signature.filter(|signature| !signature.is_empty()),
+        }),
     };
-    list.into_iter().map(read).collect()
+    blocks.into_iter().filter_map(read).collect()
+}
+
+/// Writes a block of `thinking_blocks`.
+pub(super) fn write_thought(thought: &Thought, json: &mut Writer) {
+    json.open(b'{');
+    match thought {
+        Thought::Signed { text, signature } => {
+            json.text_field("type", "thinking");
+            json.text_field("thinking", text);
+            json.text_field("signature", signature.as_deref().unwrap_or_default());
+        }
+        Thought::Redacted(data) => {
+            json.text_field("type", "redacted_thinking");
+            json.text_field("data", data);
+        }
+    }
+    json.close(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_the_end_of_an_answer_only_where_one_is_called() {
+        for (word, by, called, expected) in [
+            ("stop", None, false, Stop::End),
+            ("stop", None, true, Stop::Tools),
+            ("tool_calls", None, true, Stop::Tools),
+            ("tool_calls", None, false, Stop::End),
+            ("function_call", None, true, Stop::Tools),
+            ("function_call", None, false, Stop::End),
+            ("stop", Some("END"), false, Stop::Sequence(Some("END".into()))),
+            ("stop", Some("END"), true, Stop::Tools),
+            ("length", Some("END"), false, Stop::Length),
+            ("stop_sequence", None, false, Stop::Sequence(None)),
+            ("new", None, false, Stop::Other("new".into())),
+        ] {
+            assert_eq!(stop(word, by.map(str::to_owned), called), expected, "{word} {by:?} {called}");
+        }
+    }
+
+    #[test]
+    fn the_text_that_ended_an_answer_is_no_token_and_no_other_vendors_word() {
+        let read = |json: &str| {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            stop_text([Some(raw), None])
+        };
+        for (json, text) in
+            [("\"END\"", Some("END")), ("128009", None), ("\"end_turn\"", None), ("\"stop\"", None), ("\"\"", None)]
+        {
+            assert_eq!(read(json).as_deref(), text, "{json}");
+        }
+    }
 }

@@ -3,9 +3,10 @@
 use crate::anthropic::usage::Tally;
 use crate::anthropic::{error, stop};
 use crate::dialect::Dialect;
-use crate::hub::{Delta, Event, PartKind};
+use crate::hub::{Delta, Event, PartKind, Stop};
 use crate::seam::Malformed;
 use crate::sse;
+use crate::text::{Seam, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -46,16 +47,24 @@ impl Decoder {
 struct Reader {
     open: Vec<Open>,
     tally: Tally,
+    started: bool,
+    /// Whether a tool was called.
+    called: bool,
+    /// Whole or failed: what comes now is nothing.
+    over: bool,
 }
 
 /// A block that has begun and not ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Open {
     index: u32,
     /// Whether its deltas mean what they say; a provider's own tool's arguments are not a call of the caller's tools.
     known: bool,
     /// Whether it is a tool call of which no argument has come.
     bare: bool,
+    /// Whether its text is the arguments of a call.
+    call: bool,
+    seam: Seam,
 }
 
 #[derive(Deserialize)]
@@ -85,8 +94,8 @@ struct Start {
 struct Block<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
-    text: Option<String>,
-    thinking: Option<String>,
+    text: Option<Text>,
+    thinking: Option<Text>,
     signature: Option<String>,
     data: Option<String>,
     id: Option<String>,
@@ -99,9 +108,9 @@ struct Block<'a> {
 struct Piece<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
-    text: Option<String>,
-    partial_json: Option<String>,
-    thinking: Option<String>,
+    text: Option<Text>,
+    partial_json: Option<Text>,
+    thinking: Option<Text>,
     signature: Option<String>,
     #[serde(borrow)]
     citation: Option<&'a RawValue>,
@@ -116,7 +125,7 @@ struct Closing {
 impl Reader {
     fn frame(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
         // Look-alikes that serve both dialects end with OpenAI's word.
-        if data == b"[DONE]" {
+        if self.over || data == b"[DONE]" {
             return Ok(());
         }
         let data = std::str::from_utf8(data).map_err(|_| Malformed::new("an event of the stream is not UTF-8"))?;
@@ -131,31 +140,53 @@ impl Reader {
             "content_block_start" => self.block(said.index, said.content_block, out)?,
             "content_block_stop" => {
                 let part = said.index;
-                let Some(place) = self.open.iter().position(|block| block.index == part) else {
-                    return Err(Malformed::new("a block of the stream ends that has not begun"));
-                };
-                if self.open.swap_remove(place).bare {
-                    // A call without arguments streams none; elsewhere the empty text would not be JSON.
-                    out.push(Event::Delta { choice: 0, part, delta: Delta::Arguments("{}".to_owned()) });
-                }
-                out.push(Event::PartEnd { choice: 0, part });
+                self.block_end(part, out)?;
             }
             "message_start" => {
                 let start = said.message.ok_or_else(|| Malformed::new("`message_start` holds no message"))?;
+                self.started = true;
                 out.push(Event::Start { id: start.id, model: start.model, created: None });
                 self.used(start.usage, out);
             }
             "message_delta" => {
                 self.used(said.usage, out);
                 if let Some(Closing { stop_reason: Some(word), stop_sequence }) = said.delta.map(read).transpose()? {
-                    out.push(Event::Finish { choice: 0, stop: stop::read(&word, stop_sequence) });
+                    out.push(Event::Finish { choice: 0, stop: self.stop(&word, stop_sequence) });
                 }
             }
-            "message_stop" => out.push(Event::End),
+            "message_stop" if !self.started => return Err(Malformed::new("the stream holds no answer")),
+            "message_stop" => {
+                self.over = true;
+                out.push(Event::End);
+            }
             "ping" => out.push(Event::Alive),
-            "error" => out.push(Event::Error(error::in_stream(data))),
+            "error" => {
+                self.over = true;
+                out.push(Event::Error(error::in_stream(data)));
+            }
             _ => out.extend(foreign(kind.as_bytes(), data)),
         }
+        Ok(())
+    }
+
+    /// Why the answer ended. Look-alikes say a plain end beside tool calls.
+    fn stop(&self, word: &str, sequence: Option<String>) -> Stop {
+        match stop::read(word, sequence) {
+            Stop::End if self.called => Stop::Tools,
+            stop => stop,
+        }
+    }
+
+    fn block_end(&mut self, part: u32, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Some(place) = self.open.iter().position(|block| block.index == part) else {
+            return Err(Malformed::new("a block of the stream ends that has not begun"));
+        };
+        let mut block = self.open.swap_remove(place);
+        // A call without arguments streams none; elsewhere the empty text would not be JSON.
+        let last = if block.bare { Some("{}".to_owned()) } else { block.seam.end().map(String::from) };
+        let delta = last.map(|text| if block.call { Delta::Arguments(text) } else { Delta::Text(text) });
+        out.extend(delta.map(|delta| Event::Delta { choice: 0, part, delta }));
+        out.push(Event::PartEnd { choice: 0, part });
         Ok(())
     }
 
@@ -171,16 +202,16 @@ impl Reader {
         if self.open.len() >= MOST_OPEN || self.open.iter().any(|block| block.index == part) {
             return Err(Malformed::new("the stream begins a block before it ends others"));
         }
-        let mut first = Vec::new();
+        let (mut first, mut seam) = (Vec::new(), Seam::default());
         let kind = match kind(raw) {
             Some(Block { r#type, text, thinking, signature, data, id, name, input }) => {
                 match (&*r#type, data, id, name) {
                     ("text", ..) => {
-                        first.extend(text.map(Delta::Text));
+                        first.extend(text.map(|text| Delta::Text(seam.join(text))));
                         PartKind::Text
                     }
                     ("thinking", ..) => {
-                        first.extend(thinking.map(Delta::Text));
+                        first.extend(thinking.map(|text| Delta::Text(seam.join(text))));
                         first.extend(signature.map(Delta::Signature));
                         PartKind::Thinking
                     }
@@ -199,10 +230,14 @@ impl Reader {
             }
             None => other(raw),
         };
+        let call = matches!(kind, PartKind::ToolCall { .. });
+        self.called |= call;
         self.open.push(Open {
             index: part,
             known: !matches!(kind, PartKind::Other { .. }),
-            bare: matches!(kind, PartKind::ToolCall { .. }) && first.is_empty(),
+            bare: call && first.is_empty(),
+            call,
+            seam,
         });
         out.push(Event::PartStart { choice: 0, part, kind });
         let said = |delta: &Delta| !matches!(delta, Delta::Text(text) | Delta::Signature(text) if text.is_empty());
@@ -219,16 +254,16 @@ impl Reader {
         let delta = if open.known {
             let Piece { r#type, text, partial_json, thinking, signature, citation } = read(raw)?;
             let known = match &*r#type {
-                "text_delta" => text.map(Delta::Text),
-                "input_json_delta" => partial_json.map(Delta::Arguments),
-                "thinking_delta" => thinking.map(Delta::Text),
+                "text_delta" => text.map(|text| Delta::Text(open.seam.join(text))),
+                "input_json_delta" => partial_json.map(|text| Delta::Arguments(open.seam.join(text))),
+                "thinking_delta" => thinking.map(|text| Delta::Text(open.seam.join(text))),
                 "signature_delta" => signature.map(Delta::Signature),
                 "citations_delta" => citation.map(|citation| Delta::Citation(citation.to_owned())),
                 _ => None,
             };
-            // Calls begin with an empty piece, which says nothing.
+            // Calls begin with an empty piece, which says nothing; and half a character waits for the other.
             match known.unwrap_or_else(whole) {
-                Delta::Arguments(text) if text.is_empty() => return Ok(()),
+                Delta::Arguments(text) | Delta::Text(text) if text.is_empty() => return Ok(()),
                 delta => delta,
             }
         } else {

@@ -24,6 +24,8 @@ pub struct Encoder {
     usage: Usage,
     stop: Stop,
     refused: bool,
+    /// Whether a tool is called.
+    called: bool,
     /// The part that is on the wire now.
     open: Option<Open>,
     /// The index it has there, or the next one will have.
@@ -64,6 +66,7 @@ impl Encoder {
             usage: Usage::default(),
             stop: Stop::End,
             refused: false,
+            called: false,
             open: None,
             index: 0,
             held: Held::default(),
@@ -144,6 +147,7 @@ impl Encoder {
         // A part without a block is nowhere, and its deltas find nobody.
         let Some(begins) = begins(kind) else { return };
         self.refused |= matches!(kind, PartKind::Refusal);
+        self.called |= matches!(kind, PartKind::ToolCall { .. });
         let thinks = matches!(kind, PartKind::Thinking);
         if self.open.is_none() {
             self.open(Open { part, thinks }, &begins, out);
@@ -219,7 +223,7 @@ impl Encoder {
         while let Some(open) = self.open {
             self.part_end(open.part, out);
         }
-        let (stop_reason, stop_sequence) = stop::write(&self.stop, self.refused);
+        let (stop_reason, stop_sequence) = stop::write(&self.stop, self.refused, self.called);
         let event = MessageDelta {
             r#type: "message_delta",
             delta: Closing { stop_reason, stop_sequence },

@@ -118,17 +118,21 @@ pub(in crate::openai) fn tool_call(raw: &RawValue, at: &Path<'_>) -> Result<Part
     let id = object.text("id", at)?.unwrap_or_default();
     let inner = at.field("function");
     let mut function = object.object("function", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
-    let name = function.required("name", &inner)?;
-    let arguments = match function.take("arguments") {
+    let content = Content::ToolCall(self::function(&mut function, id, &inner)?);
+    object.take("index");
+    Ok(Part { content, cache: None, extra: object.rest() })
+}
+
+/// Reads which function is called, and with what.
+pub(in crate::openai) fn function(object: &mut Object<'_>, id: String, at: &Path<'_>) -> Result<ToolCall, Refusal> {
+    let name = object.required("name", at)?;
+    let arguments = match object.take("arguments") {
         // Some look-alikes give the object itself rather than its text.
         Some(arguments) if arguments.get().starts_with('{') => arguments.get().to_owned(),
-        Some(arguments) => {
-            string(arguments).ok_or_else(|| inner.field("arguments").refuse("must be a string of JSON"))?
-        }
+        Some(arguments) => string(arguments).ok_or_else(|| at.field("arguments").refuse("must be a string of JSON"))?,
         None => String::new(),
     };
-    object.take("index");
-    Ok(Part { content: Content::ToolCall(ToolCall { id, name, arguments }), cache: None, extra: object.rest() })
+    Ok(ToolCall { id, name, arguments })
 }
 
 fn tool_result(mut object: Object<'_>, at: &Path<'_>) -> Result<Part, Refusal> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::hub::{Delta, Event, PartKind, ProviderError, Usage};
+use crate::hub::{Delta, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::{Writer, one_line};
 use crate::openai::error::write_error;
-use crate::openai::wire;
+use crate::openai::wire::{self, Thought};
 use crate::seam::StreamOptions;
 use crate::sse::KEEP_ALIVE;
 
@@ -29,7 +29,13 @@ struct ChoiceState {
     calls: Vec<u32>,
     /// What the text of the part that is growing is called in a delta.
     growing: &'static str,
+    /// The thoughts that are growing: their block is written whole when it is signed.
+    thoughts: String,
+    signature: String,
 }
+
+/// Longer thoughts stream without a block of their own, and so can not come back signed.
+const MOST_THOUGHTS: usize = 1 << 20;
 
 const CONTENT: &str = "content";
 const REFUSAL: &str = "refusal";
@@ -43,8 +49,7 @@ impl Encoder {
         Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None, over: false }
     }
 
-    /// Appends what this event is on the wire. Signatures, citations, encrypted thoughts and other dialects' own words
-    /// are nothing there.
+    /// Appends what this event is on the wire. Citations and other dialects' own words are nothing there.
     pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         if self.over {
             return;
@@ -58,14 +63,15 @@ impl Encoder {
             Event::Delta { choice, part, delta } => self.delta(*choice, *part, delta, out),
             Event::Finish { choice, stop } => {
                 self.role(*choice, out);
-                let finish_reason = Some(wire::finish_reason(stop));
-                self.chunk(*choice, out, |_| {}, Ending { logprobs: None, finish_reason });
+                let called = self.choices.get(choice).is_some_and(|state| !state.calls.is_empty());
+                self.chunk(*choice, out, |_| {}, Ending { logprobs: None, stop: Some((stop, called)) });
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Alive => out.extend_from_slice(KEEP_ALIVE),
             Event::Error(error) => self.error(error, out),
             Event::End => self.end(out),
-            Event::PartEnd { .. } | Event::Other { .. } => {}
+            Event::PartEnd { choice, part: _ } => self.part_end(*choice, out),
+            Event::Other { .. } => {}
         }
     }
 
@@ -124,8 +130,30 @@ impl Encoder {
                 };
                 self.call(choice, index, out, call);
             }
-            PartKind::RedactedThinking(_) | PartKind::Other { .. } => state.growing = "",
+            PartKind::RedactedThinking(data) => {
+                state.growing = "";
+                self.thought(choice, &Thought::Redacted(data.clone()), out);
+            }
+            PartKind::Other { .. } => state.growing = "",
         }
+    }
+
+    /// A signed block goes out whole: clients put it beside the turn when they send that back, and no byte may differ.
+    fn part_end(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let state = self.choices.entry(choice).or_default();
+        let (text, signature) = (std::mem::take(&mut state.thoughts), std::mem::take(&mut state.signature));
+        if !signature.is_empty() && text.len() <= MOST_THOUGHTS {
+            self.thought(choice, &Thought::Signed { text, signature: Some(signature) }, out);
+        }
+    }
+
+    fn thought(&self, choice: u32, thought: &Thought, out: &mut Vec<u8>) {
+        let blocks = |json: &mut Writer| {
+            json.open_field("thinking_blocks", b'[');
+            wire::write_thought(thought, json);
+            json.close(b']');
+        };
+        self.chunk(choice, out, blocks, Ending::default());
     }
 
     fn delta(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut Vec<u8>) {
@@ -134,6 +162,9 @@ impl Encoder {
         match delta {
             Delta::Text(text) => {
                 let name = state.growing;
+                if name == THINKING && state.thoughts.len() <= MOST_THOUGHTS {
+                    state.thoughts.push_str(text);
+                }
                 if !name.is_empty() {
                     self.chunk(choice, out, |json| json.text_field(name, text), Ending::default());
                 }
@@ -149,9 +180,10 @@ impl Encoder {
             }
             Delta::Logprobs(raw) => {
                 let logprobs = one_line(raw);
-                self.chunk(choice, out, |_| {}, Ending { logprobs: Some(&logprobs), finish_reason: None });
+                self.chunk(choice, out, |_| {}, Ending { logprobs: Some(&logprobs), stop: None });
             }
-            Delta::Signature(_) | Delta::Citation(_) | Delta::Other { .. } => {}
+            Delta::Signature(text) => state.signature.push_str(text),
+            Delta::Citation(_) | Delta::Other { .. } => {}
         }
     }
 
@@ -168,7 +200,7 @@ impl Encoder {
     }
 
     fn chunk(&self, choice: u32, out: &mut Vec<u8>, delta: impl FnOnce(&mut Writer), ending: Ending<'_>) {
-        let Ending { logprobs, finish_reason } = ending;
+        let Ending { logprobs, stop } = ending;
         self.headed(out, |json| {
             json.open_field("choices", b'[');
             json.open(b'{');
@@ -178,8 +210,11 @@ impl Encoder {
             json.close(b'}');
             json.key("logprobs");
             json.raw(logprobs.unwrap_or("null"));
-            match finish_reason {
-                Some(word) => json.text_field("finish_reason", word),
+            match stop {
+                Some((stop, called)) => {
+                    json.text_field("finish_reason", wire::finish_reason(stop, called));
+                    wire::write_stop_text(stop, json);
+                }
                 None => json.value_field("finish_reason", "null"),
             }
             json.close(b'}');
@@ -215,7 +250,8 @@ impl Encoder {
 #[derive(Clone, Copy, Default)]
 struct Ending<'a> {
     logprobs: Option<&'a str>,
-    finish_reason: Option<&'a str>,
+    /// Why the answer ended, and whether a tool was called in it.
+    stop: Option<(&'a Stop, bool)>,
 }
 
 /// Writes one event around JSON, straight into `out`.
