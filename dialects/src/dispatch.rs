@@ -103,6 +103,15 @@ impl StreamDecoder {
         }
     }
 
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::OpenAi(decoder) => decoder.held(),
+            Self::Anthropic(decoder) => decoder.held(),
+        }
+    }
+
     /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         match self {

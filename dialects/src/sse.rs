@@ -22,18 +22,29 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// The offset in the pushed bytes just behind the event's blank line.
     pub end: usize,
+    /// Whether the event was larger than the limit: its name and data were let go.
+    pub skipped: bool,
 }
 
-/// Reads events out of bytes cut anywhere. Lines end in LF, CRLF or CR; comments are skipped; an event is bounded.
+/// Reads events out of bytes cut anywhere. Lines end in LF, CRLF or CR; comments are skipped; an event is bounded. Each
+/// byte is searched once, however the bytes are cut.
 #[derive(Debug)]
 pub struct Decoder {
     line: Vec<u8>,
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
+    /// The bytes so far end inside a line.
+    mid_line: bool,
     after_cr: bool,
     begun: bool,
     limit: usize,
+    /// Whether an event beyond the limit is let go, and not an error.
+    lenient: bool,
+    /// The event is beyond the limit, and its blank line has not come.
+    skipping: bool,
+    #[cfg(test)]
+    pub(crate) searched: usize,
 }
 
 impl Default for Decoder {
@@ -51,16 +62,39 @@ impl Decoder {
             name: Vec::new(),
             data: Vec::new(),
             has_data: false,
+            mid_line: false,
             after_cr: false,
             begun: false,
             limit,
+            lenient: false,
+            skipping: false,
+            #[cfg(test)]
+            searched: 0,
         }
+    }
+
+    /// A reader that lets events of more than `limit` bytes go by: of such an event only its end is told.
+    #[must_use]
+    pub fn lenient(limit: usize) -> Self {
+        Self { lenient: true, ..Self::new(limit) }
     }
 
     /// Whether the bytes so far end between two events (a CRLF's LF may still be due).
     #[must_use]
     pub fn at_boundary(&self) -> bool {
-        self.line.is_empty() && !self.has_data && self.name.is_empty()
+        !self.mid_line && !self.skipping && !self.has_data && self.name.is_empty()
+    }
+
+    /// Whether an event beyond the limit is going by.
+    #[must_use]
+    pub fn skips(&self) -> bool {
+        self.skipping
+    }
+
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.line.capacity() + self.name.capacity() + self.data.capacity()
     }
 
     /// Takes the next bytes and gives each event they complete to `each`. An event whose one data line lies whole in
@@ -76,7 +110,9 @@ impl Decoder {
                 at += 1;
                 continue;
             }
-            let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
+            let found = memchr::memchr2(b'\n', b'\r', rest);
+            self.count(found.unwrap_or(rest.len()));
+            let Some(length) = found else {
                 self.grow_line(rest)?;
                 break;
             };
@@ -88,7 +124,7 @@ impl Decoder {
                 [b'\r'] => self.after_cr = true,
                 _ => {}
             }
-            if !self.line.is_empty() {
+            if self.mid_line {
                 self.grow_line(line)?;
                 self.field_of_copied_line(&mut direct)?;
             } else if line.is_empty() {
@@ -109,7 +145,7 @@ impl Decoder {
     where
         F: FnMut(Frame<'_>) -> Result<(), Malformed>,
     {
-        if !self.line.is_empty() {
+        if self.mid_line {
             let mut direct = None;
             self.field_of_copied_line(&mut direct)?;
         }
@@ -120,10 +156,11 @@ impl Decoder {
     where
         F: FnMut(Frame<'_>) -> Result<(), Malformed>,
     {
-        let given = if std::mem::take(&mut self.has_data) {
-            each(Frame { name: &self.name, data: direct.unwrap_or(&self.data), end })
-        } else {
-            Ok(())
+        let skipped = std::mem::take(&mut self.skipping);
+        let given = match std::mem::take(&mut self.has_data) {
+            _ if skipped => each(Frame { name: b"", data: b"", end, skipped }),
+            true => each(Frame { name: &self.name, data: direct.unwrap_or(&self.data), end, skipped }),
+            false => Ok(()),
         };
         self.name.clear();
         self.data.clear();
@@ -135,6 +172,7 @@ impl Decoder {
         if let Some(data) = direct.take() {
             self.grow_data(data)?;
         }
+        self.mid_line = false;
         let mut line = std::mem::take(&mut self.line);
         let mut copied = None;
         let mut taken = self.field(&line, &mut copied);
@@ -149,6 +187,10 @@ impl Decoder {
 
     /// Takes one line. The event's first data line stays where it is, in `direct`; a second one is copied behind it.
     fn field<'a>(&mut self, line: &'a [u8], direct: &mut Option<&'a [u8]>) -> Result<(), Malformed> {
+        if self.skipping {
+            return Ok(());
+        }
+        self.count(line.len());
         let line = if std::mem::replace(&mut self.begun, true) { line } else { line.strip_prefix(BOM).unwrap_or(line) };
         let (field, value) = match memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
             Some((field, value)) => {
@@ -180,22 +222,41 @@ impl Decoder {
     }
 
     fn grow_line(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.check(self.line.len() + bytes.len())?;
-        self.line.extend_from_slice(bytes);
+        self.mid_line |= !bytes.is_empty();
+        if self.fits(self.line.len() + bytes.len())? {
+            self.line.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
     fn grow_data(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.check(self.data.len() + bytes.len())?;
-        self.data.extend_from_slice(bytes);
+        if self.fits(self.data.len() + bytes.len())? {
+            self.data.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
-    fn check(&self, length: usize) -> Result<(), Malformed> {
-        if length > self.limit {
+    /// Whether the event goes on being held. Errors: it is beyond the limit, and that is not allowed.
+    fn fits(&mut self, length: usize) -> Result<bool, Malformed> {
+        if self.skipping || length <= self.limit {
+            return Ok(!self.skipping);
+        }
+        if !self.lenient {
             return Err(Malformed::new(format!("an event of the stream is larger than {} bytes", self.limit)));
         }
-        Ok(())
+        self.skipping = true;
+        (self.line, self.name, self.data, self.has_data) = (Vec::new(), Vec::new(), Vec::new(), false);
+        Ok(false)
+    }
+
+    /// Counts bytes that were searched, for the tests.
+    const fn count(&mut self, bytes: usize) {
+        #[cfg(test)]
+        {
+            self.searched += bytes;
+        }
+        #[cfg(not(test))]
+        let _ = bytes;
     }
 }
 
@@ -285,5 +346,56 @@ mod tests {
             .unwrap();
         assert_eq!(ends, [9, 20]);
         assert!(!decoder.at_boundary());
+    }
+
+    #[test]
+    fn a_lenient_reader_lets_a_large_event_go_by_and_tells_its_end() {
+        let long = "x".repeat(40);
+        for large in [
+            format!("data: {long}\n\n"),
+            format!("event: {long}\r\ndata: 1\r\n\r\n"),
+            format!("data: 1\ndata: {long}\n\n"),
+            format!("{}\n", "data: 12345\n".repeat(5)),
+            format!(": {long}\ndata: 1\n\n"),
+        ] {
+            let text = format!("data: before\n\n{large}event: e\ndata: behind\n\n");
+            for size in 1..=text.len() {
+                let mut decoder = Decoder::lenient(16);
+                let mut heard = Vec::new();
+                for piece in text.as_bytes().chunks(size) {
+                    let hear = |frame: Frame<'_>| {
+                        assert!(frame.end <= piece.len());
+                        heard.push((frame.name.to_vec(), frame.data.to_vec(), frame.skipped));
+                        Ok(())
+                    };
+                    decoder.push(piece, hear).unwrap();
+                    assert!(decoder.held() <= 256, "{}", decoder.held());
+                }
+                assert!(decoder.at_boundary());
+                let skips = heard.iter().filter(|(.., skipped)| *skipped).count();
+                // What lies whole in one piece needs no memory, and is heard.
+                assert!(skips == 1 || (skips == 0 && size > 1), "{size} {large}: {heard:?}");
+                assert_eq!(heard.first(), Some(&(Vec::new(), b"before".to_vec(), false)));
+                assert_eq!(heard.last(), Some(&(b"e".to_vec(), b"behind".to_vec(), false)));
+            }
+        }
+    }
+
+    #[test]
+    fn however_an_event_is_cut_its_bytes_are_searched_at_most_twice() {
+        let text = format!("event: x\ndata: {}\ndata: {}\n\n", "y".repeat(100_000), "z\ndata:".repeat(10_000));
+        for size in [1, 2, 3, 100, 1_000, text.len()] {
+            let mut decoder = Decoder::default();
+            let mut events = 0;
+            for piece in text.as_bytes().chunks(size) {
+                let hear = |_: Frame<'_>| {
+                    events += 1;
+                    Ok(())
+                };
+                decoder.push(piece, hear).unwrap();
+            }
+            assert_eq!(events, 1);
+            assert!(decoder.searched <= 2 * text.len(), "{size}: {} of {}", decoder.searched, text.len());
+        }
     }
 }

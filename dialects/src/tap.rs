@@ -40,8 +40,6 @@ pub struct UsageTap {
     ear: Ear,
     /// The beginning of an event that is not whole yet, kept back until it is known whether it passes.
     held: Vec<u8>,
-    /// The stream's framing is beyond us: everything passes unheard.
-    deaf: bool,
 }
 
 impl UsageTap {
@@ -61,17 +59,17 @@ impl UsageTap {
             ended: false,
             error: None,
         };
-        Self { mode, frames: sse::Decoder::default(), ear, held: Vec::new(), deaf: false }
+        Self { mode, frames: sse::Decoder::lenient(sse::MAX_EVENT), ear, held: Vec::new() }
     }
 
     /// Listens to the next bytes, cut anywhere. For `Mode::DropUsage` use `pass`.
     pub fn push(&mut self, bytes: &[u8]) {
         let ear = &mut self.ear;
-        let heard = self.frames.push(bytes, |frame| {
+        // Neither the framing nor the ear refuses anything: what is too large to be heard passes unheard.
+        let _ = self.frames.push(bytes, |frame| {
             ear.hear(frame);
             Ok(())
         });
-        self.deaf |= heard.is_err();
     }
 
     /// Listens to the next bytes and appends what goes on to the caller: the chunk itself, uncopied, unless something
@@ -80,16 +78,14 @@ impl UsageTap {
         if chunk.is_empty() {
             return;
         }
-        if self.mode == Mode::Watch || self.deaf {
-            if !self.deaf {
-                self.push(&chunk);
-            }
+        if self.mode == Mode::Watch {
+            self.push(&chunk);
             out.push(chunk);
             return;
         }
         let Self { frames, ear, held, .. } = self;
         let (mut kept_from, mut boundary) = (0, 0);
-        let heard = frames.push(&chunk, |frame| {
+        let _ = frames.push(&chunk, |frame| {
             if ear.hear(frame) {
                 // The event began at the boundary, or before this chunk.
                 held.clear();
@@ -101,9 +97,9 @@ impl UsageTap {
             boundary = frame.end;
             Ok(())
         });
-        self.deaf |= heard.is_err();
-        if self.deaf || self.frames.at_boundary() {
-            // Comments end no event; they pass at once, for they keep connections alive.
+        if self.frames.at_boundary() || self.frames.skips() {
+            // Comments end no event; they pass at once, for they keep connections alive. An event too large to be held
+            // passes as it comes.
             boundary = chunk.len();
         }
         if boundary > 0 && !self.held.is_empty() {
@@ -126,6 +122,12 @@ impl UsageTap {
         if !self.held.is_empty() {
             out.push(std::mem::take(&mut self.held).into());
         }
+    }
+
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.frames.held() + self.held.capacity()
     }
 
     /// Whether something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an
@@ -215,6 +217,11 @@ impl Answers {
 impl Ear {
     /// Hears one event; true when it is nothing but the usage OpenAI was asked to add.
     fn hear(&mut self, frame: Frame<'_>) -> bool {
+        if frame.skipped {
+            // Nothing but content is so large.
+            self.first_token = true;
+            return false;
+        }
         match self.dialect {
             Dialect::OpenAiChat => self.hear_openai(frame),
             Dialect::AnthropicMessages => {

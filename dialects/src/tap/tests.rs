@@ -57,6 +57,40 @@ fn whole_events_pass_uncopied_and_comments_at_once() {
 }
 
 #[test]
+fn an_event_beyond_the_limit_passes_unheard_and_what_follows_is_heard() {
+    let large = format!("data: {{\"choices\":[{{\"delta\":{{\"image\":\"{}\"}}}}]}}\n\n", "x".repeat(sse::MAX_EVENT));
+    let body = [OPENAI[0], &large, OPENAI[4], OPENAI[5]].concat().into_bytes();
+    let without = [OPENAI[0], &large, OPENAI[5]].concat().into_bytes();
+    for (mode, expected) in [(Mode::Watch, &body), (Mode::DropUsage, &without)] {
+        let mut tap = UsageTap::new(Dialect::OpenAiChat, mode);
+        let mut out = Vec::new();
+        for piece in body.chunks(60_001) {
+            tap.pass(Bytes::copy_from_slice(piece), &mut out);
+        }
+        assert!(tap.held() < 1 << 20, "{}", tap.held());
+        tap.finish(&mut out);
+        assert!(&out.concat() == expected, "{mode:?}: the bytes are not those that came");
+        assert_eq!(tap.usage(), Some(USED));
+        assert!(tap.ended() && tap.first_token_seen() && !tap.errored());
+    }
+}
+
+#[test]
+fn however_a_stream_is_cut_its_bytes_are_searched_at_most_twice() {
+    let long = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(200_000));
+    let body = [OPENAI[0], &long, OPENAI[4], OPENAI[5]].concat().into_bytes();
+    for mode in [Mode::Watch, Mode::DropUsage] {
+        for size in [1, 7, 1_000, body.len()] {
+            let mut tap = UsageTap::new(Dialect::OpenAiChat, mode);
+            let mut out = Vec::new();
+            body.chunks(size).for_each(|piece| tap.pass(Bytes::copy_from_slice(piece), &mut out));
+            assert!(tap.ended());
+            assert!(tap.frames.searched <= 2 * body.len(), "{size}: {} of {}", tap.frames.searched, body.len());
+        }
+    }
+}
+
+#[test]
 fn usage_beside_choices_is_never_dropped() {
     let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":5}}\n\n";
     let (out, tap) = passed(&[body], Mode::DropUsage);

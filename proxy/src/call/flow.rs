@@ -21,6 +21,7 @@ use crate::endpoint::{Outcome, Permit};
 use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
+use super::event_tail::ends_event;
 use super::gather::Gather;
 use super::judge::{self, Verdict};
 use super::lane::Lane;
@@ -133,7 +134,7 @@ impl Flow {
                 return Poll::Ready(Held::Broken(judge::said(error.kind, &self.retry_on), what));
             }
             match pulled {
-                _ if self.lane.first_token() || self.out.len() > MOST_HELD => {
+                _ if self.lane.first_token() || self.out.len() + self.lane.held() > MOST_HELD => {
                     self.conclude(pulled);
                     return Poll::Ready(Held::Ready);
                 }
@@ -189,7 +190,7 @@ impl Flow {
             });
         }
         let bytes = self.out.take();
-        self.clock.between = ends_an_event(&bytes);
+        self.clock.between = ends_event(&bytes);
         self.ticket.note(|entry| entry.bytes_out(bytes.len() as u64));
         Poll::Ready(Next::Bytes(bytes))
     }
@@ -311,11 +312,6 @@ impl Drop for Flow {
     }
 }
 
-/// Whether nothing of an event is left open: a comment may stand here.
-fn ends_an_event(bytes: &[u8]) -> bool {
-    [b"\n\n".as_slice(), b"\r\n\r\n", b"\r\r"].iter().any(|blank| bytes.ends_with(blank))
-}
-
 /// Idle and total time of a stream, and the comments in its silences, on one timer that is set at most once per pause.
 struct Clock {
     idle: Duration,
@@ -400,16 +396,6 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn comments_stand_between_events_only() {
-        for whole in ["data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r"] {
-            assert!(ends_an_event(whole.as_bytes()), "{whole:?}");
-        }
-        for open in ["", "data: 1", "data: 1\n", "data: 1\r\n", "\n\ndata: 2"] {
-            assert!(!ends_an_event(open.as_bytes()), "{open:?}");
-        }
-    }
 
     #[tokio::test]
     async fn a_silence_is_filled_between_events_and_never_made_longer() {

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use memchr::memmem;
 use sluicegate_dialects::hub::{Event, ProviderError, Usage};
 use sluicegate_dialects::tap::{Mode, UsageTap};
 use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
@@ -11,10 +10,8 @@ use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 use crate::cache::Recorder;
 
 use super::asked::Asked;
+use super::event_tail::EventTail;
 use super::gather::Gather;
-
-/// An unfinished event longer than this is passed on piece by piece.
-const LONGEST_HELD_EVENT: usize = 1 << 20;
 
 /// A stream's way back.
 pub(super) enum Lane {
@@ -30,7 +27,7 @@ pub(super) struct Verbatim {
     tap: UsageTap,
     pieces: Vec<Bytes>,
     /// The beginning of an event whose end is still to come.
-    tail: Vec<u8>,
+    tail: EventTail,
 }
 
 /// Bytes → events → bytes.
@@ -64,7 +61,7 @@ impl Lane {
                 dialect: caller,
                 tap: UsageTap::new(caller, mode),
                 pieces: Vec::new(),
-                tail: Vec::new(),
+                tail: EventTail::default(),
             }));
         }
         Self::Translated(Box::new(Translated {
@@ -162,6 +159,14 @@ impl Lane {
         }
     }
 
+    /// The memory that unfinished events take.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Verbatim(lane) => lane.tap.held() + lane.tail.held(),
+            Self::Translated(lane) => lane.decoder.held(),
+        }
+    }
+
     /// Adds the caller's dialect's error event.
     pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut Gather) {
         match self {
@@ -178,38 +183,18 @@ impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut Gather) {
         self.tap.pass(data, &mut self.pieces);
         let mut pieces = std::mem::take(&mut self.pieces);
-        for piece in pieces.drain(..) {
-            self.pass(piece, out);
-        }
+        pieces.drain(..).filter_map(|piece| self.tail.pass(piece)).for_each(|whole| out.push(whole));
         self.pieces = pieces;
-    }
-
-    /// Passes on up to the end of the last whole event, and keeps the rest back.
-    fn pass(&mut self, piece: Bytes, out: &mut Gather) {
-        if self.tail.is_empty() && ends_event(&piece) {
-            out.push(piece);
-            return;
-        }
-        self.tail.extend_from_slice(&piece);
-        let whole = match end_of_last_event(&self.tail) {
-            None if self.tail.len() < LONGEST_HELD_EVENT => return,
-            None => self.tail.len(),
-            Some(end) => end,
-        };
-        let rest = self.tail.split_off(whole);
-        out.push(std::mem::replace(&mut self.tail, rest).into());
     }
 
     fn finish(&mut self, out: &mut Gather) -> bool {
         self.tap.finish(&mut self.pieces);
         let mut pieces = std::mem::take(&mut self.pieces);
-        for piece in pieces.drain(..) {
-            self.pass(piece, out);
-        }
+        pieces.drain(..).filter_map(|piece| self.tail.pass(piece)).for_each(|whole| out.push(whole));
         let whole = self.tap.ended() || self.tap.finished();
-        if whole && !self.tail.is_empty() {
+        if whole {
             // The last event lacks its empty line: clients take it all the same.
-            out.push(std::mem::take(&mut self.tail).into());
+            out.push(self.tail.take());
         }
         whole
     }
@@ -245,24 +230,13 @@ impl Translated {
     }
 }
 
-/// How an event may end, as SSE's lines may.
-const BLANK_LINES: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
-
-fn ends_event(text: &[u8]) -> bool {
-    BLANK_LINES.iter().any(|blank| text.ends_with(blank))
-}
-
-fn end_of_last_event(text: &[u8]) -> Option<usize> {
-    let ends = BLANK_LINES.iter().map(|blank| memmem::rfind(text, blank).map(|at| at + blank.len()));
-    ends.max().flatten()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::event_tail::ends_event;
     use super::*;
 
     fn lane(dialect: Dialect) -> Verbatim {
-        Verbatim { dialect, tap: UsageTap::new(dialect, Mode::Watch), pieces: Vec::new(), tail: Vec::new() }
+        Verbatim { dialect, tap: UsageTap::new(dialect, Mode::Watch), pieces: Vec::new(), tail: EventTail::default() }
     }
 
     #[test]
@@ -277,6 +251,24 @@ mod tests {
             lane.feed(Bytes::copy_from_slice(&text[cut..]), &mut out);
             assert!(lane.finish(&mut out));
             assert_eq!([first, out.take()].concat(), text);
+        }
+    }
+
+    #[test]
+    fn an_event_beyond_every_bound_passes_and_the_stream_is_whole() {
+        let large = format!("data: {{\"choices\":[{{\"delta\":{{\"image\":\"{}\"}}}}]}}\n\n", "x".repeat(17 << 20));
+        let body = format!("data: {{\"choices\":[]}}\n\n{large}data: [DONE]\n\n");
+        for mode in [Mode::Watch, Mode::DropUsage] {
+            let mut lane = Verbatim { tap: UsageTap::new(Dialect::OpenAiChat, mode), ..lane(Dialect::OpenAiChat) };
+            let (mut out, mut passed) = (Gather::default(), Vec::new());
+            for piece in body.as_bytes().chunks(64 << 10) {
+                lane.feed(Bytes::copy_from_slice(piece), &mut out);
+                passed.extend_from_slice(&out.take());
+                assert!(lane.tail.held() <= 2 << 20);
+            }
+            assert!(lane.finish(&mut out));
+            passed.extend_from_slice(&out.take());
+            assert!(passed == body.as_bytes(), "{mode:?}: the bytes are not those that came");
         }
     }
 

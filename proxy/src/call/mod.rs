@@ -6,6 +6,7 @@
 mod asked;
 mod attempt;
 pub(crate) mod caller;
+mod event_tail;
 mod exchange;
 mod flow;
 mod gather;

@@ -24,14 +24,14 @@ pub(crate) enum Framing {
 /// Where a chunked body stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chunked {
-    /// At a chunk's first line.
-    Size,
+    /// At a chunk's first line, of which so many bytes have come and hold no end.
+    Size(usize),
     /// In a chunk, of which so much is still to come.
     Data(u64),
     /// At the line's end behind a chunk.
     End,
-    /// At a line behind the last chunk, of which so many bytes have been taken.
-    Trailer(usize),
+    /// At a line behind the last chunk: the bytes of the lines before it, and how many of its own hold no end.
+    Trailer(usize, usize),
     /// Behind it all.
     Over,
 }
@@ -50,7 +50,7 @@ pub(crate) enum Piece {
 impl Framing {
     /// At the beginning of a body in chunks.
     pub(crate) const fn chunked() -> Self {
-        Self::Chunked(Chunked::Size)
+        Self::Chunked(Chunked::Size(0))
     }
 
     /// Whether all of it was taken.
@@ -110,35 +110,54 @@ impl Chunked {
                     None => return Ok(()),
                     Some(b"\r\n") => {
                         come.advance(2);
-                        Self::Size
+                        Self::Size(0)
                     }
                     Some(_) => return Err(NotHttp("a chunk longer than it says")),
                 },
-                Self::Size => {
-                    let Some((length, line)) = line(come, LONGEST_LINE)? else { return Ok(()) };
-                    let size = size(line).ok_or(NotHttp("a chunk's size that is no number"))?;
-                    come.advance(length);
-                    if size == 0 { Self::Trailer(0) } else { Self::Data(size) }
-                }
-                Self::Trailer(taken) => {
-                    let Some((length, line)) = line(come, LONGEST_LINE - taken)? else { return Ok(()) };
-                    let last = line.is_empty();
-                    come.advance(length);
-                    if last { Self::Over } else { Self::Trailer(taken + length) }
-                }
+                Self::Size(searched) => match line(come, searched, LONGEST_LINE)? {
+                    Line::Open(searched) => {
+                        *self = Self::Size(searched);
+                        return Ok(());
+                    }
+                    Line::Whole(length, line) => {
+                        let size = size(line).ok_or(NotHttp("a chunk's size that is no number"))?;
+                        come.advance(length);
+                        if size == 0 { Self::Trailer(0, 0) } else { Self::Data(size) }
+                    }
+                },
+                Self::Trailer(taken, searched) => match line(come, searched, LONGEST_LINE - taken)? {
+                    Line::Open(searched) => {
+                        *self = Self::Trailer(taken, searched);
+                        return Ok(());
+                    }
+                    Line::Whole(length, line) => {
+                        let last = line.is_empty();
+                        come.advance(length);
+                        if last { Self::Over } else { Self::Trailer(taken + length, 0) }
+                    }
+                },
             };
         }
     }
 }
 
-/// The line at the beginning, with and without its end; `None`: it is not whole yet.
-fn line(come: &[u8], most: usize) -> Result<Option<(usize, &[u8])>, NotHttp> {
-    match memchr(b'\n', come.get(..most).unwrap_or(come)) {
-        Some(end) => {
+/// The line at the beginning of what has come.
+enum Line<'a> {
+    /// So many bytes of it have come, and none of them is its end.
+    Open(usize),
+    /// Its length with its end, and the line without.
+    Whole(usize, &'a [u8]),
+}
+
+/// Looks for the end of a line of at most `most` bytes, the first `searched` of which hold none.
+fn line(come: &[u8], searched: usize, most: usize) -> Result<Line<'_>, NotHttp> {
+    match memchr(b'\n', come.get(searched..most.min(come.len())).unwrap_or_default()) {
+        Some(at) => {
+            let end = searched + at;
             let line = come.get(..end).and_then(|line| line.strip_suffix(b"\r"));
-            Ok(Some((end + 1, line.ok_or(NotHttp("a line of a chunked body without its end"))?)))
+            Ok(Line::Whole(end + 1, line.ok_or(NotHttp("a line of a chunked body without its end"))?))
         }
-        None if come.len() < most => Ok(None),
+        None if come.len() < most => Ok(Line::Open(come.len())),
         None => Err(NotHttp("a line of a chunked body without bounds")),
     }
 }
@@ -206,7 +225,28 @@ mod tests {
         assert!(Framing::ToEnd(false).ended());
         assert!(Framing::Length(0).ended());
         assert!(!Framing::Length(1).ended());
-        assert!(!Framing::Chunked(Chunked::Trailer(0)).ended());
+        assert!(!Framing::Chunked(Chunked::Trailer(0, 0)).ended());
+    }
+
+    #[test]
+    fn a_line_that_comes_byte_by_byte_is_searched_once() {
+        let extended = format!("5;{}\r\n", "x".repeat(10_000));
+        let trailer = format!("0\r\n{}: y\r\n\r\n", "x".repeat(10_000));
+        for (at, text) in [(3, &extended), (3, &trailer)] {
+            let (mut come, mut framing) = (BytesMut::new(), Framing::chunked());
+            for (number, byte) in text.bytes().enumerate() {
+                come.extend_from_slice(&[byte]);
+                assert_eq!(framing.take(&mut come).map(|piece| matches!(piece, Piece::Data(_))), Ok(false));
+                if (at..9_000).contains(&number) {
+                    // All that has come was searched, and is not again.
+                    let searched = match framing {
+                        Framing::Chunked(Chunked::Size(searched) | Chunked::Trailer(_, searched)) => searched,
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!(searched, come.len(), "{number}");
+                }
+            }
+        }
     }
 
     proptest! {

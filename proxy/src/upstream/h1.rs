@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::alarm::Alarm;
 use super::error::{BodyError, Kind, Phase, SendError};
 use super::framing::{Framing, NotHttp, Piece};
-use super::head::{self, Head};
+use super::head::{self, Head, HeadReader};
 use super::io::Io;
 
 /// What is read at once, at first and at most: it grows for a provider that fills it.
@@ -38,6 +38,8 @@ pub(super) struct Conn {
     io: Io,
     /// What has come and was not taken yet.
     come: BytesMut,
+    /// How far the answer's head was looked at.
+    reader: HeadReader,
     /// How much the next read is given room for.
     room: usize,
     /// What of the request has not left yet: usually all of it leaves at once.
@@ -69,6 +71,7 @@ impl Conn {
         Box::new(Self {
             io,
             come: BytesMut::new(),
+            reader: HeadReader::default(),
             room: FIRST_READ,
             leaving: None,
             stays: true,
@@ -106,6 +109,7 @@ impl Conn {
         head.headers.clear();
         self.spare = head.headers;
         self.room = FIRST_READ;
+        self.reader = HeadReader::default();
         let mut received = false;
         let head =
             std::future::poll_fn(|cx| self.poll_head(cx, &mut received, until)).await.map_err(|error| Failed {
@@ -138,7 +142,7 @@ impl Conn {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::io(phase, &error))),
                 Poll::Pending => break,
             }
-            match head::read(&mut self.come, &mut self.spare) {
+            match self.reader.read(&mut self.come, &mut self.spare) {
                 Ok(None) => {}
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Err(NotHttp(what)) => return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, what))),

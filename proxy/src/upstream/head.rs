@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request};
 
@@ -12,6 +12,7 @@ use super::framing::{Framing, NotHttp};
 /// An answer's head may have so many headers, and be this large.
 const MOST_HEADERS: usize = 100;
 const LARGEST: usize = 64 << 10;
+const TOO_LARGE: NotHttp = NotHttp("the head is too large");
 
 /// An answer's head.
 #[derive(Debug)]
@@ -50,36 +51,86 @@ fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Takes an answer's head out of what has come, into an empty map; `None`: it is not whole yet. Interim answers are
-/// skipped.
-///
-/// # Errors
-/// It is no answer's head, or one without bounds.
-pub(crate) fn read(come: &mut BytesMut, headers: &mut HeaderMap) -> Result<Option<Head>, NotHttp> {
-    while !come.is_empty() {
-        let Some((status, keeps, length, lines)) = parse(come)? else {
-            return if come.len() < LARGEST { Ok(None) } else { Err(NotHttp("the head is too large")) };
-        };
-        let bytes = come.split_to(length).freeze();
-        match status.as_u16() {
-            101 => return Err(NotHttp("it changes to another protocol")),
-            100..=199 => continue,
-            _ => {}
+/// Where the reading of an answer's head stands, so that a head that comes in many pieces is searched once.
+#[derive(Debug, Default)]
+pub(crate) struct HeadReader {
+    /// So many bytes hold no empty line.
+    searched: usize,
+    /// The length that was last parsed, without its end in it.
+    parsed: usize,
+    /// Empty lines in front of the head, which are let go.
+    blank: usize,
+    #[cfg(test)]
+    cost: usize,
+}
+
+impl HeadReader {
+    /// Takes an answer's head out of what has come, into an empty map; `None`: it is not whole yet. Interim answers are
+    /// skipped.
+    ///
+    /// # Errors
+    /// It is no answer's head, or one without bounds.
+    pub(crate) fn read(&mut self, come: &mut BytesMut, headers: &mut HeaderMap) -> Result<Option<Head>, NotHttp> {
+        loop {
+            self.skip_blank(come)?;
+            if come.is_empty() || !self.is_worth_parsing(come) {
+                return Ok(None);
+            }
+            let Some((status, keeps, length, lines)) = parse(come)? else {
+                return if come.len() < LARGEST { Ok(None) } else { Err(TOO_LARGE) };
+            };
+            (self.searched, self.parsed) = (0, 0);
+            let bytes = come.split_to(length).freeze();
+            match status.as_u16() {
+                101 => return Err(NotHttp("it changes to another protocol")),
+                100..=199 => continue,
+                _ => {}
+            }
+            headers.reserve(lines.len());
+            for (name, value) in lines {
+                // Checked once more: it costs less than a copy.
+                let value =
+                    HeaderValue::from_maybe_shared(bytes.slice(value)).map_err(|_| NotHttp("a header's value"))?;
+                headers.append(name, value);
+            }
+            let headers = std::mem::take(headers);
+            let framing = framing(status, keeps, &headers)?;
+            // Who says two lengths may mean either: what comes behind such an answer is not to be trusted.
+            let clear = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
+            let stays = clear && !matches!(framing, Framing::ToEnd(_)) && stays(keeps, &headers);
+            return Ok(Some(Head { status, headers, framing, stays }));
         }
-        headers.reserve(lines.len());
-        for (name, value) in lines {
-            // Checked once more: it costs less than a copy.
-            let value = HeaderValue::from_maybe_shared(bytes.slice(value)).map_err(|_| NotHttp("a header's value"))?;
-            headers.append(name, value);
-        }
-        let headers = std::mem::take(headers);
-        let framing = framing(status, keeps, &headers)?;
-        // Who says two lengths may mean either: what comes behind such an answer is not to be trusted.
-        let clear = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
-        let stays = clear && !matches!(framing, Framing::ToEnd(_)) && stays(keeps, &headers);
-        return Ok(Some(Head { status, headers, framing, stays }));
     }
-    Ok(None)
+
+    /// Lets go of empty lines in front of the head.
+    fn skip_blank(&mut self, come: &mut BytesMut) -> Result<(), NotHttp> {
+        let lines = come.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        // The CR of a CRLF whose LF is still to come stays.
+        let whole = come.get(..lines).and_then(|lines| memchr::memrchr(b'\n', lines)).map_or(0, |end| end + 1);
+        self.blank += whole;
+        come.advance(whole);
+        if self.blank > LARGEST { Err(TOO_LARGE) } else { Ok(()) }
+    }
+
+    /// Whether the head may be whole, or has doubled since it was last looked at: what is no head is told early, and at a
+    /// cost that grows with its length only.
+    fn is_worth_parsing(&mut self, come: &[u8]) -> bool {
+        let from = self.searched.saturating_sub(2);
+        let new = come.get(from..).unwrap_or_default();
+        // An empty line: LF, LF or LF, CRLF.
+        let ends = memchr::memchr_iter(b'\n', new)
+            .any(|at| matches!(new.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])));
+        self.searched = come.len();
+        let worth = ends || come.len() >= 2 * self.parsed || come.len() >= LARGEST;
+        if worth {
+            self.parsed = come.len();
+        }
+        #[cfg(test)]
+        {
+            self.cost += new.len() + if worth { come.len() } else { 0 };
+        }
+        worth
+    }
 }
 
 /// Status, whether it is HTTP/1.1, the head's length, and its headers: names, and where the values stand.
@@ -160,7 +211,7 @@ mod tests {
     use super::*;
 
     fn head(text: &str) -> Result<Option<Head>, NotHttp> {
-        read(&mut BytesMut::from(text), &mut HeaderMap::new())
+        HeadReader::default().read(&mut BytesMut::from(text), &mut HeaderMap::new())
     }
 
     #[test]
@@ -189,14 +240,46 @@ mod tests {
         let whole = text.len() - 3;
         for end in 0..text.len() {
             let mut come = BytesMut::from(&text[..end]);
-            let mut headers = HeaderMap::new();
-            let first = read(&mut come, &mut headers).unwrap();
+            let (mut headers, mut reader) = (HeaderMap::new(), HeadReader::default());
+            let first = reader.read(&mut come, &mut headers).unwrap();
             assert_eq!(first.is_some(), end >= whole, "{end}");
             come.extend_from_slice(&text.as_bytes()[end..]);
-            let head = first.or_else(|| read(&mut come, &mut headers).unwrap()).unwrap();
+            let head = first.or_else(|| reader.read(&mut come, &mut headers).unwrap()).unwrap();
             assert_eq!((head.status, head.framing, head.stays), (StatusCode::OK, Framing::Length(3), true));
             assert_eq!(head.headers.get_all("a").into_iter().collect::<Vec<_>>(), ["1", "2"]);
             assert_eq!((head.headers.len(), &come[..]), (3, &b"abc"[..]));
+        }
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_read_as_one_that_comes_whole_and_costs_no_more_than_its_length() {
+        let long = format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 3\r\n\r\n", "b".repeat(20_000));
+        let bare = long.replace("\r\n", "\n");
+        let blank = format!("{}{long}", "\r\n".repeat(1_000));
+        let interim = format!("{}{long}", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100));
+        for text in [long, bare, blank, interim] {
+            let (mut come, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
+            let mut found = None;
+            for byte in text.bytes() {
+                assert!(found.is_none());
+                come.extend_from_slice(&[byte]);
+                found = reader.read(&mut come, &mut headers).unwrap();
+            }
+            let head = found.unwrap();
+            assert_eq!((head.framing, head.headers.len(), come.len()), (Framing::Length(3), 2, 0));
+            assert!(reader.cost <= 8 * text.len(), "{} of {}", reader.cost, text.len());
+        }
+        // What never ends costs no more.
+        for (begin, again) in
+            [("", "\n"), ("", "\r\n"), ("HTTP/1.1 200 OK\r\na: ", "b"), ("HTTP/1.1 200 OK", "\r\na: b")]
+        {
+            let (mut come, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
+            let endless = begin.bytes().chain(again.bytes().cycle()).take(2 * LARGEST);
+            let failed = endless.zip(1..).find_map(|(byte, number)| {
+                come.extend_from_slice(&[byte]);
+                reader.read(&mut come, &mut headers).err().map(|_| number)
+            });
+            assert!(failed.is_some_and(|number| reader.cost <= 8 * number), "{again:?}: {} {failed:?}", reader.cost);
         }
     }
 

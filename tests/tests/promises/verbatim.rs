@@ -103,6 +103,23 @@ async fn a_stream_passes_byte_by_byte_however_it_is_cut() {
 }
 
 #[tokio::test]
+async fn an_event_larger_than_any_buffer_passes_and_what_follows_is_counted() {
+    let picture = "x".repeat(17 << 20);
+    let large = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{picture}\"}}}}]}}\n\n");
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}\n\n";
+    let done = "data: [DONE]\n\n";
+    let acts =
+        vec![stream_head(), chunk(large.as_bytes()), chunk(usage.as_bytes()), chunk(done.as_bytes()), last_chunk()];
+    let upstream = Upstream::always(acts).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("OpenAI", &upstream, ""))], &[]).unwrap();
+    let body = "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"model\":\"m\"}";
+    let got = proxy.client().post(CHAT, &[], body).await.unwrap();
+    assert!(got.whole && got.body == format!("{large}{done}"), "{} bytes, whole: {}", got.body.len(), got.whole);
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("sluicegate_tokens_total", &[("type", "output")]), 5.0, "{}", metrics.0);
+}
+
+#[tokio::test]
 async fn the_callers_credentials_stay_here_and_the_providers_go_with_the_call() {
     let upstream = Upstream::always(vec![openai_whole("fine")]).unwrap();
     let secret =

@@ -35,6 +35,12 @@ impl Decoder {
         frames.push(bytes, |frame| reader.frame(frame.name, frame.data, out))
     }
 
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.frames.held()
+    }
+
     /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;

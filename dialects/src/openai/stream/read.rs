@@ -37,6 +37,12 @@ impl Decoder {
         self.frames.push(bytes, |frame| state.frame(frame, out))
     }
 
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.frames.held()
+    }
+
     /// Says that the body came to its clean end. Without `[DONE]` the stream is whole all the same when every answer
     /// in it has finished; otherwise no `Event::End` comes: it was cut.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {

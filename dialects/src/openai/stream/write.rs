@@ -171,7 +171,7 @@ impl Encoder {
             }
             Delta::Arguments(text) => {
                 // Arguments of a part that is no call of ours (a tool the provider runs itself) are nothing here.
-                let Some(index) = state.calls.iter().position(|call| *call == part) else { return };
+                let Some(index) = state.calls.iter().rposition(|call| *call == part) else { return };
                 self.call(choice, index, out, |json| {
                     json.open_field("function", b'{');
                     json.text_field("arguments", text);

@@ -1,0 +1,124 @@
+//! The beginning of an event whose end has not come: held back, so that an error can be said after any whole event.
+//!
+//! However small the pieces are in which an event comes, each of its bytes is searched a fixed number of times.
+
+use bytes::Bytes;
+use memchr::memmem;
+
+/// An unfinished event longer than this is passed on as it is.
+const LONGEST_HELD_EVENT: usize = 1 << 20;
+/// How an event may end, as SSE's lines may.
+const BLANK_LINES: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
+/// One byte less than the longest of them: so much of it may have come before.
+const OVERLAP: usize = 3;
+
+/// What has come of an event that is not whole.
+#[derive(Debug, Default)]
+pub(super) struct EventTail {
+    bytes: Vec<u8>,
+    #[cfg(test)]
+    searched: usize,
+}
+
+impl EventTail {
+    /// Takes the next piece, and gives everything up to the end of the last whole event; the rest is held back.
+    pub(super) fn pass(&mut self, mut piece: Bytes) -> Option<Bytes> {
+        if self.bytes.is_empty() {
+            if ends_event(&piece) {
+                return Some(piece);
+            }
+            let whole = self.last_end(&piece).map(|end| piece.split_to(end));
+            self.bytes.extend_from_slice(&piece);
+            return whole;
+        }
+        let from = self.bytes.len().saturating_sub(OVERLAP);
+        self.bytes.extend_from_slice(&piece);
+        let bytes = std::mem::take(&mut self.bytes);
+        let end = self.last_end(bytes.get(from..).unwrap_or_default());
+        self.bytes = bytes;
+        let whole = match end {
+            None if self.bytes.len() < LONGEST_HELD_EVENT => return None,
+            None => self.bytes.len(),
+            Some(end) => from + end,
+        };
+        let rest = self.bytes.split_off(whole);
+        Some(std::mem::replace(&mut self.bytes, rest).into())
+    }
+
+    /// What is held back, and is no longer.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes).into()
+    }
+
+    /// The memory that is held back.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The end of the last whole event in these bytes, of which none was whole before.
+    fn last_end(&mut self, text: &[u8]) -> Option<usize> {
+        #[cfg(test)]
+        {
+            self.searched += text.len();
+        }
+        let ends = BLANK_LINES.iter().map(|blank| memmem::rfind(text, blank).map(|at| at + blank.len()));
+        ends.max().flatten()
+    }
+}
+
+/// Whether nothing of an event is left open at the end of these bytes.
+pub(super) fn ends_event(text: &[u8]) -> bool {
+    BLANK_LINES.iter().any(|blank| text.ends_with(blank))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_events_pass_whole_however_they_are_cut() {
+        let text = b"data: 1\n\n: hm\n\ndata: 2\ndata: 3\r\n\r\ndata: 4\r\rdata: 5".as_slice();
+        let end = text.len() - b"data: 5".len();
+        for size in 1..=text.len() {
+            let (mut tail, mut passed) = (EventTail::default(), Vec::new());
+            for piece in text.chunks(size) {
+                let whole = tail.pass(Bytes::copy_from_slice(piece)).unwrap_or_default();
+                assert!(whole.is_empty() || ends_event(&whole), "{size}");
+                passed.extend_from_slice(&whole);
+            }
+            assert_eq!(passed, text.get(..end).unwrap(), "{size}");
+            assert_eq!(tail.take(), "data: 5");
+        }
+    }
+
+    #[test]
+    fn an_event_in_single_bytes_is_searched_four_times_and_not_once_for_each_byte() {
+        let text = format!("data: {}\n\n", "x".repeat(128 << 10));
+        for (size, times) in [(1, 4), (2, 3), (100, 2), (text.len(), 1)] {
+            let mut tail = EventTail::default();
+            let passed = text.as_bytes().chunks(size).filter_map(|piece| tail.pass(Bytes::copy_from_slice(piece)));
+            assert_eq!(passed.map(|whole| whole.len()).sum::<usize>(), text.len());
+            assert!(tail.searched <= times * text.len(), "{size}: {} of {}", tail.searched, text.len());
+        }
+    }
+
+    #[test]
+    fn what_never_ends_is_held_up_to_a_bound() {
+        let (mut tail, mut passed) = (EventTail::default(), 0);
+        for _ in 0..40 {
+            passed += tail.pass(Bytes::from(vec![b'x'; 64 << 10])).map_or(0, |whole| whole.len());
+            assert!(tail.held() <= 2 * LONGEST_HELD_EVENT);
+        }
+        assert_eq!(passed, 2 << 20);
+    }
+
+    #[test]
+    fn nothing_is_left_open_behind_an_empty_line() {
+        for whole in ["data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r"] {
+            assert!(ends_event(whole.as_bytes()), "{whole:?}");
+        }
+        for open in ["", "data: 1", "data: 1\n", "data: 1\r\n", "\n\ndata: 2"] {
+            assert!(!ends_event(open.as_bytes()), "{open:?}");
+        }
+    }
+}
