@@ -1,15 +1,17 @@
 //! The exact cache key: 32 bytes that two requests share when the route says that they are the same request.
 //!
-//! What makes it: route and rule, the route's generation, who may share the answer, the dialect, the headers that shape
-//! the answer, and the body without `stream` and `stream_options` (a streamed and a whole answer are one). Key order
-//! and white space of the JSON never matter, the way a string is escaped neither; 1 and 1.0 are one number.
+//! What makes it: route and rule, the route's generation, who may share the answer, the dialect, who is asked and what is
+//! put into its requests, the headers that go on to it, and the body without `stream` and `stream_options` (a streamed and
+//! a whole answer are one). Key order and white space of the JSON never matter, the way a string is escaped neither; 1 and
+//! 1.0 are one number.
 
 mod canon;
+mod headers;
 mod rules;
 
 use std::cell::RefCell;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use sluicegate_config::{Cache, CacheScope, ObjectId};
 use sluicegate_dialects::Dialect;
 
@@ -18,9 +20,7 @@ pub use canon::Uncacheable;
 use rules::{Rules, put};
 
 /// Raised whenever equal keys could come to mean different things.
-const VERSION: u8 = 1;
-/// Headers that change what an answer looks like, beside the body.
-const SHAPING: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+const VERSION: u8 = 2;
 /// Scratch space over this many bytes is given back after use.
 const KEEP_SCRATCH: usize = 256 * 1024;
 
@@ -57,6 +57,12 @@ pub struct Asked<'a> {
     pub caller: Option<[u8; 32]>,
     /// The caller's request headers.
     pub headers: &'a HeaderMap,
+    /// Whether a header of the caller's goes on to providers; one that stays here changes no answer.
+    pub goes_on: fn(&HeaderName) -> bool,
+    /// Whether the path, too, says that the call is of the vendor's beta.
+    pub beta: bool,
+    /// Stands for who is asked, for which models, and what of the gateway's own goes into requests.
+    pub served_by: [u8; 32],
     /// The body as it came.
     pub body: &'a [u8],
     /// Whether the answer is to be streamed.
@@ -104,12 +110,9 @@ impl Recipe {
             Dialect::OpenAiChat => 1,
             Dialect::AnthropicMessages => 2,
         });
-        for name in SHAPING {
-            for value in asked.headers.get_all(name) {
-                put(out, value.as_bytes());
-            }
-            out.push(0xff);
-        }
+        out.push(u8::from(asked.beta));
+        out.extend_from_slice(&asked.served_by);
+        headers::write(asked.headers, asked.goes_on, out);
         let canonical = scratch.canonical(asked.body, &self.rules);
         let key = canonical.map(|bytes| Key(*blake3::hash(bytes).as_bytes()));
         scratch.end(KEEP_SCRATCH);

@@ -33,6 +33,15 @@ pub enum Form {
     },
 }
 
+/// How old an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetime {
+    /// For every caller.
+    pub ttl: Duration,
+    /// For this one.
+    pub max_age: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Slot {
     key: Key,
@@ -147,19 +156,20 @@ impl Memory {
         sized.put(Slot { key, form }, entry);
     }
 
-    /// The answer in the form asked for, when it is here and still good.
+    /// The answer in the form asked for, when it is here, still good, and no older than the caller wants.
     #[must_use]
-    pub fn get(&self, key: &Key, form: Form, ttl: Duration, codec: &Codec) -> Option<(Arc<Meta>, Bytes)> {
+    pub fn get(&self, key: &Key, form: Form, lifetime: Lifetime, codec: &Codec) -> Option<(Arc<Meta>, Bytes)> {
         let now = Wall::now();
         let sized = self.sized.load();
         let find = |form| {
             let slot = Slot { key: *key, form };
             let kept = sized.cache.get(&slot)?;
-            if kept.entry.meta.fresh(now, ttl) {
-                return Some(kept.entry);
+            if !kept.entry.meta.fresh(now, lifetime.ttl) {
+                sized.cache.remove(&slot);
+                return None;
             }
-            sized.cache.remove(&slot);
-            None
+            // What is too old for one caller is there for all others.
+            (kept.entry.meta.stored_at.age(now) < lifetime.max_age).then_some(kept.entry)
         };
         if let Some(entry) = find(Some(form)) {
             return Some((entry.meta, entry.body));

@@ -11,7 +11,7 @@ use http::header::CACHE_CONTROL;
 use super::entry::{Entry, Meta, Wall};
 use super::key::{Asked, Key, Uncacheable};
 use super::lead::Lead;
-use super::memory::{Form, render};
+use super::memory::{Form, Lifetime, render};
 use super::store::{Plan, Store};
 
 /// What a call is given.
@@ -85,11 +85,11 @@ impl Store {
             }
         };
         let form = if asked.stream { Form::Stream { usage: asked.stream_usage } } else { Form::Whole };
-        let ttl = plan.settings.ttl.get().min(wish.max_age);
-        if !ttl.is_zero() {
-            let hit = match self.in_memory(plan, &key, form, ttl) {
+        let lifetime = Lifetime { ttl: plan.settings.ttl.get(), max_age: wish.max_age };
+        if !lifetime.ttl.min(lifetime.max_age).is_zero() {
+            let hit = match self.in_memory(plan, &key, form, lifetime) {
                 Some(hit) => Some(hit),
-                None => self.in_redis(plan, &key, form, ttl).await,
+                None => self.in_redis(plan, &key, form, lifetime).await,
             };
             if let Some(hit) = hit {
                 return Seat::Hit(hit);
@@ -99,14 +99,14 @@ impl Store {
         Seat::Lead(Lead::new(self, plan, key, asked.dialect))
     }
 
-    fn in_memory(&self, plan: &Plan, key: &Key, form: Form, ttl: Duration) -> Option<Hit> {
-        let (meta, body) = plan.memory.as_ref()?.get(key, form, ttl, self.codec())?;
+    fn in_memory(&self, plan: &Plan, key: &Key, form: Form, lifetime: Lifetime) -> Option<Hit> {
+        let (meta, body) = plan.memory.as_ref()?.get(key, form, lifetime, self.codec())?;
         self.stats().memory_hits.add();
         let age = meta.stored_at.age(Wall::now());
         Some(Hit { body, stream: form != Form::Whole, layer: Layer::Memory, age, meta })
     }
 
-    async fn in_redis(&self, plan: &Plan, key: &Key, form: Form, ttl: Duration) -> Option<Hit> {
+    async fn in_redis(&self, plan: &Plan, key: &Key, form: Form, lifetime: Lifetime) -> Option<Hit> {
         let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
         let bytes = remote.get(key).await?;
         let Some((entry, body)) = self.read(&bytes, form) else {
@@ -114,7 +114,7 @@ impl Store {
             return None;
         };
         let now = Wall::now();
-        if !entry.meta.fresh(now, ttl) {
+        if !entry.meta.fresh(now, lifetime.ttl.min(lifetime.max_age)) {
             return None;
         }
         self.stats().redis_hits.add();

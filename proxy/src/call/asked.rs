@@ -11,7 +11,7 @@ use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::errors::Problem;
 
-use super::caller::{self, Errand};
+use super::caller::Errand;
 use super::ticket::Ticket;
 
 /// How often the vendors' SDKs have tried a call before.
@@ -82,10 +82,5 @@ impl<'a> Asked<'a> {
     /// The body is not what the caller's dialect allows.
     pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
         self.neutral.get_or_init(|| self.dialect().decode_call(self.body)).as_ref()
-    }
-
-    /// Stands for the caller's key in the cache; `None` without a key.
-    pub(super) fn identity(&self) -> Option<[u8; 32]> {
-        caller::key(self.headers).map(caller::identity)
     }
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
@@ -139,23 +138,6 @@ pub(super) fn address(headers: &HeaderMap, peer: IpAddr, settings: &Settings) ->
         }
     }
     farthest
-}
-
-/// The key that the caller sent, wherever SDKs put it.
-pub(super) fn key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).map(|value| match value.split_at_checked(7) {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
-        _ => value,
-    });
-    bearer.or_else(|| KEY_HEADERS.iter().find_map(|name| headers.get(*name)).map(HeaderValue::as_bytes))
-}
-
-/// Stands for a caller's key where answers are kept apart by caller; the key itself goes nowhere.
-pub(super) fn identity(key: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v1")
-        .update(key)
-        .finalize()
-        .as_bytes()
 }
 
 /// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
@@ -328,10 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_wherever_it_is_and_never_goes_on() {
-        assert_eq!(key(&headers(&[("authorization", "Bearer one")])), Some(&b"one"[..]));
-        assert_eq!(key(&headers(&[("x-api-key", "two")])), Some(&b"two"[..]));
-        assert_eq!(key(&HeaderMap::new()), None);
+    fn a_key_never_goes_on() {
         for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"] {
             assert!(!goes_on(&HeaderName::from_static(name)), "{name}");
         }

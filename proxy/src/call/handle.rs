@@ -69,7 +69,7 @@ async fn generate(
     let lead = match &rule.cache {
         None => None,
         // Boxed: a call without a cache has no use for the room.
-        Some(plan) => match Box::pin(seat::take(&asked, plan)).await {
+        Some(plan) => match Box::pin(seat::take(&asked, rule, plan)).await {
             Seat::Hit(answer) => return Ok(answer),
             Seat::Fetch(lead) => lead,
         },

@@ -94,7 +94,8 @@ impl Outgoing {
 /// on: others have held keys.
 const BETA: &str = "beta=true";
 
-fn says_beta(asked: &Asked<'_>) -> bool {
+/// Whether the caller does.
+pub(super) fn says_beta(asked: &Asked<'_>) -> bool {
     let words = || asked.query.into_iter().flat_map(|query| query.split('&'));
     asked.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
 }

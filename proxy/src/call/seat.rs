@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, CONTENT_TYPE};
+use http::header::{AGE, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Layer, Lead};
+use crate::state::{Ready, Rule};
 
 use super::asked::Asked;
-use super::caller::Errand;
+use super::caller::{Errand, KEY_HEADERS, goes_on};
 use super::exchange::{Exchange, Whole};
+use super::outgoing;
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
@@ -23,14 +25,17 @@ pub(super) enum Seat {
 }
 
 /// Takes a call's seat. Waits for Redis at most, and not for long.
-pub(super) async fn take(asked: &Asked<'_>, plan: &Arc<cache::Plan>) -> Seat {
+pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>) -> Seat {
     if *asked.errand != Errand::Generate {
         return Seat::Fetch(None);
     }
     let wanted = cache::Asked {
         dialect: asked.dialect(),
-        caller: asked.identity(),
+        caller: consumer(asked.headers),
         headers: asked.headers,
+        goes_on,
+        beta: outgoing::says_beta(asked),
+        served_by: served_by(&asked.ticket.ready, rule),
         body: asked.body,
         stream: asked.streams(),
         stream_usage: asked.sees_usage(),
@@ -44,6 +49,54 @@ pub(super) async fn take(asked: &Asked<'_>, plan: &Arc<cache::Plan>) -> Seat {
     };
     asked.ticket.note(|entry| entry.cache(status));
     taken
+}
+
+/// Stands for a caller where answers are kept apart by caller: a digest of every key that it sends, wherever SDKs put one.
+/// The keys themselves go nowhere. `None`: it sends none.
+fn consumer(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let mut digest = blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v2");
+    let mut known = false;
+    for (place, name) in (0_u8..).zip([AUTHORIZATION.as_str()].into_iter().chain(KEY_HEADERS)) {
+        for value in headers.get_all(name) {
+            let value = if place == 0 { bearer(value.as_bytes()) } else { value.as_bytes() }.trim_ascii();
+            if !value.is_empty() {
+                known = true;
+                digest.update(&[place]);
+                digest.update(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes());
+                digest.update(value);
+            }
+        }
+    }
+    known.then(|| *digest.finalize().as_bytes())
+}
+
+/// The key behind `Bearer`; whatever else stands there, as it stands.
+fn bearer(value: &[u8]) -> &[u8] {
+    match value.split_at_checked(6) {
+        Some((scheme, key))
+            if scheme.eq_ignore_ascii_case(b"bearer") && key.first().is_none_or(|next| *next == b' ') =>
+        {
+            key
+        }
+        _ => value,
+    }
+}
+
+/// Stands for whom a rule asks: its pools, the models it asks them for, and what they put into requests. An answer of
+/// before one of these changed is not an answer of now.
+fn served_by(ready: &Ready, rule: &Rule) -> [u8; 32] {
+    let mut digest = blake3::Hasher::new();
+    for (kind, aims) in [(1, &rule.targets), (2, &rule.fallbacks)] {
+        for target in aims.iter().map(|aim| ready.target(aim)) {
+            digest.update(&[kind]);
+            let Some(target) = target else { continue };
+            digest.update(&target.pool.answers);
+            let model = target.model.unwrap_or_default();
+            digest.update(&u64::try_from(model.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(model.as_bytes());
+        }
+    }
+    *digest.finalize().as_bytes()
 }
 
 fn layer(layer: Layer) -> CacheLayer {
@@ -60,4 +113,39 @@ fn answer(hit: Hit) -> Exchange {
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));
     headers.insert(AGE, HeaderValue::from(hit.age.as_secs()));
     Exchange::Whole(Whole { status: StatusCode::OK, headers, body: hit.body, end: End::Done })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &str)]) -> Option<[u8; 32]> {
+        consumer(&pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect())
+    }
+
+    #[test]
+    fn every_key_counts_wherever_it_is() {
+        let nobody = [&[][..], &[("authorization", "")], &[("authorization", "Bearer ")], &[("x-api-key", " ")]];
+        assert!(nobody.iter().all(|headers| of(headers).is_none()));
+        let callers = [
+            of(&[("authorization", "Bearer one")]),
+            of(&[("authorization", "Bearer two")]),
+            of(&[("authorization", "Basic one")]),
+            of(&[("x-api-key", "one")]),
+            of(&[("api-key", "one")]),
+            of(&[("x-goog-api-key", "one")]),
+            of(&[("authorization", "Bearer one"), ("x-api-key", "one")]),
+            of(&[("authorization", "Bearer one"), ("x-api-key", "two")]),
+            of(&[("x-api-key", "one"), ("x-api-key", "two")]),
+        ];
+        let different: std::collections::BTreeSet<_> = callers.iter().flatten().collect();
+        assert_eq!(different.len(), callers.len());
+        let same = [
+            of(&[("authorization", ""), ("x-api-key", "one")]),
+            of(&[("authorization", "Bearer"), ("x-api-key", "one")]),
+            of(&[("x-api-key", "one ")]),
+        ];
+        assert!(same.iter().all(|caller| *caller == callers[3]));
+        assert_eq!(of(&[("authorization", "bearer  one")]), callers[0]);
+    }
 }

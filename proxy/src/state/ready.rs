@@ -87,6 +87,8 @@ pub(crate) struct Pool {
     pub(crate) max_open_percent: u32,
     pub(crate) timeouts: PoolTimeouts,
     pub(crate) retry: Retry,
+    /// Stands for whatever of the pool's configuration decides what is answered; part of every cache key.
+    pub(crate) answers: [u8; 32],
     pub(crate) providers: Vec<Arc<Provider>>,
 }
 

@@ -92,6 +92,7 @@ impl Resolving<'_> {
             max_open_percent: self.pool.circuit_breaker.max_open_percent,
             timeouts: self.pool.timeouts,
             retry: self.pool.retry.clone(),
+            answers: answers(self.pool),
             providers,
         }
     }
@@ -166,6 +167,36 @@ impl Resolving<'_> {
         value.set_sensitive(true);
         Ok(Some((name, value)))
     }
+}
+
+/// A digest of what decides a pool's answers: where its providers are, what they serve, and what of the gateway's own goes
+/// into their requests. Pods that come and go, weights and prices decide no answer.
+fn answers(pool: &config::Pool) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for provider in &pool.providers {
+        let config::Provider {
+            name,
+            kind,
+            url,
+            service,
+            endpoints: _,
+            credential: _,
+            weight: _,
+            priority: _,
+            models,
+            defaults,
+            connection: _,
+            set_headers,
+            remove_headers,
+            simulated,
+        } = provider;
+        let models: Vec<_> = models.iter().map(|(name, model)| (name, &model.upstream_name)).collect();
+        let decisive = (name, kind, url, service, models, defaults, set_headers, remove_headers, simulated);
+        let bytes = serde_json::to_vec(&decisive).unwrap_or_default();
+        hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(&bytes);
+    }
+    *hasher.finalize().as_bytes()
 }
 
 fn paths(origin: &Origin) -> Result<Paths, String> {

@@ -5,6 +5,7 @@ mod clients;
 mod cuts;
 mod failover;
 mod input;
+mod kept;
 mod ledger;
 mod lifecycle;
 mod limits;

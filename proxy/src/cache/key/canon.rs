@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::rules::{Place, Rules};
+use super::rules::{Place, Rules, without_billing};
 
 /// Deeper JSON is not cached: sorting costs one copy per level.
 const MAX_DEPTH: u32 = 64;
@@ -57,6 +57,8 @@ pub(super) struct Scratch {
     bytes: Vec<u8>,
     members: Vec<Member>,
     sorted: Vec<u8>,
+    /// The turn that is being read has said that it is one of instructions.
+    instructs: bool,
     refusal: Option<Uncacheable>,
 }
 
@@ -66,6 +68,7 @@ impl Scratch {
         self.bytes.clear();
         self.members.clear();
         self.sorted.clear();
+        self.instructs = false;
         self.refusal = None;
         &mut self.bytes
     }
@@ -228,10 +231,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         if self.depth == 0 {
             return Err(E::custom("not an object"));
         }
-        if self.place == Place::Text && (self.rules.trim || self.rules.lowercase) {
-            self.scratch.lenient(text, self.rules);
-        } else {
-            self.scratch.text(text);
+        let lenient = self.rules.trim || self.rules.lowercase;
+        match self.place {
+            Place::Role => {
+                self.scratch.instructs = matches!(text, "system" | "developer");
+                self.scratch.text(text);
+            }
+            Place::Instructions if lenient => self.scratch.lenient(&without_billing(text), self.rules),
+            Place::Instructions => self.scratch.text(&without_billing(text)),
+            Place::Text if lenient => self.scratch.lenient(text, self.rules),
+            _ => self.scratch.text(text),
         }
         Ok(())
     }
@@ -251,6 +260,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             return Err(self.scratch.refuse(Uncacheable::Stored));
         }
         let depth = if self.depth == 0 { 1 } else { self.deeper()? };
+        if self.place == Place::Turn {
+            // Where the role stands behind the content, the content counts to the last byte.
+            self.scratch.instructs = false;
+        }
         self.scratch.bytes.push(b'{');
         let start = self.scratch.bytes.len();
         let first = self.scratch.members.len();
@@ -336,10 +349,10 @@ impl Visitor<'_> for Name<'_, '_> {
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        if self.place == Place::Top && self.rules.skips(name) {
+        if self.place.marks(name) || (self.place == Place::Top && self.rules.skips(name)) {
             return Ok(None);
         }
         self.scratch.text(name);
-        Ok(Some(self.place.of_member(name)))
+        Ok(Some(self.place.of_member(name, self.scratch.instructs)))
     }
 }

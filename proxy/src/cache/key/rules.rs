@@ -1,5 +1,7 @@
 //! What of a request does not count in its key, and which of its strings are texts that people wrote.
 
+use std::borrow::Cow;
+
 use sluicegate_config::CacheKey;
 
 /// More decimals than a temperature has.
@@ -40,6 +42,18 @@ impl Rules {
     }
 }
 
+/// How the line begins in which Claude Code says whose call it is: a digest in it changes with every call, and it means
+/// nothing to a model.
+const BILLING: &str = "x-anthropic-billing-header:";
+
+/// Instructions without such lines.
+pub(super) fn without_billing(text: &str) -> Cow<'_, str> {
+    if !text.contains(BILLING) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(BILLING)).collect())
+}
+
 /// Where in the request a value stands: it decides whether a string is a text that people wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -49,33 +63,66 @@ pub(super) enum Place {
     Temperature,
     /// Top-level `store`, and Anthropic's `thread`: what the provider is asked to keep.
     Store,
+    /// `messages`.
+    Turns,
+    /// One of them.
+    Turn,
+    /// A turn's `role`.
+    Role,
     /// In `messages` or `system`.
     Talk,
     /// A string here is a text; an array or object is talk.
     Text,
+    /// The same, of instructions.
+    Instructions,
+    /// A block of those.
+    InstructionsBlock,
+    /// `tools`.
+    Tools,
+    /// One of them.
+    Tool,
     /// Names, ids, data, tool arguments: nothing about them may be changed.
     Exact,
 }
 
 impl Place {
-    pub(super) fn of_member(self, name: &str) -> Self {
+    /// Where a member's value stands. `instructs`: the turn that it is a member of is one of instructions.
+    pub(super) fn of_member(self, name: &str, instructs: bool) -> Self {
         match (self, name) {
-            (Self::Top, "messages") => Self::Talk,
-            (Self::Top, "system") => Self::Text,
+            (Self::Top, "messages") => Self::Turns,
+            (Self::Top, "system") => Self::Instructions,
+            (Self::Top, "tools") => Self::Tools,
             (Self::Top, "temperature") => Self::Temperature,
             (Self::Top, "store" | "thread") => Self::Store,
-            (Self::Talk | Self::Text, "content" | "text") => Self::Text,
-            (Self::Talk | Self::Text, "input" | "arguments" | "source" | "function" | "tool_calls") => Self::Exact,
-            (Self::Talk | Self::Text, _) => Self::Talk,
+            (Self::Turn, "role") => Self::Role,
+            (Self::Turn, "content") if instructs => Self::Instructions,
+            (Self::InstructionsBlock, "text") => Self::Instructions,
+            (place, "content" | "text") if place.is_talk() => Self::Text,
+            (place, "input" | "arguments" | "source" | "function" | "tool_calls") if place.is_talk() => Self::Exact,
+            (place, _) if place.is_talk() => Self::Talk,
             _ => Self::Exact,
         }
     }
 
     pub(super) fn of_element(self) -> Self {
         match self {
+            Self::Turns => Self::Turn,
+            Self::Instructions => Self::InstructionsBlock,
             Self::Talk | Self::Text => Self::Talk,
+            Self::Tools => Self::Tool,
             _ => Self::Exact,
         }
+    }
+
+    /// Whether a member of this name is a marker for the provider's prompt cache: it changes no answer. Deeper in a tool
+    /// or in its arguments it is somebody's own field.
+    pub(super) fn marks(self, name: &str) -> bool {
+        name == "cache_control" && (self.is_talk() || matches!(self, Self::Top | Self::Tool))
+    }
+
+    /// Whether what people say stands here.
+    fn is_talk(self) -> bool {
+        matches!(self, Self::Turn | Self::Talk | Self::Text | Self::Instructions | Self::InstructionsBlock)
     }
 }
 

@@ -41,7 +41,17 @@ fn recipe(settings: &Cache) -> Recipe {
 
 fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> Asked<'a> {
     let dialect = Dialect::OpenAiChat;
-    Asked { dialect, caller: Some([3; 32]), headers, body: body.as_bytes(), stream: false, stream_usage: false }
+    Asked {
+        dialect,
+        caller: Some([3; 32]),
+        headers,
+        goes_on: |name| name.as_str() != "cookie",
+        beta: false,
+        served_by: [0; 32],
+        body: body.as_bytes(),
+        stream: false,
+        stream_usage: false,
+    }
 }
 
 fn key_by(rules: CacheKey, body: &str) -> Result<Key, Uncacheable> {
@@ -120,6 +130,8 @@ fn who_asks_where_and_how_counts() {
     beta.insert("anthropic-beta", HeaderValue::from_static("context-1m"));
     let mut version = HeaderMap::new();
     version.insert("anthropic-version", HeaderValue::from_static("context-1m"));
+    let mut option = HeaderMap::new();
+    option.insert("x-vendor-option", HeaderValue::from_static("context-1m"));
     let base = settings(exact());
     let call = asked(&none, body);
     let first = recipe(&base).key(&call).unwrap();
@@ -129,6 +141,9 @@ fn who_asks_where_and_how_counts() {
         recipe(&base).key(&Asked { dialect: Dialect::AnthropicMessages, ..call }),
         recipe(&base).key(&Asked { headers: &beta, ..call }),
         recipe(&base).key(&Asked { headers: &version, ..call }),
+        recipe(&base).key(&Asked { headers: &option, ..call }),
+        recipe(&base).key(&Asked { beta: true, ..call }),
+        recipe(&base).key(&Asked { served_by: [1; 32], ..call }),
         recipe(&Cache { generation: 2, ..base.clone() }).key(&call),
         recipe(&Cache { scope: CacheScope::Route, ..base.clone() }).key(&call),
         Recipe::new(&ObjectId("team/other".into()), "chat", &base).key(&call),
@@ -138,13 +153,96 @@ fn who_asks_where_and_how_counts() {
     let mut keys: Vec<Key> = others.into_iter().map(Result::unwrap).chain([first]).collect();
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 11);
+    assert_eq!(keys.len(), 14);
     // What does not shape the answer does not count; and in the route's scope neither does who asks.
     let mut agent = HeaderMap::new();
-    agent.insert("user-agent", HeaderValue::from_static("x"));
+    for name in ["user-agent", "x-stainless-lang", "x-claude-code-session-id", "traceparent", "cookie"] {
+        agent.insert(name, HeaderValue::from_static("x"));
+    }
     assert_eq!(recipe(&base).key(&Asked { headers: &agent, stream: true, ..call }).unwrap(), first);
     let shared = recipe(&Cache { scope: CacheScope::Route, ..base });
     assert_eq!(shared.key(&call).unwrap(), shared.key(&Asked { caller: None, ..call }).unwrap());
+}
+
+#[test]
+fn headers_count_in_whatever_order_they_come() {
+    let of = |pairs: &[(&'static str, &'static str)]| {
+        let mut headers = HeaderMap::new();
+        pairs.iter().for_each(|(name, value)| {
+            headers.append(*name, HeaderValue::from_static(value));
+        });
+        recipe(&settings(exact())).key(&asked(&headers, "{}")).unwrap()
+    };
+    let base = of(&[("anthropic-beta", "a"), ("anthropic-version", "v")]);
+    assert_eq!(of(&[("anthropic-version", "v"), ("user-agent", "x"), ("anthropic-beta", "a")]), base);
+    assert_ne!(of(&[("anthropic-beta", "v"), ("anthropic-version", "a")]), base);
+    assert_ne!(of(&[("anthropic-beta", "a"), ("anthropic-beta", "v")]), base);
+}
+
+#[test]
+fn a_billing_line_does_not_count() {
+    let line =
+        |hash: u32| format!("x-anthropic-billing-header: cc_version=2.1.330.abc; cc_entrypoint=cli; cch={hash};");
+    type Body = fn(&str) -> Value;
+    let forms: [Body; 5] = [
+        |line| json!({"system": [{"type": "text", "text": line}, {"type": "text", "text": "You are a coder."}]}),
+        |line| json!({"system": format!("{line}\nYou are a coder.")}),
+        |line| json!({"messages": [{"role": "system", "content": format!("{line}\nYou are a coder.")}]}),
+        |line| json!({"messages": [{"role": "system", "content": [{"type": "text", "text": line}]}]}),
+        |line| json!({"messages": [{"role": "developer", "content": format!("Hello.\n{line}\nBye.")}]}),
+    ];
+    for form in forms {
+        for rules in [exact(), lenient()] {
+            let key = |line: &str| key_by(rules.clone(), &form(line).to_string()).unwrap();
+            assert_eq!(key(&line(11111)), key(&line(22222)), "{}", form("…"));
+            assert_ne!(key(&line(11111)), key("x-other: 1"), "{}", form("…"));
+        }
+    }
+    // What a person writes counts, and so does every other line.
+    let user = |hash| key_of(&json!({"messages": [{"role": "user", "content": line(hash)}]}));
+    assert_ne!(user(1), user(2));
+    let after = |hash| {
+        key_of(&json!({"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": line(hash)}]}))
+    };
+    assert_ne!(after(1), after(2));
+    let system = |rest: &str| key_of(&json!({"system": format!("{}\n{rest}", line(1))}));
+    assert_ne!(system("a"), system("b"));
+}
+
+#[test]
+fn markers_for_the_prompt_cache_do_not_count() {
+    let mark = json!({"type": "ephemeral", "ttl": "1h"});
+    let plain = json!({
+        "system": [{"type": "text", "text": "S"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "q"}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "r"}]}]},
+            {"role": "tool", "content": "r"}],
+    });
+    let marked = [
+        "",
+        "/system/0",
+        "/tools/0",
+        "/messages/0",
+        "/messages/0/content/0",
+        "/messages/1/content/0",
+        "/messages/1/content/0/content/0",
+        "/messages/2",
+    ];
+    for place in marked {
+        let mut body = plain.clone();
+        body.pointer_mut(place).unwrap()["cache_control"] = mark.clone();
+        assert_eq!(key_of(&body), key_of(&plain), "{place}");
+    }
+    // Somebody's own field of that name.
+    let tool = |value: Value| key_of(&json!({"tools": [{"input_schema": {"properties": {"cache_control": value}}}]}));
+    assert_ne!(tool(json!(1)), tool(json!(2)));
+    let call = |value: Value| {
+        key_of(&json!({"messages": [{"role": "assistant",
+            "content": [{"type": "tool_use", "input": {"cache_control": value}}]}]}))
+    };
+    assert_ne!(call(json!(1)), call(json!(2)));
 }
 
 #[test]

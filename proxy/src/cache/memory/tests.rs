@@ -6,6 +6,7 @@ use sluicegate_dialects::Dialect;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
+const LIFETIME: Lifetime = Lifetime { ttl: HOUR, max_age: Duration::MAX };
 
 fn memory(max_entries: u64, max_bytes: u64) -> Memory {
     Memory::new(MemoryCache { max_entries, max_bytes }, &Arc::default())
@@ -21,7 +22,7 @@ fn key(n: u64) -> Key {
 }
 
 fn body(memory: &Memory, n: u64) -> Option<Bytes> {
-    memory.get(&key(n), Form::Whole, HOUR, &Codec::default()).map(|(_, body)| body)
+    memory.get(&key(n), Form::Whole, LIFETIME, &Codec::default()).map(|(_, body)| body)
 }
 
 #[test]
@@ -41,6 +42,30 @@ fn what_has_lived_its_time_is_gone() {
     assert_eq!(memory.filled().0, 1);
     assert_eq!(body(&memory, 1), None);
     assert_eq!(memory.filled().0, 0, "and takes no room");
+}
+
+#[test]
+fn one_callers_wish_takes_nothing_from_the_others() {
+    let memory = memory(100, 1 << 20);
+    let old = Entry {
+        meta: Arc::new(Meta {
+            dialect: Dialect::OpenAiChat,
+            model: "m".into(),
+            usage: None,
+            stored_at: Wall(Wall::now().0 - 60_000),
+            ttl: 3_600_000,
+        }),
+        ..entry(Bytes::from_static(b"{}"), 0)
+    };
+    memory.put(key(1), old);
+    for max_age in [Duration::ZERO, Duration::from_secs(10)] {
+        let wish = Lifetime { ttl: HOUR, max_age };
+        assert!(memory.get(&key(1), Form::Whole, wish, &Codec::default()).is_none());
+    }
+    assert_eq!(body(&memory, 1), Some(Bytes::from_static(b"{}")));
+    let route = Lifetime { ttl: Duration::from_secs(10), max_age: Duration::MAX };
+    assert!(memory.get(&key(1), Form::Whole, route, &Codec::default()).is_none());
+    assert_eq!(body(&memory, 1), None, "what is too old for all is gone");
 }
 
 #[test]

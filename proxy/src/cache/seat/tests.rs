@@ -45,8 +45,17 @@ fn shared(cache: &Cache) -> (Arc<Shared>, Arc<Plan>) {
 }
 
 fn asked(headers: &HeaderMap) -> Asked<'_> {
-    let dialect = Dialect::OpenAiChat;
-    Asked { dialect, caller: None, headers, body: BODY.as_bytes(), stream: false, stream_usage: false }
+    Asked {
+        dialect: Dialect::OpenAiChat,
+        caller: None,
+        headers,
+        goes_on: |_| true,
+        beta: false,
+        served_by: [0; 32],
+        body: BODY.as_bytes(),
+        stream: false,
+        stream_usage: false,
+    }
 }
 
 fn entry(store: &Store, whole: &str) -> Entry {
