@@ -14,6 +14,12 @@ pub const CONTENT_LABEL: &str = "sluicegate.dev/content";
 pub const OBJECT_ANNOTATION: &str = "sluicegate.dev/object";
 /// Annotation: the compiled form's revision.
 pub const REVISION_ANNOTATION: &str = "sluicegate.dev/revision";
+/// Annotation: the object is about to be deleted, and that is meant. Written by the operator just before it deletes one:
+/// what runs of the object ends at once. A deletion that nobody announced is waited out, see [`KEPT_SECONDS`].
+pub const WITHDRAWN_ANNOTATION: &str = "sluicegate.dev/withdrawn";
+/// How long a proxy goes on with an object that was deleted and not withdrawn, in seconds. Somebody has deleted it by
+/// mistake, or the garbage collector has, because its owner was replaced: the operator puts it back within these.
+pub const KEPT_SECONDS: u64 = 10;
 /// The key in `data` of a ConfigMap that holds the compiled `Route` or `Pool` as JSON, and in `data` of a Secret that
 /// holds credentials as a JSON object from `CredentialId` to base64.
 pub const DATA_KEY: &str = "compiled.json";

@@ -30,6 +30,8 @@ const MOST_LIFE: Duration = Duration::from_secs(30);
 pub struct Health {
     /// Lists that have not been read yet.
     pub missing: Vec<String>,
+    /// Why nothing may be published.
+    pub unpublishable: Option<String>,
 }
 
 /// Somebody asks. The operator answers from what it knows; gauges that are counted only then are brought up to date.
@@ -99,10 +101,13 @@ async fn healthz(State(pages): State<Pages>) -> Response {
     }
 }
 
-/// Ready once every list has been read, leading or not.
+/// Ready once every list has been read and what is published has its owner, leading or not.
 async fn readyz(State(pages): State<Pages>) -> Response {
     match pages.health().await {
-        Some(health) if health.missing.is_empty() => "ok\n".into_response(),
+        Some(Health { missing, unpublishable: None }) if missing.is_empty() => "ok\n".into_response(),
+        Some(Health { missing, unpublishable: Some(why) }) if missing.is_empty() => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
+        }
         Some(health) => {
             let text = format!("these lists have not been read yet: {}\n", health.missing.join(", "));
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -15,7 +15,7 @@ use sluicegate_crds::{Condition, ConditionStatus};
 use crate::status::{ACCEPTED, PROGRAMMED, Programmed, RESOLVED_REFS, Status, condition};
 
 /// Who tells, in every event.
-const CONTROLLER: &str = "sluicegate.dev/operator";
+pub(crate) const CONTROLLER: &str = "sluicegate.dev/operator";
 const API_VERSION: &str = "sluicegate.dev/v1alpha1";
 /// The longest note that the API takes, in bytes.
 const MOST_NOTE: usize = 1_024;

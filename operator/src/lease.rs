@@ -16,6 +16,7 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 
 use crate::client::told;
+use crate::world::Shared;
 
 /// Others may take the lease when it was not renewed for this long.
 const DURATION: Duration = Duration::from_secs(15);
@@ -101,17 +102,47 @@ enum Step {
 struct Seen {
     version: Option<String>,
     at: Instant,
+    /// Until when another believes that it is his, also when the object is gone meanwhile: it may be collected with its
+    /// owner, or deleted by hand.
+    others_until: Option<Instant>,
+}
+
+impl Seen {
+    fn new(version: Option<String>) -> Self {
+        Self { version, at: Instant::now(), others_until: None }
+    }
+
+    /// Takes in a look.
+    fn look(&mut self, lease: Option<&Lease>, me: &str) {
+        let version = lease.and_then(|lease| lease.metadata.resource_version.clone());
+        if version != self.version {
+            (self.version, self.at) = (version, Instant::now());
+        }
+        if let Some(lease) = lease {
+            let holder = holder(lease);
+            let is_others = !holder.is_empty() && holder != me;
+            self.others_until = is_others.then(|| self.at + lasts(lease));
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
+fn lasts(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs)
 }
 
 fn decide(lease: Option<&Lease>, me: &str, seen: &Seen, now: Instant) -> Step {
-    let Some(lease) = lease else { return Step::Create };
-    let spec = lease.spec.as_ref();
-    let holder = spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
-    let lasts = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
-    let lasts = lasts.map_or(DURATION, Duration::from_secs);
+    let Some(lease) = lease else {
+        return if seen.others_until.is_some_and(|until| now <= until) { Step::Wait } else { Step::Create };
+    };
+    let holder = holder(lease);
     if holder == me {
         Step::Renew
-    } else if holder.is_empty() || now.duration_since(seen.at) > lasts {
+    } else if holder.is_empty() || now.duration_since(seen.at) > lasts(lease) {
         Step::Take
     } else {
         Step::Wait
@@ -123,7 +154,7 @@ pub struct Candidate {
     api: Api<Lease>,
     name: String,
     me: String,
-    owner: Option<OwnerReference>,
+    owner: Option<Shared>,
     leadership: Rc<Leadership>,
 }
 
@@ -134,15 +165,19 @@ impl Candidate {
         Self { api: Api::namespaced(client, namespace), name, me, owner: None, leadership }
     }
 
-    /// Whoever holds the lease puts it down to this owner, so that it goes with an uninstallation.
+    /// Whoever holds the lease puts it down to the owner of all that is published, so that it goes with an uninstallation.
     #[must_use]
-    pub fn owned_by(self, owner: Option<OwnerReference>) -> Self {
-        Self { owner, ..self }
+    pub fn owned_as_in(self, world: Shared) -> Self {
+        Self { owner: Some(world), ..self }
+    }
+
+    fn owners(&self) -> Option<Vec<OwnerReference>> {
+        self.owner.as_ref().and_then(|world| world.borrow().owner().cloned()).map(|owner| vec![owner])
     }
 
     /// Contends for the lease and keeps it, for ever.
     pub async fn contend(&self) {
-        let mut seen = Seen { version: None, at: Instant::now() };
+        let mut seen = Seen::new(None);
         loop {
             let asked = Instant::now();
             let held = match tokio::time::timeout(LONGEST_WRITE, self.once(&mut seen)).await {
@@ -197,31 +232,28 @@ impl Candidate {
     /// One look, and what follows from it. Says whether the lease is ours then.
     async fn once(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await?;
-        let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
-        if version != seen.version {
-            *seen = Seen { version, at: Instant::now() };
-        }
+        seen.look(lease.as_ref(), &self.me);
         let step = decide(lease.as_ref(), &self.me, seen, Instant::now());
         let written = match (step, lease) {
             (Step::Wait, _) => return Ok(false),
             (Step::Create, _) | (_, None) => {
                 let spec = self.spec(None, false);
-                let owner_references = self.owner.clone().map(|owner| vec![owner]);
+                let owner_references = self.owners();
                 let metadata = ObjectMeta { name: Some(self.name.clone()), owner_references, ..ObjectMeta::default() };
                 self.api.create(&PostParams::default(), &Lease { metadata, spec: Some(spec) }).await
             }
             (step, Some(mut lease)) => {
                 lease.spec = Some(self.spec(lease.spec.as_ref(), step == Step::Renew));
-                if let Some(owner) = &self.owner {
+                if self.owner.is_some() {
                     // One that an earlier installation left would be collected with that one's owner.
-                    lease.metadata.owner_references = Some(vec![owner.clone()]);
+                    lease.metadata.owner_references = self.owners();
                 }
                 self.api.replace(&self.name, &PostParams::default(), &lease).await
             }
         };
         match written {
             Ok(lease) => {
-                *seen = Seen { version: lease.metadata.resource_version, at: Instant::now() };
+                *seen = Seen::new(lease.metadata.resource_version);
                 Ok(true)
             }
             // Another was quicker.
@@ -260,13 +292,19 @@ mod tests {
     #[test]
     fn what_a_replica_does_about_the_lease() {
         let start = Instant::now();
-        let seen = Seen { version: None, at: start };
+        let mut seen = Seen { at: start, ..Seen::new(None) };
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(decide(None, "me", &seen, start), Step::Create);
         assert_eq!(decide(Some(&lease("me")), "me", &seen, after(99)), Step::Renew);
         assert_eq!(decide(Some(&lease("")), "me", &seen, start), Step::Take);
         assert_eq!(decide(Some(&lease("other")), "me", &seen, after(15)), Step::Wait);
         assert_eq!(decide(Some(&lease("other")), "me", &seen, after(16)), Step::Take);
+        // Another's lease that is deleted is waited for like one that is there: its holder still writes.
+        seen.look(Some(&lease("other")), "me");
+        assert_eq!(decide(None, "me", &seen, after(15)), Step::Wait);
+        assert_eq!(decide(None, "me", &seen, after(16)), Step::Create);
+        seen.look(Some(&lease("")), "me");
+        assert_eq!(decide(None, "me", &seen, start), Step::Create);
     }
 
     #[test]

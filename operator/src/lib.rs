@@ -11,6 +11,7 @@ pub mod judge;
 pub mod lease;
 pub mod metrics;
 pub mod offline;
+pub mod owner;
 pub mod process;
 pub mod publish;
 pub mod rollout;

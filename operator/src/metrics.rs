@@ -25,6 +25,10 @@ pub struct Metrics {
     pub is_leader: Gauge,
     /// Objects that wait to be looked at.
     pub queued: Gauge,
+    /// 1 while what is published has its owner, or needs none.
+    pub is_owned: Gauge,
+    /// The owner was replaced by one with another uid.
+    pub owner_changes: Counter,
 }
 
 /// Labels of a write.
@@ -61,6 +65,8 @@ impl Default for Metrics {
             watch_restarts: Family::default(),
             is_leader: Gauge::default(),
             queued: Gauge::default(),
+            is_owned: Gauge::default(),
+            owner_changes: Counter::default(),
         }
     }
 }
@@ -75,5 +81,7 @@ impl Metrics {
         own.register("watch_restarts", "Watches that broke and were begun again", self.watch_restarts.clone());
         own.register("is_leader", "1 while this replica writes", self.is_leader.clone());
         own.register("queued_objects", "Resources that wait to be looked at", self.queued.clone());
+        own.register("is_owned", "1 while what is published has its owner, or needs none", self.is_owned.clone());
+        own.register("owner_changes", "The owner of what is published was replaced", self.owner_changes.clone());
     }
 }

@@ -4,12 +4,9 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Api, Client};
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,15 +19,13 @@ use crate::client;
 use crate::judge::Judge;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
+use crate::owner::Herald;
 use crate::publish::Publisher;
 use crate::rollout::Rollout;
 use crate::settings::Run;
 use crate::turn::Turns;
 use crate::watch::Watches;
 use crate::world::{Dress, Shared, World};
-
-/// A first read that fails is tried again after this.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Operates a gateway until the process is told to end.
 #[must_use]
@@ -65,13 +60,14 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
         .with_context(|| format!("{} cannot be listened on", settings.admin_listen))?;
     let address = listener.local_addr()?;
     tracing::info!(gateway = settings.gateway, namespace, admin = %address, "the operator starts");
-    let owner = match &settings.owner_config_map {
-        Some(name) => owner(&client, &namespace, name).await,
-        None => None,
-    };
     let wake = Rc::new(Notify::new());
-    let dress = Dress { gateway: settings.gateway.clone(), owner: owner.clone() };
-    let world: Shared = Rc::new(World::new(dress, settings.watched(), Rc::clone(&wake)).into());
+    let dress = Dress { gateway: settings.gateway.clone(), owner: None };
+    let mut world = World::new(dress, settings.watched(), Rc::clone(&wake));
+    if let Some(name) = &settings.owner_config_map {
+        world.need_owner(name);
+    }
+    let owner = Herald::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
+    let (world, owner): (Shared, _) = (Rc::new(world.into()), Rc::new(owner));
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
     let house = House { settings, namespace, metrics, client, owner, world, leadership, wake };
     house.live(listener).await
@@ -83,7 +79,7 @@ struct House {
     namespace: String,
     metrics: Rc<Metrics>,
     client: Client,
-    owner: Option<OwnerReference>,
+    owner: Rc<Herald>,
     world: Shared,
     leadership: Rc<Leadership>,
     wake: Rc<Notify>,
@@ -99,8 +95,11 @@ impl House {
             world: Rc::clone(&self.world),
             metrics: Rc::clone(&self.metrics),
             namespace: self.namespace.clone(),
+            owner: Rc::clone(&self.owner),
         };
         watches.start(&mut tasks);
+        let (owner, client, leadership) = (Rc::clone(&self.owner), self.client.clone(), Rc::clone(&self.leadership));
+        tasks.spawn_local(async move { owner.tell(&client, &leadership).await });
         let candidate = Rc::new(self.candidate());
         if self.settings.leader_elect {
             let candidate = Rc::clone(&candidate);
@@ -133,7 +132,7 @@ impl House {
         });
         let name = format!("sluicegate-operator-{}", self.settings.gateway);
         Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
-            .owned_by(self.owner.clone())
+            .owned_as_in(Rc::clone(&self.world))
     }
 
     fn judge(&self, rollout: Rc<Rollout>) -> Judge {
@@ -169,39 +168,9 @@ impl House {
                 metrics.is_leader.set(i64::from(leadership.holds()));
                 metrics.queued.set(i64::try_from(world.queue.waiting()).unwrap_or(i64::MAX));
                 // Whoever asked may have left.
-                drop(answer.send(Health { missing: world.lists.missing() }));
+                let (missing, unpublishable) = (world.lists.missing(), world.unpublishable());
+                drop(answer.send(Health { missing, unpublishable }));
             }
         });
-    }
-}
-
-/// The reference to the ConfigMap that owns what is published. One that is not there owns nothing; an API server that
-/// does not answer is waited for.
-async fn owner(client: &Client, namespace: &str, name: &str) -> Option<OwnerReference> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    loop {
-        match api.get_metadata_opt(name).await {
-            Ok(Some(found)) => {
-                return Some(OwnerReference {
-                    api_version: "v1".to_owned(),
-                    kind: "ConfigMap".to_owned(),
-                    name: name.to_owned(),
-                    uid: found.metadata.uid.unwrap_or_default(),
-                    ..OwnerReference::default()
-                });
-            }
-            Ok(None) => {
-                tracing::warn!(name, namespace, "the ConfigMap that is to own what is published is not there");
-                return None;
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = client::told(&error),
-                    name,
-                    "the ConfigMap that is to own what is published could not be read"
-                );
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use sluicegate_config::compile::{Compiled, Credentials, Kind};
@@ -171,7 +172,9 @@ fn answers_alike(content: Content, one: &str, other: &str) -> bool {
 }
 
 fn put(world: &World, content: Content, id: &ObjectId, form: Form) -> Option<Change> {
-    let stands = |stands: &Published| stands.is_sound && stands.text.as_deref() == Some(&form.text);
+    let stands = |stands: &Published| {
+        stands.is_sound && world.dress().is_owner_of(stands) && stands.text.as_deref() == Some(&form.text)
+    };
     if world.published(content, id).is_some_and(stands) {
         return None;
     }
@@ -228,6 +231,9 @@ impl Publisher {
         if !self.leadership.holds() {
             return Err("this replica leads no longer".to_owned());
         }
+        if let Some(why) = self.world.borrow().unpublishable().filter(|_| change.form.is_some()) {
+            return Err(why);
+        }
         let name = change.name.clone();
         match tokio::time::timeout(LONGEST_WRITE, self.write(change)).await {
             Ok(Ok(())) => Ok(()),
@@ -245,22 +251,47 @@ impl Publisher {
 
     async fn write(&self, change: Change) -> Result<(), kube::Error> {
         let Change { name, of, form } = change;
-        let (Some((content, id)), Some(form)) = (of, form) else { return self.delete(name).await };
-        let metadata = self.world.borrow().dress().meta(content, &id, &form.revision);
+        match (of, form) {
+            (Some((content, id)), Some(form)) => {
+                let metadata = self.world.borrow().dress().meta(content, &id, &form.revision);
+                let written = self.put(&name, metadata, Some(&form.text)).await?;
+                self.world.borrow_mut().published_written(name, &written, form.text);
+                Ok(())
+            }
+            (of, _) => {
+                if let Some((content, id)) = of {
+                    self.withdraw(&name, content, &id).await;
+                }
+                self.delete(name).await
+            }
+        }
+    }
+
+    async fn put(&self, name: &Name, metadata: ObjectMeta, text: Option<&str>) -> Result<ObjectMeta, kube::Error> {
         let how = PatchParams::apply(MANAGER).force();
-        let written = if name.is_secret {
-            let data = BTreeMap::from([(DATA_KEY.to_owned(), ByteString(form.text.clone().into_bytes()))]);
-            let secret = Secret { metadata, data: Some(data), ..Secret::default() };
+        if name.is_secret {
+            let bytes = |text: &str| BTreeMap::from([(DATA_KEY.to_owned(), ByteString(text.as_bytes().to_vec()))]);
+            let secret = Secret { metadata, data: text.map(bytes), ..Secret::default() };
             let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-            api.patch(&name.name, &how, &Patch::Apply(&secret)).await?.metadata
+            Ok(api.patch(&name.name, &how, &Patch::Apply(&secret)).await?.metadata)
         } else {
-            let data = BTreeMap::from([(DATA_KEY.to_owned(), form.text.clone())]);
-            let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+            let data = text.map(|text| BTreeMap::from([(DATA_KEY.to_owned(), text.to_owned())]));
+            let map = ConfigMap { metadata, data, ..ConfigMap::default() };
             let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-            api.patch(&name.name, &how, &Patch::Apply(&map)).await?.metadata
-        };
-        self.world.borrow_mut().published_written(name, &written, form.text);
-        Ok(())
+            Ok(api.patch(&name.name, &how, &Patch::Apply(&map)).await?.metadata)
+        }
+    }
+
+    /// Says of an object that it is about to go, so that proxies do not wait for it to come back. Where that can not be
+    /// said they wait.
+    async fn withdraw(&self, name: &Name, content: Content, id: &ObjectId) {
+        let metadata = self.world.borrow().dress().withdrawn(content, id);
+        match self.put(name, metadata, None).await {
+            Ok(written) => self.world.borrow_mut().published_written(name.clone(), &written, String::new()),
+            Err(error) => {
+                tracing::debug!(error = told(&error), name = name.name, "a withdrawal could not be said first");
+            }
+        }
     }
 
     async fn delete(&self, name: Name) -> Result<(), kube::Error> {
@@ -276,7 +307,7 @@ impl Publisher {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => other?,
         }
-        self.world.borrow_mut().published_gone(&name);
+        self.world.borrow_mut().published_taken_away(&name);
         Ok(())
     }
 }

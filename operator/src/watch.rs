@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::client::told;
 use crate::metrics::{Metrics, Watch};
+use crate::owner::Herald;
 use crate::world::{Key, Name, Named, Scope, Shared, Source};
 
 /// Where namespaces cannot be watched, since that is a right on the whole cluster, they are looked at this often.
@@ -47,6 +48,8 @@ pub struct Watches {
     pub metrics: Rc<Metrics>,
     /// The gateway's namespace.
     pub namespace: String,
+    /// Hears what turns about the owner.
+    pub owner: Rc<Herald>,
 }
 
 /// A kind of ours, as the API calls it.
@@ -63,6 +66,10 @@ impl Watches {
     pub fn start(self, tasks: &mut JoinSet<()>) {
         for is_secret in [false, true] {
             tasks.spawn_local(self.clone().published(is_secret));
+        }
+        if let Some(name) = self.owner.name() {
+            let name = name.to_owned();
+            tasks.spawn_local(self.clone().owner(name));
         }
         let scopes = self.world.borrow().lists.watched().scopes();
         for scope in scopes {
@@ -208,6 +215,41 @@ impl Watches {
             }
             tokio::time::sleep(LOOK_AT_NAMESPACES).await;
         }
+    }
+
+    /// The one ConfigMap that owns what is published.
+    async fn owner(self, name: String) {
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut listed = None;
+        self.follow(Source::Owner, watcher(api, config), |event| {
+            let mut world = self.world.borrow_mut();
+            let now = Instant::now();
+            let turn = match event {
+                Event::Init => {
+                    listed = None;
+                    None
+                }
+                Event::InitApply(object) => {
+                    listed = Some(object.metadata);
+                    None
+                }
+                Event::InitDone => {
+                    let turn = match listed.take() {
+                        Some(meta) => world.owner_seen(&meta, now),
+                        None => world.owner_gone(now),
+                    };
+                    world.list_read(Source::Owner, &None);
+                    turn
+                }
+                Event::Apply(object) => world.owner_seen(&object.metadata, now),
+                Event::Delete(_) => world.owner_gone(now),
+            };
+            if let Some(turn) = turn {
+                self.owner.hear(turn, world.owner());
+            }
+        })
+        .await;
     }
 
     /// What we have published.

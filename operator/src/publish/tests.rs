@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use sluicegate_config::compile::{self, SecretValue};
@@ -79,7 +78,7 @@ fn carry_out(world: &mut World, plan: Plan) {
                 let meta = ObjectMeta { resource_version: Some(version.to_string()), ..dressed };
                 world.published_written(change.name, &meta, form.text);
             }
-            _ => world.published_gone(&change.name),
+            _ => world.published_taken_away(&change.name),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::facts::Facts;
 use super::index::{Index, Named};
 use super::key::{Key, parts};
+use super::owner::Owner;
 use super::published::{Dress, Name, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
@@ -57,6 +58,11 @@ pub struct World {
     said: Index,
     pub(super) served: Index,
     pub(super) published: HashMap<Name, Published>,
+    /// What stood published of resources that are there, and was deleted by others.
+    pub(super) lost: HashMap<Name, Published>,
+    /// The last `resourceVersion` of what we have deleted, until the watch has said so.
+    pub(super) taken_away: HashMap<Name, Box<str>>,
+    pub(super) owner: Owner,
     pub(super) strays: BTreeSet<Name>,
     pub(super) has_new_strays: bool,
     pub(super) dress: Dress,
@@ -79,6 +85,9 @@ impl World {
             said: Index::default(),
             served: Index::default(),
             published: HashMap::new(),
+            lost: HashMap::new(),
+            taken_away: HashMap::new(),
+            owner: Owner::default(),
             strays: BTreeSet::new(),
             has_new_strays: false,
             dress,
@@ -149,6 +158,7 @@ impl World {
         if self.objects.remove(key).is_some() {
             let dropped = self.said.set(key, BTreeSet::new());
             self.forget(&dropped);
+            self.forget_lost(key);
             self.look_at(key);
             if key.kind == Kind::ProviderPool {
                 self.look_at_routes_of(&key.id);
@@ -224,7 +234,7 @@ impl World {
     /// A first list was read whole. What it completes is looked at for the first time.
     pub fn list_read(&mut self, source: Source, scope: &Scope) {
         if self.lists.read(source, scope) {
-            let own = matches!(source, Source::PublishedMaps | Source::PublishedSecrets);
+            let own = matches!(source, Source::PublishedMaps | Source::PublishedSecrets | Source::Owner);
             let within = |key: &Key| own || scope.as_ref().is_none_or(|scope| key.parts().0 == scope);
             self.look_at_all(within);
         }
@@ -267,7 +277,10 @@ impl World {
     /// When there is something to do: now, later or never.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        if self.has_new_strays && self.lists.missing().is_empty() { Some(now) } else { self.queue.due(now) }
+        let has_strays = self.has_new_strays && self.lists.missing().is_empty();
+        let due = if has_strays { Some(now) } else { self.queue.due(now) };
+        // While the owner is being replaced whatever is written would be collected with the one before.
+        due.map(|due| self.owner.awaited_until().map_or(due, |until| due.max(until)))
     }
 
     /// How many objects there are of a kind.

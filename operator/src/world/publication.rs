@@ -12,7 +12,7 @@ use sluicegate_config::{CredentialId, ObjectId, Pool, Route};
 use super::index::Named;
 use super::key::Key;
 use super::known::World;
-use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of};
+use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of, owners};
 
 impl World {
     /// What stands of a resource.
@@ -21,23 +21,28 @@ impl World {
         self.published.get(&self.dress.name(content, id))
     }
 
+    /// What stood last of a resource that is there: what others have deleted is the last good form all the same.
+    fn last(&self, content: Content, id: &ObjectId) -> Option<&Published> {
+        self.published(content, id).or_else(|| self.lost.get(&self.dress.name(content, id)))
+    }
+
     /// A route's published form.
     #[must_use]
     pub fn previous_route(&self, id: &ObjectId) -> Option<Route> {
-        self.published(Content::Route, id)?.parse()
+        self.last(Content::Route, id)?.parse()
     }
 
     /// A pool's published form.
     #[must_use]
     pub fn previous_pool(&self, id: &ObjectId) -> Option<Pool> {
-        self.published(Content::Pool, id)?.parse()
+        self.last(Content::Pool, id)?.parse()
     }
 
     /// A pool's published credentials.
     #[must_use]
     pub fn previous_credentials(&self, id: &ObjectId) -> Credentials {
         let encoded: Option<BTreeMap<CredentialId, String>> =
-            self.published(Content::Credentials, id).and_then(Published::parse);
+            self.last(Content::Credentials, id).and_then(Published::parse);
         let decoded = encoded.into_iter().flatten().filter_map(|(id, text)| Some((id, STANDARD.decode(text).ok()?)));
         decoded.map(|(id, bytes)| (id, SecretValue::new(bytes))).collect()
     }
@@ -61,6 +66,11 @@ impl World {
         if known.is_some_and(|known| *known.version == *version || is_older(version, &known.version)) {
             return None;
         }
+        // The echo of what was written just before it was taken away.
+        if self.taken_away.get(&name).is_some_and(|last| **last == *version || is_older(version, last)) {
+            return None;
+        }
+        self.lost.remove(&name);
         // One whose labels were tampered with is still of what it was of: it is put right, not lost.
         let claimed = self.dress.claim(meta, &name);
         let claim = claimed.clone().or_else(|| known.and_then(|known| known.claim.clone()));
@@ -70,6 +80,7 @@ impl World {
             revision: Box::default(),
             version: version.into(),
             is_sound: false,
+            owners: owners(meta),
         };
         match &published.claim {
             Some((content, id)) => {
@@ -96,13 +107,39 @@ impl World {
 
     /// An object with our gateway's label is gone, or lost the label.
     pub fn published_gone(&mut self, name: &Name) {
+        self.taken_away.remove(name);
+        let Some((key, published)) = self.take_out(name) else { return };
+        // Of a resource that is there it is put back, and what it said may be all that is known of its last good form.
+        if self.object(&key).is_some() && published.text.is_some() {
+            self.lost.insert(name.clone(), published);
+        }
+        self.look_at(&key);
+    }
+
+    /// We have taken it away ourselves: what comes back by the watch is no news then.
+    pub fn published_taken_away(&mut self, name: &Name) {
+        let Some((key, published)) = self.take_out(name) else { return };
+        self.taken_away.insert(name.clone(), published.version);
+        self.look_at(&key);
+    }
+
+    fn take_out(&mut self, name: &Name) -> Option<(Key, Published)> {
         self.strays.remove(name);
-        let Some(published) = self.published.remove(name) else { return };
-        let Some(key) = published.key() else { return };
+        let published = self.published.remove(name)?;
+        let key = published.key()?;
         if !matches!(published.claim, Some((Content::Credentials, _))) {
             self.serve(&key, BTreeSet::new());
         }
-        self.look_at(&key);
+        Some((key, published))
+    }
+
+    /// Nothing of a resource that is gone is kept.
+    pub(super) fn forget_lost(&mut self, key: &Key) {
+        for content in [Content::Route, Content::Pool, Content::Credentials] {
+            if kind_of(content) == key.kind {
+                self.lost.remove(&self.dress.name(content, &key.id));
+            }
+        }
     }
 
     /// What is published of an object names this now. Pools may have more or fewer routes by it.
@@ -121,6 +158,7 @@ impl World {
     pub fn published_only(&mut self, is_secret: bool, seen: &HashSet<String>) {
         let gone = self.published.keys().filter(|name| name.is_secret == is_secret && !seen.contains(&name.name));
         let gone: Vec<Name> = gone.cloned().collect();
+        self.taken_away.retain(|name, _| name.is_secret != is_secret || seen.contains(&name.name));
         for name in gone {
             self.published_gone(&name);
         }

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{Kind, needs_of_compiled, references_of_compiled};
 use sluicegate_config::published::{
-    CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, name as name_of,
+    CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION,
+    name as name_of,
 };
 use sluicegate_config::{ObjectId, Pool, Route};
 
@@ -39,8 +40,10 @@ pub struct Published {
     pub revision: Box<str>,
     /// `metadata.resourceVersion`.
     pub version: Box<str>,
-    /// Labels, annotations and owner are as we write them.
+    /// Labels and annotations are as we write them.
     pub is_sound: bool,
+    /// The uids of the ConfigMaps that own it.
+    pub owners: Box<[Box<str>]>,
 }
 
 impl fmt::Debug for Published {
@@ -97,15 +100,28 @@ impl Dress {
         }
     }
 
-    /// Whether labels, annotations and owner are as they are written.
+    /// The metadata that says that an object is about to go.
+    #[must_use]
+    pub fn withdrawn(&self, content: Content, id: &ObjectId) -> ObjectMeta {
+        let mut meta = self.meta(content, id, "");
+        meta.annotations.get_or_insert_default().insert(WITHDRAWN_ANNOTATION.to_owned(), "true".to_owned());
+        meta
+    }
+
+    /// Whether an object has the owner that it is to have.
+    #[must_use]
+    pub fn is_owner_of(&self, published: &Published) -> bool {
+        self.owner.as_ref().is_none_or(|owner| published.owners.iter().any(|uid| **uid == *owner.uid))
+    }
+
+    /// Whether labels and annotations are as they are written.
     pub(super) fn fits(&self, meta: &ObjectMeta, content: Content, id: &ObjectId, revision: &str) -> bool {
         let wanted = self.meta(content, id, revision);
         let holds = |have: &Option<BTreeMap<String, String>>, want: &Option<BTreeMap<String, String>>| {
             want.iter().flatten().all(|(key, value)| have.as_ref().and_then(|have| have.get(key)) == Some(value))
         };
-        holds(&meta.labels, &wanted.labels)
-            && holds(&meta.annotations, &wanted.annotations)
-            && self.owner.as_ref().is_none_or(|owner| meta.owner_references.iter().flatten().any(|o| o == owner))
+        let is_withdrawn = meta.annotations.iter().flatten().any(|(key, _)| key == WITHDRAWN_ANNOTATION);
+        holds(&meta.labels, &wanted.labels) && holds(&meta.annotations, &wanted.annotations) && !is_withdrawn
     }
 
     /// What an object is of, if its labels and annotations agree with its name.
@@ -114,6 +130,12 @@ impl Dress {
         let id = ObjectId(meta.annotations.as_ref()?.get(OBJECT_ANNOTATION)?.clone());
         (self.name(content, &id) == *name).then_some((content, id))
     }
+}
+
+/// The uids of the ConfigMaps that own an object.
+pub(super) fn owners(meta: &ObjectMeta) -> Box<[Box<str>]> {
+    let owners = meta.owner_references.iter().flatten();
+    owners.filter(|owner| owner.kind == "ConfigMap").map(|owner| owner.uid.as_str().into()).collect()
 }
 
 pub(super) const fn kind_of(content: Content) -> Kind {

@@ -58,6 +58,8 @@ pub enum Source {
     PublishedMaps,
     /// Our own Secrets in the gateway's namespace.
     PublishedSecrets,
+    /// The ConfigMap that owns what is published.
+    Owner,
 }
 
 impl Source {
@@ -74,7 +76,7 @@ impl Source {
             Self::Services => "services",
             Self::Slices => "endpointslices",
             Self::Namespaces => "namespaces",
-            Self::PublishedMaps => "configmaps",
+            Self::PublishedMaps | Self::Owner => "configmaps",
         }
     }
 }
@@ -84,12 +86,25 @@ impl Source {
 pub struct Lists {
     watched: Watched,
     read: HashSet<(Source, Scope)>,
+    /// What is published has an owner, which must be known before anything is written.
+    needs_owner: bool,
 }
 
 impl Lists {
     /// None has been.
     pub fn new(watched: Watched) -> Self {
-        Self { watched, read: HashSet::new() }
+        Self { watched, read: HashSet::new(), needs_owner: false }
+    }
+
+    /// What is published is to have an owner.
+    pub fn need_owner(&mut self) {
+        self.needs_owner = true;
+    }
+
+    /// The lists that are not read once per scope.
+    fn own(&self) -> impl Iterator<Item = Source> + use<> {
+        let owner = self.needs_owner.then_some(Source::Owner);
+        [Source::PublishedMaps, Source::PublishedSecrets].into_iter().chain(owner)
     }
 
     /// What is watched.
@@ -102,9 +117,9 @@ impl Lists {
         self.read.insert((source, scope.clone()))
     }
 
-    /// Whether what stands published is known.
+    /// Whether what stands published is known, and who is to own it.
     pub fn published(&self) -> bool {
-        [Source::PublishedMaps, Source::PublishedSecrets].iter().all(|source| self.read.contains(&(*source, None)))
+        self.own().all(|source| self.read.contains(&(source, None)))
     }
 
     /// Whether all that is in a namespace is known. Nothing in one that is not watched counts, so that is known.
@@ -116,10 +131,10 @@ impl Lists {
 
     /// Lists that have not been read yet, as `resource` or `resource in namespace`.
     pub fn missing(&self) -> Vec<String> {
-        let own = [Source::PublishedMaps, Source::PublishedSecrets].map(|source| (source, None));
+        let own = self.own().map(|source| (source, None));
         let scopes = self.watched.scopes();
         let scoped = Source::SCOPED.iter().flat_map(|source| scopes.iter().map(|scope| (*source, scope.clone())));
-        let missing: BTreeSet<_> = own.into_iter().chain(scoped).filter(|list| !self.read.contains(list)).collect();
+        let missing: BTreeSet<_> = own.chain(scoped).filter(|list| !self.read.contains(list)).collect();
         missing
             .into_iter()
             .map(|(source, scope)| match scope {

@@ -2,17 +2,20 @@
 //!
 //! Make before break: a pool runs in a new form once the credentials it names are there, a route once the pools it
 //! names run; until then the previous form runs on. What can not be read changes nothing, and is told. An object is
-//! gone only when a watch says so, or when a list that was read to its end does not hold it.
+//! gone only when a watch says so, or when a list that was read to its end does not hold it; and at once only where the
+//! operator has said before that it is to go. What anybody else deletes runs on for some seconds, in which the operator
+//! puts it back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sluicegate_config::compile::Credentials;
-use sluicegate_config::published::Content;
+use sluicegate_config::published::{Content, KEPT_SECONDS};
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Pool, Route};
 
+use super::missing::Missing;
 use super::objects::{PoolState, RouteState, Step};
 use super::published::{Form, Published};
 use super::report::ObjectReport;
@@ -21,6 +24,8 @@ use super::report::ObjectReport;
 const MOST_OBJECTS: usize = 50_000;
 /// The most bytes of their forms in all.
 const MOST_TOTAL: u64 = 256 * 1024 * 1024;
+/// What was deleted and not withdrawn runs on for so long.
+pub(super) const KEPT: Duration = Duration::from_secs(KEPT_SECONDS);
 /// The most objects that are told of by their own names, because nobody knows which resource they are of.
 const MOST_STRANGERS: usize = 100;
 
@@ -40,8 +45,10 @@ pub(super) enum Event {
     Begin(Watched),
     /// An object is there.
     Put(Published),
-    /// The object of that name is gone.
+    /// The object of that name is gone, and nobody has said that it is to go.
     Gone(Watched, String),
+    /// The object of that name is to go, or gone.
+    Withdrawn(Watched, String),
     /// All of it has followed.
     End(Watched),
 }
@@ -104,6 +111,8 @@ pub(super) struct Assembly {
     open_routes: BTreeSet<Arc<ObjectId>>,
     open_pools: BTreeSet<Arc<ObjectId>>,
     strangers: BTreeMap<String, String>,
+    /// What was deleted and may come back.
+    missing: Missing,
     /// A turn has been taken: what runs is to be kept.
     begun: bool,
     /// When something will have waited for too long.
@@ -124,6 +133,7 @@ impl Assembly {
             open_routes: BTreeSet::new(),
             open_pools: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            missing: Missing::default(),
             begun: false,
             wake: None,
         }
@@ -138,15 +148,26 @@ impl Assembly {
                 if let Some(met) = &mut self.listing(watched).met {
                     met.remove(&name);
                 }
+                self.miss(&name, now);
+            }
+            Event::Withdrawn(watched, name) => {
+                if let Some(met) = &mut self.listing(watched).met {
+                    met.remove(&name);
+                }
                 self.gone(&name);
             }
-            Event::End(watched) => self.listed(watched),
+            Event::End(watched) => self.listed(watched, now),
         }
     }
 
     /// Whether both lists have been read to their ends.
     pub(super) fn complete(&self) -> bool {
         self.configs.complete && self.secrets.complete
+    }
+
+    /// Whether something runs on that was deleted and not withdrawn.
+    pub(super) fn misses(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// Objects that are of no resource, by name, and why.
@@ -161,7 +182,7 @@ impl Assembly {
         }
     }
 
-    fn listed(&mut self, watched: Watched) {
+    fn listed(&mut self, watched: Watched, now: Instant) {
         let listing = self.listing(watched);
         listing.complete = true;
         let Some(met) = listing.met.take() else { return };
@@ -172,7 +193,7 @@ impl Assembly {
             .filter(|(name, known)| of_it(known.content) && !met.contains(&***name))
             .map(|(name, _)| name.clone())
             .collect();
-        lost.iter().for_each(|name| self.gone(name));
+        lost.iter().for_each(|name| self.miss(name, now));
         if watched == Watched::Configs {
             self.strangers.retain(|name, _| met.contains(name));
         }
@@ -183,6 +204,7 @@ impl Assembly {
         if let Some(met) = &mut self.listing(watched).met {
             met.insert(object.name.clone());
         }
+        self.missing.found(&object.name);
         let Some((content, id)) = object.identity(&self.gateway) else { return self.unknown(object) };
         let known = self.names.get(&*object.name);
         let id = known.map(|known| &known.id).filter(|known| ***known == id).map_or_else(|| Arc::new(id), Arc::clone);
@@ -249,7 +271,17 @@ impl Assembly {
         }
     }
 
+    /// It was deleted, and may come back: what runs of it runs on for a while.
+    fn miss(&mut self, name: &str, now: Instant) {
+        if self.begun && self.names.contains_key(name) {
+            self.missing.note(name, now);
+        } else {
+            self.gone(name);
+        }
+    }
+
     fn gone(&mut self, name: &str) {
+        self.missing.found(name);
         self.strangers.remove(name);
         let Some(Known { content, id, bytes }) = self.names.remove(name) else { return };
         self.bytes -= u64::from(bytes);
@@ -280,7 +312,10 @@ impl Assembly {
         if !self.complete() {
             return None;
         }
-        self.wake = None;
+        while let Some(name) = self.missing.lapsed(now, KEPT) {
+            self.gone(&name);
+        }
+        self.wake = self.missing.first().map(|since| since + KEPT);
         let mut turn = Turn::default();
         for id in std::mem::take(&mut self.open_pools) {
             self.turn_pool(id, now, &mut turn);

@@ -14,7 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Config};
-use sluicegate_config::published::{CONTENT_LABEL, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION};
+use sluicegate_config::published::{
+    CONTENT_LABEL, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION,
+};
 use tokio::sync::mpsc;
 
 use super::assembly::{Event, Watched};
@@ -132,8 +134,14 @@ async fn tell<K>(
 fn event_of<K>(event: watcher::Event<K>, watched: Watched, strip: fn(K) -> Published) -> Event {
     match event {
         watcher::Event::Init => Event::Begin(watched),
-        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => Event::Put(strip(object)),
-        watcher::Event::Delete(object) => Event::Gone(watched, strip(object).name),
+        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => match strip(object) {
+            Published { name, withdrawn: true, .. } => Event::Withdrawn(watched, name),
+            object => Event::Put(object),
+        },
+        watcher::Event::Delete(object) => match strip(object) {
+            Published { name, withdrawn: true, .. } => Event::Withdrawn(watched, name),
+            object => Event::Gone(watched, object.name),
+        },
         watcher::Event::InitDone => Event::End(watched),
     }
 }
@@ -155,9 +163,10 @@ fn stripped(metadata: ObjectMeta, secret: bool) -> Published {
         keys.map(|key| from.remove(key).unwrap_or_default())
     };
     let [content, _] = take(metadata.labels, [CONTENT_LABEL, GATEWAY_LABEL]);
+    let withdrawn = metadata.annotations.iter().flatten().any(|(key, _)| key == WITHDRAWN_ANNOTATION);
     let [object, revision] = take(metadata.annotations, [OBJECT_ANNOTATION, REVISION_ANNOTATION]);
     let (name, version) = (metadata.name.unwrap_or_default(), metadata.resource_version.unwrap_or_default());
-    Published { name, version, content, object, revision, secret, body: None }
+    Published { name, version, content, object, revision, secret, withdrawn, body: None }
 }
 
 /// A watch that is too old to go on lists again: that is no failure.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::Kind;
+use sluicegate_config::compile::{Kind, Severity};
+use sluicegate_config::published::KEPT_SECONDS;
 use tokio::sync::mpsc;
 
 use super::assembly::{Assembly, Change, Event, Standing, Watched};
@@ -96,7 +97,7 @@ impl Gateway {
                     Event::Begin(_) => None,
                     Event::Put(object) if object.secret => Some(Watched::Secrets),
                     Event::Put(_) => Some(Watched::Configs),
-                    Event::Gone(watched, _) | Event::End(watched) => Some(*watched),
+                    Event::Gone(watched, _) | Event::Withdrawn(watched, _) | Event::End(watched) => Some(*watched),
                 };
                 if works.is_some_and(|watched| self.failing.remove(said(watched)).is_some()) {
                     tracing::info!("the API server answers again");
@@ -168,7 +169,17 @@ impl Gateway {
                 format!("{name} carries this gateway's label, and is none of its objects: {why}"),
             )
         });
-        failing.chain(strangers).chain(self.refused.values().cloned()).collect()
+        let missing = self.assembly.misses().then(|| Problem {
+            severity: Severity::Warning,
+            ..Problem::of_source(
+                "Missing",
+                format!(
+                    "published objects were deleted, and not by the operator: what runs of them runs on for \
+                     {KEPT_SECONDS} s, in which the operator puts them back"
+                ),
+            )
+        });
+        failing.chain(strangers).chain(missing).chain(self.refused.values().cloned()).collect()
     }
 }
 

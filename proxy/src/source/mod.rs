@@ -8,6 +8,7 @@ mod assembly;
 mod cluster;
 mod folder;
 mod gateway;
+mod missing;
 mod objects;
 mod published;
 mod report;

@@ -28,6 +28,8 @@ pub(super) struct Published {
     pub(super) revision: String,
     /// Whether it was a Secret.
     pub(super) secret: bool,
+    /// The annotation that says that it is about to go is there.
+    pub(super) withdrawn: bool,
     /// What is inside.
     pub(super) body: Option<Vec<u8>>,
 }

@@ -71,6 +71,7 @@ fn what_is_written_in_the_gateways_namespace_is_what_is_published_and_one_lease(
             ("pods", vec!["list", "watch"]),
             ("leases", vec!["create"]),
             ("leases", vec!["get", "update"]),
+            ("events", vec!["create"]),
         ]
         .map(|(resource, verbs)| (resource.to_owned(), verbs.into_iter().map(str::to_owned).collect()))
         .into();

@@ -20,9 +20,29 @@ pub(crate) struct Gateway {
     pub(crate) proxies: Vec<Proxy>,
 }
 
+/// The ConfigMap that owns what is published.
+pub(crate) const OWNER: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}}";
+
 impl Gateway {
     pub(crate) async fn start(proxies: usize) -> Self {
         Self::watching(proxies, &[]).await
+    }
+
+    /// One whose published objects are owned by the ConfigMap `settings`, which is made here.
+    pub(crate) async fn owned(proxies: usize) -> Self {
+        let client = ControlPlane::shared().unwrap().client().await.unwrap();
+        manifests::install_crds(&client).await.unwrap();
+        let namespace = manifests::namespace(&client, "owned", &[]).await.unwrap();
+        manifests::apply(&client, &namespace, OWNER).await.unwrap();
+        let kubeconfig = rights(&client, &namespace, &[]).await;
+        let flags = ["--watch-namespaces", &namespace, "--owner-config-map", "settings"];
+        let operator = Operator::start(&kubeconfig, ("gw", &namespace), &flags).unwrap();
+        operator.ready().await.unwrap();
+        let mut gateway = Self { client, namespace, operator, proxies: Vec::new() };
+        for _ in 0..proxies {
+            gateway.add_proxy().await;
+        }
+        gateway
     }
 
     /// One whose operator watches these namespaces beside its own.

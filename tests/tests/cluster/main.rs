@@ -9,6 +9,7 @@ mod kinds;
 mod manifests;
 mod namespaces;
 mod operator;
+mod owner;
 mod partition;
 mod proxies;
 mod rotation;

@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sluicegate_config::compile::{Compiled, Inputs, compile, manifests::read};
 use sluicegate_config::published::{
-    CONTENT_LABEL, Content, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, name,
+    CONTENT_LABEL, Content, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION, name,
 };
 use sluicegate_config::{CredentialId, ObjectId};
 use sluicegate_tests::kube::account::{self, Grant, rule};
@@ -88,9 +88,13 @@ impl Publisher {
         api.patch(&name(GATEWAY, content, id), &apply, &Patch::Apply(&object)).await.unwrap();
     }
 
+    /// As the operator does it: said first, then done.
     async fn delete(&self, content: Content, id: &str) {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        api.delete(&name(GATEWAY, content, &ObjectId(id.to_owned())), &DeleteParams::default()).await.unwrap();
+        let name = name(GATEWAY, content, &ObjectId(id.to_owned()));
+        let withdrawn = json!({"metadata": {"annotations": {WITHDRAWN_ANNOTATION: "true"}}});
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(&withdrawn)).await.unwrap();
+        api.delete(&name, &DeleteParams::default()).await.unwrap();
     }
 }
 

@@ -22,6 +22,7 @@ fn published(content: Content, name: &str, revision: &str, body: String) -> Publ
         object: id(name).0,
         revision: revision.to_owned(),
         secret: content == Content::Credentials,
+        withdrawn: false,
         body: Some(body.into_bytes()),
     }
 }
@@ -62,7 +63,13 @@ fn secret(pool: &str, version: &str, keys: &[&str]) -> Event {
 
 fn gone(content: Content, name: &str) -> Event {
     let watched = if content == Content::Credentials { Watched::Secrets } else { Watched::Configs };
-    Event::Gone(watched, published::name(GATEWAY, content, &id(name)))
+    Event::Withdrawn(watched, published::name(GATEWAY, content, &id(name)))
+}
+
+/// It was deleted by somebody else than the operator.
+fn deleted(content: Content, name: &str) -> Event {
+    let Event::Withdrawn(watched, name) = gone(content, name) else { unreachable!() };
+    Event::Gone(watched, name)
 }
 
 struct Bench {
@@ -197,10 +204,45 @@ fn only_a_list_read_to_its_end_takes_anything_away() {
     assert_eq!(bench.turn(), NOTHING);
     let mut listed = held();
     listed.truncate(3);
-    assert_eq!(bench.list(listed), ["-ns/s"]);
+    assert_eq!(bench.list(listed), NOTHING);
+    assert_eq!(bench.pass(KEPT), ["-ns/s"]);
     // The Secret's loss alone stops nothing.
     assert_eq!(bench.list(vec![pool("p", "1", Some("k")), route("r", "1", &["p"])]), NOTHING);
-    assert_eq!(bench.list(vec![]), ["-ns/p", "-ns/r"]);
+    assert_eq!(bench.pass(KEPT), NOTHING);
+    assert_eq!(bench.list(vec![]), NOTHING);
+    assert_eq!(bench.pass(KEPT), ["-ns/p", "-ns/r"]);
+}
+
+#[test]
+fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
+    let held = || vec![pool("p", "1", Some("k")), secret("p", "1", &["k"]), route("r", "1", &["p"])];
+    let mut bench = Bench::begun(held());
+    for content in [Content::Route, Content::Credentials] {
+        let name = if content == Content::Route { "r" } else { "p" };
+        assert_eq!(bench.then(deleted(content, name)), NOTHING);
+    }
+    assert_eq!(bench.then(deleted(Content::Pool, "p")), NOTHING);
+    assert_eq!(bench.assembly.due(), Some(bench.now + KEPT));
+    assert!(bench.assembly.misses());
+    // Put back as it was: nothing changes, whatever time passes. The credentials alone are put back later.
+    for event in [pool("p", "1", Some("k")), route("r", "1", &["p"]), secret("p", "2", &["k"])] {
+        drop(bench.then(event));
+    }
+    assert!(!bench.assembly.misses() && bench.assembly.due().is_none());
+    assert_eq!(bench.pass(KEPT), NOTHING);
+    assert_eq!(bench.pool("p").credentials.as_deref(), Some("2"));
+    // Put back otherwise.
+    assert_eq!(bench.then(deleted(Content::Route, "r")), NOTHING);
+    assert_eq!(bench.then(route("r", "2", &["p"])), ["+ns/r 2"]);
+    // Not put back, or withdrawn after all.
+    assert_eq!(bench.then(deleted(Content::Route, "r")), NOTHING);
+    assert_eq!(bench.pass(KEPT - Duration::from_millis(1)), NOTHING);
+    assert_eq!(bench.pass(Duration::from_millis(1)), ["-ns/r"]);
+    assert_eq!(bench.then(deleted(Content::Pool, "p")), NOTHING);
+    assert_eq!(bench.then(gone(Content::Pool, "p")), ["-ns/p"]);
+    assert_eq!(bench.then(gone(Content::Credentials, "p")), NOTHING);
+    assert!(bench.assembly.names.is_empty() && bench.assembly.bytes == 0);
+    assert!(bench.assembly.pools.is_empty() && bench.assembly.routes.is_empty());
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn route(name: &str, revision: &str, body: Option<&str>) -> Word {
         object: format!("ns/{name}"),
         revision: revision.to_owned(),
         secret: false,
+        withdrawn: false,
         body: Some(body.map_or(text, str::to_owned).into_bytes()),
     }))
 }
@@ -73,9 +74,24 @@ async fn the_revision_names_what_runs_however_it_came() {
     say(&words, vec![route("b", "1", None), route("a", "2", None)]).await;
     say(&words, ends().into()).await;
     assert_eq!(other.next().await.unwrap().report.revision, changed);
-    let gone = |name: &str| Word::Event(Event::Gone(Watched::Configs, format!("gw.route.ns.{name}")));
+    let gone = |name: &str| Word::Event(Event::Withdrawn(Watched::Configs, format!("gw.route.ns.{name}")));
     say(&words, vec![gone("a"), gone("b")]).await;
     let report = other.next().await.unwrap().report;
     assert_eq!(report.revision, empty);
     assert!(report.objects.is_empty() && report.problems.is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_withdrew_is_told_of_and_runs_on() {
+    let ends = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    let (mut gateway, words) = gateway();
+    say(&words, vec![route("a", "1", None)]).await;
+    say(&words, ends.into()).await;
+    let before = gateway.next().await.unwrap().report;
+    say(&words, vec![Word::Event(Event::Gone(Watched::Configs, "gw.route.ns.a".to_owned()))]).await;
+    let update = gateway.next().await.unwrap();
+    assert!(update.changes.is_empty() && update.report.revision == before.revision, "{update:?}");
+    assert_eq!((update.report.problems[0].reason.as_str(), update.report.rejected()), ("Missing", 0));
+    say(&words, vec![route("a", "1", None)]).await;
+    assert!(gateway.next().await.unwrap().report.problems.is_empty());
 }

@@ -1,0 +1,127 @@
+//! Says what turns about the owner of what is published: in the log, by a count, and by an Event on the owner.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::Notify;
+
+use crate::client::told;
+use crate::events::CONTROLLER;
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::world::OwnerTurn;
+
+/// A replica that leads tells; one that is about to lead does when it does.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often that is waited for.
+const MOST_TRIES: usize = 20;
+
+/// Hears what turns about the owner, and tells it.
+#[derive(Debug)]
+pub struct Herald {
+    name: Option<String>,
+    namespace: String,
+    metrics: Rc<Metrics>,
+    /// The last turn that was not told by an Event yet.
+    untold: RefCell<Option<(OwnerTurn, String)>>,
+    wake: Notify,
+}
+
+impl Herald {
+    /// Of the ConfigMap of this name in the gateway's namespace; `None`: nothing is to own what is published.
+    #[must_use]
+    pub fn new(name: Option<String>, namespace: &str, metrics: Rc<Metrics>) -> Self {
+        metrics.is_owned.set(i64::from(name.is_none()));
+        let (namespace, untold, wake) = (namespace.to_owned(), RefCell::default(), Notify::new());
+        Self { name, namespace, metrics, untold, wake }
+    }
+
+    /// The owner's name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Something has turned.
+    pub fn hear(&self, turn: OwnerTurn, owner: Option<&OwnerReference>) {
+        let (name, uid) = (self.name(), owner.map_or("", |owner| &owner.uid));
+        self.metrics.is_owned.set(i64::from(turn != OwnerTurn::Absent));
+        match &turn {
+            OwnerTurn::Found => tracing::info!(name, uid, "the ConfigMap that owns what is published is there"),
+            OwnerTurn::Replaced { objects } => {
+                self.metrics.owner_changes.inc();
+                tracing::warn!(
+                    name,
+                    uid,
+                    objects,
+                    "the ConfigMap that owns what is published was replaced: what is published is put down to the new one"
+                );
+            }
+            OwnerTurn::Absent => tracing::warn!(
+                name,
+                "the ConfigMap that owns what is published is not there: nothing is published until it is"
+            ),
+        }
+        *self.untold.borrow_mut() = Some((turn, uid.to_owned()));
+        self.wake.notify_one();
+    }
+
+    /// Tells Events for ever, while this replica leads.
+    pub async fn tell(&self, client: &Client, leadership: &Leadership) {
+        loop {
+            self.wake.notified().await;
+            for _ in 0..MOST_TRIES {
+                if leadership.holds() {
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            let untold = self.untold.borrow_mut().take();
+            let Some((turn, uid)) = untold.filter(|_| leadership.holds()) else { continue };
+            if let Some(event) = event(&turn) {
+                self.publish(client, event, uid).await;
+            }
+        }
+    }
+
+    async fn publish(&self, client: &Client, event: Event, uid: String) {
+        let owner = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("ConfigMap".to_owned()),
+            namespace: Some(self.namespace.clone()),
+            name: self.name.clone(),
+            uid: Some(uid).filter(|uid| !uid.is_empty()),
+            ..ObjectReference::default()
+        };
+        let recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
+        if let Err(error) = recorder.publish(&event, &owner).await {
+            tracing::warn!(error = told(&error), "an event on the owner could not be written");
+        }
+    }
+}
+
+fn event(turn: &OwnerTurn) -> Option<Event> {
+    let (reason, note) = match turn {
+        OwnerTurn::Found => return None,
+        OwnerTurn::Replaced { objects } => (
+            "OwnerReplaced",
+            format!(
+                "this ConfigMap owns what is published for its gateway and was replaced by one with another uid: the \
+                 {objects} objects published then are put down to it, and those that the garbage collector took first are \
+                 published again"
+            ),
+        ),
+        OwnerTurn::Absent => (
+            "OwnerAbsent",
+            "this ConfigMap owns what is published for its gateway and is not there: nothing is published until it is"
+                .to_owned(),
+        ),
+    };
+    let action = "Own".to_owned();
+    Some(Event { type_: EventType::Warning, reason: reason.to_owned(), note: Some(note), action, secondary: None })
+}
