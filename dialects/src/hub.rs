@@ -138,13 +138,15 @@ pub struct Message {
     pub parts: Vec<Part>,
     /// Fields of the turn the hub has no word for.
     pub extra: Fields,
+    /// Which of the caller's messages it is, from 0; the first of them where several became one turn.
+    pub at: usize,
 }
 
 impl Message {
     /// A turn with no name and no extra fields.
     #[must_use]
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
-        Self { role, name: None, parts, extra: Fields::new() }
+        Self { role, name: None, parts, extra: Fields::new(), at: 0 }
     }
 }
 

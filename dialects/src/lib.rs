@@ -9,11 +9,13 @@ pub mod fold;
 pub mod hub;
 mod json;
 pub mod openai;
+mod place;
 mod scan;
 mod seam;
 pub mod sse;
 pub mod tap;
 mod text;
+pub mod vendors;
 pub mod verbatim;
 
 pub use dialect::Dialect;

@@ -1,6 +1,9 @@
 //! What every spoke takes and gives beside the hub's values: targets, encodings, refusals.
 
+use std::collections::BTreeMap;
+
 use crate::hub::ErrorKind;
+use crate::vendors::{FieldPolicy, LookAlike};
 
 /// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
 pub(crate) const NO_THREADS: &str = "thread_unsupported_request";
@@ -65,9 +68,24 @@ pub struct Target {
     pub default_max_tokens: Option<u64>,
     /// The temperature to ask for where the caller says nothing.
     pub default_temperature: Option<serde_json::Number>,
-    /// Whether it only looks like the dialect's own vendor (a self-hosted or third-party look-alike), and so knows the
-    /// older words only: `max_tokens`, no `developer` role.
-    pub compatible: bool,
+    /// How it is spoken to where it only looks like the dialect's own vendor (a self-hosted or third-party server), and so
+    /// knows the older words only: `max_tokens`, no `developer` role. `None`: it is the vendor.
+    pub look_alike: Option<LookAlike>,
+    /// The most tokens that its models answer with, by the provider's own names of them. What is not here is as the
+    /// tables in `vendors` say.
+    pub max_output: BTreeMap<String, u64>,
+    /// What becomes of top-level fields that a rule of the translation would leave out, or refuse.
+    pub fields: FieldPolicy,
+    /// Whether tools that a vendor runs itself are left out where the provider has none; else the call is refused.
+    pub drop_server_tools: bool,
+}
+
+impl Target {
+    /// Whether it only looks like the dialect's own vendor.
+    #[must_use]
+    pub fn compatible(&self) -> bool {
+        self.look_alike.is_some()
+    }
 }
 
 /// A call in a target's words.
@@ -79,6 +97,8 @@ pub struct Encoded {
     pub dropped: Vec<String>,
     /// Headers the body needs beside it (`anthropic-beta`).
     pub headers: Vec<(String, String)>,
+    /// The most tokens asked for, where the caller asked for more than the model can answer with.
+    pub clamped: Option<u64>,
 }
 
 /// How a stream is written.

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use sluicegate_dialects::fold::{Fold, Unfolded, unfold};
 use sluicegate_dialects::hub::{Event, Reply};
+use sluicegate_dialects::vendors::LookAlike;
 use sluicegate_dialects::{Dialect, Malformed, StreamOptions, Target};
 
 const CHAT: Dialect = Dialect::OpenAiChat;
@@ -56,7 +57,12 @@ fn pretty(json: &[u8]) -> String {
 }
 
 fn compatible() -> Target {
-    Target { compatible: true, default_max_tokens: Some(500), default_temperature: serde_json::Number::from_f64(0.2) }
+    Target {
+        look_alike: Some(LookAlike::default()),
+        default_max_tokens: Some(500),
+        default_temperature: serde_json::Number::from_f64(0.2),
+        ..Target::default()
+    }
 }
 
 #[test]

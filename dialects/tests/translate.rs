@@ -1,13 +1,16 @@
 //! Every dialect into every other, against goldens: one loop over `testdata/anthropic/translate/FROM_to_TO/`.
 //!
 //! `requests/NAME.in.json` becomes `NAME.out.json`: the body, the headers and what was dropped, or the refusal. `replies` become
-//! replies; `streams/NAME.in.sse` becomes `NAME.out.sse`. `UPDATE_GOLDEN=1` rewrites the outputs: read the difference.
+//! replies; `streams/NAME.in.sse` becomes `NAME.out.sse`. Beside them `testdata/cases/NAME/FROM.in.json` is what callers of
+//! one dialect say to providers of every make that speaks another, in `TO.out.json`. `UPDATE_GOLDEN=1` rewrites the
+//! outputs: read the difference.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
 
 mod support;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sluicegate_dialects::vendors::look_alike;
 use sluicegate_dialects::{Dialect, StreamOptions, Target};
 use std::path::Path;
 use support::{events_cut_anywhere, files, golden, testdata};
@@ -43,17 +46,48 @@ fn read(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(body)))
 }
 
+fn translated(from: Dialect, to: Dialect, target: &Target, body: &[u8]) -> String {
+    let encoded = from.decode_call(body).and_then(|call| to.encode_call(&call, target));
+    pretty(&match encoded {
+        Ok(encoded) => {
+            let (headers, dropped, body) = (encoded.headers, encoded.dropped, read(&encoded.body));
+            match encoded.clamped {
+                Some(most) => json!({ "headers": headers, "dropped": dropped, "body": body, "clamped": most }),
+                None => json!({ "headers": headers, "dropped": dropped, "body": body }),
+            }
+        }
+        Err(refusal) => json!({ "refused": refusal.message, "param": refusal.param }),
+    })
+}
+
 #[test]
 fn requests() {
-    each("requests", "json", |from, to, body| {
-        let encoded = from.decode_call(body).and_then(|call| to.encode_call(&call, &Target::default()));
-        pretty(&match encoded {
-            Ok(encoded) => {
-                json!({ "headers": encoded.headers, "dropped": encoded.dropped, "body": read(&encoded.body) })
+    each("requests", "json", |from, to, body| translated(from, to, &Target::default(), body));
+}
+
+/// Makes of provider: what its goldens are called, what it speaks, and how it is spoken to.
+fn makes() -> [(&'static str, Dialect, Target); 4] {
+    let like = |host| Target { look_alike: Some(look_alike(host)), ..Target::default() };
+    [
+        ("anthropic", Dialect::AnthropicMessages, Target::default()),
+        ("openai", Dialect::OpenAiChat, Target::default()),
+        ("look-alike", Dialect::OpenAiChat, like("models.example")),
+        ("deepseek", Dialect::OpenAiChat, like("api.deepseek.com")),
+    ]
+}
+
+#[test]
+fn cases() {
+    let mut names: Vec<_> = std::fs::read_dir(testdata("cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    for folder in names {
+        for (name, from) in [("openai", Dialect::OpenAiChat), ("anthropic", Dialect::AnthropicMessages)] {
+            let Ok(body) = std::fs::read(folder.join(format!("{name}.in.json"))) else { continue };
+            for (make, to, target) in makes().into_iter().filter(|(_, to, _)| *to != from) {
+                golden(&folder.join(format!("{make}.out.json")), &translated(from, to, &target, &body));
             }
-            Err(refusal) => json!({ "refused": refusal.message, "param": refusal.param }),
-        })
-    });
+        }
+    }
 }
 
 #[test]

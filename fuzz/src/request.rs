@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 use sluicegate_dialects::hub::Call;
+use sluicegate_dialects::vendors::LookAlike;
 use sluicegate_dialects::{Dialect, Refusal, Target, verbatim};
 
 use crate::{DIALECTS, is_json, shown};
@@ -30,7 +31,12 @@ pub fn check(data: &[u8]) {
 
 fn targets() -> [Target; 2] {
     let number = serde_json::Number::from_f64(0.5);
-    [Target::default(), Target { default_max_tokens: Some(500), default_temperature: number, compatible: true }]
+    [Target::default(), Target {
+        default_max_tokens: Some(500),
+        default_temperature: number,
+        look_alike: Some(LookAlike::default()),
+        ..Target::default()
+    }]
 }
 
 fn encode(from: Dialect, to: Dialect, call: &Call, target: &Target) {

@@ -2,7 +2,8 @@
 
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
-use crate::seam::Refusal;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -14,6 +15,21 @@ const UNPARSED: &str = "_unparsed_arguments";
 
 /// The most fields that are named as left out: a caller may make up any number of them.
 const MOST_DROPPED: usize = 32;
+
+/// Why a part can not be said.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    /// The piece of a tool's result that it is about.
+    pub(super) inner: Option<usize>,
+    /// What the caller is told.
+    pub(super) why: String,
+}
+
+impl Unsaid {
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self { inner: None, why: why.to_string() }
+    }
+}
 
 /// A block on the wire.
 #[derive(Serialize)]
@@ -80,7 +96,7 @@ enum From<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
     File { file_id: &'a str },
-    Text { media_type: &'static str, data: &'a str },
+    Text { media_type: &'static str, data: Cow<'a, str> },
 }
 
 /// Content on the wire: a lone plain text as a string, else blocks.
@@ -173,7 +189,7 @@ impl Writer {
     }
 
     /// A part as its block; `None`: by a rule it is nothing. Errors: Anthropic can not be told this.
-    pub(super) fn part<'a>(&mut self, part: &'a Part) -> Result<Option<Out<'a>>, Refusal> {
+    pub(super) fn part<'a>(&mut self, part: &'a Part) -> Result<Option<Out<'a>>, Unsaid> {
         let Part { content, cache, extra } = part;
         let known = match content {
             Content::Text { text, citations } => {
@@ -192,7 +208,7 @@ impl Writer {
                 if detail.as_deref().is_some_and(|detail| detail != "auto") {
                     self.drop_field("image_url.detail");
                 }
-                Known::Image { source: self.image(source)? }
+                self.picture(source)?
             }
             Content::Document { source, name, settings } => {
                 if self.foreign {
@@ -206,7 +222,7 @@ impl Writer {
                 }
             }
             Content::Audio { data: _, format: _ } => {
-                return Err(Refusal::field("messages", "`input_audio`: Anthropic models take no sound; send its text"));
+                return Err(Unsaid::new("`input_audio`: Anthropic models take no sound; send its text"));
             }
             Content::ToolCall(ToolCall { id, name, arguments }) => {
                 Known::ToolUse { id: self.id(id), name, input: input(arguments) }
@@ -226,10 +242,7 @@ impl Writer {
             Content::Other { dialect: Dialect::AnthropicMessages, raw } => return Ok(Some(Out::Raw(raw))),
             Content::Other { dialect, raw: _ } => {
                 let name = dialect.name();
-                return Err(Refusal::field(
-                    "messages",
-                    format_args!("this {name} content part has no Anthropic counterpart"),
-                ));
+                return Err(Unsaid::new(format_args!("this {name} content part has no Anthropic counterpart")));
             }
         };
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
@@ -241,49 +254,73 @@ impl Writer {
         settings.get(name).filter(|_| !self.foreign).map(|raw| &**raw)
     }
 
-    fn result<'a>(&mut self, parts: &'a [Part]) -> Result<Option<Written<'a>>, Refusal> {
+    fn result<'a>(&mut self, parts: &'a [Part]) -> Result<Option<Written<'a>>, Unsaid> {
         let mut blocks = Vec::with_capacity(parts.len());
-        for part in parts {
-            blocks.extend(self.part(part)?);
+        for (index, part) in parts.iter().enumerate() {
+            blocks.extend(self.part(part).map_err(|unsaid| Unsaid { inner: Some(index), ..unsaid })?);
         }
         Ok((!blocks.is_empty()).then(|| Written::of(blocks)))
     }
 
-    fn image<'a>(&self, source: &'a Source) -> Result<From<'a>, Refusal> {
-        Ok(match source {
-            Source::Url(url) => match inline(url, "image_url")? {
-                Some((media_type, data)) => From::Base64 { media_type: image_type(media_type), data },
-                None => From::Url { url },
-            },
-            Source::Base64 { media_type, data } => From::Base64 { media_type: image_type(media_type), data },
-            Source::File(file_id) => self.file(file_id)?,
-            Source::Text(_) => return Err(Refusal::field("messages", "an image cannot be given as text")),
-        })
-    }
-
-    fn document<'a>(&self, source: &'a Source) -> Result<From<'a>, Refusal> {
+    /// A picture; a document that came in a picture's place is a document all the same.
+    fn picture<'a>(&self, source: &'a Source) -> Result<Known<'a>, Unsaid> {
         let (media_type, data) = match source {
-            Source::Url(url) => match inline(url, "file")? {
+            Source::Url(url) => match inline(url, "image_url")? {
                 Some(inline) => inline,
-                None => return Ok(From::Url { url }),
+                None => return Ok(Known::Image { source: From::Url { url } }),
             },
             Source::Base64 { media_type, data } => (&**media_type, &**data),
-            Source::File(file_id) => return self.file(file_id),
-            Source::Text(data) => return Ok(From::Text { media_type: "text/plain", data }),
+            Source::File(file_id) => return Ok(Known::Image { source: self.file(file_id)? }),
+            Source::Text(_) => return Err(Unsaid::new("an image cannot be given as text")),
         };
-        if self.foreign && media_type != "application/pdf" {
-            let why = format_args!("`file`: Anthropic takes application/pdf inline, not {media_type}");
-            return Err(Refusal::field("messages", why));
-        }
-        Ok(From::Base64 { media_type, data })
+        let source = match image_type(media_type) {
+            media_type @ ("image/jpeg" | "image/png" | "image/gif" | "image/webp") => From::Base64 { media_type, data },
+            media_type if self.foreign && is_document(media_type) => {
+                let source = self.inline_document(media_type, data)?;
+                return Ok(Known::Document { source, title: None, context: None, citations: None });
+            }
+            media_type if !self.foreign => From::Base64 { media_type, data },
+            "" => return Err(Unsaid::new("`image_url`: the `data:` URL does not say its media type")),
+            other => {
+                let why = format_args!("`image_url`: Anthropic takes JPEG, PNG, GIF and WebP pictures, not {other}");
+                return Err(Unsaid::new(why));
+            }
+        };
+        Ok(Known::Image { source })
     }
 
-    fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Refusal> {
+    fn document<'a>(&self, source: &'a Source) -> Result<From<'a>, Unsaid> {
+        match source {
+            Source::Url(url) => match inline(url, "file")? {
+                Some((media_type, data)) => self.inline_document(media_type, data),
+                None => Ok(From::Url { url }),
+            },
+            Source::Base64 { media_type, data } => self.inline_document(media_type, data),
+            Source::File(file_id) => self.file(file_id),
+            Source::Text(data) => Ok(From::Text { media_type: "text/plain", data: Cow::Borrowed(data) }),
+        }
+    }
+
+    /// A document by its bytes; a plain text is said as text.
+    fn inline_document<'a>(&self, media_type: &'a str, data: &'a str) -> Result<From<'a>, Unsaid> {
+        match media_type {
+            text if self.foreign && text.starts_with("text/") => {
+                let text = BASE64.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                let text = text.ok_or_else(|| Unsaid::new("`file`: its data is not UTF-8 text in base64"))?;
+                Ok(From::Text { media_type: "text/plain", data: Cow::Owned(text) })
+            }
+            "application/pdf" => Ok(From::Base64 { media_type, data }),
+            _ if !self.foreign => Ok(From::Base64 { media_type, data }),
+            other => {
+                let why = format_args!("`file`: Anthropic takes application/pdf and text inline, not {other}");
+                Err(Unsaid::new(why))
+            }
+        }
+    }
+
+    fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Unsaid> {
         if self.foreign {
-            return Err(Refusal::field(
-                "messages",
-                "`file_id`: a file kept at one provider cannot be read by another; send its data",
-            ));
+            return Err(Unsaid::new("`file_id`: a file kept at one provider cannot be read by another; send its data"));
         }
         Ok(From::File { file_id })
     }
@@ -306,7 +343,7 @@ fn fnv(bytes: &[u8]) -> u64 {
 }
 
 /// The media type and base64 data of a `data:` URL; `None`: another URL.
-fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, Refusal> {
+fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, Unsaid> {
     let scheme = url.get(..5).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("data:") {
         return Ok(None);
@@ -315,8 +352,13 @@ fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, R
     let parts = parts.and_then(|(head, data)| Some((head.strip_suffix(";base64")?, data)));
     match parts {
         Some((head, data)) => Ok(Some((head.split(';').next().unwrap_or_default(), data))),
-        None => Err(Refusal::field("messages", format_args!("`{field}`: this `data:` URL is not base64"))),
+        None => Err(Unsaid::new(format_args!("`{field}`: this `data:` URL is not base64"))),
     }
+}
+
+/// Whether Anthropic reads it as a document.
+fn is_document(media_type: &str) -> bool {
+    media_type == "application/pdf" || media_type.starts_with("text/")
 }
 
 /// `image/jpg` is written by many and registered by nobody.

@@ -1,12 +1,17 @@
-//! What a caller sends: read into the hub's words (`read`, `read_turns`), and written out of them (`write`,
-//! `write_turns`).
+//! What a caller sends: read into the hub's words (`read…`), and written out of them (`write…`).
 
 mod pen;
 mod read;
+mod read_thoughts;
 mod read_turns;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
+mod write_parts;
+mod write_settings;
+mod write_system;
+mod write_thoughts;
 mod write_turns;
 
 pub use read::decode;

@@ -110,7 +110,7 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool)
     }
     if *asked.errand == Errand::Generate {
         if let (None, Some(most)) = (peek.max_tokens, provider.defaults.default_max_tokens) {
-            let old_word = asked.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible;
+            let old_word = asked.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible();
             let field = if old_word { Field::MaxTokens } else { Field::MaxCompletionTokens };
             *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
         }

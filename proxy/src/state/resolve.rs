@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, ObjectId, ProviderKind};
 use sluicegate_dialects::Dialect;
+use sluicegate_dialects::vendors::{self, LookAlike};
 
 use crate::account::{Metrics, ProviderIx, RouteIx};
 use crate::balance::Split;
@@ -212,8 +213,15 @@ fn defaults(from: &config::Provider) -> sluicegate_dialects::Target {
     sluicegate_dialects::Target {
         default_max_tokens: from.defaults.max_tokens,
         default_temperature: from.defaults.temperature.as_ref().and_then(|text| serde_json::from_str(text).ok()),
-        compatible: from.kind == ProviderKind::OpenAiCompatible,
+        look_alike: (from.kind == ProviderKind::OpenAiCompatible).then(|| look_alike(&from.url)),
+        ..sluicegate_dialects::Target::default()
     }
+}
+
+/// What is known of the server at this address.
+fn look_alike(url: &str) -> LookAlike {
+    let url = http::Uri::try_from(url).ok();
+    vendors::look_alike(url.as_ref().and_then(http::Uri::host).unwrap_or_default())
 }
 
 fn set_headers(from: &config::Provider) -> Result<Vec<(HeaderName, HeaderValue)>, String> {

@@ -118,7 +118,7 @@ fn messages(turns: Option<Vec<&RawValue>>) -> Result<Vec<Message>, Refusal> {
         let content_at = at.field("content");
         let content = turn.take("content").ok_or_else(|| content_at.refuse("the field is required"))?;
         let parts = blocks_in::said(Said::read(content, &content_at)?, &content_at)?;
-        messages.push(Message { role, name: None, parts, extra: turn.rest() });
+        messages.push(Message { extra: turn.rest(), at: i, ..Message::new(role, parts) });
     }
     Ok(messages)
 }

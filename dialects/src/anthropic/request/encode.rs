@@ -2,9 +2,9 @@
 
 use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
-use super::{foreign, tools};
+use super::{foreign, sampling, schema, tools};
 use crate::anthropic::blocks_out::{Writer, Written};
-use crate::hub::{Call, Format, Sampling};
+use crate::hub::{Call, Format};
 use crate::seam::{Encoded, Refusal, Target};
 use serde::Serialize;
 use serde_json::Number;
@@ -33,8 +33,8 @@ struct Body<'a> {
     top_p: Option<&'a Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u64>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop_sequences: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ struct OutputConfig<'a> {
 #[derive(Serialize)]
 struct JsonSchema<'a> {
     r#type: &'static str,
-    schema: &'a RawValue,
+    schema: Cow<'a, RawValue>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
         tool_choice: _,
         parallel_tools: _,
         max_tokens: _,
-        sampling,
+        sampling: _,
         stop,
         format,
         reasoning: _,
@@ -87,22 +87,22 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
         extra: _,
     } = call;
     let mut writer = Writer::request(call.extra.dialect);
-    sample(sampling, &mut writer)?;
-    if writer.foreign() && stop.iter().any(|stop| stop.trim().is_empty()) {
-        return Err(Refusal::field("stop", "Anthropic refuses stop texts that are only white space"));
-    }
-    let Plan { max_tokens, thinking, effort } = thinking::plan(call, target, &mut writer)?;
+    let stop = stops(stop, &mut writer);
+    let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, target, &mut writer)?;
     let Conversation { system, turns } = turns::write(call, &mut writer)?;
-    let format = schema(format.as_ref(), &mut writer);
-    let extra = foreign::fields(call, &mut writer)?;
-    let tools = tools::write(call, &mut writer)?;
+    let format = shape(format.as_ref(), &mut writer);
+    let extra = foreign::fields(call, target, &mut writer)?;
+    let tools = tools::write(call, target, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
+    let thinks = match &thinking {
+        Some(thinking) => !matches!(thinking, Thinking::Disabled),
+        None => whole("thinking"),
+    };
+    let drawn = sampling::plan(call, target, thinks, &mut writer)?;
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = foreign::end_user(call).map(|user_id| Metadata { user_id });
-    let choice = tools::write_choice(call, &writer)?;
-    // Anthropic takes no temperature beside thinking: what the caller did not ask for must not spoil what he did.
-    let default = target.default_temperature.as_ref().filter(|_| thinking.is_none() && !whole("thinking"));
+    let choice = tools::write_choice(call, &tools, &writer)?;
     let body = Body {
         model,
         max_tokens,
@@ -110,9 +110,9 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
         messages: turns,
         tools,
         tool_choice: choice,
-        temperature: sampling.temperature.as_ref().or(default),
-        top_p: sampling.top_p.as_ref(),
-        top_k: sampling.top_k,
+        temperature: drawn.temperature,
+        top_p: drawn.top_p,
+        top_k: drawn.top_k,
         stop_sequences: stop,
         thinking: thinking.filter(|_| !whole("thinking")),
         output_config: output_config.filter(|_| !whole("output_config")),
@@ -123,40 +123,20 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     let body =
         serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
     let headers = if writer.foreign() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    Ok(Encoded { body, dropped: writer.dropped(), headers })
+    Ok(Encoded { body, dropped: writer.dropped(), headers, clamped })
 }
 
-/// The rules for sampling: what changes what is asked for is refused, hints that only steer are left out.
-fn sample(sampling: &Sampling, writer: &mut Writer) -> Result<(), Refusal> {
-    let Sampling { temperature, top_p: _, top_k: _, seed, frequency_penalty, presence_penalty, choices } = sampling;
-    if let Some(temperature) = temperature.as_ref().and_then(Number::as_f64)
-        && !(0.0..=1.0).contains(&temperature)
-    {
-        return Err(Refusal::field(
-            "temperature",
-            format_args!("{temperature} is outside Anthropic's range of 0 to 1"),
-        ));
+/// The texts that end the answer. Anthropic refuses those of white space alone, which other vendors take.
+fn stops<'a>(stop: &'a [String], writer: &mut Writer) -> Vec<&'a str> {
+    let foreign = writer.foreign();
+    let kept: Vec<&str> = stop.iter().map(String::as_str).filter(|text| !foreign || !text.trim().is_empty()).collect();
+    if kept.len() < stop.len() {
+        writer.drop_field("stop");
     }
-    if choices.is_some_and(|n| n != 1) {
-        return Err(Refusal::field(
-            "n",
-            "Anthropic gives one answer to a call; send as many calls as answers are wanted",
-        ));
-    }
-    if seed.is_some() {
-        writer.drop_field("seed");
-    }
-    let is_set = |penalty: &Option<Number>| penalty.as_ref().and_then(Number::as_f64).is_some_and(|value| value != 0.0);
-    if is_set(frequency_penalty) {
-        writer.drop_field("frequency_penalty");
-    }
-    if is_set(presence_penalty) {
-        writer.drop_field("presence_penalty");
-    }
-    Ok(())
+    kept
 }
 
-fn schema<'a>(format: Option<&'a Format>, writer: &mut Writer) -> Option<JsonSchema<'a>> {
+fn shape<'a>(format: Option<&'a Format>, writer: &mut Writer) -> Option<JsonSchema<'a>> {
     match format {
         None | Some(Format::Json) => None,
         // A name is only a label. Anthropic's answers always match the schema.
@@ -164,6 +144,8 @@ fn schema<'a>(format: Option<&'a Format>, writer: &mut Writer) -> Option<JsonSch
             if description.is_some() {
                 writer.drop_field("response_format.json_schema.description");
             }
+            let schema = Cow::Borrowed(&**schema);
+            let schema = if writer.foreign() { schema::closed(schema) } else { schema };
             Some(JsonSchema { r#type: "json_schema", schema })
         }
     }

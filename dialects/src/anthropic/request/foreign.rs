@@ -1,8 +1,10 @@
 //! Top-level fields that the hub has no word for: one table of what becomes of another dialect's.
 
+use super::thinking;
 use crate::anthropic::blocks_out::Writer;
 use crate::hub::Call;
-use crate::seam::Refusal;
+use crate::seam::{Refusal, Target};
+use crate::vendors::FieldAction;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,14 +45,40 @@ const OPENAI: [(&str, Rule); 18] = [
 ];
 
 /// The fields to write beside those the hub has words for. Errors: one whose meaning would be lost.
-pub(super) fn fields<'a>(call: &'a Call, writer: &mut Writer) -> Result<BTreeMap<&'a str, Cow<'a, RawValue>>, Refusal> {
+pub(super) fn fields<'a>(
+    call: &'a Call,
+    target: &'a Target,
+    writer: &mut Writer,
+) -> Result<BTreeMap<&'a str, Cow<'a, RawValue>>, Refusal> {
     let mut fields = BTreeMap::new();
     for (name, raw) in &call.extra.fields {
         if !writer.foreign() {
             fields.insert(&**name, Cow::Borrowed(&**raw));
             continue;
         }
+        match target.fields.get(name) {
+            Some(FieldAction::Pass) => {
+                fields.insert(&**name, Cow::Borrowed(&**raw));
+                continue;
+            }
+            Some(FieldAction::Rename(to)) => {
+                fields.insert(&**to, Cow::Borrowed(&**raw));
+                continue;
+            }
+            Some(FieldAction::Drop) => {
+                writer.drop_field(name);
+                continue;
+            }
+            Some(FieldAction::Refuse) => return Err(Refusal::field(name, "this provider does not take it")),
+            None => {}
+        }
         match OPENAI.iter().find(|(known, _)| known == name).map(|(_, rule)| rule) {
+            // A budget for thoughts is refused where those of the turn before have not come back.
+            Some(Rule::Pass)
+                if name == "thinking" && raw.get().contains("\"enabled\"") && !thinking::may_think(call) =>
+            {
+                writer.drop_field(name);
+            }
             Some(Rule::Pass) => {
                 fields.insert(&**name, Cow::Borrowed(&**raw));
             }
@@ -67,22 +95,25 @@ pub(super) fn fields<'a>(call: &'a Call, writer: &mut Writer) -> Result<BTreeMap
             None => writer.drop_field(name),
         }
     }
-    if writer.foreign()
-        && let Some(tier) = call.extra.fields.get("service_tier")
-    {
-        match tier.get() {
-            "\"auto\"" => fields.insert("service_tier", Cow::Borrowed(&**tier)),
-            "\"default\"" => {
-                let word = RawValue::from_string("\"standard_only\"".to_owned()).map(Cow::Owned);
-                word.ok().and_then(|word| fields.insert("service_tier", word))
-            }
-            _ => {
-                writer.drop_field("service_tier");
-                None
-            }
-        };
+    if writer.foreign() && !target.fields.contains_key("service_tier") {
+        tier(call, &mut fields, writer);
     }
     Ok(fields)
+}
+
+/// OpenAI's word for how fast the call is served.
+fn tier<'a>(call: &'a Call, fields: &mut BTreeMap<&'a str, Cow<'a, RawValue>>, writer: &mut Writer) {
+    let Some(tier) = call.extra.fields.get("service_tier") else { return };
+    match tier.get() {
+        "\"auto\"" => {
+            fields.insert("service_tier", Cow::Borrowed(&**tier));
+        }
+        "\"default\"" => {
+            let word = RawValue::from_string("\"standard_only\"".to_owned()).map(Cow::Owned);
+            fields.extend(word.ok().map(|word| ("service_tier", word)));
+        }
+        _ => writer.drop_field("service_tier"),
+    }
 }
 
 /// The end user's id: `user`, or `safety_identifier` that has taken its place.

@@ -3,6 +3,8 @@
 mod decode;
 mod encode;
 mod foreign;
+mod sampling;
+mod schema;
 mod thinking;
 mod tools;
 mod turns;

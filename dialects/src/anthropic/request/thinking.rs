@@ -1,9 +1,10 @@
 //! How much the model may think and how its answer is shaped: `thinking`, `output_config` and `output_format`.
 
 use crate::anthropic::blocks_out::Writer;
-use crate::hub::{Call, Format, Raw, Reasoning, ToolChoice};
+use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
 use crate::json::{Object, Path, ROOT};
 use crate::seam::{Refusal, Target};
+use crate::vendors::{self, Claude, Thinking as Way};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -20,35 +21,6 @@ const EFFORTS: [(&str, u64, &str); 6] = [
     ("high", 16_384, "high"),
     ("xhigh", 32_768, "xhigh"),
     ("max", 32_768, "max"),
-];
-
-/// How a model is told to think.
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    /// It does not.
-    Never,
-    /// `thinking.budget_tokens`.
-    Budget,
-    /// `thinking: adaptive` with `output_config.effort`; later models refuse a budget.
-    Effort,
-}
-
-/// Models by a piece of their name, first match counts; all others are told by effort, as every model since Claude 4.6.
-const WAYS: [(&str, Way); 14] = [
-    ("claude-instant", Way::Never),
-    ("claude-2", Way::Never),
-    ("claude-3-7", Way::Budget),
-    ("claude-3", Way::Never),
-    ("claude-opus-4-0", Way::Budget),
-    ("claude-opus-4-1", Way::Budget),
-    ("claude-opus-4-5", Way::Budget),
-    ("claude-opus-4-2025", Way::Budget),
-    ("claude-opus-4@", Way::Budget),
-    ("claude-sonnet-4-0", Way::Budget),
-    ("claude-sonnet-4-5", Way::Budget),
-    ("claude-sonnet-4-2025", Way::Budget),
-    ("claude-sonnet-4@", Way::Budget),
-    ("claude-haiku-4-5", Way::Budget),
 ];
 
 /// What was read: the hub's words, and the fields whole where they say more than those.
@@ -139,55 +111,99 @@ pub(super) enum Thinking {
 /// `max_tokens`, `thinking` and `output_config.effort`, which hang together: thoughts count as answer tokens.
 pub(super) struct Plan<'a> {
     pub(super) max_tokens: u64,
+    /// Set where the caller asked for more tokens than the model answers with.
+    pub(super) clamped: Option<u64>,
     pub(super) thinking: Option<Thinking>,
     pub(super) effort: Option<&'a str>,
 }
 
+/// How many tokens are asked for.
+struct Room<'a> {
+    call: &'a Call,
+    default: u64,
+    /// The most that the model answers with, where it is known.
+    most: Option<u64>,
+}
+
+impl<'a> Room<'a> {
+    fn new(call: &'a Call, target: &Target, model: &Claude, foreign: bool) -> Self {
+        let known = target.max_output.get(&call.model).copied();
+        let default = target.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        // A caller of this dialect knows this vendor's limits.
+        Self { call, default, most: known.or_else(|| model.max_output.filter(|_| foreign)) }
+    }
+
+    /// What the caller allows, as far as the model goes.
+    fn allowed(&self) -> Option<u64> {
+        self.call.max_tokens.map(|asked| self.most.map_or(asked, |most| most.min(asked)))
+    }
+
+    fn plan(&self, budget: u64, thinking: Option<Thinking>) -> Plan<'a> {
+        let roomy = if self.default > budget { self.default } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
+        let asked = self.call.max_tokens.unwrap_or(roomy);
+        let max_tokens = self.most.map_or(asked, |most| most.min(asked));
+        Plan { max_tokens, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
+    }
+}
+
 /// Decides the three. Errors: a `reasoning_effort` that nobody knows.
 pub(super) fn plan<'a>(call: &'a Call, target: &Target, writer: &mut Writer) -> Result<Plan<'a>, Refusal> {
-    let default = target.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
-    let room = |budget: u64| {
-        let roomy = if default > budget { default } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
-        call.max_tokens.unwrap_or(roomy)
-    };
-    let plan = |budget, thinking| Plan { max_tokens: room(budget), thinking, effort: None };
+    let model = vendors::claude(&call.model);
+    let room = Room::new(call, target, model, writer.foreign());
     Ok(match &call.reasoning {
-        None => plan(0, None),
-        Some(Reasoning::Off) => plan(0, (way(&call.model) != Way::Never).then_some(Thinking::Disabled)),
-        Some(Reasoning::Adaptive) => plan(0, Some(Thinking::Adaptive)),
-        Some(Reasoning::Budget(n)) => plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
+        None => room.plan(0, None),
+        Some(Reasoning::Off) if writer.foreign() && !model.can_rest => {
+            writer.drop_field("reasoning_effort");
+            room.plan(0, None)
+        }
+        Some(Reasoning::Off) => room.plan(0, (model.thinking != Way::Never).then_some(Thinking::Disabled)),
+        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::Adaptive)),
+        Some(Reasoning::Budget(n)) => room.plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
         Some(Reasoning::Effort(effort)) if !writer.foreign() => {
             let said = call.extra.fields.contains_key("output_config");
-            Plan { max_tokens: room(0), thinking: (!said).then_some(Thinking::Adaptive), effort: Some(effort) }
+            let thinking = (!said).then_some(Thinking::Adaptive);
+            Plan { effort: Some(effort), ..room.plan(0, thinking) }
         }
-        Some(Reasoning::Effort(effort)) => {
-            let row = EFFORTS.iter().find(|row| row.0 == effort);
-            let Some((_, budget, effort)) = row else {
-                let known = EFFORTS.map(|row| row.0).join("`, `");
-                let why = format_args!("`{effort}` is none of `none`, `{known}`");
-                return Err(Refusal::field("reasoning_effort", why));
-            };
-            let max_tokens = room(*budget);
-            // Anthropic refuses thinking where a tool is forced.
-            let forced = matches!(call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
-            // The answer needs its half of what the caller allows.
-            let budget = call.max_tokens.map_or(*budget, |most| (most / 2).min(*budget));
-            match way(&call.model) {
-                Way::Effort => {
-                    Plan { max_tokens, thinking: (!forced).then_some(Thinking::Adaptive), effort: Some(effort) }
-                }
-                Way::Budget if !forced && budget >= LEAST_BUDGET => {
-                    plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
-                }
-                Way::Budget | Way::Never => {
-                    writer.drop_field("reasoning_effort");
-                    plan(0, None)
-                }
-            }
+        Some(Reasoning::Effort(effort)) => by_effort(effort, model, &room, writer)?,
+    })
+}
+
+/// What becomes of OpenAI's `reasoning_effort`.
+fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Writer) -> Result<Plan<'a>, Refusal> {
+    let row = EFFORTS.iter().find(|row| row.0 == effort);
+    let Some((_, full, effort)) = row else {
+        let known = EFFORTS.map(|row| row.0).join("`, `");
+        let why = format_args!("`{effort}` is none of `none`, `{known}`");
+        return Err(Refusal::field("reasoning_effort", why));
+    };
+    // Anthropic refuses thinking where a tool is forced.
+    let forced = matches!(room.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+    // The answer needs its half of what the caller allows, and of what the model can.
+    let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
+    let budget = (most / 2).min(*full);
+    Ok(match model.thinking {
+        Way::Adaptive => Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::Adaptive)) },
+        Way::Budget if !forced && budget >= LEAST_BUDGET && may_think(room.call) => {
+            room.plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
+        }
+        Way::Budget | Way::Never => {
+            writer.drop_field("reasoning_effort");
+            room.plan(0, None)
         }
     })
 }
 
-fn way(model: &str) -> Way {
-    WAYS.iter().find(|(piece, _)| model.contains(piece)).map_or(Way::Effort, |(_, way)| *way)
+/// Whether a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with the
+/// thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
+pub(super) fn may_think(call: &Call) -> bool {
+    let said = |role| role == Role::Assistant;
+    let Some(last) = call.messages.iter().rposition(|message| said(message.role)) else { return true };
+    // Turns of the model's in a row are one.
+    let before = call.messages.iter().take(last).rposition(|message| !said(message.role)).map_or(0, |at| at + 1);
+    let turn = call.messages.get(before..=last).unwrap_or_default();
+    let mut parts = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content);
+    let begins = |content: &Content| {
+        matches!(content, Content::Thinking { signature: Some(_), .. } | Content::RedactedThinking(_))
+    };
+    parts.clone().next().is_some_and(begins) || !parts.any(|content| matches!(content, Content::ToolCall(_)))
 }

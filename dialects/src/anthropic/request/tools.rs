@@ -1,10 +1,11 @@
 //! Tools and the choice among them, in both directions.
 
+use super::schema;
 use crate::anthropic::blocks_out::Writer;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
-use crate::seam::Refusal;
+use crate::seam::{Refusal, Target};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -71,44 +72,61 @@ pub(super) enum Out<'a> {
 }
 
 /// Writes `tools`. Errors: a tool that another provider runs.
-pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Vec<Out<'a>>, Refusal> {
+pub(super) fn write<'a>(call: &'a Call, target: &Target, writer: &mut Writer) -> Result<Vec<Out<'a>>, Refusal> {
     let foreign = writer.foreign();
     let mut tools = Vec::with_capacity(call.tools.len());
-    for tool in &call.tools {
+    for (index, tool) in call.tools.iter().enumerate() {
         tools.push(match tool {
             Tool::Function { name, description, parameters, strict, cache, extra } => Out::Custom {
                 name,
                 description: description.as_deref(),
-                input_schema: schema(parameters.as_deref())?,
+                input_schema: match strict {
+                    Some(true) if foreign => schema::closed(object(parameters.as_deref(), index)?),
+                    _ => object(parameters.as_deref(), index)?,
+                },
                 strict: strict.filter(|strict| *strict || !foreign),
                 cache_control: cache.as_ref().map(|mark| &*mark.0),
                 extra: writer.extra("tools.function", extra),
             },
             Tool::Other { dialect: Dialect::AnthropicMessages, raw } => Out::Raw(raw),
-            Tool::Other { dialect, raw: _ } => {
-                let name = dialect.name();
+            Tool::Other { dialect: _, raw: _ } if target.drop_server_tools => {
+                writer.drop_field(&format!("tools[{index}]"));
+                continue;
+            }
+            Tool::Other { dialect, raw } => {
                 let why = format_args!(
-                    "this is a tool of {name} that Anthropic does not run; only functions can be translated"
+                    "`{}` is a tool of {} that Anthropic does not run; only functions can be translated",
+                    kind(raw),
+                    dialect.name()
                 );
-                return Err(Refusal::field("tools", why));
+                return Err(Refusal::field(format!("tools[{index}]"), why));
             }
         });
     }
     Ok(tools)
 }
 
+/// The `type` of a tool kept raw.
+fn kind(raw: &RawValue) -> String {
+    let mut tool = Object::read(raw.get(), &ROOT).ok();
+    tool.as_mut().and_then(|tool| tool.text("type", &ROOT).ok().flatten()).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Anthropic wants an object schema even for a tool without arguments.
-fn schema(parameters: Option<&RawValue>) -> Result<Cow<'_, RawValue>, Refusal> {
-    const AT: Path<'static> = ROOT.field("tools.function.parameters");
+fn object(parameters: Option<&RawValue>, index: usize) -> Result<Cow<'_, RawValue>, Refusal> {
+    const TOOLS: Path<'static> = ROOT.field("tools");
+    let tool = TOOLS.index(index);
+    let function = tool.field("function");
+    let at = function.field("parameters");
     let given = parameters.map_or("{}", RawValue::get);
-    let mut object = Object::read(given, &AT)?;
+    let mut object = Object::read(given, &at)?;
     if let (Some(_), Some(parameters)) = (object.take("type"), parameters) {
         return Ok(Cow::Borrowed(parameters));
     }
     let rest = given.strip_prefix('{').unwrap_or(given);
     let comma = if object.is_empty() { "" } else { "," };
     let typed = format!("{{\"type\":\"object\"{comma}{rest}");
-    RawValue::from_string(typed).map(Cow::Owned).map_err(|_| AT.refuse("must be a JSON schema"))
+    RawValue::from_string(typed).map(Cow::Owned).map_err(|_| at.refuse("must be a JSON schema"))
 }
 
 /// `tool_choice` on the wire.
@@ -123,7 +141,11 @@ pub(super) struct Choice<'a> {
 
 /// Writes `tool_choice`, where it also says whether several tools may be called. Errors: a tool must be called, and there
 /// is none.
-pub(super) fn write_choice<'a>(call: &'a Call, writer: &Writer) -> Result<Option<Choice<'a>>, Refusal> {
+pub(super) fn write_choice<'a>(
+    call: &'a Call,
+    tools: &[Out<'_>],
+    writer: &Writer,
+) -> Result<Option<Choice<'a>>, Refusal> {
     let (r#type, name) = match &call.tool_choice {
         None if call.parallel_tools.is_none() => return Ok(None),
         None | Some(ToolChoice::Auto) => ("auto", None),
@@ -131,7 +153,7 @@ pub(super) fn write_choice<'a>(call: &'a Call, writer: &Writer) -> Result<Option
         Some(ToolChoice::Required) => ("any", None),
         Some(ToolChoice::Named(name)) => ("tool", Some(&**name)),
     };
-    if call.tools.is_empty() && writer.foreign() {
+    if tools.is_empty() && writer.foreign() {
         // Anthropic refuses a choice where there is nothing to choose from; with these two nothing is lost.
         return match r#type {
             "auto" | "none" => Ok(None),

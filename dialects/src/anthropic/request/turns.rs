@@ -1,7 +1,9 @@
 //! The system prompt and the turns on the wire: gathered, merged and cleaned of what Anthropic refuses.
 
-use crate::anthropic::blocks_out::{Out, Writer, Written};
-use crate::hub::{Call, Content, Format, Message, Part, Role, SystemPart};
+use crate::anthropic::blocks_out::{Out, Unsaid, Writer, Written};
+use crate::dialect::Dialect;
+use crate::hub::{Call, Content, Format, Message, Role, SystemPart};
+use crate::place;
 use crate::seam::Refusal;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -28,7 +30,7 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
     let mut system: Vec<Out<'a>> = call.system.iter().filter_map(|part| instruction(part, writer)).collect();
     let mut turns: Vec<(&'static str, Vec<Out<'a>>)> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
-        let Message { role, name, parts, extra } = message;
+        let Message { role, name, parts, extra, at: _ } = message;
         writer.extra("messages", extra);
         if name.is_some() {
             writer.drop_field("messages.name");
@@ -39,14 +41,15 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut Writer) -> Result<Conversat
             // Only models since Claude Opus 4.8 take instructions in mid-conversation, and only in some places: every
             // model takes them at its beginning.
             Role::System | Role::Developer if writer.foreign() => {
-                gather(parts, &mut system, writer)?;
+                gather(message, call.extra.dialect, &mut system, writer)?;
                 continue;
             }
             Role::System | Role::Developer => "system",
         };
         let mut blocks = Vec::with_capacity(parts.len());
-        for part in parts {
-            blocks.extend(writer.part(part)?);
+        for (index, part) in parts.iter().enumerate() {
+            let block = writer.part(part);
+            blocks.extend(block.map_err(|unsaid| refusal(unsaid, call.extra.dialect, message, index))?);
         }
         match turns.last_mut() {
             _ if blocks.is_empty() && writer.foreign() => {}
@@ -84,12 +87,23 @@ fn instruction<'a>(part: &'a SystemPart, writer: &mut Writer) -> Option<Out<'a>>
     Some(Out::text(Cow::Borrowed(&**text), cache.as_ref().map(|mark| &*mark.0), extra))
 }
 
-fn gather<'a>(parts: &'a [Part], system: &mut Vec<Out<'a>>, writer: &mut Writer) -> Result<(), Refusal> {
-    for part in parts {
+fn refusal(unsaid: Unsaid, caller: Dialect, message: &Message, index: usize) -> Refusal {
+    Refusal::field(place::part(caller, message, index, unsaid.inner), unsaid.why)
+}
+
+fn gather<'a>(
+    message: &'a Message,
+    caller: Dialect,
+    system: &mut Vec<Out<'a>>,
+    writer: &mut Writer,
+) -> Result<(), Refusal> {
+    for (index, part) in message.parts.iter().enumerate() {
         if !matches!(part.content, Content::Text { .. }) {
-            return Err(Refusal::field("messages", "instructions to an Anthropic model can only be text"));
+            let at = place::part(caller, message, index, None);
+            return Err(Refusal::field(at, "instructions to an Anthropic model can only be text"));
         }
-        system.extend(writer.part(part)?);
+        let block = writer.part(part);
+        system.extend(block.map_err(|unsaid| refusal(unsaid, caller, message, index))?);
     }
     Ok(())
 }

@@ -198,12 +198,13 @@ fn tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
     if !object.is_empty() {
         return Ok(other());
     }
+    let inner_mark = function.raw("cache_control").map(crate::hub::CacheMark);
     Ok(Tool::Function {
         name: function.required("name", &inner_at)?,
         description: function.text("description", &inner_at)?,
         parameters: function.raw("parameters"),
         strict: function.boolean("strict", &inner_at)?,
-        cache,
+        cache: cache.or(inner_mark),
         extra: function.rest(),
     })
 }

@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
+use super::read_thoughts;
 use crate::dialect::Dialect;
-use crate::hub::{CacheMark, Content, Fields, Message, Part, Role, Source, SystemPart, ToolCall};
+use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 use crate::seam::Refusal;
 
@@ -30,16 +31,16 @@ pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
                 if messages.is_empty() {
                     system.extend(parts);
                 } else {
-                    messages.push(late_instructions(parts, developer));
+                    messages.push(Message { at: index, ..late_instructions(parts, developer) });
                 }
             }
-            "user" => messages.push(user(object, &at)?),
-            "assistant" => messages.push(assistant(object, &at)?),
+            "user" => messages.push(Message { at: index, ..user(object, &at)? }),
+            "assistant" => messages.push(Message { at: index, ..assistant(object, &at)? }),
             "tool" => {
                 let part = tool_result(object, &at)?;
                 match messages.last_mut().filter(|_| after_tools) {
                     Some(turn) => turn.parts.push(part),
-                    None => messages.push(Message::new(Role::User, vec![part])),
+                    None => messages.push(Message { at: index, ..Message::new(Role::User, vec![part]) }),
                 }
             }
             "function" => {
@@ -56,7 +57,8 @@ pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
 
 fn instructions(mut object: Object<'_>, developer: bool, at: &Path<'_>) -> Result<Vec<SystemPart>, Refusal> {
     let name = object.text("name", at)?;
-    let parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    let mut parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    mark_last(&mut parts, &mut object);
     let mut extra = object.rest();
     let in_content = at.field("content");
     let texts = parts.into_iter().enumerate().map(|(index, part)| {
@@ -80,13 +82,23 @@ fn late_instructions(parts: Vec<SystemPart>, developer: bool) -> Message {
     });
     let parts = parts.collect();
     let role = if developer { Role::Developer } else { Role::System };
-    Message { role, name, parts, extra: Fields::new() }
+    Message { name, ..Message::new(role, parts) }
+}
+
+/// Some clients put the prompt-caching marker on the message: it means all up to its end, so its last part has it.
+fn mark_last(parts: &mut [Part], object: &mut Object<'_>) {
+    let thought = |part: &Part| matches!(part.content, Content::Thinking { .. } | Content::RedactedThinking(_));
+    let Some(last) = parts.last_mut().filter(|part| !thought(part)) else { return };
+    if let Some(mark) = object.raw("cache_control") {
+        last.cache.get_or_insert(CacheMark(mark));
+    }
 }
 
 fn user(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> {
     let name = object.text("name", at)?;
-    let parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
-    Ok(Message { role: Role::User, name, parts, extra: object.rest() })
+    let mut parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    mark_last(&mut parts, &mut object);
+    Ok(Message { name, extra: object.rest(), ..Message::new(Role::User, parts) })
 }
 
 fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> {
@@ -94,7 +106,8 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
         return Err(at.field("function_call").refuse("is deprecated and not translated; use `tool_calls`"));
     }
     let name = object.text("name", at)?;
-    let mut parts = content(&mut object, at)?.unwrap_or_default();
+    let mut parts = read_thoughts::thoughts(&mut object, at)?;
+    parts.extend(content(&mut object, at)?.unwrap_or_default());
     if let Some(refusal) = object.text("refusal", at)? {
         parts.push(Part::new(Content::Refusal(refusal)));
     }
@@ -102,7 +115,8 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
     for (index, raw) in object.list("tool_calls", at)?.unwrap_or_default().into_iter().enumerate() {
         parts.push(tool_call(raw, &calls_at.index(index))?);
     }
-    Ok(Message { role: Role::Assistant, name, parts, extra: object.rest() })
+    mark_last(&mut parts, &mut object);
+    Ok(Message { name, extra: object.rest(), ..Message::new(Role::Assistant, parts) })
 }
 
 /// Reads one of an assistant's `tool_calls`; a custom tool's call stays raw.
@@ -120,7 +134,8 @@ pub(in crate::openai) fn tool_call(raw: &RawValue, at: &Path<'_>) -> Result<Part
     let mut function = object.object("function", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
     let content = Content::ToolCall(self::function(&mut function, id, &inner)?);
     object.take("index");
-    Ok(Part { content, cache: None, extra: object.rest() })
+    let cache = object.raw("cache_control").map(CacheMark);
+    Ok(Part { content, cache, extra: object.rest() })
 }
 
 /// Reads which function is called, and with what.
@@ -212,11 +227,16 @@ fn media_type(name: Option<&str>) -> &'static str {
     }
 }
 
-/// A `data:` URL in base64 is inline; every other URL is the provider's to fetch.
+/// A `data:` URL in base64 is inline; every other URL is the provider's to fetch. Its media type is lower-cased and loses
+/// its parameters, its data loses the line breaks that many encoders put in.
 fn source_of_url(url: String) -> Source {
-    let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
-        let media_type = head.strip_suffix(";base64")?;
-        Some(Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() })
+    let scheme = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let inline = url.get(5..).filter(|_| scheme).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
+        let (head, coding) = head.rsplit_once(';')?;
+        let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut data = data.to_owned();
+        data.retain(|byte| !byte.is_ascii_whitespace());
+        coding.trim().eq_ignore_ascii_case("base64").then_some(Source::Base64 { media_type, data })
     });
     inline.unwrap_or(Source::Url(url))
 }

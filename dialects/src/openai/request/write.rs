@@ -1,12 +1,16 @@
 //! Writes a request's top level out of the hub's words. The rules of what is dropped or refused are those of
 //! docs/dialects-openai.md, section "Towards OpenAI".
 
+use serde_json::value::RawValue;
+
 use super::pen::Pen;
-use super::write_turns;
+use super::write_parts::type_of;
+use super::{schema, write_settings, write_system, write_turns};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, Tool, ToolChoice};
-use crate::json::{ROOT, Writer};
+use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
+use crate::json::{Path, ROOT, Writer};
 use crate::seam::{Encoded, NO_THREADS, Refusal, Target};
+use crate::vendors::FieldAction;
 
 /// Writes what a provider is sent.
 ///
@@ -20,93 +24,115 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
         tools,
         tool_choice,
         parallel_tools,
-        max_tokens,
-        sampling,
+        max_tokens: _,
+        sampling: _,
         stop,
         format,
-        reasoning,
+        reasoning: _,
         stream,
         stream_usage: _,
         end_user,
         extra,
     } = call;
-    let mut pen = Pen {
-        json: Writer::with_capacity(4096),
-        dropped: Vec::new(),
-        same: extra.dialect == Dialect::OpenAiChat,
-        compatible: target.compatible,
-    };
+    let mut pen = Pen::new(extra.dialect, target);
     pen.json.open(b'{');
     pen.json.text_field("model", model);
     pen.json.open_field("messages", b'[');
-    write_turns::system(system, &mut pen);
+    write_system::system(system, messages, &mut pen)?;
     write_turns::messages(messages, &mut pen)?;
     pen.json.close(b']');
-    write_tools(tools, &mut pen)?;
-    if let Some(choice) = tool_choice {
+    let tools = write_tools(tools, &mut pen)?;
+    // OpenAI refuses both where there are no tools; other dialects' callers may set them all the same.
+    if let Some(choice) = tool_choice.as_ref().filter(|_| pen.same || tools) {
         write_tool_choice(choice, &mut pen.json);
     }
-    // OpenAI refuses the switch where there are no tools; other dialects' callers may set it all the same.
-    if let Some(parallel) = parallel_tools.filter(|_| pen.same || !tools.is_empty()) {
+    if let Some(parallel) = parallel_tools.filter(|_| pen.same || tools) {
         pen.json.value_field("parallel_tool_calls", parallel);
     }
-    if let Some(most) = max_tokens.or(target.default_max_tokens) {
-        pen.json.value_field(if target.compatible { "max_tokens" } else { "max_completion_tokens" }, most);
-    }
-    write_sampling(sampling, target, &mut pen);
+    let clamped = write_settings::max_tokens(call, &mut pen);
+    write_settings::sampling(call, &mut pen);
     if !stop.is_empty() {
         pen.json.open_field("stop", b'[');
         stop.iter().for_each(|text| pen.json.text(text));
         pen.json.close(b']');
     }
     if let Some(format) = format {
-        write_format(format, &mut pen.json);
+        write_settings::format(format, &mut pen);
     }
-    write_reasoning(reasoning.as_ref(), &mut pen);
+    write_settings::reasoning(call, tools, &mut pen);
     write_end_user(end_user.as_deref(), &mut pen);
     write_stream(*stream, extra, &mut pen);
     write_extra(extra, &mut pen)?;
     pen.json.close(b'}');
-    Ok(Encoded { body: pen.json.into_bytes(), dropped: pen.dropped, headers: Vec::new() })
+    Ok(Encoded { body: pen.json.into_bytes(), dropped: pen.dropped, headers: Vec::new(), clamped })
 }
 
-fn write_tools(tools: &[Tool], pen: &mut Pen) -> Result<(), Refusal> {
-    if tools.is_empty() {
-        return Ok(());
-    }
-    let list = ROOT.field("tools");
-    pen.json.open_field("tools", b'[');
+/// Writes the tools; `false`: there are none.
+fn write_tools(tools: &[Tool], pen: &mut Pen<'_>) -> Result<bool, Refusal> {
+    const LIST: Path<'static> = ROOT.field("tools");
+    let mut written = false;
     for (index, tool) in tools.iter().enumerate() {
-        let at = list.index(index);
+        let at = LIST.index(index);
         match tool {
-            Tool::Function { name, description, parameters, strict, cache, extra } => {
-                pen.json.open(b'{');
-                pen.json.text_field("type", "function");
-                pen.json.open_field("function", b'{');
-                pen.json.text_field("name", name);
-                if let Some(text) = description {
-                    pen.json.text_field("description", text);
-                }
-                if let Some(schema) = parameters {
-                    pen.json.raw_field("parameters", schema);
-                }
-                if let Some(strict) = strict {
-                    pen.json.value_field("strict", strict);
-                }
-                pen.extra(extra, &at);
-                pen.json.close(b'}');
-                pen.cache(cache.as_ref(), &at);
-                pen.json.close(b'}');
+            Tool::Other { dialect: Dialect::AnthropicMessages, .. } if pen.target.drop_server_tools => {
+                pen.drop(at);
+                continue;
             }
-            Tool::Other { dialect: Dialect::OpenAiChat, raw } => pen.json.raw(raw.get()),
-            Tool::Other { dialect, raw: _ } => {
-                let what = format!("a tool that {} runs itself has no equivalent at this provider", dialect.name());
+            Tool::Other { dialect: dialect @ Dialect::AnthropicMessages, raw } => {
+                let kind = type_of(raw.get());
+                let what = format!(
+                    "`{kind}` is a tool that {} runs itself, and this provider has none of that kind",
+                    dialect.name()
+                );
                 return Err(at.refuse(what));
             }
+            Tool::Function { .. } | Tool::Other { dialect: Dialect::OpenAiChat, .. } => {}
         }
+        if !written {
+            pen.json.open_field("tools", b'[');
+            written = true;
+        }
+        write_tool(tool, &at, pen);
     }
-    pen.json.close(b']');
-    Ok(())
+    if written {
+        pen.json.close(b']');
+    }
+    Ok(written)
+}
+
+fn write_tool(tool: &Tool, at: &Path<'_>, pen: &mut Pen<'_>) {
+    let (name, description, parameters, strict, cache, extra) = match tool {
+        Tool::Function { name, description, parameters, strict, cache, extra } => {
+            (name, description, parameters, strict, cache, extra)
+        }
+        Tool::Other { dialect: _, raw } => return pen.json.raw(raw.get()),
+    };
+    pen.json.open(b'{');
+    pen.json.text_field("type", "function");
+    pen.json.open_field("function", b'{');
+    pen.json.text_field("name", name);
+    if let Some(text) = description {
+        pen.json.text_field("description", text);
+    }
+    if let Some(parameters) = parameters {
+        write_parameters(parameters, pen);
+    }
+    if let Some(strict) = strict {
+        let strict = *strict && (pen.same || parameters.as_deref().is_some_and(schema::is_strict));
+        pen.json.value_field("strict", strict);
+    }
+    pen.extra(extra, at);
+    pen.json.close(b'}');
+    pen.cache(cache.as_ref(), at);
+    pen.json.close(b'}');
+}
+
+fn write_parameters(parameters: &RawValue, pen: &mut Pen<'_>) {
+    if pen.same {
+        pen.json.raw_field("parameters", parameters);
+    } else {
+        pen.json.raw_field("parameters", &schema::whole(parameters));
+    }
 }
 
 fn write_tool_choice(choice: &ToolChoice, json: &mut Writer) {
@@ -126,81 +152,7 @@ fn write_tool_choice(choice: &ToolChoice, json: &mut Writer) {
     }
 }
 
-fn write_sampling(sampling: &Sampling, target: &Target, pen: &mut Pen) {
-    let Sampling { temperature, top_p, top_k, seed, frequency_penalty, presence_penalty, choices } = sampling;
-    let numbers = [
-        ("temperature", temperature.as_ref().or(target.default_temperature.as_ref())),
-        ("top_p", top_p.as_ref()),
-        ("frequency_penalty", frequency_penalty.as_ref()),
-        ("presence_penalty", presence_penalty.as_ref()),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            pen.json.value_field(name, number);
-        }
-    }
-    if let Some(k) = top_k {
-        if pen.same || pen.compatible {
-            pen.json.value_field("top_k", k);
-        } else {
-            pen.drop("top_k");
-        }
-    }
-    if let Some(seed) = seed {
-        pen.json.value_field("seed", seed);
-    }
-    if let Some(choices) = choices {
-        pen.json.value_field("n", choices);
-    }
-}
-
-fn write_format(format: &Format, json: &mut Writer) {
-    json.open_field("response_format", b'{');
-    match format {
-        Format::Json => json.text_field("type", "json_object"),
-        Format::Schema { name, description, schema, strict } => {
-            json.text_field("type", "json_schema");
-            json.open_field("json_schema", b'{');
-            // OpenAI requires a name.
-            json.text_field("name", name.as_deref().unwrap_or("response"));
-            if let Some(text) = description {
-                json.text_field("description", text);
-            }
-            json.raw_field("schema", schema);
-            if let Some(strict) = strict {
-                json.value_field("strict", strict);
-            }
-            json.close(b'}');
-        }
-    }
-    json.close(b'}');
-}
-
-/// The effort a budget of thinking tokens stands for: up to 2 048 low, up to 8 192 medium, above high.
-fn effort_of_budget(tokens: u64) -> &'static str {
-    match tokens {
-        0..=2048 => "low",
-        2049..=8192 => "medium",
-        _ => "high",
-    }
-}
-
-fn write_reasoning(reasoning: Option<&Reasoning>, pen: &mut Pen) {
-    let effort = match reasoning {
-        None => return,
-        Some(Reasoning::Effort(effort)) if pen.same => effort,
-        // The efforts above `high` that other dialects know are not known by every model here.
-        Some(Reasoning::Effort(effort)) if matches!(effort.as_str(), "max" | "xhigh") => "high",
-        Some(Reasoning::Effort(effort)) => effort,
-        Some(Reasoning::Budget(tokens)) => effort_of_budget(*tokens),
-        Some(Reasoning::Off) if pen.same => "none",
-        // Models that do not reason refuse the field, and those that do choose for themselves without it.
-        Some(Reasoning::Off | Reasoning::Adaptive) => return pen.drop("thinking"),
-    };
-    pen.json.text_field("reasoning_effort", effort);
-}
-
-fn write_end_user(end_user: Option<&str>, pen: &mut Pen) {
+fn write_end_user(end_user: Option<&str>, pen: &mut Pen<'_>) {
     /// OpenAI refuses a longer `user`; Claude Code's ids are longer.
     const LONGEST: usize = 64;
     match end_user {
@@ -210,7 +162,7 @@ fn write_end_user(end_user: Option<&str>, pen: &mut Pen) {
     }
 }
 
-fn write_stream(stream: bool, extra: &Extra, pen: &mut Pen) {
+fn write_stream(stream: bool, extra: &Extra, pen: &mut Pen<'_>) {
     if !stream {
         return;
     }
@@ -225,29 +177,46 @@ fn write_stream(stream: bool, extra: &Extra, pen: &mut Pen) {
     pen.json.close(b'}');
 }
 
-/// Gives the caller's own fields back; of another dialect's, only what has an equivalent or may go by rule.
-fn write_extra(extra: &Extra, pen: &mut Pen) -> Result<(), Refusal> {
+/// Gives the caller's own fields back; of another dialect's, only what has an equivalent, what may go by rule, and what
+/// the provider's policy passes.
+fn write_extra(extra: &Extra, pen: &mut Pen<'_>) -> Result<(), Refusal> {
     let Extra { dialect, fields } = extra;
     for (name, raw) in fields {
         match (dialect, name.as_str()) {
-            (Dialect::OpenAiChat, "stream_options") => {}
-            (Dialect::OpenAiChat, _) => pen.json.raw_field(name, raw),
-            (Dialect::AnthropicMessages, "service_tier") => match raw.get() {
-                "\"standard_only\"" => pen.json.text_field(name, "default"),
-                _ => pen.json.text_field(name, "auto"),
-            },
-            // These decide what is answered, not how.
-            (Dialect::AnthropicMessages, "mcp_servers" | "container") => {
-                return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
+            (Dialect::OpenAiChat, "stream_options") => continue,
+            (Dialect::OpenAiChat, _) => {
+                pen.json.raw_field(name, raw);
+                continue;
             }
-            // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
-            // without when they are told so in these words.
-            (Dialect::AnthropicMessages, "thread") => {
-                let refusal = ROOT.field(name).refuse("message threads are not available at this provider");
-                return Err(refusal.code(NO_THREADS));
-            }
-            (Dialect::AnthropicMessages, _) => pen.drop(name),
+            (Dialect::AnthropicMessages, _) => {}
         }
+        match pen.policy(name) {
+            Some(FieldAction::Pass) => pen.json.raw_field(name, raw),
+            Some(FieldAction::Rename(to)) => pen.json.raw_field(to, raw),
+            Some(FieldAction::Drop) => pen.drop(name),
+            Some(FieldAction::Refuse) => return Err(ROOT.field(name).refuse("this provider does not take it")),
+            None => write_foreign(name, raw, pen)?,
+        }
+    }
+    Ok(())
+}
+
+/// A field of Anthropic's that the hub has no word for.
+fn write_foreign(name: &str, raw: &RawValue, pen: &mut Pen<'_>) -> Result<(), Refusal> {
+    match name {
+        "service_tier" => match raw.get() {
+            "\"standard_only\"" => pen.json.text_field(name, "default"),
+            _ => pen.json.text_field(name, "auto"),
+        },
+        // These decide what is answered, not how.
+        "mcp_servers" | "container" => return Err(ROOT.field(name).refuse("has no equivalent at this provider")),
+        // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
+        // without when they are told so in these words.
+        "thread" => {
+            let refusal = ROOT.field(name).refuse("message threads are not available at this provider");
+            return Err(refusal.code(NO_THREADS));
+        }
+        _ => pen.drop(name),
     }
     Ok(())
 }

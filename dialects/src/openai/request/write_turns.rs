@@ -1,130 +1,116 @@
-//! Writes a request's conversation out of the hub's words: instructions, turns and their parts, tool results.
+//! Writes a request's conversation out of the hub's words: turns and their parts, tool results.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
 use super::pen::Pen;
+use super::write_parts::{Piece, content, type_of, unspeakable, write_part};
+use super::write_system::{in_place, instructs, role};
+use super::write_thoughts;
 use crate::dialect::Dialect;
-use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
+use crate::hub::{Content, Message, Part, Role, ToolCall};
 use crate::json::{Path, ROOT};
 use crate::seam::Refusal;
 
-/// Writes the instructions. A caller of this dialect gets its messages back one by one; for another dialect's caller
-/// they are one message, since many look-alikes' prompt templates take no more than one.
-pub(super) fn system(parts: &[SystemPart], pen: &mut Pen) {
-    const AT: Path<'static> = ROOT.field("system");
-    if parts.is_empty() {
-        return;
-    }
-    if pen.same {
-        for (index, part) in parts.iter().enumerate() {
-            system_message(part, &AT.index(index), pen);
+const MESSAGES: Path<'static> = ROOT.field("messages");
+
+/// Writes the turns. Where a look-alike's template wants the roles to alternate, another dialect's turns of the user's that
+/// follow one another become one.
+pub(super) fn messages(messages: &[Message], pen: &mut Pen<'_>) -> Result<(), Refusal> {
+    let gathers = pen.gathers();
+    let alternate = !pen.same && pen.look_alike().is_some();
+    let kept: Vec<&Message> = messages.iter().filter(|message| !(gathers && instructs(message.role))).collect();
+    let last_said = kept.iter().rposition(|message| message.role == Role::User && !message.parts.iter().all(is_result));
+    let mut place = 0;
+    for turn in kept.chunk_by(|one, next| alternate && one.role == Role::User && next.role == Role::User) {
+        let Some(first) = turn.first() else { continue };
+        match first.role {
+            Role::Assistant => assistant(first, last_said.is_none_or(|last| place > last), pen)?,
+            Role::User => user(turn, pen)?,
+            Role::System | Role::Developer if pen.same => instructions(first, pen)?,
+            Role::System | Role::Developer => in_place(first, pen)?,
         }
-        return;
+        place += turn.len();
     }
-    pen.json.open(b'{');
-    pen.json.text_field("role", "system");
-    for (index, SystemPart { text: _, cache: mark, developer: _, name: _, extra }) in parts.iter().enumerate() {
-        let at = AT.index(index);
-        pen.cache(mark.as_ref(), &at);
-        pen.extra(extra, &at);
-    }
-    match parts {
-        [one] => pen.json.text_field("content", &one.text),
-        many if pen.compatible => {
-            let texts: Vec<&str> = many.iter().map(|part| part.text.as_str()).collect();
-            pen.json.text_field("content", &texts.join("\n\n"));
-        }
-        many => {
-            pen.json.open_field("content", b'[');
-            many.iter().for_each(|part| text_part(&part.text, pen));
-            pen.json.close(b']');
-        }
-    }
-    pen.json.close(b'}');
+    Ok(())
 }
 
-fn system_message(part: &SystemPart, at: &Path<'_>, pen: &mut Pen) {
-    let SystemPart { text, cache: mark, developer, name, extra } = part;
-    pen.json.open(b'{');
-    pen.json.text_field("role", instruction_role(*developer, pen));
-    match mark {
-        Some(_) => {
-            // The mark stands on a part.
-            pen.json.open_field("content", b'[');
-            pen.json.open(b'{');
-            pen.json.text_field("type", "text");
-            pen.json.text_field("text", text);
-            pen.cache(mark.as_ref(), at);
-            pen.json.close(b'}');
-            pen.json.close(b']');
-        }
-        None => pen.json.text_field("content", text),
+fn is_result(part: &Part) -> bool {
+    matches!(part.content, Content::ToolResult { .. })
+}
+
+fn pieces<'a>(message: &'a Message) -> impl Iterator<Item = Piece<'a>> {
+    message.parts.iter().enumerate().map(|(index, part)| Piece { message: message.at, index, part })
+}
+
+/// Writes a user's turn: the tool results as tool messages, which have to follow the calls at once, then all else as one
+/// message of the user, in order. Pictures and documents inside results, which tool messages can not hold, begin it.
+fn user(turn: &[&Message], pen: &mut Pen<'_>) -> Result<(), Refusal> {
+    let (results, said): (Vec<Piece<'_>>, Vec<Piece<'_>>) =
+        turn.iter().flat_map(|message| pieces(message)).partition(|piece| is_result(piece.part));
+    let mut moved = Vec::new();
+    for result in &results {
+        moved.extend(result.at(|at| tool_message(result, at, pen))?);
     }
-    if let Some(name) = name {
+    if said.is_empty() && moved.is_empty() && !results.is_empty() {
+        // The turn was tool results only: what it says of itself has no message to stand on.
+        for message in turn {
+            message.extra.keys().for_each(|name| pen.drop(format_args!("{}.{name}", MESSAGES.index(message.at))));
+        }
+        return Ok(());
+    }
+    pen.json.open(b'{');
+    pen.json.text_field("role", "user");
+    if moved.is_empty() {
+        content(&said, pen)?;
+    } else {
+        pen.json.open_field("content", b'[');
+        write_moved(&moved, pen)?;
+        for piece in &said {
+            piece.write(pen)?;
+        }
+        pen.json.close(b']');
+    }
+    own(turn, pen);
+    pen.json.close(b'}');
+    Ok(())
+}
+
+/// What messages say of themselves.
+fn own(turn: &[&Message], pen: &mut Pen<'_>) {
+    if let Some(name) = turn.iter().find_map(|message| message.name.as_deref()) {
         pen.json.text_field("name", name);
     }
-    pen.extra(extra, at);
+    for message in turn {
+        pen.extra(&message.extra, &MESSAGES.index(message.at));
+    }
+}
+
+/// Gives instructions in mid-conversation back to a caller of this dialect.
+fn instructions(message: &Message, pen: &mut Pen<'_>) -> Result<(), Refusal> {
+    pen.json.open(b'{');
+    pen.json.text_field("role", role(message.role == Role::Developer, pen));
+    content(&pieces(message).collect::<Vec<_>>(), pen)?;
+    own(&[message], pen);
     pen.json.close(b'}');
-}
-
-fn instruction_role(developer: bool, pen: &Pen) -> &'static str {
-    if developer && !pen.compatible { "developer" } else { "system" }
-}
-
-pub(super) fn messages(messages: &[Message], pen: &mut Pen) -> Result<(), Refusal> {
-    const AT: Path<'static> = ROOT.field("messages");
-    for (index, message) in messages.iter().enumerate() {
-        let at = AT.index(index);
-        match message.role {
-            Role::Assistant => assistant(message, &at, pen)?,
-            Role::User => user(message, &at, pen)?,
-            Role::System => turn(instruction_role(false, pen), message, message.parts.iter().enumerate(), &at, pen)?,
-            Role::Developer => turn(instruction_role(true, pen), message, message.parts.iter().enumerate(), &at, pen)?,
-        }
-    }
     Ok(())
 }
 
-/// Writes a user's turn: each run of tool results as tool messages, what stands before and behind them as messages of
-/// the user. Pictures and documents inside results, which tool messages can not hold, follow in the user's words.
-fn user(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
-    let content_at = at.field("content");
-    let mut at_part = 0;
-    let mut wrote = false;
-    for run in message.parts.chunk_by(|one, next| is_result(one) == is_result(next)) {
-        if run.first().is_some_and(is_result) {
-            let mut moved = Vec::new();
-            for (index, part) in run.iter().enumerate() {
-                tool_message(part, &content_at.index(at_part + index), &mut moved, pen)?;
-            }
-            moved_parts(&moved, &content_at, pen)?;
-        } else {
-            let numbered = run.iter().enumerate().map(|(index, part)| (at_part + index, part));
-            turn("user", message, numbered, at, pen)?;
-            wrote = true;
-        }
-        at_part += run.len();
-    }
-    if message.parts.is_empty() {
-        turn("user", message, std::iter::empty(), at, pen)?;
-    } else if !wrote {
-        // The turn was tool results only: what it says of itself has no message to stand on.
-        message.extra.keys().for_each(|name| pen.drop(format_args!("{at}.{name}")));
-    }
-    Ok(())
-}
-
-/// A result's picture or document: which result of which call it belongs to.
+/// A result's picture or document: which piece of which result it is.
 struct Moved<'a> {
     call_id: &'a str,
+    message: usize,
+    result: usize,
     index: usize,
     part: &'a Part,
 }
 
-fn tool_message<'a>(part: &'a Part, at: &Path<'_>, moved: &mut Vec<Moved<'a>>, pen: &mut Pen) -> Result<(), Refusal> {
-    let Part { content: Content::ToolResult { call_id, parts, is_error }, cache: mark, extra } = part else {
-        return Ok(());
+/// Writes a result as a tool message.
+fn tool_message<'a>(result: &Piece<'a>, at: &Path<'_>, pen: &mut Pen<'_>) -> Result<Vec<Moved<'a>>, Refusal> {
+    let mut moved = Vec::new();
+    let Part { content: Content::ToolResult { call_id, parts, is_error }, cache: mark, extra } = result.part else {
+        return Ok(moved);
     };
     let in_result = at.field("content");
     pen.json.open(b'{');
@@ -134,217 +120,76 @@ fn tool_message<'a>(part: &'a Part, at: &Path<'_>, moved: &mut Vec<Moved<'a>>, p
     for (index, inner) in parts.iter().enumerate() {
         match &inner.content {
             Content::Text { text, citations: _ } => {
-                texts.push(text.as_str());
+                texts.push(Cow::Borrowed(text.as_str()));
                 if !pen.same {
                     pen.cache(inner.cache.as_ref(), &in_result.index(index));
                 }
             }
-            Content::Image { .. } | Content::Document { .. } => moved.push(Moved { call_id, index, part: inner }),
+            Content::Image { .. } | Content::Document { .. } => {
+                moved.push(Moved { call_id, message: result.message, result: result.index, index, part: inner });
+            }
+            Content::Other { dialect: Dialect::AnthropicMessages, raw } if type_of(raw.get()) == "tool_reference" => {
+                texts.push(Cow::Owned(reference(raw.get())));
+            }
             other => return Err(in_result.index(index).refuse(unspeakable(other, "a tool result"))),
         }
     }
-    match texts.as_slice() {
-        [] => pen.json.text_field("content", ""),
-        [one] => pen.json.text_field("content", one),
-        many if pen.compatible => pen.json.text_field("content", &many.join("\n\n")),
-        many => {
-            pen.json.open_field("content", b'[');
-            many.iter().for_each(|text| text_part(text, pen));
-            pen.json.close(b']');
-        }
-    }
+    pen.texts(&texts);
     if *is_error {
         pen.drop(at.field("is_error"));
     }
     pen.cache(mark.as_ref(), at);
     pen.extra(extra, at);
     pen.json.close(b'}');
-    Ok(())
+    Ok(moved)
 }
 
-fn moved_parts(moved: &[Moved<'_>], at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    if moved.is_empty() {
-        return Ok(());
-    }
-    pen.json.open(b'{');
-    pen.json.text_field("role", "user");
-    pen.json.open_field("content", b'[');
+fn write_moved(moved: &[Moved<'_>], pen: &mut Pen<'_>) -> Result<(), Refusal> {
     let mut last = None;
-    for Moved { call_id, index, part } in moved {
+    for Moved { call_id, message, result, index, part } in moved {
         if last.replace(call_id) != Some(call_id) {
-            text_part(&format!("Attached to the result of tool call {call_id}:"), pen);
+            pen.text_part(&format!("Attached to the result of tool call {call_id}:"));
         }
-        write_part(part, &at.field("tool_result").index(*index), pen)?;
+        let message = MESSAGES.index(*message);
+        let results = message.field("content");
+        let result = results.index(*result);
+        write_part(part, &result.field("content").index(*index), pen)?;
     }
-    pen.json.close(b']');
-    pen.json.close(b'}');
     Ok(())
 }
 
-/// Writes a message of parts: one plain text as a string, everything else as a list.
-fn turn<'a>(
-    role: &str,
-    message: &Message,
-    parts: impl Iterator<Item = (usize, &'a Part)> + Clone,
-    at: &Path<'_>,
-    pen: &mut Pen,
-) -> Result<(), Refusal> {
-    let Message { role: _, name, parts: _, extra } = message;
-    let content_at = at.field("content");
-    pen.json.open(b'{');
-    pen.json.text_field("role", role);
-    let mut ahead = parts.clone();
-    let plain = |(_, part): (usize, &'a Part)| match &part.content {
-        Content::Text { text, citations: None } if part.cache.is_none() && part.extra.is_empty() => Some(text),
-        _ => None,
-    };
-    match (ahead.next(), ahead.next()) {
-        (None, _) => pen.json.text_field("content", ""),
-        (Some(only), None) if plain(only).is_some() => {
-            pen.json.text_field("content", plain(only).map_or("", String::as_str));
-        }
-        _ => {
-            pen.json.open_field("content", b'[');
-            for (index, part) in parts {
-                write_part(part, &content_at.index(index), pen)?;
-            }
-            pen.json.close(b']');
-        }
+/// What a search for tools has found, as text: the tool itself stands in `tools`.
+fn reference(raw: &str) -> String {
+    #[derive(Deserialize)]
+    struct Reference {
+        tool_name: Option<String>,
     }
-    if let Some(name) = name {
-        pen.json.text_field("name", name);
-    }
-    pen.extra(extra, at);
-    pen.json.close(b'}');
-    Ok(())
+    let name = serde_json::from_str::<Reference>(raw).ok().and_then(|found| found.tool_name);
+    format!("Found the tool `{}`; it can be called now.", name.as_deref().unwrap_or("unknown"))
 }
 
-fn text_part(text: &str, pen: &mut Pen) {
-    pen.json.open(b'{');
-    pen.json.text_field("type", "text");
-    pen.json.text_field("text", text);
-    pen.json.close(b'}');
-}
-
-fn write_part(part: &Part, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    let Part { content, cache: mark, extra } = part;
-    if let Content::Other { dialect: Dialect::OpenAiChat, raw } = content {
-        pen.json.raw(raw.get());
-        return Ok(());
-    }
-    pen.json.open(b'{');
-    match content {
-        Content::Text { text, citations } => {
-            pen.json.text_field("type", "text");
-            pen.json.text_field("text", text);
-            if citations.is_some() {
-                pen.drop(at.field("citations"));
-            }
-        }
-        Content::Refusal(text) => {
-            pen.json.text_field("type", "refusal");
-            pen.json.text_field("refusal", text);
-        }
-        Content::Image { source, detail } => image(source, detail.as_deref(), at, pen)?,
-        Content::Document { .. } => document(content, at, pen)?,
-        Content::Audio { data, format } => {
-            pen.json.text_field("type", "input_audio");
-            pen.json.open_field("input_audio", b'{');
-            pen.json.text_field("data", data);
-            pen.json.text_field("format", format);
-            pen.json.close(b'}');
-        }
-        other => return Err(at.refuse(unspeakable(other, "a turn of this role"))),
-    }
-    pen.cache(mark.as_ref(), at);
-    pen.extra(extra, at);
-    pen.json.close(b'}');
-    Ok(())
-}
-
-fn image(source: &Source, detail: Option<&str>, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    let url = match source {
-        Source::Url(url) => url.clone(),
-        Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
-        Source::File(_) => return Err(at.field("source").refuse("the file is not in this provider's store")),
-        Source::Text(_) => return Err(at.field("source").refuse("a picture can not be text")),
-    };
-    pen.json.text_field("type", "image_url");
-    pen.json.open_field("image_url", b'{');
-    pen.json.text_field("url", &url);
-    if let Some(detail) = detail {
-        pen.json.text_field("detail", detail);
-    }
-    pen.json.close(b'}');
-    Ok(())
-}
-
-fn document(content: &Content, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    let Content::Document { source, name, settings } = content else { return Ok(()) };
-    if let Source::Text(text) = source {
-        // A plain text is said as text, under its title.
-        let titled = name.as_ref().map(|title| format!("{title}\n\n{text}"));
-        pen.json.text_field("type", "text");
-        pen.json.text_field("text", titled.as_deref().unwrap_or(text));
-        if !pen.same {
-            settings.keys().for_each(|setting| pen.drop(format_args!("{at}.{setting}")));
-        }
-        return Ok(());
-    }
-    pen.json.text_field("type", "file");
-    pen.json.open_field("file", b'{');
-    match source {
-        Source::Base64 { media_type, data } => {
-            // OpenAI wants a file name with the data.
-            pen.json.text_field("filename", name.as_deref().unwrap_or("document.pdf"));
-            pen.json.text_field("file_data", &format!("data:{media_type};base64,{data}"));
-        }
-        Source::File(id) if pen.same => {
-            pen.json.text_field("file_id", id);
-            if let Some(name) = name {
-                pen.json.text_field("filename", name);
-            }
-        }
-        Source::File(_) => return Err(at.field("source").refuse("the file is not in this provider's store")),
-        Source::Url(_) => {
-            return Err(at.field("source").refuse("OpenAI Chat Completions takes no document by URL; send its bytes"));
-        }
-        Source::Text(_) => {}
-    }
-    pen.extra(settings, at);
-    pen.json.close(b'}');
-    Ok(())
-}
-
-/// Writes the model's turn. Thoughts are left out by rule: their signatures are another provider's.
-fn assistant(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refusal> {
-    let Message { role: _, name, parts, extra } = message;
+/// Writes the model's turn. `in_loop`: since it, the user has given tool results and nothing else.
+fn assistant(message: &Message, in_loop: bool, pen: &mut Pen<'_>) -> Result<(), Refusal> {
+    let Message { role: _, name: _, parts, extra: _, at } = message;
+    let at = MESSAGES.index(*at);
     let content_at = at.field("content");
     pen.json.open(b'{');
     pen.json.text_field("role", "assistant");
-    let said = said(parts, &content_at, pen);
     let calls = parts.iter().any(is_call);
+    let said = said(message, pen);
     match said.as_slice() {
         [] if calls => pen.json.value_field("content", "null"),
         [] => pen.json.text_field("content", ""),
-        [(_, Part { content: Content::Refusal(text), .. })] => {
+        [Piece { part: Part { content: Content::Refusal(text), .. }, .. }] => {
             pen.json.value_field("content", "null");
             pen.json.text_field("refusal", text);
         }
-        [(_, Part { content: Content::Text { text, citations: None }, cache: None, extra })] if extra.is_empty() => {
-            pen.json.text_field("content", text);
-        }
-        many => {
-            pen.json.open_field("content", b'[');
-            for (index, part) in many {
-                write_part(part, &content_at.index(*index), pen)?;
-            }
-            pen.json.close(b']');
-        }
+        many => content(many, pen)?,
     }
-    if let Some(name) = name {
+    if let Some(name) = &message.name {
         pen.json.text_field("name", name);
     }
+    write_thoughts::thoughts(message, calls || in_loop, pen);
     if calls {
         pen.json.open_field("tool_calls", b'[');
         for (index, part) in parts.iter().enumerate().filter(|(_, part)| is_call(part)) {
@@ -352,22 +197,33 @@ fn assistant(message: &Message, at: &Path<'_>, pen: &mut Pen) -> Result<(), Refu
         }
         pen.json.close(b']');
     }
-    pen.extra(extra, at);
+    pen.extra(&message.extra, &at);
     pen.json.close(b'}');
     Ok(())
 }
 
-/// The parts that are content here, noting the thoughts left out.
-fn said<'a>(parts: &'a [Part], at: &Path<'_>, pen: &mut Pen) -> Vec<(usize, &'a Part)> {
+/// The parts that are content here. Of tools that a vendor runs itself nothing is said to a provider whose policy leaves
+/// them out.
+fn said<'a>(message: &'a Message, pen: &mut Pen<'_>) -> Vec<Piece<'a>> {
     let mut said = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        match &part.content {
-            Content::Thinking { .. } | Content::RedactedThinking(_) => pen.drop(at.index(index)),
-            _ if is_call(part) => {}
-            _ => said.push((index, part)),
+    for piece in pieces(message) {
+        match &piece.part.content {
+            Content::Thinking { .. } | Content::RedactedThinking(_) => {}
+            Content::Other { dialect: Dialect::AnthropicMessages, raw }
+                if pen.target.drop_server_tools && is_servers(&type_of(raw.get())) =>
+            {
+                piece.at(|at| pen.drop(at));
+            }
+            _ if is_call(piece.part) => {}
+            _ => said.push(piece),
         }
     }
     said
+}
+
+/// Whether a block of this type tells of a tool that Anthropic ran.
+fn is_servers(kind: &str) -> bool {
+    kind == "server_tool_use" || kind == "mcp_tool_use" || kind.ends_with("_tool_result")
 }
 
 /// Whether the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.
@@ -379,7 +235,7 @@ fn is_call(part: &Part) -> bool {
     }
 }
 
-fn tool_call(part: &Part, at: &Path<'_>, pen: &mut Pen) {
+fn tool_call(part: &Part, at: &Path<'_>, pen: &mut Pen<'_>) {
     let Part { content, cache: mark, extra } = part;
     match content {
         Content::ToolCall(ToolCall { id, name, arguments }) => {
@@ -397,30 +253,4 @@ fn tool_call(part: &Part, at: &Path<'_>, pen: &mut Pen) {
         Content::Other { dialect: _, raw } => pen.json.raw(raw.get()),
         _ => {}
     }
-}
-
-/// Why a part can not be said in a place, naming what it is.
-fn unspeakable(content: &Content, place: &str) -> String {
-    let what = match content {
-        Content::Text { .. } => "text",
-        Content::Refusal(_) => "a refusal",
-        Content::Image { .. } => "a picture",
-        Content::Document { .. } => "a document",
-        Content::Audio { .. } => "sound",
-        Content::ToolCall(_) => "a tool call",
-        Content::ToolResult { .. } => "a tool result",
-        Content::Thinking { .. } | Content::RedactedThinking(_) => "thoughts",
-        Content::Other { dialect: _, raw } => {
-            return format!("a `{}` block has no equivalent in {place} at this provider", type_of(raw.get()));
-        }
-    };
-    format!("{what} can not stand in {place} at this provider")
-}
-
-fn type_of(raw: &str) -> String {
-    #[derive(Deserialize)]
-    struct Typed {
-        r#type: Option<String>,
-    }
-    serde_json::from_str::<Typed>(raw).ok().and_then(|typed| typed.r#type).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -1,0 +1,75 @@
+//! What Anthropic's models take, by a piece of their name.
+//!
+//! Sources, read in November 2026: platform.claude.com/docs/en/models (limits, thinking, effort),
+//! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets), and the
+//! refusals that the API gives (temperature and `top_p` together, since Claude Opus 4.1).
+
+/// How a model is told to think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thinking {
+    /// It does not.
+    Never,
+    /// `thinking.budget_tokens`.
+    Budget,
+    /// `thinking: adaptive` with `output_config.effort`; later models refuse a budget.
+    Adaptive,
+}
+
+/// Which of `temperature`, `top_p` and `top_k` a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sampling {
+    /// All of them.
+    All,
+    /// `temperature` or `top_p`, not both.
+    One,
+    /// None of them.
+    None,
+}
+
+/// A model, or a family of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claude {
+    pieces: &'static [&'static str],
+    /// How it is told to think.
+    pub(crate) thinking: Thinking,
+    /// Whether it can be told not to.
+    pub(crate) can_rest: bool,
+    /// What it takes for sampling.
+    pub(crate) sampling: Sampling,
+    /// The most tokens that it answers with; `None`: nobody has said.
+    pub(crate) max_output: Option<u64>,
+}
+
+const fn row(pieces: &'static [&'static str], thinking: Thinking, sampling: Sampling, max_output: u64) -> Claude {
+    Claude { pieces, thinking, can_rest: true, sampling, max_output: Some(max_output) }
+}
+
+/// The first that matches counts.
+const MODELS: [Claude; 13] = [
+    row(&["claude-instant", "claude-2"], Thinking::Never, Sampling::All, 4096),
+    row(&["claude-3-7"], Thinking::Budget, Sampling::All, 64_000),
+    row(&["claude-3-5"], Thinking::Never, Sampling::All, 8192),
+    row(&["claude-3"], Thinking::Never, Sampling::All, 4096),
+    row(&["claude-opus-4-0", "claude-opus-4-2025", "claude-opus-4@"], Thinking::Budget, Sampling::All, 32_000),
+    row(&["claude-opus-4-1"], Thinking::Budget, Sampling::One, 32_000),
+    row(&["claude-sonnet-4-0", "claude-sonnet-4-2025", "claude-sonnet-4@"], Thinking::Budget, Sampling::All, 64_000),
+    row(&["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"], Thinking::Budget, Sampling::One, 64_000),
+    row(&["claude-opus-4-6", "claude-sonnet-4-6"], Thinking::Adaptive, Sampling::One, 128_000),
+    row(&["claude-opus-4-7", "claude-opus-4-8"], Thinking::Adaptive, Sampling::None, 128_000),
+    // They think always, and refuse `thinking: disabled`.
+    Claude {
+        can_rest: false,
+        ..row(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"], Thinking::Adaptive, Sampling::None, 128_000)
+    },
+    row(&["claude-haiku-5"], Thinking::Adaptive, Sampling::None, 128_000),
+    row(&["claude-opus-5", "claude-sonnet-5"], Thinking::Adaptive, Sampling::None, 128_000),
+];
+
+/// A model that the table does not know: a newer one, or another vendor's behind Anthropic's dialect.
+const UNKNOWN: Claude =
+    Claude { pieces: &[], thinking: Thinking::Adaptive, can_rest: true, sampling: Sampling::One, max_output: None };
+
+/// What is known of a model.
+pub(crate) fn claude(model: &str) -> &'static Claude {
+    MODELS.iter().find(|row| row.pieces.iter().any(|piece| model.contains(piece))).unwrap_or(&UNKNOWN)
+}

@@ -1,0 +1,87 @@
+//! What vendors and look-alikes take and refuse, as tables of data with their sources, and pure functions over them.
+//!
+//! Nothing here knows a wire: the dialects ask, and write. A wrong row is mended here, and here alone; a user overrides
+//! one in the provider's `compatibility`.
+
+mod attribution;
+mod claude;
+mod hosts;
+mod openai;
+
+pub(crate) use attribution::without_attribution;
+pub(crate) use claude::{Claude, Sampling, Thinking, claude};
+pub use hosts::{FieldAction, FieldPolicy, LookAlike, Reasoning, Rule, SystemMessages, look_alike};
+pub(crate) use openai::{Beside, openai};
+
+/// The name that a table knows a model by: without the folders that resellers put before it (`openai/gpt-4o`) and what
+/// a fine-tuned model wears (`ft:gpt-4o:org::id`).
+fn plain(model: &str) -> &str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    name.strip_prefix("ft:").unwrap_or(name)
+}
+
+/// How much each effort asks for, from little to much.
+const EFFORTS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];
+
+/// The effort of those `known` that comes next to the `wanted` one: the highest that asks for no more, else the lowest.
+/// `None`: none is known, or nobody knows the one that is wanted.
+pub(crate) fn nearest(wanted: &str, known: &[&'static str]) -> Option<&'static str> {
+    let rank = |effort: &str| EFFORTS.iter().position(|known| *known == effort);
+    let most = rank(wanted)?;
+    let ranked = || known.iter().filter_map(|effort| Some((rank(effort)?, *effort)));
+    let below = ranked().filter(|(rank, _)| *rank <= most).max();
+    below.or_else(|| ranked().min()).map(|(_, effort)| effort)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effort_becomes_the_next_one_that_is_known() {
+        for (wanted, known, effort) in [
+            ("medium", &["low", "medium", "high"][..], Some("medium")),
+            ("max", &["none", "low", "medium", "high", "xhigh"], Some("xhigh")),
+            ("minimal", &["low", "medium", "high"], Some("low")),
+            ("medium", &["high"], Some("high")),
+            ("medium", &[], None),
+            ("enormous", &["high"], None),
+        ] {
+            assert_eq!(nearest(wanted, known), effort, "{wanted} of {known:?}");
+        }
+    }
+
+    #[test]
+    fn resellers_and_fine_tuned_names_are_the_models_they_are_made_of() {
+        assert_eq!(openai("openai/gpt-4o-mini").max_output, Some(16_384));
+        assert_eq!(openai("ft:gpt-4o-2024-08-06:acme::x").max_output, Some(16_384));
+        assert_eq!(openai("llama-4").max_output, None);
+        assert_eq!(claude("anthropic/claude-3-haiku-20240307").max_output, Some(4096));
+    }
+
+    #[test]
+    fn the_first_row_that_matches_is_the_most_exact_one() {
+        for (model, efforts) in [
+            ("gpt-4o", &[][..]),
+            ("gpt-5", &["minimal", "low", "medium", "high"]),
+            ("gpt-5-mini", &["minimal", "low", "medium", "high"]),
+            ("gpt-5-pro", &["high"]),
+            ("gpt-5.1", &["none", "low", "medium", "high"]),
+            ("gpt-5.2-2025-12-11", &["none", "low", "medium", "high", "xhigh"]),
+            ("o3-mini", &["low", "medium", "high"]),
+            ("some-other-model", &[]),
+        ] {
+            assert_eq!(openai(model).efforts, efforts, "{model}");
+        }
+        for (model, thinking) in [
+            ("claude-3-7-sonnet-latest", Thinking::Budget),
+            ("claude-3-5-haiku-latest", Thinking::Never),
+            ("claude-opus-4-1", Thinking::Budget),
+            ("claude-opus-4-6", Thinking::Adaptive),
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", Thinking::Budget),
+            ("claude-of-tomorrow", Thinking::Adaptive),
+        ] {
+            assert_eq!(claude(model).thinking, thinking, "{model}");
+        }
+    }
+}
