@@ -10,7 +10,8 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: ## the proxy on crds/examples/quickstart: no key, no cluster, no Redis
-	@$(CARGO) build --quiet --profile fast -p sluicegate-proxy
+	@tests/setup/long.sh target/fast/sluicegate-proxy
+	@$(CARGO) build --profile fast -p sluicegate-proxy
 	@tests/setup/quickstart.sh target/fast/sluicegate-proxy
 
 build: ## target/release/sluicegate-proxy
@@ -69,7 +70,8 @@ deny: ## licences, bans, advisories (needs cargo-deny)
 	cargo deny check
 
 cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
-	@$(CARGO) build --quiet --profile fast --workspace --bins
+	@tests/setup/long.sh target/fast/sluicegate-operator
+	@$(CARGO) build --profile fast --workspace --bins
 	@tests/setup/cluster.sh up target/fast
 
 cluster-down: ## takes it away, and leaves nothing

@@ -572,6 +572,8 @@ pub enum ErrorKind {
     BadGateway,
     /// 503 or Anthropic 529: overloaded.
     Overloaded,
+    /// 503: the gateway itself can not take it now; coming again helps.
+    Unavailable,
     /// 504: too late.
     Timeout,
 }

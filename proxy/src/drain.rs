@@ -4,10 +4,13 @@
 //! connections are still taken for the drain delay (load balancers need a moment to hear of it). Then what waits in
 //! the backlog is taken, the sockets close, idle connections are told to go, and calls in flight have the drain
 //! timeout to end. A second signal ends the process at once.
+//!
+//! A part that ends without having been told to (a worker, what follows the configuration) takes the process with it,
+//! the same way: half a proxy would refuse its half of the calls for ever.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +22,9 @@ use crate::settings::Stopping;
 const REPORT: Duration = Duration::from_secs(5);
 /// How often the counts are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// Of the drain timeout, what a proxy has left that lost a part: it takes no calls, and the one in its place begins
+/// when it is gone.
+const MOST_AFTER_LOSS: Duration = Duration::from_secs(30);
 
 /// How far the process is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +41,24 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
-    workers: AtomicUsize,
+    staff: watch::Sender<Staff>,
+    serving: watch::Sender<bool>,
     calls: Vec<AtomicU64>,
+}
+
+/// How many workers do what.
+#[derive(Debug, Default, Clone, Copy)]
+struct Staff {
+    accepting: usize,
+    ended: usize,
+}
+
+/// A worker's place among all; dropped when its thread ends, however it does.
+#[derive(Debug)]
+pub struct Post {
+    lifecycle: Arc<Lifecycle>,
+    number: usize,
+    accepts: bool,
 }
 
 impl Lifecycle {
@@ -45,7 +67,8 @@ impl Lifecycle {
     pub fn new(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             phase: watch::Sender::new(Phase::Serving),
-            workers: AtomicUsize::new(workers),
+            staff: watch::Sender::default(),
+            serving: watch::Sender::new(false),
             calls: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         })
     }
@@ -66,11 +89,22 @@ impl Lifecycle {
         self.phase.send_replace(phase);
     }
 
-    /// A worker says how many calls it has in flight.
-    pub fn note_calls(&self, worker: usize, calls: u64) {
-        if let Some(cell) = self.calls.get(worker) {
-            cell.store(calls, Ordering::Relaxed);
-        }
+    /// The place of the worker with this number.
+    #[must_use]
+    pub fn post(self: &Arc<Self>, number: usize) -> Post {
+        Post { lifecycle: Arc::clone(self), number, accepts: false }
+    }
+
+    /// Whether every worker takes connections.
+    #[must_use]
+    pub fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
+    }
+
+    /// Waits until a worker has ended.
+    pub async fn worker_ended(&self) {
+        // The sender is ours, so it is never gone.
+        drop(self.staff.subscribe().wait_for(|staff| staff.ended > 0).await);
     }
 
     /// Calls in flight over all workers, as of their last word.
@@ -79,38 +113,73 @@ impl Lifecycle {
         self.calls.iter().map(|cell| cell.load(Ordering::Relaxed)).sum()
     }
 
-    /// A worker has served its last connection.
-    pub fn worker_done(&self) {
-        self.workers.fetch_sub(1, Ordering::AcqRel);
+    fn workers_left(&self) -> usize {
+        self.calls.len().saturating_sub(self.staff.borrow().ended)
     }
 
-    fn workers_left(&self) -> usize {
-        self.workers.load(Ordering::Acquire)
+    fn count(&self, change: impl FnOnce(&mut Staff)) {
+        self.staff.send_modify(change);
+        let all = self.staff.borrow().accepting == self.calls.len();
+        self.serving.send_if_modified(|serving| std::mem::replace(serving, all) != all);
     }
 }
 
-/// Waits for the first signal, then sees the process out. Gives back `true` when every call ended in time.
-///
-/// # Errors
-/// The signals can not be listened to.
-pub async fn until_drained(lifecycle: &Lifecycle, settings: &Stopping, unready: impl FnOnce()) -> anyhow::Result<bool> {
-    let mut signals = Signals::new()?;
-    let first = signals.next().await;
+impl Post {
+    /// From now on it takes connections.
+    pub fn accepts(&mut self) {
+        if !std::mem::replace(&mut self.accepts, true) {
+            self.lifecycle.count(|staff| staff.accepting += 1);
+        }
+    }
+
+    /// Says how many calls it has in flight.
+    pub fn note_calls(&self, calls: u64) {
+        if let Some(cell) = self.lifecycle.calls.get(self.number) {
+            cell.store(calls, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        let accepted = usize::from(self.accepts);
+        self.note_calls(0);
+        self.lifecycle.count(|staff| {
+            staff.accepting = staff.accepting.saturating_sub(accepted);
+            staff.ended += 1;
+        });
+    }
+}
+
+/// Waits for the first signal, or until a part of the process is `lost` and says its name; then sees the process out.
+/// Gives back `true` when it was told to end, and every call ended in time.
+pub async fn until_drained(
+    lifecycle: &Lifecycle,
+    settings: &Stopping,
+    mut signals: Signals,
+    lost: impl Future<Output = &'static str>,
+    unready: impl FnOnce(),
+) -> bool {
+    let first = either(signals.next(), lost).await;
     unready();
     lifecycle.enter(Phase::Leaving);
-    tracing::info!(signal = first, calls = lifecycle.calls(), "stopping");
-    if first == "SIGTERM" && !settings.drain_delay.is_zero() {
+    match first {
+        Ok(signal) => tracing::info!(signal, calls = lifecycle.calls(), "stopping"),
+        Err(lost) => tracing::error!(lost, calls = lifecycle.calls(), "stopping: a part of the process has ended"),
+    }
+    if first != Ok(Signals::INTERRUPT) && !settings.drain_delay.is_zero() {
         let waited = either(tokio::time::sleep(settings.drain_delay), signals.next()).await;
         if waited.is_err() {
-            return Ok(false);
+            return false;
         }
     }
     lifecycle.enter(Phase::Closing);
-    match either(workers_gone(lifecycle, settings.drain_timeout), signals.next()).await {
-        Ok(all) => Ok(all),
+    let patience = settings.drain_timeout.min(if first.is_ok() { Duration::MAX } else { MOST_AFTER_LOSS });
+    match either(workers_gone(lifecycle, patience), signals.next()).await {
+        Ok(all) => all && first.is_ok(),
         Err(second) => {
             tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once");
-            Ok(false)
+            false
         }
     }
 }
@@ -141,20 +210,86 @@ async fn either<A, B>(first: impl Future<Output = A>, second: impl Future<Output
     }
 }
 
-struct Signals {
+/// The signals that the process listens to. One that nobody listens to would end it.
+#[derive(Debug)]
+pub struct Signals {
     term: Signal,
+    quit: Signal,
     int: Signal,
+    harmless: [(Signal, &'static str); 3],
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    /// A person at a terminal: nobody has to hear of it first.
+    const INTERRUPT: &'static str = "SIGINT";
+
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The signals can not be listened to.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            int: signal(SignalKind::interrupt())?,
+            harmless: [
+                (signal(SignalKind::hangup())?, "SIGHUP"),
+                (signal(SignalKind::user_defined1())?, "SIGUSR1"),
+                (signal(SignalKind::user_defined2())?, "SIGUSR2"),
+            ],
+        })
     }
 
+    /// The next one that ends the process. What other servers reload or open their logs anew by has nothing to do here:
+    /// files are watched, and logs are the outputs.
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
+        let Self { term, quit, int, harmless: [hup, usr1, usr2] } = self;
+        loop {
+            let signal = tokio::select! {
+                _ = term.recv() => return "SIGTERM",
+                _ = quit.recv() => return "SIGQUIT",
+                _ = int.recv() => return Self::INTERRUPT,
+                _ = hup.0.recv() => hup.1,
+                _ = usr1.0.recv() => usr1.1,
+                _ = usr2.0.recv() => usr2.1,
+            };
+            tracing::debug!(signal, "nothing is done for this signal");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_serve_when_each_does_and_no_longer() {
+        let lifecycle = Lifecycle::new(2);
+        let serving = lifecycle.serving();
+        let (mut one, mut other) = (lifecycle.post(0), lifecycle.post(1));
+        assert!(!*serving.borrow());
+        one.accepts();
+        one.accepts();
+        assert!(!*serving.borrow(), "half of the calls would be refused");
+        other.accepts();
+        assert!(*serving.borrow());
+        drop(one);
+        assert!(!*serving.borrow());
+        assert_eq!(lifecycle.workers_left(), 1);
+        lifecycle.worker_ended().await;
+    }
+
+    #[test]
+    fn a_worker_that_panics_has_ended() {
+        let lifecycle = Lifecycle::new(1);
+        let post = lifecycle.post(0);
+        let thread = std::thread::spawn(move || {
+            let mut post = post;
+            post.accepts();
+            assert_eq!(post.number, 1, "on purpose");
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(lifecycle.workers_left(), 0);
+        assert!(!*lifecycle.serving().borrow());
     }
 }

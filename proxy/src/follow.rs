@@ -42,7 +42,9 @@ pub(crate) async fn folder(mut subscription: Subscription, mut builder: Builder,
 /// Follows what is published for a gateway.
 pub(crate) async fn gateway(mut gateway: Gateway, mut builder: Builder, workers: Workers) {
     while let Some(update) = gateway.next().await {
-        if !update.changes.is_empty() {
+        // An empty gateway's configuration is one, too: its models are unknown, and not yet to come.
+        let begins = update.report.revision.is_some() && !workers.ready.load().is_configured();
+        if begins || !update.changes.is_empty() {
             let (began, changes) = (Instant::now(), update.changes.len());
             workers.ready.store(builder.apply(update.changes));
             tracing::debug!(changes, micros = began.elapsed().as_micros(), "made ready");

@@ -1,33 +1,37 @@
-//! The process from its first to its last line: what is shared is made, workers and the control thread are started, and
-//! seen out.
+//! The process from its first to its last line: settings are checked, what is shared is made, workers and the control
+//! thread are started, and seen out.
+
+mod descriptors;
+mod prepare;
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::account::{
     CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, Metrics, RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
-use crate::drain::{self, Lifecycle};
+use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
 use crate::listener::tls::Identity;
 use crate::settings::Settings;
-use crate::source::{Cluster, Gateway, Source, Subscription};
 use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
 use crate::worker;
 use crate::worker::own::Shared;
 use crate::{cache, listener};
+
+use prepare::{Feed, Prepared};
 
 /// Runs to the end of the process. The code says whether every call ended by itself.
 #[must_use]
@@ -35,7 +39,11 @@ pub fn run(settings: Settings) -> ExitCode {
     let (queue, writer) = LogQueue::new();
     init_logging(&settings.log, LogFormat::Json, queue.clone());
     let log = writer.start(queue.clone());
-    let ended = serve(settings, queue);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(serve(settings, queue)),
+        Err(error) => Err(error.into()),
+    };
     let code = match ended {
         Ok(true) => {
             tracing::info!("stopped");
@@ -51,9 +59,13 @@ pub fn run(settings: Settings) -> ExitCode {
     code
 }
 
-fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
-    // Fails only when a test has installed it before: then it is there.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+/// What is wrong with the settings is found before anything is bound: a proxy that listens can serve.
+async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
+    // First of all: a signal that nobody listens to ends the process.
+    let signals = Signals::new()?;
+    let descriptors = descriptors::raise(&mut settings)?;
+    let metrics = Metrics::new(queue);
+    let Prepared { identity, tls, feed } = prepare::prepare(&settings, &metrics).await?;
     let count = settings.worker_count();
     let sockets =
         listener::bind(settings.listen, count).with_context(|| format!("can not listen on {}", settings.listen))?;
@@ -61,27 +73,23 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     let admin_socket = std::net::TcpListener::bind(settings.admin_listen)
         .with_context(|| format!("can not listen on {} (admin)", settings.admin_listen))?;
     admin_socket.set_nonblocking(true)?;
-    let identity = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => Some(Identity::read(cert, key)?),
-        _ => None,
-    };
-    let metrics = Metrics::new(queue);
+    let admin_address = admin_socket.local_addr()?;
     let lasting =
         Lasting { registry: Arc::new(Registry::default()), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
-    let folder = settings.manifests.clone().map(|folder| Source::open(folder, Arc::clone(&metrics)));
     let mut builder = Builder::new(lasting.clone());
-    let first = match &folder {
-        Some((_, subscription)) => follow::current(subscription, &mut builder),
-        None => builder.ready(),
+    let first = match &feed {
+        Feed::Folder(_, subscription) => follow::current(subscription, &mut builder),
+        Feed::Cluster(_) => builder.ready(),
     };
     let shared = Arc::new(Shared {
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
-        board: Arc::new(StatsBoard::default()),
+        board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
         open: Arc::default(),
-        tls: identity.as_ref().map(Identity::acceptor).transpose()?,
+        tls,
+        shortages: AtomicU64::new(0),
         metrics,
         settings,
     });
@@ -89,71 +97,78 @@ fn serve(settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     for (number, socket) in sockets.into_iter().enumerate() {
         worker::start(number, socket, Arc::clone(&shared))?;
     }
-    let control = Control { shared, builder, folder, identity };
-    let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(control.run(address, admin_socket))
+    tracing::info!(listen = %address, admin = %admin_address, descriptors = descriptors.limit, "listening");
+    let control = Control { shared, builder, feed, identity, signals };
+    control.run(admin_socket).await
 }
 
 /// Everything that is not a call, on one thread of its own.
 struct Control {
     shared: Arc<Shared>,
     builder: Builder,
-    folder: Option<(Source, Subscription)>,
+    feed: Feed,
     identity: Option<Identity>,
+    signals: Signals,
 }
 
 impl Control {
-    async fn run(self, address: SocketAddr, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, builder, folder, identity } = self;
+    async fn run(self, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
+        let Self { shared, builder, feed, identity, signals } = self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
-        let (told, report) = watch::channel(match &folder {
-            Some((_, subscription)) => Arc::clone(&subscription.report.borrow()),
-            None => Arc::default(),
+        let (told, report) = watch::channel(match &feed {
+            Feed::Folder(_, subscription) => Arc::clone(&subscription.report.borrow()),
+            Feed::Cluster(_) => Arc::default(),
         });
         let admin = Admin {
             metrics: Arc::clone(&shared.metrics),
             report,
-            serving: Arc::new(AtomicBool::new(true)),
+            serving: shared.lifecycle.serving(),
             draining: draining.subscribe(),
         };
-        let admin_address = admin_socket.local_addr()?;
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;
-        tokio::task::spawn_local(async move {
-            if let Err(error) = admin::serve(admin_socket, admin::router(admin)).await {
-                tracing::error!(%error, "the admin address is gone");
-            }
+        // Each of them runs for as long as the process; its output is its name.
+        let mut parts = JoinSet::new();
+        parts.spawn_local(async move {
+            drop(admin::serve(admin_socket, admin::router(admin)).await);
+            "the admin address"
         });
         let workers = Workers { ready: Arc::clone(&shared.ready), told };
-        match folder {
-            Some((source, subscription)) => {
-                tokio::task::spawn_local(source.run());
-                tokio::task::spawn_local(follow::folder(subscription, builder, workers));
+        match feed {
+            Feed::Folder(source, subscription) => {
+                parts.spawn_local(async move {
+                    source.run().await;
+                    "the folder's reader"
+                });
+                parts.spawn_local(async move {
+                    follow::folder(subscription, builder, workers).await;
+                    "what follows the folder"
+                });
             }
-            None => {
-                let gateway = watch_gateway(&shared).await?;
-                tokio::task::spawn_local(follow::gateway(gateway, builder, workers));
+            Feed::Cluster(gateway) => {
+                parts.spawn_local(async move {
+                    follow::gateway(*gateway, builder, workers).await;
+                    "what follows the gateway"
+                });
             }
         }
         if let Some(identity) = identity {
-            tokio::task::spawn_local(async move { identity.watch().await });
+            parts.spawn_local(async move {
+                identity.watch().await;
+                "the certificate's reader"
+            });
         }
-        tracing::info!(listen = %address, admin = %admin_address, "listening");
+        let lost = async {
+            tokio::select! {
+                () = shared.lifecycle.worker_ended() => "a worker",
+                Some(ended) = parts.join_next() => ended.unwrap_or("a part of the control thread"),
+            }
+        };
         let unready = || {
             draining.send_replace(true);
         };
-        drain::until_drained(&shared.lifecycle, &shared.settings.stopping, unready).await
+        Ok(drain::until_drained(&shared.lifecycle, &shared.settings.stopping, signals, lost, unready).await)
     }
-}
-
-async fn watch_gateway(shared: &Shared) -> anyhow::Result<Gateway> {
-    let Settings { gateway, namespace, .. } = &shared.settings;
-    let gateway = gateway.as_deref().context("neither --manifests nor --gateway")?;
-    let cluster = Cluster::infer(gateway, namespace.as_deref())
-        .await
-        .context("no cluster to watch: this is no pod with a service account, and there is no kubeconfig")?;
-    tracing::info!(?cluster, "watching");
-    Gateway::follow(&cluster, Arc::clone(&shared.metrics)).context("no client for the API server")
 }
 
 fn tell_metrics(shared: &Shared, lasting: &Lasting) {

@@ -58,7 +58,7 @@ pub struct Settings {
     #[command(flatten)]
     pub stopping: Stopping,
     /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
-    #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = some_time)]
     pub stream_keep_alive: Duration,
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
     #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
@@ -98,31 +98,31 @@ impl std::fmt::Debug for RedisLogin {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Limits {
     /// The largest request body; beyond it the answer is 413.
-    #[arg(long, env = "SLUICEGATE_BODY_LIMIT", value_name = "SIZE", default_value = "32Mi", value_parser = size)]
+    #[arg(long, env = "SLUICEGATE_BODY_LIMIT", value_name = "SIZE", default_value = "32Mi", value_parser = some_size)]
     pub body_limit: usize,
     /// The largest request head; beyond it the answer is 431.
-    #[arg(long, env = "SLUICEGATE_HEADER_LIMIT", value_name = "SIZE", default_value = "64Ki", value_parser = size)]
+    #[arg(long, env = "SLUICEGATE_HEADER_LIMIT", value_name = "SIZE", default_value = "64Ki", value_parser = head_size)]
     pub header_limit: usize,
     /// The most header lines of a request; beyond it the answer is 431.
-    #[arg(long, env = "SLUICEGATE_HEADER_COUNT", value_name = "N", default_value_t = 100)]
+    #[arg(long, env = "SLUICEGATE_HEADER_COUNT", value_name = "N", default_value_t = 100, value_parser = count)]
     pub header_count: usize,
     /// A request head must be whole within this time of its first byte.
-    #[arg(long, env = "SLUICEGATE_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = some_time)]
     pub header_timeout: Duration,
     /// The longest silence within a request body; beyond it the answer is 408.
-    #[arg(long, env = "SLUICEGATE_BODY_IDLE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_BODY_IDLE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = some_time)]
     pub body_idle_timeout: Duration,
     /// A request body must be whole within this time of its head; beyond it the answer is 408.
-    #[arg(long, env = "SLUICEGATE_BODY_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_BODY_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = some_time)]
     pub body_timeout: Duration,
     /// A connection without a call is closed after this.
-    #[arg(long, env = "SLUICEGATE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = some_time)]
     pub keep_alive_timeout: Duration,
     /// A client that takes nothing of its answer for this long is given up.
-    #[arg(long, env = "SLUICEGATE_WRITE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = time)]
+    #[arg(long, env = "SLUICEGATE_WRITE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = some_time)]
     pub write_timeout: Duration,
     /// Connections open at once, over all workers; further ones are closed at once.
-    #[arg(long, env = "SLUICEGATE_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
+    #[arg(long, env = "SLUICEGATE_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536, value_parser = count)]
     pub max_connections: usize,
 }
 
@@ -208,6 +208,24 @@ fn size(text: &str) -> Result<usize, String> {
     factor.and_then(|unit| number.checked_mul(unit)).ok_or_else(|| format!("`{text}` is no size, write e.g. 32Mi"))
 }
 
+/// A limit of 0 would be kept by refusing everything.
+fn some_time(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| if time.is_zero() { Err("write a time above 0".to_owned()) } else { Ok(time) })
+}
+
+fn some_size(text: &str) -> Result<usize, String> {
+    size(text).and_then(|size| if size == 0 { Err("write a size above 0".to_owned()) } else { Ok(size) })
+}
+
+/// Every client sends some hundred bytes of head.
+fn head_size(text: &str) -> Result<usize, String> {
+    size(text).and_then(|size| if size < 1024 { Err("write a size of 1Ki or more".to_owned()) } else { Ok(size) })
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is no number above 0"))
+}
+
 fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("`{text}` is not 0 to 1"))
 }
@@ -226,6 +244,31 @@ mod tests {
         assert_eq!(size("32Mi"), Ok(32 << 20));
         assert_eq!(size("64KiB"), Ok(64 << 10));
         assert!(size("-1").is_err());
+    }
+
+    #[test]
+    fn what_would_refuse_everything_is_refused() {
+        let parse = |flag: &str, value: &str| {
+            Settings::try_parse_from(["sluicegate-proxy", "--manifests", "x", flag, value]).map(drop)
+        };
+        for flag in [
+            "--workers",
+            "--body-limit",
+            "--header-limit",
+            "--header-count",
+            "--header-timeout",
+            "--body-idle-timeout",
+            "--body-timeout",
+            "--keep-alive-timeout",
+            "--write-timeout",
+            "--max-connections",
+            "--stream-keep-alive",
+        ] {
+            assert!(parse(flag, "0").is_err(), "{flag}");
+        }
+        assert!(parse("--header-limit", "1023").is_err());
+        assert!(parse("--drain-timeout", "0").is_ok() && parse("--drain-delay", "0s").is_ok());
+        assert!(parse("--header-count", "1000").is_ok());
     }
 
     #[test]

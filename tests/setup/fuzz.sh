@@ -15,7 +15,7 @@ cargo_fuzz=$cache/bin/cargo-fuzz
 
 if [ "$("$cargo_fuzz" --version 2>/dev/null)" != "cargo-fuzz $version" ]; then
   echo "installing cargo-fuzz $version into $cache"
-  cargo install --quiet --root "$cache" cargo-fuzz --version "$version" --locked || exit 1
+  cargo install --root "$cache" cargo-fuzz --version "$version" --locked || exit 1
 fi
 mkdir -p "$work"
 targets=${1:-$(for file in fuzz/fuzz_targets/*.rs; do basename "$file" .rs; done)}

@@ -40,16 +40,41 @@ impl Proxy {
     /// # Errors
     /// It is not built, ends, or is not ready in time; the message holds its log.
     pub fn start(files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        std::fs::create_dir(folder.path().join("manifests"))?;
-        for (name, text) in files {
-            std::fs::write(folder.path().join("manifests").join(name), text)?;
-        }
-        let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.arg("--manifests").arg(folder.path().join("manifests")).args(flags);
-        let proxy = Self::run(command, folder)?;
+        let proxy = Self::begin(files, flags)?;
         proxy.ready()?;
         Ok(proxy)
+    }
+
+    /// As [`Proxy::start`], ready or not. Without files there is no folder either.
+    ///
+    /// # Errors
+    /// It is not built, or ends; the message holds its log.
+    pub fn begin(files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
+        Self::in_folder(Command::new(binary("sluicegate-proxy")?), files, flags)
+    }
+
+    /// As [`Proxy::begin`], with so many descriptors and no more.
+    ///
+    /// # Errors
+    /// As [`Proxy::begin`].
+    pub fn limited(descriptors: u32, files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string()]);
+        command.arg(binary("sluicegate-proxy")?);
+        Self::in_folder(command, files, flags)
+    }
+
+    fn in_folder(mut command: Command, files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let manifests = folder.path().join("manifests");
+        if !files.is_empty() {
+            std::fs::create_dir(&manifests)?;
+        }
+        for (name, text) in files {
+            std::fs::write(manifests.join(name), text)?;
+        }
+        command.arg("--manifests").arg(manifests).args(flags);
+        Self::run(command, folder)
     }
 
     /// Starts it on what is published of a gateway, and waits until it is ready.
@@ -94,6 +119,23 @@ impl Proxy {
             pause(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// Waits until it is ready, or stops answering; says which.
+    ///
+    /// # Errors
+    /// Neither happens in time; the message holds its log.
+    pub fn ready_or_gone(&self) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.page("/readyz") {
+                Ok((200, _)) => return Ok(true),
+                Err(_) => return Ok(false),
+                Ok(_) => {}
+            }
+            ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", self.log().join("\n"));
+            pause(Duration::from_millis(5));
+        }
     }
 
     /// Its process.
@@ -240,6 +282,11 @@ fn addresses(process: &mut Process, log: &Log) -> anyhow::Result<(SocketAddr, So
             return address("listen").zip(address("admin")).with_context(|| format!("no addresses in {said}"));
         }
         if let Some(status) = process.child().try_wait()? {
+            // Those who follow its outputs hold the log until they have read them to their ends.
+            while Arc::strong_count(log) > 1 && Instant::now() < deadline {
+                pause(Duration::from_millis(1));
+            }
+            let lines = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
             bail!("the proxy ended with {status}:\n{}", lines.join("\n"));
         }
         ensure!(Instant::now() < deadline, "the proxy does not listen:\n{}", lines.join("\n"));

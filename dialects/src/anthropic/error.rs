@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Kind, status code, type word. The first row with a word or status is the one it is read as.
-const TABLE: [(ErrorKind, u16, &str); 18] = [
+const TABLE: [(ErrorKind, u16, &str); 19] = [
     (ErrorKind::InvalidRequest, 400, INVALID),
     (ErrorKind::Authentication, 401, "authentication_error"),
     (ErrorKind::Billing, 402, "billing_error"),
@@ -28,6 +28,8 @@ const TABLE: [(ErrorKind, u16, &str); 18] = [
     (ErrorKind::BadGateway, 502, API),
     (ErrorKind::Overloaded, 529, "overloaded_error"),
     (ErrorKind::Timeout, 504, "timeout_error"),
+    // Said by the gateway, and never read of a provider's answer.
+    (ErrorKind::Unavailable, 503, API),
 ];
 const INVALID: &str = "invalid_request_error";
 const API: &str = "api_error";
@@ -136,7 +138,7 @@ fn by_word(word: &str) -> Option<ErrorKind> {
 }
 
 fn by_status(status: u16) -> ErrorKind {
-    let row = TABLE.iter().find(|row| row.1 == status).map(|row| row.0);
+    let row = TABLE.iter().find(|row| row.1 == status && row.0 != ErrorKind::Unavailable).map(|row| row.0);
     row.unwrap_or(match status {
         503 => ErrorKind::Overloaded,
         501 | 505..=599 => ErrorKind::Internal,

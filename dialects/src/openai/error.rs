@@ -31,6 +31,7 @@ fn words(kind: ErrorKind) -> (u16, &'static str, Option<&'static str>) {
         ErrorKind::Internal => (500, "server_error", None),
         ErrorKind::BadGateway => (502, "server_error", Some("bad_gateway")),
         ErrorKind::Overloaded => (503, "server_error", Some("overloaded")),
+        ErrorKind::Unavailable => (503, "server_error", Some("unavailable")),
         ErrorKind::Timeout => (504, "server_error", Some("timeout")),
     }
 }

@@ -31,6 +31,14 @@ pub fn init(filter: &str, format: LogFormat, queue: LogQueue) {
     });
 }
 
+/// Whether a filter can be read; `Err`: what is wrong with it.
+///
+/// # Errors
+/// It is none.
+pub fn check(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
+}
+
 /// Whatever is asked for: the client of the API server would log whole answers, and Secrets are among them. What it
 /// meets is told by `source`, once.
 fn bounded(filter: &str) -> String {

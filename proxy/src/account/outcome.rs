@@ -67,11 +67,13 @@ pub enum AttemptEnd {
     Malformed = 7,
     /// Given up because the caller left.
     Cancelled = 8,
+    /// The gateway could not ask: nothing is known of the provider.
+    Gateway = 9,
 }
 
 impl AttemptEnd {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Every one, in the order of its numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -84,6 +86,7 @@ impl AttemptEnd {
         Self::TimedOut,
         Self::Malformed,
         Self::Cancelled,
+        Self::Gateway,
     ];
 
     /// The label it is counted under.
@@ -99,6 +102,7 @@ impl AttemptEnd {
             Self::TimedOut => "timed_out",
             Self::Malformed => "malformed",
             Self::Cancelled => "cancelled",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -217,6 +221,7 @@ pub(super) const fn kind_label(kind: ErrorKind) -> &'static str {
         ErrorKind::Internal => "internal",
         ErrorKind::BadGateway => "bad_gateway",
         ErrorKind::Overloaded => "overloaded",
+        ErrorKind::Unavailable => "unavailable",
         ErrorKind::Timeout => "timeout",
     }
 }

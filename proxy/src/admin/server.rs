@@ -1,6 +1,8 @@
 //! Serves the admin pages: few connections, small requests, nobody waits for ever.
 
+use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,6 +23,10 @@ const MOST_HEAD: usize = 16 * 1024;
 /// A connection ends after this, whatever it does: a reader that takes no bytes holds a place. A stream's life begins
 /// anew with each line that is taken.
 const MOST_LIFE: Duration = Duration::from_secs(60);
+/// Descriptors kept back for when the process has no other left: whoever asks after its health is to hear that it lives.
+const SPARES: usize = 4;
+/// How soon spares that were given up are taken back, when there are descriptors again.
+const REFILL: Duration = Duration::from_secs(1);
 /// A peer that is gone without a word is noticed after this.
 const MOST_SILENCE: Duration = Duration::from_secs(20);
 
@@ -54,12 +61,16 @@ impl Life {
 /// Never by a connection's fault; only when the listener itself is broken for good.
 pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     let mut connections = JoinSet::new();
+    let mut spares = Spares::default();
     loop {
+        spares.fill();
         if connections.len() >= MOST_CONNECTIONS {
             connections.join_next().await;
         }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            // A spare that was given up is for the connection that waits, and is not filled up before.
+            biased;
+            accepted = accept(&listener, &mut spares) => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(connection(stream, router.clone()))),
                 // A peer that left, or no descriptors: a moment later it may be better.
                 Err(error) => {
@@ -68,7 +79,42 @@ pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
                 }
             },
             Some(_) = connections.join_next() => {}
+            () = tokio::time::sleep(REFILL), if spares.0.len() < SPARES => {}
         }
+    }
+}
+
+/// The next connection, at the price of a spare when there is no descriptor else.
+async fn accept(listener: &TcpListener, spares: &mut Spares) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept().await {
+            // Another thread may be quicker to take it: then the next one.
+            Err(error) if is_exhausted(&error) && spares.give() => {}
+            accepted => return accepted,
+        }
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Descriptors that are open for nothing.
+#[derive(Debug, Default)]
+struct Spares(Vec<File>);
+
+impl Spares {
+    fn fill(&mut self) {
+        while self.0.len() < SPARES {
+            let Ok(spare) = File::open("/dev/null") else { return };
+            self.0.push(spare);
+        }
+    }
+
+    /// Gives one up; `false`: there is none.
+    fn give(&mut self) -> bool {
+        self.0.pop().is_some()
     }
 }
 

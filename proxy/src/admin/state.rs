@@ -1,7 +1,6 @@
 //! What the admin pages know of the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::watch;
 
@@ -15,8 +14,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Written out at `/config`; readiness hangs on its revision.
     pub report: watch::Receiver<Arc<Report>>,
-    /// Workers serve the configuration that the report names. Set by whoever starts them.
-    pub serving: Arc<AtomicBool>,
+    /// Every worker takes connections.
+    pub serving: watch::Receiver<bool>,
     /// No new calls are wanted.
     pub draining: watch::Receiver<bool>,
 }
@@ -32,6 +31,6 @@ impl Admin {
             let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
             return Some(format!("no configuration is applied{errors}"));
         }
-        (!self.serving.load(Relaxed)).then(|| "workers are starting".to_owned())
+        (!*self.serving.borrow()).then(|| "not every worker takes connections".to_owned())
     }
 }

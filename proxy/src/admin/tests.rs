@@ -1,7 +1,6 @@
 //! The admin pages, asked over a socket as probes and scrapers do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use sluicegate_config::ObjectId;
@@ -18,6 +17,7 @@ use crate::source::{ObjectReport, ObjectState, Report};
 struct Process {
     reports: watch::Sender<Arc<Report>>,
     draining: watch::Sender<bool>,
+    serving: watch::Sender<bool>,
 }
 
 impl Process {
@@ -42,8 +42,9 @@ fn admin() -> (Admin, Process) {
     let (queue, _writer) = LogQueue::new();
     let (reports, report) = watch::channel(Arc::default());
     let (draining, drains) = watch::channel(false);
-    let serving = Arc::new(AtomicBool::new(false));
-    (Admin { metrics: Metrics::new(queue), report, serving, draining: drains }, Process { reports, draining })
+    let (serving, serves) = watch::channel(false);
+    let admin = Admin { metrics: Metrics::new(queue), report, serving: serves, draining: drains };
+    (admin, Process { reports, draining, serving })
 }
 
 /// Sends raw bytes to a server of these pages, and returns all it answered.
@@ -75,8 +76,8 @@ async fn readiness_says_why_not() {
     let answer = get(&admin, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("no configuration is applied"), "{answer}");
     process.applies(&[]);
-    assert!(get(&admin, "/readyz").await.contains("workers are starting"));
-    admin.serving.store(true, Relaxed);
+    assert!(get(&admin, "/readyz").await.contains("not every worker takes connections"));
+    process.serving.send_replace(true);
     assert!(get(&admin, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(get(&admin, "/config").await.contains(r#""revision":"r1""#));
     process.draining.send_replace(true);
@@ -162,7 +163,7 @@ async fn against<T>(admin: Admin, asking: impl AsyncFnOnce(std::net::SocketAddr)
 #[tokio::test]
 async fn the_rollout_is_told_whole_and_then_by_what_changes() {
     let (admin, process) = admin();
-    admin.serving.store(true, Relaxed);
+    process.serving.send_replace(true);
     against(admin, async |address| {
         let (status, mut reader) = follow(address).await;
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");
@@ -175,6 +176,10 @@ async fn the_rollout_is_told_whole_and_then_by_what_changes() {
         assert_eq!(told.routes[&ObjectId("a/r".to_owned())].revision.as_deref(), Some("2"));
         assert_eq!((told.pools.len(), told.pools_gone), (0, vec![ObjectId("a/p".to_owned())]));
         assert_eq!(chunk(&mut reader).await.unwrap(), b"\n", "a sign of life while nothing changes");
+        process.serving.send_replace(false);
+        assert!(!line(&mut reader).await.ready, "a worker is gone");
+        process.serving.send_replace(true);
+        assert!(line(&mut reader).await.ready);
         process.draining.send_replace(true);
         assert!(!line(&mut reader).await.ready);
     })

@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, Value};
+use ::redis::{Cmd, ConnectionInfo, IntoConnectionInfo, RedisError, Value};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -38,7 +38,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// A Redis URL that can not be used; names the URL's place in the list, never the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Redis URL {place} of {of} can not be used: {why}")]
+#[error("Redis URL {place} of {of} can not be used: {why}; write redis://HOST:PORT, or rediss://HOST:PORT for TLS")]
 pub struct BadUrl {
     /// From 1.
     pub place: usize,
@@ -67,6 +67,42 @@ impl Login<'_> {
         }
         info.set_redis_settings(redis)
     }
+}
+
+/// Whether these URLs can be used: found out before there is anything to serve.
+///
+/// # Errors
+/// There is none, or one of them can not be used.
+pub fn check(urls: &[String]) -> Result<(), BadUrl> {
+    read(urls).map(drop)
+}
+
+fn read(urls: &[String]) -> Result<Vec<ConnectionInfo>, BadUrl> {
+    let bad = |at: usize, why: &str| BadUrl { place: at + 1, of: urls.len(), why: why.to_owned() };
+    if urls.is_empty() {
+        return Err(bad(0, "there is none"));
+    }
+    let read = urls.iter().enumerate().map(|(at, url)| read_one(url).map_err(|why| bad(at, why)));
+    read.collect()
+}
+
+/// The library's messages may quote the URL, which may hold a password: so the words are ours.
+fn read_one(url: &str) -> Result<ConnectionInfo, &'static str> {
+    if url.trim().is_empty() {
+        return Err("it is empty");
+    }
+    let parsed = ::redis::parse_redis_url(url).ok_or("it is no URL of a Redis")?;
+    if matches!(parsed.scheme(), "unix" | "redis+unix" | "valkey+unix") {
+        return Err("a socket file can not be shared between pods");
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err("it names no host");
+    }
+    let database = parsed.path().trim_matches('/');
+    if !database.is_empty() && database.parse::<u32>().is_err() {
+        return Err("what stands behind the host is not a database's number");
+    }
+    url.into_connection_info().map_err(|_| "its host, login or options can not be read")
 }
 
 /// One worker's client of the shared Redis.
@@ -104,19 +140,7 @@ impl Remote {
     /// # Errors
     /// There is no URL, or one of them can not be used.
     pub fn open(urls: &[String], login: Login<'_>, stats: &Arc<Stats>) -> Result<Self, BadUrl> {
-        let bad = |at: usize, why: &str| BadUrl { place: at + 1, of: urls.len(), why: why.to_owned() };
-        let mut seeds = Vec::with_capacity(urls.len());
-        for (at, url) in urls.iter().enumerate() {
-            // The library's message may quote the URL; its category does not.
-            let info = url.as_str().into_connection_info().map_err(|error| bad(at, error.category()))?;
-            if matches!(info.addr(), ConnectionAddr::Unix(_)) {
-                return Err(bad(at, "a socket file can not be shared between pods"));
-            }
-            seeds.push(login.on(info));
-        }
-        if seeds.is_empty() {
-            return Err(bad(0, "there is none"));
-        }
+        let seeds = read(urls)?.into_iter().map(|info| login.on(info)).collect();
         let inner = Rc::new(Inner {
             seeds,
             stats: Arc::clone(stats),

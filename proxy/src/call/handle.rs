@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
+use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::{End, Operation};
 use crate::errors::Problem;
@@ -21,6 +22,9 @@ use super::pump::Pump;
 use super::seat::{self, Seat};
 use super::ticket::Ticket;
 use super::{attempt, intake, models, reply};
+
+/// When a caller is to come again that asked before there was a configuration.
+const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers one call: Caller → Asked → Rule → Seat → Exchange → Reply.
 pub(crate) async fn handle(
@@ -38,7 +42,7 @@ pub(crate) async fn handle(
     };
     let ticket = Ticket::open(worker, caller, operation(&errand), from.call());
     let version = head.version;
-    match errand {
+    match errand.and_then(|errand| known(&ticket, errand)) {
         Ok(errand @ (Errand::Generate | Errand::CountTokens)) => {
             let answering = Box::pin(generate(Rc::clone(&ticket), errand, head, body));
             reply::answer(ticket, version, answering).await
@@ -50,6 +54,15 @@ pub(crate) async fn handle(
             reply::put_together(&ticket, version, Err(problem))
         }
     }
+}
+
+/// Without a configuration nothing can be said of models, not even that one is not there: the caller comes again.
+fn known(ticket: &Ticket, errand: Errand) -> Result<Errand, Problem> {
+    if ticket.ready.is_configured() || matches!(errand, Errand::Options(_)) {
+        return Ok(errand);
+    }
+    let message = "This gateway has no configuration yet; try again in a moment.";
+    Err(Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(UNCONFIGURED_PAUSE)))
 }
 
 /// An answer of a model.

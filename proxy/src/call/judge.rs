@@ -117,6 +117,7 @@ pub(super) fn send(error: &SendError, on: &RetryOn) -> Verdict {
     let made = matches!(error.phase, Phase::Write | Phase::Head);
     let blame = error.fault() == crate::upstream::Fault::Upstream;
     let end = match (made, error.kind) {
+        (_, Kind::Busy | Kind::Exhausted | Kind::Local) => AttemptEnd::Gateway,
         (false, _) => AttemptEnd::ConnectFailed,
         (true, Kind::Protocol) => AttemptEnd::Malformed,
         (true, Kind::TimedOut) => AttemptEnd::TimedOut,
@@ -137,6 +138,7 @@ pub(super) const fn kind(end: AttemptEnd) -> ErrorKind {
     match end {
         AttemptEnd::TimedOut => ErrorKind::Timeout,
         AttemptEnd::RateLimited => ErrorKind::RateLimit,
+        AttemptEnd::Gateway => ErrorKind::Unavailable,
         _ => ErrorKind::BadGateway,
     }
 }
@@ -213,6 +215,20 @@ mod tests {
         // It asks for less, never for more.
         assert_eq!(judged(StatusCode::BAD_REQUEST, "false"), Retry::No);
         assert_eq!(judged(StatusCode::BAD_REQUEST, "true"), Retry::No);
+    }
+
+    #[test]
+    fn what_the_gateway_lacks_is_not_held_against_a_provider() {
+        for kind in [Kind::Busy, Kind::Exhausted, Kind::Local] {
+            for phase in [Phase::Resolve, Phase::Connect] {
+                let error = SendError { phase, kind, ..SendError::sample() };
+                let judged = send(&error, &on());
+                assert_eq!((judged.blame, judged.pause, judged.end), (false, None, AttemptEnd::Gateway));
+                assert_eq!((judged.retry, super::kind(judged.end)), (Retry::Anywhere, ErrorKind::Unavailable));
+            }
+        }
+        let refused = SendError { phase: Phase::Connect, kind: Kind::Refused, ..SendError::sample() };
+        assert!(send(&refused, &on()).blame);
     }
 
     #[test]

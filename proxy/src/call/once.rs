@@ -35,6 +35,8 @@ const LARGEST_ANSWER: usize = 64 << 20;
 /// The most of a provider's error body that is read, and how long it may take.
 const LARGEST_ERROR: usize = 256 << 10;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+/// When a caller is to come again whose call the gateway itself had no means for.
+const OWN_PAUSE: Duration = Duration::from_secs(1);
 /// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
 const X_UPSTREAM_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-upstream-request-id");
 
@@ -108,6 +110,9 @@ impl Once<'_> {
             Err(error) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
+                if error.kind == Kind::Exhausted {
+                    self.asked.ticket.worker.shed();
+                }
                 let what = match error.kind {
                     // What came was no HTTP, and what was wrong with it says more than that.
                     Kind::Protocol => format!("its answer can not be read ({})", error.detail),
@@ -304,9 +309,14 @@ impl Once<'_> {
 
     fn failed(&self, permit: &mut Permit, verdict: Verdict, what: &str) -> Failure {
         self.settle(permit, verdict);
-        let message = format!("Provider `{}` failed: {what}.", self.provider.name);
-        let problem = Problem::upstream(judge::kind(verdict.end), message);
-        self.asked.ticket.note(|entry| entry.error(Fault::Upstream, problem.kind, Some(problem.message.clone())));
+        let (name, kind) = (&self.provider.name, judge::kind(verdict.end));
+        let (fault, problem) = if verdict.end == AttemptEnd::Gateway {
+            let message = format!("The gateway can not reach provider `{name}` now: {what}.");
+            (Fault::Gateway, Problem::gateway(kind, message).retry(true, Some(OWN_PAUSE)))
+        } else {
+            (Fault::Upstream, Problem::upstream(kind, format!("Provider `{name}` failed: {what}.")))
+        };
+        self.asked.ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
         Failure { retry: verdict.retry, said: Said::Nothing(problem) }
     }
 

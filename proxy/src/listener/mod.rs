@@ -79,8 +79,9 @@ impl Drop for Place {
 }
 
 /// The next connection. Never fails: what is wrong with one connection concerns that one, and what is wrong with the
-/// process passes.
-pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// process passes; `shed` is to make room meanwhile.
+pub async fn accept(listener: &TcpListener, shed: impl Fn()) -> (TcpStream, SocketAddr) {
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -91,7 +92,10 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "can not accept connections; trying again");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "can not accept connections; trying again");
+                }
+                shed();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -35,7 +35,7 @@ struct Place {
 }
 
 impl Builder {
-    /// Nothing is configured yet: every model is unknown.
+    /// Nothing is configured yet: nothing is known of any model.
     #[must_use]
     pub fn new(lasting: Lasting) -> Self {
         let (places, free) = (HashMap::new(), Vec::new());
@@ -87,7 +87,8 @@ impl Builder {
         self.finish(&here, &gone)
     }
 
-    fn begin(&self) -> (Objects, Objects) {
+    fn begin(&mut self) -> (Objects, Objects) {
+        self.next.configured = true;
         self.lasting.registry.look(Instant::now());
         (Objects::default(), Objects::default())
     }
@@ -95,13 +96,14 @@ impl Builder {
     fn finish(&mut self, here: &Objects, gone: &Objects) -> Arc<Ready> {
         self.lasting.metrics.configured(here, gone);
         self.next.names = Arc::new(self.naming.table());
-        let Ready { names, index, routes, pools, models: _ } = &self.next;
+        let Ready { names, index, routes, pools, models: _, configured } = &self.next;
         self.ready = Arc::new(Ready {
             names: Arc::clone(names),
             index: index.clone(),
             routes: routes.clone(),
             pools: pools.clone(),
             models: OnceLock::new(),
+            configured: *configured,
         });
         self.ready()
     }

@@ -30,6 +30,8 @@ pub struct Ready {
     pub(super) pools: List<Option<Arc<Pool>>>,
     /// Written when somebody asks for it.
     pub(super) models: OnceLock<Models>,
+    /// Whether there was anything to make ready: until then nothing is known, not even that a model is not there.
+    pub(super) configured: bool,
 }
 
 /// An id that is found by its text.
@@ -120,6 +122,11 @@ pub(crate) struct Paths {
 }
 
 impl Ready {
+    /// Whether this is a configuration, if only an empty one.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.configured
+    }
+
     /// The rule that takes a call for this model with these headers, and where it is.
     pub(crate) fn find(&self, model: &str, headers: &HeaderMap) -> Option<(RouteIx, usize, &Rule)> {
         let (filed, rule) = self.index.find(model, headers)?;

@@ -125,6 +125,11 @@ impl Client {
         }
     }
 
+    /// Closes every connection that carries no call: the process needs the descriptors.
+    pub fn close_idle(&self) {
+        self.0.pools.borrow().values().for_each(|pool| pool.close_idle());
+    }
+
     fn pool(&self, origin: &Origin) -> Rc<Pool> {
         let inner = &self.0;
         if let Some(pool) = inner.pools.borrow().get(&origin.0.key) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// How far a call had come.
@@ -57,7 +58,9 @@ pub enum Kind {
     Busy,
     /// The request (or the origin's settings) cannot be put on the wire.
     Invalid,
-    /// This machine has no socket, port or file descriptor left, or another local failure.
+    /// This process has no file descriptor, or this machine no port, left for another connection.
+    Exhausted,
+    /// Another failure of this machine's.
     Local,
 }
 
@@ -76,6 +79,7 @@ impl Kind {
             Self::Protocol => "protocol",
             Self::Busy => "busy",
             Self::Invalid => "invalid",
+            Self::Exhausted => "exhausted",
             Self::Local => "local",
         }
     }
@@ -91,9 +95,16 @@ impl Kind {
             K::TimedOut => Self::TimedOut,
             K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown => Self::Unreachable,
             K::InvalidData => Self::Protocol,
+            K::AddrNotAvailable => Self::Exhausted,
+            _ if is_out_of_files(error) => Self::Exhausted,
             _ => Self::Local,
         }
     }
+}
+
+/// Whether the process, or the machine, has as many files open as it may.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Whose fault a failure is.
@@ -137,11 +148,17 @@ impl SendError {
         Self { phase, kind: kind_of(error), sent, detail: chain(error) }
     }
 
+    /// One to be changed by a test.
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self::new(Phase::Connect, Kind::Refused, "")
+    }
+
     /// Whose fault it is: the gateway's when it is local, busy or cannot write the request; else the upstream's.
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self.kind {
-            Kind::Busy | Kind::Invalid | Kind::Local => Fault::Gateway,
+            Kind::Busy | Kind::Invalid | Kind::Exhausted | Kind::Local => Fault::Gateway,
             _ => Fault::Upstream,
         }
     }

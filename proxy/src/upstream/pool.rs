@@ -183,6 +183,10 @@ impl Pool {
                 self.close_oldest();
             }
             if self.open.get() < self.limit {
+                if self.is_network() && !self.stats.sockets.take() {
+                    let why = "the process has as many connections to providers as its limit of open files allows";
+                    return Err(SendError::new(Phase::Connect, Kind::Exhausted, why));
+                }
                 self.open.set(self.open.get() + 1);
                 add(&self.stats.open);
                 return Ok(Ok(Slot { pool: Some(Rc::clone(self)) }));
@@ -248,11 +252,28 @@ impl Pool {
         }
     }
 
+    /// Closes what carries no call: the process needs the descriptors.
+    pub(super) fn close_idle(&self) {
+        while !self.idle.borrow().is_empty() {
+            self.close_oldest();
+        }
+        // Without a sender left, hyper closes the connection.
+        self.shared.borrow_mut().retain(|shared| shared.streams() > 0);
+    }
+
     /// A connection is gone.
     fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
+        if self.is_network() {
+            self.stats.sockets.give();
+        }
         take(&self.stats.open);
         self.tell();
+    }
+
+    /// Whether its connections are sockets.
+    fn is_network(&self) -> bool {
+        matches!(self.origin.0.target, Target::Network { .. })
     }
 
     /// Wakes a call in the queue, when there is one.
@@ -285,6 +306,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        // Of these nobody tells any more when they close.
+        for _ in 0..if self.is_network() { self.open.get() } else { 0 } {
+            self.stats.sockets.give();
+        }
         self.stats.open.store(0, Ordering::Relaxed);
         self.stats.idle.store(0, Ordering::Relaxed);
     }

@@ -13,6 +13,36 @@ pub(super) struct PoolStats {
     pub(super) created: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) waits: AtomicU64,
+    pub(super) sockets: Arc<Sockets>,
+}
+
+/// Sockets towards all providers, over all workers: those that callers and the process itself need are not among them.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    open: AtomicU64,
+    most: u64,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self { open: AtomicU64::new(0), most: u64::MAX }
+    }
+}
+
+impl Sockets {
+    /// One more; `false`: there are as many as there may be.
+    pub(super) fn take(&self) -> bool {
+        let taken = self.open.fetch_add(1, Ordering::Relaxed) < self.most;
+        if !taken {
+            self.give();
+        }
+        taken
+    }
+
+    /// One less.
+    pub(super) fn give(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One more. A counter has one writer: a load and a store cost less than `fetch_add`, which locks.
@@ -88,6 +118,7 @@ type Label = (String, String, String);
 #[derive(Debug, Default)]
 pub struct StatsBoard {
     rows: Mutex<BTreeMap<Label, Row>>,
+    sockets: Arc<Sockets>,
 }
 
 #[derive(Debug, Default)]
@@ -112,8 +143,14 @@ impl Row {
 }
 
 impl StatsBoard {
+    /// For a process that may have so many connections to providers.
+    #[must_use]
+    pub fn bounded(most: u64) -> Self {
+        Self { rows: Mutex::default(), sockets: Arc::new(Sockets { most, ..Sockets::default() }) }
+    }
+
     pub(super) fn register(&self, pool: &str, provider: &str, address: &str) -> Arc<PoolStats> {
-        let stats = Arc::new(PoolStats::default());
+        let stats = Arc::new(PoolStats { sockets: Arc::clone(&self.sockets), ..PoolStats::default() });
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let row = rows.entry((pool.to_owned(), provider.to_owned(), address.to_owned())).or_default();
         row.fold();

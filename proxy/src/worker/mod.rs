@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::call::{self, Pump};
-use crate::drain::Phase;
+use crate::drain::{Phase, Post};
 use crate::listener::{self, Connection, Table};
 
 use own::{Shared, Worker};
@@ -38,24 +38,29 @@ impl listener::Service for Worker {
 /// # Errors
 /// The thread can not be had.
 pub fn start(number: usize, socket: StdListener, shared: Arc<Shared>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    // Given back when the thread ends, by a panic too.
+    let post = shared.lifecycle.post(number);
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let lifecycle = Arc::clone(&shared.lifecycle);
-        if let Err(error) = run(number, socket, shared) {
+        if let Err(error) = run(socket, shared, post) {
             tracing::error!(worker = number, error = format!("{error:#}"), "a worker can not run");
         }
-        lifecycle.worker_done();
     })
 }
 
-fn run(number: usize, socket: StdListener, shared: Arc<Shared>) -> anyhow::Result<()> {
+fn run(socket: StdListener, shared: Arc<Shared>, mut post: Post) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let lifecycle = Arc::clone(&shared.lifecycle);
     runtime.block_on(async move {
         let listener = TcpListener::from_std(socket)?;
         let worker = Rc::new(Worker::new(shared)?);
         let table = Table::new();
-        let tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), number));
-        accept_until_closing(listener, &worker, &table, lifecycle.subscribe()).await;
+        post.accepts();
+        let post = Rc::new(post);
+        let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
+        tokio::select! {
+            () = accept_until_closing(listener, &worker, &table, lifecycle.subscribe()) => {}
+            _ = &mut tick => anyhow::bail!("its clock has stopped"),
+        }
         table.leave();
         table.emptied().await;
         tick.abort();
@@ -81,10 +86,11 @@ async fn accept_until_closing(
                     break;
                 }
             }
-            (stream, peer) = listener::accept(&listener) => welcome(worker, table, stream, peer),
+            (stream, peer) = listener::accept(&listener, || worker.shed()) => welcome(worker, table, stream, peer),
         }
     }
-    while let Some((stream, peer)) = futures_util::FutureExt::now_or_never(listener::accept(&listener)) {
+    let shed = || worker.shed();
+    while let Some((stream, peer)) = futures_util::FutureExt::now_or_never(listener::accept(&listener, shed)) {
         welcome(worker, table, stream, peer);
     }
 }
@@ -101,10 +107,11 @@ fn welcome(worker: &Rc<Worker>, table: &Rc<Table>, stream: tokio::net::TcpStream
 }
 
 /// The worker's one clock: overdue connections, and its word to the drain.
-async fn tick(worker: Rc<Worker>, table: Rc<Table>, number: usize) {
+async fn tick(worker: Rc<Worker>, table: Rc<Table>, post: Rc<Post>) {
     loop {
         tokio::time::sleep(listener::TICK).await;
         table.tick(Instant::now(), &worker.limits);
-        worker.shared.lifecycle.note_calls(number, worker.ledger.in_flight());
+        worker.shed_with_others();
+        post.note_calls(worker.ledger.in_flight());
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub open: Arc<Open>,
     /// The listener's TLS.
     pub tls: Option<TlsAcceptor>,
+    /// How often a worker has found that the process has no descriptor left.
+    pub shortages: AtomicU64,
 }
 
 /// One worker: on its own thread, shared by nobody.
@@ -47,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) ids: Ids,
     pub(crate) rng: RefCell<SmallRng>,
     leaving: Cell<bool>,
+    /// As many shortages as this worker has made room for.
+    shortages: Cell<u64>,
 }
 
 impl Worker {
@@ -69,6 +74,7 @@ impl Worker {
             ids: Ids::new(rand::random()),
             rng: RefCell::new(rand::make_rng()),
             leaving: Cell::new(false),
+            shortages: Cell::new(0),
             shared,
         })
     }
@@ -76,6 +82,21 @@ impl Worker {
     /// The configuration that runs now; a call takes it once and keeps it to its end.
     pub(crate) fn ready(&self) -> Arc<Ready> {
         self.shared.ready.load_full()
+    }
+
+    /// The process has no descriptor left: idle connections to providers are given up, here at once, and by the other
+    /// workers with their next look.
+    pub(crate) fn shed(&self) {
+        self.shared.shortages.fetch_add(1, Relaxed);
+        self.shed_with_others();
+    }
+
+    /// Makes room where another worker has found none.
+    pub(crate) fn shed_with_others(&self) {
+        let shortages = self.shared.shortages.load(Relaxed);
+        if self.shortages.replace(shortages) != shortages {
+            self.client.close_idle();
+        }
     }
 
     /// From now on clients are to find another proxy.

@@ -23,6 +23,14 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("redis.cluster.enabled=true,redis.urls={redis://a:6379}", "at '/redis/urls': maxItems: got 1, want 0"),
     ("redis.urls={http://a:6379}", "at '/redis/urls/0': 'http://a:6379' does not match pattern"),
+    ("redis.urls={redis:6379}", "at '/redis/urls/0': 'redis:6379' does not match pattern"),
+    ("redis.urls={redis://x:6379/x}", "at '/redis/urls/0': 'redis://x:6379/x' does not match pattern"),
+    ("redis.urls={redis://:6379}", "at '/redis/urls/0': 'redis://:6379' does not match pattern"),
+    (
+        "proxy.settings.trustedProxies={inside}",
+        "at '/proxy/settings/trustedProxies/0': 'inside' does not match pattern",
+    ),
+    ("proxy.settings.streamKeepAlive=0s", "at '/proxy/settings/streamKeepAlive': '0s' does not match pattern"),
     ("image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"),
     // Beyond what a schema can say.
     ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),

@@ -3,6 +3,7 @@
 
 mod clients;
 mod cuts;
+mod descriptors;
 mod failover;
 mod input;
 mod kept;
@@ -14,5 +15,7 @@ mod protocols;
 mod resources;
 mod rollout;
 mod secrets;
+mod signals;
+mod start;
 mod verbatim;
 mod weather;

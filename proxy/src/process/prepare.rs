@@ -1,0 +1,66 @@
+//! What the settings name, read and checked before anything is bound. A mistake in any of them ends the process here,
+//! with one line that says what to write, and never a worker later.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use tokio_rustls::TlsAcceptor;
+
+use crate::account::{Metrics, check_log_filter};
+use crate::cache::redis;
+use crate::listener::tls::Identity;
+use crate::settings::Settings;
+use crate::source::{Cluster, Gateway, Source, Subscription};
+
+/// What a process can be started with.
+pub(super) struct Prepared {
+    /// The listener's certificate, to be kept fresh.
+    pub(super) identity: Option<Identity>,
+    /// What workers answer handshakes with.
+    pub(super) tls: Option<TlsAcceptor>,
+    /// Where the configuration comes from.
+    pub(super) feed: Feed,
+}
+
+/// Where the configuration comes from.
+pub(super) enum Feed {
+    /// A folder of manifests, and what was read of it so far.
+    Folder(Box<Source>, Subscription),
+    /// What an operator publishes.
+    Cluster(Box<Gateway>),
+}
+
+/// Checks all settings that the command line's own rules do not.
+///
+/// # Errors
+/// One of them can not be used.
+pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Prepared> {
+    // Fails only when a test has installed it before: then it is there.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    check_log_filter(&settings.log).map_err(|why| anyhow!("--log: {why}; write a level or module=level,…"))?;
+    if !settings.redis.is_empty() {
+        redis::check(&settings.redis).context("--redis")?;
+    }
+    let identity = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => Some(Identity::read(cert, key).context("--tls-cert, --tls-key")?),
+        _ => None,
+    };
+    let tls = identity.as_ref().map(Identity::acceptor).transpose()?;
+    let feed = match &settings.manifests {
+        Some(folder) => {
+            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics));
+            Feed::Folder(Box::new(source), subscription)
+        }
+        None => Feed::Cluster(Box::new(watch_gateway(settings, metrics).await?)),
+    };
+    Ok(Prepared { identity, tls, feed })
+}
+
+async fn watch_gateway(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Gateway> {
+    let gateway = settings.gateway.as_deref().context("neither --manifests nor --gateway")?;
+    let cluster = Cluster::infer(gateway, settings.namespace.as_deref())
+        .await
+        .context("no cluster to watch: this is no pod with a service account, and there is no kubeconfig")?;
+    tracing::info!(?cluster, "watching");
+    Gateway::follow(&cluster, Arc::clone(metrics)).context("no client for the API server")
+}
