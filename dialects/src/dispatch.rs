@@ -75,6 +75,15 @@ impl Dialect {
         }
     }
 
+    /// Whether an error body says of a prompt that does not fit what the dialect's clients know it by.
+    #[must_use]
+    pub fn tells_overflow(self, body: &[u8]) -> bool {
+        match self {
+            Self::OpenAiChat => openai::error::tells_overflow(body),
+            Self::AnthropicMessages => anthropic::error::tells_overflow(body),
+        }
+    }
+
     /// The status code its own vendor would answer with.
     #[must_use]
     pub fn status(self, kind: ErrorKind) -> u16 {

@@ -520,6 +520,9 @@ pub enum Delta {
     },
 }
 
+/// The code of a prompt that does not fit, whoever says it.
+pub const CONTEXT_OVERFLOW: &str = "context_length_exceeded";
+
 /// An error as a provider said it, read out of its dialect's error shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
@@ -529,10 +532,18 @@ pub struct ProviderError {
     pub message: String,
     /// The provider's own type word (`rate_limit_error`, `invalid_request_error`).
     pub r#type: Option<String>,
-    /// The provider's own code (`context_length_exceeded`).
+    /// The provider's own code. `context_length_exceeded` stands for every vendor's words for a prompt that does not fit.
     pub code: Option<String>,
     /// The field at fault, where the provider names it.
     pub param: Option<String>,
+}
+
+impl ProviderError {
+    /// Whether the conversation is longer than the model takes: the caller's to cure, and the same everywhere.
+    #[must_use]
+    pub fn is_context_overflow(&self) -> bool {
+        self.code.as_deref() == Some(CONTEXT_OVERFLOW)
+    }
 }
 
 /// What kind of error, in neutral words. Status codes and each dialect's type words derive from it in one table.

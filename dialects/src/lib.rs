@@ -9,6 +9,7 @@ pub mod fold;
 pub mod hub;
 mod json;
 pub mod openai;
+mod overflow;
 mod place;
 mod scan;
 mod seam;

@@ -4,6 +4,7 @@
 //! `invalid_request_error`, which it gives to all other 4xx.
 
 use crate::hub::{ErrorKind, ProviderError};
+use crate::overflow;
 use crate::seam::NO_THREADS;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -33,9 +34,6 @@ const TABLE: [(ErrorKind, u16, &str); 19] = [
 ];
 const INVALID: &str = "invalid_request_error";
 const API: &str = "api_error";
-
-/// The code by which OpenAI's clients know a prompt that is too long; Anthropic says it only in its message.
-const CONTEXT_CODE: &str = "context_length_exceeded";
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -71,14 +69,19 @@ pub fn decode(status: u16, body: &[u8]) -> ProviderError {
         API if status >= 500 => by_status(status),
         word => by_word(word).unwrap_or_else(|| by_status(status)),
     };
-    let too_long = kind == ErrorKind::InvalidRequest && message.starts_with("prompt is too long");
-    ProviderError {
+    overflow::recognised(ProviderError {
         kind,
         message: message.into_owned(),
         r#type: (!r#type.is_empty()).then(|| r#type.into_owned()),
-        code: too_long.then(|| CONTEXT_CODE.to_owned()),
+        code: None,
         param: None,
-    }
+    })
+}
+
+/// Whether an error body says of a prompt that does not fit what clients know it by: words in its message.
+#[must_use]
+pub fn tells_overflow(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|Answer { error }| overflow::is_told(&error.message))
 }
 
 /// Reads the error of an `error` event in mid-stream, where no status can help.
@@ -112,6 +115,8 @@ struct Details {
 pub fn encode(error: &ProviderError, request_id: &str) -> Vec<u8> {
     let ProviderError { kind, message, r#type: _, code, param } = error;
     let message = match param {
+        // Anthropic says it in its message alone, by which agents know it.
+        _ if error.is_context_overflow() => overflow::in_anthropics_words(message),
         // The dialect has no field for it.
         Some(param) if !message.contains(&**param) => Cow::Owned(format!("{param}: {message}")),
         _ => Cow::Borrowed(&**message),

@@ -4,8 +4,9 @@
 
 use serde_json::Value;
 
-use crate::hub::{ErrorKind, ProviderError};
+use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::json::Writer;
+use crate::overflow;
 
 /// Messages are cut here (bytes): some providers quote the whole request back.
 const LONGEST_MESSAGE: usize = 4096;
@@ -106,8 +107,18 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     let word = |name: &str| inner.get(name).and_then(Value::as_str).map(str::to_owned);
     let (r#type, code) = (word("type"), word("code"));
     let message = message_of(inner).or_else(|| message_of(outer)).unwrap_or_else(|| unsaid(status));
-    let kind = kind_of_words(r#type.as_deref(), code.as_deref()).unwrap_or_else(|| kind_of_status(status));
-    ProviderError { kind, message: shortened(message), r#type, code, param: word("param") }
+    // OpenRouter says there what its own provider's error was.
+    let deeper = inner.get("metadata").and_then(|metadata| metadata.get("error_type")).and_then(Value::as_str);
+    let words = [code.as_deref(), r#type.as_deref(), deeper];
+    let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
+    overflow::recognised(ProviderError { kind, message: shortened(message), r#type, code, param: word("param") })
+}
+
+/// Whether an error body says of a prompt that does not fit what clients know it by: the code.
+#[must_use]
+pub fn tells_overflow(body: &[u8]) -> bool {
+    let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    value.get("error").and_then(|error| error.get("code")).and_then(Value::as_str) == Some(CONTEXT_OVERFLOW)
 }
 
 fn message_of(value: &Value) -> Option<String> {
@@ -145,22 +156,19 @@ fn shortened(mut message: String) -> String {
 }
 
 /// Words that say more than the status does.
-fn kind_of_words(r#type: Option<&str>, code: Option<&str>) -> Option<ErrorKind> {
-    let kind = |word: &str| {
-        Some(match word {
-            "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => ErrorKind::Quota,
-            "rate_limit_exceeded" | "rate_limit_error" => ErrorKind::RateLimit,
-            "invalid_api_key" | "authentication_error" => ErrorKind::Authentication,
-            "permission_error" => ErrorKind::Permission,
-            "model_not_found" | "not_found_error" => ErrorKind::NotFound,
-            "overloaded" | "overloaded_error" | "engine_overloaded" | "engine_overloaded_error" => {
-                ErrorKind::Overloaded
-            }
-            "context_length_exceeded" | "string_above_max_length" => ErrorKind::InvalidRequest,
-            _ => return None,
-        })
-    };
-    code.and_then(kind).or_else(|| r#type.and_then(kind))
+fn kind_of_word(word: &str) -> Option<ErrorKind> {
+    Some(match word {
+        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => ErrorKind::Quota,
+        "rate_limit_exceeded" | "rate_limit_error" => ErrorKind::RateLimit,
+        "invalid_api_key" | "authentication_error" => ErrorKind::Authentication,
+        "permission_error" => ErrorKind::Permission,
+        "model_not_found" | "not_found_error" => ErrorKind::NotFound,
+        "overloaded" | "overloaded_error" | "engine_overloaded" | "engine_overloaded_error" | "provider_overloaded" => {
+            ErrorKind::Overloaded
+        }
+        "string_above_max_length" => ErrorKind::InvalidRequest,
+        _ => return None,
+    })
 }
 
 fn kind_of_status(status: u16) -> ErrorKind {
