@@ -381,6 +381,9 @@ pub struct Price {
     pub cached_input: PicoUsd,
     /// Input tokens written to the provider's prompt cache.
     pub cache_write: PicoUsd,
+    /// Input tokens written there to be kept for an hour; `None`: as the others.
+    #[serde(default)]
+    pub cache_write_1h: Option<PicoUsd>,
     /// Output tokens.
     pub output: PicoUsd,
 }

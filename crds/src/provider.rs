@@ -149,7 +149,7 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub upstream_name: Option<String>,
-    /// What its tokens cost. Left out: its cost is not counted.
+    /// What its tokens cost. Left out: that is unknown, and counted as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
@@ -166,6 +166,9 @@ pub struct Price {
     /// Dollars per million input tokens written to the provider's prompt cache. Default: as `inputPerMillion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_per_million: Option<Decimal>,
+    /// Dollars per million input tokens written there to be kept for an hour. Default: as `cacheWritePerMillion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h_per_million: Option<Decimal>,
     /// Dollars per million output tokens.
     pub output_per_million: Decimal,
 }

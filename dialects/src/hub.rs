@@ -399,6 +399,8 @@ pub struct Usage {
     pub cached_input: u64,
     /// Of the input: written to the provider's prompt cache.
     pub cache_write: u64,
+    /// Of what was written there: kept for an hour, which costs more than the usual minutes.
+    pub cache_write_1h: u64,
     /// All output tokens, reasoning included.
     pub output: u64,
     /// Of the output: reasoning.

@@ -125,13 +125,20 @@ fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMa
 }
 
 fn prices(spec: &crds::Price, path: &str, report: &mut Report<'_>) -> Price {
-    let crds::Price { input_per_million, cached_input_per_million, cache_write_per_million, output_per_million } = spec;
+    let crds::Price {
+        input_per_million,
+        cached_input_per_million,
+        cache_write_per_million,
+        cache_write_1h_per_million,
+        output_per_million,
+    } = spec;
     let mut read = |field: &str, decimal| report.check(&format!("{path}.price.{field}"), price(decimal));
     let input = read("inputPerMillion", input_per_million);
     Price {
         input,
         cached_input: cached_input_per_million.as_ref().map_or(input, |d| read("cachedInputPerMillion", d)),
         cache_write: cache_write_per_million.as_ref().map_or(input, |d| read("cacheWritePerMillion", d)),
+        cache_write_1h: cache_write_1h_per_million.as_ref().map(|d| read("cacheWrite1hPerMillion", d)),
         output: read("outputPerMillion", output_per_million),
     }
 }

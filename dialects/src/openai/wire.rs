@@ -28,7 +28,7 @@ pub(crate) struct WireUsage {
 #[derive(Debug, Default, Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<u64>,
-    /// OpenRouter's.
+    /// OpenAI's since GPT-5.6, and OpenRouter's.
     cache_write_tokens: Option<u64>,
 }
 
@@ -79,6 +79,7 @@ impl From<WireUsage> for Usage {
             input: prompt_tokens.unwrap_or(0),
             cached_input: cached_tokens.or(prompt_cache_hit_tokens).unwrap_or(0),
             cache_write: cache_write_tokens.unwrap_or(0),
+            cache_write_1h: 0,
             output: completion_tokens.unwrap_or(0),
             reasoning: reasoning_tokens.unwrap_or(0),
         }
@@ -93,14 +94,16 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
 
 /// Writes the member `"usage":{…}`.
 pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
-    // Words for cache writes are other vendors'; they are within the prompt's tokens.
-    let Usage { input, cached_input, cache_write: _, output, reasoning } = usage;
+    let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } = usage;
     json.open_field("usage", b'{');
     json.value_field("prompt_tokens", input);
     json.value_field("completion_tokens", output);
     json.value_field("total_tokens", input.saturating_add(*output));
     json.open_field("prompt_tokens_details", b'{');
     json.value_field("cached_tokens", cached_input);
+    if *cache_write > 0 {
+        json.value_field("cache_write_tokens", cache_write);
+    }
     json.close(b'}');
     json.open_field("completion_tokens_details", b'{');
     json.value_field("reasoning_tokens", reasoning);

@@ -12,7 +12,7 @@ const OPENAI: &[&str] = &[
     "data: [DONE]\n\n",
 ];
 
-const USED: Usage = Usage { input: 5, cached_input: 2, cache_write: 0, output: 7, reasoning: 0 };
+const USED: Usage = Usage { input: 5, cached_input: 2, cache_write: 0, cache_write_1h: 0, output: 7, reasoning: 0 };
 
 fn passed(pieces: &[&[u8]], mode: Mode) -> (Vec<u8>, UsageTap) {
     let mut tap = UsageTap::new(Dialect::OpenAiChat, mode);
@@ -155,7 +155,7 @@ const ANTHROPIC: &[(&str, bool)] = &[
 
 #[test]
 fn hears_anthropic_whole_cut_and_without_names() {
-    let used = Usage { input: 12, cached_input: 4, cache_write: 5, output: 9, reasoning: 6 };
+    let used = Usage { input: 12, cached_input: 4, cache_write: 5, cache_write_1h: 0, output: 9, reasoning: 6 };
     let mut tap = UsageTap::new(Dialect::AnthropicMessages, Mode::Watch);
     for (event, token) in ANTHROPIC {
         assert!(!tap.ended());

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn counts_are_what_a_whole_parser_says_however_they_are_written() {
-        const NAMES: [&str; 14] = [
+        const NAMES: [&str; 15] = [
             "prompt_tokens",
             "completion_tokens",
             "prompt_cache_hit_tokens",
@@ -96,6 +96,7 @@ mod tests {
             "cache_read_input_tokens",
             "cache_creation_input_tokens",
             "output_tokens_details",
+            "cache_creation",
             "prompt\\u005ftokens",
             "total_tokens",
             "cached_tokens",
@@ -114,7 +115,7 @@ mod tests {
             "true",
             "[]",
             "{}",
-            r#"{"cached_tokens":3,"cache_write_tokens":null,"reasoning_tokens":4,"thinking_tokens":5,"new":"x"}"#,
+            r#"{"cached_tokens":3,"cache_write_tokens":null,"reasoning_tokens":4,"thinking_tokens":5,"ephemeral_1h_input_tokens":6,"new":"x"}"#,
             r#"{"cached_tokens":3.5,"reasoning_tokens":"4","thinking_tokens":{}}"#,
         ];
         let members = NAMES.iter().flat_map(|name| VALUES.iter().map(move |value| format!("\"{name}\" : {value}")));

@@ -250,7 +250,8 @@ struct CallLine<'a> {
     cache: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<sluicegate_dialects::hub::Usage>,
-    cost_usd: f64,
+    /// `null`: unknown.
+    cost_usd: Option<f64>,
     duration_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
@@ -297,7 +298,7 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
         client_retry: record.client_retry,
         cache: record.cache.label(),
         usage: record.usage,
-        cost_usd: record.cost.0 as f64 / 1e12,
+        cost_usd: record.known_cost().map(|cost| cost.0 as f64 / 1e12),
         duration_ms: millis(record.duration),
         first_token_ms: record.first_token.map(millis),
         upstream_ms: record.upstream().map(millis),

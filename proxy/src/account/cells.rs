@@ -100,6 +100,8 @@ pub(super) struct CallCells {
     /// Of input and of output.
     tokens: [Histogram; 2],
     pub(super) cost: Counter,
+    /// Calls that nobody configured a price for.
+    pub(super) unpriced: Counter,
     pub(super) bytes_in: Counter,
     pub(super) bytes_out: Counter,
     seldom: OnceLock<Box<Seldom>>,
@@ -141,6 +143,7 @@ impl CallCells {
             overhead: Histogram::new(&OVERHEAD),
             tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
             cost: Counter::default(),
+            unpriced: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             seldom: OnceLock::new(),
@@ -194,7 +197,10 @@ impl CallCells {
         for (at, count) in finer.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             self.sometimes().tokens.iter().skip(at).take(1).for_each(|histogram| histogram.observe(count));
         }
-        self.cost.add(record.cost.0);
+        match record.cost {
+            Some(cost) => self.cost.add(cost.0),
+            None => self.unpriced.add(1),
+        }
     }
 
     fn count_cache(&self, record: &Record) {

@@ -251,7 +251,10 @@ impl Page<'_> {
         let cost =
             sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.cost)))));
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
-        self.counters(&names::COST, &cost)
+        self.counters(&names::COST, &cost)?;
+        let unpriced =
+            reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.unpriced))));
+        self.counters(&names::COST_UNKNOWN, &sums(unpriced))
     }
 
     fn cache(&mut self, reading: &Reading) -> Result<(), Error> {

@@ -301,7 +301,7 @@ impl Entry {
     /// What the provider said was used so far (each word replaces the one before), and what that costs.
     pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
         self.note(|record| {
-            record.cost = price.map(|price| cost(&usage, price)).unwrap_or_default();
+            record.cost = price.map(|price| cost(&usage, price));
             record.usage = Some(usage);
         });
     }

@@ -80,7 +80,8 @@ pub struct Record {
     pub(super) error: Option<(Fault, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
     pub(super) usage: Option<Usage>,
-    pub(super) cost: PicoUsd,
+    /// What the usage costs; `None`: nobody configured a price.
+    pub(super) cost: Option<PicoUsd>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) end: End,
@@ -120,7 +121,7 @@ impl Record {
             error: None,
             detail: None,
             usage: None,
-            cost: PicoUsd(0),
+            cost: None,
             bytes_in: 0,
             bytes_out: 0,
             end: End::ClientGone,
@@ -130,6 +131,13 @@ impl Record {
     /// The status code it is counted under.
     pub(super) fn code(&self) -> u16 {
         self.status.unwrap_or(CLIENT_CLOSED)
+    }
+
+    /// What the call cost. `None`: it was answered, and its tokens or their price are unknown.
+    pub(super) fn known_cost(&self) -> Option<PicoUsd> {
+        let answered = self.usage.is_some() || self.last_attempt == Some(AttemptEnd::Success);
+        let kept = matches!(self.cache, CacheStatus::Hit(_));
+        if answered && !kept { self.cost } else { Some(PicoUsd(0)) }
     }
 
     /// What the gateway itself took: from the request read whole to the first attempt, and from the answer's head
@@ -160,11 +168,13 @@ impl Record {
 pub(super) fn cost(usage: &Usage, price: &Price) -> PicoUsd {
     let cached = usage.cached_input.min(usage.input);
     let written = usage.cache_write.min(usage.input - cached);
+    let for_an_hour = usage.cache_write_1h.min(written);
     let fresh = usage.input - cached - written;
     let parts = [
         (fresh, price.input),
         (cached, price.cached_input),
-        (written, price.cache_write),
+        (written - for_an_hour, price.cache_write),
+        (for_an_hour, price.cache_write_1h.unwrap_or(price.cache_write)),
         (usage.output, price.output),
     ];
     PicoUsd(parts.iter().fold(0_u64, |sum, (tokens, each)| sum.saturating_add(tokens.saturating_mul(each.0))))

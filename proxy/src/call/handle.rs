@@ -47,7 +47,7 @@ pub(crate) async fn handle(
             let answering = Box::pin(generate(Rc::clone(&ticket), errand, head, body));
             reply::answer(ticket, version, answering).await
         }
-        Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand)),
+        Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand, head.uri.query())),
         // Nobody reads what such a request still brings.
         Err(problem) => {
             let problem = if body.is_end_stream() { problem } else { problem.closing() };
@@ -91,7 +91,7 @@ async fn generate(
 }
 
 /// What the gateway knows by itself.
-fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
+fn say(ticket: &Ticket, errand: Errand, query: Option<&str>) -> Result<Exchange, Problem> {
     let dialect = ticket.caller.dialect;
     let mut headers = HeaderMap::new();
     let body = match errand {
@@ -103,7 +103,7 @@ fn say(ticket: &Ticket, errand: Errand) -> Result<Exchange, Problem> {
             let created = ticket.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
             models::Models::one(dialect, &id, created)
         }
-        _ => ticket.ready.models().list(dialect),
+        _ => ticket.ready.models().list(dialect, query)?,
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {

@@ -276,6 +276,7 @@ fn tokens_cost_and_the_gen_ai_family() {
         input: PicoUsd(2_500_000),
         cached_input: PicoUsd(1_250_000),
         cache_write: PicoUsd(0),
+        cache_write_1h: None,
         output: PicoUsd(10_000_000),
     };
     let opened = Instant::now();
@@ -363,14 +364,60 @@ fn names_are_found_by_number_and_nothing_else_is() {
 }
 
 #[test]
+fn what_is_written_to_a_prompt_cache_costs_by_how_long_it_is_kept() {
+    let dollars = |millionths: u64| PicoUsd(millionths * 1_000_000);
+    let price = Price {
+        input: dollars(1),
+        cached_input: PicoUsd(100_000),
+        cache_write: PicoUsd(1_250_000),
+        cache_write_1h: Some(dollars(2)),
+        output: dollars(5),
+    };
+    let used = |cache_write, cache_write_1h| Usage {
+        input: 2_000 + 80_000 + cache_write,
+        cached_input: 80_000,
+        cache_write,
+        cache_write_1h,
+        output: 1_000,
+        reasoning: 0,
+    };
+    // In millionths of a dollar.
+    let of = |usage, price: &Price| cost(&usage, price).0 / 1_000_000;
+    assert_eq!(of(used(5_000, 4_000), &price), 24_250);
+    // No breakdown: all of it is of the usual minutes.
+    assert_eq!(of(used(5_000, 0), &price), 21_250);
+    // The whole is believed, and the surcharge is on no more than that.
+    assert_eq!(of(used(5_000, 9_000), &price), 25_000);
+    // No price for an hour: as for the minutes.
+    assert_eq!(of(used(5_000, 4_000), &Price { cache_write_1h: None, ..price }), 21_250);
+}
+
+#[test]
+fn a_cost_that_nobody_knows_is_not_nothing() {
+    let bench = bench();
+    let opened = Instant::now();
+    let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
+    entry.asked("gpt-x");
+    entry.attempt(bench.table.provider(&ObjectId("default/pool".to_owned()), "a"), opened);
+    entry.usage(Usage { input: 1_000, output: 20, ..Usage::default() }, None);
+    entry.attempt_ended(AttemptEnd::Success);
+    entry.close(End::Done);
+    let by = r#"{route="none",pool="default/pool",provider="a",model="gpt-x"}"#;
+    assert_eq!(bench.samples("sluicegate_cost_unknown_total"), [format!("sluicegate_cost_unknown_total{by} 1")]);
+    assert!(bench.samples("sluicegate_cost_usd_total").is_empty());
+}
+
+#[test]
 fn a_price_never_wraps() {
     let price = Price {
         input: PicoUsd(u64::MAX),
         cached_input: PicoUsd(1),
         cache_write: PicoUsd(1),
+        cache_write_1h: Some(PicoUsd(u64::MAX)),
         output: PicoUsd(u64::MAX),
     };
-    let usage = Usage { input: u64::MAX, cached_input: u64::MAX, cache_write: 5, output: 3, reasoning: 0 };
+    let usage =
+        Usage { input: u64::MAX, cached_input: u64::MAX, cache_write: 5, cache_write_1h: 9, output: 3, reasoning: 0 };
     assert_eq!(cost(&usage, &price), PicoUsd(u64::MAX));
     assert_eq!(cost(&Usage::default(), &price), PicoUsd(0));
 }

@@ -157,7 +157,8 @@ fn the_models_are_listed_when_asked_for() {
     // Nobody behind `lost` answers to that name.
     let text = pool("p", served) + &pool("q", SIMULATED) + &route("r", "named", "q") + &route("s", "lost", "p") + &any;
     let ready = replace(&mut builder, &text);
-    let list = String::from_utf8(ready.models().list(sluicegate_dialects::Dialect::OpenAiChat).to_vec()).unwrap();
+    let list = ready.models().list(sluicegate_dialects::Dialect::OpenAiChat, None).unwrap();
+    let list = String::from_utf8(list.to_vec()).unwrap();
     assert!(list.contains("\"named\"") && list.contains("\"served\"") && !list.contains("\"lost\""), "{list}");
     assert_eq!((ready.model("named"), ready.model("served")), (Some(0), Some(0)));
     assert_eq!((ready.model("lost"), ready.model("else")), (None, None));
