@@ -12,6 +12,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
+use crate::memory::Exhausted;
+
 /// `x-request-id`: the id of the call, on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `request-id`: where Anthropic's SDKs look for it.
@@ -132,6 +134,13 @@ impl Problem {
 impl From<sluicegate_dialects::Refusal> for Problem {
     fn from(refusal: sluicegate_dialects::Refusal) -> Self {
         Self { code: refusal.code, ..Self::client(refusal.kind, refusal.message).param(refusal.param) }
+    }
+}
+
+impl From<Exhausted> for Problem {
+    fn from(_: Exhausted) -> Self {
+        let message = "This gateway holds as much as it has memory for; please try again.";
+        Self::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1)))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod errors;
 mod follow;
 pub mod listener;
+pub mod memory;
 mod persistent;
 pub mod probe;
 pub mod process;

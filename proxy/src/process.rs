@@ -17,13 +17,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, Metrics, RemoteStat, init_logging,
+    CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat,
+    init_logging,
 };
 use crate::admin::{self, Admin};
 use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
 use crate::listener::tls::Identity;
+use crate::memory::{self, MemoryBudget};
 use crate::settings::Settings;
 use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
@@ -85,6 +87,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let shared = Arc::new(Shared {
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
+        memory: memory_budget(&mut settings),
         board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
         open: Arc::default(),
@@ -171,11 +174,32 @@ impl Control {
     }
 }
 
+/// The memory that calls may hold in sum. A body that is larger by itself is too large, and is not to be sent again.
+fn memory_budget(settings: &mut Settings) -> Arc<MemoryBudget> {
+    let size = settings.limits.memory_budget.unwrap_or_else(memory::default_budget);
+    let budget = MemoryBudget::new(size, settings.worker_count());
+    if settings.limits.body_limit > budget.largest_body() {
+        settings.limits.body_limit = budget.largest_body();
+        tracing::warn!(
+            budget = size,
+            body_limit = settings.limits.body_limit,
+            "no room for a body of the size allowed"
+        );
+    }
+    budget
+}
+
 fn tell_metrics(shared: &Shared, lasting: &Lasting) {
     let (registry, board) = (Arc::clone(&lasting.registry), Arc::clone(&shared.board));
     shared.metrics.ask_endpoints(move || endpoints(&registry, &board));
     let cache = Arc::clone(&lasting.cache);
     let has_redis = !shared.settings.redis.is_empty();
+    let memory = Arc::clone(&shared.memory);
+    shared.metrics.ask_memory(move || {
+        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let (size, used) = (bytes(memory.size()), bytes(memory.used()));
+        vec![MemoryStat { size, used, refusals: memory.refusals().collect() }]
+    });
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
 }
 

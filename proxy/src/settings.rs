@@ -100,6 +100,9 @@ pub struct Limits {
     /// The largest request body; beyond it the answer is 413.
     #[arg(long, env = "SLUICEGATE_BODY_LIMIT", value_name = "SIZE", default_value = "32Mi", value_parser = some_size)]
     pub body_limit: usize,
+    /// What calls may hold in memory in sum; beyond it the answer is 503. Half of the memory limit unless said otherwise.
+    #[arg(long, env = "SLUICEGATE_MEMORY_BUDGET", value_name = "SIZE", value_parser = size)]
+    pub memory_budget: Option<usize>,
     /// The largest request head; beyond it the answer is 431.
     #[arg(long, env = "SLUICEGATE_HEADER_LIMIT", value_name = "SIZE", default_value = "64Ki", value_parser = head_size)]
     pub header_limit: usize,

@@ -8,6 +8,7 @@ pub mod forwarder;
 pub mod kube;
 pub mod listen;
 pub mod load;
+pub mod memory_group;
 pub mod operator;
 pub mod process;
 pub mod proxy;

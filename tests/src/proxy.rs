@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::binaries::binary;
 use crate::client::Client;
+use crate::memory_group::MemoryGroup;
 use crate::process::{Process, pause};
 
 /// How long a start, or a change of configuration, may take before it counts as failed.
@@ -41,6 +42,16 @@ impl Proxy {
     /// It is not built, ends, or is not ready in time; the message holds its log.
     pub fn start(files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
         let proxy = Self::begin(files, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
+    /// As [`Proxy::start`], in a memory cgroup.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn start_within(group: &MemoryGroup, files: &[(&str, &str)], flags: &[&str]) -> anyhow::Result<Self> {
+        let proxy = Self::in_folder(group.command(&binary("sluicegate-proxy")?), files, flags)?;
         proxy.ready()?;
         Ok(proxy)
     }

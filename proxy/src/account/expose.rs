@@ -58,6 +58,7 @@ impl Collector for Exposition {
         page.cache_layers(&self.0)?;
         page.endpoints(&self.0)?;
         page.config(&reading.config)?;
+        page.memory(&self.0)?;
         page.log(&self.0)?;
         page.gen_ai(&reading)?;
         page.process(&self.0)
@@ -322,6 +323,14 @@ impl Page<'_> {
         }
         self.gauge(&names::CONFIG_REJECTED, config.rejected)?;
         self.counter(&names::CONFIG_REJECTIONS, config.rejections)
+    }
+
+    fn memory(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.memory).iter().flat_map(|ask| ask()).collect();
+        self.gauge(&names::MEMORY_BUDGET, stats.iter().map(|stat| stat.size).sum::<u64>())?;
+        self.gauge(&names::MEMORY_USED, stats.iter().map(|stat| stat.used).sum::<u64>())?;
+        let refusals = stats.iter().flat_map(|stat| &stat.refusals).map(|(purpose, count)| (vec![*purpose], *count));
+        self.counters(&names::MEMORY_REFUSALS, &refusals.collect())
     }
 
     fn log(&mut self, metrics: &Metrics) -> Result<(), Error> {

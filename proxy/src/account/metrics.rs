@@ -173,6 +173,17 @@ pub struct RemoteStat {
     pub corrupt: u64,
 }
 
+/// What is told of the memory budget at a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStat {
+    /// Bytes that calls may hold in sum.
+    pub size: u64,
+    /// Bytes that they hold.
+    pub used: u64,
+    /// How often there was no room, by purpose.
+    pub refusals: Vec<(&'static str, u64)>,
+}
+
 /// Objects by their ids.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -189,6 +200,7 @@ pub struct Metrics {
     book: Mutex<Book>,
     pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
+    pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
     started: Instant,
@@ -214,6 +226,7 @@ impl Metrics {
             book: Mutex::default(),
             endpoints: Mutex::default(),
             caches: Mutex::default(),
+            memory: Mutex::default(),
             folded: AtomicU64::new(0),
             log,
             started: Instant::now(),
@@ -276,6 +289,11 @@ impl Metrics {
     /// Whom to ask about cache layers at a scrape. Called on the control thread; must not block.
     pub fn ask_caches(&self, ask: impl Fn() -> Vec<CacheStat> + Send + Sync + 'static) {
         lock(&self.caches).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how the memory budget stands.
+    pub fn ask_memory(&self, ask: impl Fn() -> Vec<MemoryStat> + Send + Sync + 'static) {
+        lock(&self.memory).push(Box::new(ask));
     }
 
     /// Calls in flight, all workers together.

@@ -23,7 +23,7 @@ mod timestamp;
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use ledger::{Entry, Ledger};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
-pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, Metrics, Objects, RemoteStat};
+pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
 pub use record::{ModelName, Record};

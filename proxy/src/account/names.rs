@@ -79,6 +79,9 @@ metrics! {
     CONFIG_APPLIED = Gauge "sluicegate_config_applied_timestamp_seconds" [] "When the running configuration was applied, in seconds since 1970.";
     CONFIG_REJECTED = Gauge "sluicegate_config_rejected_objects" [] "Objects of the newest configuration that are not applied as written.";
     CONFIG_REJECTIONS = Counter "sluicegate_config_rejections" [] "Configurations read with at least one object rejected.";
+    MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
+    MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";
+    MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";
     LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, or errors came too fast.";
     SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";

@@ -89,6 +89,13 @@ impl Recorder {
         self.lead.take()
     }
 
+    /// There is no memory to record any more of it.
+    pub fn give_up(mut self) {
+        if let Some(lead) = self.lead.take() {
+            lead.refuse(Refused::Memory);
+        }
+    }
+
     /// The stream has come to its clean end. Must be called within a `LocalSet`; gives back at once.
     pub fn finish(self) {
         if self.lead.is_some() {

@@ -44,11 +44,14 @@ pub enum Refused {
     Large,
     /// It was cut, or its caller left.
     Cut,
+    /// There was no memory to record it.
+    Memory,
 }
 
 impl Refused {
     /// All of them, in the order of `Stats::refused`.
-    pub const ALL: [Self; 6] = [Self::Status, Self::Malformed, Self::Finish, Self::Short, Self::Large, Self::Cut];
+    pub const ALL: [Self; 7] =
+        [Self::Status, Self::Malformed, Self::Finish, Self::Short, Self::Large, Self::Cut, Self::Memory];
 
     /// As a metric's label.
     #[must_use]
@@ -60,6 +63,7 @@ impl Refused {
             Self::Short => "too_short",
             Self::Large => "too_large",
             Self::Cut => "cut",
+            Self::Memory => "memory",
         }
     }
 }
@@ -97,7 +101,7 @@ pub struct Stats {
     pub redis_open: Count,
     /// Bytes from Redis that were not an entry.
     pub corrupt: Count,
-    refused: [Count; 6],
+    refused: [Count; 7],
 }
 
 impl Stats {

@@ -1,6 +1,6 @@
 //! The call as it was read: its original bytes, and the few fields that routing needs.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use sluicegate_dialects::verbatim::{self, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::errors::Problem;
+use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
 use super::caller::Errand;
 use super::ticket::Ticket;
@@ -33,6 +34,8 @@ pub(super) struct Asked<'a> {
     pub(super) peek: Peek<'a>,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
     neutral: OnceCell<Result<hub::Call, Refusal>>,
+    /// Counts the copies of the body that attempts make.
+    copies: RefCell<Option<Charge>>,
 }
 
 impl<'a> Asked<'a> {
@@ -58,7 +61,16 @@ impl<'a> Asked<'a> {
         if peek.stream && *errand == Errand::Generate {
             ticket.allow_comments(ticket.worker.shared.settings.stream_keep_alive);
         }
-        Ok(Self { ticket, errand, headers, query: head.uri.query(), body, peek, neutral: OnceCell::new() })
+        Ok(Self {
+            ticket,
+            errand,
+            headers,
+            query: head.uri.query(),
+            body,
+            peek,
+            neutral: OnceCell::new(),
+            copies: RefCell::default(),
+        })
     }
 
     /// The caller's dialect.
@@ -82,5 +94,19 @@ impl<'a> Asked<'a> {
     /// The body is not what the caller's dialect allows.
     pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
         self.neutral.get_or_init(|| self.dialect().decode_call(self.body)).as_ref()
+    }
+
+    /// Counts so many copies of the body, which an attempt makes.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(super) fn charge_copies(&self, times: usize) -> Result<(), Exhausted> {
+        if self.body.len() <= UNCOUNTED {
+            return Ok(());
+        }
+        let bytes = self.body.len().saturating_mul(times);
+        let mut copies = self.copies.borrow_mut();
+        let copies = copies.get_or_insert_with(|| self.ticket.worker.memory.nothing());
+        if copies.bytes() >= bytes { Ok(()) } else { copies.set(bytes, Purpose::of(bytes)) }
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use crate::account::{AttemptEnd, End, Fault};
 use crate::cache::{Lead, Recorder};
 use crate::endpoint::{Outcome, Permit};
+use crate::memory::{Charge, Exhausted, Purpose};
 use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
@@ -31,6 +32,8 @@ use super::ticket::{COMMENT, Ticket};
 const ENOUGH: usize = 32 << 10;
 /// A stream's beginning is held back for its first token up to this size.
 const MOST_HELD: usize = 256 << 10;
+/// So much of what a stream holds is counted with its call.
+const CALLS_OWN: usize = 8 << 10;
 /// A provider that has said that the answer is whole, or failed, has this long to end its body.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,14 @@ pub(super) struct Flow {
     permit: Permit,
     tape: Option<Recorder>,
     /// What came before the first token, for the cache; `None`: nobody wants it.
-    early: Option<Vec<Bytes>>,
+    early: Option<Vec<u8>>,
+    /// How much came.
+    came: usize,
+    /// What is held back, and what the tape holds.
+    held: Charge,
+    taped: Charge,
+    /// The rest of what is being handed out.
+    going: Bytes,
     clock: Clock,
     retry_on: RetryOn,
     over: Option<Over>,
@@ -71,6 +81,8 @@ pub(super) enum Held {
     Ready,
     /// It will not come.
     Broken(Verdict, String),
+    /// There is no memory to wait for it.
+    Full(Exhausted),
 }
 
 /// What is next to go to the caller.
@@ -95,12 +107,15 @@ enum Pulled {
     Nothing,
     End,
     Broken(String),
+    Full(Exhausted),
 }
 
 impl Flow {
     pub(super) fn new(terms: Terms, upstream: UpstreamBody, lane: Lane, permit: Permit) -> Self {
         let keep_alive = terms.ticket.comments();
         let Terms { ticket, provider, price, idle, deadline, retry_on, recorded } = terms;
+        let early = (recorded && lane.needs_early()).then(Vec::new);
+        let [held, taped] = [ticket.worker.memory.nothing(), ticket.worker.memory.nothing()];
         Self {
             ticket,
             provider,
@@ -110,7 +125,11 @@ impl Flow {
             out: Gather::default(),
             permit,
             tape: None,
-            early: recorded.then(Vec::new),
+            early,
+            came: 0,
+            held,
+            taped,
+            going: Bytes::new(),
             clock: Clock::new((idle, deadline), keep_alive),
             retry_on,
             over: None,
@@ -121,8 +140,9 @@ impl Flow {
     pub(super) fn record(&mut self, lead: Lead) {
         let mut tape = lead.recorder();
         let early = self.early.take().unwrap_or_default();
-        self.lane.catch_up(&early, &mut self.out, &mut tape);
+        self.lane.catch_up(early, &mut self.out, &mut tape);
         self.tape = Some(tape);
+        self.charge_tape(self.came);
     }
 
     /// Waits for the first token; everything before it is held.
@@ -133,15 +153,21 @@ impl Flow {
                 let what = format!("an error instead of a first token: {}", error.message);
                 return Poll::Ready(Held::Broken(judge::said(error.kind, &self.retry_on), what));
             }
+            let token = self.lane.first_token();
+            // Comments and what has no end count too.
+            let waits = !token && self.came <= MOST_HELD;
             match pulled {
-                _ if self.lane.first_token() || self.out.len() + self.lane.held() > MOST_HELD => {
+                Pulled::Full(full) => return Poll::Ready(Held::Full(full)),
+                Pulled::End if !token => return Poll::Ready(self.ended_before_first_token()),
+                Pulled::Broken(what) if !token => {
+                    return Poll::Ready(Held::Broken(judge::cut(&self.retry_on), what));
+                }
+                Pulled::Some if waits => {}
+                Pulled::Nothing if waits => return Poll::Pending,
+                pulled => {
                     self.conclude(pulled);
                     return Poll::Ready(Held::Ready);
                 }
-                Pulled::Some => {}
-                Pulled::Nothing => return Poll::Pending,
-                Pulled::End => return Poll::Ready(self.ended_before_first_token()),
-                Pulled::Broken(what) => return Poll::Ready(Held::Broken(judge::cut(&self.retry_on), what)),
             }
         }
     }
@@ -165,8 +191,10 @@ impl Flow {
 
     /// What goes to the caller next.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        while self.over.is_none() && self.out.len() < ENOUGH {
+        while self.going.is_empty() && self.over.is_none() && self.out.len() < ENOUGH {
             match self.pull(cx) {
+                // A provider that always has something, and a caller that is slow, have the call's time and no more.
+                Pulled::Some if self.clock.total_is_over() => self.late(),
                 Pulled::Some => {}
                 Pulled::Nothing if !self.out.is_empty() => break,
                 Pulled::Nothing => {
@@ -183,21 +211,28 @@ impl Flow {
                 ended => self.conclude(ended),
             }
         }
-        if self.out.is_empty() {
-            return Poll::Ready(match self.over {
-                Some(Over::Cut) => Next::Cut,
-                _ => Next::End,
-            });
+        Poll::Ready(self.hand_out())
+    }
+
+    /// The next piece of what is ready.
+    fn hand_out(&mut self) -> Next {
+        if self.going.is_empty() && !self.out.is_empty() {
+            self.going = self.ticket.worker.memory.nothing().hold(self.out.take());
+            self.clock.between = ends_event(&self.going);
+            self.note_held();
         }
-        let bytes = self.out.take();
-        self.clock.between = ends_event(&bytes);
-        self.ticket.note(|entry| entry.bytes_out(bytes.len() as u64));
-        Poll::Ready(Next::Bytes(bytes))
+        let piece = self.going.split_to(self.going.len().min(ENOUGH));
+        self.ticket.note(|entry| entry.bytes_out(piece.len() as u64));
+        match self.over {
+            _ if !piece.is_empty() => Next::Bytes(piece),
+            Some(Over::Cut) => Next::Cut,
+            _ => Next::End,
+        }
     }
 
     /// Whether there is nothing more to come.
     pub(super) fn is_over(&self) -> bool {
-        self.out.is_empty() && matches!(self.over, Some(Over::Whole))
+        self.going.is_empty() && self.out.is_empty() && matches!(self.over, Some(Over::Whole))
     }
 
     fn pull(&mut self, cx: &mut Context<'_>) -> Pulled {
@@ -211,12 +246,39 @@ impl Flow {
             Poll::Ready(Some(Ok(frame))) => {
                 self.clock.heard();
                 let Ok(data) = frame.into_data() else { return Pulled::Some };
-                self.early.iter_mut().for_each(|early| early.push(data.clone()));
+                self.early.iter_mut().for_each(|early| early.extend_from_slice(&data));
+                self.came = self.came.saturating_add(data.len());
+                self.charge_tape(data.len());
                 match self.lane.feed(data, &mut self.out, self.tape.as_mut()) {
-                    Ok(()) => Pulled::Some,
+                    Ok(()) => self.charge_held().map_or_else(Pulled::Full, |()| Pulled::Some),
                     Err(what) => Pulled::Broken(what),
                 }
             }
+        }
+    }
+
+    /// Counts what is held back: unfinished events, the beginning of a stream.
+    fn charge_held(&mut self) -> Result<(), Exhausted> {
+        let early = self.early.as_ref().map_or(0, Vec::capacity);
+        let held = self.lane.held() + self.out.held() + early;
+        if held <= CALLS_OWN && self.held.bytes() == 0 {
+            return Ok(());
+        }
+        self.held.set(held, Purpose::of(held))
+    }
+
+    /// Less is held: that is never refused.
+    fn note_held(&mut self) {
+        if self.held.bytes() > 0 {
+            let _ = self.charge_held();
+        }
+    }
+
+    /// Counts what the tape is given. Without room it is given up, and the call goes on.
+    fn charge_tape(&mut self, bytes: usize) {
+        if self.tape.is_some() && self.taped.grow(bytes, Purpose::Optional).is_err() {
+            self.tape.take().into_iter().for_each(Recorder::give_up);
+            let _ = self.taped.set(0, Purpose::Optional);
         }
     }
 
@@ -224,6 +286,10 @@ impl Flow {
     fn conclude(&mut self, pulled: Pulled) {
         let broken = match pulled {
             Pulled::Some | Pulled::Nothing => return,
+            Pulled::Full(full) => {
+                self.permit.outcome(Outcome::Neutral, Instant::now());
+                return self.cut(ErrorKind::Overloaded, AttemptEnd::Cancelled, full.to_string());
+            }
             Pulled::Broken(what) => Some(what),
             Pulled::End => match self.lane.finish(&mut self.out, self.tape.as_mut()) {
                 Ok(true) => None,
@@ -266,7 +332,6 @@ impl Flow {
             tape.finish();
         }
         self.over = Some(Over::Whole);
-        self.ticket.close(End::Done);
     }
 
     fn cut(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
@@ -279,7 +344,12 @@ impl Flow {
             self.lane.write_error(&error, &mut self.out);
         }
         self.over = Some(Over::Cut);
-        self.ticket.note(|entry| entry.error(Fault::Upstream, kind, Some(what.into())));
+        let fault = if kind == ErrorKind::Overloaded { Fault::Gateway } else { Fault::Upstream };
+        let pending = self.out.len() as u64;
+        self.ticket.note(|entry| {
+            entry.bytes_out(pending);
+            entry.error(fault, kind, Some(what.into()));
+        });
         self.ticket.close(if end == AttemptEnd::TimedOut { End::TimedOut } else { End::UpstreamCut });
     }
 
@@ -287,11 +357,7 @@ impl Flow {
     fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
         self.permit.outcome(outcome, Instant::now());
         self.note_usage();
-        let pending = self.out.len() as u64;
-        self.ticket.note(|entry| {
-            entry.attempt_ended(end);
-            entry.bytes_out(pending);
-        });
+        self.ticket.note(|entry| entry.attempt_ended(end));
     }
 
     fn note_usage(&self) {
@@ -345,6 +411,11 @@ impl Clock {
     fn heard(&mut self) {
         self.heard = Instant::now();
         self.fresh = true;
+    }
+
+    /// As of the last time that something came.
+    fn total_is_over(&self) -> bool {
+        self.heard >= self.total
     }
 
     fn idle_is_over(&self) -> bool {

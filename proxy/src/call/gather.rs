@@ -36,6 +36,11 @@ impl Gather {
         self.first.len() + self.rest.len()
     }
 
+    /// The memory that it takes.
+    pub(super) fn held(&self) -> usize {
+        self.first.len() + self.rest.capacity()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
 use sluicegate_dialects::hub::ErrorKind;
 
@@ -40,7 +40,11 @@ pub(crate) async fn handle(
         request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
         address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
     };
-    let ticket = Ticket::open(worker, caller, operation(&errand), from.call());
+    let busy = from.call();
+    if head.method == Method::HEAD {
+        busy.without_body();
+    }
+    let ticket = Ticket::open(worker, caller, operation(&errand), busy);
     let version = head.version;
     match errand.and_then(|errand| known(&ticket, errand)) {
         Ok(errand @ (Errand::Generate | Errand::CountTokens)) => {
@@ -73,7 +77,9 @@ async fn generate(
     body: Incoming,
 ) -> Result<Exchange, Problem> {
     caller::check_body_kind(&head.headers)?;
-    let (body, waited) = intake::read(&head.headers, body, &ticket.worker.limits, ticket.busy.connection()).await?;
+    let received = intake::read(&head.headers, body, &ticket.worker, ticket.busy.connection()).await?;
+    // The charge lives as long as the call's future does.
+    let intake::Received { body, charge: _charge, waited } = received;
     let received = if waited { Instant::now() } else { ticket.arrived };
     let asked = Asked::read((&ticket, &errand), &head, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Body;
@@ -13,42 +13,91 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::errors::Problem;
 use crate::listener::Connection;
+use crate::memory::{Charge, Purpose, UNCOUNTED};
 use crate::settings::Limits;
+use crate::worker::own::Worker;
 
 /// Room taken before any of the body has come: what a client only says that it will send costs no more than this.
 const FIRST_ROOM: usize = 256 << 10;
 
-/// Reads the body, and tells whether it had to be waited for. One frame is passed on as it is, without a copy.
+/// What a call holds beside its body: its future, its head, its record, a part of its connections' buffers.
+const CALL: usize = 8 << 10;
+
+/// A body that is here whole.
+pub(super) struct Received {
+    /// Its bytes, with their part of the memory budget.
+    pub(super) body: Bytes,
+    /// The call's own part.
+    pub(super) charge: Charge,
+    /// Whether it had to be waited for.
+    pub(super) waited: bool,
+}
+
+/// Reads the body. One frame is passed on as it is, without a copy.
 ///
 /// # Errors
-/// Too large, too slow, or broken off.
+/// Too large, too slow, broken off, or more than there is memory for.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Incoming,
-    limits: &Limits,
+    worker: &Worker,
     connection: &Connection,
-) -> Result<(Bytes, bool), Problem> {
+) -> Result<Received, Problem> {
+    let limits = &worker.limits;
     let declared = declared(headers)?;
     if declared.is_some_and(|length| length > limits.body_limit as u64) {
         return Err(too_large(limits.body_limit));
     }
+    let charge = worker.memory.charge(CALL, Purpose::Call).map_err(|full| Problem::from(full).closing())?;
     let mut reading = Reading { body, deadline: None, limits, connection };
     let first = reading.frame().await?.unwrap_or_default();
+    if first.len() > limits.body_limit {
+        return Err(too_large(limits.body_limit));
+    }
     if reading.body.is_end_stream() {
-        let fits = first.len() <= limits.body_limit;
-        return if fits { Ok((first, reading.waited())) } else { Err(too_large(limits.body_limit)) };
+        let body = if first.len() <= UNCOUNTED {
+            first
+        } else {
+            worker.memory.charge(first.len(), Purpose::of(first.len()))?.hold(first)
+        };
+        return Ok(Received { body, charge, waited: reading.waited() });
     }
     let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
-    let mut whole = BytesMut::with_capacity(expected.clamp(first.len(), FIRST_ROOM.max(first.len())));
-    whole.extend_from_slice(&first);
+    let mut whole = Growing { bytes: Vec::new(), charge: worker.memory.nothing(), most: limits.body_limit };
+    whole.make_room(expected.clamp(first.len(), FIRST_ROOM.max(first.len())))?;
+    whole.bytes.extend_from_slice(&first);
     drop(first);
     while let Some(data) = reading.frame().await? {
-        if whole.len() + data.len() > limits.body_limit {
-            return Err(too_large(limits.body_limit));
-        }
-        whole.extend_from_slice(&data);
+        whole.push(&data)?;
     }
-    Ok((whole.freeze(), reading.waited()))
+    Ok(Received { body: whole.charge.hold(whole.bytes.into()), charge, waited: reading.waited() })
+}
+
+/// A body that comes in pieces. Its memory is counted before it is taken.
+struct Growing {
+    bytes: Vec<u8>,
+    charge: Charge,
+    most: usize,
+}
+
+impl Growing {
+    fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
+        let length = self.bytes.len() + data.len();
+        if length > self.most {
+            return Err(too_large(self.most));
+        }
+        if length > self.bytes.capacity() {
+            self.make_room((self.bytes.capacity() * 2).min(self.most).max(length))?;
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn make_room(&mut self, room: usize) -> Result<(), Problem> {
+        self.charge.set(room, Purpose::of(room)).map_err(|full| Problem::from(full).closing())?;
+        self.bytes.reserve_exact(room - self.bytes.len());
+        Ok(())
+    }
 }
 
 /// A body on its way in.

@@ -95,10 +95,15 @@ impl Lane {
         }
     }
 
+    /// Whether a tape that begins later needs the provider's bytes from before.
+    pub(super) const fn needs_early(&self) -> bool {
+        matches!(self, Self::Verbatim(_))
+    }
+
     /// Gives a tape what passed before it began.
-    pub(super) fn catch_up(&self, early: &[Bytes], out: &mut Gather, tape: &mut Recorder) {
+    pub(super) fn catch_up(&self, early: Vec<u8>, out: &mut Gather, tape: &mut Recorder) {
         match self {
-            Self::Verbatim(_) => early.iter().for_each(|data| tape.push(data)),
+            Self::Verbatim(_) => tape.push(&early.into()),
             // Nothing has gone out yet: what is there is everything.
             Self::Translated(_) => tape.push(&Bytes::copy_from_slice(out.rest())),
         }

@@ -18,6 +18,7 @@ use crate::account::{AttemptEnd, End, Fault};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit};
 use crate::errors::{Problem, X_REQUEST_ID, X_SHOULD_RETRY};
+use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Pool, Provider, Rule, Target};
 use crate::upstream::{Kind, SendLimits, UpstreamBody};
 
@@ -30,6 +31,10 @@ use super::judge::{self, Retry, Verdict};
 use super::lane::Lane;
 use super::outgoing::{self, Outgoing};
 
+/// A translated call is there so many times more: in neutral words twice, and once in the provider's.
+const CALL_TRANSLATED: usize = 3;
+/// While a whole answer is translated it is there so many times more.
+const TRANSLATED: usize = 2;
 /// A whole answer larger than this is refused: it would be held here in one piece.
 const LARGEST_ANSWER: usize = 64 << 20;
 /// The most of a provider's error body that is read, and how long it may take.
@@ -94,8 +99,8 @@ impl Once<'_> {
     /// It gave no answer that the caller can have.
     pub(super) async fn run(self, mut permit: Permit, lead: &mut Option<Lead>) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.asked, self.target, self.provider);
-        let outgoing = outgoing::write(self.asked, model, self.provider)
-            .map_err(|refusal| Failure { retry: Retry::Elsewhere, said: Said::Refused(refusal) })?;
+        self.asked.ticket.busy.last_until(self.deadline);
+        let outgoing = self.write(model, &mut permit)?;
         self.asked.ticket.note(|entry| {
             entry.attempt(self.provider.ix, self.now);
             entry.sent(Some(&self.provider.address), outgoing.dialect, model);
@@ -135,6 +140,18 @@ impl Once<'_> {
         }
     }
 
+    /// The request, whose copies of the caller's body are counted.
+    fn write(&self, model: &str, permit: &mut Permit) -> Result<Outgoing, Failure> {
+        let translated = self.provider.speaks(self.asked.dialect()) != self.asked.dialect();
+        let room = if translated { self.asked.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
+        room.map_err(|full| self.no_room(permit, full))?;
+        let outgoing = outgoing::write(self.asked, model, self.provider)
+            .map_err(|refusal| Failure { retry: Retry::Elsewhere, said: Said::Refused(refusal) })?;
+        let room = if outgoing.is_copy(self.asked) { self.asked.charge_copies(1) } else { Ok(()) };
+        room.map_err(|full| self.no_room(permit, full))?;
+        Ok(outgoing)
+    }
+
     /// A stream is given to the caller from its first token on; until then it is held, and its failure saved.
     async fn stream(
         self,
@@ -162,6 +179,7 @@ impl Once<'_> {
             }
             Err(_) => None,
             Ok(Held::Broken(verdict, what)) => Some((verdict, what)),
+            Ok(Held::Full(full)) => return Err(self.no_room(flow.permit(), full)),
         };
         Err(match failed {
             None => self.silent(flow.permit(), "no first token"),
@@ -180,14 +198,22 @@ impl Once<'_> {
         let now = Instant::now();
         self.asked.ticket.note(|entry| entry.upstream_head(now));
         let (head, body) = response.into_parts();
-        let body = match self.collect(body, LARGEST_ANSWER).await {
-            Ok(body) => body,
+        let (body, mut charge) = match self.collect(body, LARGEST_ANSWER).await {
+            Ok(collected) => collected,
+            Err(Collected::Full(full)) => return Err(self.no_room(&mut permit, full)),
             Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
             Err(Collected::Broken(what)) => {
                 let verdict = judge::cut(&self.target.pool.retry.on);
                 return Err(self.failed(&mut permit, verdict, &what));
             }
         };
+        let translated = dialect != self.asked.dialect() || self.asked.streams();
+        if translated && body.len() > UNCOUNTED {
+            let bytes = body.len() * TRANSLATED;
+            if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
+                return Err(self.no_room(&mut permit, full));
+            }
+        }
         let said = self.read_whole(dialect, &body);
         let (ours, streamed) = match said {
             Ok(ours) => ours,
@@ -209,7 +235,10 @@ impl Once<'_> {
             CONTENT_TYPE,
             HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
         );
-        Ok(Exchange::Whole(Whole { status: head.status, headers, body: ours, end: End::Done }))
+        // What the translation took is given back; what goes out is counted until it has.
+        let _ = charge.set(body.len().min(charge.bytes()), Purpose::Call);
+        drop(body);
+        Ok(Exchange::Whole(Whole { status: head.status, headers, body: charge.hold(ours), end: End::Done }))
     }
 
     /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
@@ -261,7 +290,7 @@ impl Once<'_> {
         let (response::Parts { status, headers, .. }, body) = response.into_parts();
         let verdict = judge::status(status, &headers, &self.target.pool.retry.on);
         let read = tokio::time::timeout(ERROR_PATIENCE, self.collect(body, LARGEST_ERROR)).await;
-        let body = read.ok().and_then(Result::ok).unwrap_or_default();
+        let body = read.ok().and_then(Result::ok).map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
         self.settle(permit, verdict);
         let detail = format!("provider `{}` answered {}", self.provider.name, status.as_u16());
@@ -272,8 +301,8 @@ impl Once<'_> {
         Failure { retry: verdict.retry, said: Said::Error { dialect, status, headers, body, provider } }
     }
 
-    async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<Bytes, Collected> {
-        let mut gather = Gather::default();
+    async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<(Bytes, Charge), Collected> {
+        let (mut gather, mut charge) = (Gather::default(), self.asked.ticket.worker.memory.nothing());
         loop {
             let frame = match futures_util::FutureExt::now_or_never(body.frame()) {
                 Some(frame) => frame,
@@ -283,13 +312,17 @@ impl Once<'_> {
                 }
             };
             match frame {
-                None => return Ok(gather.take()),
+                None => return Ok((gather.take(), charge)),
                 Some(Err(error)) => return Err(Collected::Broken(error.to_string())),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         gather.push(data);
                     }
                 }
+            }
+            let held = gather.held();
+            if held > UNCOUNTED && held > charge.bytes() {
+                charge.set(held, Purpose::of(held)).map_err(Collected::Full)?;
             }
             if gather.len() > most {
                 return Err(Collected::Broken(format!("an answer of more than {most} bytes")));
@@ -318,6 +351,13 @@ impl Once<'_> {
         };
         self.asked.ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
         Failure { retry: verdict.retry, said: Said::Nothing(problem) }
+    }
+
+    /// The gateway has no memory for what it would hold: no provider's fault, and no other one would help.
+    fn no_room(&self, permit: &mut Permit, full: Exhausted) -> Failure {
+        permit.outcome(Outcome::Neutral, Instant::now());
+        self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Cancelled));
+        Failure { retry: Retry::No, said: Said::Nothing(full.into()) }
     }
 
     fn settle(&self, permit: &mut Permit, verdict: Verdict) {
@@ -354,6 +394,7 @@ impl Once<'_> {
 /// Why a body was not read to its end.
 enum Collected {
     Silent,
+    Full(Exhausted),
     Broken(String),
 }
 

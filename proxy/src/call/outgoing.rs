@@ -62,6 +62,11 @@ pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Resu
 }
 
 impl Outgoing {
+    /// Whether the body is a copy, and not the caller's own.
+    pub(super) fn is_copy(&self, asked: &Asked<'_>) -> bool {
+        self.body.as_ptr() != asked.body.as_ptr()
+    }
+
     fn uri(&self, asked: &Asked<'_>, provider: &Provider) -> Uri {
         let counts = *asked.errand == Errand::CountTokens;
         let uri = if counts { provider.count_tokens() } else { provider.path(self.dialect) };

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
@@ -19,12 +20,24 @@ use super::wait::{Waiting, Word};
 /// Between a stream's error event and the end of its connection: what was written has to leave first.
 const LAST_WORDS: Duration = Duration::from_millis(25);
 
-/// The body of an answer.
-pub struct Pump(State);
+/// A whole answer is handed out in pieces of this size: what waits in a connection for its client to take it is little.
+const PIECE: usize = 32 << 10;
 
-enum State {
-    /// Here already.
-    Whole { body: Bytes, ticket: Rc<Ticket>, end: End, at: Instant },
+/// The body of an answer.
+pub struct Pump {
+    content: Content,
+    ticket: Rc<Ticket>,
+    /// Whether the connection says when it could send the last piece, by asking for another one: HTTP/2's does, HTTP/1's
+    /// ends with the last piece.
+    confirms: bool,
+    /// Whether something of it has been handed out.
+    begun: bool,
+}
+
+/// What an answer's body is made of.
+pub(super) enum Content {
+    /// Here already, since `at`, which is when its call ended.
+    Whole { body: Bytes, end: End, at: Instant },
     /// A stream whose model is silent, answered with comments so far.
     Waiting(Box<Waiting>),
     /// A stream.
@@ -47,27 +60,74 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
+impl Content {
+    /// An answer that is here whole.
+    pub(super) const fn whole(body: Bytes, (end, at): (End, Instant)) -> Self {
+        Self::Whole { body, end, at }
+    }
+}
+
 impl Pump {
-    /// An answer that is here whole since `at`, which is when its call ended.
-    pub(super) fn whole(body: Bytes, ticket: Rc<Ticket>, (end, at): (End, Instant)) -> Self {
-        Self(State::Whole { body, ticket, end, at })
+    pub(super) fn new(ticket: &Rc<Ticket>, version: Version, content: Content) -> Self {
+        ticket.busy.offer();
+        Self { content, ticket: Rc::clone(ticket), confirms: version >= Version::HTTP_2, begun: false }
     }
 
-    pub(super) fn flow(flow: Box<Flow>) -> Self {
-        Self(State::Flow(flow))
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        loop {
+            match &mut self.content {
+                Content::Done => return Poll::Ready(None),
+                Content::Whole { .. } => return Poll::Ready(self.next_of_whole().map(Ok)),
+                Content::Aborting(pause) => {
+                    std::task::ready!(pause.as_mut().poll(cx));
+                    self.content = Content::Done;
+                    return Poll::Ready(Some(Err(Cut)));
+                }
+                Content::Waiting(waiting) => match std::task::ready!(waiting.poll(cx)) {
+                    Word::Comment(comment) => return Poll::Ready(Some(Ok(comment))),
+                    Word::Flow(flow) => self.content = Content::Flow(flow),
+                    Word::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
+                    Word::Failed(event) => {
+                        self.abort();
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                },
+                Content::Flow(flow) => match std::task::ready!(flow.poll_next(cx)) {
+                    Next::Bytes(bytes) => {
+                        if flow.is_over() && !self.confirms {
+                            self.ticket.close(End::Done);
+                        }
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                    Next::Cut => self.abort(),
+                    Next::End => {
+                        self.ticket.close(End::Done);
+                        self.content = Content::Done;
+                    }
+                },
+            }
+        }
     }
 
-    pub(super) fn waiting(waiting: Waiting) -> Self {
-        Self(State::Waiting(Box::new(waiting)))
+    fn abort(&mut self) {
+        self.content = Content::Aborting(Box::pin(tokio::time::sleep(LAST_WORDS)));
     }
 
-    fn take_whole(&mut self) -> Option<Bytes> {
-        let State::Whole { body, ticket, end, at } = std::mem::replace(&mut self.0, State::Done) else { return None };
-        ticket.note(|entry| {
-            entry.bytes_out(body.len() as u64);
-            entry.close_at(end, at);
+    /// The next piece of a whole answer. It is done when the last piece could go out, and not before.
+    fn next_of_whole(&mut self) -> Option<Bytes> {
+        let Content::Whole { body, end, at } = &mut self.content else { return None };
+        let piece = body.split_to(body.len().min(PIECE));
+        let last = body.is_empty() && (piece.is_empty() || !self.confirms);
+        self.ticket.note(|entry| {
+            entry.bytes_out(piece.len() as u64);
+            if last {
+                entry.close_at(*end, *at);
+            }
         });
-        Some(body)
+        if last {
+            self.content = Content::Done;
+        }
+        (!piece.is_empty()).then_some(piece)
     }
 }
 
@@ -76,67 +136,50 @@ impl Body for Pump {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        loop {
-            let bytes = match &mut self.0 {
-                State::Done => return Poll::Ready(None),
-                State::Whole { .. } => self.take_whole().filter(|body| !body.is_empty()),
-                State::Aborting(pause) => {
-                    std::task::ready!(pause.as_mut().poll(cx));
-                    self.0 = State::Done;
-                    return Poll::Ready(Some(Err(Cut)));
-                }
-                State::Waiting(waiting) => match std::task::ready!(waiting.poll(cx)) {
-                    Word::Comment(comment) => Some(comment),
-                    Word::Flow(flow) => {
-                        self.0 = State::Flow(flow);
-                        continue;
-                    }
-                    Word::Whole(body) => {
-                        self.0 = State::Done;
-                        Some(body)
-                    }
-                    Word::Failed(event) => {
-                        self.0 = State::Aborting(Box::pin(tokio::time::sleep(LAST_WORDS)));
-                        Some(event)
-                    }
-                },
-                State::Flow(flow) => match std::task::ready!(flow.poll_next(cx)) {
-                    Next::Bytes(bytes) => Some(bytes),
-                    Next::Cut => {
-                        self.0 = State::Aborting(Box::pin(tokio::time::sleep(LAST_WORDS)));
-                        continue;
-                    }
-                    Next::End => {
-                        self.0 = State::Done;
-                        None
-                    }
-                },
-            };
-            return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
+        let polled = self.poll_piece(cx);
+        // Whoever polls has sent what there was before.
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            self.begun = true;
+            self.ticket.busy.offer();
+        } else {
+            self.ticket.busy.taken();
         }
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            State::Done => true,
-            State::Whole { body, .. } => body.is_empty(),
-            State::Flow(flow) => flow.is_over(),
-            State::Waiting(_) | State::Aborting(_) => false,
+        match &self.content {
+            Content::Done => true,
+            Content::Whole { body, .. } => body.is_empty() && !self.begun,
+            Content::Flow(flow) => flow.is_over() && !self.confirms,
+            Content::Waiting(_) | Content::Aborting(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            State::Done => SizeHint::with_exact(0),
-            State::Whole { body, .. } => SizeHint::with_exact(body.len() as u64),
-            State::Flow(_) | State::Waiting(_) | State::Aborting(_) => SizeHint::default(),
+        match &self.content {
+            Content::Done => SizeHint::with_exact(0),
+            Content::Whole { body, .. } => SizeHint::with_exact(body.len() as u64),
+            Content::Flow(_) | Content::Waiting(_) | Content::Aborting(_) => SizeHint::default(),
         }
     }
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        // An empty body, or one that a HEAD has no use for, is never asked for.
-        self.take_whole();
+        match std::mem::replace(&mut self.content, Content::Done) {
+            // An empty body, or one that a HEAD has no use for, is never asked for.
+            Content::Whole { body, end, at } if !self.begun && (body.is_empty() || self.ticket.busy.is_bodiless()) => {
+                self.ticket.note(|entry| {
+                    entry.bytes_out(body.len() as u64);
+                    entry.close_at(end, at);
+                });
+            }
+            // A stream tells the ledger what it used.
+            unfinished => drop(unfinished),
+        }
+        if self.ticket.busy.is_too_long() {
+            self.ticket.close(End::TimedOut);
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 use crate::errors::{self, Problem};
 
 use super::exchange::{Exchange, Whole, end_of, note_problem};
-use super::pump::Pump;
+use super::pump::{Content, Pump};
 use super::ticket::Ticket;
 use super::wait::{Answering, Waiting};
 
@@ -34,7 +34,7 @@ pub(super) async fn answer(ticket: Rc<Ticket>, version: Version, mut answering: 
     match (outcome, ticket.comments()) {
         (None, Some(every)) => {
             let waiting = Waiting::new(Rc::clone(&ticket), answering, every);
-            put_together_early(&ticket, version, Pump::waiting(waiting))
+            put_together_early(&ticket, version, waiting)
         }
         (Some(outcome), _) => put_together(&ticket, version, outcome),
         (None, None) => {
@@ -51,29 +51,29 @@ pub(super) fn put_together(
     outcome: Result<Exchange, Problem>,
 ) -> Response<Pump> {
     let now = Instant::now();
-    let (status, mut headers, pump) = match outcome {
-        Ok(Exchange::Stream(headers, flow)) => (StatusCode::OK, headers, Pump::flow(flow)),
+    let (status, mut headers, content) = match outcome {
+        Ok(Exchange::Stream(headers, flow)) => (StatusCode::OK, headers, Content::Flow(flow)),
         Ok(Exchange::Whole(Whole { status, headers, body, end })) => {
-            (status, headers, Pump::whole(body, Rc::clone(ticket), (end, now)))
+            (status, headers, Content::whole(body, (end, now)))
         }
         Err(problem) => {
             note_problem(ticket, &problem);
             let (head, body) = errors::answer(&problem, ticket.caller.dialect, &ticket.caller.request_id).into_parts();
-            (head.status, head.headers, Pump::whole(body, Rc::clone(ticket), (end_of(&problem), now)))
+            (head.status, head.headers, Content::whole(body, (end_of(&problem), now)))
         }
     };
     errors::name_call(&mut headers, ticket.caller.dialect, &ticket.caller.request_id);
     finish_head(ticket, version, &mut headers);
     ticket.note(|entry| entry.answered(status.as_u16(), now));
-    let mut response = Response::new(pump);
+    let mut response = Response::new(Pump::new(ticket, version, content));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// The head of a stream whose model is still silent.
-pub(super) fn put_together_early(ticket: &Rc<Ticket>, version: Version, pump: Pump) -> Response<Pump> {
-    let mut response = Response::new(pump);
+pub(super) fn put_together_early(ticket: &Rc<Ticket>, version: Version, waiting: Waiting) -> Response<Pump> {
+    let mut response = Response::new(Pump::new(ticket, version, Content::Waiting(Box::new(waiting))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -43,7 +43,7 @@ pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>
     let seat = asked.ticket.worker.cache.seat(plan, &wanted).await;
     asked.ticket.cache_said(seat.as_str());
     let (status, taken) = match seat {
-        cache::Seat::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(hit))),
+        cache::Seat::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(asked, hit))),
         cache::Seat::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead))),
         cache::Seat::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None)),
     };
@@ -106,13 +106,18 @@ fn layer(layer: Layer) -> CacheLayer {
     }
 }
 
-fn answer(hit: Hit) -> Exchange {
+fn answer(asked: &Asked<'_>, hit: Hit) -> Exchange {
     let kind = if hit.stream { "text/event-stream" } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));
     headers.insert(AGE, HeaderValue::from(hit.age.as_secs()));
-    Exchange::Whole(Whole { status: StatusCode::OK, headers, body: hit.body, end: End::Done })
+    let body = match hit.layer {
+        // The memory layer's own bytes, which its bound counts.
+        Layer::Memory => hit.body,
+        Layer::Redis => asked.ticket.worker.memory.nothing().hold(hit.body),
+    };
+    Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done })
 }
 
 #[cfg(test)]

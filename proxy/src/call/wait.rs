@@ -14,6 +14,7 @@ use sluicegate_dialects::StreamOptions;
 use sluicegate_dialects::hub::ProviderError;
 use tokio::time::{Instant, Sleep};
 
+use crate::account::End;
 use crate::errors::Problem;
 
 use super::exchange::{self, Exchange, Whole};
@@ -39,7 +40,7 @@ pub(super) enum Word {
     /// The stream.
     Flow(Box<Flow>),
     /// The whole stream at once.
-    Whole(Bytes),
+    Whole(Bytes, End),
     /// The dialect's error event; the abort follows.
     Failed(Bytes),
 }
@@ -69,11 +70,7 @@ impl Waiting {
         let (error, end) = match outcome {
             Ok(Exchange::Stream(_, flow)) => return Word::Flow(flow),
             Ok(Exchange::Whole(Whole { status, body, end, .. })) if status.is_success() => {
-                self.ticket.note(|entry| {
-                    entry.bytes_out(body.len() as u64);
-                    entry.close(end);
-                });
-                return Word::Whole(body);
+                return Word::Whole(body, end);
             }
             Ok(Exchange::Whole(Whole { status, body, end, .. })) => (dialect.decode_error(status.as_u16(), &body), end),
             Err(problem) => {

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::io::Watched;
+use super::streams::Local;
 use super::table::{Connection, Entered, Verdict};
 use crate::settings::Limits;
 
@@ -134,14 +135,14 @@ impl<S: Service> Serving<S> {
         match ended {
             Ended::SlowHead => Box::pin(say_and_close(stream)).await,
             Ended::Done if self.connection.lingers() => Box::pin(linger(stream)).await,
-            Ended::Cut if self.connection.is_unframed() => stream.abort(),
+            Ended::Cut | Ended::Stuck if self.connection.is_unframed() => stream.abort(),
             Ended::Done | Ended::Cut | Ended::Stuck => {}
         }
     }
 
     async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: T) {
         self.connection.multiplexed();
-        let mut builder = http2::Builder::new(Local);
+        let mut builder = http2::Builder::new(Local(Rc::clone(&self.connection)));
         builder
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -231,16 +232,6 @@ where
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         http2::Connection::graceful_shutdown(self);
-    }
-}
-
-/// Runs an HTTP/2 connection's streams on the worker they belong to.
-#[derive(Debug, Clone, Copy)]
-struct Local;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
     }
 }
 

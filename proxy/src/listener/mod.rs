@@ -6,6 +6,8 @@
 mod connection;
 mod hush;
 mod io;
+mod pending_answer;
+mod streams;
 mod table;
 pub mod tls;
 

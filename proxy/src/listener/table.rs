@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::settings::Limits;
 
 use super::hush::Hush;
+use super::pending_answer::PendingAnswer;
 
 /// How often connections are looked at: times are kept to this precision.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub(super) enum Verdict {
     Leave,
     /// Its request head took too long.
     SlowHead,
-    /// Its client takes nothing of its answer, or does not go when told to.
+    /// Its client takes nothing of its answer, or does not go when told to; or its answer lasts too long.
     Stuck,
 }
 
@@ -58,6 +59,13 @@ pub struct Connection {
     /// Since when it is told to leave and nothing has moved.
     farewell_since: Cell<Option<Instant>>,
     calls: Cell<usize>,
+    /// HTTP/1's answer; there is one at a time.
+    answer: PendingAnswer,
+    /// HTTP/2's answers, by numbers of their own.
+    streams: RefCell<HashMap<u64, Rc<PendingAnswer>>>,
+    /// HTTP/2's newest call, whose stream does not know its answer yet.
+    newest: RefCell<Option<Rc<PendingAnswer>>>,
+    next_stream: Cell<u64>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
     stuck_since: Cell<Option<Instant>>,
@@ -95,6 +103,10 @@ impl Table {
             courteous: Cell::default(),
             farewell_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
+            answer: PendingAnswer::default(),
+            streams: RefCell::default(),
+            newest: RefCell::default(),
+            next_stream: Cell::default(),
             idle_since: Cell::new(self.now.get()),
             head_since: Cell::default(),
             stuck_since: Cell::default(),
@@ -174,8 +186,11 @@ impl Drop for Entered {
 impl Connection {
     fn overdue(&self, now: Instant, limits: &Limits) -> Option<Verdict> {
         let older = |since: Option<Instant>, limit| since.is_some_and(|since| now.duration_since(since) > limit);
-        if older(self.stuck_since.get(), limits.write_timeout) {
+        if older(self.stuck_since.get(), limits.write_timeout) || self.answer.look(now, None) {
             return Some(Verdict::Stuck);
+        }
+        for stream in self.streams.borrow().values() {
+            stream.look(now, Some(limits.write_timeout));
         }
         if self.calls.get() > 0 {
             return None;
@@ -295,7 +310,23 @@ impl Connection {
     pub fn call(self: &Rc<Self>) -> Busy {
         self.calls.set(self.calls.get() + 1);
         self.head_since.set(None);
-        Busy(Rc::clone(self))
+        let stream = if self.heads.get() {
+            self.answer.reset();
+            None
+        } else {
+            let stream = Rc::new(PendingAnswer::default());
+            *self.newest.borrow_mut() = Some(Rc::clone(&stream));
+            Some(stream)
+        };
+        Busy { connection: Rc::clone(self), stream }
+    }
+
+    /// Follows the answer of the call that began last, for its stream.
+    pub(super) fn track_newest(self: &Rc<Self>) -> Option<Tracked> {
+        let answer = self.newest.borrow_mut().take()?;
+        let number = self.next_stream.replace(self.next_stream.get() + 1);
+        self.streams.borrow_mut().insert(number, Rc::clone(&answer));
+        Some(Tracked { connection: Rc::clone(self), number, answer })
     }
 
     fn now(&self) -> Instant {
@@ -303,22 +334,87 @@ impl Connection {
     }
 }
 
+/// The answer of one HTTP/2 stream, followed while the stream's task lives.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    connection: Rc<Connection>,
+    number: u64,
+    answer: Rc<PendingAnswer>,
+}
+
+impl Tracked {
+    /// Whether the stream is to end; if not, the task of this waker is told when it is.
+    pub(super) fn is_given_up(&self, task: &Waker) -> bool {
+        self.answer.is_given_up(task)
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.connection.streams.borrow_mut().remove(&self.number);
+    }
+}
+
 /// A call in flight on a connection.
 #[derive(Debug)]
-pub struct Busy(Rc<Connection>);
+pub struct Busy {
+    connection: Rc<Connection>,
+    /// HTTP/2's; HTTP/1's is the connection's.
+    stream: Option<Rc<PendingAnswer>>,
+}
 
 impl Busy {
     /// The connection.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        &self.0
+        &self.connection
+    }
+
+    fn answer(&self) -> &PendingAnswer {
+        self.stream.as_deref().unwrap_or(&self.connection.answer)
+    }
+
+    /// There is something for the client to take.
+    pub fn offer(&self) {
+        self.answer().offer(self.connection.now());
+    }
+
+    /// The client has taken what there was: it waits for us.
+    pub fn taken(&self) {
+        self.answer().taken();
+    }
+
+    /// When the call's whole time is over: its answer is given up then, whether anybody polls it or not.
+    pub fn last_until(&self, until: Instant) {
+        self.answer().last_until(until);
+    }
+
+    /// Whether that has happened.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.answer().is_too_long()
+    }
+
+    /// The client gets nothing but the head: nobody will ask for the answer's body.
+    pub fn without_body(&self) {
+        self.answer().without_body();
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub fn is_bodiless(&self) -> bool {
+        self.answer().is_bodiless()
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.calls.set(self.0.calls.get().saturating_sub(1));
-        self.0.idle_since.set(self.0.now());
+        let connection = &self.connection;
+        connection.calls.set(connection.calls.get().saturating_sub(1));
+        connection.idle_since.set(connection.now());
+        if self.stream.is_none() {
+            connection.answer.reset();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::account::{Ledger, LogSettings, Metrics};
 use crate::call::caller::Ids;
 use crate::drain::Lifecycle;
 use crate::listener::Open;
+use crate::memory::{Allowance, MemoryBudget};
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
 use crate::{cache, upstream};
@@ -28,6 +29,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The cache's memory layer.
     pub cache: Arc<cache::Shared>,
+    /// What calls may hold in memory in sum.
+    pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.
     pub board: Arc<upstream::StatsBoard>,
     /// How the process stops.
@@ -44,6 +47,7 @@ pub struct Shared {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: Rc<Limits>,
+    pub(crate) memory: Arc<Allowance>,
     pub(crate) client: upstream::Client,
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) ledger: Rc<Ledger>,
@@ -68,6 +72,7 @@ impl Worker {
         };
         Ok(Self {
             limits: Rc::new(settings.limits.clone()),
+            memory: shared.memory.allowance(),
             client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
