@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::table::Connection;
 
@@ -16,27 +16,67 @@ const COPIED: usize = 2 << 10;
 
 /// A stream and who watches it.
 pub(super) struct Watched<T> {
-    inner: TokioIo<T>,
+    inner: TokioIo<Counted<T>>,
+    connection: Rc<Connection>,
+}
+
+/// A stream whose incoming bytes are counted: hyper's own buffers do not say how much they were given.
+struct Counted<T> {
+    stream: T,
     connection: Rc<Connection>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(stream: T, connection: Rc<Connection>) -> Self {
-        Self { inner: TokioIo::new(stream), connection }
+        let counted = Counted { stream, connection: Rc::clone(&connection) };
+        Self { inner: TokioIo::new(counted), connection }
     }
 
     pub(super) fn into_inner(self) -> T {
-        self.inner.into_inner()
+        self.inner.into_inner().stream
     }
 }
 
 impl<T: AsyncRead + Unpin> Read for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
-            self.connection.read();
+            self.connection.read(buf.filled().len().saturating_sub(before));
         }
         polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

@@ -6,9 +6,11 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::memory::{Allowance, Charge, Purpose, UNCOUNTED};
 use crate::settings::Limits;
 
 use super::hush::Hush;
@@ -27,6 +29,7 @@ const COURTESY: Duration = Duration::from_secs(2);
 /// The connections of one worker.
 #[derive(Debug)]
 pub struct Table {
+    memory: Arc<Allowance>,
     now: Cell<Instant>,
     next: Cell<u64>,
     leaving: Cell<bool>,
@@ -68,6 +71,9 @@ pub struct Connection {
     next_stream: Cell<u64>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
+    /// How much of a head has come, and its part of the memory budget.
+    head_bytes: Cell<usize>,
+    head: RefCell<Charge>,
     stuck_since: Cell<Option<Instant>>,
     /// Whether bytes outside of a call are the beginning of a request's head (not so in HTTP/2).
     heads: Cell<bool>,
@@ -78,10 +84,11 @@ pub struct Connection {
 }
 
 impl Table {
-    /// Empty.
+    /// Empty. Heads that are being read are counted in `memory`.
     #[must_use]
-    pub fn new() -> Rc<Self> {
+    pub fn new(memory: Arc<Allowance>) -> Rc<Self> {
         Rc::new(Self {
+            memory,
             now: Cell::new(Instant::now()),
             next: Cell::new(0),
             leaving: Cell::new(false),
@@ -109,6 +116,8 @@ impl Table {
             next_stream: Cell::default(),
             idle_since: Cell::new(self.now.get()),
             head_since: Cell::default(),
+            head_bytes: Cell::default(),
+            head: RefCell::new(self.memory.nothing()),
             stuck_since: Cell::default(),
             heads: Cell::new(true),
             linger: Cell::default(),
@@ -269,11 +278,19 @@ impl Connection {
         self.heads.set(false);
     }
 
-    /// Bytes came in.
-    pub(super) fn read(&self) {
+    /// Bytes came in. A head for which there is no memory costs the connection: there is no call yet to be answered.
+    pub(super) fn read(&self, bytes: usize) {
         self.is_alive();
-        if self.calls.get() == 0 && self.heads.get() && self.head_since.get().is_none() {
+        if self.calls.get() > 0 || !self.heads.get() {
+            return;
+        }
+        if self.head_since.get().is_none() {
             self.head_since.set(Some(self.now()));
+        }
+        let come = self.head_bytes.get().saturating_add(bytes);
+        self.head_bytes.set(come);
+        if come > UNCOUNTED && self.head.borrow_mut().set(come, Purpose::Call).is_err() {
+            self.tell(Verdict::Stuck);
         }
     }
 
@@ -310,6 +327,9 @@ impl Connection {
     pub fn call(self: &Rc<Self>) -> Busy {
         self.calls.set(self.calls.get() + 1);
         self.head_since.set(None);
+        if self.head_bytes.take() > UNCOUNTED {
+            let _ = self.head.borrow_mut().set(0, Purpose::Call);
+        }
         let stream = if self.heads.get() {
             self.answer.reset();
             None
@@ -423,14 +443,34 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::memory::MemoryBudget;
 
     fn limits() -> Limits {
         crate::settings::Settings::parse_from(["sluicegate-proxy", "--manifests", "x"]).limits
     }
 
+    fn table() -> Rc<Table> {
+        Table::new(MemoryBudget::new(1 << 20, 1).allowance())
+    }
+
+    #[test]
+    fn a_head_without_memory_costs_the_connection_and_a_call_gives_it_back() {
+        let budget = MemoryBudget::new(64 << 10, 1);
+        let table = Table::new(budget.allowance());
+        let (first, second) = (table.enter(), table.enter());
+        first.read(50 << 10);
+        assert_eq!((first.verdict(Waker::noop()), budget.used()), (None, 50 << 10));
+        second.read(4 << 10);
+        assert_eq!(second.verdict(Waker::noop()), None);
+        second.read(30 << 10);
+        assert_eq!(second.verdict(Waker::noop()), Some(Verdict::Stuck));
+        let _call = first.call();
+        assert_eq!(budget.used(), 0);
+    }
+
     #[test]
     fn an_idle_connection_leaves_and_a_busy_one_stays() {
-        let (table, limits) = (Table::new(), limits());
+        let (table, limits) = (table(), limits());
         let connection = table.enter();
         let busy = connection.call();
         let later = Instant::now() + limits.keep_alive_timeout * 2;
@@ -443,16 +483,16 @@ mod tests {
 
     #[test]
     fn a_head_that_never_ends_is_told_from_idleness() {
-        let (table, limits) = (Table::new(), limits());
+        let (table, limits) = (table(), limits());
         let connection = table.enter();
-        connection.read();
+        connection.read(10);
         table.tick(Instant::now() + limits.header_timeout + TICK, &limits);
         assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::SlowHead));
     }
 
     #[test]
     fn a_client_that_takes_nothing_is_stuck_even_in_a_call() {
-        let (table, limits) = (Table::new(), limits());
+        let (table, limits) = (table(), limits());
         let connection = table.enter();
         let _busy = connection.call();
         connection.wrote(false);
@@ -466,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_go_when_told_to_is_dropped() {
-        let (table, limits) = (Table::new(), limits());
+        let (table, limits) = (table(), limits());
         let (idle, busy) = (table.enter(), table.enter());
         let call = busy.call();
         table.leave();
@@ -488,7 +528,7 @@ mod tests {
 
     #[test]
     fn the_table_forgets_what_is_dropped() {
-        let table = Table::new();
+        let table = table();
         let connection = table.enter();
         assert_eq!(table.len(), 1);
         drop(connection);

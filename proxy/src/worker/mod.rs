@@ -53,7 +53,7 @@ fn run(socket: StdListener, shared: Arc<Shared>, mut post: Post) -> anyhow::Resu
     runtime.block_on(async move {
         let listener = TcpListener::from_std(socket)?;
         let worker = Rc::new(Worker::new(shared)?);
-        let table = Table::new();
+        let table = Table::new(Arc::clone(&worker.memory));
         post.accepts();
         let post = Rc::new(post);
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sluicegate_tests::client::post;
 use sluicegate_tests::memory_group::MemoryGroup;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
-use crate::resources::{CHAT, MESSAGES, Way, chat, message, plain_upstream, pool, provider, route, rule};
+use crate::resources::{CHAT, MESSAGES, Way, chat, message, openai_piece, plain_upstream, pool, provider, route, rule};
 
 const WHOLE: Way = Way { anthropic: false, stream: false };
 const REFUSALS: &str = "sluicegate_memory_budget_refusals_total";
@@ -143,6 +143,60 @@ async fn an_answer_that_does_not_fit_is_no_providers_fault() {
     let metrics = proxy.metrics().unwrap();
     assert_eq!(metrics.sum(REFUSALS, &[("purpose", "bulk")]), 20.0);
     assert_eq!(metrics.sum(USED, &[]), 0.0);
+}
+
+#[tokio::test]
+async fn a_recording_without_room_is_given_up_and_its_call_goes_on() {
+    let piece = openai_piece(&format!(r#"{{"content":"{}"}}"#, "word ".repeat(2_000)), "null");
+    let last = openai_piece("{}", r#""stop""#);
+    let pieces = std::iter::repeat_n(chunk(piece.as_bytes()), 200);
+    let ends = [chunk(last.as_bytes()), chunk(b"data: [DONE]\n\n"), last_chunk()];
+    let acts: Vec<Act> = std::iter::once(stream_head()).chain(pieces).chain(ends).collect();
+    let upstream = Upstream::always(acts).unwrap();
+    let kept = "    targets: [{poolRef: {name: p}}]\n    cache: {ttl: 60s, scope: Route, store: {maxBytes: 8Mi}}\n";
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &rule("kept", kept);
+    for (budget, refused) in [("2Mi", 2.0), ("64Mi", 0.0)] {
+        let before = upstream.calls();
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--memory-budget", budget]).unwrap();
+        for _ in 0..2 {
+            let answer = proxy.client().post(CHAT, &[], chat("kept", true)).await.unwrap();
+            assert!(answer.is_good() && answer.text().ends_with("data: [DONE]\n\n"));
+            let stored = |proxy: &Proxy| {
+                let metrics = proxy.metrics().unwrap();
+                let given_up = metrics.sum("sluicegate_cache_refused_total", &[("reason", "memory")]);
+                given_up + metrics.sum("sluicegate_cache_stores_total", &[("layer", "memory")]) > 0.0
+            };
+            proxy.until("it is kept or given up", stored).await.unwrap();
+        }
+        let metrics = proxy.metrics().unwrap();
+        assert_eq!(metrics.sum("sluicegate_cache_refused_total", &[("reason", "memory")]), refused, "{}", metrics.0);
+        let calls = if refused > 0.0 { 2 } else { 1 };
+        assert_eq!(upstream.calls() - before, calls);
+        assert_eq!(metrics.sum(USED, &[]), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn heads_that_never_end_are_held_up_to_the_budget() {
+    let upstream = plain_upstream();
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let flags = ["--memory-budget", "2Mi", "--header-timeout", "60s", "--workers", "1"];
+    let proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
+    let head = format!("GET / HTTP/1.1\r\nhost: x\r\na: {}", "b".repeat(60 << 10));
+    let mut open = Vec::new();
+    for _ in 0..60 {
+        let mut socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+        // One that is refused may be closed before all of it is written.
+        let _ = socket.write_all(head.as_bytes()).await;
+        open.push(socket);
+    }
+    let refused = |proxy: &Proxy| proxy.metrics().unwrap().sum(REFUSALS, &[("purpose", "call")]) >= 20.0;
+    proxy.until("heads are refused", refused).await.unwrap();
+    let metrics = proxy.metrics().unwrap();
+    assert!((1.0..=f64::from(2 << 20)).contains(&metrics.sum(USED, &[])), "{}", metrics.0);
+    drop(open);
+    proxy.until("all is given back", |proxy| proxy.metrics().unwrap().sum(USED, &[]) == 0.0).await.unwrap();
+    assert!(WHOLE.call(&proxy.client(), "m", &[]).await.is_good());
 }
 
 /// Nothing but comments comes, more than is held back for a first token: the caller's answer begins, whether it is
