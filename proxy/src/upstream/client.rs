@@ -82,6 +82,12 @@ impl Client {
         Self(Rc::new(Inner { pools, dns, workers, board, sweeping }))
     }
 
+    #[cfg(test)]
+    pub(super) fn asking(dns: Dns, board: Arc<StatsBoard>) -> Self {
+        let (pools, sweeping) = (RefCell::default(), Cell::new(false));
+        Self(Rc::new(Inner { pools, dns, workers: 1, board, sweeping }))
+    }
+
     /// Sends the request that `make` gives and waits for the head of its answer. The URI is what [`Origin::uri`] gave;
     /// `host` is added where it is missing, `content-length` always. Statuses are not looked at; 1xx answers are
     /// skipped.
@@ -98,6 +104,7 @@ impl Client {
         limits: SendLimits,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let pool = self.pool(origin);
+        pool.follow(&self.0.dns, limits.now);
         let mut fresh = false;
         loop {
             let open = if fresh { None } else { pool.take_open(limits.now) };

@@ -1,144 +1,207 @@
 //! From names to addresses: what DNS says for as long as it says so, in a bounded cache per worker.
+//!
+//! An answer that has expired is asked for anew by a task of its own. A call waits for that a moment at the most, and not
+//! at all while DNS is known to fail or to hang: then the older answer serves (RFC 8767). Only a name of which nothing is
+//! known is waited for.
 
-use std::cell::RefCell;
+mod ask;
+
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Notify, OnceCell};
 
-use super::error::{Kind, Phase, SendError};
+use super::error::SendError;
 
 /// Names remembered at most; the one that expires first goes.
 const NAMES: usize = 1024;
-/// How long an answer of the system's own resolver is believed: it does not say.
-const SYSTEM_TTL: Duration = Duration::from_secs(30);
 /// How long a failure is remembered, so that a burst of calls asks once.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// How long an expired answer still serves when DNS itself fails (RFC 8767).
 const STALE: Duration = Duration::from_secs(600);
+/// How long a call waits for a newer answer when it has an older one.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// However long the resolver would go on: this is silence.
+const LONGEST_ASK: Duration = Duration::from_secs(15);
 
-/// One per worker; asks nobody before the first name.
+/// One per worker; asks nobody before the first name. Cloning is cheap.
+#[derive(Clone, Default)]
+pub(super) struct Dns(Rc<Inner>);
+
 #[derive(Default)]
-pub(super) struct Dns {
+struct Inner {
     resolver: OnceCell<Option<TokioResolver>>,
     names: RefCell<HashMap<String, Rc<Name>>>,
 }
 
-/// One name: whoever holds the lock asks, the others wait for what is learnt.
-#[derive(Default)]
-struct Name {
-    known: RefCell<Option<Known>>,
-    asking: Mutex<()>,
+/// One name, and what is known of it.
+pub(super) struct Name {
+    text: String,
+    known: RefCell<Known>,
+    /// Until when nobody need ask.
+    until: Cell<Option<Instant>>,
+    /// Counts the sets of addresses that the name has had.
+    moves: Cell<u64>,
+    /// Since when it is asked for.
+    asking: Cell<Option<Instant>>,
+    told: Notify,
 }
 
+/// What is known of a name.
+#[derive(Default)]
 struct Known {
-    addresses: Result<Rc<[IpAddr]>, String>,
-    until: Instant,
-    /// The last good addresses, for when DNS fails.
-    last_good: Option<(Rc<[IpAddr]>, Instant)>,
+    /// The last good addresses, and until when they serve whatever DNS says.
+    addresses: Option<(Rc<[IpAddr]>, Instant)>,
+    /// Why the last question had no good answer.
+    failure: Option<SendError>,
 }
+
+/// What was asked for: addresses, and until when they hold.
+type Answer = Result<(Vec<IpAddr>, Instant), SendError>;
 
 impl Dns {
-    /// The addresses of `name`, IPv6 and IPv4 in turn; never empty. `ttl` instead of what DNS says.
-    pub(super) async fn resolve(&self, name: &str, ttl: Option<Duration>) -> Result<Rc<[IpAddr]>, SendError> {
-        if name == "localhost" || name.ends_with(".localhost") {
-            return Ok(Rc::from([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]));
-        }
-        let entry = self.entry(name);
-        if let Some(known) = entry.fresh() {
-            return known;
-        }
-        let _asking = entry.asking.lock().await;
-        if let Some(known) = entry.fresh() {
-            return known;
-        }
-        let asked = self.ask(name).await;
-        entry.learn(asked, ttl, Instant::now());
-        entry.fresh().unwrap_or_else(|| Err(unknown("the answer had expired when it came")))
+    #[cfg(test)]
+    pub(super) fn of(resolver: TokioResolver) -> Self {
+        Self(Rc::new(Inner { resolver: OnceCell::new_with(Some(Some(resolver))), names: RefCell::default() }))
     }
 
-    fn entry(&self, name: &str) -> Rc<Name> {
-        let mut names = self.names.borrow_mut();
-        if let Some(entry) = names.get(name) {
-            return Rc::clone(entry);
+    /// The addresses of `name`, IPv6 and IPv4 in turn; never empty. `ttl` instead of what DNS says.
+    pub(super) async fn resolve(&self, name: &str, ttl: Option<Duration>) -> Result<Rc<[IpAddr]>, SendError> {
+        if is_localhost(name) {
+            return Ok(Rc::from([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]));
+        }
+        let (name, now) = (self.name(name), Instant::now());
+        if !name.is_fresh(now) {
+            self.ask(&name, ttl, now);
+            match name.patience(now) {
+                Some(Duration::ZERO) => {}
+                Some(patience) => drop(tokio::time::timeout(patience, name.answered()).await),
+                None => name.answered().await,
+            }
+        }
+        name.addresses(Instant::now())
+    }
+
+    /// What is known of a name, to be followed.
+    pub(super) fn name(&self, text: &str) -> Rc<Name> {
+        let mut names = self.0.names.borrow_mut();
+        if let Some(name) = names.get(text) {
+            return Rc::clone(name);
         }
         if names.len() >= NAMES {
-            let oldest = names.iter().min_by_key(|(_, entry)| entry.until()).map(|(name, _)| name.clone());
+            let oldest = names.iter().min_by_key(|(_, name)| name.until.get()).map(|(text, _)| text.clone());
             if let Some(oldest) = oldest {
                 names.remove(&oldest);
             }
         }
-        Rc::clone(names.entry(name.to_owned()).or_default())
+        Rc::clone(names.entry(text.to_owned()).or_insert_with(|| Name::new(text)))
     }
 
-    async fn ask(&self, name: &str) -> Result<(Vec<IpAddr>, Instant), String> {
-        let Some(resolver) = self.resolver.get_or_init(async || new_resolver()).await else {
-            return ask_system(name).await;
-        };
-        let found = resolver.lookup_ip(name).await.map_err(|error| error.to_string())?;
-        Ok((found.iter().collect(), found.valid_until()))
+    /// How often the addresses of a name have changed; asks anew, behind the call, when what is known has expired.
+    pub(super) fn follow(&self, name: &Rc<Name>, ttl: Option<Duration>, now: Instant) -> u64 {
+        if !name.is_fresh(now) && name.until.get().is_some() {
+            self.ask(name, ttl, now);
+        }
+        name.moves.get()
     }
+
+    /// Asks, unless somebody does already. Goes on when the call that wanted to know has gone.
+    fn ask(&self, name: &Rc<Name>, ttl: Option<Duration>, now: Instant) {
+        if name.asking.get().is_some() {
+            return;
+        }
+        name.asking.set(Some(now));
+        let (dns, name) = (self.clone(), Rc::clone(name));
+        tokio::task::spawn_local(async move {
+            let resolver = dns.0.resolver.get_or_init(async || ask::resolver()).await;
+            let asked = tokio::time::timeout(LONGEST_ASK, ask::ask(resolver.as_ref(), &name.text)).await;
+            let answer = asked.unwrap_or_else(|_| Err(ask::unknown(format!("no answer within {LONGEST_ASK:?}"))));
+            name.learn(answer, ttl, Instant::now());
+            name.asking.set(None);
+            name.told.notify_waiters();
+        });
+    }
+}
+
+/// Whether a name is this machine's, whatever DNS says (RFC 6761).
+pub(super) fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 impl Name {
-    fn until(&self) -> Option<Instant> {
-        self.known.borrow().as_ref().map(|known| known.until)
+    fn new(text: &str) -> Rc<Self> {
+        Rc::new(Self {
+            text: text.to_owned(),
+            known: RefCell::default(),
+            until: Cell::default(),
+            moves: Cell::default(),
+            asking: Cell::default(),
+            told: Notify::new(),
+        })
     }
 
-    fn fresh(&self) -> Option<Result<Rc<[IpAddr]>, SendError>> {
+    /// Whether a connection to this address may be given calls: it is one of the name's, or nothing is known.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
         let known = self.known.borrow();
-        let known = known.as_ref().filter(|known| known.until > Instant::now())?;
-        Some(known.addresses.as_ref().map(Rc::clone).map_err(|why| unknown(why)))
+        known.addresses.as_ref().is_none_or(|(addresses, _)| addresses.contains(&address))
     }
 
-    fn learn(&self, asked: Result<(Vec<IpAddr>, Instant), String>, ttl: Option<Duration>, now: Instant) {
-        let before = self.known.borrow_mut().take();
-        let last_good = before.and_then(|known| known.last_good).filter(|(_, until)| *until > now);
-        let asked = asked.and_then(|(addresses, until)| match addresses.is_empty() {
-            true => Err("the name has no address".to_owned()),
-            false => Ok((addresses, until)),
-        });
-        let known = match (asked, last_good) {
-            (Ok((addresses, said)), _) => {
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.until.get().is_some_and(|until| until > now)
+    }
+
+    /// How long a newer answer is worth waiting for; `None`: there is no older one.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let known = self.known.borrow();
+        known.addresses.as_ref().filter(|(_, until)| *until > now)?;
+        let asked_for = self.asking.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Some(if known.failure.is_some() { Duration::ZERO } else { PATIENCE.saturating_sub(asked_for) })
+    }
+
+    /// Waits until the question under way has an answer.
+    async fn answered(&self) {
+        while self.asking.get().is_some() {
+            self.told.notified().await;
+        }
+    }
+
+    fn addresses(&self, now: Instant) -> Result<Rc<[IpAddr]>, SendError> {
+        let known = self.known.borrow();
+        match (&known.addresses, &known.failure) {
+            (Some((addresses, until)), _) if *until > now => Ok(Rc::clone(addresses)),
+            (_, Some(failure)) => Err(failure.clone()),
+            (_, None) => Err(ask::unknown("nothing is known of it".to_owned())),
+        }
+    }
+
+    fn learn(&self, answer: Answer, ttl: Option<Duration>, now: Instant) {
+        let mut known = self.known.borrow_mut();
+        match answer {
+            Ok((addresses, said)) => {
                 // A TTL of 0 still serves the connections that waited for this very answer.
                 let until = ttl.map_or(said, |ttl| now + ttl).max(now + FAILURE_TTL);
                 let addresses: Rc<[IpAddr]> = interleave(&addresses).into();
-                let last_good = Some((Rc::clone(&addresses), until + STALE));
-                Known { addresses: Ok(addresses), until, last_good }
+                let same = known.addresses.as_ref().is_some_and(|(before, _)| is_same_set(before, &addresses));
+                if !same {
+                    self.moves.set(self.moves.get() + 1);
+                }
+                *known = Known { addresses: Some((addresses, until + STALE)), failure: None };
+                self.until.set(Some(until));
             }
-            (Err(_), Some((addresses, until))) => Known {
-                addresses: Ok(Rc::clone(&addresses)),
-                until: now + FAILURE_TTL,
-                last_good: Some((addresses, until)),
-            },
-            (Err(why), None) => Known { addresses: Err(why), until: now + FAILURE_TTL, last_good: None },
-        };
-        *self.known.borrow_mut() = Some(known);
+            Err(failure) => {
+                known.failure = Some(failure);
+                self.until.set(Some(now + FAILURE_TTL));
+            }
+        }
     }
 }
 
-fn unknown(why: &str) -> SendError {
-    SendError::new(Phase::Resolve, Kind::UnknownName, why)
-}
-
-/// `None` when the system's configuration cannot be read: then the system is asked instead.
-fn new_resolver() -> Option<TokioResolver> {
-    let mut builder = TokioResolver::builder_tokio().ok()?;
-    let options = builder.options_mut();
-    // The cache is ours: `dnsTTL` may be shorter than what DNS says.
-    options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Always;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build().ok()
-}
-
-async fn ask_system(name: &str) -> Result<(Vec<IpAddr>, Instant), String> {
-    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| error.to_string())?;
-    Ok((found.map(|address| address.ip()).collect(), Instant::now() + SYSTEM_TTL))
+fn is_same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
+    one.iter().all(|address| other.contains(address)) && other.iter().all(|address| one.contains(address))
 }
 
 /// IPv6 and IPv4 in turn (RFC 8305), so that a dead family costs one try and not all of them.
@@ -157,46 +220,4 @@ fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let mixed = interleave(&[ip("1.1.1.1"), ip("2.2.2.2"), ip("::1"), ip("3.3.3.3")]);
-        assert_eq!(mixed, [ip("::1"), ip("1.1.1.1"), ip("2.2.2.2"), ip("3.3.3.3")]);
-    }
-
-    #[test]
-    fn an_answer_lives_as_long_as_it_says_or_as_the_setting_says() {
-        let now = Instant::now();
-        let name = Name::default();
-        name.learn(Ok((vec![ip("1.1.1.1")], now + Duration::from_secs(60))), None, now);
-        assert_eq!(name.until(), Some(now + Duration::from_secs(60)));
-        name.learn(Ok((vec![ip("1.1.1.1")], now + Duration::from_secs(60))), Some(Duration::from_secs(5)), now);
-        assert_eq!(name.until(), Some(now + Duration::from_secs(5)));
-    }
-
-    #[test]
-    fn when_dns_fails_the_last_good_answer_serves_for_a_while() {
-        let now = Instant::now();
-        let name = Name::default();
-        name.learn(Ok((vec![ip("1.1.1.1")], now)), None, now);
-        name.learn(Err("down".to_owned()), None, now + Duration::from_secs(60));
-        assert_eq!(&*name.fresh().unwrap().unwrap(), [ip("1.1.1.1")]);
-        name.learn(Err("down".to_owned()), None, now + STALE + Duration::from_secs(60));
-        assert_eq!(name.fresh().unwrap().unwrap_err().kind, Kind::UnknownName);
-    }
-
-    #[test]
-    fn the_cache_is_bounded() {
-        let dns = Dns::default();
-        for n in 0..NAMES + 10 {
-            dns.entry(&format!("host{n}"));
-        }
-        assert_eq!(dns.names.borrow().len(), NAMES);
-    }
-}
+pub(super) mod tests;

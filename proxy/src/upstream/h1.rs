@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -78,6 +79,11 @@ impl Conn {
             spare: HeaderMap::new(),
             alarm: Alarm::default(),
         })
+    }
+
+    /// The address at its other end.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.io.peer()
     }
 
     /// Whether the provider has left the connection open, and said nothing, while it was idle.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     state: Rc<State>,
     streams: Cell<usize>,
     used: Cell<Instant>,
+    /// The address at its other end.
+    peer: Option<IpAddr>,
 }
 
 /// What the task that drives a connection tells.
@@ -128,7 +131,17 @@ impl Shared {
             }
             state.changed.notified().await;
         }
-        Ok(Self { sender, state, streams: Cell::new(0), used: Cell::new(Instant::now()) })
+        Ok(Self { sender, state, streams: Cell::new(0), used: Cell::new(Instant::now()), peer: None })
+    }
+
+    /// Says what is at its other end.
+    pub(super) fn to(self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// The address at its other end.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Whether calls can still begin on it: not closed, no GOAWAY.

@@ -1,6 +1,7 @@
 //! A connection's bytes: TCP, TLS over it, or memory.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +14,18 @@ pub(super) enum Io {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Memory(DuplexStream),
+}
+
+impl Io {
+    /// The address at its other end; `None` in memory, and where that is gone.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        let tcp = match self {
+            Self::Tcp(io) => io,
+            Self::Tls(io) => io.get_ref().0,
+            Self::Memory(_) => return None,
+        };
+        tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
+    }
 }
 
 impl AsyncRead for Io {

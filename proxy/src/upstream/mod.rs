@@ -3,7 +3,7 @@
 //! A [`Client`] belongs to one worker and never leaves its thread. Over HTTP/1 a call owns its connection and
 //! polls it inside its own future and body: no task, channel or lock. Over HTTP/2 and to a simulated provider each connection has one local task.
 //!
-//! `origin` says where to, `pool` keeps what is open, `dns`, `tls` and `connect` make new ones, `h1` (with `head`
+//! `origin` says where to, `pool` keeps what is open, `followed` sees where that has moved, `dns`, `tls` and `connect` make new ones, `h1` (with `head`
 //! and `framing`) and `h2` carry one exchange, `body` is the answer on its way back, `stats` is what metrics read.
 
 mod alarm;
@@ -12,6 +12,7 @@ mod client;
 mod connect;
 mod dns;
 mod error;
+mod followed;
 mod framing;
 mod h1;
 mod h2;

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use super::connect::Connector;
 use super::dns::Dns;
 use super::error::{Kind, Phase, SendError};
+use super::followed::Followed;
 use super::h1::Conn;
 use super::h2::Shared;
 use super::origin::{Origin, Target};
@@ -41,6 +42,7 @@ pub(super) struct Pool {
     making: Mutex<()>,
     http2: Cell<Option<bool>>,
     used: Cell<Instant>,
+    followed: Followed,
     stats: Arc<PoolStats>,
 }
 
@@ -104,9 +106,28 @@ impl Pool {
             making: Mutex::new(()),
             http2: Cell::new(http2),
             used: Cell::new(Instant::now()),
+            followed: Followed::default(),
             origin,
             stats,
         })
+    }
+
+    /// Gives up connections to addresses that the provider's name no longer has: what is idle is closed, and what carries
+    /// calls carries no new ones. DNS is asked behind the call, when its answer has expired.
+    pub(super) fn follow(&self, dns: &Dns, now: Instant) {
+        if !self.followed.has_moved(&self.origin, dns, now) {
+            return;
+        }
+        let stays = |idle: &Idle| self.followed.has(idle.conn.peer());
+        let (stay, gone) = self.idle.take().into_iter().partition::<Vec<_>, _>(stays);
+        self.idle.replace(stay);
+        for idle in gone {
+            drop(idle);
+            take(&self.stats.idle);
+            self.closed();
+        }
+        // Without a sender left, hyper closes the connection when its last stream ends.
+        self.shared.borrow_mut().retain(|shared| self.followed.has(shared.peer()));
     }
 
     /// A connection that is open already: the newest idle one that is alive, or one with room for a stream.
@@ -212,13 +233,14 @@ impl Pool {
         }
         slot.pool = None;
         let held = Held(Rc::downgrade(self));
+        let peer = wire.io.peer();
         // Boxed: it holds hyper's connection until its task begins.
         let agreed = Box::pin(Shared::new(wire.io, held));
         let Ok(agreed) = tokio::time::timeout(limit.saturating_sub(began.elapsed()), agreed).await else {
             add(&self.stats.failed);
             return Err(SendError::new(Phase::Tls, Kind::TimedOut, "no HTTP/2 settings came in time"));
         };
-        let shared = Rc::new(agreed.inspect_err(|_| add(&self.stats.failed))?);
+        let shared = Rc::new(agreed.inspect_err(|_| add(&self.stats.failed))?.to(peer));
         self.shared.borrow_mut().push(Rc::clone(&shared));
         shared.begin();
         // Calls that waited for a connection may find room on this one.
@@ -227,6 +249,11 @@ impl Pool {
     }
 
     fn put(&self, conn: Box<Conn>) {
+        if !self.followed.keeps(&conn) {
+            drop(conn);
+            self.closed();
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.max_idle {
             // With `maxIdle` 0 a connection still serves the call that waits for it.

@@ -4,4 +4,5 @@ mod harness;
 mod http1;
 mod http2;
 mod limits;
+mod moves;
 mod tls;

@@ -13,6 +13,7 @@ use sluicegate_config::{Connection, Defaults, HttpVersion, Millis, ObjectId, Pro
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::upstream::dns::Dns;
 use crate::upstream::{Client, Origin, PoolTotals, SendError, SendLimits, StatsBoard, UpstreamBody};
 
 /// A whole answer as a raw server writes it.
@@ -78,6 +79,12 @@ impl Caller {
     pub(super) fn new() -> Self {
         let board = Arc::new(StatsBoard::default());
         Self { client: Client::new(1, Arc::clone(&board)), board }
+    }
+
+    /// One that asks this DNS for names.
+    pub(super) fn asking(dns: Dns) -> Self {
+        let board = Arc::new(StatsBoard::default());
+        Self { client: Client::asking(dns, Arc::clone(&board)), board }
     }
 
     pub(super) async fn send(&self, origin: &Origin, body: &str) -> Result<Response<UpstreamBody>, SendError> {
