@@ -24,6 +24,19 @@ pub const KEPT_SECONDS: u64 = 10;
 /// holds credentials as a JSON object from `CredentialId` to base64.
 pub const DATA_KEY: &str = "compiled.json";
 
+/// Content label of the Secret with the word by which proxies know the operator at `/rollout`.
+pub const OPERATOR_CONTENT: &str = "operator";
+/// The key in its `data` that holds the word.
+pub const WORD_KEY: &str = "word";
+/// The shortest word that is one.
+pub const LEAST_WORD: usize = 32;
+
+/// The name of the Secret with the operator's word.
+#[must_use]
+pub fn operator_name(gateway: &str) -> String {
+    format!("{gateway}.{OPERATOR_CONTENT}")
+}
+
 /// The longest name an object may have (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
 

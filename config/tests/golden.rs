@@ -1,5 +1,6 @@
 //! Golden directories: `testdata/*/in.yaml` (after `previous.yaml`, where there is one) compiles to `out.yaml`. What a
-//! cluster would tell beside manifests, Services, is in `cluster.yaml` and `previous-cluster.yaml`.
+//! cluster would tell beside manifests, Services, is in `cluster.yaml` and `previous-cluster.yaml`; what the platform says
+//! of models is in `claims.json`.
 //! `UPDATE_GOLDEN=1 cargo test -p sluicegate-config` writes them anew.
 #![cfg(feature = "compile")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests say what they expect")]
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Compiled, Service, Verdict, compile, manifests};
+use sluicegate_config::compile::{Compiled, ModelClaims, Service, Verdict, compile, manifests};
 
 fn told(verdict: &Verdict) -> String {
     format!("{verdict} [{} {}]", verdict.reason.condition(), verdict.reason.as_str())
@@ -37,17 +38,24 @@ fn services(text: &str) -> BTreeMap<ObjectId, Service> {
         .collect()
 }
 
-fn run(text: &str, cluster: Option<&str>, previous: Option<&Compiled>) -> (Compiled, Value) {
+fn run(
+    text: &str,
+    cluster: Option<&str>,
+    previous: Option<&Compiled>,
+    claims: Option<&ModelClaims>,
+) -> (Compiled, Value) {
     let (mut inputs, findings) = manifests::read(&[("in.yaml".to_owned(), text.to_owned())]);
     inputs.services = cluster.map(services);
     inputs.previous = previous.map(|compiled| &compiled.snapshot);
     inputs.previous_credentials = previous.map(|compiled| &compiled.credentials);
+    inputs.model_claims = claims;
     let compiled = compile(&inputs);
     let said = json!({
         "findings": findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "verdicts": compiled.verdicts.iter().map(told).collect::<Vec<_>>(),
         "kept": compiled.kept.iter().map(|(kind, id)| format!("{kind} {}", id.0)).collect::<Vec<_>>(),
         "credentials": compiled.credentials.keys().collect::<Vec<_>>(),
+        "withdrawn": compiled.withdrawn,
         "snapshot": compiled.snapshot,
     });
     (compiled, said)
@@ -55,9 +63,10 @@ fn run(text: &str, cluster: Option<&str>, previous: Option<&Compiled>) -> (Compi
 
 fn case(directory: &Path, update: bool) {
     let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-    let previous = read("previous.yaml").map(|text| run(&text, read("previous-cluster.yaml").as_deref(), None).0);
+    let previous = read("previous.yaml").map(|text| run(&text, read("previous-cluster.yaml").as_deref(), None, None).0);
+    let claims = read("claims.json").map(|text| ModelClaims::parse(&text).unwrap());
     let text = read("in.yaml").expect("every case has an in.yaml");
-    let (compiled, said) = run(&text, read("cluster.yaml").as_deref(), previous.as_ref());
+    let (compiled, said) = run(&text, read("cluster.yaml").as_deref(), previous.as_ref(), claims.as_ref());
     let written = serde_saphyr::to_string(&said).unwrap();
     if update {
         fs::write(directory.join("out.yaml"), &written).unwrap();

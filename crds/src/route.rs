@@ -73,7 +73,10 @@ pub struct Rule {
     pub name: String,
     /// It takes a call if any of these match. Left out: every call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::MATCHES_EMPTY]))
+    )]
     pub matches: Vec<Match>,
     /// Where its calls go, shared out by weight.
     #[schemars(
@@ -103,7 +106,10 @@ pub struct Match {
     pub model: Option<ModelMatch>,
     /// Headers of the call; all of them must match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::HEADERS_EMPTY]))
+    )]
     pub headers: Vec<HeaderMatch>,
 }
 

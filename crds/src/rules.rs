@@ -124,6 +124,16 @@ pub const MATCH_EMPTY: Rule = Rule {
     cel: "has(self.model) || has(self.headers)",
     message: "an empty match says nothing: write model or headers, or leave matches out to match every call",
 };
+/// A list of matches has one.
+pub const MATCHES_EMPTY: Rule = Rule {
+    cel: "size(self) > 0",
+    message: "an empty list of matches could be read as every call and as none: leave matches out to take every call, or write at least one match",
+};
+/// A list of headers has one.
+pub const HEADERS_EMPTY: Rule = Rule {
+    cel: "size(self) > 0",
+    message: "an empty list of headers says nothing: leave headers out, or write at least one header",
+};
 /// Rules are told apart by name.
 pub const RULE_NAMES: Rule = Rule {
     cel: "self.all(a, self.exists_one(b, b.name == a.name))",

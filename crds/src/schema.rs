@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value};
 
+use crate::rules::MATCHES_EMPTY;
 use crate::{LLMRoute, ProviderPool};
 
 /// The definition of each kind, as JSON, finished for an API server; in the order of their names.
@@ -51,6 +52,16 @@ pub fn structures() -> Result<Value, serde_json::Error> {
     Ok(structures.into())
 }
 
+/// In a structure: what is said about a list that is there and empty.
+pub const NOT_EMPTY: &str = "x-not-empty";
+
+/// What the rule says by which a list has at least one item, if there is one.
+fn not_empty(words: &Map<String, Value>) -> Option<&Value> {
+    let rules = words.get("x-kubernetes-validations").and_then(Value::as_array)?;
+    let rule = rules.iter().find(|rule| rule.get("rule").and_then(Value::as_str) == Some(MATCHES_EMPTY.cel))?;
+    rule.get("message")
+}
+
 fn bare(schema: &Value) -> Value {
     let all = |fields: &Map<String, Value>| fields.iter().map(|(name, of_it)| (name.clone(), bare(of_it))).collect();
     match schema {
@@ -63,7 +74,12 @@ fn bare(schema: &Value) -> Value {
                 Value::Object(fields) if word == "properties" => (word.clone(), all(fields)),
                 value => (word.clone(), bare(value)),
             };
-            kept.map(value).collect()
+            let mut bare: Map<String, Value> = kept.map(value).collect();
+            // That a list is not empty a type that leaves out empty lists does not show any more.
+            if let Some(message) = not_empty(words) {
+                bare.insert(NOT_EMPTY.to_owned(), message.clone());
+            }
+            bare.into()
         }
         Value::Array(items) => items.iter().map(bare).collect(),
         value => value.clone(),

@@ -14,6 +14,31 @@ fn definition(kind: &str) -> Value {
 
 /// The spec with its defaults, as the API server hands it to the rules.
 fn defaulted(kind: &str, spec: &Value) -> Value {
+    let mut defaulted = filled(kind, spec);
+    put_back_empty(&mut defaulted, spec);
+    defaulted
+}
+
+/// The types leave out empty lists; an API server does not.
+fn put_back_empty(defaulted: &mut Value, written: &Value) {
+    match (defaulted, written) {
+        (Value::Object(defaulted), Value::Object(written)) => {
+            for (name, value) in written {
+                if value.as_array().is_some_and(Vec::is_empty) {
+                    defaulted.entry(name).or_insert_with(|| value.clone());
+                } else if let Some(inner) = defaulted.get_mut(name) {
+                    put_back_empty(inner, value);
+                }
+            }
+        }
+        (Value::Array(defaulted), Value::Array(written)) => {
+            defaulted.iter_mut().zip(written).for_each(|(inner, value)| put_back_empty(inner, value));
+        }
+        _ => {}
+    }
+}
+
+fn filled(kind: &str, spec: &Value) -> Value {
     match kind {
         "ProviderPool" => serde_json::to_value(serde_json::from_value::<ProviderPoolSpec>(spec.clone()).unwrap()),
         _ => serde_json::to_value(serde_json::from_value::<LLMRouteSpec>(spec.clone()).unwrap()),

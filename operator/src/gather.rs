@@ -186,13 +186,15 @@ pub fn collect(world: &World, batch: &Batch) -> Gathered {
 }
 
 impl Gathered {
-    /// Compiles it.
+    /// Compiles it, beside the routes that serve and by what the platform says of models.
     #[must_use]
-    pub fn compile(self) -> Compiled {
+    pub fn compile(self, world: &World) -> Compiled {
         let Self { inputs, previous, previous_credentials } = self;
         compile::compile(&Inputs {
             previous: Some(&previous),
             previous_credentials: Some(&previous_credentials),
+            rivals: Some(world.rivals()),
+            model_claims: world.model_claims(),
             ..inputs
         })
     }

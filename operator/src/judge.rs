@@ -57,6 +57,8 @@ pub struct Judged {
     pub unpublished: Option<String>,
     /// It serves in some form.
     pub serves: bool,
+    /// Why no rule of it can serve, whoever runs it.
+    pub idle: Option<&'static str>,
 }
 
 impl Judged {
@@ -360,6 +362,7 @@ impl Judge {
             kept: judged.kept,
             revision: stand.wanted.as_ref().map(|wanted| wanted.revision.as_str()),
             unpublished: judged.unpublished.as_deref(),
+            idle: judged.idle,
             publishing: stand.publishing,
             attached_routes: (key.kind == Kind::ProviderPool).then_some(attached),
             standing: &stand.standing,

@@ -19,4 +19,5 @@ pub mod settings;
 pub mod status;
 pub mod turn;
 pub mod watch;
+pub mod word;
 pub mod world;

@@ -101,7 +101,8 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
             return Ok(Outcome::Unreadable);
         }
     };
-    let (inputs, findings) = manifests::read(&files);
+    let (mut inputs, findings) = manifests::read(&files);
+    inputs.model_claims = settings.model_claims.as_ref();
     let compiled = compile(&inputs);
     let severities = findings.iter().map(|finding| finding.severity);
     let mut severities = severities.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));

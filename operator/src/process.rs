@@ -25,6 +25,7 @@ use crate::rollout::Rollout;
 use crate::settings::Run;
 use crate::turn::Turns;
 use crate::watch::Watches;
+use crate::word::Keeper;
 use crate::world::{Dress, Shared, World};
 
 /// Operates a gateway until the process is told to end.
@@ -66,6 +67,9 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
     if let Some(name) = &settings.owner_config_map {
         world.need_owner(name);
     }
+    if let Some(claims) = settings.model_claims.clone() {
+        world.keep_models(claims);
+    }
     let owner = Herald::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
     let (world, owner): (Shared, _) = (Rc::new(world.into()), Rc::new(owner));
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
@@ -105,7 +109,10 @@ impl House {
             let candidate = Rc::clone(&candidate);
             tasks.spawn_local(async move { candidate.contend().await });
         }
-        let rollout = Rc::new(Rollout::default());
+        let world = Rc::clone(&self.world);
+        let rollout = Rc::new(Rollout::new(Box::new(move || world.borrow().word().map(str::to_owned))));
+        let keeper = self.keeper();
+        tasks.spawn_local(async move { keeper.keep().await });
         let (following, client) = (Rc::clone(&rollout), self.client.clone());
         let (namespace, selector) = (self.namespace.clone(), self.settings.selector());
         tasks.spawn_local(async move { following.run(client, &namespace, &selector).await });
@@ -133,6 +140,11 @@ impl House {
         let name = format!("sluicegate-operator-{}", self.settings.gateway);
         Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
             .owned_as_in(Rc::clone(&self.world))
+    }
+
+    fn keeper(&self) -> Keeper {
+        let (client, namespace) = (self.client.clone(), self.namespace.clone());
+        Keeper { client, namespace, world: Rc::clone(&self.world), leadership: Rc::clone(&self.leadership) }
     }
 
     fn judge(&self, rollout: Rc<Rollout>) -> Judge {

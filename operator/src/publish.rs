@@ -121,6 +121,9 @@ pub fn plan(world: &World, keys: &[Key], compiled: &Compiled) -> Plan {
                 let route = compiled.snapshot.routes.get(&key.id);
                 let form = route.and_then(|route| form(&route.revision, route));
                 plan.routes.extend(form.and_then(|form| put(world, Content::Route, &key.id, form)));
+                if compiled.withdrawn.contains(&key.id) {
+                    plan.routes_gone.extend(remove(world, Content::Route, &key.id));
+                }
             }
             (Kind::LlmRoute, false) => plan.routes_gone.extend(remove(world, Content::Route, &key.id)),
             (Kind::ProviderPool, true) => pool(world, &key.id, compiled, &mut plan),

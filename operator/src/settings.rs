@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sluicegate_config::compile::ModelClaims;
 
 use crate::world::Watched;
 
@@ -51,6 +52,11 @@ pub struct Run {
     /// A ConfigMap in the gateway's namespace that owns all that is published: deleted, it takes it along.
     #[arg(long, env = "SLUICEGATE_OWNER_CONFIG_MAP", value_name = "NAME")]
     pub owner_config_map: Option<String>,
+    /// Which namespaces' routes may claim which models, as a JSON list such as
+    /// `[{"models": ["gpt-*", "o3"], "namespaces": ["platform"]}]`; of several patterns that hold a model the closest
+    /// decides, and `*` among the namespaces is every one. Default: each may claim all.
+    #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
+    pub model_claims: Option<ModelClaims>,
     /// Health, readiness and metrics.
     #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091")]
     pub admin_listen: SocketAddr,
@@ -72,6 +78,9 @@ pub struct Compile {
     /// Folder (or one file) of `LLMRoute`, `ProviderPool` and `Secret` manifests; sub-folders are not read.
     #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
     pub manifests: PathBuf,
+    /// Which namespaces' routes may claim which models, as `run` takes it.
+    #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
+    pub model_claims: Option<ModelClaims>,
     /// How the outcome is printed. Credentials never are.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -153,6 +162,7 @@ mod tests {
             matches!(settings.command, Some(Command::Run(run)) if !run.leader_elect && run.watched() == Watched::All)
         );
         assert!(Settings::try_parse_from(["x", "--gateway", "No.Label"]).is_err());
+        assert!(Settings::try_parse_from(["x", "--gateway", "gw", "--model-claims", "gpt-*"]).is_err());
         assert!(Settings::try_parse_from(["x", "compile", "--manifests", "dir", "-o", "json"]).is_ok());
         assert!(Settings::try_parse_from(["x", "crds"]).is_ok());
     }

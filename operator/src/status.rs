@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Kind, Severity, Verdict};
+use sluicegate_config::compile::{Kind, Reason, Severity, Verdict};
 use sluicegate_crds::{Condition, ConditionStatus};
 
 pub use sluicegate_crds::Status;
@@ -60,7 +60,7 @@ pub enum Programmed {
     Rejected,
     /// This generation is refused; the last good form serves on.
     KeepsPrevious,
-    /// This generation is refused, and there is no form of it that serves.
+    /// Nothing of it serves: this generation is refused and there is no other form of it, or no rule of it can serve.
     NotServed,
     /// It is good, but the API server did not take what was compiled of it.
     NotPublished,
@@ -112,6 +112,8 @@ pub struct Case<'a> {
     pub revision: Option<&'a str>,
     /// Why what was compiled could not be published.
     pub unpublished: Option<&'a str>,
+    /// Why no rule of it can serve, whoever runs it.
+    pub idle: Option<&'a str>,
     /// Another form of it is about to be published: what runs of the one before is no answer any more.
     pub publishing: bool,
     /// Routes that name it; only of pools.
@@ -125,8 +127,10 @@ pub struct Case<'a> {
 pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
     let accepted = judged(case, ACCEPTED);
     let refs = judged(case, RESOLVED_REFS);
-    let refs = match (&accepted, &refs) {
-        (Judgement { status: ConditionStatus::False, .. }, Judgement { status: ConditionStatus::True, .. }) => {
+    // Of an object that is only not reached what it names was judged all the same.
+    let is_refused = accepted.status == ConditionStatus::False && accepted.reason != Reason::Shadowed.as_str();
+    let refs = match &refs {
+        Judgement { status: ConditionStatus::True, .. } if is_refused => {
             Judgement::new(ConditionStatus::Unknown, NOT_ACCEPTED, "not judged while the object is not accepted".into())
         }
         _ => refs,
@@ -246,6 +250,8 @@ fn programmed(case: &Case<'_>) -> (Judgement, usize) {
     } else if running < ready {
         let who = message::of_lagging(lagging, ready - running);
         no(Programmed::Pending, format!("{running}/{ready} proxies run revision {revision}; waiting for {who}"))
+    } else if let Some(idle) = case.idle {
+        no(Programmed::NotServed, format!("{idle}; {running}/{ready} proxies run it (revision {revision})"))
     } else {
         let message = format!("{running}/{ready} proxies run it (revision {revision})");
         Judgement::new(ConditionStatus::True, Programmed::Programmed.as_str(), message)

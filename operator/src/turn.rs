@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kube::Client;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Compiled, Kind, Verdict, reads_alike};
+use sluicegate_config::compile::{Compiled, Kind, Reason, Severity, Verdict, reads_alike};
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
@@ -57,7 +57,7 @@ impl Turns {
         let batch = gather::read(&self.world, &self.client, keys).await;
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
-        let compiled = gathered.compile();
+        let compiled = gathered.compile(&self.world.borrow());
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
         plan.remove(self.world.borrow_mut().take_strays());
         let anew = seen_anew(&self.world.borrow(), &batch, &compiled);
@@ -138,7 +138,21 @@ fn judged(key: &Key, generation: Option<i64>, compiled: &Compiled, failures: &Fa
         kept,
         unpublished,
         serves: serves(key, compiled),
+        idle: idle(key, compiled),
     })
+}
+
+/// Why no rule of a route can serve, although every proxy may run it.
+fn idle(key: &Key, compiled: &Compiled) -> Option<&'static str> {
+    let mut verdicts = compiled.verdicts.of(key.kind, &key.id);
+    if verdicts.any(|verdict| verdict.reason == Reason::Shadowed && verdict.severity == Severity::Error) {
+        return Some("no call gets to any of its rules, since other routes take them all (see Accepted)");
+    }
+    let route = compiled.snapshot.routes.get(&key.id).filter(|_| key.kind == Kind::LlmRoute)?;
+    (!route.leads_anywhere()).then_some(
+        "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs): it heals by itself \
+         when one of them can",
+    )
 }
 
 fn serves(key: &Key, compiled: &Compiled) -> bool {

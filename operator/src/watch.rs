@@ -22,7 +22,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Labels};
-use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL};
+use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL, WORD_KEY};
 use tokio::task::JoinSet;
 
 use crate::client::told;
@@ -259,7 +259,8 @@ impl Watches {
         if is_secret {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
             self.ours(Source::PublishedSecrets, watcher(api, config), |mut secret: Secret| {
-                let text = secret.data.as_mut().and_then(|data| data.remove(DATA_KEY));
+                let text =
+                    secret.data.as_mut().and_then(|data| data.remove(DATA_KEY).or_else(|| data.remove(WORD_KEY)));
                 (secret.metadata, text.and_then(|text| String::from_utf8(text.0).ok()))
             })
             .await;

@@ -5,6 +5,8 @@ use std::fmt;
 
 use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec};
 
+use super::claims::ModelClaims;
+use super::rivals::Rivals;
 use crate::{CredentialId, ObjectId, Snapshot};
 
 /// Everything that decides a snapshot. Its order does not matter.
@@ -27,6 +29,11 @@ pub struct Inputs<'a> {
     pub previous: Option<&'a Snapshot>,
     /// Its credentials: an object that keeps its previous form keeps the key that goes with it.
     pub previous_credentials: Option<&'a Credentials>,
+    /// Where these are not all routes: those that serve beside them. What is known there of routes that are here does not
+    /// count.
+    pub rivals: Option<&'a Rivals>,
+    /// Which namespaces may claim which models; `None`: each may claim all.
+    pub model_claims: Option<&'a ModelClaims>,
 }
 
 /// An object as it was read.

@@ -7,6 +7,8 @@ mod address;
 mod advice;
 mod allowed;
 mod cache;
+mod certificates;
+mod claims;
 mod credentials;
 mod document;
 mod endpoints;
@@ -19,6 +21,7 @@ mod provider;
 mod references;
 mod report;
 mod revision;
+mod rivals;
 mod route;
 mod scalar;
 mod services;
@@ -29,9 +32,11 @@ use std::collections::BTreeSet;
 
 use crate::{ObjectId, Snapshot};
 
+pub use claims::ModelClaims;
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
+pub use rivals::Rivals;
 pub use verdict::{Finding, Kind, Reason, Severity, Verdict, Verdicts};
 
 /// What comes of a compilation.
@@ -45,6 +50,8 @@ pub struct Compiled {
     pub verdicts: Verdicts,
     /// The objects that serve in their previous form, since what they say now is no good.
     pub kept: BTreeSet<(Kind, ObjectId)>,
+    /// Routes that may serve in no form any more, their previous one included: what stands of them is to go.
+    pub withdrawn: BTreeSet<ObjectId>,
 }
 
 /// Compiles everything there is. Never fails: what is wrong is in the verdicts.
@@ -54,10 +61,11 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let mut pools = objects::pools(inputs, &mut told);
     let credentials = credentials::gather(inputs, &mut pools, |id| told.is_kept(Kind::ProviderPool, id));
     let routes = objects::routes(inputs, &pools, &mut told);
-    let objects::Told { verdicts, mut kept } = told;
+    let objects::Told { verdicts, mut kept, withdrawn } = told;
     kept.retain(|(kind, id)| match kind {
         Kind::ProviderPool => pools.contains_key(id),
         Kind::LlmRoute => routes.contains_key(id),
     });
-    Compiled { snapshot: Snapshot { routes, pools }, credentials, verdicts: Verdicts::new(verdicts), kept }
+    let snapshot = Snapshot { routes, pools };
+    Compiled { snapshot, credentials, verdicts: Verdicts::new(verdicts), kept, withdrawn }
 }

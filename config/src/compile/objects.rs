@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
-use super::verdict::{Kind, Reason, Verdict};
-use super::{advice, credentials, pool, route, services};
+use super::verdict::{Kind, Reason, Severity, Verdict};
+use super::{advice, credentials, pool, rivals, route, services};
 use crate::{FORMAT, ObjectId, Pool, Provider, Route};
 
 /// What is told about the objects on the way.
@@ -15,6 +15,8 @@ pub(super) struct Told {
     pub(super) verdicts: Vec<Verdict>,
     /// Objects that serve in their previous form.
     pub(super) kept: BTreeSet<(Kind, ObjectId)>,
+    /// Routes that may serve in no form any more.
+    pub(super) withdrawn: BTreeSet<ObjectId>,
 }
 
 impl Told {
@@ -112,9 +114,13 @@ pub(super) fn routes(
     told: &mut Told,
 ) -> BTreeMap<ObjectId, Route> {
     const KIND: Kind = Kind::LlmRoute;
-    let previous = |id: &ObjectId| {
-        inputs.previous.and_then(|snapshot| snapshot.routes.get(id)).filter(|route| route.format == FORMAT).cloned()
+    let is_forbidden =
+        |id: &ObjectId, route: &Route| inputs.model_claims.is_some_and(|claims| claims.are_broken_by(id, route));
+    let last = |id: &ObjectId| {
+        inputs.previous.and_then(|snapshot| snapshot.routes.get(id)).filter(|route| route.format == FORMAT)
     };
+    // What the platform no longer lets a route claim, it lets its previous form claim no longer either.
+    let previous = |id: &ObjectId| last(id).filter(|route| !is_forbidden(id, route)).cloned();
     let mut routes = BTreeMap::new();
     let objects = by_id(&inputs.routes);
     for (id, manifests) in &objects {
@@ -123,6 +129,9 @@ pub(super) fn routes(
         let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
             let route = route::compile(spec, namespace(&manifest.id), manifest.created, &mut report);
             route::resolve(spec, &pools, &mut report);
+            for (path, message) in inputs.model_claims.iter().flat_map(|claims| claims.refusals(id, &route)) {
+                report.error(&path, Reason::ModelNotAllowed, message);
+            }
             if !report.has_errors() {
                 advice::give(&route, &pools, &mut report);
             }
@@ -142,6 +151,8 @@ pub(super) fn routes(
         if let Some(mut route) = serving {
             route::prune(&mut route, &pools);
             routes.insert((*id).clone(), route);
+        } else if last(id).is_some_and(|route| is_forbidden(id, route)) {
+            told.withdrawn.insert((*id).clone());
         }
         told.verdicts.extend(report.into_verdicts());
     }
@@ -153,7 +164,28 @@ pub(super) fn routes(
             }
         }
     }
+    shadowed(inputs, &objects, &routes, told);
     routes
+}
+
+/// Says where another route takes a route's calls. Of one that serves in its previous form it is said that it does.
+fn shadowed(
+    inputs: &Inputs<'_>,
+    objects: &BTreeMap<&ObjectId, Vec<&Manifest<sluicegate_crds::LLMRouteSpec>>>,
+    routes: &BTreeMap<ObjectId, Route>,
+    told: &mut Told,
+) {
+    rivals::judge(routes.iter(), inputs.rivals, |id, said| {
+        let Some(manifests) = objects.get(id).filter(|_| !told.is_kept(Kind::LlmRoute, id)) else { return };
+        let mut report = Report::new(Kind::LlmRoute, id, source(manifests));
+        for (path, severity, message) in said {
+            match severity {
+                Severity::Error => report.error(&path, Reason::Shadowed, message),
+                Severity::Warning => report.warning(&path, Reason::Shadowed, message),
+            }
+        }
+        told.verdicts.extend(report.into_verdicts());
+    });
 }
 
 fn by_id<S>(manifests: &[Manifest<S>]) -> BTreeMap<&ObjectId, Vec<&Manifest<S>>> {

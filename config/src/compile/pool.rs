@@ -23,6 +23,7 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
     Pool {
         format: FORMAT,
         revision: String::new(),
+        requires: Vec::new(),
         strategy: match strategy {
             crds::Strategy::RoundRobin => Strategy::RoundRobin,
             crds::Strategy::Weighted => Strategy::Weighted,

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluicegate_crds::{self as crds, rules};
 
 use super::address;
+use super::advice;
+use super::certificates;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, price, scaled};
@@ -113,6 +115,7 @@ fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMa
     let mut models = BTreeMap::new();
     for (index, crds::Model { name, upstream_name, price }) in specs.iter().enumerate() {
         let path = format!("{path}.models[{index}]");
+        advice::literal(name, &format!("{path}.name"), report);
         let model = Model {
             upstream_name: upstream_name.clone(),
             price: price.as_ref().map(|price| self::prices(price, &path, report)),
@@ -163,11 +166,8 @@ fn connection(spec: &crds::Connection, path: &str, report: &mut Report<'_>) -> C
         Some(crds::Tls { ca_certificate, server_name }) => (ca_certificate.clone(), server_name.clone()),
         None => (None, None),
     };
-    if ca_pem.as_deref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
-        report.invalid(
-            &format!("{path}.tls.caCertificate"),
-            "there is no PEM certificate in it: write the text between and with -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----",
-        );
+    if let Some(Err(message)) = ca_pem.as_deref().map(certificates::check) {
+        report.invalid(&format!("{path}.tls.caCertificate"), message);
     }
     let keepalive: Millis = report.check(&format!("{path}.tcpKeepalive"), millis(tcp_keepalive));
     Connection {

@@ -52,7 +52,9 @@ impl<'a> Report<'a> {
 
     /// Whether what is wrong is more than a reference to something missing.
     pub(super) fn is_unusable(&self) -> bool {
-        self.verdicts.iter().any(|v| v.severity == Severity::Error && v.reason.condition() == "Accepted")
+        self.verdicts
+            .iter()
+            .any(|v| v.severity == Severity::Error && v.reason.condition() == "Accepted" && !v.reason.is_passing())
     }
 
     pub(super) fn into_verdicts(self) -> Vec<Verdict> {

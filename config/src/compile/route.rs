@@ -47,7 +47,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
             }
         })
         .collect();
-    Route { format: FORMAT, revision: String::new(), created, rules }
+    Route { format: FORMAT, revision: String::new(), requires: Vec::new(), created, rules }
 }
 
 /// Says which pools are missing. One that does not let the route in is missing in the same words: what another namespace

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Map, Value};
+use sluicegate_crds::schema::NOT_EMPTY;
 use sluicegate_crds::{patterns, schema};
 
 use super::document::{Content, Node, join};
@@ -141,6 +142,9 @@ impl Checker {
         }
         if let Some(least) = schema.get("minItems").and_then(Value::as_u64).filter(|least| count < *least) {
             self.fault(path, format!("Invalid value: {count}: should have at least {least} items"));
+        }
+        if let Some(message) = schema.get(NOT_EMPTY).and_then(Value::as_str).filter(|_| items.is_empty()) {
+            self.fault(path, message.to_owned());
         }
         let inner = schema.get("items").unwrap_or(&Value::Null);
         let values: Vec<Value> =

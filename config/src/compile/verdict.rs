@@ -73,6 +73,12 @@ pub enum Reason {
     Unreachable,
     /// A model that is asked for is not served.
     ModelNotServed,
+    /// The platform keeps the model for routes of other namespaces.
+    ModelNotAllowed,
+    /// Another route matches the same calls and comes first.
+    Shadowed,
+    /// A name that is taken letter by letter is written as a pattern.
+    LooksLikePattern,
 }
 
 impl Reason {
@@ -91,6 +97,9 @@ impl Reason {
             Self::TooManyEndpoints => "TooManyEndpoints",
             Self::Unreachable => "Unreachable",
             Self::ModelNotServed => "ModelNotServed",
+            Self::ModelNotAllowed => "ModelNotAllowed",
+            Self::Shadowed => "Shadowed",
+            Self::LooksLikePattern => "LooksLikePattern",
         }
     }
 
@@ -98,7 +107,7 @@ impl Reason {
     /// not.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::NoEndpoints)
+        matches!(self, Self::NoEndpoints | Self::Shadowed)
     }
 
     /// The condition that turns false by it: `ResolvedRefs` for what is missing elsewhere, else `Accepted`.
@@ -112,7 +121,13 @@ impl Reason {
             | Self::ServiceInvalid
             | Self::NoEndpoints
             | Self::TooManyEndpoints => "ResolvedRefs",
-            Self::Invalid | Self::Duplicate | Self::Unreachable | Self::ModelNotServed => "Accepted",
+            Self::Invalid
+            | Self::Duplicate
+            | Self::Unreachable
+            | Self::ModelNotServed
+            | Self::ModelNotAllowed
+            | Self::Shadowed
+            | Self::LooksLikePattern => "Accepted",
         }
     }
 }

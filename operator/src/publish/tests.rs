@@ -63,7 +63,7 @@ fn keyed() -> Value {
 fn turn(world: &mut World) -> (Vec<Key>, Plan) {
     let keys = world.queue.take(usize::MAX, Instant::now());
     let batch = Batch { keys: keys.clone(), ..Batch::default() };
-    let compiled = gather::collect(world, &batch).compile();
+    let compiled = gather::collect(world, &batch).compile(world);
     (keys.clone(), plan(world, &keys, &compiled))
 }
 
@@ -272,4 +272,65 @@ fn a_spec_that_cannot_be_read_keeps_what_stands() {
     see(&mut world, &pool_key("p"), &json!(7));
     let (keys, plan) = turn(&mut world);
     assert_eq!((keys.len(), plan), (2, Plan::default()));
+}
+
+#[test]
+fn routes_with_equal_conditions_hear_of_each_other_and_no_others() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &simulated());
+    let exact = |model: &str| {
+        let target = json!([{"poolRef": {"name": "p"}}]);
+        json!({"rules": [{"name": "all", "matches": [{"model": {"exact": model}}], "targets": target}]})
+    };
+    for (name, model) in [("b", "m"), ("c", "m"), ("d", "m"), ("e", "own")] {
+        see(&mut world, &route_key(name), &exact(model));
+    }
+    let settle = |world: &mut World| -> Vec<Key> {
+        let (keys, plan) = turn(world);
+        carry_out(world, plan);
+        keys
+    };
+    settle(&mut world);
+    // The first settling files them one by one; after that nobody has news.
+    while !settle(&mut world).is_empty() {}
+    // A later one takes nothing from anybody, a first one from all that follow.
+    see(&mut world, &route_key("z"), &exact("m"));
+    assert_eq!(settle(&mut world), [route_key("z")]);
+    assert_eq!(settle(&mut world), []);
+    see(&mut world, &route_key("a"), &exact("m"));
+    assert_eq!(settle(&mut world), [route_key("a")]);
+    let others = ["b", "c", "d", "z"].map(route_key);
+    assert_eq!(settle(&mut world), others);
+    assert_eq!(settle(&mut world), []);
+    let keys = vec![route_key("c")];
+    let told = |world: &World| {
+        let batch = Batch { keys: keys.clone(), ..Batch::default() };
+        let compiled = gather::collect(world, &batch).compile(world);
+        compiled.verdicts.iter().map(|verdict| verdict.message.clone()).collect::<Vec<_>>()
+    };
+    assert!(told(&world)[0].starts_with("the route a/a matches the same calls"), "{:?}", told(&world));
+    world.gone(&route_key("a"));
+    settle(&mut world);
+    // It is looked at itself once more, since something of it was taken away.
+    assert_eq!(settle(&mut world), [&others[..], &[route_key("a")]].concat());
+    assert!(told(&world)[0].starts_with("the route a/b matches"), "{:?}", told(&world));
+}
+
+#[test]
+fn what_a_platform_keeps_is_taken_away_at_once() {
+    let mut world = world();
+    see(&mut world, &pool_key("p"), &simulated());
+    let target = json!([{"poolRef": {"name": "p"}}]);
+    let rule = json!({"name": "all", "matches": [{"model": {"exact": "gpt-5"}}], "targets": target});
+    see(&mut world, &route_key("r"), &json!({"rules": [rule]}));
+    let (_, plan) = turn(&mut world);
+    carry_out(&mut world, plan);
+    let claims = r#"[{"models": ["gpt-*"], "namespaces": ["platform"]}]"#;
+    world.keep_models(compile::ModelClaims::parse(claims).unwrap());
+    world.look_at_all(|_| true);
+    let (_, plan) = turn(&mut world);
+    assert_eq!((written(&plan.routes_gone), plan.routes.len()), (vec!["gw.route.a.r"], 0));
+    carry_out(&mut world, plan);
+    world.look_at_all(|_| true);
+    assert_eq!(turn(&mut world).1, Plan::default());
 }

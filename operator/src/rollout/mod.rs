@@ -42,9 +42,13 @@ use stream::Told;
 
 pub use standing::{Changed, Standing, Wanted};
 
+/// Gives the word by which proxies know the operator, when there is one.
+pub type Word = Box<dyn Fn() -> Option<String>>;
+
 /// What is known of all proxies. Shared by `Rc`: the operator runs on one thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Rollout {
+    word: Option<Word>,
     fleet: RefCell<Fleet>,
     /// Some standing may have changed.
     changed: Notify,
@@ -53,6 +57,12 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// One that says this word to proxies.
+    #[must_use]
+    pub fn new(word: Word) -> Self {
+        Self { word: Some(word), ..Self::default() }
+    }
+
     /// How an object stands; `None` wanted: it is to run nowhere.
     #[must_use]
     pub fn standing(&self, kind: Kind, object: &ObjectId, wanted: Option<&Wanted>) -> Standing {
@@ -133,7 +143,10 @@ impl Streams {
             let (rollout, tasks) = (&self.rollout, &mut self.tasks);
             self.of.entry(pod).or_insert_with(|| {
                 let rollout = Rc::clone(rollout);
-                tasks.spawn_local(async move { stream::follow(address, |told| rollout.hear(pod, told)).await })
+                tasks.spawn_local(async move {
+                    let word = || rollout.word.as_ref().and_then(|word| word());
+                    stream::follow(address, word, |told| rollout.hear(pod, told)).await;
+                })
             });
         }
     }

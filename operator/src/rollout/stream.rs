@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http::header::{ACCEPT, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, HOST};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -60,11 +60,12 @@ enum End {
 }
 
 /// Reads a proxy's stream until it is dropped, beginning it again when it ends.
-pub(super) async fn follow(address: SocketAddr, tell: impl Fn(Told)) {
+/// `word`: by which the proxy knows the operator; asked for each time.
+pub(super) async fn follow(address: SocketAddr, word: impl Fn() -> Option<String>, tell: impl Fn(Told)) {
     let mut wait = FIRST_WAIT;
     loop {
         let mut heard = false;
-        let end = read(address, |line| {
+        let end = read(address, word(), |line| {
             heard = true;
             tell(Told::Line(line));
         });
@@ -81,7 +82,7 @@ pub(super) async fn follow(address: SocketAddr, tell: impl Fn(Told)) {
 }
 
 /// Reads one stream to its end.
-async fn read(address: SocketAddr, tell: impl FnMut(Line)) -> End {
+async fn read(address: SocketAddr, word: Option<String>, tell: impl FnMut(Line)) -> End {
     let socket = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return End::Unreachable(error),
@@ -95,14 +96,26 @@ async fn read(address: SocketAddr, tell: impl FnMut(Line)) -> End {
     // The connection is polled beside its reader, in one task.
     tokio::select! {
         biased;
-        end = lines(sender, address, tell) => end.err().unwrap_or(End::Closed),
+        end = lines(sender, request(address, word), tell) => end.err().unwrap_or(End::Closed),
         ended = &mut connection => ended.err().map_or(End::Closed, End::Http),
     }
 }
 
-async fn lines(mut sender: SendRequest<Empty<Bytes>>, address: SocketAddr, tell: impl FnMut(Line)) -> Result<(), End> {
-    let request = Request::get(PATH).header(HOST, address.to_string()).header(ACCEPT, MEDIA_TYPE);
-    let Ok(request) = request.body(Empty::new()) else { return Ok(()) };
+/// The request for a stream; a word that no header can carry makes none.
+fn request(address: SocketAddr, word: Option<String>) -> Option<Request<Empty<Bytes>>> {
+    let mut request = Request::get(PATH).header(HOST, address.to_string()).header(ACCEPT, MEDIA_TYPE);
+    if let Some(word) = word {
+        request = request.header(AUTHORIZATION, format!("Bearer {word}"));
+    }
+    request.body(Empty::new()).ok()
+}
+
+async fn lines(
+    mut sender: SendRequest<Empty<Bytes>>,
+    request: Option<Request<Empty<Bytes>>>,
+    tell: impl FnMut(Line),
+) -> Result<(), End> {
+    let Some(request) = request else { return Ok(()) };
     let answer = timeout(MOST_SILENCE, sender.send_request(request)).await.map_err(|_| End::Silent)??;
     if answer.status() != http::StatusCode::OK {
         return Err(End::Status(answer.status()));

@@ -39,6 +39,7 @@ struct Given {
     kept: bool,
     revision: Option<&'static str>,
     unpublished: Option<&'static str>,
+    idle: Option<&'static str>,
     publishing: bool,
     standing: Standing,
     has: Option<Status>,
@@ -51,6 +52,7 @@ fn good() -> Given {
         kept: false,
         revision: Some("r1"),
         unpublished: None,
+        idle: None,
         publishing: false,
         standing: standing(3, 3, &[]),
         has: None,
@@ -69,6 +71,7 @@ impl Given {
             kept: self.kept,
             revision: self.revision,
             unpublished: self.unpublished,
+            idle: self.idle,
             publishing: self.publishing,
             attached_routes: None,
             standing: &self.standing,
@@ -97,6 +100,20 @@ const PROGRAMMED_TRUE: &str = "True Programmed: 3/3 proxies run it (revision r1)
 #[test]
 fn what_is_good_and_runs_everywhere_is_programmed() {
     assert_eq!(good().told(), [ACCEPTED_TRUE, REFS_TRUE, PROGRAMMED_TRUE, "3/3"]);
+}
+
+#[test]
+fn what_runs_everywhere_and_can_serve_nothing_is_not_programmed() {
+    let shadowed = verdict(Severity::Error, Reason::Shadowed, "spec.rules[0]", "another comes first");
+    let given = Given { verdicts: vec![shadowed], idle: Some("no call gets to it"), ..good() };
+    let [accepted, refs, programmed, proxies] = given.told();
+    // It is good, as far as it goes: what it names was judged.
+    assert_eq!([accepted, refs], ["False Shadowed: spec.rules[0]: another comes first", REFS_TRUE]);
+    assert_eq!(programmed, "False NotServed: no call gets to it; 3/3 proxies run it (revision r1)");
+    assert_eq!(proxies, "3/3");
+    // Who does not run it yet is told first.
+    let [.., programmed, _] = Given { standing: standing(2, 3, &["p"]), ..given }.told();
+    assert!(programmed.starts_with("False Pending"), "{programmed}");
 }
 
 #[test]

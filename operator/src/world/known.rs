@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use kube::api::DynamicObject;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Kind, Labels, Secret, Service, needs, references};
+use sluicegate_config::compile::{Kind, Labels, ModelClaims, Rivals, Secret, Service, needs, references};
 use tokio::sync::Notify;
 
 use super::facts::Facts;
@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::published::{Dress, Name, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
+use super::word::Word;
 
 /// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
 pub type Shared = Rc<RefCell<World>>;
@@ -63,6 +64,11 @@ pub struct World {
     /// The last `resourceVersion` of what we have deleted, until the watch has said so.
     pub(super) taken_away: HashMap<Name, Box<str>>,
     pub(super) owner: Owner,
+    /// Which routes serve under equal conditions.
+    pub(super) rivals: Rivals,
+    model_claims: Option<ModelClaims>,
+    /// By which proxies know the operator.
+    pub(super) word: Word,
     pub(super) strays: BTreeSet<Name>,
     pub(super) has_new_strays: bool,
     pub(super) dress: Dress,
@@ -88,6 +94,9 @@ impl World {
             lost: HashMap::new(),
             taken_away: HashMap::new(),
             owner: Owner::default(),
+            rivals: Rivals::default(),
+            model_claims: None,
+            word: Word::default(),
             strays: BTreeSet::new(),
             has_new_strays: false,
             dress,
@@ -110,6 +119,23 @@ impl World {
     #[must_use]
     pub fn dress(&self) -> &Dress {
         &self.dress
+    }
+
+    /// Which namespaces may claim which models.
+    pub fn keep_models(&mut self, claims: ModelClaims) {
+        self.model_claims = Some(claims);
+    }
+
+    /// Which namespaces may claim which models; `None`: each may claim all.
+    #[must_use]
+    pub fn model_claims(&self) -> Option<&ModelClaims> {
+        self.model_claims.as_ref()
+    }
+
+    /// Which routes serve under equal conditions.
+    #[must_use]
+    pub fn rivals(&self) -> &Rivals {
+        &self.rivals
     }
 
     /// Whether the lists that an object depends on have been read whole.

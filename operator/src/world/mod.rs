@@ -13,6 +13,7 @@ mod publication;
 mod published;
 mod queue;
 mod scope;
+mod word;
 
 pub use facts::{Facts, Stamp};
 pub use index::{Index, Named};

@@ -6,13 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sluicegate_config::compile::{Credentials, Kind, SecretValue};
-use sluicegate_config::published::Content;
+use sluicegate_config::published::{Content, LEAST_WORD};
 use sluicegate_config::{CredentialId, ObjectId, Pool, Route};
 
 use super::index::Named;
 use super::key::Key;
 use super::known::World;
 use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of, owners};
+use super::word::Word;
 
 impl World {
     /// What stands of a resource.
@@ -49,6 +50,9 @@ impl World {
 
     /// An object with our gateway's label came or changed: whether it is as it should be is looked at.
     pub fn published_seen(&mut self, name: Name, meta: &ObjectMeta, text: Option<String>) {
+        if name == self.dress.word_name() {
+            return self.word_seen(meta, text);
+        }
         if let Some(key) = self.take_in(name, meta, text) {
             self.look_at(&key);
         }
@@ -84,13 +88,14 @@ impl World {
         };
         match &published.claim {
             Some((content, id)) => {
-                let (revision, named) = contents(*content, &published);
+                let (revision, named, route) = contents(*content, &published);
                 published.is_sound = claimed.is_some() && self.dress.fits(meta, *content, id, &revision);
                 published.revision = revision;
                 self.strays.remove(&name);
                 if *content != Content::Credentials {
                     let key = Key { kind: kind_of(*content), id: id.clone() };
                     self.serve(&key, named);
+                    self.compete(&key, route.as_ref());
                 }
             }
             None if meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER) => {
@@ -107,6 +112,9 @@ impl World {
 
     /// An object with our gateway's label is gone, or lost the label.
     pub fn published_gone(&mut self, name: &Name) {
+        if *name == self.dress.word_name() {
+            return self.word_gone();
+        }
         self.taken_away.remove(name);
         let Some((key, published)) = self.take_out(name) else { return };
         // Of a resource that is there it is put back, and what it said may be all that is known of its last good form.
@@ -129,6 +137,7 @@ impl World {
         let key = published.key()?;
         if !matches!(published.claim, Some((Content::Credentials, _))) {
             self.serve(&key, BTreeSet::new());
+            self.compete(&key, None);
         }
         Some((key, published))
     }
@@ -138,6 +147,15 @@ impl World {
         for content in [Content::Route, Content::Pool, Content::Credentials] {
             if kind_of(content) == key.kind {
                 self.lost.remove(&self.dress.name(content, &key.id));
+            }
+        }
+    }
+
+    /// This serves of a route now: others may be told that they get their calls, or that they do not.
+    fn compete(&mut self, key: &Key, route: Option<&Route>) {
+        if key.kind == Kind::LlmRoute {
+            for id in self.rivals.set(&key.id, route) {
+                self.look_at(&Key { kind: Kind::LlmRoute, id });
             }
         }
     }
@@ -158,6 +176,9 @@ impl World {
     pub fn published_only(&mut self, is_secret: bool, seen: &HashSet<String>) {
         let gone = self.published.keys().filter(|name| name.is_secret == is_secret && !seen.contains(&name.name));
         let gone: Vec<Name> = gone.cloned().collect();
+        if is_secret && !seen.contains(&self.dress.word_name().name) {
+            self.word_gone();
+        }
         self.taken_away.retain(|name, _| name.is_secret != is_secret || seen.contains(&name.name));
         for name in gone {
             self.published_gone(&name);
@@ -175,5 +196,38 @@ impl World {
         let names = |key: &Key| contents.map(|content| self.dress.name(content, &key.id));
         let wanted: HashSet<Name> = self.keys().flat_map(names).collect();
         self.strays.iter().filter(|name| !wanted.contains(*name)).cloned().collect()
+    }
+}
+
+impl World {
+    /// The word, when there is one.
+    #[must_use]
+    pub fn word(&self) -> Option<&str> {
+        self.word.text.as_deref()
+    }
+
+    /// Whether it is to be written: there is none, or it does not stand as it should.
+    #[must_use]
+    pub fn wants_word(&self) -> bool {
+        let Word { text, owners, is_sound } = &self.word;
+        let owner = self.owner();
+        let is_owned = owner.is_none_or(|owner| owners.iter().any(|uid| **uid == *owner.uid));
+        let may_be_written = self.lists.published() && self.absent_owner().is_none();
+        may_be_written && (text.is_none() || !is_sound || !is_owned)
+    }
+
+    /// It stands so.
+    pub fn word_seen(&mut self, meta: &ObjectMeta, text: Option<String>) {
+        let wanted = self.dress().word_meta().labels.unwrap_or_default();
+        let labels = meta.labels.as_ref();
+        let is_sound = wanted.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value));
+        let is_word = |text: &String| text.len() >= LEAST_WORD && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let text = text.filter(is_word).map(String::into_boxed_str);
+        self.word = Word { text, owners: owners(meta), is_sound };
+    }
+
+    /// It stands no longer.
+    pub(super) fn word_gone(&mut self) {
+        self.word = Word::default();
     }
 }

@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{Kind, needs_of_compiled, references_of_compiled};
 use sluicegate_config::published::{
-    CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION,
-    name as name_of,
+    CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, OPERATOR_CONTENT, REVISION_ANNOTATION,
+    WITHDRAWN_ANNOTATION, name as name_of, operator_name,
 };
 use sluicegate_config::{ObjectId, Pool, Route};
 
@@ -108,6 +108,25 @@ impl Dress {
         meta
     }
 
+    /// The Secret with the word by which proxies know the operator.
+    #[must_use]
+    pub fn word_name(&self) -> Name {
+        Name { is_secret: true, name: operator_name(&self.gateway) }
+    }
+
+    /// The metadata that it is written with.
+    #[must_use]
+    pub fn word_meta(&self) -> ObjectMeta {
+        let labels =
+            [(GATEWAY_LABEL, self.gateway.as_str()), (CONTENT_LABEL, OPERATOR_CONTENT), (MANAGED_BY, MANAGER), PART_OF];
+        ObjectMeta {
+            name: Some(operator_name(&self.gateway)),
+            labels: Some(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
+            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+
     /// Whether an object has the owner that it is to have.
     #[must_use]
     pub fn is_owner_of(&self, published: &Published) -> bool {
@@ -154,18 +173,18 @@ pub const fn content_of(kind: Kind) -> Content {
     }
 }
 
-/// Revision of what is inside, and what it names.
-pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>) {
+/// Revision of what is inside, what it names, and the route where it is one.
+pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>, Option<Route>) {
     match content {
         Content::Route => published.parse::<Route>().map_or_else(Default::default, |route| {
             let named = references_of_compiled(&route).into_iter().map(Named::Pool).collect();
-            (route.revision.into(), named)
+            (route.revision.as_str().into(), named, Some(route))
         }),
         Content::Pool => published.parse::<Pool>().map_or_else(Default::default, |pool| {
             let needs = needs_of_compiled(&pool);
             let secrets = needs.secrets.into_iter().map(Named::Secret);
             let named = secrets.chain(needs.services.into_iter().map(Named::Service)).collect();
-            (pool.revision.into(), named)
+            (pool.revision.into(), named, None)
         }),
         Content::Credentials => Default::default(),
     }

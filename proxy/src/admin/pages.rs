@@ -24,7 +24,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/status", get(status))
-        .route(PATH, get(move |admin, life| rollout::stream(admin, life, streams)))
+        .route(PATH, get(move |admin, life, headers| rollout::stream(admin, life, headers, streams)))
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "there are /healthz /readyz /metrics /config /status /rollout\n")
         })

@@ -1,5 +1,8 @@
 //! `/rollout`: lines that say what runs here, as it changes; the operator reads them. A reader is told what differs from
 //! what it was told last, so a slow one holds a line and no queue, and is up to date with its next one.
+//!
+//! What is told is no secret, so whoever reaches this address may read. But the operator's place is nobody else's: it
+//! is known by a word that it publishes beside the pools' credentials, and others share a few places of their own.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -9,12 +12,12 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::Kind;
+use sluicegate_config::compile::{Kind, SecretValue};
 use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, Running};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,29 +25,49 @@ use super::server::Life;
 use super::state::Admin;
 use crate::source::{ObjectReport, Report};
 
-/// Streams at once; each replica of the operator has one.
-const MOST_STREAMS: usize = 16;
+/// Streams of the operator at once; each replica has one.
+const MOST_OPERATORS: usize = 16;
+/// Streams of all others, and of an operator whose word is not known here yet.
+const MOST_OTHERS: usize = 8;
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 
 /// Places for streams.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(Arc<Semaphore>);
+pub(super) struct Streams {
+    operators: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
 
 impl Default for Streams {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_STREAMS)))
+        let places = |most| Arc::new(Semaphore::new(most));
+        Self { operators: places(MOST_OPERATORS), others: places(MOST_OTHERS) }
     }
+}
+
+/// Whether a request has the operator's word. How long that takes to find out tells nothing of the word.
+fn is_operators(headers: &HeaderMap, word: Option<&SecretValue>) -> bool {
+    let said = headers.get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
+    let (Some(said), Some(word)) = (said, word.map(SecretValue::expose)) else { return false };
+    said.len() == word.len() && said.iter().zip(word).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
 
 /// Answers with a stream that lasts as long as its reader and this process.
 pub(super) async fn stream(
     State(admin): State<Admin>,
     Extension(life): Extension<Life>,
-    Streams(places): Streams,
+    headers: HeaderMap,
+    streams: Streams,
 ) -> Response {
+    let is_operators = is_operators(&headers, admin.report.borrow().operator.as_ref());
+    let places = if is_operators { streams.operators } else { streams.others };
     let Ok(place) = places.try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{MOST_STREAMS} streams are being read\n")).into_response();
+        let text = "as many streams are being read as there may be at once\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
+    if is_operators {
+        life.keep();
+    }
     let teller = Teller { admin, life, told: None, _place: place };
     let lines = futures_util::stream::unfold(teller, Teller::next);
     ([(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")], Body::from_stream(lines)).into_response()

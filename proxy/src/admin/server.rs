@@ -1,8 +1,11 @@
-//! Serves the admin pages: few connections, small requests, nobody waits for ever.
+//! Serves the admin pages: few connections, small requests, nobody waits for ever. Where there are too many the oldest
+//! goes: whoever opens them and says nothing holds up neither probes nor the operator.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 /// Connections at once; a scraper and the probes need three.
@@ -32,21 +35,37 @@ const MOST_SILENCE: Duration = Duration::from_secs(20);
 
 /// How long a connection may live.
 #[derive(Debug, Clone)]
-pub(super) struct Life(Arc<Mutex<Instant>>);
+pub(super) struct Life(Arc<Bound>);
+
+#[derive(Debug)]
+struct Bound {
+    end: Mutex<Instant>,
+    /// It does not go when there are too many.
+    kept: AtomicBool,
+}
 
 impl Life {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now() + MOST_LIFE)))
+        Self(Arc::new(Bound { end: Mutex::new(Instant::now() + MOST_LIFE), kept: AtomicBool::new(false) }))
     }
 
     /// Something was taken: it may live on.
     pub(super) fn extend(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + MOST_LIFE;
+        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + MOST_LIFE;
+    }
+
+    /// It stays also when there are too many connections.
+    pub(super) fn keep(&self) {
+        self.0.kept.store(true, Ordering::Relaxed);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.0.kept.load(Ordering::Relaxed)
     }
 
     async fn over(&self) {
         loop {
-            let end = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = *self.0.end.lock().unwrap_or_else(PoisonError::into_inner);
             if end <= Instant::now() {
                 return;
             }
@@ -62,16 +81,26 @@ impl Life {
 pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let mut spares = Spares::default();
+    // The oldest first.
+    let mut lives: VecDeque<(Life, AbortHandle)> = VecDeque::new();
     loop {
         spares.fill();
+        lives.retain(|(_, connection)| !connection.is_finished());
         if connections.len() >= MOST_CONNECTIONS {
+            if let Some((_, oldest)) = lives.iter().find(|(life, _)| !life.is_kept()) {
+                oldest.abort();
+            }
             connections.join_next().await;
         }
         tokio::select! {
             // A spare that was given up is for the connection that waits, and is not filled up before.
             biased;
             accepted = accept(&listener, &mut spares) => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, router.clone()))),
+                Ok((stream, _)) => {
+                    let life = Life::new();
+                    let connection = connections.spawn(connection(stream, router.clone(), life.clone()));
+                    lives.push_back((life, connection));
+                }
                 // A peer that left, or no descriptors: a moment later it may be better.
                 Err(error) => {
                     tracing::warn!(%error, "admin: accept failed");
@@ -118,12 +147,11 @@ impl Spares {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, life: Life) {
     let options = socket2::SockRef::from(&stream);
     if let Err(error) = options.set_tcp_user_timeout(Some(MOST_SILENCE)).and_then(|()| stream.set_nodelay(true)) {
         tracing::debug!(%error, "admin: socket options");
     }
-    let life = Life::new();
     let service = TowerToHyperService::new(router.layer(Extension(life.clone())));
     // No page reads a body, so none is ever taken in; hyper drops what is unread with the connection.
     let served = http1::Builder::new()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate_config::ObjectId;
+use sluicegate_config::compile::SecretValue;
 use sluicegate_config::rollout::Line;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -117,8 +118,13 @@ async fn hostile_requests_end_in_an_error() {
 
 /// Opens a stream; gives back its status line and a reader of what follows the head.
 async fn follow(address: std::net::SocketAddr) -> (String, BufReader<TcpStream>) {
+    follow_as(address, "").await
+}
+
+/// The same, with a header line.
+async fn follow_as(address: std::net::SocketAddr, header: &str) -> (String, BufReader<TcpStream>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /rollout HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.write_all(format!("GET /rollout HTTP/1.1\r\nhost: a\r\n{header}\r\n").as_bytes()).await.unwrap();
     let mut reader = BufReader::new(stream);
     let (mut status, mut line) = (String::new(), String::new());
     reader.read_line(&mut status).await.unwrap();
@@ -191,7 +197,7 @@ async fn a_slow_reader_is_told_the_end_of_many_changes_and_streams_are_bounded()
     let (admin, process) = admin();
     against(admin, async |address| {
         let mut readers = Vec::new();
-        for _ in 0..16 {
+        for _ in 0..8 {
             let (_, mut reader) = follow(address).await;
             line(&mut reader).await;
             readers.push(reader);
@@ -207,6 +213,39 @@ async fn a_slow_reader_is_told_the_end_of_many_changes_and_streams_are_bounded()
         readers.clear();
         process.applies(&[]);
         while !follow(address).await.0.starts_with("HTTP/1.1 200") {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_operators_place_is_nobody_elses() {
+    let (admin, process) = admin();
+    let word = "w".repeat(32);
+    let operator = Some(SecretValue::new(word.clone().into_bytes()));
+    process.reports.send_replace(Arc::new(Report { operator, ..Report::default() }));
+    assert!(!get(&admin, "/config").await.contains(&word), "it is shown to nobody");
+    against(admin, async |address| {
+        let (known, forged) = (format!("authorization: Bearer {word}\r\n"), "authorization: Bearer x\r\n");
+        let (_, mut operator) = follow_as(address, &known).await;
+        line(&mut operator).await;
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            held.push(follow_as(address, forged).await);
+        }
+        for header in ["", forged, &format!("authorization: Bearer {}\r\n", "v".repeat(32)), &known.to_lowercase()[1..]]
+        {
+            assert!(follow_as(address, header).await.0.starts_with("HTTP/1.1 503"), "{header}");
+        }
+        let (status, _) = follow_as(address, &known).await;
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        // Connections that say nothing: the pages are answered, and the operator's stream goes on.
+        for _ in 0..200 {
+            held.push((String::new(), BufReader::new(TcpStream::connect(address).await.unwrap())));
+        }
+        let (status, _) = follow_as(address, &known).await;
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        process.applies(&[("LLMRoute", "a/r", "1")]);
+        assert_eq!(line(&mut operator).await.routes.len(), 1);
     })
     .await;
 }

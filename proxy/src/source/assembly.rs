@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluicegate_config::compile::Credentials;
+use sluicegate_config::compile::{Credentials, SecretValue};
 use sluicegate_config::published::{Content, KEPT_SECONDS};
 use sluicegate_config::rollout::Rejection;
-use sluicegate_config::{ObjectId, Pool, Route};
+use sluicegate_config::{FEATURES, ObjectId, Pool, Route};
 
 use super::missing::Missing;
 use super::objects::{PoolState, RouteState, Step};
@@ -101,6 +101,8 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Assembly {
     gateway: String,
+    /// What objects may require.
+    features: &'static [&'static str],
     configs: Listing,
     secrets: Listing,
     names: HashMap<Box<str>, Known>,
@@ -111,6 +113,8 @@ pub(super) struct Assembly {
     open_routes: BTreeSet<Arc<ObjectId>>,
     open_pools: BTreeSet<Arc<ObjectId>>,
     strangers: BTreeMap<String, String>,
+    /// The word by which the operator is known.
+    word: Option<SecretValue>,
     /// What was deleted and may come back.
     missing: Missing,
     /// A turn has been taken: what runs is to be kept.
@@ -122,8 +126,14 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Of a gateway of that name; nothing is known yet.
     pub(super) fn new(gateway: &str) -> Self {
+        Self::knowing(gateway, &FEATURES)
+    }
+
+    /// The same of a proxy that knows these features and no others.
+    fn knowing(gateway: &str, features: &'static [&'static str]) -> Self {
         Self {
             gateway: gateway.to_owned(),
+            features,
             configs: Listing::default(),
             secrets: Listing::default(),
             names: HashMap::new(),
@@ -133,6 +143,7 @@ impl Assembly {
             open_routes: BTreeSet::new(),
             open_pools: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            word: None,
             missing: Missing::default(),
             begun: false,
             wake: None,
@@ -163,6 +174,11 @@ impl Assembly {
     /// Whether both lists have been read to their ends.
     pub(super) fn complete(&self) -> bool {
         self.configs.complete && self.secrets.complete
+    }
+
+    /// The word by which the operator is known, once it is. One that is deleted stays known until there is another.
+    pub(super) fn word(&self) -> Option<&SecretValue> {
+        self.word.as_ref()
     }
 
     /// Whether something runs on that was deleted and not withdrawn.
@@ -205,6 +221,10 @@ impl Assembly {
             met.insert(object.name.clone());
         }
         self.missing.found(&object.name);
+        if let Some(word) = object.operators_word(&self.gateway) {
+            self.word = Some(word);
+            return;
+        }
         let Some((content, id)) = object.identity(&self.gateway) else { return self.unknown(object) };
         let known = self.names.get(&*object.name);
         let id = known.map(|known| &known.id).filter(|known| ***known == id).map_or_else(|| Arc::new(id), Arc::clone);
@@ -218,7 +238,7 @@ impl Assembly {
         self.strangers.remove(&object.name);
         self.bytes = total;
         self.names.insert(object.name.as_str().into(), Known { content, id: Arc::clone(&id), bytes });
-        match object.read(content) {
+        match object.read(content, self.features) {
             Ok(form) => self.keep(id, form, object, now),
             Err(message) => self.refuse(content, &id, object, message),
         }

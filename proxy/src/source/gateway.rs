@@ -114,7 +114,12 @@ impl Gateway {
         self.note(Kind::ProviderPool, &turn.pools);
         self.note(Kind::LlmRoute, &turn.routes);
         let news = self.telling.tell(self.problems(), self.assembly.complete());
-        let moved = begins || !(turn.changes.is_empty() && turn.routes.is_empty() && turn.pools.is_empty());
+        let is_known_anew = self.report.operator.as_ref() != self.assembly.word();
+        if is_known_anew {
+            self.report.operator = self.assembly.word().cloned();
+        }
+        let moved =
+            begins || is_known_anew || !(turn.changes.is_empty() && turn.routes.is_empty() && turn.pools.is_empty());
         if !news && !moved {
             return None;
         }

@@ -14,6 +14,9 @@ use sluicegate_config::{CredentialId, FORMAT, ObjectId, Pool, Route};
 /// The most bytes of one object; more than the API server takes.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
+/// The most letters of a feature's name that are repeated.
+const MOST_NAME: usize = 64;
+
 /// A published object, as it came.
 pub(super) struct Published {
     /// The ConfigMap's or Secret's own name.
@@ -61,20 +64,30 @@ impl Published {
         (whole && published::name(gateway, content, &id) == self.name).then_some((content, id))
     }
 
-    /// What it holds. An error says why it can not be used, and never repeats any of it.
-    pub(super) fn read(&self, content: Content) -> Result<Form, String> {
+    /// The word by which the operator is known, if this is what it holds.
+    pub(super) fn operators_word(&self, gateway: &str) -> Option<SecretValue> {
+        let is_it = self.secret
+            && self.content == published::OPERATOR_CONTENT
+            && self.name == published::operator_name(gateway);
+        let word = self.body.as_ref().filter(|word| is_it && word.len() >= published::LEAST_WORD)?;
+        Some(SecretValue::new(word.clone()))
+    }
+
+    /// What it holds, for a reader who knows these features. An error says why it can not be used, and never repeats any
+    /// of what it holds but the names of features.
+    pub(super) fn read(&self, content: Content, features: &[&str]) -> Result<Form, String> {
         let body = self.body.as_deref().ok_or_else(|| format!("it has no {:?} in its data", published::DATA_KEY))?;
         if body.len() > MOST_BYTES {
             return Err(format!("it is larger than {MOST_BYTES} bytes"));
         }
         match content {
             Content::Route => {
-                let route: Route = self.compiled(body)?;
+                let route: Route = self.compiled(body, features)?;
                 self.belongs(&route.revision)?;
                 Ok(Form::Route(Box::new(route)))
             }
             Content::Pool => {
-                let pool: Pool = self.compiled(body)?;
+                let pool: Pool = self.compiled(body, features)?;
                 self.belongs(&pool.revision)?;
                 Ok(Form::Pool(Box::new(pool)))
             }
@@ -83,15 +96,24 @@ impl Published {
     }
 
     /// The format is looked at first: what another version wrote may have another shape, and is named as such.
-    fn compiled<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, String> {
+    fn compiled<T: DeserializeOwned>(&self, body: &[u8], features: &[&str]) -> Result<T, String> {
         #[derive(Deserialize)]
         struct Versioned {
             format: u32,
+            #[serde(default)]
+            requires: Vec<String>,
         }
-        let Versioned { format } = serde_json::from_slice(body).map_err(|error| unread(&error))?;
+        let Versioned { format, requires } = serde_json::from_slice(body).map_err(|error| unread(&error))?;
         if format != FORMAT {
             return Err(format!(
                 "it is of format {format}, and this proxy ({}) reads format {FORMAT}: upgrade it with the operator",
+                env!("CARGO_PKG_VERSION")
+            ));
+        }
+        if let Some(unknown) = requires.iter().find(|name| !features.contains(&name.as_str())) {
+            let name: String = unknown.chars().filter(|letter| !letter.is_control()).take(MOST_NAME).collect();
+            return Err(format!(
+                "it requires {name:?}, which this proxy ({}) does not know: upgrade it with the operator",
                 env!("CARGO_PKG_VERSION")
             ));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Finding, Severity, Verdict};
+use sluicegate_config::compile::{Finding, SecretValue, Severity, Verdict};
 use sluicegate_config::rollout::Rejection;
 
 /// Something wrong with an object, a file or the source itself.
@@ -182,6 +182,9 @@ pub struct Report {
     pub objects: Vec<Arc<ObjectReport>>,
     /// What is wrong with what is written now.
     pub problems: Vec<Problem>,
+    /// The word by which the operator is known. Shown nowhere.
+    #[serde(skip)]
+    pub operator: Option<SecretValue>,
 }
 
 impl Report {

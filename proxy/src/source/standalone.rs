@@ -143,7 +143,7 @@ impl Source {
 
     /// Publishes what was compiled, if it is something and differs. Returns what runs then.
     fn publish(&self, compiled: Compiled, current: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        let Compiled { snapshot, credentials, verdicts: _, kept: _ } = compiled;
+        let Compiled { snapshot, credentials, verdicts: _, kept: _, withdrawn: _ } = compiled;
         if current.is_none() && snapshot.routes.is_empty() {
             return None;
         }
@@ -172,7 +172,7 @@ impl Source {
         // What the folder said before it vanished is still how each object runs.
         let objects = said.map_or_else(|| before.objects.clone(), |(verdicts, kept)| objects(runs, verdicts, kept));
         let problems = self.telling.told().iter().cloned().collect();
-        let report = Report { revision, applied_at, objects, problems };
+        let report = Report { revision, applied_at, objects, problems, operator: None };
         if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
             self.metrics.config(ConfigEvent::Applied { revision });
         }

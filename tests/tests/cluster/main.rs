@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod churn;
+mod claims;
 mod control_plane;
 mod gateway;
 mod kinds;

@@ -115,15 +115,16 @@ fn object_api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject
 }
 
 async fn published(client: &Client, namespace: &str) -> BTreeMap<String, String> {
-    let ours = ListParams::default().labels("sluicegate.dev/gateway=gw");
+    let ours = ListParams::default().labels("sluicegate.dev/gateway=gw,sluicegate.dev/content!=operator");
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let maps = maps.list(&ours).await.unwrap().items.into_iter().map(|map| {
         (map.metadata.name.unwrap(), map.data.and_then(|mut data| data.remove("compiled.json")).unwrap_or_default())
     });
+    // One that is about to go has no data any more.
     let secrets = secrets.list(&ours).await.unwrap().items.into_iter().map(|secret| {
-        let text = secret.data.and_then(|mut data| data.remove("compiled.json")).unwrap().0;
-        (secret.metadata.name.unwrap(), String::from_utf8(text).unwrap())
+        let text = secret.data.and_then(|mut data| data.remove("compiled.json")).map(|text| text.0);
+        (secret.metadata.name.unwrap(), String::from_utf8(text.unwrap_or_default()).unwrap())
     });
     maps.chain(secrets).collect()
 }

@@ -202,6 +202,16 @@ async fn what_a_proxy_cannot_take_changes_nothing_and_is_told() {
     assert_eq!((&stands["revision"], &stands["state"]), (&ran, &json!("keptPrevious")));
     assert_eq!(ask(&proxy, "m").await, 200);
     assert_eq!(proxy.page("/readyz").unwrap().0, 200);
+    // Nor is one that requires what this proxy does not know.
+    let more = json!({"format": 1, "revision": "more", "requires": ["tomorrow"], "created": 0, "rules": []});
+    publisher.config_map(Content::Route, &id, "more", &more).await;
+    let rejected = |proxy: &Proxy| {
+        object(proxy, "default/m")["rejected"]["message"]
+            .as_str()
+            .is_some_and(|why| why.contains("requires \"tomorrow\""))
+    };
+    proxy.until("the rejection", rejected).await.unwrap();
+    assert_eq!(ask(&proxy, "m").await, 200);
     // A route whose new form names a pool that is nowhere keeps its form too; mended, it is taken.
     publisher.publish(&(pool("p", &upstream, None) + &route("m", &["p"]))).await;
     proxy.until("the mended route", |proxy| object(proxy, "default/m")["state"] == "applied").await.unwrap();

@@ -46,6 +46,7 @@ fn pool() -> Pool {
     Pool {
         format: 1,
         revision: "p".to_owned(),
+        requires: Vec::new(),
         strategy: Strategy::Weighted,
         providers: vec![provider("a", ProviderKind::OpenAi), provider("b", ProviderKind::Anthropic)],
         timeouts: PoolTimeouts { connect: second, first_token: second, idle: second, total: second },
@@ -78,7 +79,7 @@ fn snapshot() -> Snapshot {
         cache: None,
         timeouts: Timeouts::default(),
     };
-    let route = |rules| Route { format: 1, revision: "r".to_owned(), created: 0, rules };
+    let route = |rules| Route { format: 1, revision: "r".to_owned(), requires: Vec::new(), created: 0, rules };
     Snapshot {
         routes: [
             (ObjectId("default/a".to_owned()), route(Vec::new())),

@@ -20,7 +20,7 @@ fn rule(matches: Vec<Match>) -> Rule {
 }
 
 fn route(created: i64, rules: Vec<Rule>) -> Route {
-    Route { format: 1, revision: String::new(), created, rules }
+    Route { format: 1, revision: String::new(), requires: Vec::new(), created, rules }
 }
 
 fn exact(model: &str) -> Match {

@@ -325,3 +325,35 @@ fn the_first_lists_serve_routes_whose_pools_are_nowhere() {
     assert_eq!(bench.list(held), ["+ns/r 1", "+ns/s 1"]);
     assert_eq!(bench.then(secret("p", "1", &["k"])), ["+ns/p 1 1"]);
 }
+
+#[test]
+fn an_older_proxy_rejects_what_requires_more_than_it_knows_and_says_so() {
+    let requiring = |mut event: Event, features: &str| {
+        if let Event::Put(object) = &mut event {
+            let body = String::from_utf8(object.body.take().unwrap()).unwrap();
+            let requires = format!(r#"{{"requires":[{features}],"#);
+            object.body = Some(body.replacen('{', &requires, 1).into_bytes());
+        }
+        event
+    };
+    let older = |features| Bench { assembly: Assembly::knowing(GATEWAY, features), now: Instant::now() };
+    let mut bench = older(&["affinity"]);
+    bench.list(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    // What it knows it runs; what it does not it rejects, and runs on as before.
+    assert_eq!(bench.then(requiring(route("r", "2", &["p"]), r#""affinity""#)), ["+ns/r 2"]);
+    assert_eq!(bench.then(requiring(route("r", "3", &["p"]), r#""affinity","hedging""#)), NOTHING);
+    let rejected = bench.route("r").rejected.clone().unwrap();
+    assert!(
+        rejected.message.contains("it requires \"hedging\"") && rejected.message.contains("upgrade"),
+        "{rejected:?}"
+    );
+    assert_eq!((bench.route("r").revision.as_deref(), rejected.revision.as_str()), (Some("2"), "3"));
+    assert_eq!(bench.then(requiring(pool("p", "2", None), r#""hedging""#)), NOTHING);
+    assert!(bench.pool("p").rejected.is_some() && bench.pool("p").revision.as_deref() == Some("1"));
+    // One that never ran does not begin; a newer proxy takes all of it.
+    assert_eq!(bench.then(requiring(route("new", "1", &["p"]), r#""hedging""#)), NOTHING);
+    assert_eq!(bench.route("new").revision, None);
+    let mut newer = older(&["affinity", "hedging"]);
+    let all = vec![requiring(pool("p", "2", None), r#""hedging""#), requiring(route("r", "3", &["p"]), r#""hedging""#)];
+    assert_eq!(newer.list(all), ["+ns/p 2 0", "+ns/r 3"]);
+}

@@ -1,0 +1,102 @@
+//! Publishes the word by which proxies know the operator: made up once, kept in a Secret, put right when others change it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use sluicegate_config::published::WORD_KEY;
+
+use crate::client::told;
+use crate::lease::{LONGEST_WRITE, Leadership};
+use crate::world::{MANAGER, Shared};
+
+/// Whether it stands as it should is looked at this often, in memory.
+const LOOK: Duration = Duration::from_millis(500);
+/// A write that failed is tried again after this.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Random bytes of a word.
+const BYTES: usize = 32;
+
+/// Keeps the word published, as long as this replica leads.
+pub struct Keeper {
+    /// Writes.
+    pub client: Client,
+    /// The gateway's namespace.
+    pub namespace: String,
+    /// What stands.
+    pub world: Shared,
+    /// Whether this replica may write.
+    pub leadership: Rc<Leadership>,
+}
+
+impl Keeper {
+    /// Keeps it for ever.
+    pub async fn keep(&self) {
+        loop {
+            let is_wanted = self.leadership.holds() && self.world.borrow().wants_word();
+            let went_well = !is_wanted || self.write().await;
+            tokio::time::sleep(if went_well { LOOK } else { AGAIN }).await;
+        }
+    }
+
+    /// Writes it. Says whether that went well.
+    async fn write(&self) -> bool {
+        let known = self.world.borrow().word().map(str::to_owned);
+        let Some(word) = known.or_else(made_up) else {
+            tracing::error!("there is no randomness to make a word for proxies of");
+            return false;
+        };
+        let metadata = self.world.borrow().dress().word_meta();
+        let name = metadata.name.clone().unwrap_or_default();
+        let data = BTreeMap::from([(WORD_KEY.to_owned(), ByteString(word.clone().into_bytes()))]);
+        let secret = Secret { metadata, data: Some(data), ..Secret::default() };
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let how = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(&secret);
+        match tokio::time::timeout(LONGEST_WRITE, api.patch(&name, &how, &patch)).await {
+            Ok(Ok(written)) => {
+                self.world.borrow_mut().word_seen(&written.metadata, Some(word));
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = told(&error),
+                    name,
+                    "the word for proxies could not be written; it is tried again"
+                );
+                false
+            }
+            Err(_) => {
+                tracing::warn!(name, "the API server did not answer a write in time; it is tried again");
+                false
+            }
+        }
+    }
+}
+
+/// A word that nobody can guess.
+fn made_up() -> Option<String> {
+    let mut bytes = [0; BYTES];
+    rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bytes).ok()?;
+    Some(bytes.iter().fold(String::new(), |mut word, byte| {
+        // Writing into a text has no way to fail.
+        let _ = write!(word, "{byte:02x}");
+        word
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_words_are_alike() {
+        let (one, other) = (made_up().unwrap(), made_up().unwrap());
+        assert!(one != other && one.len() == 2 * BYTES);
+    }
+}
