@@ -2,10 +2,12 @@
 //!
 //! The core knows no Kubernetes and no clock: plain values that serialise to the same bytes for the same input.
 
+mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
 pub mod published;
 pub mod rollout;
 mod snapshot;
 
+pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
 pub use snapshot::*;

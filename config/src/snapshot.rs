@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compatibility::Compatibility;
+
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
 
@@ -347,6 +349,9 @@ pub struct Provider {
     pub set_headers: BTreeMap<String, String>,
     /// Headers taken out of the request, lower case, sorted.
     pub remove_headers: Vec<String>,
+    /// Where it differs from its dialect's vendor.
+    #[serde(default, skip_serializing_if = "Compatibility::is_none")]
+    pub compatibility: Compatibility,
     /// How it behaves; only for `Simulated`.
     pub simulated: Option<Simulated>,
 }
@@ -386,6 +391,9 @@ pub enum ProviderKind {
 pub struct Model {
     /// The provider's own name of it; `None`: the same.
     pub upstream_name: Option<String>,
+    /// The most tokens that it answers with, where the user has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
     /// What it costs; `None`: not counted.
     pub price: Option<Price>,
 }

@@ -5,6 +5,7 @@
 
 mod allowed;
 mod cache;
+mod compatibility;
 pub mod patterns;
 mod pool;
 mod provider;
@@ -18,6 +19,10 @@ mod status;
 
 pub use allowed::{AllowedRoutes, LabelOperator, LabelRequirement, LabelSelector, NamespacesFrom, RouteNamespaces};
 pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
+pub use compatibility::{
+    BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
+    SystemMessages,
+};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,

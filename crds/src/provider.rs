@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::compatibility::Compatibility;
 use crate::patterns;
 use crate::rules::{self, validations};
 use crate::scalar::{Decimal, Duration};
@@ -13,7 +14,7 @@ use crate::simulated::Simulated;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
-    rules::SIMULATED_ON_OTHERS,
+    rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -60,6 +61,10 @@ pub struct Provider {
     /// Headers changed in the requests it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,
+    /// Where it differs from its dialect's vendor: fields that it refuses, words that it has another name for. Left out: as
+    /// its host is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compatibility: Option<Compatibility>,
     /// How a `Simulated` provider behaves. Left out: it answers at once, and well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Simulated>,
@@ -149,6 +154,11 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub upstream_name: Option<String>,
+    /// The most tokens that it answers with; a call that asks for more is sent this number, and its answer says so in the
+    /// header `x-sluicegate-max-tokens`. Left out: as the gateway's tables say, for translated calls alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_output_tokens: Option<u32>,
     /// What its tokens cost. Left out: that is unknown, and counted as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,

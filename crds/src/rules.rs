@@ -44,6 +44,26 @@ pub const SIMULATED_ON_OTHERS: Rule = Rule {
     cel: "self.type == 'Simulated' || !has(self.simulated)",
     message: "simulated is only for type Simulated: remove simulated, or set type to Simulated",
 };
+/// Only look-alikes differ in the forms of their messages.
+pub const FORMS_OF_LOOK_ALIKES: Rule = Rule {
+    cel: "self.type == 'OpenAICompatible' || !has(self.compatibility) || !(has(self.compatibility.content) || has(self.compatibility.systemMessages) || has(self.compatibility.reasoningContent))",
+    message: "compatibility.content, systemMessages and reasoningContent are only for type OpenAICompatible: remove them, or set type to OpenAICompatible",
+};
+/// Only Anthropic's dialect has betas.
+pub const BETAS_OF_ANTHROPIC: Rule = Rule {
+    cel: "self.type == 'Anthropic' || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
+    message: "compatibility.betas is only for type Anthropic: remove it, or set type to Anthropic",
+};
+/// A new name goes with a renaming.
+pub const FIELD_TO: Rule = Rule {
+    cel: "(self.action == 'Rename') == has(self.to)",
+    message: "to goes with the action Rename and with no other: write the provider's name of the field as to, or remove to",
+};
+/// What every call needs stays.
+pub const FIELD_RESERVED: Rule = Rule {
+    cel: "!(self.name in ['model', 'messages', 'stream']) && !(has(self.to) && self.to in ['model', 'messages', 'stream'])",
+    message: "model, messages and stream are the gateway's to write: leave this rule out (a model's other name belongs in models[].upstreamName)",
+};
 /// Some provider takes calls.
 pub const PROVIDER_WEIGHTS: Rule = Rule {
     cel: "self.exists(p, p.weight > 0)",

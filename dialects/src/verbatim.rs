@@ -3,6 +3,9 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
+mod fields;
+mod marks;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -13,6 +16,9 @@ use crate::dialect::Dialect;
 use crate::json::count;
 use crate::scan;
 use crate::seam::Refusal;
+
+pub use fields::{Governed, govern};
+pub use marks::unmark;
 
 /// A top-level field that the lane looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

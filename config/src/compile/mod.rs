@@ -9,6 +9,7 @@ mod allowed;
 mod cache;
 mod certificates;
 mod claims;
+mod compatibility;
 mod credentials;
 mod document;
 mod endpoints;

@@ -7,6 +7,7 @@ use sluicegate_crds::{self as crds, rules};
 use super::address;
 use super::advice;
 use super::certificates;
+use super::compatibility;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, price, scaled};
@@ -66,6 +67,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         defaults,
         connection,
         headers,
+        compatibility: _,
         simulated,
     } = spec;
     let is_simulated = *kind == crds::ProviderType::Simulated;
@@ -99,6 +101,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         connection: self::connection(connection, path, report),
         set_headers,
         remove_headers,
+        compatibility: compatibility::compile(spec, path, report),
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
     }
 }
@@ -113,11 +116,12 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 
 fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {
     let mut models = BTreeMap::new();
-    for (index, crds::Model { name, upstream_name, price }) in specs.iter().enumerate() {
+    for (index, crds::Model { name, upstream_name, max_output_tokens, price }) in specs.iter().enumerate() {
         let path = format!("{path}.models[{index}]");
         advice::literal(name, &format!("{path}.name"), report);
         let model = Model {
             upstream_name: upstream_name.clone(),
+            max_output_tokens: max_output_tokens.map(u64::from),
             price: price.as_ref().map(|price| self::prices(price, &path, report)),
         };
         if models.insert(name.clone(), model).is_some() {

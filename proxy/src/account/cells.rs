@@ -219,6 +219,8 @@ impl CallCells {
 pub(super) struct AttemptCells {
     pub(super) ends: [Counter; AttemptEnd::COUNT],
     pub(super) retries: [Counter; AttemptEnd::COUNT],
+    /// Fields that the provider was not sent.
+    pub(super) dropped: Counter,
 }
 
 impl AttemptCells {

@@ -235,6 +235,10 @@ impl Page<'_> {
         };
         self.counters(&names::ATTEMPTS, &of(|cells| &cells.ends))?;
         self.counters(&names::RETRIES, &of(|cells| &cells.retries))?;
+        let dropped = sums(reading.attempts.iter().flat_map(|((pool, provider), cells)| {
+            cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.dropped.get()))
+        }));
+        self.counters(&names::DROPPED_FIELDS, &dropped)?;
         self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))
     }
 

@@ -265,6 +265,13 @@ impl Entry {
         });
     }
 
+    /// So many fields of the call the attempt's provider is not sent.
+    pub fn dropped_fields(&mut self, count: usize) {
+        if let Some(record) = self.record.as_ref().filter(|record| count > 0 && record.open_attempt) {
+            self.ledger.attempt_cells(record).dropped.add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
     /// The attempt's answer begins to arrive (its head; for a stream held back, its first token).
     pub fn upstream_head(&mut self, now: Instant) {
         self.note(|record| record.head = Some(now));

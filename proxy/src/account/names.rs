@@ -51,6 +51,7 @@ metrics! {
     CLIENT_RETRIES = Counter "sluicegate_client_retries" [] "Calls that the caller's SDK said are retries (x-stainless-retry-count).";
     ATTEMPTS = Counter "sluicegate_attempts" ["pool", "provider", "result"] "Attempts at a provider, by how they ended.";
     RETRIES = Counter "sluicegate_retries" ["pool", "provider", "reason"] "Further attempts that an attempt at this provider made necessary, by how it had ended.";
+    DROPPED_FIELDS = Counter "sluicegate_dropped_fields" ["pool", "provider"] "Fields of calls that a provider was not sent, by a rule of the translation or by its own policy.";
     FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";

@@ -5,6 +5,7 @@
 
 mod asked;
 mod attempt;
+mod betas;
 pub(crate) mod caller;
 mod event_tail;
 mod exchange;

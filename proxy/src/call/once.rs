@@ -104,7 +104,9 @@ impl Once<'_> {
         self.asked.ticket.note(|entry| {
             entry.attempt(self.provider.ix, self.now);
             entry.sent(Some(&self.provider.address), outgoing.dialect, model);
+            entry.dropped_fields(outgoing.dropped);
         });
+        self.asked.ticket.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
         let until = self.deadline.min(self.now + self.times.first_token);
         let limits = SendLimits { connect: self.times.connect, until, now: self.now };

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use sluicegate_dialects::verbatim::{self, Edit, Field};
-use sluicegate_dialects::{Dialect, Refusal};
+use sluicegate_dialects::verbatim::{self, Edit, Field, Governed};
+use sluicegate_dialects::{Dialect, Encoded, Refusal};
 
 use crate::state::{Provider, Target};
 
 use super::asked::Asked;
+use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::caller::{ANTHROPIC_VERSION, Errand, goes_on};
 
 /// What is said where the caller, speaking another dialect, could not.
@@ -24,6 +25,11 @@ pub(super) struct Outgoing {
     pub(super) dialect: Dialect,
     /// Whether the stream's usage is asked for by us and not by the caller, who must not see it.
     pub(super) usage_is_ours: bool,
+    /// The most tokens asked for, where the caller asked for more than the model answers with.
+    pub(super) clamped: Option<u64>,
+    /// How many of the call's fields are left out.
+    pub(super) dropped: usize,
+    betas: Betas,
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
@@ -44,21 +50,40 @@ pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: Target<'a>) -> &'a 
 pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
     let dialect = provider.speaks(asked.dialect());
     if dialect == asked.dialect() {
-        let (body, usage_is_ours) = spliced(asked, model, provider);
-        return Ok(Outgoing { body, added: Vec::new(), dialect, usage_is_ours });
+        let Spliced { body, usage_is_ours, clamped } = spliced(asked, model, provider);
+        let betas = betas::told(asked.headers, &provider.betas)?;
+        let body = if provider.is_openai() { verbatim::unmark(&body) } else { body };
+        let Governed { body, dropped } = governed(body, provider)?;
+        let dropped = dropped.len();
+        return Ok(Outgoing { body, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
     }
     let mut call = asked.neutral().map_err(Clone::clone)?.clone();
     model.clone_into(&mut call.model);
     // The ledger wants it, whatever the caller wants.
     call.stream_usage = true;
-    let encoded = dialect.encode_call(&call, &provider.defaults)?;
-    if !encoded.dropped.is_empty() {
-        tracing::debug!(provider = provider.name, dropped = ?encoded.dropped, "fields without a word in the target's dialect");
+    let Encoded { body, dropped: unsaid, headers, clamped } = dialect.encode_call(&call, &provider.defaults)?;
+    if !unsaid.is_empty() {
+        tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
     let header =
         |(name, value): &(String, String)| HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-    let added = encoded.headers.iter().filter_map(header).collect();
-    Ok(Outgoing { body: Bytes::from(encoded.body), added, dialect, usage_is_ours: false })
+    let added = headers.iter().filter_map(header).collect();
+    let Governed { body, dropped } = governed(Bytes::from(body), provider)?;
+    let dropped = unsaid.len() + dropped.len();
+    Ok(Outgoing { body, added, dialect, usage_is_ours: false, clamped, dropped, betas: Betas::AsTheyCame })
+}
+
+/// The body under the provider's policy for fields.
+fn governed(body: Bytes, provider: &Provider) -> Result<Governed, Refusal> {
+    if provider.defaults.fields.is_empty() {
+        return Ok(Governed { body, dropped: Vec::new() });
+    }
+    let governed = verbatim::govern(&body, &provider.defaults.fields)?;
+    if !governed.dropped.is_empty() {
+        let dropped = &governed.dropped;
+        tracing::debug!(provider = provider.name, ?dropped, "fields left out by the provider's policy");
+    }
+    Ok(governed)
 }
 
 impl Outgoing {
@@ -83,6 +108,11 @@ impl Outgoing {
         for (name, value) in &self.added {
             headers.insert(name, value.clone());
         }
+        match &self.betas {
+            Betas::AsTheyCame => {}
+            Betas::Only(line) => drop(headers.insert(ANTHROPIC_BETA, line.clone())),
+            Betas::None => drop(headers.remove(ANTHROPIC_BETA)),
+        }
         if self.dialect == Dialect::AnthropicMessages {
             headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_ANTHROPIC_VERSION);
         }
@@ -106,10 +136,17 @@ pub(super) fn says_beta(asked: &Asked<'_>) -> bool {
 }
 
 /// The caller's bytes with as few of them changed as need be.
-fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool) {
+struct Spliced {
+    body: Bytes,
+    usage_is_ours: bool,
+    clamped: Option<u64>,
+}
+
+fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> Spliced {
     let peek = &asked.peek;
-    let mut edits: [Option<Edit>; 4] = [None, None, None, None];
-    let [new_model, max_tokens, temperature, usage] = &mut edits;
+    let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
+    let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
+    let mut clamped = None;
     if *model != *peek.model {
         *new_model = Some(peek.set_model(model));
     }
@@ -119,6 +156,14 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool)
             let field = if old_word { Field::MaxTokens } else { Field::MaxCompletionTokens };
             *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
         }
+        if let (Some(asked), Some(most)) = (peek.max_tokens, provider.defaults.max_output.get(model))
+            && asked > *most
+        {
+            clamped = Some(*most);
+            let limit = |field| peek.span(field).map(|_| peek.set(field, most.to_string().into_bytes()));
+            *max_tokens = limit(Field::MaxTokens);
+            *other_max_tokens = limit(Field::MaxCompletionTokens);
+        }
         if let (None, Some(degree)) = (peek.temperature, &provider.defaults.default_temperature) {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
@@ -126,12 +171,12 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> (Bytes, bool)
             *usage = peek.ask_for_usage();
         }
     }
-    let ours = usage.is_some();
+    let usage_is_ours = usage.is_some();
     if edits.iter().all(Option::is_none) {
-        return (asked.body.clone(), false);
+        return Spliced { body: asked.body.clone(), usage_is_ours, clamped };
     }
     let edits = edits.into_iter().flatten().collect::<Vec<_>>();
-    (verbatim::splice(asked.body, &edits), ours)
+    Spliced { body: verbatim::splice(asked.body, &edits), usage_is_ours, clamped }
 }
 
 /// The caller's headers, less what belongs to its connection or says who it is; across dialects also less what only

@@ -18,6 +18,8 @@ use super::wait::{Answering, Waiting};
 
 /// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// The most tokens that the provider was asked for, where the caller asked for more than the model answers with.
+const X_MAX_TOKENS: HeaderName = HeaderName::from_static("x-sluicegate-max-tokens");
 
 /// Waits for the answer; for a stream no longer than the client is left without a word.
 pub(super) async fn answer(ticket: Rc<Ticket>, version: Version, mut answering: Answering) -> Response<Pump> {
@@ -87,6 +89,9 @@ pub(super) fn put_together_early(ticket: &Rc<Ticket>, version: Version, waiting:
 fn finish_head(ticket: &Ticket, version: Version, headers: &mut HeaderMap) {
     if let Some(word) = ticket.cache_word() {
         headers.insert(X_CACHE, HeaderValue::from_static(word));
+    }
+    if let Some(most) = ticket.clamped() {
+        headers.insert(X_MAX_TOKENS, HeaderValue::from(most));
     }
     if version < Version::HTTP_2 && ticket.worker.leaving() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

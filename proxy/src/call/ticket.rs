@@ -35,6 +35,8 @@ pub(super) struct Ticket {
     comments: Cell<Option<Duration>>,
     /// `x-cache`, where the rule caches.
     cache: Cell<Option<&'static str>>,
+    /// `x-sluicegate-max-tokens`, where the caller asked for more.
+    clamped: Cell<Option<u64>>,
 }
 
 impl Ticket {
@@ -45,7 +47,17 @@ impl Ticket {
         entry.request_id(caller.request_id.clone());
         entry.client(caller.address);
         let entry = RefCell::new(entry);
-        Rc::new(Self { worker, ready, caller, arrived, busy, entry, comments: Cell::default(), cache: Cell::default() })
+        Rc::new(Self {
+            worker,
+            ready,
+            caller,
+            arrived,
+            busy,
+            entry,
+            comments: Cell::default(),
+            cache: Cell::default(),
+            clamped: Cell::default(),
+        })
     }
 
     /// Writes into the ledger's entry.
@@ -69,6 +81,16 @@ impl Ticket {
     /// What the cache had to say.
     pub(super) fn cache_said(&self, word: &'static str) {
         self.cache.set(Some(word));
+    }
+
+    /// The most tokens that the provider was asked for, where the caller asked for more.
+    pub(super) fn clamp(&self, most: Option<u64>) {
+        self.clamped.set(most);
+    }
+
+    /// The value of `x-sluicegate-max-tokens`.
+    pub(super) fn clamped(&self) -> Option<u64> {
+        self.clamped.get()
     }
 
     /// The value of `x-cache`.

@@ -5,6 +5,7 @@
 //! connections, cached answers, counters) is held elsewhere by stable ids, and only looked up here.
 
 mod builder;
+mod profile;
 mod ready;
 mod resolve;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use sluicegate_config::{Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
 use crate::account::{ProviderIx, RouteIx, Table};
@@ -107,7 +107,10 @@ pub(crate) struct Provider {
     pub(crate) weight: u32,
     pub(crate) priority: u32,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
-    pub(crate) defaults: sluicegate_dialects::Target,
+    /// How it is spoken to.
+    pub(crate) defaults: Arc<sluicegate_dialects::Target>,
+    /// What becomes of the caller's betas.
+    pub(crate) betas: BTreeMap<String, BetaAction>,
     /// The credential, in the header that this kind of provider reads.
     pub(crate) credential: Option<(HeaderName, HeaderValue)>,
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
@@ -185,6 +188,11 @@ impl Provider {
     /// What it is spoken to in, by a caller of this dialect.
     pub(crate) fn speaks(&self, caller: Dialect) -> Dialect {
         self.dialect.unwrap_or(caller)
+    }
+
+    /// Whether it is OpenAI itself, which refuses fields that it does not know.
+    pub(crate) fn is_openai(&self) -> bool {
+        self.dialect == Some(Dialect::OpenAiChat) && !self.defaults.compatible()
     }
 
     /// Whether it serves a model by the name that routes use.

@@ -9,7 +9,6 @@ use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, ObjectId, ProviderKind};
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::vendors::{self, LookAlike};
 
 use crate::account::{Metrics, ProviderIx, RouteIx};
 use crate::balance::Split;
@@ -17,6 +16,7 @@ use crate::cache;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::upstream::Origin;
 
+use super::profile;
 use super::ready::{Aim, Paths, Pool, Provider, Route, Rule};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
@@ -101,6 +101,7 @@ impl Resolving<'_> {
     /// A provider once for each of its endpoints.
     fn provider(&self, from: &config::Provider, ix: ProviderIx) -> Result<Vec<Provider>, String> {
         let models = Arc::new(from.models.clone());
+        let profile = Arc::new(profile::of(from));
         let credential = self.credential(from)?;
         let set_headers = set_headers(from)?;
         let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
@@ -123,7 +124,8 @@ impl Resolving<'_> {
                 weight,
                 priority: from.priority,
                 models: Arc::clone(&models),
-                defaults: defaults(from),
+                defaults: Arc::clone(&profile),
+                betas: from.compatibility.betas.clone(),
                 credential: credential.clone(),
                 set_headers: set_headers.clone(),
                 remove_headers: from.remove_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect(),
@@ -189,10 +191,16 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             connection: _,
             set_headers,
             remove_headers,
+            compatibility,
             simulated,
         } = provider;
-        let models: Vec<_> = models.iter().map(|(name, model)| (name, &model.upstream_name)).collect();
-        let decisive = (name, kind, url, service, models, defaults, set_headers, remove_headers, simulated);
+        let model = |(name, model): (&String, &config::Model)| {
+            let config::Model { upstream_name, max_output_tokens, price: _ } = model;
+            (name.clone(), upstream_name.clone(), *max_output_tokens)
+        };
+        let models: Vec<_> = models.iter().map(model).collect();
+        let headers = (set_headers, remove_headers);
+        let decisive = (name, kind, url, service, models, defaults, headers, compatibility, simulated);
         let bytes = serde_json::to_vec(&decisive).unwrap_or_default();
         hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(&bytes);
@@ -207,21 +215,6 @@ fn paths(origin: &Origin) -> Result<Paths, String> {
         anthropic: uri("/messages")?,
         count_tokens: uri("/messages/count_tokens")?,
     })
-}
-
-fn defaults(from: &config::Provider) -> sluicegate_dialects::Target {
-    sluicegate_dialects::Target {
-        default_max_tokens: from.defaults.max_tokens,
-        default_temperature: from.defaults.temperature.as_ref().and_then(|text| serde_json::from_str(text).ok()),
-        look_alike: (from.kind == ProviderKind::OpenAiCompatible).then(|| look_alike(&from.url)),
-        ..sluicegate_dialects::Target::default()
-    }
-}
-
-/// What is known of the server at this address.
-fn look_alike(url: &str) -> LookAlike {
-    let url = http::Uri::try_from(url).ok();
-    vendors::look_alike(url.as_ref().and_then(http::Uri::host).unwrap_or_default())
 }
 
 fn set_headers(from: &config::Provider) -> Result<Vec<(HeaderName, HeaderValue)>, String> {

@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod offline;
 mod protocols;
+mod requests;
 mod resources;
 mod rollout;
 mod secrets;

@@ -13,7 +13,7 @@ use crate::account::CacheLayer;
 use crate::account::table::ModelIx;
 
 fn provider(name: &str, kind: ProviderKind) -> Provider {
-    let models = [("gpt-x".to_owned(), Model { upstream_name: Some("gpt-x-2026".to_owned()), price: None })];
+    let models = [("gpt-x".to_owned(), Model { upstream_name: Some("gpt-x-2026".to_owned()), ..Model::default() })];
     Provider {
         name: name.to_owned(),
         kind,
@@ -37,6 +37,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         },
         set_headers: Default::default(),
         remove_headers: Vec::new(),
+        compatibility: Default::default(),
         simulated: None,
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         connection,
         set_headers: Default::default(),
         remove_headers: Vec::new(),
+        compatibility: Default::default(),
         simulated,
     }
 }

@@ -1,0 +1,82 @@
+//! The values of `anthropic-beta`, and which of them a provider is told.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sluicegate_config::BetaAction;
+use sluicegate_dialects::Refusal;
+
+pub(super) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// What a provider's rules make of the caller's betas.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Betas {
+    /// They go on as they came.
+    AsTheyCame,
+    /// These go on instead.
+    Only(HeaderValue),
+    /// None of them goes on.
+    None,
+}
+
+/// Goes through the caller's betas. Errors: one that the provider does not take.
+pub(super) fn told(headers: &HeaderMap, rules: &BTreeMap<String, BetaAction>) -> Result<Betas, Refusal> {
+    if rules.is_empty() || !headers.contains_key(ANTHROPIC_BETA) {
+        return Ok(Betas::AsTheyCame);
+    }
+    let lines = headers.get_all(ANTHROPIC_BETA).into_iter().filter_map(|line| line.to_str().ok());
+    let all: Vec<&str> =
+        lines.flat_map(|line| line.split(',')).map(str::trim).filter(|beta| !beta.is_empty()).collect();
+    let mut kept = Vec::with_capacity(all.len());
+    for beta in &all {
+        match rule(beta, rules) {
+            None | Some(BetaAction::Pass) => kept.push(*beta),
+            Some(BetaAction::Drop) => {}
+            Some(BetaAction::Refuse) => {
+                let what = format_args!("this provider does not take the beta `{beta}`");
+                return Err(Refusal::field(ANTHROPIC_BETA.as_str(), what));
+            }
+        }
+    }
+    if kept.len() == all.len() {
+        return Ok(Betas::AsTheyCame);
+    }
+    let line = Some(kept.join(",")).filter(|line| !line.is_empty());
+    Ok(line.and_then(|line| HeaderValue::try_from(line).ok()).map_or(Betas::None, Betas::Only))
+}
+
+/// The rule for a beta: the one that names it, else the one with the longest beginning.
+fn rule(beta: &str, rules: &BTreeMap<String, BetaAction>) -> Option<BetaAction> {
+    if let Some(exact) = rules.get(beta) {
+        return Some(*exact);
+    }
+    let begins = rules.iter().filter_map(|(name, action)| Some((name.strip_suffix('*')?, *action)));
+    begins.filter(|(start, _)| beta.starts_with(start)).max_by_key(|(start, _)| start.len()).map(|(_, action)| action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_exact_rule_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append(ANTHROPIC_BETA, HeaderValue::from_static("context-management-2025-06-27,claude-code-20250219"));
+        headers.append(ANTHROPIC_BETA, HeaderValue::from_static(" fine-1 "));
+        let rules = |list: &[(&str, BetaAction)]| list.iter().map(|(name, to)| ((*name).to_owned(), *to)).collect();
+        let only = |line: &'static str| Betas::Only(HeaderValue::from_static(line));
+        let (pass, drop) = (BetaAction::Pass, BetaAction::Drop);
+        for (list, told_so) in [
+            (rules(&[]), Betas::AsTheyCame),
+            (rules(&[("other", drop)]), Betas::AsTheyCame),
+            (rules(&[("context-management-2025-06-27", drop)]), only("claude-code-20250219,fine-1")),
+            (rules(&[("*", drop), ("claude-code-*", pass)]), only("claude-code-20250219")),
+            (rules(&[("*", drop)]), Betas::None),
+        ] {
+            assert_eq!(told(&headers, &list).unwrap(), told_so, "{list:?}");
+        }
+        let refusal = told(&headers, &rules(&[("fine-*", BetaAction::Refuse)])).unwrap_err();
+        assert!(refusal.message.contains("`fine-1`"), "{}", refusal.message);
+        assert_eq!(told(&HeaderMap::new(), &rules(&[("*", drop)])).unwrap(), Betas::AsTheyCame);
+    }
+}
