@@ -245,6 +245,11 @@ impl Writer {
         self.out.push(bracket);
     }
 
+    /// Whether nothing stands yet in the list or object that was opened last.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self.out.last(), Some(b'{' | b'['))
+    }
+
     /// Goes on behind JSON, or what stands before it, that was written elsewhere.
     pub(crate) fn open_written(&mut self, written: &[u8]) {
         self.out.extend_from_slice(written);

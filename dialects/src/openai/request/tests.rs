@@ -180,11 +180,12 @@ fn what_has_no_equivalent_is_refused_by_field() {
     let turn = |role, content| call(vec![Message::new(role, vec![Part::text("x"), Part::new(content)])]);
     let image = |source| Content::Image { source, detail: None };
     let document = |source| Content::Document { source, name: None, settings: Fields::new() };
-    let mut with_tool = call(Vec::new());
+    let said = || vec![Message::new(Role::User, vec![Part::text("x")])];
+    let mut with_tool = call(said());
     with_tool.tools = vec![Tool::Other { dialect: anthropic, raw: raw(&json!({"type": "web_search_20250305"})) }];
-    let mut with_servers = call(Vec::new());
+    let mut with_servers = call(said());
     with_servers.extra.fields.insert("mcp_servers".into(), raw(&json!([])));
-    let mut with_thread = call(Vec::new());
+    let mut with_thread = call(said());
     with_thread.extra.fields.insert("thread".into(), raw(&json!({"type": "create"})));
     assert_eq!(encode(&with_thread, &Target::default()).unwrap_err().code, Some("thread_unsupported_request"));
     for (call, param) in [

@@ -40,6 +40,9 @@ pub fn encode(call: &Call, target: &Target) -> Result<Encoded, Refusal> {
     pen.json.open_field("messages", b'[');
     write_system::system(system, messages, &mut pen)?;
     write_turns::messages(messages, &mut pen)?;
+    if pen.json.is_bare() {
+        return Err(ROOT.field("messages").refuse("at least one message with content is required"));
+    }
     pen.json.close(b']');
     let tools = write_tools(tools, &mut pen)?;
     // OpenAI refuses both where there are no tools; other dialects' callers may set them all the same.
