@@ -174,17 +174,22 @@ impl Control {
     }
 }
 
-/// The memory that calls may hold in sum. A body that is larger by itself is too large, and is not to be sent again.
+/// The memory that calls may hold in sum. A body that is larger by itself is too large, and is not to be sent again; and
+/// connections without a call are to take no more than what is left beside it.
 fn memory_budget(settings: &mut Settings) -> Arc<MemoryBudget> {
-    let size = settings.limits.memory_budget.unwrap_or_else(memory::default_budget);
-    let budget = MemoryBudget::new(size, settings.worker_count());
-    if settings.limits.body_limit > budget.largest_body() {
-        settings.limits.body_limit = budget.largest_body();
+    let (limits, count) = (&settings.limits, settings.worker_count());
+    let size = limits.memory_budget.unwrap_or_else(memory::default_budget);
+    let budget = MemoryBudget::new(size, count);
+    let body_limit = limits.body_limit.min(budget.largest_body());
+    let max_connections = limits.max_connections.min(budget.most_connections());
+    if (body_limit, max_connections) != (limits.body_limit, limits.max_connections) {
         tracing::warn!(
             budget = size,
-            body_limit = settings.limits.body_limit,
-            "no room for a body of the size allowed"
+            body_limit,
+            max_connections,
+            "little memory: less is taken than the settings allow"
         );
+        (settings.limits.body_limit, settings.limits.max_connections) = (body_limit, max_connections);
     }
     budget
 }

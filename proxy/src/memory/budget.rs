@@ -13,6 +13,9 @@ const BLOCKS: usize = 64;
 /// A body or an answer up to this is a small one.
 const SMALL: usize = 64 << 10;
 
+/// What a connection without a call takes.
+const CONNECTION: usize = 8 << 10;
+
 /// What bytes are held for. The less they are needed, the earlier they are refused, so that large bodies never keep small
 /// calls out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,13 @@ impl MemoryBudget {
     #[must_use]
     pub const fn largest_body(&self) -> usize {
         Purpose::Bulk.ceiling(self.size)
+    }
+
+    /// How many connections may be open: all of them idle take about as much memory as calls may.
+    #[must_use]
+    pub const fn most_connections(&self) -> usize {
+        let most = self.size / CONNECTION;
+        if most == 0 { 1 } else { most }
     }
 
     /// One more worker's part of it.

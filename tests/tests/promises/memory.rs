@@ -199,6 +199,21 @@ async fn heads_that_never_end_are_held_up_to_the_budget() {
     assert!(WHOLE.call(&proxy.client(), "m", &[]).await.is_good());
 }
 
+#[tokio::test]
+async fn there_are_no_more_connections_than_there_is_memory_for() {
+    let upstream = plain_upstream();
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--memory-budget", "1Mi", "--workers", "1"]).unwrap();
+    let mut open = Vec::new();
+    for _ in 0..128 {
+        open.push(tokio::net::TcpStream::connect(proxy.address).await.unwrap());
+    }
+    let mut further = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    // Closed at once, in order or not.
+    assert!(matches!(further.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    assert!(proxy.log().iter().any(|line| line.contains("little memory") && line.contains("\"max_connections\":128")));
+}
+
 /// Nothing but comments comes, more than is held back for a first token: the caller's answer begins, whether it is
 /// translated, recorded or neither.
 #[tokio::test]
