@@ -57,6 +57,15 @@ impl Dialect {
         }
     }
 
+    /// What a whole stream ends in.
+    #[must_use]
+    pub const fn stream_end(self) -> &'static [u8] {
+        match self {
+            Self::OpenAiChat => b"data: [DONE]\n\n",
+            Self::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        }
+    }
+
     /// Reads a provider's error answer; anything at all gives an error, if need be only by its status.
     #[must_use]
     pub fn decode_error(self, status: u16, body: &[u8]) -> ProviderError {
@@ -121,6 +130,15 @@ impl StreamDecoder {
         }
     }
 
+    /// Whether every answer in the stream has said why it ended, so that what is still to come is no more than its usage.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match self {
+            Self::OpenAi(decoder) => decoder.is_finished(),
+            Self::Anthropic(decoder) => decoder.is_finished(),
+        }
+    }
+
     /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         match self {
@@ -148,7 +166,7 @@ impl StreamEncoder {
         }
     }
 
-    /// Appends the dialect's error event. What follows on the wire is an abort, never a clean end.
+    /// Appends the dialect's error event. Nothing follows it.
     pub fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(encoder) => encoder.error(error, out),

@@ -20,7 +20,7 @@ use crate::json::{Object, ROOT};
 use crate::openai;
 use crate::sse::{self, Frame};
 
-use counts::{AnthropicStart, AnthropicUsage};
+use counts::{AnthropicDelta, AnthropicStart, AnthropicUsage};
 pub use whole::{is_answer, usage_of_whole};
 
 /// What the tap does beside listening.
@@ -62,30 +62,39 @@ impl UsageTap {
         Self { mode, frames: sse::Decoder::lenient(sse::MAX_EVENT), ear, held: Vec::new() }
     }
 
-    /// Listens to the next bytes, cut anywhere. For `Mode::DropUsage` use `pass`.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let ear = &mut self.ear;
+    /// Listens to the next bytes, cut anywhere. For `Mode::DropUsage` use `pass`. Gives where in them the stream is over.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (ear, mut over) = (&mut self.ear, None);
         // Neither the framing nor the ear refuses anything: what is too large to be heard passes unheard.
         let _ = self.frames.push(bytes, |frame| {
-            ear.hear(frame);
+            if over.is_none() {
+                ear.hear(frame);
+                over = ear.is_over().then_some(frame.end);
+            }
             Ok(())
         });
+        over
     }
 
     /// Listens to the next bytes and appends what goes on to the caller: the chunk itself, uncopied, unless something
-    /// is taken out of it or it ends inside an event.
+    /// is taken out of it or it ends inside an event. What comes behind the stream's end, or an error, does not pass.
     pub fn pass(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
-        if chunk.is_empty() {
+        if chunk.is_empty() || self.is_over() {
             return;
         }
         if self.mode == Mode::Watch {
-            self.push(&chunk);
-            out.push(chunk);
+            match self.push(&chunk) {
+                Some(over) => give(&chunk, 0, over, out),
+                None => out.push(chunk),
+            }
             return;
         }
         let Self { frames, ear, held, .. } = self;
-        let (mut kept_from, mut boundary) = (0, 0);
+        let (mut kept_from, mut boundary, mut over) = (0, 0, false);
         let _ = frames.push(&chunk, |frame| {
+            if over {
+                return Ok(());
+            }
             if ear.hear(frame) {
                 // The event began at the boundary, or before this chunk.
                 held.clear();
@@ -95,8 +104,13 @@ impl UsageTap {
                 out.push(std::mem::take(held).into());
             }
             boundary = frame.end;
+            over = ear.is_over();
             Ok(())
         });
+        if over {
+            give(&chunk, kept_from, boundary, out);
+            return;
+        }
         if self.frames.at_boundary() || self.frames.skips() {
             // Comments end no event; they pass at once, for they keep connections alive. An event too large to be held
             // passes as it comes.
@@ -149,7 +163,13 @@ impl UsageTap {
         self.ear.ended
     }
 
-    /// Whether each of OpenAI's answers said why it finished: a stream that ends so is whole, `[DONE]` or not.
+    /// Whether the stream said that it is whole, or an error: nothing stands behind either.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ear.is_over()
+    }
+
+    /// Whether each of the answers said why it finished: a stream that ends so is whole, `[DONE]` or `message_stop` or not.
     #[must_use]
     pub fn finished(&self) -> bool {
         self.ear.answers.finished()
@@ -209,6 +229,11 @@ impl Answers {
         }
     }
 
+    /// The only answer of Anthropic's streams has finished.
+    const fn finish_only(&mut self) {
+        (self.seen, self.finished) = (1, 1);
+    }
+
     fn finished(&self) -> bool {
         self.seen != 0 && self.seen == self.finished
     }
@@ -229,6 +254,10 @@ impl Ear {
                 false
             }
         }
+    }
+
+    const fn is_over(&self) -> bool {
+        self.ended || self.error.is_some()
     }
 
     fn fail(&mut self, data: &[u8]) {
@@ -264,6 +293,10 @@ impl Ear {
             return false;
         }
         let choices = chunk.choices.unwrap_or_default();
+        if let Some(error) = choices.iter().find_map(OpenAiChoice::failure) {
+            self.fail(error.as_bytes());
+            return false;
+        }
         choices.iter().for_each(|choice| self.answers.hear(choice));
         self.first_token = self.first_token || choices.iter().any(OpenAiChoice::says_something);
         match chunk.usage.and_then(openai::usage) {
@@ -301,6 +334,9 @@ impl Ear {
             }
             b"message_delta" => {
                 self.first_token = true;
+                if serde_json::from_slice(data).is_ok_and(|delta: AnthropicDelta| delta.finishes()) {
+                    self.answers.finish_only();
+                }
                 if let Ok(AnthropicUsage { usage: Some(counts) }) = serde_json::from_slice(data) {
                     self.count(counts);
                 }
@@ -345,9 +381,17 @@ struct OpenAiChoice<'a> {
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 impl OpenAiChoice<'_> {
+    /// The error of this answer alone, or nothing more than that there was one.
+    fn failure(&self) -> Option<&str> {
+        let named = self.finish_reason.is_some_and(|reason| reason.get() == "\"error\"");
+        self.error.map(RawValue::get).or(named.then_some(""))
+    }
+
     /// Some look-alikes give an empty reason with every chunk.
     fn finishes(&self) -> bool {
         self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))

@@ -45,6 +45,11 @@ impl EventTail {
         Some(std::mem::replace(&mut self.bytes, rest).into())
     }
 
+    /// Whether nothing is held back.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// What is held back, and is no longer.
     pub(super) fn take(&mut self) -> Bytes {
         std::mem::take(&mut self.bytes).into()

@@ -36,6 +36,8 @@ const MOST_HELD: usize = 256 << 10;
 const CALLS_OWN: usize = 8 << 10;
 /// A provider that has said that the answer is whole, or failed, has this long to end its body.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// A provider whose answers have all finished has this long to say what they used, and that this was all.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A stream on its way.
 pub(super) struct Flow {
@@ -57,6 +59,8 @@ pub(super) struct Flow {
     /// The rest of what is being handed out.
     going: Bytes,
     clock: Clock,
+    /// How long the provider is still listened to: for ever, until it has said that it is done.
+    patience: Duration,
     retry_on: RetryOn,
     over: Option<Over>,
 }
@@ -91,13 +95,16 @@ pub(super) enum Next {
     Bytes(Bytes),
     /// Nothing: the answer is whole.
     End,
-    /// Nothing: the answer broke, and its error has been said.
+    /// Nothing: the answer broke in the middle of an event, so that no error could be said.
     Cut,
 }
 
 /// The provider's side has ended.
 enum Over {
     Whole,
+    /// It failed, and the caller has been told.
+    Told,
+    /// It failed, and the caller can not be told.
     Cut,
 }
 
@@ -131,6 +138,7 @@ impl Flow {
             taped,
             going: Bytes::new(),
             clock: Clock::new((idle, deadline), keep_alive),
+            patience: Duration::MAX,
             retry_on,
             over: None,
         }
@@ -197,17 +205,13 @@ impl Flow {
                 Pulled::Some if self.clock.total_is_over() => self.late(),
                 Pulled::Some => {}
                 Pulled::Nothing if !self.out.is_empty() => break,
-                Pulled::Nothing => {
-                    let done = self.lane.ended() || self.lane.error().is_some();
-                    let patience = if done { FAREWELL } else { Duration::MAX };
-                    match std::task::ready!(self.clock.poll(cx, patience)) {
-                        Tick::Late => self.late(),
-                        Tick::Quiet => {
-                            self.ticket.note(|entry| entry.bytes_out(COMMENT.len() as u64));
-                            return Poll::Ready(Next::Bytes(COMMENT));
-                        }
+                Pulled::Nothing => match std::task::ready!(self.clock.poll(cx, self.patience)) {
+                    Tick::Late => self.late(),
+                    Tick::Quiet => {
+                        self.ticket.note(|entry| entry.bytes_out(COMMENT.len() as u64));
+                        return Poll::Ready(Next::Bytes(COMMENT));
                     }
-                }
+                },
                 ended => self.conclude(ended),
             }
         }
@@ -232,7 +236,7 @@ impl Flow {
 
     /// Whether there is nothing more to come.
     pub(super) fn is_over(&self) -> bool {
-        self.going.is_empty() && self.out.is_empty() && matches!(self.over, Some(Over::Whole))
+        self.going.is_empty() && self.out.is_empty() && matches!(self.over, Some(Over::Whole | Over::Told))
     }
 
     fn pull(&mut self, cx: &mut Context<'_>) -> Pulled {
@@ -249,7 +253,9 @@ impl Flow {
                 self.early.iter_mut().for_each(|early| early.extend_from_slice(&data));
                 self.came = self.came.saturating_add(data.len());
                 self.charge_tape(data.len());
-                match self.lane.feed(data, &mut self.out, self.tape.as_mut()) {
+                let fed = self.lane.feed(data, &mut self.out, self.tape.as_mut());
+                self.notice_the_end();
+                match fed {
                     Ok(()) => self.charge_held().map_or_else(Pulled::Full, |()| Pulled::Some),
                     Err(what) => Pulled::Broken(what),
                 }
@@ -282,6 +288,19 @@ impl Flow {
         }
     }
 
+    /// Once the provider has said that it is done, its time is short.
+    fn notice_the_end(&mut self) {
+        let patience = match () {
+            () if self.lane.ended() || self.lane.error().is_some() => FAREWELL,
+            () if self.lane.finished() => GRACE,
+            () => return,
+        };
+        if patience < self.patience {
+            self.patience = patience;
+            self.clock.at_most(patience);
+        }
+    }
+
     /// The provider's side has ended, after the first token.
     fn conclude(&mut self, pulled: Pulled) {
         let broken = match pulled {
@@ -301,6 +320,7 @@ impl Flow {
             None if self.lane.error().is_none() => self.whole(),
             // What was cut after the provider had said that the answer is whole, is whole.
             Some(_) if self.lane.ended() && self.lane.error().is_none() => self.whole(),
+            Some(_) if self.lane.finished() && self.lane.error().is_none() => self.complete(),
             broken => self.cut(ErrorKind::BadGateway, AttemptEnd::Reset, broken.unwrap_or_default()),
         }
     }
@@ -312,6 +332,9 @@ impl Flow {
         }
         if self.lane.ended() {
             return self.whole();
+        }
+        if self.lane.finished() {
+            return self.complete();
         }
         if self.clock.idle_is_over() {
             return self.cut(
@@ -326,6 +349,12 @@ impl Flow {
         self.cut(ErrorKind::Timeout, AttemptEnd::TimedOut, what.to_owned());
     }
 
+    /// All is there, and the provider does not say that it is.
+    fn complete(&mut self) {
+        self.lane.complete(&mut self.out, self.tape.as_mut());
+        self.whole();
+    }
+
     fn whole(&mut self) {
         self.settle(Outcome::Success, AttemptEnd::Success);
         if let Some(tape) = self.tape.take() {
@@ -338,12 +367,12 @@ impl Flow {
         self.settle(Outcome::Failure, end);
         self.tape = None;
         // An error that the provider said itself has passed already.
-        if self.lane.error().is_none() {
+        let told = self.lane.error().is_some() || {
             let message = format!("The answer of provider `{}` broke off: {what}.", self.provider.name);
             let error = ProviderError { kind, message, r#type: None, code: None, param: None };
-            self.lane.write_error(&error, &mut self.out);
-        }
-        self.over = Some(Over::Cut);
+            self.lane.write_error(&error, &mut self.out)
+        };
+        self.over = Some(if told { Over::Told } else { Over::Cut });
         let fault = if kind == ErrorKind::Overloaded { Fault::Gateway } else { Fault::Upstream };
         let pending = self.out.len() as u64;
         self.ticket.note(|entry| {
@@ -416,6 +445,11 @@ impl Clock {
     /// As of the last time that something came.
     fn total_is_over(&self) -> bool {
         self.heard >= self.total
+    }
+
+    /// No more than this is left, from now on.
+    fn at_most(&mut self, left: Duration) {
+        self.total = self.total.min(Instant::now() + left);
     }
 
     fn idle_is_over(&self) -> bool {

@@ -10,7 +10,7 @@ use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 use crate::cache::Recorder;
 
 use super::asked::Asked;
-use super::event_tail::EventTail;
+use super::event_tail::{EventTail, ends_event};
 use super::gather::Gather;
 
 /// A stream's way back.
@@ -28,6 +28,8 @@ pub(super) struct Verbatim {
     pieces: Vec<Bytes>,
     /// The beginning of an event whose end is still to come.
     tail: EventTail,
+    /// The beginning of an event has passed, as it was too long to be held, and its end has not.
+    amid: bool,
 }
 
 /// Bytes → events → bytes.
@@ -62,6 +64,7 @@ impl Lane {
                 tap: UsageTap::new(caller, mode),
                 pieces: Vec::new(),
                 tail: EventTail::default(),
+                amid: false,
             }));
         }
         Self::Translated(Box::new(Translated {
@@ -141,6 +144,29 @@ impl Lane {
         }
     }
 
+    /// Whether every answer in the stream has said why it ended: what is still to come is no more than its usage.
+    pub(super) fn finished(&self) -> bool {
+        match self {
+            Self::Verbatim(lane) => lane.tap.finished(),
+            Self::Translated(lane) => lane.decoder.is_finished(),
+        }
+    }
+
+    /// Ends a stream whose answers have all finished and whose provider does not say so.
+    pub(super) fn complete(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) {
+        match self {
+            Self::Verbatim(lane) => lane.complete(out),
+            Self::Translated(lane) => {
+                // Half an event behind the answers' end changes nothing.
+                let _ = lane.decoder.finish(&mut lane.events);
+                if !lane.ended && !matches!(lane.events.last(), Some(Event::End)) {
+                    lane.events.push(Event::End);
+                }
+                lane.write(out, tape);
+            }
+        }
+    }
+
     /// The error that the provider said in mid-stream.
     pub(super) fn error(&self) -> Option<&ProviderError> {
         match self {
@@ -172,36 +198,58 @@ impl Lane {
         }
     }
 
-    /// Adds the caller's dialect's error event.
-    pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut Gather) {
+    /// Adds the caller's dialect's error event; `false`: it can not be said, as half an event has passed.
+    pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut Gather) -> bool {
         match self {
+            Self::Verbatim(lane) if lane.amid => return false,
             Self::Verbatim(lane) => {
                 let mut encoder = lane.dialect.stream_encoder(StreamOptions::default());
                 encoder.error(error, out.rest());
             }
             Self::Translated(lane) => lane.encoder.error(error, out.rest()),
         }
+        true
     }
 }
 
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut Gather) {
         self.tap.pass(data, &mut self.pieces);
+        self.give(out);
+        if self.tap.is_over() {
+            // At most the last line end of its last event is not here.
+            out.push(self.tail.take());
+        }
+    }
+
+    fn give(&mut self, out: &mut Gather) {
         let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.drain(..).filter_map(|piece| self.tail.pass(piece)).for_each(|whole| out.push(whole));
+        for whole in pieces.drain(..).filter_map(|piece| self.tail.pass(piece)) {
+            self.amid = !ends_event(&whole);
+            out.push(whole);
+        }
         self.pieces = pieces;
     }
 
     fn finish(&mut self, out: &mut Gather) -> bool {
         self.tap.finish(&mut self.pieces);
-        let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.drain(..).filter_map(|piece| self.tail.pass(piece)).for_each(|whole| out.push(whole));
+        self.give(out);
         let whole = self.tap.ended() || self.tap.finished();
-        if whole {
+        if whole && !self.tap.ended() && self.tail.is_empty() {
+            self.complete(out);
+        } else if whole {
             // The last event lacks its empty line: clients take it all the same.
             out.push(self.tail.take());
         }
         whole
+    }
+
+    /// Says the dialect's end, which the provider does not; half an event before it is left out.
+    fn complete(&mut self, out: &mut Gather) {
+        self.tail.take();
+        if !self.amid {
+            out.push(Bytes::from_static(self.dialect.stream_end()));
+        }
     }
 }
 
@@ -237,11 +285,16 @@ impl Translated {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event_tail::ends_event;
     use super::*;
 
     fn lane(dialect: Dialect) -> Verbatim {
-        Verbatim { dialect, tap: UsageTap::new(dialect, Mode::Watch), pieces: Vec::new(), tail: EventTail::default() }
+        Verbatim {
+            dialect,
+            tap: UsageTap::new(dialect, Mode::Watch),
+            pieces: Vec::new(),
+            tail: EventTail::default(),
+            amid: false,
+        }
     }
 
     #[test]
@@ -305,7 +358,7 @@ mod tests {
                 }
                 assert_eq!(lane.finish(&mut out), whole, "in pieces of {size}: {text}");
                 // What is not whole may end in the middle of an event.
-                assert!(!whole || out.take() == text);
+                assert!(!whole || out.take() == text.clone() + "data: [DONE]\n\n");
             }
         }
     }

@@ -17,7 +17,7 @@ use super::flow::{Flow, Next};
 use super::ticket::Ticket;
 use super::wait::{Waiting, Word};
 
-/// Between a stream's error event and the end of its connection: what was written has to leave first.
+/// Before a connection is aborted: what was written has to leave first.
 const LAST_WORDS: Duration = Duration::from_millis(25);
 
 /// A whole answer is handed out in pieces of this size: what waits in a connection for its client to take it is little.
@@ -42,7 +42,7 @@ pub(super) enum Content {
     Waiting(Box<Waiting>),
     /// A stream.
     Flow(Box<Flow>),
-    /// The error event is out; the abort follows.
+    /// It broke in the middle of an event; the abort follows.
     Aborting(Pin<Box<Sleep>>),
     /// Nothing more.
     Done,
@@ -88,7 +88,7 @@ impl Pump {
                     Word::Flow(flow) => self.content = Content::Flow(flow),
                     Word::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
                     Word::Failed(event) => {
-                        self.abort();
+                        self.content = Content::Done;
                         return Poll::Ready(Some(Ok(event)));
                     }
                 },

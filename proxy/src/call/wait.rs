@@ -41,7 +41,7 @@ pub(super) enum Word {
     Flow(Box<Flow>),
     /// The whole stream at once.
     Whole(Bytes, End),
-    /// The dialect's error event; the abort follows.
+    /// The dialect's error event, which is the last.
     Failed(Bytes),
 }
 

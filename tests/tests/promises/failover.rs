@@ -57,6 +57,22 @@ fn failures() -> Vec<(&'static str, Vec<Act>)> {
             "error-first",
             vec![answer(200, SSE, b"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n")],
         ),
+        (
+            "error-beside-choices",
+            vec![answer(
+                200,
+                SSE,
+                b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}],\"error\":{\"code\":502,\"message\":\"at capacity\"}}\n\ndata: [DONE]\n\n",
+            )],
+        ),
+        (
+            "error-as-a-reason",
+            vec![answer(
+                200,
+                SSE,
+                b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\ndata: [DONE]\n\n",
+            )],
+        ),
         ("empty-stream", vec![answer(200, SSE, b"")]),
     ]
 }

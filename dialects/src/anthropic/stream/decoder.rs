@@ -41,10 +41,21 @@ impl Decoder {
         self.frames.held()
     }
 
-    /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
+    /// Says that the body came to its clean end. Without `message_stop` the stream is whole all the same when it has said
+    /// why it ended; otherwise no `Event::End` comes: it was cut.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
-        frames.finish(|frame| reader.frame(frame.name, frame.data, out))
+        frames.finish(|frame| reader.frame(frame.name, frame.data, out))?;
+        if reader.finished && !std::mem::replace(&mut reader.over, true) {
+            out.push(Event::End);
+        }
+        Ok(())
+    }
+
+    /// Whether the answer has said why it ended: nothing is still to come.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.reader.finished
     }
 }
 
@@ -56,6 +67,8 @@ struct Reader {
     started: bool,
     /// Whether a tool was called.
     called: bool,
+    /// It has said why it ended.
+    finished: bool,
     /// Whole or failed: what comes now is nothing.
     over: bool,
 }
@@ -157,6 +170,7 @@ impl Reader {
             "message_delta" => {
                 self.used(said.usage, out);
                 if let Some(Closing { stop_reason: Some(word), stop_sequence }) = said.delta.map(read).transpose()? {
+                    self.finished = true;
                     out.push(Event::Finish { choice: 0, stop: self.stop(&word, stop_sequence) });
                 }
             }

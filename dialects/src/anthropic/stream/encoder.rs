@@ -115,7 +115,7 @@ impl Encoder {
         }
     }
 
-    /// Appends the error event. What follows on the wire is an abort, never a clean end.
+    /// Appends the error event. Nothing follows it: the body ends, without `message_stop`.
     pub fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
         if self.state != State::Over {
             sse::write(Some("error"), &error::encode(error, ""), out);

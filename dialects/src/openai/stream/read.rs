@@ -48,11 +48,17 @@ impl Decoder {
     pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let state = &mut self.state;
         self.frames.finish(|frame| state.frame(frame, out))?;
-        if !state.ended && !state.choices.is_empty() && state.choices.iter().all(ChoiceState::is_finished) {
+        if !state.ended && state.is_finished() {
             state.ended = true;
             out.push(Event::End);
         }
         Ok(())
+    }
+
+    /// Whether every answer in it has said why it ended: at most the usage is still to come.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.state.is_finished()
     }
 }
 
@@ -66,6 +72,10 @@ struct State {
 }
 
 impl State {
+    fn is_finished(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(ChoiceState::is_finished)
+    }
+
     fn frame(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let data = frame.data.trim_ascii();
         // An event called an error is one, also when it says nothing more.

@@ -75,7 +75,7 @@ impl Encoder {
         }
     }
 
-    /// Appends the error event `data: {"error":{…}}`. What follows on the wire is an abort, never `[DONE]`.
+    /// Appends the error event `data: {"error":{…}}`. Nothing follows it: the body ends, without `[DONE]`.
     pub fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.over, true) {
             return;
