@@ -66,7 +66,7 @@ pub const FIELD_RESERVED: Rule = Rule {
 };
 /// Some provider takes calls.
 pub const PROVIDER_WEIGHTS: Rule = Rule {
-    cel: "self.exists(p, p.weight > 0)",
+    cel: "self.exists(p, !has(p.weight) || p.weight > 0)",
     message: "every weight is 0, so no provider would take a call: give at least one a weight above 0",
 };
 /// Namespaces are selected where they are said to be.
@@ -111,7 +111,7 @@ pub const BREAKER_POSITIVE: Rule = Rule {
 };
 /// What is kept idle is part of what may be open.
 pub const IDLE_CONNECTIONS: Rule = Rule {
-    cel: "!has(self.maxIdle) || self.maxIdle <= self.maxConnections",
+    cel: "!has(self.maxIdle) || self.maxIdle <= (has(self.maxConnections) ? self.maxConnections : 1024)",
     message: "maxIdle must not exceed maxConnections: lower maxIdle or raise maxConnections",
 };
 /// A header is set once, whatever its case.
@@ -161,7 +161,7 @@ pub const RULE_NAMES: Rule = Rule {
 };
 /// Some target takes calls.
 pub const TARGET_WEIGHTS: Rule = Rule {
-    cel: "self.exists(t, t.weight > 0)",
+    cel: "self.exists(t, !has(t.weight) || t.weight > 0)",
     message: "every weight is 0, so no target would take a call: give at least one a weight above 0",
 };
 /// The first token comes within the whole, where both are said.

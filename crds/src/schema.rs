@@ -18,6 +18,7 @@ pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
 fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(crd)?;
     tidy(&mut value);
+    leave_items(&mut value, false);
     if crd.spec.names.kind == "LLMRoute" {
         // One type serves both kinds; to a route nothing is attached.
         if let Some(status) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
@@ -83,6 +84,30 @@ fn bare(schema: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(bare).collect(),
         value => value.clone(),
+    }
+}
+
+/// Takes defaults out of the items of lists. A list is compared whole by who keeps a cluster to what is written elsewhere: an item
+/// that an API server has filled in is another than the one that was applied, for ever. What is left out there is filled in by who
+/// reads it, as the descriptions say; outside of lists a filled-in field is nobody's but the API server's.
+fn leave_items(value: &mut Value, inside: bool) {
+    match value {
+        Value::Object(words) => {
+            if inside {
+                words.shift_remove("default");
+            }
+            for (word, inner) in words.iter_mut() {
+                match inner {
+                    // Their names are the resource's, not the schema's.
+                    Value::Object(fields) if word == "properties" => {
+                        fields.values_mut().for_each(|field| leave_items(field, inside));
+                    }
+                    inner => leave_items(inner, inside || word == "items"),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|inner| leave_items(inner, inside)),
+        _ => {}
     }
 }
 

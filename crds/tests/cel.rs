@@ -12,33 +12,36 @@ fn definition(kind: &str) -> Value {
     definitions.into_iter().find(|d| d.pointer("/spec/names/kind") == Some(&kind.into())).unwrap()
 }
 
-/// The spec with its defaults, as the API server hands it to the rules.
-fn defaulted(kind: &str, spec: &Value) -> Value {
-    let mut defaulted = filled(kind, spec);
-    put_back_empty(&mut defaulted, spec);
-    defaulted
-}
-
-/// The types leave out empty lists; an API server does not.
-fn put_back_empty(defaulted: &mut Value, written: &Value) {
-    match (defaulted, written) {
-        (Value::Object(defaulted), Value::Object(written)) => {
-            for (name, value) in written {
-                if value.as_array().is_some_and(Vec::is_empty) {
-                    defaulted.entry(name).or_insert_with(|| value.clone());
-                } else if let Some(inner) = defaulted.get_mut(name) {
-                    put_back_empty(inner, value);
-                }
+/// Fills defaults in as an API server does: those of the schema, and no others.
+fn fill(schema: &Value, value: &mut Value) {
+    if let Some(fields) = value.as_object_mut() {
+        for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            if let (None, Some(default)) = (fields.get(name), schema.get("default")) {
+                fields.insert(name.clone(), default.clone());
+            }
+            if let Some(field) = fields.get_mut(name) {
+                fill(schema, field);
             }
         }
-        (Value::Array(defaulted), Value::Array(written)) => {
-            defaulted.iter_mut().zip(written).for_each(|(inner, value)| put_back_empty(inner, value));
-        }
-        _ => {}
+    }
+    if let (Some(items), Some(schema)) = (value.as_array_mut(), schema.get("items")) {
+        items.iter_mut().for_each(|item| fill(schema, item));
     }
 }
 
-fn filled(kind: &str, spec: &Value) -> Value {
+fn spec_of(kind: &str) -> Value {
+    schema::of_objects(&definition(kind)).unwrap().pointer("/properties/spec").unwrap().clone()
+}
+
+/// The spec with its defaults, as the API server hands it to the rules.
+fn defaulted(kind: &str, spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    fill(&spec_of(kind), &mut spec);
+    spec
+}
+
+/// The spec with its defaults, as who reads it has it.
+fn read(kind: &str, spec: &Value) -> Value {
     match kind {
         "ProviderPool" => serde_json::to_value(serde_json::from_value::<ProviderPoolSpec>(spec.clone()).unwrap()),
         _ => serde_json::to_value(serde_json::from_value::<LLMRouteSpec>(spec.clone()).unwrap()),
@@ -97,9 +100,8 @@ fn every_rule_is_in_the_table() {
 fn defaults_in_the_schema_are_those_of_the_types() {
     // What the API server fills in and what standalone mode fills in come from one place; this holds them together.
     let spec = json!({"providers": [{"name": "a", "type": "Simulated"}]});
-    let filled = defaulted("ProviderPool", &spec);
-    let definition = definition("ProviderPool");
-    let properties = schema::of_objects(&definition).unwrap().pointer("/properties/spec/properties").unwrap().clone();
+    let filled = read("ProviderPool", &spec);
+    let properties = spec_of("ProviderPool")["properties"].clone();
     for field in ["loadBalancing", "timeouts", "retry", "circuitBreaker"] {
         assert_eq!(properties[field]["default"], filled[field], "{field}");
         for (name, inner) in properties[field]["properties"].as_object().unwrap() {
@@ -107,4 +109,49 @@ fn defaults_in_the_schema_are_those_of_the_types() {
         }
     }
     assert!(messages("ProviderPool", &spec).is_empty());
+}
+
+/// Where a list's items, or what is in them, are other than they were.
+fn changed(path: &str, before: &Value, after: &Value, inside: bool, found: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            for (name, after) in after {
+                match before.get(name) {
+                    Some(before) => changed(&format!("{path}.{name}"), before, after, inside, found),
+                    None if inside => found.push(format!("{path}.{name}")),
+                    None => {}
+                }
+            }
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            for (number, (before, after)) in before.iter().zip(after).enumerate() {
+                changed(&format!("{path}[{number}]"), before, after, true, found);
+            }
+        }
+        (before, after) if before != after => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[test]
+fn nothing_is_filled_in_within_a_list() {
+    let mut examples = 0;
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let folder = folder.unwrap().path();
+        for file in folder.read_dir().into_iter().flatten() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+            for document in documents.iter().filter(|d| d["apiVersion"] == "sluicegate.dev/v1alpha1") {
+                let kind = document["kind"].as_str().unwrap();
+                let after = defaulted(kind, &document["spec"]);
+                let name = format!("{} {kind}/{}", folder.display(), document["metadata"]["name"]);
+                changed(&name, &document["spec"], &after, false, &mut found);
+                // What a reader makes of either is the same.
+                assert_eq!(read(kind, &after), read(kind, &document["spec"]), "{name}");
+                examples += 1;
+            }
+        }
+    }
+    assert!(found.is_empty() && examples > 15, "{examples} examples: {found:#?}");
 }

@@ -72,25 +72,52 @@ async fn every_example_is_accepted_and_nothing_of_it_is_lost() {
             let kind = object.types.as_ref().unwrap().kind.as_str();
             if matches!(kind, "ProviderPool" | "LLMRoute") {
                 let label = format!("{}: {kind} {}", path.display(), object.name_any());
-                contains(&label, &object.data["spec"], &written["spec"]);
+                contains(&label, &object.data["spec"], &written["spec"], false);
             }
         }
     }
 }
 
-/// What was written is still there; the API server may have added defaults.
-fn contains(at: &str, kept: &serde_json::Value, written: &serde_json::Value) {
+#[tokio::test]
+async fn what_is_written_stays_as_it_is_written() {
+    let client = client().await;
+    let namespace = manifests::namespace(&client, "written", &[]).await.unwrap();
+    // Each of these could be written in another way.
+    let text = r#"
+apiVersion: sluicegate.dev/v1alpha1
+kind: ProviderPool
+metadata: {name: models}
+spec:
+  timeouts: {connect: 1000ms, firstToken: 90s, idle: 120s, total: 1h}
+  providers:
+  - name: a
+    type: OpenAICompatible
+    url: HTTPS://API.Example.com:443/v1/
+    connection: {idleTimeout: 60s, tcpKeepalive: 0s, dnsTTL: 1m30s}
+    models: [{name: m, price: {inputPerMillion: "2.50", outputPerMillion: "10.0"}}]
+    defaults: {temperature: "1.0"}
+"#;
+    let written: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+    let applied = manifests::apply(&client, &namespace, text).await.unwrap();
+    contains("ProviderPool models", &applied[0].data["spec"], &written["spec"], false);
+}
+
+/// What was written is still there. The API server may have added defaults, but not within a list: an item with more in it
+/// is another one for whoever compares a cluster with what is written.
+fn contains(at: &str, kept: &serde_json::Value, written: &serde_json::Value, listed: bool) {
     use serde_json::Value::{Array, Object};
     match (kept, written) {
         (Object(kept), Object(written)) => {
             for (key, value) in written {
                 let found = kept.get(key).unwrap_or_else(|| panic!("{at}: {key} was pruned"));
-                contains(&format!("{at}.{key}"), found, value);
+                contains(&format!("{at}.{key}"), found, value, listed);
             }
+            let more: Vec<&String> = kept.keys().filter(|key| listed && !written.contains_key(*key)).collect();
+            assert!(more.is_empty(), "{at}: {more:?} were added");
         }
         (Array(kept), Array(written)) => {
             assert_eq!(kept.len(), written.len(), "{at}");
-            kept.iter().zip(written).enumerate().for_each(|(i, (k, w))| contains(&format!("{at}[{i}]"), k, w));
+            kept.iter().zip(written).enumerate().for_each(|(i, (k, w))| contains(&format!("{at}[{i}]"), k, w, true));
         }
         _ => assert_eq!(kept, written, "{at}"),
     }
