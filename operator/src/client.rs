@@ -1,13 +1,19 @@
-//! The client of the API server, which counts the writes that go through it.
+//! The client of the API server, which counts the writes that go through it, and those that come to nothing.
 
 use std::error::Error;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use anyhow::Context as _;
-use http::{Method, Request};
+use http::{Method, Request, Response, StatusCode};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
-use tower::util::MapRequestLayer;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tower::layer::layer_fn;
+use tower::{BoxError, Service};
 
 use crate::metrics::{ApiWrite, Metrics};
 
@@ -16,7 +22,18 @@ use crate::metrics::{ApiWrite, Metrics};
 /// # Errors
 /// If there is neither, or it cannot be read.
 pub async fn configuration() -> anyhow::Result<Config> {
-    Config::infer().await.context("no way to the API server: neither a service account nor a kubeconfig was found")
+    let config = Config::infer().await;
+    let mut config =
+        config.context("no way to the API server: neither a service account nor a kubeconfig was found")?;
+    // It is the cluster's own: a proxy on the way out (`HTTPS_PROXY`) is not on the way there.
+    config.proxy_url = None;
+    Ok(config)
+}
+
+/// Where the API server is, when that is said as an address.
+#[must_use]
+pub fn address(config: &Config) -> Option<IpAddr> {
+    config.cluster_url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// A client whose writes are counted.
@@ -24,14 +41,60 @@ pub async fn configuration() -> anyhow::Result<Config> {
 /// # Errors
 /// If the configuration does not make a client: certificates that cannot be read, for example.
 pub fn counting(config: Config, metrics: &Rc<Metrics>) -> anyhow::Result<Client> {
-    let writes = metrics.api_writes.clone();
-    let count = MapRequestLayer::new(move |request: Request<Body>| {
-        if let Some(write) = write(request.method(), request.uri().path()) {
-            writes.get_or_create_owned(&write).inc();
-        }
-        request
-    });
+    let (writes, failures) = (metrics.api_writes.clone(), metrics.api_write_failures.clone());
+    let count = layer_fn(move |inner| Counted { inner, writes: writes.clone(), failures: failures.clone() });
     Ok(ClientBuilder::try_from(config).context("no client for the API server")?.with_layer(&count).build())
+}
+
+/// Counts what goes through it to the API server.
+#[derive(Clone)]
+struct Counted<S> {
+    inner: S,
+    writes: Family<ApiWrite, Counter>,
+    failures: Family<ApiWrite, Counter>,
+}
+
+type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+
+impl<S, B> Service<Request<Body>> for Counted<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Answer<B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer<B> {
+        let write = write(request.method(), request.uri().path());
+        if let Some(write) = &write {
+            self.writes.get_or_create_owned(write).inc();
+        }
+        let (answer, failures) = (self.inner.call(request), self.failures.clone());
+        Box::pin(async move {
+            let answer = answer.await;
+            let status = answer.as_ref().ok().map(Response::status);
+            if let Some(write) = write.filter(|write| is_lost(write.verb, status)) {
+                failures.get_or_create_owned(&write).inc();
+            }
+            answer
+        })
+    }
+}
+
+/// Whether a write came to nothing: no answer, or a refusal. That another was faster is no failure, and what is gone already
+/// needs no deletion.
+fn is_lost(verb: &str, status: Option<StatusCode>) -> bool {
+    match status {
+        None => true,
+        Some(StatusCode::CONFLICT) => false,
+        Some(StatusCode::NOT_FOUND) => verb != "delete",
+        Some(status) => !status.is_success(),
+    }
 }
 
 /// An error in few words: the API server's own where it answered, else the chain of causes, of which kube's own words
@@ -82,6 +145,13 @@ fn write(method: &Method, path: &str) -> Option<ApiWrite> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_that_another_did_is_not_lost() {
+        let lost = |verb, status| is_lost(verb, StatusCode::from_u16(status).ok());
+        assert!(is_lost("patch", None) && lost("patch", 403) && lost("create", 500) && lost("patch", 404));
+        assert!(!lost("patch", 200) && !lost("create", 201) && !lost("update", 409) && !lost("delete", 404));
+    }
 
     #[test]
     fn writes_are_told_by_resource_and_verb() {

@@ -1,6 +1,7 @@
 //! The last reads of a turn: whatever the objects at hand name is read; after that there are only values.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
@@ -10,8 +11,8 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{
-    self, Compiled, Credentials, Fault, Inputs, Kind, Manifest, Secret, SecretValue, Service, Slice, SliceEndpoint,
-    SlicePort,
+    self, Barred, Compiled, Credentials, Fault, Inputs, Kind, Manifest, Secret, SecretValue, Service, Slice,
+    SliceEndpoint, SlicePort,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
@@ -186,15 +187,17 @@ pub fn collect(world: &World, batch: &Batch) -> Gathered {
 }
 
 impl Gathered {
-    /// Compiles it, beside the routes that serve and by what the platform says of models.
+    /// Compiles it, beside the routes that serve and by what the platform says of models. No provider may be where it is
+    /// barred.
     #[must_use]
-    pub fn compile(self, world: &World) -> Compiled {
+    pub fn compile(self, world: &World, barred: &Arc<Barred>) -> Compiled {
         let Self { inputs, previous, previous_credentials } = self;
         compile::compile(&Inputs {
             previous: Some(&previous),
             previous_credentials: Some(&previous_credentials),
             rivals: Some(world.rivals()),
             model_claims: world.model_claims(),
+            barred: Arc::clone(barred),
             ..inputs
         })
     }

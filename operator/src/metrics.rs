@@ -15,6 +15,8 @@ const TURN_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25
 pub struct Metrics {
     /// Writes sent to the API server. Counted where requests leave the client, so that no call site can forget one.
     pub api_writes: Family<ApiWrite, Counter>,
+    /// Those of them that came to nothing: refused, or without an answer.
+    pub api_write_failures: Family<ApiWrite, Counter>,
     /// How long turns take; how many there were is its count.
     pub turn_seconds: Histogram,
     /// Objects by how they stand.
@@ -60,6 +62,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             api_writes: Family::default(),
+            api_write_failures: Family::default(),
             turn_seconds: Histogram::new(TURN_BOUNDS),
             objects: Family::default(),
             watch_restarts: Family::default(),
@@ -76,6 +79,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let own = registry.sub_registry_with_prefix("sluicegate_operator");
         own.register("api_writes", "Writes sent to the API server", self.api_writes.clone());
+        own.register("api_write_failures", "Writes that came to nothing", self.api_write_failures.clone());
         own.register("turn_seconds", "Time of a turn, its writes included", self.turn_seconds.clone());
         own.register("objects", "Resources by how they stand", self.objects.clone());
         own.register("watch_restarts", "Watches that broke and were begun again", self.watch_restarts.clone());

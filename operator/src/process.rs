@@ -1,6 +1,7 @@
 //! From settings to a running operator, and to its end.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use prometheus_client::registry::Registry;
+use sluicegate_config::compile::Barred;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -55,6 +57,7 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
     let metrics = Rc::new(Metrics::default());
     let config = client::configuration().await?;
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let api_server = client::address(&config);
     let client = client::counting(config, &metrics)?;
     let listener = TcpListener::bind(settings.admin_listen)
         .await
@@ -73,7 +76,7 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
     let owner = Herald::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
     let (world, owner): (Shared, _) = (Rc::new(world.into()), Rc::new(owner));
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
-    let house = House { settings, namespace, metrics, client, owner, world, leadership, wake };
+    let house = House { settings, namespace, metrics, client, api_server, owner, world, leadership, wake };
     house.live(listener).await
 }
 
@@ -83,6 +86,7 @@ struct House {
     namespace: String,
     metrics: Rc<Metrics>,
     client: Client,
+    api_server: Option<IpAddr>,
     owner: Rc<Herald>,
     world: Shared,
     leadership: Rc<Leadership>,
@@ -163,7 +167,14 @@ impl House {
             judge,
             leadership,
             metrics: Rc::clone(&self.metrics),
+            barred: Arc::new(self.barred()),
         }
+    }
+
+    /// Where no provider may be.
+    fn barred(&self) -> Barred {
+        let Run { deny_networks, allow_networks, .. } = &self.settings;
+        Barred::in_cluster(self.api_server).with(deny_networks, allow_networks)
     }
 
     /// Pages run where anything may; what they ask is answered from here.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use sluicegate_config::compile::ModelClaims;
 
 use crate::world::Watched;
@@ -67,6 +68,12 @@ pub struct Run {
     /// that was killed wait for its own lease to run out.
     #[arg(long, env = "SLUICEGATE_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
+    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API server.
+    #[arg(long, env = "SLUICEGATE_DENY_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
+    pub deny_networks: Vec<IpNet>,
+    /// Networks that providers may be in nevertheless.
+    #[arg(long, env = "SLUICEGATE_ALLOW_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
+    pub allow_networks: Vec<IpNet>,
     /// Which log lines are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -84,6 +91,12 @@ pub struct Compile {
     /// How the outcome is printed. Credentials never are.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API server.
+    #[arg(long, env = "SLUICEGATE_DENY_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
+    pub deny_networks: Vec<IpNet>,
+    /// Networks that providers may be in nevertheless.
+    #[arg(long, env = "SLUICEGATE_ALLOW_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
+    pub allow_networks: Vec<IpNet>,
 }
 
 /// Printing the CustomResourceDefinitions.

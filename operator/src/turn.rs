@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Client;
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Compiled, Kind, Reason, Severity, Verdict, reads_alike};
+use sluicegate_config::compile::{Barred, Compiled, Kind, Reason, Severity, Verdict, reads_alike};
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
@@ -36,6 +37,8 @@ pub struct Turns {
     pub leadership: Rc<Leadership>,
     /// What is counted.
     pub metrics: Rc<Metrics>,
+    /// Where no provider may be.
+    pub barred: Arc<Barred>,
 }
 
 impl Turns {
@@ -57,7 +60,7 @@ impl Turns {
         let batch = gather::read(&self.world, &self.client, keys).await;
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
-        let compiled = gathered.compile(&self.world.borrow());
+        let compiled = gathered.compile(&self.world.borrow(), &self.barred);
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
         plan.remove(self.world.borrow_mut().take_strays());
         let anew = seen_anew(&self.world.borrow(), &batch, &compiled);

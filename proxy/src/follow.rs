@@ -66,7 +66,12 @@ mod tests {
     #[tokio::test(flavor = "local")]
     async fn a_revision_is_told_of_when_calls_are_served_by_it() {
         let metrics = Metrics::new(LogQueue::new().0);
-        let builder = Builder::new(Lasting { registry: Arc::default(), cache: cache::Shared::new(), metrics });
+        let builder = Builder::new(Lasting {
+            registry: Arc::default(),
+            cache: cache::Shared::new(),
+            metrics,
+            outward: Default::default(),
+        });
         let (configurations, configuration) = watch::channel(None);
         let (reports, report) = watch::channel(Arc::<Report>::default());
         let ready = Arc::new(ArcSwap::from(builder.ready()));

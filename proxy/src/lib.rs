@@ -11,6 +11,7 @@ pub mod errors;
 mod follow;
 pub mod listener;
 pub mod memory;
+pub mod outward;
 mod persistent;
 pub mod probe;
 pub mod process;

@@ -67,7 +67,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let signals = Signals::new()?;
     let descriptors = descriptors::raise(&mut settings)?;
     let metrics = Metrics::new(queue);
-    let Prepared { identity, tls, feed } = prepare::prepare(&settings, &metrics).await?;
+    let Prepared { identity, tls, outward, feed } = prepare::prepare(&settings, &metrics).await?;
     let count = settings.worker_count();
     let sockets =
         listener::bind(settings.listen, count).with_context(|| format!("can not listen on {}", settings.listen))?;
@@ -76,8 +76,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         .with_context(|| format!("can not listen on {} (admin)", settings.admin_listen))?;
     admin_socket.set_nonblocking(true)?;
     let admin_address = admin_socket.local_addr()?;
-    let lasting =
-        Lasting { registry: Arc::new(Registry::default()), cache: cache::Shared::new(), metrics: Arc::clone(&metrics) };
+    let (registry, cache) = (Arc::new(Registry::default()), cache::Shared::new());
+    let lasting = Lasting { registry, cache, metrics: Arc::clone(&metrics), outward };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());
     let first = match &feed {

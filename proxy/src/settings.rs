@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 
+use crate::outward::Ways;
+
 /// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -57,6 +59,9 @@ pub struct Settings {
     /// How the process stops.
     #[command(flatten)]
     pub stopping: Stopping,
+    /// How providers are reached.
+    #[command(flatten)]
+    pub ways: Ways,
     /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
     #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = some_time)]
     pub stream_keep_alive: Duration,

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::binaries::binary;
 use crate::client::Client;
 use crate::process::{Process, pause};
-use crate::proxy::{Log, follow};
+use crate::proxy::{LOOPBACK, Log, follow};
 
 /// How long a start, or what is waited for, may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +32,8 @@ impl Operator {
     /// It is not built, or ends; the message holds its log.
     pub fn start(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary("sluicegate-operator")?);
-        command.args(["--gateway", gateway, "--namespace", namespace, "--admin-listen", "127.0.0.1:0"]).args(flags);
+        command.args(["--gateway", gateway, "--namespace", namespace, "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--allow-networks", LOOPBACK]).args(flags);
         command.env("KUBECONFIG", kubeconfig);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::start(&mut command).context("starting the operator")?;

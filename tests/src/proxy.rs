@@ -18,6 +18,8 @@ use crate::process::{Process, pause};
 
 /// How long a start, or a change of configuration, may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Where providers of tests are.
+pub(crate) const LOOPBACK: &str = "127.0.0.0/8";
 /// Log lines kept of one process.
 const MOST_LINES: usize = 200_000;
 
@@ -104,7 +106,9 @@ impl Proxy {
     /// It is not built, or ends; the message holds its log.
     pub fn watching(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(binary("sluicegate-proxy")?);
-        command.args(["--gateway", gateway, "--namespace", namespace]).args(flags).env("KUBECONFIG", kubeconfig);
+        // Providers of tests are on loopback, where a cluster has none.
+        command.args(["--gateway", gateway, "--namespace", namespace, "--allow-networks", LOOPBACK]);
+        command.args(flags).env("KUBECONFIG", kubeconfig);
         Self::run(command, tempfile::tempdir()?)
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec};
 
+use super::barred::Barred;
 use super::claims::ModelClaims;
 use super::rivals::Rivals;
 use crate::{CredentialId, ObjectId, Snapshot};
@@ -23,6 +25,8 @@ pub struct Inputs<'a> {
     pub services: Option<BTreeMap<ObjectId, Service>>,
     /// The labels of namespaces. The label with its name is there for each, said or not.
     pub namespaces: BTreeMap<String, Labels>,
+    /// Where no provider may be.
+    pub barred: Arc<Barred>,
     /// Something could not be read, so an object that is not here may still exist: what `previous` has of it is kept.
     pub incomplete: bool,
     /// What was compiled last: a bad object keeps its form in there.

@@ -6,6 +6,7 @@
 mod address;
 mod advice;
 mod allowed;
+mod barred;
 mod cache;
 mod certificates;
 mod claims;
@@ -19,6 +20,7 @@ mod objects;
 mod pattern;
 mod pool;
 mod provider;
+mod reach;
 mod references;
 mod report;
 mod revision;
@@ -33,6 +35,7 @@ use std::collections::BTreeSet;
 
 use crate::{ObjectId, Snapshot};
 
+pub use barred::{Bar, Barred};
 pub use claims::ModelClaims;
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};

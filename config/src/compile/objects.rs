@@ -6,7 +6,7 @@ use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Kind, Reason, Severity, Verdict};
-use super::{advice, credentials, pool, rivals, route, services};
+use super::{advice, credentials, pool, reach, rivals, route, services};
 use crate::{FORMAT, ObjectId, Pool, Provider, Route};
 
 /// What is told about the objects on the way.
@@ -45,6 +45,7 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
         let mut report = Report::new(KIND, id, source(manifests));
         let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
             let mut pool = pool::compile(spec, namespace(&manifest.id), &mut report);
+            reach::judge(spec, &inputs.barred, &mut report);
             credentials::resolve(spec, &pool, inputs, &mut report);
             services::resolve(spec, &mut pool, inputs, &mut report);
             pool::seal(&mut pool);

@@ -4,6 +4,7 @@ use sluicegate_crds::{self as crds, ProviderPoolSpec};
 
 use super::address;
 use super::inputs::Inputs;
+use super::reach;
 use super::report::Report;
 use super::verdict::Reason;
 use crate::{Pool, Provider, ServicePort};
@@ -30,6 +31,13 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &mut Pool, inputs: &Inputs<
         let path = format!("spec.providers[{index}].serviceRef");
         compiled.endpoints = look(service, inputs).map(|found| match found {
             Ok(mut endpoints) => {
+                if let Some(bar) = reach::leave_out(&mut endpoints, &inputs.barred) {
+                    report.error(
+                        &path,
+                        Reason::ServiceInvalid,
+                        format!("an endpoint of the Service {} is left out: {bar}", service.id.0),
+                    );
+                }
                 judge(service, &endpoints, &path, report);
                 endpoints.truncate(MAX_ENDPOINTS);
                 endpoints
@@ -47,6 +55,7 @@ pub(super) fn refresh(pool: &mut Pool, inputs: &Inputs<'_>) {
     for provider in &mut pool.providers {
         let Some(service) = &provider.service else { continue };
         provider.endpoints = look(service, inputs).map(Result::unwrap_or_default).map(|mut endpoints| {
+            reach::leave_out(&mut endpoints, &inputs.barred);
             endpoints.truncate(MAX_ENDPOINTS);
             endpoints
         });

@@ -63,7 +63,7 @@ fn keyed() -> Value {
 fn turn(world: &mut World) -> (Vec<Key>, Plan) {
     let keys = world.queue.take(usize::MAX, Instant::now());
     let batch = Batch { keys: keys.clone(), ..Batch::default() };
-    let compiled = gather::collect(world, &batch).compile(world);
+    let compiled = gather::collect(world, &batch).compile(world, &Default::default());
     (keys.clone(), plan(world, &keys, &compiled))
 }
 

@@ -11,6 +11,7 @@ use crate::cache::redis;
 use crate::listener::tls::Identity;
 use crate::settings::Settings;
 use crate::source::{Cluster, Gateway, Source, Subscription};
+use crate::upstream::Outward;
 
 /// What a process can be started with.
 pub(super) struct Prepared {
@@ -18,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) identity: Option<Identity>,
     /// What workers answer handshakes with.
     pub(super) tls: Option<TlsAcceptor>,
+    /// How providers are reached.
+    pub(super) outward: Outward,
     /// Where the configuration comes from.
     pub(super) feed: Feed,
 }
@@ -46,14 +49,16 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
         _ => None,
     };
     let tls = identity.as_ref().map(Identity::acceptor).transpose()?;
+    let outward = settings.ways.read(settings.gateway.is_some())?;
     let feed = match &settings.manifests {
         Some(folder) => {
-            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics));
+            let barred = Arc::clone(&outward.barred);
+            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics), barred);
             Feed::Folder(Box::new(source), subscription)
         }
         None => Feed::Cluster(Box::new(watch_gateway(settings, metrics).await?)),
     };
-    Ok(Prepared { identity, tls, feed })
+    Ok(Prepared { identity, tls, outward, feed })
 }
 
 async fn watch_gateway(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Gateway> {

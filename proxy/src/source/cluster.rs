@@ -62,7 +62,9 @@ impl Cluster {
     /// # Errors
     /// There is neither.
     pub async fn infer(gateway: &str, namespace: Option<&str>) -> anyhow::Result<Self> {
-        let client = Config::infer().await?;
+        // The API server is the cluster's own: a proxy on the way out (`HTTPS_PROXY`) is not on the way there.
+        let mut client = Config::infer().await?;
+        client.proxy_url = None;
         let namespace = namespace.map_or_else(|| client.default_namespace.clone(), str::to_owned);
         Ok(Self { client, gateway: gateway.to_owned(), namespace })
     }

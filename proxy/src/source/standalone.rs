@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::compile::{
-    Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests,
+    Barred, Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests,
 };
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
@@ -61,6 +61,7 @@ pub struct Source {
     path: PathBuf,
     watch: Watch,
     metrics: Arc<Metrics>,
+    barred: Arc<Barred>,
     configuration: watch::Sender<Option<Arc<Configuration>>>,
     report: watch::Sender<Arc<Report>>,
     missing: Missing,
@@ -70,16 +71,27 @@ pub struct Source {
 }
 
 impl Source {
-    /// Begins to watch, reads once, and publishes what is valid. Never fails: what is wrong is logged and reported.
+    /// Begins to watch, reads once, and publishes what is valid. Never fails: what is wrong is logged and reported. No provider
+    /// may be where it is barred.
     #[must_use]
-    pub fn open(path: PathBuf, metrics: Arc<Metrics>) -> (Self, Subscription) {
+    pub fn open(path: PathBuf, metrics: Arc<Metrics>, barred: Arc<Barred>) -> (Self, Subscription) {
         let (configuration, configurations) = watch::channel(None);
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
         let watch = Watch::new(vec![path.clone()]);
         let (missing, telling) = (Missing::default(), Telling::default());
-        let mut source =
-            Self { path, watch, metrics, configuration, report, missing, looked_again: false, again: false, telling };
+        let mut source = Self {
+            path,
+            watch,
+            metrics,
+            barred,
+            configuration,
+            report,
+            missing,
+            looked_again: false,
+            again: false,
+            telling,
+        };
         source.again = source.load();
         (source, Subscription { configuration: configurations, report: reports })
     }
@@ -106,10 +118,10 @@ impl Source {
             self.tell(current.as_deref(), None, folder.problems);
             return false;
         }
-        let (mut compiled, mut problems) = build(&folder, current.as_deref(), false);
+        let (mut compiled, mut problems) = self.build(&folder, current.as_deref(), false);
         let unsettled = self.unsettled(current.as_deref(), &compiled.snapshot, Instant::now());
         if unsettled {
-            (compiled, problems) = build(&folder, current.as_deref(), true);
+            (compiled, problems) = self.build(&folder, current.as_deref(), true);
         }
         problems.extend(compiled.verdicts.iter().map(Problem::from));
         let (verdicts, kept) = (compiled.verdicts.clone(), compiled.kept.clone());
@@ -120,6 +132,21 @@ impl Source {
             self.telling.told().iter().any(|problem| problem.object.is_none() && problem.severity == Severity::Error);
         self.looked_again = broken && !self.looked_again;
         unsettled || self.looked_again
+    }
+
+    /// Reads the objects out of the files and compiles them on top of what runs; `keep`: also what is no longer there.
+    fn build(&self, folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<Problem>) {
+        let (inputs, findings) = manifests::read(&folder.files);
+        let inputs = Inputs {
+            barred: Arc::clone(&self.barred),
+            // What an unread file last said still counts.
+            incomplete: inputs.incomplete || keep || !folder.unread.is_empty(),
+            previous: current.map(|current| &current.snapshot),
+            previous_credentials: current.map(|current| &current.credentials),
+            ..inputs
+        };
+        let problems = folder.problems.iter().cloned().chain(findings.iter().map(Problem::from)).collect();
+        (compile(&inputs), problems)
     }
 
     /// Whether objects disappeared so recently that they are not believed to be gone.
@@ -181,20 +208,6 @@ impl Source {
         }
         self.report.send_replace(Arc::new(report));
     }
-}
-
-/// Reads the objects out of the files and compiles them on top of what runs; `keep`: also what is no longer there.
-fn build(folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<Problem>) {
-    let (inputs, findings) = manifests::read(&folder.files);
-    let inputs = Inputs {
-        // What an unread file last said still counts.
-        incomplete: inputs.incomplete || keep || !folder.unread.is_empty(),
-        previous: current.map(|current| &current.snapshot),
-        previous_credentials: current.map(|current| &current.credentials),
-        ..inputs
-    };
-    let problems = folder.problems.iter().cloned().chain(findings.iter().map(Problem::from)).collect();
-    (compile(&inputs), problems)
 }
 
 /// What ran and is no longer there.

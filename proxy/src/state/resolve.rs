@@ -14,7 +14,7 @@ use crate::account::{Metrics, ProviderIx, RouteIx};
 use crate::balance::Split;
 use crate::cache;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
-use crate::upstream::Origin;
+use crate::upstream::{Origin, Outward};
 
 use super::profile;
 use super::ready::{Aim, Paths, Pool, Provider, Route, Rule};
@@ -31,6 +31,8 @@ pub struct Lasting {
     pub cache: Arc<cache::Shared>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// How providers are reached.
+    pub outward: Outward,
 }
 
 /// Resolves a route. `place` says where a pool is, or will be, and how it is called.
@@ -105,7 +107,7 @@ impl Resolving<'_> {
         let credential = self.credential(from)?;
         let set_headers = set_headers(from)?;
         let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
-            let origin = Origin::at(self.id, from, at).map_err(|error| error.to_string())?;
+            let origin = Origin::at(self.id, from, at, &self.lasting.outward).map_err(|error| error.to_string())?;
             let address = origin.address();
             let known = || {
                 let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };

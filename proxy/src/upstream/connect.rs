@@ -1,11 +1,12 @@
-//! Making one connection: name, address, TCP, TLS, and which HTTP was agreed on.
+//! Making one connection: name, address, TCP (through a proxy where one is on the way), TLS, and which HTTP was agreed on.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use sluicegate_config::compile::Barred;
 use sluicegate_config::{Connection, HttpVersion};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 use super::dns::Dns;
+use super::egress::Door;
 use super::error::{Kind, Phase, SendError};
 use super::io::Io;
 use super::origin::{Host, Place, Target};
@@ -20,6 +22,8 @@ use super::tls;
 
 /// The next address is tried beside the first when that has not answered for so long (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
+/// The same trouble is told again after this.
+const QUIET: Duration = Duration::from_secs(60);
 /// What a simulated provider and we may be ahead of each other, in bytes.
 const MEMORY: usize = 64 * 1024;
 
@@ -35,6 +39,8 @@ pub(super) struct Connector {
     tls: OnceCell<TlsConnector>,
     /// Where among several addresses the next connection begins.
     turn: Cell<usize>,
+    /// When it was last told that no way leads there.
+    told: Cell<Option<Instant>>,
 }
 
 impl Connector {
@@ -57,18 +63,8 @@ impl Connector {
                 return Ok(Wire { io: Io::Memory(ours), http2: false });
             }
         };
-        let tcp = match host {
-            Host::Ip(ip) => {
-                phase.set(Phase::Connect);
-                dial(SocketAddr::new(*ip, port)).await?
-            }
-            Host::Name(name) => {
-                let addresses = dns.resolve(name, settings.dns_ttl.map(|ttl| ttl.get())).await?;
-                phase.set(Phase::Connect);
-                let turn = self.turn.replace(self.turn.get().wrapping_add(1));
-                dial_any(&in_turn(&addresses, turn), port).await?
-            }
-        };
+        let reached = self.reach(place, (host, port), dns, phase).await;
+        let tcp = reached.inspect_err(|error| self.tell(place, error))?;
         tune(&tcp, settings);
         if !secure {
             return Ok(Wire { io: Io::Tcp(tcp), http2: settings.http == HttpVersion::Http2 });
@@ -82,6 +78,79 @@ impl Connector {
             return Err(SendError::new(Phase::Tls, Kind::Protocol, "the provider does not offer HTTP/2"));
         }
         Ok(Wire { io: Io::Tls(Box::new(tls)), http2: agreed })
+    }
+
+    async fn reach(
+        &self,
+        place: &Place,
+        to: (&Host, u16),
+        dns: &Dns,
+        phase: &Cell<Phase>,
+    ) -> Result<TcpStream, SendError> {
+        if let Some(door) = &place.door {
+            return self.through(door, to, dns, phase).await;
+        }
+        let ttl = place.connection.dns_ttl.map(|ttl| ttl.get());
+        let addresses = self.addresses(to.0, dns, ttl, Some(&place.barred)).await?;
+        phase.set(Phase::Connect);
+        dial_any(&addresses, to.1).await
+    }
+
+    /// What the platform has to mend is told in its log, and not to callers: where nothing may go, and a proxy that does not let
+    /// us out.
+    fn tell(&self, place: &Place, error: &SendError) {
+        let now = Instant::now();
+        let is_ours = place.door.is_some() || error.kind == Kind::Invalid;
+        let was_told = self.told.get().is_some_and(|told| now.saturating_duration_since(told) < QUIET);
+        if is_ours && !was_told {
+            self.told.set(Some(now));
+            tracing::warn!(pool = place.pool, provider = place.provider, %error, "no way leads to a provider");
+        }
+    }
+
+    /// The addresses of a host, beginning at another one each time. What is barred is none of them, and checked here each time:
+    /// what a name leads to is for others to say.
+    async fn addresses(
+        &self,
+        host: &Host,
+        dns: &Dns,
+        ttl: Option<Duration>,
+        barred: Option<&Barred>,
+    ) -> Result<Vec<IpAddr>, SendError> {
+        let found = match host {
+            Host::Ip(ip) => vec![*ip],
+            Host::Name(name) => {
+                let turn = self.turn.replace(self.turn.get().wrapping_add(1));
+                in_turn(&dns.resolve(name, ttl).await?, turn)
+            }
+        };
+        let (mut good, mut bar) = (Vec::with_capacity(found.len()), None);
+        for address in found {
+            match barred.map_or(Ok(()), |barred| barred.check(address)) {
+                Ok(()) => good.push(address),
+                Err(why) => bar = Some(why),
+            }
+        }
+        match bar {
+            Some(why) if good.is_empty() => Err(SendError::new(Phase::Resolve, Kind::Invalid, why.to_string())),
+            _ => Ok(good),
+        }
+    }
+
+    /// A connection that leads to a provider through a proxy. The proxy is the platform's, so nothing is barred for it.
+    async fn through(
+        &self,
+        door: &Door,
+        to: (&Host, u16),
+        dns: &Dns,
+        phase: &Cell<Phase>,
+    ) -> Result<TcpStream, SendError> {
+        let unreached = |error: SendError| door.failed(Kind::Local, &error.to_string());
+        let addresses = self.addresses(door.host(), dns, None, None).await.map_err(unreached)?;
+        phase.set(Phase::Connect);
+        let mut tcp = dial_any(&addresses, door.port()).await.map_err(unreached)?;
+        door.tunnel(&mut tcp, to.0, to.1).await?;
+        Ok(tcp)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Client`] belongs to one worker and never leaves its thread. Over HTTP/1 a call owns its connection and
 //! polls it inside its own future and body: no task, channel or lock. Over HTTP/2 and to a simulated provider each connection has one local task.
 //!
-//! `origin` says where to, `pool` keeps what is open, `followed` sees where that has moved, `dns`, `tls` and `connect` make new ones, `h1` (with `head`
+//! `origin` says where to, `pool` keeps what is open, `followed` sees where that has moved, `dns`, `egress`, `tls` and `connect` make new ones, `h1` (with `head`
 //! and `framing`) and `h2` carry one exchange, `body` is the answer on its way back, `stats` is what metrics read.
 
 mod alarm;
@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod connect;
 mod dns;
+mod egress;
 mod error;
 mod followed;
 mod framing;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use body::UpstreamBody;
 pub use client::{Client, SendLimits};
+pub use egress::{Around, Door, Egress, Outward};
 pub use error::{BodyError, Fault, Kind, Phase, SendError};
 pub use origin::{Origin, OriginError};
 pub use stats::{EndpointTotals, PoolTotals, StatsBoard};

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use sluicegate_config::compile::Barred;
 use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::egress::{Door, Outward};
 use super::simulated::{self, Serve};
 use super::tls::{self, Unusable};
 
@@ -33,6 +35,10 @@ pub(super) struct Place {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) host_header: HeaderValue,
+    /// The proxy that the way there leads through.
+    pub(super) door: Option<Door>,
+    /// Where no provider may be.
+    pub(super) barred: Arc<Barred>,
     prefix: String,
 }
 
@@ -78,15 +84,15 @@ impl Origin {
     /// # Errors
     /// When its URL, server name or CA certificates cannot be used.
     pub fn new(pool: &ObjectId, provider: &Provider) -> Result<Self, OriginError> {
-        Self::at(pool, provider, None)
+        Self::at(pool, provider, None, &Outward::default())
     }
 
     /// Works out where `provider` (of `pool`) is, or the endpoint of it `at` this `ip:port`: there the URL's host is
-    /// still what requests and certificates are about.
+    /// still what requests and certificates are about. `outward` says which way leads there.
     ///
     /// # Errors
     /// When its URL, the endpoint's address, server name or CA certificates cannot be used.
-    pub fn at(pool: &ObjectId, provider: &Provider, at: Option<&str>) -> Result<Self, OriginError> {
+    pub fn at(pool: &ObjectId, provider: &Provider, at: Option<&str>, outward: &Outward) -> Result<Self, OriginError> {
         let in_memory = provider.kind == ProviderKind::Simulated;
         let url = if in_memory { "http://simulated" } else { provider.url.as_str() };
         let uri: Uri = url.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
@@ -116,6 +122,9 @@ impl Origin {
             }
             None => (name.clone(), authority.port_u16().unwrap_or(if tls { 443 } else { 80 })),
         };
+        // Pods are called by their addresses, and never leave the cluster.
+        let is_inside = provider.service.is_some() || at.is_some();
+        let door = if is_inside { None } else { outward.egress.door(&host, port, tls).cloned() };
         let target = if in_memory {
             Target::Simulated(simulated::server(provider.simulated.as_ref()))
         } else {
@@ -131,6 +140,8 @@ impl Origin {
             scheme,
             authority,
             host_header,
+            door,
+            barred: Arc::clone(&outward.barred),
             prefix,
         };
         Ok(Self(Arc::new(place)))

@@ -92,7 +92,7 @@ spec:
   providers:
   - name: a
     type: OpenAICompatible
-    url: HTTPS://API.Example.com:443/v1/
+    url: https://API.Example.com:443/v1/
     connection: {idleTimeout: 60s, tcpKeepalive: 0s, dnsTTL: 1m30s}
     models: [{name: m, price: {inputPerMillion: "2.50", outputPerMillion: "10.0"}}]
     defaults: {temperature: "1.0"}

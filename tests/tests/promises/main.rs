@@ -4,6 +4,7 @@
 mod clients;
 mod cuts;
 mod descriptors;
+mod egress;
 mod failover;
 mod input;
 mod kept;

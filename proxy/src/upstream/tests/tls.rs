@@ -9,13 +9,15 @@ use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use sluicegate_config::{Connection, HttpVersion};
+use sluicegate_config::compile::Barred;
+use sluicegate_config::{Connection, HttpVersion, ObjectId, ServicePort};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::harness::{Caller, connection, origin, serve, worker};
+use super::harness::{Caller, OK, answer_all, connection, origin, provider, read_request, serve, worker};
 use super::http2::{Local, echo};
-use crate::upstream::{Fault, Kind, Phase};
+use crate::upstream::{Egress, Fault, Kind, Origin, Outward, Phase};
 
 /// A server whose certificate for `name` a new CA has signed; its address and the CA's certificate.
 async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
@@ -120,5 +122,69 @@ fn plain_http_behind_an_https_url_is_named_so() {
         let error = Caller::new().send(&origin(&format!("https://{address}"), connection()), "{}").await.unwrap_err();
         assert_eq!(error.phase, Phase::Tls, "{error}");
         assert!(matches!(error.kind, Kind::Protocol | Kind::Reset), "{error}");
+    });
+}
+
+#[test]
+fn tls_runs_through_a_tunnel_whole_and_a_connection_is_kept() {
+    for (alpn, version) in [(&[b"h2".as_slice(), b"http/1.1"][..], "HTTP/2.0"), (&[b"http/1.1"], "HTTP/1.1")] {
+        worker(async move {
+            let (address, ca) = secure("model.example", alpn).await;
+            let door = serve(move |_, mut near| async move {
+                let head = read_request(&mut near).await.unwrap();
+                assert!(head.starts_with("CONNECT model.example:443 HTTP/1.1\r\n"), "{head}");
+                near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut far = TcpStream::connect(address).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            })
+            .await;
+            let https = format!("http://{door}").parse().ok();
+            let outward = Outward { egress: Egress { https, ..Egress::default() }, ..Outward::default() };
+            let provider = provider("https://model.example", trusting(ca), None);
+            let origin = Origin::at(&ObjectId("ns/pool".to_owned()), &provider, None, &outward).unwrap();
+            let caller = Caller::new();
+            for _ in 0..3 {
+                assert!(caller.text(&origin, "{}").await.starts_with(version));
+            }
+            assert_eq!(caller.totals().created, 1);
+        });
+    }
+}
+
+#[test]
+fn pods_of_a_service_and_what_is_barred_are_not_reached_through_a_tunnel() {
+    let outward = Outward {
+        egress: Egress {
+            https: "http://door.example".parse().ok(),
+            http: "http://door.example".parse().ok(),
+            around: vec![],
+        },
+        ..Outward::default()
+    };
+    let mut of = provider("http://model.ns.example:80", connection(), None);
+    let id = ObjectId("ns/pool".to_owned());
+    assert!(Origin::at(&id, &of, None, &outward).unwrap().0.door.is_some());
+    assert!(Origin::at(&id, &of, Some("10.1.2.3:80"), &outward).unwrap().0.door.is_none());
+    of.service = Some(ServicePort { id: ObjectId("ns/model".to_owned()), port: 80 });
+    assert!(Origin::at(&id, &of, None, &outward).unwrap().0.door.is_none());
+}
+
+#[test]
+fn what_is_barred_is_not_connected_to_by_address_or_by_name() {
+    worker(async {
+        let served = serve(|_, stream| async { answer_all(stream, OK).await }).await;
+        let networks: Vec<_> = ["127.0.0.0/8", "::1/128"].iter().map(|net| net.parse().unwrap()).collect();
+        let outward = Outward { barred: Arc::new(Barred::default().with(&networks, &[])), ..Outward::default() };
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+            let provider = provider(&format!("http://{host}:{}", served.port()), connection(), None);
+            let id = ObjectId("ns/pool".to_owned());
+            let barred = Origin::at(&id, &provider, None, &outward).unwrap();
+            let error = Caller::new().send(&barred, "{}").await.unwrap_err();
+            assert_eq!((error.phase, error.fault()), (Phase::Resolve, Fault::Gateway), "{host}: {error}");
+            assert!(error.detail.contains("no provider may be at "), "{error}");
+            // An endpoint of a Service is checked like any other address.
+            let at = Origin::at(&id, &provider, Some(&served.to_string()), &outward).unwrap();
+            assert!(Caller::new().send(&at, "{}").await.is_err(), "{host}");
+        }
     });
 }
