@@ -51,6 +51,7 @@ app.kubernetes.io/part-of: sluicegate
 
 {{- define "sluicegate.image" -}}
 {{- with .Values.image -}}
+{{- with .registry -}}{{ trimSuffix "/" . }}/{{- end -}}
 {{- if .digest -}}
 {{ .repository }}@{{ .digest }}
 {{- else -}}
@@ -86,12 +87,4 @@ app.kubernetes.io/part-of: sluicegate
 
 {{- define "sluicegate.port" -}}
 {{- .Values.proxy.service.port | default (.Values.proxy.tls.enabled | ternary 443 80) | int -}}
-{{- end -}}
-
-{{/* Whether several proxies, or several operators, are meant: else a disruption budget would only block drains. */}}
-{{- define "sluicegate.manyProxies" -}}
-{{- $scaling := .Values.proxy.autoscaling -}}
-{{- if or $scaling.hpa.enabled $scaling.keda.enabled -}}
-{{- if gt (int $scaling.minReplicas) 1 -}}true{{- end -}}
-{{- else if gt (int .Values.proxy.replicas) 1 -}}true{{- end -}}
 {{- end -}}

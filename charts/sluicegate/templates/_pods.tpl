@@ -1,18 +1,56 @@
 {{/* What the pods of operator and proxies have in common. */}}
 
-{{/* The restricted pod security standard. */}}
+{{/*
+The restricted pod security standard, unless the values say otherwise. OpenShift gives each namespace a range of its own, and
+refuses a user, a group or a volume's group outside of it: there none is asked for.
+*/}}
 {{- define "sluicegate.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{- $security := .Values.podSecurityContext | default dict -}}
+{{- if .Values.openshift -}}
+{{- $security = omit $security "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- end -}}
+{{- toYaml $security -}}
 {{- end -}}
 
 {{- define "sluicegate.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{- toYaml (.Values.securityContext | default dict) -}}
+{{- end -}}
+
+{{/* Of `(list $ "proxy")` or `(list $ "operator")`: the volumes of its pods beside those that only they have. */}}
+{{- define "sluicegate.volumes" -}}
+{{- $root := index . 0 -}}
+{{- with $root.Values.trustedCA -}}
+{{- if .configMapName }}
+- name: trusted-ca
+  configMap: {name: {{ .configMapName }}, items: [{key: {{ .key }}, path: ca.pem}]}
+{{- else if .secretName }}
+- name: trusted-ca
+  secret: {secretName: {{ .secretName }}, items: [{key: {{ .key }}, path: ca.pem}]}
+{{- end }}
+{{- end }}
+{{- with (index $root.Values (index . 1)).extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Of the same: where its containers have them. */}}
+{{- define "sluicegate.volumeMounts" -}}
+{{- $root := index . 0 -}}
+{{- if include "sluicegate.hasTrustedCA" $root }}
+- {name: trusted-ca, mountPath: /etc/sluicegate/ca, readOnly: true}
+{{- end }}
+{{- with (index $root.Values (index . 1)).extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "sluicegate.hasTrustedCA" -}}
+{{- if or .Values.trustedCA.configMapName .Values.trustedCA.secretName -}}true{{- end -}}
+{{- end -}}
+
+{{/* Where certificates of authorities are, when there are more than the image's. */}}
+{{- define "sluicegate.certDirs" -}}
+{{- if include "sluicegate.hasTrustedCA" . -}}/etc/ssl/certs:/etc/sluicegate/ca{{- end -}}
 {{- end -}}
 
 {{/* Of `(list $ "proxy")` or `(list $ "operator")`: where its pods go. */}}
@@ -32,7 +70,10 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with $values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $further := get $values "topologySpreadConstraints" }}
+{{- with $values.dnsConfig }}
+dnsConfig: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $further := $values.topologySpreadConstraints }}
 {{- if or (ne $values.topologySpread "Off") $further }}
 topologySpreadConstraints:
 {{- if ne $values.topologySpread "Off" }}
@@ -53,7 +94,7 @@ topologySpreadConstraints:
 
 {{/* Seconds of a time as settings write it, rounded up: `250ms`, `30s`, `5m`, `1h`, `90`. */}}
 {{- define "sluicegate.seconds" -}}
-{{- $text := toString . -}}
+{{- $text := kindIs "string" . | ternary (toString .) (toJson .) -}}
 {{- if hasSuffix "ms" $text -}}
 {{- div (add (int (trimSuffix "ms" $text)) 999) 1000 -}}
 {{- else if hasSuffix "h" $text -}}

@@ -22,9 +22,37 @@ SLUICEGATE_TLS_KEY: /etc/sluicegate/tls/tls.key
 {{- with include "sluicegate.redisUrls" . }}
 SLUICEGATE_REDIS: {{ . | quote }}
 {{- end }}
-{{- if or .Values.trustedCA.configMapName .Values.trustedCA.secretName }}
-SSL_CERT_DIR: /etc/ssl/certs:/etc/sluicegate/ca
+{{- with .Values.egress.deniedNetworks }}
+SLUICEGATE_DENY_NETWORKS: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.egress.allowedNetworks }}
+SLUICEGATE_ALLOW_NETWORKS: {{ join "," . | quote }}
+{{- end }}
+{{- with include "sluicegate.certDirs" . }}
+SSL_CERT_DIR: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* The variables of the way out, as a container has them: the address may be a secret. */}}
+{{- define "sluicegate.egress" -}}
+{{- with .Values.egress -}}
+{{- if or .proxy .secretName -}}
+{{- $egress := . -}}
+{{- range list "HTTPS_PROXY" "HTTP_PROXY" }}
+- name: {{ . }}
+  {{- if $egress.secretName }}
+  valueFrom:
+    secretKeyRef: {name: {{ $egress.secretName }}, key: {{ $egress.secretKey }}}
+  {{- else }}
+  value: {{ $egress.proxy | quote }}
+  {{- end }}
+{{- end }}
+{{- with .noProxy }}
+- name: NO_PROXY
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "sluicegate.redisUrls" -}}

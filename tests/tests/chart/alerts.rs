@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::cases::case;
 use crate::helm::{chart, find, read, root};
 
-/// Names as they appear in a sample, from docs/metrics.md, which a test of the proxy holds to its exposition.
+/// Names as they appear in a sample, from docs/metrics.md, which a test of the proxy holds to its exposition, and from what
+/// docs/life-of-a-resource.md says of the operator.
 fn known() -> BTreeSet<String> {
     let document = read(&root().join("docs/metrics.md"));
     let mut names = BTreeSet::new();
@@ -23,6 +24,15 @@ fn known() -> BTreeSet<String> {
         }
     }
     assert!(names.len() > 40, "docs/metrics.md lists the metrics");
+    // And the operator's, with their labels.
+    let document = read(&root().join("docs/life-of-a-resource.md"));
+    for line in document.lines().filter_map(|line| line.strip_prefix("| `sluicegate_operator_")) {
+        let name = line.split(['{', '`']).next().unwrap_or_default();
+        names.insert(format!("sluicegate_operator_{name}"));
+        if name.ends_with("_seconds") {
+            names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("sluicegate_operator_{name}{suffix}")));
+        }
+    }
     names
 }
 
@@ -100,7 +110,7 @@ fn panels_have_a_unit_a_description_and_a_place_of_their_own() {
 #[test]
 fn every_alert_says_what_is_and_what_to_do() {
     let rules = groups("everything")[0]["rules"].as_array().expect("rules");
-    assert!(rules.len() >= 8);
+    assert!(rules.len() >= 13);
     for rule in rules {
         for part in ["summary", "description"] {
             let text = rule["annotations"][part].as_str().unwrap_or_default();
@@ -129,4 +139,44 @@ fn alerts_fire_when_they_should_and_not_else() {
     std::fs::write(folder.path().join("alerts.yaml"), tests).expect("written");
     promtool(&["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"], folder.path());
     promtool(&["test", "rules", "alerts.yaml"], folder.path());
+}
+
+/// What a quiet gateway has: proxies, no call yet, nothing in a cache, nothing wrong.
+const QUIET: &str = "sluicegate_build_info{namespace=\"n\",gateway=\"g\",pod=\"a\"} 1x30\n\
+    sluicegate_inflight_seconds_total{namespace=\"n\",gateway=\"g\",pod=\"a\"} 0x30\n\
+    sluicegate_cache_bytes{namespace=\"n\",gateway=\"g\",pod=\"a\",layer=\"memory\"} 0x30\n\
+    sluicegate_config_rejected_objects{namespace=\"n\",gateway=\"g\",pod=\"a\"} 0x30";
+
+#[test]
+fn panels_without_labels_show_a_number_on_a_quiet_gateway() {
+    let mut tests = Vec::new();
+    for panel in dashboard()["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expr = target["expr"].as_str().expect("a query");
+            // A quantile of nothing is nothing, and a label that nobody had is no line.
+            if expr.starts_with("histogram_quantile") || expr.contains(" by (") {
+                let none = &panel["fieldConfig"]["defaults"]["noValue"];
+                assert!(none.is_string(), "{} says nothing where there is nothing", panel["title"]);
+                continue;
+            }
+            let expr = expr.replace("$namespace", "n").replace("$gateway", "g").replace("$__rate_interval", "5m");
+            let value = f64::from(u8::from(panel["title"] == "Proxies"));
+            tests.push(serde_json::json!({
+                "expr": expr, "eval_time": "20m", "exp_samples": [{"labels": "{}", "value": value}],
+            }));
+        }
+    }
+    assert!(tests.len() > 8, "{}", tests.len());
+    let series: Vec<Value> = QUIET
+        .lines()
+        .map(|line| line.rsplit_once(' ').expect("values"))
+        .map(|(series, values)| serde_json::json!({"series": series, "values": values}))
+        .collect();
+    let test = serde_json::json!({
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("panels.yaml"), test.to_string()).expect("written");
+    promtool(&["test", "rules", "panels.yaml"], folder.path());
 }

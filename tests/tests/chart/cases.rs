@@ -18,7 +18,8 @@ pub(crate) struct Case {
 }
 
 /// In `cases/`, or a values file of the chart.
-pub(crate) const NAMES: [&str; 6] = ["default", "development", "staging", "production", "everything", "namespaced"];
+pub(crate) const NAMES: [&str; 7] =
+    ["default", "development", "staging", "production", "everything", "namespaced", "openshift"];
 /// What a cluster has that knows all kinds; and the definitions, which have tests of their own, left out.
 pub(crate) const MORE: &[&str] = &["--set", "crds.enabled=false", "--api-versions", "monitoring.coreos.com/v1"];
 
@@ -69,6 +70,17 @@ fn every_set_of_values_gives_the_documents_that_are_written() {
     for case in all() {
         let parts: Vec<String> = case.documents.iter().map(shown).collect();
         golden(&folder().join(format!("golden/{}.yaml", case.name)), &parts.join("---\n"));
+    }
+}
+
+#[test]
+fn the_same_values_give_the_same_text() {
+    for helm in BOTH {
+        for case in all() {
+            let values: Vec<&Path> = case.values.iter().map(PathBuf::as_path).collect();
+            let text = || helm.text(&values, MORE).unwrap_or_else(|error| panic!("{error}"));
+            assert!(text() == text(), "{helm:?} {}: not the same twice", case.name);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
 use sluicegate_tests::kube::{ControlPlane, assets};
 
 use crate::helm::{BOTH, Helm, chart, root};
@@ -202,6 +203,47 @@ fn with_a_list_of_namespaces_the_operator_sees_those() {
     assert!(!bound && said.contains("not found"), "{said}");
 }
 
+/// The number of proxies that a release's Deployment asks for.
+pub(crate) fn replicas(cluster: &Cluster<'_>, namespace: &str) -> String {
+    cluster.must(&["get", "-n", namespace, "deployment/sluicegate-proxy", "-o", "jsonpath={.spec.replicas}"])
+}
+
+/// From four proxies that the values say to a number that something else says: it stays four, also at the upgrade after
+/// that, and what was scaled meanwhile stays as it was scaled.
+pub(crate) fn switched_on(cluster: &Cluster<'_>, helm: Helm, namespace: &str, scaler: &str) {
+    let there = ["upgrade", "--install", "sluicegate", "charts/sluicegate", "--namespace", namespace, "--no-hooks"];
+    let set = |values: &str| {
+        let more = ["--create-namespace", "--reset-values", "--set", "crds.enabled=false", "--set", values];
+        cluster.helm(helm, &[&there[..], &more[..]].concat());
+        replicas(cluster, namespace)
+    };
+    assert_eq!(set("proxy.replicas=4"), "4");
+    let on = format!("{scaler},proxy.autoscaling.minReplicas=1,proxy.autoscaling.maxReplicas=9");
+    assert_eq!(set(&on), "4", "{helm:?}: {scaler} switched on");
+    assert_eq!(set(&on), "4", "{helm:?}: {scaler} as it was");
+    cluster.must(&["scale", "-n", namespace, "deployment/sluicegate-proxy", "--replicas=6"]);
+    assert_eq!(set(&format!("{on},operator.replicas=2")), "6", "{helm:?}: {scaler} has scaled");
+    cluster.helm(helm, &["uninstall", "sluicegate", "--namespace", namespace, "--no-hooks"]);
+    // A release that never said a number says none later either.
+    assert_eq!(set(&on), "1", "what an API server makes of none");
+    cluster.must(&["scale", "-n", namespace, "deployment/sluicegate-proxy", "--replicas=6"]);
+    assert_eq!(set(&format!("{on},operator.replicas=2")), "6", "{helm:?}: {scaler} has scaled");
+    let manifest = cluster.helm(helm, &["get", "manifest", "sluicegate", "--namespace", namespace]);
+    let all = crate::helm::documents(&manifest);
+    assert!(crate::helm::find(&all, "Deployment/sluicegate-proxy")["spec"].get("replicas").is_none());
+    cluster.helm(helm, &["uninstall", "sluicegate", "--namespace", namespace, "--no-hooks"]);
+}
+
+#[test]
+fn scaling_switched_on_leaves_the_number_of_proxies_as_it_is() {
+    let cluster = Cluster::shared();
+    for (number, helm) in BOTH.into_iter().enumerate() {
+        switched_on(&cluster, helm, &format!("scaled-{number}"), "proxy.autoscaling.hpa.enabled=true");
+        // Or something of which the chart knows nothing.
+        switched_on(&cluster, helm, &format!("foreign-{number}"), "proxy.replicas=null");
+    }
+}
+
 #[test]
 fn kubectl_refuses_nothing_that_is_rendered() {
     let cluster = Cluster::shared();
@@ -222,5 +264,58 @@ fn kubectl_refuses_nothing_that_is_rendered() {
         .expect("written");
         let said = cluster.must(&["apply", "--dry-run=server", "--validate=strict", "-f", &file.display().to_string()]);
         assert!(!said.contains("Warning"), "{name}: {said}");
+    }
+}
+
+/// What of an applied document reads otherwise afterwards. What the API server adds is its own.
+fn changed(path: &str, applied: &Value, there: &Value, found: &mut Vec<String>) {
+    match (applied, there) {
+        (Value::Object(applied), Value::Object(there)) => {
+            for (key, value) in applied {
+                let there = there.get(key).unwrap_or(&Value::Null);
+                changed(&format!("{path}.{key}"), value, there, found);
+            }
+        }
+        (Value::Array(applied), Value::Array(there)) if applied.len() == there.len() => {
+            for (number, (applied, there)) in applied.iter().zip(there).enumerate() {
+                changed(&format!("{path}[{number}]"), applied, there, found);
+            }
+        }
+        // Left out and empty are the same to it.
+        (Value::Object(empty), Value::Null) if empty.is_empty() => {}
+        (Value::Array(empty), Value::Null) if empty.is_empty() => {}
+        (applied, there) if applied != there => found.push(format!("{path}: {applied} became {there}")),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_is_rendered_reads_back_as_it_was_applied() {
+    let cluster = Cluster::shared();
+    for name in ["default", "development", "staging", "production"] {
+        let namespace = format!("drift-{name}");
+        cluster.must(&["create", "namespace", &namespace]);
+        cluster.must(&["wait", "-n", &namespace, "--for=create", "serviceaccount/default", "--timeout=30s"]);
+        let path = values(name);
+        let more = ["--set", "crds.enabled=false", "--namespace", &namespace, "--no-hooks"];
+        let text = Helm::Four.text(&[Path::new(&path)], &more).unwrap_or_else(|error| panic!("{error}"));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &text).expect("written");
+        let file = file.path().display().to_string();
+        let there = cluster.must(&["apply", "--server-side", "-f", &file, "-o", "json"]);
+        let there: Value = serde_json::from_str(&there).expect("JSON");
+        let mut found = Vec::new();
+        for document in crate::helm::documents(&text) {
+            let title = crate::helm::title(&document);
+            let read = there["items"].as_array().expect("a list").iter().find(|read| crate::helm::title(read) == title);
+            let read = read.unwrap_or_else(|| panic!("{title} is not there"));
+            for part in ["metadata", "spec", "data", "rules", "subjects", "roleRef"] {
+                if let Some(applied) = document.get(part) {
+                    changed(&format!("{title}.{part}"), applied, &read[part], &mut found);
+                }
+            }
+        }
+        assert!(found.is_empty(), "{name}: {found:#?}");
+        cluster.must(&["delete", "-f", &file]);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cases::{all, case};
-use crate::helm::{Helm, find, root, title};
+use crate::helm::{BOTH, Helm, find, root, title};
 
 /// Every pod that the documents make: where it comes from, its labels, its spec.
 fn pods(documents: &[Value]) -> impl Iterator<Item = (String, &Value, &Value)> {
@@ -21,7 +21,12 @@ fn every_pod_keeps_to_the_restricted_standard() {
         for (name, _, spec) in pods(&case.documents) {
             let security = &spec["securityContext"];
             assert_eq!(security["runAsNonRoot"], true, "{name}");
-            assert!(security["runAsUser"].as_u64().is_some_and(|user| user > 10_000), "{name}");
+            if case.name == "openshift" {
+                let own = ["runAsUser", "runAsGroup", "fsGroup"].map(|field| security.get(field));
+                assert_eq!(own, [None; 3], "{name}: OpenShift says these");
+            } else {
+                assert!(security["runAsUser"].as_u64().is_some_and(|user| user > 10_000), "{name}");
+            }
             assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault", "{name}");
             for host in ["hostNetwork", "hostPID", "hostIPC"] {
                 assert!(spec.get(host).is_none(), "{name}");
@@ -35,6 +40,77 @@ fn every_pod_keeps_to_the_restricted_standard() {
                 assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
             }
         }
+    }
+}
+
+/// The pods of operator, proxies and `helm test` under these settings.
+fn three(helm: Helm, more: &[&str]) -> [Value; 3] {
+    let documents = helm.documents(&[], more);
+    let own = |title: &str, path: &str| find(&documents, title).pointer(path).expect("a pod").clone();
+    [
+        own("Deployment/sluicegate-operator", "/spec/template"),
+        own("Deployment/sluicegate-proxy", "/spec/template"),
+        own("Pod/sluicegate-test", ""),
+    ]
+}
+
+#[test]
+fn security_contexts_can_be_changed_and_unset() {
+    for helm in BOTH {
+        let set = "podSecurityContext.runAsUser=null,podSecurityContext.fsGroup=null,securityContext.privileged=false";
+        for pod in three(helm, &["--set", set]) {
+            let security = &pod["spec"]["securityContext"];
+            assert_eq!((security.get("runAsUser"), security.get("fsGroup")), (None, None), "{helm:?}");
+            assert_eq!(security["runAsGroup"], 65532);
+            let container = &pod["spec"]["containers"][0]["securityContext"];
+            assert_eq!((&container["privileged"], &container["readOnlyRootFilesystem"]), (&json!(false), &json!(true)));
+        }
+        for pod in three(helm, &["--set", "podSecurityContext=null,securityContext=null"]) {
+            assert_eq!(pod["spec"]["securityContext"], json!({}), "{helm:?}");
+            assert_eq!(pod["spec"]["containers"][0]["securityContext"], json!({}), "{helm:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_cluster_asks_of_pods_reaches_both_workloads_and_helm_test() {
+    let values = |part: &str| {
+        json!({
+            "priorityClassName": "important", "nodeSelector": {"pool": part}, "podLabels": {"team": part},
+            "tolerations": [{"key": part, "operator": "Exists"}], "dnsConfig": {"nameservers": ["192.0.2.53"], "options": [{"name": "ndots", "value": "1"}]},
+            "extraEnv": [{"name": "EXTRA", "value": part}], "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+        })
+    };
+    let all = json!({
+        "imagePullSecrets": [{"name": "registry"}], "trustedCA": {"configMapName": "authority"},
+        "egress": {"proxy": "http://out.example:3128", "noProxy": ["10.0.0.0/8", ".example"]},
+        "operator": values("operator"), "proxy": values("proxy"),
+    });
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), all.to_string()).expect("written");
+    let file = file.path().display().to_string();
+    for (pod, part) in three(Helm::Four, &["--values", &file]).into_iter().zip(["operator", "proxy", "proxy"]) {
+        let (spec, values) = (&pod["spec"], values(part));
+        assert_eq!(spec["imagePullSecrets"], all["imagePullSecrets"]);
+        assert_eq!(pod["metadata"]["labels"]["team"], part);
+        for field in ["priorityClassName", "nodeSelector", "tolerations", "dnsConfig"] {
+            assert_eq!(spec[field], values[field], "{part}: {field}");
+        }
+        let container = &spec["containers"][0];
+        let has = |list: &Value, item: &Value| list.as_array().is_some_and(|list| list.contains(item));
+        assert!(has(&container["env"], &values["extraEnv"][0]), "{part}: {container}");
+        for (name, value) in [
+            ("HTTPS_PROXY", "http://out.example:3128"),
+            ("HTTP_PROXY", "http://out.example:3128"),
+            ("NO_PROXY", "10.0.0.0/8,.example"),
+        ] {
+            assert!(has(&container["env"], &json!({"name": name, "value": value})), "{part}: {container}");
+        }
+        assert!(has(&container["volumeMounts"], &values["extraVolumeMounts"][0]), "{part}: {container}");
+        assert!(has(&spec["volumes"], &values["extraVolumes"][0]), "{part}: {spec}");
+        let authority = json!({"name": "trusted-ca", "mountPath": "/etc/sluicegate/ca", "readOnly": true});
+        assert!(has(&container["volumeMounts"], &authority), "{part}: {container}");
     }
 }
 
@@ -56,9 +132,10 @@ fn a_pod_has_longer_to_end_than_its_drain_takes() {
         ("proxy.settings.drainDelay=1500ms,proxy.settings.drainTimeout=2m", 2 + 120 + 15),
         ("proxy.settings.drainDelay=0s,proxy.settings.drainTimeout=1h", 3600 + 15),
         ("proxy.settings.drainDelay=10,proxy.settings.drainTimeout=20", 10 + 20 + 15),
+        ("proxy.settings.drainDelay=0,proxy.settings.drainTimeout=2000000", 2_000_000 + 15),
     ] {
-        // Helm reads a bare number as one; a setting is a word.
-        let documents = Helm::Four.documents(&[], &["--set-string", settings]);
+        // Helm reads a bare number as one.
+        let documents = Helm::Four.documents(&[], &["--set", settings]);
         let deployment = find(&documents, "Deployment/sluicegate-proxy");
         assert_eq!(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], seconds, "{settings}");
     }
@@ -99,6 +176,13 @@ fn who_scales_the_proxies_is_not_fought_by_the_deployment() {
         let proxy = find(&case(name).documents, "Deployment/sluicegate-proxy");
         assert_eq!(proxy["spec"].get("replicas").is_none(), scaled, "{name}");
     }
+    // Also where it is not the chart that makes who scales.
+    for helm in BOTH {
+        let documents = helm.documents(&[], &["--set", "proxy.replicas=null"]);
+        let proxy = find(&documents, "Deployment/sluicegate-proxy");
+        assert_eq!(proxy["spec"].get("replicas"), None);
+        find(&documents, "PodDisruptionBudget/sluicegate-proxy");
+    }
 }
 
 #[test]
@@ -125,7 +209,10 @@ fn the_image_is_named_by_tag_or_digest() {
     };
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(image(&[]), format!("ghcr.io/sluicegate/sluicegate:{version}"));
-    assert_eq!(image(&["--set", "image.repository=r.example/s,image.tag=t"]), "r.example/s:t");
+    assert_eq!(image(&["--set", "image.registry=r.example,image.repository=s,image.tag=t"]), "r.example/s:t");
+    assert_eq!(image(&["--set", "image.registry=,image.repository=r.example/s,image.tag=t"]), "r.example/s:t");
+    let mirrored = format!("r.example:5000/sluicegate/sluicegate:{version}");
+    assert_eq!(image(&["--set", "image.registry=r.example:5000"]), mirrored);
     let digest = format!("sha256:{}", "0".repeat(64));
     assert_eq!(image(&["--set", &format!("image.digest={digest}")]), format!("ghcr.io/sluicegate/sluicegate@{digest}"));
     // The image in the documents is the one that the Dockerfile makes.

@@ -8,7 +8,7 @@ use sluicegate_tests::kube::ControlPlane;
 
 use crate::cases::{MORE, NAMES, case};
 use crate::helm::{BOTH, Helm, root, title};
-use crate::installed::{Cluster, values};
+use crate::installed::{Cluster, switched_on, values};
 
 const KINDS: [&str; 5] = [
     "scaledobjects.keda.sh",
@@ -52,6 +52,8 @@ fn the_definitions_of_other_projects_take_what_is_rendered_and_both_helms_instal
     }
     // The pod of `helm test` is refused until there is an account for it.
     cluster.must(&["wait", "-n", "gateways", "--for=create", "serviceaccount/default", "--timeout=30s"]);
+    // And until there is its priority.
+    cluster.must(&["create", "priorityclass", "important", "--value=1000"]);
     let folder = tempfile::tempdir().expect("a folder");
     let strict = ["apply", "--dry-run=server", "--validate=strict", "-f"];
     for name in NAMES {
@@ -89,6 +91,9 @@ fn the_definitions_of_other_projects_take_what_is_rendered_and_both_helms_instal
             }
         }
         cluster.helm(helm, &["uninstall", "sluicegate", "--namespace", "gateways", "--no-hooks"]);
+    }
+    for helm in BOTH {
+        switched_on(&cluster, helm, "gateways", "proxy.autoscaling.keda.enabled=true");
     }
     plane.stop().unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -9,6 +9,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("oprator.replicas=2", "additional properties 'oprator' not allowed"),
     ("proxy.settings.drainTimeout=soon", "at '/proxy/settings/drainTimeout': 'soon' does not match pattern"),
     ("proxy.settings.logSample=2", "at '/proxy/settings/logSample': maximum: got 2, want 1"),
+    ("proxy.settings.logSample=1.5", "at '/proxy/settings/logSample': '1.5' does not match pattern"),
+    ("image.registry=https://r.example", "at '/image/registry': 'https://r.example' does not match pattern"),
     (
         "proxy.service.type=Loadbalancer",
         "at '/proxy/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
@@ -32,6 +34,9 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("proxy.settings.streamKeepAlive=0s", "at '/proxy/settings/streamKeepAlive': '0s' does not match pattern"),
     ("image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"),
+    ("egress.proxy=socks5://out:1080", "at '/egress/proxy': 'socks5://out:1080' does not match pattern"),
+    ("egress.proxy=http://out:3128,egress.secretName=way-out", "at '/egress/proxy': maxLength"),
+    ("egress.deniedNetworks={10.0.0.1}", "at '/egress/deniedNetworks/0': '10.0.0.1' does not match pattern"),
     // Beyond what a schema can say.
     ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),
     ("proxy.tls.enabled=true", "proxy.tls: name the certificate's Secret in secretName, or enable certManager"),
@@ -54,6 +59,21 @@ fn what_can_not_be_meant_is_refused_by_name() {
             let error = error.unwrap_or_else(|| panic!("{helm:?} takes {setting}"));
             assert!(error.contains(said), "{helm:?} {setting}: {error}");
             assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_number_is_taken_however_it_is_written() {
+    for helm in BOTH {
+        for (set, wanted) in [("0.1", "0.1"), ("0", "0"), ("1", "1"), ("1.0", "1.0")] {
+            for way in ["--set", "--set-string", "--set-json"] {
+                let quoted = format!("proxy.settings.logSample={set}");
+                let documents = helm.documents(&[], &[way, &quoted]);
+                let settings = crate::helm::find(&documents, "ConfigMap/sluicegate-settings");
+                let written = settings["data"]["SLUICEGATE_LOG_SAMPLE"].as_str().expect("a word");
+                assert_eq!(written.parse::<f64>(), wanted.parse(), "{helm:?} {way} {set}");
+            }
         }
     }
 }

@@ -113,7 +113,8 @@ impl Gateway {
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
 
-    fn command(&self) -> Command {
+    /// kubectl, for this cluster.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(assets().unwrap().join("kubectl"));
         command.arg("--kubeconfig").arg(self.node.kubeconfig());
         command

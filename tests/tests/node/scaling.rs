@@ -6,7 +6,7 @@ use std::process::Stdio;
 use sluicegate_tests::binaries::binary;
 use sluicegate_tests::process::Process;
 
-use crate::gateway::{Gateway, NAME, quick};
+use crate::gateway::{Gateway, NAME, PROXIES, quick, root};
 use crate::load::Load;
 
 const HPA: &str = "horizontalpodautoscaler/sluicegate-proxy";
@@ -67,4 +67,75 @@ async fn the_hpa_scales_real_pods_up_under_load_and_down_after() {
     gateway.kubectl(&["delete", "apiservice", "v1beta2.custom.metrics.k8s.io"]);
     gateway.kubectl(&["delete", "-n", NAME, HPA]);
     gateway.forget(&["scaled", "adapter"]);
+}
+
+/// What a Deployment asks for and has, each time that either changes, from now on.
+struct Numbers {
+    process: Process,
+    lines: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Numbers {
+    fn of_the_proxies(gateway: &Gateway) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = folder.path().join("lines");
+        let path = "jsonpath={.spec.replicas} {.status.readyReplicas}{\"\\n\"}";
+        let mut command = gateway.command();
+        command.args(["get", "-n", NAME, PROXIES, "--watch", "-o", path]).stdin(Stdio::null());
+        command.stdout(std::fs::File::create(&lines).unwrap());
+        let process = Process::start(&mut command).unwrap();
+        let numbers = Self { process, lines, _folder: folder };
+        gateway.until("the first line of a watch", |_| (!numbers.all().is_empty()).then_some(()));
+        numbers
+    }
+
+    fn all(&self) -> Vec<String> {
+        std::fs::read_to_string(&self.lines).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// All that were seen, once this one has been.
+    fn until(self, gateway: &Gateway, last: &str) -> Vec<String> {
+        let all = gateway.until(last, |_| Some(self.all()).filter(|all| all.iter().any(|line| line == last)));
+        drop(self.process);
+        all
+    }
+}
+
+#[tokio::test]
+async fn scaling_switched_on_under_load_takes_no_pod_away() {
+    let Some(gateway) = Gateway::bare().await else { return };
+    let definitions = std::process::Command::new(root().join("tests/setup/definitions.sh")).output().unwrap();
+    let folder = String::from_utf8_lossy(&definitions.stdout).trim().to_owned();
+    let scaled_objects = format!("{folder}/keda.sh_scaledobjects.yaml");
+    gateway.kubectl(&["apply", "--server-side", "-f", &scaled_objects]);
+    gateway.kubectl(&["wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s"]);
+    for version in [3, 4] {
+        for scaler in ["hpa", "keda"] {
+            gateway.uninstall();
+            gateway.upgrade(version, "proxy.replicas=4");
+            gateway.apply("switched", &quick("switched"));
+            gateway.programmed("switched");
+            let (way, before) = (gateway.service(), gateway.ready());
+            assert_eq!(before.len(), 4);
+            let (load, numbers) = (Load::start(way.address, "switched", 8), Numbers::of_the_proxies(&gateway));
+            load.calls();
+            let on = format!("proxy.autoscaling.minReplicas=2,proxy.autoscaling.{scaler}.enabled=true");
+            gateway.upgrade(version, &on);
+            gateway.upgrade(version, &format!("{on},operator.log=debug"));
+            load.calls();
+            // Nothing that scales has numbers here, so it leaves all as it is; then somebody scales up.
+            assert_eq!(gateway.ready(), before, "Helm {version}, {scaler}");
+            gateway.kubectl(&["scale", "-n", NAME, PROXIES, "--replicas=5"]);
+            let seen = numbers.until(&gateway, "5 5");
+            assert!(seen.iter().all(|line| ["4 4", "5 4", "5 5"].contains(&line.as_str())), "{seen:?}");
+            assert!(gateway.ready().is_superset(&before), "Helm {version}, {scaler}");
+            let calls = load.end();
+            println!("Helm {version}, {scaler} on: {} whole calls and {} streams", calls.whole, calls.streams);
+            calls.is_flawless();
+            gateway.delete(&["switched"]);
+        }
+    }
+    gateway.uninstall();
+    gateway.kubectl(&["delete", "crd", "scaledobjects.keda.sh"]);
 }

@@ -143,7 +143,7 @@ async fn a_proxy_that_makes_no_tunnel_fails_the_attempt_and_says_why() {
         let alone = manifests(&[provider("far", "http://model.example:8000", "")]);
         let proxy = Proxy::start(&[("all.yaml", &alone)], &["--http-proxy", &way_out]).unwrap();
         let answer = proxy.client().post(CHAT, &[], chat("far", false)).await.unwrap();
-        assert_eq!(answer.status, 502, "{refusal:?}: {}", answer.text());
+        assert!([502, 503].contains(&answer.status), "{refusal:?}: {}", answer.text());
         proxy.until(said, |proxy| proxy.log().iter().any(|line| line.contains(said))).await.unwrap();
     }
 }

@@ -5,10 +5,12 @@
 - name: {{ printf "sluicegate.%s" (include "sluicegate.fullname" .) }}
   rules:
   - alert: SluicegateCallsFail
+    {{- $lost := include "sluicegate.growth" (list . "sluicegate_requests_total" ",outcome=~\"failed|upstream_cut|timed_out\"" "10m") }}
     expr: |-
-      sum(rate(sluicegate_requests_total{ {{- $series }},outcome=~"failed|upstream_cut|timed_out"}[5m]))
-        / sum(rate(sluicegate_requests_total{ {{- $series }}}[5m])) > 0.05
-    for: 5m
+      sum{{ $lost }}
+        / sum{{ include "sluicegate.growth" (list . "sluicegate_requests_total" "" "10m") }} > 0.05
+        and sum{{ $lost }} >= 3
+    for: 3m
     labels: {{- include "sluicegate.alertLabels" (list . "critical") | nindent 6 }}
     annotations:
       summary: {{ printf "More than 5 %% of the calls to %s fail" $gateway | quote }}
@@ -43,6 +45,7 @@
   - alert: SluicegateGatewaySlow
     expr: |-
       histogram_quantile(0.99, sum by (le) (rate(sluicegate_gateway_overhead_seconds_bucket{ {{- $series }}}[5m]))) > 0.05
+        and sum(increase(sluicegate_gateway_overhead_seconds_count{ {{- $series }}}[5m])) > 100
     for: 10m
     labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
     annotations:
@@ -63,11 +66,56 @@
       summary: {{ printf "%s writes fewer log lines than there are" $gateway | quote }}
       description: Standard output is read too slowly, or every call has a line. Lower proxy.settings.logSample.
   - alert: SluicegateSeriesFolded
-    expr: sum(increase(sluicegate_series_folded_total{ {{- $series }}}[1h])) > 0
+    expr: sum{{ include "sluicegate.growth" (list . "sluicegate_series_folded_total" "" "1h") }} > 0
     labels: {{- include "sluicegate.alertLabels" (list . "info") | nindent 6 }}
     annotations:
       summary: {{ printf "%s has more label sets than it keeps apart" $gateway | quote }}
       description: Further ones are counted under `other`. Fewer routes, pools or named models make fewer.
+  - alert: SluicegateNoLeader
+    expr: (sum(sluicegate_operator_is_leader{ {{- $series }}}) or vector(0)) < 1
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "critical") | nindent 6 }}
+    annotations:
+      summary: {{ printf "No operator of %s leads" $gateway | quote }}
+      description: >-
+        Proxies serve what they have, and changes of routes, pools and keys do not reach them. Either no operator runs, or it can not
+        have its Lease, or it is not scraped. Its log says which.
+  - alert: SluicegateWritesFail
+    expr: sum by (resource, verb) {{ include "sluicegate.growth" (list . "sluicegate_operator_api_write_failures_total" "" "10m") }} > 2
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "The API server does not take what the operator of %s writes" $gateway | quote }}
+      description: >-
+        To {{ "{{ $labels.verb }} {{ $labels.resource }}" }} fails. A quota, an admission webhook or a right that was taken away are
+        the usual causes; the operator's log has the API server's words.
+  - alert: SluicegateObjectsRejected
+    expr: max by (kind, state) (sluicegate_operator_objects{ {{- $series }},state=~"kept|refused"}) > 0
+    for: 15m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "Routes or pools of %s do not count as they are written" $gateway | quote }}
+      description: >-
+        {{ "{{ $value }} {{ $labels.kind }} {{ $labels.state }}" }} (kept: the last good form serves; refused: nothing does).
+        kubectl get llmroutes,providerpools -A shows which, their status says why.
+  - alert: SluicegateNotReconciling
+    expr: max(min_over_time(sluicegate_operator_queued_objects{ {{- $series }}}[10m])) > 0
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "The operator of %s does not come to an end with what changed" $gateway | quote }}
+      description: >-
+        Objects wait longer than ten minutes. Look at the rate of sluicegate_operator_turn_seconds_count and at the operator's log:
+        either turns fail, or the API server is slow.
+  - alert: SluicegateWatchesBreak
+    expr: sum by (resource) {{ include "sluicegate.growth" (list . "sluicegate_operator_watch_restarts_total" "" "15m") }} > 10
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "The operator of %s loses its watches again and again" $gateway | quote }}
+      description: >-
+        Changes of {{ "{{ $labels.resource }}" }} are seen late. A right that is missing, or an API server that ends connections:
+        the operator's log says which.
 {{- end -}}
 
 {{- define "sluicegate.alertLabels" -}}
