@@ -13,13 +13,6 @@ pub(crate) use claude::{Claude, Sampling, Thinking, claude};
 pub use hosts::{FieldAction, FieldPolicy, LookAlike, Reasoning, Rule, SystemMessages, look_alike};
 pub(crate) use openai::{Beside, openai};
 
-/// The name that a table knows a model by: without the folders that resellers put before it (`openai/gpt-4o`) and what
-/// a fine-tuned model wears (`ft:gpt-4o:org::id`).
-fn plain(model: &str) -> &str {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    name.strip_prefix("ft:").unwrap_or(name)
-}
-
 /// How much each effort asks for, from little to much.
 const EFFORTS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];
 

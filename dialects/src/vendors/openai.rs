@@ -84,8 +84,15 @@ const MODELS: [OpenAi; 34] = [
 const UNKNOWN: OpenAi =
     OpenAi { beginning: "", efforts: &[], beside_tools: Beside::Any, sampling: true, max_output: None };
 
+/// The name that a table knows a model by: without the folders that resellers put before it (`openai/gpt-4o`) and what
+/// a fine-tuned model wears (`ft:gpt-4o:org::id`).
+fn known_by(model: &str) -> &str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    name.strip_prefix("ft:").unwrap_or(name)
+}
+
 /// What is known of a model.
 pub(crate) fn openai(model: &str) -> &'static OpenAi {
-    let name = super::plain(model);
+    let name = known_by(model);
     MODELS.iter().find(|row| name.starts_with(row.beginning)).unwrap_or(&UNKNOWN)
 }
