@@ -305,7 +305,7 @@ fn routes_with_equal_conditions_hear_of_each_other_and_no_others() {
     let keys = vec![route_key("c")];
     let told = |world: &World| {
         let batch = Batch { keys: keys.clone(), ..Batch::default() };
-        let compiled = gather::collect(world, &batch).compile(world);
+        let compiled = gather::collect(world, &batch).compile(world, &Default::default());
         compiled.verdicts.iter().map(|verdict| verdict.message.clone()).collect::<Vec<_>>()
     };
     assert!(told(&world)[0].starts_with("the route a/a matches the same calls"), "{:?}", told(&world));
