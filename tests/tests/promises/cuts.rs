@@ -66,13 +66,14 @@ async fn an_event_that_breaks_off_in_its_middle_is_aborted() {
     let text = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}", "x".repeat(3 << 20));
     let upstream = Upstream::always(vec![stream_head(), chunk(text.as_bytes()), Act::Close]).unwrap();
     let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address))], &[]).unwrap();
-    let request = post(CHAT, &[], &chat("openai", true));
-    let (seen, _) = raw(proxy.address, &request, usize::MAX).await.unwrap();
+    // Who asks for usage himself is passed every byte as it comes; else the gateway's own usage event is looked for.
+    let usage = "\"stream\":true,\"stream_options\":{\"include_usage\":true}";
+    let body = chat("openai", true).replace("\"stream\":true", usage);
+    let (seen, _) = raw(proxy.address, &post(CHAT, &[], &body), usize::MAX).await.unwrap();
     let seen = String::from_utf8_lossy(&seen);
     assert!(seen.len() > 1 << 20 && seen.contains("transfer-encoding: chunked"));
     assert!(!seen.ends_with("0\r\n\r\n") && !seen.contains("error"), "{}", &seen[seen.len() - 99..]);
-    let way = Way { anthropic: false, stream: true };
-    assert!(!way.call(&Client::http2(proxy.address), "openai", &[]).await.whole);
+    assert!(!Client::http2(proxy.address).post(CHAT, &[], body).await.unwrap().whole);
 }
 
 /// A stream whose answer is whole by its own reason, and that goes on with nothing.
