@@ -178,6 +178,9 @@ pub struct Cache {
     pub key: CacheKey,
     /// Answers with less text than this (in characters) are not stored.
     pub min_content_length: u32,
+    /// Answers that ran into their token limit are stored too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub store_length: bool,
     /// Answers larger than this (in bytes, as JSON) are not stored.
     pub max_bytes: u64,
     /// Stored answers over this many bytes are compressed; `None`: never.

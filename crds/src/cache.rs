@@ -113,6 +113,10 @@ pub struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub min_content_length: Option<u32>,
+    /// Whether answers that ran into their token limit are stored, too; not where `key.ignore` names the limit. Default:
+    /// false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<bool>,
     /// Answers larger than this are not stored, in bytes, such as `1Mi`. Default: 1Mi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,

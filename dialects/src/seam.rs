@@ -61,6 +61,26 @@ impl Malformed {
     }
 }
 
+/// Why a stream could not be folded into a whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfolded {
+    /// It stopped before its end.
+    #[error("the stream was cut")]
+    Cut,
+    /// It is larger than the bound.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// It holds what nobody here knows how to put together.
+    #[error("the stream holds what can not be folded")]
+    Unknown,
+    /// It is not what the dialect allows.
+    #[error("the stream is malformed")]
+    Malformed,
+    /// The provider failed in mid-stream.
+    #[error("the provider failed")]
+    Failed,
+}
+
 /// What an encoder must know of the provider it writes for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Target {

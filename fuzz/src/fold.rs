@@ -1,11 +1,10 @@
-//! Folding: a stream folds to an answer that tells the same stream again, within its bound.
+//! Folding: a stream folds to an answer that tells a stream which folds to the same answer, within its bound.
 
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::fold::{Fold, Unfolded, unfold};
-use sluicegate_dialects::hub::{Event, Reply};
+use sluicegate_dialects::fold::{Fold, Unfolded, tell};
 
 use crate::DIALECTS;
-use crate::stream::{bytes, calls_nameless, ends, events};
+use crate::pieces::pieces;
 
 /// The target.
 ///
@@ -13,50 +12,29 @@ use crate::stream::{bytes, calls_nameless, ends, events};
 /// When what must hold does not.
 pub fn check(data: &[u8]) {
     for dialect in DIALECTS {
-        let (events, malformed) = events(dialect, &[data]);
-        if malformed.is_none() {
-            let folded = fold(dialect, &events, usize::MAX);
-            assert!(folded.is_err() || ends(&events), "a cut stream is no answer");
-            if let Ok(reply) = folded {
-                assert!(fold(dialect, &events, 16).is_err(), "the bound is kept");
-                again(dialect, &reply);
-            }
+        let folded = fold(dialect, &[data], usize::MAX);
+        assert_eq!(fold(dialect, &pieces(data), usize::MAX), folded, "the same, however it is cut");
+        if let Ok(whole) = folded {
+            again(dialect, &whole);
         }
-        if let Ok(mut reply) = dialect.decode_reply(data) {
-            let folded = fold(dialect, &unfold(&reply), usize::MAX);
-            // A stream has no place for these.
-            reply.extra.fields.clear();
-            for choice in &mut reply.choices {
-                choice.extra.clear();
-                for part in &mut choice.parts {
-                    part.extra.clear();
-                }
-            }
-            if let Ok(folded) = folded {
-                again(dialect, &folded);
-            }
+        if let Some(told) = tell(dialect, data, true)
+            && let Ok(whole) = fold(dialect, &[&told], usize::MAX)
+        {
+            again(dialect, &whole);
         }
     }
 }
 
-fn again(dialect: Dialect, reply: &Reply) {
-    let told = unfold(reply);
-    let folded = fold(dialect, &told, usize::MAX).expect("what was folded unfolds and folds");
-    assert_eq!(format!("{folded:?}"), format!("{reply:?}"));
-    for to in DIALECTS {
-        if calls_nameless(&told) {
-            return;
-        }
-        // A reply kept in the cache is played as a stream; it must be one.
-        let (played, malformed) = events(to, &[&bytes(to, &told, true)]);
-        assert!(malformed.is_none() && ends(&played), "{dialect:?} played as {to:?}: {malformed:?}");
+fn again(dialect: Dialect, whole: &[u8]) {
+    let Some(told) = tell(dialect, whole, true) else { return };
+    let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    if let Ok(again) = fold(dialect, &[&told], usize::MAX) {
+        assert_eq!(value(&again), value(whole), "what was folded is told and folds to itself");
     }
 }
 
-fn fold(dialect: Dialect, events: &[Event], limit: usize) -> Result<Reply, Unfolded> {
-    let mut fold = Fold::new(dialect, limit);
-    for event in events {
-        fold.push(event);
-    }
-    fold.finish()
+fn fold(dialect: Dialect, pieces: &[&[u8]], most: usize) -> Result<Vec<u8>, Unfolded> {
+    let mut fold = Fold::new(dialect, most);
+    pieces.iter().try_for_each(|piece| fold.push(piece))?;
+    fold.finish(None)
 }

@@ -23,9 +23,12 @@ pub mod verbatim;
 pub mod cache {
     pub mod entry;
     pub mod key;
-    pub mod replay;
     pub mod stats;
 }
+
+/// What the cache counts with.
+#[path = "../../proxy/src/count.rs"]
+pub mod count;
 
 /// The proxy's files that read a provider's HTTP/1.1, likewise.
 #[path = "../../proxy/src/upstream"]

@@ -238,7 +238,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
 
 fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {
     let (entries, bytes) = cache.filled();
-    let stats = cache.stats();
+    let (stats, remote) = (cache.stats(), cache.redis());
     let memory = CacheStat {
         layer: "memory",
         entries: Some(entries),
@@ -250,12 +250,12 @@ fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {
     };
     let redis = has_redis.then(|| CacheStat {
         layer: "redis",
-        errors: stats.redis_errors.get() + stats.redis_timeouts.get(),
+        errors: remote.errors.get() + remote.timeouts.get(),
         stores: stats.redis_stores.get(),
         remote: Some(RemoteStat {
-            skipped: stats.redis_skipped.get(),
-            dropped: stats.redis_dropped.get(),
-            open: stats.redis_open.get(),
+            skipped: remote.skipped.get(),
+            dropped: remote.dropped.get(),
+            open: remote.open.get(),
             promotions: stats.promotions.get(),
             corrupt: stats.corrupt.get(),
         }),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,9 +92,13 @@ impl Proxy {
     }
 
     async fn call(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.call_with(path, &[("authorization", &format!("Bearer {key}"))], body).await
+    }
+
+    async fn call_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let request = Request::post(format!("http://127.0.0.1:{}{path}", self.listen));
-        let request =
-            request.header("content-type", "application/json").header("authorization", format!("Bearer {key}"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.header("content-type", "application/json");
         let answer = self.client.request(request.body(Full::from(body.to_string())).unwrap()).await.unwrap();
         let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (status, cache, layer) = (answer.status(), header("x-cache"), header("x-sluicegate-cache"));
@@ -347,5 +352,83 @@ fn with_all_of_redis_gone_calls_go_on() {
         // A proxy that starts without its Redis serves as well.
         let three = Proxy::start(&cluster, cache).await;
         ask_all(&[&three], &questions, 1).await;
+    });
+}
+
+/// Asks everything again and again until told to stop; how many answers there were, and how many of them from Redis. Every
+/// call must succeed.
+async fn under_load(proxy: &Proxy, questions: &[Value], stop: &AtomicBool) -> (usize, usize) {
+    let (mut calls, mut hits) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        for question in questions {
+            let answer = proxy.call(OPENAI, "k", question).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            calls += 1;
+            hits += usize::from(answer.is_hit());
+        }
+    }
+    (calls, hits)
+}
+
+#[test]
+fn slots_that_move_under_load_fail_no_call_and_hits_go_on() {
+    run(async {
+        let cluster = RedisCluster::start().unwrap();
+        let proxy = Proxy::start(&cluster, REDIS_ONLY).await;
+        let questions = filled(&proxy, &proxy, 20).await;
+        let stop = AtomicBool::new(false);
+        let moving = async {
+            for key in cluster.keys().unwrap().into_iter().take(6) {
+                let from = cluster.master_of(&key).unwrap();
+                let to = cluster.masters().unwrap().into_iter().find(|node| *node != from).unwrap();
+                move_slot(&cluster, &key, (from, to), async || {
+                    // On its way: every answer is still found, wherever its key is by now.
+                    for question in &questions {
+                        proxy.until_hit(OPENAI, "k", question).await;
+                    }
+                })
+                .await;
+                assert_eq!(cluster.master_of(&key).unwrap(), to);
+                for question in &questions {
+                    proxy.until_hit(OPENAI, "k", question).await;
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        };
+        let ((), (calls, hits)) = tokio::join!(moving, under_load(&proxy, &questions, &stop));
+        assert!(calls > 0 && hits > 0, "{hits} hits of {calls} calls");
+    });
+}
+
+/// Moves the slot of a key from one master to another, as an operator's tool does, and pauses half way: the key is moved,
+/// and the slot is not yet.
+async fn move_slot(cluster: &RedisCluster, key: &str, (from, to): (usize, usize), half_way: impl AsyncFn()) {
+    let nodes = cluster.nodes();
+    let slot = nodes[from].ask::<u64>(&["CLUSTER", "KEYSLOT", key]).unwrap().to_string();
+    let id = |node: usize| nodes[node].ask::<String>(&["CLUSTER", "MYID"]).unwrap();
+    let (source, target) = (id(from), id(to));
+    let done = |node: usize, words: &[&str]| nodes[node].ask::<String>(words).unwrap();
+    done(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source]);
+    done(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target]);
+    half_way().await;
+    let port = nodes[to].port().to_string();
+    done(from, &["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE", "KEYS", key]);
+    half_way().await;
+    for node in [to, from] {
+        done(node, &["CLUSTER", "SETSLOT", &slot, "NODE", &target]);
+    }
+}
+
+#[test]
+fn one_callers_freshness_evicts_nobodys_answer_in_redis() {
+    run(async {
+        let cluster = RedisCluster::start().unwrap();
+        let proxy = Proxy::start(&cluster, REDIS_ONLY).await;
+        let questions = filled(&proxy, &proxy, 1).await;
+        let kept = cluster.keys().unwrap();
+        let fresh = proxy.call_with(OPENAI, &[("cache-control", "max-age=0")], &questions[0]).await;
+        assert_eq!((fresh.status, fresh.cache.as_str()), (StatusCode::OK, "miss"));
+        assert_eq!(cluster.keys().unwrap(), kept);
+        assert!(proxy.call(OPENAI, "k", &questions[0]).await.is_hit());
     });
 }

@@ -55,6 +55,7 @@ pub(super) fn merge(
         memory: memory(&layers, report),
         redis: layers.value(|c| c.redis.as_ref()?.enabled).unwrap_or(true),
         promotion: promotion(&layers, report),
+        store_length: store_length(&layers),
         key: key(&layers),
         min_content_length: layers.value(|c| c.store.as_ref()?.min_content_length).unwrap_or(0),
         max_bytes: size(layers.get("store.maxBytes", |c| c.store.as_ref()?.max_bytes.as_ref()), report)
@@ -94,6 +95,13 @@ fn key(layers: &Layers<'_>) -> CacheKey {
         temperature_decimals: layers.value(|c| c.key.as_ref()?.temperature_decimals),
         ignore,
     }
+}
+
+/// An answer of another token limit is another answer: where the limit is not in the key, none is stored that ran into it.
+fn store_length(layers: &Layers<'_>) -> bool {
+    let ignored = layers.value(|c| c.key.as_ref()?.ignore.as_ref());
+    let keyed = ignored.is_none_or(|names| !names.iter().any(|n| n == "max_tokens" || n == "max_completion_tokens"));
+    keyed && layers.value(|c| c.store.as_ref()?.length).unwrap_or(false)
 }
 
 fn time(written: Option<(&crds::Duration, String)>, report: &mut Report<'_>) -> Option<Millis> {

@@ -6,6 +6,7 @@
 mod blocks_in;
 mod blocks_out;
 pub mod error;
+pub mod fold;
 pub mod reply;
 pub mod request;
 mod stop;

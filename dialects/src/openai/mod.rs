@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions: the spoke.
 
 pub mod error;
+pub mod fold;
 pub mod reply;
 pub mod request;
 pub mod stream;

@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Usage;
+use sluicegate_dialects::{Dialect, fold};
 use xxhash_rust::xxh3::xxh3_64;
-
-use super::replay;
 
 /// What entries in Redis begin with; the last byte is the version of the encoding.
 const MAGIC: [u8; 4] = *b"SGC\x01";
@@ -94,10 +92,13 @@ impl Entry {
         }
     }
 
-    /// The reply as the bytes of a stream in its dialect; `None`: it is not a reply that can be streamed.
+    /// The reply as the bytes of a stream in its dialect; `None`: a stream has no words for something in it.
     #[must_use]
     pub fn stream(&self, codec: &Codec, include_usage: bool) -> Option<Bytes> {
-        replay::stream(self.meta.dialect, &self.whole(codec)?, include_usage)
+        let mut told = fold::tell(self.meta.dialect, &self.whole(codec)?, include_usage)?;
+        // It is kept: without the room it did not need.
+        told.shrink_to_fit();
+        Some(Bytes::from(told))
     }
 
     /// The form it has in Redis.

@@ -7,10 +7,10 @@
 use bytes::Bytes;
 use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::{Content, Reply, Stop, Usage};
+use sluicegate_dialects::fold::{self, Fold, Unfolded};
+use sluicegate_dialects::hub::{Choice, Content, Reply, Stop, Usage};
 
 use super::lead::Lead;
-use super::replay::Folding;
 use super::stats::Refused;
 
 /// Recorded bytes wait for their decoding up to this many.
@@ -30,7 +30,7 @@ impl Lead {
 
     /// Like `whole` with status 200, at once and here.
     pub fn conclude(self, body: &Bytes) {
-        match read_whole(self.dialect(), body, self.settings()) {
+        match judge(self.dialect(), body, self.settings()) {
             Ok(reply) => self.keep(&reply, body),
             Err(why) => self.refuse(why),
         }
@@ -50,14 +50,14 @@ pub struct Recorder {
     pieces: Vec<Bytes>,
     tail: Vec<u8>,
     waiting: usize,
-    folding: Folding,
+    fold: Fold,
     usage: Option<Usage>,
 }
 
 impl Recorder {
     fn new(lead: Lead) -> Self {
-        let folding = Folding::new(lead.dialect(), lead.settings().max_bytes);
-        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, folding, usage: None }
+        let fold = folding(&lead);
+        Self { lead: Some(lead), pieces: Vec::new(), tail: Vec::new(), waiting: 0, fold, usage: None }
     }
 
     /// Bytes of the answer in the caller's dialect, in order, cut anywhere; usage that the caller did not ask for
@@ -107,11 +107,10 @@ impl Recorder {
     pub fn conclude(mut self) {
         self.decode();
         let Some(lead) = self.lead.take() else { return };
-        let folding = std::mem::replace(&mut self.folding, Folding::new(lead.dialect(), 0));
-        let kept = folding.finish(self.usage).and_then(|reply| {
-            judge(&reply, lead.settings())?;
-            let whole = Bytes::from(lead.dialect().encode_reply(&reply));
-            Ok((reply, whole))
+        let recorded = std::mem::replace(&mut self.fold, Fold::new(lead.dialect(), 0));
+        let kept = recorded.finish(self.usage.as_ref()).map_err(refusal).and_then(|whole| {
+            let whole = Bytes::from(whole);
+            Ok((judge(lead.dialect(), &whole, lead.settings())?, whole))
         });
         match kept {
             Ok((reply, whole)) => lead.keep(&reply, &whole),
@@ -129,11 +128,11 @@ impl Recorder {
         self.flush_tail();
         self.waiting = 0;
         let mut pieces = std::mem::take(&mut self.pieces).into_iter();
-        let failed = pieces.find_map(|piece| self.folding.push(&piece).err());
+        let failed = pieces.find_map(|piece| self.fold.push(&piece).err());
         if let Some(why) = failed
             && let Some(lead) = self.lead.take()
         {
-            lead.refuse(why);
+            lead.refuse(refusal(why));
         }
     }
 }
@@ -146,45 +145,77 @@ impl Drop for Recorder {
     }
 }
 
-/// Reads and judges a whole answer.
-///
-/// # Errors
-/// It is not to be kept, and why.
-fn read_whole(dialect: Dialect, body: &[u8], settings: &Cache) -> Result<Reply, Refused> {
-    if u64::try_from(body.len()).unwrap_or(u64::MAX) > settings.max_bytes {
-        return Err(Refused::Large);
-    }
-    let reply = dialect.decode_reply(body).map_err(|_| Refused::Malformed)?;
-    judge(&reply, settings)?;
-    Ok(reply)
+fn folding(lead: &Lead) -> Fold {
+    Fold::new(lead.dialect(), usize::try_from(lead.settings().max_bytes).unwrap_or(usize::MAX))
 }
 
-/// Whether an answer may be given to the next caller. An answer that ran into its token limit may: the limit is a part
-/// of the request. One that was refused, filtered or paused may not, nor one that ended in a way we do not know.
-fn judge(reply: &Reply, settings: &Cache) -> Result<(), Refused> {
+fn refusal(why: Unfolded) -> Refused {
+    match why {
+        Unfolded::Cut | Unfolded::Failed => Refused::Cut,
+        Unfolded::TooLarge(_) => Refused::Large,
+        Unfolded::Malformed => Refused::Malformed,
+        Unfolded::Unknown => Refused::Unfoldable,
+    }
+}
+
+/// Reads a whole answer and says whether it may be given to the next caller: each of its answers has to say something,
+/// and to have come to its own end.
+fn judge(dialect: Dialect, whole: &[u8], settings: &Cache) -> Result<Reply, Refused> {
+    if u64::try_from(whole.len()).unwrap_or(u64::MAX) > settings.max_bytes {
+        return Err(Refused::Large);
+    }
+    let reply = dialect.decode_reply(whole).map_err(|_| Refused::Malformed)?;
     if reply.choices.is_empty() {
         return Err(Refused::Malformed);
+    }
+    if !fold::says_why(dialect, whole) {
+        return Err(Refused::Finish);
     }
     let mut length = 0;
     for choice in &reply.choices {
         match choice.stop {
-            Stop::End | Stop::Length | Stop::Tools | Stop::Sequence(_) | Stop::ContextLength => {}
-            Stop::Refusal | Stop::Pause | Stop::Other(_) => return Err(Refused::Finish),
+            Stop::End | Stop::Tools | Stop::Sequence(_) => {}
+            Stop::Length if settings.store_length => {}
+            // A retry of the same bytes has to reach the model.
+            Stop::Length | Stop::ContextLength | Stop::Refusal | Stop::Pause | Stop::Other(_) => {
+                return Err(Refused::Finish);
+            }
         }
-        for part in &choice.parts {
-            length += match &part.content {
-                Content::Text { text, .. } => text.chars().count(),
-                // A tool call is content too: an answer that only calls tools is not a short answer.
-                Content::ToolCall(call) => call.name.len() + call.arguments.len(),
-                Content::Refusal(_) => return Err(Refused::Finish),
-                _ => 0,
-            };
-        }
+        length += said(choice)?;
     }
     if length < usize::try_from(settings.min_content_length).unwrap_or(usize::MAX) {
         return Err(Refused::Short);
     }
-    Ok(())
+    Ok(reply)
+}
+
+/// How much one answer says.
+fn said(choice: &Choice) -> Result<usize, Refused> {
+    let (mut length, mut says) = (0, false);
+    for part in &choice.parts {
+        length += match &part.content {
+            Content::Text { text, .. } => {
+                says |= !text.trim().is_empty();
+                text.chars().count()
+            }
+            // A tool call is content too: an answer that only calls tools is not a short answer.
+            Content::ToolCall(call) => {
+                says = true;
+                call.name.len() + call.arguments.len()
+            }
+            Content::Other { raw, .. } => {
+                says = true;
+                raw.get().len()
+            }
+            Content::Refusal(_) => return Err(Refused::Finish),
+            _ => 0,
+        };
+    }
+    // Sound is large, and its text is not all of it.
+    if choice.extra.get("audio").is_some_and(|audio| audio.get() != "null") {
+        return Err(Refused::Unfoldable);
+    }
+    if says { Ok(length) } else { Err(Refused::Empty) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::entry::{Entry, Meta, Wall};
 use super::key::{Asked, Key, Uncacheable};
 use super::lead::Lead;
 use super::memory::{Form, Lifetime, render};
-use super::store::{Plan, Store};
+use super::store::{Plan, Store, place};
 
 /// What a call is given.
 #[derive(Debug)]
@@ -73,7 +73,8 @@ pub struct Hit {
 }
 
 impl Store {
-    /// Looks for an answer to a call. Waits for Redis only, never longer than `redis::LIMIT`.
+    /// Looks for an answer to a call. Waits for Redis only, never longer than `redis::LIMIT`; what goes wrong there is a
+    /// miss.
     pub async fn seat(self: &Rc<Self>, plan: &Arc<Plan>, asked: &Asked<'_>) -> Seat {
         let wish = Wish::of(asked.headers);
         let key = if wish.store { plan.recipe.key(asked) } else { Err(Uncacheable::Asked) };
@@ -108,11 +109,13 @@ impl Store {
 
     async fn in_redis(&self, plan: &Plan, key: &Key, form: Form, lifetime: Lifetime) -> Option<Hit> {
         let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
-        let bytes = remote.get(key).await?;
-        let Some((entry, body)) = self.read(&bytes, form) else {
+        let bytes = remote.get(&place(key)).await.ok()??;
+        let Some((entry, whole)) = self.read(&bytes) else {
             self.stats().corrupt.add();
             return None;
         };
+        // What a stream has no words for is no hit for who wants a stream.
+        let body = if form == Form::Whole { whole } else { render(&entry, form, self.codec())? };
         let now = Wall::now();
         if !entry.meta.fresh(now, lifetime.ttl.min(lifetime.max_age)) {
             return None;
@@ -129,10 +132,10 @@ impl Store {
         Some(Hit { body, stream: form != Form::Whole, layer: Layer::Redis, age, meta })
     }
 
-    fn read(&self, bytes: &Bytes, form: Form) -> Option<(Entry, Bytes)> {
+    fn read(&self, bytes: &Bytes) -> Option<(Entry, Bytes)> {
         let entry = Entry::decode(bytes)?;
-        let body = render(&entry, form, self.codec())?;
-        Some((entry, body))
+        let whole = entry.whole(self.codec())?;
+        Some((entry, whole))
     }
 }
 

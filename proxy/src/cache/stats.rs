@@ -1,33 +1,6 @@
-//! Counts of the cache: plain atomics that metrics read, written by every worker.
+//! Counts of the cache, written by every worker.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A count that only grows, or a gauge that is set.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// One more.
-    pub fn add(&self) {
-        self.plus(1);
-    }
-
-    /// So many more.
-    pub fn plus(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    /// So many fewer (gauges only).
-    pub fn minus(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-
-    /// The count now.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::count::Count;
 
 /// Why an answer was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +11,8 @@ pub enum Refused {
     Malformed,
     /// It ended in a way that says nothing for the next caller (refusal, filter, pause, unknown).
     Finish,
+    /// It says nothing, or one of its answers does not.
+    Empty,
     /// Less text than the route wants.
     Short,
     /// More bytes than the route wants.
@@ -46,12 +21,23 @@ pub enum Refused {
     Cut,
     /// There was no memory to record it.
     Memory,
+    /// It holds what could not be given again as it was.
+    Unfoldable,
 }
 
 impl Refused {
     /// All of them, in the order of `Stats::refused`.
-    pub const ALL: [Self; 7] =
-        [Self::Status, Self::Malformed, Self::Finish, Self::Short, Self::Large, Self::Cut, Self::Memory];
+    pub const ALL: [Self; 9] = [
+        Self::Status,
+        Self::Malformed,
+        Self::Finish,
+        Self::Empty,
+        Self::Short,
+        Self::Large,
+        Self::Cut,
+        Self::Memory,
+        Self::Unfoldable,
+    ];
 
     /// As a metric's label.
     #[must_use]
@@ -60,10 +46,12 @@ impl Refused {
             Self::Status => "status",
             Self::Malformed => "malformed",
             Self::Finish => "finish_reason",
+            Self::Empty => "empty",
             Self::Short => "too_short",
             Self::Large => "too_large",
             Self::Cut => "cut",
             Self::Memory => "memory",
+            Self::Unfoldable => "not_foldable",
         }
     }
 }
@@ -89,19 +77,9 @@ pub struct Stats {
     pub evictions: Count,
     /// Redis answers that were copied into memory.
     pub promotions: Count,
-    /// Redis said no, or the connection broke.
-    pub redis_errors: Count,
-    /// Redis did not answer in time.
-    pub redis_timeouts: Count,
-    /// Look-ups that did not ask Redis because the node's breaker was open or it was not connected.
-    pub redis_skipped: Count,
-    /// Answers that were not written to Redis because the queue was full or the node away.
-    pub redis_dropped: Count,
-    /// Nodes of Redis left alone right now, over all workers (gauge).
-    pub redis_open: Count,
     /// Bytes from Redis that were not an entry.
     pub corrupt: Count,
-    refused: [Count; 7],
+    refused: [Count; 9],
 }
 
 impl Stats {

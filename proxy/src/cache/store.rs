@@ -10,8 +10,8 @@ use super::entry::{Codec, Entry};
 use super::key::{Key, Recipe};
 use super::memory::Memory;
 use super::promotion::Promotions;
-use super::redis::Remote;
 use super::stats::Stats;
+use crate::redis;
 
 /// What all workers share; one per process.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Shared {
     layers: Mutex<BTreeMap<ObjectId, Arc<Memory>>>,
     pub(super) promotions: Promotions,
     stats: Arc<Stats>,
+    redis: Arc<redis::Counts>,
 }
 
 impl Shared {
@@ -71,6 +72,12 @@ impl Shared {
         layers.values().map(|layer| layer.filled()).fold((0, 0), |(n, b), (m, c)| (n + m, b + c))
     }
 
+    /// What has become of the cache's questions to Redis.
+    #[must_use]
+    pub fn redis(&self) -> &Arc<redis::Counts> {
+        &self.redis
+    }
+
     /// What the cache has done.
     #[must_use]
     pub fn stats(&self) -> &Arc<Stats> {
@@ -90,14 +97,14 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Store {
     pub(super) shared: Arc<Shared>,
-    pub(super) remote: Option<Remote>,
+    pub(super) remote: Option<redis::Client>,
     codec: Codec,
 }
 
 impl Store {
     /// Over what all workers share and this worker's own connections to Redis, where there is one.
     #[must_use]
-    pub fn new(shared: &Arc<Shared>, remote: Option<Remote>) -> Rc<Self> {
+    pub fn new(shared: &Arc<Shared>, remote: Option<redis::Client>) -> Rc<Self> {
         Rc::new(Self { shared: Arc::clone(shared), remote, codec: Codec::default() })
     }
 
@@ -105,7 +112,7 @@ impl Store {
         self.stats().stores.add();
         if let Some(remote) = self.remote.as_ref().filter(|_| plan.settings.redis) {
             self.stats().redis_stores.add();
-            remote.put(&key, &entry.encode(), plan.settings.ttl.get());
+            remote.set(&place(&key), &entry.encode(), plan.settings.ttl.get());
         }
         if let Some(memory) = &plan.memory {
             self.stats().memory_stores.add();
@@ -120,6 +127,11 @@ impl Store {
     pub(super) fn stats(&self) -> &Stats {
         &self.shared.stats
     }
+}
+
+/// Where an answer lies in Redis. The braces let what else belongs to a key lie in the same slot.
+pub(super) fn place(key: &Key) -> String {
+    format!("sluicegate:{{{}}}:cache", key.hex())
 }
 
 #[cfg(test)]

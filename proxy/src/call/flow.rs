@@ -357,7 +357,9 @@ impl Flow {
 
     fn whole(&mut self) {
         self.settle(Outcome::Success, AttemptEnd::Success);
-        if let Some(tape) = self.tape.take() {
+        if let Some(mut tape) = self.tape.take() {
+            // This caller may not have asked for it; the next one may.
+            self.lane.usage().into_iter().for_each(|usage| tape.usage(usage));
             tape.finish();
         }
         self.over = Some(Over::Whole);

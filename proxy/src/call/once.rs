@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, Refusal, tap};
+use sluicegate_dialects::{Dialect, Refusal, fold, tap};
 use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, Fault};
@@ -269,10 +269,10 @@ impl Once<'_> {
             return Ok((asked.dialect().encode_reply(&reply).into(), false));
         }
         // Asked for a stream, this provider answered whole.
-        let mut encoder = asked.dialect().stream_encoder(super::lane::options(asked));
-        let mut out = Vec::new();
-        sluicegate_dialects::fold::unfold(&reply).iter().for_each(|event| encoder.push(event, &mut out));
-        Ok((out.into(), true))
+        let tell = |whole: &[u8]| fold::tell(asked.dialect(), whole, asked.sees_usage());
+        let told = if dialect == asked.dialect() { tell(body) } else { None };
+        let told = told.or_else(|| tell(&asked.dialect().encode_reply(&reply)));
+        told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
     }
 
     fn count(&self, usage: Option<Usage>, model: Option<&str>) {

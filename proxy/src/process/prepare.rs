@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 use tokio_rustls::TlsAcceptor;
 
 use crate::account::{Metrics, check_log_filter};
-use crate::cache::redis;
 use crate::listener::tls::Identity;
+use crate::redis;
 use crate::settings::Settings;
 use crate::source::{Cluster, Gateway, Source, Subscription};
 use crate::upstream::Outward;

@@ -17,7 +17,7 @@ use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
-use crate::{cache, upstream};
+use crate::{cache, redis, upstream};
 
 /// What all workers share.
 pub struct Shared {
@@ -64,11 +64,11 @@ impl Worker {
         let remote = if settings.redis.is_empty() {
             None
         } else {
-            let login = cache::redis::Login {
+            let login = redis::Login {
                 username: settings.redis_login.username.as_deref(),
                 password: settings.redis_login.password.as_deref(),
             };
-            Some(cache::redis::Remote::open(&settings.redis, login, shared.cache.stats())?)
+            Some(redis::Client::open(&settings.redis, login, shared.cache.redis())?)
         };
         Ok(Self {
             limits: Rc::new(settings.limits.clone()),

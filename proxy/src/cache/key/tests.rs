@@ -16,6 +16,7 @@ fn settings(key: CacheKey) -> Cache {
         promotion: None,
         key,
         min_content_length: 0,
+        store_length: false,
         max_bytes: 1 << 20,
         compress_over: None,
         generation: 1,

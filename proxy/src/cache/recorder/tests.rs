@@ -26,6 +26,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         promotion: None,
         key: CacheKey { trim: false, lowercase: false, temperature_decimals: None, ignore: Vec::new() },
         min_content_length: 3,
+        store_length: false,
         max_bytes: 1 << 20,
         compress_over: Some(200),
         generation: 1,
@@ -112,6 +113,10 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
     text.as_str().unwrap().to_owned()
 }
 
+fn told(dialect: Dialect, whole: &[u8], usage: bool) -> Bytes {
+    fold::tell(dialect, whole, usage).unwrap().into()
+}
+
 const BOTH: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::AnthropicMessages];
 
 #[test]
@@ -128,11 +133,10 @@ fn a_whole_answer_is_kept_as_it_was_and_streamed_on_request() {
             let stream = house.hit(true, true);
             assert!(stream.stream);
             assert_eq!(house.hit(true, true).body, stream.body);
-            let mut folding = Folding::new(dialect, 1 << 20);
-            folding.push(&stream.body).unwrap();
-            let folded = folding.finish(None).unwrap();
-            assert_eq!(text_of(dialect, &dialect.encode_reply(&folded)), text);
-            assert_eq!(folded.usage.unwrap().output, 7);
+            let mut fold = Fold::new(dialect, 1 << 20);
+            fold.push(&stream.body).unwrap();
+            let folded: Value = serde_json::from_slice(&fold.finish(None).unwrap()).unwrap();
+            assert_eq!(folded, serde_json::from_slice::<Value>(&whole).unwrap());
         }
     }
 }
@@ -142,7 +146,7 @@ fn a_stream_is_kept_as_a_whole_answer_wherever_it_was_cut_into_pieces() {
     for dialect in BOTH {
         let text = "words and words ".repeat(3);
         let whole = answer(dialect, &text).to_string();
-        let stream = crate::cache::replay::stream(dialect, whole.as_bytes(), true).unwrap();
+        let stream = told(dialect, whole.as_bytes(), true);
         for piece in [1, 7, 100, 5000, 1 << 20] {
             let house = house(dialect, |_| {});
             house.record(&stream, piece);
@@ -157,7 +161,7 @@ fn a_long_stream_is_decoded_in_batches() {
     for dialect in BOTH {
         let text = "x".repeat(300_000);
         let whole = answer(dialect, &text).to_string();
-        let stream = crate::cache::replay::stream(dialect, whole.as_bytes(), true).unwrap();
+        let stream = told(dialect, whole.as_bytes(), true);
         let house = house(dialect, |_| {});
         house.record(&stream, 3000);
         assert_eq!(text_of(dialect, &house.hit(false, false).body).len(), text.len());
@@ -167,7 +171,7 @@ fn a_long_stream_is_decoded_in_batches() {
 #[test]
 fn usage_the_stream_does_not_tell_may_be_added() {
     let whole = answer(Dialect::OpenAiChat, "some text").to_string();
-    let stream = crate::cache::replay::stream(Dialect::OpenAiChat, whole.as_bytes(), false).unwrap();
+    let stream = told(Dialect::OpenAiChat, whole.as_bytes(), false);
     let house = house(Dialect::OpenAiChat, |_| {});
     let mut recorder = house.lead().recorder();
     recorder.push(&stream);
@@ -175,13 +179,15 @@ fn usage_the_stream_does_not_tell_may_be_added() {
     recorder.conclude();
     let value: Value = serde_json::from_slice(&house.hit(false, false).body).unwrap();
     assert_eq!(value["usage"]["total_tokens"], 3);
+    let text = |usage| String::from_utf8(house.hit(true, usage).body.to_vec()).unwrap();
+    assert!(text(true).contains("\"total_tokens\":3") && !text(false).contains("usage"));
 }
 
 #[test]
 fn a_cut_stream_is_not_kept() {
     for dialect in BOTH {
         let whole = answer(dialect, "some text").to_string();
-        let stream = crate::cache::replay::stream(dialect, whole.as_bytes(), true).unwrap();
+        let stream = told(dialect, whole.as_bytes(), true);
         let end = match dialect {
             // After it nothing of the answer is missing, and some look-alikes never send `[DONE]`.
             Dialect::OpenAiChat => "\"finish_reason\":\"stop\"",
@@ -214,7 +220,7 @@ fn an_error_in_mid_stream_keeps_nothing() {
         ),
     ] {
         let whole = answer(dialect, "some text").to_string();
-        let stream = crate::cache::replay::stream(dialect, whole.as_bytes(), true).unwrap();
+        let stream = told(dialect, whole.as_bytes(), true);
         let text = String::from_utf8(stream.to_vec()).unwrap();
         let (first, rest) = text.split_once("\n\n").unwrap();
         let house = house(dialect, |_| {});
@@ -223,9 +229,8 @@ fn an_error_in_mid_stream_keeps_nothing() {
     }
 }
 
-#[test]
-fn only_good_answers_are_kept() {
-    let (o, a) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
+/// Answers of OpenAI's, and why each is not kept; empty: it is.
+fn openai_answers() -> Vec<(Value, &'static str)> {
     let mut refusing = openai("", "stop");
     refusing["choices"][0]["message"]["refusal"] = "no".into();
     let mut calling = openai("", "tool_calls");
@@ -233,29 +238,72 @@ fn only_good_answers_are_kept() {
         "tool_calls": [{"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]});
     let mut none = openai("text", "stop");
     none["choices"] = json!([]);
-    let kept: &[&str] = &[];
-    for (dialect, whole, refused) in [
-        (o, openai("text", "stop"), kept),
-        (o, openai("text", "length"), kept),
-        (o, calling, kept),
-        (o, openai("text", "content_filter"), &["finish_reason"][..]),
-        (o, refusing, &["finish_reason"][..]),
-        (o, openai("ab", "stop"), &["too_short"][..]),
-        (o, openai(&"long".repeat(1 << 18), "stop"), &["too_large"][..]),
-        (o, json!({"error": {"message": "m"}}), &["malformed"][..]),
-        (o, none, &["malformed"][..]),
-        (a, anthropic("text", "end_turn"), kept),
-        (a, anthropic("text", "max_tokens"), kept),
-        (a, anthropic("text", "stop_sequence"), kept),
-        (a, anthropic("text", "refusal"), &["finish_reason"][..]),
-        (a, anthropic("text", "pause_turn"), &["finish_reason"][..]),
-        (a, anthropic("text", "a_word_from_the_future"), &["finish_reason"][..]),
-        (a, anthropic("", "end_turn"), &["too_short"][..]),
-    ] {
+    let mut unsaid = openai("text", "stop");
+    unsaid["choices"][0]["finish_reason"] = Value::Null;
+    let mut thinking = openai("", "stop");
+    thinking["choices"][0]["message"]["reasoning_content"] = "hm, hm".into();
+    // Of several answers each has to be good.
+    let with_second = |second: Value| {
+        let mut both = openai("text", "stop");
+        both["choices"].as_array_mut().unwrap().push(second);
+        both
+    };
+    let second = with_second(
+        json!({"index": 1, "message": {"role": "assistant", "content": "text"}, "finish_reason": "content_filter"}),
+    );
+    let quiet =
+        with_second(json!({"index": 1, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}));
+    let mut audio = openai("text", "stop");
+    audio["choices"][0]["message"]["audio"] = json!({"id": "a", "data": "QQ==", "transcript": "a"});
+    let mut custom = openai("", "tool_calls");
+    custom["choices"][0]["message"] = json!({"role": "assistant", "content": null,
+        "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}]});
+    vec![
+        (openai("text", "stop"), ""),
+        (openai("text", "length"), "finish_reason"),
+        (unsaid, "finish_reason"),
+        (openai("", "stop"), "empty"),
+        (openai(" \n", "stop"), "empty"),
+        (thinking, "empty"),
+        (second, "finish_reason"),
+        (quiet, "empty"),
+        (audio, "not_foldable"),
+        (custom, ""),
+        (calling, ""),
+        (openai("text", "content_filter"), "finish_reason"),
+        (refusing, "finish_reason"),
+        (openai("ab", "stop"), "too_short"),
+        (openai(&"long".repeat(1 << 18), "stop"), "too_large"),
+        (json!({"error": {"message": "m"}}), "malformed"),
+        (none, "malformed"),
+    ]
+}
+
+#[test]
+fn only_good_answers_are_kept() {
+    let (o, a) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
+    let anthropic_answers = [
+        (anthropic("text", "end_turn"), ""),
+        (anthropic("text", "max_tokens"), "finish_reason"),
+        (anthropic("text", "model_context_window_exceeded"), "finish_reason"),
+        (anthropic("text", "stop_sequence"), ""),
+        (anthropic("text", "refusal"), "finish_reason"),
+        (anthropic("text", "pause_turn"), "finish_reason"),
+        (anthropic("text", "a_word_from_the_future"), "finish_reason"),
+        (anthropic("", "end_turn"), "empty"),
+    ];
+    let first = openai_answers().into_iter().map(|(whole, why)| (o, whole, why));
+    let all = first.chain(anthropic_answers.into_iter().map(|(whole, why)| (a, whole, why)));
+    for (dialect, whole, why) in all {
         let house = house(dialect, |_| {});
         house.lead().conclude(&Bytes::from(whole.to_string()));
-        assert_eq!(house.refused(), refused, "{whole:.300}");
-        assert_eq!(house.is_empty(), !refused.is_empty());
+        assert_eq!(house.refused().concat(), why, "{whole:.300}");
+        assert_eq!(house.is_empty(), !why.is_empty());
+    }
+    for (dialect, whole) in [(o, openai("text", "length")), (a, anthropic("text", "max_tokens"))] {
+        let house = house(dialect, |cache| cache.store_length = true);
+        house.lead().conclude(&Bytes::from(whole.to_string()));
+        assert!(!house.is_empty());
     }
     let house = house(o, |_| {});
     house.lead().whole(500, &Bytes::from(openai("text", "stop").to_string()));
@@ -266,7 +314,7 @@ fn only_good_answers_are_kept() {
 fn a_stream_that_grows_too_large_is_given_up_on_the_way() {
     let dialect = Dialect::OpenAiChat;
     let whole = answer(dialect, &"x".repeat(200_000)).to_string();
-    let stream = crate::cache::replay::stream(dialect, whole.as_bytes(), true).unwrap();
+    let stream = told(dialect, whole.as_bytes(), true);
     let house = house(dialect, |cache| cache.max_bytes = 1000);
     let mut recorder = house.lead().recorder();
     for piece in stream.chunks(4000) {
@@ -291,3 +339,5 @@ fn a_lead_may_be_taken_back_for_another_attempt() {
     lead.conclude(&Bytes::from(openai("text", "stop").to_string()));
     assert!(!house.is_empty());
 }
+
+mod property;

@@ -7,9 +7,9 @@ use sluicegate_config::{
 use sluicegate_dialects::Dialect;
 
 use super::*;
-use crate::cache::redis::tests::{Server, until, worker};
-use crate::cache::redis::{Login, Remote};
-use crate::cache::store::Shared;
+use crate::cache::store::{Shared, place};
+use crate::redis::tests::{Server, until, worker};
+use crate::redis::{Client, Login};
 
 const ROUTE: &str = "team/route";
 const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
@@ -23,6 +23,7 @@ fn settings() -> Cache {
         promotion: None,
         key: CacheKey { trim: false, lowercase: false, temperature_decimals: None, ignore: Vec::new() },
         min_content_length: 0,
+        store_length: false,
         max_bytes: 1 << 20,
         compress_over: Some(100),
         generation: 1,
@@ -155,7 +156,7 @@ fn what_one_proxy_keeps_another_finds_in_redis_and_copies_when_it_is_popular() {
         let rule = Some(Promotion { hits: 3, within: Millis(60_000) });
         let cache = Cache { promotion: rule, ..settings() };
         let ((here, plan), (there, other)) = (shared(&cache), shared(&cache));
-        let remote = |shared: &Shared| Remote::open(&[server.url()], Login::default(), shared.stats()).unwrap();
+        let remote = |shared: &Shared| Client::open(&[server.url()], Login::default(), shared.redis()).unwrap();
         let (one, two) = (Store::new(&here, Some(remote(&here))), Store::new(&there, Some(remote(&there))));
         until("the connections", || [&one, &two].iter().all(|s| s.remote.as_ref().unwrap().is_ready())).await;
         let whole = format!("{{\"text\":\"{}\"}}", "long ".repeat(100));
@@ -181,11 +182,11 @@ fn nonsense_in_redis_is_a_miss() {
     worker(async {
         let server = Server::start(&[]);
         let (shared, plan) = shared(&Cache { memory: None, ..settings() });
-        let store = Store::new(&shared, Some(Remote::open(&[server.url()], Login::default(), shared.stats()).unwrap()));
+        let store = Store::new(&shared, Some(Client::open(&[server.url()], Login::default(), shared.redis()).unwrap()));
         let remote = store.remote.as_ref().unwrap();
         until("the connection", || remote.is_ready()).await;
         let Seat::Lead(lead) = seat(&store, &plan).await else { panic!("a hit in an empty cache") };
-        remote.put(lead.key(), b"SGC\x01 nonsense", Duration::from_secs(60));
+        remote.set(&place(lead.key()), b"SGC\x01 nonsense", Duration::from_secs(60));
         for _ in 0..100 {
             assert_eq!(seat(&store, &plan).await.as_str(), "miss");
             if shared.stats().corrupt.get() > 0 {

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind,
+    Value,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::counts::Counts;
 use super::slots::Address;
-use crate::cache::stats::Stats;
 
 /// No call waits longer for Redis.
 pub const LIMIT: Duration = Duration::from_millis(50);
@@ -41,6 +42,10 @@ pub(super) enum Trouble {
     },
     /// Another node has the slot.
     Moved(Address),
+    /// Another node has this key already; the slot is on its way there.
+    Ask(Address),
+    /// It does not know a script by this digest.
+    NoScript,
     /// It said no to this one question.
     Refused,
 }
@@ -49,13 +54,15 @@ pub(super) enum Trouble {
 pub(super) struct Node {
     address: Address,
     info: ConnectionInfo,
-    stats: Arc<Stats>,
+    counts: Arc<Counts>,
     link: RefCell<Option<MultiplexedConnection>>,
     /// Counts connections: only the connection that failed is taken away, once.
     epoch: Cell<u64>,
     failures: Cell<u32>,
     answers: Cell<u32>,
     waiting: Cell<u32>,
+    /// It was asked something since somebody last looked.
+    asked: Cell<bool>,
 }
 
 impl std::fmt::Debug for Node {
@@ -65,10 +72,39 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Connects; answers are bounded where they are asked for, not a second time by the library. Must be bounded by the caller: the library has been seen to wait for ever (redis-rs issue 1953).
+/// Connects; answers are bounded where they are asked for, not a second time by the library. Must be bounded by the caller:
+/// the library has been seen to wait for ever (redis-rs issue 1953). What the node says unasked (RESP3's push messages) the
+/// library drops, for nobody here listens.
 pub(super) async fn connect(info: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
     Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A question to one node.
+#[derive(Clone, Copy)]
+pub(super) enum Question<'a> {
+    /// One command.
+    One(&'a Cmd),
+    /// One command about a slot that is on its way to this node.
+    Asking(&'a Cmd),
+    /// Several commands, in one write.
+    Many(&'a Pipeline),
+}
+
+impl Question<'_> {
+    /// One answer, or a list of those to each command, errors among them.
+    async fn put(self, link: &mut MultiplexedConnection) -> RedisResult<Value> {
+        match self {
+            Self::One(command) => send(link, command).await,
+            Self::Asking(command) => {
+                let mut both = Pipeline::new();
+                both.cmd("ASKING").add_command(command.clone());
+                let answer = link.send_packed_commands(&both, 1, 1).await?.into_iter().next();
+                answer.unwrap_or(Value::Nil).extract_error()
+            }
+            Self::Many(pipeline) => link.send_packed_commands(pipeline, 0, pipeline.len()).await.map(Value::Array),
+        }
+    }
 }
 
 /// Asks something on a connection; an error that the server answers is an error here.
@@ -78,18 +114,19 @@ pub(super) async fn send(link: &mut MultiplexedConnection, command: &Cmd) -> Red
 
 impl Node {
     /// A node, away until it is connected, which begins at once.
-    pub(super) fn new(address: Address, info: ConnectionInfo, stats: &Arc<Stats>) -> Rc<Self> {
+    pub(super) fn new(address: Address, info: ConnectionInfo, counts: &Arc<Counts>) -> Rc<Self> {
         let node = Rc::new(Self {
             address,
             info,
-            stats: Arc::clone(stats),
+            counts: Arc::clone(counts),
             link: RefCell::new(None),
             epoch: Cell::new(0),
             failures: Cell::new(0),
             answers: Cell::new(0),
             waiting: Cell::new(0),
+            asked: Cell::new(true),
         });
-        stats.redis_open.add();
+        counts.open.add();
         tokio::task::spawn_local(recover(Rc::downgrade(&node), Duration::ZERO));
         node
     }
@@ -106,14 +143,20 @@ impl Node {
         self.link.borrow().is_some()
     }
 
+    /// Whether it was asked something since this was last asked.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.replace(false)
+    }
+
     /// Asks it something.
-    pub(super) async fn ask(self: &Rc<Self>, command: &Cmd, until: Instant) -> Result<Value, Trouble> {
+    pub(super) async fn ask(self: &Rc<Self>, question: Question<'_>, until: Instant) -> Result<Value, Trouble> {
+        self.asked.set(true);
         let link = self.link.borrow().clone();
         let Some(mut link) = link.filter(|_| self.waiting.get() < MAX_WAITING) else { return Err(Trouble::Away) };
         let epoch = self.epoch.get();
         let answer = {
             let _waiting = Waiting::on(&self.waiting);
-            timeout_at(until, send(&mut link, command)).await
+            timeout_at(until, question.put(&mut link)).await
         };
         match answer {
             Ok(Ok(value)) => {
@@ -150,7 +193,7 @@ impl Node {
         if self.epoch.get() != epoch || self.link.borrow_mut().take().is_none() {
             return;
         }
-        self.stats.redis_open.add();
+        self.counts.open.add();
         self.answers.set(0);
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
@@ -164,7 +207,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if !self.is_up() {
-            self.stats.redis_open.minus(1);
+            self.counts.open.minus(1);
         }
     }
 }
@@ -189,7 +232,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
         if let Ok(Ok(link)) = link {
             *node.link.borrow_mut() = Some(link);
             node.epoch.set(node.epoch.get() + 1);
-            node.stats.redis_open.minus(1);
+            node.counts.open.minus(1);
             return;
         }
         pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
@@ -197,10 +240,13 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
 }
 
 /// What an error says about the node.
-fn judge(error: &RedisError) -> Trouble {
-    let moved = matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved));
-    if let (true, Some((host, port))) = (moved, error.redirect_node()) {
-        return Trouble::Moved(Address::new(host, port));
+pub(super) fn judge(error: &RedisError) -> Trouble {
+    let redirection = error.redirect_node().and_then(|(to, _slot)| Address::read(to));
+    match (error.kind(), redirection) {
+        (ErrorKind::Server(ServerErrorKind::Moved), Some(to)) => return Trouble::Moved(to),
+        (ErrorKind::Server(ServerErrorKind::Ask), Some(to)) => return Trouble::Ask(to),
+        (ErrorKind::Server(ServerErrorKind::NoScript), _) => return Trouble::NoScript,
+        _ => {}
     }
     let cannot_serve = matches!(
         error.kind(),
@@ -214,7 +260,6 @@ fn judge(error: &RedisError) -> Trouble {
     if cannot_serve || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
         return Trouble::Failed { timed_out: error.is_timeout() };
     }
-    // `ASK` (a slot on its way to another node) is here too: a miss for as long as the slot takes to move.
     Trouble::Refused
 }
 

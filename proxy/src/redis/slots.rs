@@ -1,5 +1,7 @@
 //! Which master has which of the 16 384 slots (Redis Cluster specification, "Key distribution model").
 
+use std::collections::BTreeMap;
+
 use ::redis::{Cmd, ConnectionAddr, ConnectionInfo, Value};
 
 /// How many slots there are.
@@ -39,6 +41,13 @@ impl Address {
         like.clone().set_addr(addr)
     }
 
+    /// The `host:port` of a redirection; the host may be an IPv6 address, or be left out.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Some(Self::new(if host == "?" { "" } else { host }, port.parse().ok()?))
+    }
+
     /// A node that does not know its own host means the host it was asked at.
     pub(super) fn or_host(self, asked: &Self) -> Self {
         if self.host.is_empty() { Self { host: asked.host.clone(), port: self.port } } else { self }
@@ -58,6 +67,8 @@ struct Range {
 pub(super) struct SlotMap {
     ranges: Vec<Range>,
     replicas: Vec<Address>,
+    /// Slots that are said to have moved since, until the next map says so too.
+    moved: BTreeMap<u16, Address>,
 }
 
 /// The command whose answer `SlotMap::read` reads.
@@ -70,7 +81,7 @@ pub(super) fn question() -> Cmd {
 impl SlotMap {
     /// One node that has them all.
     pub(super) fn single(master: Address) -> Self {
-        Self { ranges: vec![Range { first: 0, last: SLOTS - 1, master }], replicas: Vec::new() }
+        Self { ranges: vec![Range { first: 0, last: SLOTS - 1, master }], ..Self::default() }
     }
 
     /// Reads the answer to `CLUSTER SLOTS`; `None`: it is not one, or it names no slots.
@@ -95,8 +106,16 @@ impl SlotMap {
         (!map.ranges.is_empty()).then_some(map)
     }
 
+    /// Takes the word of a node that another has a slot now.
+    pub(super) fn moved(&mut self, slot: u16, to: Address) {
+        self.moved.insert(slot, to);
+    }
+
     /// Whose slot it is.
     pub(super) fn master(&self, slot: u16) -> Option<&Address> {
+        if let Some(master) = self.moved.get(&slot) {
+            return Some(master);
+        }
         let after = self.ranges.partition_point(|range| range.first <= slot);
         let range = self.ranges.get(after.checked_sub(1)?)?;
         (slot <= range.last).then_some(&range.master)
@@ -160,8 +179,10 @@ const CRC: [u16; 256] = {
     table
 };
 
-/// The slot of what stands between a key's braces: CRC-16 (XMODEM) modulo 16 384.
-pub(super) fn slot(tag: &[u8]) -> u16 {
+/// The slot of a key: CRC-16 (XMODEM), modulo 16 384, of what stands between its first braces, if anything does.
+pub(super) fn slot(key: &str) -> u16 {
+    let braced = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    let tag = braced.filter(|tag| !tag.is_empty()).unwrap_or(key).as_bytes();
     let step = |crc: u16, byte: &u8| {
         let [high, _] = crc.to_be_bytes();
         (crc << 8) ^ CRC.get(usize::from(high ^ byte)).copied().unwrap_or_default()
@@ -184,9 +205,14 @@ mod tests {
     #[test]
     fn slots_are_those_of_the_specification() {
         // The check value of CRC-16/XMODEM, and keys of the specification's own examples.
-        assert_eq!(slot(b"123456789"), 0x31c3 % SLOTS);
-        assert_eq!(slot(b"foo"), 12_182);
-        assert_eq!(slot(b""), 0);
+        assert_eq!(slot("123456789"), 0x31c3 % SLOTS);
+        assert_eq!(slot("foo"), 12_182);
+        assert_eq!(slot(""), 0);
+        assert_eq!(slot("a:{foo}:b"), slot("foo"));
+        assert_eq!(slot("{foo}{bar}"), slot("foo"));
+        assert_eq!(slot("foo{{bar}}zap"), slot("{bar"));
+        assert_ne!(slot("foo{}{bar}"), slot("bar"));
+        assert_ne!(slot("foo{bar"), slot("bar"));
     }
 
     #[test]
@@ -201,6 +227,26 @@ mod tests {
         assert_eq!(map.master(8192), Some(&Address::new("b", 2)));
         assert_eq!(map.master(16_383), Some(&Address::new("b", 2)));
         assert_eq!(map.addresses().count(), 4);
+    }
+
+    #[test]
+    fn a_redirection_is_read_and_believed_until_the_next_map() {
+        for (text, host, port) in [
+            ("10.0.0.7:6379", "10.0.0.7", 6379),
+            ("::1:7", "::1", 7),
+            ("[::1]:7", "::1", 7),
+            (":7", "", 7),
+            ("?:7", "", 7),
+        ] {
+            assert_eq!(Address::read(text), Some(Address::new(host, port)), "{text}");
+        }
+        for nonsense in ["", "host", "host:", "host:70000"] {
+            assert_eq!(Address::read(nonsense), None, "{nonsense}");
+        }
+        let mut map = SlotMap::single(Address::new("a", 1));
+        map.moved(7, Address::new("b", 2));
+        assert_eq!(map.master(7), Some(&Address::new("b", 2)));
+        assert_eq!(map.master(8), Some(&Address::new("a", 1)));
     }
 
     #[test]

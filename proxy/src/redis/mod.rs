@@ -1,0 +1,20 @@
+//! The shared Redis: one worker's client of a cluster or of a single node. An accelerator, never a dependency.
+//!
+//! It knows nothing of what is kept in it. A caller names keys, and gives commands or scripts on the keys of one slot; what
+//! could not be answered in time is counted here, and is an `Unanswered` that the caller goes on without.
+
+mod client;
+mod counts;
+mod login;
+mod node;
+mod script;
+mod slots;
+
+pub use client::{Client, Unanswered};
+pub use counts::Counts;
+pub use login::{BadUrl, Login, check};
+pub use node::LIMIT;
+pub use script::Script;
+
+#[cfg(test)]
+pub(crate) mod tests;
