@@ -5,6 +5,7 @@
 pub mod anthropic;
 mod dialect;
 mod dispatch;
+pub mod estimate;
 pub mod fold;
 pub mod hub;
 mod json;

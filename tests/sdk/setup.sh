@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the vendors' SDKs that judge: Python's into a cache that is keyed by the pinned versions, Node's beside its
-# tests. Does nothing when they are there. Prints the Python to use.
+# Installs the vendors' SDKs that judge: Python's and the coding agents into a cache that is keyed by the pinned versions,
+# Node's beside its tests. Does nothing when they are there. Prints the Python to use.
 set -eu
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
@@ -35,5 +35,16 @@ if [ ! -e "$stamp" ]; then
     (cd "$here/node" && npm ci --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
 fi
+
+# The agents are large: beside the caches, not in the checkout.
+agents=$cache/agents-$(hash_of "$here/agents/package-lock.json")
+if [ ! -e "$agents/ready" ]; then
+    rm -rf "$agents"
+    mkdir -p "$agents"
+    cp "$here/agents/package.json" "$here/agents/package-lock.json" "$agents"
+    (cd "$agents" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    touch "$agents/ready"
+fi
+ln -sfn "$agents/node_modules" "$here/agents/node_modules"
 
 echo "$venv/bin/python"

@@ -33,6 +33,8 @@ pub enum Suite {
     Node,
     /// The same in front of `Aimock`.
     Aimock,
+    /// Coding agents from their packages, in front of `AgentModel`.
+    Agents,
 }
 
 /// The key that the providers behind a gateway ask for; no caller has it.
@@ -90,14 +92,46 @@ impl Aimock {
         command.current_dir(folder.join("node")).arg("node_modules/@copilotkit/aimock/dist/cli.js");
         command.args(["--port", "0", "--fixtures", "aimock/fixtures.json", "--journal-max", "1000"]);
         command.env("AIMOCK_API_KEYS", PROVIDERS_KEY).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = Process::start(&mut command).context("starting aimock")?;
-        let output = process.child().stdout.take().context("aimock has no output")?;
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let said = lines.find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()));
-        // Whoever writes into a pipe must be read.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { _process: process, url: said.context("aimock did not say where it listens")? })
+        let (process, url) = listening(&mut command).context("aimock")?;
+        Ok(Self { _process: process, url })
     }
+}
+
+/// A model that plays its part in an agent's loop, as OpenAI and Anthropic would say it (`sdk/agents/provider.mjs`);
+/// stopped when dropped.
+#[derive(Debug)]
+pub struct AgentModel {
+    _process: Process,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl AgentModel {
+    /// Starts it on a free loopback port.
+    ///
+    /// # Errors
+    ///
+    /// It ends before it says where it listens.
+    pub fn start() -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
+        set_up(&folder)?;
+        let mut command = Command::new("node");
+        command.current_dir(folder.join("agents")).arg("provider.mjs");
+        let (process, url) =
+            listening(command.stdin(Stdio::null()).stdout(Stdio::piped())).context("the agents' model")?;
+        Ok(Self { _process: process, url })
+    }
+}
+
+/// Starts a server and waits until it says `listening on URL`.
+fn listening(command: &mut Command) -> anyhow::Result<(Process, String)> {
+    let mut process = Process::start(command).context("it does not start")?;
+    let output = process.child().stdout.take().context("it has no output")?;
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let said = lines.find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()));
+    // Whoever writes into a pipe must be read.
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok((process, said.context("it did not say where it listens")?))
 }
 
 /// Installs the SDKs if they are not there; the Python to use.
@@ -128,6 +162,12 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
         Suite::Aimock => {
             let mut command = Command::new("node");
             command.args(["--test", "--test-reporter=spec", "aimock/behind.mjs"]).current_dir(folder.join("node"));
+            command
+        }
+        Suite::Agents => {
+            let mut command = Command::new("node");
+            command.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).current_dir(folder.join("agents"));
+            command.args(only.iter().flat_map(|only| ["--test-name-pattern", only]));
             command
         }
         Suite::Node => {

@@ -3,7 +3,7 @@
 
 use sluicegate_tests::binaries::Simulator;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::sdk::{Aimock, Judged, PROVIDERS_KEY, Suite, judge, manifests};
+use sluicegate_tests::sdk::{AgentModel, Aimock, Judged, PROVIDERS_KEY, Suite, judge, manifests};
 
 fn verdict(suite: Suite) -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096"])?;
@@ -72,4 +72,23 @@ fn sdks_accept_the_proxy_in_front_of_an_upstream_that_others_wrote() -> anyhow::
     let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
     judge(Suite::Aimock, &through(&proxy, "openai", format!("{}/__aimock/journal", aimock.url)), None)?;
     judge(Suite::Aimock, &through(&proxy, "anthropic", format!("{}/__aimock/journal", aimock.url)), None)
+}
+
+/// Two models for one agent: one behind a provider of Anthropic's dialect, one behind OpenAI's.
+const AGENTS_ROUTES: &str = "
+kind: LLMRoute
+apiVersion: sluicegate.dev/v1alpha1
+metadata: {name: agents}
+spec:
+  rules:
+  - {name: own, matches: [{model: {exact: claude-sonnet-4-5}}], targets: [{poolRef: {name: anthropic}}]}
+  - {name: foreign, matches: [{model: {exact: claude-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
+";
+
+#[test]
+fn claude_code_works_unmodified_with_either_dialect_behind_the_proxy() -> anyhow::Result<()> {
+    let upstream = AgentModel::start()?;
+    let text = format!("{}---{AGENTS_ROUTES}", manifests(&upstream.url, "claude-sonnet-4-5"));
+    let proxy = Proxy::start(&[("agents.yaml", &text)], &["--workers", "2"])?;
+    judge(Suite::Agents, &through(&proxy, "anthropic", format!("{}/__journal", upstream.url)), None)
 }

@@ -20,7 +20,7 @@ use super::caller::Errand;
 use super::exchange::Exchange;
 use super::judge::{Retry, SHORT_WAIT};
 use super::once::{self, Failure, Once};
-use super::{outgoing, plan};
+use super::{count, outgoing, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
 const MOST_ATTEMPTS: u32 = 10;
@@ -115,18 +115,14 @@ impl Story {
     fn end(self, asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
         match self.last {
             Some(failure) => failure.into_answer(asked, true),
-            None => Err(nobody(asked, rule)),
+            None => nobody(asked, rule),
         }
     }
 }
 
-fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
+/// Nobody could be asked: why, or what the gateway can say by itself.
+fn nobody(asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
     let model: String = asked.peek.model.chars().take(200).collect();
-    if *asked.errand == Errand::CountTokens {
-        let message =
-            format!("Tokens of `{model}` can not be counted: no provider behind it speaks Anthropic's dialect.");
-        return Problem::gateway(ErrorKind::NotFound, message).retry(false, None);
-    }
     let ready = &asked.ticket.ready;
     // A pool that has not come yet may serve it when it comes.
     let may_serve = |aim: &Aim| {
@@ -134,12 +130,18 @@ fn nobody(asked: &Asked<'_>, rule: &Rule) -> Problem {
             .target(aim)
             .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target))))
     };
-    if rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
-        return Problem::gateway(ErrorKind::Overloaded, format!("No provider can take a call for `{model}` now."))
-            .retry(true, Some(Duration::from_secs(1)));
+    if !rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
+        let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
+        return Err(Problem::gateway(ErrorKind::NotFound, message)
+            .code("model_not_found")
+            .param("model".to_owned())
+            .retry(false, None));
     }
-    let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
-    Problem::gateway(ErrorKind::NotFound, message).code("model_not_found").param("model".to_owned()).retry(false, None)
+    if *asked.errand == Errand::CountTokens {
+        return count::estimated(asked);
+    }
+    let message = format!("No provider can take a call for `{model}` now.");
+    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
 }
 
 /// Who takes the next attempt in this pool; `None` when the pool has had its chance.

@@ -1,12 +1,13 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `route` finds the rule, `seat` asks the cache, `attempt` is the only loop (with `plan`,
-//! `outgoing`, `judge` and `once` in it), `flow`, `lane` and `pump` are the way back, `reply` puts the answer together.
+//! `outgoing`, `judge`, `once` and `count` in it), `flow`, `lane` and `pump` are the way back, `reply` puts the answer together.
 
 mod asked;
 mod attempt;
 mod betas;
 pub(crate) mod caller;
+mod count;
 mod event_tail;
 mod exchange;
 mod flow;
