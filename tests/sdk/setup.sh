@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the vendors' SDKs that judge: Python's and the coding agents into a cache that is keyed by the pinned versions,
-# Node's beside its tests. Does nothing when they are there. Prints the Python to use.
+# Node's beside its tests. Does nothing when they are there. Prints the
+# Python of the SDKs and that of the frameworks.
 set -eu
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
@@ -22,13 +23,20 @@ command -v npm >/dev/null || missing npm "npm (it comes with Node.js)"
 
 hash_of() { cat "$@" | cksum | tr ' ' -; }
 
-venv=$cache/venv-$(hash_of "$here/python/requirements.txt")
-if [ ! -e "$venv/ready" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv" >&2 || missing "python3's venv module" "it (Debian: python3-venv)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/python/requirements.txt" >&2
-    touch "$venv/ready"
-fi
+# The environment for a list of requirements: made once, and named by what is in it.
+environment() {
+    venv=$cache/venv-$(hash_of "$1")
+    if [ ! -e "$venv/ready" ]; then
+        rm -rf "$venv"
+        python3 -m venv "$venv" >&2 || missing "python3's venv module" "it (Debian: python3-venv)"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" >&2
+        touch "$venv/ready"
+    fi
+    echo "$venv/bin/python"
+}
+python=$(environment "$here/python/requirements.txt")
+# They want older SDKs than the ones that judge by themselves.
+frameworks=$(environment "$here/python/requirements-frameworks.txt")
 
 stamp=$here/node/node_modules/ready-$(hash_of "$here/node/package-lock.json")
 if [ ! -e "$stamp" ]; then
@@ -47,4 +55,5 @@ if [ ! -e "$agents/ready" ]; then
 fi
 ln -sfn "$agents/node_modules" "$here/agents/node_modules"
 
-echo "$venv/bin/python"
+echo "$python"
+echo "$frameworks"

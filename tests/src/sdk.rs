@@ -33,12 +33,17 @@ pub enum Suite {
     Node,
     /// The same in front of `Aimock`.
     Aimock,
+    /// LangChain and LlamaIndex; one of them asks for `CLAUDE_MODEL`.
+    Frameworks,
     /// Coding agents from their packages, in front of `AgentModel`.
     Agents,
 }
 
 /// The key that the providers behind a gateway ask for; no caller has it.
 pub const PROVIDERS_KEY: &str = "providers-key";
+
+/// A name that a client knows which takes only names it knows.
+pub const CLAUDE_MODEL: &str = "claude-sonnet-4-5";
 
 /// What the suites call through a gateway: `through-openai` and `through-anthropic` lead to providers at this URL that
 /// know the model `upstream` and are spoken to in these dialects.
@@ -134,14 +139,16 @@ fn listening(command: &mut Command) -> anyhow::Result<(Process, String)> {
     Ok((process, said.context("it did not say where it listens")?))
 }
 
-/// Installs the SDKs if they are not there; the Python to use.
-fn set_up(folder: &Path) -> anyhow::Result<PathBuf> {
+/// Installs the SDKs if they are not there; the Pythons to use, of the SDKs and of the frameworks.
+fn set_up(folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
     let script = folder.join("setup.sh");
     let output = Command::new("sh").arg(&script).output().with_context(|| format!("running {}", script.display()))?;
     if !output.status.success() {
         bail!("{} failed:\n{}", script.display(), told(&output));
     }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (sdks, frameworks) = said.trim().split_once('\n').context("setup.sh named no two Pythons")?;
+    Ok([sdks, frameworks].map(PathBuf::from))
 }
 
 /// Runs one suite; `only` names a file of it or a part of test names (pytest's `-k`, node's name pattern).
@@ -151,12 +158,20 @@ fn set_up(folder: &Path) -> anyhow::Result<PathBuf> {
 /// The verdict, with all that the suite said, when a test failed; or what to install, when it can not run.
 pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
-    let python = set_up(&folder)?;
+    let [python, frameworks] = set_up(&folder)?;
     let mut command = match suite {
         Suite::Python => {
             let mut command = Command::new(python);
             command.args(["-B", "-m", "pytest", "--tb=short"]).current_dir(folder.join("python"));
+            command.args(["--ignore", "test_frameworks.py"]);
             command.args(only.iter().flat_map(|only| ["-k", only]));
+            command
+        }
+        Suite::Frameworks => {
+            let mut command = Command::new(frameworks);
+            command.args(["-B", "-m", "pytest", "--tb=short", "test_frameworks.py"]).current_dir(folder.join("python"));
+            command.args(only.iter().flat_map(|only| ["-k", only]));
+            command.env("SLUICEGATE_CLAUDE_MODEL", CLAUDE_MODEL);
             command
         }
         Suite::Aimock => {
