@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
@@ -53,8 +53,10 @@ pub struct Problem {
     pub should_retry: Option<bool>,
     /// When.
     pub retry_after: Option<Duration>,
-    /// The methods that a path takes.
-    pub allow: Option<&'static str>,
+    /// A header that says what would be taken instead (`allow`, `accept-encoding`, `upgrade`).
+    pub taken: Option<(HeaderName, &'static str)>,
+    /// A status that no kind stands for.
+    pub status: Option<StatusCode>,
     /// Whether the connection can not be used for another call (its body was not read).
     pub close: bool,
 }
@@ -84,7 +86,8 @@ impl Problem {
             code: None,
             should_retry: None,
             retry_after: None,
-            allow: None,
+            taken: None,
+            status: None,
             close: false,
         }
     }
@@ -108,6 +111,20 @@ impl Problem {
     pub fn retry(mut self, should: bool, after: Option<Duration>) -> Self {
         self.should_retry = Some(should);
         self.retry_after = after;
+        self
+    }
+
+    /// Says in a header what would be taken instead.
+    #[must_use]
+    pub fn taking(mut self, header: HeaderName, value: &'static str) -> Self {
+        self.taken = Some((header, value));
+        self
+    }
+
+    /// Answers with this status, not with its kind's.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -150,8 +167,8 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
     let id = request_id.to_str().unwrap_or_default();
     let body = dialect.encode_error(&problem.neutral(), id);
     let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() =
-        StatusCode::from_u16(dialect.status(problem.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let of_kind = || StatusCode::from_u16(dialect.status(problem.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = problem.status.unwrap_or_else(of_kind);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     name_call(headers, dialect, request_id);
@@ -161,8 +178,8 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
     if let Some(after) = problem.retry_after {
         say_when(headers, after);
     }
-    if let Some(allow) = problem.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some((name, value)) = &problem.taken {
+        headers.insert(name.clone(), HeaderValue::from_static(value));
     }
     if problem.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -68,6 +68,9 @@ pub struct Settings {
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
     #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
+    /// Origins (`https://app.example`) whose web pages may call, or `*`; none unless said. A page shows its user the key.
+    #[arg(long, env = "SLUICEGATE_CORS_ORIGINS", value_name = "ORIGIN,ORIGIN…", value_delimiter = ',', value_parser = origin)]
+    pub cors_origins: Vec<String>,
     /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
     #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
     pub log_sample: f64,
@@ -157,6 +160,20 @@ impl Settings {
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical()))
     }
+}
+
+/// A web page's origin as browsers write it: a scheme, a host, a port if it is not the scheme's.
+fn origin(text: &str) -> Result<String, String> {
+    let parts = |text: &str| {
+        let uri: http::Uri = text.parse().ok()?;
+        let bare = uri.path() == "/" && uri.query().is_none() && !text.ends_with('/');
+        (bare && uri.scheme().is_some() && uri.authority().is_some_and(|host| !host.as_str().contains('@')))
+            .then_some(())
+    };
+    if text == "*" || parts(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is no origin, write e.g. https://app.example (no path), or *"))
 }
 
 /// A network, or an address alone.

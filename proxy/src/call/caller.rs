@@ -1,9 +1,10 @@
 //! Who calls, in which dialect, for what: everything that is known before the body is read.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::{ALLOW, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
@@ -28,6 +29,8 @@ pub(super) struct Caller {
     pub(super) request_id: HeaderValue,
     /// Where it comes from, as far as that can be believed.
     pub(super) address: IpAddr,
+    /// The origin of the web page that calls, where pages of it may.
+    pub(super) origin: Option<HeaderValue>,
 }
 
 /// What is asked for.
@@ -43,6 +46,8 @@ pub(super) enum Errand {
     Model(String),
     /// `OPTIONS`: which methods a path takes.
     Options(&'static str),
+    /// `GET /`: whether anything is here. Clients probe a base URL so.
+    Root,
 }
 
 /// Which errand a path is, in whose dialect.
@@ -54,6 +59,12 @@ pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Diale
         let anthropic = headers.contains_key(ANTHROPIC_VERSION);
         if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
     };
+    if asks_for_websocket(headers) {
+        return (either(), Err(no_websocket()));
+    }
+    if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
+        return (either(), Ok(Errand::Root));
+    }
     let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
     let (dialect, errand, allow) = match path {
         "/v1/chat/completions" => (Dialect::OpenAiChat, Errand::Generate, "POST, OPTIONS"),
@@ -71,6 +82,22 @@ pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Diale
     let posts = matches!(errand, Errand::Generate | Errand::CountTokens);
     let taken = if posts { *method == Method::POST } else { *method == Method::GET || *method == Method::HEAD };
     (dialect, if taken { Ok(errand) } else { Err(wrong_method(method, path, allow)) })
+}
+
+/// Clients of the Responses API try a WebSocket first, and fall back at once on this answer alone.
+fn no_websocket() -> Problem {
+    Problem::client(
+        ErrorKind::Method,
+        "This gateway speaks HTTP, with server-sent events for streams; it has no WebSockets.",
+    )
+    .status(StatusCode::UPGRADE_REQUIRED)
+    .taking(UPGRADE, "HTTP/1.1")
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols =
+        headers.get_all(UPGRADE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn unknown_path(path: &str) -> Problem {
@@ -104,7 +131,7 @@ fn hint(path: &str) -> &'static str {
 
 fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
     let message = format!("{path} does not take {method}; use {allow}.");
-    Problem { allow: Some(allow), ..Problem::client(ErrorKind::Method, message) }
+    Problem::client(ErrorKind::Method, message).taking(ALLOW, allow)
 }
 
 /// Turns `%2F` and the like in a model's name back; anything broken stays as it is.
@@ -127,7 +154,7 @@ pub(super) fn address(headers: &HeaderMap, peer: IpAddr, settings: &Settings) ->
         return peer;
     }
     let said = headers.get_all(X_FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
-    let hops = said.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect::<Vec<_>>();
+    let hops = said.flat_map(|value| value.split(',')).map(hop).collect::<Vec<_>>();
     // From the right: the first hop that is not one of ours. What stands left of it, anyone can write.
     let mut farthest = peer;
     for hop in hops.into_iter().rev() {
@@ -138,6 +165,14 @@ pub(super) fn address(headers: &HeaderMap, peer: IpAddr, settings: &Settings) ->
         }
     }
     farthest
+}
+
+/// An address as proxies write it: alone, or with a port (`1.2.3.4:80`, `[::1]:80`).
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
 /// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
@@ -165,6 +200,7 @@ pub(super) fn goes_on(name: &HeaderName) -> bool {
             | "http2-settings"
             | "content-length"
             | "content-type"
+            | "content-encoding"
             | "accept-encoding"
             | "origin"
             | "referer"
@@ -201,7 +237,7 @@ pub(super) fn comes_back(name: &HeaderName) -> bool {
 /// vendors do.
 ///
 /// # Errors
-/// A content type that is not JSON, or a compressed body.
+/// A content type that is not JSON.
 pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -214,14 +250,7 @@ pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
             return Err(Problem::client(ErrorKind::MediaType, message).closing());
         }
     }
-    match headers.get(http::header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Problem::client(
-            ErrorKind::MediaType,
-            "content-encoding: compressed request bodies are not taken; send the body as it is.",
-        )
-        .closing()),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// A request id of this worker's: unique, cheap, and of no meaning.
@@ -293,7 +322,7 @@ mod tests {
         assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Errand::Model("meta/llama".into()));
         assert_eq!(of(Method::GET, "/v1/models/50%").1.unwrap(), Errand::Model("50%".into()));
         let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
-        assert_eq!((refused.kind, refused.allow), (ErrorKind::Method, Some("POST, OPTIONS")));
+        assert_eq!((refused.kind, refused.taken), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
         for (path, hint) in [
             ("/v1/responses", "Chat Completions instead"),
@@ -324,6 +353,15 @@ mod tests {
         let said = headers(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.2")]);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(address(&said, ip("10.0.0.1"), &trusting), ip("1.2.3.4"));
+        for (said, farthest) in [
+            ("6.6.6.6, 1.2.3.4:5678, 10.0.0.2:80", "1.2.3.4"),
+            ("6.6.6.6, [2001:db8::1]:443", "2001:db8::1"),
+            ("6.6.6.6, [2001:db8::1]", "2001:db8::1"),
+            ("6.6.6.6, unknown, 10.0.0.2", "10.0.0.2"),
+        ] {
+            let said = headers(&[("x-forwarded-for", said)]);
+            assert_eq!(address(&said, ip("10.0.0.1"), &trusting), ip(farthest));
+        }
         assert_eq!(address(&said, ip("9.9.9.9"), &trusting), ip("9.9.9.9"));
     }
 
@@ -345,6 +383,5 @@ mod tests {
         assert!(check_body_kind(&HeaderMap::new()).is_ok());
         assert!(check_body_kind(&headers(&[("content-type", "application/json; charset=utf-8")])).is_ok());
         assert!(check_body_kind(&headers(&[("content-type", "text/plain")])).is_err());
-        assert!(check_body_kind(&headers(&[("content-encoding", "gzip")])).is_err());
     }
 }

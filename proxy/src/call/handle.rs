@@ -21,7 +21,7 @@ use super::exchange::{Exchange, Whole};
 use super::pump::Pump;
 use super::seat::{self, Seat};
 use super::ticket::Ticket;
-use super::{attempt, intake, models, reply};
+use super::{attempt, coding, cors, framing, intake, models, reply};
 
 /// When a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -35,10 +35,12 @@ pub(crate) async fn handle(
 ) -> Response<Pump> {
     let (head, body) = request.into_parts();
     let (dialect, errand) = caller::errand(&head.method, head.uri.path(), &head.headers);
+    let errand = framing::check(head.version, &head.headers).and(errand);
     let caller = Caller {
         dialect,
         request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
         address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
+        origin: cors::allowed(&head.headers, &worker.shared.settings.cors_origins),
     };
     let busy = from.call();
     if head.method == Method::HEAD {
@@ -51,7 +53,7 @@ pub(crate) async fn handle(
             let answering = Box::pin(generate(Rc::clone(&ticket), errand, head, body));
             reply::answer(ticket, version, answering).await
         }
-        Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand, head.uri.query())),
+        Ok(errand) => reply::put_together(&ticket, version, say(&ticket, errand, &head)),
         // Nobody reads what such a request still brings.
         Err(problem) => {
             let problem = if body.is_end_stream() { problem } else { problem.closing() };
@@ -62,7 +64,7 @@ pub(crate) async fn handle(
 
 /// Without a configuration nothing can be said of models, not even that one is not there: the caller comes again.
 fn known(ticket: &Ticket, errand: Errand) -> Result<Errand, Problem> {
-    if ticket.ready.is_configured() || matches!(errand, Errand::Options(_)) {
+    if ticket.ready.is_configured() || matches!(errand, Errand::Options(_) | Errand::Root) {
         return Ok(errand);
     }
     let message = "This gateway has no configuration yet; try again in a moment.";
@@ -77,9 +79,16 @@ async fn generate(
     body: Incoming,
 ) -> Result<Exchange, Problem> {
     caller::check_body_kind(&head.headers)?;
+    let codings = coding::named(&head.headers)?;
     let received = intake::read(&head.headers, body, &ticket.worker, ticket.busy.connection()).await?;
     // The charge lives as long as the call's future does.
     let intake::Received { body, charge: _charge, waited } = received;
+    let body = if codings.is_empty() {
+        body
+    } else {
+        // Boxed: most calls come plain.
+        Box::pin(coding::decode(body, &codings, (&ticket.worker.memory, ticket.worker.limits.body_limit))).await?
+    };
     let received = if waited { Instant::now() } else { ticket.arrived };
     let asked = Asked::read((&ticket, &errand), &head, &body, received)?;
     let found = ticket.ready.find(&asked.peek.model, asked.headers);
@@ -97,10 +106,15 @@ async fn generate(
 }
 
 /// What the gateway knows by itself.
-fn say(ticket: &Ticket, errand: Errand, query: Option<&str>) -> Result<Exchange, Problem> {
+fn say(ticket: &Ticket, errand: Errand, head: &request::Parts) -> Result<Exchange, Problem> {
     let dialect = ticket.caller.dialect;
     let mut headers = HeaderMap::new();
     let body = match errand {
+        Errand::Root => Bytes::from_static(b"{\"object\":\"gateway\",\"name\":\"sluicegate\"}"),
+        Errand::Options(allow) if cors::is_preflight(&head.method, &head.headers) => {
+            headers = cors::preflight(&head.headers, ticket.caller.origin.as_ref(), allow)?;
+            Bytes::new()
+        }
         Errand::Options(allow) => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
             Bytes::new()
@@ -109,7 +123,7 @@ fn say(ticket: &Ticket, errand: Errand, query: Option<&str>) -> Result<Exchange,
             let created = ticket.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
             models::Models::one(dialect, &id, created)
         }
-        _ => ticket.ready.models().list(dialect, query)?,
+        _ => ticket.ready.models().list(dialect, head.uri.query())?,
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {
@@ -122,6 +136,6 @@ fn operation(errand: &Result<Errand, Problem>) -> Operation {
     match errand {
         Ok(Errand::Generate | Errand::CountTokens) => Operation::Chat,
         Ok(Errand::Models | Errand::Model(_)) => Operation::ListModels,
-        Ok(Errand::Options(_)) | Err(_) => Operation::Unknown,
+        Ok(Errand::Options(_) | Errand::Root) | Err(_) => Operation::Unknown,
     }
 }

@@ -157,7 +157,7 @@ fn declared(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         .ok_or_else(|| Problem::client(ErrorKind::InvalidRequest, "content-length: not a number.").closing())
 }
 
-fn too_large(limit: usize) -> Problem {
+pub(super) fn too_large(limit: usize) -> Problem {
     let message = format!("The request body is larger than {limit} bytes, the limit of this gateway.");
     Problem::client(ErrorKind::TooLarge, message).retry(false, None).closing()
 }

@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use crate::errors::{self, Problem};
 
+use super::cors;
 use super::exchange::{Exchange, Whole, end_of, note_problem};
 use super::pump::{Content, Pump};
 use super::ticket::Ticket;
@@ -87,6 +88,7 @@ pub(super) fn put_together_early(ticket: &Rc<Ticket>, version: Version, waiting:
 
 /// What the gateway says of itself. A proxy that is about to stop sends its clients elsewhere, call by call.
 fn finish_head(ticket: &Ticket, version: Version, headers: &mut HeaderMap) {
+    cors::answer(headers, ticket.caller.origin.as_ref());
     if let Some(word) = ticket.cache_word() {
         headers.insert(X_CACHE, HeaderValue::from_static(word));
     }

@@ -217,8 +217,8 @@ async fn unknown_models_paths_and_methods_are_refused_in_the_callers_dialect() {
         assert!(error(&answer, true).contains("content-type"));
     }
     let packed = client.post(CHAT, &[("content-encoding", "gzip")], chat("m", false)).await.unwrap();
-    assert!((400..500).contains(&packed.status), "{}", packed.status);
-    assert!(error(&packed, false).contains("content-encoding"));
+    assert_eq!(packed.status, 400);
+    assert!(error(&packed, false).contains("gzip"));
     still_answers(&proxy).await;
 }
 

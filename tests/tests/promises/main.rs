@@ -6,6 +6,7 @@ mod cuts;
 mod descriptors;
 mod egress;
 mod failover;
+mod http;
 mod input;
 mod kept;
 mod ledger;

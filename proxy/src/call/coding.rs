@@ -1,0 +1,248 @@
+//! Request bodies that come compressed: made plain before anything looks at them, and bounded by what they become.
+//!
+//! RFC 9110 8.4: codings are named in the order they were applied, so the last one is undone first. Claude Code sends gzip,
+//! Codex zstd.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+use brotli_decompressor::Decompressor;
+use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::errors::Problem;
+use crate::memory::{Allowance, Purpose};
+
+/// What is told to a client that uses another coding.
+const TAKEN: &str = "gzip, deflate, br, zstd";
+/// One body is compressed once, or by mistake twice; more is no use to anybody.
+const MOST_CODINGS: usize = 3;
+/// After so much the other calls of the worker have their turn.
+const TURN: usize = 256 << 10;
+/// RFC 9659: the window that a zstd decoder for HTTP has to have; a larger one would be room that a header alone takes.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// A way in which a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950, and what some send in its name: RFC 1951 without a frame.
+    Deflate,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// The codings of a body, in the order they were applied.
+///
+/// # Errors
+/// A coding that nobody here knows, or too many of them.
+pub(super) fn named(headers: &HeaderMap) -> Result<Vec<Coding>, Problem> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        for name in value.as_bytes().split(|byte| *byte == b',') {
+            match name.trim_ascii().to_ascii_lowercase().as_slice() {
+                b"" | b"identity" => {}
+                b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),
+                b"deflate" => codings.push(Coding::Deflate),
+                b"br" => codings.push(Coding::Brotli),
+                b"zstd" => codings.push(Coding::Zstd),
+                other => return Err(unknown(other)),
+            }
+        }
+    }
+    if codings.len() > MOST_CODINGS {
+        let message = format!("content-encoding: a body is compressed at most {MOST_CODINGS} times over.");
+        return Err(Problem::client(ErrorKind::MediaType, message).taking(ACCEPT_ENCODING, TAKEN).closing());
+    }
+    Ok(codings)
+}
+
+fn unknown(coding: &[u8]) -> Problem {
+    let shown: String = String::from_utf8_lossy(coding).chars().take(100).collect();
+    let message = format!("content-encoding: {shown} is not taken; send the body plain, or in one of {TAKEN}.");
+    Problem::client(ErrorKind::MediaType, message).taking(ACCEPT_ENCODING, TAKEN).closing()
+}
+
+/// The plain body, with its part of the memory budget.
+///
+/// # Errors
+/// It is larger than the limit, not what its coding says, or more than there is memory for.
+pub(super) async fn decode(
+    body: Bytes,
+    codings: &[Coding],
+    (memory, limit): (&Arc<Allowance>, usize),
+) -> Result<Bytes, Problem> {
+    let mut body = body;
+    for coding in codings.iter().rev() {
+        body = undo(*coding, &body, (memory, limit)).await?;
+    }
+    Ok(body)
+}
+
+async fn undo(coding: Coding, body: &[u8], (memory, limit): (&Arc<Allowance>, usize)) -> Result<Bytes, Problem> {
+    let mut decoder = decoder(coding, body).map_err(|_| broken(coding))?;
+    let mut charge = memory.nothing();
+    let mut plain = Vec::new();
+    loop {
+        let before = plain.len();
+        let room = TURN.min(limit.saturating_add(1) - before);
+        // A vector that grows has its old room beside the new one for a moment.
+        let wanted = plain.capacity() + room;
+        charge.set(wanted, Purpose::of(wanted))?;
+        let turn = u64::try_from(room).unwrap_or(u64::MAX);
+        decoder.by_ref().take(turn).read_to_end(&mut plain).map_err(|_| broken(coding))?;
+        if plain.len() > limit {
+            return Err(super::intake::too_large(limit));
+        }
+        if plain.len() == before {
+            charge.set(plain.capacity(), Purpose::of(plain.capacity()))?;
+            return Ok(charge.hold(plain.into()));
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn decoder<'a>(coding: Coding, body: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match coding {
+        Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
+        Coding::Deflate if is_framed(body) => Box::new(ZlibDecoder::new(body)),
+        Coding::Deflate => Box::new(DeflateDecoder::new(body)),
+        Coding::Brotli => Box::new(Decompressor::new(body, 4096)),
+        Coding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(body))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// Whether deflated data begins as RFC 1950 says.
+fn is_framed(body: &[u8]) -> bool {
+    matches!(body, [method, flags, ..] if method & 0x0F == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
+}
+
+fn broken(coding: Coding) -> Problem {
+    let name = match coding {
+        Coding::Gzip => "gzip",
+        Coding::Deflate => "deflate",
+        Coding::Brotli => "br",
+        Coding::Zstd => "zstd",
+    };
+    Problem::client(ErrorKind::InvalidRequest, format!("The request body is not whole and valid {name}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use base64::Engine as _;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    use super::*;
+    use crate::memory::MemoryBudget;
+
+    const PLAIN: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+
+    fn gzip(body: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(body: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw(body: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    const BROTLI: &str = "GzgAQBwHdoyzhTkcbOe1yF7a1mhrFp2uPuCQA6cDZW2BfF5nNh2WhHqCPLlklkwDgMV37wY=";
+
+    fn brotli() -> Vec<u8> {
+        // What Node's zlib makes of `PLAIN`.
+        base64::engine::general_purpose::STANDARD.decode(BROTLI).unwrap()
+    }
+
+    async fn plain(coding: &str, body: &[u8], limit: usize) -> Result<Bytes, ErrorKind> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
+        let codings = named(&headers).map_err(|problem| problem.kind)?;
+        let memory = MemoryBudget::new(64 << 20, 1).allowance();
+        decode(Bytes::copy_from_slice(body), &codings, (&memory, limit)).await.map_err(|problem| problem.kind)
+    }
+
+    #[tokio::test]
+    async fn every_coding_is_undone_in_its_turn() {
+        for (coding, body) in [
+            ("identity", PLAIN.to_vec()),
+            ("gzip", gzip(PLAIN)),
+            ("GZIP", gzip(PLAIN)),
+            ("x-gzip", [gzip(&PLAIN[..9]), gzip(&PLAIN[9..])].concat()),
+            ("gzip, gzip", gzip(&gzip(PLAIN))),
+            ("deflate, gzip", gzip(&zlib(PLAIN))),
+            ("deflate", zlib(PLAIN)),
+            ("deflate", raw(PLAIN)),
+            ("br", brotli()),
+            ("zstd", zstd::stream::encode_all(PLAIN, 3).unwrap()),
+        ] {
+            assert_eq!(plain(coding, &body, PLAIN.len()).await.unwrap(), PLAIN, "{coding}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_becomes_is_bounded() {
+        let zeros = vec![0; 3 << 20];
+        for (coding, body) in [
+            ("gzip", gzip(&zeros)),
+            ("gzip, gzip", gzip(&gzip(&zeros))),
+            ("deflate", zlib(&zeros)),
+            ("deflate", raw(&zeros)),
+            ("zstd", zstd::stream::encode_all(zeros.as_slice(), 3).unwrap()),
+        ] {
+            assert_eq!(plain(coding, &body, zeros.len()).await.unwrap().len(), zeros.len(), "{coding}");
+            assert_eq!(plain(coding, &body, zeros.len() - 1).await, Err(ErrorKind::TooLarge), "{coding}");
+        }
+        // A window of 128 MiB, said by a header of a few bytes.
+        let large = {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.window_log(27).unwrap();
+            encoder.write_all(&zeros).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(plain("zstd", &large, 1 << 30).await, Err(ErrorKind::InvalidRequest));
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_or_unknown_is_refused() {
+        for (coding, body) in [
+            ("gzip", gzip(PLAIN)),
+            ("deflate", zlib(PLAIN)),
+            ("br", brotli()),
+            ("zstd", zstd::stream::encode_all(PLAIN, 3).unwrap()),
+        ] {
+            for cut in 1..body.len() {
+                assert_eq!(
+                    plain(coding, &body[..cut], 1 << 20).await,
+                    Err(ErrorKind::InvalidRequest),
+                    "{coding} {cut}"
+                );
+            }
+            assert_eq!(plain(coding, b"{}", 1 << 20).await, Err(ErrorKind::InvalidRequest), "{coding}");
+        }
+        for coding in ["compress", "gzip;q=1", "gzip,gzip,gzip,gzip"] {
+            assert_eq!(plain(coding, PLAIN, 1 << 20).await, Err(ErrorKind::MediaType), "{coding}");
+        }
+    }
+}
