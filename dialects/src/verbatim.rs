@@ -5,11 +5,11 @@
 
 mod fields;
 mod marks;
+mod splice;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
@@ -19,6 +19,8 @@ use crate::seam::Refusal;
 
 pub use fields::{Governed, govern};
 pub use marks::unmark;
+use splice::EditKind;
+pub use splice::{Edit, splice};
 
 /// A top-level field that the lane looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,20 +92,6 @@ pub struct Peek<'a> {
     /// The end user: `user` (OpenAI) or `metadata.user_id` (Anthropic).
     pub user: Option<Cow<'a, str>>,
     raws: Raws<'a>,
-}
-
-/// A replacement of bytes in a body; made by `Peek`, for the body it looked at and no other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    span: Range<usize>,
-    kind: EditKind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum EditKind {
-    Write(Vec<u8>),
-    /// Removes the member and the one comma that goes with it.
-    RemoveMember,
 }
 
 impl Peek<'_> {
@@ -198,45 +186,6 @@ pub fn peek(dialect: Dialect, body: &[u8]) -> Result<Peek<'_>, Refusal> {
     }
     raws.open = scanned.map_err(|_| not_an_object(body))?;
     raws.read(dialect)
-}
-
-/// Replaces, inserts and removes by span; every other byte stays. Without edits the body itself is given back,
-/// uncopied. Edits that do not fit the body are left out.
-#[must_use]
-pub fn splice(body: &Bytes, edits: &[Edit]) -> Bytes {
-    if edits.is_empty() {
-        return body.clone();
-    }
-    let mut edits: Vec<&Edit> = edits.iter().collect();
-    // An insertion goes before a removal at the same place.
-    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-    let grown: usize =
-        edits.iter().map(|edit| if let EditKind::Write(text) = &edit.kind { text.len() } else { 0 }).sum();
-    let mut out = Vec::with_capacity(body.len() + grown);
-    let mut at = 0;
-    for edit in edits {
-        let Some(kept) = body.get(at..edit.span.start) else { continue };
-        out.extend_from_slice(kept);
-        at = edit.span.end;
-        match &edit.kind {
-            EditKind::Write(text) => out.extend_from_slice(text),
-            EditKind::RemoveMember => {
-                let rest = body.get(at..).unwrap_or_default();
-                let next = rest.trim_ascii_start();
-                if next.first() == Some(&b',') {
-                    at += rest.len() - next.len() + 1;
-                } else {
-                    // The last member: the comma before it, already written, goes with it.
-                    out.truncate(out.trim_ascii_end().len());
-                    if out.last() == Some(&b',') {
-                        out.pop();
-                    }
-                }
-            }
-        }
-    }
-    out.extend_from_slice(body.get(at..).unwrap_or_default());
-    out.into()
 }
 
 /// What is wrong with a body that is no JSON object, in the words of a parser that says where.

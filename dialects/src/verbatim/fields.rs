@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Edit, EditKind, splice};
+use super::splice::{Edit, EditKind, splice};
 use crate::scan;
 use crate::seam::Refusal;
 use crate::vendors::{FieldAction, FieldPolicy};

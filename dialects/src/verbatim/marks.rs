@@ -7,7 +7,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::{Edit, EditKind, splice};
+use super::splice::{Edit, EditKind, splice};
 use crate::scan;
 
 const MARK: &[u8] = b"cache_control";

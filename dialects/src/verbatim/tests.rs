@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use bytes::Bytes;
+
 use super::*;
 
 fn look(body: &str) -> Peek<'_> {
