@@ -5,6 +5,7 @@
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
+pub mod forwarding;
 pub mod published;
 pub mod rollout;
 mod snapshot;

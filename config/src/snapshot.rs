@@ -350,6 +350,9 @@ pub struct Provider {
     pub connection: Connection,
     /// Headers added to or replaced in the request, lower case.
     pub set_headers: BTreeMap<String, String>,
+    /// Further headers of the caller's that go on, lower case, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pass_headers: Vec<String>,
     /// Headers taken out of the request, lower case, sorted.
     pub remove_headers: Vec<String>,
     /// Where it differs from its dialect's vendor.

@@ -58,7 +58,7 @@ pub struct Provider {
     /// How connections are made and kept.
     #[serde(default)]
     pub connection: Connection,
-    /// Headers changed in the requests it is sent.
+    /// Headers of the requests it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,
     /// Where it differs from its dialect's vendor: fields that it refuses, words that it has another name for. Left out: as
@@ -213,8 +213,10 @@ pub struct Connection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub max_idle: Option<u32>,
-    /// An idle connection is closed after this. Default: 90s.
-    pub idle_timeout: Duration,
+    /// An idle connection is closed after this: shorter than the provider itself keeps one, or calls meet its end. Left
+    /// out: 10s, and with `serviceRef` 4s (common model servers close after 5s).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Duration>,
     /// Silence before the first TCP keep-alive probe; `0s` sends none. Default: 60s.
     pub tcp_keepalive: Duration,
     /// How long an address is believed. Left out: as long as DNS says.
@@ -231,7 +233,7 @@ impl Default for Connection {
             http: HttpVersion::Auto,
             max_connections: 1024,
             max_idle: None,
-            idle_timeout: "90s".into(),
+            idle_timeout: None,
             tcp_keepalive: "60s".into(),
             dns_ttl: None,
             tls: None,
@@ -266,7 +268,7 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
-/// Headers changed in requests.
+/// Which of a caller's headers go on, and what is changed in them. What the provider's dialect knows goes on by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::HEADERS_ONCE])))]
@@ -275,6 +277,12 @@ pub struct Headers {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub set: Vec<Header>,
+    /// Names of further headers of the caller's that go on. Not those that say who the caller is, that hold a key, or that
+    /// name an account of the provider's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub pass: Vec<String>,
     /// Names of headers taken out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")))]

@@ -5,6 +5,7 @@
 //! escaped, so `"usage"` in an answer's text never looks like the key.
 
 mod counts;
+mod text;
 mod whole;
 
 use bytes::Bytes;
@@ -21,7 +22,8 @@ use crate::openai;
 use crate::sse::{self, Frame};
 
 use counts::{AnthropicDelta, AnthropicStart, AnthropicUsage};
-pub use whole::{is_answer, usage_of_whole};
+use text::TextMeter;
+pub use whole::{begins_an_answer, is_answer, usage_of_whole};
 
 /// What the tap does beside listening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl UsageTap {
             usage: None,
             first_token: false,
             answers: Answers::default(),
+            text: TextMeter::new(),
             ended: false,
             error: None,
         };
@@ -151,6 +154,12 @@ impl UsageTap {
         self.ear.first_token
     }
 
+    /// How long the answer's own text is so far, in bytes: close, not exact.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.ear.text.bytes()
+    }
+
     /// What was used, by what the provider has said so far.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
@@ -208,6 +217,7 @@ struct Ear {
     usage: Option<Usage>,
     first_token: bool,
     answers: Answers,
+    text: TextMeter,
     ended: bool,
     error: Option<ProviderError>,
 }
@@ -247,6 +257,7 @@ impl Ear {
             self.first_token = true;
             return false;
         }
+        self.text.hear(frame.data);
         match self.dialect {
             Dialect::OpenAiChat => self.hear_openai(frame),
             Dialect::AnthropicMessages => {

@@ -12,6 +12,7 @@ use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, price, scaled};
 use super::services;
+use crate::forwarding;
 use crate::{
     Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Price, Provider,
     ProviderKind, ServicePort, Simulated, SimulatedFailure,
@@ -34,6 +35,11 @@ const RESERVED_HEADERS: [&str; 13] = [
     "upgrade",
     "x-api-key",
 ];
+
+/// For how long connections are kept idle where nothing is said. Vendors were seen to close theirs after 15 seconds, model
+/// servers on uvicorn after 5: a connection that is let go first never meets a call with its end.
+const IDLE: Millis = Millis(10_000);
+const IDLE_PODS: Millis = Millis(4_000);
 
 /// Compiles the providers, sorted by tier and name.
 pub(super) fn compile_all(specs: &[crds::Provider], namespace: &str, report: &mut Report<'_>) -> Vec<Provider> {
@@ -76,7 +82,8 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
-    let (set_headers, remove_headers) = self::headers(headers.as_ref(), path, report);
+    let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
+        self::headers(headers.as_ref(), path, report);
     Provider {
         name: name.clone(),
         kind: match kind {
@@ -98,8 +105,9 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         priority: *priority,
         models: self::models(models, path, report),
         defaults: self::defaults(defaults.as_ref(), path, report),
-        connection: self::connection(connection, path, report),
+        connection: self::connection(connection, service_ref.is_some(), path, report),
         set_headers,
+        pass_headers,
         remove_headers,
         compatibility: compatibility::compile(spec, path, report),
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
@@ -161,7 +169,7 @@ fn defaults(spec: Option<&crds::Defaults>, path: &str, report: &mut Report<'_>) 
     Defaults { max_tokens: max_tokens.map(u64::from), temperature: temperature.as_ref().map(|t| t.0.clone()) }
 }
 
-fn connection(spec: &crds::Connection, path: &str, report: &mut Report<'_>) -> Connection {
+fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Report<'_>) -> Connection {
     let crds::Connection { http, max_connections, max_idle, idle_timeout, tcp_keepalive, dns_ttl, tls } = spec;
     let path = format!("{path}.connection");
     let max_idle = max_idle.unwrap_or(*max_connections);
@@ -182,7 +190,9 @@ fn connection(spec: &crds::Connection, path: &str, report: &mut Report<'_>) -> C
         },
         max_connections: *max_connections,
         max_idle,
-        idle_timeout: report.check(&format!("{path}.idleTimeout"), millis(idle_timeout)),
+        idle_timeout: idle_timeout.as_ref().map_or(if pods { IDLE_PODS } else { IDLE }, |idle| {
+            report.check(&format!("{path}.idleTimeout"), millis(idle))
+        }),
         tcp_keepalive: (keepalive > Millis(0)).then_some(keepalive),
         dns_ttl: dns_ttl.as_ref().map(|ttl| report.check(&format!("{path}.dnsTTL"), millis(ttl))),
         ca_pem,
@@ -190,11 +200,16 @@ fn connection(spec: &crds::Connection, path: &str, report: &mut Report<'_>) -> C
     }
 }
 
-/// Headers to set and to remove, by lower-case name.
-type HeaderEdits = (BTreeMap<String, String>, Vec<String>);
+/// Headers to set, to pass and to remove, by lower-case name.
+#[derive(Default)]
+struct HeaderEdits {
+    set: BTreeMap<String, String>,
+    pass: Vec<String>,
+    remove: Vec<String>,
+}
 
 fn headers(spec: Option<&crds::Headers>, path: &str, report: &mut Report<'_>) -> HeaderEdits {
-    let Some(crds::Headers { set, remove }) = spec else { return HeaderEdits::default() };
+    let Some(crds::Headers { set, pass, remove }) = spec else { return HeaderEdits::default() };
     let mut set_headers = BTreeMap::new();
     for (index, crds::Header { name, value }) in set.iter().enumerate() {
         let path = format!("{path}.headers.set[{index}]");
@@ -213,7 +228,17 @@ fn headers(spec: Option<&crds::Headers>, path: &str, report: &mut Report<'_>) ->
         report.rule(&path, rules::HEADERS_ONCE, !set_headers.contains_key(&name));
         removed.insert(name);
     }
-    (set_headers, removed.into_iter().collect())
+    let mut passed = BTreeSet::new();
+    for (index, name) in pass.iter().enumerate() {
+        let path = format!("{path}.headers.pass[{index}]");
+        let name = report.check(&path, header_name(name));
+        if forwarding::stays_here(&name) {
+            let why = "says who the caller is, holds a key, names an account or belongs to one connection";
+            report.invalid(&path, format!("the header {name:?} {why}, so it never goes on: leave it out"));
+        }
+        passed.insert(name);
+    }
+    HeaderEdits { set: set_headers, pass: passed.into_iter().collect(), remove: removed.into_iter().collect() }
 }
 
 /// The lower-case name of a header that may be changed.

@@ -1,5 +1,7 @@
 //! The usage of a whole answer: found by a scan that builds nothing and tells an answer from what only looks like one.
 
+use memchr::memmem;
+
 use crate::anthropic::Tally;
 use crate::dialect::Dialect;
 use crate::hub::Usage;
@@ -21,19 +23,43 @@ pub fn usage_of_whole(dialect: Dialect, body: &[u8]) -> Result<Option<Usage>, Ma
     read.map_err(|_| not_an_object(body))
 }
 
+/// What an answer is made of.
+const fn core(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenAiChat => "choices",
+        Dialect::AnthropicMessages => "content",
+    }
+}
+
+/// Whether something that looks like a dialect's answers stands in a body, without reading the whole of it. If not,
+/// `is_answer` has the last word.
+#[must_use]
+pub fn begins_an_answer(dialect: Dialect, body: &[u8]) -> bool {
+    let key = match dialect {
+        Dialect::OpenAiChat => &b"\"choices\""[..],
+        Dialect::AnthropicMessages => b"\"content\"",
+    };
+    let Some(at) = memmem::find(body, key) else { return false };
+    let rest = body.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
+    let list = rest.strip_prefix(b":").and_then(|rest| rest.trim_ascii_start().strip_prefix(b"["));
+    list.is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
+}
+
 /// Whether a whole answer holds what its dialect's answers do.
 ///
 /// # Errors
-/// It does not: a provider's error under status 200, whose message is repeated, or something else in JSON.
+/// It does not: a provider's error under status 200, whose message is repeated, an empty list, or something else in JSON.
 pub fn is_answer(dialect: Dialect, body: &[u8]) -> Result<(), Malformed> {
-    let core = match dialect {
-        Dialect::OpenAiChat => "choices",
-        Dialect::AnthropicMessages => "content",
-    };
-    let (mut holds, mut failed) = (false, false);
+    let core = core(dialect);
+    let (mut holds, mut empty, mut stopped, mut failed) = (false, false, false, false);
     let seen = scan::members(body, |name, value| {
-        let something = body.get(value).is_some_and(|value| value != b"null");
-        holds |= something && name == core.as_bytes();
+        let value = body.get(value).unwrap_or_default();
+        let something = value != b"null";
+        if name == core.as_bytes() {
+            holds = value.starts_with(b"[");
+            empty = value.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"]"));
+        }
+        stopped |= something && name == b"stop_reason";
         failed |= something && name == b"error";
     });
     seen.map_err(|_| not_an_object(body))?;
@@ -41,7 +67,13 @@ pub fn is_answer(dialect: Dialect, body: &[u8]) -> Result<(), Malformed> {
         let said = dialect.decode_error(0, body).message;
         return Err(Malformed::new(format!("an error stands where an answer should: {said}")));
     }
-    if holds { Ok(()) } else { Err(Malformed::new(format!("{core}: the field is required"))) }
+    // Anthropic's model may have nothing to say, and says why it stopped.
+    let may_be_empty = dialect == Dialect::AnthropicMessages && stopped;
+    match (holds, empty) {
+        (false, _) => Err(Malformed::new(format!("{core}: the field is required"))),
+        (true, true) if !may_be_empty => Err(Malformed::new(format!("{core}: there is no answer in the list"))),
+        (true, _) => Ok(()),
+    }
 }
 
 /// In the words of a parser that says where.
@@ -139,7 +171,8 @@ mod tests {
         let (openai, anthropic) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
         for (dialect, body) in [
             (openai, r#"{"choices":[{"message":{"content":"\"error\":1"}}],"error":null}"#),
-            (anthropic, r#"{"type":"message","content":[]}"#),
+            (anthropic, r#"{"type":"message","content":[],"stop_reason":"end_turn"}"#),
+            (anthropic, r#"{"type":"message","content":[{"type":"text","text":""}]}"#),
         ] {
             assert_eq!(is_answer(dialect, body.as_bytes()), Ok(()));
         }
@@ -149,9 +182,19 @@ mod tests {
             (anthropic, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "Overloaded"),
             (openai, r#"{"content":[]}"#, "choices"),
             (openai, r#"{"choices":null}"#, "choices"),
+            (openai, r#"{"choices":[ ],"usage":{"prompt_tokens":1,"completion_tokens":0}}"#, "choices"),
+            (openai, r#"{"choices":{}}"#, "choices"),
+            (openai, "null", "object"),
+            (openai, "[]", "object"),
+            (openai, "\"\"", "object"),
+            (openai, "{}", "choices"),
+            (openai, "", "EOF"),
+            (anthropic, r#"{"type":"message","content":[],"stop_reason":null}"#, "content"),
+            (anthropic, "{}", "content"),
             (anthropic, r#"{"choices":[]}"#, "content"),
             (openai, "{", "EOF"),
         ] {
+            assert!(!begins_an_answer(dialect, body.as_bytes()) || body.contains("error"), "{body}");
             let message = is_answer(dialect, body.as_bytes()).unwrap_err().message;
             assert!(message.contains(said), "{body}: {message}");
         }

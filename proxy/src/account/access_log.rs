@@ -245,11 +245,15 @@ struct CallLine<'a> {
     attempts: u32,
     failover: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    resends: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_attempt: Option<&'static str>,
     client_retry: u32,
     cache: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<sluicegate_dialects::hub::Usage>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    usage_estimated: bool,
     /// `null`: unknown.
     cost_usd: Option<f64>,
     duration_ms: f64,
@@ -294,10 +298,12 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
         detail: record.detail.as_deref(),
         attempts: record.attempts,
         failover: record.failover,
+        resends: Some(record.resends).filter(|resends| *resends > 0),
         last_attempt: record.last_attempt.map(AttemptEnd::label),
         client_retry: record.client_retry,
         cache: record.cache.label(),
         usage: record.usage,
+        usage_estimated: record.estimated,
         cost_usd: record.known_cost().map(|cost| cost.0 as f64 / 1e12),
         duration_ms: millis(record.duration),
         first_token_ms: record.first_token.map(millis),

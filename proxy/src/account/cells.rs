@@ -115,6 +115,8 @@ pub(super) struct Seldom {
     /// The further kinds of [`TOKEN_TYPES`].
     tokens: [Histogram; 3],
     pub(super) failovers: Counter,
+    /// Calls whose usage was estimated.
+    pub(super) estimated: Counter,
     pub(super) cache_hits: [Counter; 2],
     pub(super) cache_misses: Counter,
     pub(super) cache_bypasses: Counter,
@@ -127,6 +129,7 @@ impl Seldom {
             per_token: Histogram::new(&PER_TOKEN),
             tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
             failovers: Counter::default(),
+            estimated: Counter::default(),
             cache_hits: std::array::from_fn(|_| Counter::default()),
             cache_misses: Counter::default(),
             cache_bypasses: Counter::default(),
@@ -197,6 +200,9 @@ impl CallCells {
         for (at, count) in finer.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             self.sometimes().tokens.iter().skip(at).take(1).for_each(|histogram| histogram.observe(count));
         }
+        if record.estimated {
+            self.sometimes().estimated.add(1);
+        }
         match record.cost {
             Some(cost) => self.cost.add(cost.0),
             None => self.unpriced.add(1),
@@ -221,6 +227,8 @@ pub(super) struct AttemptCells {
     pub(super) retries: [Counter; AttemptEnd::COUNT],
     /// Fields that the provider was not sent.
     pub(super) dropped: Counter,
+    /// Requests sent once more within an attempt.
+    pub(super) resends: Counter,
 }
 
 impl AttemptCells {

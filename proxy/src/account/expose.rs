@@ -213,15 +213,20 @@ impl Page<'_> {
     fn in_flight(&mut self, metrics: &Metrics, reading: &Reading) -> Result<(), Error> {
         let now = metrics.micros(Instant::now());
         let (mut calls, mut integral, mut retries) = (0_u64, 0_u64, 0_u64);
+        let (mut lost, mut disbelieved) = (0_u64, 0_u64);
         for worker in &reading.workers {
             let (of_worker, of_time) = worker.inflight.read(now);
             calls += of_worker;
             integral += of_time;
             retries += worker.client_retries.get();
+            lost += worker.lost_notes.get();
+            disbelieved += worker.disbelieved.get();
         }
         self.gauge(&names::INFLIGHT, calls)?;
         self.counter(&names::INFLIGHT_SECONDS, scaled(integral, 1e6))?;
-        self.counter(&names::CLIENT_RETRIES, retries)
+        self.counter(&names::CLIENT_RETRIES, retries)?;
+        self.counter(&names::NOTES_LOST, lost)?;
+        self.counter(&names::USAGE_DISBELIEVED, disbelieved)
     }
 
     fn attempts(&mut self, reading: &Reading) -> Result<(), Error> {
@@ -239,6 +244,11 @@ impl Page<'_> {
             cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.dropped.get()))
         }));
         self.counters(&names::DROPPED_FIELDS, &dropped)?;
+        let resends = sums(reading.attempts.iter().flat_map(|((pool, provider), cells)| {
+            cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.resends.get()))
+        }));
+        let resends = resends.into_iter().filter(|(_, count)| *count > 0).collect();
+        self.counters(&names::RESENDS, &resends)?;
         self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))
     }
 
@@ -257,6 +267,7 @@ impl Page<'_> {
             sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.cost)))));
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
         self.counters(&names::COST, &cost)?;
+        self.counters(&names::USAGE_ESTIMATED, &by_route(reading, |cells| Some(&cells.seldom()?.estimated)))?;
         let unpriced =
             reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.unpriced))));
         self.counters(&names::COST_UNKNOWN, &sums(unpriced))

@@ -15,7 +15,7 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, Usage};
 
 use super::access_log::{LogSettings, Sampler};
-use super::cells::{AttemptCells, CallCells, CallKey};
+use super::cells::{AttemptCells, CallCells, CallKey, token_counts};
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheStatus, End, Fault, Operation};
 use super::record::{ModelName, Record, clip, cost};
@@ -23,6 +23,8 @@ use super::table::{ProviderIx, RouteIx, Table};
 
 /// The most of an error's detail that is logged, in bytes.
 const MOST_DETAIL: usize = 256;
+/// No call has so many tokens: the longest contexts are a hundredth of it. Who says so is not believed.
+const MOST_TOKENS: u64 = 1_000_000_000;
 
 /// Mixes small numbers of our own making; nobody outside chooses them.
 #[derive(Debug, Default)]
@@ -98,6 +100,11 @@ impl Ledger {
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.unclosed.get()
+    }
+
+    /// A fact of a call could not be written down.
+    pub fn note_lost(&self) {
+        self.worker.lost_notes.add(1);
     }
 
     fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
@@ -272,6 +279,14 @@ impl Entry {
         }
     }
 
+    /// The request was sent once more within the attempt.
+    pub fn resent(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.resends = record.resends.saturating_add(1);
+            self.ledger.attempt_cells(record).resends.add(1);
+        }
+    }
+
     /// The attempt's answer begins to arrive (its head; for a stream held back, its first token).
     pub fn upstream_head(&mut self, now: Instant) {
         self.note(|record| record.head = Some(now));
@@ -305,12 +320,24 @@ impl Entry {
         self.note(|record| record.answered_model = ModelName::of(&record.table, model));
     }
 
-    /// What the provider said was used so far (each word replaces the one before), and what that costs.
+    /// What the provider said was used so far (each word replaces the one before), and what that costs. What nobody can have
+    /// used is counted as such, and nowhere else.
     pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
+        if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
+            self.ledger.worker.disbelieved.add(1);
+            return;
+        }
         self.note(|record| {
             record.cost = price.map(|price| cost(&usage, price));
             record.usage = Some(usage);
+            record.estimated = false;
         });
+    }
+
+    /// What was most likely used by a call that ended before the provider said it.
+    pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
+        self.usage(usage, price);
+        self.note(|record| record.estimated = record.usage.is_some());
     }
 
     /// What went wrong. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.

@@ -29,6 +29,10 @@ pub(super) struct WorkerCells {
     pub(super) number: usize,
     pub(super) inflight: Inflight,
     pub(super) client_retries: Counter,
+    /// Facts of calls that could not be written down.
+    pub(super) lost_notes: Counter,
+    /// Usages that nobody can have had.
+    pub(super) disbelieved: Counter,
 }
 
 /// The names of one label set of calls, shared with the table that they are from.

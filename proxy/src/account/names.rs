@@ -49,12 +49,16 @@ metrics! {
     INFLIGHT = Gauge "sluicegate_inflight_requests" [] "Calls in flight, streams included.";
     INFLIGHT_SECONDS = Counter "sluicegate_inflight_seconds" [] "Integral of the calls in flight; its rate is their exact mean.";
     CLIENT_RETRIES = Counter "sluicegate_client_retries" [] "Calls that the caller's SDK said are retries (x-stainless-retry-count).";
+    NOTES_LOST = Counter "sluicegate_ledger_notes_lost" [] "Facts of calls that could not be written down; anything but 0 is a fault of the gateway.";
+    USAGE_DISBELIEVED = Counter "sluicegate_usage_disbelieved" [] "Usages that providers said and that no answer can have; they are not counted.";
     ATTEMPTS = Counter "sluicegate_attempts" ["pool", "provider", "result"] "Attempts at a provider, by how they ended.";
     RETRIES = Counter "sluicegate_retries" ["pool", "provider", "reason"] "Further attempts that an attempt at this provider made necessary, by how it had ended.";
     DROPPED_FIELDS = Counter "sluicegate_dropped_fields" ["pool", "provider"] "Fields of calls that a provider was not sent, by a rule of the translation or by its own policy.";
+    RESENDS = Counter "sluicegate_resends" ["pool", "provider"] "Requests sent once more within an attempt, because nobody had processed them or their reused connection ended before a byte of an answer.";
     FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
+    USAGE_ESTIMATED = Counter "sluicegate_usage_estimated" ["route"] "Calls whose tokens are estimated: they ended before the provider said them.";
     COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Calls whose tokens no price is configured for: what they cost is unknown.";
     CACHE_HITS = Counter "sluicegate_cache_hits" ["route", "layer"] "Calls answered from the cache.";
     CACHE_MISSES = Counter "sluicegate_cache_misses" ["route"] "Calls looked up in the cache and not found.";

@@ -112,6 +112,8 @@ impl AttemptEnd {
 pub enum Operation {
     /// A conversation turn, in any dialect.
     Chat,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
     /// `GET /v1/models`.
     ListModels,
     /// A path or method there is none of.
@@ -124,6 +126,7 @@ impl Operation {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::CountTokens => "count_tokens",
             Self::ListModels => "list_models",
             Self::Unknown => "unknown",
         }

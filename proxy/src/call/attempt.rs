@@ -18,8 +18,9 @@ use crate::state::{Aim, Pool, Provider, Rule, Target};
 use super::asked::Asked;
 use super::caller::Errand;
 use super::exchange::Exchange;
+use super::failure::Failure;
 use super::judge::{Retry, SHORT_WAIT};
-use super::once::{self, Failure, Once};
+use super::once::{self, Once};
 use super::{count, outgoing, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
@@ -39,13 +40,24 @@ struct Round<'a> {
     /// Providers that will say the same again.
     hopeless: Tried,
     made: u32,
+    /// How many could not be told the call.
+    unsayable: usize,
     /// Whether open circuits and short cooldowns keep nobody away.
     last_resort: bool,
 }
 
 impl<'a> Round<'a> {
     fn new(target: Target<'a>) -> Self {
-        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, last_resort: false }
+        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, unsayable: 0, last_resort: false }
+    }
+}
+
+impl Round<'_> {
+    /// This provider can not be told the call.
+    const fn pass_over(&mut self, at: usize) {
+        self.tried.add(at);
+        self.hopeless.add(at);
+        self.unsayable += 1;
     }
 }
 
@@ -77,6 +89,17 @@ pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>)
         story.deadline = asked.ticket.arrived + timeouts.total;
         round.last_resort = last_resort;
         while let Some(turn) = next(asked, round, &story) {
+            // Who can not be told the call has not been asked: that is no attempt.
+            let model = outgoing::model(asked, target, turn.provider);
+            let outgoing = match once::write(asked, model, turn.provider) {
+                Ok(outgoing) => outgoing,
+                Err(failure) if failure.retry == Retry::No => return failure.into_answer(asked, false),
+                Err(failure) => {
+                    round.pass_over(turn.at);
+                    story.fail(failure);
+                    continue;
+                }
+            };
             let mut now = turn.now;
             if !turn.wait.is_zero() {
                 // Boxed: it is rare, and its future is large.
@@ -88,7 +111,7 @@ pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>)
             story.attempts += 1;
             let (provider, at) = (turn.provider, turn.at);
             let attempt = Once { asked, target, provider, times: timeouts, now, deadline: story.deadline };
-            match attempt.run(turn.permit, &mut lead).await {
+            match attempt.run(outgoing, turn.permit, &mut lead).await {
                 Ok(exchange) => return Ok(exchange),
                 Err(failure) => match failure.retry {
                     Retry::No => return failure.into_answer(asked, false),
@@ -105,9 +128,9 @@ pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>)
 }
 
 impl Story {
-    /// A refusal of our own credential says less to the caller than a provider's failure.
+    /// Keeps what says most to the caller; of equals the last.
     fn fail(&mut self, failure: Failure) {
-        if self.last.is_none() || failure.retry == Retry::Anywhere {
+        if self.last.as_ref().is_none_or(|last| failure.weight() >= last.weight()) {
             self.last = Some(failure);
         }
     }
@@ -147,7 +170,9 @@ fn nobody(asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
 /// Who takes the next attempt in this pool; `None` when the pool has had its chance.
 fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<Turn<'a>> {
     let (pool, now) = (&**round.target.pool, Instant::now());
-    if round.made >= pool.retry.attempts.max(1) || story.attempts >= MOST_ATTEMPTS || now >= story.deadline {
+    let over = round.made >= pool.retry.attempts.max(1) || story.attempts >= MOST_ATTEMPTS || now >= story.deadline;
+    // Places beyond those that are remembered may be picked again and again.
+    if over || round.unsayable > pool.providers.len() {
         return None;
     }
     // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
@@ -157,7 +182,7 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
             || (first_move && story.attempts == 1)
             || pool.state.budget.try_retry(pool.retry.budget_percent, now)
     };
-    if story.attempts == 0 {
+    if story.attempts == 0 && round.tried.is_empty() {
         pool.state.budget.call(now);
     }
     if let Some((at, permit)) = admit(asked, round, round.tried, now) {
@@ -166,7 +191,8 @@ fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<T
         // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
         let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
         let wait = if quiet > SHORT_WAIT && story.attempts == 0 { Duration::ZERO } else { quiet };
-        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (quiet.is_zero() || round.last_resort);
+        let at_rest = !quiet.is_zero() || provider.endpoint.spared_until(now).is_some();
+        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (!at_rest || round.last_resort);
         return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait, now });
     }
     if round.made == 0 {

@@ -175,64 +175,6 @@ fn hop(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
-/// Whether a header of the caller's may go on to a provider: not what belongs to this connection, not who the caller
-/// is or what it may do, not what the upstream request sets itself.
-pub(super) fn goes_on(name: &HeaderName) -> bool {
-    !matches!(
-        name.as_str(),
-        "authorization"
-            | "x-api-key"
-            | "api-key"
-            | "x-goog-api-key"
-            | "forwarded"
-            | "cookie"
-            | "host"
-            | "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "expect"
-            | "http2-settings"
-            | "content-length"
-            | "content-type"
-            | "content-encoding"
-            | "accept-encoding"
-            | "origin"
-            | "referer"
-            | "x-request-id"
-            | "x-real-ip"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-proto"
-            | "x-forwarded-port"
-    )
-}
-
-/// Whether a header of a provider's answer may go back to the caller.
-pub(super) fn comes_back(name: &HeaderName) -> bool {
-    !matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "content-length"
-            | "set-cookie"
-            | "alt-svc"
-            | "strict-transport-security"
-            | "x-request-id"
-    )
-}
-
 /// The path of a body that is not JSON is refused only when it says so itself: a missing content type is taken, as the
 /// vendors do.
 ///
@@ -336,14 +278,6 @@ mod tests {
         }
         let anthropic = headers(&[("anthropic-version", "2023-06-01")]);
         assert_eq!(errand(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
-    }
-
-    #[test]
-    fn a_key_never_goes_on() {
-        for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"] {
-            assert!(!goes_on(&HeaderName::from_static(name)), "{name}");
-        }
-        assert!(goes_on(&HeaderName::from_static("anthropic-beta")));
     }
 
     #[test]

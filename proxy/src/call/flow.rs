@@ -22,6 +22,7 @@ use crate::memory::{Charge, Exhausted, Purpose};
 use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
+use super::estimate;
 use super::event_tail::ends_event;
 use super::gather::Gather;
 use super::judge::{self, Verdict};
@@ -62,6 +63,8 @@ pub(super) struct Flow {
     /// How long the provider is still listened to: for ever, until it has said that it is done.
     patience: Duration,
     retry_on: RetryOn,
+    /// The tokens of the prompt, roughly.
+    prompt: u64,
     over: Option<Over>,
 }
 
@@ -75,6 +78,8 @@ pub(super) struct Terms {
     /// When the whole call has to be over.
     pub(super) deadline: Instant,
     pub(super) retry_on: RetryOn,
+    /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
+    pub(super) prompt: u64,
     /// Whether the cache wants the answer.
     pub(super) recorded: bool,
 }
@@ -87,6 +92,8 @@ pub(super) enum Held {
     Broken(Verdict, String),
     /// There is no memory to wait for it.
     Full(Exhausted),
+    /// The provider said an error in its place.
+    Said(ProviderError),
 }
 
 /// What is next to go to the caller.
@@ -120,7 +127,7 @@ enum Pulled {
 impl Flow {
     pub(super) fn new(terms: Terms, upstream: UpstreamBody, lane: Lane, permit: Permit) -> Self {
         let keep_alive = terms.ticket.comments();
-        let Terms { ticket, provider, price, idle, deadline, retry_on, recorded } = terms;
+        let Terms { ticket, provider, price, idle, deadline, retry_on, prompt, recorded } = terms;
         let early = (recorded && lane.needs_early()).then(Vec::new);
         let [held, taped] = [ticket.worker.memory.nothing(), ticket.worker.memory.nothing()];
         Self {
@@ -140,6 +147,7 @@ impl Flow {
             clock: Clock::new((idle, deadline), keep_alive),
             patience: Duration::MAX,
             retry_on,
+            prompt,
             over: None,
         }
     }
@@ -158,8 +166,7 @@ impl Flow {
         loop {
             let pulled = self.pull(cx);
             if let Some(error) = self.lane.error().filter(|_| !self.lane.first_token()) {
-                let what = format!("an error instead of a first token: {}", error.message);
-                return Poll::Ready(Held::Broken(judge::said(error.kind, &self.retry_on), what));
+                return Poll::Ready(Held::Said(error.clone()));
             }
             let token = self.lane.first_token();
             // Comments and what has no end count too.
@@ -180,13 +187,10 @@ impl Flow {
         }
     }
 
-    /// A body that ended: whole without a token (an empty answer), or cut.
+    /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
     fn ended_before_first_token(&mut self) -> Held {
         match self.lane.finish(&mut self.out, self.tape.as_mut()) {
-            Ok(true) => {
-                self.whole();
-                Held::Ready
-            }
+            Ok(true) => Held::Broken(judge::malformed(), "a stream without an answer in it".to_owned()),
             Ok(false) => Held::Broken(judge::cut(&self.retry_on), "the stream ended before its first token".to_owned()),
             Err(what) => Held::Broken(judge::malformed(), what),
         }
@@ -321,14 +325,23 @@ impl Flow {
             // What was cut after the provider had said that the answer is whole, is whole.
             Some(_) if self.lane.ended() && self.lane.error().is_none() => self.whole(),
             Some(_) if self.lane.finished() && self.lane.error().is_none() => self.complete(),
-            broken => self.cut(ErrorKind::BadGateway, AttemptEnd::Reset, broken.unwrap_or_default()),
+            broken => self.cut_or_said(broken.unwrap_or_default()),
         }
+    }
+
+    /// The stream broke, or said an error: of a limit or of the caller's own mistake its endpoint is not to blame.
+    fn cut_or_said(&mut self, what: String) {
+        let end = self.lane.error().map_or(AttemptEnd::Reset, |error| judge::said(error, &self.retry_on).end);
+        if matches!(end, AttemptEnd::ClientError | AttemptEnd::RateLimited) {
+            self.permit.outcome(Outcome::Neutral, Instant::now());
+        }
+        self.cut(ErrorKind::BadGateway, end, what);
     }
 
     /// The provider was silent for too long, or the call's whole time is over.
     fn late(&mut self) {
         if self.lane.error().is_some() {
-            return self.cut(ErrorKind::BadGateway, AttemptEnd::Reset, String::new());
+            return self.cut_or_said(String::new());
         }
         if self.lane.ended() {
             return self.whole();
@@ -387,14 +400,19 @@ impl Flow {
     /// The one place where a stream's attempt is counted.
     fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
         self.permit.outcome(outcome, Instant::now());
-        self.note_usage();
+        self.note_usage(end == AttemptEnd::Success);
         self.ticket.note(|entry| entry.attempt_ended(end));
     }
 
-    fn note_usage(&self) {
-        let (usage, model) = (self.lane.usage(), self.lane.model());
+    fn note_usage(&self, whole: bool) {
+        let (said, model) = (self.lane.usage(), self.lane.model());
+        let text = self.lane.first_token().then(|| self.lane.text_bytes()).filter(|_| !whole);
+        let guess = text.and_then(|text| estimate::so_far(said, self.prompt, text));
         self.ticket.note(|entry| {
-            usage.into_iter().for_each(|usage| entry.usage(usage, self.price.as_ref()));
+            match guess {
+                Some(usage) => entry.estimated_usage(usage, self.price.as_ref()),
+                None => said.into_iter().for_each(|usage| entry.usage(usage, self.price.as_ref())),
+            }
             model.into_iter().for_each(|model| entry.answered_model(model));
         });
     }
@@ -404,7 +422,7 @@ impl Drop for Flow {
     fn drop(&mut self) {
         // The caller left: what was used until then is still counted, when the ticket closes the entry.
         if self.over.is_none() {
-            self.note_usage();
+            self.note_usage(self.lane.ended());
         }
     }
 }

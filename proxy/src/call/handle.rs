@@ -134,7 +134,8 @@ fn say(ticket: &Ticket, errand: Errand, head: &request::Parts) -> Result<Exchang
 
 fn operation(errand: &Result<Errand, Problem>) -> Operation {
     match errand {
-        Ok(Errand::Generate | Errand::CountTokens) => Operation::Chat,
+        Ok(Errand::Generate) => Operation::Chat,
+        Ok(Errand::CountTokens) => Operation::CountTokens,
         Ok(Errand::Models | Errand::Model(_)) => Operation::ListModels,
         Ok(Errand::Options(_) | Errand::Root) | Err(_) => Operation::Unknown,
     }

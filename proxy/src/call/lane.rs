@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sluicegate_dialects::hub::{Event, ProviderError, Usage};
+use sluicegate_dialects::hub::{Delta, Event, ProviderError, Usage};
 use sluicegate_dialects::tap::{Mode, UsageTap};
 use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
@@ -42,6 +42,8 @@ pub(super) struct Translated {
     usage: Option<Usage>,
     model: Option<String>,
     error: Option<ProviderError>,
+    /// Of the answer itself, so far.
+    text: u64,
 }
 
 /// How the caller's dialect is written.
@@ -76,6 +78,7 @@ impl Lane {
             usage: None,
             model: None,
             error: None,
+            text: 0,
         }))
     }
 
@@ -182,6 +185,14 @@ impl Lane {
         }
     }
 
+    /// How long the answer's own text is so far, in bytes, roughly.
+    pub(super) fn text_bytes(&self) -> u64 {
+        match self {
+            Self::Verbatim(lane) => lane.tap.text_bytes(),
+            Self::Translated(lane) => lane.text,
+        }
+    }
+
     /// The model as the provider names it, where it was read.
     pub(super) fn model(&self) -> Option<&str> {
         match self {
@@ -274,7 +285,13 @@ impl Translated {
     fn note(&mut self, event: &Event) {
         match event {
             Event::Start { model, .. } => self.model = Some(model.clone()),
-            Event::Delta { .. } | Event::Finish { .. } => self.first_token = true,
+            Event::Delta { delta, .. } => {
+                self.first_token = true;
+                if let Delta::Text(text) | Delta::Arguments(text) = delta {
+                    self.text += text.len() as u64;
+                }
+            }
+            Event::Finish { .. } => self.first_token = true,
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Error(error) => self.error = Some(error.clone()),
             Event::End => self.ended = true,

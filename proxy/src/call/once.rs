@@ -6,30 +6,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, Refusal, fold, tap};
+use sluicegate_dialects::{Dialect, fold, tap};
 use tokio::time::timeout_at;
 
-use crate::account::{AttemptEnd, End, Fault};
+use crate::account::{AttemptEnd, End, Entry, Fault};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit};
-use crate::errors::{Problem, X_REQUEST_ID, X_SHOULD_RETRY};
+use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Pool, Provider, Rule, Target};
 use crate::upstream::{Kind, SendLimits, UpstreamBody};
 
 use super::asked::Asked;
-use super::caller::{Errand, comes_back};
+use super::caller::Errand;
 use super::exchange::{Exchange, Whole};
+use super::failure::{ErrorAnswer, Failure};
 use super::flow::{Flow, Held, Terms};
 use super::gather::Gather;
-use super::judge::{self, Retry, Verdict};
+use super::judge::{self, Pause, Retry, Verdict};
 use super::lane::Lane;
 use super::outgoing::{self, Outgoing};
+use super::{estimate, headers};
 
 /// A translated call is there so many times more: in neutral words twice, and once in the provider's.
 const CALL_TRANSLATED: usize = 3;
@@ -42,8 +44,6 @@ const LARGEST_ERROR: usize = 256 << 10;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// When a caller is to come again whose call the gateway itself had no means for.
 const OWN_PAUSE: Duration = Duration::from_secs(1);
-/// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
-const X_UPSTREAM_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-upstream-request-id");
 
 /// The timeouts of a pool under a rule.
 #[derive(Debug, Clone, Copy)]
@@ -77,30 +77,19 @@ pub(super) struct Once<'a> {
     pub(super) deadline: Instant,
 }
 
-/// What went wrong with an attempt.
-pub(super) struct Failure {
-    pub(super) retry: Retry,
-    said: Said,
-}
-
-enum Said {
-    /// The provider answered with an error.
-    Error { dialect: Dialect, status: StatusCode, headers: HeaderMap, body: Bytes, provider: Arc<Provider> },
-    /// The provider gave no answer.
-    Nothing(Problem),
-    /// The call can not be put into the provider's dialect.
-    Refused(Refusal),
-}
-
 impl Once<'_> {
     /// Runs the attempt. The lead is taken by the answer that is given.
     ///
     /// # Errors
     /// It gave no answer that the caller can have.
-    pub(super) async fn run(self, mut permit: Permit, lead: &mut Option<Lead>) -> Result<Exchange, Failure> {
+    pub(super) async fn run(
+        self,
+        outgoing: Outgoing,
+        mut permit: Permit,
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.asked, self.target, self.provider);
         self.asked.ticket.busy.last_until(self.deadline);
-        let outgoing = self.write(model, &mut permit)?;
         self.asked.ticket.note(|entry| {
             entry.attempt(self.provider.ix, self.now);
             entry.sent(Some(&self.provider.address), outgoing.dialect, model);
@@ -108,11 +97,18 @@ impl Once<'_> {
         });
         self.asked.ticket.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
-        let until = self.deadline.min(self.now + self.times.first_token);
-        let limits = SendLimits { connect: self.times.connect, until, now: self.now };
+        // The model of a whole answer may say nothing until it is ready.
+        let first = if self.asked.streams() { self.now + self.times.first_token } else { self.deadline };
+        let until = self.deadline.min(first);
+        let limits =
+            SendLimits { connect: self.times.connect, until, now: self.now, resend: self.target.pool.retry.on.reset };
         let make = || outgoing.request(self.asked, self.provider);
-        let response = match self.asked.ticket.worker.client.send(&self.provider.origin, make, limits).await {
-            Ok(response) => response,
+        let sent = self.asked.ticket.worker.client.send(&self.provider.origin, make, limits).await;
+        if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
+            self.asked.ticket.note(Entry::resent);
+        }
+        let response = match sent {
+            Ok(sent) => sent.response,
             Err(error) if error.kind == Kind::Late => return Err(self.silent(&mut permit, "no answer")),
             Err(error) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
@@ -120,17 +116,16 @@ impl Once<'_> {
                 if error.kind == Kind::Exhausted {
                     self.asked.ticket.worker.shed();
                 }
-                let what = match error.kind {
-                    // What came was no HTTP, and what was wrong with it says more than that.
-                    Kind::Protocol => format!("its answer can not be read ({})", error.detail),
-                    kind => format!("{} {}", error.phase.as_str(), kind.as_str()),
-                };
-                return Err(self.failed(&mut permit, verdict, &what));
+                return Err(self.failed(&mut permit, verdict, &error.in_words()));
             }
         };
         if response.status() != StatusCode::OK {
             // Boxed: every call's future would have room for it.
             return Err(Box::pin(self.error_answer(response, dialect, &mut permit)).await);
+        }
+        if let Some(coding) = headers::unasked_coding(response.headers()) {
+            let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
+            return Err(self.failed(&mut permit, judge::malformed(), &what));
         }
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let streamed = self.asked.streams() && !is_json(response.headers());
@@ -140,18 +135,6 @@ impl Once<'_> {
         } else {
             self.whole(response, dialect, permit, lead).await
         }
-    }
-
-    /// The request, whose copies of the caller's body are counted.
-    fn write(&self, model: &str, permit: &mut Permit) -> Result<Outgoing, Failure> {
-        let translated = self.provider.speaks(self.asked.dialect()) != self.asked.dialect();
-        let room = if translated { self.asked.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
-        room.map_err(|full| self.no_room(permit, full))?;
-        let outgoing = outgoing::write(self.asked, model, self.provider)
-            .map_err(|refusal| Failure { retry: Retry::Elsewhere, said: Said::Refused(refusal) })?;
-        let room = if outgoing.is_copy(self.asked) { self.asked.charge_copies(1) } else { Ok(()) };
-        room.map_err(|full| self.no_room(permit, full))?;
-        Ok(outgoing)
     }
 
     /// A stream is given to the caller from its first token on; until then it is held, and its failure saved.
@@ -165,7 +148,7 @@ impl Once<'_> {
         let (head, body) = response.into_parts();
         let mut flow = Box::new(Flow::new(self.terms(lead.is_some()), body, lane, permit));
         let held = timeout_at(until.into(), poll_fn(|cx| flow.poll_first_token(cx))).await;
-        let failed = match held {
+        match held {
             Ok(Held::Ready) => {
                 let now = Instant::now();
                 self.asked.ticket.note(|entry| {
@@ -173,20 +156,17 @@ impl Once<'_> {
                     entry.first_token(now);
                 });
                 lead.take().into_iter().for_each(|lead| flow.record(lead));
-                let mut headers = answer_headers(head.headers);
+                let mut headers = headers::back(head.headers);
                 if !is_event_stream(&headers) {
                     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
                 }
-                return Ok(Exchange::Stream(headers, flow));
+                Ok(Exchange::Stream(headers, flow))
             }
-            Err(_) => None,
-            Ok(Held::Broken(verdict, what)) => Some((verdict, what)),
-            Ok(Held::Full(full)) => return Err(self.no_room(flow.permit(), full)),
-        };
-        Err(match failed {
-            None => self.silent(flow.permit(), "no first token"),
-            Some((verdict, what)) => self.failed(flow.permit(), verdict, &what),
-        })
+            Err(_) => Err(self.silent(flow.permit(), "no first token")),
+            Ok(Held::Broken(verdict, what)) => Err(self.failed(flow.permit(), verdict, &what)),
+            Ok(Held::Full(full)) => Err(self.no_room(flow.permit(), full)),
+            Ok(Held::Said(error)) => Err(self.said(flow.permit(), error)),
+        }
     }
 
     /// A whole answer is read to its end before the caller sees any of it: until then it can be asked for elsewhere.
@@ -204,6 +184,10 @@ impl Once<'_> {
             Ok(collected) => collected,
             Err(Collected::Full(full)) => return Err(self.no_room(&mut permit, full)),
             Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
+            Err(Collected::TooLarge) => {
+                let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
+                return Err(self.failed(&mut permit, judge::too_large(), &what));
+            }
             Err(Collected::Broken(what)) => {
                 let verdict = judge::cut(&self.target.pool.retry.on);
                 return Err(self.failed(&mut permit, verdict, &what));
@@ -232,7 +216,7 @@ impl Once<'_> {
         {
             lead.whole(head.status.as_u16(), &ours);
         }
-        let mut headers = answer_headers(head.headers);
+        let mut headers = headers::back(head.headers);
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
@@ -251,17 +235,16 @@ impl Once<'_> {
         }
         if dialect == asked.dialect() && !asked.streams() {
             let usage = tap::usage_of_whole(dialect, body).map_err(|error| error.message)?;
-            // What says no usage may be no answer, but an error under status 200.
-            if usage.is_none() {
+            // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
+            if usage.is_none() || !tap::begins_an_answer(dialect, body) {
                 tap::is_answer(dialect, body).map_err(|error| error.message)?;
             }
             self.count(usage, None);
             return Ok((body.clone(), false));
         }
-        let mut reply = dialect.decode_reply(body).map_err(|error| {
-            // A provider's error under status 200 says more than what is missing in it.
-            tap::is_answer(dialect, body).err().unwrap_or(error).message
-        })?;
+        // A provider's error under status 200 says more than what is missing in it.
+        tap::is_answer(dialect, body).map_err(|error| error.message)?;
+        let mut reply = dialect.decode_reply(body).map_err(|error| error.message)?;
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::lane::now);
         self.count(reply.usage, Some(&reply.model));
@@ -290,17 +273,32 @@ impl Once<'_> {
     /// The provider's error, read as far as is reasonable.
     async fn error_answer(&self, response: Response<UpstreamBody>, dialect: Dialect, permit: &mut Permit) -> Failure {
         let (response::Parts { status, headers, .. }, body) = response.into_parts();
-        let verdict = judge::status(status, &headers, &self.target.pool.retry.on);
+        let coding = headers::unasked_coding(&headers);
         let read = tokio::time::timeout(ERROR_PATIENCE, self.collect(body, LARGEST_ERROR)).await;
-        let body = read.ok().and_then(Result::ok).map(|(body, charge)| charge.hold(body)).unwrap_or_default();
+        // What can not be read is told by its status.
+        let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
+        let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
+        let verdict = judge::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         self.settle(permit, verdict);
-        let detail = format!("provider `{}` answered {}", self.provider.name, status.as_u16());
-        let fault = if verdict.retry == Retry::No { Fault::Client } else { Fault::Upstream };
-        self.asked.ticket.note(|entry| entry.error(fault, error.kind, Some(detail.into())));
-        let headers = answer_headers(headers);
-        let provider = Arc::clone(self.provider);
-        Failure { retry: verdict.retry, said: Said::Error { dialect, status, headers, body, provider } }
+        let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
+        let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
+        self.note_error(judge::fault(verdict.end), error.kind, detail);
+        let headers = headers::back(headers);
+        Failure::answered(&verdict, ErrorAnswer { dialect, status, headers, body }, self.provider)
+    }
+
+    /// The provider said an error where its stream should begin.
+    fn said(&self, permit: &mut Permit, error: ProviderError) -> Failure {
+        let verdict = judge::said(&error, &self.target.pool.retry.on);
+        self.settle(permit, verdict);
+        let detail = format!("provider `{}` began its stream with an error", self.provider.name);
+        self.note_error(judge::fault(verdict.end), error.kind, detail);
+        Failure::in_stream(&verdict, error, self.provider)
+    }
+
+    fn note_error(&self, fault: Fault, kind: ErrorKind, detail: String) {
+        self.asked.ticket.note(|entry| entry.error(fault, kind, Some(detail.into())));
     }
 
     async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<(Bytes, Charge), Collected> {
@@ -309,7 +307,9 @@ impl Once<'_> {
             let frame = match futures_util::FutureExt::now_or_never(body.frame()) {
                 Some(frame) => frame,
                 None => {
-                    let until = self.deadline.min(Instant::now() + self.times.idle);
+                    // A head may come long before the answer behind it is ready.
+                    let idle = if gather.is_empty() { self.deadline } else { Instant::now() + self.times.idle };
+                    let until = self.deadline.min(idle);
                     Box::pin(timeout_at(until.into(), body.frame())).await.map_err(|_| Collected::Silent)?
                 }
             };
@@ -327,17 +327,19 @@ impl Once<'_> {
                 charge.set(held, Purpose::of(held)).map_err(Collected::Full)?;
             }
             if gather.len() > most {
-                return Err(Collected::Broken(format!("an answer of more than {most} bytes")));
+                return Err(Collected::TooLarge);
             }
         }
     }
 
     fn silent(&self, permit: &mut Permit, what: &str) -> Failure {
-        let total = Instant::now() >= self.deadline;
         let mut verdict = judge::silence(&self.target.pool.retry.on);
-        if total {
-            // The call's own time is over: that is not this provider's failure alone.
+        if Instant::now() >= self.deadline {
+            // The call's own time is over: that is not this provider's failure alone, and none at all where it has answered
+            // others lately.
             verdict.retry = Retry::Anywhere;
+            let lately = Instant::now().checked_sub(self.times.first_token).unwrap_or(self.now);
+            verdict.blame = !permit.endpoint().has_answered_since(lately);
         }
         self.failed(permit, verdict, &format!("{what} in time"))
     }
@@ -352,26 +354,25 @@ impl Once<'_> {
             (Fault::Upstream, Problem::upstream(kind, format!("Provider `{name}` failed: {what}.")))
         };
         self.asked.ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
-        Failure { retry: verdict.retry, said: Said::Nothing(problem) }
+        Failure::nothing(&verdict, problem)
     }
 
     /// The gateway has no memory for what it would hold: no provider's fault, and no other one would help.
     fn no_room(&self, permit: &mut Permit, full: Exhausted) -> Failure {
         permit.outcome(Outcome::Neutral, Instant::now());
         self.asked.ticket.note(|entry| entry.attempt_ended(AttemptEnd::Cancelled));
-        Failure { retry: Retry::No, said: Said::Nothing(full.into()) }
+        Failure::no_room(full)
     }
 
     fn settle(&self, permit: &mut Permit, verdict: Verdict) {
         let now = Instant::now();
-        let outcome = match (verdict.blame, verdict.end) {
-            (true, _) => Outcome::Failure,
-            (false, AttemptEnd::ClientError) => Outcome::Success,
-            (false, _) => Outcome::Neutral,
-        };
-        permit.outcome(outcome, now);
-        if let Some(pause) = verdict.pause {
-            permit.endpoint().cool_down(now + pause);
+        // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
+        permit.outcome(if verdict.blame { Outcome::Failure } else { Outcome::Neutral }, now);
+        match verdict.pause {
+            Pause::None => {}
+            Pause::Asked(pause) => permit.endpoint().cool_down(now + pause),
+            Pause::Guessed(pause) => permit.endpoint().spare(now + pause),
+            Pause::Refused => permit.endpoint().refused(now),
         }
         self.asked.ticket.note(|entry| entry.attempt_ended(verdict.end));
     }
@@ -384,6 +385,7 @@ impl Once<'_> {
             idle: self.times.idle,
             deadline: self.deadline,
             retry_on: self.target.pool.retry.on.clone(),
+            prompt: estimate::prompt(self.asked.body),
             recorded,
         }
     }
@@ -393,81 +395,26 @@ impl Once<'_> {
     }
 }
 
+/// The request, whose copies of the caller's body are counted.
+///
+/// # Errors
+/// The call can not be put into the provider's dialect, or there is no memory to do it.
+pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
+    let translated = provider.speaks(asked.dialect()) != asked.dialect();
+    let room = if translated { asked.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    let outgoing = outgoing::write(asked, model, provider).map_err(Failure::unsayable)?;
+    let room = if outgoing.is_copy(asked) { asked.charge_copies(1) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    Ok(outgoing)
+}
+
 /// Why a body was not read to its end.
 enum Collected {
     Silent,
     Full(Exhausted),
     Broken(String),
-}
-
-impl Failure {
-    /// What the caller is told. `exhausted`: the gateway has tried what it could, and its caller's SDK need not.
-    ///
-    /// # Errors
-    /// There is no provider's answer to pass on.
-    pub(super) fn into_answer(self, asked: &Asked<'_>, exhausted: bool) -> Result<Exchange, Problem> {
-        match self.said {
-            Said::Nothing(problem) => Err(problem),
-            Said::Refused(refusal) => Err(refusal.into()),
-            Said::Error { status, provider, .. } if matches!(status.as_u16(), 401..=403) => {
-                let message = format!(
-                    "Provider `{}` refused the gateway's credential (status {}); the operator of this gateway has to look after it.",
-                    provider.name,
-                    status.as_u16()
-                );
-                Err(Problem::gateway(ErrorKind::BadGateway, message).retry(false, None))
-            }
-            // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
-            Said::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
-                let message = format!(
-                    "Provider `{}` answered with status {}, which is neither an answer nor an error.",
-                    provider.name,
-                    status.as_u16()
-                );
-                Err(Problem::upstream(ErrorKind::BadGateway, message))
-            }
-            Said::Error { dialect, status, headers, body, .. } => {
-                Ok(pass_on(asked, (dialect, status, headers, body), exhausted))
-            }
-        }
-    }
-}
-
-/// A provider's error in the caller's dialect: its own bytes where that is the same.
-fn pass_on(
-    asked: &Asked<'_>,
-    (dialect, status, mut headers, body): (Dialect, StatusCode, HeaderMap, Bytes),
-    exhausted: bool,
-) -> Exchange {
-    let same = dialect == asked.dialect() && !body.is_empty();
-    let error: ProviderError = dialect.decode_error(status.as_u16(), &body);
-    let (status, body) = if same {
-        (status, body)
-    } else {
-        let id = asked.ticket.caller.request_id.to_str().unwrap_or_default();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.remove(CONTENT_ENCODING);
-        let code = asked.dialect().status(error.kind);
-        (StatusCode::from_u16(code).unwrap_or(status), asked.dialect().encode_error(&error, id).into())
-    };
-    // When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
-    if exhausted && !headers.contains_key(RETRY_AFTER) {
-        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
-    }
-    let end = if exhausted { End::Failed } else { End::Refused };
-    Exchange::Whole(Whole { status, headers, body, end })
-}
-
-/// The provider's headers, less what belongs to its connection.
-fn answer_headers(mut from: HeaderMap) -> HeaderMap {
-    if let Some(id) = from.remove(X_REQUEST_ID) {
-        from.insert(X_UPSTREAM_REQUEST_ID, id);
-    }
-    // There are few such names, and each goes with all of its values.
-    while let Some(stays) = from.keys().find(|name| !comes_back(name)).cloned() {
-        from.remove(stays);
-    }
-    from
+    TooLarge,
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

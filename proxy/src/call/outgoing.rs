@@ -1,7 +1,7 @@
 //! What a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Field, Governed};
 use sluicegate_dialects::{Dialect, Encoded, Refusal};
@@ -10,11 +10,13 @@ use crate::state::{Provider, Target};
 
 use super::asked::Asked;
 use super::betas::{self, ANTHROPIC_BETA, Betas};
-use super::caller::{ANTHROPIC_VERSION, Errand, goes_on};
+use super::caller::{ANTHROPIC_VERSION, Errand};
+use super::headers;
 
 /// What is said where the caller, speaking another dialect, could not.
 const DEFAULT_ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// A request for a provider.
 pub(super) struct Outgoing {
@@ -104,7 +106,8 @@ impl Outgoing {
 
     /// The whole request. A connection that breaks may make it a second time.
     pub(super) fn request(&self, asked: &Asked<'_>, provider: &Provider) -> Request<Bytes> {
-        let mut headers = forwarded(asked.headers, self.dialect == asked.dialect(), provider);
+        let same = self.dialect == asked.dialect();
+        let mut headers = headers::towards(asked.headers, (asked.dialect(), same), provider);
         for (name, value) in &self.added {
             headers.insert(name, value.clone());
         }
@@ -179,37 +182,11 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> Spliced {
     Spliced { body: verbatim::splice(asked.body, &edits), usage_is_ours, clamped }
 }
 
-/// The caller's headers, less what belongs to its connection or says who it is; across dialects also less what only
-/// the caller's own vendor understands.
-fn forwarded(from: &HeaderMap, same: bool, provider: &Provider) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(from.len() + 4);
-    let connection_names_some = hop_by_hop(from).next().is_some();
-    for (name, value) in from {
-        let vendors_own = || ["anthropic-", "openai-", "x-stainless-"].iter().any(|own| name.as_str().starts_with(own));
-        if goes_on(name)
-            && (same || !vendors_own())
-            && !(connection_names_some && hop_by_hop(from).any(|named| names(named, name)))
-            && !provider.remove_headers.contains(name)
-        {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    headers
-}
-
-/// What `connection` names, in however many lines, goes no further than this connection.
-fn hop_by_hop(from: &HeaderMap) -> impl Iterator<Item = &str> {
-    let plain = |named: &str| named.eq_ignore_ascii_case("keep-alive") || named.eq_ignore_ascii_case("close");
-    let lines = from.get_all(http::header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-    lines.filter(move |named| !plain(named))
-}
-
-fn names(connection: &str, name: &HeaderName) -> bool {
-    connection.split(',').any(|word| word.trim().eq_ignore_ascii_case(name.as_str()))
-}
-
 fn finish(headers: &mut HeaderMap, provider: &Provider) {
     headers.insert(CONTENT_TYPE, JSON);
+    // As the vendors' SDKs say it, for streams too: what the caller accepts is between it and the gateway.
+    headers.insert(ACCEPT, JSON);
+    headers.insert(ACCEPT_ENCODING, IDENTITY);
     for (name, value) in &provider.set_headers {
         // The client writes `host` itself, unless the configuration wants another.
         if *name != HOST || !value.is_empty() {

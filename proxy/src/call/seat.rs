@@ -10,9 +10,9 @@ use crate::cache::{self, Hit, Layer, Lead};
 use crate::state::{Ready, Rule};
 
 use super::asked::Asked;
-use super::caller::{Errand, KEY_HEADERS, goes_on};
+use super::caller::{Errand, KEY_HEADERS};
 use super::exchange::{Exchange, Whole};
-use super::outgoing;
+use super::{headers, outgoing};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
@@ -33,7 +33,7 @@ pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>
         dialect: asked.dialect(),
         caller: consumer(asked.headers),
         headers: asked.headers,
-        goes_on,
+        goes_on: headers::may_go_on,
         beta: outgoing::says_beta(asked),
         served_by: served_by(&asked.ticket.ready, rule),
         body: asked.body,

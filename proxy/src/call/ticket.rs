@@ -63,8 +63,9 @@ impl Ticket {
     /// Writes into the ledger's entry.
     pub(super) fn note(&self, write: impl FnOnce(&mut Entry)) {
         // Never held over a call of ours: there is nobody to be in the way.
-        if let Ok(mut entry) = self.entry.try_borrow_mut() {
-            write(&mut entry);
+        match self.entry.try_borrow_mut() {
+            Ok(mut entry) => write(&mut entry),
+            Err(_) => self.worker.ledger.note_lost(),
         }
     }
 

@@ -14,11 +14,11 @@ const QUIET: u32 = 2;
 /// How a call ended, for the endpoint that had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It answered as it should, also when the answer tells the caller that the request is wrong.
+    /// It answered as it should.
     Success,
-    /// It failed: connection, timeout, 5xx, 429, a cut answer.
+    /// It failed: connection, timeout, 5xx, a cut answer.
     Failure,
-    /// It says nothing about the endpoint: the caller left, the gateway's own fault.
+    /// It says nothing about the endpoint: the caller's own mistake, the caller left, the gateway's own fault.
     Neutral,
 }
 

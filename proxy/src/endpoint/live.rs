@@ -8,6 +8,12 @@ use sluicegate_config::CircuitBreaker;
 
 use super::breaker::{Breaker, CircuitState, Outcome, Pass};
 
+/// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
+/// about what one caller asked for.
+const REFUSALS: u32 = 3;
+/// How long an endpoint that refuses the gateway's credential (or its money) is left alone.
+const REFUSED: Duration = Duration::from_secs(30);
+
 /// Whether an endpoint takes a call.
 #[derive(Debug)]
 pub enum Admission {
@@ -29,7 +35,7 @@ pub enum Standing {
     Well,
     /// Its circuit is open no longer: it takes a few calls to try it.
     Trying,
-    /// It asked for quiet (`Retry-After`) until then: used only when nobody else can.
+    /// It asked for quiet (`Retry-After`), or most likely wants it, until then: used only when nobody else can.
     Cooling(Instant),
     /// Its circuit is open until then.
     Open(Instant),
@@ -42,6 +48,12 @@ pub struct Endpoint {
     breaker: Breaker,
     /// Milliseconds after `epoch`; 0: none.
     cooldown: AtomicU64,
+    /// The same for a cooldown that nobody asked for: others go first, but nobody waits for its end.
+    guessed: AtomicU64,
+    /// Credentials refused in a row.
+    refusals: AtomicU32,
+    /// When it last gave an answer.
+    answered: AtomicU64,
     in_flight: AtomicU32,
 }
 
@@ -50,7 +62,15 @@ impl Endpoint {
     #[must_use]
     pub fn new(settings: CircuitBreaker, now: Instant) -> Self {
         let breaker = Breaker::new(settings, now);
-        Self { epoch: now, breaker, cooldown: AtomicU64::new(0), in_flight: AtomicU32::new(0) }
+        Self {
+            epoch: now,
+            breaker,
+            cooldown: AtomicU64::new(0),
+            guessed: AtomicU64::new(0),
+            refusals: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+        }
     }
 
     /// New settings of its circuit; what was learnt stays.
@@ -84,15 +104,54 @@ impl Endpoint {
         self.cooldown.fetch_max(self.since_epoch(until), Ordering::Relaxed);
     }
 
+    /// Most likely wants quiet until then: others go first, but nobody waits for it.
+    pub fn spare(&self, until: Instant) {
+        self.guessed.fetch_max(self.since_epoch(until), Ordering::Relaxed);
+    }
+
+    /// It refused the gateway's credential. After some in a row it is spared for a while.
+    pub fn refused(&self, now: Instant) {
+        if self.refusals.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= REFUSALS {
+            self.spare(now + REFUSED);
+        }
+    }
+
     /// Until when it asked for quiet, if that is still to come.
     #[must_use]
     pub fn cooling_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.cooldown.load(Ordering::Relaxed);
+        self.still(&self.cooldown, now)
+    }
+
+    /// Until when it is spared, if that is still to come.
+    #[must_use]
+    pub fn spared_until(&self, now: Instant) -> Option<Instant> {
+        self.still(&self.guessed, now)
+    }
+
+    fn still(&self, until: &AtomicU64, now: Instant) -> Option<Instant> {
+        let until = until.load(Ordering::Relaxed);
         if until == 0 {
             return None;
         }
         let until = self.epoch + Duration::from_millis(until);
         (until > now).then_some(until)
+    }
+
+    /// Whether it has given anybody an answer since then.
+    #[must_use]
+    pub fn has_answered_since(&self, then: Instant) -> bool {
+        self.answered.load(Ordering::Relaxed) > self.since_epoch(then)
+    }
+
+    fn answers(&self, now: Instant) {
+        let now = self.since_epoch(now);
+        // Most calls end in the same millisecond as another one: what is shared is written seldom.
+        if self.answered.load(Ordering::Relaxed) < now {
+            self.answered.store(now, Ordering::Relaxed);
+        }
+        if self.refusals.load(Ordering::Relaxed) != 0 && self.refusals.swap(0, Ordering::Relaxed) >= REFUSALS {
+            self.guessed.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Calls it is working on, over all workers: until their answers' ends.
@@ -104,7 +163,7 @@ impl Endpoint {
     /// How it stands. An open circuit weighs more than a cooldown.
     #[must_use]
     pub fn standing(&self, now: Instant) -> Standing {
-        match (self.breaker.look(now), self.cooling_until(now)) {
+        match (self.breaker.look(now), self.cooling_until(now).max(self.spared_until(now))) {
             (Err(until), _) => Standing::Open(until),
             (Ok(_), Some(until)) => Standing::Cooling(until),
             (Ok(Pass::Closed), None) => Standing::Well,
@@ -144,6 +203,9 @@ impl Permit {
     /// answer may be judged at its first token and held to its last.
     pub fn outcome(&mut self, outcome: Outcome, now: Instant) {
         if let Some(pass) = self.pass.take() {
+            if outcome == Outcome::Success {
+                self.endpoint.answers(now);
+            }
             self.endpoint.breaker.record(pass, outcome, now);
         }
     }

@@ -114,6 +114,7 @@ pub(crate) struct Provider {
     /// The credential, in the header that this kind of provider reads.
     pub(crate) credential: Option<(HeaderName, HeaderValue)>,
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) pass_headers: Vec<HeaderName>,
     pub(crate) remove_headers: Vec<HeaderName>,
 }
 

@@ -130,7 +130,8 @@ impl Resolving<'_> {
                 betas: from.compatibility.betas.clone(),
                 credential: credential.clone(),
                 set_headers: set_headers.clone(),
-                remove_headers: from.remove_headers.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect(),
+                pass_headers: names(&from.pass_headers),
+                remove_headers: names(&from.remove_headers),
                 name: from.name.clone(),
                 origin,
             })
@@ -192,6 +193,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             defaults,
             connection: _,
             set_headers,
+            pass_headers,
             remove_headers,
             compatibility,
             simulated,
@@ -201,7 +203,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             (name.clone(), upstream_name.clone(), *max_output_tokens)
         };
         let models: Vec<_> = models.iter().map(model).collect();
-        let headers = (set_headers, remove_headers);
+        let headers = (set_headers, pass_headers, remove_headers);
         let decisive = (name, kind, url, service, models, defaults, headers, compatibility, simulated);
         let bytes = serde_json::to_vec(&decisive).unwrap_or_default();
         hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -217,6 +219,10 @@ fn paths(origin: &Origin) -> Result<Paths, String> {
         anthropic: uri("/messages")?,
         count_tokens: uri("/messages/count_tokens")?,
     })
+}
+
+fn names(from: &[String]) -> Vec<HeaderName> {
+    from.iter().filter_map(|name| HeaderName::try_from(name).ok()).collect()
 }
 
 fn set_headers(from: &config::Provider) -> Result<Vec<(HeaderName, HeaderValue)>, String> {

@@ -16,7 +16,7 @@ use tokio::time::timeout_at;
 
 use super::body::UpstreamBody;
 use super::dns::Dns;
-use super::error::{Kind, Phase, SendError};
+use super::error::{Failed, Fate, Kind, Phase, SendError};
 use super::origin::{Origin, OriginKey, Place};
 use super::pool::{Lease, Pool, Stream, Way};
 use super::stats::StatsBoard;
@@ -35,6 +35,18 @@ pub struct SendLimits {
     pub until: Instant,
     /// The time at which it is sent.
     pub now: Instant,
+    /// Whether a request may be sent again whose reused connection ended before a byte of an answer: most likely the
+    /// provider had closed it before, but nobody can be sure.
+    pub resend: bool,
+}
+
+/// An answer's head has come.
+#[derive(Debug)]
+pub struct Sent {
+    /// The answer.
+    pub response: Response<UpstreamBody>,
+    /// Whether the request had to be sent once more for it.
+    pub resent: bool,
 }
 
 /// One worker's connections to all providers. Cloning is cheap; it stays on its thread, and wants a
@@ -68,12 +80,6 @@ impl Hasher for Taken {
     }
 }
 
-/// An exchange that gave no head, and whether a fresh connection may do better without anybody's fault.
-struct Failed {
-    error: SendError,
-    again: bool,
-}
-
 impl Client {
     /// A client of one of `workers` workers; each may open its share of `maxConnections`, rounded up.
     #[must_use]
@@ -92,8 +98,9 @@ impl Client {
     /// `host` is added where it is missing, `content-length` always. Statuses are not looked at; 1xx answers are
     /// skipped.
     ///
-    /// A reused connection that turns out to be closed before a byte of the answer is not an error: the request
-    /// is made once more and sent on a fresh one. To make it twice, rarely, costs less than to keep a copy always.
+    /// A request that nobody can have processed is not an error yet: it is made once more and sent on a fresh connection, at
+    /// most once. So is one whose reused connection ended before a byte of the answer, if `limits` allow it. To make it
+    /// twice, rarely, costs less than to keep a copy always.
     ///
     /// # Errors
     /// When no head came: see [`SendError`].
@@ -102,32 +109,48 @@ impl Client {
         origin: &Origin,
         make: impl Fn() -> Request<Bytes>,
         limits: SendLimits,
-    ) -> Result<Response<UpstreamBody>, SendError> {
+    ) -> Result<Sent, SendError> {
         let pool = self.pool(origin);
         pool.follow(&self.0.dns, limits.now);
-        let mut fresh = false;
+        let mut now = limits.now;
+        if let Some(rest) = pool.rest(now) {
+            // Boxed: it is for the first calls only.
+            Box::pin(tokio::time::sleep(rest)).await;
+            now = Instant::now();
+        }
+        let (mut again, mut resent) = (false, false);
         loop {
-            let open = if fresh { None } else { pool.take_open(limits.now) };
-            let (way, reused) = match open {
-                Some(way) => (way, true),
+            // Made before there is a connection: what comes between the look at it and the writing is not seen.
+            let request = make();
+            let open = if again { None } else { pool.take_open(now) };
+            let failed = |error: SendError| SendError { resent, ..error };
+            let way = match open {
+                Some(way) => way,
                 // Boxed: making a connection is rare and its future large.
                 None => {
-                    let obtaining = pool.obtain(&self.0.dns, limits.connect, fresh);
-                    Box::pin(timeout_at(limits.until.into(), obtaining)).await.map_err(|_| SendError::late())??
+                    let obtaining = pool.obtain(&self.0.dns, limits.connect, again);
+                    let obtained = Box::pin(timeout_at(limits.until.into(), obtaining)).await;
+                    obtained.map_err(|_| failed(SendError::late()))?.map_err(failed)?
                 }
             };
             let answered = match way {
-                Way::Own(lease) => send_own(lease, &make, &origin.0, limits.until).await,
+                Way::Own(lease) => send_own(lease, request, &origin.0, limits.until).await,
                 // Boxed: its future is large, and the other one's is every call's.
                 Way::Shared(stream) => {
-                    let sending = send_shared(stream, &make, &origin.0);
-                    Box::pin(timeout_at(limits.until.into(), sending)).await.map_err(|_| SendError::late())?
+                    let sending = send_shared(stream, request, &origin.0);
+                    let sent = Box::pin(timeout_at(limits.until.into(), sending)).await;
+                    sent.map_err(|_| failed(SendError { sent: true, ..SendError::late() }))?
                 }
             };
             match answered {
-                Ok(response) => return Ok(response),
-                Err(failed) if failed.again && reused && !fresh => fresh = true,
-                Err(failed) => return Err(failed.error),
+                Ok(response) => return Ok(Sent { response, resent }),
+                Err(Failed { error, fate }) => {
+                    let harmless = fate == Fate::Unprocessed || (fate == Fate::Unanswered && limits.resend);
+                    if again || !harmless {
+                        return Err(failed(error));
+                    }
+                    (again, resent) = (true, error.sent);
+                }
             }
         }
     }
@@ -160,23 +183,17 @@ impl std::fmt::Debug for Client {
 
 async fn send_own(
     mut lease: Lease,
-    make: &impl Fn() -> Request<Bytes>,
+    request: Request<Bytes>,
     place: &Place,
     until: Instant,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let Some(conn) = lease.conn() else { return Err(gone()) };
-    match conn.exchange(make(), &place.host_header, until).await {
-        Ok(response) => Ok(response.map(|body| UpstreamBody::own(body, lease))),
-        Err(failed) => Err(Failed { error: failed.error, again: failed.unanswered }),
-    }
+    let response = conn.exchange(request, &place.host_header, until).await?;
+    Ok(response.map(|body| UpstreamBody::own(body, lease)))
 }
 
-async fn send_shared(
-    stream: Stream,
-    make: &impl Fn() -> Request<Bytes>,
-    place: &Place,
-) -> Result<Response<UpstreamBody>, Failed> {
-    let mut request = make().map(Full::new);
+async fn send_shared(stream: Stream, request: Request<Bytes>, place: &Place) -> Result<Response<UpstreamBody>, Failed> {
+    let mut request = request.map(Full::new);
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(HOST);
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -185,17 +202,15 @@ async fn send_shared(
         Ok(uri) => *request.uri_mut() = uri,
         Err(error) => {
             let error = SendError::new(Phase::Write, Kind::Invalid, error.to_string());
-            return Err(Failed { error, again: false });
+            return Err(Failed { error, fate: Fate::Unknown });
         }
     }
-    match stream.shared.exchange(request).await {
-        Ok(response) => Ok(response.map(|body| UpstreamBody::shared(body, stream))),
-        Err(failed) => Err(Failed { error: failed.error, again: failed.again }),
-    }
+    let response = stream.shared.exchange(request).await?;
+    Ok(response.map(|body| UpstreamBody::shared(body, stream)))
 }
 
 fn gone() -> Failed {
-    Failed { error: SendError::new(Phase::Write, Kind::Reset, "the connection ended"), again: true }
+    Failed { error: SendError::new(Phase::Write, Kind::Reset, "the connection ended"), fate: Fate::Unprocessed }
 }
 
 /// Now and then closes what has been idle for too long, and forgets origins that nobody calls any more.

@@ -1,5 +1,6 @@
 //! What can go wrong between the gateway and a provider, and whose fault it is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -116,6 +117,25 @@ pub enum Fault {
     Gateway,
 }
 
+/// What is known of a request that got no answer's head: it decides whether it may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing of it can have been processed: it never left, or the provider says so itself.
+    Unprocessed,
+    /// It left on a connection that had served before and ended without a byte of an answer: most likely the provider
+    /// had closed it while it was idle.
+    Unanswered,
+    /// It may have been processed.
+    Unknown,
+}
+
+/// An exchange that gave no head.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: SendError,
+    pub(super) fate: Fate,
+}
+
 /// A call that got no answer's head. Its text holds no secret: no header, no body, no query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
@@ -125,13 +145,17 @@ pub struct SendError {
     pub kind: Kind,
     /// Whether the provider may have seen (some of) the request.
     pub sent: bool,
+    /// Whether the request had been sent once more within this attempt.
+    pub resent: bool,
+    /// The end of a connection that calls share, of which another call has told already.
+    pub echo: bool,
     /// More about it, for logs.
     pub detail: String,
 }
 
 impl SendError {
     pub(super) fn new(phase: Phase, kind: Kind, detail: impl Into<String>) -> Self {
-        Self { phase, kind, sent: false, detail: detail.into() }
+        Self { phase, kind, sent: false, resent: false, echo: false, detail: detail.into() }
     }
 
     pub(super) fn late() -> Self {
@@ -145,13 +169,43 @@ impl SendError {
     /// An exchange that hyper gave up; `sent`: whether a byte of the request may have left.
     pub(super) fn exchange(error: &hyper::Error, sent: bool) -> Self {
         let phase = if sent { Phase::Head } else { Phase::Write };
-        Self { phase, kind: kind_of(error), sent, detail: chain(error) }
+        Self { sent, ..Self::new(phase, kind_of(error), chain(error)) }
     }
 
     /// One to be changed by a test.
     #[cfg(test)]
     pub(crate) fn sample() -> Self {
         Self::new(Phase::Connect, Kind::Refused, "")
+    }
+
+    /// What happened, for who reads of it: `Provider x failed: …`.
+    #[must_use]
+    pub fn in_words(&self) -> Cow<'static, str> {
+        let detail = &self.detail;
+        Cow::Borrowed(match (self.phase, self.kind) {
+            (Phase::Resolve, Kind::UnknownName) => "its name has no address",
+            (Phase::Resolve, Kind::TimedOut | Kind::Late) => "its name was not resolved in time",
+            (Phase::Resolve, _) => "its name could not be resolved",
+            (_, Kind::Refused) => "nobody listens at its address",
+            (_, Kind::Unreachable) => "there is no way to its address",
+            (_, Kind::Busy) => return format!("no connection to it was free ({detail})").into(),
+            (_, Kind::Local | Kind::Exhausted) => {
+                return format!("this proxy could not open a connection ({detail})").into();
+            }
+            (_, Kind::Invalid) => return format!("the request can not be written for it ({detail})").into(),
+            (_, Kind::Certificate) => return format!("its certificate is not trusted ({detail})").into(),
+            (Phase::Connect, Kind::Reset) => "it closed the connection while it was being made",
+            (Phase::Connect, _) => "no connection to it came about in time",
+            (Phase::Tls, Kind::Reset) => "it closed the connection during the TLS handshake",
+            (Phase::Tls, Kind::TimedOut | Kind::Late) => "the TLS handshake with it was not done in time",
+            (Phase::Tls, _) => return format!("TLS or HTTP/2 could not be agreed on with it ({detail})").into(),
+            // What came was no HTTP, and what was wrong with it says more than that.
+            (_, Kind::Protocol) => return format!("its answer can not be read ({detail})").into(),
+            (Phase::Write, Kind::Reset) => "it closed the connection before the request was written",
+            (_, Kind::Reset) => "it closed the connection before it answered",
+            (_, Kind::UnknownName) => "its name has no address",
+            (_, Kind::TimedOut | Kind::Late) => "its connection went dead before it answered",
+        })
     }
 
     /// Whose fault it is: the gateway's when it is local, busy or cannot write the request; else the upstream's.

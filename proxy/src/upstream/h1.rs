@@ -8,18 +8,18 @@ use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::alarm::Alarm;
-use super::error::{BodyError, Kind, Phase, SendError};
+use super::error::{BodyError, Failed, Fate, Kind, Phase, SendError};
 use super::framing::{Framing, NotHttp, Piece};
 use super::head::{self, Head, HeadReader};
-use super::io::Io;
+use super::io::{Idle, Io};
 
 /// What is read at once, at first and at most: it grows for a provider that fills it.
 const FIRST_READ: usize = 8 << 10;
@@ -30,6 +30,9 @@ const SMALLEST_READ: usize = 2 << 10;
 const COPIED: usize = 4 << 10;
 /// Room for a request's head.
 const HEAD: usize = 1 << 10;
+/// A connection that was idle for so long may be dead without a word, and then this is long enough to learn it.
+const LONG_IDLE: Duration = Duration::from_secs(2);
+const ACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// A piece of an answer's body, or why there is none.
 pub(super) type Framed = Result<Frame<Bytes>, BodyError>;
@@ -47,6 +50,12 @@ pub(super) struct Conn {
     leaving: Option<Leaving>,
     /// Whether another exchange may follow this one.
     stays: bool,
+    /// Whether this exchange is not its first.
+    reused: bool,
+    /// Whether bytes came on it that nobody had asked for.
+    stray: bool,
+    /// Whether what is sent has to be acknowledged soon: it was idle for long.
+    hasty: bool,
     /// Memory for the next answer's headers: that of its request's.
     spare: HeaderMap,
     alarm: Alarm,
@@ -58,13 +67,8 @@ struct Leaving {
     /// So much of the head has left.
     at: usize,
     body: Bytes,
-}
-
-/// An exchange that gave no head.
-pub(super) struct Failed {
-    pub(super) error: SendError,
-    /// No byte of an answer had come: on a reused connection the provider had just closed it.
-    pub(super) unanswered: bool,
+    /// Whether anything has.
+    wrote: bool,
 }
 
 impl Conn {
@@ -76,6 +80,9 @@ impl Conn {
             room: FIRST_READ,
             leaving: None,
             stays: true,
+            reused: false,
+            stray: false,
+            hasty: false,
             spare: HeaderMap::new(),
             alarm: Alarm::default(),
         })
@@ -88,9 +95,23 @@ impl Conn {
 
     /// Whether the provider has left the connection open, and said nothing, while it was idle.
     pub(super) fn alive(&mut self) -> bool {
-        let mut byte = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        self.come.is_empty() && Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        let found = self.io.look();
+        self.stray |= found == Idle::Spoke;
+        found == Idle::Quiet
+    }
+
+    /// Whether bytes came on it that nobody had asked for: they may have been meant for somebody else.
+    pub(super) const fn is_stray(&self) -> bool {
+        self.stray
+    }
+
+    /// It is used again, after so much idleness.
+    pub(super) fn wake(&mut self, idle: Duration) {
+        self.reused = true;
+        self.hasty = idle > LONG_IDLE;
+        if self.hasty {
+            self.io.acknowledged_within(Some(ACKNOWLEDGED));
+        }
     }
 
     /// Sends one request and waits for the head of its answer, until `until`.
@@ -111,23 +132,33 @@ impl Conn {
             body
         };
         self.stays = !head::says(&head.headers, b"close");
-        self.leaving = Some(Leaving { head: out, at: 0, body });
+        self.leaving = Some(Leaving { head: out, at: 0, body, wrote: false });
         head.headers.clear();
         self.spare = head.headers;
         self.room = FIRST_READ;
         self.reader = HeadReader::default();
         let mut received = false;
-        let head =
-            std::future::poll_fn(|cx| self.poll_head(cx, &mut received, until)).await.map_err(|error| Failed {
-                error: SendError { sent: true, ..error },
-                // Silent is not closed: the provider would be no quicker on another connection.
-                unanswered: !received && error.kind != Kind::Late,
-            })?;
+        let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut received, until)).await;
+        let head = head.map_err(|error| self.failed(error, received))?;
+        if std::mem::take(&mut self.hasty) {
+            self.io.acknowledged_within(None);
+        }
         self.stays &= head.stays;
         let mut response = Response::new(head.framing);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)
+    }
+
+    fn failed(&self, error: SendError, received: bool) -> Failed {
+        let sent = self.leaving.as_ref().is_none_or(|leaving| leaving.wrote);
+        let fate = match (sent, received) {
+            (false, false) => Fate::Unprocessed,
+            // Silent is not closed: the provider would be no quicker on another connection.
+            (true, false) if self.reused && error.kind != Kind::Late => Fate::Unanswered,
+            _ => Fate::Unknown,
+        };
+        Failed { error: SendError { sent, ..error }, fate }
     }
 
     fn poll_head(
@@ -150,6 +181,12 @@ impl Conn {
             }
             match self.reader.read(&mut self.come, &mut self.spare) {
                 Ok(None) => {}
+                // What is said before it was asked for answers somebody else. Only an error may be early: a provider need
+                // not read on what it refuses.
+                Ok(Some(head)) if self.reused && self.leaving.is_some() && head.status.as_u16() < 400 => {
+                    self.stray = true;
+                    return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, "it answered before it was asked")));
+                }
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Err(NotHttp(what)) => return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, what))),
             }
@@ -162,7 +199,7 @@ impl Conn {
 
     /// Lets the request leave. Done when all of it has.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(Leaving { head, at, body }) = &mut self.leaving else { return Poll::Ready(Ok(())) };
+        let Some(Leaving { head, at, body, wrote: some }) = &mut self.leaving else { return Poll::Ready(Ok(())) };
         let mut io = Pin::new(&mut self.io);
         loop {
             let rest = head.get(*at..).unwrap_or_default();
@@ -175,6 +212,7 @@ impl Conn {
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            *some = true;
             let of_head = wrote.min(rest.len());
             *at += of_head;
             body.advance(wrote - of_head);
@@ -225,9 +263,10 @@ impl Conn {
     pub(super) fn settle(&mut self, body: &mut Framing) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let over = body.is_over() || matches!(self.poll_frame(body, &mut cx), Poll::Ready(None));
+        self.stray |= over && !self.come.is_empty();
         if self.come.is_empty() && self.come.capacity() > FIRST_READ {
             self.come = BytesMut::new();
         }
-        over && self.stays && self.leaving.is_none() && self.come.is_empty()
+        over && self.stays && self.leaving.is_none() && !self.stray
     }
 }

@@ -16,7 +16,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use super::error::{Kind, Phase, SendError};
+use super::error::{Failed, Fate, Kind, Phase, SendError};
 use super::io::Io;
 
 /// What one stream may be ahead of its reader, in bytes: the bound of its memory.
@@ -36,6 +36,10 @@ pub(super) struct Shared {
     used: Cell<Instant>,
     /// The address at its other end.
     peer: Option<IpAddr>,
+    /// Whether a call has told of the connection's end, or of the provider's goodbye: no further one begins on it.
+    leaving: Cell<bool>,
+    /// Whether a call has failed by its end.
+    failed: Cell<bool>,
 }
 
 /// What the task that drives a connection tells.
@@ -47,13 +51,6 @@ struct State {
     ended: RefCell<Option<Option<SendError>>>,
     changed: Notify,
     driver: AtomicWaker,
-}
-
-/// An exchange that gave no head.
-pub(super) struct Failed {
-    pub(super) error: SendError,
-    /// The request can be sent again: it never left, or the connection is gone.
-    pub(super) again: bool,
 }
 
 /// Spawns what hyper needs for a connection, on this thread.
@@ -131,7 +128,8 @@ impl Shared {
             }
             state.changed.notified().await;
         }
-        Ok(Self { sender, state, streams: Cell::new(0), used: Cell::new(Instant::now()), peer: None })
+        let (streams, used) = (Cell::new(0), Cell::new(Instant::now()));
+        Ok(Self { sender, state, streams, used, peer: None, leaving: Cell::new(false), failed: Cell::new(false) })
     }
 
     /// Says what is at its other end.
@@ -144,9 +142,9 @@ impl Shared {
         self.peer
     }
 
-    /// Whether calls can still begin on it: not closed, no GOAWAY.
+    /// Whether calls can still begin on it: not closed, no goodbye.
     pub(super) fn open(&self) -> bool {
-        self.state.ended.borrow().is_none() && !self.sender.is_closed()
+        self.state.ended.borrow().is_none() && !self.sender.is_closed() && !self.leaving.get()
     }
 
     /// Whether it takes one more call now.
@@ -179,9 +177,27 @@ impl Shared {
             Ok(response) => Ok(response),
             Err(mut failed) => {
                 let sent = failed.take_message().is_none();
-                let error = SendError::exchange(failed.error(), sent);
-                Err(Failed { error, again: !sent || !self.open() })
+                let (fate, of_all) = fate(failed.error(), sent);
+                self.leaving.set(self.leaving.get() || of_all);
+                let echo = of_all && fate == Fate::Unknown && self.failed.replace(true);
+                Err(Failed { error: SendError { echo, ..SendError::exchange(failed.error(), sent) }, fate })
             }
         }
     }
+}
+
+/// What is known of a request that failed so, and whether it is the connection that ended, for all its calls. That it ended
+/// says nothing about them: only a goodbye tells which ones the provider has not begun.
+fn fate(error: &hyper::Error, sent: bool) -> (Fate, bool) {
+    if !sent {
+        return (Fate::Unprocessed, true);
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let Some(cause) = causes.filter_map(|cause| cause.downcast_ref::<h2::Error>()).next() else {
+        return (Fate::Unknown, true);
+    };
+    let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Of a goodbye that we received, hyper tells only those streams that are beyond its last one.
+    let unprocessed = cause.is_remote() && (refused || cause.is_go_away());
+    (if unprocessed { Fate::Unprocessed } else { Fate::Unknown }, !cause.is_reset())
 }

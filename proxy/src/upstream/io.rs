@@ -1,10 +1,13 @@
 //! A connection's bytes: TCP, TLS over it, or memory.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +19,17 @@ pub(super) enum Io {
     Memory(DuplexStream),
 }
 
+/// What an idle connection has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// Nothing: it is open.
+    Quiet,
+    /// Its end, or what may be its end.
+    Ended,
+    /// Bytes that nobody asked for.
+    Spoke,
+}
+
 impl Io {
     /// The address at its other end; `None` in memory, and where that is gone.
     pub(super) fn peer(&self) -> Option<IpAddr> {
@@ -25,6 +39,46 @@ impl Io {
             Self::Memory(_) => return None,
         };
         tcp.peer_addr().ok().map(|peer| peer.ip().to_canonical())
+    }
+
+    /// Looks whether anything has come, and takes at most a byte of it. The kernel is asked as well: the runtime learns of
+    /// what has come only when it next looks itself.
+    pub(super) fn look(&mut self) -> Idle {
+        let mut byte = [0];
+        let mut read = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut *self).poll_read(&mut cx, &mut read) {
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => return Idle::Spoke,
+            Poll::Ready(_) => return Idle::Ended,
+            Poll::Pending => {}
+        }
+        match self {
+            Self::Tcp(tcp) => peek(tcp),
+            // It may be no more than a session ticket, but only reading it would tell.
+            Self::Tls(tls) if peek(tls.get_ref().0) == Idle::Quiet => Idle::Quiet,
+            Self::Tls(_) => Idle::Ended,
+            Self::Memory(_) => Idle::Quiet,
+        }
+    }
+
+    /// What is sent has to be acknowledged within this; `None`: as long as the kernel likes.
+    pub(super) fn acknowledged_within(&self, limit: Option<Duration>) {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+            Self::Memory(_) => return,
+        };
+        // Where it can not be set, the attempt's own time bounds the wait.
+        let _ = SockRef::from(tcp).set_tcp_user_timeout(limit);
+    }
+}
+
+fn peek(tcp: &TcpStream) -> Idle {
+    match SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]) {
+        Ok(0) => Idle::Ended,
+        Ok(_) => Idle::Spoke,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+        Err(_) => Idle::Ended,
     }
 }
 

@@ -29,7 +29,7 @@ mod tls;
 mod tests;
 
 pub use body::UpstreamBody;
-pub use client::{Client, SendLimits};
+pub use client::{Client, SendLimits, Sent};
 pub use egress::{Around, Door, Egress, Outward};
 pub use error::{BodyError, Fault, Kind, Phase, SendError};
 pub use origin::{Origin, OriginError};

@@ -23,6 +23,12 @@ use super::stats::{PoolStats, add, take};
 
 /// Calls of one worker that may wait for a connection to one origin.
 const WAITING: usize = 1024;
+/// For so long no connection is used twice, after one brought what nobody had asked for.
+const DISTRUST: Duration = Duration::from_secs(600);
+/// Until so many exchanges have left their connection as they should, connections rest between two calls: who sends more
+/// than was asked for mostly does so at once, and is found out before anybody else is given it.
+const PROBATION: u32 = 32;
+const REST: Duration = Duration::from_millis(5);
 
 /// One worker's connections to one origin.
 pub(super) struct Pool {
@@ -41,6 +47,10 @@ pub(super) struct Pool {
     /// Over HTTP/2, or while it is not known whether it will be: one connection is made at a time.
     making: Mutex<()>,
     http2: Cell<Option<bool>>,
+    /// Until when no connection is used twice.
+    distrusted: Cell<Option<Instant>>,
+    /// What is left of the probation.
+    unproven: Cell<u32>,
     used: Cell<Instant>,
     followed: Followed,
     stats: Arc<PoolStats>,
@@ -105,6 +115,8 @@ impl Pool {
             freed: Notify::new(),
             making: Mutex::new(()),
             http2: Cell::new(http2),
+            distrusted: Cell::new(None),
+            unproven: Cell::new(PROBATION),
             used: Cell::new(Instant::now()),
             followed: Followed::default(),
             origin,
@@ -132,46 +144,62 @@ impl Pool {
 
     /// A connection that is open already: the newest idle one that is alive, or one with room for a stream.
     pub(super) fn take_open(self: &Rc<Self>, now: Instant) -> Option<Way> {
-        match self.take_shared() {
+        match self.take_shared(now) {
             Some(stream) => Some(Way::Shared(stream)),
             None => self.take_idle(now).map(Way::Own),
         }
     }
 
-    fn take_idle(self: &Rc<Self>, now: Instant) -> Option<Lease> {
-        let mut idle = self.idle.borrow_mut();
-        self.used.set(now);
-        while let Some(Idle { mut conn, since }) = idle.pop() {
-            take(&self.stats.idle);
-            let slot = Slot { pool: Some(Rc::clone(self)) };
-            if now.saturating_duration_since(since) < self.idle_timeout && conn.alive() {
-                add(&self.stats.reused);
-                return Some(Lease { conn: Some(conn), slot });
-            }
-        }
-        None
+    /// How long the connection that is next still rests.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        let oldest = self.idle.borrow().first().filter(|_| self.unproven.get() > 0)?.since;
+        (oldest + REST).checked_duration_since(now).filter(|rest| !rest.is_zero())
     }
 
-    fn take_shared(self: &Rc<Self>) -> Option<Stream> {
+    /// The newest idle connection, so that the others may go; while it is not known what they bring, the one that has
+    /// rested longest.
+    fn next_idle(&self) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        if self.unproven.get() == 0 || idle.is_empty() { idle.pop() } else { Some(idle.remove(0)) }
+    }
+
+    fn take_idle(self: &Rc<Self>, now: Instant) -> Option<Lease> {
+        self.used.set(now);
+        loop {
+            let Idle { mut conn, since } = self.next_idle()?;
+            take(&self.stats.idle);
+            let idle = now.saturating_duration_since(since);
+            let alive = idle < self.idle_timeout && conn.alive();
+            // One that is not taken is closed as a call would close it.
+            let mut lease = Lease { conn: Some(conn), slot: Slot { pool: Some(Rc::clone(self)) } };
+            if alive && let Some(conn) = lease.conn() {
+                conn.wake(idle);
+                add(&self.stats.reused);
+                return Some(lease);
+            }
+        }
+    }
+
+    fn take_shared(self: &Rc<Self>, now: Instant) -> Option<Stream> {
         if self.http2.get() == Some(false) {
             return None;
         }
         let shared = self.shared.borrow();
-        let best = shared.iter().filter(|shared| shared.open() && shared.has_room());
+        let best = shared.iter().filter(|shared| shared.open() && shared.has_room() && self.is_young(shared, now));
         let shared = Rc::clone(best.min_by_key(|shared| shared.streams())?);
         shared.begin();
         add(&self.stats.reused);
         Some(Stream { shared, pool: Rc::clone(self) })
     }
 
-    /// A new connection, or one that comes free first when there are as many as there may be; and whether it was
-    /// open before. `fresh`: not one that is idle now.
-    pub(super) async fn obtain(
-        self: &Rc<Self>,
-        dns: &Dns,
-        limit: Duration,
-        fresh: bool,
-    ) -> Result<(Way, bool), SendError> {
+    /// Whether a shared connection carries a call, or has not been without one for too long.
+    fn is_young(&self, shared: &Shared, now: Instant) -> bool {
+        shared.streams() > 0 || now.saturating_duration_since(shared.used()) < self.idle_timeout
+    }
+
+    /// A new connection, or one that comes free first when there are as many as there may be. `fresh`: not one that is
+    /// idle now.
+    pub(super) async fn obtain(self: &Rc<Self>, dns: &Dns, limit: Duration, fresh: bool) -> Result<Way, SendError> {
         let began = Instant::now();
         let Ok(slot) = tokio::time::timeout(limit, self.slot(fresh)).await else {
             let why = format!("all {} connections were in use for {limit:?}", self.limit);
@@ -179,7 +207,7 @@ impl Pool {
         };
         let slot = match slot? {
             Ok(slot) => slot,
-            Err(way) => return Ok((way, true)),
+            Err(way) => return Ok(way),
         };
         let left = || limit.saturating_sub(began.elapsed());
         let _making = if self.http2.get() == Some(false) {
@@ -188,12 +216,12 @@ impl Pool {
             let Ok(making) = tokio::time::timeout(left(), self.making.lock()).await else {
                 return Err(SendError::new(Phase::Connect, Kind::TimedOut, format!("not within {limit:?}")));
             };
-            if let Some(stream) = self.take_shared() {
-                return Ok((Way::Shared(stream), true));
+            if let Some(stream) = self.take_shared(Instant::now()) {
+                return Ok(Way::Shared(stream));
             }
             Some(making)
         };
-        self.make(slot, dns, left()).await.map(|way| (way, false))
+        self.make(slot, dns, left()).await
     }
 
     /// The right to make a connection; or a connection, when one comes free before that.
@@ -249,7 +277,8 @@ impl Pool {
     }
 
     fn put(&self, conn: Box<Conn>) {
-        if !self.followed.keeps(&conn) {
+        let now = Instant::now();
+        if !self.followed.keeps(&conn) || self.distrusted.get().is_some_and(|until| now < until) {
             drop(conn);
             self.closed();
             return;
@@ -263,9 +292,27 @@ impl Pool {
                 return;
             }
         }
-        idle.push(Idle { conn, since: Instant::now() });
+        self.unproven.set(self.unproven.get().saturating_sub(1));
+        idle.push(Idle { conn, since: now });
         add(&self.stats.idle);
         self.tell();
+    }
+
+    /// A connection brought bytes that nobody had asked for. Whoever does that once may do it on any of them, and what comes
+    /// after the next request has left can not be told from its answer: so for a while each call has a connection of its own.
+    fn distrust(&self) {
+        let until = Instant::now() + DISTRUST;
+        self.unproven.set(PROBATION);
+        if self.distrusted.replace(Some(until)).is_none() {
+            tracing::warn!(
+                pool = self.origin.0.pool,
+                provider = self.origin.0.provider,
+                "the provider sent bytes that no request asked for: for ten minutes no connection to it is used twice"
+            );
+        }
+        while !self.idle.borrow().is_empty() {
+            self.close_oldest();
+        }
     }
 
     fn close_oldest(&self) {
@@ -320,13 +367,17 @@ impl Pool {
             if stays { keep.push(idle) } else { gone.push(idle) }
         }
         self.idle.replace(keep);
+        let stray = gone.iter().any(|idle| idle.conn.is_stray());
         for idle in gone {
             drop(idle);
             take(&self.stats.idle);
             self.closed();
         }
+        if stray {
+            self.distrust();
+        }
         // Without a sender left, hyper closes the connection when its last stream ends.
-        self.shared.borrow_mut().retain(|shared| shared.open() && (shared.streams() > 0 || !old(shared.used())));
+        self.shared.borrow_mut().retain(|shared| shared.open() && self.is_young(shared, now));
         (self.open.get() == 0 && self.waiting.get() == 0).then(|| self.used.get())
     }
 }
@@ -351,6 +402,16 @@ impl Lease {
     pub(super) fn keep(mut self) {
         if let (Some(conn), Some(pool)) = (self.conn.take(), self.slot.pool.take()) {
             pool.put(conn);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.conn.as_deref().is_some_and(Conn::is_stray)
+            && let Some(pool) = &self.slot.pool
+        {
+            pool.distrust();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The client against real sockets on loopback.
 
+mod again;
 mod harness;
 mod http1;
 mod http2;

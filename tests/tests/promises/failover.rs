@@ -100,6 +100,10 @@ async fn each_is_saved(kinds: (&str, &str)) {
     let mut lost = Vec::new();
     for name in names {
         for way in WAYS {
+            // A whole answer may take all of the call's time: silence is no failure before that.
+            if !way.stream && ["silent", "head-only"].contains(&name) {
+                continue;
+            }
             let answer = way.call(&client, name, &[]).await;
             let complete = !way.stream || way.says_end(&answer);
             if !answer.is_good() || way.said(&answer).trim() != SAVED || !complete {

@@ -1,6 +1,7 @@
 //! What is promised, tried from outside: the built proxy, real sockets, upstreams that fail in every way there is.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
+mod blame;
 mod clients;
 mod cuts;
 mod descriptors;
@@ -22,5 +23,6 @@ mod secrets;
 mod signals;
 mod start;
 mod untaken;
+mod upstreams;
 mod verbatim;
 mod weather;

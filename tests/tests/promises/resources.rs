@@ -117,7 +117,7 @@ pub(crate) fn good() -> Simulator {
 /// An upstream that answers every OpenAI call well, and whole ones of Anthropic's dialect; counted and kept.
 pub(crate) fn plain_upstream() -> Upstream {
     Upstream::start(|received| {
-        if received.head.contains("/messages HTTP") {
+        if received.head.contains("/messages") {
             return vec![anthropic_whole("fine")];
         }
         if received.streams() { openai_stream("fine") } else { vec![openai_whole("fine")] }

@@ -28,7 +28,7 @@ fn difference(before: &[u8], after: &[u8]) -> (Range<usize>, Range<usize>) {
 
 #[tokio::test]
 async fn a_whole_call_passes_byte_by_byte_in_both_directions() {
-    let reply = "{\n\t\"id\" : \"x\\u0041\", \"choices\":[{\"message\":{\"content\":\"\\ud83d\\ude00\"},\"n\":1.000000000000000000001}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1},\"new\":[ ] }\r\n";
+    let reply = "{\n\t\"id\" : \"x\\u0041\", \"content\":[{}],\"choices\":[{\"message\":{\"content\":\"\\ud83d\\ude00\"},\"n\":1.000000000000000000001}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1},\"new\":[ ] }\r\n";
     let upstream = Upstream::always(vec![answer(
         200,
         &[("content-type", "application/json"), ("x-theirs", "kept")],
@@ -124,11 +124,11 @@ async fn the_callers_credentials_stay_here_and_the_providers_go_with_the_call() 
     let upstream = Upstream::always(vec![openai_whole("fine")]).unwrap();
     let secret =
         "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {api-key: sk-of-the-provider}\n---\n";
-    let with = "credentials: {secretRef: {name: key}}";
+    let with = "credentials: {secretRef: {name: key}}, headers: {pass: [x-mine]}";
     let text = secret.to_owned()
         + &pool("openai", &[provider("only", "OpenAI", upstream.address, with)], "")
         + &pool("anthropic", &[provider("only", "Anthropic", upstream.address, with)], "")
-        + &pool("bare", &[provider("only", "OpenAI", upstream.address, "")], "")
+        + &pool("bare", &[provider("only", "OpenAI", upstream.address, "headers: {pass: [X-Mine]}")], "")
         + &route("openai", "openai")
         + &route("anthropic", "anthropic")
         + &route("bare", "bare");
@@ -218,7 +218,7 @@ async fn headers_of_one_connection_go_no_further() {
             ("set-cookie", "theirs=1"),
             ("x-kept", "1"),
         ],
-        br#"{"id":"x","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+        br#"{"id":"x","choices":[{"index":0}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
     );
     let upstream = Upstream::always(vec![reply]).unwrap();
     let proxy = Proxy::start(

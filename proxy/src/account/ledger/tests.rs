@@ -36,6 +36,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
             server_name: None,
         },
         set_headers: Default::default(),
+        pass_headers: Vec::new(),
         remove_headers: Vec::new(),
         compatibility: Default::default(),
         simulated: None,

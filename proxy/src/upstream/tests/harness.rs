@@ -1,5 +1,6 @@
 //! Servers on loopback that do as a test says, and a client to call them with.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -43,7 +44,7 @@ pub(super) fn connection() -> Connection {
 /// So long for a connection, and long enough for an answer.
 pub(super) fn limits(connect: Duration) -> SendLimits {
     let now = Instant::now();
-    SendLimits { connect, until: now + Duration::from_secs(30), now }
+    SendLimits { connect, until: now + Duration::from_secs(30), now, resend: true }
 }
 
 pub(super) fn origin(url: &str, connection: Connection) -> Origin {
@@ -64,6 +65,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         defaults: Defaults::default(),
         connection,
         set_headers: Default::default(),
+        pass_headers: Vec::new(),
         remove_headers: Vec::new(),
         compatibility: Default::default(),
         simulated,
@@ -74,18 +76,20 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
 pub(super) struct Caller {
     pub(super) client: Client,
     board: Arc<StatsBoard>,
+    /// Requests that were sent once more.
+    pub(super) resent: Cell<u32>,
 }
 
 impl Caller {
     pub(super) fn new() -> Self {
         let board = Arc::new(StatsBoard::default());
-        Self { client: Client::new(1, Arc::clone(&board)), board }
+        Self { client: Client::new(1, Arc::clone(&board)), board, resent: Cell::new(0) }
     }
 
     /// One that asks this DNS for names.
     pub(super) fn asking(dns: Dns) -> Self {
         let board = Arc::new(StatsBoard::default());
-        Self { client: Client::asking(dns, Arc::clone(&board)), board }
+        Self { client: Client::asking(dns, Arc::clone(&board)), board, resent: Cell::new(0) }
     }
 
     pub(super) async fn send(&self, origin: &Origin, body: &str) -> Result<Response<UpstreamBody>, SendError> {
@@ -116,7 +120,9 @@ impl Caller {
                 .body(body.clone())
                 .unwrap()
         };
-        self.client.send(origin, request, limits).await
+        let sent = self.client.send(origin, request, limits).await?;
+        self.resent.set(self.resent.get() + u32::from(sent.resent));
+        Ok(sent.response)
     }
 
     /// One call to its end.

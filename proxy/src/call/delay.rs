@@ -1,0 +1,132 @@
+//! When a provider wants to be asked again: in its headers, in its error's fields, or in its words. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use serde_json::Value;
+
+/// What is only said in prose is believed up to this: a message may repeat what its caller wrote.
+const LONGEST_IN_WORDS: Duration = Duration::from_secs(300);
+
+/// How long the provider asks to be left alone: in its headers, else in the body of its error.
+pub(super) fn wanted(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    in_headers(headers, now).or_else(|| in_body(body))
+}
+
+/// `retry-after-ms`, or `retry-after` in seconds or as a date.
+fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let millis = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).map(|millis| millis / 1_000.0);
+    let seconds = || text(RETRY_AFTER.as_str()).and_then(|text| text.parse::<f64>().ok());
+    if let Some(seconds) = millis.or_else(seconds) {
+        return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    }
+    let date = httpdate::parse_http_date(text(RETRY_AFTER.as_str())?).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Google's `RetryInfo`, a field of a look-alike's, or the error's message.
+fn in_body(body: &[u8]) -> Option<Duration> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let outer = value.get(0).unwrap_or(&value);
+    let error = outer.get("error").unwrap_or(outer);
+    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    let info = details.filter_map(|detail| detail.get("retryDelay")?.as_str()).find_map(span);
+    let places = || [Some(error), error.get("metadata"), Some(outer)].into_iter().flatten();
+    let number = |name: &str| places().find_map(|place| place.get(name)).and_then(seconds);
+    let field = || {
+        let millis = number("retry_after_ms").map(|millis| millis / 1_000.0);
+        let said = millis.or_else(|| number("retry_after")).or_else(|| number("retry_after_seconds"))?;
+        Duration::try_from_secs_f64(said.max(0.0)).ok()
+    };
+    let message = || match error {
+        Value::String(text) => in_words(text),
+        error => in_words(error.get("message")?.as_str()?),
+    };
+    info.or_else(field).or_else(message)
+}
+
+fn seconds(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.trim().trim_end_matches('s').parse().ok())
+}
+
+/// `retry in 52.4s`, `try again in 6m0s`, `Please retry after 26 seconds`.
+pub(super) fn in_words(message: &str) -> Option<Duration> {
+    let message = message.get(..message.floor_char_boundary(4096))?.to_ascii_lowercase();
+    let after = ["retry in ", "try again in ", "retry after ", "try again after "]
+        .iter()
+        .find_map(|words| message.split_once(words).map(|(_, rest)| rest))?;
+    span(after).map(|said| said.min(LONGEST_IN_WORDS))
+}
+
+/// A span of time at the beginning of a text, in one or several units: `1h2m3.5s`, `20ms`, `26 seconds`.
+fn span(text: &str) -> Option<Duration> {
+    let (mut rest, mut sum, mut some) = (text.trim_start(), 0.0, false);
+    for _ in 0..4 {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(end);
+        let Ok(number) = number.trim_end_matches('.').parse::<f64>() else { break };
+        let behind = behind.trim_start();
+        let end = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, further) = behind.split_at(end);
+        let factor = match unit {
+            "ms" | "millisecond" | "milliseconds" => 0.001,
+            "" | "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hour" | "hours" => 3_600.0,
+            _ => break,
+        };
+        sum += number * factor;
+        some = true;
+        rest = further;
+    }
+    if some { Duration::try_from_secs_f64(sum).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_say_it_in_three_forms() {
+        let of = |name: &'static str, value: &str| {
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())]);
+            in_headers(&headers, SystemTime::UNIX_EPOCH)
+        };
+        assert_eq!(of("retry-after", "2"), Some(Duration::from_secs(2)));
+        assert_eq!(of("retry-after", "0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT"), Some(Duration::from_secs(7)));
+        assert_eq!(of("retry-after", "soon"), None);
+        assert_eq!(of("retry-after", "-1"), Some(Duration::ZERO));
+        assert_eq!(of("retry-after", "1e300"), None);
+    }
+
+    #[test]
+    fn bodies_say_it_in_fields_and_in_words() {
+        let google = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"retry in 52.4s","details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"52s"}]}}"#;
+        let say = |message: &str| format!(r#"{{"error":{{"message":"{message}"}}}}"#);
+        for (body, millis) in [
+            (google.to_owned(), Some(52_000)),
+            (format!("[{google}]"), Some(52_000)),
+            (say("Quota exceeded. Please retry in 52.4s."), Some(52_400)),
+            (say("Rate limit reached. Please try again in 1.2s. Visit"), Some(1_200)),
+            (say("Please try again in 20ms."), Some(20)),
+            (say("Please try again in 6m0s."), Some(300_000)),
+            (say("Please try again in 1m30.5s."), Some(90_500)),
+            (say("Please retry after 26 seconds."), Some(26_000)),
+            (say("Try again in 2 minutes"), Some(120_000)),
+            (r#"{"error":"overloaded, retry after 3"}"#.to_owned(), Some(3_000)),
+            (r#"{"error":{"message":"x","metadata":{"retry_after_seconds":7}}}"#.to_owned(), Some(7_000)),
+            (r#"{"message":"x","retry_after":1.5}"#.to_owned(), Some(1_500)),
+            (r#"{"error":{"retry_after_ms":"250"}}"#.to_owned(), Some(250)),
+            (say("Please try again later."), None),
+            (say("retry in a moment"), None),
+            (say("retry in 1e300s"), None),
+            ("not json, retry in 5s".to_owned(), None),
+        ] {
+            assert_eq!(in_body(body.as_bytes()), millis.map(Duration::from_millis), "{body}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! An attempt that gave no good answer, and what its caller is told of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+use sluicegate_dialects::{Dialect, Refusal};
+
+use crate::account::{AttemptEnd, End};
+use crate::errors::{Problem, X_SHOULD_RETRY};
+use crate::memory::Exhausted;
+use crate::state::Provider;
+
+use super::asked::Asked;
+use super::exchange::{Exchange, Whole};
+use super::judge::{Retry, Verdict};
+
+/// What went wrong with an attempt, or before one could be made.
+pub(super) struct Failure {
+    pub(super) retry: Retry,
+    end: AttemptEnd,
+    said: Said,
+}
+
+enum Said {
+    /// The provider answered with an error.
+    Error { dialect: Dialect, status: StatusCode, headers: HeaderMap, body: Bytes, provider: Arc<Provider> },
+    /// The provider said an error where its stream should begin.
+    InStream { error: ProviderError, provider: Arc<Provider> },
+    /// The provider gave no answer.
+    Nothing(Problem),
+    /// The call can not be put into the provider's dialect.
+    Refused(Refusal),
+}
+
+/// An error answer as it came.
+pub(super) struct ErrorAnswer {
+    pub(super) dialect: Dialect,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Failure {
+    /// The provider answered with an error.
+    pub(super) fn answered(verdict: &Verdict, answer: ErrorAnswer, provider: &Arc<Provider>) -> Self {
+        let ErrorAnswer { dialect, status, headers, body } = answer;
+        let provider = Arc::clone(provider);
+        Self { retry: verdict.retry, end: verdict.end, said: Said::Error { dialect, status, headers, body, provider } }
+    }
+
+    /// The provider said an error where its stream should begin.
+    pub(super) fn in_stream(verdict: &Verdict, error: ProviderError, provider: &Arc<Provider>) -> Self {
+        let provider = Arc::clone(provider);
+        Self { retry: verdict.retry, end: verdict.end, said: Said::InStream { error, provider } }
+    }
+
+    /// The provider gave no answer.
+    pub(super) const fn nothing(verdict: &Verdict, problem: Problem) -> Self {
+        Self { retry: verdict.retry, end: verdict.end, said: Said::Nothing(problem) }
+    }
+
+    /// The gateway has no memory for the call: that is nobody else's matter.
+    pub(super) fn no_room(full: Exhausted) -> Self {
+        Self { retry: Retry::No, end: AttemptEnd::Cancelled, said: Said::Nothing(full.into()) }
+    }
+
+    /// The call can not be put into the provider's dialect: nothing was tried.
+    pub(super) const fn unsayable(refusal: Refusal) -> Self {
+        Self { retry: Retry::Elsewhere, end: AttemptEnd::ClientError, said: Said::Refused(refusal) }
+    }
+
+    /// Which of several failures says most to the caller: a mistake that only it can mend, then what failed, then a refused
+    /// credential, then what could not be said.
+    pub(super) const fn weight(&self) -> u8 {
+        match (&self.said, self.end) {
+            (Said::Refused(_), _) => 0,
+            (Said::Error { status, .. }, AttemptEnd::ClientError) if is_credential(*status) => 1,
+            (Said::InStream { error, .. }, AttemptEnd::ClientError) if is_about_us(error.kind) => 1,
+            (Said::Error { .. } | Said::InStream { .. }, AttemptEnd::ClientError) => 3,
+            _ => 2,
+        }
+    }
+
+    /// What the caller is told. `exhausted`: the gateway has tried what it could, and its caller's SDK need not.
+    ///
+    /// # Errors
+    /// There is no provider's answer to pass on.
+    pub(super) fn into_answer(self, asked: &Asked<'_>, exhausted: bool) -> Result<Exchange, Problem> {
+        let end = if self.end == AttemptEnd::ClientError { End::Refused } else { End::Failed };
+        match self.said {
+            Said::Nothing(problem) => Err(problem),
+            Said::Refused(refusal) => Err(refusal.into()),
+            Said::Error { status, provider, .. } if is_credential(status) => {
+                Err(credential(&provider, &format!(" (status {})", status.as_u16())))
+            }
+            Said::InStream { error, provider } if is_about_us(error.kind) => Err(credential(&provider, "")),
+            // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
+            Said::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
+                let message = format!(
+                    "Provider `{}` answered with status {}, which is neither an answer nor an error.",
+                    provider.name,
+                    status.as_u16()
+                );
+                Err(Problem::upstream(ErrorKind::BadGateway, message))
+            }
+            Said::Error { dialect, status, headers, body, .. } => {
+                let whole = pass_on(asked, ErrorAnswer { dialect, status, headers, body });
+                Ok(finish(whole, end, exhausted))
+            }
+            Said::InStream { error, .. } => {
+                let whole = written(asked, &error, StatusCode::BAD_GATEWAY, HeaderMap::new());
+                Ok(finish(whole, end, exhausted))
+            }
+        }
+    }
+}
+
+const fn is_credential(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401..=403)
+}
+
+const fn is_about_us(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission)
+}
+
+/// What the provider refused is the gateway's credential, or that it has none.
+fn credential(provider: &Provider, status: &str) -> Problem {
+    let what = if provider.credential.is_some() {
+        format!("refused the gateway's credential{status}")
+    } else {
+        format!("wants a credential, and this gateway has none for it{status}")
+    };
+    let message = format!("Provider `{}` {what}; the operator of this gateway has to look after it.", provider.name);
+    Problem::gateway(ErrorKind::BadGateway, message).retry(false, None)
+}
+
+/// A provider's error in the caller's dialect: its own bytes where that is the same.
+fn pass_on(asked: &Asked<'_>, answer: ErrorAnswer) -> Whole {
+    let ErrorAnswer { dialect, status, headers, body } = answer;
+    if dialect == asked.dialect() && !body.is_empty() {
+        return Whole { status, headers, body, end: End::Failed };
+    }
+    written(asked, &dialect.decode_error(status.as_u16(), &body), status, headers)
+}
+
+/// An error in the caller's dialect.
+fn written(asked: &Asked<'_>, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
+    let id = asked.ticket.caller.request_id.to_str().unwrap_or_default();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.remove(CONTENT_ENCODING);
+    let status = StatusCode::from_u16(asked.dialect().status(error.kind)).unwrap_or(or);
+    Whole { status, headers, body: asked.dialect().encode_error(error, id).into(), end: End::Failed }
+}
+
+/// When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
+fn finish(mut whole: Whole, end: End, exhausted: bool) -> Exchange {
+    if exhausted && !whole.headers.contains_key(RETRY_AFTER) {
+        whole.headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    Exchange::Whole(Whole { end, ..whole })
+}

@@ -1,0 +1,180 @@
+//! Which headers pass between caller and provider, in both directions. Towards providers it is a list of what goes on:
+//! whatever a proxy in front, a browser or a caller may add besides stays here.
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{HeaderMap, HeaderName};
+use sluicegate_config::forwarding::{names_an_account, stays_here};
+use sluicegate_dialects::Dialect;
+
+use crate::errors::X_REQUEST_ID;
+use crate::state::Provider;
+
+/// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
+const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+
+/// The caller's headers that a provider is sent. `same`: it speaks the caller's dialect.
+pub(super) fn towards(from: &HeaderMap, (dialect, same): (Dialect, bool), provider: &Provider) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(from.len() + 4);
+    let named = named_by_connection(from);
+    for name in from.keys() {
+        let word = name.as_str();
+        let goes = if same { is_of(dialect, word) } else { is_neutral(word) };
+        if !(goes || provider.pass_headers.contains(name))
+            || stays_here(word)
+            || named.iter().any(|named| word.eq_ignore_ascii_case(named))
+            || provider.remove_headers.contains(name)
+        {
+            continue;
+        }
+        // What is a list may come in several lines; of anything else the first one counts.
+        let lines = if word.ends_with("-beta") { usize::MAX } else { 1 };
+        for value in from.get_all(name).into_iter().take(lines) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// Whether a header may go on to some provider: it is known, or a pool lists it.
+pub(super) fn may_go_on(name: &HeaderName) -> bool {
+    !stays_here(name.as_str())
+}
+
+/// What a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that is new today
+/// passes by the beginning of its name.
+fn is_of(dialect: Dialect, name: &str) -> bool {
+    let vendor = match dialect {
+        Dialect::OpenAiChat => "openai-",
+        Dialect::AnthropicMessages => "anthropic-",
+    };
+    let beginnings = [vendor, "x-stainless-", "x-claude-code-", "x-codex-"];
+    is_neutral(name)
+        || beginnings.iter().any(|beginning| name.starts_with(beginning))
+        || matches!(name, "conversation-id" | "conversation_id" | "originator" | "session-id" | "session_id" | "x-app")
+}
+
+/// What providers of every dialect may be sent: `x-simulate` is how a caller steers our own stand-in.
+fn is_neutral(name: &str) -> bool {
+    matches!(
+        name,
+        "idempotency-key"
+            | "user-agent"
+            | "x-client-request-id"
+            | "x-session-affinity"
+            | "x-session-id"
+            | "x-simulate"
+            | "x-simulate-echo"
+    )
+}
+
+/// The provider's headers that a caller is given: not what belongs to its connection or its caches, or tells of its account.
+pub(super) fn back(mut from: HeaderMap) -> HeaderMap {
+    let named: Vec<String> = named_by_connection(&from).into_iter().map(str::to_owned).collect();
+    if let Some(id) = from.remove(X_REQUEST_ID) {
+        from.insert(X_UPSTREAM_REQUEST_ID, id);
+    }
+    let goes =
+        |name: &HeaderName| comes_back(name.as_str()) && !named.iter().any(|n| name.as_str().eq_ignore_ascii_case(n));
+    // There are few such names, and each goes with all of its values.
+    while let Some(stays) = from.keys().find(|name| !goes(name)).cloned() {
+        from.remove(stays);
+    }
+    from
+}
+
+fn comes_back(name: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = ["access-control-", "cf-", "cross-origin-", "proxy-", "x-cache", "x-sluicegate-"];
+    !(matches!(
+        name,
+        "age"
+            | "alt-svc"
+            | "clear-site-data"
+            | "connection"
+            | "content-length"
+            | "keep-alive"
+            | "nel"
+            | "report-to"
+            | "reporting-endpoints"
+            | "set-cookie"
+            | "strict-transport-security"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "www-authenticate"
+            | "x-request-id"
+    ) || names_an_account(name)
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
+}
+
+/// What `connection` names, in however many lines, goes no further than that connection.
+fn named_by_connection(from: &HeaderMap) -> Vec<&str> {
+    let plain = |named: &&str| !named.eq_ignore_ascii_case("keep-alive") && !named.eq_ignore_ascii_case("close");
+    let lines = from.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(plain).collect()
+}
+
+/// The coding of a body that was asked for as it is; `None`: it came so.
+pub(super) fn unasked_coding(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get_all(http::header::CONTENT_ENCODING).into_iter().map(HeaderValue::as_bytes);
+    let mut codings = said.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    codings.next().map(|coding| String::from_utf8_lossy(coding).chars().take(40).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_vendors_clients_say_goes_on_to_it_new_or_not() {
+        let (openai, anthropic) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
+        for name in ["anthropic-version", "anthropic-beta", "anthropic-new", "x-stainless-lang", "x-app", "user-agent"]
+        {
+            assert!(is_of(anthropic, name), "{name}");
+        }
+        for name in ["openai-beta", "openai-new", "x-codex-turn", "session_id", "idempotency-key", "x-session-affinity"]
+        {
+            assert!(is_of(openai, name), "{name}");
+        }
+        for name in ["x-mine", "traceparent", "accept-language", "dnt", "x-id-token", "if-none-match", "priority"] {
+            assert!(!is_of(openai, name) && !is_of(anthropic, name), "{name}");
+        }
+        for name in ["anthropic-beta", "openai-beta", "x-stainless-lang", "x-app"] {
+            assert!(!is_neutral(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_nothing_of_its_connection_its_caches_or_whose_key_it_was() {
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let line = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let mut names = back(lines.iter().map(line).collect()).keys().map(ToString::to_string).collect::<Vec<_>>();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(of(&[("connection", "X-Hop, keep-alive"), ("x-hop", "1"), ("x-kept", "1")]), "x-kept");
+        assert_eq!(of(&[("x-request-id", "a"), ("request-id", "b")]), "request-id x-upstream-request-id");
+        for name in [
+            "age",
+            "x-cache",
+            "x-cache-hits",
+            "set-cookie",
+            "openai-organization",
+            "openai-project",
+            "anthropic-organization-id",
+            "anthropic-workspace-id",
+            "access-control-allow-origin",
+            "via",
+        ] {
+            assert_eq!(of(&[(name, "1")]), "", "{name}");
+        }
+        for name in
+            ["openai-processing-ms", "retry-after", "x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit"]
+        {
+            assert_eq!(of(&[(name, "1")]), name);
+        }
+    }
+}
