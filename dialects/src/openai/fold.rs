@@ -13,13 +13,12 @@ use crate::sse::Frame;
 mod tell;
 mod tree;
 
+use tell::TEXTS;
 pub use tell::tell;
 use tree::{Pieces, Tree};
 
 /// The most answers one stream may hold; OpenAI's own limit of `n`.
 const MOST_CHOICES: usize = 128;
-/// The texts of an answer that come in pieces, in the order in which models say them.
-const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content", "refusal"];
 /// What grows in a tool call, wherever in it that stands.
 const GROWS_IN_CALLS: &[&str] = &["arguments", "input"];
 /// What grows in `reasoning_details`.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::TEXTS;
 use crate::json::{Object, ROOT, Writer, one_line};
 
+/// The texts of an answer that come in pieces, in the order in which models say them.
+pub(super) const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content", "refusal"];
 /// What every chunk says of the whole, beside its id, time and model.
 const IN_EVERY_CHUNK: [&str; 3] = ["service_tier", "system_fingerprint", "provider"];
 
