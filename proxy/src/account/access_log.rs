@@ -19,6 +19,10 @@ use super::timestamp::rfc3339;
 
 /// Lines that may wait to be written. The queue takes memory for those that do, not for all that may.
 const QUEUE: usize = 4_096;
+/// Lines are gathered for so long, and written together …
+const GATHER: Duration = Duration::from_millis(5);
+/// … until none has come for so many times.
+const LOOKS: u32 = 40;
 /// Lines about errors per second and worker; an attacker must not fill a disk.
 const MOST_ERRORS: u32 = 200;
 
@@ -137,16 +141,20 @@ impl LogWriter {
         flush(&mut buffer, calls);
     }
 
-    /// The next line. Before waiting for one, what is buffered is written.
+    /// The next line. Before waiting for one, what is buffered is written. While lines come, they are looked for now and
+    /// then: to be woken for each would cost its worker more than all else about it, and each would be written alone.
     fn next(&mut self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<Line> {
-        match self.receiver.try_recv() {
-            Ok(line) => Some(line),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) => {
-                flush(buffer, calls);
-                self.receiver.blocking_recv()
+        for _ in 0..LOOKS {
+            match self.receiver.try_recv() {
+                Ok(line) => return Some(line),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {
+                    flush(buffer, calls);
+                    std::thread::park_timeout(GATHER);
+                }
             }
         }
+        self.receiver.blocking_recv()
     }
 }
 
