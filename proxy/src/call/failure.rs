@@ -107,12 +107,15 @@ impl Failure {
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
             Said::Error { dialect, status, headers, body, .. } => {
-                let whole = pass_on(asked, ErrorAnswer { dialect, status, headers, body });
-                Ok(finish(whole, end, exhausted))
+                let error = dialect.decode_error(status.as_u16(), &body);
+                let hopeless = exhausted || error.is_context_overflow();
+                let whole = pass_on(asked, &error, ErrorAnswer { dialect, status, headers, body });
+                Ok(finish(whole, end, hopeless))
             }
             Said::InStream { error, .. } => {
+                let hopeless = exhausted || error.is_context_overflow();
                 let whole = written(asked, &error, StatusCode::BAD_GATEWAY, HeaderMap::new());
-                Ok(finish(whole, end, exhausted))
+                Ok(finish(whole, end, hopeless))
             }
         }
     }
@@ -137,13 +140,15 @@ fn credential(provider: &Provider, status: &str) -> Problem {
     Problem::gateway(ErrorKind::BadGateway, message).retry(false, None)
 }
 
-/// A provider's error in the caller's dialect: its own bytes where that is the same.
-fn pass_on(asked: &Asked<'_>, answer: ErrorAnswer) -> Whole {
+/// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
+/// the prompt does not fit.
+fn pass_on(asked: &Asked<'_>, error: &ProviderError, answer: ErrorAnswer) -> Whole {
     let ErrorAnswer { dialect, status, headers, body } = answer;
-    if dialect == asked.dialect() && !body.is_empty() {
+    let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
+    if dialect == asked.dialect() && !body.is_empty() && told {
         return Whole { status, headers, body, end: End::Failed };
     }
-    written(asked, &dialect.decode_error(status.as_u16(), &body), status, headers)
+    written(asked, error, status, headers)
 }
 
 /// An error in the caller's dialect.
@@ -156,8 +161,8 @@ fn written(asked: &Asked<'_>, error: &ProviderError, or: StatusCode, mut headers
 }
 
 /// When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
-fn finish(mut whole: Whole, end: End, exhausted: bool) -> Exchange {
-    if exhausted && !whole.headers.contains_key(RETRY_AFTER) {
+fn finish(mut whole: Whole, end: End, hopeless: bool) -> Exchange {
+    if hopeless && !whole.headers.contains_key(RETRY_AFTER) {
         whole.headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     Exchange::Whole(Whole { end, ..whole })

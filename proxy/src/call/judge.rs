@@ -73,6 +73,10 @@ pub(super) fn status(
 }
 
 fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on: &RetryOn) -> Verdict {
+    if error.is_context_overflow() {
+        // The caller alone can shorten its prompt, whatever the status says.
+        return Verdict { retry: Retry::No, end: AttemptEnd::ClientError, blame: false, pause: Pause::None };
+    }
     let wait = wait.map(|wait| wait.min(LONGEST_PAUSE));
     let listed = on.statuses.binary_search(&status.as_u16()).is_ok();
     let anywhere = allowed(listed);

@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod memory;
 mod offline;
+mod overflow;
 mod protocols;
 mod requests;
 mod resources;
