@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::charge::Allowance;
-
 /// What a worker takes at once, at most; of a small budget it takes less.
 const LARGEST_BLOCK: usize = 256 << 10;
 /// All workers' blocks together are at most this part of the budget.
@@ -65,7 +63,8 @@ pub struct MemoryBudget {
     /// Taken by workers, what they have not used of it included.
     taken: AtomicUsize,
     refused: [AtomicU64; 3],
-    allowances: Mutex<Vec<Arc<Allowance>>>,
+    /// What each worker has taken and not used.
+    unused: Mutex<Vec<Arc<AtomicUsize>>>,
 }
 
 impl MemoryBudget {
@@ -73,8 +72,8 @@ impl MemoryBudget {
     #[must_use]
     pub fn new(size: usize, workers: usize) -> Arc<Self> {
         let block = (size / BLOCKS / workers.max(1)).clamp(1, LARGEST_BLOCK);
-        let (taken, refused, allowances) = (AtomicUsize::new(0), Default::default(), Mutex::default());
-        Arc::new(Self { size, block, taken, refused, allowances })
+        let (taken, refused, unused) = (AtomicUsize::new(0), Default::default(), Mutex::default());
+        Arc::new(Self { size, block, taken, refused, unused })
     }
 
     /// The largest body that can ever be held.
@@ -90,12 +89,11 @@ impl MemoryBudget {
         if most == 0 { 1 } else { most }
     }
 
-    /// One more worker's part of it.
-    #[must_use]
-    pub fn allowance(self: &Arc<Self>) -> Arc<Allowance> {
-        let allowance = Arc::new(Allowance::new(Arc::clone(self)));
-        self.allowances.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&allowance));
-        allowance
+    /// Where one more worker counts what it has taken and not used.
+    pub(super) fn unused(&self) -> Arc<AtomicUsize> {
+        let unused = Arc::default();
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&unused));
+        unused
     }
 
     /// Its size in bytes.
@@ -107,9 +105,9 @@ impl MemoryBudget {
     /// The bytes that calls hold.
     #[must_use]
     pub fn used(&self) -> usize {
-        let allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
-        let free: usize = allowances.iter().map(|allowance| allowance.free()).sum();
-        self.taken.load(Relaxed).saturating_sub(free)
+        let unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused: usize = unused.iter().map(|unused| unused.load(Relaxed)).sum();
+        self.taken.load(Relaxed).saturating_sub(unused)
     }
 
     /// How often it had no room, by purpose.

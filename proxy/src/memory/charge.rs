@@ -20,18 +20,18 @@ pub struct Exhausted;
 #[derive(Debug)]
 pub struct Allowance {
     budget: Arc<MemoryBudget>,
-    free: AtomicUsize,
+    free: Arc<AtomicUsize>,
+}
+
+impl MemoryBudget {
+    /// One more worker's part of it.
+    #[must_use]
+    pub fn allowance(self: &Arc<Self>) -> Arc<Allowance> {
+        Arc::new(Allowance { budget: Arc::clone(self), free: self.unused() })
+    }
 }
 
 impl Allowance {
-    pub(super) const fn new(budget: Arc<MemoryBudget>) -> Self {
-        Self { budget, free: AtomicUsize::new(0) }
-    }
-
-    pub(super) fn free(&self) -> usize {
-        self.free.load(Relaxed)
-    }
-
     /// Takes bytes for as long as the charge lives.
     ///
     /// # Errors
@@ -166,13 +166,13 @@ mod tests {
         let budget = MemoryBudget::new(64 << 20, 1);
         let worker = budget.allowance();
         drop(worker.charge(1, Purpose::Call).unwrap());
-        let before = worker.free();
+        let before = worker.free.load(Relaxed);
         assert!(before > 100 << 10);
         let charge = worker.charge(100 << 10, Purpose::Call).unwrap();
-        assert_eq!(worker.free(), before - (100 << 10));
+        assert_eq!(worker.free.load(Relaxed), before - (100 << 10));
         assert_eq!(budget.used(), 100 << 10);
         drop(charge);
-        assert_eq!((worker.free(), budget.used()), (before, 0));
+        assert_eq!((worker.free.load(Relaxed), budget.used()), (before, 0));
     }
 
     #[test]
