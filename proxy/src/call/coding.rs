@@ -197,7 +197,8 @@ mod tests {
             ("br", brotli()),
             ("zstd", zstd::stream::encode_all(PLAIN, 3).unwrap()),
         ] {
-            assert_eq!(plain(coding, &body, PLAIN.len()).await.unwrap(), PLAIN, "{coding}");
+            // What is compressed twice is larger in between than it becomes.
+            assert_eq!(plain(coding, &body, 2 * PLAIN.len()).await.unwrap(), PLAIN, "{coding}");
         }
     }
 
