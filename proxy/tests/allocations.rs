@@ -24,8 +24,8 @@ const CALLS: usize = 200;
 const MOST_PER_CALL: usize = 17;
 
 const ANSWER: &str = concat!(
-    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 130\r\nx-request-id: theirs\r\n\r\n",
-    r#"{"id":"a","object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8} }"#
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 210\r\nx-request-id: theirs\r\n\r\n",
+    r#"{"id":"a","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8} }"#
 );
 
 #[test]
