@@ -55,10 +55,17 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Whether it is a success that came whole.
+    /// Whether it is a success that came whole: a stream that tells of an error ends cleanly, and is none.
     #[must_use]
-    pub const fn is_good(&self) -> bool {
-        self.status == 200 && self.whole
+    pub fn is_good(&self) -> bool {
+        self.status == 200 && self.whole && !self.tells_an_error()
+    }
+
+    /// Whether it is a stream in which an error is told, in either dialect's form.
+    fn tells_an_error(&self) -> bool {
+        let stream = self.header("content-type").starts_with("text/event-stream");
+        let error = |line: &str| line.starts_with("event: error") || line.starts_with("data: {\"error\"");
+        stream && self.text().lines().any(error)
     }
 }
 

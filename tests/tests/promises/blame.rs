@@ -239,8 +239,8 @@ async fn an_error_as_a_streams_first_event_keeps_its_status() {
 
 #[tokio::test]
 async fn a_mistake_that_only_the_caller_can_mend_wins_over_a_fallbacks_failure() {
-    let long = br#"{"error":{"message":"prompt is too long","type":"invalid_request_error","code":"context_length_exceeded"}}"#;
-    let strict = Upstream::always(vec![answer(400, JSON, long)]).unwrap();
+    let wrong = br#"{"error":{"message":"messages: wrong","type":"invalid_request_error","code":null}}"#;
+    let strict = Upstream::always(vec![answer(400, JSON, wrong)]).unwrap();
     let dead = Upstream::always(vec![Act::Reset]).unwrap();
     let tried = "  retry: {attempts: 1, retryOn: {statusCodes: [400]}}";
     let lines = "    targets: [{poolRef: {name: strict}}]\n    fallbacks: [{poolRef: {name: dead}}]\n";

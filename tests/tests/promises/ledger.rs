@@ -35,8 +35,8 @@ async fn each_call_is_counted_once_however_it_ends() {
     count(&proxy, &[("outcome", "done"), ("code", "200")], 8.0);
     // Cut by the provider, and fallen silent.
     for way in [STREAM, Way { anthropic: true, stream: true }] {
-        assert!(!way.call(&client, "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.whole);
-        assert!(!way.call(&client, "m", &[("x-simulate", "fail=stall; after=2; tokens=9")]).await.whole);
+        assert!(!way.call(&client, "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.is_good());
+        assert!(!way.call(&client, "m", &[("x-simulate", "fail=stall; after=2; tokens=9")]).await.is_good());
         calls += 2.0;
     }
     settled(&proxy, calls).await;
@@ -111,7 +111,7 @@ async fn usage_of_a_cut_stream_is_counted_as_far_as_it_was_said() {
     let text = pool("p", &[provider("a", "Anthropic", simulator.address, "")], "") + &route("m", "p");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let way = Way { anthropic: true, stream: true };
-    assert!(!way.call(&proxy.client(), "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.whole);
+    assert!(!way.call(&proxy.client(), "m", &[("x-simulate", "fail=cut; after=2; tokens=9")]).await.is_good());
     settled(&proxy, 1.0).await;
     // Anthropic's first event says what the input was.
     assert!(proxy.metrics().unwrap().sum("sluicegate_tokens_total", &[("type", "input")]) > 0.0);
@@ -172,7 +172,7 @@ async fn circuits_that_open_are_counted_and_a_callers_time_that_is_over_opens_no
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     assert_eq!(STREAM.call(&proxy.client(), "dead", &[]).await.status, 502);
     let long = STREAM.call(&proxy.client(), "long", &[("x-simulate", "tokens=900; interval=20ms")]).await;
-    assert!(!long.whole && long.text().contains("total timeout"), "{}", long.text());
+    assert!(!long.is_good() && long.text().contains("total timeout"), "{}", long.text());
     settled(&proxy, 2.0).await;
     let metrics = proxy.metrics().unwrap();
     let opened = |pool: &str| metrics.sum("sluicegate_endpoint_circuit_opened_total", &[("pool", pool)]);

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::resources::{CHAT, Way, chat, openai_piece, openai_whole, pool, provider, route};
 
 const WHOLE: Way = Way { anthropic: false, stream: false };
+const CHOICE: &str = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
 const REQUESTS: &str = "sluicegate_requests_total";
 
 /// A client that opens no window: whatever it is answered, it takes nothing of it.
@@ -75,8 +76,8 @@ async fn a_caller_without_a_window_gives_back_its_providers_connections() {
 
 #[tokio::test]
 async fn a_whole_answer_that_nobody_takes_is_let_go_and_is_not_done() {
-    let body = format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1}}{}}}"#, " ".repeat(1 << 20));
-    for body in [body.as_str(), r#"{"choices":[],"usage":{"prompt_tokens":1}}"#] {
+    let body = format!(r#"{{"choices":[{CHOICE}],"usage":{{"prompt_tokens":1}}{}}}"#, " ".repeat(1 << 20));
+    for body in [body.as_str(), &format!(r#"{{"choices":[{CHOICE}],"usage":{{"prompt_tokens":1}}}}"#)] {
         let upstream =
             Upstream::always(vec![answer(200, &[("content-type", "application/json")], body.as_bytes())]).unwrap();
         let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
@@ -96,7 +97,7 @@ async fn a_whole_answer_that_nobody_takes_is_let_go_and_is_not_done() {
 
 #[tokio::test]
 async fn answers_that_nobody_takes_are_held_up_to_the_memory_budget() {
-    let body = format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1}}{}}}"#, " ".repeat(1 << 20));
+    let body = format!(r#"{{"choices":[{CHOICE}],"usage":{{"prompt_tokens":1}}{}}}"#, " ".repeat(1 << 20));
     let large = answer(200, &[("content-type", "application/json")], body.as_bytes());
     let upstream = Upstream::always(vec![large]).unwrap();
     let text = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
@@ -156,7 +157,7 @@ async fn the_total_time_holds_for_a_provider_that_always_has_something_and_a_slo
     let mut socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
     let body = chat("m", true);
     let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     socket.write_all(head.as_bytes()).await.unwrap();
