@@ -42,6 +42,9 @@ pub enum Suite {
 /// The key that the providers behind a gateway ask for; no caller has it.
 pub const PROVIDERS_KEY: &str = "providers-key";
 
+/// What aimock goes by, and no provider knows.
+const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-disconnect]";
+
 /// A name that a client knows which takes only names it knows.
 pub const CLAUDE_MODEL: &str = "claude-sonnet-4-5";
 
@@ -60,7 +63,8 @@ pub fn manifests(url: &str, upstream: &str) -> String {
             text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
             for at in 0..size {
                 text += &format!(
-                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}}}\n"
+                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}, \
+                     headers: {{pass: {STEERING}}}}}\n"
                 );
             }
         }

@@ -111,7 +111,9 @@ test("structured output", async () => {
   const reply = await ask("Someone named John Smith", { response_format });
   const person = JSON.parse(reply.choices[0].message.content);
   assert.equal(typeof person.name, "string");
-  assert.ok(Number.isInteger(person.age) && person.age >= 18);
+  // Anthropic takes no bounds: they are said in the description, and nobody holds the model to them.
+  const bounded = process.env.SLUICEGATE_PROVIDER !== "anthropic";
+  assert.ok(Number.isInteger(person.age) && (person.age >= 18 || !bounded));
 });
 
 const errors = {

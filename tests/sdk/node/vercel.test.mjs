@@ -59,10 +59,10 @@ for (const [name, client] of Object.entries(clients)) {
   });
 
   test(`${name}: structured`, async () => {
-    const schema = z.object({ name: z.string().min(1), age: z.number().int().min(18).max(120) });
+    const schema = z.object({ name: z.string().min(1), age: z.number().int() });
     const { output } = await generateText(ask({ prompt: "Someone named John Smith", output: Output.object({ schema }) }));
     assert.equal(typeof output.name, "string");
-    assert.ok(output.age >= 18);
+    assert.ok(Number.isInteger(output.age));
   });
 
   for (const [status, again] of [[400, false], [429, true], [500, true]]) {
