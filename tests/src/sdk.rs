@@ -33,7 +33,7 @@ pub enum Suite {
     Node,
     /// The same in front of `Aimock`.
     Aimock,
-    /// LangChain and LlamaIndex; one of them asks for `CLAUDE_MODEL`.
+    /// LangChain and LlamaIndex.
     Frameworks,
     /// Coding agents from their packages, in front of `AgentModel`.
     Agents,
@@ -44,9 +44,6 @@ pub const PROVIDERS_KEY: &str = "providers-key";
 
 /// What aimock goes by, and no provider knows.
 const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-disconnect]";
-
-/// A name that a client knows which takes only names it knows.
-pub const CLAUDE_MODEL: &str = "claude-sonnet-4-5";
 
 /// What the suites call through a gateway: `through-openai` and `through-anthropic` lead to providers at this URL that
 /// know the model `upstream` and are spoken to in these dialects.
@@ -175,7 +172,6 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
             let mut command = Command::new(frameworks);
             command.args(["-B", "-m", "pytest", "--tb=short", "test_frameworks.py"]).current_dir(folder.join("python"));
             command.args(only.iter().flat_map(|only| ["-k", only]));
-            command.env("SLUICEGATE_CLAUDE_MODEL", CLAUDE_MODEL);
             command
         }
         Suite::Aimock => {

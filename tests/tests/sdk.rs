@@ -3,7 +3,7 @@
 
 use sluicegate_tests::binaries::Simulator;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::sdk::{AgentModel, Aimock, CLAUDE_MODEL, Judged, PROVIDERS_KEY, Suite, judge, manifests};
+use sluicegate_tests::sdk::{AgentModel, Aimock, Judged, PROVIDERS_KEY, Suite, judge, manifests};
 
 fn verdict(suite: Suite) -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096"])?;
@@ -79,11 +79,7 @@ fn frameworks_accept_the_proxy_in_front_of_either_dialect() -> anyhow::Result<()
     let flags = ["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY];
     for dialect in ["openai", "anthropic"] {
         let simulator = Simulator::start(&flags)?;
-        let known = format!(
-            "---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: known}}\nspec:\n  rules:\n  - \
-             {{name: known, matches: [{{model: {{exact: {CLAUDE_MODEL}}}}}], targets: [{{poolRef: {{name: {dialect}}}, model: simulated-1}}]}}\n"
-        );
-        let text = manifests(&simulator.url(""), "simulated-1") + &known;
+        let text = manifests(&simulator.url(""), "simulated-1");
         let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
         judge(Suite::Frameworks, &through(&proxy, dialect, simulator.url("/__journal")), None)?;
     }
