@@ -20,6 +20,9 @@ use crate::worker::own::Worker;
 /// Room taken before any of the body has come: what a client only says that it will send costs no more than this.
 const FIRST_ROOM: usize = 256 << 10;
 
+/// A client that has sent so much is believed to send as much as it says: all of it gets its room at once.
+const BELIEVED: usize = 1 << 20;
+
 /// What a call holds beside its body: its future, its head, its record, a part of its connections' buffers.
 const CALL: usize = 8 << 10;
 
@@ -63,7 +66,12 @@ pub(super) async fn read(
         return Ok(Received { body, charge, waited: reading.waited() });
     }
     let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
-    let mut whole = Growing { bytes: Vec::new(), charge: worker.memory.nothing(), most: limits.body_limit };
+    let mut whole = Growing {
+        bytes: Vec::new(),
+        charge: worker.memory.nothing(),
+        declared: declared.and_then(|length| usize::try_from(length).ok()).unwrap_or_default(),
+        most: limits.body_limit,
+    };
     whole.make_room(expected.clamp(first.len(), FIRST_ROOM.max(first.len())))?;
     whole.bytes.extend_from_slice(&first);
     drop(first);
@@ -77,6 +85,8 @@ pub(super) async fn read(
 struct Growing {
     bytes: Vec<u8>,
     charge: Charge,
+    /// What its client says that it is; 0: it does not say.
+    declared: usize,
     most: usize,
 }
 
@@ -87,16 +97,21 @@ impl Growing {
             return Err(too_large(self.most));
         }
         if length > self.bytes.capacity() {
-            self.make_room((self.bytes.capacity() * 2).min(self.most).max(length))?;
+            // What is moved again and again leaves memory behind that the allocator keeps for a while.
+            let doubled = self.bytes.capacity() * 2;
+            let wanted = if doubled > BELIEVED { doubled.max(self.declared) } else { doubled };
+            self.make_room(wanted.min(self.most).max(length))?;
         }
         self.bytes.extend_from_slice(data);
         Ok(())
     }
 
     fn make_room(&mut self, room: usize) -> Result<(), Problem> {
-        self.charge.set(room, Purpose::of(room)).map_err(|full| Problem::from(full).closing())?;
+        // The old room stands beside the new one until it is copied.
+        let both = self.bytes.capacity() + room;
+        self.charge.set(both, Purpose::of(room)).map_err(|full| Problem::from(full).closing())?;
         self.bytes.reserve_exact(room - self.bytes.len());
-        Ok(())
+        self.charge.set(room, Purpose::of(room)).map_err(|full| Problem::from(full).closing())
     }
 }
 
