@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use hickory_resolver::TokioResolver;
 use tokio::sync::{Notify, OnceCell};
 
+use ask::Answer;
+
 use super::error::SendError;
 
 /// Names remembered at most; the one that expires first goes.
@@ -59,9 +61,6 @@ struct Known {
     /// Why the last question had no good answer.
     failure: Option<SendError>,
 }
-
-/// What was asked for: addresses, and until when they hold.
-type Answer = Result<(Vec<IpAddr>, Instant), SendError>;
 
 impl Dns {
     #[cfg(test)]

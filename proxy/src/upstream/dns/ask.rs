@@ -1,14 +1,17 @@
 //! One question: which names are asked for, of whom, and what a failure means.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::NetError;
 
-use super::Answer;
 use crate::upstream::error::{Kind, Phase, SendError};
+
+/// What was asked for: addresses, and until when they hold.
+pub(super) type Answer = Result<(Vec<IpAddr>, Instant), SendError>;
 
 /// How long an answer of the system's own resolver is believed: it does not say.
 const SYSTEM_TTL: Duration = Duration::from_secs(30);
