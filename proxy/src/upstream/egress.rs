@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use sluicegate_config::compile::Barred;
 
 use super::error::{Kind, Phase, SendError};
-use super::origin::Host;
+use super::host::Host;
 
 /// The longest head of an answer to `CONNECT` that is read.
 const HEAD: usize = 8 * 1024;

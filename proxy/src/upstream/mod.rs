@@ -18,6 +18,7 @@ mod framing;
 mod h1;
 mod h2;
 mod head;
+mod host;
 mod io;
 mod origin;
 mod pool;

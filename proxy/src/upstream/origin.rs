@@ -12,6 +12,8 @@ use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
+pub(super) use super::host::Host;
+
 use super::egress::{Door, Outward};
 use super::simulated::{self, Serve};
 use super::tls::{self, Unusable};
@@ -48,13 +50,6 @@ pub(super) enum Target {
     Simulated(Serve),
 }
 
-/// A host as the URL names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Host {
-    Ip(IpAddr),
-    Name(String),
-}
-
 /// A provider's URL (or connection settings) that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OriginError {
@@ -67,15 +62,6 @@ pub enum OriginError {
     /// `caPem` holds no certificate that can be read.
     #[error("caPem: {0}")]
     CaPem(String),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(ip) => ip.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
 }
 
 impl Origin {
