@@ -108,7 +108,7 @@ fn no_crate_has_an_import_circle() {
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// `proxy/src/call/route.rs` is the module `call::route`, `…/call/mod.rs` is `call`, the crate's root is the empty path.
+/// `proxy/src/call/route/mod.rs` is the module `call::route`, `…/call/mod.rs` is `call`, the crate's root is the empty path.
 fn module(path: &str) -> Vec<String> {
     let inside = path.split_once("/src/").map_or(path, |(_, inside)| inside).trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
