@@ -174,8 +174,8 @@ pub async fn until_drained(
         }
     }
     lifecycle.enter(Phase::Closing);
-    let patience = settings.drain_timeout.min(if first.is_ok() { Duration::MAX } else { MOST_AFTER_LOSS });
-    match either(workers_gone(lifecycle, patience), signals.next()).await {
+    let timeout = settings.drain_timeout.min(if first.is_ok() { Duration::MAX } else { MOST_AFTER_LOSS });
+    match either(workers_gone(lifecycle, timeout), signals.next()).await {
         Ok(all) => all && first.is_ok(),
         Err(second) => {
             tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once");
@@ -184,11 +184,11 @@ pub async fn until_drained(
     }
 }
 
-async fn workers_gone(lifecycle: &Lifecycle, patience: Duration) -> bool {
+async fn workers_gone(lifecycle: &Lifecycle, timeout: Duration) -> bool {
     let (began, mut reported) = (Instant::now(), Instant::now());
     while lifecycle.workers_left() > 0 {
         let now = Instant::now();
-        if now.duration_since(began) >= patience {
+        if now.duration_since(began) >= timeout {
             tracing::warn!(left = lifecycle.calls(), "drain timeout: the calls left are cut");
             return false;
         }

@@ -25,9 +25,9 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// SDKs give up, rather than wait, beyond this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// Whose fault an error is.
+/// The side that an error comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum ErrorSource {
     /// The request is wrong.
     Client,
     /// The gateway's configuration or state is.
@@ -40,7 +40,7 @@ pub enum Fault {
 #[derive(Debug, Clone)]
 pub struct Problem {
     /// Whose fault.
-    pub fault: Fault,
+    pub fault: ErrorSource,
     /// In neutral words.
     pub kind: ErrorKind,
     /// For a person; names the field and what to do.
@@ -64,20 +64,20 @@ pub struct Problem {
 impl Problem {
     /// A fault of the caller's: the same request will fail again.
     pub fn client(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Fault::Client, kind, message)
+        Self::new(ErrorSource::Client, kind, message)
     }
 
     /// A fault of the gateway's or its configuration's.
     pub fn gateway(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Fault::Gateway, kind, message)
+        Self::new(ErrorSource::Gateway, kind, message)
     }
 
     /// A fault of the providers', after everything was tried: the gateway has retried already, so the SDK need not.
     pub fn upstream(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { should_retry: Some(false), ..Self::new(Fault::Upstream, kind, message) }
+        Self { should_retry: Some(false), ..Self::new(ErrorSource::Upstream, kind, message) }
     }
 
-    fn new(fault: Fault, kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+    fn new(fault: ErrorSource, kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             fault,
             kind,

@@ -68,7 +68,7 @@ mod tests {
         let metrics = Metrics::new(LogQueue::new().0);
         let builder = Builder::new(Lasting {
             registry: Arc::default(),
-            cache: cache::Shared::new(),
+            cache: cache::SharedCache::new(),
             metrics,
             outward: Default::default(),
         });

@@ -9,12 +9,12 @@ use archery::ArcTK;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A map by names.
-pub(crate) type Map<K, V> = rpds::HashTrieMap<K, V, ArcTK, KeyedHash>;
+pub(crate) type PersistentMap<K, V> = rpds::HashTrieMap<K, V, ArcTK, KeyedHash>;
 /// A list by places.
 pub(crate) type List<T> = rpds::Vector<T, ArcTK>;
 
 /// Lets the list under a name be changed, an empty one if there is none; what is empty afterwards goes.
-pub(crate) fn change<K, V, T>(map: &mut Map<K, V>, key: K, change: impl FnOnce(&mut Vec<T>))
+pub(crate) fn change<K, V, T>(map: &mut PersistentMap<K, V>, key: K, change: impl FnOnce(&mut Vec<T>))
 where
     K: Borrow<str> + Hash + Eq,
     V: Borrow<[T]> + From<Vec<T>>,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_list_under_a_name_comes_and_goes_and_copies_stay_what_they_were() {
-        let mut map = Map::<Box<str>, Arc<[u8]>>::default();
+        let mut map = PersistentMap::<Box<str>, Arc<[u8]>>::default();
         change(&mut map, "one".into(), |list| list.extend([1, 2]));
         let before = map.clone();
         change(&mut map, "one".into(), |list| list.retain(|number| *number > 1));

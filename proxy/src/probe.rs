@@ -12,7 +12,7 @@ use http::Uri;
 const ATTEMPTS: u32 = 30;
 const PAUSE: Duration = Duration::from_secs(1);
 /// To connect, and for each piece of the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Of an answer no more than this is read and shown.
 const SHOWN: u64 = 1024;
 
@@ -66,7 +66,7 @@ fn ask(url: &Uri) -> std::io::Result<(u16, String)> {
     let port = url.port_u16().unwrap_or(80);
     let mut last = std::io::Error::other("the name has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(stream) => return exchange(stream, url),
             Err(error) => last = error,
         }
@@ -75,8 +75,8 @@ fn ask(url: &Uri) -> std::io::Result<(u16, String)> {
 }
 
 fn exchange(mut stream: TcpStream, url: &Uri) -> std::io::Result<(u16, String)> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let path = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let authority = url.authority().map_or("", http::uri::Authority::as_str);
     write!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::persistent::{List, Map};
+use crate::persistent::{List, PersistentMap};
 
 /// Stands for a name that is not there (no route matched, no provider was asked).
 pub(super) const NONE: &str = "none";
@@ -54,7 +54,7 @@ pub struct Table {
     pub(super) routes: List<Option<Arc<RouteNames>>>,
     pub(super) providers: List<Option<Arc<ProviderNames>>>,
     pub(super) models: List<Option<Arc<str>>>,
-    pub(super) model_ids: Map<Arc<str>, ModelIx>,
+    pub(super) model_ids: PersistentMap<Arc<str>, ModelIx>,
 }
 
 impl Table {

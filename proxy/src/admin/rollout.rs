@@ -78,11 +78,11 @@ struct Teller {
     admin: Admin,
     life: Life,
     /// What the reader knows.
-    told: Option<Told>,
+    told: Option<KnownToReader>,
     _place: OwnedSemaphorePermit,
 }
 
-struct Told {
+struct KnownToReader {
     ready: bool,
     report: Arc<Report>,
 }
@@ -114,7 +114,7 @@ impl Teller {
         let report = Arc::clone(&self.admin.report.borrow_and_update());
         let ready = self.admin.unready().is_none();
         let mut line = Line { ready, ..Line::default() };
-        match self.told.replace(Told { ready, report: Arc::clone(&report) }) {
+        match self.told.replace(KnownToReader { ready, report: Arc::clone(&report) }) {
             Some(told) => {
                 differences(&told.report.objects, &report.objects, &mut line);
                 let news = Line { ready, ..Line::default() } != line || ready != told.ready;

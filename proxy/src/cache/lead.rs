@@ -8,7 +8,7 @@ use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Reply;
 
-use super::entry::{Entry, Meta, Wall};
+use super::entry::{CacheEntry, Meta, Wall};
 use super::key::Key;
 use super::stats::Refused;
 use super::store::{Plan, Store};
@@ -59,6 +59,6 @@ impl Lead {
             stored_at: Wall::now(),
             ttl: settings.ttl.0,
         };
-        self.store.put(&self.plan, self.key, Entry { meta: Arc::new(meta), body, packed });
+        self.store.put(&self.plan, self.key, CacheEntry { meta: Arc::new(meta), body, packed });
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicegate_config::{Cache, MemoryCache, ObjectId, Route};
 
-use super::entry::{Codec, Entry};
+use super::entry::{CacheEntry, Codec};
 use super::key::{Key, Recipe};
 use super::memory::Memory;
 use super::promotion::Promotions;
@@ -15,14 +15,14 @@ use crate::redis;
 
 /// What all workers share; one per process.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct SharedCache {
     layers: Mutex<BTreeMap<ObjectId, Arc<Memory>>>,
     pub(super) promotions: Promotions,
     stats: Arc<Stats>,
-    redis: Arc<redis::Counts>,
+    redis: Arc<redis::RedisCounts>,
 }
 
-impl Shared {
+impl SharedCache {
     /// Nothing kept yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
@@ -74,7 +74,7 @@ impl Shared {
 
     /// What has become of the cache's questions to Redis.
     #[must_use]
-    pub fn redis(&self) -> &Arc<redis::Counts> {
+    pub fn redis(&self) -> &Arc<redis::RedisCounts> {
         &self.redis
     }
 
@@ -96,19 +96,19 @@ pub struct Plan {
 /// One worker's handle on the cache.
 #[derive(Debug)]
 pub struct Store {
-    pub(super) shared: Arc<Shared>,
-    pub(super) remote: Option<redis::Client>,
+    pub(super) shared: Arc<SharedCache>,
+    pub(super) remote: Option<redis::RedisClient>,
     codec: Codec,
 }
 
 impl Store {
     /// Over what all workers share and this worker's own connections to Redis, where there is one.
     #[must_use]
-    pub fn new(shared: &Arc<Shared>, remote: Option<redis::Client>) -> Rc<Self> {
+    pub fn new(shared: &Arc<SharedCache>, remote: Option<redis::RedisClient>) -> Rc<Self> {
         Rc::new(Self { shared: Arc::clone(shared), remote, codec: Codec::default() })
     }
 
-    pub(super) fn put(&self, plan: &Plan, key: Key, entry: Entry) {
+    pub(super) fn put(&self, plan: &Plan, key: Key, entry: CacheEntry) {
         self.stats().stores.add();
         if let Some(remote) = self.remote.as_ref().filter(|_| plan.settings.redis) {
             self.stats().redis_stores.add();
@@ -135,7 +135,7 @@ pub(super) fn place(key: &Key) -> String {
 }
 
 #[cfg(test)]
-impl Shared {
+impl SharedCache {
     pub(super) fn apply(&self, snapshot: &sluicegate_config::Snapshot) {
         snapshot.routes.iter().for_each(|(id, route)| self.make_room(id, route));
     }

@@ -29,9 +29,9 @@ pub(super) struct Whole {
 /// Tells the ledger what went wrong.
 pub(super) fn note_problem(ticket: &Ticket, problem: &Problem) {
     let fault = match problem.fault {
-        errors::Fault::Client => Fault::Client,
-        errors::Fault::Gateway => Fault::Gateway,
-        errors::Fault::Upstream => Fault::Upstream,
+        errors::ErrorSource::Client => Fault::Client,
+        errors::ErrorSource::Gateway => Fault::Gateway,
+        errors::ErrorSource::Upstream => Fault::Upstream,
     };
     ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
 }
@@ -39,7 +39,7 @@ pub(super) fn note_problem(ticket: &Ticket, problem: &Problem) {
 /// How a call ends that had this problem.
 pub(super) const fn end_of(problem: &Problem) -> End {
     match problem.fault {
-        errors::Fault::Client => End::Refused,
-        errors::Fault::Gateway | errors::Fault::Upstream => End::Failed,
+        errors::ErrorSource::Client => End::Refused,
+        errors::ErrorSource::Gateway | errors::ErrorSource::Upstream => End::Failed,
     }
 }

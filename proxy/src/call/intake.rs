@@ -129,7 +129,7 @@ impl Reading<'_> {
     async fn frame(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             // The usual body is here with its head: no clock is asked, and its connection has nothing more to read of it.
-            let here = self.connection.hush(|| {
+            let here = self.connection.take_piece(|| {
                 let here = futures_util::FutureExt::now_or_never(self.body.frame());
                 let last = here.is_some() && self.body.is_end_stream();
                 (here, last)

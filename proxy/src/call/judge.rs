@@ -9,7 +9,7 @@ use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::account::{AttemptEnd, Fault};
 use crate::errors::X_SHOULD_RETRY;
-use crate::upstream::{Kind, Phase, SendError};
+use crate::upstream::{SendError, SendErrorKind, SendPhase};
 
 use super::delay;
 
@@ -154,19 +154,19 @@ pub(super) const fn silence(on: &RetryOn) -> Verdict {
 
 /// Judges a request that got no answer's head.
 pub(super) fn send(error: &SendError, on: &RetryOn) -> Verdict {
-    let made = matches!(error.phase, Phase::Write | Phase::Head);
+    let made = matches!(error.phase, SendPhase::Write | SendPhase::Head);
     // One connection's end is one failure, however many calls it carried.
-    let blame = error.fault() == crate::upstream::Fault::Upstream && !error.echo;
+    let blame = error.fault() == crate::upstream::SendFault::Upstream && !error.echo;
     let end = match (made, error.kind) {
-        (_, Kind::Busy | Kind::Exhausted | Kind::Local) => AttemptEnd::Gateway,
+        (_, SendErrorKind::Busy | SendErrorKind::Exhausted | SendErrorKind::Local) => AttemptEnd::Gateway,
         (false, _) => AttemptEnd::ConnectFailed,
-        (true, Kind::Protocol) => AttemptEnd::Malformed,
-        (true, Kind::TimedOut) => AttemptEnd::TimedOut,
+        (true, SendErrorKind::Protocol) => AttemptEnd::Malformed,
+        (true, SendErrorKind::TimedOut) => AttemptEnd::TimedOut,
         (true, _) => AttemptEnd::Reset,
     };
     let retry = if made { allowed(on.reset) } else { allowed(on.connect) };
     // What can not be put on the wire for this provider may do for another one.
-    let retry = if error.kind == Kind::Invalid { Retry::Elsewhere } else { retry };
+    let retry = if error.kind == SendErrorKind::Invalid { Retry::Elsewhere } else { retry };
     Verdict { retry, end, blame, pause: Pause::None }
 }
 
@@ -289,15 +289,15 @@ mod tests {
 
     #[test]
     fn what_the_gateway_lacks_is_not_held_against_a_provider() {
-        for kind in [Kind::Busy, Kind::Exhausted, Kind::Local] {
-            for phase in [Phase::Resolve, Phase::Connect] {
+        for kind in [SendErrorKind::Busy, SendErrorKind::Exhausted, SendErrorKind::Local] {
+            for phase in [SendPhase::Resolve, SendPhase::Connect] {
                 let error = SendError { phase, kind, ..SendError::sample() };
                 let judged = send(&error, &on());
                 assert_eq!((judged.blame, judged.pause, judged.end), (false, Pause::None, AttemptEnd::Gateway));
                 assert_eq!((judged.retry, super::kind(judged.end)), (Retry::Anywhere, ErrorKind::Unavailable));
             }
         }
-        let refused = SendError { phase: Phase::Connect, kind: Kind::Refused, ..SendError::sample() };
+        let refused = SendError { phase: SendPhase::Connect, kind: SendErrorKind::Refused, ..SendError::sample() };
         assert!(send(&refused, &on()).blame);
     }
 

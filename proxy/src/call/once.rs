@@ -20,7 +20,7 @@ use crate::endpoint::{Outcome, Permit};
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Pool, Provider, Rule, Target};
-use crate::upstream::{Kind, SendLimits, UpstreamBody};
+use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
 use super::asked::Asked;
 use super::caller::Errand;
@@ -109,11 +109,13 @@ impl Once<'_> {
         }
         let response = match sent {
             Ok(sent) => sent.response,
-            Err(error) if error.kind == Kind::Late => return Err(self.silent(&mut permit, "no answer")),
+            Err(error) if error.kind == SendErrorKind::AttemptTimeout => {
+                return Err(self.silent(&mut permit, "no answer"));
+            }
             Err(error) => {
                 let verdict = judge::send(&error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
-                if error.kind == Kind::Exhausted {
+                if error.kind == SendErrorKind::Exhausted {
                     self.asked.ticket.worker.shed();
                 }
                 return Err(self.failed(&mut permit, verdict, &error.in_words()));

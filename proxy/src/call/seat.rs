@@ -29,7 +29,7 @@ pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>
     if *asked.errand != Errand::Generate {
         return Seat::Fetch(None);
     }
-    let wanted = cache::Asked {
+    let wanted = cache::CacheQuery {
         dialect: asked.dialect(),
         caller: consumer(asked.headers),
         headers: asked.headers,
@@ -40,12 +40,12 @@ pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>
         stream: asked.streams(),
         stream_usage: asked.sees_usage(),
     };
-    let seat = asked.ticket.worker.cache.seat(plan, &wanted).await;
+    let seat = asked.ticket.worker.cache.look_up(plan, &wanted).await;
     asked.ticket.cache_said(seat.as_str());
     let (status, taken) = match seat {
-        cache::Seat::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(asked, hit))),
-        cache::Seat::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead))),
-        cache::Seat::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None)),
+        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(asked, hit))),
+        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead))),
+        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None)),
     };
     asked.ticket.note(|entry| entry.cache(status));
     taken

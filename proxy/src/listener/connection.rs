@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::io::Watched;
-use super::streams::Local;
-use super::table::{Connection, Entered, Verdict};
+use super::io::WatchedIo;
+use super::streams::StreamExecutor;
+use super::table::{Connection, ConnectionVerdict, Entered};
 use crate::settings::Limits;
 
 /// The first bytes of HTTP/2 without TLS; no HTTP/1 method begins so.
@@ -81,10 +81,10 @@ pub async fn serve<S: Service>(
 }
 
 /// Looks at the first bytes and leaves them in the socket.
-async fn is_http2(stream: &TcpStream, patience: Duration) -> bool {
+async fn is_http2(stream: &TcpStream, timeout: Duration) -> bool {
     let mut first = [0; PREFACE.len()];
     for _ in 0..SNIFF_TRIES {
-        let Ok(Ok(seen)) = tokio::time::timeout(patience, stream.peek(&mut first)).await else { return false };
+        let Ok(Ok(seen)) = tokio::time::timeout(timeout, stream.peek(&mut first)).await else { return false };
         if seen == PREFACE.len() {
             return first == PREFACE;
         }
@@ -124,10 +124,10 @@ impl<S: Service> Serving<S> {
             // Any other number than its own makes hyper take the list of headers from the heap, for each call.
             builder.max_headers(self.limits.header_count);
         }
-        let io = Watched::new(stream, Rc::clone(&self.connection));
+        let io = WatchedIo::new(stream, Rc::clone(&self.connection));
         let mut http = builder.serve_connection(io, self.answering());
         let ended = std::future::poll_fn(|cx| {
-            let mut cx = Context::from_waker(self.connection.hushed(cx.waker()));
+            let mut cx = Context::from_waker(self.connection.filtered(cx.waker()));
             self.poll(&mut cx, Pin::new(&mut http))
         })
         .await;
@@ -142,13 +142,13 @@ impl<S: Service> Serving<S> {
 
     async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: T) {
         self.connection.multiplexed();
-        let mut builder = http2::Builder::new(Local(Rc::clone(&self.connection)));
+        let mut builder = http2::Builder::new(StreamExecutor(Rc::clone(&self.connection)));
         builder
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(u32::try_from(self.limits.header_limit).unwrap_or(u32::MAX));
-        let io = Watched::new(stream, Rc::clone(&self.connection));
+        let io = WatchedIo::new(stream, Rc::clone(&self.connection));
         let mut http = pin!(builder.serve_connection(io, self.answering()));
         std::future::poll_fn(|cx| self.poll(cx, http.as_mut())).await;
     }
@@ -173,9 +173,9 @@ impl<S: Service> Serving<S> {
 
     fn poll<C: Conversation>(&self, cx: &mut Context<'_>, mut http: Pin<&mut C>) -> Poll<Ended> {
         match self.connection.verdict(cx.waker()) {
-            Some(Verdict::Leave) => http.as_mut().graceful_shutdown(),
-            Some(Verdict::SlowHead) => return Poll::Ready(Ended::SlowHead),
-            Some(Verdict::Stuck) => return Poll::Ready(Ended::Stuck),
+            Some(ConnectionVerdict::Leave) => http.as_mut().graceful_shutdown(),
+            Some(ConnectionVerdict::SlowHead) => return Poll::Ready(Ended::SlowHead),
+            Some(ConnectionVerdict::Stuck) => return Poll::Ready(Ended::Stuck),
             None => {}
         }
         // The user of hyper is us: an answer's body ended in an error.
@@ -224,7 +224,7 @@ where
     }
 }
 
-impl<T, S, B> Conversation for http2::Connection<T, S, Local>
+impl<T, S, B> Conversation for http2::Connection<T, S, StreamExecutor>
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: 'static>,
     T: hyper::rt::Read + hyper::rt::Write + Unpin,

@@ -15,7 +15,7 @@ use super::table::Connection;
 const COPIED: usize = 2 << 10;
 
 /// A stream and who watches it.
-pub(super) struct Watched<T> {
+pub(super) struct WatchedIo<T> {
     inner: TokioIo<Counted<T>>,
     connection: Rc<Connection>,
 }
@@ -26,7 +26,7 @@ struct Counted<T> {
     connection: Rc<Connection>,
 }
 
-impl<T> Watched<T> {
+impl<T> WatchedIo<T> {
     pub(super) fn new(stream: T, connection: Rc<Connection>) -> Self {
         let counted = Counted { stream, connection: Rc::clone(&connection) };
         Self { inner: TokioIo::new(counted), connection }
@@ -37,7 +37,7 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Read for Watched<T> {
+impl<T: AsyncRead + Unpin> Read for WatchedIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
@@ -80,7 +80,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Write for Watched<T> {
+impl<T: AsyncWrite + Unpin> Write for WatchedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.connection.wrote(polled.is_ready());

@@ -4,12 +4,12 @@
 //! nothing is handed from thread to thread.
 
 mod connection;
-mod hush;
 mod io;
 mod pending_answer;
 mod streams;
 mod table;
 pub mod tls;
+mod wake_filter;
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use connection::{Service, serve};
-pub use table::{Busy, Connection, TICK, Table};
+pub use table::{Busy, Connection, ConnectionTable, TICK};
 
 /// The kernel holds this many connections that no worker has accepted yet.
 const BACKLOG: i32 = 4096;
@@ -64,17 +64,17 @@ pub struct Open {
 
 /// One connection's place in the count; given back on drop.
 #[derive(Debug)]
-pub struct Place(Arc<Open>);
+pub struct ConnectionSlot(Arc<Open>);
 
 impl Open {
     /// A place, unless `limit` are taken.
-    pub fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
-        let place = Place(Arc::clone(self));
+    pub fn take(self: &Arc<Self>, limit: usize) -> Option<ConnectionSlot> {
+        let place = ConnectionSlot(Arc::clone(self));
         (self.count.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
     }

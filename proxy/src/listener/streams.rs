@@ -11,9 +11,9 @@ use super::table::{Connection, Tracked};
 
 /// Runs a connection's streams on the worker they belong to.
 #[derive(Debug, Clone)]
-pub(super) struct Local(pub(super) Rc<Connection>);
+pub(super) struct StreamExecutor(pub(super) Rc<Connection>);
 
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Local {
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
         let connection = Rc::clone(&self.0);
         tokio::task::spawn_local(Streaming { future, connection, answer: None });

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use crate::memory::{Allowance, Charge, Purpose, UNCOUNTED};
 use crate::settings::Limits;
 
-use super::hush::Hush;
 use super::pending_answer::PendingAnswer;
+use super::wake_filter::WakeFilter;
 
 /// How often connections are looked at: times are kept to this precision.
 pub const TICK: Duration = Duration::from_secs(1);
 /// A connection that was told to leave and has no call is dropped when nothing has moved on it for so long: its client may
 /// be frozen, or gone without a word, and would hold the drain up.
-const FAREWELL: Duration = Duration::from_secs(3);
+const CLOSING_GRACE: Duration = Duration::from_secs(3);
 /// A client whose answer began before anybody wanted to leave believes that its connection stays, and may use it in the
 /// moment that the answer ends: closed then, the connection would lose that call. So it waits for so long, and the call's
 /// answer says that it is the last.
@@ -28,7 +28,7 @@ const COURTESY: Duration = Duration::from_secs(2);
 
 /// The connections of one worker.
 #[derive(Debug)]
-pub struct Table {
+pub struct ConnectionTable {
     memory: Arc<Allowance>,
     now: Cell<Instant>,
     next: Cell<u64>,
@@ -39,7 +39,7 @@ pub struct Table {
 
 /// What is to happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ConnectionVerdict {
     /// It ends once its calls have.
     Leave,
     /// Its request head took too long.
@@ -52,15 +52,15 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub struct Connection {
     id: u64,
-    table: std::rc::Weak<Table>,
+    table: std::rc::Weak<ConnectionTable>,
     waker: RefCell<Option<Waker>>,
     /// Made when HTTP/1 begins.
-    hush: OnceCell<Hush>,
-    verdict: Cell<Option<Verdict>>,
+    wake_filter: OnceCell<WakeFilter>,
+    verdict: Cell<Option<ConnectionVerdict>>,
     /// Whether it is to leave, and stays for one more call or for a moment.
     courteous: Cell<bool>,
     /// Since when it is told to leave and nothing has moved.
-    farewell_since: Cell<Option<Instant>>,
+    closing_since: Cell<Option<Instant>>,
     calls: Cell<usize>,
     /// HTTP/1's answer; there is one at a time.
     answer: PendingAnswer,
@@ -83,7 +83,7 @@ pub struct Connection {
     unframed: Cell<bool>,
 }
 
-impl Table {
+impl ConnectionTable {
     /// Empty. Heads that are being read are counted in `memory`.
     #[must_use]
     pub fn new(memory: Arc<Allowance>) -> Rc<Self> {
@@ -105,10 +105,10 @@ impl Table {
             id,
             table: Rc::downgrade(self),
             waker: RefCell::default(),
-            hush: OnceCell::new(),
-            verdict: Cell::new(self.leaving.get().then_some(Verdict::Leave)),
+            wake_filter: OnceCell::new(),
+            verdict: Cell::new(self.leaving.get().then_some(ConnectionVerdict::Leave)),
             courteous: Cell::default(),
-            farewell_since: Cell::new(self.leaving.get().then(|| self.now.get())),
+            closing_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
             answer: PendingAnswer::default(),
             streams: RefCell::default(),
@@ -193,10 +193,10 @@ impl Drop for Entered {
 }
 
 impl Connection {
-    fn overdue(&self, now: Instant, limits: &Limits) -> Option<Verdict> {
+    fn overdue(&self, now: Instant, limits: &Limits) -> Option<ConnectionVerdict> {
         let older = |since: Option<Instant>, limit| since.is_some_and(|since| now.duration_since(since) > limit);
         if older(self.stuck_since.get(), limits.write_timeout) || self.answer.look(now, None) {
-            return Some(Verdict::Stuck);
+            return Some(ConnectionVerdict::Stuck);
         }
         for stream in self.streams.borrow().values() {
             stream.look(now, Some(limits.write_timeout));
@@ -205,14 +205,14 @@ impl Connection {
             return None;
         }
         if older(self.head_since.get(), limits.header_timeout) {
-            return Some(Verdict::SlowHead);
+            return Some(ConnectionVerdict::SlowHead);
         }
         let idle = |limit| self.head_since.get().is_none() && older(Some(self.idle_since.get()), limit);
-        if older(self.farewell_since.get(), FAREWELL) && idle(FAREWELL) && self.stuck_since.get().is_none() {
-            return Some(Verdict::Stuck);
+        if older(self.closing_since.get(), CLOSING_GRACE) && idle(CLOSING_GRACE) && self.stuck_since.get().is_none() {
+            return Some(ConnectionVerdict::Stuck);
         }
-        let patience = if self.courteous.get() { COURTESY } else { limits.keep_alive_timeout };
-        idle(patience).then_some(Verdict::Leave)
+        let timeout = if self.courteous.get() { COURTESY } else { limits.keep_alive_timeout };
+        idle(timeout).then_some(ConnectionVerdict::Leave)
     }
 
     fn leave(&self) {
@@ -220,13 +220,13 @@ impl Connection {
         if self.calls.get() > 0 && self.heads.get() {
             self.courteous.set(true);
         } else {
-            self.tell(Verdict::Leave);
+            self.tell(ConnectionVerdict::Leave);
         }
     }
 
-    fn tell(&self, verdict: Verdict) {
-        if verdict == Verdict::Leave && self.farewell_since.get().is_none() {
-            self.farewell_since.set(Some(self.now()));
+    fn tell(&self, verdict: ConnectionVerdict) {
+        if verdict == ConnectionVerdict::Leave && self.closing_since.get().is_none() {
+            self.closing_since.set(Some(self.now()));
         }
         self.verdict.set(Some(verdict));
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -235,7 +235,7 @@ impl Connection {
     }
 
     /// What the task is to do, if anything new. The waker is the task's own, so the first one stays good.
-    pub(super) fn verdict(&self, waker: &Waker) -> Option<Verdict> {
+    pub(super) fn verdict(&self, waker: &Waker) -> Option<ConnectionVerdict> {
         let mut known = self.waker.borrow_mut();
         if known.is_none() {
             *known = Some(waker.clone());
@@ -244,15 +244,15 @@ impl Connection {
     }
 
     /// What HTTP/1 is polled with by the task of this waker.
-    pub(super) fn hushed(&self, task: &Waker) -> &Waker {
-        self.hush.get_or_init(|| Hush::new(task.clone())).waker()
+    pub(super) fn filtered(&self, task: &Waker) -> &Waker {
+        self.wake_filter.get_or_init(|| WakeFilter::new(task.clone())).waker()
     }
 
     /// Takes a piece of a request's body; `take` also says whether it was the last one, behind which the connection
     /// need not be woken to read.
-    pub fn hush<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
-        match self.hush.get() {
-            Some(hush) => hush.during(take),
+    pub fn take_piece<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
+        match self.wake_filter.get() {
+            Some(filter) => filter.during(take),
             None => take().0,
         }
     }
@@ -270,7 +270,7 @@ impl Connection {
     /// Before there is any HTTP to be told: whether the connection is given up. Other verdicts stay for HTTP.
     pub(super) fn is_given_up(&self, waker: &Waker) -> bool {
         *self.waker.borrow_mut() = Some(waker.clone());
-        self.verdict.get() == Some(Verdict::Stuck)
+        self.verdict.get() == Some(ConnectionVerdict::Stuck)
     }
 
     /// Bytes outside of calls are not heads here.
@@ -287,10 +287,10 @@ impl Connection {
         if self.head_since.get().is_none() {
             self.head_since.set(Some(self.now()));
         }
-        let come = self.head_bytes.get().saturating_add(bytes);
-        self.head_bytes.set(come);
-        if come > UNCOUNTED && self.head.borrow_mut().set(come, Purpose::Call).is_err() {
-            self.tell(Verdict::Stuck);
+        let read = self.head_bytes.get().saturating_add(bytes);
+        self.head_bytes.set(read);
+        if read > UNCOUNTED && self.head.borrow_mut().set(read, Purpose::Call).is_err() {
+            self.tell(ConnectionVerdict::Stuck);
         }
     }
 
@@ -308,8 +308,8 @@ impl Connection {
 
     /// The end of an answer may be on its way still when its call is over: who takes it slowly is not frozen.
     fn is_alive(&self) {
-        if self.farewell_since.get().is_some() {
-            self.farewell_since.set(Some(self.now()));
+        if self.closing_since.get().is_some() {
+            self.closing_since.set(Some(self.now()));
         }
     }
 
@@ -449,21 +449,21 @@ mod tests {
         crate::settings::Settings::parse_from(["sluicegate-proxy", "--manifests", "x"]).limits
     }
 
-    fn table() -> Rc<Table> {
-        Table::new(MemoryBudget::new(1 << 20, 1).allowance())
+    fn table() -> Rc<ConnectionTable> {
+        ConnectionTable::new(MemoryBudget::new(1 << 20, 1).allowance())
     }
 
     #[test]
     fn a_head_without_memory_costs_the_connection_and_a_call_gives_it_back() {
         let budget = MemoryBudget::new(64 << 10, 1);
-        let table = Table::new(budget.allowance());
+        let table = ConnectionTable::new(budget.allowance());
         let (first, second) = (table.enter(), table.enter());
         first.read(50 << 10);
         assert_eq!((first.verdict(Waker::noop()), budget.used()), (None, 50 << 10));
         second.read(4 << 10);
         assert_eq!(second.verdict(Waker::noop()), None);
         second.read(30 << 10);
-        assert_eq!(second.verdict(Waker::noop()), Some(Verdict::Stuck));
+        assert_eq!(second.verdict(Waker::noop()), Some(ConnectionVerdict::Stuck));
         let _call = first.call();
         assert_eq!(budget.used(), 0);
     }
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(connection.verdict(Waker::noop()), None);
         drop(busy);
         table.tick(later + limits.keep_alive_timeout + TICK, &limits);
-        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::Leave));
+        assert_eq!(connection.verdict(Waker::noop()), Some(ConnectionVerdict::Leave));
     }
 
     #[test]
@@ -487,7 +487,7 @@ mod tests {
         let connection = table.enter();
         connection.read(10);
         table.tick(Instant::now() + limits.header_timeout + TICK, &limits);
-        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::SlowHead));
+        assert_eq!(connection.verdict(Waker::noop()), Some(ConnectionVerdict::SlowHead));
     }
 
     #[test]
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(connection.verdict(Waker::noop()), None);
         connection.wrote(false);
         table.tick(Instant::now() + limits.write_timeout * 4, &limits);
-        assert_eq!(connection.verdict(Waker::noop()), Some(Verdict::Stuck));
+        assert_eq!(connection.verdict(Waker::noop()), Some(ConnectionVerdict::Stuck));
     }
 
     #[test]
@@ -510,20 +510,20 @@ mod tests {
         let (idle, busy) = (table.enter(), table.enter());
         let call = busy.call();
         table.leave();
-        let later = Instant::now() + FAREWELL + TICK;
+        let later = Instant::now() + CLOSING_GRACE + TICK;
         table.tick(later, &limits);
-        assert_eq!(idle.verdict(Waker::noop()), Some(Verdict::Stuck));
+        assert_eq!(idle.verdict(Waker::noop()), Some(ConnectionVerdict::Stuck));
         assert_eq!(busy.verdict(Waker::noop()), None);
         drop(call);
         table.tick(later + COURTESY, &limits);
         assert_eq!(busy.verdict(Waker::noop()), None, "its client may call once more");
         let later = later + COURTESY + TICK;
         table.tick(later, &limits);
-        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave));
-        table.tick(later + FAREWELL, &limits);
-        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Leave), "its answer may still be on its way");
-        table.tick(later + FAREWELL + TICK, &limits);
-        assert_eq!(busy.verdict(Waker::noop()), Some(Verdict::Stuck));
+        assert_eq!(busy.verdict(Waker::noop()), Some(ConnectionVerdict::Leave));
+        table.tick(later + CLOSING_GRACE, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), Some(ConnectionVerdict::Leave), "its answer may still be on its way");
+        table.tick(later + CLOSING_GRACE + TICK, &limits);
+        assert_eq!(busy.verdict(Waker::noop()), Some(ConnectionVerdict::Stuck));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// A certificate chain and its key, and where they came from.
 #[derive(Debug)]
-pub struct Identity {
+pub struct ServerIdentity {
     cert: PathBuf,
     key: PathBuf,
     current: Arc<Current>,
@@ -34,7 +34,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-impl Identity {
+impl ServerIdentity {
     /// Reads both files.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ mod tests {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = write(dir.path(), "one.example");
-        let identity = Identity::read(&cert, &key).unwrap();
+        let identity = ServerIdentity::read(&cert, &key).unwrap();
         assert!(!identity.refresh().unwrap());
         let before = identity.current.0.load_full();
         write(dir.path(), "two.example");

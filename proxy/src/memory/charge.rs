@@ -133,7 +133,7 @@ impl Charge {
             self.allowance.budget.overdraw(more);
             self.bytes += more;
         }
-        Bytes::from_owner(Held { bytes, _charge: self })
+        Bytes::from_owner(ChargedBytes { bytes, _charge: self })
     }
 }
 
@@ -146,12 +146,12 @@ impl Drop for Charge {
 }
 
 /// Bytes and their charge: gone together, whoever has them last.
-struct Held {
+struct ChargedBytes {
     bytes: Bytes,
     _charge: Charge,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

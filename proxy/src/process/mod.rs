@@ -24,7 +24,7 @@ use crate::admin::{self, Admin};
 use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
-use crate::listener::tls::Identity;
+use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
 use crate::settings::Settings;
 use crate::state::{Builder, Lasting};
@@ -76,7 +76,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         .with_context(|| format!("can not listen on {} (admin)", settings.admin_listen))?;
     admin_socket.set_nonblocking(true)?;
     let admin_address = admin_socket.local_addr()?;
-    let (registry, cache) = (Arc::new(Registry::default()), cache::Shared::new());
+    let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
     let lasting = Lasting { registry, cache, metrics: Arc::clone(&metrics), outward };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());
@@ -110,7 +110,7 @@ struct Control {
     shared: Arc<Shared>,
     builder: Builder,
     feed: Feed,
-    identity: Option<Identity>,
+    identity: Option<ServerIdentity>,
     signals: Signals,
 }
 
@@ -236,7 +236,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
     known.into_iter().map(stat).collect()
 }
 
-fn caches(cache: &cache::Shared, has_redis: bool) -> Vec<CacheStat> {
+fn caches(cache: &cache::SharedCache, has_redis: bool) -> Vec<CacheStat> {
     let (entries, bytes) = cache.filled();
     let (stats, remote) = (cache.stats(), cache.redis());
     let memory = CacheStat {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use tokio_rustls::TlsAcceptor;
 
 use crate::account::{Metrics, check_log_filter};
-use crate::listener::tls::Identity;
+use crate::listener::tls::ServerIdentity;
 use crate::redis;
 use crate::settings::Settings;
 use crate::source::{Cluster, Gateway, Source, Subscription};
@@ -16,7 +16,7 @@ use crate::upstream::Outward;
 /// What a process can be started with.
 pub(super) struct Prepared {
     /// The listener's certificate, to be kept fresh.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<ServerIdentity>,
     /// What workers answer handshakes with.
     pub(super) tls: Option<TlsAcceptor>,
     /// How providers are reached.
@@ -45,10 +45,10 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
         redis::check(&settings.redis).context("--redis")?;
     }
     let identity = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => Some(Identity::read(cert, key).context("--tls-cert, --tls-key")?),
+        (Some(cert), Some(key)) => Some(ServerIdentity::read(cert, key).context("--tls-cert, --tls-key")?),
         _ => None,
     };
-    let tls = identity.as_ref().map(Identity::acceptor).transpose()?;
+    let tls = identity.as_ref().map(ServerIdentity::acceptor).transpose()?;
     let outward = settings.ways.read(settings.gateway.is_some())?;
     let feed = match &settings.manifests {
         Some(folder) => {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::counts::Counts;
+use super::counts::RedisCounts;
 use super::login::{self, BadUrl, Login};
 use super::node::{self, LIMIT, Node, Question, Trouble};
 use super::script::Script;
@@ -44,19 +44,19 @@ pub struct Unanswered;
 
 /// One worker's client of the shared Redis.
 #[derive(Debug)]
-pub struct Client(Rc<Inner>);
+pub struct RedisClient(Rc<ClientParts>);
 
-struct Inner {
+struct ClientParts {
     seeds: Vec<ConnectionInfo>,
-    counts: Arc<Counts>,
-    map: RefCell<Map>,
+    counts: Arc<RedisCounts>,
+    map: RefCell<ClusterMap>,
     /// Slots may have moved, or a node is away: look again.
     nudge: Notify,
     writes: Cell<usize>,
     write_bytes: Cell<usize>,
 }
 
-impl std::fmt::Debug for Inner {
+impl std::fmt::Debug for ClientParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Seeds hold passwords.
         f.debug_struct("Inner").field("map", &self.map).finish_non_exhaustive()
@@ -65,19 +65,19 @@ impl std::fmt::Debug for Inner {
 
 /// What is known of the cluster.
 #[derive(Debug, Default)]
-struct Map {
+struct ClusterMap {
     slots: SlotMap,
     nodes: BTreeMap<Address, Rc<Node>>,
 }
 
-impl Client {
+impl RedisClient {
     /// One worker's client of the cluster that these URLs (`redis://`, `rediss://`) belong to, or of the one node when
     /// it is not in cluster mode. Connects in the background; must be called within a `LocalSet`.
     ///
     /// # Errors
     /// There is no URL, or one of them can not be used.
-    pub fn open(urls: &[String], login: Login<'_>, counts: &Arc<Counts>) -> Result<Self, BadUrl> {
-        let inner = Rc::new(Inner {
+    pub fn open(urls: &[String], login: Login<'_>, counts: &Arc<RedisCounts>) -> Result<Self, BadUrl> {
+        let inner = Rc::new(ClientParts {
             seeds: login::read(urls)?.into_iter().map(|info| login.on(info)).collect(),
             counts: Arc::clone(counts),
             map: RefCell::default(),
@@ -210,7 +210,7 @@ impl Client {
     }
 }
 
-impl Inner {
+impl ClientParts {
     fn node(&self, slot: u16) -> Option<Rc<Node>> {
         let map = self.map.borrow();
         map.nodes.get(map.slots.master(slot)?).map(Rc::clone)
@@ -346,7 +346,7 @@ impl Inner {
                 nodes.entry(address).or_insert(node);
             }
         }
-        *map = Map { slots, nodes };
+        *map = ClusterMap { slots, nodes };
     }
 
     fn is_well(&self) -> bool {
@@ -356,7 +356,7 @@ impl Inner {
 }
 
 /// Keeps the map right for as long as the client lives.
-async fn tend(inner: Weak<Inner>) {
+async fn tend(inner: Weak<ClientParts>) {
     let mut pause = RETRY.0;
     loop {
         let Some(alive) = inner.upgrade() else { return };

@@ -4,7 +4,7 @@ use crate::count::Count;
 
 /// Since the process began, over all workers.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct RedisCounts {
     /// It said no, or the connection broke.
     pub errors: Count,
     /// It did not answer in time.

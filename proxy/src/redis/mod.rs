@@ -10,8 +10,8 @@ mod node;
 mod script;
 mod slots;
 
-pub use client::{Client, Unanswered};
-pub use counts::Counts;
+pub use client::{RedisClient, Unanswered};
+pub use counts::RedisCounts;
 pub use login::{BadUrl, Login, check};
 pub use node::LIMIT;
 pub use script::Script;

@@ -16,7 +16,7 @@ use ::redis::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::counts::Counts;
+use super::counts::RedisCounts;
 use super::slots::Address;
 
 /// No call waits longer for Redis.
@@ -54,7 +54,7 @@ pub(super) enum Trouble {
 pub(super) struct Node {
     address: Address,
     info: ConnectionInfo,
-    counts: Arc<Counts>,
+    counts: Arc<RedisCounts>,
     link: RefCell<Option<MultiplexedConnection>>,
     /// Counts connections: only the connection that failed is taken away, once.
     epoch: Cell<u64>,
@@ -114,7 +114,7 @@ pub(super) async fn send(link: &mut MultiplexedConnection, command: &Cmd) -> Red
 
 impl Node {
     /// A node, away until it is connected, which begins at once.
-    pub(super) fn new(address: Address, info: ConnectionInfo, counts: &Arc<Counts>) -> Rc<Self> {
+    pub(super) fn new(address: Address, info: ConnectionInfo, counts: &Arc<RedisCounts>) -> Rc<Self> {
         let node = Rc::new(Self {
             address,
             info,
@@ -155,7 +155,7 @@ impl Node {
         let Some(mut link) = link.filter(|_| self.waiting.get() < MAX_WAITING) else { return Err(Trouble::Away) };
         let epoch = self.epoch.get();
         let answer = {
-            let _waiting = Waiting::on(&self.waiting);
+            let _waiting = WaitingReply::on(&self.waiting);
             timeout_at(until, question.put(&mut link)).await
         };
         match answer {
@@ -264,16 +264,16 @@ pub(super) fn judge(error: &RedisError) -> Trouble {
 }
 
 /// One more that waits.
-struct Waiting<'a>(&'a Cell<u32>);
+struct WaitingReply<'a>(&'a Cell<u32>);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingReply<'a> {
     fn on(count: &'a Cell<u32>) -> Self {
         count.set(count.get() + 1);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingReply<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

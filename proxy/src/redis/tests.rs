@@ -74,9 +74,9 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     panic!("waited too long for {what}");
 }
 
-fn open(url: String) -> (Client, Arc<Counts>) {
-    let counts = Arc::<Counts>::default();
-    (Client::open(&[url], Login::default(), &counts).unwrap(), counts)
+fn open(url: String) -> (RedisClient, Arc<RedisCounts>) {
+    let counts = Arc::<RedisCounts>::default();
+    (RedisClient::open(&[url], Login::default(), &counts).unwrap(), counts)
 }
 
 async fn raw(url: &str, words: &[&str]) -> Value {
@@ -186,11 +186,11 @@ fn a_password_is_used_and_never_told() {
         assert_eq!(counts.skipped.get(), 1);
         for url in ["redis://:s3cret@host:port/", "http://user:s3cret@host", "redis+unix:///s3cret.sock", "s3cret"] {
             let error =
-                Client::open(&["redis://fine".to_owned(), url.to_owned()], Login::default(), &counts).unwrap_err();
+                RedisClient::open(&["redis://fine".to_owned(), url.to_owned()], Login::default(), &counts).unwrap_err();
             assert_eq!((error.place, error.of), (2, 2));
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
-        assert!(Client::open(&[], Login::default(), &counts).is_err());
+        assert!(RedisClient::open(&[], Login::default(), &counts).is_err());
     });
 }
 
@@ -198,13 +198,13 @@ fn a_password_is_used_and_never_told() {
 fn a_login_holds_for_every_url_without_its_own() {
     worker(async {
         let server = Server::start(&["--requirepass", "s3cret", "--user", "gate", "on", ">gatek3y", "~*", "+@all"]);
-        let counts = Arc::<Counts>::default();
+        let counts = Arc::<RedisCounts>::default();
         let login = Login { username: None, password: Some("s3cret") };
-        let plain = Client::open(&["redis://127.0.0.1:1".to_owned(), server.url()], login, &counts).unwrap();
+        let plain = RedisClient::open(&["redis://127.0.0.1:1".to_owned(), server.url()], login, &counts).unwrap();
         let login = Login { username: Some("gate"), password: Some("gatek3y") };
-        let named = Client::open(&[server.url()], login, &counts).unwrap();
+        let named = RedisClient::open(&[server.url()], login, &counts).unwrap();
         let own = format!("redis://:s3cret@127.0.0.1:{}", server.port);
-        let own = Client::open(&[own], Login { username: None, password: Some("wr0ng") }, &counts).unwrap();
+        let own = RedisClient::open(&[own], Login { username: None, password: Some("wr0ng") }, &counts).unwrap();
         for remote in [plain, named, own] {
             until("the connection", || remote.is_ready()).await;
             assert!(!format!("{remote:?}").contains("s3cret"));

@@ -19,7 +19,7 @@ use sluicegate_config::published::{
 };
 use tokio::sync::mpsc;
 
-use super::assembly::{Event, Watched};
+use super::assembly::{Event, WatchKind};
 use super::published::Published;
 
 /// A watch is begun anew after this: how long a connection that died silently can go unnoticed.
@@ -35,11 +35,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the watches have to say.
 #[derive(Debug)]
-pub(super) enum Word {
+pub(super) enum WatchMessage {
     /// Something about objects.
     Event(Event),
     /// A watch fails, and why; it is tried again.
-    Failing(Watched, String),
+    Failing(WatchKind, String),
 }
 
 /// Where the published objects are.
@@ -73,7 +73,7 @@ impl Cluster {
     ///
     /// # Errors
     /// No client can be made of what was found (certificates, token).
-    pub(super) fn watch(&self) -> anyhow::Result<mpsc::Receiver<Word>> {
+    pub(super) fn watch(&self) -> anyhow::Result<mpsc::Receiver<WatchMessage>> {
         let client = Client::try_from(self.client.clone())?;
         let (words, heard) = mpsc::channel(WAITING);
         let settings = watcher::Config {
@@ -84,8 +84,8 @@ impl Cluster {
         };
         let configs = watcher(Api::<ConfigMap>::namespaced(client.clone(), &self.namespace), settings.clone());
         let secrets = watcher(Api::<Secret>::namespaced(client, &self.namespace), settings);
-        tokio::task::spawn_local(tell(configs, Watched::Configs, config_map, words.clone()));
-        tokio::task::spawn_local(tell(secrets, Watched::Secrets, secret, words));
+        tokio::task::spawn_local(tell(configs, WatchKind::Configs, config_map, words.clone()));
+        tokio::task::spawn_local(tell(secrets, WatchKind::Secrets, secret, words));
         Ok(heard)
     }
 
@@ -98,9 +98,9 @@ impl Cluster {
 /// Follows one watch for as long as somebody listens.
 async fn tell<K>(
     objects: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
-    watched: Watched,
+    watched: WatchKind,
     strip: fn(K) -> Published,
-    words: mpsc::Sender<Word>,
+    words: mpsc::Sender<WatchMessage>,
 ) {
     let mut objects = std::pin::pin!(objects);
     let (mut wait, mut worked) = (FIRST_WAIT, Instant::now());
@@ -110,7 +110,7 @@ async fn tell<K>(
                 if !matches!(event, watcher::Event::Init) {
                     (wait, worked) = (FIRST_WAIT, Instant::now());
                 }
-                Word::Event(event_of(event, watched, strip))
+                WatchMessage::Event(event_of(event, watched, strip))
             }
             Err(error) => {
                 let quiet = is_routine(&error) && worked.elapsed() < LONGEST_WAIT * 24;
@@ -118,10 +118,10 @@ async fn tell<K>(
                     tracing::debug!(?watched, error = describe(&error), "a watch begins anew");
                     continue;
                 }
-                Word::Failing(watched, describe(&error))
+                WatchMessage::Failing(watched, describe(&error))
             }
         };
-        let failing = matches!(word, Word::Failing(..));
+        let failing = matches!(word, WatchMessage::Failing(..));
         if words.send(word).await.is_err() {
             return;
         }
@@ -133,7 +133,7 @@ async fn tell<K>(
     }
 }
 
-fn event_of<K>(event: watcher::Event<K>, watched: Watched, strip: fn(K) -> Published) -> Event {
+fn event_of<K>(event: watcher::Event<K>, watched: WatchKind, strip: fn(K) -> Published) -> Event {
     match event {
         watcher::Event::Init => Event::Begin(watched),
         watcher::Event::InitApply(object) | watcher::Event::Apply(object) => match strip(object) {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::report::Problem;
+use super::report::SourceProblem;
 
 /// The most files of a folder.
 const MOST_FILES: usize = 20_000;
@@ -21,7 +21,7 @@ pub(super) struct Folder {
     /// Names of files that are there and could not be read: what they last said still counts.
     pub(super) unread: Vec<String>,
     /// What was wrong.
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<SourceProblem>,
 }
 
 /// Reads a folder, or one file. Never fails: what could not be read is a problem.
@@ -31,14 +31,16 @@ pub(super) fn read(path: &Path) -> Folder {
     let (files, sub_folders) = match list(path) {
         Ok(listed) => listed,
         Err(error) => {
-            folder.problems.push(Problem::of_source("NotRead", format!("{} cannot be read: {error}", path.display())));
+            folder
+                .problems
+                .push(SourceProblem::of_source("NotRead", format!("{} cannot be read: {error}", path.display())));
             return folder;
         }
     };
     if files.is_empty() {
         let hint = if sub_folders > 0 { " (sub-folders are not read)" } else { "" };
         let message = format!("{} holds no .yaml, .yml or .json file{hint}", path.display());
-        folder.problems.push(Problem::of_source("NoManifests", message));
+        folder.problems.push(SourceProblem::of_source("NoManifests", message));
     }
     for (at, file) in files.iter().enumerate() {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -48,7 +50,7 @@ pub(super) fn read(path: &Path) -> Folder {
             Ok(Some(text)) => folder.files.push((name, text)),
             Ok(None) => {}
             Err(message) => {
-                folder.problems.push(Problem::of_file(&name, "NotRead", message));
+                folder.problems.push(SourceProblem::of_file(&name, "NotRead", message));
                 folder.unread.push(name);
             }
         }
@@ -56,7 +58,7 @@ pub(super) fn read(path: &Path) -> Folder {
     // An editor or a full disk may have left them so; a folder without a file is believed no more.
     if folder.unread.is_empty() && !folder.files.is_empty() && folder.files.iter().all(|(_, text)| is_blank(text)) {
         let message = format!("{} holds files, and nothing in them", path.display());
-        folder.problems.push(Problem::of_source("NoManifests", message));
+        folder.problems.push(SourceProblem::of_source("NoManifests", message));
         folder.files.clear();
     }
     folder

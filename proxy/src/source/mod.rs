@@ -19,5 +19,5 @@ pub mod watch;
 pub use assembly::Change;
 pub use cluster::Cluster;
 pub use gateway::{Gateway, Update};
-pub use report::{ObjectReport, ObjectState, Problem, Report};
+pub use report::{ObjectReport, ObjectState, Report, SourceProblem};
 pub use standalone::{Configuration, Source, Subscription};

@@ -13,7 +13,7 @@ use super::report::{ObjectReport, ObjectState};
 /// A form that waits for others longer than this is told of as one that can not be taken; and a route that has never
 /// run, and none of whose pools has come, then runs without them: nobody answers its calls, rather than a route that
 /// was not meant.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PENDING_LIMIT: Duration = Duration::from_secs(2);
 
 /// A pool with the credentials it names.
 type Supplied = (Box<Pool>, Credentials);
@@ -31,7 +31,7 @@ pub(super) enum Step<T> {
 
 /// A route. There may be thousands, most of which run as they are to: what is seldom there is kept apart.
 #[derive(Debug, Default)]
-pub(super) struct RouteState {
+pub(super) struct RouteObject {
     /// It is published.
     pub(super) present: bool,
     /// How it stands, as told last; `None`: nothing of it was told.
@@ -52,7 +52,7 @@ struct Offer {
 
 /// A pool and its credentials.
 #[derive(Debug, Default)]
-pub(super) struct PoolState {
+pub(super) struct PoolObject {
     /// It is published.
     pub(super) present: bool,
     /// How it stands, as told last; `None`: nothing of it was told.
@@ -68,7 +68,7 @@ pub(super) struct PoolState {
     since: Option<Instant>,
 }
 
-impl RouteState {
+impl RouteObject {
     /// It is published in this form.
     pub(super) fn offer(&mut self, route: Box<Route>, version: &str, now: Instant) {
         let offer = Box::new(Offer { route, version: version.into(), since: now });
@@ -91,7 +91,7 @@ impl RouteState {
     }
 
     /// What to do about it. `runs`: whether a pool runs. `patient`: what may still come is waited for.
-    pub(super) fn step(&mut self, runs: impl Fn(&ObjectId) -> bool, patient: bool, now: Instant) -> Step<Box<Route>> {
+    pub(super) fn step(&mut self, runs: impl Fn(&ObjectId) -> bool, waits: bool, now: Instant) -> Step<Box<Route>> {
         let runs_already = self.running().is_some();
         if !self.present {
             return if runs_already { Step::Gone } else { Step::Stay };
@@ -102,7 +102,7 @@ impl RouteState {
             self.version = Some(version);
             return Step::Stay;
         }
-        let overdue = !patient || now.saturating_duration_since(since) >= PATIENCE;
+        let overdue = !waits || now.saturating_duration_since(since) >= PENDING_LIMIT;
         let ready = if runs_already {
             pools(&route).all(&runs)
         } else {
@@ -126,7 +126,9 @@ impl RouteState {
     ) -> ObjectReport {
         let rejected = match (&self.refused, self.next.as_deref()) {
             (Some(refused), _) => Some(refused.clone()),
-            (None, Some(Offer { route, version: _, since })) if now.saturating_duration_since(*since) >= PATIENCE => {
+            (None, Some(Offer { route, version: _, since }))
+                if now.saturating_duration_since(*since) >= PENDING_LIMIT =>
+            {
                 let missing = pools(route).find(|id| !runs(id)).map_or("", |id| id.0.as_str());
                 let message = format!("it waits for the pool {missing}");
                 Some(Box::new(Rejection { revision: route.revision.clone(), message }))
@@ -139,7 +141,7 @@ impl RouteState {
 
     /// When it will have waited for too long; `None`: it waits for nothing, or has.
     pub(super) fn overdue_at(&self, now: Instant) -> Option<Instant> {
-        self.next.as_ref().map(|next| next.since + PATIENCE).filter(|at| *at > now)
+        self.next.as_ref().map(|next| next.since + PENDING_LIMIT).filter(|at| *at > now)
     }
 
     /// Whether it is to be looked at again whenever something changes.
@@ -148,7 +150,7 @@ impl RouteState {
     }
 }
 
-impl PoolState {
+impl PoolObject {
     /// It is published in this form.
     pub(super) fn offer(&mut self, pool: Box<Pool>, version: &str, now: Instant) {
         (self.present, self.form, self.refused, self.since) = (true, Some((pool, version.into())), None, Some(now));
@@ -229,7 +231,7 @@ impl PoolState {
         credentials: Option<Box<str>>,
         now: Instant,
     ) -> ObjectReport {
-        let overdue = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
+        let overdue = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PENDING_LIMIT);
         let waits = || {
             let (form, _) = self.form.as_ref().filter(|_| overdue)?;
             let values = self.secret.as_ref().map(|(_, values)| values);
@@ -248,7 +250,7 @@ impl PoolState {
 
     /// When it will have waited for too long; `None`: it waits for nothing, or has.
     pub(super) fn overdue_at(&self, now: Instant) -> Option<Instant> {
-        self.since.filter(|_| self.form.is_some()).map(|since| since + PATIENCE).filter(|at| *at > now)
+        self.since.filter(|_| self.form.is_some()).map(|since| since + PENDING_LIMIT).filter(|at| *at > now)
     }
 
     /// Whether its newest form waits for credentials.

@@ -45,7 +45,7 @@ impl fmt::Debug for Published {
 
 /// What one holds.
 #[derive(Debug)]
-pub(super) enum Form {
+pub(super) enum PublishedForm {
     /// A compiled route.
     Route(Box<Route>),
     /// A compiled pool.
@@ -75,7 +75,7 @@ impl Published {
 
     /// What it holds, for a reader who knows these features. An error says why it can not be used, and never repeats any
     /// of what it holds but the names of features.
-    pub(super) fn read(&self, content: Content, features: &[&str]) -> Result<Form, String> {
+    pub(super) fn read(&self, content: Content, features: &[&str]) -> Result<PublishedForm, String> {
         let body = self.body.as_deref().ok_or_else(|| format!("it has no {:?} in its data", published::DATA_KEY))?;
         if body.len() > MOST_BYTES {
             return Err(format!("it is larger than {MOST_BYTES} bytes"));
@@ -84,14 +84,14 @@ impl Published {
             Content::Route => {
                 let route: Route = self.compiled(body, features)?;
                 self.belongs(&route.revision)?;
-                Ok(Form::Route(Box::new(route)))
+                Ok(PublishedForm::Route(Box::new(route)))
             }
             Content::Pool => {
                 let pool: Pool = self.compiled(body, features)?;
                 self.belongs(&pool.revision)?;
-                Ok(Form::Pool(Box::new(pool)))
+                Ok(PublishedForm::Pool(Box::new(pool)))
             }
-            Content::Credentials => credentials(body).map(Form::Credentials),
+            Content::Credentials => credentials(body).map(PublishedForm::Credentials),
         }
     }
 

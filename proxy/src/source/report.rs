@@ -12,7 +12,7 @@ use sluicegate_config::rollout::Rejection;
 /// Something wrong with an object, a file or the source itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
+pub struct SourceProblem {
     /// `Error`: not applied as written. `Warning`: works, and may not be meant.
     #[serde(serialize_with = "as_text")]
     pub severity: Severity,
@@ -37,7 +37,7 @@ pub struct Problem {
     pub message: String,
 }
 
-impl Problem {
+impl SourceProblem {
     /// Of the source as a whole.
     pub(super) fn of_source(reason: &str, message: String) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SourceProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{file}")?;
@@ -83,7 +83,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl From<&Verdict> for Problem {
+impl From<&Verdict> for SourceProblem {
     fn from(verdict: &Verdict) -> Self {
         Self {
             severity: verdict.severity,
@@ -98,7 +98,7 @@ impl From<&Verdict> for Problem {
     }
 }
 
-impl From<&Finding> for Problem {
+impl From<&Finding> for SourceProblem {
     fn from(finding: &Finding) -> Self {
         Self {
             severity: finding.severity,
@@ -181,7 +181,7 @@ pub struct Report {
     /// that a change among thousands is found by comparing pointers.
     pub objects: Vec<Arc<ObjectReport>>,
     /// What is wrong with what is written now.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SourceProblem>,
     /// The word by which the operator is known. Shown nowhere.
     #[serde(skip)]
     pub operator: Option<SecretValue>,
@@ -192,7 +192,7 @@ impl Report {
     #[must_use]
     pub fn rejected(&self) -> usize {
         let objects = self.objects.iter().filter(|object| object.state != ObjectState::Applied).count();
-        let nameless = |problem: &&Problem| problem.severity == Severity::Error && problem.object.is_none();
+        let nameless = |problem: &&SourceProblem| problem.severity == Severity::Error && problem.object.is_none();
         objects + self.problems.iter().filter(nameless).count()
     }
 

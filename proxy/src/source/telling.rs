@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use sluicegate_config::compile::Severity;
 
-use super::report::Problem;
+use super::report::SourceProblem;
 
 /// What is wrong, as of its last logging.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    told: BTreeSet<Problem>,
+    told: BTreeSet<SourceProblem>,
 }
 
 impl Telling {
     /// Logs what is newly wrong, and that nothing is any more. `runs`: something serves meanwhile. Says whether
     /// anything is otherwise than before.
-    pub(super) fn tell(&mut self, now: BTreeSet<Problem>, runs: bool) -> bool {
+    pub(super) fn tell(&mut self, now: BTreeSet<SourceProblem>, runs: bool) -> bool {
         for problem in now.difference(&self.told) {
             log(problem, runs);
         }
@@ -28,12 +28,12 @@ impl Telling {
     }
 
     /// What is wrong.
-    pub(super) fn told(&self) -> &BTreeSet<Problem> {
+    pub(super) fn told(&self) -> &BTreeSet<SourceProblem> {
         &self.told
     }
 }
 
-fn log(problem: &Problem, runs: bool) {
+fn log(problem: &SourceProblem, runs: bool) {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let (file, object, field) = (text(&problem.file), text(&problem.object), text(&problem.field));
     let (kind, line) = (problem.kind.unwrap_or_default(), problem.line.unwrap_or_default());

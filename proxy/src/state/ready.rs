@@ -15,7 +15,7 @@ use crate::cache;
 use crate::call::models::Models;
 use crate::call::route::{Filed, Index};
 use crate::endpoint::{Endpoint, PoolState};
-use crate::persistent::{List, Map};
+use crate::persistent::{List, PersistentMap};
 use crate::upstream::Origin;
 
 /// A configuration, ready to run.
@@ -25,7 +25,7 @@ pub struct Ready {
     pub(crate) names: Arc<Table>,
     pub(super) index: Index<Route>,
     /// Every route by its id.
-    pub(super) routes: Map<Id, Arc<Filed<Route>>>,
+    pub(super) routes: PersistentMap<Id, Arc<Filed<Route>>>,
     /// Pools by their places; a place without one is of a pool that routes name and that is not there.
     pub(super) pools: List<Option<Arc<Pool>>>,
     /// Written when somebody asks for it.

@@ -28,7 +28,7 @@ pub struct Lasting {
     /// Circuits, cooldowns, budgets.
     pub registry: Arc<Registry>,
     /// The cache's memory layers.
-    pub cache: Arc<cache::Shared>,
+    pub cache: Arc<cache::SharedCache>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// How providers are reached.

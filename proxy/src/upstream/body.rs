@@ -14,9 +14,9 @@ use super::pool::{Lease, Stream};
 
 /// The body of an answer. At its clean end the connection goes back to its pool; dropped before, an HTTP/1
 /// connection is closed and an HTTP/2 stream reset. A body that stops short of its end is an error, never an end.
-pub struct UpstreamBody(State);
+pub struct UpstreamBody(BodyState);
 
-enum State {
+enum BodyState {
     Done,
     Own { body: Framing, lease: Lease },
     Shared { body: Incoming, _stream: Stream },
@@ -24,7 +24,7 @@ enum State {
 
 impl UpstreamBody {
     pub(super) fn own(body: Framing, lease: Lease) -> Self {
-        let mut whole = Self(State::Own { body, lease });
+        let mut whole = Self(BodyState::Own { body, lease });
         if whole.is_end_stream() {
             whole.settle();
         }
@@ -32,12 +32,12 @@ impl UpstreamBody {
     }
 
     pub(super) fn shared(body: Incoming, stream: Stream) -> Self {
-        Self(State::Shared { body, _stream: stream })
+        Self(BodyState::Shared { body, _stream: stream })
     }
 
     /// Lets go of the connection: kept when this was the end and it can be, closed otherwise.
     fn settle(&mut self) {
-        if let State::Own { mut body, mut lease } = std::mem::replace(&mut self.0, State::Done)
+        if let BodyState::Own { mut body, mut lease } = std::mem::replace(&mut self.0, BodyState::Done)
             && lease.conn().is_some_and(|conn| conn.settle(&mut body))
         {
             lease.keep();
@@ -54,12 +54,12 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = match &mut self.0 {
-            State::Done => return Poll::Ready(None),
-            State::Own { body, lease } => match lease.conn() {
+            BodyState::Done => return Poll::Ready(None),
+            BodyState::Own { body, lease } => match lease.conn() {
                 Some(conn) => ready!(conn.poll_frame(body, cx)),
                 None => return Poll::Ready(None),
             },
-            State::Shared { body, .. } => {
+            BodyState::Shared { body, .. } => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 frame.map(|read| read.map_err(|error| BodyError::of(&error)))
             }
@@ -72,7 +72,7 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                self.0 = State::Done;
+                self.0 = BodyState::Done;
                 Poll::Ready(Some(Err(error)))
             }
             None => {
@@ -84,18 +84,18 @@ impl Body for UpstreamBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            State::Done => true,
-            State::Own { body, .. } => body.is_over(),
-            State::Shared { body, .. } => body.is_end_stream(),
+            BodyState::Done => true,
+            BodyState::Own { body, .. } => body.is_over(),
+            BodyState::Shared { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            State::Done => SizeHint::with_exact(0),
-            State::Own { body: Framing::Length(left), .. } => SizeHint::with_exact(*left),
-            State::Own { .. } => SizeHint::default(),
-            State::Shared { body, .. } => body.size_hint(),
+            BodyState::Done => SizeHint::with_exact(0),
+            BodyState::Own { body: Framing::Length(left), .. } => SizeHint::with_exact(*left),
+            BodyState::Own { .. } => SizeHint::default(),
+            BodyState::Shared { body, .. } => body.size_hint(),
         }
     }
 }
@@ -110,9 +110,9 @@ impl Drop for UpstreamBody {
 impl fmt::Debug for UpstreamBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.0 {
-            State::Done => "done",
-            State::Own { .. } => "http/1.1",
-            State::Shared { .. } => "http/2",
+            BodyState::Done => "done",
+            BodyState::Own { .. } => "http/1.1",
+            BodyState::Shared { .. } => "http/2",
         };
         write!(f, "UpstreamBody({state})")
     }

@@ -16,9 +16,9 @@ use tokio::time::timeout_at;
 
 use super::body::UpstreamBody;
 use super::dns::Dns;
-use super::error::{Failed, Fate, Kind, Phase, SendError};
-use super::origin::{Origin, OriginKey, Place};
-use super::pool::{Lease, Pool, Stream, Way};
+use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase};
+use super::origin::{Origin, OriginKey, OriginParts};
+use super::pool::{ConnectionPool, Lease, Stream, Way};
 use super::stats::StatsBoard;
 
 /// Between two looks at idle connections.
@@ -52,10 +52,10 @@ pub struct Sent {
 /// One worker's connections to all providers. Cloning is cheap; it stays on its thread, and wants a
 /// `tokio::task::LocalSet` (or local runtime) around it.
 #[derive(Clone)]
-pub struct Client(Rc<Inner>);
+pub struct UpstreamClient(Rc<OriginPools>);
 
-struct Inner {
-    pools: RefCell<HashMap<OriginKey, Rc<Pool>, BuildHasherDefault<Taken>>>,
+struct OriginPools {
+    pools: RefCell<HashMap<OriginKey, Rc<ConnectionPool>, BuildHasherDefault<Taken>>>,
     dns: Dns,
     workers: usize,
     board: Arc<StatsBoard>,
@@ -80,18 +80,18 @@ impl Hasher for Taken {
     }
 }
 
-impl Client {
+impl UpstreamClient {
     /// A client of one of `workers` workers; each may open its share of `maxConnections`, rounded up.
     #[must_use]
     pub fn new(workers: usize, board: Arc<StatsBoard>) -> Self {
         let (pools, dns, sweeping) = (RefCell::default(), Dns::default(), Cell::new(false));
-        Self(Rc::new(Inner { pools, dns, workers, board, sweeping }))
+        Self(Rc::new(OriginPools { pools, dns, workers, board, sweeping }))
     }
 
     #[cfg(test)]
     pub(super) fn asking(dns: Dns, board: Arc<StatsBoard>) -> Self {
         let (pools, sweeping) = (RefCell::default(), Cell::new(false));
-        Self(Rc::new(Inner { pools, dns, workers: 1, board, sweeping }))
+        Self(Rc::new(OriginPools { pools, dns, workers: 1, board, sweeping }))
     }
 
     /// Sends the request that `make` gives and waits for the head of its answer. The URI is what [`Origin::uri`] gave;
@@ -160,7 +160,7 @@ impl Client {
         self.0.pools.borrow().values().for_each(|pool| pool.close_idle());
     }
 
-    fn pool(&self, origin: &Origin) -> Rc<Pool> {
+    fn pool(&self, origin: &Origin) -> Rc<ConnectionPool> {
         let inner = &self.0;
         if let Some(pool) = inner.pools.borrow().get(&origin.0.key) {
             return Rc::clone(pool);
@@ -169,13 +169,13 @@ impl Client {
             tokio::task::spawn_local(sweep(Rc::downgrade(inner)));
         }
         let stats = inner.board.register(&origin.0.pool, &origin.0.provider, &origin.address());
-        let pool = Pool::new(origin.clone(), inner.workers, stats);
+        let pool = ConnectionPool::new(origin.clone(), inner.workers, stats);
         inner.pools.borrow_mut().insert(origin.0.key, Rc::clone(&pool));
         pool
     }
 }
 
-impl std::fmt::Debug for Client {
+impl std::fmt::Debug for UpstreamClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Client({} origins)", self.0.pools.borrow().len())
     }
@@ -184,7 +184,7 @@ impl std::fmt::Debug for Client {
 async fn send_own(
     mut lease: Lease,
     request: Request<Bytes>,
-    place: &Place,
+    place: &OriginParts,
     until: Instant,
 ) -> Result<Response<UpstreamBody>, Failed> {
     let Some(conn) = lease.conn() else { return Err(gone()) };
@@ -192,7 +192,11 @@ async fn send_own(
     Ok(response.map(|body| UpstreamBody::own(body, lease)))
 }
 
-async fn send_shared(stream: Stream, request: Request<Bytes>, place: &Place) -> Result<Response<UpstreamBody>, Failed> {
+async fn send_shared(
+    stream: Stream,
+    request: Request<Bytes>,
+    place: &OriginParts,
+) -> Result<Response<UpstreamBody>, Failed> {
     let mut request = request.map(Full::new);
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(HOST);
@@ -201,7 +205,7 @@ async fn send_shared(stream: Stream, request: Request<Bytes>, place: &Place) -> 
     match whole.build() {
         Ok(uri) => *request.uri_mut() = uri,
         Err(error) => {
-            let error = SendError::new(Phase::Write, Kind::Invalid, error.to_string());
+            let error = SendError::new(SendPhase::Write, SendErrorKind::Invalid, error.to_string());
             return Err(Failed { error, fate: Fate::Unknown });
         }
     }
@@ -210,16 +214,20 @@ async fn send_shared(stream: Stream, request: Request<Bytes>, place: &Place) -> 
 }
 
 fn gone() -> Failed {
-    Failed { error: SendError::new(Phase::Write, Kind::Reset, "the connection ended"), fate: Fate::Unprocessed }
+    Failed {
+        error: SendError::new(SendPhase::Write, SendErrorKind::Reset, "the connection ended"),
+        fate: Fate::Unprocessed,
+    }
 }
 
 /// Now and then closes what has been idle for too long, and forgets origins that nobody calls any more.
-async fn sweep(inner: Weak<Inner>) {
+async fn sweep(inner: Weak<OriginPools>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(inner) = inner.upgrade() else { return };
         let now = Instant::now();
-        let forgotten = |pool: &Pool| pool.sweep(now).is_some_and(|used| now.saturating_duration_since(used) > FORGET);
+        let forgotten =
+            |pool: &ConnectionPool| pool.sweep(now).is_some_and(|used| now.saturating_duration_since(used) > FORGET);
         inner.pools.borrow_mut().retain(|_, pool| !forgotten(pool));
     }
 }

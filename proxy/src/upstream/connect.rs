@@ -15,9 +15,9 @@ use tokio_rustls::TlsConnector;
 
 use super::dns::Dns;
 use super::egress::Door;
-use super::error::{Kind, Phase, SendError};
+use super::error::{SendError, SendErrorKind, SendPhase};
 use super::io::Io;
-use super::origin::{Host, Place, Target};
+use super::origin::{Host, OriginParts, OriginTarget};
 use super::tls;
 
 /// The next address is tried beside the first when that has not answered for so long (RFC 8305).
@@ -45,19 +45,19 @@ pub(super) struct Connector {
 
 impl Connector {
     /// Makes one connection, TLS included, within `limit`.
-    pub(super) async fn connect(&self, place: &Place, dns: &Dns, limit: Duration) -> Result<Wire, SendError> {
-        let phase = Cell::new(Phase::Resolve);
+    pub(super) async fn connect(&self, place: &OriginParts, dns: &Dns, limit: Duration) -> Result<Wire, SendError> {
+        let phase = Cell::new(SendPhase::Resolve);
         match tokio::time::timeout(limit, self.establish(place, dns, &phase)).await {
             Ok(made) => made,
-            Err(_) => Err(SendError::new(phase.get(), Kind::TimedOut, format!("not within {limit:?}"))),
+            Err(_) => Err(SendError::new(phase.get(), SendErrorKind::TimedOut, format!("not within {limit:?}"))),
         }
     }
 
-    async fn establish(&self, place: &Place, dns: &Dns, phase: &Cell<Phase>) -> Result<Wire, SendError> {
+    async fn establish(&self, place: &OriginParts, dns: &Dns, phase: &Cell<SendPhase>) -> Result<Wire, SendError> {
         let settings = &place.connection;
         let (host, port, secure) = match &place.target {
-            Target::Network { host, port, tls } => (host, *port, *tls),
-            Target::Simulated(serve) => {
+            OriginTarget::Network { host, port, tls } => (host, *port, *tls),
+            OriginTarget::Simulated(serve) => {
                 let (ours, theirs) = tokio::io::duplex(MEMORY);
                 serve(theirs);
                 return Ok(Wire { io: Io::Memory(ours), http2: false });
@@ -69,38 +69,38 @@ impl Connector {
         if !secure {
             return Ok(Wire { io: Io::Tcp(tcp), http2: settings.http == HttpVersion::Http2 });
         }
-        phase.set(Phase::Tls);
+        phase.set(SendPhase::Tls);
         let connector = self.tls.get_or_try_init(|| tls::connector(settings)).await?;
         let name = tls::server_name(settings, place.name.to_string())?;
         let tls = connector.connect(name, tcp).await.map_err(|error| tls::handshake_error(&error))?;
         let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         if settings.http == HttpVersion::Http2 && !agreed {
-            return Err(SendError::new(Phase::Tls, Kind::Protocol, "the provider does not offer HTTP/2"));
+            return Err(SendError::new(SendPhase::Tls, SendErrorKind::Protocol, "the provider does not offer HTTP/2"));
         }
         Ok(Wire { io: Io::Tls(Box::new(tls)), http2: agreed })
     }
 
     async fn reach(
         &self,
-        place: &Place,
+        place: &OriginParts,
         to: (&Host, u16),
         dns: &Dns,
-        phase: &Cell<Phase>,
+        phase: &Cell<SendPhase>,
     ) -> Result<TcpStream, SendError> {
         if let Some(door) = &place.door {
             return self.through(door, to, dns, phase).await;
         }
         let ttl = place.connection.dns_ttl.map(|ttl| ttl.get());
         let addresses = self.addresses(to.0, dns, ttl, Some(&place.barred)).await?;
-        phase.set(Phase::Connect);
+        phase.set(SendPhase::Connect);
         dial_any(&addresses, to.1).await
     }
 
     /// What the platform has to mend is told in its log, and not to callers: where nothing may go, and a proxy that does not let
     /// us out.
-    fn tell(&self, place: &Place, error: &SendError) {
+    fn tell(&self, place: &OriginParts, error: &SendError) {
         let now = Instant::now();
-        let is_ours = place.door.is_some() || error.kind == Kind::Invalid;
+        let is_ours = place.door.is_some() || error.kind == SendErrorKind::Invalid;
         let was_told = self.told.get().is_some_and(|told| now.saturating_duration_since(told) < QUIET);
         if is_ours && !was_told {
             self.told.set(Some(now));
@@ -132,7 +132,9 @@ impl Connector {
             }
         }
         match bar {
-            Some(why) if good.is_empty() => Err(SendError::new(Phase::Resolve, Kind::Invalid, why.to_string())),
+            Some(why) if good.is_empty() => {
+                Err(SendError::new(SendPhase::Resolve, SendErrorKind::Invalid, why.to_string()))
+            }
             _ => Ok(good),
         }
     }
@@ -143,11 +145,11 @@ impl Connector {
         door: &Door,
         to: (&Host, u16),
         dns: &Dns,
-        phase: &Cell<Phase>,
+        phase: &Cell<SendPhase>,
     ) -> Result<TcpStream, SendError> {
-        let unreached = |error: SendError| door.failed(Kind::Local, &error.to_string());
+        let unreached = |error: SendError| door.failed(SendErrorKind::Local, &error.to_string());
         let addresses = self.addresses(door.host(), dns, None, None).await.map_err(unreached)?;
-        phase.set(Phase::Connect);
+        phase.set(SendPhase::Connect);
         let mut tcp = dial_any(&addresses, door.port()).await.map_err(unreached)?;
         door.tunnel(&mut tcp, to.0, to.1).await?;
         Ok(tcp)
@@ -167,14 +169,14 @@ fn in_turn(addresses: &[IpAddr], turn: usize) -> Vec<IpAddr> {
 }
 
 async fn dial(address: SocketAddr) -> Result<TcpStream, SendError> {
-    TcpStream::connect(address).await.map_err(|error| SendError::io(Phase::Connect, &error))
+    TcpStream::connect(address).await.map_err(|error| SendError::io(SendPhase::Connect, &error))
 }
 
 /// The first of the addresses to answer; the next one starts when one fails or keeps silent for `STAGGER`.
 async fn dial_any(addresses: &[IpAddr], port: u16) -> Result<TcpStream, SendError> {
     let mut waiting = addresses.iter().map(|ip| SocketAddr::new(*ip, port));
     let mut dialling = FuturesUnordered::new();
-    let mut failed = SendError::new(Phase::Resolve, Kind::UnknownName, "the name has no address");
+    let mut failed = SendError::new(SendPhase::Resolve, SendErrorKind::UnknownName, "the name has no address");
     loop {
         let next = waiting.next();
         let more = next.is_some();

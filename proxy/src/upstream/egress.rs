@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use sluicegate_config::compile::Barred;
 
-use super::error::{Kind, Phase, SendError};
+use super::error::{SendError, SendErrorKind, SendPhase};
 use super::host::Host;
 
 /// The longest head of an answer to `CONNECT` that is read.
@@ -224,15 +224,15 @@ impl Door {
             asked.extend(["proxy-authorization: ", authorization, "\r\n"]);
         }
         asked.push_str("\r\n");
-        let broken = |error: &std::io::Error| self.failed(Kind::of_io(error), &error.to_string());
+        let broken = |error: &std::io::Error| self.failed(SendErrorKind::of_io(error), &error.to_string());
         tcp.write_all(asked.as_bytes()).await.map_err(|error| broken(&error))?;
         let mut head = Vec::new();
         loop {
             let length = tcp.read_buf(&mut head).await.map_err(|error| broken(&error))?;
             if length == 0 {
-                return Err(self.failed(Kind::Reset, "it closed the connection"));
+                return Err(self.failed(SendErrorKind::Reset, "it closed the connection"));
             }
-            if let Some(status) = status(&head).map_err(|why| self.failed(Kind::Protocol, why))? {
+            if let Some(status) = status(&head).map_err(|why| self.failed(SendErrorKind::Protocol, why))? {
                 return self.judge(status, &place);
             }
         }
@@ -242,14 +242,16 @@ impl Door {
         match status {
             200..300 => Ok(()),
             // Of every provider the same: it says nothing about this one.
-            407 => Err(self.failed(Kind::Local, "it wants a login (407): write http://USER:PASSWORD@HOST:PORT")),
-            status => Err(self.failed(Kind::Refused, &format!("it makes no tunnel to {place}: {status}"))),
+            407 => {
+                Err(self.failed(SendErrorKind::Local, "it wants a login (407): write http://USER:PASSWORD@HOST:PORT"))
+            }
+            status => Err(self.failed(SendErrorKind::Refused, &format!("it makes no tunnel to {place}: {status}"))),
         }
     }
 
     /// An error that says that it was the proxy.
-    pub(super) fn failed(&self, kind: Kind, why: &str) -> SendError {
-        SendError::new(Phase::Connect, kind, format!("the egress proxy {}:{}: {why}", self.0.host, self.0.port))
+    pub(super) fn failed(&self, kind: SendErrorKind, why: &str) -> SendError {
+        SendError::new(SendPhase::Connect, kind, format!("the egress proxy {}:{}: {why}", self.0.host, self.0.port))
     }
 }
 

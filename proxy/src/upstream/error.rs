@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// How far a call had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub enum SendPhase {
     /// Finding the address of the provider's name.
     Resolve,
     /// Making (or waiting for) a connection.
@@ -22,7 +22,7 @@ pub enum Phase {
     Head,
 }
 
-impl Phase {
+impl SendPhase {
     /// As a word, for labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -38,7 +38,7 @@ impl Phase {
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum SendErrorKind {
     /// Nobody listens there.
     Refused,
     /// The connection was closed or reset.
@@ -46,7 +46,7 @@ pub enum Kind {
     /// Not within the connect timeout.
     TimedOut,
     /// The time of the attempt was over, whatever it was waiting for.
-    Late,
+    AttemptTimeout,
     /// No way to that network or host.
     Unreachable,
     /// The name has no address.
@@ -65,7 +65,7 @@ pub enum Kind {
     Local,
 }
 
-impl Kind {
+impl SendErrorKind {
     /// As a word, for labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -73,7 +73,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::TimedOut => "timed_out",
-            Self::Late => "late",
+            Self::AttemptTimeout => "attempt_timeout",
             Self::Unreachable => "unreachable",
             Self::UnknownName => "unknown_name",
             Self::Certificate => "certificate",
@@ -110,7 +110,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum SendFault {
     /// The provider's, or the way to it: it counts against the endpoint.
     Upstream,
     /// Ours: it says nothing about the endpoint.
@@ -140,9 +140,9 @@ pub(super) struct Failed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
     /// How far it had come.
-    pub phase: Phase,
+    pub phase: SendPhase,
     /// What went wrong.
-    pub kind: Kind,
+    pub kind: SendErrorKind,
     /// Whether the provider may have seen (some of) the request.
     pub sent: bool,
     /// Whether the request had been sent once more within this attempt.
@@ -154,28 +154,28 @@ pub struct SendError {
 }
 
 impl SendError {
-    pub(super) fn new(phase: Phase, kind: Kind, detail: impl Into<String>) -> Self {
+    pub(super) fn new(phase: SendPhase, kind: SendErrorKind, detail: impl Into<String>) -> Self {
         Self { phase, kind, sent: false, resent: false, echo: false, detail: detail.into() }
     }
 
     pub(super) fn late() -> Self {
-        Self::new(Phase::Head, Kind::Late, "no answer in time")
+        Self::new(SendPhase::Head, SendErrorKind::AttemptTimeout, "no answer in time")
     }
 
-    pub(super) fn io(phase: Phase, error: &io::Error) -> Self {
-        Self::new(phase, Kind::of_io(error), error.to_string())
+    pub(super) fn io(phase: SendPhase, error: &io::Error) -> Self {
+        Self::new(phase, SendErrorKind::of_io(error), error.to_string())
     }
 
     /// An exchange that hyper gave up; `sent`: whether a byte of the request may have left.
     pub(super) fn exchange(error: &hyper::Error, sent: bool) -> Self {
-        let phase = if sent { Phase::Head } else { Phase::Write };
+        let phase = if sent { SendPhase::Head } else { SendPhase::Write };
         Self { sent, ..Self::new(phase, kind_of(error), chain(error)) }
     }
 
     /// One to be changed by a test.
     #[cfg(test)]
     pub(crate) fn sample() -> Self {
-        Self::new(Phase::Connect, Kind::Refused, "")
+        Self::new(SendPhase::Connect, SendErrorKind::Refused, "")
     }
 
     /// What happened, for who reads of it: `Provider x failed: …`.
@@ -183,37 +183,45 @@ impl SendError {
     pub fn in_words(&self) -> Cow<'static, str> {
         let detail = &self.detail;
         Cow::Borrowed(match (self.phase, self.kind) {
-            (Phase::Resolve, Kind::UnknownName) => "its name has no address",
-            (Phase::Resolve, Kind::TimedOut | Kind::Late) => "its name was not resolved in time",
-            (Phase::Resolve, _) => "its name could not be resolved",
-            (_, Kind::Refused) => "nobody listens at its address",
-            (_, Kind::Unreachable) => "there is no way to its address",
-            (_, Kind::Busy) => return format!("no connection to it was free ({detail})").into(),
-            (_, Kind::Local | Kind::Exhausted) => {
+            (SendPhase::Resolve, SendErrorKind::UnknownName) => "its name has no address",
+            (SendPhase::Resolve, SendErrorKind::TimedOut | SendErrorKind::AttemptTimeout) => {
+                "its name was not resolved in time"
+            }
+            (SendPhase::Resolve, _) => "its name could not be resolved",
+            (_, SendErrorKind::Refused) => "nobody listens at its address",
+            (_, SendErrorKind::Unreachable) => "there is no way to its address",
+            (_, SendErrorKind::Busy) => return format!("no connection to it was free ({detail})").into(),
+            (_, SendErrorKind::Local | SendErrorKind::Exhausted) => {
                 return format!("this proxy could not open a connection ({detail})").into();
             }
-            (_, Kind::Invalid) => return format!("the request can not be written for it ({detail})").into(),
-            (_, Kind::Certificate) => return format!("its certificate is not trusted ({detail})").into(),
-            (Phase::Connect, Kind::Reset) => "it closed the connection while it was being made",
-            (Phase::Connect, _) => "no connection to it came about in time",
-            (Phase::Tls, Kind::Reset) => "it closed the connection during the TLS handshake",
-            (Phase::Tls, Kind::TimedOut | Kind::Late) => "the TLS handshake with it was not done in time",
-            (Phase::Tls, _) => return format!("TLS or HTTP/2 could not be agreed on with it ({detail})").into(),
+            (_, SendErrorKind::Invalid) => return format!("the request can not be written for it ({detail})").into(),
+            (_, SendErrorKind::Certificate) => return format!("its certificate is not trusted ({detail})").into(),
+            (SendPhase::Connect, SendErrorKind::Reset) => "it closed the connection while it was being made",
+            (SendPhase::Connect, _) => "no connection to it came about in time",
+            (SendPhase::Tls, SendErrorKind::Reset) => "it closed the connection during the TLS handshake",
+            (SendPhase::Tls, SendErrorKind::TimedOut | SendErrorKind::AttemptTimeout) => {
+                "the TLS handshake with it was not done in time"
+            }
+            (SendPhase::Tls, _) => return format!("TLS or HTTP/2 could not be agreed on with it ({detail})").into(),
             // What came was no HTTP, and what was wrong with it says more than that.
-            (_, Kind::Protocol) => return format!("its answer can not be read ({detail})").into(),
-            (Phase::Write, Kind::Reset) => "it closed the connection before the request was written",
-            (_, Kind::Reset) => "it closed the connection before it answered",
-            (_, Kind::UnknownName) => "its name has no address",
-            (_, Kind::TimedOut | Kind::Late) => "its connection went dead before it answered",
+            (_, SendErrorKind::Protocol) => return format!("its answer can not be read ({detail})").into(),
+            (SendPhase::Write, SendErrorKind::Reset) => "it closed the connection before the request was written",
+            (_, SendErrorKind::Reset) => "it closed the connection before it answered",
+            (_, SendErrorKind::UnknownName) => "its name has no address",
+            (_, SendErrorKind::TimedOut | SendErrorKind::AttemptTimeout) => {
+                "its connection went dead before it answered"
+            }
         })
     }
 
     /// Whose fault it is: the gateway's when it is local, busy or cannot write the request; else the upstream's.
     #[must_use]
-    pub const fn fault(&self) -> Fault {
+    pub const fn fault(&self) -> SendFault {
         match self.kind {
-            Kind::Busy | Kind::Invalid | Kind::Exhausted | Kind::Local => Fault::Gateway,
-            _ => Fault::Upstream,
+            SendErrorKind::Busy | SendErrorKind::Invalid | SendErrorKind::Exhausted | SendErrorKind::Local => {
+                SendFault::Gateway
+            }
+            _ => SendFault::Upstream,
         }
     }
 }
@@ -243,46 +251,46 @@ pub enum BodyError {
 
 impl BodyError {
     pub(super) fn io(error: &io::Error) -> Self {
-        match Kind::of_io(error) {
-            Kind::Protocol => Self::Protocol(error.to_string()),
+        match SendErrorKind::of_io(error) {
+            SendErrorKind::Protocol => Self::Protocol(error.to_string()),
             _ => Self::Cut(error.to_string()),
         }
     }
 
     pub(super) fn of(error: &hyper::Error) -> Self {
         match kind_of(error) {
-            Kind::Protocol => Self::Protocol(chain(error)),
+            SendErrorKind::Protocol => Self::Protocol(chain(error)),
             _ => Self::Cut(chain(error)),
         }
     }
 }
 
 /// The kind of hyper's error: from the operating system's error in it, or from what hyper says of itself.
-fn kind_of(error: &hyper::Error) -> Kind {
+fn kind_of(error: &hyper::Error) -> SendErrorKind {
     if error.is_user() {
-        return Kind::Invalid;
+        return SendErrorKind::Invalid;
     }
     if error.is_parse() {
-        return Kind::Protocol;
+        return SendErrorKind::Protocol;
     }
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return Kind::Reset;
+        return SendErrorKind::Reset;
     }
     if error.is_timeout() {
-        return Kind::TimedOut;
+        return SendErrorKind::TimedOut;
     }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             // A chunk whose size is no number comes as invalid input or data.
             return match io.kind() {
-                io::ErrorKind::InvalidInput => Kind::Protocol,
-                _ => Kind::of_io(io),
+                io::ErrorKind::InvalidInput => SendErrorKind::Protocol,
+                _ => SendErrorKind::of_io(io),
             };
         }
         source = cause.source();
     }
-    Kind::Reset
+    SendErrorKind::Reset
 }
 
 /// The error and its causes in one line.

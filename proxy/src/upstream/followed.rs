@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::dns::{Dns, Name, is_localhost};
+use super::dns::{Dns, DnsName, is_localhost};
 use super::h1::Conn;
-use super::origin::{Host, Origin, Target};
+use super::origin::{Host, Origin, OriginTarget};
 
 /// One pool's view of the name that it is at.
 #[derive(Default)]
 pub(super) struct Followed {
     /// `None` inside where there is no name to follow.
-    name: OnceCell<Option<Rc<Name>>>,
+    name: OnceCell<Option<Rc<DnsName>>>,
     /// As many moves of the name as the pool has followed.
     moves: Cell<u64>,
 }
@@ -44,9 +44,9 @@ impl Followed {
     }
 }
 
-fn followed(origin: &Origin, dns: &Dns) -> Option<Rc<Name>> {
+fn followed(origin: &Origin, dns: &Dns) -> Option<Rc<DnsName>> {
     match &origin.0.target {
-        Target::Network { host: Host::Name(name), .. } if !is_localhost(name) => Some(dns.name(name)),
+        OriginTarget::Network { host: Host::Name(name), .. } if !is_localhost(name) => Some(dns.name(name)),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ const LONGEST_LINE: usize = 16 << 10;
 
 /// What came is no HTTP/1.1, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotHttp(pub(crate) &'static str);
+pub(crate) struct ProtocolError(pub(crate) &'static str);
 
 /// A body that is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Framing {
     /// In chunks.
     Chunked(Chunked),
     /// Until the connection ends; whether it has.
-    ToEnd(bool),
+    CloseDelimited(bool),
 }
 
 /// Where a chunked body stands.
@@ -55,12 +55,12 @@ impl Framing {
 
     /// Whether all of it was taken.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked(Chunked::Over) | Self::ToEnd(true))
+        matches!(self, Self::Length(0) | Self::Chunked(Chunked::Over) | Self::CloseDelimited(true))
     }
 
     /// The connection has ended. Whether that is the body's end too, and not a cut.
     pub(crate) const fn ended(&mut self) -> bool {
-        if let Self::ToEnd(over) = self {
+        if let Self::CloseDelimited(over) = self {
             *over = true;
         }
         self.is_over()
@@ -70,21 +70,21 @@ impl Framing {
     ///
     /// # Errors
     /// It is not framed as it should be.
-    pub(crate) fn take(&mut self, come: &mut BytesMut) -> Result<Piece, NotHttp> {
+    pub(crate) fn take(&mut self, read_buf: &mut BytesMut) -> Result<Piece, ProtocolError> {
         if self.is_over() {
             return Ok(Piece::Over);
         }
         let data = match self {
-            Self::ToEnd(_) => come.split(),
-            Self::Length(left) => split(come, left),
+            Self::CloseDelimited(_) => read_buf.split(),
+            Self::Length(left) => split(read_buf, left),
             Self::Chunked(at) => {
-                at.advance(come)?;
+                at.advance(read_buf)?;
                 let data = match at {
-                    Chunked::Data(left) => split(come, left),
+                    Chunked::Data(left) => split(read_buf, left),
                     Chunked::Over => return Ok(Piece::Over),
                     _ => BytesMut::new(),
                 };
-                at.advance(come)?;
+                at.advance(read_buf)?;
                 data
             }
         };
@@ -93,46 +93,46 @@ impl Framing {
 }
 
 /// As much of what is left as has come.
-fn split(come: &mut BytesMut, left: &mut u64) -> BytesMut {
-    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(come.len());
+fn split(read_buf: &mut BytesMut, left: &mut u64) -> BytesMut {
+    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(read_buf.len());
     *left -= here as u64;
-    come.split_to(here)
+    read_buf.split_to(here)
 }
 
 impl Chunked {
     /// Goes over everything that is no data.
-    fn advance(&mut self, come: &mut BytesMut) -> Result<(), NotHttp> {
+    fn advance(&mut self, read_buf: &mut BytesMut) -> Result<(), ProtocolError> {
         loop {
             *self = match *self {
                 Self::Data(0) => Self::End,
                 Self::Data(_) | Self::Over => return Ok(()),
-                Self::End => match come.get(..2) {
+                Self::End => match read_buf.get(..2) {
                     None => return Ok(()),
                     Some(b"\r\n") => {
-                        come.advance(2);
+                        read_buf.advance(2);
                         Self::Size(0)
                     }
-                    Some(_) => return Err(NotHttp("a chunk longer than it says")),
+                    Some(_) => return Err(ProtocolError("a chunk longer than it says")),
                 },
-                Self::Size(searched) => match line(come, searched, LONGEST_LINE)? {
-                    Line::Open(searched) => {
+                Self::Size(searched) => match line(read_buf, searched, LONGEST_LINE)? {
+                    ChunkLine::Open(searched) => {
                         *self = Self::Size(searched);
                         return Ok(());
                     }
-                    Line::Whole(length, line) => {
-                        let size = size(line).ok_or(NotHttp("a chunk's size that is no number"))?;
-                        come.advance(length);
+                    ChunkLine::Whole(length, line) => {
+                        let size = size(line).ok_or(ProtocolError("a chunk's size that is no number"))?;
+                        read_buf.advance(length);
                         if size == 0 { Self::Trailer(0, 0) } else { Self::Data(size) }
                     }
                 },
-                Self::Trailer(taken, searched) => match line(come, searched, LONGEST_LINE - taken)? {
-                    Line::Open(searched) => {
+                Self::Trailer(taken, searched) => match line(read_buf, searched, LONGEST_LINE - taken)? {
+                    ChunkLine::Open(searched) => {
                         *self = Self::Trailer(taken, searched);
                         return Ok(());
                     }
-                    Line::Whole(length, line) => {
+                    ChunkLine::Whole(length, line) => {
                         let last = line.is_empty();
-                        come.advance(length);
+                        read_buf.advance(length);
                         if last { Self::Over } else { Self::Trailer(taken + length, 0) }
                     }
                 },
@@ -142,7 +142,7 @@ impl Chunked {
 }
 
 /// The line at the beginning of what has come.
-enum Line<'a> {
+enum ChunkLine<'a> {
     /// So many bytes of it have come, and none of them is its end.
     Open(usize),
     /// Its length with its end, and the line without.
@@ -150,15 +150,15 @@ enum Line<'a> {
 }
 
 /// Looks for the end of a line of at most `most` bytes, the first `searched` of which hold none.
-fn line(come: &[u8], searched: usize, most: usize) -> Result<Line<'_>, NotHttp> {
-    match memchr(b'\n', come.get(searched..most.min(come.len())).unwrap_or_default()) {
+fn line(read_buf: &[u8], searched: usize, most: usize) -> Result<ChunkLine<'_>, ProtocolError> {
+    match memchr(b'\n', read_buf.get(searched..most.min(read_buf.len())).unwrap_or_default()) {
         Some(at) => {
             let end = searched + at;
-            let line = come.get(..end).and_then(|line| line.strip_suffix(b"\r"));
-            Ok(Line::Whole(end + 1, line.ok_or(NotHttp("a line of a chunked body without its end"))?))
+            let line = read_buf.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+            Ok(ChunkLine::Whole(end + 1, line.ok_or(ProtocolError("a line of a chunked body without its end"))?))
         }
-        None if come.len() < most => Ok(Line::Open(come.len())),
-        None => Err(NotHttp("a line of a chunked body without bounds")),
+        None if read_buf.len() < most => Ok(ChunkLine::Open(read_buf.len())),
+        None => Err(ProtocolError("a line of a chunked body without bounds")),
     }
 }
 
@@ -180,15 +180,15 @@ mod tests {
     use super::*;
 
     /// Everything that a body gives when it comes in these pieces, and whether it is over.
-    fn taken(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, Vec<u8>), NotHttp> {
-        let (mut come, mut out) = (BytesMut::new(), Vec::new());
+    fn taken(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, Vec<u8>), ProtocolError> {
+        let (mut read_buf, mut out) = (BytesMut::new(), Vec::new());
         for piece in pieces {
-            come.extend_from_slice(piece);
-            while let Piece::Data(data) = framing.take(&mut come)? {
+            read_buf.extend_from_slice(piece);
+            while let Piece::Data(data) = framing.take(&mut read_buf)? {
                 out.extend_from_slice(&data);
             }
         }
-        Ok((out, framing.is_over(), come.to_vec()))
+        Ok((out, framing.is_over(), read_buf.to_vec()))
     }
 
     #[test]
@@ -208,21 +208,21 @@ mod tests {
             let single = text.chunks(1).collect::<Vec<_>>();
             assert_eq!(taken(framing, &single).unwrap().0, body);
         }
-        assert_eq!(taken(Framing::ToEnd(false), &[b"a", b"bc"]), Ok((b"abc".to_vec(), false, Vec::new())));
+        assert_eq!(taken(Framing::CloseDelimited(false), &[b"a", b"bc"]), Ok((b"abc".to_vec(), false, Vec::new())));
     }
 
     #[test]
     fn the_end_is_known_with_the_last_piece() {
-        let mut come = BytesMut::from(&b"2\r\nhi\r\n0\r\n\r\n"[..]);
+        let mut read_buf = BytesMut::from(&b"2\r\nhi\r\n0\r\n\r\n"[..]);
         let mut framing = Framing::chunked();
-        assert_eq!(framing.take(&mut come), Ok(Piece::Data(Bytes::from_static(b"hi"))));
-        assert!(framing.is_over() && come.is_empty());
-        assert_eq!(framing.take(&mut come), Ok(Piece::Over));
+        assert_eq!(framing.take(&mut read_buf), Ok(Piece::Data(Bytes::from_static(b"hi"))));
+        assert!(framing.is_over() && read_buf.is_empty());
+        assert_eq!(framing.take(&mut read_buf), Ok(Piece::Over));
     }
 
     #[test]
     fn the_connections_end_is_an_end_only_where_nothing_else_is() {
-        assert!(Framing::ToEnd(false).ended());
+        assert!(Framing::CloseDelimited(false).ended());
         assert!(Framing::Length(0).ended());
         assert!(!Framing::Length(1).ended());
         assert!(!Framing::Chunked(Chunked::Trailer(0, 0)).ended());
@@ -233,17 +233,17 @@ mod tests {
         let extended = format!("5;{}\r\n", "x".repeat(10_000));
         let trailer = format!("0\r\n{}: y\r\n\r\n", "x".repeat(10_000));
         for (at, text) in [(3, &extended), (3, &trailer)] {
-            let (mut come, mut framing) = (BytesMut::new(), Framing::chunked());
+            let (mut read_buf, mut framing) = (BytesMut::new(), Framing::chunked());
             for (number, byte) in text.bytes().enumerate() {
-                come.extend_from_slice(&[byte]);
-                assert_eq!(framing.take(&mut come).map(|piece| matches!(piece, Piece::Data(_))), Ok(false));
+                read_buf.extend_from_slice(&[byte]);
+                assert_eq!(framing.take(&mut read_buf).map(|piece| matches!(piece, Piece::Data(_))), Ok(false));
                 if (at..9_000).contains(&number) {
                     // All that has come was searched, and is not again.
                     let searched = match framing {
                         Framing::Chunked(Chunked::Size(searched) | Chunked::Trailer(_, searched)) => searched,
                         other => panic!("{other:?}"),
                     };
-                    assert_eq!(searched, come.len(), "{number}");
+                    assert_eq!(searched, read_buf.len(), "{number}");
                 }
             }
         }
@@ -260,7 +260,7 @@ mod tests {
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let pieces = cuts.windows(2).map(|ends| &text[ends[0]..ends[1]]).collect::<Vec<_>>();
-            for framing in [Framing::chunked(), Framing::Length(9), Framing::ToEnd(false)] {
+            for framing in [Framing::chunked(), Framing::Length(9), Framing::CloseDelimited(false)] {
                 prop_assert_eq!(taken(framing, &pieces), taken(framing, &[&text]));
             }
         }

@@ -15,11 +15,11 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::alarm::Alarm;
-use super::error::{BodyError, Failed, Fate, Kind, Phase, SendError};
-use super::framing::{Framing, NotHttp, Piece};
+use super::error::{BodyError, Failed, Fate, SendError, SendErrorKind, SendPhase};
+use super::framing::{Framing, Piece, ProtocolError};
 use super::head::{self, Head, HeadReader};
-use super::io::{Idle, Io};
+use super::head_deadline::HeadDeadline;
+use super::io::{IdleLook, Io};
 
 /// What is read at once, at first and at most: it grows for a provider that fills it.
 const FIRST_READ: usize = 8 << 10;
@@ -41,15 +41,15 @@ pub(super) type Framed = Result<Frame<Bytes>, BodyError>;
 pub(super) struct Conn {
     io: Io,
     /// What has come and was not taken yet.
-    come: BytesMut,
+    read_buf: BytesMut,
     /// How far the answer's head was looked at.
     reader: HeadReader,
     /// How much the next read is given room for.
-    room: usize,
+    read_size: usize,
     /// What of the request has not left yet: usually all of it leaves at once.
-    leaving: Option<Leaving>,
+    pending_write: Option<PendingWrite>,
     /// Whether another exchange may follow this one.
-    stays: bool,
+    keep_alive: bool,
     /// Whether this exchange is not its first.
     reused: bool,
     /// Whether bytes came on it that nobody had asked for.
@@ -58,11 +58,11 @@ pub(super) struct Conn {
     hasty: bool,
     /// Memory for the next answer's headers: that of its request's.
     spare: HeaderMap,
-    alarm: Alarm,
+    head_deadline: HeadDeadline,
 }
 
 /// A request on its way out.
-struct Leaving {
+struct PendingWrite {
     head: Vec<u8>,
     /// So much of the head has left.
     at: usize,
@@ -75,16 +75,16 @@ impl Conn {
     pub(super) fn new(io: Io) -> Box<Self> {
         Box::new(Self {
             io,
-            come: BytesMut::new(),
+            read_buf: BytesMut::new(),
             reader: HeadReader::default(),
-            room: FIRST_READ,
-            leaving: None,
-            stays: true,
+            read_size: FIRST_READ,
+            pending_write: None,
+            keep_alive: true,
             reused: false,
             stray: false,
             hasty: false,
             spare: HeaderMap::new(),
-            alarm: Alarm::default(),
+            head_deadline: HeadDeadline::default(),
         })
     }
 
@@ -96,8 +96,8 @@ impl Conn {
     /// Whether the provider has left the connection open, and said nothing, while it was idle.
     pub(super) fn alive(&mut self) -> bool {
         let found = self.io.look();
-        self.stray |= found == Idle::Spoke;
-        found == Idle::Quiet
+        self.stray |= found == IdleLook::Spoke;
+        found == IdleLook::Quiet
     }
 
     /// Whether bytes came on it that nobody had asked for: they may have been meant for somebody else.
@@ -131,11 +131,11 @@ impl Conn {
         } else {
             body
         };
-        self.stays = !head::says(&head.headers, b"close");
-        self.leaving = Some(Leaving { head: out, at: 0, body, wrote: false });
+        self.keep_alive = !head::says(&head.headers, b"close");
+        self.pending_write = Some(PendingWrite { head: out, at: 0, body, wrote: false });
         head.headers.clear();
         self.spare = head.headers;
-        self.room = FIRST_READ;
+        self.read_size = FIRST_READ;
         self.reader = HeadReader::default();
         let mut received = false;
         let head = std::future::poll_fn(|cx| self.poll_head(cx, &mut received, until)).await;
@@ -143,7 +143,7 @@ impl Conn {
         if std::mem::take(&mut self.hasty) {
             self.io.acknowledged_within(None);
         }
-        self.stays &= head.stays;
+        self.keep_alive &= head.keep_alive;
         let mut response = Response::new(head.framing);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -151,11 +151,11 @@ impl Conn {
     }
 
     fn failed(&self, error: SendError, received: bool) -> Failed {
-        let sent = self.leaving.as_ref().is_none_or(|leaving| leaving.wrote);
+        let sent = self.pending_write.as_ref().is_none_or(|pending_write| pending_write.wrote);
         let fate = match (sent, received) {
             (false, false) => Fate::Unprocessed,
             // Silent is not closed: the provider would be no quicker on another connection.
-            (true, false) if self.reused && error.kind != Kind::Late => Fate::Unanswered,
+            (true, false) if self.reused && error.kind != SendErrorKind::AttemptTimeout => Fate::Unanswered,
             _ => Fate::Unknown,
         };
         Failed { error: SendError { sent, ..error }, fate }
@@ -169,37 +169,45 @@ impl Conn {
     ) -> Poll<Result<Head, SendError>> {
         let left = self.poll_leave(cx);
         // An answer may come before the request has left, and although it can not.
-        let phase = Phase::Head;
+        let phase = SendPhase::Head;
         loop {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(SendError::new(phase, Kind::Reset, "the connection ended")));
+                    return Poll::Ready(Err(SendError::new(phase, SendErrorKind::Reset, "the connection ended")));
                 }
                 Poll::Ready(Ok(_)) => *received = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::io(phase, &error))),
                 Poll::Pending => break,
             }
-            match self.reader.read(&mut self.come, &mut self.spare) {
+            match self.reader.read(&mut self.read_buf, &mut self.spare) {
                 Ok(None) => {}
                 // What is said before it was asked for answers somebody else. Only an error may be early: a provider need
                 // not read on what it refuses.
-                Ok(Some(head)) if self.reused && self.leaving.is_some() && head.status.as_u16() < 400 => {
+                Ok(Some(head)) if self.reused && self.pending_write.is_some() && head.status.as_u16() < 400 => {
                     self.stray = true;
-                    return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, "it answered before it was asked")));
+                    return Poll::Ready(Err(SendError::new(
+                        phase,
+                        SendErrorKind::Protocol,
+                        "it answered before it was asked",
+                    )));
                 }
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
-                Err(NotHttp(what)) => return Poll::Ready(Err(SendError::new(phase, Kind::Protocol, what))),
+                Err(ProtocolError(what)) => {
+                    return Poll::Ready(Err(SendError::new(phase, SendErrorKind::Protocol, what)));
+                }
             }
         }
         if let Poll::Ready(Err(error)) = left {
             return Poll::Ready(Err(SendError::io(phase, &error)));
         }
-        if self.alarm.rings(until, cx) { Poll::Ready(Err(SendError::late())) } else { Poll::Pending }
+        if self.head_deadline.has_passed(until, cx) { Poll::Ready(Err(SendError::late())) } else { Poll::Pending }
     }
 
     /// Lets the request leave. Done when all of it has.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(Leaving { head, at, body, wrote: some }) = &mut self.leaving else { return Poll::Ready(Ok(())) };
+        let Some(PendingWrite { head, at, body, wrote: some }) = &mut self.pending_write else {
+            return Poll::Ready(Ok(()));
+        };
         let mut io = Pin::new(&mut self.io);
         loop {
             let rest = head.get(*at..).unwrap_or_default();
@@ -218,36 +226,37 @@ impl Conn {
             body.advance(wrote - of_head);
         }
         ready!(io.poll_flush(cx))?;
-        self.leaving = None;
+        self.pending_write = None;
         Poll::Ready(Ok(()))
     }
 
     /// Reads what there is; 0 at the connection's end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // The memory is used again once nobody holds what was in it.
-        if !self.come.try_reclaim(self.room) && self.come.capacity() - self.come.len() < SMALLEST_READ {
-            self.come.reserve(self.room);
+        if !self.read_buf.try_reclaim(self.read_size) && self.read_buf.capacity() - self.read_buf.len() < SMALLEST_READ
+        {
+            self.read_buf.reserve(self.read_size);
         }
-        let room = self.come.capacity() - self.come.len();
-        let read = ready!(pin!(self.io.read_buf(&mut self.come)).poll(cx))?;
+        let room = self.read_buf.capacity() - self.read_buf.len();
+        let read = ready!(pin!(self.io.read_buf(&mut self.read_buf)).poll(cx))?;
         if read == room {
-            self.room = (self.room * 2).min(LARGEST_READ);
+            self.read_size = (self.read_size * 2).min(LARGEST_READ);
         }
         Poll::Ready(Ok(read))
     }
 
     /// The next piece of the answer's body.
     pub(super) fn poll_frame(&mut self, body: &mut Framing, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
-        if self.leaving.is_some() {
+        if self.pending_write.is_some() {
             // What has to be told of it, the answer's end tells.
             let _ = self.poll_leave(cx);
         }
         loop {
-            match body.take(&mut self.come) {
+            match body.take(&mut self.read_buf) {
                 Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Piece::Over) => return Poll::Ready(None),
                 Ok(Piece::More) => {}
-                Err(NotHttp(what)) => return Poll::Ready(Some(Err(BodyError::Protocol(what.to_owned())))),
+                Err(ProtocolError(what)) => return Poll::Ready(Some(Err(BodyError::Protocol(what.to_owned())))),
             }
             match ready!(self.poll_read(cx)) {
                 Ok(0) if body.ended() => return Poll::Ready(None),
@@ -263,10 +272,10 @@ impl Conn {
     pub(super) fn settle(&mut self, body: &mut Framing) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let over = body.is_over() || matches!(self.poll_frame(body, &mut cx), Poll::Ready(None));
-        self.stray |= over && !self.come.is_empty();
-        if self.come.is_empty() && self.come.capacity() > FIRST_READ {
-            self.come = BytesMut::new();
+        self.stray |= over && !self.read_buf.is_empty();
+        if self.read_buf.is_empty() && self.read_buf.capacity() > FIRST_READ {
+            self.read_buf = BytesMut::new();
         }
-        over && self.stays && self.leaving.is_none() && !self.stray
+        over && self.keep_alive && self.pending_write.is_none() && !self.stray
     }
 }

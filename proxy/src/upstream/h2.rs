@@ -16,7 +16,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use super::error::{Failed, Fate, Kind, Phase, SendError};
+use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase};
 use super::io::Io;
 
 /// What one stream may be ahead of its reader, in bytes: the bound of its memory.
@@ -29,22 +29,22 @@ const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
 
 /// A connection that calls share.
-pub(super) struct Shared {
+pub(super) struct SharedConn {
     sender: SendRequest<Full<Bytes>>,
-    state: Rc<State>,
+    state: Rc<ConnectionState>,
     streams: Cell<usize>,
     used: Cell<Instant>,
     /// The address at its other end.
     peer: Option<IpAddr>,
     /// Whether a call has told of the connection's end, or of the provider's goodbye: no further one begins on it.
-    leaving: Cell<bool>,
+    closing: Cell<bool>,
     /// Whether a call has failed by its end.
     failed: Cell<bool>,
 }
 
 /// What the task that drives a connection tells.
 #[derive(Default)]
-struct State {
+struct ConnectionState {
     /// Streams the provider takes at once; 0 until it has said so. It may change its mind.
     limit: Cell<usize>,
     /// The connection is over, and why if that was an error.
@@ -55,9 +55,9 @@ struct State {
 
 /// Spawns what hyper needs for a connection, on this thread.
 #[derive(Clone)]
-struct Local(Rc<State>);
+struct ConnectionExecutor(Rc<ConnectionState>);
 
-impl<F> hyper::rt::Executor<F> for Local
+impl<F> hyper::rt::Executor<F> for ConnectionExecutor
 where
     F: Future + 'static,
 {
@@ -78,22 +78,22 @@ where
     }
 }
 
-impl State {
+impl ConnectionState {
     /// Whether the limit was not known before.
     fn learn(&self, limit: usize) -> bool {
         limit > 0 && self.limit.replace(limit) == 0
     }
 }
 
-impl Shared {
+impl SharedConn {
     /// Agrees on HTTP/2 and waits for the provider's settings, which say how many streams it takes. `held` is dropped
     /// when the connection has ended.
     ///
     /// # Errors
     /// When the provider does not speak it.
     pub(super) async fn new(io: Io, held: impl Sized + 'static) -> Result<Self, SendError> {
-        let state = Rc::new(State::default());
-        let made = Builder::new(Local(Rc::clone(&state)))
+        let state = Rc::new(ConnectionState::default());
+        let made = Builder::new(ConnectionExecutor(Rc::clone(&state)))
             .timer(TokioTimer::new())
             .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -123,13 +123,15 @@ impl Shared {
         });
         while state.limit.get() == 0 {
             if let Some(ended) = &*state.ended.borrow() {
-                let why = ended.clone().unwrap_or_else(|| SendError::new(Phase::Tls, Kind::Reset, "closed at once"));
-                return Err(SendError { phase: Phase::Tls, ..why });
+                let why = ended
+                    .clone()
+                    .unwrap_or_else(|| SendError::new(SendPhase::Tls, SendErrorKind::Reset, "closed at once"));
+                return Err(SendError { phase: SendPhase::Tls, ..why });
             }
             state.changed.notified().await;
         }
         let (streams, used) = (Cell::new(0), Cell::new(Instant::now()));
-        Ok(Self { sender, state, streams, used, peer: None, leaving: Cell::new(false), failed: Cell::new(false) })
+        Ok(Self { sender, state, streams, used, peer: None, closing: Cell::new(false), failed: Cell::new(false) })
     }
 
     /// Says what is at its other end.
@@ -144,7 +146,7 @@ impl Shared {
 
     /// Whether calls can still begin on it: not closed, no goodbye.
     pub(super) fn open(&self) -> bool {
-        self.state.ended.borrow().is_none() && !self.sender.is_closed() && !self.leaving.get()
+        self.state.ended.borrow().is_none() && !self.sender.is_closed() && !self.closing.get()
     }
 
     /// Whether it takes one more call now.
@@ -178,7 +180,7 @@ impl Shared {
             Err(mut failed) => {
                 let sent = failed.take_message().is_none();
                 let (fate, of_all) = fate(failed.error(), sent);
-                self.leaving.set(self.leaving.get() || of_all);
+                self.closing.set(self.closing.get() || of_all);
                 let echo = of_all && fate == Fate::Unknown && self.failed.replace(true);
                 Err(Failed { error: SendError { echo, ..SendError::exchange(failed.error(), sent) }, fate })
             }

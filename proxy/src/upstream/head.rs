@@ -7,12 +7,12 @@ use bytes::{Buf, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request};
 
-use super::framing::{Framing, NotHttp};
+use super::framing::{Framing, ProtocolError};
 
 /// An answer's head may have so many headers, and be this large.
 const MOST_HEADERS: usize = 100;
 const LARGEST: usize = 64 << 10;
-const TOO_LARGE: NotHttp = NotHttp("the head is too large");
+const TOO_LARGE: ProtocolError = ProtocolError("the head is too large");
 
 /// An answer's head.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     pub(crate) framing: Framing,
     /// Whether the connection may carry another exchange after this one.
-    pub(crate) stays: bool,
+    pub(crate) keep_alive: bool,
 }
 
 /// Writes the head of a request with a body of so many bytes. Names and values are checked where they are made, so none
@@ -70,64 +70,68 @@ impl HeadReader {
     ///
     /// # Errors
     /// It is no answer's head, or one without bounds.
-    pub(crate) fn read(&mut self, come: &mut BytesMut, headers: &mut HeaderMap) -> Result<Option<Head>, NotHttp> {
+    pub(crate) fn read(
+        &mut self,
+        read_buf: &mut BytesMut,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Head>, ProtocolError> {
         loop {
-            self.skip_blank(come)?;
-            if come.is_empty() || !self.is_worth_parsing(come) {
+            self.skip_blank(read_buf)?;
+            if read_buf.is_empty() || !self.is_worth_parsing(read_buf) {
                 return Ok(None);
             }
-            let Some((status, keeps, length, lines)) = parse(come)? else {
-                return if come.len() < LARGEST { Ok(None) } else { Err(TOO_LARGE) };
+            let Some((status, keeps, length, lines)) = parse(read_buf)? else {
+                return if read_buf.len() < LARGEST { Ok(None) } else { Err(TOO_LARGE) };
             };
             (self.searched, self.parsed) = (0, 0);
-            let bytes = come.split_to(length).freeze();
+            let bytes = read_buf.split_to(length).freeze();
             match status.as_u16() {
-                101 => return Err(NotHttp("it changes to another protocol")),
+                101 => return Err(ProtocolError("it changes to another protocol")),
                 100..=199 => continue,
                 _ => {}
             }
             headers.reserve(lines.len());
             for (name, value) in lines {
                 // Checked once more: it costs less than a copy.
-                let value =
-                    HeaderValue::from_maybe_shared(bytes.slice(value)).map_err(|_| NotHttp("a header's value"))?;
+                let value = HeaderValue::from_maybe_shared(bytes.slice(value))
+                    .map_err(|_| ProtocolError("a header's value"))?;
                 headers.append(name, value);
             }
             let headers = std::mem::take(headers);
             let framing = framing(status, keeps, &headers)?;
             // Who says two lengths may mean either: what comes behind such an answer is not to be trusted.
             let clear = !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH));
-            let stays = clear && !matches!(framing, Framing::ToEnd(_)) && stays(keeps, &headers);
-            return Ok(Some(Head { status, headers, framing, stays }));
+            let keep_alive = clear && !matches!(framing, Framing::CloseDelimited(_)) && keep_alive(keeps, &headers);
+            return Ok(Some(Head { status, headers, framing, keep_alive }));
         }
     }
 
     /// Lets go of empty lines in front of the head.
-    fn skip_blank(&mut self, come: &mut BytesMut) -> Result<(), NotHttp> {
-        let lines = come.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    fn skip_blank(&mut self, read_buf: &mut BytesMut) -> Result<(), ProtocolError> {
+        let lines = read_buf.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         // The CR of a CRLF whose LF is still to come stays.
-        let whole = come.get(..lines).and_then(|lines| memchr::memrchr(b'\n', lines)).map_or(0, |end| end + 1);
+        let whole = read_buf.get(..lines).and_then(|lines| memchr::memrchr(b'\n', lines)).map_or(0, |end| end + 1);
         self.blank += whole;
-        come.advance(whole);
+        read_buf.advance(whole);
         if self.blank > LARGEST { Err(TOO_LARGE) } else { Ok(()) }
     }
 
     /// Whether the head may be whole, or has doubled since it was last looked at: what is no head is told early, and at a
     /// cost that grows with its length only.
-    fn is_worth_parsing(&mut self, come: &[u8]) -> bool {
+    fn is_worth_parsing(&mut self, read_buf: &[u8]) -> bool {
         let from = self.searched.saturating_sub(2);
-        let new = come.get(from..).unwrap_or_default();
+        let new = read_buf.get(from..).unwrap_or_default();
         // An empty line: LF, LF or LF, CRLF.
         let ends = memchr::memchr_iter(b'\n', new)
             .any(|at| matches!(new.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])));
-        self.searched = come.len();
-        let worth = ends || come.len() >= 2 * self.parsed || come.len() >= LARGEST;
+        self.searched = read_buf.len();
+        let worth = ends || read_buf.len() >= 2 * self.parsed || read_buf.len() >= LARGEST;
         if worth {
-            self.parsed = come.len();
+            self.parsed = read_buf.len();
         }
         #[cfg(test)]
         {
-            self.cost += new.len() + if worth { come.len() } else { 0 };
+            self.cost += new.len() + if worth { read_buf.len() } else { 0 };
         }
         worth
     }
@@ -136,24 +140,24 @@ impl HeadReader {
 /// Status, whether it is HTTP/1.1, the head's length, and its headers: names, and where the values stand.
 type Parsed = (StatusCode, bool, usize, Vec<(HeaderName, Range<usize>)>);
 
-fn parse(come: &[u8]) -> Result<Option<Parsed>, NotHttp> {
+fn parse(read_buf: &[u8]) -> Result<Option<Parsed>, ProtocolError> {
     let mut room = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
-    let parsed = parser.parse_response_with_uninit_headers(&mut answer, come, &mut room);
+    let parsed = parser.parse_response_with_uninit_headers(&mut answer, read_buf, &mut room);
     let length = match parsed {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(NotHttp("too many headers")),
-        Err(_) => return Err(NotHttp("not an HTTP/1.1 head")),
+        Err(httparse::Error::TooManyHeaders) => return Err(ProtocolError("too many headers")),
+        Err(_) => return Err(ProtocolError("not an HTTP/1.1 head")),
     };
-    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(NotHttp("no status"))?;
+    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(ProtocolError("no status"))?;
     let place = |part: &[u8]| {
-        let start = (part.as_ptr() as usize).saturating_sub(come.as_ptr() as usize);
+        let start = (part.as_ptr() as usize).saturating_sub(read_buf.as_ptr() as usize);
         start..start + part.len()
     };
     let named = |header: &httparse::Header<'_>| {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| NotHttp("a header's name"))?;
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| ProtocolError("a header's name"))?;
         Ok((name, place(header.value)))
     };
     let lines = answer.headers.iter().map(named).collect::<Result<_, _>>()?;
@@ -161,29 +165,33 @@ fn parse(come: &[u8]) -> Result<Option<Parsed>, NotHttp> {
 }
 
 /// How the body behind this head is framed (RFC 9112, 6.3), as the answer to anything but `HEAD` and `CONNECT`.
-fn framing(status: StatusCode, http11: bool, headers: &HeaderMap) -> Result<Framing, NotHttp> {
+fn framing(status: StatusCode, http11: bool, headers: &HeaderMap) -> Result<Framing, ProtocolError> {
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Length(0));
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
     if let Some(last) = codings.next_back() {
         if !http11 {
-            return Err(NotHttp("a transfer coding in HTTP/1.0"));
+            return Err(ProtocolError("a transfer coding in HTTP/1.0"));
         }
         let last = last.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-        return Ok(if last.eq_ignore_ascii_case(b"chunked") { Framing::chunked() } else { Framing::ToEnd(false) });
+        return Ok(if last.eq_ignore_ascii_case(b"chunked") {
+            Framing::chunked()
+        } else {
+            Framing::CloseDelimited(false)
+        });
     }
     let mut length = None;
     for said in headers.get_all(CONTENT_LENGTH) {
         for said in said.as_bytes().split(|byte| *byte == b',') {
-            let said = digits(said.trim_ascii()).ok_or(NotHttp("a content-length that is no number"))?;
+            let said = digits(said.trim_ascii()).ok_or(ProtocolError("a content-length that is no number"))?;
             if length.is_some_and(|length| length != said) {
-                return Err(NotHttp("two content-lengths"));
+                return Err(ProtocolError("two content-lengths"));
             }
             length = Some(said);
         }
     }
-    Ok(length.map_or(Framing::ToEnd(false), Framing::Length))
+    Ok(length.map_or(Framing::CloseDelimited(false), Framing::Length))
 }
 
 /// `str::parse` would take a sign.
@@ -194,7 +202,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0_u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
 }
 
-fn stays(http11: bool, headers: &HeaderMap) -> bool {
+fn keep_alive(http11: bool, headers: &HeaderMap) -> bool {
     if http11 { !says(headers, b"close") } else { says(headers, b"keep-alive") && !says(headers, b"close") }
 }
 
@@ -210,7 +218,7 @@ pub(crate) fn says(headers: &HeaderMap, word: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn head(text: &str) -> Result<Option<Head>, NotHttp> {
+    fn head(text: &str) -> Result<Option<Head>, ProtocolError> {
         HeadReader::default().read(&mut BytesMut::from(text), &mut HeaderMap::new())
     }
 
@@ -239,15 +247,15 @@ mod tests {
         let text = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\ncontent-length: 3\r\n\r\nabc";
         let whole = text.len() - 3;
         for end in 0..text.len() {
-            let mut come = BytesMut::from(&text[..end]);
+            let mut read_buf = BytesMut::from(&text[..end]);
             let (mut headers, mut reader) = (HeaderMap::new(), HeadReader::default());
-            let first = reader.read(&mut come, &mut headers).unwrap();
+            let first = reader.read(&mut read_buf, &mut headers).unwrap();
             assert_eq!(first.is_some(), end >= whole, "{end}");
-            come.extend_from_slice(&text.as_bytes()[end..]);
-            let head = first.or_else(|| reader.read(&mut come, &mut headers).unwrap()).unwrap();
-            assert_eq!((head.status, head.framing, head.stays), (StatusCode::OK, Framing::Length(3), true));
+            read_buf.extend_from_slice(&text.as_bytes()[end..]);
+            let head = first.or_else(|| reader.read(&mut read_buf, &mut headers).unwrap()).unwrap();
+            assert_eq!((head.status, head.framing, head.keep_alive), (StatusCode::OK, Framing::Length(3), true));
             assert_eq!(head.headers.get_all("a").into_iter().collect::<Vec<_>>(), ["1", "2"]);
-            assert_eq!((head.headers.len(), &come[..]), (3, &b"abc"[..]));
+            assert_eq!((head.headers.len(), &read_buf[..]), (3, &b"abc"[..]));
         }
     }
 
@@ -258,26 +266,26 @@ mod tests {
         let blank = format!("{}{long}", "\r\n".repeat(1_000));
         let interim = format!("{}{long}", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100));
         for text in [long, bare, blank, interim] {
-            let (mut come, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
+            let (mut read_buf, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
             let mut found = None;
             for byte in text.bytes() {
                 assert!(found.is_none());
-                come.extend_from_slice(&[byte]);
-                found = reader.read(&mut come, &mut headers).unwrap();
+                read_buf.extend_from_slice(&[byte]);
+                found = reader.read(&mut read_buf, &mut headers).unwrap();
             }
             let head = found.unwrap();
-            assert_eq!((head.framing, head.headers.len(), come.len()), (Framing::Length(3), 2, 0));
+            assert_eq!((head.framing, head.headers.len(), read_buf.len()), (Framing::Length(3), 2, 0));
             assert!(reader.cost <= 8 * text.len(), "{} of {}", reader.cost, text.len());
         }
         // What never ends costs no more.
         for (begin, again) in
             [("", "\n"), ("", "\r\n"), ("HTTP/1.1 200 OK\r\na: ", "b"), ("HTTP/1.1 200 OK", "\r\na: b")]
         {
-            let (mut come, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
+            let (mut read_buf, mut headers, mut reader) = (BytesMut::new(), HeaderMap::new(), HeadReader::default());
             let endless = begin.bytes().chain(again.bytes().cycle()).take(2 * LARGEST);
             let failed = endless.zip(1..).find_map(|(byte, number)| {
-                come.extend_from_slice(&[byte]);
-                reader.read(&mut come, &mut headers).err().map(|_| number)
+                read_buf.extend_from_slice(&[byte]);
+                reader.read(&mut read_buf, &mut headers).err().map(|_| number)
             });
             assert!(failed.is_some_and(|number| reader.cost <= 8 * number), "{again:?}: {} {failed:?}", reader.cost);
         }
@@ -287,7 +295,7 @@ mod tests {
     fn how_a_body_is_framed_and_whether_the_connection_stays() {
         let of = |lines: &str| {
             let head = head(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n")).unwrap().unwrap();
-            (head.framing, head.stays)
+            (head.framing, head.keep_alive)
         };
         assert_eq!(of("content-length: 5\r\n"), (Framing::Length(5), true));
         assert_eq!(of("content-length: 5, 5\r\ncontent-length: 5\r\n"), (Framing::Length(5), true));
@@ -298,9 +306,9 @@ mod tests {
         );
         assert_eq!(of("Transfer-Encoding: gzip, Chunked\r\n"), (Framing::chunked(), true));
         assert_eq!(of("transfer-encoding: chunked\r\ncontent-length: 5\r\n"), (Framing::chunked(), false));
-        assert_eq!(of("transfer-encoding: gzip\r\n"), (Framing::ToEnd(false), false));
-        assert_eq!(of("a: b\r\n"), (Framing::ToEnd(false), false));
-        let old = |lines: &str| head(&format!("HTTP/1.0 200 OK\r\n{lines}\r\n")).map(|head| head.unwrap().stays);
+        assert_eq!(of("transfer-encoding: gzip\r\n"), (Framing::CloseDelimited(false), false));
+        assert_eq!(of("a: b\r\n"), (Framing::CloseDelimited(false), false));
+        let old = |lines: &str| head(&format!("HTTP/1.0 200 OK\r\n{lines}\r\n")).map(|head| head.unwrap().keep_alive);
         assert_eq!(old("content-length: 5\r\n"), Ok(false));
         assert_eq!(old("content-length: 5\r\nconnection: Keep-Alive\r\n"), Ok(true));
         assert!(old("transfer-encoding: chunked\r\n").is_err());
@@ -328,8 +336,8 @@ mod tests {
             assert!(head(broken).is_err(), "{broken}");
         }
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1));
-        assert_eq!(head(&many).unwrap_err(), NotHttp("too many headers"));
+        assert_eq!(head(&many).unwrap_err(), ProtocolError("too many headers"));
         let large = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LARGEST));
-        assert_eq!(head(&large).unwrap_err(), NotHttp("the head is too large"));
+        assert_eq!(head(&large).unwrap_err(), ProtocolError("the head is too large"));
     }
 }

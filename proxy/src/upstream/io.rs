@@ -21,7 +21,7 @@ pub(super) enum Io {
 
 /// What an idle connection has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Idle {
+pub(super) enum IdleLook {
     /// Nothing: it is open.
     Quiet,
     /// Its end, or what may be its end.
@@ -43,21 +43,21 @@ impl Io {
 
     /// Looks whether anything has come, and takes at most a byte of it. The kernel is asked as well: the runtime learns of
     /// what has come only when it next looks itself.
-    pub(super) fn look(&mut self) -> Idle {
+    pub(super) fn look(&mut self) -> IdleLook {
         let mut byte = [0];
         let mut read = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());
         match Pin::new(&mut *self).poll_read(&mut cx, &mut read) {
-            Poll::Ready(Ok(())) if !read.filled().is_empty() => return Idle::Spoke,
-            Poll::Ready(_) => return Idle::Ended,
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => return IdleLook::Spoke,
+            Poll::Ready(_) => return IdleLook::Ended,
             Poll::Pending => {}
         }
         match self {
             Self::Tcp(tcp) => peek(tcp),
             // It may be no more than a session ticket, but only reading it would tell.
-            Self::Tls(tls) if peek(tls.get_ref().0) == Idle::Quiet => Idle::Quiet,
-            Self::Tls(_) => Idle::Ended,
-            Self::Memory(_) => Idle::Quiet,
+            Self::Tls(tls) if peek(tls.get_ref().0) == IdleLook::Quiet => IdleLook::Quiet,
+            Self::Tls(_) => IdleLook::Ended,
+            Self::Memory(_) => IdleLook::Quiet,
         }
     }
 
@@ -73,12 +73,12 @@ impl Io {
     }
 }
 
-fn peek(tcp: &TcpStream) -> Idle {
+fn peek(tcp: &TcpStream) -> IdleLook {
     match SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]) {
-        Ok(0) => Idle::Ended,
-        Ok(_) => Idle::Spoke,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
-        Err(_) => Idle::Ended,
+        Ok(0) => IdleLook::Ended,
+        Ok(_) => IdleLook::Spoke,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => IdleLook::Quiet,
+        Err(_) => IdleLook::Ended,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Connections to providers: made, kept, shared by calls one after the other.
 //!
-//! A [`Client`] belongs to one worker and never leaves its thread. Over HTTP/1 a call owns its connection and
+//! A [`UpstreamClient`] belongs to one worker and never leaves its thread. Over HTTP/1 a call owns its connection and
 //! polls it inside its own future and body: no task, channel or lock. Over HTTP/2 and to a simulated provider each connection has one local task.
 //!
 //! `origin` says where to, `pool` keeps what is open, `followed` sees where that has moved, `dns`, `egress`, `tls` and `connect` make new ones, `h1` (with `head`
 //! and `framing`) and `h2` carry one exchange, `body` is the answer on its way back, `stats` is what metrics read.
 
-mod alarm;
 mod body;
 mod client;
 mod connect;
@@ -18,6 +17,7 @@ mod framing;
 mod h1;
 mod h2;
 mod head;
+mod head_deadline;
 mod host;
 mod io;
 mod origin;
@@ -30,8 +30,8 @@ mod tls;
 mod tests;
 
 pub use body::UpstreamBody;
-pub use client::{Client, SendLimits, Sent};
+pub use client::{SendLimits, Sent, UpstreamClient};
 pub use egress::{Around, Door, Egress, Outward};
-pub use error::{BodyError, Fault, Kind, Phase, SendError};
+pub use error::{BodyError, SendError, SendErrorKind, SendFault, SendPhase};
 pub use origin::{Origin, OriginError};
 pub use stats::{EndpointTotals, PoolTotals, StatsBoard};

@@ -24,14 +24,14 @@ pub(super) type OriginKey = u128;
 
 /// Where a provider is and how it is reached. Cloning is cheap.
 #[derive(Clone)]
-pub struct Origin(pub(super) Arc<Place>);
+pub struct Origin(pub(super) Arc<OriginParts>);
 
-pub(super) struct Place {
+pub(super) struct OriginParts {
     pub(super) key: OriginKey,
     pub(super) pool: String,
     pub(super) provider: String,
     pub(super) connection: Connection,
-    pub(super) target: Target,
+    pub(super) target: OriginTarget,
     /// The URL's host: what its certificate is to say.
     pub(super) name: Host,
     pub(super) scheme: Scheme,
@@ -45,7 +45,7 @@ pub(super) struct Place {
 }
 
 /// What a connection is made to.
-pub(super) enum Target {
+pub(super) enum OriginTarget {
     Network { host: Host, port: u16, tls: bool },
     Simulated(Serve),
 }
@@ -112,11 +112,11 @@ impl Origin {
         let is_inside = provider.service.is_some() || at.is_some();
         let door = if is_inside { None } else { outward.egress.door(&host, port, tls).cloned() };
         let target = if in_memory {
-            Target::Simulated(simulated::server(provider.simulated.as_ref()))
+            OriginTarget::Simulated(simulated::server(provider.simulated.as_ref()))
         } else {
-            Target::Network { host: host.clone(), port, tls }
+            OriginTarget::Network { host: host.clone(), port, tls }
         };
-        let place = Place {
+        let place = OriginParts {
             key: key_of(pool, provider, (tls, &name, &host, port)),
             pool: pool.0.clone(),
             provider: provider.name.clone(),
@@ -148,10 +148,10 @@ impl Origin {
     #[must_use]
     pub fn address(&self) -> String {
         match &self.0.target {
-            Target::Simulated(_) => "simulated".to_owned(),
-            Target::Network { host: Host::Ip(IpAddr::V6(ip)), port, .. } => format!("[{ip}]:{port}"),
-            Target::Network { host: Host::Ip(ip), port, .. } => format!("{ip}:{port}"),
-            Target::Network { host: Host::Name(name), port, .. } => format!("{name}:{port}"),
+            OriginTarget::Simulated(_) => "simulated".to_owned(),
+            OriginTarget::Network { host: Host::Ip(IpAddr::V6(ip)), port, .. } => format!("[{ip}]:{port}"),
+            OriginTarget::Network { host: Host::Ip(ip), port, .. } => format!("{ip}:{port}"),
+            OriginTarget::Network { host: Host::Name(name), port, .. } => format!("{name}:{port}"),
         }
     }
 }

@@ -14,11 +14,11 @@ use tokio::sync::{Mutex, Notify};
 
 use super::connect::Connector;
 use super::dns::Dns;
-use super::error::{Kind, Phase, SendError};
+use super::error::{SendError, SendErrorKind, SendPhase};
 use super::followed::Followed;
 use super::h1::Conn;
-use super::h2::Shared;
-use super::origin::{Origin, Target};
+use super::h2::SharedConn;
+use super::origin::{Origin, OriginTarget};
 use super::stats::{PoolStats, add, take};
 
 /// Calls of one worker that may wait for a connection to one origin.
@@ -31,15 +31,15 @@ const PROBATION: u32 = 32;
 const REST: Duration = Duration::from_millis(5);
 
 /// One worker's connections to one origin.
-pub(super) struct Pool {
+pub(super) struct ConnectionPool {
     origin: Origin,
     connector: Connector,
     limit: usize,
     max_idle: usize,
     idle_timeout: Duration,
     /// Newest last.
-    idle: RefCell<Vec<Idle>>,
-    shared: RefCell<Vec<Rc<Shared>>>,
+    idle: RefCell<Vec<IdleConn>>,
+    shared: RefCell<Vec<Rc<SharedConn>>>,
     open: Cell<usize>,
     waiting: Cell<usize>,
     /// Something became free.
@@ -56,7 +56,7 @@ pub(super) struct Pool {
     stats: Arc<PoolStats>,
 }
 
-struct Idle {
+struct IdleConn {
     conn: Box<Conn>,
     since: Instant,
 }
@@ -65,13 +65,13 @@ struct Idle {
 pub(super) struct Lease {
     /// `None` once it has been put back.
     conn: Option<Box<Conn>>,
-    slot: Slot,
+    slot: ConnectionPermit,
 }
 
 /// A call's place on an HTTP/2 connection, given back on drop.
 pub(super) struct Stream {
-    pub(super) shared: Rc<Shared>,
-    pool: Rc<Pool>,
+    pub(super) shared: Rc<SharedConn>,
+    pool: Rc<ConnectionPool>,
 }
 
 /// What a call got to send its request on.
@@ -81,24 +81,24 @@ pub(super) enum Way {
 }
 
 /// One of the `limit` connections, given back on drop.
-struct Slot {
+struct ConnectionPermit {
     /// `None` once a connection in the pool has it.
-    pool: Option<Rc<Pool>>,
+    pool: Option<Rc<ConnectionPool>>,
 }
 
 /// The place of an HTTP/2 connection, given back when its task ends.
-struct Held(Weak<Pool>);
+struct SharedPermit(Weak<ConnectionPool>);
 
 /// A call in the queue.
-struct Waiting<'a>(&'a Pool);
+struct QueuedCall<'a>(&'a ConnectionPool);
 
-impl Pool {
+impl ConnectionPool {
     pub(super) fn new(origin: Origin, workers: usize, stats: Arc<PoolStats>) -> Rc<Self> {
         let settings = &origin.0.connection;
         let share = |max: u32| usize::try_from(max).unwrap_or(usize::MAX).div_ceil(workers.max(1));
-        let secure = matches!(origin.0.target, Target::Network { tls: true, .. });
+        let secure = matches!(origin.0.target, OriginTarget::Network { tls: true, .. });
         let http2 = match (settings.http, &origin.0.target) {
-            (_, Target::Simulated(_)) | (HttpVersion::Http1, _) => Some(false),
+            (_, OriginTarget::Simulated(_)) | (HttpVersion::Http1, _) => Some(false),
             (HttpVersion::Http2, _) => Some(true),
             (HttpVersion::Auto, _) if secure => None,
             (HttpVersion::Auto, _) => Some(false),
@@ -130,7 +130,7 @@ impl Pool {
         if !self.followed.has_moved(&self.origin, dns, now) {
             return;
         }
-        let stays = |idle: &Idle| self.followed.has(idle.conn.peer());
+        let stays = |idle: &IdleConn| self.followed.has(idle.conn.peer());
         let (stay, gone) = self.idle.take().into_iter().partition::<Vec<_>, _>(stays);
         self.idle.replace(stay);
         for idle in gone {
@@ -158,7 +158,7 @@ impl Pool {
 
     /// The newest idle connection, so that the others may go; while it is not known what they bring, the one that has
     /// rested longest.
-    fn next_idle(&self) -> Option<Idle> {
+    fn next_idle(&self) -> Option<IdleConn> {
         let mut idle = self.idle.borrow_mut();
         if self.unproven.get() == 0 || idle.is_empty() { idle.pop() } else { Some(idle.remove(0)) }
     }
@@ -166,12 +166,12 @@ impl Pool {
     fn take_idle(self: &Rc<Self>, now: Instant) -> Option<Lease> {
         self.used.set(now);
         loop {
-            let Idle { mut conn, since } = self.next_idle()?;
+            let IdleConn { mut conn, since } = self.next_idle()?;
             take(&self.stats.idle);
             let idle = now.saturating_duration_since(since);
             let alive = idle < self.idle_timeout && conn.alive();
             // One that is not taken is closed as a call would close it.
-            let mut lease = Lease { conn: Some(conn), slot: Slot { pool: Some(Rc::clone(self)) } };
+            let mut lease = Lease { conn: Some(conn), slot: ConnectionPermit { pool: Some(Rc::clone(self)) } };
             if alive && let Some(conn) = lease.conn() {
                 conn.wake(idle);
                 add(&self.stats.reused);
@@ -193,7 +193,7 @@ impl Pool {
     }
 
     /// Whether a shared connection carries a call, or has not been without one for too long.
-    fn is_young(&self, shared: &Shared, now: Instant) -> bool {
+    fn is_young(&self, shared: &SharedConn, now: Instant) -> bool {
         shared.streams() > 0 || now.saturating_duration_since(shared.used()) < self.idle_timeout
     }
 
@@ -203,7 +203,7 @@ impl Pool {
         let began = Instant::now();
         let Ok(slot) = tokio::time::timeout(limit, self.slot(fresh)).await else {
             let why = format!("all {} connections were in use for {limit:?}", self.limit);
-            return Err(SendError::new(Phase::Connect, Kind::Busy, why));
+            return Err(SendError::new(SendPhase::Connect, SendErrorKind::Busy, why));
         };
         let slot = match slot? {
             Ok(slot) => slot,
@@ -214,7 +214,11 @@ impl Pool {
             None
         } else {
             let Ok(making) = tokio::time::timeout(left(), self.making.lock()).await else {
-                return Err(SendError::new(Phase::Connect, Kind::TimedOut, format!("not within {limit:?}")));
+                return Err(SendError::new(
+                    SendPhase::Connect,
+                    SendErrorKind::TimedOut,
+                    format!("not within {limit:?}"),
+                ));
             };
             if let Some(stream) = self.take_shared(Instant::now()) {
                 return Ok(Way::Shared(stream));
@@ -225,7 +229,7 @@ impl Pool {
     }
 
     /// The right to make a connection; or a connection, when one comes free before that.
-    async fn slot(self: &Rc<Self>, fresh: bool) -> Result<Result<Slot, Way>, SendError> {
+    async fn slot(self: &Rc<Self>, fresh: bool) -> Result<Result<ConnectionPermit, Way>, SendError> {
         let mut waiting = None;
         loop {
             if fresh && self.open.get() >= self.limit {
@@ -234,14 +238,14 @@ impl Pool {
             if self.open.get() < self.limit {
                 if self.is_network() && !self.stats.sockets.take() {
                     let why = "the process has as many connections to providers as its limit of open files allows";
-                    return Err(SendError::new(Phase::Connect, Kind::Exhausted, why));
+                    return Err(SendError::new(SendPhase::Connect, SendErrorKind::Exhausted, why));
                 }
                 self.open.set(self.open.get() + 1);
                 add(&self.stats.open);
-                return Ok(Ok(Slot { pool: Some(Rc::clone(self)) }));
+                return Ok(Ok(ConnectionPermit { pool: Some(Rc::clone(self)) }));
             }
             if waiting.is_none() {
-                waiting = Some(Waiting::new(self)?);
+                waiting = Some(QueuedCall::new(self)?);
             }
             self.freed.notified().await;
             if let Some(way) = self.take_open(Instant::now()) {
@@ -250,7 +254,7 @@ impl Pool {
         }
     }
 
-    async fn make(self: &Rc<Self>, mut slot: Slot, dns: &Dns, limit: Duration) -> Result<Way, SendError> {
+    async fn make(self: &Rc<Self>, mut slot: ConnectionPermit, dns: &Dns, limit: Duration) -> Result<Way, SendError> {
         let began = Instant::now();
         let made = self.connector.connect(&self.origin.0, dns, limit).await;
         let wire = made.inspect_err(|_| add(&self.stats.failed))?;
@@ -260,13 +264,13 @@ impl Pool {
             return Ok(Way::Own(Lease { conn: Some(Conn::new(wire.io)), slot }));
         }
         slot.pool = None;
-        let held = Held(Rc::downgrade(self));
+        let held = SharedPermit(Rc::downgrade(self));
         let peer = wire.io.peer();
         // Boxed: it holds hyper's connection until its task begins.
-        let agreed = Box::pin(Shared::new(wire.io, held));
+        let agreed = Box::pin(SharedConn::new(wire.io, held));
         let Ok(agreed) = tokio::time::timeout(limit.saturating_sub(began.elapsed()), agreed).await else {
             add(&self.stats.failed);
-            return Err(SendError::new(Phase::Tls, Kind::TimedOut, "no HTTP/2 settings came in time"));
+            return Err(SendError::new(SendPhase::Tls, SendErrorKind::TimedOut, "no HTTP/2 settings came in time"));
         };
         let shared = Rc::new(agreed.inspect_err(|_| add(&self.stats.failed))?.to(peer));
         self.shared.borrow_mut().push(Rc::clone(&shared));
@@ -293,7 +297,7 @@ impl Pool {
             }
         }
         self.unproven.set(self.unproven.get().saturating_sub(1));
-        idle.push(Idle { conn, since: now });
+        idle.push(IdleConn { conn, since: now });
         add(&self.stats.idle);
         self.tell();
     }
@@ -347,7 +351,7 @@ impl Pool {
 
     /// Whether its connections are sockets.
     fn is_network(&self) -> bool {
-        matches!(self.origin.0.target, Target::Network { .. })
+        matches!(self.origin.0.target, OriginTarget::Network { .. })
     }
 
     /// Wakes a call in the queue, when there is one.
@@ -382,7 +386,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for ConnectionPool {
     fn drop(&mut self) {
         // Of these nobody tells any more when they close.
         for _ in 0..if self.is_network() { self.open.get() } else { 0 } {
@@ -416,7 +420,7 @@ impl Drop for Lease {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
             pool.closed();
@@ -424,7 +428,7 @@ impl Drop for Slot {
     }
 }
 
-impl Drop for Held {
+impl Drop for SharedPermit {
     fn drop(&mut self) {
         if let Some(pool) = self.0.upgrade() {
             pool.shared.borrow_mut().retain(|shared| shared.open());
@@ -441,11 +445,11 @@ impl Drop for Stream {
     }
 }
 
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a Pool) -> Result<Self, SendError> {
+impl<'a> QueuedCall<'a> {
+    fn new(pool: &'a ConnectionPool) -> Result<Self, SendError> {
         if pool.waiting.get() >= WAITING {
             let why = format!("all {} connections are in use and {WAITING} calls wait", pool.limit);
-            return Err(SendError::new(Phase::Connect, Kind::Busy, why));
+            return Err(SendError::new(SendPhase::Connect, SendErrorKind::Busy, why));
         }
         pool.waiting.set(pool.waiting.get() + 1);
         add(&pool.stats.waits);
@@ -453,7 +457,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
     }

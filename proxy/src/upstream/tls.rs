@@ -9,7 +9,7 @@ use sluicegate_config::{Connection, HttpVersion};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
-use super::error::{Kind, Phase, SendError};
+use super::error::{SendError, SendErrorKind, SendPhase};
 
 /// The system's certificates: read once per process, when the first connection needs them.
 static NATIVE: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
@@ -36,7 +36,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), Unusable> {
 pub(super) fn server_name(connection: &Connection, host: String) -> Result<ServerName<'static>, SendError> {
     let name = connection.server_name.clone().unwrap_or(host);
     ServerName::try_from(name)
-        .map_err(|_| SendError::new(Phase::Tls, Kind::Invalid, "the host is not a name TLS can verify"))
+        .map_err(|_| SendError::new(SendPhase::Tls, SendErrorKind::Invalid, "the host is not a name TLS can verify"))
 }
 
 /// A connector for one origin; it keeps session tickets, so it is made once and kept.
@@ -69,15 +69,15 @@ pub(super) fn handshake_error(error: &std::io::Error) -> SendError {
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match rustls {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            SendError::new(Phase::Tls, Kind::Certificate, error.to_string())
+            SendError::new(SendPhase::Tls, SendErrorKind::Certificate, error.to_string())
         }
-        Some(_) => SendError::new(Phase::Tls, Kind::Protocol, error.to_string()),
-        None => SendError::io(Phase::Tls, error),
+        Some(_) => SendError::new(SendPhase::Tls, SendErrorKind::Protocol, error.to_string()),
+        None => SendError::io(SendPhase::Tls, error),
     }
 }
 
 fn invalid(why: String) -> SendError {
-    SendError::new(Phase::Tls, Kind::Invalid, why)
+    SendError::new(SendPhase::Tls, SendErrorKind::Invalid, why)
 }
 
 async fn load_native() -> Arc<RootCertStore> {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::call::{self, Pump};
 use crate::drain::{Phase, Post};
-use crate::listener::{self, Connection, Table};
+use crate::listener::{self, Connection, ConnectionTable};
 
 use own::{Shared, Worker};
 
@@ -53,7 +53,7 @@ fn run(socket: StdListener, shared: Arc<Shared>, mut post: Post) -> anyhow::Resu
     runtime.block_on(async move {
         let listener = TcpListener::from_std(socket)?;
         let worker = Rc::new(Worker::new(shared)?);
-        let table = Table::new(Arc::clone(&worker.memory));
+        let table = ConnectionTable::new(Arc::clone(&worker.memory));
         post.accepts();
         let post = Rc::new(post);
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
@@ -73,7 +73,7 @@ fn run(socket: StdListener, shared: Arc<Shared>, mut post: Post) -> anyhow::Resu
 async fn accept_until_closing(
     listener: TcpListener,
     worker: &Rc<Worker>,
-    table: &Rc<Table>,
+    table: &Rc<ConnectionTable>,
     mut phase: watch::Receiver<Phase>,
 ) {
     loop {
@@ -95,7 +95,7 @@ async fn accept_until_closing(
     }
 }
 
-fn welcome(worker: &Rc<Worker>, table: &Rc<Table>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+fn welcome(worker: &Rc<Worker>, table: &Rc<ConnectionTable>, stream: tokio::net::TcpStream, peer: SocketAddr) {
     let Some(place) = worker.shared.open.take(worker.limits.max_connections) else { return };
     let (worker, entered) = (Rc::clone(worker), table.enter());
     tokio::task::spawn_local(async move {
@@ -107,7 +107,7 @@ fn welcome(worker: &Rc<Worker>, table: &Rc<Table>, stream: tokio::net::TcpStream
 }
 
 /// The worker's one clock: overdue connections, and its word to the drain.
-async fn tick(worker: Rc<Worker>, table: Rc<Table>, post: Rc<Post>) {
+async fn tick(worker: Rc<Worker>, table: Rc<ConnectionTable>, post: Rc<Post>) {
     loop {
         tokio::time::sleep(listener::TICK).await;
         table.tick(Instant::now(), &worker.limits);

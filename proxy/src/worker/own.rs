@@ -28,7 +28,7 @@ pub struct Shared {
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
     /// The cache's memory layer.
-    pub cache: Arc<cache::Shared>,
+    pub cache: Arc<cache::SharedCache>,
     /// What calls may hold in memory in sum.
     pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.
@@ -48,7 +48,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: Rc<Limits>,
     pub(crate) memory: Arc<Allowance>,
-    pub(crate) client: upstream::Client,
+    pub(crate) client: upstream::UpstreamClient,
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: Ids,
@@ -68,12 +68,12 @@ impl Worker {
                 username: settings.redis_login.username.as_deref(),
                 password: settings.redis_login.password.as_deref(),
             };
-            Some(redis::Client::open(&settings.redis, login, shared.cache.redis())?)
+            Some(redis::RedisClient::open(&settings.redis, login, shared.cache.redis())?)
         };
         Ok(Self {
             limits: Rc::new(settings.limits.clone()),
             memory: shared.memory.allowance(),
-            client: upstream::Client::new(settings.worker_count(), Arc::clone(&shared.board)),
+            client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: Ids::new(rand::random()),

@@ -66,7 +66,7 @@ impl Meta {
 
 /// A kept answer: the whole reply, perhaps compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CacheEntry {
     /// What is known of it.
     pub meta: Arc<Meta>,
     /// The reply's JSON, or its compressed form.
@@ -75,7 +75,7 @@ pub struct Entry {
     pub packed: Option<u32>,
 }
 
-impl Entry {
+impl CacheEntry {
     /// Bytes it takes in memory, roughly.
     #[must_use]
     pub fn size(&self) -> u64 {

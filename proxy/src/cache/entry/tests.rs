@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn entry(body: &'static [u8], packed: Option<u32>) -> Entry {
+fn entry(body: &'static [u8], packed: Option<u32>) -> CacheEntry {
     let usage = Some(Usage { input: 1, cached_input: 2, cache_write: 3, cache_write_1h: 0, output: 4, reasoning: 5 });
     let meta = Meta {
         dialect: Dialect::AnthropicMessages,
@@ -13,7 +13,7 @@ fn entry(body: &'static [u8], packed: Option<u32>) -> Entry {
         stored_at: Wall(1_700_000_000_000),
         ttl: 60_000,
     };
-    Entry { meta: Arc::new(meta), body: Bytes::from_static(body), packed }
+    CacheEntry { meta: Arc::new(meta), body: Bytes::from_static(body), packed }
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn an_entry_comes_back_as_it_went() {
         if !usage {
             entry.meta = Arc::new(Meta { usage: None, dialect: Dialect::OpenAiChat, ..(*entry.meta).clone() });
         }
-        assert_eq!(Entry::decode(&Bytes::from(entry.encode())), Some(entry));
+        assert_eq!(CacheEntry::decode(&Bytes::from(entry.encode())), Some(entry));
     }
 }
 
@@ -34,13 +34,13 @@ fn another_version_is_a_miss_even_with_a_right_checksum() {
     let told = bytes.len() - 8;
     let sum = xxh3_64(&bytes[..told]).to_le_bytes();
     bytes[told..].copy_from_slice(&sum);
-    assert_eq!(Entry::decode(&Bytes::from(bytes)), None);
+    assert_eq!(CacheEntry::decode(&Bytes::from(bytes)), None);
 }
 
 #[test]
 fn an_entry_that_claims_to_be_huge_is_a_miss() {
     let huge = entry(b"x", Some(u32::MAX));
-    assert_eq!(Entry::decode(&Bytes::from(huge.encode())), None);
+    assert_eq!(CacheEntry::decode(&Bytes::from(huge.encode())), None);
     assert_eq!(huge.whole(&Codec::default()), None);
 }
 
@@ -51,9 +51,9 @@ fn broken_compression_is_a_miss() {
     let whole = Bytes::from("a".repeat(5000));
     let (packed, length) = codec.pack(&whole, Some(1000));
     assert_eq!(length, Some(5000));
-    let wrong = Entry { body: packed.clone(), packed: Some(4999), ..entry(b"", None) };
+    let wrong = CacheEntry { body: packed.clone(), packed: Some(4999), ..entry(b"", None) };
     assert_eq!(wrong.whole(&codec), None);
-    let right = Entry { body: packed, packed: length, ..wrong };
+    let right = CacheEntry { body: packed, packed: length, ..wrong };
     assert_eq!(right.whole(&codec), Some(whole));
 }
 
@@ -85,7 +85,7 @@ fn freshness_is_the_shorter_of_both_lifetimes() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Entry::decode(&Bytes::from(bytes));
+        let _ = CacheEntry::decode(&Bytes::from(bytes));
     }
 
     #[test]
@@ -93,14 +93,14 @@ proptest! {
         let mut bytes = entry(b"{\"text\":\"some answer\"}", None).encode();
         let at = at % bytes.len();
         bytes[at] ^= flip;
-        prop_assert_eq!(Entry::decode(&Bytes::from(bytes)), None);
+        prop_assert_eq!(CacheEntry::decode(&Bytes::from(bytes)), None);
     }
 
     #[test]
     fn a_cut_entry_is_a_miss(cut in 0_usize..1000) {
         let mut bytes = entry(b"{\"text\":\"some answer\"}", None).encode();
         bytes.truncate(cut % bytes.len());
-        prop_assert_eq!(Entry::decode(&Bytes::from(bytes)), None);
+        prop_assert_eq!(CacheEntry::decode(&Bytes::from(bytes)), None);
     }
 
     #[test]
@@ -109,7 +109,7 @@ proptest! {
         bytes.splice(0..0, MAGIC);
         let sum = xxh3_64(&bytes).to_le_bytes();
         bytes.extend_from_slice(&sum);
-        if let Some(entry) = Entry::decode(&Bytes::from(bytes)) {
+        if let Some(entry) = CacheEntry::decode(&Bytes::from(bytes)) {
             let _ = entry.whole(&Codec::default());
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::rules::{Place, Rules, without_billing};
+use super::rules::{FieldPlace, Rules, without_billing};
 
 /// Deeper JSON is not cached: sorting costs one copy per level.
 const MAX_DEPTH: u32 = 64;
@@ -76,7 +76,7 @@ impl Scratch {
     /// Appends the canonical form of `body` and gives everything written since `begin`.
     pub(super) fn canonical(&mut self, body: &[u8], rules: &Rules) -> Result<&[u8], Uncacheable> {
         let mut json = serde_json::Deserializer::from_slice(body);
-        let top = Value { scratch: self, rules, depth: 0, place: Place::Top };
+        let top = Value { scratch: self, rules, depth: 0, place: FieldPlace::Top };
         let parsed = top.deserialize(&mut json).and_then(|()| json.end());
         match (parsed, self.refusal) {
             (_, Some(why)) => Err(why),
@@ -177,7 +177,7 @@ struct Value<'s, 'r> {
     scratch: &'s mut Scratch,
     rules: &'r Rules,
     depth: u32,
-    place: Place,
+    place: FieldPlace,
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        if value && self.place == Place::Store {
+        if value && self.place == FieldPlace::Store {
             return Err(self.scratch.refuse(Uncacheable::Stored));
         }
         self.leaf(if value { b't' } else { b'f' }, &[])
@@ -220,7 +220,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             return Err(self.scratch.refuse(Uncacheable::Number));
         }
         match (self.place, self.rules.decimals) {
-            (Place::Temperature, Some(decimals)) => self.rounded(value, decimals),
+            (FieldPlace::Temperature, Some(decimals)) => self.rounded(value, decimals),
             #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53: exact")]
             _ if value.fract() == 0.0 => self.integer(i128::from(value as i64)),
             _ => self.leaf(b'd', &value.to_bits().to_le_bytes()),
@@ -233,13 +233,13 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         }
         let lenient = self.rules.trim || self.rules.lowercase;
         match self.place {
-            Place::Role => {
+            FieldPlace::Role => {
                 self.scratch.instructs = matches!(text, "system" | "developer");
                 self.scratch.text(text);
             }
-            Place::Instructions if lenient => self.scratch.lenient(&without_billing(text), self.rules),
-            Place::Instructions => self.scratch.text(&without_billing(text)),
-            Place::Text if lenient => self.scratch.lenient(text, self.rules),
+            FieldPlace::Instructions if lenient => self.scratch.lenient(&without_billing(text), self.rules),
+            FieldPlace::Instructions => self.scratch.text(&without_billing(text)),
+            FieldPlace::Text if lenient => self.scratch.lenient(text, self.rules),
             _ => self.scratch.text(text),
         }
         Ok(())
@@ -256,11 +256,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        if self.place == Place::Store {
+        if self.place == FieldPlace::Store {
             return Err(self.scratch.refuse(Uncacheable::Stored));
         }
         let depth = if self.depth == 0 { 1 } else { self.deeper()? };
-        if self.place == Place::Turn {
+        if self.place == FieldPlace::Turn {
             // Where the role stands behind the content, the content counts to the last byte.
             self.scratch.instructs = false;
         }
@@ -270,7 +270,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let Self { scratch, rules, place, .. } = &mut self;
         loop {
             let name = scratch.bytes.len();
-            let found = map.next_key_seed(Name { scratch, rules, place: *place })?;
+            let found = map.next_key_seed(FieldName { scratch, rules, place: *place })?;
             match found {
                 None => break,
                 Some(None) => {
@@ -302,7 +302,7 @@ impl Value<'_, '_> {
     fn integer<E: de::Error>(self, value: i128) -> Result<(), E> {
         match (self.place, self.rules.decimals) {
             #[expect(clippy::cast_precision_loss, reason = "a temperature is a small number")]
-            (Place::Temperature, Some(decimals)) => self.rounded(value as f64, decimals),
+            (FieldPlace::Temperature, Some(decimals)) => self.rounded(value as f64, decimals),
             _ => match i64::try_from(value) {
                 Ok(value) => self.leaf(b'i', &value.to_le_bytes()),
                 Err(_) => self.leaf(b'I', &value.to_le_bytes()),
@@ -327,29 +327,29 @@ impl Value<'_, '_> {
 }
 
 /// A member's name: writes it and says where its value stands; `None`: the member does not count.
-struct Name<'s, 'r> {
+struct FieldName<'s, 'r> {
     scratch: &'s mut Scratch,
     rules: &'r Rules,
-    place: Place,
+    place: FieldPlace,
 }
 
-impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
-    type Value = Option<Place>;
+impl<'de> DeserializeSeed<'de> for FieldName<'_, '_> {
+    type Value = Option<FieldPlace>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Name<'_, '_> {
-    type Value = Option<Place>;
+impl Visitor<'_> for FieldName<'_, '_> {
+    type Value = Option<FieldPlace>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
-        if self.place.marks(name) || (self.place == Place::Top && self.rules.skips(name)) {
+        if self.place.marks(name) || (self.place == FieldPlace::Top && self.rules.skips(name)) {
             return Ok(None);
         }
         self.scratch.text(name);

@@ -50,7 +50,7 @@ pub struct Recipe {
 
 /// What of a call goes into its key.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct CacheQuery<'a> {
     /// The caller's dialect.
     pub dialect: Dialect,
     /// Digest of the caller's credential; `None`: the caller showed none (all such callers are one).
@@ -88,14 +88,14 @@ impl Recipe {
     ///
     /// # Errors
     /// When no answer to this request may be kept, or none can be told apart from another's.
-    pub fn key(&self, asked: &Asked<'_>) -> Result<Key, Uncacheable> {
+    pub fn key(&self, asked: &CacheQuery<'_>) -> Result<Key, Uncacheable> {
         SCRATCH.with(|cell| match cell.try_borrow_mut() {
             Ok(mut scratch) => self.key_with(asked, &mut scratch),
             Err(_) => self.key_with(asked, &mut Scratch::default()),
         })
     }
 
-    fn key_with(&self, asked: &Asked<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
+    fn key_with(&self, asked: &CacheQuery<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
         let out = scratch.begin();
         out.extend_from_slice(&self.prefix);
         match (self.scope, asked.caller) {

@@ -56,7 +56,7 @@ pub(super) fn without_billing(text: &str) -> Cow<'_, str> {
 
 /// Where in the request a value stands: it decides whether a string is a text that people wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FieldPlace {
     /// The request itself.
     Top,
     /// Top-level `temperature`.
@@ -85,7 +85,7 @@ pub(super) enum Place {
     Exact,
 }
 
-impl Place {
+impl FieldPlace {
     /// Where a member's value stands. `instructs`: the turn that it is a member of is one of instructions.
     pub(super) fn of_member(self, name: &str, instructs: bool) -> Self {
         match (self, name) {

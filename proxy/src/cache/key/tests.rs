@@ -40,9 +40,9 @@ fn recipe(settings: &Cache) -> Recipe {
     Recipe::new(&ObjectId("team/route".into()), "chat", settings)
 }
 
-fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> Asked<'a> {
+fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> CacheQuery<'a> {
     let dialect = Dialect::OpenAiChat;
-    Asked {
+    CacheQuery {
         dialect,
         caller: Some([3; 32]),
         headers,
@@ -137,14 +137,14 @@ fn who_asks_where_and_how_counts() {
     let call = asked(&none, body);
     let first = recipe(&base).key(&call).unwrap();
     let others = [
-        recipe(&base).key(&Asked { caller: None, ..call }),
-        recipe(&base).key(&Asked { caller: Some([4; 32]), ..call }),
-        recipe(&base).key(&Asked { dialect: Dialect::AnthropicMessages, ..call }),
-        recipe(&base).key(&Asked { headers: &beta, ..call }),
-        recipe(&base).key(&Asked { headers: &version, ..call }),
-        recipe(&base).key(&Asked { headers: &option, ..call }),
-        recipe(&base).key(&Asked { beta: true, ..call }),
-        recipe(&base).key(&Asked { served_by: [1; 32], ..call }),
+        recipe(&base).key(&CacheQuery { caller: None, ..call }),
+        recipe(&base).key(&CacheQuery { caller: Some([4; 32]), ..call }),
+        recipe(&base).key(&CacheQuery { dialect: Dialect::AnthropicMessages, ..call }),
+        recipe(&base).key(&CacheQuery { headers: &beta, ..call }),
+        recipe(&base).key(&CacheQuery { headers: &version, ..call }),
+        recipe(&base).key(&CacheQuery { headers: &option, ..call }),
+        recipe(&base).key(&CacheQuery { beta: true, ..call }),
+        recipe(&base).key(&CacheQuery { served_by: [1; 32], ..call }),
         recipe(&Cache { generation: 2, ..base.clone() }).key(&call),
         recipe(&Cache { scope: CacheScope::Route, ..base.clone() }).key(&call),
         Recipe::new(&ObjectId("team/other".into()), "chat", &base).key(&call),
@@ -160,9 +160,9 @@ fn who_asks_where_and_how_counts() {
     for name in ["user-agent", "x-stainless-lang", "x-claude-code-session-id", "traceparent", "cookie"] {
         agent.insert(name, HeaderValue::from_static("x"));
     }
-    assert_eq!(recipe(&base).key(&Asked { headers: &agent, stream: true, ..call }).unwrap(), first);
+    assert_eq!(recipe(&base).key(&CacheQuery { headers: &agent, stream: true, ..call }).unwrap(), first);
     let shared = recipe(&Cache { scope: CacheScope::Route, ..base });
-    assert_eq!(shared.key(&call).unwrap(), shared.key(&Asked { caller: None, ..call }).unwrap());
+    assert_eq!(shared.key(&call).unwrap(), shared.key(&CacheQuery { caller: None, ..call }).unwrap());
 }
 
 #[test]
@@ -184,8 +184,8 @@ fn headers_count_in_whatever_order_they_come() {
 fn a_billing_line_does_not_count() {
     let line =
         |hash: u32| format!("x-anthropic-billing-header: cc_version=2.1.330.abc; cc_entrypoint=cli; cch={hash};");
-    type Body = fn(&str) -> Value;
-    let forms: [Body; 5] = [
+    type MakeBody = fn(&str) -> Value;
+    let forms: [MakeBody; 5] = [
         |line| json!({"system": [{"type": "text", "text": line}, {"type": "text", "text": "You are a coder."}]}),
         |line| json!({"system": format!("{line}\nYou are a coder.")}),
         |line| json!({"messages": [{"role": "system", "content": format!("{line}\nYou are a coder.")}]}),
@@ -362,7 +362,7 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let headers = HeaderMap::new();
-        let call = Asked { body: &body, ..asked(&headers, "") };
+        let call = CacheQuery { body: &body, ..asked(&headers, "") };
         let _ = recipe(&settings(lenient())).key(&call);
     }
 }

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use sluicegate_config::MemoryCache;
 
-use super::entry::{Codec, Entry, Meta, Wall};
+use super::entry::{CacheEntry, Codec, Meta, Wall};
 use super::key::Key;
 use super::stats::Stats;
 
@@ -23,7 +23,7 @@ const MAX_SHARDS: u64 = 16;
 
 /// How an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum AnswerForm {
     /// The reply's JSON.
     Whole,
     /// A stream of events.
@@ -43,15 +43,15 @@ pub struct Lifetime {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Slot {
+struct MemoryKey {
     key: Key,
     /// `None`: compressed.
-    form: Option<Form>,
+    form: Option<AnswerForm>,
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
-    entry: Entry,
+struct KeptAnswer {
+    entry: CacheEntry,
     /// Fixed when it is put in: what an item weighs must not change under the cache.
     weight: u64,
 }
@@ -59,8 +59,8 @@ struct Kept {
 #[derive(Debug, Clone)]
 struct Weigh;
 
-impl Weighter<Slot, Kept> for Weigh {
-    fn weight(&self, _: &Slot, kept: &Kept) -> u64 {
+impl Weighter<MemoryKey, KeptAnswer> for Weigh {
+    fn weight(&self, _: &MemoryKey, kept: &KeptAnswer) -> u64 {
         kept.weight
     }
 }
@@ -68,22 +68,22 @@ impl Weighter<Slot, Kept> for Weigh {
 #[derive(Debug, Clone)]
 struct Evictions(Arc<Stats>);
 
-impl Lifecycle<Slot, Kept> for Evictions {
+impl Lifecycle<MemoryKey, KeptAnswer> for Evictions {
     // Collected so that large bodies are freed after the shard's lock is.
-    type RequestState = Vec<Kept>;
+    type RequestState = Vec<KeptAnswer>;
 
-    fn on_evict(&self, gone: &mut Vec<Kept>, _: Slot, kept: Kept) {
+    fn on_evict(&self, gone: &mut Vec<KeptAnswer>, _: MemoryKey, kept: KeptAnswer) {
         self.0.evictions.add();
         gone.push(kept);
     }
 }
 
-type Inner = Cache<Slot, Kept, Weigh, DefaultHashBuilder, Evictions>;
+type AnswerCache = Cache<MemoryKey, KeptAnswer, Weigh, DefaultHashBuilder, Evictions>;
 
 #[derive(Debug)]
 struct Sized {
     bounds: MemoryCache,
-    cache: Inner,
+    cache: AnswerCache,
 }
 
 impl Sized {
@@ -105,16 +105,16 @@ impl Sized {
 
     /// Both bounds in one: every item weighs at least its share of the bytes, so that there are never more than
     /// `max_entries` of them.
-    fn weight(&self, entry: &Entry) -> u64 {
+    fn weight(&self, entry: &CacheEntry) -> u64 {
         entry.size().max(self.bounds.max_bytes.div_ceil(self.bounds.max_entries.max(1))).max(1)
     }
 
-    fn put(&self, slot: Slot, entry: Entry) {
+    fn put(&self, slot: MemoryKey, entry: CacheEntry) {
         if self.bounds.max_entries == 0 {
             return;
         }
         let weight = self.weight(&entry);
-        self.cache.insert(slot, Kept { entry, weight });
+        self.cache.insert(slot, KeptAnswer { entry, weight });
     }
 }
 
@@ -146,23 +146,28 @@ impl Memory {
     }
 
     /// Puts an answer in, as it is stored.
-    pub fn put(&self, key: Key, entry: Entry) {
+    pub fn put(&self, key: Key, entry: CacheEntry) {
         let sized = self.sized.load();
         // Forms of the answer that was here before would outlive it.
-        for form in [None, Some(Form::Whole), Some(Form::Stream { usage: false }), Some(Form::Stream { usage: true })] {
-            sized.cache.remove(&Slot { key, form });
+        for form in [
+            None,
+            Some(AnswerForm::Whole),
+            Some(AnswerForm::Stream { usage: false }),
+            Some(AnswerForm::Stream { usage: true }),
+        ] {
+            sized.cache.remove(&MemoryKey { key, form });
         }
-        let form = if entry.packed.is_some() { None } else { Some(Form::Whole) };
-        sized.put(Slot { key, form }, entry);
+        let form = if entry.packed.is_some() { None } else { Some(AnswerForm::Whole) };
+        sized.put(MemoryKey { key, form }, entry);
     }
 
     /// The answer in the form asked for, when it is here, still good, and no older than the caller wants.
     #[must_use]
-    pub fn get(&self, key: &Key, form: Form, lifetime: Lifetime, codec: &Codec) -> Option<(Arc<Meta>, Bytes)> {
+    pub fn get(&self, key: &Key, form: AnswerForm, lifetime: Lifetime, codec: &Codec) -> Option<(Arc<Meta>, Bytes)> {
         let now = Wall::now();
         let sized = self.sized.load();
         let find = |form| {
-            let slot = Slot { key: *key, form };
+            let slot = MemoryKey { key: *key, form };
             let kept = sized.cache.get(&slot)?;
             if !kept.entry.meta.fresh(now, lifetime.ttl) {
                 sized.cache.remove(&slot);
@@ -175,12 +180,12 @@ impl Memory {
             return Some((entry.meta, entry.body));
         }
         let stored = match form {
-            Form::Whole => find(None)?,
-            Form::Stream { .. } => find(Some(Form::Whole)).or_else(|| find(None))?,
+            AnswerForm::Whole => find(None)?,
+            AnswerForm::Stream { .. } => find(Some(AnswerForm::Whole)).or_else(|| find(None))?,
         };
         let body = render(&stored, form, codec)?;
-        let entry = Entry { meta: Arc::clone(&stored.meta), body: body.clone(), packed: None };
-        sized.put(Slot { key: *key, form: Some(form) }, entry);
+        let entry = CacheEntry { meta: Arc::clone(&stored.meta), body: body.clone(), packed: None };
+        sized.put(MemoryKey { key: *key, form: Some(form) }, entry);
         Some((stored.meta, body))
     }
 
@@ -194,10 +199,10 @@ impl Memory {
 
 /// An answer in the form asked for.
 #[must_use]
-pub fn render(entry: &Entry, form: Form, codec: &Codec) -> Option<Bytes> {
+pub fn render(entry: &CacheEntry, form: AnswerForm, codec: &Codec) -> Option<Bytes> {
     match form {
-        Form::Whole => entry.whole(codec),
-        Form::Stream { usage } => entry.stream(codec, usage),
+        AnswerForm::Whole => entry.whole(codec),
+        AnswerForm::Stream { usage } => entry.stream(codec, usage),
     }
 }
 

@@ -12,9 +12,9 @@ fn memory(max_entries: u64, max_bytes: u64) -> Memory {
     Memory::new(MemoryCache { max_entries, max_bytes }, &Arc::default())
 }
 
-fn entry(body: Bytes, ttl: u64) -> Entry {
+fn entry(body: Bytes, ttl: u64) -> CacheEntry {
     let meta = Meta { dialect: Dialect::OpenAiChat, model: "m".into(), usage: None, stored_at: Wall::now(), ttl };
-    Entry { meta: Arc::new(meta), body, packed: None }
+    CacheEntry { meta: Arc::new(meta), body, packed: None }
 }
 
 fn key(n: u64) -> Key {
@@ -22,7 +22,7 @@ fn key(n: u64) -> Key {
 }
 
 fn body(memory: &Memory, n: u64) -> Option<Bytes> {
-    memory.get(&key(n), Form::Whole, LIFETIME, &Codec::default()).map(|(_, body)| body)
+    memory.get(&key(n), AnswerForm::Whole, LIFETIME, &Codec::default()).map(|(_, body)| body)
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn what_has_lived_its_time_is_gone() {
 #[test]
 fn one_callers_wish_takes_nothing_from_the_others() {
     let memory = memory(100, 1 << 20);
-    let old = Entry {
+    let old = CacheEntry {
         meta: Arc::new(Meta {
             dialect: Dialect::OpenAiChat,
             model: "m".into(),
@@ -60,11 +60,11 @@ fn one_callers_wish_takes_nothing_from_the_others() {
     memory.put(key(1), old);
     for max_age in [Duration::ZERO, Duration::from_secs(10)] {
         let wish = Lifetime { ttl: HOUR, max_age };
-        assert!(memory.get(&key(1), Form::Whole, wish, &Codec::default()).is_none());
+        assert!(memory.get(&key(1), AnswerForm::Whole, wish, &Codec::default()).is_none());
     }
     assert_eq!(body(&memory, 1), Some(Bytes::from_static(b"{}")));
     let route = Lifetime { ttl: Duration::from_secs(10), max_age: Duration::MAX };
-    assert!(memory.get(&key(1), Form::Whole, route, &Codec::default()).is_none());
+    assert!(memory.get(&key(1), AnswerForm::Whole, route, &Codec::default()).is_none());
     assert_eq!(body(&memory, 1), None, "what is too old for all is gone");
 }
 
@@ -75,7 +75,7 @@ fn a_compressed_answer_is_kept_so_and_unpacked_beside() {
     let whole = Bytes::from("x".repeat(10_000));
     let (packed, length) = codec.pack(&whole, Some(100));
     assert!(length.is_some());
-    memory.put(key(1), Entry { packed: length, ..entry(packed, 60_000) });
+    memory.put(key(1), CacheEntry { packed: length, ..entry(packed, 60_000) });
     assert_eq!(memory.filled().0, 1);
     for _ in 0..3 {
         assert_eq!(body(&memory, 1), Some(whole.clone()));

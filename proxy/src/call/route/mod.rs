@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName};
 use regex::Regex;
 use sluicegate_config::{HeaderMatch, HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
 
-use crate::persistent::{self, Map};
+use crate::persistent::{self, PersistentMap};
 
 /// A route as the index files it: its compiled conditions, and what it leads to.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct Filed<R> {
 /// The index.
 #[derive(Debug)]
 pub struct Index<R> {
-    exact: Map<Box<str>, Arc<[Entry<R>]>>,
-    prefix: Map<Box<str>, Arc<[Entry<R>]>>,
+    exact: PersistentMap<Box<str>, Arc<[Entry<R>]>>,
+    prefix: PersistentMap<Box<str>, Arc<[Entry<R>]>>,
     /// Lengths of the prefixes there are, longest first, and how many lists have each.
     prefix_lengths: Arc<BTreeMap<Reverse<usize>, usize>>,
     regex: Arc<Vec<Entry<R>>>,
@@ -100,8 +100,8 @@ impl<R> Clone for Index<R> {
 impl<R> Default for Index<R> {
     fn default() -> Self {
         Self {
-            exact: Map::default(),
-            prefix: Map::default(),
+            exact: PersistentMap::default(),
+            prefix: PersistentMap::default(),
             prefix_lengths: Arc::default(),
             regex: Arc::default(),
             any: Arc::default(),

@@ -16,8 +16,8 @@ use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{FEATURES, ObjectId, Pool, Route};
 
 use super::missing::Missing;
-use super::objects::{PoolState, RouteState, Step};
-use super::published::{Form, Published};
+use super::objects::{PoolObject, RouteObject, Step};
+use super::published::{Published, PublishedForm};
 use super::report::ObjectReport;
 
 /// The most objects that are kept track of.
@@ -31,7 +31,7 @@ const MOST_STRANGERS: usize = 100;
 
 /// One of the two watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watched {
+pub(super) enum WatchKind {
     /// ConfigMaps: routes and pools.
     Configs,
     /// Secrets: credentials.
@@ -42,15 +42,15 @@ pub(super) enum Watched {
 #[derive(Debug)]
 pub(super) enum Event {
     /// All of it will follow.
-    Begin(Watched),
+    Begin(WatchKind),
     /// An object is there.
     Put(Published),
     /// The object of that name is gone, and nobody has said that it is to go.
-    Gone(Watched, String),
+    Gone(WatchKind, String),
     /// The object of that name is to go, or gone.
-    Withdrawn(Watched, String),
+    Withdrawn(WatchKind, String),
     /// All of it has followed.
-    End(Watched),
+    End(WatchKind),
 }
 
 /// A change of what is to run.
@@ -67,17 +67,17 @@ pub enum Change {
 }
 
 /// How objects stand after a turn, each once; `None`: it is gone.
-pub(super) type Standing = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
+pub(super) type ObjectStates = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
 
 /// What came of the events since the last turn.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct AssemblyTurn {
     /// To be applied in one step, in any order.
     pub(super) changes: Vec<Change>,
     /// Routes that stand otherwise than before.
-    pub(super) routes: Standing,
+    pub(super) routes: ObjectStates,
     /// Pools that stand otherwise than before.
-    pub(super) pools: Standing,
+    pub(super) pools: ObjectStates,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ struct Listing {
 
 /// An object by its own name.
 #[derive(Debug)]
-struct Known {
+struct KnownName {
     content: Content,
     /// The one allocation of it: whatever else knows the resource shares it.
     id: Arc<ObjectId>,
@@ -105,10 +105,10 @@ pub(super) struct Assembly {
     features: &'static [&'static str],
     configs: Listing,
     secrets: Listing,
-    names: HashMap<Box<str>, Known>,
+    names: HashMap<Box<str>, KnownName>,
     bytes: u64,
-    routes: BTreeMap<Arc<ObjectId>, RouteState>,
-    pools: BTreeMap<Arc<ObjectId>, PoolState>,
+    routes: BTreeMap<Arc<ObjectId>, RouteObject>,
+    pools: BTreeMap<Arc<ObjectId>, PoolObject>,
     /// To be looked at in the next turn: what has changed, or waits.
     open_routes: BTreeSet<Arc<ObjectId>>,
     open_pools: BTreeSet<Arc<ObjectId>>,
@@ -191,18 +191,18 @@ impl Assembly {
         &self.strangers
     }
 
-    fn listing(&mut self, watched: Watched) -> &mut Listing {
+    fn listing(&mut self, watched: WatchKind) -> &mut Listing {
         match watched {
-            Watched::Configs => &mut self.configs,
-            Watched::Secrets => &mut self.secrets,
+            WatchKind::Configs => &mut self.configs,
+            WatchKind::Secrets => &mut self.secrets,
         }
     }
 
-    fn listed(&mut self, watched: Watched, now: Instant) {
+    fn listed(&mut self, watched: WatchKind, now: Instant) {
         let listing = self.listing(watched);
         listing.complete = true;
         let Some(met) = listing.met.take() else { return };
-        let of_it = |content: Content| (content == Content::Credentials) == (watched == Watched::Secrets);
+        let of_it = |content: Content| (content == Content::Credentials) == (watched == WatchKind::Secrets);
         let lost: Vec<Box<str>> = self
             .names
             .iter()
@@ -210,13 +210,13 @@ impl Assembly {
             .map(|(name, _)| name.clone())
             .collect();
         lost.iter().for_each(|name| self.miss(name, now));
-        if watched == Watched::Configs {
+        if watched == WatchKind::Configs {
             self.strangers.retain(|name, _| met.contains(name));
         }
     }
 
     fn put(&mut self, object: &Published, now: Instant) {
-        let watched = if object.secret { Watched::Secrets } else { Watched::Configs };
+        let watched = if object.secret { WatchKind::Secrets } else { WatchKind::Configs };
         if let Some(met) = &mut self.listing(watched).met {
             met.insert(object.name.clone());
         }
@@ -237,25 +237,25 @@ impl Assembly {
         }
         self.strangers.remove(&object.name);
         self.bytes = total;
-        self.names.insert(object.name.as_str().into(), Known { content, id: Arc::clone(&id), bytes });
+        self.names.insert(object.name.as_str().into(), KnownName { content, id: Arc::clone(&id), bytes });
         match object.read(content, self.features) {
             Ok(form) => self.keep(id, form, object, now),
             Err(message) => self.refuse(content, &id, object, message),
         }
     }
 
-    fn keep(&mut self, id: Arc<ObjectId>, form: Form, object: &Published, now: Instant) {
+    fn keep(&mut self, id: Arc<ObjectId>, form: PublishedForm, object: &Published, now: Instant) {
         let version = object.version.as_str();
         match form {
-            Form::Route(route) => {
+            PublishedForm::Route(route) => {
                 self.routes.entry(Arc::clone(&id)).or_default().offer(route, version, now);
                 self.open_routes.insert(id);
             }
-            Form::Pool(pool) => {
+            PublishedForm::Pool(pool) => {
                 self.pools.entry(Arc::clone(&id)).or_default().offer(pool, version, now);
                 self.open_pools.insert(id);
             }
-            Form::Credentials(values) => {
+            PublishedForm::Credentials(values) => {
                 self.pools.entry(Arc::clone(&id)).or_default().entrust(version, values, now);
                 self.open_pools.insert(id);
             }
@@ -303,7 +303,7 @@ impl Assembly {
     fn gone(&mut self, name: &str) {
         self.missing.found(name);
         self.strangers.remove(name);
-        let Some(Known { content, id, bytes }) = self.names.remove(name) else { return };
+        let Some(KnownName { content, id, bytes }) = self.names.remove(name) else { return };
         self.bytes -= u64::from(bytes);
         match content {
             Content::Route => {
@@ -328,7 +328,7 @@ impl Assembly {
 
     /// What is to be changed after all that was taken in. `None` until both lists have been read to their ends: half
     /// a configuration is none.
-    pub(super) fn turn(&mut self, now: Instant) -> Option<Turn> {
+    pub(super) fn turn(&mut self, now: Instant) -> Option<AssemblyTurn> {
         if !self.complete() {
             return None;
         }
@@ -336,7 +336,7 @@ impl Assembly {
             self.gone(&name);
         }
         self.wake = self.missing.first().map(|since| since + KEPT);
-        let mut turn = Turn::default();
+        let mut turn = AssemblyTurn::default();
         for id in std::mem::take(&mut self.open_pools) {
             self.turn_pool(id, now, &mut turn);
         }
@@ -347,7 +347,7 @@ impl Assembly {
         Some(turn)
     }
 
-    fn turn_pool(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut Turn) {
+    fn turn_pool(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut AssemblyTurn) {
         let Some(state) = self.pools.get_mut(&id) else { return };
         let (step, credentials) = state.step();
         let running = match step {
@@ -375,7 +375,7 @@ impl Assembly {
         }
     }
 
-    fn turn_route(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut Turn) {
+    fn turn_route(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut AssemblyTurn) {
         let Some(state) = self.routes.get_mut(&id) else { return };
         let runs = |pool: &ObjectId| self.pools.get(pool).is_some_and(|pool| pool.running().is_some());
         let running = match state.step(runs, self.begun, now) {

@@ -6,7 +6,7 @@ use sluicegate_config::FORMAT;
 use sluicegate_config::published;
 
 use super::*;
-use crate::source::objects::PATIENCE;
+use crate::source::objects::PENDING_LIMIT;
 
 const GATEWAY: &str = "gw";
 
@@ -62,7 +62,7 @@ fn secret(pool: &str, version: &str, keys: &[&str]) -> Event {
 }
 
 fn gone(content: Content, name: &str) -> Event {
-    let watched = if content == Content::Credentials { Watched::Secrets } else { Watched::Configs };
+    let watched = if content == Content::Credentials { WatchKind::Secrets } else { WatchKind::Configs };
     Event::Withdrawn(watched, published::name(GATEWAY, content, &id(name)))
 }
 
@@ -72,12 +72,12 @@ fn deleted(content: Content, name: &str) -> Event {
     Event::Gone(watched, name)
 }
 
-struct Bench {
+struct AssemblyBench {
     assembly: Assembly,
     now: Instant,
 }
 
-impl Bench {
+impl AssemblyBench {
     /// Both lists were read, and held this.
     fn begun(events: Vec<Event>) -> Self {
         let mut bench = Self { assembly: Assembly::new(GATEWAY), now: Instant::now() };
@@ -86,13 +86,13 @@ impl Bench {
     }
 
     fn list(&mut self, events: Vec<Event>) -> Vec<String> {
-        for watched in [Watched::Configs, Watched::Secrets] {
+        for watched in [WatchKind::Configs, WatchKind::Secrets] {
             self.assembly.take(Event::Begin(watched), self.now);
         }
         events.into_iter().for_each(|event| self.assembly.take(event, self.now));
-        self.assembly.take(Event::End(Watched::Configs), self.now);
+        self.assembly.take(Event::End(WatchKind::Configs), self.now);
         assert!(self.assembly.complete() || self.assembly.turn(self.now).is_none(), "half a configuration is none");
-        self.assembly.take(Event::End(Watched::Secrets), self.now);
+        self.assembly.take(Event::End(WatchKind::Secrets), self.now);
         self.turn()
     }
 
@@ -131,7 +131,7 @@ const NOTHING: [&str; 0] = [];
 
 #[test]
 fn a_pool_waits_for_its_credentials_in_either_order() {
-    let mut bench = Bench::begun(vec![]);
+    let mut bench = AssemblyBench::begun(vec![]);
     assert_eq!(bench.then(pool("p", "1", Some("k"))), NOTHING);
     assert_eq!(bench.then(secret("p", "7", &["k"])), ["+ns/p 1 1"]);
     assert_eq!(bench.pool("p").credentials.as_deref(), Some("7"));
@@ -140,7 +140,7 @@ fn a_pool_waits_for_its_credentials_in_either_order() {
     assert_eq!(bench.then(pool("q", "1", Some("k"))), ["+ns/q 1 1"]);
     assert_eq!(bench.then(pool("q", "2", Some("new"))), NOTHING);
     assert_eq!((bench.pool("q").revision.as_deref(), &bench.pool("q").rejected), (Some("1"), &None));
-    assert_eq!(bench.pass(PATIENCE), NOTHING);
+    assert_eq!(bench.pass(PENDING_LIMIT), NOTHING);
     assert!(bench.pool("q").rejected.as_ref().unwrap().message.contains("waits for credentials: new"));
     assert_eq!(bench.then(secret("q", "9", &["new"])), ["+ns/q 2 1"]);
     assert_eq!((bench.pool("q").credentials.as_deref(), &bench.pool("q").rejected), (Some("9"), &None));
@@ -152,12 +152,12 @@ fn a_pool_waits_for_its_credentials_in_either_order() {
 
 #[test]
 fn a_route_waits_for_its_pools_and_its_previous_form_runs_on() {
-    let mut bench = Bench::begun(vec![]);
+    let mut bench = AssemblyBench::begun(vec![]);
     assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING);
     assert_eq!(bench.then(pool("p", "1", None)), ["+ns/p 1 0", "+ns/r 1"]);
     assert_eq!(bench.then(route("r", "2", &["p", "q"])), NOTHING);
-    assert_eq!(bench.assembly.due(), Some(bench.now + PATIENCE));
-    assert_eq!(bench.pass(PATIENCE), NOTHING);
+    assert_eq!(bench.assembly.due(), Some(bench.now + PENDING_LIMIT));
+    assert_eq!(bench.pass(PENDING_LIMIT), NOTHING);
     let stands = bench.route("r");
     assert_eq!(stands.revision.as_deref(), Some("1"));
     assert!(stands.rejected.as_ref().unwrap().message.contains("waits for the pool ns/q"), "{stands:?}");
@@ -169,13 +169,13 @@ fn a_route_waits_for_its_pools_and_its_previous_form_runs_on() {
     // A new route begins with what there is; and without anything when nothing comes.
     assert_eq!(bench.then(route("s", "1", &["missing", "p"])), ["+ns/s 1"]);
     assert_eq!(bench.then(route("t", "1", &["missing"])), NOTHING);
-    assert_eq!(bench.pass(PATIENCE), ["+ns/t 1"]);
+    assert_eq!(bench.pass(PENDING_LIMIT), ["+ns/t 1"]);
     assert_eq!(bench.then(route("none", "1", &[])), ["+ns/none 1"]);
 }
 
 #[test]
 fn deleted_and_created_anew() {
-    let mut bench = Bench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    let mut bench = AssemblyBench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
     assert_eq!(bench.then(gone(Content::Route, "r")), ["-ns/r"]);
     assert_eq!(bench.then(gone(Content::Pool, "p")), ["-ns/p"]);
     assert!(bench.assembly.routes.is_empty() && bench.assembly.pools.is_empty() && bench.assembly.names.is_empty());
@@ -196,11 +196,11 @@ fn deleted_and_created_anew() {
 fn only_a_list_read_to_its_end_takes_anything_away() {
     let held =
         || vec![pool("p", "1", Some("k")), secret("p", "1", &["k"]), route("r", "1", &["p"]), route("s", "1", &["p"])];
-    let mut bench = Bench::begun(held());
+    let mut bench = AssemblyBench::begun(held());
     // The API server went away in the midst of a list, and began another one.
-    bench.assembly.take(Event::Begin(Watched::Configs), bench.now);
+    bench.assembly.take(Event::Begin(WatchKind::Configs), bench.now);
     assert_eq!(bench.then(pool("p", "1", Some("k"))), NOTHING);
-    bench.assembly.take(Event::Begin(Watched::Configs), bench.now);
+    bench.assembly.take(Event::Begin(WatchKind::Configs), bench.now);
     assert_eq!(bench.turn(), NOTHING);
     let mut listed = held();
     listed.truncate(3);
@@ -216,7 +216,7 @@ fn only_a_list_read_to_its_end_takes_anything_away() {
 #[test]
 fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
     let held = || vec![pool("p", "1", Some("k")), secret("p", "1", &["k"]), route("r", "1", &["p"])];
-    let mut bench = Bench::begun(held());
+    let mut bench = AssemblyBench::begun(held());
     for content in [Content::Route, Content::Credentials] {
         let name = if content == Content::Route { "r" } else { "p" };
         assert_eq!(bench.then(deleted(content, name)), NOTHING);
@@ -247,7 +247,7 @@ fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
 
 #[test]
 fn what_can_not_be_read_changes_nothing_and_is_told() {
-    let mut bench = Bench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    let mut bench = AssemblyBench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
     let broken = |content, body: &str| Event::Put(published(content, "r", "2", body.to_owned()));
     let edited = |edit: fn(&mut Published)| {
         let Event::Put(mut object) = route("r", "2", &["p"]) else { unreachable!() };
@@ -290,7 +290,7 @@ fn what_can_not_be_read_changes_nothing_and_is_told() {
 
 #[test]
 fn a_bad_secret_leaves_the_pool_as_it_runs() {
-    let mut bench = Bench::begun(vec![pool("p", "1", Some("k")), secret("p", "1", &["k"])]);
+    let mut bench = AssemblyBench::begun(vec![pool("p", "1", Some("k")), secret("p", "1", &["k"])]);
     for body in ["[]", r#"{"k":"no base64!"}"#, "\u{0}"] {
         assert_eq!(bench.then(Event::Put(published(Content::Credentials, "p", "2", body.to_owned()))), NOTHING);
         assert_eq!(bench.pool("p").credentials.as_deref(), Some("1"));
@@ -307,12 +307,12 @@ fn strangers_are_named_and_bounded() {
         object.name = format!("stranger-{number}");
         Event::Put(object)
     };
-    let mut bench = Bench::begun(vec![]);
+    let mut bench = AssemblyBench::begun(vec![]);
     for number in 0..2 * MOST_STRANGERS {
         assert_eq!(bench.then(stranger(number)), NOTHING);
     }
     assert_eq!(bench.assembly.strangers().len(), MOST_STRANGERS);
-    bench.assembly.take(Event::Gone(Watched::Configs, "stranger-0".to_owned()), bench.now);
+    bench.assembly.take(Event::Gone(WatchKind::Configs, "stranger-0".to_owned()), bench.now);
     assert_eq!(bench.assembly.strangers().len(), MOST_STRANGERS - 1);
     bench.list(vec![]);
     assert!(bench.assembly.strangers().is_empty());
@@ -320,7 +320,7 @@ fn strangers_are_named_and_bounded() {
 
 #[test]
 fn the_first_lists_serve_routes_whose_pools_are_nowhere() {
-    let mut bench = Bench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+    let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
     let held = vec![route("r", "1", &["missing"]), pool("p", "1", Some("k")), route("s", "1", &["p"])];
     assert_eq!(bench.list(held), ["+ns/r 1", "+ns/s 1"]);
     assert_eq!(bench.then(secret("p", "1", &["k"])), ["+ns/p 1 1"]);
@@ -336,7 +336,7 @@ fn an_older_proxy_rejects_what_requires_more_than_it_knows_and_says_so() {
         }
         event
     };
-    let older = |features| Bench { assembly: Assembly::knowing(GATEWAY, features), now: Instant::now() };
+    let older = |features| AssemblyBench { assembly: Assembly::knowing(GATEWAY, features), now: Instant::now() };
     let mut bench = older(&["affinity"]);
     bench.list(vec![pool("p", "1", None), route("r", "1", &["p"])]);
     // What it knows it runs; what it does not it rejects, and runs on as before.

@@ -10,9 +10,9 @@ use sluicegate_config::compile::{Kind, Severity};
 use sluicegate_config::published::KEPT_SECONDS;
 use tokio::sync::mpsc;
 
-use super::assembly::{Assembly, Change, Event, Standing, Watched};
-use super::cluster::{Cluster, Word};
-use super::report::{Problem, Report};
+use super::assembly::{Assembly, Change, Event, ObjectStates, WatchKind};
+use super::cluster::{Cluster, WatchMessage};
+use super::report::{Report, SourceProblem};
 use super::telling::Telling;
 use crate::account::{ConfigEvent, Metrics};
 
@@ -32,12 +32,12 @@ pub struct Update {
 #[derive(Debug)]
 pub struct Gateway {
     assembly: Assembly,
-    words: mpsc::Receiver<Word>,
+    words: mpsc::Receiver<WatchMessage>,
     metrics: Arc<Metrics>,
     report: Report,
     /// What all running revisions come to: each is in it once, so a change costs two of them.
     sum: u128,
-    refused: BTreeMap<(Kind, Arc<ObjectId>), Problem>,
+    refused: BTreeMap<(Kind, Arc<ObjectId>), SourceProblem>,
     failing: BTreeMap<&'static str, String>,
     telling: Telling,
 }
@@ -51,7 +51,7 @@ impl Gateway {
         Ok(Self::of(cluster.gateway(), cluster.watch()?, metrics))
     }
 
-    fn of(gateway: &str, words: mpsc::Receiver<Word>, metrics: Arc<Metrics>) -> Self {
+    fn of(gateway: &str, words: mpsc::Receiver<WatchMessage>, metrics: Arc<Metrics>) -> Self {
         Self {
             assembly: Assembly::new(gateway),
             words,
@@ -88,15 +88,15 @@ impl Gateway {
         }
     }
 
-    fn hear(&mut self, word: Word) {
+    fn hear(&mut self, word: WatchMessage) {
         match word {
-            Word::Failing(watched, why) => drop(self.failing.insert(said(watched), why)),
-            Word::Event(event) => {
+            WatchMessage::Failing(watched, why) => drop(self.failing.insert(said(watched), why)),
+            WatchMessage::Event(event) => {
                 let works = match &event {
                     // The list that is to follow may fail yet.
                     Event::Begin(_) => None,
-                    Event::Put(object) if object.secret => Some(Watched::Secrets),
-                    Event::Put(_) => Some(Watched::Configs),
+                    Event::Put(object) if object.secret => Some(WatchKind::Secrets),
+                    Event::Put(_) => Some(WatchKind::Configs),
                     Event::Gone(watched, _) | Event::Withdrawn(watched, _) | Event::End(watched) => Some(*watched),
                 };
                 if works.is_some_and(|watched| self.failing.remove(said(watched)).is_some()) {
@@ -142,7 +142,7 @@ impl Gateway {
     }
 
     /// Enters how objects stand into the report, and what is wrong with them into the problems.
-    fn note(&mut self, kind: Kind, standing: &Standing) {
+    fn note(&mut self, kind: Kind, standing: &ObjectStates) {
         for (id, stands) in standing {
             let before = self.report.running(kind.as_str(), &id.0);
             let after = stands.as_ref().and_then(|stands| stands.revision.as_deref());
@@ -152,7 +152,7 @@ impl Gateway {
             let rejected = stands.as_ref().and_then(|stands| stands.rejected.as_ref());
             match rejected {
                 Some(rejected) => {
-                    let problem = Problem::of_object(kind.as_str(), &id.0, "Rejected", rejected.message.clone());
+                    let problem = SourceProblem::of_object(kind.as_str(), &id.0, "Rejected", rejected.message.clone());
                     self.refused.insert((kind, Arc::clone(id)), problem);
                 }
                 None => drop(self.refused.remove(&(kind, Arc::clone(id)))),
@@ -164,19 +164,19 @@ impl Gateway {
         }
     }
 
-    fn problems(&self) -> BTreeSet<Problem> {
+    fn problems(&self) -> BTreeSet<SourceProblem> {
         let failing = self.failing.iter().map(|(watched, why)| {
-            Problem::of_source("NotWatched", format!("the gateway's {watched} can not be followed now: {why}"))
+            SourceProblem::of_source("NotWatched", format!("the gateway's {watched} can not be followed now: {why}"))
         });
         let strangers = self.assembly.strangers().iter().map(|(name, why)| {
-            Problem::of_source(
+            SourceProblem::of_source(
                 "NotPublished",
                 format!("{name} carries this gateway's label, and is none of its objects: {why}"),
             )
         });
-        let missing = self.assembly.misses().then(|| Problem {
+        let missing = self.assembly.misses().then(|| SourceProblem {
             severity: Severity::Warning,
-            ..Problem::of_source(
+            ..SourceProblem::of_source(
                 "Missing",
                 format!(
                     "published objects were deleted, and not by the operator: what runs of them runs on for \
@@ -188,10 +188,10 @@ impl Gateway {
     }
 }
 
-const fn said(watched: Watched) -> &'static str {
+const fn said(watched: WatchKind) -> &'static str {
     match watched {
-        Watched::Configs => "ConfigMaps",
-        Watched::Secrets => "Secrets",
+        WatchKind::Configs => "ConfigMaps",
+        WatchKind::Secrets => "Secrets",
     }
 }
 

@@ -4,14 +4,14 @@ use super::*;
 use crate::account::LogQueue;
 use crate::source::published::Published;
 
-fn gateway() -> (Gateway, mpsc::Sender<Word>) {
+fn gateway() -> (Gateway, mpsc::Sender<WatchMessage>) {
     let (words, heard) = mpsc::channel(64);
     (Gateway::of("gw", heard, Metrics::new(LogQueue::new().0)), words)
 }
 
-fn route(name: &str, revision: &str, body: Option<&str>) -> Word {
+fn route(name: &str, revision: &str, body: Option<&str>) -> WatchMessage {
     let text = format!(r#"{{"format":1,"revision":"{revision}","created":0,"rules":[]}}"#);
-    Word::Event(Event::Put(Published {
+    WatchMessage::Event(Event::Put(Published {
         name: format!("gw.route.ns.{name}"),
         version: "1".to_owned(),
         content: "route".to_owned(),
@@ -23,7 +23,7 @@ fn route(name: &str, revision: &str, body: Option<&str>) -> Word {
     }))
 }
 
-async fn say(words: &mpsc::Sender<Word>, said: Vec<Word>) {
+async fn say(words: &mpsc::Sender<WatchMessage>, said: Vec<WatchMessage>) {
     for word in said {
         words.send(word).await.unwrap();
     }
@@ -32,17 +32,17 @@ async fn say(words: &mpsc::Sender<Word>, said: Vec<Word>) {
 #[tokio::test]
 async fn nothing_is_ready_before_both_lists_were_read() {
     let (mut gateway, words) = gateway();
-    say(&words, vec![Word::Failing(Watched::Configs, "refused".to_owned())]).await;
+    say(&words, vec![WatchMessage::Failing(WatchKind::Configs, "refused".to_owned())]).await;
     let report = gateway.next().await.unwrap().report;
     assert_eq!(report.revision, None);
     assert!(report.problems[0].message.contains("ConfigMaps can not be followed now: refused"), "{report:?}");
-    let begun = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::Begin(watched)));
+    let begun = [WatchKind::Configs, WatchKind::Secrets].map(|watched| WatchMessage::Event(Event::Begin(watched)));
     say(&words, begun.into()).await;
-    say(&words, vec![route("r", "1", None), Word::Event(Event::End(Watched::Configs))]).await;
+    say(&words, vec![route("r", "1", None), WatchMessage::Event(Event::End(WatchKind::Configs))]).await;
     // What fails no longer is told; what was listed is not applied yet.
     let update = gateway.next().await.unwrap();
     assert!(update.changes.is_empty() && update.report.revision.is_none() && update.report.problems.is_empty());
-    say(&words, vec![Word::Event(Event::End(Watched::Secrets))]).await;
+    say(&words, vec![WatchMessage::Event(Event::End(WatchKind::Secrets))]).await;
     let update = gateway.next().await.unwrap();
     assert_eq!((update.changes.len(), update.report.objects.len()), (1, 1));
     assert!(update.report.revision.is_some());
@@ -51,7 +51,7 @@ async fn nothing_is_ready_before_both_lists_were_read() {
 #[tokio::test]
 async fn an_empty_gateway_is_ready_too() {
     let (mut gateway, words) = gateway();
-    let ends = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    let ends = [WatchKind::Configs, WatchKind::Secrets].map(|watched| WatchMessage::Event(Event::End(watched)));
     say(&words, ends.into()).await;
     let update = gateway.next().await.unwrap();
     assert!(update.changes.is_empty() && update.report.revision.is_some());
@@ -59,7 +59,7 @@ async fn an_empty_gateway_is_ready_too() {
 
 #[tokio::test]
 async fn the_revision_names_what_runs_however_it_came() {
-    let ends = || [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    let ends = || [WatchKind::Configs, WatchKind::Secrets].map(|watched| WatchMessage::Event(Event::End(watched)));
     let (mut one, words) = gateway();
     say(&words, ends().into()).await;
     let empty = one.next().await.unwrap().report.revision.clone();
@@ -74,7 +74,7 @@ async fn the_revision_names_what_runs_however_it_came() {
     say(&words, vec![route("b", "1", None), route("a", "2", None)]).await;
     say(&words, ends().into()).await;
     assert_eq!(other.next().await.unwrap().report.revision, changed);
-    let gone = |name: &str| Word::Event(Event::Withdrawn(Watched::Configs, format!("gw.route.ns.{name}")));
+    let gone = |name: &str| WatchMessage::Event(Event::Withdrawn(WatchKind::Configs, format!("gw.route.ns.{name}")));
     say(&words, vec![gone("a"), gone("b")]).await;
     let report = other.next().await.unwrap().report;
     assert_eq!(report.revision, empty);
@@ -83,12 +83,12 @@ async fn the_revision_names_what_runs_however_it_came() {
 
 #[tokio::test]
 async fn what_nobody_withdrew_is_told_of_and_runs_on() {
-    let ends = [Watched::Configs, Watched::Secrets].map(|watched| Word::Event(Event::End(watched)));
+    let ends = [WatchKind::Configs, WatchKind::Secrets].map(|watched| WatchMessage::Event(Event::End(watched)));
     let (mut gateway, words) = gateway();
     say(&words, vec![route("a", "1", None)]).await;
     say(&words, ends.into()).await;
     let before = gateway.next().await.unwrap().report;
-    say(&words, vec![Word::Event(Event::Gone(Watched::Configs, "gw.route.ns.a".to_owned()))]).await;
+    say(&words, vec![WatchMessage::Event(Event::Gone(WatchKind::Configs, "gw.route.ns.a".to_owned()))]).await;
     let update = gateway.next().await.unwrap();
     assert!(update.changes.is_empty() && update.report.revision == before.revision, "{update:?}");
     assert_eq!((update.report.problems[0].reason.as_str(), update.report.rejected()), ("Missing", 0));

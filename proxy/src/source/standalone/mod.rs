@@ -13,7 +13,7 @@ use sluicegate_config::{ObjectId, Snapshot};
 use tokio::sync::watch;
 
 use super::folder::{self, Folder};
-use super::report::{ObjectReport, ObjectState, Problem, Report};
+use super::report::{ObjectReport, ObjectState, Report, SourceProblem};
 use super::telling::Telling;
 use super::watch::Watch;
 use crate::account::{ConfigEvent, Metrics};
@@ -43,11 +43,11 @@ pub struct Subscription {
 }
 
 /// The objects that serve in a form before what is written now.
-type Kept = BTreeSet<(Kind, ObjectId)>;
+type KeptObjects = BTreeSet<(Kind, ObjectId)>;
 
 /// Objects that were missing at the last reading and wait to be believed.
 #[derive(Debug, Default)]
-struct Missing {
+struct MissingObjects {
     objects: BTreeSet<(Kind, ObjectId)>,
     /// When just these were missing for the first time.
     since: Option<Instant>,
@@ -64,7 +64,7 @@ pub struct Source {
     barred: Arc<Barred>,
     configuration: watch::Sender<Option<Arc<Configuration>>>,
     report: watch::Sender<Arc<Report>>,
-    missing: Missing,
+    missing: MissingObjects,
     looked_again: bool,
     again: bool,
     telling: Telling,
@@ -79,7 +79,7 @@ impl Source {
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
         let watch = Watch::new(vec![path.clone()]);
-        let (missing, telling) = (Missing::default(), Telling::default());
+        let (missing, telling) = (MissingObjects::default(), Telling::default());
         let mut source = Self {
             path,
             watch,
@@ -123,7 +123,7 @@ impl Source {
         if unsettled {
             (compiled, problems) = self.build(&folder, current.as_deref(), true);
         }
-        problems.extend(compiled.verdicts.iter().map(Problem::from));
+        problems.extend(compiled.verdicts.iter().map(SourceProblem::from));
         let (verdicts, kept) = (compiled.verdicts.clone(), compiled.kept.clone());
         let runs = self.publish(compiled, current);
         self.tell(runs.as_deref(), Some((&verdicts, &kept)), problems);
@@ -135,7 +135,7 @@ impl Source {
     }
 
     /// Reads the objects out of the files and compiles them on top of what runs; `keep`: also what is no longer there.
-    fn build(&self, folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<Problem>) {
+    fn build(&self, folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<SourceProblem>) {
         let (inputs, findings) = manifests::read(&folder.files);
         let inputs = Inputs {
             barred: Arc::clone(&self.barred),
@@ -145,7 +145,7 @@ impl Source {
             previous_credentials: current.map(|current| &current.credentials),
             ..inputs
         };
-        let problems = folder.problems.iter().cloned().chain(findings.iter().map(Problem::from)).collect();
+        let problems = folder.problems.iter().cloned().chain(findings.iter().map(SourceProblem::from)).collect();
         (compile(&inputs), problems)
     }
 
@@ -153,7 +153,7 @@ impl Source {
     fn unsettled(&mut self, current: Option<&Configuration>, next: &Snapshot, now: Instant) -> bool {
         let missing = current.map(|current| lost(&current.snapshot, next)).unwrap_or_default();
         if missing.is_empty() {
-            self.missing = Missing::default();
+            self.missing = MissingObjects::default();
             return false;
         }
         let first = *self.missing.first.get_or_insert(now);
@@ -163,7 +163,7 @@ impl Source {
         let settled = self.missing.since.is_some_and(|since| now.saturating_duration_since(since) >= SETTLE);
         let settled = settled || now.saturating_duration_since(first) >= SETTLE * 8;
         if settled {
-            self.missing = Missing::default();
+            self.missing = MissingObjects::default();
         }
         !settled
     }
@@ -186,8 +186,13 @@ impl Source {
     }
 
     /// Logs what is newly wrong, and reports how everything stands.
-    fn tell(&mut self, runs: Option<&Configuration>, said: Option<(&Verdicts, &Kept)>, problems: Vec<Problem>) {
-        let now: BTreeSet<Problem> = problems.into_iter().collect();
+    fn tell(
+        &mut self,
+        runs: Option<&Configuration>,
+        said: Option<(&Verdicts, &KeptObjects)>,
+        problems: Vec<SourceProblem>,
+    ) {
+        let now: BTreeSet<SourceProblem> = problems.into_iter().collect();
         let unsaid = self.telling.told().is_empty();
         let news = self.telling.tell(now, runs.is_some());
         if runs.is_none() && (unsaid || news) {
@@ -219,7 +224,7 @@ fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
 }
 
 /// How everything that runs or is wrong stands.
-fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &Kept) -> Vec<Arc<ObjectReport>> {
+fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &KeptObjects) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
     let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
@@ -254,7 +259,7 @@ fn object(
     // What was not taken was never compiled, so it has no revision. What serves in part was taken.
     let rejected = wrong
         .filter(|_| state != ObjectState::Partial)
-        .map(|verdict| Rejection { revision: String::new(), message: Problem::from(verdict).to_string() })
+        .map(|verdict| Rejection { revision: String::new(), message: SourceProblem::from(verdict).to_string() })
         .map(Box::new);
     let (kind, name) = (kind.as_str(), Arc::new(id.clone()));
     let (revision, version, credentials) = (revision.map(|revision| revision.as_str().into()), None, None);

@@ -29,18 +29,18 @@ pub struct Watch {
     paths: Vec<PathBuf>,
     signal: Arc<Signal>,
     watcher: Option<RecommendedWatcher>,
-    armed: HashMap<PathBuf, Identity>,
+    armed: HashMap<PathBuf, FileIdentity>,
     seen: Vec<Print>,
 }
 
 /// Which file it is, beyond its name: (device, inode).
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 /// What a look at one file saw.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Print {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
     length: u64,
     modified: Option<SystemTime>,
 }
@@ -49,11 +49,11 @@ struct Print {
 #[derive(Debug, Default)]
 struct Signal {
     wake: Notify,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WatchState {
     dirty: bool,
     /// Something watched was removed: what has its name now has to be watched anew, and may even have its inode.
     removed: bool,
@@ -61,7 +61,7 @@ struct State {
     writing: HashMap<PathBuf, Instant>,
 }
 
-impl State {
+impl WatchState {
     fn written(&mut self, paths: &[&PathBuf], now: Instant) {
         for path in paths {
             if self.writing.len() < MOST_FILES {
@@ -78,7 +78,7 @@ impl State {
 }
 
 impl Signal {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,23 +109,23 @@ impl Signal {
     }
 
     /// What there is to do at `now`: nothing, wait for a writer, or tell.
-    fn next(&self, now: Instant) -> Next {
+    fn next(&self, now: Instant) -> WatchStep {
         let mut state = self.state();
         state.writing.retain(|_, since| now.saturating_duration_since(*since) < WRITING);
         let youngest = state.writing.values().max().copied();
         match (state.dirty, youngest) {
-            (false, _) => Next::Sleep,
-            (true, Some(since)) => Next::Writer(WRITING.saturating_sub(now.saturating_duration_since(since))),
+            (false, _) => WatchStep::Sleep,
+            (true, Some(since)) => WatchStep::Writer(WRITING.saturating_sub(now.saturating_duration_since(since))),
             (true, None) => {
                 state.dirty = false;
-                Next::Tell
+                WatchStep::Tell
             }
         }
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum WatchStep {
     Sleep,
     Writer(Duration),
     Tell,
@@ -191,12 +191,12 @@ impl Watch {
         loop {
             self.arm();
             let pause = match self.signal.next(Instant::now()) {
-                Next::Tell => {
+                WatchStep::Tell => {
                     self.seen = self.look();
                     return;
                 }
-                Next::Writer(pause) => pause,
-                Next::Sleep => {
+                WatchStep::Writer(pause) => pause,
+                WatchStep::Sleep => {
                     let seen = self.look();
                     if seen != self.seen {
                         self.seen = seen;
@@ -261,13 +261,13 @@ fn print(path: &Path, prints: &mut Vec<Print>) {
 }
 
 #[cfg(unix)]
-fn identity(data: &fs::Metadata) -> Identity {
+fn identity(data: &fs::Metadata) -> FileIdentity {
     use std::os::unix::fs::MetadataExt;
     (data.dev(), data.ino())
 }
 
 #[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> Identity {
+fn identity(_: &fs::Metadata) -> FileIdentity {
     (0, 0)
 }
 

@@ -100,16 +100,16 @@ fn a_file_being_written_is_waited_for() {
     let (paths, path) = (vec![PathBuf::from("/m")], PathBuf::from("/m/a.yaml"));
     let event = |kind| Event::new(kind).add_path(path.clone());
     signal.hear(&event(EventKind::Access(AccessKind::Open(AccessMode::Any))), &paths);
-    assert_eq!(signal.next(Instant::now()), Next::Sleep);
+    assert_eq!(signal.next(Instant::now()), WatchStep::Sleep);
     signal.hear(&event(EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any))), &paths);
     let now = signal.state().writing[&path];
-    assert_eq!(signal.next(now), Next::Writer(WRITING));
+    assert_eq!(signal.next(now), WatchStep::Writer(WRITING));
     signal.hear(&event(EventKind::Access(AccessKind::Close(AccessMode::Write))), &paths);
-    assert_eq!(signal.next(now), Next::Tell);
-    assert_eq!(signal.next(now), Next::Sleep);
+    assert_eq!(signal.next(now), WatchStep::Tell);
+    assert_eq!(signal.next(now), WatchStep::Sleep);
     // A writer that never closes is waited for a while only.
     signal.hear(&event(EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any))), &paths);
-    assert_eq!(signal.next(Instant::now() + WRITING), Next::Tell);
+    assert_eq!(signal.next(Instant::now() + WRITING), WatchStep::Tell);
 }
 
 #[test]

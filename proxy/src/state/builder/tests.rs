@@ -12,7 +12,7 @@ use crate::cache;
 
 fn lasting() -> Lasting {
     let metrics = Metrics::new(LogQueue::new().0);
-    Lasting { registry: Arc::default(), cache: cache::Shared::new(), metrics, outward: Default::default() }
+    Lasting { registry: Arc::default(), cache: cache::SharedCache::new(), metrics, outward: Default::default() }
 }
 
 const HEAD: &str = "apiVersion: sluicegate.dev/v1alpha1\n";

@@ -8,7 +8,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::NetError;
 
-use crate::upstream::error::{Kind, Phase, SendError};
+use crate::upstream::error::{SendError, SendErrorKind, SendPhase};
 
 /// What was asked for: addresses, and until when they hold.
 pub(super) type Answer = Result<(Vec<IpAddr>, Instant), SendError>;
@@ -72,15 +72,15 @@ fn failure(error: &NetError) -> SendError {
 
 /// A question that could not be asked says nothing of the name.
 fn of_io(error: &io::Error) -> SendError {
-    match SendError::io(Phase::Resolve, error) {
-        local if local.kind == Kind::Exhausted => local,
+    match SendError::io(SendPhase::Resolve, error) {
+        local if local.kind == SendErrorKind::Exhausted => local,
         _ => unknown(error.to_string()),
     }
 }
 
 /// The name has no address that anybody knows.
 pub(super) fn unknown(why: String) -> SendError {
-    SendError::new(Phase::Resolve, Kind::UnknownName, why)
+    SendError::new(SendPhase::Resolve, SendErrorKind::UnknownName, why)
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_question_that_can_not_be_asked_is_not_the_names_fault() {
         let full = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
-        assert_eq!(failure(&NetError::from(full)).kind, Kind::Exhausted);
-        assert_eq!(failure(&NetError::Timeout).kind, Kind::UnknownName);
+        assert_eq!(failure(&NetError::from(full)).kind, SendErrorKind::Exhausted);
+        assert_eq!(failure(&NetError::Timeout).kind, SendErrorKind::UnknownName);
     }
 }

@@ -26,36 +26,36 @@ const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// How long an expired answer still serves when DNS itself fails (RFC 8767).
 const STALE: Duration = Duration::from_secs(600);
 /// How long a call waits for a newer answer when it has an older one.
-const PATIENCE: Duration = Duration::from_millis(100);
+const STALE_WAIT: Duration = Duration::from_millis(100);
 /// However long the resolver would go on: this is silence.
 const LONGEST_ASK: Duration = Duration::from_secs(15);
 
 /// One per worker; asks nobody before the first name. Cloning is cheap.
 #[derive(Clone, Default)]
-pub(super) struct Dns(Rc<Inner>);
+pub(super) struct Dns(Rc<NameTable>);
 
 #[derive(Default)]
-struct Inner {
+struct NameTable {
     resolver: OnceCell<Option<TokioResolver>>,
-    names: RefCell<HashMap<String, Rc<Name>>>,
+    names: RefCell<HashMap<String, Rc<DnsName>>>,
 }
 
 /// One name, and what is known of it.
-pub(super) struct Name {
+pub(super) struct DnsName {
     text: String,
-    known: RefCell<Known>,
+    known: RefCell<KnownAddresses>,
     /// Until when nobody need ask.
     until: Cell<Option<Instant>>,
     /// Counts the sets of addresses that the name has had.
     moves: Cell<u64>,
     /// Since when it is asked for.
     asking: Cell<Option<Instant>>,
-    told: Notify,
+    settled: Notify,
 }
 
 /// What is known of a name.
 #[derive(Default)]
-struct Known {
+struct KnownAddresses {
     /// The last good addresses, and until when they serve whatever DNS says.
     addresses: Option<(Rc<[IpAddr]>, Instant)>,
     /// Why the last question had no good answer.
@@ -65,7 +65,7 @@ struct Known {
 impl Dns {
     #[cfg(test)]
     pub(super) fn of(resolver: TokioResolver) -> Self {
-        Self(Rc::new(Inner { resolver: OnceCell::new_with(Some(Some(resolver))), names: RefCell::default() }))
+        Self(Rc::new(NameTable { resolver: OnceCell::new_with(Some(Some(resolver))), names: RefCell::default() }))
     }
 
     /// The addresses of `name`, IPv6 and IPv4 in turn; never empty. `ttl` instead of what DNS says.
@@ -76,9 +76,9 @@ impl Dns {
         let (name, now) = (self.name(name), Instant::now());
         if !name.is_fresh(now) {
             self.ask(&name, ttl, now);
-            match name.patience(now) {
+            match name.timeout(now) {
                 Some(Duration::ZERO) => {}
-                Some(patience) => drop(tokio::time::timeout(patience, name.answered()).await),
+                Some(timeout) => drop(tokio::time::timeout(timeout, name.answered()).await),
                 None => name.answered().await,
             }
         }
@@ -86,7 +86,7 @@ impl Dns {
     }
 
     /// What is known of a name, to be followed.
-    pub(super) fn name(&self, text: &str) -> Rc<Name> {
+    pub(super) fn name(&self, text: &str) -> Rc<DnsName> {
         let mut names = self.0.names.borrow_mut();
         if let Some(name) = names.get(text) {
             return Rc::clone(name);
@@ -97,11 +97,11 @@ impl Dns {
                 names.remove(&oldest);
             }
         }
-        Rc::clone(names.entry(text.to_owned()).or_insert_with(|| Name::new(text)))
+        Rc::clone(names.entry(text.to_owned()).or_insert_with(|| DnsName::new(text)))
     }
 
     /// How often the addresses of a name have changed; asks anew, behind the call, when what is known has expired.
-    pub(super) fn follow(&self, name: &Rc<Name>, ttl: Option<Duration>, now: Instant) -> u64 {
+    pub(super) fn follow(&self, name: &Rc<DnsName>, ttl: Option<Duration>, now: Instant) -> u64 {
         if !name.is_fresh(now) && name.until.get().is_some() {
             self.ask(name, ttl, now);
         }
@@ -109,7 +109,7 @@ impl Dns {
     }
 
     /// Asks, unless somebody does already. Goes on when the call that wanted to know has gone.
-    fn ask(&self, name: &Rc<Name>, ttl: Option<Duration>, now: Instant) {
+    fn ask(&self, name: &Rc<DnsName>, ttl: Option<Duration>, now: Instant) {
         if name.asking.get().is_some() {
             return;
         }
@@ -121,7 +121,7 @@ impl Dns {
             let answer = asked.unwrap_or_else(|_| Err(ask::unknown(format!("no answer within {LONGEST_ASK:?}"))));
             name.learn(answer, ttl, Instant::now());
             name.asking.set(None);
-            name.told.notify_waiters();
+            name.settled.notify_waiters();
         });
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-impl Name {
+impl DnsName {
     fn new(text: &str) -> Rc<Self> {
         Rc::new(Self {
             text: text.to_owned(),
@@ -139,7 +139,7 @@ impl Name {
             until: Cell::default(),
             moves: Cell::default(),
             asking: Cell::default(),
-            told: Notify::new(),
+            settled: Notify::new(),
         })
     }
 
@@ -154,17 +154,17 @@ impl Name {
     }
 
     /// How long a newer answer is worth waiting for; `None`: there is no older one.
-    fn patience(&self, now: Instant) -> Option<Duration> {
+    fn timeout(&self, now: Instant) -> Option<Duration> {
         let known = self.known.borrow();
         known.addresses.as_ref().filter(|(_, until)| *until > now)?;
         let asked_for = self.asking.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        Some(if known.failure.is_some() { Duration::ZERO } else { PATIENCE.saturating_sub(asked_for) })
+        Some(if known.failure.is_some() { Duration::ZERO } else { STALE_WAIT.saturating_sub(asked_for) })
     }
 
     /// Waits until the question under way has an answer.
     async fn answered(&self) {
         while self.asking.get().is_some() {
-            self.told.notified().await;
+            self.settled.notified().await;
         }
     }
 
@@ -188,7 +188,7 @@ impl Name {
                 if !same {
                     self.moves.set(self.moves.get() + 1);
                 }
-                *known = Known { addresses: Some((addresses, until + STALE)), failure: None };
+                *known = KnownAddresses { addresses: Some((addresses, until + STALE)), failure: None };
                 self.until.set(Some(until));
             }
             Err(failure) => {

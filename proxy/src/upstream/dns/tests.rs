@@ -10,7 +10,7 @@ use hickory_resolver::proto::rr;
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::upstream::error::{Kind, Phase};
+use crate::upstream::error::{SendErrorKind, SendPhase};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -122,7 +122,7 @@ async fn a_name_of_the_world_costs_one_pair_of_questions_and_a_short_one_is_foun
         assert!(!asked.contains(&"gpu.models.".to_owned()), "somebody else's name was asked for: {asked:?}");
     }
     let nobody = dns.resolve("nobody.example.com", None).await.unwrap_err();
-    assert_eq!((nobody.phase, nobody.kind), (Phase::Resolve, Kind::UnknownName));
+    assert_eq!((nobody.phase, nobody.kind), (SendPhase::Resolve, SendErrorKind::UnknownName));
 }
 
 #[tokio::test(flavor = "local")]
@@ -141,7 +141,7 @@ async fn when_dns_hangs_the_older_answer_serves_and_nobody_waits() {
     assert_eq!(zone.lock().unwrap().asked.len(), 2, "one question is under way, for A and AAAA");
     // What nobody knows is waited for.
     let unheard_of = dns.resolve("b.example.com", None);
-    assert!(tokio::time::timeout(PATIENCE * 2, unheard_of).await.is_err());
+    assert!(tokio::time::timeout(STALE_WAIT * 2, unheard_of).await.is_err());
 }
 
 #[tokio::test(flavor = "local")]
@@ -188,7 +188,7 @@ fn families_take_turns() {
 #[test]
 fn an_answer_lives_as_long_as_it_says_or_as_the_setting_says() {
     let now = Instant::now();
-    let name = Name::new("a");
+    let name = DnsName::new("a");
     name.learn(Ok((vec![ip("1.1.1.1")], now + Duration::from_secs(60))), None, now);
     assert_eq!(name.until.get(), Some(now + Duration::from_secs(60)));
     name.learn(Ok((vec![ip("1.1.1.1")], now + Duration::from_secs(60))), Some(Duration::from_secs(5)), now);
@@ -198,16 +198,16 @@ fn an_answer_lives_as_long_as_it_says_or_as_the_setting_says() {
 #[test]
 fn when_dns_fails_the_last_good_answer_serves_for_a_while() {
     let (now, down) = (Instant::now(), || Err(ask::unknown("down".to_owned())));
-    let name = Name::new("a");
+    let name = DnsName::new("a");
     name.learn(Ok((vec![ip("1.1.1.1")], now)), None, now);
     let later = now + Duration::from_secs(60);
     name.learn(down(), None, later);
     assert_eq!(&*name.addresses(later).unwrap(), [ip("1.1.1.1")]);
-    assert_eq!(name.patience(later), Some(Duration::ZERO), "it fails: nobody waits for it");
+    assert_eq!(name.timeout(later), Some(Duration::ZERO), "it fails: nobody waits for it");
     let later = now + STALE + Duration::from_secs(60);
     name.learn(down(), None, later);
-    assert_eq!(name.addresses(later).unwrap_err().kind, Kind::UnknownName);
-    assert_eq!(name.patience(later), None);
+    assert_eq!(name.addresses(later).unwrap_err().kind, SendErrorKind::UnknownName);
+    assert_eq!(name.timeout(later), None);
 }
 
 #[test]

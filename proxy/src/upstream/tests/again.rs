@@ -10,8 +10,8 @@ use sluicegate_config::{Connection, HttpVersion, Millis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::harness::{Caller, OK, connection, limits, origin, read_request, serve, url, worker};
-use crate::upstream::{Kind, Origin, SendLimits};
+use super::harness::{OK, TestCaller, connection, limits, origin, read_request, serve, url, worker};
+use crate::upstream::{Origin, SendErrorKind, SendLimits};
 
 /// Answers the first request of a connection and leaves at the second, whole as it came.
 async fn answer_once_and_leave_at_the_second(mut stream: TcpStream, seen: Rc<Cell<u32>>) {
@@ -32,7 +32,7 @@ fn a_reused_connection_that_ends_unanswered_is_replaced_once_and_counted() {
         let seen = Rc::new(Cell::new(0));
         let count = Rc::clone(&seen);
         let address = serve(move |_, stream| answer_once_and_leave_at_the_second(stream, Rc::clone(&count))).await;
-        let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+        let (origin, caller) = (origin(&url(address), connection()), TestCaller::new());
         for _ in 0..3 {
             assert_eq!(caller.text(&origin, "{}").await, "hi");
         }
@@ -40,7 +40,7 @@ fn a_reused_connection_that_ends_unanswered_is_replaced_once_and_counted() {
         // Where the pool does not want it, nothing goes out twice.
         let error = caller.send_until(&origin, "{}", SendLimits { resend: false, ..limits(Duration::from_secs(5)) });
         let error = error.await.unwrap_err();
-        assert_eq!((error.kind, error.sent, error.resent, seen.get()), (Kind::Reset, true, false, 6));
+        assert_eq!((error.kind, error.sent, error.resent, seen.get()), (SendErrorKind::Reset, true, false, 6));
     });
 }
 
@@ -63,10 +63,10 @@ fn no_request_goes_out_a_third_time() {
             }
         })
         .await;
-        let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+        let (origin, caller) = (origin(&url(address), connection()), TestCaller::new());
         caller.text(&origin, "{}").await;
         let error = caller.send(&origin, "{}").await.unwrap_err();
-        assert_eq!((error.kind, error.resent, seen.get()), (Kind::Reset, true, 3));
+        assert_eq!((error.kind, error.resent, seen.get()), (SendErrorKind::Reset, true, 3));
     });
 }
 
@@ -89,7 +89,7 @@ fn an_answer_that_nobody_asked_for_reaches_nobody_and_ends_reuse() {
     for late in ["\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate"] {
         worker(async move {
             let address = serve(move |_, stream| say_more_than_asked(stream, late)).await;
-            let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+            let (origin, caller) = (origin(&url(address), connection()), TestCaller::new());
             for number in 0..50 {
                 let body = format!("{{\"n\":{number}}}");
                 assert_eq!(caller.text(&origin, &body).await, body);
@@ -114,12 +114,12 @@ fn good_news_that_comes_before_the_request_has_left_is_somebody_elses() {
                 std::future::pending::<()>().await;
             })
             .await;
-            let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+            let (origin, caller) = (origin(&url(address), connection()), TestCaller::new());
             caller.text(&origin, "{}").await;
             let answered = caller.send(&origin, &"x".repeat(16 << 20)).await;
             match answered {
                 Ok(response) => assert!(taken && response.status() == 413),
-                Err(error) => assert!(!taken && error.kind == Kind::Protocol, "{error}"),
+                Err(error) => assert!(!taken && error.kind == SendErrorKind::Protocol, "{error}"),
             }
             assert_eq!((caller.resent.get(), caller.totals().open), (0, 0), "{early}");
         });
@@ -190,7 +190,7 @@ fn over_http2(address: std::net::SocketAddr) -> Origin {
 }
 
 /// A hundred calls at once, after one that makes the connection: how many were answered, and the errors of the others.
-async fn a_hundred(caller: &Caller, origin: &Origin) -> (usize, Vec<crate::upstream::SendError>) {
+async fn a_hundred(caller: &TestCaller, origin: &Origin) -> (usize, Vec<crate::upstream::SendError>) {
     caller.text(origin, "").await;
     let answers = join_all((0..100).map(|_| caller.send(origin, "{}"))).await;
     let good = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -214,10 +214,13 @@ fn a_broken_http2_connection_sends_none_of_its_calls_again_and_is_one_failure() 
             })
         })
         .await;
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let (good, errors) = a_hundred(&caller, &over_http2(address)).await;
         assert_eq!((good, errors.len(), seen.get(), caller.resent.get()), (0, 100, 101, 0));
-        assert!(errors.iter().all(|error| error.sent && !error.resent && error.kind == Kind::Reset), "{errors:?}");
+        assert!(
+            errors.iter().all(|error| error.sent && !error.resent && error.kind == SendErrorKind::Reset),
+            "{errors:?}"
+        );
         assert_eq!(errors.iter().filter(|error| !error.echo).count(), 1);
     });
 }
@@ -234,7 +237,7 @@ fn what_a_goodbye_leaves_out_is_sent_again_and_what_it_covers_is_not() {
             })
         })
         .await;
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let (good, errors) = a_hundred(&caller, &over_http2(address)).await;
         assert_eq!((good, errors.len(), caller.resent.get()), (70, 30, 70), "{errors:?}");
     });
@@ -253,7 +256,7 @@ fn a_refused_stream_is_sent_again_once() {
             })
         })
         .await;
-        let (origin, caller) = (over_http2(address), Caller::new());
+        let (origin, caller) = (over_http2(address), TestCaller::new());
         for _ in 0..10 {
             caller.send(&origin, "{}").await.unwrap();
         }
@@ -266,7 +269,7 @@ fn an_http2_connection_idle_for_too_long_is_not_used_again() {
     worker(async {
         let address = serve(move |_, stream| speak(stream, |_, id| Do::Write(fine(id)))).await;
         let settings = Connection { http: HttpVersion::Http2, idle_timeout: Millis(0), ..connection() };
-        let (origin, caller) = (origin(&url(address), settings), Caller::new());
+        let (origin, caller) = (origin(&url(address), settings), TestCaller::new());
         for _ in 0..3 {
             caller.send(&origin, "{}").await.unwrap().into_body().collect().await.unwrap();
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::upstream::dns::Dns;
-use crate::upstream::{Client, Origin, PoolTotals, SendError, SendLimits, StatsBoard, UpstreamBody};
+use crate::upstream::{Origin, PoolTotals, SendError, SendLimits, StatsBoard, UpstreamBody, UpstreamClient};
 
 /// A whole answer as a raw server writes it.
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -73,23 +73,23 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
 }
 
 /// A client and what it counts.
-pub(super) struct Caller {
-    pub(super) client: Client,
+pub(super) struct TestCaller {
+    pub(super) client: UpstreamClient,
     board: Arc<StatsBoard>,
     /// Requests that were sent once more.
     pub(super) resent: Cell<u32>,
 }
 
-impl Caller {
+impl TestCaller {
     pub(super) fn new() -> Self {
         let board = Arc::new(StatsBoard::default());
-        Self { client: Client::new(1, Arc::clone(&board)), board, resent: Cell::new(0) }
+        Self { client: UpstreamClient::new(1, Arc::clone(&board)), board, resent: Cell::new(0) }
     }
 
     /// One that asks this DNS for names.
     pub(super) fn asking(dns: Dns) -> Self {
         let board = Arc::new(StatsBoard::default());
-        Self { client: Client::asking(dns, Arc::clone(&board)), board, resent: Cell::new(0) }
+        Self { client: UpstreamClient::asking(dns, Arc::clone(&board)), board, resent: Cell::new(0) }
     }
 
     pub(super) async fn send(&self, origin: &Origin, body: &str) -> Result<Response<UpstreamBody>, SendError> {

@@ -7,8 +7,8 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 
-use super::harness::{Caller, OK, answer_all, answer_once, connection, origin, read_request, serve, url, worker};
-use crate::upstream::{BodyError, Fault, Kind, Phase};
+use super::harness::{OK, TestCaller, answer_all, answer_once, connection, origin, read_request, serve, url, worker};
+use crate::upstream::{BodyError, SendErrorKind, SendFault, SendPhase};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
 
@@ -17,7 +17,7 @@ fn one_connection_serves_calls_one_after_the_other() {
     for answer in [OK, CHUNKED, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"] {
         worker(async move {
             let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), connection());
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             for _ in 0..100 {
                 caller.text(&origin, "{}").await;
             }
@@ -41,7 +41,7 @@ fn the_request_is_written_as_a_client_would_write_it() {
             }
         })
         .await;
-        Caller::new().text(&origin(&url(address), connection()), "{\"a\":1}").await;
+        TestCaller::new().text(&origin(&url(address), connection()), "{\"a\":1}").await;
         let seen = seen.take();
         assert!(seen.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{seen}");
         assert!(seen.contains(&format!("host: {address}\r\n")), "{seen}");
@@ -54,7 +54,7 @@ fn the_request_is_written_as_a_client_would_write_it() {
 fn a_connection_the_provider_closed_while_idle_is_not_used() {
     worker(async {
         let origin = origin(&url(serve(|_, stream| answer_once(stream, OK)).await), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..20 {
             assert_eq!(caller.text(&origin, "{}").await, "hi");
         }
@@ -73,7 +73,7 @@ fn a_connection_closed_at_the_next_request_is_replaced_without_an_error() {
         })
         .await;
         let origin = origin(&url(address), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..10 {
             assert_eq!(caller.text(&origin, "{}").await, "hi");
         }
@@ -88,9 +88,9 @@ fn a_fresh_connection_that_is_closed_without_an_answer_is_an_error() {
             read_request(&mut stream).await;
         })
         .await;
-        let error = Caller::new().send(&origin(&url(address), connection()), "{}").await.unwrap_err();
-        assert_eq!((error.phase, error.kind, error.sent), (Phase::Head, Kind::Reset, true));
-        assert_eq!(error.fault(), Fault::Upstream);
+        let error = TestCaller::new().send(&origin(&url(address), connection()), "{}").await.unwrap_err();
+        assert_eq!((error.phase, error.kind, error.sent), (SendPhase::Head, SendErrorKind::Reset, true));
+        assert_eq!(error.fault(), SendFault::Upstream);
     });
 }
 
@@ -105,10 +105,10 @@ fn a_reused_connection_that_breaks_within_the_head_is_an_error() {
         })
         .await;
         let origin = origin(&url(address), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         caller.text(&origin, "{}").await;
         let error = caller.send(&origin, "{}").await.unwrap_err();
-        assert_eq!((error.phase, error.kind), (Phase::Head, Kind::Reset));
+        assert_eq!((error.phase, error.kind), (SendPhase::Head, SendErrorKind::Reset));
     });
 }
 
@@ -125,7 +125,7 @@ fn a_cut_answer_is_an_error_and_never_an_end() {
     for answer in cut {
         worker(async move {
             let origin = origin(&url(serve(move |_, stream| answer_once(stream, answer)).await), connection());
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             let body = caller.send(&origin, "{}").await.unwrap().into_body();
             let error = body.collect().await.unwrap_err();
             assert!(matches!(error, BodyError::Cut(_)), "{answer}: {error}");
@@ -138,11 +138,11 @@ fn a_cut_answer_is_an_error_and_never_an_end() {
 fn bytes_that_are_no_http_are_named_so() {
     worker(async {
         let broken = serve(|_, stream| answer_once(stream, "SSH-2.0-OpenSSH_9.2\r\n\r\n")).await;
-        let error = Caller::new().send(&origin(&url(broken), connection()), "{}").await.unwrap_err();
-        assert_eq!((error.phase, error.kind), (Phase::Head, Kind::Protocol));
+        let error = TestCaller::new().send(&origin(&url(broken), connection()), "{}").await.unwrap_err();
+        assert_eq!((error.phase, error.kind), (SendPhase::Head, SendErrorKind::Protocol));
         let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
         let broken = serve(move |_, stream| answer_once(stream, answer)).await;
-        let body = Caller::new().send(&origin(&url(broken), connection()), "{}").await.unwrap().into_body();
+        let body = TestCaller::new().send(&origin(&url(broken), connection()), "{}").await.unwrap().into_body();
         let error = body.collect().await.unwrap_err();
         assert!(matches!(error, BodyError::Protocol(_)), "{error}");
     });
@@ -154,7 +154,7 @@ fn a_server_that_keeps_nothing_alive_gets_a_connection_per_call() {
     for answer in answers {
         worker(async move {
             let origin = origin(&url(serve(move |_, stream| answer_once(stream, answer)).await), connection());
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             for _ in 0..5 {
                 assert_eq!(caller.text(&origin, "{}").await, "hi");
             }
@@ -170,7 +170,7 @@ fn interim_answers_are_skipped() {
         let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
                       HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..3 {
             let response = caller.send(&origin, "{}").await.unwrap();
             assert_eq!(response.status(), 200);
@@ -192,7 +192,7 @@ fn an_answer_that_comes_before_the_request_has_left_is_taken() {
         })
         .await;
         let origin = origin(&url(address), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let response = caller.send(&origin, &"x".repeat(16 << 20)).await.unwrap();
         assert_eq!(response.status(), 413);
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "big");
@@ -205,7 +205,7 @@ fn an_answer_that_nobody_reads_to_its_end_closes_its_connection() {
     worker(async {
         let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let mut body = caller.send(&origin, "{}").await.unwrap().into_body();
         body.frame().await.unwrap().unwrap();
         assert_eq!(caller.totals().open, 1);
@@ -218,7 +218,7 @@ fn an_answer_that_nobody_reads_to_its_end_closes_its_connection() {
 fn a_reader_that_stops_at_the_last_piece_leaves_a_connection_to_keep() {
     worker(async {
         let origin = origin(&url(serve(|_, stream| answer_all(stream, CHUNKED)).await), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..10 {
             let mut body = caller.send(&origin, "{}").await.unwrap().into_body();
             body.frame().await.unwrap().unwrap();
@@ -236,7 +236,7 @@ fn a_call_given_up_closes_its_connection() {
         })
         .await;
         let origin = origin(&url(address), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         {
             let call = caller.send(&origin, "{}");
             tokio::pin!(call);
@@ -266,7 +266,7 @@ fn a_long_stream_arrives_whole_piece_by_piece() {
         })
         .await;
         let origin = origin(&url(address), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..3 {
             assert_eq!(caller.text(&origin, "{}").await, "data: x\n".repeat(500));
         }

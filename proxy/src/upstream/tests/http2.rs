@@ -17,13 +17,13 @@ use sluicegate_config::{Connection, HttpVersion};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::harness::{Caller, OK, answer_all, connection, origin, serve, url, worker};
-use crate::upstream::{BodyError, Fault, Origin};
+use super::harness::{OK, TestCaller, answer_all, connection, origin, serve, url, worker};
+use crate::upstream::{BodyError, Origin, SendFault};
 
 #[derive(Clone)]
-pub(super) struct Local;
+pub(super) struct TestExecutor;
 
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Local {
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for TestExecutor {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
     }
@@ -41,7 +41,7 @@ fn over_http2(address: SocketAddr) -> Origin {
 
 async fn serve_echo(stream: TcpStream, streams: u32) {
     let service = service_fn(echo);
-    let mut builder = hyper::server::conn::http2::Builder::new(Local);
+    let mut builder = hyper::server::conn::http2::Builder::new(TestExecutor);
     let _ = builder.max_concurrent_streams(streams).serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -50,7 +50,7 @@ fn many_calls_share_one_connection() {
     worker(async {
         let address = serve(|_, stream| serve_echo(stream, 200)).await;
         let origin = over_http2(address);
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let texts = join_all((0..50).map(|_| caller.text(&origin, "{}"))).await;
         let expected = format!("HTTP/2.0 http://{address}/v1/chat/completions {{}}");
         assert!(texts.iter().all(|text| *text == expected), "{texts:?}");
@@ -78,14 +78,14 @@ fn more_connections_are_made_when_one_is_full() {
                         echo(request).await
                     }
                 });
-                let mut builder = hyper::server::conn::http2::Builder::new(Local);
+                let mut builder = hyper::server::conn::http2::Builder::new(TestExecutor);
                 let serving = builder.max_concurrent_streams(2).serve_connection(TokioIo::new(stream), service);
                 let _ = serving.await;
             }
         })
         .await;
         let origin = over_http2(address);
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         // The first call learns the server's limit.
         caller.text(&origin, "{}").await;
         let release = async {
@@ -110,7 +110,7 @@ fn a_server_that_says_goodbye_is_called_anew() {
             all.borrow_mut().push(Rc::clone(&bye));
             async move {
                 let service = service_fn(echo);
-                let builder = hyper::server::conn::http2::Builder::new(Local);
+                let builder = hyper::server::conn::http2::Builder::new(TestExecutor);
                 let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
                 tokio::select! {
                     _ = serving.as_mut() => return,
@@ -121,7 +121,7 @@ fn a_server_that_says_goodbye_is_called_anew() {
         })
         .await;
         let origin = over_http2(address);
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for round in 1..=5 {
             for _ in 0..5 {
                 caller.text(&origin, "{}").await;
@@ -140,7 +140,7 @@ fn a_stream_given_up_is_reset_and_the_connection_stays() {
     worker(async {
         let address = serve(|_, stream| serve_echo(stream, 10)).await;
         let origin = over_http2(address);
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..30 {
             let response = caller.send(&origin, &"x".repeat(100_000)).await.unwrap();
             drop(response);
@@ -167,11 +167,11 @@ fn a_connection_that_dies_cuts_its_answers() {
                 let body = http_body_util::StreamBody::new(futures_util::StreamExt::chain(first, Box::pin(broken)));
                 Ok::<_, Infallible>(Response::new(body))
             });
-            let builder = hyper::server::conn::http2::Builder::new(Local);
+            let builder = hyper::server::conn::http2::Builder::new(TestExecutor);
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         })
         .await;
-        let body = Caller::new().send(&over_http2(address), "{}").await.unwrap().into_body();
+        let body = TestCaller::new().send(&over_http2(address), "{}").await.unwrap().into_body();
         let error = body.collect().await.unwrap_err();
         assert!(matches!(error, BodyError::Cut(_) | BodyError::Protocol(_)), "{error}");
     });
@@ -181,8 +181,8 @@ fn a_connection_that_dies_cuts_its_answers() {
 fn a_server_without_http2_is_the_upstreams_fault() {
     worker(async {
         let address = serve(|_, stream| answer_all(stream, OK)).await;
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let error = caller.send(&over_http2(address), "{}").await.unwrap_err();
-        assert_eq!(error.fault(), Fault::Upstream, "{error:?}");
+        assert_eq!(error.fault(), SendFault::Upstream, "{error:?}");
     });
 }

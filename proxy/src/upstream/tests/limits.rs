@@ -10,18 +10,20 @@ use sluicegate_config::{Connection, Millis, ObjectId, Provider, ProviderKind};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::harness::{Caller, OK, answer_all, connection, limits, origin, provider, read_request, serve, url, worker};
-use crate::upstream::{Client, Fault, Kind, Origin, Phase, SendLimits, StatsBoard};
+use super::harness::{
+    OK, TestCaller, answer_all, connection, limits, origin, provider, read_request, serve, url, worker,
+};
+use crate::upstream::{Origin, SendErrorKind, SendFault, SendLimits, SendPhase, StatsBoard, UpstreamClient};
 
 #[test]
 fn nobody_listens() {
     worker(async {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         for url in [url(address), format!("http://localhost:{}", address.port())] {
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             let error = caller.send(&origin(&url, connection()), "{}").await.unwrap_err();
-            assert_eq!((error.phase, error.kind, error.sent), (Phase::Connect, Kind::Refused, false));
-            assert_eq!(error.fault(), Fault::Upstream);
+            assert_eq!((error.phase, error.kind, error.sent), (SendPhase::Connect, SendErrorKind::Refused, false));
+            assert_eq!(error.fault(), SendFault::Upstream);
             assert_eq!((caller.totals().open, caller.totals().failed), (0, 1));
         }
     });
@@ -32,7 +34,7 @@ fn localhost_is_reached_whichever_family_listens() {
     worker(async {
         let address = serve(|_, stream| answer_all(stream, OK)).await;
         let origin = origin(&format!("http://localhost:{}/v1/", address.port()), connection());
-        assert_eq!(Caller::new().text(&origin, "{}").await, "hi");
+        assert_eq!(TestCaller::new().text(&origin, "{}").await, "hi");
     });
 }
 
@@ -40,9 +42,9 @@ fn localhost_is_reached_whichever_family_listens() {
 fn a_name_without_an_address_fails_while_resolving() {
     worker(async {
         let origin = origin("http://no-such-host.invalid", connection());
-        let error = Caller::new().send_within(&origin, "{}", Duration::from_millis(500)).await.unwrap_err();
-        assert_eq!(error.phase, Phase::Resolve);
-        assert!(matches!(error.kind, Kind::UnknownName | Kind::TimedOut), "{error}");
+        let error = TestCaller::new().send_within(&origin, "{}", Duration::from_millis(500)).await.unwrap_err();
+        assert_eq!(error.phase, SendPhase::Resolve);
+        assert!(matches!(error.kind, SendErrorKind::UnknownName | SendErrorKind::TimedOut), "{error}");
     });
 }
 
@@ -53,7 +55,7 @@ fn calls_over_the_limit_wait_their_turn() {
             &url(serve(|_, stream| answer_all(stream, OK)).await),
             Connection { max_connections: 2, ..connection() },
         );
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let texts = join_all((0..50).map(|_| caller.text(&origin, "{}"))).await;
         assert!(texts.iter().all(|text| text == "hi"));
         let totals = caller.totals();
@@ -69,10 +71,13 @@ fn waiting_for_a_connection_ends_with_the_connect_timeout() {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhi";
         let settings = Connection { max_connections: 1, ..connection() };
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let held = caller.send(&origin, "{}").await.unwrap();
         let error = caller.send_within(&origin, "{}", Duration::from_millis(50)).await.unwrap_err();
-        assert_eq!((error.phase, error.kind, error.fault()), (Phase::Connect, Kind::Busy, Fault::Gateway));
+        assert_eq!(
+            (error.phase, error.kind, error.fault()),
+            (SendPhase::Connect, SendErrorKind::Busy, SendFault::Gateway)
+        );
         drop(held);
         caller.send(&origin, "{}").await.unwrap();
     });
@@ -84,12 +89,12 @@ fn the_limit_is_divided_over_workers_rounded_up() {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhi";
         let settings = Connection { max_connections: 3, ..connection() };
         let origin = origin(&url(serve(move |_, stream| answer_all(stream, answer)).await), settings);
-        let client = Client::new(2, StatsBoard::default().into());
+        let client = UpstreamClient::new(2, StatsBoard::default().into());
         let limits = limits(Duration::from_millis(50));
         let request = || http::Request::post(origin.uri("/x").unwrap()).body(bytes::Bytes::new()).unwrap();
         let _first = client.send(&origin, request, limits).await.unwrap();
         let _second = client.send(&origin, request, limits).await.unwrap();
-        assert_eq!(client.send(&origin, request, limits).await.unwrap_err().kind, Kind::Busy);
+        assert_eq!(client.send(&origin, request, limits).await.unwrap_err().kind, SendErrorKind::Busy);
     });
 }
 
@@ -110,11 +115,11 @@ fn a_provider_that_falls_silent_is_waited_for_so_long_and_not_asked_twice() {
             }
         })
         .await;
-        let (origin, caller) = (origin(&url(address), connection()), Caller::new());
+        let (origin, caller) = (origin(&url(address), connection()), TestCaller::new());
         assert_eq!(caller.text(&origin, "{}").await, "hi");
         let until = Instant::now() + Duration::from_millis(50);
         let error = caller.send_until(&origin, "{}", SendLimits { until, ..limits(Duration::from_secs(5)) }).await;
-        assert_eq!(error.unwrap_err().kind, Kind::Late);
+        assert_eq!(error.unwrap_err().kind, SendErrorKind::AttemptTimeout);
         assert!(Instant::now() >= until);
         assert_eq!((asked.get(), caller.totals().created, caller.totals().open), (2, 1, 0));
     });
@@ -125,12 +130,12 @@ fn idle_connections_are_bounded_and_expire() {
     worker(async {
         let address = serve(|_, stream| answer_all(stream, OK)).await;
         let few = origin(&url(address), Connection { max_idle: 3, ..connection() });
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         join_all((0..10).map(|_| caller.text(&few, "{}"))).await;
         assert!(caller.totals().idle <= 3);
         assert_eq!(caller.totals().idle, caller.totals().open);
         let short = origin(&url(address), Connection { idle_timeout: Millis(0), ..connection() });
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         for _ in 0..3 {
             caller.text(&short, "{}").await;
         }
@@ -147,9 +152,9 @@ fn a_silent_tls_server_runs_into_the_connect_timeout() {
         })
         .await;
         let origin = origin(&format!("https://{address}"), connection());
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let error = caller.send_within(&origin, "{}", Duration::from_millis(1500)).await.unwrap_err();
-        assert_eq!((error.phase, error.kind), (Phase::Tls, Kind::TimedOut));
+        assert_eq!((error.phase, error.kind), (SendPhase::Tls, SendErrorKind::TimedOut));
         assert_eq!(caller.totals().open, 0);
     });
 }
@@ -184,7 +189,7 @@ fn a_change_that_does_not_concern_the_connection_keeps_it() {
         let of = |provider: &Provider| Origin::new(&ObjectId("ns/pool".to_owned()), provider).unwrap();
         let before = provider(&url(address), connection(), None);
         let after = Provider { weight: 7, url: format!("http://{address}/v2"), ..before.clone() };
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         caller.text(&of(&before), "{}").await;
         caller.text(&of(&after), "{}").await;
         assert_eq!(caller.totals().created, 1);
@@ -204,7 +209,7 @@ fn a_simulated_provider_is_called_like_any_other() {
         };
         let origin = Origin::new(&ObjectId("ns/pool".to_owned()), &simulated).unwrap();
         assert_eq!(origin.address(), "simulated");
-        let caller = Caller::new();
+        let caller = TestCaller::new();
         let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}"#;
         for _ in 0..5 {
             let response = caller.send(&origin, body).await.unwrap();
@@ -227,9 +232,9 @@ fn a_simulated_provider_fails_as_a_network_would() {
         let of = |simulated| Provider { kind: ProviderKind::Simulated, ..provider("", connection(), Some(simulated)) };
         let origin = |simulated| Origin::new(&ObjectId("ns/pool".to_owned()), &of(simulated)).unwrap();
         let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
-        let error = Caller::new().send(&origin(failing(FailureKind::Reset, None)), body).await.unwrap_err();
-        assert_eq!((error.phase, error.kind), (Phase::Head, Kind::Reset));
-        let cut = Caller::new().send(&origin(failing(FailureKind::Cut, Some(2))), body).await.unwrap();
+        let error = TestCaller::new().send(&origin(failing(FailureKind::Reset, None)), body).await.unwrap_err();
+        assert_eq!((error.phase, error.kind), (SendPhase::Head, SendErrorKind::Reset));
+        let cut = TestCaller::new().send(&origin(failing(FailureKind::Cut, Some(2))), body).await.unwrap();
         assert!(cut.into_body().collect().await.is_err());
     });
 }

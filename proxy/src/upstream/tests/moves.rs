@@ -52,7 +52,7 @@ async fn moved(http2: bool) {
     server("127.0.0.3", port, http2).await;
     let (dns_server, zone) = names::serve(&[("api.example.com.", &["127.0.0.2"])]).await;
     let dns = Dns::of(names::resolver(dns_server));
-    let caller = Caller::asking(dns.clone());
+    let caller = TestCaller::asking(dns.clone());
     let connection = sluicegate_config::Connection {
         http: if http2 { HttpVersion::Http2 } else { HttpVersion::Http1 },
         ..connection()
@@ -98,7 +98,7 @@ fn an_address_is_no_name() {
     worker(async {
         let address = serve(|_, stream| async move { answer_all(stream, OK).await }).await;
         let (dns_server, zone) = names::serve(&[]).await;
-        let caller = Caller::asking(Dns::of(names::resolver(dns_server)));
+        let caller = TestCaller::asking(Dns::of(names::resolver(dns_server)));
         for host in [address.to_string(), format!("localhost:{}", address.port())] {
             let origin = Rc::new(origin(&format!("http://{host}/v1"), connection()));
             for _ in 0..3 {

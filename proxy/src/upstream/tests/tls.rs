@@ -15,9 +15,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::harness::{Caller, OK, answer_all, connection, origin, provider, read_request, serve, worker};
-use super::http2::{Local, echo};
-use crate::upstream::{Egress, Fault, Kind, Origin, Outward, Phase};
+use super::harness::{OK, TestCaller, answer_all, connection, origin, provider, read_request, serve, worker};
+use super::http2::{TestExecutor, echo};
+use crate::upstream::{Egress, Origin, Outward, SendErrorKind, SendFault, SendPhase};
 
 /// A server whose certificate for `name` a new CA has signed; its address and the CA's certificate.
 async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
@@ -40,7 +40,7 @@ async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
         let acceptor = acceptor.clone();
         async move {
             if let Ok(tls) = acceptor.accept(stream).await {
-                let _ = auto::Builder::new(Local).serve_connection(TokioIo::new(tls), service_fn(echo)).await;
+                let _ = auto::Builder::new(TestExecutor).serve_connection(TokioIo::new(tls), service_fn(echo)).await;
             }
         }
     })
@@ -64,7 +64,7 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
         worker(async move {
             let (address, ca) = secure("localhost", alpn).await;
             let origin = origin(&format!("https://localhost:{}", address.port()), Connection { http, ..trusting(ca) });
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             let calls = futures_util::future::join_all((0..10).map(|_| caller.text(&origin, "{}"))).await;
             assert!(calls.iter().all(|text| text.starts_with(version)), "{calls:?}");
             if version == "HTTP/2.0" {
@@ -84,8 +84,8 @@ fn a_server_without_http2_is_refused_when_it_must_be_http2() {
         let (address, ca) = secure("localhost", &[b"http/1.1"]).await;
         let settings = Connection { http: HttpVersion::Http2, ..trusting(ca) };
         let origin = origin(&format!("https://localhost:{}", address.port()), settings);
-        let error = Caller::new().send(&origin, "{}").await.unwrap_err();
-        assert_eq!((error.phase, error.kind), (Phase::Tls, Kind::Protocol), "{error}");
+        let error = TestCaller::new().send(&origin, "{}").await.unwrap_err();
+        assert_eq!((error.phase, error.kind), (SendPhase::Tls, SendErrorKind::Protocol), "{error}");
     });
 }
 
@@ -94,9 +94,13 @@ fn a_certificate_nobody_vouches_for_is_refused() {
     worker(async {
         let (address, _) = secure("localhost", &[]).await;
         let origin = origin(&format!("https://localhost:{}", address.port()), connection());
-        let error = Caller::new().send(&origin, "{}").await.unwrap_err();
-        assert_eq!((error.phase, error.kind, error.sent), (Phase::Tls, Kind::Certificate, false), "{error}");
-        assert_eq!(error.fault(), Fault::Upstream);
+        let error = TestCaller::new().send(&origin, "{}").await.unwrap_err();
+        assert_eq!(
+            (error.phase, error.kind, error.sent),
+            (SendPhase::Tls, SendErrorKind::Certificate, false),
+            "{error}"
+        );
+        assert_eq!(error.fault(), SendFault::Upstream);
     });
 }
 
@@ -105,10 +109,10 @@ fn the_name_must_fit_unless_another_one_is_set() {
     worker(async {
         let (address, ca) = secure("models.internal", &[]).await;
         let url = format!("https://{address}");
-        let wrong = Caller::new().send(&origin(&url, trusting(ca.clone())), "{}").await.unwrap_err();
-        assert_eq!((wrong.phase, wrong.kind), (Phase::Tls, Kind::Certificate), "{wrong}");
+        let wrong = TestCaller::new().send(&origin(&url, trusting(ca.clone())), "{}").await.unwrap_err();
+        assert_eq!((wrong.phase, wrong.kind), (SendPhase::Tls, SendErrorKind::Certificate), "{wrong}");
         let named = Connection { server_name: Some("models.internal".to_owned()), ..trusting(ca) };
-        assert!(Caller::new().text(&origin(&url, named), "{}").await.starts_with("HTTP/1.1"));
+        assert!(TestCaller::new().text(&origin(&url, named), "{}").await.starts_with("HTTP/1.1"));
     });
 }
 
@@ -119,9 +123,10 @@ fn plain_http_behind_an_https_url_is_named_so() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         })
         .await;
-        let error = Caller::new().send(&origin(&format!("https://{address}"), connection()), "{}").await.unwrap_err();
-        assert_eq!(error.phase, Phase::Tls, "{error}");
-        assert!(matches!(error.kind, Kind::Protocol | Kind::Reset), "{error}");
+        let error =
+            TestCaller::new().send(&origin(&format!("https://{address}"), connection()), "{}").await.unwrap_err();
+        assert_eq!(error.phase, SendPhase::Tls, "{error}");
+        assert!(matches!(error.kind, SendErrorKind::Protocol | SendErrorKind::Reset), "{error}");
     });
 }
 
@@ -142,7 +147,7 @@ fn tls_runs_through_a_tunnel_whole_and_a_connection_is_kept() {
             let outward = Outward { egress: Egress { https, ..Egress::default() }, ..Outward::default() };
             let provider = provider("https://model.example", trusting(ca), None);
             let origin = Origin::at(&ObjectId("ns/pool".to_owned()), &provider, None, &outward).unwrap();
-            let caller = Caller::new();
+            let caller = TestCaller::new();
             for _ in 0..3 {
                 assert!(caller.text(&origin, "{}").await.starts_with(version));
             }
@@ -179,12 +184,12 @@ fn what_is_barred_is_not_connected_to_by_address_or_by_name() {
             let provider = provider(&format!("http://{host}:{}", served.port()), connection(), None);
             let id = ObjectId("ns/pool".to_owned());
             let barred = Origin::at(&id, &provider, None, &outward).unwrap();
-            let error = Caller::new().send(&barred, "{}").await.unwrap_err();
-            assert_eq!((error.phase, error.fault()), (Phase::Resolve, Fault::Gateway), "{host}: {error}");
+            let error = TestCaller::new().send(&barred, "{}").await.unwrap_err();
+            assert_eq!((error.phase, error.fault()), (SendPhase::Resolve, SendFault::Gateway), "{host}: {error}");
             assert!(error.detail.contains("no provider may be at "), "{error}");
             // An endpoint of a Service is checked like any other address.
             let at = Origin::at(&id, &provider, Some(&served.to_string()), &outward).unwrap();
-            assert!(Caller::new().send(&at, "{}").await.is_err(), "{host}");
+            assert!(TestCaller::new().send(&at, "{}").await.is_err(), "{host}");
         }
     });
 }

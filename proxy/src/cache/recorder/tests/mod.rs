@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use sluicegate_config::{CacheKey, CacheScope, MemoryCache, Millis, ObjectId, Route, Rule, Snapshot, Timeouts};
 
 use super::*;
-use crate::cache::{Asked, Hit, Plan, Seat, Shared, Store};
+use crate::cache::{CacheLookup, CacheQuery, Hit, Plan, SharedCache, Store};
 
 struct House {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCache>,
     plan: Arc<Plan>,
     store: Rc<Store>,
     dialect: Dialect,
@@ -37,7 +37,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
     let rule = Rule { name: "r".into(), matches, targets, fallbacks, cache: Some(cache.clone()), timeouts };
     let route = Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, rules: vec![rule] };
     let id = ObjectId("team/route".into());
-    let shared = Shared::new();
+    let shared = SharedCache::new();
     shared.apply(&Snapshot { routes: [(id.clone(), route)].into(), ..Snapshot::default() });
     let plan = shared.plan(&id, "r", &cache);
     let store = Store::new(&shared, None);
@@ -45,25 +45,34 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
 }
 
 impl House {
-    fn seat(&self, stream: bool, stream_usage: bool) -> Seat {
+    fn look_up(&self, stream: bool, stream_usage: bool) -> CacheLookup {
         let headers = HeaderMap::new();
         let body = br#"{"model":"m","messages":[]}"#;
         let dialect = self.dialect;
         let (goes_on, beta, served_by): (fn(&_) -> bool, _, _) = (|_| true, false, [0; 32]);
-        let asked =
-            Asked { dialect, caller: None, headers: &headers, goes_on, beta, served_by, body, stream, stream_usage };
+        let asked = CacheQuery {
+            dialect,
+            caller: None,
+            headers: &headers,
+            goes_on,
+            beta,
+            served_by,
+            body,
+            stream,
+            stream_usage,
+        };
         // Without Redis nothing waits.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(self.store.seat(&self.plan, &asked))
+        runtime.block_on(self.store.look_up(&self.plan, &asked))
     }
 
     fn lead(&self) -> Lead {
-        let Seat::Lead(lead) = self.seat(false, false) else { panic!("a hit in an empty cache") };
+        let CacheLookup::Lead(lead) = self.look_up(false, false) else { panic!("a hit in an empty cache") };
         lead
     }
 
     fn hit(&self, stream: bool, stream_usage: bool) -> Hit {
-        let Seat::Hit(hit) = self.seat(stream, stream_usage) else { panic!("no hit") };
+        let CacheLookup::Hit(hit) = self.look_up(stream, stream_usage) else { panic!("no hit") };
         hit
     }
 

@@ -8,7 +8,7 @@ use super::*;
 
 /// What one tells for the other.
 #[derive(Debug, Clone)]
-struct Told {
+struct RecordedAnswer {
     dialect: Dialect,
     whole: Value,
     /// The events of its stream, usage at its end.
@@ -83,7 +83,7 @@ fn openai_choice(index: usize) -> impl Strategy<Value = (Value, Vec<Value>)> {
     })
 }
 
-fn openai_told() -> impl Strategy<Value = Told> {
+fn openai_told() -> impl Strategy<Value = RecordedAnswer> {
     let choices = prop_oneof![
         4 => (openai_choice(0),).prop_map(|(one,)| vec![one]),
         1 => (openai_choice(0), openai_choice(1)).prop_map(|(one, two)| vec![one, two]),
@@ -112,7 +112,7 @@ fn openai_told() -> impl Strategy<Value = Told> {
             |choices: Value, usage: &Value| with("chat.completion.chunk", json!({"choices": choices, "usage": usage}));
         let mut stream: Vec<Value> = turns.map(|choice| chunk(json!([choice]), &Value::Null)).collect();
         stream.push(chunk(json!([]), &usage));
-        Told { dialect: Dialect::OpenAiChat, whole, stream }
+        RecordedAnswer { dialect: Dialect::OpenAiChat, whole, stream }
     })
 }
 
@@ -161,7 +161,7 @@ fn block() -> impl Strategy<Value = (Value, Value, Vec<Value>)> {
     })
 }
 
-fn anthropic_told() -> impl Strategy<Value = Told> {
+fn anthropic_told() -> impl Strategy<Value = RecordedAnswer> {
     (prop::collection::vec(block(), 0..5), text(), any::<u16>()).prop_map(|(mut blocks, said, output)| {
         let first = json!({"type": "text_delta", "text": said});
         blocks.push((json!({"type": "text", "text": said}), json!({"type": "text", "text": ""}), vec![first]));
@@ -185,11 +185,11 @@ fn anthropic_told() -> impl Strategy<Value = Told> {
         stream.push(json!({"type": "message_delta", "usage": {"output_tokens": output},
             "delta": {"stop_reason": "end_turn", "stop_sequence": null, "container": {"id": "k"}}}));
         stream.push(json!({"type": "message_stop"}));
-        Told { dialect: Dialect::AnthropicMessages, whole, stream }
+        RecordedAnswer { dialect: Dialect::AnthropicMessages, whole, stream }
     })
 }
 
-impl Told {
+impl RecordedAnswer {
     fn bytes(&self) -> Vec<u8> {
         let named = |event: &Value| match event["type"].as_str() {
             Some(name) => format!("event: {name}\ndata: {event}\n\n"),
@@ -326,7 +326,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-fn hits_are(told: &Told, house: &House) -> Result<(), TestCaseError> {
+fn hits_are(told: &RecordedAnswer, house: &House) -> Result<(), TestCaseError> {
     let expected = plain(&told.whole);
     prop_assert!(house.refused().is_empty(), "{:?}", house.refused());
     let whole: Value = serde_json::from_slice(&house.hit(false, false).body).unwrap();

@@ -13,11 +13,11 @@ use tokio::time::{Sleep, sleep_until};
 
 /// One per connection, for its life.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct HeadDeadline(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl HeadDeadline {
     /// Whether `until` has passed. If not, the task is woken at `until` or before.
-    pub(super) fn rings(&mut self, until: Instant, cx: &mut Context<'_>) -> bool {
+    pub(super) fn has_passed(&mut self, until: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = match &mut self.0 {
             Some(sleep) => {
                 if sleep.is_elapsed() || sleep.deadline().into_std() > until {
@@ -41,16 +41,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_rings_for_who_waits_and_not_for_who_comes_after() {
-        let (mut alarm, far) = (Alarm::default(), Instant::now() + Duration::from_secs(3600));
+    async fn it_passes_for_who_waits_and_not_for_who_comes_after() {
+        let (mut deadline, far) = (HeadDeadline::default(), Instant::now() + Duration::from_secs(3600));
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(!alarm.rings(far, &mut cx));
+        assert!(!deadline.has_passed(far, &mut cx));
         for _ in 0..2 {
             // It stands at a later time, and is moved; would it not wake, this would never end.
             let soon = Instant::now() + Duration::from_millis(5);
-            poll_fn(|cx| if alarm.rings(soon, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            poll_fn(|cx| if deadline.has_passed(soon, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
             assert!(Instant::now() >= soon);
-            assert!(!alarm.rings(far, &mut cx), "it rang for the call before");
+            assert!(!deadline.has_passed(far, &mut cx), "it passed for the call before");
         }
     }
 }

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
-use super::entry::{Entry, Meta, Wall};
-use super::key::{Asked, Key, Uncacheable};
+use super::entry::{CacheEntry, Meta, Wall};
+use super::key::{CacheQuery, Key, Uncacheable};
 use super::lead::Lead;
-use super::memory::{Form, Lifetime, render};
+use super::memory::{AnswerForm, Lifetime, render};
 use super::store::{Plan, Store, place};
 
 /// What a call is given.
 #[derive(Debug)]
-pub enum Seat {
+pub enum CacheLookup {
     /// The answer.
     Hit(Hit),
     /// Nothing yet: fetch it, and let the lead see it pass. Dropped: nothing is kept.
@@ -25,7 +25,7 @@ pub enum Seat {
     Bypass(Uncacheable),
 }
 
-impl Seat {
+impl CacheLookup {
     /// The value of the `x-cache` header.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -75,17 +75,17 @@ pub struct Hit {
 impl Store {
     /// Looks for an answer to a call. Waits for Redis only, never longer than `redis::LIMIT`; what goes wrong there is a
     /// miss.
-    pub async fn seat(self: &Rc<Self>, plan: &Arc<Plan>, asked: &Asked<'_>) -> Seat {
+    pub async fn look_up(self: &Rc<Self>, plan: &Arc<Plan>, asked: &CacheQuery<'_>) -> CacheLookup {
         let wish = Wish::of(asked.headers);
         let key = if wish.store { plan.recipe.key(asked) } else { Err(Uncacheable::Asked) };
         let key = match key {
             Ok(key) => key,
             Err(why) => {
                 self.stats().bypasses.add();
-                return Seat::Bypass(why);
+                return CacheLookup::Bypass(why);
             }
         };
-        let form = if asked.stream { Form::Stream { usage: asked.stream_usage } } else { Form::Whole };
+        let form = if asked.stream { AnswerForm::Stream { usage: asked.stream_usage } } else { AnswerForm::Whole };
         let lifetime = Lifetime { ttl: plan.settings.ttl.get(), max_age: wish.max_age };
         if !lifetime.ttl.min(lifetime.max_age).is_zero() {
             let hit = match self.in_memory(plan, &key, form, lifetime) {
@@ -93,21 +93,21 @@ impl Store {
                 None => self.in_redis(plan, &key, form, lifetime).await,
             };
             if let Some(hit) = hit {
-                return Seat::Hit(hit);
+                return CacheLookup::Hit(hit);
             }
         }
         self.stats().misses.add();
-        Seat::Lead(Lead::new(self, plan, key, asked.dialect))
+        CacheLookup::Lead(Lead::new(self, plan, key, asked.dialect))
     }
 
-    fn in_memory(&self, plan: &Plan, key: &Key, form: Form, lifetime: Lifetime) -> Option<Hit> {
+    fn in_memory(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
         let (meta, body) = plan.memory.as_ref()?.get(key, form, lifetime, self.codec())?;
         self.stats().memory_hits.add();
         let age = meta.stored_at.age(Wall::now());
-        Some(Hit { body, stream: form != Form::Whole, layer: Layer::Memory, age, meta })
+        Some(Hit { body, stream: form != AnswerForm::Whole, layer: Layer::Memory, age, meta })
     }
 
-    async fn in_redis(&self, plan: &Plan, key: &Key, form: Form, lifetime: Lifetime) -> Option<Hit> {
+    async fn in_redis(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
         let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
         let bytes = remote.get(&place(key)).await.ok()??;
         let Some((entry, whole)) = self.read(&bytes) else {
@@ -115,7 +115,7 @@ impl Store {
             return None;
         };
         // What a stream has no words for is no hit for who wants a stream.
-        let body = if form == Form::Whole { whole } else { render(&entry, form, self.codec())? };
+        let body = if form == AnswerForm::Whole { whole } else { render(&entry, form, self.codec())? };
         let now = Wall::now();
         if !entry.meta.fresh(now, lifetime.ttl.min(lifetime.max_age)) {
             return None;
@@ -129,11 +129,11 @@ impl Store {
             memory.put(*key, entry);
         }
         let age = meta.stored_at.age(now);
-        Some(Hit { body, stream: form != Form::Whole, layer: Layer::Redis, age, meta })
+        Some(Hit { body, stream: form != AnswerForm::Whole, layer: Layer::Redis, age, meta })
     }
 
-    fn read(&self, bytes: &Bytes) -> Option<(Entry, Bytes)> {
-        let entry = Entry::decode(bytes)?;
+    fn read(&self, bytes: &Bytes) -> Option<(CacheEntry, Bytes)> {
+        let entry = CacheEntry::decode(bytes)?;
         let whole = entry.whole(self.codec())?;
         Some((entry, whole))
     }

@@ -9,31 +9,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 /// Wake-ups go through.
-const LOUD: usize = 0;
+const PASSING: usize = 0;
 /// Wake-ups are counted, from here on.
-const HUSHED: usize = 1;
+const COUNTING: usize = 1;
 
 /// One per connection, for its life.
 #[derive(Debug)]
-pub(super) struct Hush {
-    shared: Arc<Shared>,
+pub(super) struct WakeFilter {
+    shared: Arc<FilteredWaker>,
     waker: Waker,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct FilteredWaker {
     state: AtomicUsize,
     task: Waker,
 }
 
-impl Wake for Shared {
+impl Wake for FilteredWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         let counted = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
-            (state != LOUD).then(|| state.saturating_add(1))
+            (state != PASSING).then(|| state.saturating_add(1))
         });
         if counted.is_err() {
             self.task.wake_by_ref();
@@ -41,10 +41,10 @@ impl Wake for Shared {
     }
 }
 
-impl Hush {
+impl WakeFilter {
     /// For the connection that `task` polls.
     pub(super) fn new(task: Waker) -> Self {
-        let shared = Arc::new(Shared { state: AtomicUsize::new(LOUD), task });
+        let shared = Arc::new(FilteredWaker { state: AtomicUsize::new(PASSING), task });
         let waker = Waker::from(Arc::clone(&shared));
         Self { shared, waker }
     }
@@ -57,9 +57,9 @@ impl Hush {
     /// Takes a piece of a body. `take` says whether it was the last one: then the one wake-up that taking it causes is
     /// left out. Any other, from wherever, goes through.
     pub(super) fn during<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
-        self.shared.state.store(HUSHED, Ordering::Release);
+        self.shared.state.store(COUNTING, Ordering::Release);
         let (taken, last) = take();
-        let wakes = self.shared.state.swap(LOUD, Ordering::AcqRel).saturating_sub(HUSHED);
+        let wakes = self.shared.state.swap(PASSING, Ordering::AcqRel).saturating_sub(COUNTING);
         if wakes > usize::from(last) {
             self.shared.task.wake_by_ref();
         }
@@ -74,9 +74,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Count(AtomicUsize);
+    struct WakeCount(AtomicUsize);
 
-    impl Wake for Count {
+    impl Wake for WakeCount {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -84,16 +84,16 @@ mod tests {
 
     #[test]
     fn one_wake_of_the_last_piece_is_left_out_and_no_other() {
-        let count = Arc::new(Count::default());
-        let hush = Hush::new(Waker::from(Arc::clone(&count)));
+        let count = Arc::new(WakeCount::default());
+        let filter = WakeFilter::new(Waker::from(Arc::clone(&count)));
         let woken = || count.0.swap(0, Ordering::Relaxed);
-        let wake = |times: usize| (0..times).for_each(|_| hush.waker().wake_by_ref());
+        let wake = |times: usize| (0..times).for_each(|_| filter.waker().wake_by_ref());
         wake(1);
         assert_eq!(woken(), 1);
         for (wakes, last, through) in
             [(0, true, 0), (1, true, 0), (2, true, 1), (0, false, 0), (1, false, 1), (3, false, 1)]
         {
-            hush.during(|| (wake(wakes), last));
+            filter.during(|| (wake(wakes), last));
             assert_eq!(woken(), through, "{wakes} {last}");
         }
         wake(1);
