@@ -1,42 +1,42 @@
-//! Where a provider differs from its dialect's vendor, as proxies run on it.
+//! A provider's differences from its dialect's vendor, as proxies run on them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a provider differs from its dialect's vendor, beyond what is known of its host.
+/// A provider's differences from its dialect's vendor, beyond what is known of its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Compatibility {
-    /// What becomes of top-level fields.
+    /// The policy for top-level fields.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldAction>,
-    /// What becomes of values of `anthropic-beta`, by name or, with `*` at its end, by its beginning.
+    /// The policy for values of `anthropic-beta`, by name or, with `*` at its end, by its beginning.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub betas: BTreeMap<String, BetaAction>,
-    /// Whether tools that another vendor runs itself are left out rather than refused.
+    /// True if tools that another vendor runs itself are left out rather than refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drop_server_tools: bool,
-    /// Whether text may be a list of parts; `None`: as is known of its host.
+    /// True if text may be a list of parts; `None`: as is known of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_lists: Option<bool>,
-    /// Whether instructions in mid-conversation stay where they are; `None`: as is known of its host.
+    /// True if instructions in mid-conversation stay where they are; `None`: as is known of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_in_place: Option<bool>,
-    /// Whether the model's thoughts go back to it; `None`: as is known of its host.
+    /// The policy for sending the model's thoughts back to it; `None`: as is known of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<ReasoningContent>,
 }
 
 impl Compatibility {
-    /// Whether nothing differs.
+    /// True if nothing differs.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What becomes of a field.
+/// The policy for a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FieldAction {
@@ -50,7 +50,7 @@ pub enum FieldAction {
     Rename(String),
 }
 
-/// What becomes of a beta.
+/// The policy for a beta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BetaAction {
@@ -62,13 +62,13 @@ pub enum BetaAction {
     Refuse,
 }
 
-/// Whether the model's thoughts go back to it.
+/// The policy for sending the model's thoughts back to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningContent {
     /// No.
     Never,
-    /// Where the caller has them.
+    /// Sent where the caller has them.
     Sent,
     /// Also empty in turns that call tools.
     Required,

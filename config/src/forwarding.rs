@@ -1,6 +1,6 @@
 //! Headers of a caller's that go to no provider, whoever asks for it.
 
-/// Whether a header (by its lower-case name) stays with the gateway: it belongs to one connection, holds a key, says who
+/// True if a header (by its lower-case name) stays with the gateway: it belongs to one connection, holds a key, says who
 /// the caller is (most often in the words of a proxy in front), names an account at a provider, or is the gateway's own.
 #[must_use]
 pub fn stays_here(name: &str) -> bool {
@@ -55,7 +55,7 @@ pub fn stays_here(name: &str) -> bool {
         || (name != "x-client-request-id" && BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
 }
 
-/// Whether a header names an account, organisation, project or workspace at a provider. From a caller it would be set
+/// True if a header names an account, organisation, project or workspace at a provider. From a caller it would be set
 /// beside the gateway's own key; from a provider it tells whose key that is.
 #[must_use]
 pub fn names_an_account(name: &str) -> bool {

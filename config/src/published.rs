@@ -1,5 +1,5 @@
-//! How compiled objects travel from the operator to proxies: the names, labels and keys of the ConfigMaps and Secrets in
-//! the gateway's namespace. Written by the operator, watched by every proxy.
+//! The exchange of compiled objects from the operator to proxies: the names, labels and keys of the ConfigMaps and
+//! Secrets in the gateway's namespace. Written by the operator, watched by every proxy.
 //!
 //! One compiled object per resource, as `EndpointSlice`s do it: no size limit stands in the way of the whole, a change is
 //! one small write, and a proxy starts while the operator is down.
@@ -17,21 +17,21 @@ pub const REVISION_ANNOTATION: &str = "sluicegate.dev/revision";
 /// Annotation: the object is about to be deleted, and that is meant. Written by the operator just before it deletes one:
 /// what runs of the object ends at once. A deletion that nobody announced is waited out, see [`KEPT_SECONDS`].
 pub const WITHDRAWN_ANNOTATION: &str = "sluicegate.dev/withdrawn";
-/// How long a proxy goes on with an object that was deleted and not withdrawn, in seconds. Somebody has deleted it by
+/// The time that a proxy goes on with an object that was deleted and not withdrawn, in seconds. Somebody has deleted it by
 /// mistake, or the garbage collector has, because its owner was replaced: the operator puts it back within these.
 pub const KEPT_SECONDS: u64 = 10;
 /// The key in `data` of a ConfigMap that holds the compiled `Route` or `Pool` as JSON, and in `data` of a Secret that
 /// holds credentials as a JSON object from `CredentialId` to base64.
 pub const DATA_KEY: &str = "compiled.json";
 
-/// Content label of the Secret with the word by which proxies know the operator at `/rollout`.
+/// Content label of the Secret with the token by which proxies know the operator at `/rollout`.
 pub const OPERATOR_CONTENT: &str = "operator";
-/// The key in its `data` that holds the word.
-pub const WORD_KEY: &str = "word";
-/// The shortest word that is one.
-pub const LEAST_WORD: usize = 32;
+/// The key in its `data` that holds the token.
+pub const TOKEN_KEY: &str = "token";
+/// The shortest token that is one.
+pub const LEAST_TOKEN: usize = 32;
 
-/// The name of the Secret with the operator's word.
+/// The name of the Secret with the operator's token.
 #[must_use]
 pub fn operator_name(gateway: &str) -> String {
     format!("{gateway}.{OPERATOR_CONTENT}")
@@ -40,7 +40,7 @@ pub fn operator_name(gateway: &str) -> String {
 /// The longest name an object may have (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
 
-/// What a published object holds.
+/// The contents of a published object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Content {
     /// A ConfigMap with a compiled `LLMRoute`.

@@ -1,4 +1,4 @@
-//! What a proxy tells the operator about what it runs: lines of JSON that a proxy streams at `GET /rollout` of its admin
+//! A proxy's report to the operator on what it runs: lines of JSON that a proxy streams at `GET /rollout` of its admin
 //! address. The first line is everything, each further one what changed; an empty line is a sign of life.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub const HEARTBEAT_SECONDS: u64 = 2;
 pub struct Line {
     /// Everything is in here, and what is not does not run. Only the first line of a stream.
     pub whole: bool,
-    /// Whether the proxy takes calls (what `/readyz` says).
+    /// True while the proxy takes calls (what `/readyz` says).
     pub ready: bool,
     /// Routes that changed.
     pub routes: BTreeMap<ObjectId, Running>,
@@ -32,7 +32,7 @@ pub struct Line {
     pub pools_gone: Vec<ObjectId>,
 }
 
-/// How one object runs in one proxy.
+/// The state of one object in one proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Running {

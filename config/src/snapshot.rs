@@ -10,9 +10,10 @@ use crate::compatibility::Compatibility;
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
 
-/// What may stand in `requires` of a compiled object: each name is a field or a value that one written before it would
-/// read past or misunderstand. Whoever compiles one that uses it names it there, and a proxy that does not know the name
-/// rejects the object instead of running something else than was meant. `FORMAT` is for what changes all objects.
+/// The names that may stand in `requires` of a compiled object: each name is a field or a value that one written before
+/// it would read past or misunderstand. Whoever compiles one that uses it names it there, and a proxy that does not
+/// know the name rejects the object instead of running something else than was meant. `FORMAT` is for what changes all
+/// objects.
 pub const FEATURES: [&str; 0] = [];
 
 /// `namespace/name` of a resource: the stable id that live state is keyed by.
@@ -66,7 +67,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether any of its rules has a pool to go to.
+    /// True if any of its rules has a pool to go to.
     #[must_use]
     pub fn leads_anywhere(&self) -> bool {
         self.rules.iter().any(|rule| !rule.targets.is_empty() || !rule.fallbacks.is_empty())
@@ -88,7 +89,7 @@ pub struct Rule {
     pub fallbacks: Vec<Target>,
     /// `None`: answers are not cached.
     pub cache: Option<Cache>,
-    /// What the route says over the pool's timeouts.
+    /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }
 
@@ -160,21 +161,21 @@ pub struct Timeouts {
     pub total: Option<Millis>,
 }
 
-/// How answers are cached.
+/// The caching of answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
-    /// How long an answer is good for.
+    /// The time that an answer is good for.
     pub ttl: Millis,
-    /// Who may share an answer.
+    /// The callers that share an answer.
     pub scope: CacheScope,
     /// The layer in this process; `None`: off.
     pub memory: Option<MemoryCache>,
-    /// Whether the layer in Redis is used, where the gateway has a Redis.
+    /// True if the layer in Redis is used, where the gateway has a Redis.
     pub redis: bool,
     /// A Redis answer is copied into memory after this many hits within this time; `None`: at its first hit.
     pub promotion: Option<Promotion>,
-    /// What makes two requests the same.
+    /// The parts that make two requests the same.
     pub key: CacheKey,
     /// Answers with less text than this (in characters) are not stored.
     pub min_content_length: u32,
@@ -189,7 +190,7 @@ pub struct Cache {
     pub generation: u64,
 }
 
-/// Who may share a cached answer.
+/// The callers that share a cached answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CacheScope {
@@ -219,7 +220,7 @@ pub struct Promotion {
     pub within: Millis,
 }
 
-/// What makes two requests the same.
+/// The parts that make two requests the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheKey {
@@ -244,13 +245,13 @@ pub struct Pool {
     /// The [`FEATURES`] that a proxy must know to run it as it is meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
-    /// How a provider is chosen within a tier.
+    /// The choice of a provider within a tier.
     pub strategy: Strategy,
     /// Sorted by (priority, name); never empty.
     pub providers: Vec<Provider>,
     /// The four timeouts.
     pub timeouts: PoolTimeouts,
-    /// How a failed call is tried again.
+    /// The rules by which a failed call is tried again.
     pub retry: Retry,
     /// When an endpoint is left alone.
     pub circuit_breaker: CircuitBreaker,
@@ -273,7 +274,7 @@ pub enum AllowedRoutes {
 }
 
 impl AllowedRoutes {
-    /// Whether only routes of its own namespace may name the pool.
+    /// True if only routes of its own namespace may name the pool.
     #[must_use]
     pub const fn is_same(&self) -> bool {
         matches!(self, Self::Same)
@@ -286,14 +287,14 @@ impl AllowedRoutes {
 pub struct LabelMatch {
     /// The label's key.
     pub key: String,
-    /// What it is held against.
+    /// The test of the label's value.
     pub operator: LabelOperator,
     /// For `In` and `NotIn`, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
-/// What a label is held against.
+/// A test of a label's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LabelOperator {
@@ -307,7 +308,7 @@ pub enum LabelOperator {
     DoesNotExist,
 }
 
-/// How a provider is chosen within a tier.
+/// The choice of a provider within a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Strategy {
@@ -319,21 +320,21 @@ pub enum Strategy {
     LeastRequest,
 }
 
-/// What a provider speaks and how it is reached.
+/// A provider's dialect, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
     /// Unique in its pool.
     pub name: String,
-    /// What kind of provider.
+    /// The provider's type.
     pub kind: ProviderKind,
     /// Origin and path prefix, no trailing slash (`https://api.openai.com/v1`); empty for `Simulated`.
     pub url: String,
     /// The Service whose pods these are; `None`: the url's host is asked for by DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServicePort>,
-    /// Where its pods are, `ip:port`, sorted, each an endpoint of its own; empty: nowhere, so it takes no calls. `None`:
-    /// the url's host is resolved by DNS.
+    /// The addresses of its pods, `ip:port`, sorted, each an endpoint of its own; empty: nowhere, so it takes no calls.
+    /// `None`: the url's host is resolved by DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<String>>,
     /// Which credential to send; its value travels apart. `None`: none is sent.
@@ -342,11 +343,11 @@ pub struct Provider {
     pub weight: u32,
     /// Tier: a higher number serves when the lower ones cannot.
     pub priority: u32,
-    /// What it serves by the name clients use; empty serves anything.
+    /// The models it serves, by the name clients use; empty serves anything.
     pub models: BTreeMap<String, Model>,
     /// Used where the caller says nothing.
     pub defaults: Defaults,
-    /// How connections are made and kept.
+    /// The rules by which connections are made and kept.
     pub connection: Connection,
     /// Headers added to or replaced in the request, lower case.
     pub set_headers: BTreeMap<String, String>,
@@ -355,10 +356,10 @@ pub struct Provider {
     pub pass_headers: Vec<String>,
     /// Headers taken out of the request, lower case, sorted.
     pub remove_headers: Vec<String>,
-    /// Where it differs from its dialect's vendor.
+    /// Its differences from its dialect's vendor.
     #[serde(default, skip_serializing_if = "Compatibility::is_none")]
     pub compatibility: Compatibility,
-    /// How it behaves; only for `Simulated`.
+    /// Its behaviour; only for `Simulated`.
     pub simulated: Option<Simulated>,
 }
 
@@ -377,7 +378,7 @@ pub struct ServicePort {
 #[serde(transparent)]
 pub struct CredentialId(pub String);
 
-/// What kind of provider: it decides dialect, paths and how a credential is sent.
+/// The provider's type: it decides dialect, paths and how a credential is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ProviderKind {
@@ -400,11 +401,11 @@ pub struct Model {
     /// The most tokens that it answers with, where the user has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
-    /// What it costs; `None`: not counted.
+    /// Its cost; `None`: not counted.
     pub price: Option<Price>,
 }
 
-/// What tokens cost.
+/// The cost of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Price {
@@ -431,7 +432,7 @@ pub struct Defaults {
     pub temperature: Option<String>,
 }
 
-/// How connections to a provider are made and kept.
+/// The rules by which connections to a provider are made and kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
@@ -445,7 +446,7 @@ pub struct Connection {
     pub idle_timeout: Millis,
     /// First TCP keep-alive probe after this silence; `None`: off.
     pub tcp_keepalive: Option<Millis>,
-    /// How long an address is believed; `None`: as long as DNS says.
+    /// The time that an address is believed; `None`: as long as DNS says.
     pub dns_ttl: Option<Millis>,
     /// PEM certificates to trust beside the system's.
     pub ca_pem: Option<String>,
@@ -479,7 +480,7 @@ pub struct PoolTimeouts {
     pub total: Millis,
 }
 
-/// How a failed call is tried again, at any provider.
+/// The rules by which a failed call is tried again, at any provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
@@ -487,7 +488,7 @@ pub struct Retry {
     pub attempts: u32,
     /// Wait before an attempt at an endpoint that has failed this call already (another endpoint is tried at once).
     pub backoff: Backoff,
-    /// What is worth another attempt.
+    /// The failures that are worth another attempt.
     pub on: RetryOn,
     /// Retries may be at most this share of the pool's recent calls (beside a small constant).
     pub budget_percent: u32,
@@ -507,7 +508,7 @@ pub struct Backoff {
     pub jitter: bool,
 }
 
-/// What is worth another attempt.
+/// The failures that are worth another attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryOn {
@@ -543,7 +544,7 @@ pub struct CircuitBreaker {
     pub max_open_percent: u32,
 }
 
-/// How a simulated provider behaves. Absent settings: at once, and well.
+/// The behaviour of a simulated provider. Absent settings: at once, and well.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulated {
@@ -553,7 +554,7 @@ pub struct Simulated {
     pub token_interval: Option<Millis>,
     /// Tokens of an answer, where the request sets no lower limit.
     pub tokens: Option<u32>,
-    /// What is answered, instead of a text about the request.
+    /// The answer, instead of a text about the request.
     pub text: Option<String>,
     /// Which failure, and for how many calls of a hundred.
     pub failure: Option<SimulatedFailure>,

@@ -40,7 +40,7 @@ pub enum NamespacesFrom {
     Selector,
 }
 
-/// What labels must be: everything in here must hold.
+/// A test of labels: everything in here must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LabelSelector {
@@ -75,7 +75,7 @@ pub struct LabelRequirement {
     pub values: Vec<String>,
 }
 
-/// What a label is held against.
+/// A test of a label's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LabelOperator {
     /// Its value is one of these.

@@ -1,4 +1,4 @@
-//! How answers are cached. Nothing here has a default in the schema: a rule's cache is laid over its route's, field by
+//! The caching of answers. Nothing here has a default in the schema: a rule's cache is laid over its route's, field by
 //! field, and a filled-in default would hide what the route says.
 
 use schemars::JsonSchema;
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::scalar::{ByteSize, Duration};
 
-/// How answers are cached. On a rule it is laid over the route's, field by field.
+/// The caching of answers. On a rule it is laid over the route's, field by field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Cache {
-    /// How long an answer is good for; `0s` caches nothing. Default: 1h.
+    /// The time that an answer is good for; `0s` caches nothing. Default: 1h.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Duration>,
-    /// Who may share an answer (the schema takes the words from the type).
+    /// The callers that share an answer (the schema takes the words from the type).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<CacheScope>,
     /// The layer in each proxy's memory.
@@ -25,7 +25,7 @@ pub struct Cache {
     /// When an answer from Redis is copied into memory. Left out: at its first hit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
-    /// What makes two requests the same. Left out: every byte that can change the answer.
+    /// The parts that make two requests the same. Left out: every byte that can change the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<CacheKey>,
     /// Which answers are stored, beside their success.
@@ -40,8 +40,8 @@ pub struct Cache {
     pub generation: Option<u32>,
 }
 
-/// Who may share an answer: `Consumer` (only calls with the same key) or `Route` (every call of the route). Default:
-/// `Consumer`.
+/// The callers that share an answer: `Consumer` (only calls with the same key) or `Route` (every call of the route).
+/// Default: `Consumer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CacheScope {
     /// Only calls with the same key.
@@ -67,7 +67,7 @@ pub struct MemoryCache {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RedisCache {
-    /// Whether it is used, where the gateway has a Redis. Default: true.
+    /// True if it is used, where the gateway has a Redis. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
@@ -85,7 +85,7 @@ pub struct Promotion {
     pub within: Option<Duration>,
 }
 
-/// What makes two requests the same.
+/// The parts that make two requests the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CacheKey {
@@ -113,7 +113,7 @@ pub struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub min_content_length: Option<u32>,
-    /// Whether answers that ran into their token limit are stored, too; not where `key.ignore` names the limit. Default:
+    /// True if answers that ran into their token limit are stored, too; not where `key.ignore` names the limit. Default:
     /// false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<bool>,

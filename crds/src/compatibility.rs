@@ -1,39 +1,39 @@
-//! Where a provider differs from its dialect's vendor: fields that it refuses, words that it has another name for.
+//! A provider's differences from its dialect's vendor: fields that it refuses, words that it has another name for.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{self, validations};
 
-/// Where a provider differs from its dialect's vendor. The gateway knows many by the host of their address
+/// A provider's differences from its dialect's vendor. The gateway knows many by the host of their address
 /// (docs/dialects-openai.md); what is said here goes over that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Compatibility {
-    /// What becomes of top-level fields of the requests it is sent, by name.
+    /// The policy for top-level fields of the requests it is sent, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub fields: Vec<FieldRule>,
-    /// What becomes of the values of a caller's header `anthropic-beta`, by name; for type `Anthropic`. What is not named
+    /// The policy for values of a caller's header `anthropic-beta`, by name; for type `Anthropic`. What is not named
     /// passes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub betas: Vec<BetaRule>,
-    /// Whether tools that another vendor runs itself are refused.
+    /// True if tools that another vendor runs itself are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_tools: Option<ServerTools>,
-    /// How text is written.
+    /// The form of text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentForm>,
-    /// Where instructions in mid-conversation go.
+    /// The place of instructions in mid-conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_messages: Option<SystemMessages>,
-    /// Whether the model's thoughts go back to it.
+    /// The policy for sending the model's thoughts back to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<ReasoningContent>,
 }
 
-/// What becomes of a field.
+/// The policy for a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::FIELD_TO, rules::FIELD_RESERVED])))]
@@ -41,9 +41,9 @@ pub struct FieldRule {
     /// The field, such as `context_management`.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
     pub name: String,
-    /// `Pass` (it goes on as it is, also where the translation would leave it out), `Drop` (it is left out), `Refuse` (a call
-    /// that has it is not sent here; with no other provider left the caller gets status 400) or `Rename` (it goes on as
-    /// `to`).
+    /// `Pass` (it goes on as it is, also where the translation would leave it out), `Drop` (it is left out), `Refuse`
+    /// (a call that has it is not sent here; with no other provider left the caller gets status 400) or `Rename` (it
+    /// goes on as `to`).
     pub action: FieldAction,
     /// For the action `Rename`: the provider's name of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct FieldRule {
     pub to: Option<String>,
 }
 
-/// What becomes of a field.
+/// The policy for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FieldAction {
     /// It goes on as it is.
@@ -64,7 +64,7 @@ pub enum FieldAction {
     Rename,
 }
 
-/// What becomes of a beta.
+/// The policy for a beta.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BetaRule {
@@ -76,7 +76,7 @@ pub struct BetaRule {
     pub action: BetaAction,
 }
 
-/// What becomes of a beta.
+/// The policy for a beta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BetaAction {
     /// It goes on.
@@ -87,8 +87,8 @@ pub enum BetaAction {
     Refuse,
 }
 
-/// Tools that the caller's vendor runs itself, such as web search, where this provider has none: `Refuse` (status 400, naming
-/// the tool) or `Drop` (the call goes without them). Left out: `Refuse`.
+/// Tools that the caller's vendor runs itself, such as web search, where this provider has none: `Refuse` (status 400,
+/// naming the tool) or `Drop` (the call goes without them). Left out: `Refuse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServerTools {
     /// The call is refused.
@@ -124,7 +124,7 @@ pub enum SystemMessages {
 pub enum ReasoningContent {
     /// No.
     Never,
-    /// Where the caller has them.
+    /// Sent where the caller has them.
     Sent,
     /// Also empty in turns that call tools.
     Required,

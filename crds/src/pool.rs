@@ -52,7 +52,7 @@ use crate::status::Status;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProviderPoolSpec {
-    /// How a provider is chosen.
+    /// The choice of a provider.
     #[serde(default)]
     pub load_balancing: LoadBalancing,
     /// The providers, by name.
@@ -65,10 +65,10 @@ pub struct ProviderPoolSpec {
         )
     )]
     pub providers: Vec<Provider>,
-    /// How long a call may take. A route can set its own.
+    /// The time limits of a call. A route can set its own.
     #[serde(default)]
     pub timeouts: PoolTimeouts,
-    /// How a failed call is tried again.
+    /// The rules by which a failed call is tried again.
     #[serde(default)]
     pub retry: Retry,
     /// When a failing provider is left alone, and for how long.
@@ -79,7 +79,7 @@ pub struct ProviderPoolSpec {
     pub allowed_routes: AllowedRoutes,
 }
 
-/// How a provider is chosen.
+/// The choice of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LoadBalancing {
@@ -94,7 +94,7 @@ impl Default for LoadBalancing {
     }
 }
 
-/// How a provider is chosen within a tier.
+/// The choice of a provider within a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Strategy {
     /// One after the other.
@@ -105,7 +105,7 @@ pub enum Strategy {
     LeastRequest,
 }
 
-/// How long a call may take.
+/// The time limits of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
@@ -129,7 +129,7 @@ impl Default for PoolTimeouts {
     }
 }
 
-/// How a failed call is tried again.
+/// The rules by which a failed call is tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retry {
@@ -139,7 +139,7 @@ pub struct Retry {
     /// The wait before another attempt at a provider that has failed this call already. Another provider is tried at
     /// once.
     pub backoff: Backoff,
-    /// What is worth another attempt. Nothing is tried again once the caller has had a token.
+    /// The failures that are worth another attempt. Nothing is tried again once the caller has had a token.
     pub retry_on: RetryOn,
     /// Retries may be at most this share of a pool's recent calls, in percent, so that a failing vendor is not flooded.
     /// Default: 20.
@@ -175,7 +175,7 @@ impl Default for Backoff {
     }
 }
 
-/// Whether waits are random.
+/// The randomness of waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Jitter {
     /// A random time up to the bound.
@@ -184,7 +184,7 @@ pub enum Jitter {
     None,
 }
 
-/// What is worth another attempt. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
+/// The failures that are worth another attempt. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RetryOn {

@@ -20,7 +20,7 @@ pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// What it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `OpenAICompatible` (anything else that
+    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
@@ -55,17 +55,17 @@ pub struct Provider {
     /// Parameters used where the caller says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defaults: Option<Defaults>,
-    /// How connections are made and kept.
+    /// The rules by which connections are made and kept.
     #[serde(default)]
     pub connection: Connection,
     /// Headers of the requests it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,
-    /// Where it differs from its dialect's vendor: fields that it refuses, words that it has another name for. Left out: as
+    /// Its differences from its dialect's vendor: fields that it refuses, words that it has another name for. Left out: as
     /// its host is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compatibility: Option<Compatibility>,
-    /// How a `Simulated` provider behaves. Left out: it answers at once, and well.
+    /// The behaviour of a `Simulated` provider. Left out: it answers at once, and well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Simulated>,
 }
@@ -74,7 +74,7 @@ const fn one() -> u32 {
     1
 }
 
-/// What a provider speaks.
+/// The API that a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProviderType {
     /// OpenAI itself.
@@ -97,7 +97,7 @@ pub struct ServiceRef {
     /// A port of the Service, by its number there (`port`, not `targetPort`).
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// Whether TLS is spoken: `HTTP` or `HTTPS`. Default: `HTTP`.
+    /// The scheme: `HTTP` or `HTTPS`. Default: `HTTP`.
     #[serde(default)]
     pub scheme: Scheme,
     /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`.
@@ -106,7 +106,7 @@ pub struct ServiceRef {
     pub path: Option<String>,
 }
 
-/// Whether TLS is spoken.
+/// The scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 pub enum Scheme {
     /// Without TLS.
@@ -118,7 +118,7 @@ pub enum Scheme {
     Https,
 }
 
-/// Where a provider's key is.
+/// The place of a provider's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credentials {
@@ -159,12 +159,12 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_output_tokens: Option<u32>,
-    /// What its tokens cost. Left out: that is unknown, and counted as such.
+    /// The cost of its tokens. Left out: it is unknown, and counted as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
 
-/// What tokens cost, in US dollars per million tokens, as decimal strings with at most six decimals (`"2.50"`).
+/// The cost of tokens, in US dollars per million tokens, as decimal strings with at most six decimals (`"2.50"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Price {
@@ -191,13 +191,14 @@ pub struct Defaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<u32>,
-    /// Sampling temperature as a decimal string from `"0"` to `"2"`, with at most four decimals. Left out: the provider's own.
+    /// Sampling temperature as a decimal string from `"0"` to `"2"`, with at most four decimals. Left out: the
+    /// provider's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 6), extend("pattern" = r"^([01](\.[0-9]{1,4})?|2(\.0{1,4})?)$"))]
     pub temperature: Option<Decimal>,
 }
 
-/// How connections to a provider are made and kept.
+/// The rules by which connections to a provider are made and kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::IDLE_CONNECTIONS])))]
@@ -219,10 +220,11 @@ pub struct Connection {
     pub idle_timeout: Option<Duration>,
     /// Silence before the first TCP keep-alive probe; `0s` sends none. Default: 60s.
     pub tcp_keepalive: Duration,
-    /// How long an address is believed. Left out: as long as DNS says.
+    /// The time that an address is believed. Left out: as long as DNS says.
     #[serde(rename = "dnsTTL", skip_serializing_if = "Option::is_none")]
     pub dns_ttl: Option<Duration>,
-    /// What is trusted in TLS, and as whom. Left out: the system's certificate authorities, and the URL's host.
+    /// The certificate authorities trusted in TLS, and the name expected. Left out: the system's certificate
+    /// authorities, and the URL's host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -254,7 +256,7 @@ pub enum HttpVersion {
     Http2,
 }
 
-/// What is trusted in TLS, and as whom.
+/// The certificate authorities trusted in TLS, and the name expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {

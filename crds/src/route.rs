@@ -56,7 +56,7 @@ pub struct LLMRouteSpec {
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::RULE_NAMES]))
     )]
     pub rules: Vec<Rule>,
-    /// How answers are cached. Left out: not at all. A rule's own is laid over it, field by field.
+    /// The caching of answers. Left out: not at all. A rule's own is laid over it, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// Timeouts over the pools'. A rule's own are laid over them.
@@ -78,7 +78,7 @@ pub struct Rule {
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::MATCHES_EMPTY]))
     )]
     pub matches: Vec<Match>,
-    /// Where its calls go, shared out by weight.
+    /// The targets of its calls, shared out by weight.
     #[schemars(
         length(min = 1, max = 16),
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::TARGET_WEIGHTS]))
@@ -88,7 +88,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub fallbacks: Vec<Fallback>,
-    /// How answers to its calls are cached, laid over the route's, field by field. `ttl: 0s` caches nothing.
+    /// The caching of answers to its calls, laid over the route's, field by field. `ttl: 0s` caches nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// Timeouts of its calls, over the route's and the pools'.

@@ -1,4 +1,4 @@
-//! What crosses fields: each rule once, as CEL for an API server and as a message that says what to write instead.
+//! Rules across fields: each rule once, as CEL for an API server and as a message that says what to write instead.
 //!
 //! `config::compile` makes the same checks with the same messages where no API server stands before it.
 
@@ -6,171 +6,171 @@ use serde_json::{Value, json};
 
 /// A CEL rule and what it tells the one who breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
+pub struct CelRule {
     /// The expression; `self` is the value that it is attached to.
     pub cel: &'static str,
-    /// What is wrong and what to write.
+    /// The fault, and what to write instead.
     pub message: &'static str,
 }
 
 /// As the value of `x-kubernetes-validations`.
 #[must_use]
-pub fn validations(rules: &[Rule]) -> Value {
+pub fn validations(rules: &[CelRule]) -> Value {
     rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
 }
 
 /// Providers but simulated ones have an address.
-pub const ADDRESS_MISSING: Rule = Rule {
+pub const ADDRESS_MISSING: CelRule = CelRule {
     cel: "self.type == 'Simulated' || has(self.url) || has(self.serviceRef)",
     message: "url or serviceRef is required: write url, the provider's address such as https://api.openai.com, or serviceRef, a Service in the pool's namespace (only type Simulated has neither)",
 };
 /// Providers have one address.
-pub const ADDRESS_TWICE: Rule = Rule {
+pub const ADDRESS_TWICE: CelRule = CelRule {
     cel: "!(has(self.url) && has(self.serviceRef))",
     message: "url and serviceRef are both there: keep url for an address, or serviceRef for the pods of a Service, and remove the other",
 };
 /// Simulated ones have none.
-pub const ADDRESS_ON_SIMULATED: Rule = Rule {
+pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
     message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic or OpenAICompatible",
 };
 /// Simulated ones need no key.
-pub const CREDENTIALS_ON_SIMULATED: Rule = Rule {
+pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !has(self.credentials)",
     message: "a Simulated provider takes no credentials: remove credentials",
 };
 /// Only simulated ones can be told how to behave.
-pub const SIMULATED_ON_OTHERS: Rule = Rule {
+pub const SIMULATED_ON_OTHERS: CelRule = CelRule {
     cel: "self.type == 'Simulated' || !has(self.simulated)",
     message: "simulated is only for type Simulated: remove simulated, or set type to Simulated",
 };
 /// Only look-alikes differ in the forms of their messages.
-pub const FORMS_OF_LOOK_ALIKES: Rule = Rule {
+pub const FORMS_OF_LOOK_ALIKES: CelRule = CelRule {
     cel: "self.type == 'OpenAICompatible' || !has(self.compatibility) || !(has(self.compatibility.content) || has(self.compatibility.systemMessages) || has(self.compatibility.reasoningContent))",
     message: "compatibility.content, systemMessages and reasoningContent are only for type OpenAICompatible: remove them, or set type to OpenAICompatible",
 };
 /// Only Anthropic's dialect has betas.
-pub const BETAS_OF_ANTHROPIC: Rule = Rule {
+pub const BETAS_OF_ANTHROPIC: CelRule = CelRule {
     cel: "self.type == 'Anthropic' || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
     message: "compatibility.betas is only for type Anthropic: remove it, or set type to Anthropic",
 };
 /// A new name goes with a renaming.
-pub const FIELD_TO: Rule = Rule {
+pub const FIELD_TO: CelRule = CelRule {
     cel: "(self.action == 'Rename') == has(self.to)",
     message: "to goes with the action Rename and with no other: write the provider's name of the field as to, or remove to",
 };
-/// What every call needs stays.
-pub const FIELD_RESERVED: Rule = Rule {
+/// Fields that every call needs stay.
+pub const FIELD_RESERVED: CelRule = CelRule {
     cel: "!(self.name in ['model', 'messages', 'stream']) && !(has(self.to) && self.to in ['model', 'messages', 'stream'])",
     message: "model, messages and stream are the gateway's to write: leave this rule out (a model's other name belongs in models[].upstreamName)",
 };
 /// Some provider takes calls.
-pub const PROVIDER_WEIGHTS: Rule = Rule {
+pub const PROVIDER_WEIGHTS: CelRule = CelRule {
     cel: "self.exists(p, !has(p.weight) || p.weight > 0)",
     message: "every weight is 0, so no provider would take a call: give at least one a weight above 0",
 };
 /// Namespaces are selected where they are said to be.
-pub const SELECTOR_WITH_FROM: Rule = Rule {
+pub const SELECTOR_WITH_FROM: CelRule = CelRule {
     cel: "(self.from == 'Selector') == has(self.selector)",
     message: "selector goes with from: Selector and with no other: write from: Selector and a selector such as matchLabels: {team: a}, or remove selector",
 };
 /// A requirement on a label says what its operator needs.
-pub const SELECTOR_VALUES: Rule = Rule {
+pub const SELECTOR_VALUES: CelRule = CelRule {
     cel: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
     message: "values go with the operators In and NotIn and with no other: write at least one value for these, or remove values",
 };
 /// No timeout of a pool is zero.
-pub const TIMEOUTS_POSITIVE: Rule = Rule {
+pub const TIMEOUTS_POSITIVE: CelRule = CelRule {
     cel: "duration(self.connect) > duration('0s') && duration(self.firstToken) > duration('0s') && duration(self.idle) > duration('0s') && duration(self.total) > duration('0s')",
     message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for its default",
 };
 /// The first token comes within the whole.
-pub const FIRST_TOKEN_WITHIN_TOTAL: Rule = Rule {
+pub const FIRST_TOKEN_WITHIN_TOTAL: CelRule = CelRule {
     cel: "duration(self.firstToken) <= duration(self.total)",
     message: "firstToken must not exceed total: lower firstToken or raise total",
 };
 /// A connection comes within the whole.
-pub const CONNECT_WITHIN_TOTAL: Rule = Rule {
+pub const CONNECT_WITHIN_TOTAL: CelRule = CelRule {
     cel: "duration(self.connect) <= duration(self.total)",
     message: "connect must not exceed total: lower connect or raise total",
 };
 /// The first wait is not above the longest.
-pub const BACKOFF_ORDER: Rule = Rule {
+pub const BACKOFF_ORDER: CelRule = CelRule {
     cel: "duration(self.initial) <= duration(self.max)",
     message: "initial must not exceed max: lower initial or raise max",
 };
 /// A circuit's first open time is not above the longest.
-pub const OPEN_ORDER: Rule = Rule {
+pub const OPEN_ORDER: CelRule = CelRule {
     cel: "duration(self.openFor) <= duration(self.maxOpenFor)",
     message: "openFor must not exceed maxOpenFor: lower openFor or raise maxOpenFor",
 };
 /// Failures are counted over some time, and a circuit opens for some time.
-pub const BREAKER_POSITIVE: Rule = Rule {
+pub const BREAKER_POSITIVE: CelRule = CelRule {
     cel: "duration(self.window) > duration('0s') && duration(self.openFor) > duration('0s')",
     message: "window and openFor must be above 0: write times such as 30s and 10s",
 };
-/// What is kept idle is part of what may be open.
-pub const IDLE_CONNECTIONS: Rule = Rule {
+/// The connections kept idle are part of those that may be open.
+pub const IDLE_CONNECTIONS: CelRule = CelRule {
     cel: "!has(self.maxIdle) || self.maxIdle <= (has(self.maxConnections) ? self.maxConnections : 1024)",
     message: "maxIdle must not exceed maxConnections: lower maxIdle or raise maxConnections",
 };
 /// A header is set once, whatever its case.
-pub const HEADERS_ONCE: Rule = Rule {
+pub const HEADERS_ONCE: CelRule = CelRule {
     cel: "!has(self.set) || !has(self.remove) || self.set.all(h, !(h.name in self.remove))",
     message: "a header is both in set and in remove: keep it in one of them",
 };
 /// A status is for failures that have one.
-pub const FAILURE_STATUS: Rule = Rule {
+pub const FAILURE_STATUS: CelRule = CelRule {
     cel: "(self.kind == 'Status') == has(self.status)",
     message: "status goes with kind Status and with no other: write kind Status and a status such as 503, or remove status",
 };
 /// Tokens come first only in answers that have begun.
-pub const FAILURE_AFTER_TOKENS: Rule = Rule {
+pub const FAILURE_AFTER_TOKENS: CelRule = CelRule {
     cel: "!has(self.afterTokens) || self.kind in ['Cut', 'Stall', 'StreamError']",
     message: "afterTokens is only for the kinds Cut, Stall and StreamError: remove it, or choose one of them",
 };
 /// A model is matched in one way.
-pub const MODEL_ONE_OF: Rule = Rule {
+pub const MODEL_ONE_OF: CelRule = CelRule {
     cel: "[has(self.exact), has(self.prefix), has(self.regex)].exists_one(given, given)",
     message: "write exactly one of exact, prefix and regex",
 };
 /// A header is matched in one way.
-pub const HEADER_ONE_OF: Rule = Rule {
+pub const HEADER_ONE_OF: CelRule = CelRule {
     cel: "[has(self.exact), has(self.regex), has(self.present)].exists_one(given, given)",
     message: "write exactly one of exact, regex and present: true",
 };
 /// A match says something.
-pub const MATCH_EMPTY: Rule = Rule {
+pub const MATCH_EMPTY: CelRule = CelRule {
     cel: "has(self.model) || has(self.headers)",
     message: "an empty match says nothing: write model or headers, or leave matches out to match every call",
 };
 /// A list of matches has one.
-pub const MATCHES_EMPTY: Rule = Rule {
+pub const MATCHES_EMPTY: CelRule = CelRule {
     cel: "size(self) > 0",
     message: "an empty list of matches could be read as every call and as none: leave matches out to take every call, or write at least one match",
 };
 /// A list of headers has one.
-pub const HEADERS_EMPTY: Rule = Rule {
+pub const HEADERS_EMPTY: CelRule = CelRule {
     cel: "size(self) > 0",
     message: "an empty list of headers says nothing: leave headers out, or write at least one header",
 };
 /// Rules are told apart by name.
-pub const RULE_NAMES: Rule = Rule {
+pub const RULE_NAMES: CelRule = CelRule {
     cel: "self.all(a, self.exists_one(b, b.name == a.name))",
     message: "two rules have the same name: give each rule of a route a name of its own",
 };
 /// Some target takes calls.
-pub const TARGET_WEIGHTS: Rule = Rule {
+pub const TARGET_WEIGHTS: CelRule = CelRule {
     cel: "self.exists(t, !has(t.weight) || t.weight > 0)",
     message: "every weight is 0, so no target would take a call: give at least one a weight above 0",
 };
 /// The first token comes within the whole, where both are said.
-pub const ROUTE_FIRST_TOKEN_WITHIN_TOTAL: Rule = Rule {
+pub const ROUTE_FIRST_TOKEN_WITHIN_TOTAL: CelRule = CelRule {
     cel: "!has(self.firstToken) || !has(self.total) || duration(self.firstToken) <= duration(self.total)",
     message: "firstToken must not exceed total: lower firstToken or raise total",
 };
 /// No timeout of a route is zero.
-pub const ROUTE_TIMEOUTS_POSITIVE: Rule = Rule {
+pub const ROUTE_TIMEOUTS_POSITIVE: CelRule = CelRule {
     cel: "(!has(self.firstToken) || duration(self.firstToken) > duration('0s')) && (!has(self.idle) || duration(self.idle) > duration('0s')) && (!has(self.total) || duration(self.total) > duration('0s'))",
     message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for the pool's",
 };

@@ -56,7 +56,7 @@ pub fn structures() -> Result<Value, serde_json::Error> {
 /// In a structure: what is said about a list that is there and empty.
 pub const NOT_EMPTY: &str = "x-not-empty";
 
-/// What the rule says by which a list has at least one item, if there is one.
+/// The message of the rule by which a list has at least one item, if there is one.
 fn not_empty(words: &Map<String, Value>) -> Option<&Value> {
     let rules = words.get("x-kubernetes-validations").and_then(Value::as_array)?;
     let rule = rules.iter().find(|rule| rule.get("rule").and_then(Value::as_str) == Some(MATCHES_EMPTY.cel))?;
@@ -87,9 +87,10 @@ fn bare(schema: &Value) -> Value {
     }
 }
 
-/// Takes defaults out of the items of lists. A list is compared whole by who keeps a cluster to what is written elsewhere: an item
-/// that an API server has filled in is another than the one that was applied, for ever. What is left out there is filled in by who
-/// reads it, as the descriptions say; outside of lists a filled-in field is nobody's but the API server's.
+/// Takes defaults out of the items of lists. A list is compared whole by who keeps a cluster to what is written
+/// elsewhere: an item that an API server has filled in is another than the one that was applied, for ever. What is left
+/// out there is filled in by who reads it, as the descriptions say; outside of lists a filled-in field is nobody's but
+/// the API server's.
 fn leave_items(value: &mut Value, inside: bool) {
     match value {
         Value::Object(words) => {

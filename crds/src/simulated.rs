@@ -1,4 +1,4 @@
-//! How a simulated provider behaves.
+//! The behaviour of a simulated provider.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
 
-/// How a simulated provider behaves.
+/// The behaviour of a simulated provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Simulated {
@@ -20,7 +20,7 @@ pub struct Simulated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub tokens: Option<u32>,
-    /// What it answers. Left out: a text about the request.
+    /// The text it answers. Left out: a text about the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub text: Option<String>,

@@ -1,9 +1,9 @@
-//! What is told back: conditions, as the Kubernetes API conventions write them.
+//! The status: conditions, as the Kubernetes API conventions write them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the gateway makes of an object.
+/// The gateway's verdict on an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -15,12 +15,12 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// How many of the ready proxies run this generation, such as `3/3`.
+    /// The ready proxies that run this generation, such as `3/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub proxies: Option<String>,
-    /// How many routes this pool serves. Written within a second of its last change, and every ten seconds while it does
-    /// not stop changing. (Only of pools.)
+    /// The number of routes this pool serves. Written within a second of its last change, and every ten seconds while
+    /// it does not stop changing. (Only of pools.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub attached_routes: Option<i32>,
@@ -39,7 +39,7 @@ pub struct Condition {
         )
     )]
     pub kind: String,
-    /// Whether it holds.
+    /// Its state.
     pub status: ConditionStatus,
     /// The generation of the object that it was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct Condition {
     pub message: String,
 }
 
-/// Whether a condition holds.
+/// The state of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
     /// It does.

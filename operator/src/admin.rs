@@ -25,7 +25,7 @@ const MOST_HEAD: usize = 16 * 1024;
 /// A connection ends after this, whatever it does.
 const MOST_LIFE: Duration = Duration::from_secs(30);
 
-/// How the operator is, when somebody asks.
+/// The operator's health, as a page asks for it.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// Lists that have not been read yet.
@@ -37,7 +37,7 @@ pub struct Health {
 /// Somebody asks. The operator answers from what it knows; gauges that are counted only then are brought up to date.
 pub type Question = oneshot::Sender<Health>;
 
-/// What pages answer from.
+/// The state that pages answer from.
 #[derive(Clone)]
 struct Pages {
     questions: mpsc::Sender<Question>,

@@ -30,7 +30,7 @@ pub async fn configuration() -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Where the API server is, when that is said as an address.
+/// The API server's address, where its URL names one rather than a host.
 #[must_use]
 pub fn address(config: &Config) -> Option<IpAddr> {
     config.cluster_url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
@@ -86,8 +86,8 @@ where
     }
 }
 
-/// Whether a write came to nothing: no answer, or a refusal. That another was faster is no failure, and what is gone already
-/// needs no deletion.
+/// True if a write came to nothing: no answer, or a refusal. That another was faster is no failure, and what is gone
+/// already needs no deletion.
 fn is_lost(verb: &str, status: Option<StatusCode>) -> bool {
     match status {
         None => true,
@@ -100,7 +100,7 @@ fn is_lost(verb: &str, status: Option<StatusCode>) -> bool {
 /// An error in few words: the API server's own where it answered, else the chain of causes, of which kube's own words
 /// often name only the last.
 #[must_use]
-pub fn told(error: &(dyn Error + 'static)) -> String {
+pub fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -118,7 +118,7 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What a request writes, if it does.
+/// The write that a request is, if it is one.
 fn write(method: &Method, path: &str) -> Option<ApiWrite> {
     let verb = match *method {
         Method::POST => "create",

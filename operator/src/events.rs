@@ -14,7 +14,7 @@ use sluicegate_crds::{Condition, ConditionStatus};
 
 use crate::status::{ACCEPTED, PROGRAMMED, Programmed, RESOLVED_REFS, Status, condition};
 
-/// Who tells, in every event.
+/// The reporting controller of every event.
 pub(crate) const CONTROLLER: &str = "sluicegate.dev/operator";
 const API_VERSION: &str = "sluicegate.dev/v1alpha1";
 /// The longest note that the API takes, in bytes.
@@ -27,7 +27,7 @@ const EACH: Duration = Duration::from_millis(200);
 /// A status that was written over another.
 #[derive(Debug, Clone)]
 pub struct Transition {
-    /// What kind of object.
+    /// The object's kind.
     pub kind: Kind,
     /// Which one.
     pub object: ObjectId,
@@ -39,17 +39,17 @@ pub struct Transition {
     pub to: Status,
 }
 
-/// What is worth telling.
+/// A transition worth an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Notice {
     good: bool,
-    /// What was done that ended so.
+    /// The action that ended so.
     action: &'static str,
     reason: String,
     note: String,
 }
 
-/// What turned between two statuses.
+/// The conditions that turned between two statuses.
 fn notices(from: Option<&Status>, to: &Status) -> Vec<Notice> {
     let turned = |kind: &str| {
         let now = condition(to, kind)?;
@@ -84,7 +84,7 @@ fn notice(turned: &Condition, action: &'static str) -> Notice {
     Notice { good, action, reason: turned.reason.clone(), note }
 }
 
-/// How many events may be told: some at once, then a few each second.
+/// A budget of events: some at once, then a few each second.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -114,13 +114,13 @@ impl Budget {
 
 /// Tells events. Cheap to clone.
 #[derive(Clone)]
-pub struct Teller {
+pub struct EventRecorder {
     client: Client,
     reporter: Reporter,
     budget: Rc<RefCell<Budget>>,
 }
 
-impl Teller {
+impl EventRecorder {
     /// Tells through this client.
     #[must_use]
     pub fn new(client: &Client) -> Self {

@@ -1,4 +1,4 @@
-//! The last reads of a turn: whatever the objects at hand name is read; after that there are only values.
+//! The last reads of a pass: whatever the objects at hand name is read; after that there are only values.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use sluicegate_config::compile::{
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::world::{Key, Named, Object, Shared, Stamp, World, parts};
 
 /// Reads on their way at once.
@@ -24,10 +24,10 @@ const AT_ONCE: usize = 16;
 /// No header carries a longer key; such a value is not held in memory.
 const LONGEST_VALUE: usize = 16 * 1024;
 
-/// The objects of a turn, and what they need.
+/// The objects of a pass, and what they need.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// To be compiled, published and judged.
+    /// To be compiled and published.
     pub keys: Vec<Key>,
     /// Pools of which something could not be read: they stay as they are for now.
     pub unread: BTreeSet<ObjectId>,
@@ -62,7 +62,7 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     batch
 }
 
-/// The pools of a turn: those at hand, and those that routes at hand name.
+/// The pools of a pass: those at hand, and those that routes at hand name.
 fn closure(world: &World, keys: &[Key]) -> BTreeSet<Key> {
     let mut pools = BTreeSet::new();
     for key in keys {
@@ -94,7 +94,7 @@ async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> 
         Named::Pool(_) => Ok(()),
     };
     if let Err(error) = &learnt {
-        tracing::warn!(error = told(error), ?named, "what a pool names could not be read; it is tried again");
+        tracing::warn!(error = error_text(error), ?named, "what a pool names could not be read; it is tried again");
     }
     learnt.is_err()
 }
@@ -145,7 +145,7 @@ fn slice(slice: EndpointSlice) -> Slice {
     Slice { ports: ports.collect(), endpoints: endpoints.collect() }
 }
 
-/// Everything a turn compiles.
+/// Everything a pass compiles.
 #[derive(Debug, Default)]
 pub struct Gathered {
     inputs: Inputs<'static>,

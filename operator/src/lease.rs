@@ -1,4 +1,4 @@
-//! Who writes: of all replicas the one that holds the Lease. The others keep what they know warm.
+//! The Lease: of all replicas the one that holds it writes. The others keep what they know warm.
 //!
 //! A holder believes in its lease for ten seconds from the moment it *asked* for the last renewal; others wait fifteen
 //! seconds from the moment they *saw* it. So a holder that cannot renew has stopped, its last write included, before
@@ -15,7 +15,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::Notify;
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::world::Shared;
 
 /// Others may take the lease when it was not renewed for this long.
@@ -29,7 +29,7 @@ const RENEW: Duration = Duration::from_secs(3);
 /// Others look this often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether this replica may write.
+/// The leadership: whether this replica may write.
 #[derive(Debug, Default)]
 pub struct Leadership {
     until: Cell<Option<Instant>>,
@@ -49,7 +49,7 @@ impl Leadership {
         leadership
     }
 
-    /// Whether it may write now. Asked before every write.
+    /// True if it may write now. Asked before every write.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.until.get().is_some_and(|until| Instant::now() < until)
@@ -84,7 +84,7 @@ impl Leadership {
     }
 }
 
-/// What to do about the lease.
+/// The next step towards the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// There is none: create it.
@@ -99,7 +99,7 @@ enum Step {
 
 /// The lease as it was last seen to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct ObservedLease {
     version: Option<String>,
     at: Instant,
     /// Until when another believes that it is his, also when the object is gone meanwhile: it may be collected with its
@@ -107,7 +107,7 @@ struct Seen {
     others_until: Option<Instant>,
 }
 
-impl Seen {
+impl ObservedLease {
     fn new(version: Option<String>) -> Self {
         Self { version, at: Instant::now(), others_until: None }
     }
@@ -135,7 +135,7 @@ fn lasts(lease: &Lease) -> Duration {
     seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs)
 }
 
-fn decide(lease: Option<&Lease>, me: &str, seen: &Seen, now: Instant) -> Step {
+fn decide(lease: Option<&Lease>, me: &str, seen: &ObservedLease, now: Instant) -> Step {
     let Some(lease) = lease else {
         return if seen.others_until.is_some_and(|until| now <= until) { Step::Wait } else { Step::Create };
     };
@@ -177,13 +177,17 @@ impl Candidate {
 
     /// Contends for the lease and keeps it, for ever.
     pub async fn contend(&self) {
-        let mut seen = Seen::new(None);
+        let mut seen = ObservedLease::new(None);
         loop {
             let asked = Instant::now();
             let held = match tokio::time::timeout(LONGEST_WRITE, self.once(&mut seen)).await {
                 Ok(Ok(held)) => held,
                 Ok(Err(error)) => {
-                    tracing::warn!(error = told(&error), lease = self.name, "the lease could not be read or written");
+                    tracing::warn!(
+                        error = error_text(&error),
+                        lease = self.name,
+                        "the lease could not be read or written"
+                    );
                     // What is believed is believed until its time is over: `holds` sees to that.
                     self.leadership.holds()
                 }
@@ -198,7 +202,7 @@ impl Candidate {
     }
 
     /// A renewal that was answered starts the belief anew; an unanswered one leaves it as it was.
-    fn note(&self, seen: &Seen, asked: Instant) {
+    fn note(&self, seen: &ObservedLease, asked: Instant) {
         if seen.at >= asked {
             self.leadership.renewed(asked);
         }
@@ -223,14 +227,14 @@ impl Candidate {
         match tokio::time::timeout(LONGEST_WRITE, released).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "the lease is given up"),
             Ok(Err(error)) => {
-                tracing::warn!(error = told(&error), lease = self.name, "the lease could not be given up");
+                tracing::warn!(error = error_text(&error), lease = self.name, "the lease could not be given up");
             }
             Err(_) => tracing::warn!(lease = self.name, "the lease could not be given up in time"),
         }
     }
 
     /// One look, and what follows from it. Says whether the lease is ours then.
-    async fn once(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+    async fn once(&self, seen: &mut ObservedLease) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await?;
         seen.look(lease.as_ref(), &self.me);
         let step = decide(lease.as_ref(), &self.me, seen, Instant::now());
@@ -253,7 +257,7 @@ impl Candidate {
         };
         match written {
             Ok(lease) => {
-                *seen = Seen::new(lease.metadata.resource_version);
+                *seen = ObservedLease::new(lease.metadata.resource_version);
                 Ok(true)
             }
             // Another was quicker.
@@ -292,7 +296,7 @@ mod tests {
     #[test]
     fn what_a_replica_does_about_the_lease() {
         let start = Instant::now();
-        let mut seen = Seen { at: start, ..Seen::new(None) };
+        let mut seen = ObservedLease { at: start, ..ObservedLease::new(None) };
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(decide(None, "me", &seen, start), Step::Create);
         assert_eq!(decide(Some(&lease("me")), "me", &seen, after(99)), Step::Renew);

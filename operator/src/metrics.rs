@@ -1,4 +1,4 @@
-//! What the operator counts: every name in one place.
+//! The operator's metrics: every name in one place.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,8 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Bounds of a turn's time in seconds: a changed object takes milliseconds, a start with thousands a second or two.
-const TURN_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Bounds of a pass's time in seconds: a changed object takes milliseconds, a start with thousands a second or two.
+const RECONCILE_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Handles to all metrics.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct Metrics {
     pub api_writes: Family<ApiWrite, Counter>,
     /// Those of them that came to nothing: refused, or without an answer.
     pub api_write_failures: Family<ApiWrite, Counter>,
-    /// How long turns take; how many there were is its count.
-    pub turn_seconds: Histogram,
+    /// Time that passes take; its count is the number of them.
+    pub reconcile_seconds: Histogram,
     /// Objects by how they stand.
     pub objects: Family<State, Gauge>,
     /// Watches that broke and were begun again.
@@ -63,7 +63,7 @@ impl Default for Metrics {
         Self {
             api_writes: Family::default(),
             api_write_failures: Family::default(),
-            turn_seconds: Histogram::new(TURN_BOUNDS),
+            reconcile_seconds: Histogram::new(RECONCILE_BOUNDS),
             objects: Family::default(),
             watch_restarts: Family::default(),
             is_leader: Gauge::default(),
@@ -80,7 +80,11 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix("sluicegate_operator");
         own.register("api_writes", "Writes sent to the API server", self.api_writes.clone());
         own.register("api_write_failures", "Writes that came to nothing", self.api_write_failures.clone());
-        own.register("turn_seconds", "Time of a turn, its writes included", self.turn_seconds.clone());
+        own.register(
+            "reconcile_duration_seconds",
+            "Time of a pass, its writes included",
+            self.reconcile_seconds.clone(),
+        );
         own.register("objects", "Resources by how they stand", self.objects.clone());
         own.register("watch_restarts", "Watches that broke and were begun again", self.watch_restarts.clone());
         own.register("is_leader", "1 while this replica writes", self.is_leader.clone());

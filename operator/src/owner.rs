@@ -10,29 +10,29 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::Notify;
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::events::CONTROLLER;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
-use crate::world::OwnerTurn;
+use crate::world::OwnerChange;
 
 /// A replica that leads tells; one that is about to lead does when it does.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often that is waited for.
+/// The most times that that is waited for.
 const MOST_TRIES: usize = 20;
 
 /// Hears what turns about the owner, and tells it.
 #[derive(Debug)]
-pub struct Herald {
+pub struct OwnerReporter {
     name: Option<String>,
     namespace: String,
     metrics: Rc<Metrics>,
-    /// The last turn that was not told by an Event yet.
-    untold: RefCell<Option<(OwnerTurn, String)>>,
+    /// The last change that was not told by an Event yet.
+    untold: RefCell<Option<(OwnerChange, String)>>,
     wake: Notify,
 }
 
-impl Herald {
+impl OwnerReporter {
     /// Of the ConfigMap of this name in the gateway's namespace; `None`: nothing is to own what is published.
     #[must_use]
     pub fn new(name: Option<String>, namespace: &str, metrics: Rc<Metrics>) -> Self {
@@ -48,12 +48,12 @@ impl Herald {
     }
 
     /// Something has turned.
-    pub fn hear(&self, turn: OwnerTurn, owner: Option<&OwnerReference>) {
+    pub fn hear(&self, change: OwnerChange, owner: Option<&OwnerReference>) {
         let (name, uid) = (self.name(), owner.map_or("", |owner| &owner.uid));
-        self.metrics.is_owned.set(i64::from(turn != OwnerTurn::Absent));
-        match &turn {
-            OwnerTurn::Found => tracing::info!(name, uid, "the ConfigMap that owns what is published is there"),
-            OwnerTurn::Replaced { objects } => {
+        self.metrics.is_owned.set(i64::from(change != OwnerChange::Absent));
+        match &change {
+            OwnerChange::Found => tracing::info!(name, uid, "the ConfigMap that owns what is published is there"),
+            OwnerChange::Replaced { objects } => {
                 self.metrics.owner_changes.inc();
                 tracing::warn!(
                     name,
@@ -62,12 +62,12 @@ impl Herald {
                     "the ConfigMap that owns what is published was replaced: what is published is put down to the new one"
                 );
             }
-            OwnerTurn::Absent => tracing::warn!(
+            OwnerChange::Absent => tracing::warn!(
                 name,
                 "the ConfigMap that owns what is published is not there: nothing is published until it is"
             ),
         }
-        *self.untold.borrow_mut() = Some((turn, uid.to_owned()));
+        *self.untold.borrow_mut() = Some((change, uid.to_owned()));
         self.wake.notify_one();
     }
 
@@ -82,8 +82,8 @@ impl Herald {
                 tokio::time::sleep(AGAIN).await;
             }
             let untold = self.untold.borrow_mut().take();
-            let Some((turn, uid)) = untold.filter(|_| leadership.holds()) else { continue };
-            if let Some(event) = event(&turn) {
+            let Some((change, uid)) = untold.filter(|_| leadership.holds()) else { continue };
+            if let Some(event) = event(&change) {
                 self.publish(client, event, uid).await;
             }
         }
@@ -100,15 +100,15 @@ impl Herald {
         };
         let recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
         if let Err(error) = recorder.publish(&event, &owner).await {
-            tracing::warn!(error = told(&error), "an event on the owner could not be written");
+            tracing::warn!(error = error_text(&error), "an event on the owner could not be written");
         }
     }
 }
 
-fn event(turn: &OwnerTurn) -> Option<Event> {
-    let (reason, note) = match turn {
-        OwnerTurn::Found => return None,
-        OwnerTurn::Replaced { objects } => (
+fn event(change: &OwnerChange) -> Option<Event> {
+    let (reason, note) = match change {
+        OwnerChange::Found => return None,
+        OwnerChange::Replaced { objects } => (
             "OwnerReplaced",
             format!(
                 "this ConfigMap owns what is published for its gateway and was replaced by one with another uid: the \
@@ -116,7 +116,7 @@ fn event(turn: &OwnerTurn) -> Option<Event> {
                  published again"
             ),
         ),
-        OwnerTurn::Absent => (
+        OwnerChange::Absent => (
             "OwnerAbsent",
             "this ConfigMap owns what is published for its gateway and is not there: nothing is published until it is"
                 .to_owned(),

@@ -18,17 +18,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, Health, Question};
 use crate::client;
-use crate::judge::Judge;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
-use crate::owner::Herald;
+use crate::owner::OwnerReporter;
 use crate::publish::Publisher;
+use crate::reconcile::Reconciler;
 use crate::rollout::Rollout;
 use crate::settings::Run;
-use crate::turn::Turns;
+use crate::status_writer::StatusWriter;
+use crate::token::TokenKeeper;
 use crate::watch::Watches;
-use crate::word::Keeper;
-use crate::world::{Dress, Shared, World};
+use crate::world::{ObjectTemplate, Shared, World};
 
 /// Operates a gateway until the process is told to end.
 #[must_use]
@@ -65,35 +65,35 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(gateway = settings.gateway, namespace, admin = %address, "the operator starts");
     let wake = Rc::new(Notify::new());
-    let dress = Dress { gateway: settings.gateway.clone(), owner: None };
-    let mut world = World::new(dress, settings.watched(), Rc::clone(&wake));
+    let template = ObjectTemplate { gateway: settings.gateway.clone(), owner: None };
+    let mut world = World::new(template, settings.watched(), Rc::clone(&wake));
     if let Some(name) = &settings.owner_config_map {
         world.need_owner(name);
     }
     if let Some(claims) = settings.model_claims.clone() {
         world.keep_models(claims);
     }
-    let owner = Herald::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
+    let owner = OwnerReporter::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
     let (world, owner): (Shared, _) = (Rc::new(world.into()), Rc::new(owner));
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
-    let house = House { settings, namespace, metrics, client, api_server, owner, world, leadership, wake };
+    let house = Operator { settings, namespace, metrics, client, api_server, owner, world, leadership, wake };
     house.live(listener).await
 }
 
-/// What everything that runs needs.
-struct House {
+/// The parts that every task needs.
+struct Operator {
     settings: Run,
     namespace: String,
     metrics: Rc<Metrics>,
     client: Client,
     api_server: Option<IpAddr>,
-    owner: Rc<Herald>,
+    owner: Rc<OwnerReporter>,
     world: Shared,
     leadership: Rc<Leadership>,
     wake: Rc<Notify>,
 }
 
-impl House {
+impl Operator {
     async fn live(self, listener: TcpListener) -> anyhow::Result<()> {
         let (mut end, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut tasks = JoinSet::new();
@@ -114,17 +114,17 @@ impl House {
             tasks.spawn_local(async move { candidate.contend().await });
         }
         let world = Rc::clone(&self.world);
-        let rollout = Rc::new(Rollout::new(Box::new(move || world.borrow().word().map(str::to_owned))));
+        let rollout = Rc::new(Rollout::new(Box::new(move || world.borrow().token().map(str::to_owned))));
         let keeper = self.keeper();
         tasks.spawn_local(async move { keeper.keep().await });
         let (following, client) = (Rc::clone(&rollout), self.client.clone());
         let (namespace, selector) = (self.namespace.clone(), self.settings.selector());
         tasks.spawn_local(async move { following.run(client, &namespace, &selector).await });
-        let judge = Rc::new(self.judge(rollout));
-        let judging = Rc::clone(&judge);
-        tasks.spawn_local(async move { judging.run().await });
-        let turns = self.turns(judge);
-        tasks.spawn_local(async move { turns.run().await });
+        let status_writer = Rc::new(self.status_writer(rollout));
+        let writing = Rc::clone(&status_writer);
+        tasks.spawn_local(async move { writing.run().await });
+        let reconciler = self.reconciler(status_writer);
+        tasks.spawn_local(async move { reconciler.run().await });
         tokio::select! {
             _ = end.recv() => {}
             _ = interrupt.recv() => {}
@@ -146,32 +146,32 @@ impl House {
             .owned_as_in(Rc::clone(&self.world))
     }
 
-    fn keeper(&self) -> Keeper {
+    fn keeper(&self) -> TokenKeeper {
         let (client, namespace) = (self.client.clone(), self.namespace.clone());
-        Keeper { client, namespace, world: Rc::clone(&self.world), leadership: Rc::clone(&self.leadership) }
+        TokenKeeper { client, namespace, world: Rc::clone(&self.world), leadership: Rc::clone(&self.leadership) }
     }
 
-    fn judge(&self, rollout: Rc<Rollout>) -> Judge {
+    fn status_writer(&self, rollout: Rc<Rollout>) -> StatusWriter {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
-        Judge::new(self.client.clone(), world, rollout, leadership, Rc::clone(&self.metrics))
+        StatusWriter::new(self.client.clone(), world, rollout, leadership, Rc::clone(&self.metrics))
     }
 
-    fn turns(&self, judge: Rc<Judge>) -> Turns {
+    fn reconciler(&self, status_writer: Rc<StatusWriter>) -> Reconciler {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
         let publisher = Publisher::new(self.client.clone(), &self.namespace, Rc::clone(&world), Rc::clone(&leadership));
-        Turns {
+        Reconciler {
             world,
             wake: Rc::clone(&self.wake),
             client: self.client.clone(),
             publisher,
-            judge,
+            status_writer,
             leadership,
             metrics: Rc::clone(&self.metrics),
             barred: Arc::new(self.barred()),
         }
     }
 
-    /// Where no provider may be.
+    /// The addresses where no provider may be.
     fn barred(&self) -> Barred {
         let Run { deny_networks, allow_networks, .. } = &self.settings;
         Barred::in_cluster(self.api_server).with(deny_networks, allow_networks)

@@ -1,4 +1,4 @@
-//! What the command line and the environment say.
+//! The settings: the command line and the environment.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::world::Watched;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sluicegate-operator", version, args_conflicts_with_subcommands = true)]
 pub struct Settings {
-    /// What to do; `run` when nothing is said.
+    /// The command; `run` when none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The settings of `run`.
@@ -22,7 +22,7 @@ pub struct Settings {
     pub run: Option<Run>,
 }
 
-/// What to do.
+/// A command.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Operate a gateway in the cluster (the default).
@@ -61,14 +61,15 @@ pub struct Run {
     /// Health, readiness and metrics.
     #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091")]
     pub admin_listen: SocketAddr,
-    /// Whether replicas elect the one that writes. `false` is for one that is surely alone.
+    /// True if replicas elect the one that writes. `false` is for one that is surely alone.
     #[arg(long, env = "SLUICEGATE_LEADER_ELECT", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_elect: bool,
     /// Name of this replica in the election, such as its Pod's. Default: one made up at each start, which makes a replica
     /// that was killed wait for its own lease to run out.
     #[arg(long, env = "SLUICEGATE_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
-    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API server.
+    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API
+    /// server.
     #[arg(long, env = "SLUICEGATE_DENY_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
     pub deny_networks: Vec<IpNet>,
     /// Networks that providers may be in nevertheless.
@@ -88,10 +89,11 @@ pub struct Compile {
     /// Which namespaces' routes may claim which models, as `run` takes it.
     #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
     pub model_claims: Option<ModelClaims>,
-    /// How the outcome is printed. Credentials never are.
+    /// The format of the outcome. Credentials never are.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API server.
+    /// Networks that no provider may be in, beside metadata and link-local addresses, the proxy's own pod and the API
+    /// server.
     #[arg(long, env = "SLUICEGATE_DENY_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
     pub deny_networks: Vec<IpNet>,
     /// Networks that providers may be in nevertheless.
@@ -102,12 +104,12 @@ pub struct Compile {
 /// Printing the CustomResourceDefinitions.
 #[derive(Debug, Clone, Args)]
 pub struct Crds {
-    /// How they are printed.
-    #[arg(short, long, value_enum, default_value_t = Form::Yaml)]
-    pub output: Form,
+    /// Their format.
+    #[arg(short, long, value_enum, default_value_t = CrdFormat::Yaml)]
+    pub output: CrdFormat,
 }
 
-/// How an outcome is printed.
+/// A format of the outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people: a line for each thing to say.
@@ -118,9 +120,9 @@ pub enum Output {
     Yaml,
 }
 
-/// How definitions are printed.
+/// A format of the definitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum CrdFormat {
     /// YAML documents.
     Yaml,
     /// A JSON `List`.

@@ -22,34 +22,34 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Labels};
-use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL, WORD_KEY};
+use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL, TOKEN_KEY};
 use tokio::task::JoinSet;
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::metrics::{Metrics, Watch};
-use crate::owner::Herald;
+use crate::owner::OwnerReporter;
 use crate::world::{Key, Name, Named, Scope, Shared, Source};
 
-/// Where namespaces cannot be watched, since that is a right on the whole cluster, they are looked at this often.
+/// The wait between two reads of namespaces that cannot be watched, since that is a right on the whole cluster.
 const LOOK_AT_NAMESPACES: Duration = Duration::from_secs(15);
 /// The label of a slice that names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that every namespace has.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// What every watch needs.
+/// The parts that every watch needs.
 #[derive(Clone)]
 pub struct Watches {
     /// Asks the API server.
     pub client: Client,
-    /// Where it flows.
+    /// The world that it flows into.
     pub world: Shared,
     /// Restarts are counted.
     pub metrics: Rc<Metrics>,
     /// The gateway's namespace.
     pub namespace: String,
     /// Hears what turns about the owner.
-    pub owner: Rc<Herald>,
+    pub owner: Rc<OwnerReporter>,
 }
 
 /// A kind of ours, as the API calls it.
@@ -225,7 +225,7 @@ impl Watches {
         self.follow(Source::Owner, watcher(api, config), |event| {
             let mut world = self.world.borrow_mut();
             let now = Instant::now();
-            let turn = match event {
+            let change = match event {
                 Event::Init => {
                     listed = None;
                     None
@@ -235,32 +235,32 @@ impl Watches {
                     None
                 }
                 Event::InitDone => {
-                    let turn = match listed.take() {
+                    let change = match listed.take() {
                         Some(meta) => world.owner_seen(&meta, now),
                         None => world.owner_gone(now),
                     };
                     world.list_read(Source::Owner, &None);
-                    turn
+                    change
                 }
                 Event::Apply(object) => world.owner_seen(&object.metadata, now),
                 Event::Delete(_) => world.owner_gone(now),
             };
-            if let Some(turn) = turn {
-                self.owner.hear(turn, world.owner());
+            if let Some(change) = change {
+                self.owner.hear(change, world.owner());
             }
         })
         .await;
     }
 
-    /// What we have published.
+    /// The objects that we have published.
     async fn published(self, is_secret: bool) {
-        let gateway = self.world.borrow().dress().gateway.clone();
+        let gateway = self.world.borrow().template().gateway.clone();
         let config = watcher::Config::default().labels(&format!("{GATEWAY_LABEL}={gateway}"));
         if is_secret {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
             self.ours(Source::PublishedSecrets, watcher(api, config), |mut secret: Secret| {
                 let text =
-                    secret.data.as_mut().and_then(|data| data.remove(DATA_KEY).or_else(|| data.remove(WORD_KEY)));
+                    secret.data.as_mut().and_then(|data| data.remove(DATA_KEY).or_else(|| data.remove(TOKEN_KEY)));
                 (secret.metadata, text.and_then(|text| String::from_utf8(text.0).ok()))
             })
             .await;
@@ -332,7 +332,7 @@ impl Watches {
     /// Counted each time, told once: what is refused for want of a right is asked for again and again.
     fn restarted(&self, source: Source, error: &(dyn std::error::Error + 'static), last: &mut String) {
         self.metrics.watch_restarts.get_or_create_owned(&Watch { resource: source.resource() }).inc();
-        let error = told(error);
+        let error = error_text(error);
         if *last != error {
             tracing::warn!(resource = source.resource(), error, "a watch broke and is begun again, until it holds");
             *last = error;

@@ -1,4 +1,4 @@
-//! What was asked, whichever vendor's words it was asked in: as much as the model needs to answer.
+//! The request, whichever vendor's words it came in: as much as the model needs to answer.
 
 use serde_json::Value;
 
@@ -11,25 +11,25 @@ pub(crate) struct Ask {
     pub(crate) system: String,
     /// The conversation.
     pub(crate) turns: Vec<Turn>,
-    /// What may be called.
+    /// The tools that may be called.
     pub(crate) tools: Vec<Tool>,
-    /// What must be called.
+    /// The tools that must be called.
     pub(crate) choice: Choice,
-    /// Whether several tools may be called at once.
+    /// True if several tools may be called at once.
     pub(crate) parallel: bool,
     /// The most tokens to answer with.
     pub(crate) max_tokens: Option<u64>,
     /// Texts that end the answer.
     pub(crate) stop: Vec<String>,
-    /// How many answers.
+    /// The number of answers.
     pub(crate) answers: u32,
-    /// How the answer must be shaped.
+    /// The format that the answer must have.
     pub(crate) format: Format,
     /// Thinking before the answer.
     pub(crate) thinking: Thinking,
-    /// Whether the answer is streamed.
+    /// True if the answer is streamed.
     pub(crate) stream: bool,
-    /// Whether the stream ends with what was used.
+    /// True if the stream ends with what was used.
     pub(crate) stream_usage: bool,
     /// Tokens of the prompt.
     pub(crate) input_tokens: u64,
@@ -49,9 +49,9 @@ pub(crate) struct Beginning {
 /// One turn.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    /// Whether the caller speaks (or its tools).
+    /// True if the caller speaks (or its tools).
     pub(crate) user: bool,
-    /// What is said.
+    /// The text.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -71,16 +71,16 @@ pub(crate) enum Part {
     Result {
         /// Which call it answers.
         id: String,
-        /// What it said.
+        /// Its result.
         text: String,
-        /// Whether it failed.
+        /// True if it failed.
         failed: bool,
     },
     /// The model thought.
     Thought,
 }
 
-/// What may be called.
+/// The tools that may be called.
 #[derive(Debug)]
 pub(crate) struct Tool {
     /// Its name.
@@ -89,7 +89,7 @@ pub(crate) struct Tool {
     pub(crate) schema: Value,
 }
 
-/// What must be called.
+/// The tools that must be called.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// The model decides.
@@ -103,7 +103,7 @@ pub(crate) enum Choice {
     Named(String),
 }
 
-/// How the answer must be shaped.
+/// The format that the answer must have.
 #[derive(Debug, Default)]
 pub(crate) enum Format {
     /// Text.
@@ -130,7 +130,7 @@ pub(crate) enum Thinking {
 }
 
 impl Ask {
-    /// What the caller said last, its texts together.
+    /// The caller's last message, its texts together.
     pub(crate) fn last_words(&self) -> String {
         let Some(turn) = self.turns.iter().rev().find(|turn| turn.user) else { return String::new() };
         let texts = turn.parts.iter().filter_map(|part| match part {

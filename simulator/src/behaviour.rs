@@ -1,8 +1,8 @@
-//! How a simulated provider behaves: its pace, what it says, and how it fails.
+//! The behaviour of a simulated provider: its pace, what it says, and how it fails.
 
 use std::time::Duration;
 
-/// How a simulated provider behaves. The default answers at once, and well.
+/// The behaviour of a simulated provider. The default answers at once, and well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Behaviour {
     /// Before the first token.
@@ -11,7 +11,7 @@ pub struct Behaviour {
     pub token_interval: Duration,
     /// Tokens of a text answer, where the request sets no lower limit. Absent: as many as the answer needs.
     pub tokens: Option<u32>,
-    /// What is answered, instead of a text about the request.
+    /// The answer, instead of a text about the request.
     pub text: Option<String>,
     /// Which failure, and how often.
     pub failure: Option<Failure>,
@@ -28,7 +28,7 @@ pub struct Failure {
     pub percent: u32,
     /// For [`FailureKind::Status`]: which; 500 when absent.
     pub status: Option<u16>,
-    /// How many tokens come first. For [`FailureKind::Reset`] absent means: before the answer's head.
+    /// The number of tokens that come first. For [`FailureKind::Reset`] absent means: before the answer's head.
     pub after_tokens: Option<u32>,
 }
 
@@ -50,7 +50,7 @@ pub enum FailureKind {
 }
 
 impl Failure {
-    /// Whether call number `turn` (from 0) fails: `percent` of a hundred, spread evenly.
+    /// True if call number `turn` (from 0) fails: `percent` of a hundred, spread evenly.
     pub(crate) fn strikes(&self, turn: u64) -> bool {
         let percent = u64::from(self.percent.min(100));
         let before = turn.saturating_mul(percent) / 100;

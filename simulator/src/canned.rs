@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use crate::anthropic;
 use crate::ask::{Ask, Part, Turn};
 use crate::ids::Ids;
-use crate::mind;
+use crate::model;
 use crate::openai;
 use crate::plan::Plan;
 use crate::prompts::Cached;
@@ -30,7 +30,7 @@ struct Answers {
     stream: Vec<Bytes>,
 }
 
-/// What is answered.
+/// The answer.
 #[derive(Debug)]
 pub(crate) enum Fixed<'a> {
     /// This JSON.
@@ -46,7 +46,7 @@ impl Canned {
         let ids = Ids::new();
         let turns = vec![Turn { user: true, parts: vec![Part::Text("Hello".to_owned())] }];
         let ask = Ask { model: "canned".to_owned(), turns, answers: 1, input_tokens: 16, ..Ask::default() };
-        let answers = mind::answer(&ask, &Plan { tokens: Some(tokens), ..Plan::default() });
+        let answers = model::answer(&ask, &Plan { tokens: Some(tokens), ..Plan::default() });
         let cached = Cached::default();
         let head = openai::reply::Letterhead {
             id: "chatcmpl-canned".to_owned(),

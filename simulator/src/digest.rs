@@ -29,28 +29,28 @@ pub(crate) fn sign(text: &str) -> String {
     STANDARD.encode(bytes)
 }
 
-/// What the simulator hides in a redacted thinking block.
+/// The content that the simulator hides in a redacted thinking block.
 pub(crate) fn seal(text: &str) -> String {
     STANDARD.encode(format!("{}|{:016x}", text, fnv(text.as_bytes())))
 }
 
-/// Whether a redacted thinking block is one of the simulator's own, unchanged.
+/// True if a redacted thinking block is one of the simulator's own, unchanged.
 pub(crate) fn is_sealed(data: &str) -> bool {
     let Ok(bytes) = STANDARD.decode(data) else { return false };
     let Ok(text) = String::from_utf8(bytes) else { return false };
     text.rsplit_once('|').is_some_and(|(text, mark)| format!("{:016x}", fnv(text.as_bytes())) == mark)
 }
 
-/// How many bytes a base64 text stands for.
+/// The number of bytes that a base64 text stands for.
 pub(crate) fn base64_bytes(text: &str) -> Option<usize> {
     STANDARD.decode(text).ok().map(|bytes| bytes.len())
 }
 
 /// A repeatable source of numbers.
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
-    /// Dice that fall the same way for the same seed.
+impl Rng {
+    /// Rng that fall the same way for the same seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -13,15 +13,18 @@ pub(crate) struct Fault {
     pub(crate) code: Option<&'static str>,
     /// The field at fault, where the vendor names it apart from the message.
     pub(crate) param: Option<String>,
-    /// What is said.
+    /// The text.
     pub(crate) message: String,
     /// The vendor's details for programs, where it gives any.
     pub(crate) details: Option<serde_json::Value>,
     /// When to come back.
     pub(crate) retry_after: Option<Duration>,
-    /// What `x-should-retry` says, where it is sent.
+    /// The value of `x-should-retry`, where it is sent.
     pub(crate) should_retry: Option<bool>,
 }
+
+/// A value read out of a request, or the error that a vendor would give of it.
+pub(crate) type Checked<T> = Result<T, Box<Fault>>;
 
 impl Fault {
     /// An error with no more than a status and a message.

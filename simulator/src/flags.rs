@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, Model};
+use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, SimulatedProvider};
 
 /// A simulated provider of large language models: OpenAI Chat Completions at /v1/chat/completions, Anthropic Messages
 /// at /v1/messages. Single calls are steered by the header `x-simulate`.
@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     /// Tokens of a text answer, where the request sets no lower limit.
     #[arg(long)]
     tokens: Option<u32>,
-    /// What is answered, instead of a text about the request.
+    /// The answer, instead of a text about the request.
     #[arg(long)]
     text: Option<String>,
     /// The failure to show.
@@ -70,7 +70,7 @@ enum Kind {
 
 impl Flags {
     /// The provider that the flags describe.
-    pub(crate) fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> SimulatedProvider {
         let failure = self.fail.map(|kind| Failure {
             kind: match kind {
                 Kind::Reset => FailureKind::Reset,
@@ -84,7 +84,7 @@ impl Flags {
             status: self.fail_status,
             after_tokens: self.fail_after,
         });
-        let model = Model::new(Behaviour {
+        let model = SimulatedProvider::new(Behaviour {
             first_token: self.first_token,
             token_interval: self.interval,
             tokens: self.tokens,

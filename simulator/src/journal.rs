@@ -1,4 +1,5 @@
-//! What was received, for tests that ask what was forwarded to a provider. Bounded: the oldest entries go first.
+//! The journal of what was received, for tests that ask what was forwarded to a provider. Bounded: the oldest entries
+//! go first.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,7 +29,7 @@ struct Entry {
     outcome: Arc<AtomicU8>,
 }
 
-/// How the answer to a call ended; dropped before it is told, the caller has gone.
+/// The end of a call's answer; dropped before it is told, the caller has gone.
 #[derive(Debug)]
 pub(crate) struct Outcome(Option<Arc<AtomicU8>>);
 

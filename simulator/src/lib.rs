@@ -4,8 +4,8 @@
 //! gateway, so that a mistake of the gateway is not mirrored here.
 //!
 //! [`serve`] speaks HTTP over any byte stream: an in-memory pipe inside the gateway, a socket in the binary. What it
-//! answers is decided by a [`Model`]; how well it behaves by its [`Behaviour`], and in tests, call by call, by the
-//! `x-simulate` header (see [`STEER_HEADER`]).
+//! answers is decided by a [`SimulatedProvider`]; how well it behaves by its [`Behaviour`], and in tests, call by call,
+//! by the `x-simulate` header (see [`STEER_HEADER`]).
 
 mod anthropic;
 mod ask;
@@ -18,11 +18,11 @@ mod heads;
 mod ids;
 mod journal;
 mod limits;
-mod mind;
 mod model;
 mod openai;
 mod plan;
 mod prompts;
+mod provider;
 mod route;
 mod script;
 mod server;
@@ -32,7 +32,7 @@ mod wire;
 
 pub use behaviour::{Behaviour, Failure, FailureKind};
 pub use canned::Canned;
-pub use model::Model;
+pub use provider::SimulatedProvider;
 pub use server::{serve, serve_with_fate};
 pub use steer::{ECHO_HEADER, STEER_HEADER};
 pub use wire::Fate;

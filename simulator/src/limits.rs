@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What a minute allows when nothing is set: shown in headers, never enforced.
+/// The allowance of a minute when nothing is set: shown in headers, never enforced.
 const SHOWN: u32 = 10_000;
 
 /// The minute that runs.
@@ -12,7 +12,7 @@ pub(crate) struct Minute {
     calls: u32,
 }
 
-/// Where a caller stands.
+/// A caller's rate limit and what is left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// Calls a minute allows.
@@ -21,7 +21,7 @@ pub(crate) struct Quota {
     pub(crate) remaining: u32,
     /// Until the next minute.
     pub(crate) reset: Duration,
-    /// Whether this call is one too many.
+    /// True if this call is one too many.
     pub(crate) exceeded: bool,
 }
 

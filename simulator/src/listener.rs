@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sluicegate_simulator::{Fate, Model, serve_with_fate};
+use sluicegate_simulator::{Fate, SimulatedProvider, serve_with_fate};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves connections until the process is told to end.
-pub(crate) fn work(socket: TcpListener, model: &Arc<Model>) -> anyhow::Result<()> {
+pub(crate) fn work(socket: TcpListener, model: &Arc<SimulatedProvider>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {

@@ -1,4 +1,4 @@
-//! What one call gets: the provider's behaviour, with what the call itself is told laid over it.
+//! The plan of one call: the provider's behaviour, with what the call itself is told laid over it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::behaviour::{Behaviour, Failure, FailureKind};
 use crate::fault::Fault;
 use crate::steer::Steer;
 
-/// What one call gets.
+/// The plan of one call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     /// Before the first token.
@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     pub(crate) token_interval: Duration,
     /// Tokens of a text answer.
     pub(crate) tokens: Option<u32>,
-    /// What is answered.
+    /// The answer.
     pub(crate) text: Option<String>,
     /// The model refuses.
     pub(crate) refuse: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) chunk: Option<usize>,
 }
 
-/// How nothing is answered.
+/// A way of not answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
     /// The connection is reset.
@@ -38,7 +38,7 @@ pub(crate) enum NoAnswer {
     Silent,
 }
 
-/// How an answer breaks.
+/// A way in which an answer breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Breakage {
     /// Which way.

@@ -14,7 +14,7 @@ pub(crate) struct Prompts {
     order: VecDeque<u64>,
 }
 
-/// What the prompt cache did for a call.
+/// The prompt cache's part in a call.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cached {
     /// Tokens read from it.

@@ -22,16 +22,16 @@ use crate::wire::Fate;
 pub(crate) struct Piece {
     /// Its bytes.
     pub(crate) bytes: Bytes,
-    /// Whether it is a token of the answer, which has a pace.
+    /// True if it is a token of the answer, which has a pace.
     pub(crate) token: bool,
 }
 
-/// What happens next.
+/// The next step.
 #[derive(Debug, Clone)]
 enum Step {
     Send(Bytes),
     Pause(Duration),
-    /// What was sent so far leaves before what follows.
+    /// A flush: what was sent so far leaves before what follows.
     Flush,
     /// Half of this is sent, then the connection ends.
     Half(Bytes),

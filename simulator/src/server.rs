@@ -24,9 +24,9 @@ use crate::fault::Fault;
 use crate::heads::put;
 use crate::journal::{Outcome, received, received_without_secrets};
 use crate::limits::Quota;
-use crate::mind::{self, Answer};
-use crate::model::Model;
+use crate::model::{self, Answer};
 use crate::plan::{NoAnswer, Plan};
+use crate::provider::SimulatedProvider;
 use crate::route::{Route, Vendor, route, vendor};
 use crate::script::{Broken, Piece, Script};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
@@ -41,7 +41,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 
 /// Serves HTTP/1.1, or HTTP/2 with prior knowledge, over a byte stream until it ends or breaks as told: then the
 /// stream is dropped. HTTP/2 needs a `LocalSet` around it.
-pub async fn serve<IO>(io: IO, model: Arc<Model>)
+pub async fn serve<IO>(io: IO, model: Arc<SimulatedProvider>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -50,7 +50,7 @@ where
 
 /// Like [`serve`], for an owner who can do more to a broken stream than drop it: `fate` says, before the stream is
 /// dropped, whether it is to be reset.
-pub async fn serve_with_fate<IO>(io: IO, model: Arc<Model>, fate: Arc<Fate>)
+pub async fn serve_with_fate<IO>(io: IO, model: Arc<SimulatedProvider>, fate: Arc<Fate>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -73,18 +73,22 @@ impl<F: Future + 'static> Executor<F> for Local {
     }
 }
 
-/// What every step of a call needs.
+/// The parts that every step of a call needs.
 struct Call {
     vendor: Vendor,
     id: String,
     began: Instant,
     quota: Quota,
-    model: Arc<Model>,
+    model: Arc<SimulatedProvider>,
     fate: Arc<Fate>,
     outcome: Outcome,
 }
 
-async fn handle(request: Request<Incoming>, model: Arc<Model>, fate: Arc<Fate>) -> Result<Response<Script>, Broken> {
+async fn handle(
+    request: Request<Incoming>,
+    model: Arc<SimulatedProvider>,
+    fate: Arc<Fate>,
+) -> Result<Response<Script>, Broken> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, LARGEST).collect().await.map(http_body_util::Collected::to_bytes);
     let vendor = vendor(&parts);
@@ -125,7 +129,7 @@ async fn handle(request: Request<Incoming>, model: Arc<Model>, fate: Arc<Fate>) 
 }
 
 /// The simulator's own pages, which no vendor has.
-fn own_page(path: &Route, model: &Model, fate: &Arc<Fate>) -> Option<Response<Script>> {
+fn own_page(path: &Route, model: &SimulatedProvider, fate: &Arc<Fate>) -> Option<Response<Script>> {
     let value = match (path, model.journal()) {
         (Route::Health, _) => json!({ "status": "ok" }),
         (Route::ReadJournal, Some(journal)) => journal.read(),
@@ -236,7 +240,7 @@ impl Call {
     }
 
     async fn say(self, ask: &Ask, plan: &Plan) -> Response<Script> {
-        let answers = mind::answer(ask, plan);
+        let answers = model::answer(ask, plan);
         let tokens = answers.iter().map(|answer| answer.tokens).max().unwrap_or(0);
         if ask.stream {
             return self.stream(ask, &answers, plan);

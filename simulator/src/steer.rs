@@ -28,7 +28,7 @@ pub const STEER_HEADER: &str = "x-simulate";
 /// Credentials are not shown; the binary's journal shows them.
 pub const ECHO_HEADER: &str = "x-simulate-echo";
 
-/// What one call is told.
+/// The instructions of one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Steer {
     pub(crate) first_token: Option<Duration>,

@@ -17,7 +17,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How many tokens a text has.
+/// The number of tokens in a text.
 pub(crate) fn count(text: &str) -> u64 {
     if text.is_ascii() { (text.len() as u64).div_ceil(4) } else { pieces(text).count() as u64 }
 }

@@ -13,7 +13,7 @@ const HALF: u8 = 1;
 const BROKEN: u8 = 2;
 const RESET: u8 = 3;
 
-/// What is to become of a connection; shared between the answer that decides it and the owner of the socket.
+/// The fate of a connection; shared between the answer that decides it and the owner of the socket.
 #[derive(Debug, Default)]
 pub struct Fate(AtomicU8);
 
@@ -24,7 +24,7 @@ impl Fate {
         Arc::new(Self::default())
     }
 
-    /// Whether the connection is to be reset (TCP: RST rather than FIN) when it is dropped.
+    /// True if the connection is to be reset (TCP: RST rather than FIN) when it is dropped.
     #[must_use]
     pub fn is_reset(&self) -> bool {
         self.0.load(Ordering::Relaxed) == RESET

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, Model, serve};
+use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, SimulatedProvider, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::LocalSet;
 
@@ -16,20 +16,20 @@ const MESSAGE: &str = r#"{"model":"m","max_tokens":50,"messages":[{"role":"user"
 /// How long an answer may take before it counts as never ending.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn failing(kind: FailureKind, after_tokens: Option<u32>) -> Model {
+fn failing(kind: FailureKind, after_tokens: Option<u32>) -> SimulatedProvider {
     let failure = Failure { kind, percent: 100, status: None, after_tokens };
-    Model::new(Behaviour { failure: Some(failure), ..Behaviour::default() })
+    SimulatedProvider::new(Behaviour { failure: Some(failure), ..Behaviour::default() })
 }
 
 /// A connection to a provider.
-fn connect(model: &Arc<Model>) -> DuplexStream {
+fn connect(model: &Arc<SimulatedProvider>) -> DuplexStream {
     let (here, there) = duplex(64 * 1024);
     tokio::task::spawn_local(serve(there, Arc::clone(model)));
     here
 }
 
 /// Sends one call that closes after it, and reads until the end; `None`: no end came.
-async fn call_on(model: &Arc<Model>, path: &str, headers: &str, body: &str) -> Option<String> {
+async fn call_on(model: &Arc<SimulatedProvider>, path: &str, headers: &str, body: &str) -> Option<String> {
     let mut connection = connect(model);
     let length = body.len();
     let request = format!(
@@ -48,12 +48,12 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().block_on(&runtime, test)
 }
 
-fn ask(model: Model, path: &str, headers: &str, body: &str) -> Option<String> {
+fn ask(model: SimulatedProvider, path: &str, headers: &str, body: &str) -> Option<String> {
     run(call_on(&Arc::new(model), path, headers, body))
 }
 
-fn well() -> Model {
-    Model::new(Behaviour::default())
+fn well() -> SimulatedProvider {
+    SimulatedProvider::new(Behaviour::default())
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_pace_is_kept() {
         tokens: Some(11),
         ..Behaviour::default()
     };
-    let model = Arc::new(Model::new(behaviour));
+    let model = Arc::new(SimulatedProvider::new(behaviour));
     for body in [CHAT, CHAT_STREAM] {
         let took = run(async {
             let began = std::time::Instant::now();
@@ -141,7 +141,7 @@ fn a_pace_is_kept() {
 
 #[test]
 fn a_minute_holds_so_many_calls() {
-    let model = Arc::new(Model::new(Behaviour { requests_per_minute: Some(1), ..Behaviour::default() }));
+    let model = Arc::new(SimulatedProvider::new(Behaviour { requests_per_minute: Some(1), ..Behaviour::default() }));
     run(async {
         let first = call_on(&model, "/v1/chat/completions", "", CHAT).await.unwrap();
         assert!(first.contains("x-ratelimit-remaining-requests: 0"), "{first}");

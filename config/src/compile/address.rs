@@ -4,7 +4,7 @@ use http::Uri;
 
 /// The path of an address that has none.
 const DEFAULT_PATH: &str = "/v1";
-/// What a call's own path ends in. It is added to an address: copied out of a vendor's example into one, it would be there
+/// Endings of a call's own path. It is added to an address: copied out of a vendor's example into one, it would be there
 /// twice.
 const CALLS: [&str; 2] = ["/chat/completions", "/messages"];
 

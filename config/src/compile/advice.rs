@@ -1,4 +1,4 @@
-//! What is valid and yet hardly meant: warnings, which change nothing of what serves.
+//! Advice on what is valid and yet hardly meant: warnings, which change nothing of what serves.
 
 use super::allowed::Reachable;
 use super::report::Report;

@@ -28,7 +28,7 @@ impl<'a> Reachable<'a> {
         (self.is_own(id) || self.is_let_in(&pool.allowed_routes)).then_some(pool)
     }
 
-    /// Whether a pool is of this namespace.
+    /// True if a pool is of this namespace.
     pub(super) fn is_own(&self, id: &ObjectId) -> bool {
         id.0.split_once('/').is_some_and(|(namespace, _)| namespace == self.namespace)
     }

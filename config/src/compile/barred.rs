@@ -1,5 +1,5 @@
-//! Where no provider may be: addresses that are the platform's own, which whoever may write a pool could otherwise have called
-//! by the gateway and read in its answers.
+//! Addresses where no provider may be: those that are the platform's own, which whoever may write a pool could
+//! otherwise have called by the gateway and read in its answers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -44,7 +44,7 @@ pub struct Bar {
 }
 
 impl Barred {
-    /// What is barred everywhere: metadata and link-local addresses.
+    /// Addresses barred everywhere: metadata and link-local addresses.
     #[must_use]
     pub fn everywhere() -> Self {
         let mut barred = Self::default();
@@ -52,7 +52,7 @@ impl Barred {
         barred
     }
 
-    /// What is barred in a cluster besides: the proxy's own pod, and the API server.
+    /// Addresses barred in a cluster besides: the proxy's own pod, and the API server.
     #[must_use]
     pub fn in_cluster(api_server: Option<IpAddr>) -> Self {
         let mut barred = Self::everywhere();
@@ -74,7 +74,7 @@ impl Barred {
         self
     }
 
-    /// Whether, and why, no provider may be at this address.
+    /// The reason why no provider may be at this address, if there is one.
     ///
     /// # Errors
     /// It is barred.
@@ -89,7 +89,8 @@ impl Barred {
         }
     }
 
-    /// The same of a host as a URL writes it. A name is checked when it is resolved, but for the names of the machine itself.
+    /// The same of a host as a URL writes it. A name is checked when it is resolved, but for the names of the machine
+    /// itself.
     ///
     /// # Errors
     /// It is barred.

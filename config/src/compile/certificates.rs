@@ -1,19 +1,19 @@
-//! Certificates in PEM: whether there are any, and whether each has the outline of one. A provider's connection is made with
-//! them much later, in a proxy; what is none is said here.
+//! Certificates in PEM: whether there are any, and whether each has the outline of one. A provider's connection is made
+//! with them much later, in a proxy; what is none is said here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
-/// What to write.
+/// The advice on what to write.
 const INSTEAD: &str = "write the authority's certificate in PEM, with its lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----";
 
 /// Tags of DER.
 const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
 
-/// What is wrong with certificates.
+/// A fault of certificates.
 pub(super) fn check(pem: &str) -> Result<(), String> {
     let mut rest = pem;
     let mut count = 0_usize;

@@ -8,7 +8,7 @@ use crate::{ModelMatch, ObjectId, Route};
 /// Every namespace, among the namespaces of a claim.
 const EVERY: &str = "*";
 
-/// What a platform says about models: of a model that several patterns hold, the closest decides.
+/// A platform's rules about models: of a model that several patterns hold, the closest decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelClaims(Vec<Claim>);
 
@@ -74,14 +74,14 @@ impl ModelClaims {
         around.into_iter().chain(within).find(|claim| !claim.lets(namespace))
     }
 
-    /// Whether a compiled route claims what it may not.
+    /// True if a compiled route claims what it may not.
     pub(super) fn are_broken_by(&self, id: &ObjectId, route: &Route) -> bool {
         let namespace = namespace(id);
         let mut models = route.rules.iter().flat_map(|rule| &rule.matches).filter_map(|one| one.model.as_ref());
         models.any(|model| self.broken(model, namespace).is_some())
     }
 
-    /// What a route claims and may not: where, and what to write.
+    /// The models that a route claims and may not: where, and what to write.
     pub(super) fn refusals(&self, id: &ObjectId, route: &Route) -> Vec<(String, String)> {
         let namespace = namespace(id);
         let rules = route.rules.iter().enumerate();
@@ -148,7 +148,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it holds every name that the condition can match.
+    /// True if it holds every name that the condition can match.
     fn holds(&self, model: &ModelMatch) -> bool {
         match (self, model) {
             (Self::Name(name), ModelMatch::Exact(exact)) => name == exact,
@@ -157,7 +157,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it may hold a name that the condition matches.
+    /// True if it may hold a name that the condition matches.
     fn meets(&self, model: &ModelMatch) -> bool {
         let begins = beginning(model);
         match (self, model) {

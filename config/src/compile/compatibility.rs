@@ -1,4 +1,4 @@
-//! Where a provider differs from its dialect's vendor.
+//! A provider's differences from its dialect's vendor.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,7 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>,
     }
 }
 
-/// Whether a provider's key can be had, if it takes one. Of a previous form the previous key will do.
+/// True if a provider's key can be had, if it takes one. Of a previous form the previous key will do.
 pub(super) fn has_key(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
     provider.credential.as_ref().is_none_or(|id| value(id, inputs, is_previous).is_some())
 }

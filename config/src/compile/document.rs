@@ -6,21 +6,21 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-/// How deep values may be nested: reading them takes stack. No object of ours goes deeper than 12.
+/// The deepest that values may be nested: reading them takes stack. No object of ours goes deeper than 12.
 const MAX_DEPTH: usize = 24;
-/// How many values a document may have, those that aliases repeat included.
+/// The most values that a document may have, those that aliases repeat included.
 const MAX_NODES: usize = 250_000;
 
 /// A value and the line it begins on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) line: u64,
-    pub(super) content: Content,
+    pub(super) content: NodeContent,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Content {
+pub(super) enum NodeContent {
     Null,
     Bool(bool),
     Int(i64),
@@ -35,14 +35,14 @@ pub(super) enum Content {
 impl Node {
     /// A field of a map.
     pub(super) fn get(&self, field: &str) -> Option<&Self> {
-        let Content::Map(fields) = &self.content else { return None };
+        let NodeContent::Map(fields) = &self.content else { return None };
         fields.iter().find(|(name, _)| name == field).map(|(_, node)| node)
     }
 
     /// A string.
     pub(super) fn as_str(&self) -> Option<&str> {
         match &self.content {
-            Content::Str(text) => Some(text),
+            NodeContent::Str(text) => Some(text),
             _ => None,
         }
     }
@@ -51,12 +51,12 @@ impl Node {
     pub(super) fn lines(&self, path: &str, lines: &mut BTreeMap<String, u64>) {
         lines.insert(path.to_owned(), self.line);
         match &self.content {
-            Content::Map(fields) => {
+            NodeContent::Map(fields) => {
                 for (name, node) in fields {
                     node.lines(&join(path, name), lines);
                 }
             }
-            Content::Seq(items) => {
+            NodeContent::Seq(items) => {
                 for (index, node) in items.iter().enumerate() {
                     node.lines(&format!("{path}[{index}]"), lines);
                 }
@@ -114,7 +114,7 @@ fn parse_one(before: u64, text: &str) -> Option<Result<Node, Unreadable>> {
         Ok(spanned) => {
             let mut node = Node { line: spanned.referenced.line(), content: spanned.value.0 };
             shift(&mut node, before);
-            (node.content != Content::Null).then_some(Ok(node))
+            (node.content != NodeContent::Null).then_some(Ok(node))
         }
         Err(error) => {
             let line = error.location().map_or(1, |location| location.line());
@@ -135,14 +135,14 @@ fn one_line(message: &str) -> String {
 fn shift(node: &mut Node, by: u64) {
     node.line = node.line.saturating_add(by);
     match &mut node.content {
-        Content::Map(fields) => fields.iter_mut().for_each(|(_, node)| shift(node, by)),
-        Content::Seq(items) => items.iter_mut().for_each(|node| shift(node, by)),
+        NodeContent::Map(fields) => fields.iter_mut().for_each(|(_, node)| shift(node, by)),
+        NodeContent::Seq(items) => items.iter_mut().for_each(|node| shift(node, by)),
         _ => {}
     }
 }
 
 /// Reads whatever is there.
-struct Raw(Content);
+struct Raw(NodeContent);
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -153,68 +153,68 @@ impl<'de> Deserialize<'de> for Raw {
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Content;
+    type Value = NodeContent;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Content, E> {
-        Ok(Content::Null)
+    fn visit_unit<E: Error>(self) -> Result<NodeContent, E> {
+        Ok(NodeContent::Null)
     }
 
-    fn visit_none<E: Error>(self) -> Result<Content, E> {
-        Ok(Content::Null)
+    fn visit_none<E: Error>(self) -> Result<NodeContent, E> {
+        Ok(NodeContent::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<NodeContent, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Content, E> {
-        Ok(Content::Bool(value))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<NodeContent, E> {
+        Ok(NodeContent::Bool(value))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Content, E> {
-        Ok(Content::Int(value))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<NodeContent, E> {
+        Ok(NodeContent::Int(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Content, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<NodeContent, E> {
         #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
-        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+        Ok(i64::try_from(value).map_or(NodeContent::Float(value as f64), NodeContent::Int))
     }
 
-    fn visit_i128<E: Error>(self, value: i128) -> Result<Content, E> {
+    fn visit_i128<E: Error>(self, value: i128) -> Result<NodeContent, E> {
         #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
-        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+        Ok(i64::try_from(value).map_or(NodeContent::Float(value as f64), NodeContent::Int))
     }
 
-    fn visit_u128<E: Error>(self, value: u128) -> Result<Content, E> {
+    fn visit_u128<E: Error>(self, value: u128) -> Result<NodeContent, E> {
         #[expect(clippy::cast_precision_loss, reason = "only told about: nothing takes a number that large")]
-        Ok(i64::try_from(value).map_or(Content::Float(value as f64), Content::Int))
+        Ok(i64::try_from(value).map_or(NodeContent::Float(value as f64), NodeContent::Int))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Content, E> {
-        Ok(Content::Float(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<NodeContent, E> {
+        Ok(NodeContent::Float(value))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Content, E> {
-        Ok(Content::Str(value.to_owned()))
+    fn visit_str<E: Error>(self, value: &str) -> Result<NodeContent, E> {
+        Ok(NodeContent::Str(value.to_owned()))
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Content, E> {
-        Ok(Content::Str(value))
+    fn visit_string<E: Error>(self, value: String) -> Result<NodeContent, E> {
+        Ok(NodeContent::Str(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<NodeContent, A::Error> {
         let mut items = Vec::new();
         while let Some(Spanned { value: Raw(content), referenced, .. }) = seq.next_element()? {
             items.push(Node { line: referenced.line(), content });
         }
-        Ok(Content::Seq(items))
+        Ok(NodeContent::Seq(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodeContent, A::Error> {
         let mut fields = Vec::new();
         while let Some((key, Spanned { value: Raw(content), .. })) =
             map.next_entry::<Spanned<String>, Spanned<Raw>>()?
@@ -222,7 +222,7 @@ impl<'de> Visitor<'de> for RawVisitor {
             // A field is looked for where its name stands.
             fields.push((key.value, Node { line: key.referenced.line(), content }));
         }
-        Ok(Content::Map(fields))
+        Ok(NodeContent::Map(fields))
     }
 }
 

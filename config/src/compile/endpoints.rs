@@ -34,7 +34,7 @@ pub struct SliceEndpoint {
     pub terminating: Option<bool>,
 }
 
-/// How fit an endpoint is; the fittest there are take the calls.
+/// The fitness of an endpoint; the fittest there are take the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fitness {
     Ready,
@@ -42,7 +42,7 @@ enum Fitness {
     ServingToTheEnd,
 }
 
-/// Where calls to a Service's port go: `ip:port` (IPv6 in brackets), sorted, each once. Those that are ready; where none
+/// The endpoints of a Service's port: `ip:port` (IPv6 in brackets), sorted, each once. Those that are ready; where none
 /// is, those that are being ended and still serve. A pod of two families has an address of each, which would give it
 /// twice its share: one family is taken, the one that is fitter, IPv4 among equals.
 #[must_use]

@@ -1,4 +1,4 @@
-//! What `compile` is given: the objects as they were read, Secrets, and what was compiled last.
+//! The inputs of `compile`: the objects as they were read, Secrets, and what was compiled last.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,15 +25,15 @@ pub struct Inputs<'a> {
     pub services: Option<BTreeMap<ObjectId, Service>>,
     /// The labels of namespaces. The label with its name is there for each, said or not.
     pub namespaces: BTreeMap<String, Labels>,
-    /// Where no provider may be.
+    /// The addresses where no provider may be.
     pub barred: Arc<Barred>,
     /// Something could not be read, so an object that is not here may still exist: what `previous` has of it is kept.
     pub incomplete: bool,
-    /// What was compiled last: a bad object keeps its form in there.
+    /// The forms that were compiled last: a bad object keeps its form in there.
     pub previous: Option<&'a Snapshot>,
     /// Its credentials: an object that keeps its previous form keeps the key that goes with it.
     pub previous_credentials: Option<&'a Credentials>,
-    /// Where these are not all routes: those that serve beside them. What is known there of routes that are here does not
+    /// The routes that serve beside these, where these are not all. What is known there of routes that are here does not
     /// count.
     pub rivals: Option<&'a Rivals>,
     /// Which namespaces may claim which models; `None`: each may claim all.
@@ -47,13 +47,13 @@ pub struct Manifest<S> {
     pub id: ObjectId,
     /// Creation time in seconds since 1970; 0 from files.
     pub created: i64,
-    /// Where it was read.
+    /// The place where it was read.
     pub source: Source,
-    /// What it says, or what keeps it from being read.
+    /// Its contents, or what keeps it from being read.
     pub spec: Result<S, Vec<Fault>>,
 }
 
-/// Where an object was read.
+/// The place where an object was read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Source {
     /// The file, where there is one.
@@ -79,11 +79,11 @@ impl Source {
 pub struct Fault {
     /// The field.
     pub path: String,
-    /// What is wrong and what to write.
+    /// The fault, and what to write instead.
     pub message: String,
 }
 
-/// What a Service leads to.
+/// The endpoints that a Service leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
     /// Each of its ports, by number (`port`), and the endpoints there, `ip:port` (see [`endpoints`](super::endpoints())).

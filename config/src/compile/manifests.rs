@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
-use super::document::{self, Content, Node};
+use super::document::{self, Node, NodeContent};
 use super::inputs::{Fault, Inputs, Labels, Manifest, Secret, SecretValue, Source};
 use super::structure;
 use super::verdict::{Finding, Kind, Severity};
@@ -15,9 +15,9 @@ use crate::ObjectId;
 const API_VERSION: &str = "sluicegate.dev/v1alpha1";
 const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
-/// Reads files, given as name and text. What can be read becomes inputs, bad objects included: they come with what is wrong with
-/// them. Findings are about what could not be told to be an object of ours; with an `Error` among them the inputs are
-/// `incomplete`.
+/// Reads files, given as name and text. What can be read becomes inputs, bad objects included: they come with what is
+/// wrong with them. Findings are about what could not be told to be an object of ours; with an `Error` among them the
+/// inputs are `incomplete`.
 #[must_use]
 pub fn read(files: &[(String, String)]) -> (Inputs<'static>, Vec<Finding>) {
     let mut reader = Reader::default();
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     fn object(&mut self, file: &str, node: &Node) {
-        let Content::Map(_) = &node.content else {
+        let NodeContent::Map(_) = &node.content else {
             return self.error(file, node.line, "this is no object: begin it with apiVersion and kind");
         };
         let field = |name: &str| node.get(name).and_then(Node::as_str);
@@ -99,8 +99,8 @@ impl Reader {
     /// Each of a list for itself; lists within lists are as deep as a document may be.
     fn list(&mut self, file: &str, kind: &str, node: &Node) {
         match node.get("items").map(|items| &items.content) {
-            Some(Content::Seq(items)) => items.iter().for_each(|item| self.object(file, item)),
-            Some(Content::Null) => {}
+            Some(NodeContent::Seq(items)) => items.iter().for_each(|item| self.object(file, item)),
+            Some(NodeContent::Null) => {}
             _ => self.error(file, node.line, format!("{kind}: items must be a list of objects: write them under it")),
         }
     }
@@ -110,7 +110,7 @@ impl Reader {
         let name = id.0.rsplit('/').next().unwrap_or_default();
         let mut labels = Labels::new();
         let written = node.get("metadata").and_then(|metadata| metadata.get("labels"));
-        if let Some(Content::Map(fields)) = written.map(|node| &node.content) {
+        if let Some(NodeContent::Map(fields)) = written.map(|node| &node.content) {
             for (key, value) in fields {
                 let Some(text) = value.as_str() else {
                     let message = format!("Namespace {name}: the label {key} must be a string: put it in quotes");
@@ -131,8 +131,8 @@ impl Reader {
         let mut secret = Secret::new();
         // `stringData` is written over `data`, as an API server does.
         for (field, encoded) in [("data", true), ("stringData", false)] {
-            let Some(data) = node.get(field).filter(|data| data.content != Content::Null) else { continue };
-            let Content::Map(entries) = &data.content else {
+            let Some(data) = node.get(field).filter(|data| data.content != NodeContent::Null) else { continue };
+            let NodeContent::Map(entries) = &data.content else {
                 self.error(file, data.line, format!("Secret {}: {field} must be a map of strings", id.0));
                 continue;
             };
@@ -175,7 +175,7 @@ fn manifest<S: DeserializeOwned>(kind: Kind, file: &str, id: ObjectId, node: &No
 fn spec<S: DeserializeOwned>(kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
     let fault = |path: &str, message: String| Fault { path: path.to_owned(), message };
     let mut faults = Vec::new();
-    if let Content::Map(fields) = &node.content {
+    if let NodeContent::Map(fields) = &node.content {
         let unknown = fields.iter().filter(|(name, _)| !TOP_LEVEL.contains(&name.as_str()));
         faults.extend(unknown.map(|(name, _)| {
             fault(name, format!("unknown field {name:?}: move it under spec, where it may belong, or remove it"))
@@ -200,7 +200,7 @@ fn identity(node: &Node) -> Result<ObjectId, String> {
     let metadata = node.get("metadata").ok_or("metadata is missing: write metadata with a name")?;
     let field = |name: &str| match metadata.get(name).map(|node| (node, node.as_str())) {
         None => Ok(None),
-        Some((node, None)) if node.content == Content::Null => Ok(None),
+        Some((node, None)) if node.content == NodeContent::Null => Ok(None),
         Some((_, None)) => Err(format!("metadata.{name} must be a string: put it in quotes")),
         Some((_, Some(text))) if is_name(text) => Ok(Some(text.to_owned())),
         Some((_, Some(text))) => {

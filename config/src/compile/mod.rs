@@ -43,14 +43,14 @@ pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, r
 pub use rivals::Rivals;
 pub use verdict::{Finding, Kind, Reason, Severity, Verdict, Verdicts};
 
-/// What comes of a compilation.
+/// The result of a compilation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compiled {
-    /// What proxies run on.
+    /// The snapshot that proxies run on.
     pub snapshot: Snapshot,
     /// The values of the credentials it names, and of no others.
     pub credentials: Credentials,
-    /// What is to be said about the objects.
+    /// The verdicts on the objects.
     pub verdicts: Verdicts,
     /// The objects that serve in their previous form, since what they say now is no good.
     pub kept: BTreeSet<(Kind, ObjectId)>,

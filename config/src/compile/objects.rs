@@ -9,7 +9,7 @@ use super::verdict::{Kind, Reason, Severity, Verdict};
 use super::{advice, credentials, pool, reach, rivals, route, services};
 use crate::{FORMAT, ObjectId, Pool, Provider, Route};
 
-/// What is told about the objects on the way.
+/// The findings about the objects on the way.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) verdicts: Vec<Verdict>,
@@ -91,7 +91,7 @@ fn with_allowed(mut previous: Pool, new: &Pool) -> Pool {
     previous
 }
 
-/// Whether a previous form has a provider that serves and that the new form, with something it names missing, has not.
+/// True if a previous form has a provider that serves and that the new form, with something it names missing, has not.
 /// Where it loses nothing the new form takes its place: otherwise a pool that once began without one of its Secrets would
 /// take no change until the Secret comes.
 fn loses(previous: &Pool, new: &Pool, inputs: &Inputs<'_>) -> bool {
@@ -200,7 +200,7 @@ fn by_id<S>(manifests: &[Manifest<S>]) -> BTreeMap<&ObjectId, Vec<&Manifest<S>>>
     groups
 }
 
-/// Where the first of them was read.
+/// The place where the first of them was read.
 fn source<'a, S>(manifests: &[&'a Manifest<S>]) -> &'a Source {
     static NOWHERE: Source = Source { file: None, lines: BTreeMap::new() };
     manifests.first().map_or(&NOWHERE, |manifest| &manifest.source)

@@ -8,7 +8,8 @@ use sluicegate_crds::ProviderPoolSpec;
 use super::barred::{Bar, Barred};
 use super::report::Report;
 
-/// Reports the providers whose address says itself that they may not be there. What a name leads to is seen when it is called.
+/// Reports the providers whose address says itself that they may not be there. What a name leads to is seen when it is
+/// called.
 pub(super) fn judge(spec: &ProviderPoolSpec, barred: &Barred, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
         // What is no URL has been reported as that.

@@ -1,4 +1,4 @@
-//! What objects name, so that a change is compiled with everything that it touches and nothing else.
+//! References of objects, so that a change is compiled with everything that it touches and nothing else.
 //!
 //! `compile` on part of the objects gives those the same bytes and verdicts as on all of them, if the part is closed: the
 //! pools that changed, the routes that name them, and all pools that those routes name; with the Secrets and Services
@@ -25,7 +25,7 @@ pub fn references_of_compiled(route: &Route) -> BTreeSet<ObjectId> {
     targets.map(|target| target.pool.clone()).collect()
 }
 
-/// Whether two compiled forms of a pool are the same to the routes that name it, so that these need not be compiled anew:
+/// True if two compiled forms of a pool are the same to the routes that name it, so that these need not be compiled anew:
 /// when only its endpoints, timeouts and the like differ. A pod that comes or goes then costs one pool, whatever number of
 /// routes name it.
 #[must_use]
@@ -44,7 +44,7 @@ fn models(pool: &Pool) -> Option<BTreeSet<&str>> {
         .then(|| pool.providers.iter().flat_map(|provider| provider.models.keys().map(String::as_str)).collect())
 }
 
-/// What a pool needs beside itself, by `namespace/name`.
+/// The Secrets and Services that a pool needs, by `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Needs {
     /// Secrets with its credentials.
@@ -53,7 +53,7 @@ pub struct Needs {
     pub services: BTreeSet<ObjectId>,
 }
 
-/// What a pool in a namespace needs.
+/// The needs of a pool in a namespace.
 #[must_use]
 pub fn needs(spec: &ProviderPoolSpec, namespace: &str) -> Needs {
     let id = |name: &str| ObjectId(format!("{namespace}/{name}"));
@@ -65,7 +65,7 @@ pub fn needs(spec: &ProviderPoolSpec, namespace: &str) -> Needs {
     }
 }
 
-/// What a compiled pool needs.
+/// The needs of a compiled pool.
 #[must_use]
 pub fn needs_of_compiled(pool: &Pool) -> Needs {
     let secrets = pool.providers.iter().filter_map(|provider| provider.credential.as_ref());

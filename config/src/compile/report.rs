@@ -39,18 +39,18 @@ impl<'a> Report<'a> {
     }
 
     /// Says `message` unless it holds.
-    pub(super) fn rule(&mut self, path: &str, rule: sluicegate_crds::rules::Rule, holds: bool) {
+    pub(super) fn rule(&mut self, path: &str, rule: sluicegate_crds::rules::CelRule, holds: bool) {
         if !holds {
             self.invalid(path, rule.message);
         }
     }
 
-    /// Whether an object with these verdicts may not replace its previous form.
+    /// True if an object with these verdicts may not replace its previous form.
     pub(super) fn has_errors(&self) -> bool {
         self.verdicts.iter().any(|verdict| verdict.severity == Severity::Error && !verdict.reason.is_passing())
     }
 
-    /// Whether what is wrong is more than a reference to something missing.
+    /// True if what is wrong is more than a reference to something missing.
     pub(super) fn is_unusable(&self) -> bool {
         self.verdicts
             .iter()

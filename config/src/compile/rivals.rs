@@ -11,7 +11,7 @@ use crate::{HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
 /// A condition in a form that equal ones share.
 type Key = Box<str>;
 
-/// Who holds which conditions, of all routes that serve.
+/// Holders of each condition, of all routes that serve.
 #[derive(Debug, Default, Clone)]
 pub struct Rivals {
     /// Those who hold a condition, in the order in which they take its calls.
@@ -174,7 +174,7 @@ fn rank(one: &Match) -> (u8, usize, usize) {
     (class, length, one.headers.len())
 }
 
-/// Whether no call can match both, as far as their models tell.
+/// True if no call can match both, as far as their models tell.
 fn are_apart(one: &Match, other: &Match) -> bool {
     use ModelMatch::{Exact, Prefix, Regex as Expression};
     let matches = |regex: &str, name: &str| Regex::new(regex).is_ok_and(|regex| regex.is_match(name));

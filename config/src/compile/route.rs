@@ -19,7 +19,8 @@ use crate::{
 /// Top-level fields that always count.
 const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 
-/// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools that do not exist.
+/// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools
+/// that do not exist.
 pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
     let LLMRouteSpec { rules, cache, timeouts } = spec;
     let mut names = BTreeSet::new();
@@ -79,7 +80,7 @@ pub(super) fn resolve(spec: &LLMRouteSpec, pools: &Reachable<'_>, report: &mut R
     }
 }
 
-/// Whether every rule has targets, and every pool that is named is there.
+/// True if every rule has targets, and every pool that is named is there.
 pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
     route.rules.iter().all(|rule| {
         let mut named = rule.targets.iter().chain(&rule.fallbacks);
@@ -87,7 +88,7 @@ pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
     })
 }
 
-/// Whether a previous form has what the new form, with a pool that it names missing, has not: for a rule that misses one,
+/// True if a previous form has what the new form, with a pool that it names missing, has not: for a rule that misses one,
 /// another pool, or that there was no such rule to take calls away from others. Where it loses nothing the new form takes
 /// its place: otherwise a route that once began without one of its pools would take no change until the pool comes.
 pub(super) fn loses(previous: &Route, new: &Route, pools: &Reachable<'_>) -> bool {
@@ -103,8 +104,9 @@ pub(super) fn loses(previous: &Route, new: &Route, pools: &Reachable<'_>) -> boo
     })
 }
 
-/// Drops what names a pool that does not exist, and writes the revision that belongs to the rest. A rule that loses all of its targets stays and refuses its calls:
-/// without it they would fall to a later rule, and so perhaps to a vendor that they were kept from.
+/// Drops what names a pool that does not exist, and writes the revision that belongs to the rest. A rule that loses all
+/// of its targets stays and refuses its calls: without it they would fall to a later rule, and so perhaps to a vendor
+/// that they were kept from.
 pub(super) fn prune(route: &mut Route, pools: &Reachable<'_>) {
     for rule in &mut route.rules {
         rule.targets.retain(|target| pools.get(&target.pool).is_some());

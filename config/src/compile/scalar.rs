@@ -1,4 +1,5 @@
-//! Scalars that are written as strings: durations, sizes, money. Whole-number arithmetic only: what is written is what counts.
+//! Scalars that are written as strings: durations, sizes, money. Whole-number arithmetic only: what is written is what
+//! counts.
 
 use sluicegate_crds::{ByteSize, Decimal, Duration};
 

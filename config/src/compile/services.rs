@@ -62,7 +62,7 @@ pub(super) fn refresh(pool: &mut Pool, inputs: &Inputs<'_>) {
     }
 }
 
-/// Whether the Service of a provider is there, if it names one.
+/// True if the Service of a provider is there, if it names one.
 pub(super) fn is_there(provider: &Provider, inputs: &Inputs<'_>) -> bool {
     let found = provider.service.as_ref().and_then(|service| look(service, inputs));
     found.is_none_or(|found| found.is_ok())

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use sluicegate_crds::schema::NOT_EMPTY;
 use sluicegate_crds::{patterns, schema};
 
-use super::document::{Content, Node, join};
+use super::document::{Node, NodeContent, join};
 use super::inputs::Fault;
 use super::verdict::Kind;
 
-/// What every manifest is held against; the same for all, so made once.
+/// The schemas that manifests are held against; the same for all, so made once.
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
 
 struct Schemas {
@@ -47,7 +47,7 @@ fn compile(schema: &Value, patterns: &mut BTreeMap<String, Regex>) {
     }
 }
 
-/// What has been found wrong so far.
+/// The faults found so far.
 #[derive(Default)]
 struct Checker {
     faults: Vec<Fault>,
@@ -77,21 +77,21 @@ impl Checker {
             return Value::Null;
         }
         match &node.content {
-            Content::Null | Content::Float(_) => Value::Null,
-            Content::Bool(flag) => {
+            NodeContent::Null | NodeContent::Float(_) => Value::Null,
+            NodeContent::Bool(flag) => {
                 self.one_of(schema, &Value::Bool(*flag), path);
                 Value::Bool(*flag)
             }
-            Content::Int(number) => {
+            NodeContent::Int(number) => {
                 self.bounds(schema, *number, path);
                 (*number).into()
             }
-            Content::Str(text) => {
+            NodeContent::Str(text) => {
                 self.text(schema, text, path);
                 Value::String(text.clone())
             }
-            Content::Seq(items) => self.items(schema, items, path),
-            Content::Map(fields) => self.fields(schema, fields, path),
+            NodeContent::Seq(items) => self.items(schema, items, path),
+            NodeContent::Map(fields) => self.fields(schema, fields, path),
         }
     }
 
@@ -186,7 +186,7 @@ impl Checker {
             let path = join(path, name);
             match properties.get(name).or_else(|| schema.get("additionalProperties")) {
                 // An API server takes `null` for a field that is left out.
-                Some(_) if node.content == Content::Null => {}
+                Some(_) if node.content == NodeContent::Null => {}
                 Some(inner) => {
                     map.insert(name.clone(), self.value(inner, node, &path));
                 }
@@ -205,13 +205,13 @@ impl Checker {
 
 fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
     let found = match &node.content {
-        Content::Null => "null",
-        Content::Bool(_) => "boolean",
-        Content::Int(_) => "integer",
-        Content::Float(_) => "number",
-        Content::Str(_) => "string",
-        Content::Seq(_) => "array",
-        Content::Map(_) => "object",
+        NodeContent::Null => "null",
+        NodeContent::Bool(_) => "boolean",
+        NodeContent::Int(_) => "integer",
+        NodeContent::Float(_) => "number",
+        NodeContent::Str(_) => "string",
+        NodeContent::Seq(_) => "array",
+        NodeContent::Map(_) => "object",
     };
     if schema.get("x-kubernetes-int-or-string").and_then(Value::as_bool) == Some(true) {
         return (found != "integer" && found != "string")
@@ -222,14 +222,14 @@ fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
         return None;
     }
     let hint = match (&node.content, expected) {
-        (Content::Int(_) | Content::Float(_), "string") if pattern_of(schema) == Some(patterns::DURATION) => {
+        (NodeContent::Int(_) | NodeContent::Float(_), "string") if pattern_of(schema) == Some(patterns::DURATION) => {
             example(schema)
         }
-        (Content::Float(number), "string") => format!(": put it in quotes: \"{number}\""),
-        (Content::Int(number), "string") => format!(": put it in quotes: \"{number}\""),
-        (Content::Bool(flag), "string") => format!(": put it in quotes: \"{flag}\""),
-        (Content::Str(text), "integer") if text.parse::<i64>().is_ok() => format!(": write {text} without quotes"),
-        (Content::Str(text), "boolean") if matches!(text.as_str(), "true" | "false") => {
+        (NodeContent::Float(number), "string") => format!(": put it in quotes: \"{number}\""),
+        (NodeContent::Int(number), "string") => format!(": put it in quotes: \"{number}\""),
+        (NodeContent::Bool(flag), "string") => format!(": put it in quotes: \"{flag}\""),
+        (NodeContent::Str(text), "integer") if text.parse::<i64>().is_ok() => format!(": write {text} without quotes"),
+        (NodeContent::Str(text), "boolean") if matches!(text.as_str(), "true" | "false") => {
             format!(": write {text} without quotes")
         }
         (_, "array") => ": begin each item with a dash".to_owned(),
@@ -253,7 +253,7 @@ fn shown(text: &str, path: &str) -> String {
     }
 }
 
-/// What a value may look like, where its pattern is hard to read.
+/// A description of valid values, where its pattern is hard to read.
 fn example(schema: &Value) -> String {
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
         let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();

@@ -1,4 +1,4 @@
-//! What is said about objects and files: which one, where in it, what is wrong and what to write instead.
+//! Verdicts on objects and files: which one, where in it, what is wrong and what to write instead.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// How bad it is.
+/// Its severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// The object does not serve as written.
@@ -103,7 +103,7 @@ impl Reason {
         }
     }
 
-    /// Whether an error of this kind leaves the object serving as it is written: what it says is good, only the moment is
+    /// True if an error of this kind leaves the object serving as it is written: what it says is good, only the moment is
     /// not.
     #[must_use]
     pub const fn is_passing(self) -> bool {
@@ -135,7 +135,7 @@ impl Reason {
 /// A judgement on one object. The fields' order is the order in which verdicts are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Verdict {
-    /// What kind of object.
+    /// The object's kind.
     pub kind: Kind,
     /// Which one.
     pub object: ObjectId,
@@ -145,11 +145,11 @@ pub struct Verdict {
     pub line: Option<u64>,
     /// The field, such as `spec.providers[0].url`; empty: the object as a whole.
     pub path: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// Why.
     pub reason: Reason,
-    /// What is wrong and what to do about it. Never holds a credential.
+    /// The fault and what to do about it. Never holds a credential.
     pub message: String,
 }
 
@@ -188,19 +188,19 @@ impl Verdicts {
         own.iter().take_while(move |verdict| verdict.kind == kind && verdict.object == *object)
     }
 
-    /// Whether nothing was said.
+    /// True if nothing was said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// The number of verdicts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether any object does not serve as written.
+    /// True if any object does not serve as written.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|verdict| verdict.severity == Severity::Error)
@@ -225,7 +225,7 @@ pub struct Finding {
     pub line: Option<u64>,
     /// `Error`: something in there may be lost. `Warning`: it was passed over.
     pub severity: Severity,
-    /// What is wrong and what to do about it.
+    /// The fault and what to do about it.
     pub message: String,
 }
 

@@ -11,9 +11,9 @@ use sluicegate_config::Snapshot;
 use sluicegate_config::compile::{Barred, Finding, Severity, Verdict, compile, manifests};
 use sluicegate_crds::schema;
 
-use crate::settings::{Compile, Crds, Form, Output};
+use crate::settings::{Compile, CrdFormat, Crds, Output};
 
-/// How a command went, as its exit status says it.
+/// The outcome of a command, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// 0: all is well.
@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// What is printed as JSON or YAML.
+/// The output as JSON or YAML.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -156,12 +156,12 @@ fn summary(snapshot: &Snapshot, routes: &usize, pools: &usize, out: &mut dyn Wri
 pub fn print_crds(settings: &Crds, out: &mut dyn Write) -> io::Result<Outcome> {
     let definitions = schema::definitions()?;
     match settings.output {
-        Form::Yaml => {
+        CrdFormat::Yaml => {
             for definition in &definitions {
                 write!(out, "---\n{}", yaml(definition)?)?;
             }
         }
-        Form::Json => {
+        CrdFormat::Json => {
             let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": definitions });
             serde_json::to_writer_pretty(&mut *out, &list)?;
             writeln!(out)?;

@@ -1,4 +1,4 @@
-//! What is published: first a plan, pure, from what stands and what is wanted; then its writes.
+//! Publishing: first a plan, pure, from what stands and what is wanted; then its writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,14 +16,14 @@ use sluicegate_config::compile::{Compiled, Credentials, Kind};
 use sluicegate_config::published::{Content, DATA_KEY};
 use sluicegate_config::{CredentialId, ObjectId, Pool};
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::world::{Key, MANAGER, Name, Published, Shared, World};
 
 /// Writes on their way at once.
 const AT_ONCE: usize = 32;
 
-/// The writes of a turn, in the order of their stages: what is needed comes before what needs it, and goes after it.
+/// The writes of a pass, in the order of their stages: what is needed comes before what needs it, and goes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// Credentials and pools.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub routes_gone: Vec<Change>,
     /// Pools that go.
     pub pools_gone: Vec<Change>,
-    /// Credentials that go, and strays.
+    /// Credentials that go, and orphans.
     pub credentials_gone: Vec<Change>,
 }
 
@@ -43,10 +43,10 @@ pub struct Plan {
 pub struct Change {
     /// The published object.
     pub name: Name,
-    /// The resource it is of; `None`: a stray.
+    /// The resource it is of; `None`: a orphan.
     pub of: Option<(Content, ObjectId)>,
-    /// What it becomes; `None`: it goes.
-    pub form: Option<Form>,
+    /// Its new form; `None`: it goes.
+    pub form: Option<PublishedForm>,
 }
 
 impl Change {
@@ -55,26 +55,26 @@ impl Change {
     }
 }
 
-/// What a published object becomes.
+/// The new form of a published object.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Form {
+pub struct PublishedForm {
     /// Empty for credentials.
     pub revision: String,
-    /// What proxies read.
+    /// The text that proxies read.
     pub text: String,
 }
 
-impl std::fmt::Debug for Form {
+impl std::fmt::Debug for PublishedForm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The text may be credentials.
-        f.debug_struct("Form").field("revision", &self.revision).finish_non_exhaustive()
+        f.debug_struct("PublishedForm").field("revision", &self.revision).finish_non_exhaustive()
     }
 }
 
 impl Plan {
     /// Adds objects that are of nothing: they go.
-    pub fn remove(&mut self, strays: Vec<Name>) {
-        self.credentials_gone.extend(strays.into_iter().map(|name| Change { name, of: None, form: None }));
+    pub fn remove(&mut self, orphans: Vec<Name>) {
+        self.credentials_gone.extend(orphans.into_iter().map(|name| Change { name, of: None, form: None }));
     }
 
     /// The resources whose change is one in what proxies answer by. A form that only stands in other labels is none, nor
@@ -110,7 +110,7 @@ impl Plan {
     }
 }
 
-/// What is to be written so that what stands is what was compiled. A resource that is there and compiles to nothing keeps
+/// The writes by which what stands becomes what was compiled. A resource that is there and compiles to nothing keeps
 /// what stands; a pool that is gone keeps what stands while a published route still calls it.
 #[must_use]
 pub fn plan(world: &World, keys: &[Key], compiled: &Compiled) -> Plan {
@@ -157,11 +157,11 @@ fn credentials<'a>(pool: &'a Pool, all: &Credentials) -> BTreeMap<&'a Credential
 }
 
 /// Plain values and string keys have no way to fail.
-fn form<T: serde::Serialize>(revision: &str, content: &T) -> Option<Form> {
-    Some(Form { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
+fn form<T: serde::Serialize>(revision: &str, content: &T) -> Option<PublishedForm> {
+    Some(PublishedForm { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
 }
 
-/// Whether proxies answer alike by two forms, but for endpoints.
+/// True if proxies answer alike by two forms, but for endpoints.
 fn answers_alike(content: Content, one: &str, other: &str) -> bool {
     let pool = |text: &str| {
         let mut pool: Pool = serde_json::from_str(text).ok()?;
@@ -174,19 +174,19 @@ fn answers_alike(content: Content, one: &str, other: &str) -> bool {
     one == other || (content == Content::Pool && pool(one).is_some_and(|one| Some(one) == pool(other)))
 }
 
-fn put(world: &World, content: Content, id: &ObjectId, form: Form) -> Option<Change> {
+fn put(world: &World, content: Content, id: &ObjectId, form: PublishedForm) -> Option<Change> {
     let stands = |stands: &Published| {
-        stands.is_sound && world.dress().is_owner_of(stands) && stands.text.as_deref() == Some(&form.text)
+        stands.is_sound && world.template().is_owner_of(stands) && stands.text.as_deref() == Some(&form.text)
     };
     if world.published(content, id).is_some_and(stands) {
         return None;
     }
-    Some(Change { name: world.dress().name(content, id), of: Some((content, id.clone())), form: Some(form) })
+    Some(Change { name: world.template().name(content, id), of: Some((content, id.clone())), form: Some(form) })
 }
 
 fn remove(world: &World, content: Content, id: &ObjectId) -> Option<Change> {
     world.published(content, id)?;
-    Some(Change { name: world.dress().name(content, id), of: Some((content, id.clone())), form: None })
+    Some(Change { name: world.template().name(content, id), of: Some((content, id.clone())), form: None })
 }
 
 /// Writes plans.
@@ -197,7 +197,7 @@ pub struct Publisher {
     leadership: Rc<Leadership>,
 }
 
-/// What could not be published, and why.
+/// Resources that could not be published, and why.
 pub type Failures = BTreeMap<Key, String>;
 
 impl Publisher {
@@ -241,7 +241,7 @@ impl Publisher {
         match tokio::time::timeout(LONGEST_WRITE, self.write(change)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                let error = told(&error);
+                let error = error_text(&error);
                 tracing::warn!(error, name = name.name, "a compiled object could not be written; it is tried again");
                 Err(error)
             }
@@ -256,7 +256,7 @@ impl Publisher {
         let Change { name, of, form } = change;
         match (of, form) {
             (Some((content, id)), Some(form)) => {
-                let metadata = self.world.borrow().dress().meta(content, &id, &form.revision);
+                let metadata = self.world.borrow().template().meta(content, &id, &form.revision);
                 let written = self.put(&name, metadata, Some(&form.text)).await?;
                 self.world.borrow_mut().published_written(name, &written, form.text);
                 Ok(())
@@ -288,11 +288,11 @@ impl Publisher {
     /// Says of an object that it is about to go, so that proxies do not wait for it to come back. Where that can not be
     /// said they wait.
     async fn withdraw(&self, name: &Name, content: Content, id: &ObjectId) {
-        let metadata = self.world.borrow().dress().withdrawn(content, id);
+        let metadata = self.world.borrow().template().withdrawn(content, id);
         match self.put(name, metadata, None).await {
             Ok(written) => self.world.borrow_mut().published_written(name.clone(), &written, String::new()),
             Err(error) => {
-                tracing::debug!(error = told(&error), name = name.name, "a withdrawal could not be said first");
+                tracing::debug!(error = error_text(&error), name = name.name, "a withdrawal could not be said first");
             }
         }
     }

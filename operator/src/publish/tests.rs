@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::gather::{self, Batch};
-use crate::world::{Dress, Source, Watched};
+use crate::world::{ObjectTemplate, Source, Watched};
 
 /// A world with every list read, all of it in the namespace `a`.
 fn world() -> World {
-    let dress = Dress { gateway: "gw".to_owned(), owner: None };
-    let mut world = World::new(dress, Watched::All, Rc::new(Notify::new()));
+    let template = ObjectTemplate { gateway: "gw".to_owned(), owner: None };
+    let mut world = World::new(template, Watched::All, Rc::new(Notify::new()));
     for source in Source::SCOPED.into_iter().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
         world.list_read(source, &None);
     }
@@ -59,8 +59,8 @@ fn keyed() -> Value {
     json!({"providers": [{"name": "one", "type": "OpenAI", "url": "https://llm.example.com", "credentials": credentials}]})
 }
 
-/// What a turn over everything that waits would write.
-fn turn(world: &mut World) -> (Vec<Key>, Plan) {
+/// What a pass over everything that waits would write.
+fn reconcile(world: &mut World) -> (Vec<Key>, Plan) {
     let keys = world.queue.take(usize::MAX, Instant::now());
     let batch = Batch { keys: keys.clone(), ..Batch::default() };
     let compiled = gather::collect(world, &batch).compile(world, &Default::default());
@@ -74,7 +74,7 @@ fn carry_out(world: &mut World, plan: Plan) {
             (Some((content, id)), Some(form)) => {
                 let before = world.published(content, &id).and_then(|stands| stands.version.parse::<usize>().ok());
                 let version = before.unwrap_or(100 + number) + 1;
-                let dressed = world.dress().meta(content, &id, &form.revision);
+                let dressed = world.template().meta(content, &id, &form.revision);
                 let meta = ObjectMeta { resource_version: Some(version.to_string()), ..dressed };
                 world.published_written(change.name, &meta, form.text);
             }
@@ -95,7 +95,7 @@ fn a_change_touches_what_it_names_and_nothing_else() {
     }
     see(&mut world, &pool_key("p"), &simulated());
     see(&mut world, &pool_key("q"), &simulated());
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!(keys.len(), 5);
     assert_eq!(written(&plan.pools), ["gw.pool.a.p", "gw.pool.a.q"]);
     assert_eq!(plan.routes.len(), 3);
@@ -104,11 +104,11 @@ fn a_change_touches_what_it_names_and_nothing_else() {
 
     // Looked at again, everything stands.
     world.look_at_all(|_| true);
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!((keys.len(), plan), (5, Plan::default()));
 
     see(&mut world, &route_key("three"), &route("p"));
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!((keys, written(&plan.routes)), (vec![route_key("three")], vec!["gw.route.a.three"]));
     assert!(plan.pools.is_empty());
 }
@@ -118,20 +118,20 @@ fn a_pool_goes_when_no_published_route_calls_it_any_longer() {
     let mut world = world();
     see(&mut world, &pool_key("p"), &simulated());
     see(&mut world, &route_key("r"), &route("p"));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     carry_out(&mut world, plan);
     world.gone(&pool_key("p"));
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!(keys, [pool_key("p"), route_key("r")]);
     // First the route lets go of it …
     assert_eq!((written(&plan.routes), plan.pools_gone.len()), (vec!["gw.route.a.r"], 0));
     carry_out(&mut world, plan);
     // … and that is what makes it go, although the route names it still.
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!((keys, written(&plan.pools_gone)), (vec![pool_key("p")], vec!["gw.pool.a.p"]));
     carry_out(&mut world, plan);
     world.gone(&route_key("r"));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!(written(&plan.routes_gone), ["gw.route.a.r"]);
 }
 
@@ -143,7 +143,7 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
     let secret = |token: &str| [("token".to_owned(), SecretValue::new(token.as_bytes().to_vec()))].into();
     let stamp = world.secrets.stale(&id("key")).unwrap();
     world.secrets.learn(&id("key"), stamp, Some(secret("sk-planted")));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!(written(&plan.pools), ["gw.credentials.a.p", "gw.pool.a.p"]);
     assert!(!format!("{plan:?}{world:?}").contains("planted"));
     let encoded = STANDARD.encode("sk-planted");
@@ -154,22 +154,22 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
     world.touched(&crate::world::Named::Secret(id("key")));
     let stamp = world.secrets.stale(&id("key")).unwrap();
     world.secrets.learn(&id("key"), stamp, Some(secret("sk-other")));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!(written(&plan.pools), ["gw.credentials.a.p"]);
     carry_out(&mut world, plan);
     // A pool that needs none has none.
     see(&mut world, &pool_key("p"), &simulated());
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!(
         (written(&plan.pools), written(&plan.credentials_gone)),
         (vec!["gw.pool.a.p"], vec!["gw.credentials.a.p"])
     );
 }
 
-/// Which resources the next turn would first take back what is said of.
+/// Which resources the next pass would first retract what is said of.
 fn changed(world: &mut World) -> Vec<Key> {
     world.look_at_all(|_| true);
-    let (_, plan) = turn(world);
+    let (_, plan) = reconcile(world);
     let changed = plan.changed(world).into_iter().collect();
     carry_out(world, plan);
     changed
@@ -204,7 +204,7 @@ fn what_changes_an_answer_is_told_from_what_does_not() {
     // An endpoint comes: written, and no other answer.
     learn_service(&mut world, &["10.0.0.1:80", "10.0.0.2:80"]);
     world.look_at_all(|_| true);
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!((written(&plan.pools), plan.changed(&world).len()), (vec!["gw.pool.a.p"], 0));
     carry_out(&mut world, plan);
     // Another key is another answer, and so is a pool that is not there any more.
@@ -213,13 +213,13 @@ fn what_changes_an_answer_is_told_from_what_does_not() {
     world.gone(&pool_key("p"));
     assert_eq!(changed(&mut world), [route_key("r")]);
     // The same in other labels is the same.
-    let name = world.dress().name(Content::Route, &route_key("r").id);
+    let name = world.template().name(Content::Route, &route_key("r").id);
     let text = world.published(Content::Route, &route_key("r").id).unwrap().text.clone();
-    let dressed = world.dress().meta(Content::Route, &route_key("r").id, "");
+    let dressed = world.template().meta(Content::Route, &route_key("r").id, "");
     let meta = ObjectMeta { resource_version: Some("999".to_owned()), ..dressed };
     world.published_seen(name, &meta, text.map(String::from));
     world.look_at_all(|_| true);
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!((written(&plan.routes), plan.changed(&world).len()), (vec!["gw.route.a.r"], 0));
 }
 
@@ -228,29 +228,29 @@ fn what_is_put_off_is_left_as_it_stands() {
     let mut world = world();
     see(&mut world, &pool_key("p"), &simulated());
     see(&mut world, &route_key("r"), &route("p"));
-    let (_, mut plan) = turn(&mut world);
+    let (_, mut plan) = reconcile(&mut world);
     plan.put_off(&Failures::from([(pool_key("p"), "why".to_owned())]));
     assert_eq!((written(&plan.pools), written(&plan.routes)), (vec![], vec!["gw.route.a.r"]));
 }
 
 #[test]
 fn nothing_is_looked_at_or_collected_before_all_lists_are_read() {
-    let dress = Dress { gateway: "gw".to_owned(), owner: None };
+    let template = ObjectTemplate { gateway: "gw".to_owned(), owner: None };
     let watched = Watched::Only(["a".to_owned(), "b".to_owned()].into());
-    let mut world = World::new(dress, watched, Rc::new(Notify::new()));
+    let mut world = World::new(template, watched, Rc::new(Notify::new()));
     see(&mut world, &pool_key("p"), &simulated());
     // Published of a pool that is gone, of one in a namespace that is watched and not read yet, and of one in a
     // namespace that is watched no longer.
     for (number, id) in ["a/gone", "b/there", "left/behind"].into_iter().enumerate() {
         let id = ObjectId(id.to_owned());
-        let dressed = world.dress().meta(Content::Pool, &id, "r");
+        let dressed = world.template().meta(Content::Pool, &id, "r");
         let meta = ObjectMeta { resource_version: Some(number.to_string()), ..dressed };
-        let name = world.dress().name(Content::Pool, &id);
+        let name = world.template().name(Content::Pool, &id);
         world.published_seen(name, &meta, Some("{}".to_owned()));
     }
     let mut read = |source, scope: Option<&str>| {
         world.list_read(source, &scope.map(str::to_owned));
-        let (keys, plan) = turn(&mut world);
+        let (keys, plan) = reconcile(&mut world);
         (keys.len(), written(&plan.pools_gone).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
     };
     for source in Source::SCOPED {
@@ -266,11 +266,11 @@ fn a_spec_that_cannot_be_read_keeps_what_stands() {
     let mut world = world();
     see(&mut world, &pool_key("p"), &simulated());
     see(&mut world, &route_key("r"), &route("p"));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     carry_out(&mut world, plan);
     see(&mut world, &route_key("r"), &json!({"rules": "none", "from": "another version"}));
     see(&mut world, &pool_key("p"), &json!(7));
-    let (keys, plan) = turn(&mut world);
+    let (keys, plan) = reconcile(&mut world);
     assert_eq!((keys.len(), plan), (2, Plan::default()));
 }
 
@@ -286,7 +286,7 @@ fn routes_with_equal_conditions_hear_of_each_other_and_no_others() {
         see(&mut world, &route_key(name), &exact(model));
     }
     let settle = |world: &mut World| -> Vec<Key> {
-        let (keys, plan) = turn(world);
+        let (keys, plan) = reconcile(world);
         carry_out(world, plan);
         keys
     };
@@ -323,14 +323,14 @@ fn what_a_platform_keeps_is_taken_away_at_once() {
     let target = json!([{"poolRef": {"name": "p"}}]);
     let rule = json!({"name": "all", "matches": [{"model": {"exact": "gpt-5"}}], "targets": target});
     see(&mut world, &route_key("r"), &json!({"rules": [rule]}));
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     carry_out(&mut world, plan);
     let claims = r#"[{"models": ["gpt-*"], "namespaces": ["platform"]}]"#;
     world.keep_models(compile::ModelClaims::parse(claims).unwrap());
     world.look_at_all(|_| true);
-    let (_, plan) = turn(&mut world);
+    let (_, plan) = reconcile(&mut world);
     assert_eq!((written(&plan.routes_gone), plan.routes.len()), (vec!["gw.route.a.r"], 0));
     carry_out(&mut world, plan);
     world.look_at_all(|_| true);
-    assert_eq!(turn(&mut world).1, Plan::default());
+    assert_eq!(reconcile(&mut world).1, Plan::default());
 }

@@ -1,4 +1,5 @@
-//! What proxies run: watches their Pods, keeps a stream of `config::rollout::Line` to each, and tells how an object stands.
+//! The rollout: watches the proxies' Pods, keeps a stream of `config::rollout::Line` to each, and tells how an object
+//! stands.
 //!
 //! `Programmed` must never be true while a ready proxy answers otherwise, so whatever is not known counts as not running:
 //!
@@ -22,7 +23,7 @@
 
 mod fleet;
 mod pods;
-mod standing;
+mod state;
 mod stream;
 
 use std::cell::RefCell;
@@ -38,17 +39,17 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use fleet::{Address, Fleet, Number};
-use stream::Told;
+use stream::StreamEvent;
 
-pub use standing::{Changed, Standing, Wanted};
+pub use state::{Changed, RolloutState, Wanted};
 
-/// Gives the word by which proxies know the operator, when there is one.
-pub type Word = Box<dyn Fn() -> Option<String>>;
+/// Gives the token by which proxies know the operator, when there is one.
+pub type TokenSource = Box<dyn Fn() -> Option<String>>;
 
-/// What is known of all proxies. Shared by `Rc`: the operator runs on one thread.
+/// Everything known of all proxies. Shared by `Rc`: the operator runs on one thread.
 #[derive(Default)]
 pub struct Rollout {
-    word: Option<Word>,
+    token: Option<TokenSource>,
     fleet: RefCell<Fleet>,
     /// Some standing may have changed.
     changed: Notify,
@@ -57,15 +58,15 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// One that says this word to proxies.
+    /// One that shows this token to proxies.
     #[must_use]
-    pub fn new(word: Word) -> Self {
-        Self { word: Some(word), ..Self::default() }
+    pub fn new(token: TokenSource) -> Self {
+        Self { token: Some(token), ..Self::default() }
     }
 
-    /// How an object stands; `None` wanted: it is to run nowhere.
+    /// The rollout of an object; `None` wanted: it is to run nowhere.
     #[must_use]
-    pub fn standing(&self, kind: Kind, object: &ObjectId, wanted: Option<&Wanted>) -> Standing {
+    pub fn standing(&self, kind: Kind, object: &ObjectId, wanted: Option<&Wanted>) -> RolloutState {
         self.fleet.borrow().standing(kind, object, wanted)
     }
 
@@ -87,7 +88,7 @@ impl Rollout {
     }
 
     /// Follows what is seen of pods.
-    async fn follow(self: Rc<Self>, seen: impl Stream<Item = fleet::Seen>) {
+    async fn follow(self: Rc<Self>, seen: impl Stream<Item = fleet::PodEvent>) {
         let mut seen = std::pin::pin!(seen.fuse());
         let mut streams = Streams { rollout: Rc::clone(&self), tasks: JoinSet::new(), of: HashMap::new() };
         loop {
@@ -112,11 +113,11 @@ impl Rollout {
         self.stirred.notify_one();
     }
 
-    fn hear(&self, pod: Number, told: Told) {
+    fn hear(&self, pod: Number, told: StreamEvent) {
         self.tell(|fleet, now| match told {
-            Told::Line(line) => fleet.told(pod, line),
-            Told::Lost(error) => fleet.lost(pod, &error, now),
-            Told::Silent => fleet.silent(pod, now),
+            StreamEvent::Line(line) => fleet.heard(pod, line),
+            StreamEvent::Lost(error) => fleet.lost(pod, &error, now),
+            StreamEvent::Silent => fleet.silent(pod, now),
         });
     }
 }
@@ -144,8 +145,8 @@ impl Streams {
             self.of.entry(pod).or_insert_with(|| {
                 let rollout = Rc::clone(rollout);
                 tasks.spawn_local(async move {
-                    let word = || rollout.word.as_ref().and_then(|word| word());
-                    stream::follow(address, word, |told| rollout.hear(pod, told)).await;
+                    let token = || rollout.token.as_ref().and_then(|token| token());
+                    stream::follow(address, token, |told| rollout.hear(pod, told)).await;
                 })
             });
         }

@@ -7,32 +7,32 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 
-use super::fleet::{Facts, Seen};
+use super::fleet::{PodEvent, PodFacts};
 
 /// The container port that the admin address is on, by name.
 const ADMIN_PORT: &str = "admin";
 
 /// Watches for ever. What can not be watched is tried again, ever more slowly; what was seen stands meanwhile.
-pub(super) fn watch(client: Client, namespace: &str, selector: &str) -> impl Stream<Item = Seen> + use<> {
+pub(super) fn watch(client: Client, namespace: &str, selector: &str) -> impl Stream<Item = PodEvent> + use<> {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
     let events = watcher(pods, watcher::Config::default().labels(selector)).default_backoff();
     events.scan(Vec::new(), |listed, event| future::ready(Some(seen(event, listed)))).filter_map(future::ready)
 }
 
-/// What an event shows; a list is shown when it has been read whole.
-fn seen(event: watcher::Result<watcher::Event<Pod>>, listed: &mut Vec<Facts>) -> Option<Seen> {
+/// The change that an event shows; a list is shown when it has been read whole.
+fn seen(event: watcher::Result<watcher::Event<Pod>>, listed: &mut Vec<PodFacts>) -> Option<PodEvent> {
     match event {
         Ok(watcher::Event::Init) => listed.clear(),
         Ok(watcher::Event::InitApply(pod)) => listed.extend(facts(&pod)),
-        Ok(watcher::Event::InitDone) => return Some(Seen::All(std::mem::take(listed))),
-        Ok(watcher::Event::Apply(pod)) => return facts(&pod).map(Seen::Pod),
-        Ok(watcher::Event::Delete(pod)) => return pod.metadata.name.map(Seen::Gone),
+        Ok(watcher::Event::InitDone) => return Some(PodEvent::All(std::mem::take(listed))),
+        Ok(watcher::Event::Apply(pod)) => return facts(&pod).map(PodEvent::Pod),
+        Ok(watcher::Event::Delete(pod)) => return pod.metadata.name.map(PodEvent::Gone),
         Err(error) => tracing::warn!(%error, "proxies' pods can not be watched: tried again"),
     }
     None
 }
 
-fn facts(pod: &Pod) -> Option<Facts> {
+fn facts(pod: &Pod) -> Option<PodFacts> {
     let (metadata, status) = (&pod.metadata, pod.status.as_ref());
     let phase = status.and_then(|status| status.phase.as_deref());
     // Its address may be another pod's by now.
@@ -40,7 +40,7 @@ fn facts(pod: &Pod) -> Option<Facts> {
     let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
         conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     });
-    Some(Facts {
+    Some(PodFacts {
         name: metadata.name.clone()?,
         uid: metadata.uid.clone().unwrap_or_default(),
         address: if ended { None } else { address(pod) },
@@ -99,8 +99,8 @@ mod tests {
         assert!(seen(Ok(watcher::Event::Init), &mut listed).is_none());
         assert!(seen(Ok(watcher::Event::InitApply(named("b"))), &mut listed).is_none());
         let all = seen(Ok(watcher::Event::InitDone), &mut listed);
-        assert!(matches!(all, Some(Seen::All(all)) if all.len() == 1 && all[0].name == "b"));
+        assert!(matches!(all, Some(PodEvent::All(all)) if all.len() == 1 && all[0].name == "b"));
         let gone = seen(Ok(watcher::Event::Delete(named("b"))), &mut listed);
-        assert!(matches!(gone, Some(Seen::Gone(name)) if name == "b"));
+        assert!(matches!(gone, Some(PodEvent::Gone(name)) if name == "b"));
     }
 }

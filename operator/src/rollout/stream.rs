@@ -28,9 +28,9 @@ const MOST_LINE: usize = 32 * 1024 * 1024;
 /// A line buffer that grew beyond this is given back.
 const KEPT_BUFFER: usize = 64 * 1024;
 
-/// What a stream tells.
+/// An event of a stream.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum StreamEvent {
     /// A line.
     Line(Line),
     /// It has ended, or could not be begun; why.
@@ -60,18 +60,18 @@ enum End {
 }
 
 /// Reads a proxy's stream until it is dropped, beginning it again when it ends.
-/// `word`: by which the proxy knows the operator; asked for each time.
-pub(super) async fn follow(address: SocketAddr, word: impl Fn() -> Option<String>, tell: impl Fn(Told)) {
+/// `token`: by which the proxy knows the operator; asked for each time.
+pub(super) async fn follow(address: SocketAddr, token: impl Fn() -> Option<String>, tell: impl Fn(StreamEvent)) {
     let mut wait = FIRST_WAIT;
     loop {
         let mut heard = false;
-        let end = read(address, word(), |line| {
+        let end = read(address, token(), |line| {
             heard = true;
-            tell(Told::Line(line));
+            tell(StreamEvent::Line(line));
         });
         match end.await {
-            End::Silent => tell(Told::Silent),
-            end => tell(Told::Lost(end.to_string())),
+            End::Silent => tell(StreamEvent::Silent),
+            end => tell(StreamEvent::Lost(end.to_string())),
         }
         if heard {
             wait = FIRST_WAIT;
@@ -82,7 +82,7 @@ pub(super) async fn follow(address: SocketAddr, word: impl Fn() -> Option<String
 }
 
 /// Reads one stream to its end.
-async fn read(address: SocketAddr, word: Option<String>, tell: impl FnMut(Line)) -> End {
+async fn read(address: SocketAddr, token: Option<String>, tell: impl FnMut(Line)) -> End {
     let socket = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return End::Unreachable(error),
@@ -96,16 +96,16 @@ async fn read(address: SocketAddr, word: Option<String>, tell: impl FnMut(Line))
     // The connection is polled beside its reader, in one task.
     tokio::select! {
         biased;
-        end = lines(sender, request(address, word), tell) => end.err().unwrap_or(End::Closed),
+        end = lines(sender, request(address, token), tell) => end.err().unwrap_or(End::Closed),
         ended = &mut connection => ended.err().map_or(End::Closed, End::Http),
     }
 }
 
-/// The request for a stream; a word that no header can carry makes none.
-fn request(address: SocketAddr, word: Option<String>) -> Option<Request<Empty<Bytes>>> {
+/// The request for a stream; a token that no header can carry makes none.
+fn request(address: SocketAddr, token: Option<String>) -> Option<Request<Empty<Bytes>>> {
     let mut request = Request::get(PATH).header(HOST, address.to_string()).header(ACCEPT, MEDIA_TYPE);
-    if let Some(word) = word {
-        request = request.header(AUTHORIZATION, format!("Bearer {word}"));
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     request.body(Empty::new()).ok()
 }

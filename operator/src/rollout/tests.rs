@@ -8,11 +8,11 @@ use sluicegate_config::rollout::{Line, Running};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::fleet::{Facts, Seen};
+use super::fleet::{PodEvent, PodFacts};
 use super::*;
 
-fn pod(name: &str, address: SocketAddr) -> Facts {
-    Facts { name: name.to_owned(), uid: name.to_owned(), address: Some(address), ready: true, deleting: false }
+fn pod(name: &str, address: SocketAddr) -> PodFacts {
+    PodFacts { name: name.to_owned(), uid: name.to_owned(), address: Some(address), ready: true, deleting: false }
 }
 
 fn id() -> ObjectId {
@@ -48,7 +48,7 @@ async fn until(rollout: &Rollout, revision: &str, running: usize) {
 #[tokio::test(flavor = "local")]
 async fn a_stream_is_read_in_any_pieces_and_begun_again_when_it_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let pods = stream::iter([Seen::All(vec![pod("p", listener.local_addr().unwrap())])]);
+    let pods = stream::iter([PodEvent::All(vec![pod("p", listener.local_addr().unwrap())])]);
     let rollout = Rc::new(Rollout::default());
     tokio::task::spawn_local(Rc::clone(&rollout).follow(pods));
 
@@ -76,11 +76,11 @@ async fn a_pod_that_is_gone_is_asked_no_more() {
     let pods = stream::unfold(shown, |mut shown| async move { Some((shown.recv().await?, shown)) });
     let rollout = Rc::new(Rollout::default());
     tokio::task::spawn_local(Rc::clone(&rollout).follow(pods));
-    show.send(Seen::All(vec![pod("p", listener.local_addr().unwrap())])).await.unwrap();
+    show.send(PodEvent::All(vec![pod("p", listener.local_addr().unwrap())])).await.unwrap();
     let mut socket = accept(&listener, "200 OK").await;
     socket.write_all(format!("{}\n", line(true, "r1")).as_bytes()).await.unwrap();
     until(&rollout, "r1", 1).await;
-    show.send(Seen::Gone("p".to_owned())).await.unwrap();
+    show.send(PodEvent::Gone("p".to_owned())).await.unwrap();
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the operator hangs up");

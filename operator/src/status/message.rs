@@ -8,7 +8,7 @@ const MOST_PODS: usize = 3;
 /// The most bytes of one part of a message.
 const MOST_BYTES: usize = 512;
 
-/// What was said about an object, the first of it.
+/// The first of what was said about an object.
 pub(super) fn of_verdicts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     listed(verdicts.map(of_verdict), MOST_VERDICTS)
 }
@@ -20,12 +20,12 @@ fn of_verdict(verdict: &Verdict) -> String {
     cut(&format!("{severity}{path}{}", verdict.message))
 }
 
-/// Who refused, and why.
+/// The pods that refused it, and why.
 pub(super) fn of_rejections(rejected: &[(String, String)]) -> String {
     listed(rejected.iter().map(|(pod, why)| cut(&format!("{pod}: {why}"))), MOST_PODS)
 }
 
-/// Who is waited for, of so many.
+/// The pods that are waited for, of so many.
 pub(super) fn of_lagging(lagging: &[String], count: usize) -> String {
     let named = lagging.len().min(MOST_PODS).min(count);
     let more = count - named;

@@ -18,7 +18,7 @@ use sluicegate_crds::{Condition, ConditionStatus};
 
 pub use sluicegate_crds::Status;
 
-use crate::rollout::Standing;
+use crate::rollout::RolloutState;
 
 /// Condition: the object is valid.
 pub const ACCEPTED: &str = "Accepted";
@@ -37,7 +37,7 @@ pub fn condition<'a>(status: &'a Status, kind: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.kind == kind)
 }
 
-/// Whether two statuses of the same generation say the same but for numbers and words: how many proxies, how many routes.
+/// True if two statuses of the same generation say the same but for numbers and words: how many proxies, how many routes.
 /// Such a status may be written late, and together with others.
 #[must_use]
 pub fn say_the_same(one: &Status, other: &Status) -> bool {
@@ -96,15 +96,15 @@ impl Programmed {
 /// Everything that decides an object's status.
 #[derive(Debug, Clone)]
 pub struct Case<'a> {
-    /// What kind of object.
+    /// The object's kind.
     pub kind: Kind,
     /// Which one.
     pub object: &'a ObjectId,
-    /// `metadata.generation` that was judged.
+    /// `metadata.generation` that was compiled.
     pub generation: i64,
     /// The status that it has.
     pub status: Option<&'a Status>,
-    /// What the compiler said about it.
+    /// The compiler's words about it.
     pub verdicts: &'a [Verdict],
     /// It serves in its previous form.
     pub kept: bool,
@@ -118,8 +118,8 @@ pub struct Case<'a> {
     pub publishing: bool,
     /// Routes that name it; only of pools.
     pub attached_routes: Option<u32>,
-    /// How proxies stand to it.
-    pub standing: &'a Standing,
+    /// Its rollout over the proxies.
+    pub standing: &'a RolloutState,
 }
 
 /// The status to write, or `None` when nothing differs from the one it has.
@@ -147,7 +147,7 @@ pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
     (!case.status.is_some_and(|has| holds(has, &status))).then_some(status)
 }
 
-/// Whether a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
+/// True if a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
 fn holds(found: &Status, wanted: &Status) -> bool {
     let Status { observed_generation, conditions, proxies, attached_routes } = wanted;
     found.observed_generation == *observed_generation
@@ -156,7 +156,7 @@ fn holds(found: &Status, wanted: &Status) -> bool {
         && conditions.iter().all(|condition| found.conditions.contains(condition))
 }
 
-/// What a condition is to say.
+/// The contents of a condition.
 struct Judgement {
     status: ConditionStatus,
     reason: &'static str,
@@ -212,7 +212,7 @@ fn judged(case: &Case<'_>, condition: &'static str) -> Judgement {
 
 /// `Programmed`, and how many ready proxies run this generation.
 fn programmed(case: &Case<'_>) -> (Judgement, usize) {
-    let Standing { known: _, ready, running, lagging, rejected } = case.standing;
+    let RolloutState { known: _, ready, running, lagging, rejected } = case.standing;
     let no = |reason: Programmed, message: String| Judgement::new(ConditionStatus::False, reason.as_str(), message);
     let revision = match case.revision {
         _ if case.unpublished.is_some() => {

@@ -29,9 +29,9 @@ fn error(reason: Reason) -> Verdict {
     verdict(Severity::Error, reason, "spec.rules[0]", "is wrong; write it right")
 }
 
-fn standing(running: usize, ready: usize, lagging: &[&str]) -> Standing {
+fn standing(running: usize, ready: usize, lagging: &[&str]) -> RolloutState {
     let lagging = lagging.iter().map(|&pod| pod.to_owned()).collect();
-    Standing { known: true, ready, running, lagging, rejected: Vec::new() }
+    RolloutState { known: true, ready, running, lagging, rejected: Vec::new() }
 }
 
 struct Given {
@@ -41,7 +41,7 @@ struct Given {
     unpublished: Option<&'static str>,
     idle: Option<&'static str>,
     publishing: bool,
-    standing: Standing,
+    standing: RolloutState,
     has: Option<Status>,
 }
 
@@ -195,7 +195,7 @@ fn a_warning_stands_in_the_message_of_an_accepted_object() {
 
 #[test]
 fn a_rollout_says_how_far_it_is() {
-    let rejecting = |message: &str| Standing {
+    let rejecting = |message: &str| RolloutState {
         rejected: vec![("pod-b".to_owned(), message.to_owned())],
         ..standing(2, 3, &["pod-b"])
     };

@@ -1,9 +1,9 @@
-//! What is read only when it is named: the data of Secrets, the endpoints of Services. A watch of metadata says when it
-//! is out of date; the reading itself happens in `gather`.
+//! Facts that are read only when something names them: the data of Secrets, the endpoints of Services. A watch of
+//! metadata says when it is out of date; the reading itself happens in `gather`.
 
 use std::collections::HashMap;
 
-/// How often a thing was touched, taken before it is read: a touch while reading makes what was read old already.
+/// The number of touches of a thing, taken before it is read: a touch while reading makes what was read old already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp(u64);
 
@@ -53,7 +53,7 @@ impl<K: Clone + Eq + std::hash::Hash, T> Facts<K, T> {
         fact.fresh = false;
     }
 
-    /// What was last read of it.
+    /// The value that was last read.
     pub fn get(&self, key: &K) -> Option<&T> {
         self.0.get(key).and_then(|fact| fact.value.as_ref())
     }

@@ -1,4 +1,4 @@
-//! Who names what, both ways: an object by what it says, and by what is published of it.
+//! References both ways: an object by what it says, and by what is published of it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -52,17 +52,17 @@ impl Index {
         dropped
     }
 
-    /// What an object names.
+    /// The things that an object names.
     pub fn names(&self, key: &Key) -> &[Named] {
         self.names.get(key).map_or(&[], |named| named)
     }
 
-    /// Who names it.
+    /// The objects that name it.
     pub fn by(&self, named: &Named) -> impl Iterator<Item = &Key> {
         self.named_by.get(named).into_iter().flatten()
     }
 
-    /// How many name it.
+    /// The number of objects that name it.
     pub fn count(&self, named: &Named) -> usize {
         self.named_by.get(named).map_or(0, BTreeSet::len)
     }

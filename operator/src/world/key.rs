@@ -6,7 +6,7 @@ use sluicegate_config::compile::Kind;
 /// A resource of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// What kind; pools come before routes.
+    /// Its kind.
     pub kind: Kind,
     /// Which one.
     pub id: ObjectId,

@@ -14,10 +14,10 @@ use super::facts::Facts;
 use super::index::{Index, Named};
 use super::key::{Key, parts};
 use super::owner::Owner;
-use super::published::{Dress, Name, Published};
+use super::published::{Name, ObjectTemplate, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
-use super::word::Word;
+use super::token::PublishedToken;
 
 /// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
 pub type Shared = Rc<RefCell<World>>;
@@ -39,12 +39,12 @@ pub struct Object {
     pub version: u64,
 }
 
-/// What is known of the cluster.
+/// Everything known of the cluster.
 #[derive(Debug)]
 pub struct World {
     /// Which lists have been read whole.
     pub lists: Lists,
-    /// What is to be looked at again.
+    /// The objects to be looked at again.
     pub queue: Queue,
     /// The data of Secrets that pools name; `None` inside: there is no such Secret.
     pub secrets: Facts<ObjectId, Option<Secret>>,
@@ -53,53 +53,53 @@ pub struct World {
     /// Resources whose status may have to be written anew, although they need not be compiled.
     pub restate: BTreeSet<Key>,
     /// Pools whose number of routes has changed.
-    pub recount: BTreeSet<ObjectId>,
+    pub attached_changed: BTreeSet<ObjectId>,
     objects: HashMap<Key, Object>,
     namespaces: HashMap<String, Labels>,
     said: Index,
     pub(super) served: Index,
     pub(super) published: HashMap<Name, Published>,
-    /// What stood published of resources that are there, and was deleted by others.
+    /// Published forms of resources that are there, deleted by others.
     pub(super) lost: HashMap<Name, Published>,
     /// The last `resourceVersion` of what we have deleted, until the watch has said so.
-    pub(super) taken_away: HashMap<Name, Box<str>>,
+    pub(super) deleted: HashMap<Name, Box<str>>,
     pub(super) owner: Owner,
     /// Which routes serve under equal conditions.
     pub(super) rivals: Rivals,
     model_claims: Option<ModelClaims>,
     /// By which proxies know the operator.
-    pub(super) word: Word,
-    pub(super) strays: BTreeSet<Name>,
-    pub(super) has_new_strays: bool,
-    pub(super) dress: Dress,
+    pub(super) token: PublishedToken,
+    pub(super) orphans: BTreeSet<Name>,
+    pub(super) has_new_orphans: bool,
+    pub(super) template: ObjectTemplate,
     pub(super) wake: Rc<Notify>,
 }
 
 impl World {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(dress: Dress, watched: Watched, wake: Rc<Notify>) -> Self {
+    pub fn new(template: ObjectTemplate, watched: Watched, wake: Rc<Notify>) -> Self {
         Self {
             lists: Lists::new(watched),
             queue: Queue::default(),
             secrets: Facts::default(),
             services: Facts::default(),
             restate: BTreeSet::new(),
-            recount: BTreeSet::new(),
+            attached_changed: BTreeSet::new(),
             objects: HashMap::new(),
             namespaces: HashMap::new(),
             said: Index::default(),
             served: Index::default(),
             published: HashMap::new(),
             lost: HashMap::new(),
-            taken_away: HashMap::new(),
+            deleted: HashMap::new(),
             owner: Owner::default(),
             rivals: Rivals::default(),
             model_claims: None,
-            word: Word::default(),
-            strays: BTreeSet::new(),
-            has_new_strays: false,
-            dress,
+            token: PublishedToken::default(),
+            orphans: BTreeSet::new(),
+            has_new_orphans: false,
+            template,
             wake,
         }
     }
@@ -115,10 +115,10 @@ impl World {
         self.namespaces.iter()
     }
 
-    /// How published objects are dressed.
+    /// The labels, annotations and owner of published objects.
     #[must_use]
-    pub fn dress(&self) -> &Dress {
-        &self.dress
+    pub fn template(&self) -> &ObjectTemplate {
+        &self.template
     }
 
     /// Which namespaces may claim which models.
@@ -138,7 +138,7 @@ impl World {
         &self.rivals
     }
 
-    /// Whether the lists that an object depends on have been read whole.
+    /// True if the lists that an object depends on have been read whole.
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
         self.lists.published() && self.lists.known(key.parts().0)
@@ -294,7 +294,7 @@ impl World {
         self.said.names(key).iter().chain(self.served.names(key))
     }
 
-    /// How many routes call a pool, by what is published of them.
+    /// The number of routes that call a pool, by what is published of them.
     #[must_use]
     pub fn attached(&self, pool: &ObjectId) -> usize {
         self.served.count(&Named::Pool(pool.clone()))
@@ -303,13 +303,13 @@ impl World {
     /// When there is something to do: now, later or never.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        let has_strays = self.has_new_strays && self.lists.missing().is_empty();
-        let due = if has_strays { Some(now) } else { self.queue.due(now) };
+        let has_orphans = self.has_new_orphans && self.lists.missing().is_empty();
+        let due = if has_orphans { Some(now) } else { self.queue.due(now) };
         // While the owner is being replaced whatever is written would be collected with the one before.
         due.map(|due| self.owner.awaited_until().map_or(due, |until| due.max(until)))
     }
 
-    /// How many objects there are of a kind.
+    /// The number of objects of a kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
         self.objects.keys().filter(|key| key.kind == kind).count()
@@ -320,14 +320,14 @@ impl World {
         self.objects.keys()
     }
 
-    /// What routes see of a pool has changed.
+    /// Looks at a pool's routes: what they see of it has changed.
     pub fn look_at_routes_of(&mut self, pool: &ObjectId) {
         let pool = Named::Pool(pool.clone());
         let routes: Vec<Key> = self.said.by(&pool).chain(self.served.by(&pool)).cloned().collect();
         routes.iter().for_each(|key| self.look_at(key));
     }
 
-    /// What nobody names any longer is kept no longer; a pool that is gone may now be taken away.
+    /// Forgets what nobody names any longer; a pool that is gone may now be taken away.
     pub(super) fn forget(&mut self, dropped: &[Named]) {
         for named in dropped {
             let is_served = self.served.count(named) > 0;
@@ -348,7 +348,7 @@ impl World {
     }
 }
 
-/// What a `spec` names. One that cannot be read names nothing; what is published of the object still does.
+/// The things that a `spec` names. One that cannot be read names nothing; what is published of the object still does.
 fn named(key: &Key, spec: &str) -> BTreeSet<Named> {
     let namespace = key.parts().0;
     match key.kind {

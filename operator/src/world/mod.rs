@@ -1,7 +1,7 @@
-//! What is known of the cluster: resources, what is published of them, who names whom, and what is to be looked at again.
+//! The cluster as it is known: resources, what is published of them, who names whom, and what is to be looked at again.
 //!
-//! Watches write it, a turn reads it. Everything is held in its smallest form: text, not trees, and nothing that no turn
-//! asks for.
+//! Watches write it, a pass of `reconcile` reads it. Everything is held in its smallest form: text, not trees, and
+//! nothing that no pass asks for.
 
 mod facts;
 mod index;
@@ -13,13 +13,13 @@ mod publication;
 mod published;
 mod queue;
 mod scope;
-mod word;
+mod token;
 
 pub use facts::{Facts, Stamp};
 pub use index::{Index, Named};
 pub use key::{Key, parts};
 pub use known::{Object, Shared, World};
-pub use owner::Turn as OwnerTurn;
-pub use published::{Dress, MANAGER, Name, Published, content_of};
+pub use owner::OwnerChange;
+pub use published::{MANAGER, Name, ObjectTemplate, Published, content_of};
 pub use queue::Queue;
 pub use scope::{Lists, Scope, Source, Watched};

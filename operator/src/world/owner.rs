@@ -1,4 +1,4 @@
-//! Who owns what is published: a ConfigMap of the chart, with which all of it goes. It may be replaced under its name
+//! The owner of what is published: a ConfigMap of the chart, with which all of it goes. It may be replaced under its name
 //! (`kubectl replace --force`, a restore, self-healing), and then has another uid: the garbage collector takes away what
 //! still names the one before.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// that is replaced is back within a moment.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How it stands with the owner.
+/// The owner as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     /// Its name; `None`: none is wanted.
@@ -17,14 +17,14 @@ pub(super) struct Owner {
     pub(super) absent_since: Option<Instant>,
 }
 
-/// What turned.
+/// A change of the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum OwnerChange {
     /// It is there for the first time.
     Found,
     /// It is there again and has another uid: what is published is put down to it.
     Replaced {
-        /// How many objects that are.
+        /// The number of those objects.
         objects: usize,
     },
     /// It is not there.

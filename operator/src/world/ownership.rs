@@ -1,14 +1,14 @@
-//! What the world knows of the owner of what is published, and what follows from a change of it.
+//! The world's part about the owner of what is published, and what follows from a change of it.
 
 use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::known::World;
-use super::owner::Turn;
+use super::owner::OwnerChange;
 
 impl World {
-    /// What is published is to be owned by the ConfigMap of this name. Nothing is looked at before it is known.
+    /// Makes the ConfigMap of this name the owner of what is published. Nothing is looked at before it is known.
     pub fn need_owner(&mut self, name: &str) {
         self.owner.name = Some(name.to_owned());
         self.lists.need_owner();
@@ -23,7 +23,7 @@ impl World {
     /// The owner of what is written now, if there is to be one.
     #[must_use]
     pub fn owner(&self) -> Option<&OwnerReference> {
-        self.dress.owner.as_ref().filter(|_| self.owner.absent_since.is_none())
+        self.template.owner.as_ref().filter(|_| self.owner.absent_since.is_none())
     }
 
     /// Why nothing may be published: without its owner an uninstallation would leave copies of keys behind.
@@ -37,34 +37,38 @@ impl World {
     }
 
     /// The owner is there. Says what turned.
-    pub fn owner_seen(&mut self, meta: &ObjectMeta, now: Instant) -> Option<Turn> {
+    pub fn owner_seen(&mut self, meta: &ObjectMeta, now: Instant) -> Option<OwnerChange> {
         let name = self.owner.name.clone()?;
         // One that is being deleted takes along whatever names it.
         if meta.deletion_timestamp.is_some() {
             return self.owner_gone(now);
         }
         let uid = meta.uid.clone().unwrap_or_default();
-        let before = self.dress.owner.as_ref().map(|owner| owner.uid.clone());
+        let before = self.template.owner.as_ref().map(|owner| owner.uid.clone());
         let was_absent = self.owner.absent_since.take().is_some();
         if before.as_ref() == Some(&uid) {
             // It was not really gone.
             if was_absent {
                 self.own_anew();
             }
-            return was_absent.then_some(Turn::Found);
+            return was_absent.then_some(OwnerChange::Found);
         }
         let (api_version, kind) = ("v1".to_owned(), "ConfigMap".to_owned());
-        self.dress.owner = Some(OwnerReference { api_version, kind, name, uid, ..OwnerReference::default() });
+        self.template.owner = Some(OwnerReference { api_version, kind, name, uid, ..OwnerReference::default() });
         self.own_anew();
-        Some(if before.is_some() { Turn::Replaced { objects: self.published.len() } } else { Turn::Found })
+        Some(if before.is_some() {
+            OwnerChange::Replaced { objects: self.published.len() }
+        } else {
+            OwnerChange::Found
+        })
     }
 
     /// The owner is not there. Says so when that is new.
-    pub fn owner_gone(&mut self, now: Instant) -> Option<Turn> {
+    pub fn owner_gone(&mut self, now: Instant) -> Option<OwnerChange> {
         self.owner.name.as_ref()?;
         let is_new = self.owner.absent_since.is_none();
         self.owner.absent_since.get_or_insert(now);
-        is_new.then_some(Turn::Absent)
+        is_new.then_some(OwnerChange::Absent)
     }
 
     /// Looks at everything: what has another owner than it is to have is written anew, in its place.
@@ -83,7 +87,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::super::owner::PATIENCE;
-    use super::super::published::Dress;
+    use super::super::published::ObjectTemplate;
     use super::super::scope::{Source, Watched};
     use super::*;
 
@@ -93,40 +97,40 @@ mod tests {
 
     #[test]
     fn nothing_is_published_without_its_owner_and_all_of_it_follows_another_one() {
-        let dress = Dress { gateway: "gw".to_owned(), owner: None };
-        let mut world = World::new(dress, Watched::All, Rc::new(Notify::new()));
+        let template = ObjectTemplate { gateway: "gw".to_owned(), owner: None };
+        let mut world = World::new(template, Watched::All, Rc::new(Notify::new()));
         world.need_owner("settings");
         for source in Source::SCOPED.into_iter().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
             world.list_read(source, &None);
         }
         assert_eq!(world.lists.missing(), ["configmaps"], "the owner is not known yet");
         let now = Instant::now();
-        assert_eq!(world.owner_gone(now), Some(Turn::Absent));
+        assert_eq!(world.owner_gone(now), Some(OwnerChange::Absent));
         assert_eq!(world.owner_gone(now), None);
         world.list_read(Source::Owner, &None);
         assert!(world.unpublishable().unwrap().contains("ConfigMap settings"));
         assert!(world.owner().is_none());
-        assert_eq!(world.owner_seen(&meta("one"), now), Some(Turn::Found));
+        assert_eq!(world.owner_seen(&meta("one"), now), Some(OwnerChange::Found));
         assert!(world.unpublishable().is_none());
 
         // What stands is owned by the one that is there, and looked at when another comes.
         let id = ObjectId("a/p".to_owned());
         let written =
-            ObjectMeta { resource_version: Some("1".to_owned()), ..world.dress().meta(Content::Pool, &id, "") };
-        let name = world.dress().name(Content::Pool, &id);
+            ObjectMeta { resource_version: Some("1".to_owned()), ..world.template().meta(Content::Pool, &id, "") };
+        let name = world.template().name(Content::Pool, &id);
         world.published_seen(name, &written, Some("{}".to_owned()));
         assert_eq!(world.queue.take(9, now).len(), 1);
-        assert!(world.dress().is_owner_of(world.published(Content::Pool, &id).unwrap()));
+        assert!(world.template().is_owner_of(world.published(Content::Pool, &id).unwrap()));
         assert_eq!(world.owner_seen(&meta("one"), now), None);
-        assert_eq!(world.owner_gone(now), Some(Turn::Absent));
+        assert_eq!(world.owner_gone(now), Some(OwnerChange::Absent));
         world.look_at_all(|_| true);
         assert_eq!(world.due(now), Some(now + PATIENCE), "it is waited for");
-        assert_eq!(world.owner_seen(&meta("two"), now), Some(Turn::Replaced { objects: 1 }));
+        assert_eq!(world.owner_seen(&meta("two"), now), Some(OwnerChange::Replaced { objects: 1 }));
         assert_eq!((world.due(now), world.queue.take(9, now).len()), (Some(now), 1));
-        assert!(!world.dress().is_owner_of(world.published(Content::Pool, &id).unwrap()));
+        assert!(!world.template().is_owner_of(world.published(Content::Pool, &id).unwrap()));
         // One that is being deleted owns nothing any more.
         let time = serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap();
         let going = ObjectMeta { deletion_timestamp: Some(time), ..meta("two") };
-        assert_eq!(world.owner_seen(&going, now), Some(Turn::Absent));
+        assert_eq!(world.owner_seen(&going, now), Some(OwnerChange::Absent));
     }
 }

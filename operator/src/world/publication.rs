@@ -1,4 +1,4 @@
-//! What the world knows of what stands published, and what follows from a change of it.
+//! The world's part about what stands published, and what follows from a change of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -6,25 +6,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sluicegate_config::compile::{Credentials, Kind, SecretValue};
-use sluicegate_config::published::{Content, LEAST_WORD};
+use sluicegate_config::published::{Content, LEAST_TOKEN};
 use sluicegate_config::{CredentialId, ObjectId, Pool, Route};
 
 use super::index::Named;
 use super::key::Key;
 use super::known::World;
 use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of, owners};
-use super::word::Word;
+use super::token::PublishedToken;
 
 impl World {
-    /// What stands of a resource.
+    /// The published form of a resource.
     #[must_use]
     pub fn published(&self, content: Content, id: &ObjectId) -> Option<&Published> {
-        self.published.get(&self.dress.name(content, id))
+        self.published.get(&self.template.name(content, id))
     }
 
-    /// What stood last of a resource that is there: what others have deleted is the last good form all the same.
+    /// The last published form of a resource that is there: what others have deleted is the last good form all the same.
     fn last(&self, content: Content, id: &ObjectId) -> Option<&Published> {
-        self.published(content, id).or_else(|| self.lost.get(&self.dress.name(content, id)))
+        self.published(content, id).or_else(|| self.lost.get(&self.template.name(content, id)))
     }
 
     /// A route's published form.
@@ -50,8 +50,8 @@ impl World {
 
     /// An object with our gateway's label came or changed: whether it is as it should be is looked at.
     pub fn published_seen(&mut self, name: Name, meta: &ObjectMeta, text: Option<String>) {
-        if name == self.dress.word_name() {
-            return self.word_seen(meta, text);
+        if name == self.template.token_name() {
+            return self.token_seen(meta, text);
         }
         if let Some(key) = self.take_in(name, meta, text) {
             self.look_at(&key);
@@ -71,12 +71,12 @@ impl World {
             return None;
         }
         // The echo of what was written just before it was taken away.
-        if self.taken_away.get(&name).is_some_and(|last| **last == *version || is_older(version, last)) {
+        if self.deleted.get(&name).is_some_and(|last| **last == *version || is_older(version, last)) {
             return None;
         }
         self.lost.remove(&name);
         // One whose labels were tampered with is still of what it was of: it is put right, not lost.
-        let claimed = self.dress.claim(meta, &name);
+        let claimed = self.template.claim(meta, &name);
         let claim = claimed.clone().or_else(|| known.and_then(|known| known.claim.clone()));
         let mut published = Published {
             claim,
@@ -89,9 +89,9 @@ impl World {
         match &published.claim {
             Some((content, id)) => {
                 let (revision, named, route) = contents(*content, &published);
-                published.is_sound = claimed.is_some() && self.dress.fits(meta, *content, id, &revision);
+                published.is_sound = claimed.is_some() && self.template.fits(meta, *content, id, &revision);
                 published.revision = revision;
-                self.strays.remove(&name);
+                self.orphans.remove(&name);
                 if *content != Content::Credentials {
                     let key = Key { kind: kind_of(*content), id: id.clone() };
                     self.serve(&key, named);
@@ -99,8 +99,8 @@ impl World {
                 }
             }
             None if meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER) => {
-                self.strays.insert(name.clone());
-                self.has_new_strays = true;
+                self.orphans.insert(name.clone());
+                self.has_new_orphans = true;
                 self.wake.notify_one();
             }
             None => {}
@@ -112,10 +112,10 @@ impl World {
 
     /// An object with our gateway's label is gone, or lost the label.
     pub fn published_gone(&mut self, name: &Name) {
-        if *name == self.dress.word_name() {
-            return self.word_gone();
+        if *name == self.template.token_name() {
+            return self.token_gone();
         }
-        self.taken_away.remove(name);
+        self.deleted.remove(name);
         let Some((key, published)) = self.take_out(name) else { return };
         // Of a resource that is there it is put back, and what it said may be all that is known of its last good form.
         if self.object(&key).is_some() && published.text.is_some() {
@@ -127,12 +127,12 @@ impl World {
     /// We have taken it away ourselves: what comes back by the watch is no news then.
     pub fn published_taken_away(&mut self, name: &Name) {
         let Some((key, published)) = self.take_out(name) else { return };
-        self.taken_away.insert(name.clone(), published.version);
+        self.deleted.insert(name.clone(), published.version);
         self.look_at(&key);
     }
 
     fn take_out(&mut self, name: &Name) -> Option<(Key, Published)> {
-        self.strays.remove(name);
+        self.orphans.remove(name);
         let published = self.published.remove(name)?;
         let key = published.key()?;
         if !matches!(published.claim, Some((Content::Credentials, _))) {
@@ -146,7 +146,7 @@ impl World {
     pub(super) fn forget_lost(&mut self, key: &Key) {
         for content in [Content::Route, Content::Pool, Content::Credentials] {
             if kind_of(content) == key.kind {
-                self.lost.remove(&self.dress.name(content, &key.id));
+                self.lost.remove(&self.template.name(content, &key.id));
             }
         }
     }
@@ -160,12 +160,12 @@ impl World {
         }
     }
 
-    /// What is published of an object names this now. Pools may have more or fewer routes by it.
+    /// Notes what the published form of an object names now. Pools may have more or fewer routes by it.
     fn serve(&mut self, key: &Key, named: BTreeSet<Named>) {
         if key.kind == Kind::LlmRoute {
             let before: BTreeSet<Named> = self.served.names(key).iter().cloned().collect();
             let pools = before.symmetric_difference(&named);
-            self.recount
+            self.attached_changed
                 .extend(pools.filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }));
         }
         let dropped = self.served.set(key, named);
@@ -176,10 +176,10 @@ impl World {
     pub fn published_only(&mut self, is_secret: bool, seen: &HashSet<String>) {
         let gone = self.published.keys().filter(|name| name.is_secret == is_secret && !seen.contains(&name.name));
         let gone: Vec<Name> = gone.cloned().collect();
-        if is_secret && !seen.contains(&self.dress.word_name().name) {
-            self.word_gone();
+        if is_secret && !seen.contains(&self.template.token_name().name) {
+            self.token_gone();
         }
-        self.taken_away.retain(|name, _| name.is_secret != is_secret || seen.contains(&name.name));
+        self.deleted.retain(|name, _| name.is_secret != is_secret || seen.contains(&name.name));
         for name in gone {
             self.published_gone(&name);
         }
@@ -187,29 +187,29 @@ impl World {
 
     /// Takes out objects that say they are ours and not what they are of, once it is sure that no resource wants their
     /// name.
-    pub fn take_strays(&mut self) -> Vec<Name> {
-        if !self.has_new_strays || !self.lists.missing().is_empty() {
+    pub fn take_orphans(&mut self) -> Vec<Name> {
+        if !self.has_new_orphans || !self.lists.missing().is_empty() {
             return Vec::new();
         }
-        self.has_new_strays = false;
+        self.has_new_orphans = false;
         let contents = [Content::Route, Content::Pool, Content::Credentials];
-        let names = |key: &Key| contents.map(|content| self.dress.name(content, &key.id));
+        let names = |key: &Key| contents.map(|content| self.template.name(content, &key.id));
         let wanted: HashSet<Name> = self.keys().flat_map(names).collect();
-        self.strays.iter().filter(|name| !wanted.contains(*name)).cloned().collect()
+        self.orphans.iter().filter(|name| !wanted.contains(*name)).cloned().collect()
     }
 }
 
 impl World {
-    /// The word, when there is one.
+    /// The token, when there is one.
     #[must_use]
-    pub fn word(&self) -> Option<&str> {
-        self.word.text.as_deref()
+    pub fn token(&self) -> Option<&str> {
+        self.token.text.as_deref()
     }
 
-    /// Whether it is to be written: there is none, or it does not stand as it should.
+    /// True if it is to be written: there is none, or it does not stand as it should.
     #[must_use]
-    pub fn wants_word(&self) -> bool {
-        let Word { text, owners, is_sound } = &self.word;
+    pub fn wants_token(&self) -> bool {
+        let PublishedToken { text, owners, is_sound } = &self.token;
         let owner = self.owner();
         let is_owned = owner.is_none_or(|owner| owners.iter().any(|uid| **uid == *owner.uid));
         let may_be_written = self.lists.published() && self.absent_owner().is_none();
@@ -217,17 +217,17 @@ impl World {
     }
 
     /// It stands so.
-    pub fn word_seen(&mut self, meta: &ObjectMeta, text: Option<String>) {
-        let wanted = self.dress().word_meta().labels.unwrap_or_default();
+    pub fn token_seen(&mut self, meta: &ObjectMeta, text: Option<String>) {
+        let wanted = self.template().token_meta().labels.unwrap_or_default();
         let labels = meta.labels.as_ref();
         let is_sound = wanted.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value));
-        let is_word = |text: &String| text.len() >= LEAST_WORD && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let text = text.filter(is_word).map(String::into_boxed_str);
-        self.word = Word { text, owners: owners(meta), is_sound };
+        let is_token = |text: &String| text.len() >= LEAST_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let text = text.filter(is_token).map(String::into_boxed_str);
+        self.token = PublishedToken { text, owners: owners(meta), is_sound };
     }
 
     /// It stands no longer.
-    pub(super) fn word_gone(&mut self) {
-        self.word = Word::default();
+    pub(super) fn token_gone(&mut self) {
+        self.token = PublishedToken::default();
     }
 }

@@ -1,4 +1,4 @@
-//! What stands published in the gateway's namespace: our own ConfigMaps and Secrets, as they were last seen.
+//! The published objects in the gateway's namespace: our own ConfigMaps and Secrets, as they were last seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,9 +32,9 @@ pub struct Name {
 /// A published object.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Published {
-    /// What it is of. `None`: it does not say, or says what its name denies.
+    /// The resource it is of. `None`: it does not say, or says what its name denies.
     pub claim: Option<(Content, ObjectId)>,
-    /// What proxies read in it.
+    /// The text that proxies read in it.
     pub text: Option<Box<str>>,
     /// Revision of the compiled form in it; empty for credentials.
     pub revision: Box<str>,
@@ -65,16 +65,16 @@ impl Published {
     }
 }
 
-/// How published objects are dressed: the same for all of a gateway.
+/// The labels, annotations and owner of published objects: the same for all of a gateway.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dress {
+pub struct ObjectTemplate {
     /// The gateway's name.
     pub gateway: String,
-    /// Who owns them, so that an uninstallation takes them along.
+    /// Their owner, so that an uninstallation takes them along.
     pub owner: Option<OwnerReference>,
 }
 
-impl Dress {
+impl ObjectTemplate {
     /// The name of what is published.
     #[must_use]
     pub fn name(&self, content: Content, id: &ObjectId) -> Name {
@@ -108,15 +108,15 @@ impl Dress {
         meta
     }
 
-    /// The Secret with the word by which proxies know the operator.
+    /// The Secret with the token by which proxies know the operator.
     #[must_use]
-    pub fn word_name(&self) -> Name {
+    pub fn token_name(&self) -> Name {
         Name { is_secret: true, name: operator_name(&self.gateway) }
     }
 
     /// The metadata that it is written with.
     #[must_use]
-    pub fn word_meta(&self) -> ObjectMeta {
+    pub fn token_meta(&self) -> ObjectMeta {
         let labels =
             [(GATEWAY_LABEL, self.gateway.as_str()), (CONTENT_LABEL, OPERATOR_CONTENT), (MANAGED_BY, MANAGER), PART_OF];
         ObjectMeta {
@@ -127,13 +127,13 @@ impl Dress {
         }
     }
 
-    /// Whether an object has the owner that it is to have.
+    /// True if an object has the owner that it is to have.
     #[must_use]
     pub fn is_owner_of(&self, published: &Published) -> bool {
         self.owner.as_ref().is_none_or(|owner| published.owners.iter().any(|uid| **uid == *owner.uid))
     }
 
-    /// Whether labels and annotations are as they are written.
+    /// True if labels and annotations are as they are written.
     pub(super) fn fits(&self, meta: &ObjectMeta, content: Content, id: &ObjectId, revision: &str) -> bool {
         let wanted = self.meta(content, id, revision);
         let holds = |have: &Option<BTreeMap<String, String>>, want: &Option<BTreeMap<String, String>>| {
@@ -143,7 +143,7 @@ impl Dress {
         holds(&meta.labels, &wanted.labels) && holds(&meta.annotations, &wanted.annotations) && !is_withdrawn
     }
 
-    /// What an object is of, if its labels and annotations agree with its name.
+    /// The resource an object is of, if its labels and annotations agree with its name.
     pub(super) fn claim(&self, meta: &ObjectMeta, name: &Name) -> Option<(Content, ObjectId)> {
         let content = Content::parse(meta.labels.as_ref()?.get(CONTENT_LABEL)?)?;
         let id = ObjectId(meta.annotations.as_ref()?.get(OBJECT_ANNOTATION)?.clone());
@@ -164,7 +164,7 @@ pub(super) const fn kind_of(content: Content) -> Kind {
     }
 }
 
-/// What is published of a resource, its credentials aside.
+/// The content that holds a resource's compiled form.
 #[must_use]
 pub const fn content_of(kind: Kind) -> Content {
     match kind {
@@ -190,7 +190,7 @@ pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BT
     }
 }
 
-/// Whether a `resourceVersion` comes before another. Where they are no numbers nothing is said.
+/// True if a `resourceVersion` comes before another. Where they are no numbers nothing is said.
 pub(super) fn is_older(version: &str, than: &str) -> bool {
     version.parse::<u64>().ok().zip(than.parse::<u64>().ok()).is_some_and(|(version, than)| version < than)
 }

@@ -72,12 +72,12 @@ impl Queue {
         if self.queued.is_empty() { self.delayed.first().map(|(at, _)| *at) } else { Some(now) }
     }
 
-    /// Whether it waits to be looked at at once.
+    /// True if it waits to be looked at at once.
     pub fn holds(&self, key: &Key) -> bool {
         self.queued.contains(key)
     }
 
-    /// How many wait, those after a failure included.
+    /// The number that wait, those after a failure included.
     pub fn waiting(&self) -> usize {
         self.queued.len() + self.delayed.len()
     }

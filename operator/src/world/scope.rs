@@ -1,4 +1,4 @@
-//! What is watched, and which of the first lists have been read whole. Before that nothing is concluded from an absence.
+//! The watches, and which of the first lists have been read whole. Before that nothing is concluded from an absence.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +11,7 @@ pub enum Watched {
     Only(BTreeSet<String>),
 }
 
-/// Where a list is read: one namespace, or (`None`) all at once.
+/// The extent of a list: one namespace, or (`None`) all at once.
 pub type Scope = Option<String>;
 
 impl Watched {
@@ -23,7 +23,7 @@ impl Watched {
         }
     }
 
-    /// Whether the resources of a namespace count.
+    /// True if the resources of a namespace count.
     pub fn holds(&self, namespace: &str) -> bool {
         match self {
             Self::All => true,
@@ -39,7 +39,7 @@ impl Watched {
     }
 }
 
-/// What is listed and watched.
+/// The kinds of objects that are listed and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// `ProviderPool`s.
@@ -86,7 +86,7 @@ impl Source {
 pub struct Lists {
     watched: Watched,
     read: HashSet<(Source, Scope)>,
-    /// What is published has an owner, which must be known before anything is written.
+    /// An owner of what is published must be known before anything is written.
     needs_owner: bool,
 }
 
@@ -96,7 +96,7 @@ impl Lists {
         Self { watched, read: HashSet::new(), needs_owner: false }
     }
 
-    /// What is published is to have an owner.
+    /// Makes what is published wait for its owner.
     pub fn need_owner(&mut self) {
         self.needs_owner = true;
     }
@@ -107,7 +107,7 @@ impl Lists {
         [Source::PublishedMaps, Source::PublishedSecrets].into_iter().chain(owner)
     }
 
-    /// What is watched.
+    /// The namespaces that are watched.
     pub fn watched(&self) -> &Watched {
         &self.watched
     }
@@ -117,12 +117,12 @@ impl Lists {
         self.read.insert((source, scope.clone()))
     }
 
-    /// Whether what stands published is known, and who is to own it.
+    /// True if what stands published is known, and who is to own it.
     pub fn published(&self) -> bool {
         self.own().all(|source| self.read.contains(&(source, None)))
     }
 
-    /// Whether all that is in a namespace is known. Nothing in one that is not watched counts, so that is known.
+    /// True if all that is in a namespace is known. Nothing in one that is not watched counts, so that is known.
     pub fn known(&self, namespace: &str) -> bool {
         let scope = self.watched.scope_of(namespace);
         !self.watched.holds(namespace)

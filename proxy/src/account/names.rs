@@ -90,9 +90,9 @@ metrics! {
     LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, or errors came too fast.";
     SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
-    GEN_AI_DURATION = Histogram "gen_ai_server_request_duration" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
-    GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";
-    GEN_AI_PER_TOKEN = Histogram "gen_ai_server_time_per_output_token" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time per output token after the first in seconds (OpenTelemetry gen_ai.server.time_per_output_token).";
+    GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
+    GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";
+    GEN_AI_PER_TOKEN = Histogram "gen_ai_server_time_per_output_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time per output token after the first in seconds (OpenTelemetry gen_ai.server.time_per_output_token).";
     PROCESS_MEMORY = Gauge "process_resident_memory_bytes" [] "Resident memory of this process.";
     PROCESS_CPU = Counter "process_cpu_seconds" [] "CPU time of this process, user and system.";
     PROCESS_FDS = Gauge "process_open_fds" [] "Open file descriptors of this process.";

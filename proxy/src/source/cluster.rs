@@ -15,7 +15,7 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Config};
 use sluicegate_config::published::{
-    CONTENT_LABEL, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION, WORD_KEY,
+    CONTENT_LABEL, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, TOKEN_KEY, WITHDRAWN_ANNOTATION,
 };
 use tokio::sync::mpsc;
 
@@ -154,7 +154,7 @@ fn config_map(object: ConfigMap) -> Published {
 }
 
 fn secret(object: Secret) -> Published {
-    let one = |mut data: std::collections::BTreeMap<_, _>| data.remove(DATA_KEY).or_else(|| data.remove(WORD_KEY));
+    let one = |mut data: std::collections::BTreeMap<_, _>| data.remove(DATA_KEY).or_else(|| data.remove(TOKEN_KEY));
     let body = object.data.and_then(one).map(|bytes: k8s_openapi::ByteString| bytes.0);
     Published { body, ..stripped(object.metadata, true) }
 }

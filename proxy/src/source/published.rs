@@ -69,7 +69,7 @@ impl Published {
         let is_it = self.secret
             && self.content == published::OPERATOR_CONTENT
             && self.name == published::operator_name(gateway);
-        let word = self.body.as_ref().filter(|word| is_it && word.len() >= published::LEAST_WORD)?;
+        let word = self.body.as_ref().filter(|word| is_it && word.len() >= published::LEAST_TOKEN)?;
         Some(SecretValue::new(word.clone()))
     }
 

@@ -12,7 +12,7 @@ pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 /// What serves the far end of a connection to a provider that behaves so.
 pub(super) fn server(behaviour: Option<&Simulated>) -> Serve {
     let behaviour = behaviour.cloned().map(behaviour_of).unwrap_or_default();
-    let model = Arc::new(simulator::Model::new(behaviour));
+    let model = Arc::new(simulator::SimulatedProvider::new(behaviour));
     Arc::new(move |pipe| {
         let serving = simulator::serve(pipe, Arc::clone(&model));
         tokio::task::spawn_local(async move {

@@ -5,12 +5,10 @@ use serde_json::{Map, Value};
 use super::field::{boolean, dictionary, list, only, required, string, wrong};
 use crate::ask::{Ask, Part, Turn};
 use crate::digest::{base64_bytes, is_sealed, sign};
-use crate::fault::Fault;
-
-type Read<T> = Result<T, Box<Fault>>;
+use crate::fault::Checked;
 
 /// Reads the conversation.
-pub(super) fn messages(list: &[Value], ask: &mut Ask) -> Read<()> {
+pub(super) fn messages(list: &[Value], ask: &mut Ask) -> Checked<()> {
     for (at, value) in list.iter().enumerate() {
         let path = format!("messages.{at}");
         let message = dictionary(value, &path)?;
@@ -46,7 +44,7 @@ pub(super) fn messages(list: &[Value], ask: &mut Ask) -> Read<()> {
     }
 }
 
-fn instructions(message: &Map<String, Value>, path: &str, ask: &mut Ask) -> Read<()> {
+fn instructions(message: &Map<String, Value>, path: &str, ask: &mut Ask) -> Checked<()> {
     let path = format!("{path}.content");
     match required(message, "content", &path)? {
         Value::String(text) => ask.system.push_str(text),
@@ -62,7 +60,7 @@ fn instructions(message: &Map<String, Value>, path: &str, ask: &mut Ask) -> Read
 }
 
 /// Every call is answered in the next message, and every answer has a call in the one before.
-fn results_match(turns: &[Turn]) -> Read<()> {
+fn results_match(turns: &[Turn]) -> Checked<()> {
     for (at, turn) in turns.iter().enumerate() {
         let next = turns.get(at + 1).map_or(&[][..], |next| &next.parts);
         let answered = |id: &String| next.iter().any(|part| matches!(part, Part::Result { id: of, .. } if of == id));
@@ -95,7 +93,7 @@ fn results_match(turns: &[Turn]) -> Read<()> {
     Ok(())
 }
 
-fn content(value: &Value, path: &str, user: bool) -> Read<Vec<Part>> {
+fn content(value: &Value, path: &str, user: bool) -> Checked<Vec<Part>> {
     match value {
         Value::String(text) if text.is_empty() => Ok(Vec::new()),
         Value::String(text) => Ok(vec![Part::Text(text.clone())]),
@@ -106,7 +104,7 @@ fn content(value: &Value, path: &str, user: bool) -> Read<Vec<Part>> {
     }
 }
 
-fn block(value: &Value, path: &str, user: bool) -> Read<Part> {
+fn block(value: &Value, path: &str, user: bool) -> Checked<Part> {
     let block = dictionary(value, path)?;
     let kind = string(block, "type", &format!("{path}.type"))?;
     match kind {
@@ -150,7 +148,7 @@ fn block(value: &Value, path: &str, user: bool) -> Read<Part> {
 }
 
 /// The text of a text block.
-pub(super) fn text(block: &Map<String, Value>, path: &str) -> Read<String> {
+pub(super) fn text(block: &Map<String, Value>, path: &str) -> Checked<String> {
     only(block, &["type", "text", "cache_control", "citations"], &format!("{path}.text"))?;
     match string(block, "text", &format!("{path}.text.text"))? {
         "" => Err(wrong("messages", "text content blocks must be non-empty")),
@@ -159,7 +157,7 @@ pub(super) fn text(block: &Map<String, Value>, path: &str) -> Read<String> {
 }
 
 /// Describes a picture or document. Dimensions would need a decoder; kind and size are what tests ask for.
-fn media(block: &Map<String, Value>, kind: &str, path: &str) -> Read<Part> {
+fn media(block: &Map<String, Value>, kind: &str, path: &str) -> Checked<Part> {
     let path = format!("{path}.{kind}.source");
     let source = dictionary(required(block, "source", &path)?, &path)?;
     let described = match string(source, "type", &format!("{path}.type"))? {
@@ -191,7 +189,7 @@ fn media(block: &Map<String, Value>, kind: &str, path: &str) -> Read<Part> {
     Ok(Part::Media(described))
 }
 
-fn tool_result(block: &Map<String, Value>, path: &str) -> Read<Part> {
+fn tool_result(block: &Map<String, Value>, path: &str) -> Checked<Part> {
     let path = format!("{path}.tool_result");
     only(block, &["type", "tool_use_id", "content", "is_error", "cache_control", "toolset_name"], &path)?;
     let id = string(block, "tool_use_id", &format!("{path}.tool_use_id"))?.to_owned();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::ask::{Ask, Thinking};
 use crate::digest::{seal, sign};
 use crate::ids::Ids;
-use crate::mind::{Answer, Said, Stop};
+use crate::model::{Answer, Said, Stop};
 use crate::prompts::Cached;
 
 /// A whole answer.
@@ -52,7 +52,7 @@ pub(crate) fn stop(stop: &Stop) -> (&'static str, Option<&str>) {
     }
 }
 
-/// What the vendor says besides of a refusal.
+/// The vendor's words beside a refusal.
 pub(crate) fn details(stop: &Stop) -> Value {
     match stop {
         Stop::Refusal => json!({ "type": "refusal", "category": null, "explanation": null }),
@@ -60,7 +60,7 @@ pub(crate) fn details(stop: &Stop) -> Value {
     }
 }
 
-/// What was used. `input_tokens` are those that the prompt cache had no part in.
+/// The usage. `input_tokens` are those that the prompt cache had no part in.
 pub(crate) fn usage(ask: &Ask, answer: &Answer, cached: Cached) -> Value {
     json!({
         "input_tokens": ask.input_tokens.saturating_sub(cached.read + cached.written),

@@ -8,10 +8,8 @@ use super::content::{messages, text};
 use super::field::{boolean, dictionary, integer, list, only, present, required, share, string, wrong};
 use crate::ask::{Ask, Beginning, Choice, Format, Part, Thinking, Tool};
 use crate::digest::{fnv, fnv_on};
-use crate::fault::Fault;
+use crate::fault::{Checked, Fault};
 use crate::tokens;
-
-type Read<T> = Result<T, Box<Fault>>;
 
 /// The top-level fields of Messages, those behind `anthropic-beta` included.
 const FIELDS: [&str; 29] = [
@@ -46,7 +44,7 @@ const FIELDS: [&str; 29] = [
     "user_profile_id",
 ];
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// An answer.
@@ -56,7 +54,7 @@ pub(crate) enum Purpose {
 }
 
 /// Reads a request, or says what is wrong with it.
-pub(crate) fn read(body: &[u8], purpose: Purpose) -> Read<Ask> {
+pub(crate) fn read(body: &[u8], purpose: Purpose) -> Checked<Ask> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Fault::new(400, format!("The request body is not valid JSON: {error}")))?;
     let fields = value.as_object().ok_or_else(|| Fault::new(400, "The request body is not a JSON object"))?;
@@ -86,7 +84,7 @@ pub(crate) fn read(body: &[u8], purpose: Purpose) -> Read<Ask> {
 
 /// Conversations held by the server are not simulated. The vendor says so in a way that its SDKs' tool runners, which
 /// try threads first, understand: they go on without.
-fn threads(fields: &Map<String, Value>) -> Read<()> {
+fn threads(fields: &Map<String, Value>) -> Checked<()> {
     if present(fields, "thread").is_none() {
         return Ok(());
     }
@@ -94,7 +92,7 @@ fn threads(fields: &Map<String, Value>) -> Read<()> {
     Err(wrong("thread", "message threads are not available").detailed(details))
 }
 
-fn system(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn system(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     match present(fields, "system") {
         None => {}
         Some(Value::String(text)) => ask.system.clone_from(text),
@@ -109,7 +107,7 @@ fn system(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     Ok(())
 }
 
-fn settings(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn settings(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     ask.stream = boolean(fields, "stream", "stream")?.unwrap_or(false);
     share(fields, "temperature")?;
     share(fields, "top_p")?;
@@ -136,7 +134,7 @@ fn settings(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     Ok(())
 }
 
-fn tools(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn tools(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     let given = present(fields, "tools").map(|value| list(value, "tools")).transpose()?;
     let mut names = HashSet::new();
     for (at, value) in given.into_iter().flatten().enumerate() {
@@ -179,7 +177,7 @@ fn tools(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     choice(fields, ask)
 }
 
-fn choice(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn choice(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     ask.parallel = true;
     let Some(value) = present(fields, "tool_choice") else { return Ok(()) };
     let choice = dictionary(value, "tool_choice")?;
@@ -209,7 +207,7 @@ fn choice(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     Ok(())
 }
 
-fn thinking(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn thinking(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     let Some(value) = present(fields, "thinking") else { return Ok(()) };
     let thinking = dictionary(value, "thinking")?;
     let shown = match present(thinking, "display").and_then(Value::as_str) {
@@ -254,7 +252,7 @@ fn thinking(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
     Ok(())
 }
 
-fn format(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn format(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     let config = present(fields, "output_config").map(|value| dictionary(value, "output_config")).transpose()?;
     let format = config.and_then(|config| present(config, "format")).or(present(fields, "output_format"));
     let Some(format) = format else { return Ok(()) };
@@ -270,7 +268,7 @@ fn format(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
 }
 
 /// Objects of an answer's schema take no other properties, and say so.
-fn closed(schema: &Value, path: &str) -> Read<()> {
+fn closed(schema: &Value, path: &str) -> Checked<()> {
     match schema {
         Value::Object(fields) => {
             let object = fields.get("type").and_then(Value::as_str) == Some("object");
@@ -285,7 +283,7 @@ fn closed(schema: &Value, path: &str) -> Read<()> {
 }
 
 /// Counts the prompt, and finds the beginnings that the caller marked for the prompt cache.
-fn count(fields: &Map<String, Value>, ask: &mut Ask) -> Read<()> {
+fn count(fields: &Map<String, Value>, ask: &mut Ask) -> Checked<()> {
     let (mut hash, mut total) = (fnv(ask.model.as_bytes()), 0);
     let mut marks = 0;
     for block in ["tools", "system", "messages"].iter().filter_map(|key| fields.get(*key)).flat_map(blocks) {
@@ -323,7 +321,7 @@ mod tests {
     use super::*;
 
     /// A good request with these fields laid over it.
-    fn with(fields: &Value) -> Read<Ask> {
+    fn with(fields: &Value) -> Checked<Ask> {
         let mut body = json!({ "model": "m", "max_tokens": 2000, "messages": [{ "role": "user", "content": "hi" }] });
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         read(body.to_string().as_bytes(), Purpose::Answer)

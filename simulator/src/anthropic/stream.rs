@@ -7,7 +7,7 @@ use super::reply::{block, details, stop, usage};
 use crate::ask::{Ask, Thinking};
 use crate::digest::sign;
 use crate::ids::Ids;
-use crate::mind::{Answer, Said};
+use crate::model::{Answer, Said};
 use crate::prompts::Cached;
 use crate::script::Piece;
 use crate::tokens::pieces;

@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fault::Fault;
-
-type Read<T> = Result<T, Box<Fault>>;
+use crate::fault::{Checked, Fault};
 
 /// Complains that a required field is not there.
 pub(super) fn missing(param: &str) -> Box<Fault> {
@@ -40,31 +38,31 @@ pub(super) fn present<'v>(object: &'v Map<String, Value>, key: &str) -> Option<&
 }
 
 /// A text, required.
-pub(super) fn string<'v>(object: &'v Map<String, Value>, key: &str, param: &str) -> Read<&'v str> {
+pub(super) fn string<'v>(object: &'v Map<String, Value>, key: &str, param: &str) -> Checked<&'v str> {
     let value = present(object, key).ok_or_else(|| missing(param))?;
     value.as_str().ok_or_else(|| wrong_type(param, "a string", value))
 }
 
 /// An object, required.
-pub(super) fn object<'v>(of: &'v Map<String, Value>, key: &str, param: &str) -> Read<&'v Map<String, Value>> {
+pub(super) fn object<'v>(of: &'v Map<String, Value>, key: &str, param: &str) -> Checked<&'v Map<String, Value>> {
     let value = present(of, key).ok_or_else(|| missing(param))?;
     value.as_object().ok_or_else(|| wrong_type(param, "an object", value))
 }
 
 /// A list, if it is there.
-pub(super) fn list<'v>(of: &'v Map<String, Value>, key: &str, param: &str) -> Read<Option<&'v Vec<Value>>> {
+pub(super) fn list<'v>(of: &'v Map<String, Value>, key: &str, param: &str) -> Checked<Option<&'v Vec<Value>>> {
     let Some(value) = present(of, key) else { return Ok(None) };
     value.as_array().map(Some).ok_or_else(|| wrong_type(param, "an array of objects", value))
 }
 
 /// Yes or no, if it is there.
-pub(super) fn boolean(of: &Map<String, Value>, key: &str) -> Read<Option<bool>> {
+pub(super) fn boolean(of: &Map<String, Value>, key: &str) -> Checked<Option<bool>> {
     let Some(value) = present(of, key) else { return Ok(None) };
     value.as_bool().map(Some).ok_or_else(|| wrong_type(key, "a boolean", value))
 }
 
 /// A whole number of at least `least`, if it is there.
-pub(super) fn integer(of: &Map<String, Value>, key: &str, least: u64, most: u64) -> Read<Option<u64>> {
+pub(super) fn integer(of: &Map<String, Value>, key: &str, least: u64, most: u64) -> Checked<Option<u64>> {
     let Some(value) = present(of, key) else { return Ok(None) };
     let bad = |word: &'static str, bound: u64| {
         Fault::new(400, format!("Invalid '{key}': integer {word} minimum or maximum value. Expected a value {bound}, but got {value} instead."))
@@ -79,7 +77,7 @@ pub(super) fn integer(of: &Map<String, Value>, key: &str, least: u64, most: u64)
 }
 
 /// A number between two bounds, if it is there.
-pub(super) fn decimal(of: &Map<String, Value>, key: &str, least: f64, most: f64) -> Read<()> {
+pub(super) fn decimal(of: &Map<String, Value>, key: &str, least: f64, most: f64) -> Checked<()> {
     let Some(value) = present(of, key) else { return Ok(()) };
     let number = value.as_f64().ok_or_else(|| wrong_type(key, "a decimal", value))?;
     let (word, code, bound) = match () {

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::ask::Ask;
 use crate::ids::Ids;
-use crate::mind::{Answer, Said, Stop};
+use crate::model::{Answer, Said, Stop};
 use crate::prompts::Cached;
 
-/// What every chunk and answer of one call carries.
+/// The fields that every chunk and answer of one call carries.
 pub(crate) struct Letterhead {
     pub(crate) id: String,
     pub(crate) created: u64,
@@ -77,7 +77,7 @@ pub(crate) fn finish(stop: &Stop) -> &'static str {
     }
 }
 
-/// What was used.
+/// The usage.
 pub(crate) fn usage(ask: &Ask, answers: &[Answer], cached: Cached) -> Value {
     let output: u64 = answers.iter().map(|answer| answer.tokens).sum();
     let thoughts: u64 = answers.iter().map(|answer| answer.thought_tokens).sum();

@@ -233,7 +233,7 @@ fn format(fields: &Map<String, Value>, conversation: &[Value], ask: &mut Ask) ->
     Ok(())
 }
 
-/// What strict schemas must say of every object: no other properties, and all of them required.
+/// The rule of strict schemas for every object: no other properties, and all of them required.
 fn strict(schema: &Value, complaint: &str, param: &str) -> Result<(), Box<Fault>> {
     let refuse = |what: &str| Err(Fault::new(400, format!("{complaint}: In context=(), {what}")).at(param));
     match schema {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::reply::{Letterhead, finish};
 use crate::ids::Ids;
-use crate::mind::{Answer, Said};
+use crate::model::{Answer, Said};
 use crate::script::Piece;
 use crate::tokens::pieces;
 
@@ -13,7 +13,7 @@ use crate::tokens::pieces;
 pub(crate) struct Writer<'a> {
     head: &'a Letterhead,
     ids: &'a Ids,
-    /// Whether chunks carry `usage: null` and the last one the usage.
+    /// True if chunks carry `usage: null` and the last one the usage.
     usage: Option<Value>,
     out: Vec<Piece>,
 }

@@ -246,7 +246,7 @@ async fn idle(operator: &Operator) {
     let mut rounds = 0;
     loop {
         let leads = operator.metric("sluicegate_operator_is_leader", &[]).await.unwrap() > 0.0;
-        let turned = operator.metric("sluicegate_operator_turn_seconds_count", &[]).await.unwrap() > 0.0;
+        let turned = operator.metric("sluicegate_operator_reconcile_duration_seconds_count", &[]).await.unwrap() > 0.0;
         let queued = operator.metric("sluicegate_operator_queued_objects", &[]).await.unwrap();
         if leads && turned && queued < 1.0 {
             return;

@@ -6,3 +6,4 @@ mod arrows;
 mod documents;
 mod sizes;
 mod tree;
+mod words;

@@ -105,7 +105,7 @@
     annotations:
       summary: {{ printf "The operator of %s does not come to an end with what changed" $gateway | quote }}
       description: >-
-        Objects wait longer than ten minutes. Look at the rate of sluicegate_operator_turn_seconds_count and at the operator's log:
+        Objects wait longer than ten minutes. Look at the rate of sluicegate_operator_reconcile_duration_seconds_count and at the operator's log:
         either turns fail, or the API server is slow.
   - alert: SluicegateWatchesBreak
     expr: sum by (resource) {{ include "sluicegate.growth" (list . "sluicegate_operator_watch_restarts_total" "" "15m") }} > 10

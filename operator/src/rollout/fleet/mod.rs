@@ -1,4 +1,4 @@
-//! What is known of the proxies, as a state machine without clock or network: pods as the API server shows them and lines
+//! The proxies as they are known, as a state machine without clock or network: pods as the API server shows them and lines
 //! of their streams go in, an object's standing comes out. The rules are in the module above.
 
 use std::collections::hash_map::RandomState;
@@ -11,7 +11,7 @@ use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 use sluicegate_config::rollout::{Line, Rejection, Running};
 
-use super::standing::{Changed, Standing, Wanted};
+use super::state::{Changed, RolloutState, Wanted};
 
 /// A lost stream's last word stands for so long.
 const GRACE: Duration = Duration::from_secs(1);
@@ -27,14 +27,14 @@ const MOST_REJECTED: usize = 8;
 /// The most bytes of a rejection's message that are kept.
 const MOST_MESSAGE: usize = 512;
 
-/// Where a pod's stream is.
+/// The address of a pod's stream.
 pub(super) type Address = SocketAddr;
 /// A pod, as long as it is the same process's: another address or uid gets another number.
 pub(super) type Number = u32;
 
 /// A pod as the API server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct PodFacts {
     pub(super) name: String,
     pub(super) uid: String,
     /// `None` while it has no address, or when it has ended.
@@ -45,20 +45,20 @@ pub(super) struct Facts {
     pub(super) deleting: bool,
 }
 
-/// What is seen of pods.
+/// A change of pods, as it was seen.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum PodEvent {
     /// A pod came or changed.
-    Pod(Facts),
+    Pod(PodFacts),
     /// A pod is gone.
     Gone(String),
     /// These are all there are.
-    All(Vec<Facts>),
+    All(Vec<PodFacts>),
 }
 
-/// What is known of a pod by its stream.
+/// The state of a pod's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum StreamState {
     /// Nothing yet.
     Unheard,
     /// It is being heard.
@@ -72,27 +72,27 @@ enum Word {
 #[derive(Debug)]
 struct Pod {
     number: Number,
-    facts: Facts,
-    word: Word,
+    facts: PodFacts,
+    stream: StreamState,
 }
 
 impl Pod {
     fn counts(&self) -> bool {
-        let says = matches!(self.word, Word::Live { ready: true } | Word::Lost { ready: true, .. });
+        let says = matches!(self.stream, StreamState::Live { ready: true } | StreamState::Lost { ready: true, .. });
         says || (self.facts.ready && !self.facts.deleting)
     }
 
     const fn is_heard(&self) -> bool {
-        matches!(self.word, Word::Live { .. } | Word::Lost { .. })
+        matches!(self.stream, StreamState::Live { .. } | StreamState::Lost { .. })
     }
 
-    /// What standings hang on.
+    /// The part of it that an object's rollout hangs on.
     fn view(&self) -> (Number, bool, bool) {
         (self.number, self.counts(), self.is_heard())
     }
 }
 
-/// What one pod runs of one object; texts as hashes, since there are many.
+/// The form of one object that one pod runs; texts as hashes, since there are many.
 #[derive(Debug)]
 struct Cell {
     pod: Number,
@@ -111,7 +111,7 @@ enum News {
     All,
 }
 
-/// What is known of all proxies.
+/// Everything known of all proxies.
 #[derive(Debug)]
 pub(super) struct Fleet {
     /// By name.
@@ -144,11 +144,11 @@ impl Default for Fleet {
 
 impl Fleet {
     /// The API server shows pods.
-    pub(super) fn seen(&mut self, seen: Seen, now: Instant) {
+    pub(super) fn seen(&mut self, seen: PodEvent, now: Instant) {
         match seen {
-            Seen::Pod(facts) => self.put(facts),
-            Seen::Gone(name) => self.remove(&name),
-            Seen::All(all) => {
+            PodEvent::Pod(facts) => self.put(facts),
+            PodEvent::Gone(name) => self.remove(&name),
+            PodEvent::All(all) => {
                 let names: BTreeSet<&str> = all.iter().map(|facts| facts.name.as_str()).collect();
                 let gone: Vec<String> =
                     self.pods.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
@@ -160,7 +160,7 @@ impl Fleet {
         self.pass(now);
     }
 
-    fn put(&mut self, facts: Facts) {
+    fn put(&mut self, facts: PodFacts) {
         let same = |pod: &Pod| pod.facts.uid == facts.uid && pod.facts.address == facts.address;
         if self.pods.get(&facts.name).is_some_and(|pod| !same(pod)) {
             self.remove(&facts.name);
@@ -172,7 +172,7 @@ impl Fleet {
                 self.news = News::All;
             }
         } else if self.pods.len() < MOST_PODS {
-            let pod = Pod { number: self.next, facts, word: Word::Unheard };
+            let pod = Pod { number: self.next, facts, stream: StreamState::Unheard };
             self.next = self.next.wrapping_add(1);
             if pod.counts() {
                 self.news = News::All;
@@ -202,14 +202,14 @@ impl Fleet {
     }
 
     /// A pod has told a line.
-    pub(super) fn told(&mut self, number: Number, line: Line) {
+    pub(super) fn heard(&mut self, number: Number, line: Line) {
         let Line { whole, ready, routes, pools, routes_gone, pools_gone } = line;
         let Some(pod) = self.pods.values_mut().find(|pod| pod.number == number) else { return };
-        if !whole && !matches!(pod.word, Word::Live { .. }) {
+        if !whole && !matches!(pod.stream, StreamState::Live { .. }) {
             return;
         }
         let before = pod.view();
-        pod.word = Word::Live { ready };
+        pod.stream = StreamState::Live { ready };
         if pod.view() != before || whole {
             self.news = News::All;
         }
@@ -265,18 +265,18 @@ impl Fleet {
     /// A pod's stream has ended, or could not be begun.
     pub(super) fn lost(&mut self, number: Number, error: &str, now: Instant) {
         let Some(pod) = self.pods.values_mut().find(|pod| pod.number == number) else { return };
-        match pod.word {
-            Word::Live { ready } => {
+        match pod.stream {
+            StreamState::Live { ready } => {
                 if !pod.facts.deleting {
                     tracing::info!(pod = pod.facts.name, error, "a proxy's stream has ended: it is asked again");
                 }
-                pod.word = Word::Lost { ready, until: now + GRACE };
+                pod.stream = StreamState::Lost { ready, until: now + GRACE };
             }
-            Word::Unheard => {
+            StreamState::Unheard => {
                 tracing::debug!(pod = pod.facts.name, error, "a proxy can not be asked yet");
-                pod.word = Word::Silent;
+                pod.stream = StreamState::Silent;
             }
-            Word::Lost { .. } | Word::Silent => {}
+            StreamState::Lost { .. } | StreamState::Silent => {}
         }
         self.pass(now);
     }
@@ -284,7 +284,7 @@ impl Fleet {
     /// A pod's stream has been silent for too long: that is no short loss.
     pub(super) fn silent(&mut self, number: Number, now: Instant) {
         self.lost(number, "silent", now);
-        if let Some(Pod { facts, word: Word::Lost { until, .. }, .. }) =
+        if let Some(Pod { facts, stream: StreamState::Lost { until, .. }, .. }) =
             self.pods.values_mut().find(|pod| pod.number == number)
         {
             tracing::warn!(pod = facts.name, "a proxy is silent: what it runs is not known any more");
@@ -297,8 +297,8 @@ impl Fleet {
     pub(super) fn pass(&mut self, now: Instant) {
         let mut silent = Vec::new();
         for pod in self.pods.values_mut() {
-            if matches!(pod.word, Word::Lost { until, .. } if until <= now) {
-                pod.word = Word::Silent;
+            if matches!(pod.stream, StreamState::Lost { until, .. } if until <= now) {
+                pod.stream = StreamState::Silent;
                 silent.push(pod.number);
             }
         }
@@ -314,7 +314,8 @@ impl Fleet {
     }
 
     fn become_known(&mut self) {
-        let waits = |pod: &Pod| pod.word == Word::Unheard && pod.facts.address.is_some() && !pod.facts.deleting;
+        let waits =
+            |pod: &Pod| pod.stream == StreamState::Unheard && pod.facts.address.is_some() && !pod.facts.deleting;
         if !self.known && self.listed.is_some() && !self.pods.values().any(waits) {
             self.known = true;
             self.news = News::All;
@@ -323,8 +324,8 @@ impl Fleet {
 
     /// When something turns by time alone.
     pub(super) fn due(&self) -> Option<Instant> {
-        let lost = self.pods.values().filter_map(|pod| match pod.word {
-            Word::Lost { until, .. } => Some(until),
+        let lost = self.pods.values().filter_map(|pod| match pod.stream {
+            StreamState::Lost { until, .. } => Some(until),
             _ => None,
         });
         let first = self.listed.filter(|_| !self.known).map(|at| at + FIRST_WORDS);
@@ -336,12 +337,12 @@ impl Fleet {
         self.pods.values().filter_map(|pod| Some((pod.number, pod.facts.address?)))
     }
 
-    /// Whether some standing may have changed since it was last asked.
+    /// True if some standing may have changed since it was last asked.
     pub(super) const fn has_changed(&self) -> bool {
         !matches!(self.news, News::None)
     }
 
-    /// What may have changed since it was last asked.
+    /// The objects whose rollout may have changed since this was last asked.
     pub(super) fn take_changed(&mut self) -> Option<Changed> {
         match std::mem::replace(&mut self.news, News::None) {
             News::None => None,
@@ -350,12 +351,12 @@ impl Fleet {
         }
     }
 
-    /// How an object stands; `None` wanted: it is to run nowhere.
-    pub(super) fn standing(&self, kind: Kind, id: &ObjectId, wanted: Option<&Wanted>) -> Standing {
+    /// The rollout of an object; `None` wanted: it is to run nowhere.
+    pub(super) fn standing(&self, kind: Kind, id: &ObjectId, wanted: Option<&Wanted>) -> RolloutState {
         let cells = if kind == Kind::LlmRoute { &self.routes } else { &self.pools };
         let cells = cells.get(id).map(Vec::as_slice).unwrap_or_default();
         let wanted = wanted.map(|wanted| Hashed::new(wanted, &self.hasher));
-        let mut standing = Standing { known: self.known, ..Standing::default() };
+        let mut standing = RolloutState { known: self.known, ..RolloutState::default() };
         for (name, pod) in self.pods.iter().filter(|(_, pod)| pod.counts()) {
             standing.ready += 1;
             let cell = cells.iter().find(|cell| cell.pod == pod.number);
@@ -380,7 +381,7 @@ impl Fleet {
     }
 }
 
-/// What is wanted, as it is compared.
+/// The wanted form, as it is compared.
 struct Hashed<'a> {
     text: &'a str,
     revision: u64,

@@ -9,9 +9,9 @@ struct Script {
     now: Instant,
 }
 
-fn facts(name: &str, ready: bool) -> Facts {
+fn facts(name: &str, ready: bool) -> PodFacts {
     let address = Some("127.0.0.1:9".parse().unwrap());
-    Facts { name: name.to_owned(), uid: format!("uid-{name}"), address, ready, deleting: false }
+    PodFacts { name: name.to_owned(), uid: format!("uid-{name}"), address, ready, deleting: false }
 }
 
 fn id() -> ObjectId {
@@ -35,7 +35,7 @@ impl Script {
     fn running(names: &[&str]) -> Self {
         let mut script = Self { fleet: Fleet::default(), now: Instant::now() };
         let all = names.iter().map(|name| facts(name, true)).collect();
-        script.fleet.seen(Seen::All(all), script.now);
+        script.fleet.seen(PodEvent::All(all), script.now);
         for name in names {
             script.tells(name, line(true, true, &[("r1", "1")]));
         }
@@ -48,15 +48,15 @@ impl Script {
     }
 
     fn tells(&mut self, name: &str, line: Line) {
-        self.fleet.told(self.number(name), line);
+        self.fleet.heard(self.number(name), line);
     }
 
     fn loses(&mut self, name: &str) {
         self.fleet.lost(self.number(name), "cut", self.now);
     }
 
-    fn shows(&mut self, facts: Facts) {
-        self.fleet.seen(Seen::Pod(facts), self.now);
+    fn shows(&mut self, facts: PodFacts) {
+        self.fleet.seen(PodEvent::Pod(facts), self.now);
     }
 
     fn passes(&mut self, time: Duration) {
@@ -138,11 +138,11 @@ fn a_pod_counts_by_the_api_servers_word_or_by_its_own() {
 #[test]
 fn a_pod_that_is_being_deleted_counts_as_long_as_it_takes_calls() {
     let mut script = Script::running(&["a", "b"]);
-    script.shows(Facts { deleting: true, ..facts("b", true) });
+    script.shows(PodFacts { deleting: true, ..facts("b", true) });
     script.expect(&wanted("r2", "2"), "0/2", "a b");
     script.tells("b", line(false, false, &[]));
     script.expect(&wanted("r2", "2"), "0/1", "a");
-    script.fleet.seen(Seen::Gone("b".to_owned()), script.now);
+    script.fleet.seen(PodEvent::Gone("b".to_owned()), script.now);
     script.expect(&wanted("r1", "1"), "1/1", "");
     assert!(script.fleet.routes[&id()].len() == 1, "nothing is kept of who is gone");
 }
@@ -191,9 +191,9 @@ fn a_restarted_proxy_is_another_one() {
     script.expect(&wanted("r1", "1"), "1/1", "");
     // Another pod of the same name and address.
     let old = script.number("a");
-    script.shows(Facts { uid: "other".to_owned(), ..facts("a", true) });
+    script.shows(PodFacts { uid: "other".to_owned(), ..facts("a", true) });
     script.expect(&wanted("r1", "1"), "0/1", "a");
-    script.fleet.told(old, line(true, true, &[("r1", "1")]));
+    script.fleet.heard(old, line(true, true, &[("r1", "1")]));
     script.expect(&wanted("r1", "1"), "0/1", "a");
     assert_ne!(script.number("a"), old);
 }
@@ -201,9 +201,9 @@ fn a_restarted_proxy_is_another_one() {
 #[test]
 fn a_list_of_pods_is_all_there_are() {
     let mut script = Script::running(&["a", "b", "c"]);
-    script.fleet.seen(Seen::All(vec![facts("b", true)]), script.now);
+    script.fleet.seen(PodEvent::All(vec![facts("b", true)]), script.now);
     script.expect(&wanted("r1", "1"), "1/1", "");
-    script.fleet.seen(Seen::All(Vec::new()), script.now);
+    script.fleet.seen(PodEvent::All(Vec::new()), script.now);
     script.expect(&wanted("r1", "1"), "0/0", "");
     assert!(script.fleet.routes.is_empty());
 }
@@ -251,7 +251,7 @@ fn after_a_start_nothing_is_settled_until_each_pod_was_heard_or_time_is_up() {
         let mut script = Script { fleet: Fleet::default(), now: Instant::now() };
         assert!(!script.fleet.standing(ROUTE, &id(), None).known, "the pods are not known yet");
         let all = vec![facts("a", true), facts("b", false), facts("c", true)];
-        script.fleet.seen(Seen::All(all), script.now);
+        script.fleet.seen(PodEvent::All(all), script.now);
         script.tells("a", line(true, true, &[("r1", "1")]));
         script.tells("c", line(true, true, &[("r1", "1")]));
         let standing = script.fleet.standing(ROUTE, &id(), Some(&r1));
@@ -271,7 +271,7 @@ fn after_a_start_nothing_is_settled_until_each_pod_was_heard_or_time_is_up() {
     assert!(slow.fleet.standing(ROUTE, &id(), Some(&r1)).is_settled());
     assert_eq!(slow.fleet.take_changed(), Some(Changed::All));
     let mut nobody = Script { fleet: Fleet::default(), now: Instant::now() };
-    nobody.fleet.seen(Seen::All(Vec::new()), nobody.now);
+    nobody.fleet.seen(PodEvent::All(Vec::new()), nobody.now);
     let standing = nobody.fleet.standing(ROUTE, &id(), Some(&r1));
     assert!(standing.known && !standing.is_settled());
 }

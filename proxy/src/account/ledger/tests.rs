@@ -310,9 +310,11 @@ fn tokens_cost_and_the_gen_ai_family() {
     let sums = bench.samples("gen_ai_client_token_usage_sum");
     assert_eq!(sums.len(), 3);
     assert_eq!(sums[1], format!(r#"gen_ai_client_token_usage_sum{{{gen_ai},gen_ai_token_type="input"}} 1000.0"#));
-    for name in
-        ["gen_ai_server_request_duration", "gen_ai_server_time_to_first_token", "gen_ai_server_time_per_output_token"]
-    {
+    for name in [
+        "gen_ai_server_request_duration_seconds",
+        "gen_ai_server_time_to_first_token_seconds",
+        "gen_ai_server_time_per_output_token_seconds",
+    ] {
         let counts = bench.samples(&format!("{name}_count"));
         assert_eq!(counts, [format!("{name}_count{{{gen_ai}}} 1")]);
     }

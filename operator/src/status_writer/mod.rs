@@ -1,8 +1,8 @@
 //! Says on each object how it stands: waits a moment for the proxies, so that one change costs one write, and writes a
 //! status only where it differs.
 
-mod announce;
-mod recounts;
+mod attached_routes;
+mod retract;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -17,13 +17,13 @@ use sluicegate_config::published::Content;
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
-use recounts::Recounts;
+use attached_routes::AttachedRoutesRefresh;
 
-use crate::client::told;
-use crate::events::{Teller, Transition};
+use crate::client::error_text;
+use crate::events::{EventRecorder, Transition};
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::metrics::{Metrics, State};
-use crate::rollout::{Changed, Rollout, Standing, Wanted};
+use crate::rollout::{Changed, Rollout, RolloutState, Wanted};
 use crate::status::{self, Case};
 use crate::watch::api_resource;
 use crate::world::{Key, MANAGER, Shared, World, content_of};
@@ -44,10 +44,10 @@ const MOST: usize = 256;
 /// Writes on their way at once.
 const AT_ONCE: usize = 32;
 
-/// What the compiler and the publisher say about an object.
+/// An object as the compiler and the publisher assess it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
-    /// `metadata.generation` that was judged.
+pub struct Assessment {
+    /// `metadata.generation` that was compiled.
     pub generation: i64,
     /// The compiler's words.
     pub verdicts: Box<[Verdict]>,
@@ -61,7 +61,7 @@ pub struct Judged {
     pub idle: Option<&'static str>,
 }
 
-impl Judged {
+impl Assessment {
     fn state(&self) -> &'static str {
         let refused = self.verdicts.iter().any(|verdict| verdict.severity == Severity::Error);
         match (self.serves, self.kept, refused) {
@@ -97,20 +97,20 @@ impl Waiting {
     }
 }
 
-/// Judges objects.
-pub struct Judge {
+/// Writes statuses.
+pub struct StatusWriter {
     client: Client,
     world: Shared,
     rollout: Rc<Rollout>,
     leadership: Rc<Leadership>,
-    teller: Teller,
+    recorder: EventRecorder,
     metrics: Rc<Metrics>,
-    judged: RefCell<HashMap<Key, Judged>>,
+    assessments: RefCell<HashMap<Key, Assessment>>,
     waiting: RefCell<HashMap<Key, Waiting>>,
-    recounts: RefCell<Recounts>,
+    attached_routes: RefCell<AttachedRoutesRefresh>,
     /// Being published: nothing is said of them until they are considered again.
     held: RefCell<HashSet<Key>>,
-    /// What was said of objects before that was taken back for what is published now.
+    /// The statuses that stood before they were retracted for what is published now.
     announced: RefCell<HashMap<Key, Status>>,
     /// Objects of which a status is being written.
     under_way: RefCell<HashSet<Key>>,
@@ -119,11 +119,11 @@ pub struct Judge {
     wake: Notify,
 }
 
-/// How an object stands.
-struct Stand {
-    /// What proxies are to run; `None`: nothing of it is published.
+/// The state of an object.
+struct ObjectState {
+    /// The form that proxies are to run; `None`: nothing of it is published.
     wanted: Option<Wanted>,
-    standing: Standing,
+    standing: RolloutState,
     /// Another form is about to be published.
     publishing: bool,
 }
@@ -132,7 +132,7 @@ struct Stand {
 enum Unwritten {
     /// The object is gone.
     Gone,
-    /// The object has changed since it was judged.
+    /// The object has changed since it was compiled.
     Conflict,
     /// The API server does not take it.
     Refused,
@@ -144,15 +144,15 @@ enum Unwritten {
 struct Write {
     key: Key,
     uid: String,
-    /// `metadata.resourceVersion` of the object that was judged.
+    /// `metadata.resourceVersion` of the object that was compiled.
     version: u64,
-    /// What was published of it then.
+    /// The form of it that was published then.
     wanted: Option<Wanted>,
     from: Option<Status>,
     to: Status,
 }
 
-impl Judge {
+impl StatusWriter {
     /// Knows nothing yet.
     #[must_use]
     pub fn new(
@@ -162,17 +162,17 @@ impl Judge {
         leadership: Rc<Leadership>,
         metrics: Rc<Metrics>,
     ) -> Self {
-        let teller = Teller::new(&client);
+        let recorder = EventRecorder::new(&client);
         Self {
             client,
             world,
             rollout,
             leadership,
-            teller,
+            recorder,
             metrics,
-            judged: RefCell::default(),
+            assessments: RefCell::default(),
             waiting: RefCell::default(),
-            recounts: RefCell::default(),
+            attached_routes: RefCell::default(),
             held: RefCell::default(),
             announced: RefCell::default(),
             under_way: RefCell::default(),
@@ -181,11 +181,11 @@ impl Judge {
         }
     }
 
-    /// Takes in what a turn found out. `None`: the object is gone.
-    pub fn consider(&self, key: Key, judged: Option<Judged>) {
-        let mut all = self.judged.borrow_mut();
-        let before = all.get(&key).map(Judged::state);
-        let after = judged.as_ref().map(Judged::state);
+    /// Takes in what a pass found out. `None`: the object is gone.
+    pub fn consider(&self, key: Key, assessment: Option<Assessment>) {
+        let mut all = self.assessments.borrow_mut();
+        let before = all.get(&key).map(Assessment::state);
+        let after = assessment.as_ref().map(Assessment::state);
         if before != after {
             let gauge = |state| self.metrics.objects.get_or_create_owned(&State { kind: key.kind.as_str(), state });
             if let Some(gauge) = before.map(gauge) {
@@ -197,10 +197,10 @@ impl Judge {
         }
         let now = Instant::now();
         self.held.borrow_mut().remove(&key);
-        match judged {
-            Some(judged) => {
+        match assessment {
+            Some(assessment) => {
                 self.waiting.borrow_mut().insert(key.clone(), Waiting::since(now));
-                all.insert(key, judged);
+                all.insert(key, assessment);
             }
             None => {
                 self.waiting.borrow_mut().remove(&key);
@@ -211,7 +211,7 @@ impl Judge {
         self.wake.notify_one();
     }
 
-    /// Judges for ever, while this replica leads.
+    /// Writes for ever, while this replica leads.
     pub async fn run(&self) {
         loop {
             let next = self.round().await;
@@ -226,15 +226,15 @@ impl Judge {
     /// The standing of some objects may have changed.
     fn stir(&self, changed: &Changed) {
         let now = Instant::now();
-        let judged = self.judged.borrow();
+        let assessments = self.assessments.borrow();
         let mut waiting = self.waiting.borrow_mut();
         let mut stir = |key: &Key| {
-            if judged.contains_key(key) {
+            if assessments.contains_key(key) {
                 waiting.entry(key.clone()).or_insert(Waiting::since(now)).look_now(now);
             }
         };
         match changed {
-            Changed::All => judged.keys().for_each(stir),
+            Changed::All => assessments.keys().for_each(stir),
             Changed::Objects(objects) => {
                 objects.iter().for_each(|(kind, id)| stir(&Key { kind: *kind, id: id.clone() }));
             }
@@ -249,9 +249,9 @@ impl Judge {
         for key in std::mem::take(&mut world.restate) {
             waiting.entry(key).or_insert(Waiting::since(now)).look_now(now);
         }
-        let mut recounts = self.recounts.borrow_mut();
-        std::mem::take(&mut world.recount).into_iter().for_each(|pool| recounts.note(pool, now));
-        for id in recounts.take(now) {
+        let mut attached_routes = self.attached_routes.borrow_mut();
+        std::mem::take(&mut world.attached_changed).into_iter().for_each(|pool| attached_routes.note(pool, now));
+        for id in attached_routes.take(now) {
             let key = Key { kind: Kind::ProviderPool, id };
             let wait = waiting.entry(key).or_insert(Waiting::since(now));
             wait.look_now(now);
@@ -279,7 +279,7 @@ impl Judge {
             waiting.entry(key).or_insert(Waiting { not_before: now + again, ..Waiting::since(now) });
         }
         let again = waiting.values().map(|wait| wait.not_before).filter(|at| *at > now).min();
-        next.into_iter().chain(again).chain(self.recounts.borrow().due()).min()
+        next.into_iter().chain(again).chain(self.attached_routes.borrow().due()).min()
     }
 
     /// Decides about all that wait: some statuses are to be written now, some objects go on waiting until some time.
@@ -322,10 +322,12 @@ impl Judge {
     }
 
     fn decide(&self, key: &Key, is_late: bool) -> Decision {
-        let judged = self.judged.borrow();
+        let assessments = self.assessments.borrow();
         let world = self.world.borrow();
-        let (Some(judged), true) = (judged.get(key), world.object(key).is_some()) else { return Decision::Nothing };
-        // A newer form is being compiled or published: it will be judged instead.
+        let (Some(assessment), true) = (assessments.get(key), world.object(key).is_some()) else {
+            return Decision::Nothing;
+        };
+        // A newer form is being compiled or published: it will be said instead.
         if world.queue.holds(key) || self.held.borrow().contains(key) {
             return Decision::Nothing;
         }
@@ -335,34 +337,34 @@ impl Judge {
         if !stand.standing.known || (may_settle && !is_late) {
             return Decision::Wait;
         }
-        match self.to_write(&world, key, judged, &stand) {
+        match self.to_write(&world, key, assessment, &stand) {
             Some(write) => Decision::Write(Box::new(write)),
             None => Decision::Nothing,
         }
     }
 
-    /// How an object stands with what is published of it.
-    fn stand(&self, world: &World, key: &Key) -> Stand {
+    /// The state of an object with what is published of it.
+    fn stand(&self, world: &World, key: &Key) -> ObjectState {
         let wanted = wanted(world, key);
         let standing = self.rollout.standing(key.kind, &key.id, wanted.as_ref());
-        Stand { wanted, standing, publishing: false }
+        ObjectState { wanted, standing, publishing: false }
     }
 
     /// The status that an object ought to have, if it has another.
-    fn to_write(&self, world: &World, key: &Key, judged: &Judged, stand: &Stand) -> Option<Write> {
+    fn to_write(&self, world: &World, key: &Key, assessment: &Assessment, stand: &ObjectState) -> Option<Write> {
         let object = world.object(key)?;
         let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
         let attached = u32::try_from(world.attached(&key.id)).unwrap_or(u32::MAX);
         let case = Case {
             kind: key.kind,
             object: &key.id,
-            generation: judged.generation,
+            generation: assessment.generation,
             status: status.as_ref(),
-            verdicts: &judged.verdicts,
-            kept: judged.kept,
+            verdicts: &assessment.verdicts,
+            kept: assessment.kept,
             revision: stand.wanted.as_ref().map(|wanted| wanted.revision.as_str()),
-            unpublished: judged.unpublished.as_deref(),
-            idle: judged.idle,
+            unpublished: assessment.unpublished.as_deref(),
+            idle: assessment.idle,
             publishing: stand.publishing,
             attached_routes: (key.kind == Kind::ProviderPool).then_some(attached),
             standing: &stand.standing,
@@ -372,7 +374,7 @@ impl Judge {
         Some(Write { key, uid, version: object.version, wanted, from: status, to })
     }
 
-    /// Whether a status says nothing but other numbers and words than the one that stands, which is the last word on it.
+    /// True if a status says nothing but other numbers and words than the one that stands, which is the last word on it.
     fn is_lazy(&self, write: &Write) -> bool {
         let says_the_same = write.from.as_ref().is_some_and(|from| status::say_the_same(from, &write.to));
         says_the_same && !self.announced.borrow().contains_key(&write.key)
@@ -408,7 +410,7 @@ impl Judge {
         let patch = serde_json::json!({
             "apiVersion": DynamicObject::api_version(&resource),
             "kind": DynamicObject::kind(&resource),
-            // Only over what was judged: a newer form, or a namesake that has come since, will be judged itself.
+            // Only over what was compiled: a newer form, or a namesake that has come since, is said itself.
             "metadata": { "name": name, "namespace": namespace, "resourceVersion": write.version.to_string() },
             "status": write.to,
         });
@@ -431,7 +433,7 @@ impl Judge {
         }
     }
 
-    /// What was taken back for a moment only is no news: what counts is what was said before that.
+    /// A retraction is no news: the status before it counts.
     async fn tell(&self, write: &Write) {
         let before = self.announced.borrow_mut().remove(&write.key);
         let transition = Transition {
@@ -441,7 +443,7 @@ impl Judge {
             from: before.or_else(|| write.from.clone()),
             to: write.to.clone(),
         };
-        if tokio::time::timeout(LONGEST_WRITE, self.teller.tell(&transition)).await.is_err() {
+        if tokio::time::timeout(LONGEST_WRITE, self.recorder.tell(&transition)).await.is_err() {
             tracing::warn!(object = write.key.id.0, "an event was not written in time");
         }
     }
@@ -453,7 +455,7 @@ enum Decision {
     Wait,
 }
 
-/// What proxies are to run of an object: what is published of it.
+/// The form of an object that proxies are to run: what is published of it.
 fn wanted(world: &World, key: &Key) -> Option<Wanted> {
     let published = world.published(content_of(key.kind), &key.id)?;
     let credentials = || world.published(Content::Credentials, &key.id).map(|own| own.version.to_string());
@@ -472,7 +474,7 @@ fn unwritten(error: &kube::Error, key: &Key) -> Unwritten {
         kube::Error::Api(status) => (400..500).contains(&status.code) && status.code != 429,
         _ => false,
     };
-    let error = told(error);
+    let error = error_text(error);
     tracing::warn!(error, kind = %key.kind, object = key.id.0, "a status could not be written");
     if refused { Unwritten::Refused } else { Unwritten::Failed(error) }
 }

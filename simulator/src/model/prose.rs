@@ -1,7 +1,7 @@
-//! What the model says in words.
+//! The model's words.
 
 use crate::ask::{Ask, Part};
-use crate::digest::{Dice, fnv};
+use crate::digest::{Rng, fnv};
 use crate::tokens;
 
 /// The most characters of the caller's words that are quoted.
@@ -41,12 +41,12 @@ pub(crate) fn reply(ask: &Ask, words: &str, variant: u32) -> String {
     sentences.join(" ")
 }
 
-/// What the model thinks.
+/// The model's thoughts.
 pub(crate) fn thought(words: &str) -> String {
     format!("The caller says: {}. I consider what is known, and answer plainly.", quoted(words))
 }
 
-/// What is said before tools are called.
+/// The text before tools are called.
 pub(crate) fn announcement(calls: &[(String, String)]) -> String {
     let names: Vec<String> = calls.iter().map(|(name, _)| format!("`{name}`")).collect();
     format!("I will call {}.", names.join(" and "))
@@ -54,12 +54,12 @@ pub(crate) fn announcement(calls: &[(String, String)]) -> String {
 
 /// The text at exactly so many tokens: cut, or gone on with.
 pub(crate) fn stretched(mut text: String, words: &str, tokens: u64) -> String {
-    let mut dice = Dice::new(fnv(words.as_bytes()));
+    let mut rng = Rng::new(fnv(words.as_bytes()));
     while tokens::count(&text) < tokens {
         text.push(' ');
-        let length = 5 + dice.below(6);
+        let length = 5 + rng.below(6);
         for at in 0..length {
-            let word = FILLER.get(dice.below(FILLER.len())).copied().unwrap_or("water");
+            let word = FILLER.get(rng.below(FILLER.len())).copied().unwrap_or("water");
             if at > 0 {
                 text.push(' ');
                 text.push_str(word);

@@ -1,4 +1,4 @@
-//! Publishes the word by which proxies know the operator: made up once, kept in a Secret, put right when others change it.
+//! Publishes the token by which proxies know the operator: made up once, kept in a Secret, put right when others change it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,36 +9,36 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use sluicegate_config::published::WORD_KEY;
+use sluicegate_config::published::TOKEN_KEY;
 
-use crate::client::told;
+use crate::client::error_text;
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::world::{MANAGER, Shared};
 
-/// Whether it stands as it should is looked at this often, in memory.
+/// The time between two looks, in memory, at how it stands.
 const LOOK: Duration = Duration::from_millis(500);
 /// A write that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Random bytes of a word.
+/// Random bytes of a token.
 const BYTES: usize = 32;
 
-/// Keeps the word published, as long as this replica leads.
-pub struct Keeper {
+/// Keeps the token published, as long as this replica leads.
+pub struct TokenKeeper {
     /// Writes.
     pub client: Client,
     /// The gateway's namespace.
     pub namespace: String,
-    /// What stands.
+    /// The world as it is known.
     pub world: Shared,
-    /// Whether this replica may write.
+    /// The leadership: whether this replica may write.
     pub leadership: Rc<Leadership>,
 }
 
-impl Keeper {
+impl TokenKeeper {
     /// Keeps it for ever.
     pub async fn keep(&self) {
         loop {
-            let is_wanted = self.leadership.holds() && self.world.borrow().wants_word();
+            let is_wanted = self.leadership.holds() && self.world.borrow().wants_token();
             let went_well = !is_wanted || self.write().await;
             tokio::time::sleep(if went_well { LOOK } else { AGAIN }).await;
         }
@@ -46,28 +46,28 @@ impl Keeper {
 
     /// Writes it. Says whether that went well.
     async fn write(&self) -> bool {
-        let known = self.world.borrow().word().map(str::to_owned);
-        let Some(word) = known.or_else(made_up) else {
-            tracing::error!("there is no randomness to make a word for proxies of");
+        let known = self.world.borrow().token().map(str::to_owned);
+        let Some(token) = known.or_else(made_up) else {
+            tracing::error!("there is no randomness to make a token for proxies of");
             return false;
         };
-        let metadata = self.world.borrow().dress().word_meta();
+        let metadata = self.world.borrow().template().token_meta();
         let name = metadata.name.clone().unwrap_or_default();
-        let data = BTreeMap::from([(WORD_KEY.to_owned(), ByteString(word.clone().into_bytes()))]);
+        let data = BTreeMap::from([(TOKEN_KEY.to_owned(), ByteString(token.clone().into_bytes()))]);
         let secret = Secret { metadata, data: Some(data), ..Secret::default() };
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let how = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&secret);
         match tokio::time::timeout(LONGEST_WRITE, api.patch(&name, &how, &patch)).await {
             Ok(Ok(written)) => {
-                self.world.borrow_mut().word_seen(&written.metadata, Some(word));
+                self.world.borrow_mut().token_seen(&written.metadata, Some(token));
                 true
             }
             Ok(Err(error)) => {
                 tracing::warn!(
-                    error = told(&error),
+                    error = error_text(&error),
                     name,
-                    "the word for proxies could not be written; it is tried again"
+                    "the token for proxies could not be written; it is tried again"
                 );
                 false
             }
@@ -79,14 +79,14 @@ impl Keeper {
     }
 }
 
-/// A word that nobody can guess.
+/// A token that nobody can guess.
 fn made_up() -> Option<String> {
     let mut bytes = [0; BYTES];
     rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bytes).ok()?;
-    Some(bytes.iter().fold(String::new(), |mut word, byte| {
+    Some(bytes.iter().fold(String::new(), |mut token, byte| {
         // Writing into a text has no way to fail.
-        let _ = write!(word, "{byte:02x}");
-        word
+        let _ = write!(token, "{byte:02x}");
+        token
     }))
 }
 

@@ -13,7 +13,7 @@ use crate::tokens;
 /// One of the answers.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// What is said, in order.
+    /// The parts of it, in order.
     pub(crate) said: Vec<Said>,
     /// Why it ends.
     pub(crate) stop: Stop,
@@ -87,7 +87,7 @@ fn one(ask: &Ask, plan: &Plan, variant: u32) -> Answer {
     budget.answer
 }
 
-/// What may still be said.
+/// The tokens that may still be said.
 struct Budget {
     left: u64,
     answer: Answer,

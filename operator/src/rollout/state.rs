@@ -1,9 +1,9 @@
-//! How an object stands with the proxies: plain values.
+//! The rollout of an object over the proxies: plain values.
 
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 
-/// What proxies are to run of an object.
+/// The form of an object that proxies are to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     /// Revision of the published form.
@@ -15,9 +15,9 @@ pub struct Wanted {
     pub credentials: Option<String>,
 }
 
-/// How an object stands with the proxies that take calls.
+/// The rollout of an object over the proxies that take calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct RolloutState {
     /// Enough is known to judge by. False for a moment after the operator's start.
     pub known: bool,
     /// Ready proxies.
@@ -30,8 +30,8 @@ pub struct Standing {
     pub rejected: Vec<(String, String)>,
 }
 
-impl Standing {
-    /// Whether waiting would change nothing: every ready proxy runs it or has refused it.
+impl RolloutState {
+    /// True if waiting would change nothing: every ready proxy runs it or has refused it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.known && self.ready > 0 && self.lagging.is_empty()

@@ -21,7 +21,7 @@ use crate::steer;
 const MOST_REPEATS: usize = 4_096;
 
 /// A simulated provider.
-pub struct Model {
+pub struct SimulatedProvider {
     behaviour: Behaviour,
     models: Vec<String>,
     api_key: Option<String>,
@@ -34,7 +34,7 @@ pub struct Model {
     repeats: Mutex<Repeats>,
 }
 
-/// How often each `x-simulate` value with `times=` has been shown.
+/// The count of each `x-simulate` value with `times=`.
 #[derive(Debug, Default)]
 struct Repeats {
     counts: HashMap<u64, u32>,
@@ -42,16 +42,16 @@ struct Repeats {
 }
 
 // By hand: the API key is a secret.
-impl fmt::Debug for Model {
+impl fmt::Debug for SimulatedProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model")
+        f.debug_struct("SimulatedProvider")
             .field("behaviour", &self.behaviour)
             .field("models", &self.models)
             .finish_non_exhaustive()
     }
 }
 
-impl Model {
+impl SimulatedProvider {
     /// A provider that behaves so, knows every model and asks for no key.
     #[must_use]
     pub fn new(behaviour: Behaviour) -> Self {
@@ -109,12 +109,12 @@ impl Model {
         &self.models
     }
 
-    /// Whether a model of this name is known.
+    /// True if a model of this name is known.
     pub(crate) fn knows(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|known| known == model)
     }
 
-    /// Whether a key opens the door; `None`: no key was sent.
+    /// True if a key opens the door; `None`: no key was sent.
     pub(crate) fn admits(&self, key: Option<&str>) -> bool {
         self.api_key.as_deref().is_none_or(|wanted| key == Some(wanted))
     }
@@ -151,7 +151,7 @@ impl Model {
         &self.ids
     }
 
-    /// How often this value has been seen before.
+    /// The number of times this value has been seen before.
     fn repeat(&self, value: &str) -> u32 {
         let mut repeats = held(&self.repeats);
         let key = fnv(value.as_bytes());

@@ -11,36 +11,36 @@ const REST: Duration = Duration::from_millis(500);
 /// is written.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What waits. Bounded by the number of pools.
+/// The pools that wait. Bounded by the number of pools.
 #[derive(Debug, Default)]
-pub(super) struct Recounts(HashMap<ObjectId, Recount>);
+pub(super) struct AttachedRoutesRefresh(HashMap<ObjectId, PendingRefresh>);
 
 #[derive(Debug)]
-struct Recount {
+struct PendingRefresh {
     first: Instant,
     last: Instant,
 }
 
-impl Recount {
+impl PendingRefresh {
     fn due(&self) -> Instant {
         (self.last + REST).min(self.first + LONGEST)
     }
 }
 
-impl Recounts {
+impl AttachedRoutesRefresh {
     /// A pool's number has changed.
     pub(super) fn note(&mut self, pool: ObjectId, now: Instant) {
-        self.0.entry(pool).or_insert(Recount { first: now, last: now }).last = now;
+        self.0.entry(pool).or_insert(PendingRefresh { first: now, last: now }).last = now;
     }
 
     /// Takes out those whose time has come.
     pub(super) fn take(&mut self, now: Instant) -> Vec<ObjectId> {
-        self.0.extract_if(|_, recount| recount.due() <= now).map(|(pool, _)| pool).collect()
+        self.0.extract_if(|_, pending| pending.due() <= now).map(|(pool, _)| pool).collect()
     }
 
     /// When the time of the next one comes.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.0.values().map(Recount::due).min()
+        self.0.values().map(PendingRefresh::due).min()
     }
 }
 
@@ -51,18 +51,18 @@ mod tests {
     #[test]
     fn a_number_is_told_when_it_rests_and_at_the_latest_after_a_while() {
         let (pool, start) = (ObjectId("a/p".to_owned()), Instant::now());
-        let mut recounts = Recounts::default();
-        assert_eq!(recounts.due(), None);
-        recounts.note(pool.clone(), start);
-        recounts.note(pool.clone(), start + REST / 2);
-        assert_eq!(recounts.due(), Some(start + REST / 2 + REST));
-        assert!(recounts.take(start + REST).is_empty());
-        assert_eq!(recounts.take(start + REST * 2), std::slice::from_ref(&pool));
-        assert_eq!(recounts.due(), None);
+        let mut attached_routes = AttachedRoutesRefresh::default();
+        assert_eq!(attached_routes.due(), None);
+        attached_routes.note(pool.clone(), start);
+        attached_routes.note(pool.clone(), start + REST / 2);
+        assert_eq!(attached_routes.due(), Some(start + REST / 2 + REST));
+        assert!(attached_routes.take(start + REST).is_empty());
+        assert_eq!(attached_routes.take(start + REST * 2), std::slice::from_ref(&pool));
+        assert_eq!(attached_routes.due(), None);
         // It never rests.
         let mut now = start;
-        while recounts.take(now).is_empty() {
-            recounts.note(pool.clone(), now);
+        while attached_routes.take(now).is_empty() {
+            attached_routes.note(pool.clone(), now);
             now += REST / 2;
         }
         assert_eq!(now, start + LONGEST);

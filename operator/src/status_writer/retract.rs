@@ -8,8 +8,8 @@ use kube::Api;
 use kube::api::DynamicObject;
 use sluicegate_crds::{ConditionStatus, Status};
 
-use super::{AT_ONCE, Judge, Judged, Stand, Unwritten, Write};
-use crate::client::told;
+use super::{AT_ONCE, Assessment, ObjectState, StatusWriter, Unwritten, Write};
+use crate::client::error_text;
 use crate::lease::LONGEST_WRITE;
 use crate::status::{PROGRAMMED, condition};
 use crate::watch::api_resource;
@@ -18,35 +18,35 @@ use crate::world::{Key, Object};
 /// A status that others write at the same moment is taken up again so often.
 const TRIES: usize = 5;
 
-impl Judge {
+impl StatusWriter {
     /// Takes back what is said of these objects and will not be so when they are published. Until each is considered
     /// again nothing else is said of it. Gives back those that could not be told so, and why: they must not be published.
-    pub async fn announce(&self, about: Vec<(Key, Judged)>) -> BTreeMap<Key, String> {
-        let may_be_said = |(key, judged): &(Key, Judged)| self.may_be_said(key, judged.generation);
-        let about: Vec<(Key, Judged)> = about.into_iter().filter(may_be_said).collect();
+    pub async fn announce(&self, about: Vec<(Key, Assessment)>) -> BTreeMap<Key, String> {
+        let may_be_said = |(key, assessment): &(Key, Assessment)| self.may_be_said(key, assessment.generation);
+        let about: Vec<(Key, Assessment)> = about.into_iter().filter(may_be_said).collect();
         self.held.borrow_mut().extend(about.iter().map(|(key, _)| key.clone()));
         // What is on its way to be said comes first, or it would come after.
         while about.iter().any(|(key, _)| self.under_way.borrow().contains(key)) {
             self.arrived.notified().await;
         }
         stream::iter(about)
-            .map(|(key, judged)| async move { self.take_back(&key, &judged).await.err().map(|why| (key, why)) })
+            .map(|(key, assessment)| async move { self.retract(&key, &assessment).await.err().map(|why| (key, why)) })
             .buffer_unordered(AT_ONCE)
             .filter_map(std::future::ready)
             .collect()
             .await
     }
 
-    /// Whether a status of this generation stands that may say that it runs, or is about to be written.
+    /// True if a status of this generation stands that may say that it runs, or is about to be written.
     fn may_be_said(&self, key: &Key, generation: i64) -> bool {
-        let judged = self.judged.borrow().get(key).is_some_and(|before| before.generation == generation);
+        let is_assessed = self.assessments.borrow().get(key).is_some_and(|before| before.generation == generation);
         let world = self.world.borrow();
-        judged || world.object(key).is_some_and(|object| says_programmed(object, generation).is_some())
+        is_assessed || world.object(key).is_some_and(|object| says_programmed(object, generation).is_some())
     }
 
-    async fn take_back(&self, key: &Key, judged: &Judged) -> Result<(), String> {
+    async fn retract(&self, key: &Key, assessment: &Assessment) -> Result<(), String> {
         for _ in 0..TRIES {
-            let Some(write) = self.retraction(key, judged) else { return Ok(()) };
+            let Some(write) = self.retraction(key, assessment) else { return Ok(()) };
             match self.put(&write).await {
                 Ok(()) => {
                     let before = write.from.unwrap_or_default();
@@ -63,11 +63,11 @@ impl Judge {
     }
 
     /// The status that says that it is being published, if the one that stands says that it runs.
-    fn retraction(&self, key: &Key, judged: &Judged) -> Option<Write> {
+    fn retraction(&self, key: &Key, assessment: &Assessment) -> Option<Write> {
         let world = self.world.borrow();
-        says_programmed(world.object(key)?, judged.generation)?;
-        let stand = Stand { publishing: true, ..self.stand(&world, key) };
-        self.to_write(&world, key, judged, &stand)
+        says_programmed(world.object(key)?, assessment.generation)?;
+        let stand = ObjectState { publishing: true, ..self.stand(&world, key) };
+        self.to_write(&world, key, assessment, &stand)
     }
 
     /// Somebody has written the object since it was seen.
@@ -78,7 +78,7 @@ impl Judge {
             Ok(Ok(Some(object))) => drop(self.world.borrow_mut().seen(key.kind, &object)),
             // That it is gone the watch will say.
             Ok(Ok(None)) => {}
-            Ok(Err(error)) => return Err(told(&error)),
+            Ok(Err(error)) => return Err(error_text(&error)),
             Err(_) => return Err("the API server does not answer".to_owned()),
         }
         Ok(())

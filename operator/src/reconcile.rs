@@ -1,4 +1,4 @@
-//! One turn: what changed is gathered, compiled, published and judged. Everything else is left alone.
+//! One pass: what changed is gathered, compiled, published, and its status written. Everything else is left alone.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,19 +11,19 @@ use sluicegate_config::compile::{Barred, Compiled, Kind, Reason, Severity, Verdi
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
-use crate::judge::{Judge, Judged};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::publish::{self, Failures, Plan, Publisher};
+use crate::status_writer::{Assessment, StatusWriter};
 use crate::world::{Key, Shared, World};
 
-/// The most objects of a turn. What comes while thousands are looked at (after a start) waits for a part of them only,
+/// The most objects of a pass. What comes while thousands are looked at (after a start) waits for a part of them only,
 /// and a part of them only is in memory as trees.
 const MOST: usize = 256;
 
-/// Takes turns.
-pub struct Turns {
-    /// What is known.
+/// Makes passes.
+pub struct Reconciler {
+    /// The world as it is known.
     pub world: Shared,
     /// Says that something changed.
     pub wake: Rc<Notify>,
@@ -32,45 +32,45 @@ pub struct Turns {
     /// Writes.
     pub publisher: Publisher,
     /// Says how it stands.
-    pub judge: Rc<Judge>,
-    /// Whether this replica may write.
+    pub status_writer: Rc<StatusWriter>,
+    /// The leadership: whether this replica may write.
     pub leadership: Rc<Leadership>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Rc<Metrics>,
-    /// Where no provider may be.
+    /// The addresses where no provider may be.
     pub barred: Arc<Barred>,
 }
 
-impl Turns {
-    /// Takes a turn whenever there is something to do: at once after the first change, and for all that came meanwhile
+impl Reconciler {
+    /// Makes a pass whenever there is something to do: at once after the first change, and for all that came meanwhile
     /// after that.
     pub async fn run(&self) {
         loop {
             self.due().await;
             let begun = Instant::now();
-            self.turn().await;
-            self.metrics.turn_seconds.observe(begun.elapsed().as_secs_f64());
-            // Watches and pages have their say between two turns, also when writes took no time.
+            self.reconcile().await;
+            self.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
+            // Watches and pages have their say between two passes, also when writes took no time.
             tokio::task::yield_now().await;
         }
     }
 
-    async fn turn(&self) {
+    async fn reconcile(&self) {
         let keys = self.world.borrow_mut().queue.take(MOST, Instant::now());
         let batch = gather::read(&self.world, &self.client, keys).await;
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
         let compiled = gathered.compile(&self.world.borrow(), &self.barred);
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
-        plan.remove(self.world.borrow_mut().take_strays());
+        plan.remove(self.world.borrow_mut().take_orphans());
         let anew = seen_anew(&self.world.borrow(), &batch, &compiled);
         let about = about(&self.world.borrow(), &plan, &generations, &compiled);
-        let unsaid = self.judge.announce(about).await;
+        let unsaid = self.status_writer.announce(about).await;
         let failures = self.publisher.carry_out(plan, unsaid).await;
         settle(&mut self.world.borrow_mut(), &batch, &anew, &failures);
         for (key, generation) in generations {
-            let judged = judged(&key, generation, &compiled, &failures);
-            self.judge.consider(key, judged);
+            let assessment = assessment(&key, generation, &compiled, &failures);
+            self.status_writer.consider(key, assessment);
         }
     }
 
@@ -93,7 +93,7 @@ impl Turns {
     }
 }
 
-/// The generation that is compiled now: another may come before it is judged.
+/// The generation that is compiled now: another may come before it is said.
 fn generations(world: &World, batch: &Batch) -> BTreeMap<Key, Option<i64>> {
     batch.keys.iter().map(|key| (key.clone(), world.object(key).map(|object| object.generation))).collect()
 }
@@ -104,14 +104,14 @@ fn about(
     plan: &Plan,
     generations: &BTreeMap<Key, Option<i64>>,
     compiled: &Compiled,
-) -> Vec<(Key, Judged)> {
+) -> Vec<(Key, Assessment)> {
     let changed = plan.changed(world).into_iter();
-    let judged = changed.filter_map(|key| {
+    let assessment = changed.filter_map(|key| {
         let generation = *generations.get(&key)?;
-        let judged = judged(&key, generation, compiled, &Failures::new())?;
-        Some((key, judged))
+        let assessment = assessment(&key, generation, compiled, &Failures::new())?;
+        Some((key, assessment))
     });
-    judged.collect()
+    assessment.collect()
 }
 
 /// Pools whose new form is another to the routes that name them.
@@ -130,12 +130,12 @@ fn settle(world: &mut World, batch: &Batch, anew: &[ObjectId], failures: &Failur
     anew.iter().for_each(|pool| world.look_at_routes_of(pool));
 }
 
-/// What there is to say about an object; `None`: it is gone.
-fn judged(key: &Key, generation: Option<i64>, compiled: &Compiled, failures: &Failures) -> Option<Judged> {
+/// The assessment of an object; `None`: it is gone.
+fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures: &Failures) -> Option<Assessment> {
     let verdicts: Vec<Verdict> = compiled.verdicts.of(key.kind, &key.id).cloned().collect();
     let kept = compiled.kept.contains(&(key.kind, key.id.clone()));
     let unpublished = failures.get(key).cloned();
-    Some(Judged {
+    Some(Assessment {
         generation: generation?,
         verdicts: verdicts.into(),
         kept,
