@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
+use crate::account::ErrorSource;
 use crate::memory::Exhausted;
 
 /// `x-request-id`: the id of the call, on every answer.
@@ -24,17 +25,6 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// SDKs give up, rather than wait, beyond this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
-
-/// The side that an error comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorSource {
-    /// The request is wrong.
-    Client,
-    /// The gateway's configuration or state is.
-    Gateway,
-    /// A provider failed.
-    Upstream,
-}
 
 /// What went wrong with a call, before it is put into a dialect's words.
 #[derive(Debug, Clone)]

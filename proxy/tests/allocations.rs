@@ -19,7 +19,7 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 /// Calls that are counted, after as many that are not.
 const CALLS: usize = 200;
 /// There are 16 of them, reallocations included, and room for what other threads do now and then. Half are hyper's, towards
-/// the client: its read buffer, header maps, a body's channel. Ours are the call's future, ticket, record and id, the
+/// the client: its read buffer, header maps, a body's channel. Ours are the call's future, context, record and id, the
 /// provider's request, and names and places of its answer's headers.
 const MOST_PER_CALL: usize = 17;
 

@@ -38,18 +38,18 @@ pub(super) const fn token_counts(usage: &Usage) -> [u64; 5] {
 /// Counters by (status code, end), few of which are ever used.
 #[derive(Debug, Default)]
 pub(super) struct Codes {
-    few: [Slot; FEW],
-    more: OnceLock<Box<[Slot; MORE]>>,
+    few: [CellSlot; FEW],
+    more: OnceLock<Box<[CellSlot; MORE]>>,
 }
 
 /// `tag` is (code << 8 | end + 1), 0 while the slot is free; it is set once.
 #[derive(Debug, Default)]
-struct Slot {
+struct CellSlot {
     tag: AtomicU32,
     count: Counter,
 }
 
-impl Slot {
+impl CellSlot {
     /// Counts, if the slot is of this tag or free.
     fn takes(&self, tag: u32) -> bool {
         let found = self.tag.load(Relaxed);

@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
-use super::metrics::{CallLabels, ConfigState, Metrics, Reading, lock};
-use super::names::{self, Kind, Metric};
+use super::metrics::{CallLabels, ConfigState, Metrics, MetricsReading, lock};
+use super::names::{self, Metric, MetricKind};
 use super::outcome::{AttemptEnd, CacheLayer, Operation};
 use super::process;
 
@@ -75,7 +75,7 @@ fn total(cells: &[Arc<CallCells>], of: impl Fn(&CallCells) -> Option<&Counter>) 
     cells.iter().filter_map(|cells| of(cells)).map(Counter::get).sum()
 }
 
-fn by_route(reading: &Reading, of: impl Fn(&CallCells) -> Option<&Counter>) -> Samples<'_, u64> {
+fn by_route(reading: &MetricsReading, of: impl Fn(&CallCells) -> Option<&Counter>) -> Samples<'_, u64> {
     sums(reading.calls.iter().map(|(labels, cells)| (vec![&*labels.route], total(cells, &of))))
 }
 
@@ -113,10 +113,10 @@ impl Page<'_> {
         write: impl FnOnce(&mut MetricEncoder<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let kind = match metric.kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
-            Kind::Info => MetricType::Info,
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+            MetricKind::Info => MetricType::Info,
         };
         // The crate adds a full stop to nothing here: help is written as it is.
         let mut encoder = self.encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
@@ -179,7 +179,7 @@ impl Page<'_> {
         })
     }
 
-    fn calls(&mut self, reading: &Reading) -> Result<(), Error> {
+    fn calls(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let codes: Vec<_> = reading
             .calls
             .iter()
@@ -210,7 +210,7 @@ impl Page<'_> {
         self.counters(&names::RESPONSE_BYTES, &by_route(reading, |cells| Some(&cells.bytes_out)))
     }
 
-    fn in_flight(&mut self, metrics: &Metrics, reading: &Reading) -> Result<(), Error> {
+    fn in_flight(&mut self, metrics: &Metrics, reading: &MetricsReading) -> Result<(), Error> {
         let now = metrics.micros(Instant::now());
         let (mut calls, mut integral, mut retries) = (0_u64, 0_u64, 0_u64);
         let (mut lost, mut disbelieved) = (0_u64, 0_u64);
@@ -229,7 +229,7 @@ impl Page<'_> {
         self.counter(&names::USAGE_DISBELIEVED, disbelieved)
     }
 
-    fn attempts(&mut self, reading: &Reading) -> Result<(), Error> {
+    fn attempts(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let of = |get: fn(&AttemptCells) -> &[Counter; AttemptEnd::COUNT]| {
             sums(reading.attempts.iter().flat_map(move |((pool, provider), cells)| {
                 cells.iter().flat_map(move |cells| {
@@ -252,7 +252,7 @@ impl Page<'_> {
         self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))
     }
 
-    fn usage(&mut self, reading: &Reading) -> Result<(), Error> {
+    fn usage(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let tokens = sums(reading.calls.iter().flat_map(|(labels, cells)| {
             cells.iter().flat_map(move |cells| {
                 TOKEN_TYPES.iter().zip(cells.tokens()).map(move |(kind, tokens)| {
@@ -273,7 +273,7 @@ impl Page<'_> {
         self.counters(&names::COST_UNKNOWN, &sums(unpriced))
     }
 
-    fn cache(&mut self, reading: &Reading) -> Result<(), Error> {
+    fn cache(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let hits = reading.calls.iter().flat_map(|(labels, cells)| {
             cells.iter().filter_map(|cells| cells.seldom()).flat_map(move |seldom: &Seldom| {
                 let layers = [CacheLayer::Memory, CacheLayer::Redis].into_iter().zip(&seldom.cache_hits);
@@ -355,7 +355,7 @@ impl Page<'_> {
         self.counter(&names::SERIES_FOLDED, metrics.folded.load(Relaxed))
     }
 
-    fn gen_ai(&mut self, reading: &Reading) -> Result<(), Error> {
+    fn gen_ai(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         // A call that no provider answered says nothing about one.
         let chats = || {
             reading

@@ -5,7 +5,7 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::access_log::{Line, LogQueue};
+use super::access_log::{LogLine, LogQueue};
 
 /// How the process's own log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,7 +81,7 @@ impl io::Write for OneLine<'_> {
 impl Drop for OneLine<'_> {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.queue.offer(Line::Process(std::mem::take(&mut self.text)));
+            self.queue.offer(LogLine::Process(std::mem::take(&mut self.text)));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::cells::{AttemptCells, CallCells, CallKey};
 use super::histogram::Counter;
 use super::inflight::Inflight;
 use super::outcome::Operation;
-use super::table::{NONE, OTHER, ProviderIx, ProviderNames, Table};
+use super::table::{NONE, NameTable, OTHER, ProviderIx, ProviderNames};
 
 /// The most label sets of calls that are told apart; beyond it names become `other`.
 const MOST_SERIES: usize = 50_000;
@@ -113,12 +113,12 @@ pub enum ConfigEvent<'a> {
 
 /// The state of an endpoint's circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CircuitState {
+pub enum CircuitStat {
     /// Calls pass.
     Closed,
-    /// Some calls try whether it is well again.
+    /// A few calls probe it.
     HalfOpen,
-    /// It is left alone.
+    /// No call passes.
     Open,
 }
 
@@ -132,7 +132,7 @@ pub struct EndpointStat {
     /// The endpoint's address as configured.
     pub endpoint: Arc<str>,
     /// Its circuit.
-    pub circuit: CircuitState,
+    pub circuit: CircuitStat,
     /// How often the circuit has opened.
     pub circuit_opened: u64,
     /// Attempts in flight.
@@ -314,7 +314,7 @@ impl Metrics {
     }
 
     /// The cells of a label set for a worker. Takes a lock: a worker asks once per label set and configuration.
-    pub(super) fn call_cells(&self, table: &Table, key: CallKey, worker: &WorkerCells) -> Arc<CallCells> {
+    pub(super) fn call_cells(&self, table: &NameTable, key: CallKey, worker: &WorkerCells) -> Arc<CallCells> {
         let provider = table.provider_names(key.provider);
         let mut labels = CallLabels {
             route: table.shared_route_name(key.route),
@@ -337,7 +337,12 @@ impl Metrics {
     }
 
     /// As [`Self::call_cells`], for attempts.
-    pub(super) fn attempt_cells(&self, table: &Table, provider: ProviderIx, worker: &WorkerCells) -> Arc<AttemptCells> {
+    pub(super) fn attempt_cells(
+        &self,
+        table: &NameTable,
+        provider: ProviderIx,
+        worker: &WorkerCells,
+    ) -> Arc<AttemptCells> {
         let names = table.provider_names(provider);
         let labels = names
             .map_or_else(|| (NONE.into(), NONE.into()), |names| (Arc::clone(&names.pool), Arc::clone(&names.name)));
@@ -346,12 +351,12 @@ impl Metrics {
     }
 
     /// What a scrape adds up, copied out so that no worker waits for the writing of the text.
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&self) -> MetricsReading {
         let mut book = lock(&self.book);
         book.prune(Instant::now());
         let calls = book.calls.iter().map(|(labels, series)| (Arc::clone(labels), cells(series))).collect();
         let attempts = book.attempts.iter().map(|(labels, series)| (labels.clone(), cells(series))).collect();
-        let reading = Reading { calls, attempts, workers: book.workers.clone(), config: book.config.clone() };
+        let reading = MetricsReading { calls, attempts, workers: book.workers.clone(), config: book.config.clone() };
         drop(book);
         reading
     }
@@ -400,7 +405,7 @@ impl<C> Series<C> {
 
 /// What a scrape adds up.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct MetricsReading {
     pub(super) calls: Vec<(Arc<CallLabels>, Vec<Arc<CallCells>>)>,
     pub(super) attempts: Vec<(AttemptLabels, Vec<Arc<AttemptCells>>)>,
     pub(super) workers: Vec<Arc<WorkerCells>>,
@@ -410,7 +415,7 @@ pub(super) struct Reading {
 #[cfg(test)]
 impl Metrics {
     /// The names of a configuration as the next one to run.
-    pub(super) fn configure(&self, snapshot: &sluicegate_config::Snapshot) -> Arc<Table> {
+    pub(super) fn configure(&self, snapshot: &sluicegate_config::Snapshot) -> Arc<NameTable> {
         let (mut naming, here) = (super::Naming::default(), Objects::default());
         for (id, route) in &snapshot.routes {
             naming.route(&Arc::new(id.clone()), route);
@@ -420,6 +425,6 @@ impl Metrics {
         }
         self.configured(&here, &Objects::default());
         let generation = lock(&self.book).config.generation;
-        Arc::new(Table { generation, ..naming.table() })
+        Arc::new(NameTable { generation, ..naming.table() })
     }
 }

@@ -1,6 +1,6 @@
 //! What a call was, counted once: the ledger, the metrics it feeds, the access log.
 //!
-//! A worker opens one [`Entry`] per call from its own [`Ledger`], fills it along the way, and closes it (or drops it,
+//! A worker opens one [`LedgerEntry`] per call from its own [`Ledger`], fills it along the way, and closes it (or drops it,
 //! which closes it too). Closing adds to counters that only this worker writes, so the hot path takes no lock and no
 //! atomic read-modify-write; a scrape adds the workers up.
 
@@ -21,10 +21,10 @@ mod table;
 mod timestamp;
 
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
-pub use ledger::{Entry, Ledger};
+pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
-pub use metrics::{CacheStat, CircuitState, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};
+pub use metrics::{CacheStat, CircuitStat, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};
 pub use naming::Naming;
-pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Fault, Operation};
+pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};
 pub use record::{ModelName, Record};
-pub use table::{ModelIx, ProviderIx, RouteIx, Table};
+pub use table::{ModelIx, NameTable, ProviderIx, RouteIx};

@@ -2,7 +2,7 @@
 
 /// What kind of metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only rises; exposed with `_total`.
     Counter,
     /// Rises and falls.
@@ -19,7 +19,7 @@ pub struct Metric {
     /// As registered: the exposition adds `_total`, `_info` or the histogram's suffixes.
     pub name: &'static str,
     /// What kind.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Its labels, in the order their values are given.
     pub labels: &'static [&'static str],
     /// One line.
@@ -31,7 +31,7 @@ macro_rules! metrics {
         $(
             #[doc = $help]
             pub const $constant: Metric =
-                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+                Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], help: $help };
         )*
         /// All of them, in the order of the exposition.
         pub const ALL: &[&Metric] = &[$(&$constant),*];
@@ -106,10 +106,10 @@ mod tests {
     /// The row of a metric in docs/metrics.md.
     fn row(metric: &Metric) -> String {
         let (suffix, kind) = match metric.kind {
-            Kind::Counter => ("_total", "counter"),
-            Kind::Gauge => ("", "gauge"),
-            Kind::Histogram => ("", "histogram"),
-            Kind::Info => ("_info", "info"),
+            MetricKind::Counter => ("_total", "counter"),
+            MetricKind::Gauge => ("", "gauge"),
+            MetricKind::Histogram => ("", "histogram"),
+            MetricKind::Info => ("_info", "info"),
         };
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };

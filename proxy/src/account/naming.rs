@@ -8,12 +8,12 @@ use sluicegate_config::{ModelMatch, ObjectId, Pool, ProviderKind, Route};
 
 use crate::persistent::set;
 
-use super::table::{ModelIx, NONE, OTHER, ProviderIx, ProviderNames, RouteIx, RouteNames, Table};
+use super::table::{ModelIx, NONE, NameTable, OTHER, ProviderIx, ProviderNames, RouteIx, RouteNames};
 
 /// The numbers given. One per process, on the control thread.
 #[derive(Debug)]
 pub struct Naming {
-    table: Table,
+    table: NameTable,
     routes: HashMap<Arc<ObjectId>, u32>,
     pools: HashMap<Arc<ObjectId>, PoolNumbers>,
     /// How many objects mention a model, by its number.
@@ -33,7 +33,7 @@ struct PoolNumbers {
 
 impl Default for Naming {
     fn default() -> Self {
-        let mut table = Table { generation: 1, ..Table::default() };
+        let mut table = NameTable { generation: 1, ..NameTable::default() };
         // The first numbers stand for what has no name.
         set(&mut table.routes, 0, None);
         set(&mut table.providers, 0, None);
@@ -53,7 +53,7 @@ impl Default for Naming {
 
 impl Naming {
     /// The table as of now.
-    pub fn table(&mut self) -> Table {
+    pub fn table(&mut self) -> NameTable {
         self.table.generation += u64::from(std::mem::take(&mut self.freed));
         self.table.clone()
     }

@@ -107,28 +107,44 @@ impl AttemptEnd {
     }
 }
 
-/// What the caller wanted; only `Chat` is counted in the GenAI family.
+/// The API operation that a path addresses; only `Chat` is counted in the GenAI family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
-    /// A conversation turn, in any dialect.
+    /// An answer of a model, in any dialect.
     Chat,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
     /// `GET /v1/models`.
     ListModels,
+    /// `GET /v1/models/{id}`.
+    GetModel,
+    /// `OPTIONS`: which methods a path takes.
+    Options,
+    /// `GET /`: whether anything is here. Clients probe a base URL so.
+    Root,
     /// A path or method there is none of.
     Unknown,
 }
 
 impl Operation {
+    /// As what it is counted: the operations about models are one, and so are those that no API knows.
+    #[must_use]
+    pub const fn counted(self) -> Self {
+        match self {
+            Self::GetModel => Self::ListModels,
+            Self::Options | Self::Root => Self::Unknown,
+            other => other,
+        }
+    }
+
     /// The label: OpenTelemetry's `gen_ai.operation.name` where it has one.
     #[must_use]
     pub const fn label(self) -> &'static str {
-        match self {
+        match self.counted() {
             Self::Chat => "chat",
             Self::CountTokens => "count_tokens",
             Self::ListModels => "list_models",
-            Self::Unknown => "unknown",
+            _ => "unknown",
         }
     }
 }
@@ -183,7 +199,7 @@ impl CacheStatus {
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum ErrorSource {
     /// The caller's.
     Client,
     /// Ours.
@@ -192,7 +208,7 @@ pub enum Fault {
     Upstream,
 }
 
-impl Fault {
+impl ErrorSource {
     /// The word for the log.
     #[must_use]
     pub const fn label(self) -> &'static str {

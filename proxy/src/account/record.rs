@@ -10,8 +10,8 @@ use sluicegate_config::{PicoUsd, Price};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, Usage};
 
-use super::outcome::{AttemptEnd, CacheStatus, End, Fault, Operation};
-use super::table::{ModelIx, ProviderIx, RouteIx, Table};
+use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
+use super::table::{ModelIx, NameTable, ProviderIx, RouteIx};
 
 /// The most of a name from outside that is kept for the log, in bytes.
 const MOST_NAME: usize = 128;
@@ -27,13 +27,13 @@ pub struct ModelName {
 
 impl ModelName {
     /// Looks the name up; a name the configuration does not know is kept, cut to 128 bytes.
-    pub(super) fn of(table: &Table, name: &str) -> Self {
+    pub(super) fn of(table: &NameTable, name: &str) -> Self {
         let known = table.model(name);
         let words = (known == ModelIx::OTHER).then(|| clip(name, MOST_NAME).into());
         Self { known, words }
     }
 
-    pub(super) fn text<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+    pub(super) fn text<'a>(&'a self, table: &'a NameTable) -> Option<&'a str> {
         if self.known == ModelIx::default() {
             return None;
         }
@@ -49,7 +49,7 @@ pub(super) fn clip(text: &str, most: usize) -> &str {
 /// One call's facts. Times are monotonic; `opened` is when the call's head had been read.
 #[derive(Debug)]
 pub struct Record {
-    pub(super) table: Arc<Table>,
+    pub(super) table: Arc<NameTable>,
     pub(super) opened: Instant,
     pub(super) received: Option<Instant>,
     pub(super) sent: Option<Instant>,
@@ -79,7 +79,7 @@ pub struct Record {
     pub(super) client_retry: u32,
     pub(super) cache: CacheStatus,
     pub(super) status: Option<u16>,
-    pub(super) error: Option<(Fault, ErrorKind)>,
+    pub(super) error: Option<(ErrorSource, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
     pub(super) usage: Option<Usage>,
     /// Whether the usage is the gateway's own estimate.
@@ -92,7 +92,7 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(table: Arc<Table>, operation: Operation, opened: Instant) -> Self {
+    pub(super) fn new(table: Arc<NameTable>, operation: Operation, opened: Instant) -> Self {
         Self {
             table,
             opened,

@@ -48,7 +48,7 @@ pub(super) struct RouteNames {
 
 /// The names of one configuration. Copies are cheap: what two configurations share, their tables do.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub struct NameTable {
     /// Within a generation no number comes to mean something else.
     pub(super) generation: u64,
     pub(super) routes: List<Option<Arc<RouteNames>>>,
@@ -57,7 +57,7 @@ pub struct Table {
     pub(super) model_ids: PersistentMap<Arc<str>, ModelIx>,
 }
 
-impl Table {
+impl NameTable {
     /// The number of a model name, `OTHER` when the configuration does not mention it. One hash lookup.
     #[must_use]
     pub fn model(&self, name: &str) -> ModelIx {
@@ -110,7 +110,7 @@ impl Table {
 }
 
 #[cfg(test)]
-impl Table {
+impl NameTable {
     pub(super) fn route(&self, id: &sluicegate_config::ObjectId) -> RouteIx {
         let all = (0..self.routes.len()).map(|number| RouteIx(u32::try_from(number).unwrap()));
         all.into_iter().find(|number| self.route_name(*number) == id.0).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Which provider takes the next attempt: filters, tiers, pick. Pure: what is known comes in, an index goes out.
 //!
 //! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
-//! priority that has anybody left, where those that are well go before those that cool down. Then the strategy picks.
+//! priority that has anybody left, where healthy ones go before those that cool down. Then the strategy picks.
 
 mod pick;
 mod split;

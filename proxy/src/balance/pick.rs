@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluicegate_config::Strategy;
 
-use crate::endpoint::Standing;
+use crate::endpoint::Health;
 
 /// A provider of a pool, as a call sees it.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +18,13 @@ pub struct Candidate {
     pub weight: u32,
     /// Tier; the lowest number first.
     pub priority: u32,
-    /// How its endpoint stands.
-    pub standing: Standing,
+    /// Its endpoint's health.
+    pub health: Health,
     /// Calls it is working on.
     pub in_flight: u32,
 }
 
-/// Which candidates a call has had already, by their place. Places from 64 on are not remembered.
+/// The candidates that a call has had already, by their place. Places from 64 on are not remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tried(u64);
 
@@ -54,7 +54,7 @@ impl Tried {
 pub struct Picker<'a> {
     /// Within a tier.
     pub strategy: Strategy,
-    /// At most this share of a pool's endpoints is left alone at once.
+    /// At most this share of a pool's endpoints is ejected at once.
     pub max_open_percent: u32,
     /// Where round robin stands.
     pub cursor: &'a AtomicU64,
@@ -67,7 +67,7 @@ pub struct Picker<'a> {
 pub struct Chosen {
     /// Its place among the candidates.
     pub index: usize,
-    /// Its circuit is open and it is chosen all the same (`Endpoint::admit_anyway`): too many others are left alone.
+    /// Its circuit is open and it is chosen all the same (`Endpoint::admit_anyway`): too many others are ejected.
     pub forced: bool,
 }
 
@@ -77,34 +77,34 @@ pub struct Chosen {
 pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> Option<Chosen> {
     let able =
         |(index, candidate): &(usize, &Candidate)| candidate.serves && candidate.weight > 0 && !tried.has(*index);
-    let spared = spared(candidates, picker.max_open_percent);
-    let usable = |candidate: &Candidate| match candidate.standing {
-        Standing::Well | Standing::Trying | Standing::Cooling(_) => true,
-        Standing::Open(until) => spared.is_some_and(|spared| until <= spared),
+    let readmitted = readmitted(candidates, picker.max_open_percent);
+    let usable = |candidate: &Candidate| match candidate.health {
+        Health::Healthy | Health::Probing | Health::CoolingDown(_) => true,
+        Health::Ejected(until) => readmitted.is_some_and(|readmitted| until <= readmitted),
     };
-    let cooling = |candidate: &Candidate| matches!(candidate.standing, Standing::Cooling(_));
+    let cooling = |candidate: &Candidate| matches!(candidate.health, Health::CoolingDown(_));
     let all = || candidates.iter().enumerate().filter(able);
-    // Nobody who is well in any tier before anybody who asked for quiet; then the one whose quiet ends first.
+    // A healthy one of any tier goes before one in a cooldown; among those, the one whose cooldown ends first.
     let tier = all().filter(|(_, c)| usable(c) && !cooling(c)).map(|(_, c)| c.priority).min();
     if let Some(tier) = tier {
         let members = || all().filter(move |(_, c)| c.priority == tier && usable(c) && !cooling(c));
         let index = choose(picker, members)?;
-        let forced = candidates.get(index).is_some_and(|c| matches!(c.standing, Standing::Open(_)));
+        let forced = candidates.get(index).is_some_and(|c| matches!(c.health, Health::Ejected(_)));
         return Some(Chosen { index, forced });
     }
-    let rest = all().min_by_key(|(_, c)| match c.standing {
-        Standing::Well | Standing::Trying => (0, None, c.priority),
-        Standing::Cooling(until) => (1, Some(until), c.priority),
-        Standing::Open(until) => (2, Some(until), c.priority),
+    let rest = all().min_by_key(|(_, c)| match c.health {
+        Health::Healthy | Health::Probing => (0, None, c.priority),
+        Health::CoolingDown(until) => (1, Some(until), c.priority),
+        Health::Ejected(until) => (2, Some(until), c.priority),
     });
-    rest.map(|(index, c)| Chosen { index, forced: matches!(c.standing, Standing::Open(_)) })
+    rest.map(|(index, c)| Chosen { index, forced: matches!(c.health, Health::Ejected(_)) })
 }
 
-/// When more endpoints are open than may be left alone at once, the ones that close first serve: those until the
-/// time this says. `None`: all open ones are left alone.
-fn spared(candidates: &[Candidate], max_open_percent: u32) -> Option<Instant> {
-    let open = |candidate: &Candidate| match candidate.standing {
-        Standing::Open(until) if candidate.weight > 0 => Some(until),
+/// When more endpoints are ejected than may be at once, those whose circuits may be tried first serve: those until the
+/// time this says. `None`: all of them stay ejected.
+fn readmitted(candidates: &[Candidate], max_open_percent: u32) -> Option<Instant> {
+    let open = |candidate: &Candidate| match candidate.health {
+        Health::Ejected(until) if candidate.weight > 0 => Some(until),
         _ => None,
     };
     let count = candidates.iter().filter_map(open).count();

@@ -9,14 +9,14 @@ use rand::rngs::SmallRng;
 use sluicegate_config::Strategy;
 
 use super::*;
-use crate::endpoint::Standing;
+use crate::endpoint::Health;
 
 fn well() -> Candidate {
-    Candidate { serves: true, weight: 1, priority: 0, standing: Standing::Well, in_flight: 0 }
+    Candidate { serves: true, weight: 1, priority: 0, health: Health::Healthy, in_flight: 0 }
 }
 
-fn standing(standing: Standing) -> Candidate {
-    Candidate { standing, ..well() }
+fn health(health: Health) -> Candidate {
+    Candidate { health, ..well() }
 }
 
 fn pick_by(strategy: Strategy, max_open_percent: u32, candidates: &[Candidate], tried: &[usize]) -> Option<Chosen> {
@@ -40,8 +40,8 @@ fn filters_then_tiers_then_pick() {
     let mute = Candidate { serves: false, ..well() };
     let weightless = Candidate { weight: 0, ..well() };
     let second = Candidate { priority: 1, ..well() };
-    let open = |seconds| standing(Standing::Open(at(seconds)));
-    let cooling = |seconds| standing(Standing::Cooling(at(seconds)));
+    let open = |seconds| health(Health::Ejected(at(seconds)));
+    let cooling = |seconds| health(Health::CoolingDown(at(seconds)));
     let cases: [Case<'_>; 14] = [
         ("nobody", vec![], &[], None),
         ("does not serve the model", vec![mute, well()], &[], Some((1, false))),
@@ -61,14 +61,14 @@ fn filters_then_tiers_then_pick() {
     for (name, candidates, tried, expected) in cases {
         assert_eq!(picked(&candidates, tried), expected, "{name}");
     }
-    let trying = standing(Standing::Trying);
+    let trying = health(Health::Probing);
     assert_eq!(picked(&[trying, second], &[]), Some((0, false)), "a circuit is tried by calls of its tier");
 }
 
 #[test]
 fn at_most_a_share_of_a_pool_is_left_alone() {
     let now = Instant::now();
-    let open = |seconds| standing(Standing::Open(now + Duration::from_secs(seconds)));
+    let open = |seconds| health(Health::Ejected(now + Duration::from_secs(seconds)));
     let cases: [(&str, u32, Vec<Candidate>, &[usize]); 5] = [
         ("half of four", 50, vec![open(9), open(8), well(), well()], &[2, 3]),
         (
@@ -165,11 +165,11 @@ proptest! {
         let now = Instant::now();
         let candidates: Vec<Candidate> = kinds.iter().map(|(serves, weight, priority, kind, in_flight)| Candidate {
             serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight,
-            standing: match kind {
-                0 => Standing::Well,
-                1 => Standing::Trying,
-                2 => Standing::Cooling(now + Duration::from_secs(u64::from(*in_flight))),
-                _ => Standing::Open(now + Duration::from_secs(u64::from(*in_flight))),
+            health: match kind {
+                0 => Health::Healthy,
+                1 => Health::Probing,
+                2 => Health::CoolingDown(now + Duration::from_secs(u64::from(*in_flight))),
+                _ => Health::Ejected(now + Duration::from_secs(u64::from(*in_flight))),
             },
         }).collect();
         let able = |(index, c): &(usize, &Candidate)| c.serves && c.weight > 0 && *index != tried;
@@ -178,7 +178,7 @@ proptest! {
         if let Some(chosen) = chosen {
             let candidate = &candidates[chosen.index];
             prop_assert!(able(&(chosen.index, candidate)));
-            prop_assert_eq!(chosen.forced, matches!(candidate.standing, Standing::Open(_)));
+            prop_assert_eq!(chosen.forced, matches!(candidate.health, Health::Ejected(_)));
         }
     }
 }

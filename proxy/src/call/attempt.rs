@@ -1,296 +1,435 @@
-//! The only loop: pools in the rule's order, providers of a pool by balance, until one answers.
-//!
-//! The first failure moves the call to the next provider at once. The same provider is asked again only after a
-//! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
+//! One attempt at one provider: sent, held back until it is known to be good, and given to the retry policy if it is not.
 
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-use sluicegate_config::Backoff;
-use sluicegate_dialects::hub::ErrorKind;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
+use http_body_util::BodyExt;
+use sluicegate_config::Price;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
+use sluicegate_dialects::{Dialect, fold, tap};
+use tokio::time::timeout_at;
 
-use crate::balance::{self, Candidate, Chosen, Picker, Tried};
+use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
 use crate::cache::Lead;
-use crate::endpoint::{Admission, Permit, Standing};
+use crate::endpoint::{Outcome, Permit};
 use crate::errors::Problem;
-use crate::state::{Aim, Pool, Provider, Rule, Target};
+use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
+use crate::state::{Pool, Provider, RouteTarget, Rule};
+use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
-use super::asked::Asked;
-use super::caller::Errand;
-use super::exchange::Exchange;
-use super::failure::Failure;
-use super::judge::{Retry, SHORT_WAIT};
-use super::once::{self, Once};
-use super::{count, outgoing, plan};
+use super::exchange::{Exchange, Whole};
+use super::failure::{ErrorAnswer, Failure};
+use super::inbound::InboundCall;
+use super::outgoing::{self, Outgoing};
+use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
+use super::transcoder::Transcoder;
+use super::upstream_stream::{FirstToken, StreamTerms, UpstreamStream};
+use super::write_buffer::WriteBuffer;
+use super::{estimate, headers};
 
-/// However many pools a rule has, and attempts they allow: no call is tried more often.
-const MOST_ATTEMPTS: u32 = 10;
+/// A translated call is there so many times more: in neutral words twice, and once in the provider's.
+const CALL_TRANSLATED: usize = 3;
+/// While a whole answer is translated it is there so many times more.
+const TRANSLATED: usize = 2;
+/// A whole answer larger than this is refused: it would be held here in one piece.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// The most of a provider's error body that is read, and how long it may take.
+const LARGEST_ERROR: usize = 256 << 10;
+const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a caller is to come again whose call the gateway itself had no means for.
+const OWN_PAUSE: Duration = Duration::from_secs(1);
 
-/// What has come of a call so far.
-struct Story {
-    attempts: u32,
-    last: Option<Failure>,
-    deadline: Instant,
+/// The timeouts of a pool under a rule.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) connect: Duration,
+    pub(super) first_token: Duration,
+    pub(super) idle: Duration,
+    pub(super) total: Duration,
 }
 
-/// One pool's part in a call.
-struct Round<'a> {
-    target: Target<'a>,
-    tried: Tried,
-    /// Providers that will say the same again.
-    hopeless: Tried,
-    made: u32,
-    /// How many could not be told the call.
-    unsayable: usize,
-    /// Whether open circuits and short cooldowns keep nobody away.
-    last_resort: bool,
-}
-
-impl<'a> Round<'a> {
-    fn new(target: Target<'a>) -> Self {
-        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, unsayable: 0, last_resort: false }
+impl Times {
+    pub(super) fn of(rule: &Rule, pool: &Pool) -> Self {
+        Self {
+            connect: pool.timeouts.connect.get(),
+            first_token: rule.timeouts.first_token.unwrap_or(pool.timeouts.first_token).get(),
+            idle: rule.timeouts.idle.unwrap_or(pool.timeouts.idle).get(),
+            total: rule.timeouts.total.unwrap_or(pool.timeouts.total).get(),
+        }
     }
 }
 
-impl Round<'_> {
-    /// This provider can not be told the call.
-    const fn pass_over(&mut self, at: usize) {
-        self.tried.add(at);
-        self.hopeless.add(at);
-        self.unsayable += 1;
-    }
+/// An attempt.
+pub(super) struct Attempt<'a> {
+    pub(super) call: &'a InboundCall<'a>,
+    pub(super) target: RouteTarget<'a>,
+    pub(super) provider: &'a Arc<Provider>,
+    pub(super) times: Times,
+    /// When it begins.
+    pub(super) now: Instant,
+    /// When the whole call has to be over.
+    pub(super) deadline: Instant,
 }
 
-/// Who takes the next attempt.
-struct Turn<'a> {
-    provider: &'a std::sync::Arc<Provider>,
-    permit: Permit,
-    at: usize,
-    /// How long to wait first.
-    wait: Duration,
-    /// When it was chosen.
-    now: Instant,
-}
-
-/// Gets an answer, or says why nobody gave one.
-///
-/// # Errors
-/// Nobody could be asked, or nobody answered with anything that can be passed on.
-pub(super) async fn exchange(asked: &Asked<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
-    let mut lead = lead;
-    let mut story = Story { attempts: 0, last: None, deadline: asked.ticket.arrived };
-    let mut rounds = plan::order(&asked.ticket.ready, rule).map(Round::new).collect::<Vec<_>>();
-    // A pool that is unwell is passed over as long as another one may serve; then the least bad is tried.
-    let gentle = rounds.len() > 1;
-    for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
-        let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
-        let target = round.target;
-        let timeouts = once::Times::of(rule, target.pool);
-        story.deadline = asked.ticket.arrived + timeouts.total;
-        round.last_resort = last_resort;
-        while let Some(turn) = next(asked, round, &story) {
-            // Who can not be told the call has not been asked: that is no attempt.
-            let model = outgoing::model(asked, target, turn.provider);
-            let outgoing = match once::write(asked, model, turn.provider) {
-                Ok(outgoing) => outgoing,
-                Err(failure) if failure.retry == Retry::No => return failure.into_answer(asked, false),
-                Err(failure) => {
-                    round.pass_over(turn.at);
-                    story.fail(failure);
-                    continue;
-                }
-            };
-            let mut now = turn.now;
-            if !turn.wait.is_zero() {
-                // Boxed: it is rare, and its future is large.
-                Box::pin(tokio::time::sleep(turn.wait)).await;
-                now = Instant::now();
+impl Attempt<'_> {
+    /// Runs the attempt. The lead is taken by the answer that is given.
+    ///
+    /// # Errors
+    /// It gave no answer that the caller can have.
+    pub(super) async fn run(
+        self,
+        outgoing: Outgoing,
+        mut permit: Permit,
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
+        let model = outgoing::model(self.call, self.target, self.provider);
+        self.call.context.busy.last_until(self.deadline);
+        self.call.context.note(|entry| {
+            entry.attempt(self.provider.ix, self.now);
+            entry.sent(Some(&self.provider.address), outgoing.dialect, model);
+            entry.dropped_fields(outgoing.dropped);
+        });
+        self.call.context.clamp(outgoing.clamped);
+        let Outgoing { dialect, usage_is_ours, .. } = outgoing;
+        // The model of a whole answer may say nothing until it is ready.
+        let first = if self.call.streams() { self.now + self.times.first_token } else { self.deadline };
+        let until = self.deadline.min(first);
+        let limits =
+            SendLimits { connect: self.times.connect, until, now: self.now, resend: self.target.pool.retry.on.reset };
+        let make = || outgoing.request(self.call, self.provider);
+        let sent = self.call.context.worker.client.send(&self.provider.origin, make, limits).await;
+        if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
+            self.call.context.note(LedgerEntry::resent);
+        }
+        let response = match sent {
+            Ok(sent) => sent.response,
+            Err(error) if error.kind == SendErrorKind::AttemptTimeout => {
+                return Err(self.silent(&mut permit, "no answer"));
             }
-            round.tried.add(turn.at);
-            round.made += 1;
-            story.attempts += 1;
-            let (provider, at) = (turn.provider, turn.at);
-            let attempt = Once { asked, target, provider, times: timeouts, now, deadline: story.deadline };
-            match attempt.run(outgoing, turn.permit, &mut lead).await {
-                Ok(exchange) => return Ok(exchange),
-                Err(failure) => match failure.retry {
-                    Retry::No => return failure.into_answer(asked, false),
-                    Retry::Elsewhere => {
-                        round.hopeless.add(at);
-                        story.fail(failure);
-                    }
-                    Retry::Anywhere => story.fail(failure),
-                },
-            }
-        }
-    }
-    story.end(asked, rule)
-}
-
-impl Story {
-    /// Keeps what says most to the caller; of equals the last.
-    fn fail(&mut self, failure: Failure) {
-        if self.last.as_ref().is_none_or(|last| failure.weight() >= last.weight()) {
-            self.last = Some(failure);
-        }
-    }
-
-    fn end(self, asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
-        match self.last {
-            Some(failure) => failure.into_answer(asked, true),
-            None => nobody(asked, rule),
-        }
-    }
-}
-
-/// Nobody could be asked: why, or what the gateway can say by itself.
-fn nobody(asked: &Asked<'_>, rule: &Rule) -> Result<Exchange, Problem> {
-    let model: String = asked.peek.model.chars().take(200).collect();
-    let ready = &asked.ticket.ready;
-    // A pool that has not come yet may serve it when it comes.
-    let may_serve = |aim: &Aim| {
-        ready
-            .target(aim)
-            .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(asked, target))))
-    };
-    if !rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
-        let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
-        return Err(Problem::gateway(ErrorKind::NotFound, message)
-            .code("model_not_found")
-            .param("model".to_owned())
-            .retry(false, None));
-    }
-    if *asked.errand == Errand::CountTokens {
-        return count::estimated(asked);
-    }
-    let message = format!("No provider can take a call for `{model}` now.");
-    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
-}
-
-/// Who takes the next attempt in this pool; `None` when the pool has had its chance.
-fn next<'a>(asked: &Asked<'_>, round: &mut Round<'a>, story: &Story) -> Option<Turn<'a>> {
-    let (pool, now) = (&**round.target.pool, Instant::now());
-    let over = round.made >= pool.retry.attempts.max(1) || story.attempts >= MOST_ATTEMPTS || now >= story.deadline;
-    // Places beyond those that are remembered may be picked again and again.
-    if over || round.unsayable > pool.providers.len() {
-        return None;
-    }
-    // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
-    // the budget; everything after it is, or retries would turn a slow pool into a dead one.
-    let allowed = |first_move: bool| {
-        story.attempts == 0
-            || (first_move && story.attempts == 1)
-            || pool.state.budget.try_retry(pool.retry.budget_percent, now)
-    };
-    if story.attempts == 0 && round.tried.is_empty() {
-        pool.state.budget.call(now);
-    }
-    if let Some((at, permit)) = admit(asked, round, round.tried, now) {
-        let provider = pool.providers.get(at)?;
-        // Everybody who is left cools down: the one whose quiet ends first is waited for, if that is soon. If it is not,
-        // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
-        let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
-        let wait = if quiet > SHORT_WAIT && story.attempts == 0 { Duration::ZERO } else { quiet };
-        let at_rest = !quiet.is_zero() || provider.endpoint.spared_until(now).is_some();
-        let fits = wait <= SHORT_WAIT && now + wait < story.deadline && (!at_rest || round.last_resort);
-        return (fits && allowed(true)).then_some(Turn { provider, permit, at, wait, now });
-    }
-    if round.made == 0 {
-        return None;
-    }
-    let (at, permit) = admit(asked, round, round.hopeless, now)?;
-    let provider = pool.providers.get(at)?;
-    let quiet = provider.endpoint.cooling_until(now).map_or(Duration::ZERO, |until| until - now);
-    let wait = backoff(&pool.retry.backoff, round.made).max(quiet);
-    let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < story.deadline;
-    (fits && allowed(false)).then_some(Turn { provider, permit, at, wait, now })
-}
-
-/// A provider of the pool that is not in `but`, and its permit.
-fn admit(asked: &Asked<'_>, round: &Round<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
-    let (target, pool) = (round.target, &**round.target.pool);
-    let (mut but, mut refused) = (but, None);
-    // An endpoint may have been taken by another worker between the look and the admission: then the next one.
-    for _ in 0..pool.providers.len() {
-        let chosen = match pool.providers.as_slice() {
-            // Nothing to weigh.
-            [only] if but.has(0) || only.weight == 0 || !fit(asked, target, only) => return None,
-            [only] => Chosen { index: 0, forced: matches!(only.endpoint.standing(now), Standing::Open(_)) },
-            several => {
-                let candidates = several.iter().map(|provider| candidate(asked, target, provider, now));
-                match pick(asked, pool, &candidates.collect::<Vec<_>>(), but) {
-                    Some(chosen) => chosen,
-                    None => break,
+            Err(error) => {
+                let decision = retry_policy::send(&error, &self.target.pool.retry.on);
+                tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
+                if error.kind == SendErrorKind::Exhausted {
+                    self.call.context.worker.shed();
                 }
+                return Err(self.failed(&mut permit, decision, &error.in_words()));
             }
         };
-        let endpoint = &pool.providers.get(chosen.index)?.endpoint;
-        if chosen.forced {
-            return round.last_resort.then(|| (chosen.index, endpoint.admit_anyway(now)));
+        if response.status() != StatusCode::OK {
+            // Boxed: every call's future would have room for it.
+            return Err(Box::pin(self.error_answer(response, dialect, &mut permit)).await);
         }
-        match endpoint.try_admit(now) {
-            Admission::Closed(permit) | Admission::HalfOpen(permit) => return Some((chosen.index, permit)),
-            Admission::Refused { .. } => {
-                but.add(chosen.index);
-                refused.get_or_insert(chosen.index);
+        if let Some(coding) = headers::unasked_coding(response.headers()) {
+            let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
+            return Err(self.failed(&mut permit, retry_policy::malformed(), &what));
+        }
+        // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
+        let streamed = self.call.streams() && !is_json(response.headers());
+        if streamed {
+            let transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+            Box::pin(self.stream(response, transcoder, (permit, until), lead)).await
+        } else {
+            self.whole(response, dialect, permit, lead).await
+        }
+    }
+
+    /// A stream is given to the caller from its first token on; until then it is held, and its failure saved.
+    async fn stream(
+        self,
+        response: Response<UpstreamBody>,
+        transcoder: Transcoder,
+        (permit, until): (Permit, Instant),
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
+        let (head, body) = response.into_parts();
+        let mut stream = Box::new(UpstreamStream::new(self.terms(lead.is_some()), body, transcoder, permit));
+        let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(cx))).await;
+        match held {
+            Ok(FirstToken::Ready) => {
+                let now = Instant::now();
+                self.call.context.note(|entry| {
+                    entry.upstream_head(now);
+                    entry.first_token(now);
+                });
+                lead.take().into_iter().for_each(|lead| stream.record(lead));
+                let mut headers = headers::back(head.headers);
+                if !is_event_stream(&headers) {
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                }
+                Ok(Exchange::Stream(headers, stream))
+            }
+            Err(_) => Err(self.silent(stream.permit(), "no first token")),
+            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(stream.permit(), decision, &what)),
+            Ok(FirstToken::Full(full)) => Err(self.no_room(stream.permit(), full)),
+            Ok(FirstToken::Said(error)) => Err(self.said(stream.permit(), error)),
+        }
+    }
+
+    /// A whole answer is read to its end before the caller sees any of it: until then it can be asked for elsewhere.
+    async fn whole(
+        self,
+        response: Response<UpstreamBody>,
+        dialect: Dialect,
+        mut permit: Permit,
+        lead: &mut Option<Lead>,
+    ) -> Result<Exchange, Failure> {
+        let now = Instant::now();
+        self.call.context.note(|entry| entry.upstream_head(now));
+        let (head, body) = response.into_parts();
+        let (body, mut charge) = match self.collect(body, LARGEST_ANSWER).await {
+            Ok(collected) => collected,
+            Err(Collected::Full(full)) => return Err(self.no_room(&mut permit, full)),
+            Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
+            Err(Collected::TooLarge) => {
+                let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
+                return Err(self.failed(&mut permit, retry_policy::too_large(), &what));
+            }
+            Err(Collected::Broken(what)) => {
+                let decision = retry_policy::cut(&self.target.pool.retry.on);
+                return Err(self.failed(&mut permit, decision, &what));
+            }
+        };
+        let translated = dialect != self.call.dialect() || self.call.streams();
+        if translated && body.len() > UNCOUNTED {
+            let bytes = body.len() * TRANSLATED;
+            if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
+                return Err(self.no_room(&mut permit, full));
+            }
+        }
+        let said = self.read_whole(dialect, &body);
+        let (ours, streamed) = match said {
+            Ok(ours) => ours,
+            Err(what) => {
+                let what = format!("an answer that is not its dialect's: {what}");
+                return Err(self.failed(&mut permit, retry_policy::malformed(), &what));
+            }
+        };
+        // The window of a circuit is of seconds: the time of the answer's head is near enough.
+        permit.outcome(Outcome::Success, now);
+        self.call.context.note(|entry| entry.attempt_ended(AttemptEnd::Success));
+        if let Some(lead) = lead.take()
+            && !streamed
+        {
+            lead.whole(head.status.as_u16(), &ours);
+        }
+        let mut headers = headers::back(head.headers);
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
+        );
+        // What the translation took is given back; what goes out is counted until it has.
+        let _ = charge.set(body.len().min(charge.bytes()), Purpose::Call);
+        drop(body);
+        Ok(Exchange::Whole(Whole { status: head.status, headers, body: charge.hold(ours), end: End::Done }))
+    }
+
+    /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
+    fn read_whole(&self, dialect: Dialect, body: &Bytes) -> Result<(Bytes, bool), String> {
+        let call = self.call;
+        if call.operation == Operation::CountTokens {
+            return Ok((body.clone(), false));
+        }
+        if dialect == call.dialect() && !call.streams() {
+            let usage = tap::usage_of_whole(dialect, body).map_err(|error| error.message)?;
+            // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
+            if usage.is_none() || !tap::begins_an_answer(dialect, body) {
+                tap::is_answer(dialect, body).map_err(|error| error.message)?;
+            }
+            self.count(usage, None);
+            return Ok((body.clone(), false));
+        }
+        // A provider's error under status 200 says more than what is missing in it.
+        tap::is_answer(dialect, body).map_err(|error| error.message)?;
+        let mut reply = dialect.decode_reply(body).map_err(|error| error.message)?;
+        // Where the provider's dialect has no word for it, it is made now.
+        reply.created = reply.created.or_else(super::transcoder::now);
+        self.count(reply.usage, Some(&reply.model));
+        if !call.streams() {
+            return Ok((call.dialect().encode_reply(&reply).into(), false));
+        }
+        // Asked for a stream, this provider answered whole.
+        let tell = |whole: &[u8]| fold::tell(call.dialect(), whole, call.sees_usage());
+        let told = if dialect == call.dialect() { tell(body) } else { None };
+        let told = told.or_else(|| tell(&call.dialect().encode_reply(&reply)));
+        told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
+    }
+
+    fn count(&self, usage: Option<Usage>, model: Option<&str>) {
+        let price = self.price();
+        self.call.context.note(|entry| {
+            model.into_iter().for_each(|model| entry.answered_model(model));
+            usage.into_iter().for_each(|usage| entry.usage(usage, price));
+        });
+    }
+
+    fn price(&self) -> Option<&Price> {
+        self.provider.models.get(outgoing::routed_model(self.call, self.target))?.price.as_ref()
+    }
+
+    /// The provider's error, read as far as is reasonable.
+    async fn error_answer(&self, response: Response<UpstreamBody>, dialect: Dialect, permit: &mut Permit) -> Failure {
+        let (response::Parts { status, headers, .. }, body) = response.into_parts();
+        let coding = headers::unasked_coding(&headers);
+        let read = tokio::time::timeout(ERROR_TIMEOUT, self.collect(body, LARGEST_ERROR)).await;
+        // What can not be read is told by its status.
+        let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
+        let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
+        let error = dialect.decode_error(status.as_u16(), &body);
+        let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
+        self.settle(permit, decision);
+        let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
+        let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
+        self.note_error(retry_policy::fault(decision.end), error.kind, detail);
+        let headers = headers::back(headers);
+        Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
+    }
+
+    /// The provider said an error where its stream should begin.
+    fn said(&self, permit: &mut Permit, error: ProviderError) -> Failure {
+        let decision = retry_policy::said(&error, &self.target.pool.retry.on);
+        self.settle(permit, decision);
+        let detail = format!("provider `{}` began its stream with an error", self.provider.name);
+        self.note_error(retry_policy::fault(decision.end), error.kind, detail);
+        Failure::in_stream(&decision, error, self.provider)
+    }
+
+    fn note_error(&self, fault: ErrorSource, kind: ErrorKind, detail: String) {
+        self.call.context.note(|entry| entry.error(fault, kind, Some(detail.into())));
+    }
+
+    async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<(Bytes, Charge), Collected> {
+        let (mut buffer, mut charge) = (WriteBuffer::default(), self.call.context.worker.memory.nothing());
+        loop {
+            let frame = match futures_util::FutureExt::now_or_never(body.frame()) {
+                Some(frame) => frame,
+                None => {
+                    // A head may come long before the answer behind it is ready.
+                    let idle = if buffer.is_empty() { self.deadline } else { Instant::now() + self.times.idle };
+                    let until = self.deadline.min(idle);
+                    Box::pin(timeout_at(until.into(), body.frame())).await.map_err(|_| Collected::Silent)?
+                }
+            };
+            match frame {
+                None => return Ok((buffer.take(), charge)),
+                Some(Err(error)) => return Err(Collected::Broken(error.to_string())),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        buffer.push(data);
+                    }
+                }
+            }
+            let held = buffer.held();
+            if held > UNCOUNTED && held > charge.bytes() {
+                charge.set(held, Purpose::of(held)).map_err(Collected::Full)?;
+            }
+            if buffer.len() > most {
+                return Err(Collected::TooLarge);
             }
         }
     }
-    let at = refused.filter(|_| round.last_resort)?;
-    Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
-}
 
-fn pick(asked: &Asked<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
-    let mut rng = asked.ticket.worker.rng.borrow_mut();
-    let mut picker = Picker {
-        strategy: pool.strategy,
-        max_open_percent: pool.max_open_percent,
-        cursor: &pool.state.cursor,
-        rng: &mut rng,
-    };
-    balance::pick(&mut picker, candidates, but)
-}
-
-fn candidate(asked: &Asked<'_>, target: Target<'_>, provider: &Provider, now: Instant) -> Candidate {
-    Candidate {
-        serves: fit(asked, target, provider),
-        weight: provider.weight,
-        priority: provider.priority,
-        standing: provider.endpoint.standing(now),
-        in_flight: provider.endpoint.in_flight(),
+    fn silent(&self, permit: &mut Permit, what: &str) -> Failure {
+        let mut decision = retry_policy::silence(&self.target.pool.retry.on);
+        if Instant::now() >= self.deadline {
+            // The call's own time is over: that is not this provider's failure alone, and none at all where it has answered
+            // others lately.
+            decision.retry = Retry::Anywhere;
+            let lately = Instant::now().checked_sub(self.times.first_token).unwrap_or(self.now);
+            decision.counts_against_circuit = !permit.endpoint().has_answered_since(lately);
+        }
+        self.failed(permit, decision, &format!("{what} in time"))
     }
-}
 
-/// Whether a provider can take the call at all.
-fn fit(asked: &Asked<'_>, target: Target<'_>, provider: &Provider) -> bool {
-    let counts = *asked.errand != Errand::CountTokens || provider.speaks(asked.dialect()) == asked.dialect();
-    counts && provider.serves(outgoing::routed_model(asked, target))
-}
+    fn failed(&self, permit: &mut Permit, decision: RetryDecision, what: &str) -> Failure {
+        self.settle(permit, decision);
+        let (name, kind) = (&self.provider.name, retry_policy::kind(decision.end));
+        let (fault, problem) = if decision.end == AttemptEnd::Gateway {
+            let message = format!("The gateway can not reach provider `{name}` now: {what}.");
+            (ErrorSource::Gateway, Problem::gateway(kind, message).retry(true, Some(OWN_PAUSE)))
+        } else {
+            (ErrorSource::Upstream, Problem::upstream(kind, format!("Provider `{name}` failed: {what}.")))
+        };
+        self.call.context.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
+        Failure::nothing(&decision, problem)
+    }
 
-/// How long to leave an endpoint alone before it is asked again: exponential, with full jitter.
-fn backoff(settings: &Backoff, made: u32) -> Duration {
-    let growth = f64::from(settings.multiplier_milli) / 1_000.0;
-    let bound = settings.initial.get().as_secs_f64() * growth.powi(i32::try_from(made.saturating_sub(1)).unwrap_or(16));
-    let bound = bound.min(settings.max.get().as_secs_f64()).max(0.0);
-    let wait = if settings.jitter { bound * rand::rng().random::<f64>() } else { bound };
-    Duration::try_from_secs_f64(wait).unwrap_or(settings.max.get())
-}
+    /// The gateway has no memory for what it would hold: no provider's fault, and no other one would help.
+    fn no_room(&self, permit: &mut Permit, full: Exhausted) -> Failure {
+        permit.outcome(Outcome::Neutral, Instant::now());
+        self.call.context.note(|entry| entry.attempt_ended(AttemptEnd::Cancelled));
+        Failure::no_room(full)
+    }
 
-#[cfg(test)]
-mod tests {
-    use sluicegate_config::Millis;
+    fn settle(&self, permit: &mut Permit, decision: RetryDecision) {
+        let now = Instant::now();
+        // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
+        permit.outcome(if decision.counts_against_circuit { Outcome::Failure } else { Outcome::Neutral }, now);
+        match decision.cooldown {
+            Cooldown::None => {}
+            Cooldown::Requested(pause) => permit.endpoint().cool_down(now + pause),
+            Cooldown::Guessed(pause) => permit.endpoint().guess_cooldown(now + pause),
+            Cooldown::CredentialRefused => permit.endpoint().credential_refused(now),
+        }
+        self.call.context.note(|entry| entry.attempt_ended(decision.end));
+    }
 
-    use super::*;
-
-    #[test]
-    fn backoff_grows_to_its_bound_and_no_further() {
-        let mut settings = Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
-        assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
-        assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
-        assert_eq!(backoff(&settings, 60), Duration::from_secs(5));
-        settings.jitter = true;
-        for made in 1..50 {
-            assert!(backoff(&settings, made) <= Duration::from_secs(5));
+    fn terms(&self, recorded: bool) -> StreamTerms {
+        StreamTerms {
+            context: self.context(),
+            provider: Arc::clone(self.provider),
+            price: self.price().copied(),
+            idle: self.times.idle,
+            deadline: self.deadline,
+            retry_on: self.target.pool.retry.on.clone(),
+            prompt: estimate::prompt(self.call.body),
+            recorded,
         }
     }
+
+    fn context(&self) -> Rc<super::context::CallContext> {
+        Rc::clone(self.call.context)
+    }
+}
+
+/// The request, whose copies of the caller's body are counted.
+///
+/// # Errors
+/// The call can not be put into the provider's dialect, or there is no memory to do it.
+pub(super) fn write(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
+    let translated = provider.speaks(call.dialect()) != call.dialect();
+    let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    let outgoing = outgoing::write(call, model, provider).map_err(Failure::unsayable)?;
+    let room = if outgoing.is_copy(call) { call.charge_copies(1) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    Ok(outgoing)
+}
+
+/// Why a body was not read to its end.
+enum Collected {
+    Silent,
+    Full(Exhausted),
+    Broken(String),
+    TooLarge,
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    let end = kind.get(kind.len().saturating_sub(4)..).unwrap_or_default();
+    end.eq_ignore_ascii_case(b"json")
+}
+
+/// The content type without its parameters; empty when none is said.
+fn media_type(headers: &HeaderMap) -> &[u8] {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }

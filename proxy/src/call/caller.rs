@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
+use crate::account::Operation;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
@@ -17,10 +18,12 @@ pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthro
 /// Where a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Behind it stands the name of one model.
+const ONE_MODEL: &str = "/v1/models/";
 /// Longer request ids than this are replaced.
 const LONGEST_ID: usize = 128;
 
-/// Who calls.
+/// The caller, as far as its request's head tells.
 #[derive(Debug)]
 pub(super) struct Caller {
     /// The dialect that answers are written in, errors too.
@@ -33,28 +36,11 @@ pub(super) struct Caller {
     pub(super) origin: Option<HeaderValue>,
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Errand {
-    /// An answer of a model.
-    Generate,
-    /// `POST /v1/messages/count_tokens`.
-    CountTokens,
-    /// `GET /v1/models`.
-    Models,
-    /// `GET /v1/models/{id}`.
-    Model(String),
-    /// `OPTIONS`: which methods a path takes.
-    Options(&'static str),
-    /// `GET /`: whether anything is here. Clients probe a base URL so.
-    Root,
-}
-
-/// Which errand a path is, in whose dialect.
+/// The API operation that a path addresses, and its dialect.
 ///
 /// # Errors
 /// An unknown path, or a method it does not take.
-pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Errand, Problem>) {
+pub(super) fn operation(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Operation, Problem>) {
     let either = || {
         let anthropic = headers.contains_key(ANTHROPIC_VERSION);
         if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
@@ -63,25 +49,39 @@ pub(super) fn errand(method: &Method, path: &str, headers: &HeaderMap) -> (Diale
         return (either(), Err(no_websocket()));
     }
     if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
-        return (either(), Ok(Errand::Root));
+        return (either(), Ok(Operation::Root));
     }
-    let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
-    let (dialect, errand, allow) = match path {
-        "/v1/chat/completions" => (Dialect::OpenAiChat, Errand::Generate, "POST, OPTIONS"),
-        "/v1/messages" => (Dialect::AnthropicMessages, Errand::Generate, "POST, OPTIONS"),
-        "/v1/messages/count_tokens" => (Dialect::AnthropicMessages, Errand::CountTokens, "POST, OPTIONS"),
-        "/v1/models" => (either(), Errand::Models, "GET, HEAD, OPTIONS"),
-        _ => match path.strip_prefix("/v1/models/") {
-            Some(id) => (either(), Errand::Model(unescape(id)), "GET, HEAD, OPTIONS"),
-            None => return (either(), Err(unknown_path(path))),
-        },
+    let path = without_slash(path);
+    let (dialect, operation) = match path {
+        "/v1/chat/completions" => (Dialect::OpenAiChat, Operation::Chat),
+        "/v1/messages" => (Dialect::AnthropicMessages, Operation::Chat),
+        "/v1/messages/count_tokens" => (Dialect::AnthropicMessages, Operation::CountTokens),
+        "/v1/models" => (either(), Operation::ListModels),
+        _ if path.starts_with(ONE_MODEL) => (either(), Operation::GetModel),
+        _ => return (either(), Err(unknown_path(path))),
     };
     if *method == Method::OPTIONS {
-        return (dialect, Ok(Errand::Options(allow)));
+        return (dialect, Ok(Operation::Options));
     }
-    let posts = matches!(errand, Errand::Generate | Errand::CountTokens);
+    let posts = matches!(operation, Operation::Chat | Operation::CountTokens);
     let taken = if posts { *method == Method::POST } else { *method == Method::GET || *method == Method::HEAD };
-    (dialect, if taken { Ok(errand) } else { Err(wrong_method(method, path, allow)) })
+    (dialect, if taken { Ok(operation) } else { Err(wrong_method(method, path)) })
+}
+
+/// The methods that a known path takes.
+pub(super) fn methods(path: &str) -> &'static str {
+    if without_slash(path).starts_with("/v1/models") { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" }
+}
+
+/// The model that the path of [`Operation::GetModel`] names: `%2F` and the like turned back, anything broken as it is.
+pub(super) fn model(path: &str) -> String {
+    let id = without_slash(path);
+    let id = id.strip_prefix(ONE_MODEL).unwrap_or(id);
+    percent_decode_str(id).decode_utf8().map_or_else(|_| id.to_owned(), Cow::into_owned)
+}
+
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path)
 }
 
 /// Clients of the Responses API try a WebSocket first, and fall back at once on this answer alone.
@@ -129,14 +129,10 @@ fn hint(path: &str) -> &'static str {
     }
 }
 
-fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
+fn wrong_method(method: &Method, path: &str) -> Problem {
+    let allow = methods(path);
     let message = format!("{path} does not take {method}; use {allow}.");
     Problem::client(ErrorKind::Method, message).taking(ALLOW, allow)
-}
-
-/// Turns `%2F` and the like in a model's name back; anything broken stays as it is.
-fn unescape(text: &str) -> String {
-    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// The call's id: the caller's own when it is fit to be logged, else `fresh`.
@@ -257,12 +253,13 @@ mod tests {
     #[test]
     fn paths_lead_to_errands() {
         let none = HeaderMap::new();
-        let of = |method: Method, path: &str| errand(&method, path, &none);
-        assert_eq!(of(Method::POST, "/v1/chat/completions").1.unwrap(), Errand::Generate);
+        let of = |method: Method, path: &str| operation(&method, path, &none);
+        assert_eq!(of(Method::POST, "/v1/chat/completions").1.unwrap(), Operation::Chat);
         assert_eq!(of(Method::POST, "/v1/messages").0, Dialect::AnthropicMessages);
-        assert_eq!(of(Method::POST, "/v1/messages/count_tokens").1.unwrap(), Errand::CountTokens);
-        assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Errand::Model("meta/llama".into()));
-        assert_eq!(of(Method::GET, "/v1/models/50%").1.unwrap(), Errand::Model("50%".into()));
+        assert_eq!(of(Method::POST, "/v1/messages/count_tokens").1.unwrap(), Operation::CountTokens);
+        assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Operation::GetModel);
+        assert_eq!(model("/v1/models/meta%2Fllama/"), "meta/llama");
+        assert_eq!(model("/v1/models/50%"), "50%");
         let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
         assert_eq!((refused.kind, refused.taken), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
@@ -277,7 +274,7 @@ mod tests {
             assert!(refused.message.contains(hint), "{path}: {}", refused.message);
         }
         let anthropic = headers(&[("anthropic-version", "2023-06-01")]);
-        assert_eq!(errand(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
+        assert_eq!(operation(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use sluicegate_dialects::estimate;
 use crate::account::End;
 use crate::errors::Problem;
 
-use super::asked::Asked;
 use super::exchange::{Exchange, Whole};
+use super::inbound::InboundCall;
 
 /// Says of an answer that the gateway estimated it.
 const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate-estimated");
@@ -18,8 +18,8 @@ const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate
 ///
 /// # Errors
 /// The body is no call.
-pub(super) fn estimated(asked: &Asked<'_>) -> Result<Exchange, Problem> {
-    let tokens = estimate::tokens_of_messages(asked.body)?;
+pub(super) fn estimated(call: &InboundCall<'_>) -> Result<Exchange, Problem> {
+    let tokens = estimate::tokens_of_messages(call.body)?;
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_SLUICEGATE_ESTIMATED, HeaderValue::from_static("input_tokens"));

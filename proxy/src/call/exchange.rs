@@ -3,18 +3,18 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::account::{End, Fault};
-use crate::errors::{self, Problem};
+use crate::account::{End, ErrorSource};
+use crate::errors::Problem;
 
-use super::flow::Flow;
-use super::ticket::Ticket;
+use super::context::CallContext;
+use super::upstream_stream::UpstreamStream;
 
 /// What came of a call.
 pub(super) enum Exchange {
     /// An answer, or a provider's error, that is here whole.
     Whole(Whole),
     /// A stream, from its first token on.
-    Stream(HeaderMap, Box<Flow>),
+    Stream(HeaderMap, Box<UpstreamStream>),
 }
 
 /// An answer that is here whole.
@@ -27,19 +27,14 @@ pub(super) struct Whole {
 }
 
 /// Tells the ledger what went wrong.
-pub(super) fn note_problem(ticket: &Ticket, problem: &Problem) {
-    let fault = match problem.fault {
-        errors::ErrorSource::Client => Fault::Client,
-        errors::ErrorSource::Gateway => Fault::Gateway,
-        errors::ErrorSource::Upstream => Fault::Upstream,
-    };
-    ticket.note(|entry| entry.error(fault, problem.kind, Some(problem.message.clone())));
+pub(super) fn note_problem(context: &CallContext, problem: &Problem) {
+    context.note(|entry| entry.error(problem.fault, problem.kind, Some(problem.message.clone())));
 }
 
-/// How a call ends that had this problem.
+/// The end of a call that had this problem.
 pub(super) const fn end_of(problem: &Problem) -> End {
     match problem.fault {
-        errors::ErrorSource::Client => End::Refused,
-        errors::ErrorSource::Gateway | errors::ErrorSource::Upstream => End::Failed,
+        ErrorSource::Client => End::Refused,
+        ErrorSource::Gateway | ErrorSource::Upstream => End::Failed,
     }
 }

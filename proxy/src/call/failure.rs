@@ -13,18 +13,18 @@ use crate::errors::{Problem, X_SHOULD_RETRY};
 use crate::memory::Exhausted;
 use crate::state::Provider;
 
-use super::asked::Asked;
 use super::exchange::{Exchange, Whole};
-use super::judge::{Retry, Verdict};
+use super::inbound::InboundCall;
+use super::retry_policy::{Retry, RetryDecision};
 
 /// What went wrong with an attempt, or before one could be made.
 pub(super) struct Failure {
     pub(super) retry: Retry,
     end: AttemptEnd,
-    said: Said,
+    said: FailureCause,
 }
 
-enum Said {
+enum FailureCause {
     /// The provider answered with an error.
     Error { dialect: Dialect, status: StatusCode, headers: HeaderMap, body: Bytes, provider: Arc<Provider> },
     /// The provider said an error where its stream should begin.
@@ -45,41 +45,45 @@ pub(super) struct ErrorAnswer {
 
 impl Failure {
     /// The provider answered with an error.
-    pub(super) fn answered(verdict: &Verdict, answer: ErrorAnswer, provider: &Arc<Provider>) -> Self {
+    pub(super) fn answered(decision: &RetryDecision, answer: ErrorAnswer, provider: &Arc<Provider>) -> Self {
         let ErrorAnswer { dialect, status, headers, body } = answer;
         let provider = Arc::clone(provider);
-        Self { retry: verdict.retry, end: verdict.end, said: Said::Error { dialect, status, headers, body, provider } }
+        Self {
+            retry: decision.retry,
+            end: decision.end,
+            said: FailureCause::Error { dialect, status, headers, body, provider },
+        }
     }
 
     /// The provider said an error where its stream should begin.
-    pub(super) fn in_stream(verdict: &Verdict, error: ProviderError, provider: &Arc<Provider>) -> Self {
+    pub(super) fn in_stream(decision: &RetryDecision, error: ProviderError, provider: &Arc<Provider>) -> Self {
         let provider = Arc::clone(provider);
-        Self { retry: verdict.retry, end: verdict.end, said: Said::InStream { error, provider } }
+        Self { retry: decision.retry, end: decision.end, said: FailureCause::InStream { error, provider } }
     }
 
     /// The provider gave no answer.
-    pub(super) const fn nothing(verdict: &Verdict, problem: Problem) -> Self {
-        Self { retry: verdict.retry, end: verdict.end, said: Said::Nothing(problem) }
+    pub(super) const fn nothing(decision: &RetryDecision, problem: Problem) -> Self {
+        Self { retry: decision.retry, end: decision.end, said: FailureCause::Nothing(problem) }
     }
 
     /// The gateway has no memory for the call: that is nobody else's matter.
     pub(super) fn no_room(full: Exhausted) -> Self {
-        Self { retry: Retry::No, end: AttemptEnd::Cancelled, said: Said::Nothing(full.into()) }
+        Self { retry: Retry::No, end: AttemptEnd::Cancelled, said: FailureCause::Nothing(full.into()) }
     }
 
     /// The call can not be put into the provider's dialect: nothing was tried.
     pub(super) const fn unsayable(refusal: Refusal) -> Self {
-        Self { retry: Retry::Elsewhere, end: AttemptEnd::ClientError, said: Said::Refused(refusal) }
+        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }
     }
 
     /// Which of several failures says most to the caller: a mistake that only it can mend, then what failed, then a refused
     /// credential, then what could not be said.
     pub(super) const fn weight(&self) -> u8 {
         match (&self.said, self.end) {
-            (Said::Refused(_), _) => 0,
-            (Said::Error { status, .. }, AttemptEnd::ClientError) if is_credential(*status) => 1,
-            (Said::InStream { error, .. }, AttemptEnd::ClientError) if is_about_us(error.kind) => 1,
-            (Said::Error { .. } | Said::InStream { .. }, AttemptEnd::ClientError) => 3,
+            (FailureCause::Refused(_), _) => 0,
+            (FailureCause::Error { status, .. }, AttemptEnd::ClientError) if is_credential(*status) => 1,
+            (FailureCause::InStream { error, .. }, AttemptEnd::ClientError) if is_about_us(error.kind) => 1,
+            (FailureCause::Error { .. } | FailureCause::InStream { .. }, AttemptEnd::ClientError) => 3,
             _ => 2,
         }
     }
@@ -88,17 +92,17 @@ impl Failure {
     ///
     /// # Errors
     /// There is no provider's answer to pass on.
-    pub(super) fn into_answer(self, asked: &Asked<'_>, exhausted: bool) -> Result<Exchange, Problem> {
+    pub(super) fn into_answer(self, call: &InboundCall<'_>, exhausted: bool) -> Result<Exchange, Problem> {
         let end = if self.end == AttemptEnd::ClientError { End::Refused } else { End::Failed };
         match self.said {
-            Said::Nothing(problem) => Err(problem),
-            Said::Refused(refusal) => Err(refusal.into()),
-            Said::Error { status, provider, .. } if is_credential(status) => {
+            FailureCause::Nothing(problem) => Err(problem),
+            FailureCause::Refused(refusal) => Err(refusal.into()),
+            FailureCause::Error { status, provider, .. } if is_credential(status) => {
                 Err(credential(&provider, &format!(" (status {})", status.as_u16())))
             }
-            Said::InStream { error, provider } if is_about_us(error.kind) => Err(credential(&provider, "")),
+            FailureCause::InStream { error, provider } if is_about_us(error.kind) => Err(credential(&provider, "")),
             // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
-            Said::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
+            FailureCause::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
                 let message = format!(
                     "Provider `{}` answered with status {}, which is neither an answer nor an error.",
                     provider.name,
@@ -106,15 +110,15 @@ impl Failure {
                 );
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
-            Said::Error { dialect, status, headers, body, .. } => {
+            FailureCause::Error { dialect, status, headers, body, .. } => {
                 let error = dialect.decode_error(status.as_u16(), &body);
                 let hopeless = exhausted || error.is_context_overflow();
-                let whole = pass_on(asked, &error, ErrorAnswer { dialect, status, headers, body });
+                let whole = pass_on(call, &error, ErrorAnswer { dialect, status, headers, body });
                 Ok(finish(whole, end, hopeless))
             }
-            Said::InStream { error, .. } => {
+            FailureCause::InStream { error, .. } => {
                 let hopeless = exhausted || error.is_context_overflow();
-                let whole = written(asked, &error, StatusCode::BAD_GATEWAY, HeaderMap::new());
+                let whole = written(call, &error, StatusCode::BAD_GATEWAY, HeaderMap::new());
                 Ok(finish(whole, end, hopeless))
             }
         }
@@ -142,22 +146,22 @@ fn credential(provider: &Provider, status: &str) -> Problem {
 
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
-fn pass_on(asked: &Asked<'_>, error: &ProviderError, answer: ErrorAnswer) -> Whole {
+fn pass_on(call: &InboundCall<'_>, error: &ProviderError, answer: ErrorAnswer) -> Whole {
     let ErrorAnswer { dialect, status, headers, body } = answer;
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
-    if dialect == asked.dialect() && !body.is_empty() && told {
+    if dialect == call.dialect() && !body.is_empty() && told {
         return Whole { status, headers, body, end: End::Failed };
     }
-    written(asked, error, status, headers)
+    written(call, error, status, headers)
 }
 
 /// An error in the caller's dialect.
-fn written(asked: &Asked<'_>, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
-    let id = asked.ticket.caller.request_id.to_str().unwrap_or_default();
+fn written(call: &InboundCall<'_>, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
+    let id = call.context.caller.request_id.to_str().unwrap_or_default();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(CONTENT_ENCODING);
-    let status = StatusCode::from_u16(asked.dialect().status(error.kind)).unwrap_or(or);
-    Whole { status, headers, body: asked.dialect().encode_error(error, id).into(), end: End::Failed }
+    let status = StatusCode::from_u16(call.dialect().status(error.kind)).unwrap_or(or);
+    Whole { status, headers, body: call.dialect().encode_error(error, id).into(), end: End::Failed }
 }
 
 /// When the provider says when to come again, the SDK may; else the gateway's own retries were enough.

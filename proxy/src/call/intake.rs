@@ -52,7 +52,7 @@ pub(super) async fn read(
         return Err(too_large(limits.body_limit));
     }
     let charge = worker.memory.charge(CALL, Purpose::Call).map_err(|full| Problem::from(full).closing())?;
-    let mut reading = Reading { body, deadline: None, limits, connection };
+    let mut reading = BodyReader { body, deadline: None, limits, connection };
     let first = reading.frame().await?.unwrap_or_default();
     if first.len() > limits.body_limit {
         return Err(too_large(limits.body_limit));
@@ -66,7 +66,7 @@ pub(super) async fn read(
         return Ok(Received { body, charge, waited: reading.waited() });
     }
     let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
-    let mut whole = Growing {
+    let mut whole = BodyBuffer {
         bytes: Vec::new(),
         charge: worker.memory.nothing(),
         declared: declared.and_then(|length| usize::try_from(length).ok()).unwrap_or_default(),
@@ -82,7 +82,7 @@ pub(super) async fn read(
 }
 
 /// A body that comes in pieces. Its memory is counted before it is taken.
-struct Growing {
+struct BodyBuffer {
     bytes: Vec<u8>,
     charge: Charge,
     /// What its client says that it is; 0: it does not say.
@@ -90,7 +90,7 @@ struct Growing {
     most: usize,
 }
 
-impl Growing {
+impl BodyBuffer {
     fn push(&mut self, data: &[u8]) -> Result<(), Problem> {
         let length = self.bytes.len() + data.len();
         if length > self.most {
@@ -116,7 +116,7 @@ impl Growing {
 }
 
 /// A body on its way in.
-struct Reading<'a> {
+struct BodyReader<'a> {
     body: Incoming,
     /// Read off the clock once for all frames, and only if the body is not here yet.
     deadline: Option<Instant>,
@@ -124,7 +124,7 @@ struct Reading<'a> {
     connection: &'a Connection,
 }
 
-impl Reading<'_> {
+impl BodyReader<'_> {
     /// The next data of the body; `None` at its end.
     async fn frame(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
@@ -139,9 +139,9 @@ impl Reading<'_> {
                 None => {
                     let now = Instant::now();
                     let whole = *self.deadline.get_or_insert_with(|| now + self.limits.body_timeout);
-                    let patience = whole.min(now + self.limits.body_idle_timeout);
+                    let until = whole.min(now + self.limits.body_idle_timeout);
                     // Boxed: it is rare, and its future is large.
-                    let next = Box::pin(timeout_at(patience, self.body.frame())).await;
+                    let next = Box::pin(timeout_at(until, self.body.frame())).await;
                     next.map_err(|_| too_slow(self.limits.body_idle_timeout))?
                 }
             };
@@ -177,8 +177,8 @@ pub(super) fn too_large(limit: usize) -> Problem {
     Problem::client(ErrorKind::TooLarge, message).retry(false, None).closing()
 }
 
-fn too_slow(patience: Duration) -> Problem {
+fn too_slow(timeout: Duration) -> Problem {
     let message =
-        format!("The request body did not come in time (nothing for {} s, or too slowly).", patience.as_secs());
+        format!("The request body did not come in time (nothing for {} s, or too slowly).", timeout.as_secs());
     Problem::client(ErrorKind::RequestTimeout, message).closing()
 }

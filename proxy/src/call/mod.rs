@@ -1,39 +1,40 @@
 //! The life of one call: `handle` is its table of contents.
 //!
-//! `caller` and `intake` read it, `route` finds the rule, `seat` asks the cache, `attempt` is the only loop (with `plan`,
-//! `outgoing`, `headers`, `once`, `judge`, `delay`, `failure` and `count` in it), `flow`, `lane` and `pump` are the way back (with
-//! `estimate`), `reply` puts the answer together.
+//! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `failover` is
+//! the only loop (with `plan`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! `upstream_stream` and `transcoder` are the way back of a stream (with `estimate`), `pending` a stream before its first token,
+//! `reply` puts the answer together and `response_body` is its body.
 
-mod asked;
 mod attempt;
 mod betas;
+mod cache_lookup;
 pub(crate) mod caller;
 mod coding;
+mod context;
 mod cors;
 mod count;
-mod delay;
 mod estimate;
 mod event_tail;
 mod exchange;
+mod failover;
 mod failure;
-mod flow;
 mod framing;
-mod gather;
 mod handle;
 mod headers;
+mod inbound;
 mod intake;
-mod judge;
-mod lane;
 pub mod models;
-mod once;
 mod outgoing;
+mod pending;
 mod plan;
-mod pump;
 mod reply;
+mod response_body;
+mod retry_after;
+mod retry_policy;
 pub mod route;
-mod seat;
-mod ticket;
-mod wait;
+mod transcoder;
+mod upstream_stream;
+mod write_buffer;
 
 pub(crate) use handle::handle;
-pub use pump::{Cut, Pump};
+pub use response_body::{Cut, ResponseBody};

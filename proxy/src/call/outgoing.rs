@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Field, Governed};
 use sluicegate_dialects::{Dialect, Encoded, Refusal};
 
-use crate::state::{Provider, Target};
+use crate::account::Operation;
+use crate::state::{Provider, RouteTarget};
 
-use super::asked::Asked;
 use super::betas::{self, ANTHROPIC_BETA, Betas};
-use super::caller::{ANTHROPIC_VERSION, Errand};
+use super::caller::ANTHROPIC_VERSION;
 use super::headers;
+use super::inbound::InboundCall;
 
 /// What is said where the caller, speaking another dialect, could not.
 const DEFAULT_ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
@@ -35,35 +36,35 @@ pub(super) struct Outgoing {
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
-pub(super) fn model<'a>(asked: &'a Asked<'_>, target: Target<'a>, provider: &'a Provider) -> &'a str {
-    let name = routed_model(asked, target);
+pub(super) fn model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>, provider: &'a Provider) -> &'a str {
+    let name = routed_model(call, target);
     provider.models.get(name).and_then(|model| model.upstream_name.as_deref()).unwrap_or(name)
 }
 
 /// The model by the name that routes and providers' lists use.
-pub(super) fn routed_model<'a>(asked: &'a Asked<'_>, target: Target<'a>) -> &'a str {
-    target.model.unwrap_or(&asked.peek.model)
+pub(super) fn routed_model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>) -> &'a str {
+    target.model.unwrap_or(&call.peek.model)
 }
 
 /// Writes the request, but for its head.
 ///
 /// # Errors
 /// The call holds what the provider's dialect has no word for.
-pub(super) fn write(asked: &Asked<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
-    let dialect = provider.speaks(asked.dialect());
-    if dialect == asked.dialect() {
-        let Spliced { body, usage_is_ours, clamped } = spliced(asked, model, provider);
-        let betas = betas::told(asked.headers, &provider.betas)?;
+pub(super) fn write(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
+    let dialect = provider.speaks(call.dialect());
+    if dialect == call.dialect() {
+        let Spliced { body, usage_is_ours, clamped } = spliced(call, model, provider);
+        let betas = betas::told(call.headers, &provider.betas)?;
         let body = if provider.is_openai() { verbatim::unmark(&body) } else { body };
         let Governed { body, dropped } = governed(body, provider)?;
         let dropped = dropped.len();
         return Ok(Outgoing { body, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
     }
-    let mut call = asked.neutral().map_err(Clone::clone)?.clone();
-    model.clone_into(&mut call.model);
+    let mut neutral = call.neutral().map_err(Clone::clone)?.clone();
+    model.clone_into(&mut neutral.model);
     // The ledger wants it, whatever the caller wants.
-    call.stream_usage = true;
-    let Encoded { body, dropped: unsaid, headers, clamped } = dialect.encode_call(&call, &provider.defaults)?;
+    neutral.stream_usage = true;
+    let Encoded { body, dropped: unsaid, headers, clamped } = dialect.encode_call(&neutral, &provider.defaults)?;
     if !unsaid.is_empty() {
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
@@ -90,14 +91,14 @@ fn governed(body: Bytes, provider: &Provider) -> Result<Governed, Refusal> {
 
 impl Outgoing {
     /// Whether the body is a copy, and not the caller's own.
-    pub(super) fn is_copy(&self, asked: &Asked<'_>) -> bool {
-        self.body.as_ptr() != asked.body.as_ptr()
+    pub(super) fn is_copy(&self, call: &InboundCall<'_>) -> bool {
+        self.body.as_ptr() != call.body.as_ptr()
     }
 
-    fn uri(&self, asked: &Asked<'_>, provider: &Provider) -> Uri {
-        let counts = *asked.errand == Errand::CountTokens;
+    fn uri(&self, call: &InboundCall<'_>, provider: &Provider) -> Uri {
+        let counts = call.operation == Operation::CountTokens;
         let uri = if counts { provider.count_tokens() } else { provider.path(self.dialect) };
-        if self.dialect == asked.dialect() && says_beta(asked) {
+        if self.dialect == call.dialect() && says_beta(call) {
             // A path with a query is a URI still.
             return format!("{}?{BETA}", uri.path()).parse().unwrap_or_else(|_| uri.clone());
         }
@@ -105,9 +106,9 @@ impl Outgoing {
     }
 
     /// The whole request. A connection that breaks may make it a second time.
-    pub(super) fn request(&self, asked: &Asked<'_>, provider: &Provider) -> Request<Bytes> {
-        let same = self.dialect == asked.dialect();
-        let mut headers = headers::towards(asked.headers, (asked.dialect(), same), provider);
+    pub(super) fn request(&self, call: &InboundCall<'_>, provider: &Provider) -> Request<Bytes> {
+        let same = self.dialect == call.dialect();
+        let mut headers = headers::towards(call.headers, (call.dialect(), same), provider);
         for (name, value) in &self.added {
             headers.insert(name, value.clone());
         }
@@ -122,7 +123,7 @@ impl Outgoing {
         finish(&mut headers, provider);
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(asked, provider);
+        *request.uri_mut() = self.uri(call, provider);
         *request.headers_mut() = headers;
         request
     }
@@ -133,9 +134,9 @@ impl Outgoing {
 const BETA: &str = "beta=true";
 
 /// Whether the caller does.
-pub(super) fn says_beta(asked: &Asked<'_>) -> bool {
-    let words = || asked.query.into_iter().flat_map(|query| query.split('&'));
-    asked.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
+pub(super) fn says_beta(call: &InboundCall<'_>) -> bool {
+    let words = || call.query.into_iter().flat_map(|query| query.split('&'));
+    call.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
 }
 
 /// The caller's bytes with as few of them changed as need be.
@@ -145,22 +146,22 @@ struct Spliced {
     clamped: Option<u64>,
 }
 
-fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> Spliced {
-    let peek = &asked.peek;
+fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced {
+    let peek = &call.peek;
     let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
     let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
     let mut clamped = None;
     if *model != *peek.model {
         *new_model = Some(peek.set_model(model));
     }
-    if *asked.errand == Errand::Generate {
+    if call.operation == Operation::Chat {
         if let (None, Some(most)) = (peek.max_tokens, provider.defaults.default_max_tokens) {
-            let old_word = asked.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible();
+            let old_word = call.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible();
             let field = if old_word { Field::MaxTokens } else { Field::MaxCompletionTokens };
             *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
         }
-        if let (Some(asked), Some(most)) = (peek.max_tokens, provider.defaults.max_output.get(model))
-            && asked > *most
+        if let (Some(wanted), Some(most)) = (peek.max_tokens, provider.defaults.max_output.get(model))
+            && wanted > *most
         {
             clamped = Some(*most);
             let limit = |field| peek.span(field).map(|_| peek.set(field, most.to_string().into_bytes()));
@@ -170,16 +171,16 @@ fn spliced(asked: &Asked<'_>, model: &str, provider: &Provider) -> Spliced {
         if let (None, Some(degree)) = (peek.temperature, &provider.defaults.default_temperature) {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
-        if peek.stream && asked.dialect() == Dialect::OpenAiChat {
+        if peek.stream && call.dialect() == Dialect::OpenAiChat {
             *usage = peek.ask_for_usage();
         }
     }
     let usage_is_ours = usage.is_some();
     if edits.iter().all(Option::is_none) {
-        return Spliced { body: asked.body.clone(), usage_is_ours, clamped };
+        return Spliced { body: call.body.clone(), usage_is_ours, clamped };
     }
     let edits = edits.into_iter().flatten().collect::<Vec<_>>();
-    Spliced { body: verbatim::splice(asked.body, &edits), usage_is_ours, clamped }
+    Spliced { body: verbatim::splice(call.body, &edits), usage_is_ours, clamped }
 }
 
 fn finish(headers: &mut HeaderMap, provider: &Provider) {

@@ -9,9 +9,9 @@ use sluicegate_config::CircuitBreaker;
 use super::window::Window;
 
 /// After this many times the longest open time without opening again, the next open time is the first one anew.
-const QUIET: u32 = 2;
+const GROWTH_ENDS: u32 = 2;
 
-/// How a call ended, for the endpoint that had it.
+/// The outcome of a call, for the endpoint that had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It answered as it should.
@@ -33,7 +33,7 @@ pub enum CircuitState {
     Open,
 }
 
-/// As what a call passed. A probe names the opening it probes: a late answer says nothing about the next one.
+/// The kind of pass that a call was given. A probe names the opening it probes: a late answer says nothing about the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     Closed,
@@ -208,7 +208,7 @@ impl Trip {
     fn open(&mut self, now: Instant) {
         let first = self.settings.open_for.get();
         let longest = self.settings.max_open_for.get().max(first);
-        let quiet = self.opened.is_none_or(|opened| now.saturating_duration_since(opened) > longest * QUIET);
+        let quiet = self.opened.is_none_or(|opened| now.saturating_duration_since(opened) > longest * GROWTH_ENDS);
         self.growth = if quiet { 0 } else { self.growth.saturating_add(1) };
         let grown = first.checked_mul(2_u32.saturating_pow(self.growth)).map_or(longest, |grown| grown.min(longest));
         self.open_until = Some(now + grown.max(Duration::from_millis(1)));

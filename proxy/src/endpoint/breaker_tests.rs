@@ -18,17 +18,17 @@ fn settings() -> CircuitBreaker {
     }
 }
 
-struct Clock(Instant);
+struct TestClock(Instant);
 
-impl Clock {
+impl TestClock {
     fn at(&self, ms: u64) -> Instant {
         self.0 + Duration::from_millis(ms)
     }
 }
 
-fn fresh(settings: CircuitBreaker) -> (Breaker, Clock) {
+fn fresh(settings: CircuitBreaker) -> (Breaker, TestClock) {
     let start = Instant::now();
-    (Breaker::new(settings, start), Clock(start))
+    (Breaker::new(settings, start), TestClock(start))
 }
 
 fn call(breaker: &Breaker, outcome: Outcome, now: Instant) {

@@ -11,34 +11,34 @@ use super::breaker::{Breaker, CircuitState, Outcome, Pass};
 /// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
 /// about what one caller asked for.
 const REFUSALS: u32 = 3;
-/// How long an endpoint that refuses the gateway's credential (or its money) is left alone.
+/// The cooldown of an endpoint that refuses the gateway's credential (or its money).
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// Whether an endpoint takes a call.
+/// An endpoint's answer to a call that wants to be made.
 #[derive(Debug)]
 pub enum Admission {
-    /// It is well.
+    /// It is healthy.
     Closed(Permit),
-    /// It may be well again: this call tries it.
+    /// It may be healthy again: this call probes it.
     HalfOpen(Permit),
-    /// It is left alone until then (or, when all probes are out, until one of them ends).
+    /// It is ejected until then (or, when all probes are out, until one of them ends).
     Refused {
         /// When its circuit may be tried again.
         until: Instant,
     },
 }
 
-/// How an endpoint stands: what balancing looks at.
+/// An endpoint's health: what balancing looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It is well.
-    Well,
-    /// Its circuit is open no longer: it takes a few calls to try it.
-    Trying,
-    /// It asked for quiet (`Retry-After`), or most likely wants it, until then: used only when nobody else can.
-    Cooling(Instant),
+pub enum Health {
+    /// Calls pass.
+    Healthy,
+    /// Its circuit is half-open: a few calls pass to probe it.
+    Probing,
+    /// In a cooldown until then, asked for (`Retry-After`) or guessed: used only when nobody else can be.
+    CoolingDown(Instant),
     /// Its circuit is open until then.
-    Open(Instant),
+    Ejected(Instant),
 }
 
 /// Live state of one endpoint.
@@ -87,7 +87,7 @@ impl Endpoint {
         }
     }
 
-    /// Makes a call although the circuit may be open: when every endpoint of a pool is left alone, the least bad one
+    /// Makes a call although the circuit may be open: when every endpoint of a pool is ejected, the least bad one
     /// is tried rather than nobody. Its outcome counts like a probe's.
     pub fn admit_anyway(self: &Arc<Self>, now: Instant) -> Permit {
         let pass = self.breaker.try_pass(now).unwrap_or(Pass::Forced);
@@ -99,32 +99,32 @@ impl Endpoint {
         Permit { endpoint: Arc::clone(self), pass: Some(pass) }
     }
 
-    /// Asks for quiet until then; a later end stays.
+    /// A cooldown that the provider asked for, until then; a later end stays.
     pub fn cool_down(&self, until: Instant) {
         self.cooldown.fetch_max(self.since_epoch(until), Ordering::Relaxed);
     }
 
-    /// Most likely wants quiet until then: others go first, but nobody waits for it.
-    pub fn spare(&self, until: Instant) {
+    /// A cooldown that nobody asked for, until then: others go first, but nobody waits for its end.
+    pub fn guess_cooldown(&self, until: Instant) {
         self.guessed.fetch_max(self.since_epoch(until), Ordering::Relaxed);
     }
 
-    /// It refused the gateway's credential. After some in a row it is spared for a while.
-    pub fn refused(&self, now: Instant) {
+    /// It refused the gateway's credential. After some in a row it gets a cooldown.
+    pub fn credential_refused(&self, now: Instant) {
         if self.refusals.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= REFUSALS {
-            self.spare(now + REFUSED);
+            self.guess_cooldown(now + REFUSED);
         }
     }
 
-    /// Until when it asked for quiet, if that is still to come.
+    /// The end of the cooldown that it asked for, if that is still to come.
     #[must_use]
-    pub fn cooling_until(&self, now: Instant) -> Option<Instant> {
+    pub fn cooldown_until(&self, now: Instant) -> Option<Instant> {
         self.still(&self.cooldown, now)
     }
 
-    /// Until when it is spared, if that is still to come.
+    /// The end of its guessed cooldown, if that is still to come.
     #[must_use]
-    pub fn spared_until(&self, now: Instant) -> Option<Instant> {
+    pub fn guessed_cooldown_until(&self, now: Instant) -> Option<Instant> {
         self.still(&self.guessed, now)
     }
 
@@ -160,14 +160,14 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// How it stands. An open circuit weighs more than a cooldown.
+    /// Its health. An open circuit weighs more than a cooldown.
     #[must_use]
-    pub fn standing(&self, now: Instant) -> Standing {
-        match (self.breaker.look(now), self.cooling_until(now).max(self.spared_until(now))) {
-            (Err(until), _) => Standing::Open(until),
-            (Ok(_), Some(until)) => Standing::Cooling(until),
-            (Ok(Pass::Closed), None) => Standing::Well,
-            (Ok(_), None) => Standing::Trying,
+    pub fn health(&self, now: Instant) -> Health {
+        match (self.breaker.look(now), self.cooldown_until(now).max(self.guessed_cooldown_until(now))) {
+            (Err(until), _) => Health::Ejected(until),
+            (Ok(_), Some(until)) => Health::CoolingDown(until),
+            (Ok(Pass::Closed), None) => Health::Healthy,
+            (Ok(_), None) => Health::Probing,
         }
     }
 

@@ -30,7 +30,7 @@ pub struct EndpointKey {
 
 /// Live state of a pool beside its endpoints.
 #[derive(Debug)]
-pub struct PoolState {
+pub struct LivePool {
     /// Where round robin stands; shared by all workers.
     pub cursor: AtomicU64,
     /// Its calls' retries.
@@ -41,19 +41,19 @@ pub struct PoolState {
 /// minutes what they have let go.
 #[derive(Debug, Default)]
 pub struct Registry {
-    kept: Mutex<Kept>,
+    kept: Mutex<LiveStates>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    endpoints: HashMap<EndpointKey, Entry<Endpoint>>,
-    pools: HashMap<ObjectId, Entry<PoolState>>,
+struct LiveStates {
+    endpoints: HashMap<EndpointKey, Registered<Endpoint>>,
+    pools: HashMap<ObjectId, Registered<LivePool>>,
     /// The time of the last look for what to forget.
     swept: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Registered<T> {
     state: Arc<T>,
     used: Instant,
 }
@@ -69,20 +69,20 @@ impl Registry {
             return Arc::clone(&entry.state);
         }
         let state = Arc::new(Endpoint::new(settings, now));
-        kept.endpoints.insert(key.clone(), Entry { state: Arc::clone(&state), used: now });
+        kept.endpoints.insert(key.clone(), Registered { state: Arc::clone(&state), used: now });
         state
     }
 
     /// The pool of that id; new when it was not known.
-    pub fn pool(&self, id: &ObjectId, now: Instant) -> Arc<PoolState> {
+    pub fn pool(&self, id: &ObjectId, now: Instant) -> Arc<LivePool> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.sweep(now);
         if let Some(entry) = kept.pools.get_mut(id) {
             entry.used = now;
             return Arc::clone(&entry.state);
         }
-        let state = Arc::new(PoolState { cursor: AtomicU64::new(0), budget: RetryBudget::new(now) });
-        kept.pools.insert(id.clone(), Entry { state: Arc::clone(&state), used: now });
+        let state = Arc::new(LivePool { cursor: AtomicU64::new(0), budget: RetryBudget::new(now) });
+        kept.pools.insert(id.clone(), Registered { state: Arc::clone(&state), used: now });
         state
     }
 
@@ -99,7 +99,7 @@ impl Registry {
     }
 }
 
-impl Kept {
+impl LiveStates {
     /// Now and then, for each look goes over everything.
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_some_and(|swept| now.saturating_duration_since(swept) < SWEEP) {
@@ -112,7 +112,7 @@ impl Kept {
 }
 
 /// Drops what nobody holds any more and was last asked for long ago; what is held is in use.
-fn forget<K: std::hash::Hash + Eq, T>(entries: &mut HashMap<K, Entry<T>>, now: Instant) {
+fn forget<K: std::hash::Hash + Eq, T>(entries: &mut HashMap<K, Registered<T>>, now: Instant) {
     entries.retain(|_, entry| {
         if Arc::strong_count(&entry.state) > 1 {
             entry.used = now;

@@ -43,7 +43,7 @@ fn a_call_is_in_flight_until_its_permit_is_dropped() {
     assert_eq!(endpoint.in_flight(), 2, "its answer still streams");
     drop((first, second));
     assert_eq!(endpoint.in_flight(), 0);
-    assert_eq!(endpoint.standing(now), Standing::Well);
+    assert_eq!(endpoint.health(now), Health::Healthy);
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn an_open_endpoint_can_be_asked_all_the_same_and_is_healed_by_it() {
     admit(&endpoint, now).outcome(Outcome::Failure, now);
     let until = now + Duration::from_secs(1);
     assert!(matches!(endpoint.try_admit(now), Admission::Refused { until: said } if said == until));
-    assert_eq!(endpoint.standing(now), Standing::Open(until));
+    assert_eq!(endpoint.health(now), Health::Ejected(until));
     endpoint.admit_anyway(now).outcome(Outcome::Failure, now);
-    assert_eq!(endpoint.standing(now), Standing::Open(until), "no longer than before");
+    assert_eq!(endpoint.health(now), Health::Ejected(until), "no longer than before");
     endpoint.admit_anyway(now).outcome(Outcome::Success, now);
-    assert_eq!(endpoint.standing(now), Standing::Well);
+    assert_eq!(endpoint.health(now), Health::Healthy);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_cancelled_probe_makes_room() {
     let endpoint = Arc::new(Endpoint::new(settings(), now));
     admit(&endpoint, now).outcome(Outcome::Failure, now);
     let later = now + Duration::from_secs(2);
-    assert_eq!(endpoint.standing(later), Standing::Trying);
+    assert_eq!(endpoint.health(later), Health::Probing);
     let probe = admit(&endpoint, later);
     assert!(matches!(endpoint.try_admit(later), Admission::Refused { .. }));
     drop(probe);
@@ -89,9 +89,9 @@ fn the_longest_cooldown_holds_and_ends() {
     let endpoint = Arc::new(Endpoint::new(settings(), now));
     endpoint.cool_down(now + Duration::from_secs(20));
     endpoint.cool_down(now + Duration::from_secs(5));
-    assert_eq!(endpoint.standing(now), Standing::Cooling(now + Duration::from_secs(20)));
+    assert_eq!(endpoint.health(now), Health::CoolingDown(now + Duration::from_secs(20)));
     assert!(matches!(endpoint.try_admit(now), Admission::Closed(_)), "it weighs only in balancing");
-    assert_eq!(endpoint.standing(now + Duration::from_secs(20)), Standing::Well);
+    assert_eq!(endpoint.health(now + Duration::from_secs(20)), Health::Healthy);
 }
 
 #[test]

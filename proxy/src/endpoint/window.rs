@@ -21,7 +21,7 @@ pub(super) struct Window {
 
 /// What a window holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Counts {
+pub(super) struct WindowCounts {
     pub(super) total: u64,
     pub(super) marked: u64,
 }
@@ -64,15 +64,15 @@ impl Window {
         let Some(bucket) = self.bucket(slot) else { return };
         let _ = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
             let (at, before) = unpack(word);
-            let before = if at == slot { before } else { Counts::default() };
-            let after = Counts { total: before.total + total, marked: before.marked + marked };
+            let before = if at == slot { before } else { WindowCounts::default() };
+            let after = WindowCounts { total: before.total + total, marked: before.marked + marked };
             Some(pack(slot, after))
         });
     }
 
-    pub(super) fn counts(&self, now: Instant) -> Counts {
+    pub(super) fn counts(&self, now: Instant) -> WindowCounts {
         let slot = self.slot(now);
-        let mut sum = Counts::default();
+        let mut sum = WindowCounts::default();
         for bucket in &self.buckets {
             let (at, counts) = unpack(bucket.load(Ordering::Relaxed));
             // Never written is 0; a slot ahead is another worker's slightly later `now`.
@@ -92,12 +92,12 @@ impl Window {
     }
 }
 
-fn unpack(word: u64) -> (u64, Counts) {
-    let counts = Counts { total: (word >> COUNT_BITS) & COUNT_MAX, marked: word & COUNT_MAX };
+fn unpack(word: u64) -> (u64, WindowCounts) {
+    let counts = WindowCounts { total: (word >> COUNT_BITS) & COUNT_MAX, marked: word & COUNT_MAX };
     (word >> (2 * COUNT_BITS), counts)
 }
 
-fn pack(slot: u64, counts: Counts) -> u64 {
+fn pack(slot: u64, counts: WindowCounts) -> u64 {
     (slot << (2 * COUNT_BITS)) | (counts.total.min(COUNT_MAX) << COUNT_BITS) | counts.marked.min(COUNT_MAX)
 }
 
@@ -112,12 +112,12 @@ mod tests {
         let window = Window::new(Duration::from_secs(10), start);
         window.count(true, at(0));
         window.count(false, at(5_000));
-        assert_eq!(window.counts(at(5_000)), Counts { total: 2, marked: 1 });
-        assert_eq!(window.counts(at(9_999)), Counts { total: 2, marked: 1 });
-        assert_eq!(window.counts(at(10_000)), Counts { total: 1, marked: 0 });
-        assert_eq!(window.counts(at(60_000)), Counts::default());
+        assert_eq!(window.counts(at(5_000)), WindowCounts { total: 2, marked: 1 });
+        assert_eq!(window.counts(at(9_999)), WindowCounts { total: 2, marked: 1 });
+        assert_eq!(window.counts(at(10_000)), WindowCounts { total: 1, marked: 0 });
+        assert_eq!(window.counts(at(60_000)), WindowCounts::default());
         window.count(true, at(60_000));
-        assert_eq!(window.counts(at(60_000)), Counts { total: 1, marked: 1 });
+        assert_eq!(window.counts(at(60_000)), WindowCounts { total: 1, marked: 1 });
     }
 
     #[test]
@@ -126,6 +126,6 @@ mod tests {
         let window = Window::new(Duration::from_secs(1), now);
         window.add(COUNT_MAX, COUNT_MAX, now);
         window.count(true, now);
-        assert_eq!(window.counts(now), Counts { total: COUNT_MAX, marked: COUNT_MAX });
+        assert_eq!(window.counts(now), WindowCounts { total: COUNT_MAX, marked: COUNT_MAX });
     }
 }

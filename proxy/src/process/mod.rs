@@ -17,8 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitState, EndpointStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat,
-    init_logging,
+    CacheStat, CircuitStat, EndpointStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
 use crate::drain::{self, Lifecycle, Signals};
@@ -30,7 +29,7 @@ use crate::settings::Settings;
 use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
 use crate::worker;
-use crate::worker::own::Shared;
+use crate::worker::own::ProcessShared;
 use crate::{cache, listener};
 
 use prepare::{Feed, Prepared};
@@ -84,7 +83,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         Feed::Folder(_, subscription) => follow::current(subscription, &mut builder),
         Feed::Cluster(_) => builder.ready(),
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ProcessShared {
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
         memory: memory_budget(&mut settings),
@@ -107,7 +106,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
 
 /// Everything that is not a call, on one thread of its own.
 struct Control {
-    shared: Arc<Shared>,
+    shared: Arc<ProcessShared>,
     builder: Builder,
     feed: Feed,
     identity: Option<ServerIdentity>,
@@ -194,7 +193,7 @@ fn memory_budget(settings: &mut Settings) -> Arc<MemoryBudget> {
     budget
 }
 
-fn tell_metrics(shared: &Shared, lasting: &Lasting) {
+fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     let (registry, board) = (Arc::clone(&lasting.registry), Arc::clone(&shared.board));
     shared.metrics.ask_endpoints(move || endpoints(&registry, &board));
     let cache = Arc::clone(&lasting.cache);
@@ -221,9 +220,9 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
         let found = totals.get(&label(&key));
         EndpointStat {
             circuit: match endpoint.circuit(now) {
-                endpoint::CircuitState::Closed => CircuitState::Closed,
-                endpoint::CircuitState::HalfOpen => CircuitState::HalfOpen,
-                endpoint::CircuitState::Open => CircuitState::Open,
+                endpoint::CircuitState::Closed => CircuitStat::Closed,
+                endpoint::CircuitState::HalfOpen => CircuitStat::HalfOpen,
+                endpoint::CircuitState::Open => CircuitStat::Open,
             },
             circuit_opened: endpoint.circuit_opened(),
             in_flight: endpoint.in_flight().into(),

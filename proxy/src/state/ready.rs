@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
-use crate::account::{ProviderIx, RouteIx, Table};
+use crate::account::{NameTable, ProviderIx, RouteIx};
 use crate::balance::Split;
 use crate::cache;
 use crate::call::models::Models;
 use crate::call::route::{Filed, Index};
-use crate::endpoint::{Endpoint, PoolState};
+use crate::endpoint::{Endpoint, LivePool};
 use crate::persistent::{List, PersistentMap};
 use crate::upstream::Origin;
 
@@ -22,7 +22,7 @@ use crate::upstream::Origin;
 #[derive(Default)]
 pub struct Ready {
     /// Names by number, for the ledger.
-    pub(crate) names: Arc<Table>,
+    pub(crate) names: Arc<NameTable>,
     pub(super) index: Index<Route>,
     /// Every route by its id.
     pub(super) routes: PersistentMap<Id, Arc<Filed<Route>>>,
@@ -57,17 +57,17 @@ pub(crate) struct Route {
 
 /// A rule.
 pub(crate) struct Rule {
-    pub(crate) targets: Vec<Aim>,
+    pub(crate) targets: Vec<TargetRef>,
     pub(crate) split: Split,
     /// Where the split stands; begins anew with each form of its route.
     pub(crate) turn: AtomicU64,
-    pub(crate) fallbacks: Vec<Aim>,
+    pub(crate) fallbacks: Vec<TargetRef>,
     pub(crate) cache: Option<Arc<cache::Plan>>,
     pub(crate) timeouts: Timeouts,
 }
 
-/// A pool that a rule names.
-pub(crate) struct Aim {
+/// A reference to the pool that a rule names.
+pub(crate) struct TargetRef {
     /// The pool's place.
     pub(super) pool: usize,
     pub(crate) weight: u32,
@@ -76,7 +76,7 @@ pub(crate) struct Aim {
 
 /// A pool that a call may ask, in the configuration that the call began under.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct RouteTarget<'a> {
     pub(crate) pool: &'a Arc<Pool>,
     /// The model to ask for instead of the caller's.
     pub(crate) model: Option<&'a str>,
@@ -84,7 +84,7 @@ pub(crate) struct Target<'a> {
 
 /// A pool.
 pub(crate) struct Pool {
-    pub(crate) state: Arc<PoolState>,
+    pub(crate) state: Arc<LivePool>,
     pub(crate) strategy: Strategy,
     pub(crate) max_open_percent: u32,
     pub(crate) timeouts: PoolTimeouts,
@@ -138,9 +138,9 @@ impl Ready {
     }
 
     /// The pool that a rule names; `None`: it is not there.
-    pub(crate) fn target<'a>(&'a self, aim: &'a Aim) -> Option<Target<'a>> {
-        let pool = self.pools.get(aim.pool)?.as_ref()?;
-        Some(Target { pool, model: aim.model.as_deref() })
+    pub(crate) fn target<'a>(&'a self, target_ref: &'a TargetRef) -> Option<RouteTarget<'a>> {
+        let pool = self.pools.get(target_ref.pool)?.as_ref()?;
+        Some(RouteTarget { pool, model: target_ref.model.as_deref() })
     }
 
     /// When the route was created that serves this model, listed or not; `None`: no route takes it, or no provider
@@ -154,7 +154,7 @@ impl Ready {
     }
 
     fn serves(&self, rule: &Rule, model: &str) -> bool {
-        rule.targets.iter().chain(&rule.fallbacks).filter_map(|aim| self.target(aim)).any(|target| {
+        rule.targets.iter().chain(&rule.fallbacks).filter_map(|target_ref| self.target(target_ref)).any(|target| {
             let routed = target.model.unwrap_or(model);
             target.pool.providers.iter().any(|provider| provider.serves(routed))
         })
@@ -175,7 +175,7 @@ impl Ready {
         let rules = filed.route.rules.iter().enumerate();
         rules.flat_map(move |(at, rule)| {
             // Where a target renames the model, the providers' names are not the callers'.
-            let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|aim| self.target(aim));
+            let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|target_ref| self.target(target_ref));
             let pools = targets.filter(|target| target.model.is_none()).map(|target| target.pool);
             let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
             let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name));

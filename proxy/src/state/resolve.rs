@@ -17,7 +17,7 @@ use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::upstream::{Origin, Outward};
 
 use super::profile;
-use super::ready::{Aim, Paths, Pool, Provider, Route, Rule};
+use super::ready::{Paths, Pool, Provider, Route, Rule, TargetRef};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;
@@ -45,21 +45,21 @@ pub(super) fn route(
 ) -> Route {
     lasting.cache.make_room(id, route);
     let mut names = Vec::new();
-    let mut aims = |from: &[config::Target]| -> Vec<Aim> {
-        let aim = |target: &config::Target| {
+    let mut target_refs = |from: &[config::Target]| -> Vec<TargetRef> {
+        let target_ref = |target: &config::Target| {
             let (pool, name) = place(&target.pool);
             names.push(name);
-            Aim { pool, weight: target.weight, model: target.model.as_deref().map(Into::into) }
+            TargetRef { pool, weight: target.weight, model: target.model.as_deref().map(Into::into) }
         };
-        from.iter().map(aim).collect()
+        from.iter().map(target_ref).collect()
     };
     let mut rules = Vec::with_capacity(route.rules.len());
     for rule in &route.rules {
         rules.push(Rule {
             split: Split::new(rule.targets.iter().map(|target| target.weight)),
             turn: AtomicU64::new(0),
-            targets: aims(&rule.targets),
-            fallbacks: aims(&rule.fallbacks),
+            targets: target_refs(&rule.targets),
+            fallbacks: target_refs(&rule.fallbacks),
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
             timeouts: rule.timeouts,
         });

@@ -14,21 +14,21 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::call::{self, Pump};
+use crate::call::{self, ResponseBody};
 use crate::drain::{Phase, Post};
 use crate::listener::{self, Connection, ConnectionTable};
 
-use own::{Shared, Worker};
+use own::{ProcessShared, Worker};
 
 impl listener::Service for Worker {
-    type Body = Pump;
+    type Body = ResponseBody;
 
     fn call(
         self: Rc<Self>,
         request: Request<Incoming>,
         from: Rc<Connection>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Response<Pump>> + 'static {
+    ) -> impl Future<Output = Response<ResponseBody>> + 'static {
         call::handle(self, request, from, peer)
     }
 }
@@ -37,7 +37,11 @@ impl listener::Service for Worker {
 ///
 /// # Errors
 /// The thread can not be had.
-pub fn start(number: usize, socket: StdListener, shared: Arc<Shared>) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub fn start(
+    number: usize,
+    socket: StdListener,
+    shared: Arc<ProcessShared>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
     // Given back when the thread ends, by a panic too.
     let post = shared.lifecycle.post(number);
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -47,7 +51,7 @@ pub fn start(number: usize, socket: StdListener, shared: Arc<Shared>) -> std::io
     })
 }
 
-fn run(socket: StdListener, shared: Arc<Shared>, mut post: Post) -> anyhow::Result<()> {
+fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let lifecycle = Arc::clone(&shared.lifecycle);
     runtime.block_on(async move {

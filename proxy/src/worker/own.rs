@@ -20,7 +20,7 @@ use crate::state::Ready;
 use crate::{cache, redis, upstream};
 
 /// What all workers share.
-pub struct Shared {
+pub struct ProcessShared {
     /// The command line.
     pub settings: Settings,
     /// The configuration that runs.
@@ -45,7 +45,7 @@ pub struct Shared {
 
 /// One worker: on its own thread, shared by nobody.
 pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ProcessShared>,
     pub(crate) limits: Rc<Limits>,
     pub(crate) memory: Arc<Allowance>,
     pub(crate) client: upstream::UpstreamClient,
@@ -59,7 +59,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>) -> anyhow::Result<Self> {
+    pub(crate) fn new(shared: Arc<ProcessShared>) -> anyhow::Result<Self> {
         let settings = &shared.settings;
         let remote = if settings.redis.is_empty() {
             None

@@ -41,7 +41,7 @@ impl Default for LogSettings {
 
 /// What waits to be written.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum LogLine {
     /// A closed call, and when it closed.
     Call(Box<Record>, SystemTime),
     /// A line of the process's own log, whole.
@@ -59,7 +59,7 @@ struct Dropped {
 /// The way into the log. Clones share one queue.
 #[derive(Debug, Clone)]
 pub struct LogQueue {
-    sender: Sender<Line>,
+    sender: Sender<LogLine>,
     dropped: Arc<Dropped>,
 }
 
@@ -75,7 +75,7 @@ impl LogQueue {
         (Self { sender, dropped: Arc::default() }, LogWriter { receiver })
     }
 
-    pub(super) fn offer(&self, line: Line) {
+    pub(super) fn offer(&self, line: LogLine) {
         if self.sender.try_send(line).is_err() {
             self.dropped.queue.fetch_add(1, Relaxed);
         }
@@ -90,7 +90,7 @@ impl LogQueue {
 /// The end of the queue that writes. Run it on a thread of its own.
 #[derive(Debug)]
 pub struct LogWriter {
-    receiver: Receiver<Line>,
+    receiver: Receiver<LogLine>,
 }
 
 /// A running writer.
@@ -104,7 +104,7 @@ impl LogThread {
     /// Writes out what is queued and ends. Does not wait when the queue is full or the output is stuck.
     pub fn finish(self) {
         let deadline = Instant::now() + Duration::from_secs(1);
-        if self.queue.sender.try_send(Line::Stop).is_err() {
+        if self.queue.sender.try_send(LogLine::Stop).is_err() {
             return;
         }
         while !self.thread.is_finished() && Instant::now() < deadline {
@@ -130,9 +130,9 @@ impl LogWriter {
         let mut buffer = Vec::with_capacity(8 * 1024);
         while let Some(line) = self.next(&mut buffer, calls) {
             match line {
-                Line::Call(record, at) => write_call(&mut buffer, &record, at),
-                Line::Process(text) => drop(process.write_all(&text)),
-                Line::Stop => break,
+                LogLine::Call(record, at) => write_call(&mut buffer, &record, at),
+                LogLine::Process(text) => drop(process.write_all(&text)),
+                LogLine::Stop => break,
             }
             if buffer.len() >= 64 * 1024 {
                 flush(&mut buffer, calls);
@@ -143,7 +143,7 @@ impl LogWriter {
 
     /// The next line. Before waiting for one, what is buffered is written. While lines come, they are looked for now and
     /// then: to be woken for each would cost its worker more than all else about it, and each would be written alone.
-    fn next(&mut self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<Line> {
+    fn next(&mut self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<LogLine> {
         for _ in 0..LOOKS {
             match self.receiver.try_recv() {
                 Ok(line) => return Some(line),
@@ -185,7 +185,7 @@ impl Sampler {
     /// Logs a closed call if it is its turn.
     pub(super) fn offer(&self, record: Box<Record>, now: Instant) {
         if self.wants(record.end, record.error.is_some(), now) {
-            self.queue.offer(Line::Call(record, SystemTime::now()));
+            self.queue.offer(LogLine::Call(record, SystemTime::now()));
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluicegate_config::Snapshot;
 use sluicegate_dialects::hub::ErrorKind;
 
-use super::super::{Fault, Metrics, Operation};
+use super::super::{ErrorSource, Metrics, Operation};
 use super::*;
 
 fn lines(queue: LogQueue, writer: LogWriter) -> Vec<Value> {
@@ -24,7 +24,7 @@ fn lines(queue: LogQueue, writer: LogWriter) -> Vec<Value> {
 fn what_does_not_fit_is_dropped_and_counted() {
     let (queue, writer) = LogQueue::bounded(3);
     for number in 0..10 {
-        queue.offer(Line::Process(vec![b'0' + number, b'\n']));
+        queue.offer(LogLine::Process(vec![b'0' + number, b'\n']));
     }
     assert_eq!(queue.dropped(), (7, 0));
     drop(queue);
@@ -66,7 +66,7 @@ fn a_line_says_what_the_call_was() {
     entry.asked(&"ü\u{7}".repeat(200));
     entry.received(17, Instant::now());
     entry.answered(502, Instant::now());
-    entry.error(Fault::Upstream, ErrorKind::BadGateway, Some(Cow::Owned("x".repeat(1_000))));
+    entry.error(ErrorSource::Upstream, ErrorKind::BadGateway, Some(Cow::Owned("x".repeat(1_000))));
     entry.close(End::Failed);
     drop(ledger.open(&table, Operation::Chat, Instant::now()));
     drop((entry, ledger, metrics));
@@ -103,8 +103,8 @@ fn an_output_that_fails_stops_nothing() {
         }
     }
     let (queue, writer) = LogQueue::new();
-    queue.offer(Line::Process(b"1\n".to_vec()));
-    queue.offer(Line::Stop);
-    queue.offer(Line::Process(b"after the end".to_vec()));
+    queue.offer(LogLine::Process(b"1\n".to_vec()));
+    queue.offer(LogLine::Stop);
+    queue.offer(LogLine::Process(b"after the end".to_vec()));
     writer.run(&mut Broken, &mut Broken);
 }

@@ -17,9 +17,9 @@ use sluicegate_dialects::hub::{ErrorKind, Usage};
 use super::access_log::{LogSettings, Sampler};
 use super::cells::{AttemptCells, CallCells, CallKey, token_counts};
 use super::metrics::{Metrics, WorkerCells};
-use super::outcome::{AttemptEnd, CacheStatus, End, Fault, Operation};
+use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::record::{ModelName, Record, clip, cost};
-use super::table::{ProviderIx, RouteIx, Table};
+use super::table::{NameTable, ProviderIx, RouteIx};
 
 /// The most of an error's detail that is logged, in bytes.
 const MOST_DETAIL: usize = 256;
@@ -52,14 +52,14 @@ impl Hasher for Mix {
     }
 }
 
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+type MixMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// The cells this worker has already found, of the newest configuration it has seen.
 #[derive(Debug, Default)]
 struct Found {
     generation: u64,
-    calls: Map<CallKey, Arc<CallCells>>,
-    attempts: Map<ProviderIx, Arc<AttemptCells>>,
+    calls: MixMap<CallKey, Arc<CallCells>>,
+    attempts: MixMap<ProviderIx, Arc<AttemptCells>>,
 }
 
 /// One worker's ledger. Lives and is used on that worker's thread only.
@@ -89,11 +89,11 @@ impl Ledger {
 
     /// Opens an entry for a call whose head was read at `now`.
     #[must_use]
-    pub fn open(self: &Rc<Self>, table: &Arc<Table>, operation: Operation, now: Instant) -> Entry {
+    pub fn open(self: &Rc<Self>, table: &Arc<NameTable>, operation: Operation, now: Instant) -> LedgerEntry {
         self.worker.inflight.change(1, self.metrics.micros(now));
         self.unclosed.set(self.unclosed.get() + 1);
-        let record = Box::new(Record::new(Arc::clone(table), operation, now));
-        Entry { ledger: Rc::clone(self), record: Some(record) }
+        let record = Box::new(Record::new(Arc::clone(table), operation.counted(), now));
+        LedgerEntry { ledger: Rc::clone(self), record: Some(record) }
     }
 
     /// Calls of this worker that are open.
@@ -150,7 +150,7 @@ impl Ledger {
     }
 
     /// Numbers mean something within one configuration only: a call of an older one finds its cells by name.
-    fn with_found<T>(&self, table: &Table, get: impl FnOnce(Option<&mut Found>) -> T) -> T {
+    fn with_found<T>(&self, table: &NameTable, get: impl FnOnce(Option<&mut Found>) -> T) -> T {
         let Ok(mut found) = self.found.try_borrow_mut() else { return get(None) };
         if table.generation() > found.generation {
             *found = Found { generation: table.generation(), ..Found::default() };
@@ -163,13 +163,13 @@ impl Ledger {
 ///
 /// Setters after the close do nothing.
 #[derive(Debug)]
-pub struct Entry {
+pub struct LedgerEntry {
     ledger: Rc<Ledger>,
     /// Taken by whoever closes first: that is what makes it exactly once.
     record: Option<Box<Record>>,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Closes the entry: it is counted and offered to the access log. Only the first close counts.
     pub fn close(&mut self, end: End) {
         if self.is_open() {
@@ -341,7 +341,7 @@ impl Entry {
     }
 
     /// What went wrong. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.
-    pub fn error(&mut self, fault: Fault, kind: ErrorKind, detail: Option<Cow<'static, str>>) {
+    pub fn error(&mut self, fault: ErrorSource, kind: ErrorKind, detail: Option<Cow<'static, str>>) {
         self.note(|record| {
             record.error = Some((fault, kind));
             record.detail = detail.map(|detail| match detail {
@@ -357,7 +357,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for LedgerEntry {
     fn drop(&mut self) {
         self.close(End::ClientGone);
     }

@@ -93,22 +93,22 @@ fn snapshot() -> Snapshot {
     }
 }
 
-struct Bench {
+struct LedgerBench {
     metrics: Arc<Metrics>,
-    table: Arc<Table>,
+    table: Arc<NameTable>,
     ledger: Rc<Ledger>,
     _writer: LogWriter,
 }
 
-fn bench() -> Bench {
+fn bench() -> LedgerBench {
     let (queue, writer) = LogQueue::new();
     let metrics = Metrics::new(queue);
     let table = metrics.configure(&snapshot());
     let ledger = metrics.ledger(LogSettings { sample: 0.0 });
-    Bench { metrics, table, ledger, _writer: writer }
+    LedgerBench { metrics, table, ledger, _writer: writer }
 }
 
-impl Bench {
+impl LedgerBench {
     fn text(&self) -> String {
         let mut text = String::new();
         self.metrics.write(&mut text).unwrap();
@@ -120,7 +120,7 @@ impl Bench {
         self.text().lines().filter(sample).map(str::to_owned).collect()
     }
 
-    fn open(&self) -> Entry {
+    fn open(&self) -> LedgerEntry {
         self.ledger.open(&self.table, Operation::Chat, Instant::now())
     }
 }

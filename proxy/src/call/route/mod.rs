@@ -33,17 +33,17 @@ pub struct Filed<R> {
 /// The index.
 #[derive(Debug)]
 pub struct Index<R> {
-    exact: PersistentMap<Box<str>, Arc<[Entry<R>]>>,
-    prefix: PersistentMap<Box<str>, Arc<[Entry<R>]>>,
+    exact: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
+    prefix: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
     /// Lengths of the prefixes there are, longest first, and how many lists have each.
     prefix_lengths: Arc<BTreeMap<Reverse<usize>, usize>>,
-    regex: Arc<Vec<Entry<R>>>,
-    any: Arc<Vec<Entry<R>>>,
+    regex: Arc<Vec<IndexEntry<R>>>,
+    any: Arc<Vec<IndexEntry<R>>>,
 }
 
 /// One condition of one rule, in the list that its model leads to; lists are in the order of preference.
 #[derive(Debug)]
-struct Entry<R> {
+struct IndexEntry<R> {
     filed: Arc<Filed<R>>,
     rule: usize,
     condition: usize,
@@ -79,7 +79,7 @@ enum ValueTest {
     Regex(Regex),
 }
 
-impl<R> Clone for Entry<R> {
+impl<R> Clone for IndexEntry<R> {
     fn clone(&self) -> Self {
         Self { filed: Arc::clone(&self.filed), ..*self }
     }
@@ -132,7 +132,7 @@ impl<R> Filed<R> {
     }
 }
 
-impl<R> Entry<R> {
+impl<R> IndexEntry<R> {
     fn condition(&self) -> Option<&Condition> {
         self.filed.rules.get(self.rule)?.get(self.condition)
     }
@@ -159,7 +159,7 @@ impl<R> Index<R> {
     pub fn insert(&mut self, filed: &Arc<Filed<R>>) {
         for (rule, conditions) in filed.rules.iter().enumerate() {
             for (condition, test) in conditions.iter().enumerate() {
-                let entry = Entry { filed: Arc::clone(filed), rule, condition };
+                let entry = IndexEntry { filed: Arc::clone(filed), rule, condition };
                 self.change(&test.model, |list| {
                     let at = list.partition_point(|other| other.preference() < entry.preference());
                     list.insert(at, entry);
@@ -175,7 +175,7 @@ impl<R> Index<R> {
         }
     }
 
-    fn change(&mut self, model: &ModelTest, change: impl FnOnce(&mut Vec<Entry<R>>)) {
+    fn change(&mut self, model: &ModelTest, change: impl FnOnce(&mut Vec<IndexEntry<R>>)) {
         match model {
             ModelTest::Any => change(Arc::make_mut(&mut self.any)),
             ModelTest::Exact(name) => persistent::change(&mut self.exact, name.clone(), change),
@@ -198,7 +198,7 @@ impl<R> Index<R> {
     }
 
     /// The lists that a model leads to, in the order of preference.
-    fn lists(&self, model: &str) -> impl Iterator<Item = &[Entry<R>]> {
+    fn lists(&self, model: &str) -> impl Iterator<Item = &[IndexEntry<R>]> {
         let exact = self.exact.get(model).into_iter();
         let prefixes = self.prefix_lengths.keys().filter_map(|Reverse(length)| self.prefix.get(model.get(..*length)?));
         exact.chain(prefixes).map(|list| &**list).chain([self.regex.as_slice(), self.any.as_slice()])
@@ -215,7 +215,7 @@ impl<R> Index<R> {
 
     /// The rules that could take calls for this model, with the headers they may ask for.
     pub fn reaching(&self, model: &str) -> impl Iterator<Item = (&Filed<R>, usize)> {
-        let reaches = move |entry: &&Entry<R>| entry.condition().is_some_and(|test| test.model.holds(model));
+        let reaches = move |entry: &&IndexEntry<R>| entry.condition().is_some_and(|test| test.model.holds(model));
         self.lists(model).flatten().filter(reaches).map(|entry| (&*entry.filed, entry.rule))
     }
 }

@@ -19,7 +19,7 @@ use crate::source::Change;
 pub struct Builder {
     lasting: Lasting,
     naming: Naming,
-    places: HashMap<Arc<ObjectId>, Place>,
+    places: HashMap<Arc<ObjectId>, PoolSlot>,
     free: Vec<usize>,
     next: Ready,
     ready: Arc<Ready>,
@@ -27,7 +27,7 @@ pub struct Builder {
 
 /// Where a pool is among the pools: it stays there while it is there itself, or a route names it.
 #[derive(Default)]
-struct Place {
+struct PoolSlot {
     at: usize,
     named: usize,
     /// The revision that runs, and a digest of its credentials.
@@ -177,7 +177,7 @@ impl Builder {
 
     /// Gives a pool's place back when neither it nor a route needs it.
     fn leave(&mut self, id: &ObjectId) {
-        let unused = |place: &&Place| place.named == 0 && place.runs.is_none();
+        let unused = |place: &&PoolSlot| place.named == 0 && place.runs.is_none();
         if let Some(at) = self.places.get(id).filter(unused).map(|place| place.at) {
             self.places.remove(id);
             self.free.push(at);
@@ -187,15 +187,15 @@ impl Builder {
 
 /// A pool's place, the one it has or another one, and the one allocation of its id.
 fn place<'a>(
-    places: &'a mut HashMap<Arc<ObjectId>, Place>,
+    places: &'a mut HashMap<Arc<ObjectId>, PoolSlot>,
     free: &mut Vec<usize>,
     next: &Ready,
     id: &ObjectId,
-) -> (Arc<ObjectId>, &'a mut Place) {
+) -> (Arc<ObjectId>, &'a mut PoolSlot) {
     let id = places.get_key_value(id).map_or_else(|| Arc::new(id.clone()), |(id, _)| Arc::clone(id));
     let place = places.entry(Arc::clone(&id)).or_insert_with(|| {
         let at = free.pop().unwrap_or_else(|| next.pools.len());
-        Place { at, ..Place::default() }
+        PoolSlot { at, ..PoolSlot::default() }
     });
     (id, place)
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// What is only said in prose is believed up to this: a message may repeat what its caller wrote.
 const LONGEST_IN_WORDS: Duration = Duration::from_secs(300);
 
-/// How long the provider asks to be left alone: in its headers, else in the body of its error.
+/// The cooldown that a provider asks for: in its headers, else in the body of its error.
 pub(super) fn wanted(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
     in_headers(headers, now).or_else(|| in_body(body))
 }

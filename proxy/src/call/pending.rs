@@ -1,4 +1,5 @@
-//! A silent model's caller is kept company: comment lines, after the time set and again after each such time.
+//! A stream before its first token: a silent model's caller gets comment lines, after the time set and again after each such
+//! time.
 //!
 //! The first comment commits the status to 200, but to nothing else: the attempts go on inside the answer's body, and a
 //! failure is still moved to the next provider. Only when all have failed does the caller get an error event.
@@ -17,69 +18,69 @@ use tokio::time::{Instant, Sleep};
 use crate::account::End;
 use crate::errors::Problem;
 
+use super::context::{COMMENT, CallContext};
 use super::exchange::{self, Exchange, Whole};
-use super::flow::Flow;
-use super::ticket::{COMMENT, Ticket};
+use super::upstream_stream::UpstreamStream;
 
 /// A call that is still being answered.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Exchange, Problem>>>>;
 
 /// A stream whose head is out and whose first token is not.
-pub(super) struct Waiting {
-    ticket: Rc<Ticket>,
+pub(super) struct PendingStream {
+    context: Rc<CallContext>,
     answering: Answering,
     every: Duration,
     /// `None`: at once.
     next: Option<Pin<Box<Sleep>>>,
 }
 
-/// What goes to the caller.
-pub(super) enum Word {
-    /// Patience.
+/// What goes to the caller of a pending stream.
+pub(super) enum PendingOutcome {
+    /// A comment line.
     Comment(Bytes),
     /// The stream.
-    Flow(Box<Flow>),
+    Stream(Box<UpstreamStream>),
     /// The whole stream at once.
     Whole(Bytes, End),
     /// The dialect's error event, which is the last.
     Failed(Bytes),
 }
 
-impl Waiting {
+impl PendingStream {
     /// Begins with a comment, at once.
-    pub(super) const fn new(ticket: Rc<Ticket>, answering: Answering, every: Duration) -> Self {
-        Self { ticket, answering, every, next: None }
+    pub(super) const fn new(context: Rc<CallContext>, answering: Answering, every: Duration) -> Self {
+        Self { context, answering, every, next: None }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<PendingOutcome> {
         if let Poll::Ready(outcome) = self.answering.as_mut().poll(cx) {
             return Poll::Ready(self.outcome(outcome));
         }
         let Some(next) = &mut self.next else {
             self.next = Some(Box::pin(tokio::time::sleep(self.every)));
             // Polled again at once, so that the new timer knows its waker.
-            return Poll::Ready(Word::Comment(COMMENT));
+            return Poll::Ready(PendingOutcome::Comment(COMMENT));
         };
         std::task::ready!(next.as_mut().poll(cx));
         next.as_mut().reset(Instant::now() + self.every);
-        Poll::Ready(Word::Comment(COMMENT))
+        Poll::Ready(PendingOutcome::Comment(COMMENT))
     }
 
-    fn outcome(&self, outcome: Result<Exchange, Problem>) -> Word {
-        let dialect = self.ticket.caller.dialect;
+    fn outcome(&self, outcome: Result<Exchange, Problem>) -> PendingOutcome {
+        let dialect = self.context.caller.dialect;
         let (error, end) = match outcome {
-            Ok(Exchange::Stream(_, flow)) => return Word::Flow(flow),
+            Ok(Exchange::Stream(_, stream)) => return PendingOutcome::Stream(stream),
             Ok(Exchange::Whole(Whole { status, body, end, .. })) if status.is_success() => {
-                return Word::Whole(body, end);
+                return PendingOutcome::Whole(body, end);
             }
             Ok(Exchange::Whole(Whole { status, body, end, .. })) => (dialect.decode_error(status.as_u16(), &body), end),
             Err(problem) => {
-                exchange::note_problem(&self.ticket, &problem);
+                exchange::note_problem(&self.context, &problem);
                 (problem.neutral(), exchange::end_of(&problem))
             }
         };
-        self.ticket.close(end);
-        Word::Failed(event(dialect, &error))
+        self.context.close(end);
+        PendingOutcome::Failed(event(dialect, &error))
     }
 }
 

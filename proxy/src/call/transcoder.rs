@@ -1,4 +1,4 @@
-//! What happens to a stream's bytes on their way back: they pass as they are, or are put into the caller's dialect.
+//! The transcoder of a stream on its way back: bytes pass as they are, or are put into the caller's dialect.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,12 @@ use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
 use crate::cache::Recorder;
 
-use super::asked::Asked;
 use super::event_tail::{EventTail, ends_event};
-use super::gather::Gather;
+use super::inbound::InboundCall;
+use super::write_buffer::WriteBuffer;
 
-/// A stream's way back.
-pub(super) enum Lane {
+/// What turns the provider's bytes into the caller's.
+pub(super) enum Transcoder {
     /// The provider speaks the caller's dialect.
     Verbatim(Box<Verbatim>),
     /// It does not.
@@ -47,8 +47,8 @@ pub(super) struct Translated {
 }
 
 /// How the caller's dialect is written.
-pub(super) fn options(asked: &Asked<'_>) -> StreamOptions {
-    StreamOptions { include_usage: asked.sees_usage(), created: now() }
+pub(super) fn options(call: &InboundCall<'_>) -> StreamOptions {
+    StreamOptions { include_usage: call.sees_usage(), created: now() }
 }
 
 /// Seconds since 1970.
@@ -56,9 +56,9 @@ pub(super) fn now() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-impl Lane {
-    pub(super) fn new(asked: &Asked<'_>, provider: Dialect, usage_is_ours: bool) -> Self {
-        let caller = asked.dialect();
+impl Transcoder {
+    pub(super) fn new(call: &InboundCall<'_>, provider: Dialect, usage_is_ours: bool) -> Self {
+        let caller = call.dialect();
         if provider == caller {
             let mode = if usage_is_ours { Mode::DropUsage } else { Mode::Watch };
             return Self::Verbatim(Box::new(Verbatim {
@@ -71,7 +71,7 @@ impl Lane {
         }
         Self::Translated(Box::new(Translated {
             decoder: provider.stream_decoder(),
-            encoder: caller.stream_encoder(options(asked)),
+            encoder: caller.stream_encoder(options(call)),
             events: Vec::new(),
             first_token: false,
             ended: false,
@@ -86,32 +86,37 @@ impl Lane {
     ///
     /// # Errors
     /// They are not what the provider's dialect allows.
-    pub(super) fn feed(&mut self, data: Bytes, out: &mut Gather, tape: Option<&mut Recorder>) -> Result<(), String> {
+    pub(super) fn feed(
+        &mut self,
+        data: Bytes,
+        out: &mut WriteBuffer,
+        recorder: Option<&mut Recorder>,
+    ) -> Result<(), String> {
         match self {
-            Self::Verbatim(lane) => {
-                tape.into_iter().for_each(|tape| tape.push(&data));
-                lane.feed(data, out);
+            Self::Verbatim(transcoder) => {
+                recorder.into_iter().for_each(|recorder| recorder.push(&data));
+                transcoder.feed(data, out);
                 Ok(())
             }
-            Self::Translated(lane) => {
-                let read = lane.decoder.push(&data, &mut lane.events);
-                lane.write(out, tape);
+            Self::Translated(transcoder) => {
+                let read = transcoder.decoder.push(&data, &mut transcoder.events);
+                transcoder.write(out, recorder);
                 read.map_err(|error| error.message)
             }
         }
     }
 
-    /// Whether a tape that begins later needs the provider's bytes from before.
+    /// Whether a recorder that begins later needs the provider's bytes from before.
     pub(super) const fn needs_early(&self) -> bool {
         matches!(self, Self::Verbatim(_))
     }
 
-    /// Gives a tape what passed before it began.
-    pub(super) fn catch_up(&self, early: Vec<u8>, out: &mut Gather, tape: &mut Recorder) {
+    /// Gives a recorder what passed before it began.
+    pub(super) fn catch_up(&self, early: Vec<u8>, out: &mut WriteBuffer, recorder: &mut Recorder) {
         match self {
-            Self::Verbatim(_) => tape.push(&early.into()),
+            Self::Verbatim(_) => recorder.push(&early.into()),
             // Nothing has gone out yet: what is there is everything.
-            Self::Translated(_) => tape.push(&Bytes::copy_from_slice(out.rest())),
+            Self::Translated(_) => recorder.push(&Bytes::copy_from_slice(out.rest())),
         }
     }
 
@@ -119,14 +124,14 @@ impl Lane {
     ///
     /// # Errors
     /// They end in the middle of something.
-    pub(super) fn finish(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) -> Result<bool, String> {
+    pub(super) fn finish(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) -> Result<bool, String> {
         match self {
-            Self::Verbatim(lane) => Ok(lane.finish(out)),
-            Self::Translated(lane) => {
-                let read = lane.decoder.finish(&mut lane.events);
-                lane.write(out, tape);
+            Self::Verbatim(transcoder) => Ok(transcoder.finish(out)),
+            Self::Translated(transcoder) => {
+                let read = transcoder.decoder.finish(&mut transcoder.events);
+                transcoder.write(out, recorder);
                 read.map_err(|error| error.message)?;
-                Ok(lane.ended)
+                Ok(transcoder.ended)
             }
         }
     }
@@ -134,38 +139,38 @@ impl Lane {
     /// Whether something of the answer itself has come.
     pub(super) fn first_token(&self) -> bool {
         match self {
-            Self::Verbatim(lane) => lane.tap.first_token_seen(),
-            Self::Translated(lane) => lane.first_token,
+            Self::Verbatim(transcoder) => transcoder.tap.first_token_seen(),
+            Self::Translated(transcoder) => transcoder.first_token,
         }
     }
 
     /// Whether the provider has said that the answer is whole.
     pub(super) fn ended(&self) -> bool {
         match self {
-            Self::Verbatim(lane) => lane.tap.ended(),
-            Self::Translated(lane) => lane.ended,
+            Self::Verbatim(transcoder) => transcoder.tap.ended(),
+            Self::Translated(transcoder) => transcoder.ended,
         }
     }
 
     /// Whether every answer in the stream has said why it ended: what is still to come is no more than its usage.
     pub(super) fn finished(&self) -> bool {
         match self {
-            Self::Verbatim(lane) => lane.tap.finished(),
-            Self::Translated(lane) => lane.decoder.is_finished(),
+            Self::Verbatim(transcoder) => transcoder.tap.finished(),
+            Self::Translated(transcoder) => transcoder.decoder.is_finished(),
         }
     }
 
     /// Ends a stream whose answers have all finished and whose provider does not say so.
-    pub(super) fn complete(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) {
+    pub(super) fn complete(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
         match self {
-            Self::Verbatim(lane) => lane.complete(out),
-            Self::Translated(lane) => {
+            Self::Verbatim(transcoder) => transcoder.complete(out),
+            Self::Translated(transcoder) => {
                 // Half an event behind the answers' end changes nothing.
-                let _ = lane.decoder.finish(&mut lane.events);
-                if !lane.ended && !matches!(lane.events.last(), Some(Event::End)) {
-                    lane.events.push(Event::End);
+                let _ = transcoder.decoder.finish(&mut transcoder.events);
+                if !transcoder.ended && !matches!(transcoder.events.last(), Some(Event::End)) {
+                    transcoder.events.push(Event::End);
                 }
-                lane.write(out, tape);
+                transcoder.write(out, recorder);
             }
         }
     }
@@ -173,23 +178,23 @@ impl Lane {
     /// The error that the provider said in mid-stream.
     pub(super) fn error(&self) -> Option<&ProviderError> {
         match self {
-            Self::Verbatim(lane) => lane.tap.error(),
-            Self::Translated(lane) => lane.error.as_ref(),
+            Self::Verbatim(transcoder) => transcoder.tap.error(),
+            Self::Translated(transcoder) => transcoder.error.as_ref(),
         }
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Verbatim(lane) => lane.tap.usage(),
-            Self::Translated(lane) => lane.usage,
+            Self::Verbatim(transcoder) => transcoder.tap.usage(),
+            Self::Translated(transcoder) => transcoder.usage,
         }
     }
 
     /// How long the answer's own text is so far, in bytes, roughly.
     pub(super) fn text_bytes(&self) -> u64 {
         match self {
-            Self::Verbatim(lane) => lane.tap.text_bytes(),
-            Self::Translated(lane) => lane.text,
+            Self::Verbatim(transcoder) => transcoder.tap.text_bytes(),
+            Self::Translated(transcoder) => transcoder.text,
         }
     }
 
@@ -197,34 +202,34 @@ impl Lane {
     pub(super) fn model(&self) -> Option<&str> {
         match self {
             Self::Verbatim(_) => None,
-            Self::Translated(lane) => lane.model.as_deref(),
+            Self::Translated(transcoder) => transcoder.model.as_deref(),
         }
     }
 
     /// The memory that unfinished events take.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Verbatim(lane) => lane.tap.held() + lane.tail.held(),
-            Self::Translated(lane) => lane.decoder.held(),
+            Self::Verbatim(transcoder) => transcoder.tap.held() + transcoder.tail.held(),
+            Self::Translated(transcoder) => transcoder.decoder.held(),
         }
     }
 
     /// Adds the caller's dialect's error event; `false`: it can not be said, as half an event has passed.
-    pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut Gather) -> bool {
+    pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut WriteBuffer) -> bool {
         match self {
-            Self::Verbatim(lane) if lane.amid => return false,
-            Self::Verbatim(lane) => {
-                let mut encoder = lane.dialect.stream_encoder(StreamOptions::default());
+            Self::Verbatim(transcoder) if transcoder.amid => return false,
+            Self::Verbatim(transcoder) => {
+                let mut encoder = transcoder.dialect.stream_encoder(StreamOptions::default());
                 encoder.error(error, out.rest());
             }
-            Self::Translated(lane) => lane.encoder.error(error, out.rest()),
+            Self::Translated(transcoder) => transcoder.encoder.error(error, out.rest()),
         }
         true
     }
 }
 
 impl Verbatim {
-    fn feed(&mut self, data: Bytes, out: &mut Gather) {
+    fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.tap.pass(data, &mut self.pieces);
         self.give(out);
         if self.tap.is_over() {
@@ -233,7 +238,7 @@ impl Verbatim {
         }
     }
 
-    fn give(&mut self, out: &mut Gather) {
+    fn give(&mut self, out: &mut WriteBuffer) {
         let mut pieces = std::mem::take(&mut self.pieces);
         for whole in pieces.drain(..).filter_map(|piece| self.tail.pass(piece)) {
             self.amid = !ends_event(&whole);
@@ -242,7 +247,7 @@ impl Verbatim {
         self.pieces = pieces;
     }
 
-    fn finish(&mut self, out: &mut Gather) -> bool {
+    fn finish(&mut self, out: &mut WriteBuffer) -> bool {
         self.tap.finish(&mut self.pieces);
         self.give(out);
         let whole = self.tap.ended() || self.tap.finished();
@@ -256,7 +261,7 @@ impl Verbatim {
     }
 
     /// Says the dialect's end, which the provider does not; half an event before it is left out.
-    fn complete(&mut self, out: &mut Gather) {
+    fn complete(&mut self, out: &mut WriteBuffer) {
         self.tail.take();
         if !self.amid {
             out.push(Bytes::from_static(self.dialect.stream_end()));
@@ -265,7 +270,7 @@ impl Verbatim {
 }
 
 impl Translated {
-    fn write(&mut self, out: &mut Gather, tape: Option<&mut Recorder>) {
+    fn write(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
         if self.events.is_empty() {
             return;
         }
@@ -277,8 +282,8 @@ impl Translated {
             self.encoder.push(&event, text);
         }
         self.events = events;
-        if let Some(tape) = tape {
-            tape.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
+        if let Some(recorder) = recorder {
+            recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
         }
     }
 
@@ -304,7 +309,7 @@ impl Translated {
 mod tests {
     use super::*;
 
-    fn lane(dialect: Dialect) -> Verbatim {
+    fn transcoder(dialect: Dialect) -> Verbatim {
         Verbatim {
             dialect,
             tap: UsageTap::new(dialect, Mode::Watch),
@@ -318,13 +323,13 @@ mod tests {
     fn events_pass_whole_however_they_are_cut() {
         let text = b"data: {\"choices\":[]}\n\n: hm\n\ndata: {\"choices\":[1]}\r\n\r\ndata: {\"choices\":[2]}\r\rdata: [DONE]\n\n";
         for cut in 0..text.len() {
-            let mut lane = lane(Dialect::OpenAiChat);
-            let mut out = Gather::default();
-            lane.feed(Bytes::copy_from_slice(&text[..cut]), &mut out);
+            let mut transcoder = transcoder(Dialect::OpenAiChat);
+            let mut out = WriteBuffer::default();
+            transcoder.feed(Bytes::copy_from_slice(&text[..cut]), &mut out);
             let first = out.take();
             assert!(first.is_empty() || ends_event(&first), "{cut}");
-            lane.feed(Bytes::copy_from_slice(&text[cut..]), &mut out);
-            assert!(lane.finish(&mut out));
+            transcoder.feed(Bytes::copy_from_slice(&text[cut..]), &mut out);
+            assert!(transcoder.finish(&mut out));
             assert_eq!([first, out.take()].concat(), text);
         }
     }
@@ -334,14 +339,15 @@ mod tests {
         let large = format!("data: {{\"choices\":[{{\"delta\":{{\"image\":\"{}\"}}}}]}}\n\n", "x".repeat(17 << 20));
         let body = format!("data: {{\"choices\":[]}}\n\n{large}data: [DONE]\n\n");
         for mode in [Mode::Watch, Mode::DropUsage] {
-            let mut lane = Verbatim { tap: UsageTap::new(Dialect::OpenAiChat, mode), ..lane(Dialect::OpenAiChat) };
-            let (mut out, mut passed) = (Gather::default(), Vec::new());
+            let mut transcoder =
+                Verbatim { tap: UsageTap::new(Dialect::OpenAiChat, mode), ..transcoder(Dialect::OpenAiChat) };
+            let (mut out, mut passed) = (WriteBuffer::default(), Vec::new());
             for piece in body.as_bytes().chunks(64 << 10) {
-                lane.feed(Bytes::copy_from_slice(piece), &mut out);
+                transcoder.feed(Bytes::copy_from_slice(piece), &mut out);
                 passed.extend_from_slice(&out.take());
-                assert!(lane.tail.held() <= 2 << 20);
+                assert!(transcoder.tail.held() <= 2 << 20);
             }
-            assert!(lane.finish(&mut out));
+            assert!(transcoder.finish(&mut out));
             passed.extend_from_slice(&out.take());
             assert!(passed == body.as_bytes(), "{mode:?}: the bytes are not those that came");
         }
@@ -368,12 +374,12 @@ mod tests {
             (usage.to_owned(), false),
         ] {
             for size in [1, 7, text.len()] {
-                let mut lane = lane(Dialect::OpenAiChat);
-                let mut out = Gather::default();
+                let mut transcoder = transcoder(Dialect::OpenAiChat);
+                let mut out = WriteBuffer::default();
                 for piece in text.as_bytes().chunks(size) {
-                    lane.feed(Bytes::copy_from_slice(piece), &mut out);
+                    transcoder.feed(Bytes::copy_from_slice(piece), &mut out);
                 }
-                assert_eq!(lane.finish(&mut out), whole, "in pieces of {size}: {text}");
+                assert_eq!(transcoder.finish(&mut out), whole, "in pieces of {size}: {text}");
                 // What is not whole may end in the middle of an event.
                 assert!(!whole || out.take() == text.clone() + "data: [DONE]\n\n");
             }

@@ -1,15 +1,15 @@
-//! Bytes on their way to the client: one piece passes as it is, several that are ready together become one.
+//! The write buffer of a stream: one piece passes as it is, several that are ready together become one.
 
 use bytes::Bytes;
 
-/// What is ready to go out.
+/// A buffer of what is ready to go out.
 #[derive(Debug, Default)]
-pub(super) struct Gather {
+pub(super) struct WriteBuffer {
     first: Bytes,
     rest: Vec<u8>,
 }
 
-impl Gather {
+impl WriteBuffer {
     /// Adds a piece; the first one is not copied.
     pub(super) fn push(&mut self, piece: Bytes) {
         if piece.is_empty() {
@@ -61,16 +61,16 @@ mod tests {
 
     #[test]
     fn one_piece_is_not_copied_and_several_become_one() {
-        let mut gather = Gather::default();
+        let mut buffer = WriteBuffer::default();
         let piece = Bytes::from_static(b"one");
-        gather.push(piece.clone());
-        assert_eq!(gather.take().as_ptr(), piece.as_ptr());
-        assert!(gather.is_empty());
-        gather.push(piece);
-        gather.push(Bytes::from_static(b", two"));
-        gather.rest().extend_from_slice(b", three");
-        assert_eq!(gather.len(), 15);
-        assert_eq!(gather.take(), "one, two, three");
-        assert!(gather.is_empty());
+        buffer.push(piece.clone());
+        assert_eq!(buffer.take().as_ptr(), piece.as_ptr());
+        assert!(buffer.is_empty());
+        buffer.push(piece);
+        buffer.push(Bytes::from_static(b", two"));
+        buffer.rest().extend_from_slice(b", three");
+        assert_eq!(buffer.len(), 15);
+        assert_eq!(buffer.take(), "one, two, three");
+        assert!(buffer.is_empty());
     }
 }

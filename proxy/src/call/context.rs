@@ -1,4 +1,4 @@
-//! What goes with a call from its head to the last byte of its answer: who calls, under which configuration, and the
+//! The context that goes with a call from its head to the last byte of its answer: who calls, under which configuration, and the
 //! one entry in the ledger.
 
 use std::cell::{Cell, RefCell};
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::account::{End, Entry, Operation};
+use crate::account::{End, LedgerEntry, Operation};
 use crate::listener::Busy;
 use crate::state::Ready;
 use crate::worker::own::Worker;
 
 use super::caller::Caller;
 
-/// What keeps a silent stream's caller company.
+/// The comment that a silent stream's caller hears.
 pub(super) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Goes with a call. When the last one who holds it lets go, the entry closes if nobody closed it: the client left.
-pub(super) struct Ticket {
+pub(super) struct CallContext {
     /// The worker that serves the call.
     pub(super) worker: Rc<Worker>,
     /// The configuration the call began under, and ends under.
@@ -30,7 +30,7 @@ pub(super) struct Ticket {
     pub(super) arrived: Instant,
     /// The connection it came on, counted as busy.
     pub(super) busy: Busy,
-    entry: RefCell<Entry>,
+    entry: RefCell<LedgerEntry>,
     /// Set while a stream may be answered with comments.
     comments: Cell<Option<Duration>>,
     /// `x-cache`, where the rule caches.
@@ -39,7 +39,7 @@ pub(super) struct Ticket {
     clamped: Cell<Option<u64>>,
 }
 
-impl Ticket {
+impl CallContext {
     pub(super) fn open(worker: Rc<Worker>, caller: Caller, operation: Operation, busy: Busy) -> Rc<Self> {
         let arrived = Instant::now();
         let ready = worker.ready();
@@ -61,7 +61,7 @@ impl Ticket {
     }
 
     /// Writes into the ledger's entry.
-    pub(super) fn note(&self, write: impl FnOnce(&mut Entry)) {
+    pub(super) fn note(&self, write: impl FnOnce(&mut LedgerEntry)) {
         // Never held over a call of ours: there is nobody to be in the way.
         match self.entry.try_borrow_mut() {
             Ok(mut entry) => write(&mut entry),

@@ -5,49 +5,49 @@ use std::sync::Arc;
 use http::header::{AGE, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::account::{CacheLayer, CacheStatus, End};
+use crate::account::{CacheLayer, CacheStatus, End, Operation};
 use crate::cache::{self, Hit, Layer, Lead};
 use crate::state::{Ready, Rule};
 
-use super::asked::Asked;
-use super::caller::{Errand, KEY_HEADERS};
+use super::caller::KEY_HEADERS;
 use super::exchange::{Exchange, Whole};
+use super::inbound::InboundCall;
 use super::{headers, outgoing};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
-/// A call's place at the cache.
-pub(super) enum Seat {
+/// What the cache has for a call.
+pub(super) enum CacheOutcome {
     /// The answer is here.
     Hit(Exchange),
     /// The answer is to be fetched; the lead, where there is one, keeps it.
     Fetch(Option<Lead>),
 }
 
-/// Takes a call's seat. Waits for Redis at most, and not for long.
-pub(super) async fn take(asked: &Asked<'_>, rule: &Rule, plan: &Arc<cache::Plan>) -> Seat {
-    if *asked.errand != Errand::Generate {
-        return Seat::Fetch(None);
+/// Asks the cache for a call. Waits for Redis at most, and not for long.
+pub(super) async fn look_up(call: &InboundCall<'_>, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
+    if call.operation != Operation::Chat {
+        return CacheOutcome::Fetch(None);
     }
     let wanted = cache::CacheQuery {
-        dialect: asked.dialect(),
-        caller: consumer(asked.headers),
-        headers: asked.headers,
+        dialect: call.dialect(),
+        caller: consumer(call.headers),
+        headers: call.headers,
         goes_on: headers::may_go_on,
-        beta: outgoing::says_beta(asked),
-        served_by: served_by(&asked.ticket.ready, rule),
-        body: asked.body,
-        stream: asked.streams(),
-        stream_usage: asked.sees_usage(),
+        beta: outgoing::says_beta(call),
+        served_by: served_by(&call.context.ready, rule),
+        body: call.body,
+        stream: call.streams(),
+        stream_usage: call.sees_usage(),
     };
-    let seat = asked.ticket.worker.cache.look_up(plan, &wanted).await;
-    asked.ticket.cache_said(seat.as_str());
+    let seat = call.context.worker.cache.look_up(plan, &wanted).await;
+    call.context.cache_said(seat.as_str());
     let (status, taken) = match seat {
-        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), Seat::Hit(answer(asked, hit))),
-        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, Seat::Fetch(Some(lead))),
-        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, Seat::Fetch(None)),
+        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
+        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead))),
+        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None)),
     };
-    asked.ticket.note(|entry| entry.cache(status));
+    call.context.note(|entry| entry.cache(status));
     taken
 }
 
@@ -87,7 +87,7 @@ fn bearer(value: &[u8]) -> &[u8] {
 fn served_by(ready: &Ready, rule: &Rule) -> [u8; 32] {
     let mut digest = blake3::Hasher::new();
     for (kind, aims) in [(1, &rule.targets), (2, &rule.fallbacks)] {
-        for target in aims.iter().map(|aim| ready.target(aim)) {
+        for target in aims.iter().map(|target| ready.target(target)) {
             digest.update(&[kind]);
             let Some(target) = target else { continue };
             digest.update(&target.pool.answers);
@@ -106,7 +106,7 @@ fn layer(layer: Layer) -> CacheLayer {
     }
 }
 
-fn answer(asked: &Asked<'_>, hit: Hit) -> Exchange {
+fn answer(call: &InboundCall<'_>, hit: Hit) -> Exchange {
     let kind = if hit.stream { "text/event-stream" } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -115,7 +115,7 @@ fn answer(asked: &Asked<'_>, hit: Hit) -> Exchange {
     let body = match hit.layer {
         // The memory layer's own bytes, which its bound counts.
         Layer::Memory => hit.body,
-        Layer::Redis => asked.ticket.worker.memory.nothing().hold(hit.body),
+        Layer::Redis => call.context.worker.memory.nothing().hold(hit.body),
     };
     Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done })
 }

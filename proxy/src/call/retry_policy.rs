@@ -1,4 +1,4 @@
-//! What a provider's answer, or its failure to give one, means: good, the caller's own fault, or worth another try. Pure.
+//! The retry policy: what a provider's failure to give a good answer means, and whether and where to try again. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,75 +7,80 @@ use sluicegate_config::RetryOn;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
-use crate::account::{AttemptEnd, Fault};
+use crate::account::{AttemptEnd, ErrorSource};
 use crate::errors::X_SHOULD_RETRY;
 use crate::upstream::{SendError, SendErrorKind, SendPhase};
 
-use super::delay;
+use super::retry_after;
 
-/// How long an endpoint is spared that limits the gateway and does not say for how long.
+/// The cooldown of an endpoint that limits the gateway and does not say for how long.
 const LIMITED: Duration = Duration::from_secs(15);
 /// A `retry-after` up to this is waited for inside the call, when nobody else can serve.
 pub(super) const SHORT_WAIT: Duration = Duration::from_secs(10);
-/// However long a provider asks to be left alone, it is tried again after this.
+/// However long a cooldown a provider asks for, it is tried again after this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// What is to be done about an attempt that gave no good answer.
+/// The decision about an attempt that gave no good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct RetryDecision {
     /// Whether another attempt is worth it.
     pub(super) retry: Retry,
     /// How the attempt is counted.
     pub(super) end: AttemptEnd,
     /// Whether it counts against the endpoint's circuit.
-    pub(super) blame: bool,
-    /// Whether the endpoint is to be left alone.
-    pub(super) pause: Pause,
+    pub(super) counts_against_circuit: bool,
+    /// The cooldown of its endpoint.
+    pub(super) cooldown: Cooldown,
 }
 
-/// Where another attempt is worth it.
+/// The place where another attempt is worth it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
     /// Nowhere: the caller's own fault, and everybody would say so.
     No,
     /// At another provider; the same one would say the same again.
-    Elsewhere,
+    OtherEndpoint,
     /// At another provider, or after a while at the same.
     Anywhere,
 }
 
-/// Whether an endpoint is to be left alone.
+/// The cooldown that an endpoint gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
-    /// No.
+pub(super) enum Cooldown {
+    /// None.
     None,
     /// For so long: it asked for it.
-    Asked(Duration),
+    Requested(Duration),
     /// For so long, most likely.
     Guessed(Duration),
     /// It refused the gateway's credential, or its money.
-    Refused,
+    CredentialRefused,
 }
 
-/// Judges an answer's status that is not a success, with its headers and the error in its body.
+/// Decides about an answer's status that is not a success, with its headers and the error in its body.
 pub(super) fn status(
     status: StatusCode,
     headers: &HeaderMap,
     (error, body): (&ProviderError, &[u8]),
     on: &RetryOn,
-) -> Verdict {
-    let wait = delay::wanted(headers, body, SystemTime::now());
+) -> RetryDecision {
+    let wait = retry_after::wanted(headers, body, SystemTime::now());
     let judged = by_code(status, error, wait, on);
     // The provider itself says that it would say the same again; another one may still do better.
     let once = headers.get(X_SHOULD_RETRY).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
-    let retry = if once && judged.retry == Retry::Anywhere { Retry::Elsewhere } else { judged.retry };
-    Verdict { retry, ..judged }
+    let retry = if once && judged.retry == Retry::Anywhere { Retry::OtherEndpoint } else { judged.retry };
+    RetryDecision { retry, ..judged }
 }
 
-fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on: &RetryOn) -> Verdict {
+fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on: &RetryOn) -> RetryDecision {
     if error.is_context_overflow() {
         // The caller alone can shorten its prompt, whatever the status says.
-        return Verdict { retry: Retry::No, end: AttemptEnd::ClientError, blame: false, pause: Pause::None };
+        return RetryDecision {
+            retry: Retry::No,
+            end: AttemptEnd::ClientError,
+            counts_against_circuit: false,
+            cooldown: Cooldown::None,
+        };
     }
     let wait = wait.map(|wait| wait.min(LONGEST_PAUSE));
     let listed = on.statuses.binary_search(&status.as_u16()).is_ok();
@@ -84,79 +89,121 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
         429 => limited(error, wait, anywhere),
         // The caller sent no credential of this provider's: it is the gateway's that is refused. A 403 may be about one
         // model or one beta header: no caller's wish pushes a provider aside for all.
-        401..=403 => Verdict {
-            retry: Retry::Elsewhere,
+        401..=403 => RetryDecision {
+            retry: Retry::OtherEndpoint,
             end: AttemptEnd::ClientError,
-            blame: false,
-            pause: if status == StatusCode::FORBIDDEN { Pause::None } else { Pause::Refused },
+            counts_against_circuit: false,
+            cooldown: if status == StatusCode::FORBIDDEN { Cooldown::None } else { Cooldown::CredentialRefused },
         },
         // It can not do what this call asks for, and is well.
-        501 => Verdict { retry: Retry::Elsewhere, end: AttemptEnd::ServerError, blame: false, pause: Pause::None },
-        code @ (408 | 500..=599) => Verdict {
+        501 => RetryDecision {
+            retry: Retry::OtherEndpoint,
+            end: AttemptEnd::ServerError,
+            counts_against_circuit: false,
+            cooldown: Cooldown::None,
+        },
+        code @ (408 | 500..=599) => RetryDecision {
             retry: anywhere,
             end: if code == 408 { AttemptEnd::TimedOut } else { AttemptEnd::ServerError },
             // Some say so of a request that they can not read.
-            blame: error.r#type.as_deref() != Some("invalid_request_error"),
-            pause: wait.filter(|_| matches!(code, 503 | 529)).map_or(Pause::None, Pause::Asked),
+            counts_against_circuit: error.r#type.as_deref() != Some("invalid_request_error"),
+            cooldown: wait.filter(|_| matches!(code, 503 | 529)).map_or(Cooldown::None, Cooldown::Requested),
         },
         // A redirect, or a success that carries no answer.
         100..=399 => malformed(),
-        _ => Verdict { retry: anywhere, end: AttemptEnd::ClientError, blame: false, pause: Pause::None },
+        _ => RetryDecision {
+            retry: anywhere,
+            end: AttemptEnd::ClientError,
+            counts_against_circuit: false,
+            cooldown: Cooldown::None,
+        },
     }
 }
 
 /// A 429: it works, only not for us and not now. The pause says so, the circuit is for what is broken.
-fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> Verdict {
+fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> RetryDecision {
     let end = AttemptEnd::RateLimited;
     // One request that is larger than a minute's share: smaller ones pass.
     let alone_too_large = error.message.starts_with("Request too large");
     match error.kind {
-        ErrorKind::Quota => Verdict { retry: Retry::Elsewhere, end, blame: false, pause: Pause::Refused },
-        _ if alone_too_large => Verdict { retry: Retry::Elsewhere, end, blame: false, pause: Pause::None },
-        _ => Verdict { retry, end, blame: false, pause: wait.map_or(Pause::Guessed(LIMITED), Pause::Asked) },
+        ErrorKind::Quota => RetryDecision {
+            retry: Retry::OtherEndpoint,
+            end,
+            counts_against_circuit: false,
+            cooldown: Cooldown::CredentialRefused,
+        },
+        _ if alone_too_large => {
+            RetryDecision { retry: Retry::OtherEndpoint, end, counts_against_circuit: false, cooldown: Cooldown::None }
+        }
+        _ => RetryDecision {
+            retry,
+            end,
+            counts_against_circuit: false,
+            cooldown: wait.map_or(Cooldown::Guessed(LIMITED), Cooldown::Requested),
+        },
     }
 }
 
-/// Whose fault an attempt is that gave no good answer, whatever is done about it.
-pub(super) const fn fault(end: AttemptEnd) -> Fault {
+/// The one at fault for an attempt that gave no good answer, whatever is done about it.
+pub(super) const fn fault(end: AttemptEnd) -> ErrorSource {
     match end {
-        AttemptEnd::ClientError => Fault::Client,
-        AttemptEnd::Gateway => Fault::Gateway,
-        _ => Fault::Upstream,
+        AttemptEnd::ClientError => ErrorSource::Client,
+        AttemptEnd::Gateway => ErrorSource::Gateway,
+        _ => ErrorSource::Upstream,
     }
 }
 
-/// Judges an answer that makes no sense in its dialect.
-pub(super) const fn malformed() -> Verdict {
-    Verdict { retry: Retry::Anywhere, end: AttemptEnd::Malformed, blame: true, pause: Pause::None }
+/// Decides about an answer that makes no sense in its dialect.
+pub(super) const fn malformed() -> RetryDecision {
+    RetryDecision {
+        retry: Retry::Anywhere,
+        end: AttemptEnd::Malformed,
+        counts_against_circuit: true,
+        cooldown: Cooldown::None,
+    }
 }
 
-/// Judges an answer that is larger than one may be: its caller asked for it.
-pub(super) const fn too_large() -> Verdict {
-    Verdict { retry: Retry::No, end: AttemptEnd::Malformed, blame: false, pause: Pause::None }
+/// Decides about an answer that is larger than one may be: its caller asked for it.
+pub(super) const fn too_large() -> RetryDecision {
+    RetryDecision {
+        retry: Retry::No,
+        end: AttemptEnd::Malformed,
+        counts_against_circuit: false,
+        cooldown: Cooldown::None,
+    }
 }
 
-/// Judges an answer that broke off before its first token.
-pub(super) const fn cut(on: &RetryOn) -> Verdict {
-    Verdict { retry: allowed(on.reset), end: AttemptEnd::Reset, blame: true, pause: Pause::None }
+/// Decides about an answer that broke off before its first token.
+pub(super) const fn cut(on: &RetryOn) -> RetryDecision {
+    RetryDecision {
+        retry: allowed(on.reset),
+        end: AttemptEnd::Reset,
+        counts_against_circuit: true,
+        cooldown: Cooldown::None,
+    }
 }
 
-/// Judges an error that a stream says under a good status, before its first token: as its status would be.
-pub(super) fn said(error: &ProviderError, on: &RetryOn) -> Verdict {
+/// Decides about an error that a stream says under a good status, before its first token: as its status would be.
+pub(super) fn said(error: &ProviderError, on: &RetryOn) -> RetryDecision {
     let code = StatusCode::from_u16(Dialect::OpenAiChat.status(error.kind)).unwrap_or(StatusCode::BAD_GATEWAY);
-    by_code(code, error, delay::in_words(&error.message), on)
+    by_code(code, error, retry_after::in_words(&error.message), on)
 }
 
-/// Judges a silence longer than the provider is given.
-pub(super) const fn silence(on: &RetryOn) -> Verdict {
-    Verdict { retry: allowed(on.timeout), end: AttemptEnd::TimedOut, blame: true, pause: Pause::None }
+/// Decides about a silence longer than the provider is given.
+pub(super) const fn silence(on: &RetryOn) -> RetryDecision {
+    RetryDecision {
+        retry: allowed(on.timeout),
+        end: AttemptEnd::TimedOut,
+        counts_against_circuit: true,
+        cooldown: Cooldown::None,
+    }
 }
 
-/// Judges a request that got no answer's head.
-pub(super) fn send(error: &SendError, on: &RetryOn) -> Verdict {
+/// Decides about a request that got no answer's head.
+pub(super) fn send(error: &SendError, on: &RetryOn) -> RetryDecision {
     let made = matches!(error.phase, SendPhase::Write | SendPhase::Head);
     // One connection's end is one failure, however many calls it carried.
-    let blame = error.fault() == crate::upstream::SendFault::Upstream && !error.echo;
+    let counts_against_circuit = error.fault() == crate::upstream::SendFault::Upstream && !error.echo;
     let end = match (made, error.kind) {
         (_, SendErrorKind::Busy | SendErrorKind::Exhausted | SendErrorKind::Local) => AttemptEnd::Gateway,
         (false, _) => AttemptEnd::ConnectFailed,
@@ -166,8 +213,8 @@ pub(super) fn send(error: &SendError, on: &RetryOn) -> Verdict {
     };
     let retry = if made { allowed(on.reset) } else { allowed(on.connect) };
     // What can not be put on the wire for this provider may do for another one.
-    let retry = if error.kind == SendErrorKind::Invalid { Retry::Elsewhere } else { retry };
-    Verdict { retry, end, blame, pause: Pause::None }
+    let retry = if error.kind == SendErrorKind::Invalid { Retry::OtherEndpoint } else { retry };
+    RetryDecision { retry, end, counts_against_circuit, cooldown: Cooldown::None }
 }
 
 const fn allowed(allowed: bool) -> Retry {
@@ -193,12 +240,12 @@ mod tests {
         RetryOn { connect: true, reset: true, timeout: true, statuses }
     }
 
-    fn of(code: u16, headers: &HeaderMap, body: &str) -> Verdict {
+    fn of(code: u16, headers: &HeaderMap, body: &str) -> RetryDecision {
         let error = Dialect::OpenAiChat.decode_error(code, body.as_bytes());
         status(StatusCode::from_u16(code).unwrap(), headers, (&error, body.as_bytes()), &on())
     }
 
-    fn judged(code: u16) -> Verdict {
+    fn judged(code: u16) -> RetryDecision {
         of(code, &HeaderMap::new(), "")
     }
 
@@ -210,19 +257,19 @@ mod tests {
     fn failures_move_on_and_the_callers_own_faults_do_not() {
         for code in [408, 429, 500, 502, 503, 504, 529] {
             assert_eq!(judged(code).retry, Retry::Anywhere, "{code}");
-            assert_eq!(fault(judged(code).end), Fault::Upstream, "{code}");
+            assert_eq!(fault(judged(code).end), ErrorSource::Upstream, "{code}");
         }
         for code in [400, 404, 413, 422, 431] {
-            assert_eq!((judged(code).retry, judged(code).pause), (Retry::No, Pause::None), "{code}");
-            assert!(!judged(code).blame && fault(judged(code).end) == Fault::Client, "{code}");
+            assert_eq!((judged(code).retry, judged(code).cooldown), (Retry::No, Cooldown::None), "{code}");
+            assert!(!judged(code).counts_against_circuit && fault(judged(code).end) == ErrorSource::Client, "{code}");
         }
         for code in [401, 402, 403] {
-            assert_eq!(judged(code).retry, Retry::Elsewhere, "{code}");
+            assert_eq!(judged(code).retry, Retry::OtherEndpoint, "{code}");
         }
         assert_eq!(judged(302).end, AttemptEnd::Malformed);
         let nothing = RetryOn { statuses: Vec::new(), ..on() };
         let judged = by_code(StatusCode::BAD_GATEWAY, &error(ErrorKind::BadGateway, ""), None, &nothing);
-        assert_eq!((judged.retry, fault(judged.end)), (Retry::No, Fault::Upstream), "whatever is tried again");
+        assert_eq!((judged.retry, fault(judged.end)), (Retry::No, ErrorSource::Upstream), "whatever is tried again");
     }
 
     #[test]
@@ -232,7 +279,7 @@ mod tests {
         for (code, body) in [(403, ""), (429, large), (500, invalid), (501, ""), (400, ""), (413, ""), (431, "")] {
             let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "30".parse().unwrap())]);
             let judged = of(code, &headers, body);
-            assert_eq!((judged.blame, judged.pause), (false, Pause::None), "{code}");
+            assert_eq!((judged.counts_against_circuit, judged.cooldown), (false, Cooldown::None), "{code}");
         }
     }
 
@@ -241,7 +288,7 @@ mod tests {
         let quota = r#"{"error":{"message":"no money","code":"insufficient_quota"}}"#;
         for (code, body) in [(401, ""), (402, ""), (429, quota)] {
             let judged = of(code, &HeaderMap::new(), body);
-            assert_eq!((judged.retry, judged.pause), (Retry::Elsewhere, Pause::Refused), "{code}");
+            assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
         }
     }
 
@@ -249,28 +296,35 @@ mod tests {
     fn a_rate_limit_pauses_the_endpoint_and_leaves_its_circuit_alone() {
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "30".parse().unwrap())]);
         let judged = of(429, &headers, "");
-        assert_eq!((judged.blame, judged.pause), (false, Pause::Asked(Duration::from_secs(30))));
-        assert_eq!(of(502, &headers, "").pause, Pause::None);
+        assert_eq!(
+            (judged.counts_against_circuit, judged.cooldown),
+            (false, Cooldown::Requested(Duration::from_secs(30)))
+        );
+        assert_eq!(of(502, &headers, "").cooldown, Cooldown::None);
         let body = r#"{"error":{"message":"retry in 52.4s","details":[{"retryDelay":"52s"}]}}"#;
         for code in [429, 503] {
-            assert_eq!(of(code, &HeaderMap::new(), body).pause, Pause::Asked(Duration::from_secs(52)), "{code}");
+            assert_eq!(
+                of(code, &HeaderMap::new(), body).cooldown,
+                Cooldown::Requested(Duration::from_secs(52)),
+                "{code}"
+            );
         }
-        assert_eq!(of(429, &HeaderMap::new(), "").pause, Pause::Guessed(LIMITED));
-        assert_eq!(of(503, &HeaderMap::new(), "").pause, Pause::None);
+        assert_eq!(of(429, &HeaderMap::new(), "").cooldown, Cooldown::Guessed(LIMITED));
+        assert_eq!(of(503, &HeaderMap::new(), "").cooldown, Cooldown::None);
     }
 
     #[test]
     fn an_error_in_a_stream_is_judged_as_its_status_would_be() {
         let judged = |kind, message| {
             let judged = said(&error(kind, message), &on());
-            (judged.retry, judged.blame, judged.end)
+            (judged.retry, judged.counts_against_circuit, judged.end)
         };
         assert_eq!(judged(ErrorKind::RateLimit, ""), (Retry::Anywhere, false, AttemptEnd::RateLimited));
         assert_eq!(judged(ErrorKind::Overloaded, ""), (Retry::Anywhere, true, AttemptEnd::ServerError));
         assert_eq!(judged(ErrorKind::Internal, ""), (Retry::Anywhere, true, AttemptEnd::ServerError));
         assert_eq!(judged(ErrorKind::InvalidRequest, ""), (Retry::No, false, AttemptEnd::ClientError));
         let limit = said(&error(ErrorKind::RateLimit, "try again in 7s"), &on());
-        assert_eq!(limit.pause, Pause::Asked(Duration::from_secs(7)));
+        assert_eq!(limit.cooldown, Cooldown::Requested(Duration::from_secs(7)));
     }
 
     #[test]
@@ -279,8 +333,8 @@ mod tests {
             let headers = HeaderMap::from_iter([(X_SHOULD_RETRY, http::HeaderValue::from_static(said))]);
             of(code, &headers, "").retry
         };
-        assert_eq!(judged(429, "false"), Retry::Elsewhere);
-        assert_eq!(judged(503, "False"), Retry::Elsewhere);
+        assert_eq!(judged(429, "false"), Retry::OtherEndpoint);
+        assert_eq!(judged(503, "False"), Retry::OtherEndpoint);
         assert_eq!(judged(503, "true"), Retry::Anywhere);
         // It asks for less, never for more.
         assert_eq!(judged(400, "false"), Retry::No);
@@ -293,12 +347,15 @@ mod tests {
             for phase in [SendPhase::Resolve, SendPhase::Connect] {
                 let error = SendError { phase, kind, ..SendError::sample() };
                 let judged = send(&error, &on());
-                assert_eq!((judged.blame, judged.pause, judged.end), (false, Pause::None, AttemptEnd::Gateway));
+                assert_eq!(
+                    (judged.counts_against_circuit, judged.cooldown, judged.end),
+                    (false, Cooldown::None, AttemptEnd::Gateway)
+                );
                 assert_eq!((judged.retry, super::kind(judged.end)), (Retry::Anywhere, ErrorKind::Unavailable));
             }
         }
         let refused = SendError { phase: SendPhase::Connect, kind: SendErrorKind::Refused, ..SendError::sample() };
-        assert!(send(&refused, &on()).blame);
+        assert!(send(&refused, &on()).counts_against_circuit);
     }
 
     #[test]
@@ -306,7 +363,7 @@ mod tests {
         // Beyond what an instant can hold: added to one unbounded, it would end the worker.
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "18000000000000000000".parse().unwrap())]);
         for code in [429, 503, 529] {
-            assert_eq!(of(code, &headers, "").pause, Pause::Asked(LONGEST_PAUSE), "{code}");
+            assert_eq!(of(code, &headers, "").cooldown, Cooldown::Requested(LONGEST_PAUSE), "{code}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of an answer, whatever it is made of: polled by the connection, backed by nothing but polling.
+//! The body of a response, whatever it is made of: polled by the connection, backed by nothing but polling.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,9 +13,9 @@ use tokio::time::Sleep;
 
 use crate::account::End;
 
-use super::flow::{Flow, Next};
-use super::ticket::Ticket;
-use super::wait::{Waiting, Word};
+use super::context::CallContext;
+use super::pending::{PendingOutcome, PendingStream};
+use super::upstream_stream::{StreamPiece, UpstreamStream};
 
 /// Before a connection is aborted: what was written has to leave first.
 const LAST_WORDS: Duration = Duration::from_millis(25);
@@ -24,9 +24,9 @@ const LAST_WORDS: Duration = Duration::from_millis(25);
 const PIECE: usize = 32 << 10;
 
 /// The body of an answer.
-pub struct Pump {
+pub struct ResponseBody {
     content: Content,
-    ticket: Rc<Ticket>,
+    context: Rc<CallContext>,
     /// Whether the connection says when it could send the last piece, by asking for another one: HTTP/2's does, HTTP/1's
     /// ends with the last piece.
     confirms: bool,
@@ -39,9 +39,9 @@ pub(super) enum Content {
     /// Here already, since `at`, which is when its call ended.
     Whole { body: Bytes, end: End, at: Instant },
     /// A stream whose model is silent, answered with comments so far.
-    Waiting(Box<Waiting>),
+    Pending(Box<PendingStream>),
     /// A stream.
-    Flow(Box<Flow>),
+    Stream(Box<UpstreamStream>),
     /// It broke in the middle of an event; the abort follows.
     Aborting(Pin<Box<Sleep>>),
     /// Nothing more.
@@ -67,10 +67,10 @@ impl Content {
     }
 }
 
-impl Pump {
-    pub(super) fn new(ticket: &Rc<Ticket>, version: Version, content: Content) -> Self {
-        ticket.busy.offer();
-        Self { content, ticket: Rc::clone(ticket), confirms: version >= Version::HTTP_2, begun: false }
+impl ResponseBody {
+    pub(super) fn new(context: &Rc<CallContext>, version: Version, content: Content) -> Self {
+        context.busy.offer();
+        Self { content, context: Rc::clone(context), confirms: version >= Version::HTTP_2, begun: false }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
@@ -83,25 +83,25 @@ impl Pump {
                     self.content = Content::Done;
                     return Poll::Ready(Some(Err(Cut)));
                 }
-                Content::Waiting(waiting) => match std::task::ready!(waiting.poll(cx)) {
-                    Word::Comment(comment) => return Poll::Ready(Some(Ok(comment))),
-                    Word::Flow(flow) => self.content = Content::Flow(flow),
-                    Word::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
-                    Word::Failed(event) => {
+                Content::Pending(waiting) => match std::task::ready!(waiting.poll(cx)) {
+                    PendingOutcome::Comment(comment) => return Poll::Ready(Some(Ok(comment))),
+                    PendingOutcome::Stream(stream) => self.content = Content::Stream(stream),
+                    PendingOutcome::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
+                    PendingOutcome::Failed(event) => {
                         self.content = Content::Done;
                         return Poll::Ready(Some(Ok(event)));
                     }
                 },
-                Content::Flow(flow) => match std::task::ready!(flow.poll_next(cx)) {
-                    Next::Bytes(bytes) => {
-                        if flow.is_over() && !self.confirms {
-                            self.ticket.close(End::Done);
+                Content::Stream(stream) => match std::task::ready!(stream.poll_next(cx)) {
+                    StreamPiece::Bytes(bytes) => {
+                        if stream.is_over() && !self.confirms {
+                            self.context.close(End::Done);
                         }
                         return Poll::Ready(Some(Ok(bytes)));
                     }
-                    Next::Cut => self.abort(),
-                    Next::End => {
-                        self.ticket.close(End::Done);
+                    StreamPiece::Cut => self.abort(),
+                    StreamPiece::End => {
+                        self.context.close(End::Done);
                         self.content = Content::Done;
                     }
                 },
@@ -118,7 +118,7 @@ impl Pump {
         let Content::Whole { body, end, at } = &mut self.content else { return None };
         let piece = body.split_to(body.len().min(PIECE));
         let last = body.is_empty() && (piece.is_empty() || !self.confirms);
-        self.ticket.note(|entry| {
+        self.context.note(|entry| {
             entry.bytes_out(piece.len() as u64);
             if last {
                 entry.close_at(*end, *at);
@@ -131,7 +131,7 @@ impl Pump {
     }
 }
 
-impl Body for Pump {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Cut;
 
@@ -140,9 +140,9 @@ impl Body for Pump {
         // Whoever polls has sent what there was before.
         if matches!(polled, Poll::Ready(Some(Ok(_)))) {
             self.begun = true;
-            self.ticket.busy.offer();
+            self.context.busy.offer();
         } else {
-            self.ticket.busy.taken();
+            self.context.busy.taken();
         }
         polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
@@ -151,8 +151,8 @@ impl Body for Pump {
         match &self.content {
             Content::Done => true,
             Content::Whole { body, .. } => body.is_empty() && !self.begun,
-            Content::Flow(flow) => flow.is_over() && !self.confirms,
-            Content::Waiting(_) | Content::Aborting(_) => false,
+            Content::Stream(stream) => stream.is_over() && !self.confirms,
+            Content::Pending(_) | Content::Aborting(_) => false,
         }
     }
 
@@ -160,17 +160,17 @@ impl Body for Pump {
         match &self.content {
             Content::Done => SizeHint::with_exact(0),
             Content::Whole { body, .. } => SizeHint::with_exact(body.len() as u64),
-            Content::Flow(_) | Content::Waiting(_) | Content::Aborting(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Pending(_) | Content::Aborting(_) => SizeHint::default(),
         }
     }
 }
 
-impl Drop for Pump {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.content, Content::Done) {
             // An empty body, or one that a HEAD has no use for, is never asked for.
-            Content::Whole { body, end, at } if !self.begun && (body.is_empty() || self.ticket.busy.is_bodiless()) => {
-                self.ticket.note(|entry| {
+            Content::Whole { body, end, at } if !self.begun && (body.is_empty() || self.context.busy.is_bodiless()) => {
+                self.context.note(|entry| {
                     entry.bytes_out(body.len() as u64);
                     entry.close_at(end, at);
                 });
@@ -178,8 +178,8 @@ impl Drop for Pump {
             // A stream tells the ledger what it used.
             unfinished => drop(unfinished),
         }
-        if self.ticket.busy.is_too_long() {
-            self.ticket.close(End::TimedOut);
+        if self.context.busy.is_too_long() {
+            self.context.close(End::TimedOut);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The call as it was read: its original bytes, and the few fields that routing needs.
+//! An inbound call as it was read: its original bytes, and the few fields that routing needs.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -9,21 +9,21 @@ use http::{HeaderMap, HeaderName, request};
 use sluicegate_dialects::verbatim::{self, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
+use crate::account::Operation;
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
-use super::caller::Errand;
-use super::ticket::Ticket;
+use super::context::CallContext;
 
 /// How often the vendors' SDKs have tried a call before.
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
-/// A call.
-pub(super) struct Asked<'a> {
+/// A call as it came in.
+pub(super) struct InboundCall<'a> {
     /// What goes with it.
-    pub(super) ticket: &'a Rc<Ticket>,
-    /// Tokens to count, or an answer to give.
-    pub(super) errand: &'a Errand,
+    pub(super) context: &'a Rc<CallContext>,
+    /// What is asked of the model.
+    pub(super) operation: Operation,
     /// The caller's headers.
     pub(super) headers: &'a HeaderMap,
     /// What stands behind the path's question mark.
@@ -38,32 +38,32 @@ pub(super) struct Asked<'a> {
     copies: RefCell<Option<Charge>>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> InboundCall<'a> {
     /// Looks at the body, which was whole at the time `received`.
     ///
     /// # Errors
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
-        (ticket, errand): (&'a Rc<Ticket>, &'a Errand),
+        (context, operation): (&'a Rc<CallContext>, Operation),
         head: &'a request::Parts,
         body: &'a Bytes,
         received: Instant,
     ) -> Result<Self, Problem> {
         let headers = &head.headers;
-        let peek = verbatim::peek(ticket.caller.dialect, body)?;
+        let peek = verbatim::peek(context.caller.dialect, body)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
-        ticket.note(|entry| {
+        context.note(|entry| {
             entry.received(body.len() as u64, received);
-            entry.caller(ticket.caller.dialect, peek.stream);
+            entry.caller(context.caller.dialect, peek.stream);
             entry.asked(&peek.model);
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
-        if peek.stream && *errand == Errand::Generate {
-            ticket.allow_comments(ticket.worker.shared.settings.stream_keep_alive);
+        if peek.stream && operation == Operation::Chat {
+            context.allow_comments(context.worker.shared.settings.stream_keep_alive);
         }
         Ok(Self {
-            ticket,
-            errand,
+            context,
+            operation,
             headers,
             query: head.uri.query(),
             body,
@@ -75,12 +75,12 @@ impl<'a> Asked<'a> {
 
     /// The caller's dialect.
     pub(super) fn dialect(&self) -> Dialect {
-        self.ticket.caller.dialect
+        self.context.caller.dialect
     }
 
-    /// Whether the answer is a stream.
+    /// `true`: the answer is to be a stream.
     pub(super) fn streams(&self) -> bool {
-        self.peek.stream && *self.errand == Errand::Generate
+        self.peek.stream && self.operation == Operation::Chat
     }
 
     /// Whether the caller sees usage at a stream's end: Anthropic's always do.
@@ -106,7 +106,7 @@ impl<'a> Asked<'a> {
         }
         let bytes = self.body.len().saturating_mul(times);
         let mut copies = self.copies.borrow_mut();
-        let copies = copies.get_or_insert_with(|| self.ticket.worker.memory.nothing());
+        let copies = copies.get_or_insert_with(|| self.context.worker.memory.nothing());
         if copies.bytes() >= bytes { Ok(()) } else { copies.set(bytes, Purpose::of(bytes)) }
     }
 }

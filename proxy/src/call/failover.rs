@@ -1,0 +1,297 @@
+//! The only loop: pools in the rule's order, providers of a pool by balance, until one answers.
+//!
+//! The first failure moves the call to the next provider at once. The same provider is asked again only after a
+//! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use sluicegate_config::Backoff;
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::account::Operation;
+use crate::balance::{self, Candidate, Chosen, Picker, Tried};
+use crate::cache::Lead;
+use crate::endpoint::{Admission, Health, Permit};
+use crate::errors::Problem;
+use crate::state::{Pool, Provider, RouteTarget, Rule, TargetRef};
+
+use super::attempt::{self, Attempt};
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::inbound::InboundCall;
+use super::retry_policy::{Retry, SHORT_WAIT};
+use super::{count, outgoing, plan};
+
+/// However many pools a rule has, and attempts they allow: no call is tried more often.
+const MOST_ATTEMPTS: u32 = 10;
+
+/// A call's progress through its attempts.
+struct CallProgress {
+    attempts: u32,
+    last: Option<Failure>,
+    deadline: Instant,
+}
+
+/// One pool's part in a call, and who of it was tried.
+struct PoolRound<'a> {
+    target: RouteTarget<'a>,
+    tried: Tried,
+    /// Providers that will say the same again.
+    hopeless: Tried,
+    made: u32,
+    /// How many could not be told the call.
+    unsayable: usize,
+    /// Whether open circuits and short cooldowns keep nobody away.
+    last_resort: bool,
+}
+
+impl<'a> PoolRound<'a> {
+    fn new(target: RouteTarget<'a>) -> Self {
+        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, unsayable: 0, last_resort: false }
+    }
+}
+
+impl PoolRound<'_> {
+    /// This provider can not be told the call.
+    const fn pass_over(&mut self, at: usize) {
+        self.tried.add(at);
+        self.hopeless.add(at);
+        self.unsayable += 1;
+    }
+}
+
+/// The next attempt: who takes it, and when.
+struct NextAttempt<'a> {
+    provider: &'a std::sync::Arc<Provider>,
+    permit: Permit,
+    at: usize,
+    /// How long to wait first.
+    wait: Duration,
+    /// When it was chosen.
+    now: Instant,
+}
+
+/// Gets an answer, or says why nobody gave one.
+///
+/// # Errors
+/// Nobody could be asked, or nobody answered with anything that can be passed on.
+pub(super) async fn exchange(call: &InboundCall<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
+    let mut lead = lead;
+    let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
+    let mut rounds = plan::order(&call.context.ready, rule).map(PoolRound::new).collect::<Vec<_>>();
+    // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
+    let gentle = rounds.len() > 1;
+    for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
+        let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
+        let target = round.target;
+        let timeouts = attempt::Times::of(rule, target.pool);
+        progress.deadline = call.context.arrived + timeouts.total;
+        round.last_resort = last_resort;
+        while let Some(turn) = next(call, round, &progress) {
+            // Who can not be told the call has not been asked: that is no attempt.
+            let model = outgoing::model(call, target, turn.provider);
+            let outgoing = match attempt::write(call, model, turn.provider) {
+                Ok(outgoing) => outgoing,
+                Err(failure) if failure.retry == Retry::No => return failure.into_answer(call, false),
+                Err(failure) => {
+                    round.pass_over(turn.at);
+                    progress.fail(failure);
+                    continue;
+                }
+            };
+            let mut now = turn.now;
+            if !turn.wait.is_zero() {
+                // Boxed: it is rare, and its future is large.
+                Box::pin(tokio::time::sleep(turn.wait)).await;
+                now = Instant::now();
+            }
+            round.tried.add(turn.at);
+            round.made += 1;
+            progress.attempts += 1;
+            let (provider, at) = (turn.provider, turn.at);
+            let attempt = Attempt { call, target, provider, times: timeouts, now, deadline: progress.deadline };
+            match attempt.run(outgoing, turn.permit, &mut lead).await {
+                Ok(exchange) => return Ok(exchange),
+                Err(failure) => match failure.retry {
+                    Retry::No => return failure.into_answer(call, false),
+                    Retry::OtherEndpoint => {
+                        round.hopeless.add(at);
+                        progress.fail(failure);
+                    }
+                    Retry::Anywhere => progress.fail(failure),
+                },
+            }
+        }
+    }
+    progress.end(call, rule)
+}
+
+impl CallProgress {
+    /// Keeps what says most to the caller; of equals the last.
+    fn fail(&mut self, failure: Failure) {
+        if self.last.as_ref().is_none_or(|last| failure.weight() >= last.weight()) {
+            self.last = Some(failure);
+        }
+    }
+
+    fn end(self, call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
+        match self.last {
+            Some(failure) => failure.into_answer(call, true),
+            None => nobody(call, rule),
+        }
+    }
+}
+
+/// Nobody could be asked: why, or what the gateway can say by itself.
+fn nobody(call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
+    let model: String = call.peek.model.chars().take(200).collect();
+    let ready = &call.context.ready;
+    // A pool that has not come yet may serve it when it comes.
+    let may_serve = |target: &TargetRef| {
+        ready
+            .target(target)
+            .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(call, target))))
+    };
+    if !rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
+        let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
+        return Err(Problem::gateway(ErrorKind::NotFound, message)
+            .code("model_not_found")
+            .param("model".to_owned())
+            .retry(false, None));
+    }
+    if call.operation == Operation::CountTokens {
+        return count::estimated(call);
+    }
+    let message = format!("No provider can take a call for `{model}` now.");
+    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
+}
+
+/// Who takes the next attempt in this pool; `None` when the pool has had its chance.
+fn next<'a>(call: &InboundCall<'_>, round: &mut PoolRound<'a>, progress: &CallProgress) -> Option<NextAttempt<'a>> {
+    let (pool, now) = (&**round.target.pool, Instant::now());
+    let over =
+        round.made >= pool.retry.attempts.max(1) || progress.attempts >= MOST_ATTEMPTS || now >= progress.deadline;
+    // Places beyond those that are remembered may be picked again and again.
+    if over || round.unsayable > pool.providers.len() {
+        return None;
+    }
+    // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
+    // the budget; everything after it is, or retries would turn a slow pool into a dead one.
+    let allowed = |first_move: bool| {
+        progress.attempts == 0
+            || (first_move && progress.attempts == 1)
+            || pool.state.budget.try_retry(pool.retry.budget_percent, now)
+    };
+    if progress.attempts == 0 && round.tried.is_empty() {
+        pool.state.budget.call(now);
+    }
+    if let Some((at, permit)) = admit(call, round, round.tried, now) {
+        let provider = pool.providers.get(at)?;
+        // Everybody who is left cools down: the one whose cooldown ends first is waited for, if that is soon. If it is not,
+        // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
+        let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+        let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { cooldown };
+        let cools_down = !cooldown.is_zero() || provider.endpoint.guessed_cooldown_until(now).is_some();
+        let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
+        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now });
+    }
+    if round.made == 0 {
+        return None;
+    }
+    let (at, permit) = admit(call, round, round.hopeless, now)?;
+    let provider = pool.providers.get(at)?;
+    let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+    let wait = backoff(&pool.retry.backoff, round.made).max(cooldown);
+    let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
+    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now })
+}
+
+/// A provider of the pool that is not in `but`, and its permit.
+fn admit(call: &InboundCall<'_>, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
+    let (target, pool) = (round.target, &**round.target.pool);
+    let (mut but, mut refused) = (but, None);
+    // An endpoint may have been taken by another worker between the look and the admission: then the next one.
+    for _ in 0..pool.providers.len() {
+        let chosen = match pool.providers.as_slice() {
+            // Nothing to weigh.
+            [only] if but.has(0) || only.weight == 0 || !fit(call, target, only) => return None,
+            [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
+            several => {
+                let candidates = several.iter().map(|provider| candidate(call, target, provider, now));
+                match pick(call, pool, &candidates.collect::<Vec<_>>(), but) {
+                    Some(chosen) => chosen,
+                    None => break,
+                }
+            }
+        };
+        let endpoint = &pool.providers.get(chosen.index)?.endpoint;
+        if chosen.forced {
+            return round.last_resort.then(|| (chosen.index, endpoint.admit_anyway(now)));
+        }
+        match endpoint.try_admit(now) {
+            Admission::Closed(permit) | Admission::HalfOpen(permit) => return Some((chosen.index, permit)),
+            Admission::Refused { .. } => {
+                but.add(chosen.index);
+                refused.get_or_insert(chosen.index);
+            }
+        }
+    }
+    let at = refused.filter(|_| round.last_resort)?;
+    Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
+}
+
+fn pick(call: &InboundCall<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
+    let mut rng = call.context.worker.rng.borrow_mut();
+    let mut picker = Picker {
+        strategy: pool.strategy,
+        max_open_percent: pool.max_open_percent,
+        cursor: &pool.state.cursor,
+        rng: &mut rng,
+    };
+    balance::pick(&mut picker, candidates, but)
+}
+
+fn candidate(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provider, now: Instant) -> Candidate {
+    Candidate {
+        serves: fit(call, target, provider),
+        weight: provider.weight,
+        priority: provider.priority,
+        health: provider.endpoint.health(now),
+        in_flight: provider.endpoint.in_flight(),
+    }
+}
+
+/// `true` for a provider that can take the call at all.
+fn fit(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provider) -> bool {
+    let counts = call.operation != Operation::CountTokens || provider.speaks(call.dialect()) == call.dialect();
+    counts && provider.serves(outgoing::routed_model(call, target))
+}
+
+/// The wait before an endpoint is asked again: exponential, with full jitter.
+fn backoff(settings: &Backoff, made: u32) -> Duration {
+    let growth = f64::from(settings.multiplier_milli) / 1_000.0;
+    let bound = settings.initial.get().as_secs_f64() * growth.powi(i32::try_from(made.saturating_sub(1)).unwrap_or(16));
+    let bound = bound.min(settings.max.get().as_secs_f64()).max(0.0);
+    let wait = if settings.jitter { bound * rand::rng().random::<f64>() } else { bound };
+    Duration::try_from_secs_f64(wait).unwrap_or(settings.max.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::Millis;
+
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_bound_and_no_further() {
+        let mut settings = Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
+        assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
+        assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
+        assert_eq!(backoff(&settings, 60), Duration::from_secs(5));
+        settings.jitter = true;
+        for made in 1..50 {
+            assert!(backoff(&settings, made) <= Duration::from_secs(5));
+        }
+    }
+}
