@@ -13,6 +13,24 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::OpenAiChat, Self::AnthropicMessages];
+
+    /// Its number in what is kept: never another's.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::OpenAiChat => 1,
+            Self::AnthropicMessages => 2,
+        }
+    }
+
+    /// The one with this number.
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|dialect| dialect.code() == code)
+    }
+
     /// The path of its one call, below the version prefix (`/v1`).
     #[must_use]
     pub fn path(self) -> &'static str {

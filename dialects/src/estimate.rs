@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
+use crate::codec::Refusal;
 use crate::hub::ErrorKind;
-use crate::seam::Refusal;
 
 /// ASCII letters of one token (OpenAI's and Anthropic's guides: about four, a little less for code and JSON).
 const LETTERS: u64 = 4;

@@ -2,24 +2,26 @@
 //!
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
-pub mod anthropic;
+mod anthropic_messages;
+mod codec;
 mod dialect;
 mod dispatch;
 pub mod estimate;
 pub mod fold;
 pub mod hub;
 mod json;
-pub mod openai;
+mod model_list;
+pub mod observe;
+mod openai_chat;
 mod overflow;
-mod place;
 mod scan;
-mod seam;
+mod spoke;
 pub mod sse;
-pub mod tap;
 mod text;
 pub mod vendors;
 pub mod verbatim;
 
+pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
-pub use seam::{Encoded, Malformed, Refusal, StreamOptions, Target};
+pub use model_list::ListedModel;

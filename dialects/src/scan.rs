@@ -30,7 +30,7 @@ pub(crate) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -
 
 /// Where a count stands in an object of counts, and where it is kept when it is found.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum CountPlace {
     /// It is the member's value.
     At(usize),
     /// The value is an object (which is kept as such), and counts are in there.
@@ -38,7 +38,7 @@ pub(crate) enum Place {
 }
 
 /// The names of counts and their places.
-pub(crate) type Names = [(&'static [u8], Place)];
+pub(crate) type Names = [(&'static [u8], CountPlace)];
 
 /// A value where a count may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Count {
 
 /// An object of counts that was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Counts<'a, const N: usize> {
+pub(crate) struct CountsFound<'a, const N: usize> {
     /// All of it.
     pub(crate) json: &'a [u8],
     /// The counts. `None`: it wants a closer look, by a parser that knows everything. It may be no object, hold a name
@@ -75,7 +75,7 @@ pub(crate) fn counts<'a, const N: usize>(
     bytes: &'a [u8],
     of: &[u8],
     names: &Names,
-) -> Result<Option<Counts<'a, N>>, NotJson> {
+) -> Result<Option<CountsFound<'a, N>>, NotJson> {
     let mut last = None;
     Scan::whole(bytes, |scan, name| {
         if name != of {
@@ -89,7 +89,7 @@ pub(crate) fn counts<'a, const N: usize>(
             found.plain = false;
         }
         let json = bytes.get(start..scan.at).unwrap_or_default();
-        last = Some(Counts { json, plain: found.plain.then_some(found.counts) });
+        last = Some(CountsFound { json, plain: found.plain.then_some(found.counts) });
         Ok(())
     })?;
     Ok(last)
@@ -141,7 +141,7 @@ fn plain(bytes: &[u8]) -> Option<usize> {
 
 /// Which lists and objects are open: a bit for each.
 #[derive(Default)]
-struct Open {
+struct OpenNesting {
     /// The innermost 64; the last one is the lowest bit, set for an object.
     bits: u64,
     depth: usize,
@@ -149,7 +149,7 @@ struct Open {
     outer: Vec<u64>,
 }
 
-impl Open {
+impl OpenNesting {
     #[inline]
     fn push(&mut self, object: bool) {
         if self.depth > 0 && self.depth.is_multiple_of(64) {
@@ -178,7 +178,7 @@ impl Open {
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
-    open: Open,
+    open: OpenNesting,
 }
 
 impl<'a> Scan<'a> {
@@ -186,7 +186,7 @@ impl<'a> Scan<'a> {
     /// Gives the offset just behind the opening brace.
     #[inline]
     fn whole(bytes: &'a [u8], each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), NotJson>) -> Result<usize, NotJson> {
-        let mut scan = Self { bytes, at: 0, open: Open::default() };
+        let mut scan = Self { bytes, at: 0, open: OpenNesting::default() };
         scan.space();
         let open = scan.at + 1;
         scan.object(each)?;
@@ -217,20 +217,20 @@ impl<'a> Scan<'a> {
     /// An object of counts.
     fn counts<const N: usize>(&mut self, names: &Names, found: &mut Found<N>) -> Result<(), NotJson> {
         self.object(|scan, name| match names.iter().find(|(known, _)| *known == name) {
-            Some((_, Place::In(at, inner))) if scan.peek() == Some(b'{') => {
+            Some((_, CountPlace::In(at, inner))) if scan.peek() == Some(b'{') => {
                 found.keep(*at, Some(Count::Object));
                 scan.object(|scan, name| {
                     let place = inner.iter().find(|(known, _)| *known == name);
                     scan.count(name, place.map(|(_, at)| *at), found)
                 })
             }
-            Some((_, Place::In(at, _))) => {
+            Some((_, CountPlace::In(at, _))) => {
                 scan.count(name, Some(*at), found)?;
                 // An object or nothing.
                 found.plain &= found.counts.get(*at) == Some(&Count::Null);
                 Ok(())
             }
-            Some((_, Place::At(at))) => scan.count(name, Some(*at), found),
+            Some((_, CountPlace::At(at))) => scan.count(name, Some(*at), found),
             None => scan.count(name, None, found),
         })
     }
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn counts_are_read_only_as_everybody_writes_them() {
-        const NAMES: &Names = &[(b"a", Place::At(0)), (b"b", Place::In(1, &[(b"c", 2)]))];
+        const NAMES: &Names = &[(b"a", CountPlace::At(0)), (b"b", CountPlace::In(1, &[(b"c", 2)]))];
         let of = |json: &str| {
             let body = format!(r#"{{"a":7,"of":[],"of" : {json} ,"b":{{}}}}"#);
             let found = counts::<3>(body.as_bytes(), b"of", NAMES).unwrap().unwrap();

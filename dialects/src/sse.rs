@@ -3,7 +3,7 @@
 //! The format is that of the WHATWG HTML standard, "Server-sent events"; `id` and `retry` mean nothing to LLM APIs and
 //! are skipped.
 
-use crate::seam::Malformed;
+use crate::codec::Malformed;
 
 /// The most bytes one event may hold: an answer's largest events are whole pictures in base64.
 pub const MAX_EVENT: usize = 16 * 1024 * 1024;
@@ -29,7 +29,7 @@ pub struct Frame<'a> {
 /// Reads events out of bytes cut anywhere. Lines end in LF, CRLF or CR; comments are skipped; an event is bounded. Each
 /// byte is searched once, however the bytes are cut.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct SseDecoder {
     line: Vec<u8>,
     name: Vec<u8>,
     data: Vec<u8>,
@@ -47,13 +47,13 @@ pub struct Decoder {
     pub(crate) searched: usize,
 }
 
-impl Default for Decoder {
+impl Default for SseDecoder {
     fn default() -> Self {
         Self::new(MAX_EVENT)
     }
 }
 
-impl Decoder {
+impl SseDecoder {
     /// A reader that refuses events of more than `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     fn read(pieces: &[&[u8]]) -> Vec<(String, String)> {
-        let mut decoder = Decoder::default();
+        let mut decoder = SseDecoder::default();
         let mut events = Vec::new();
         let mut each = |frame: Frame<'_>| {
             events.push((
@@ -327,16 +327,16 @@ mod tests {
 
     #[test]
     fn refuses_an_event_beyond_the_limit() {
-        let mut decoder = Decoder::new(8);
+        let mut decoder = SseDecoder::new(8);
         assert!(decoder.push(b"data: 123", |_| Ok(())).is_err());
-        let mut decoder = Decoder::new(8);
+        let mut decoder = SseDecoder::new(8);
         let many = (0..9).map(|_| decoder.push(b"data: 1\n", |_| Ok(()))).collect::<Vec<_>>();
         assert!(many.iter().any(Result::is_err));
     }
 
     #[test]
     fn knows_its_boundary_and_where_an_event_ended() {
-        let mut decoder = Decoder::default();
+        let mut decoder = SseDecoder::default();
         let mut ends = Vec::new();
         decoder
             .push(b"data: 1\n\ndata: 2\r\n\r\nda", |frame| {
@@ -360,7 +360,7 @@ mod tests {
         ] {
             let text = format!("data: before\n\n{large}event: e\ndata: behind\n\n");
             for size in 1..=text.len() {
-                let mut decoder = Decoder::lenient(16);
+                let mut decoder = SseDecoder::lenient(16);
                 let mut heard = Vec::new();
                 for piece in text.as_bytes().chunks(size) {
                     let hear = |frame: Frame<'_>| {
@@ -385,7 +385,7 @@ mod tests {
     fn however_an_event_is_cut_its_bytes_are_searched_at_most_twice() {
         let text = format!("event: x\ndata: {}\ndata: {}\n\n", "y".repeat(100_000), "z\ndata:".repeat(10_000));
         for size in [1, 2, 3, 100, 1_000, text.len()] {
-            let mut decoder = Decoder::default();
+            let mut decoder = SseDecoder::default();
             let mut events = 0;
             for piece in text.as_bytes().chunks(size) {
                 let hear = |_: Frame<'_>| {

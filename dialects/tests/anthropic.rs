@@ -5,9 +5,8 @@ mod support;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use sluicegate_dialects::anthropic::{error, reply, request, stream};
 use sluicegate_dialects::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
-use sluicegate_dialects::{Dialect, StreamOptions, Target};
+use sluicegate_dialects::{Dialect, ProviderProfile, StreamOptions};
 use std::fmt::Write as _;
 use support::{events, events_cut_anywhere, files, golden, testdata};
 
@@ -42,8 +41,8 @@ fn json(bytes: &[u8]) -> Value {
 fn a_request_read_and_written_again_means_the_same() {
     for path in files(&testdata("anthropic/requests"), ".json") {
         let body = std::fs::read(&path).unwrap();
-        let call = request::decode(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let encoded = request::encode(&call, &Target::default()).unwrap();
+        let call = DIALECT.decode_call(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let encoded = DIALECT.encode_call(&call, &ProviderProfile::default()).unwrap();
         assert_eq!(json(&encoded.body), json(&body), "{}", path.display());
         assert!(encoded.dropped.is_empty() && encoded.headers.is_empty());
     }
@@ -53,8 +52,8 @@ fn a_request_read_and_written_again_means_the_same() {
 fn a_reply_read_and_written_again_means_the_same() {
     for path in files(&testdata("anthropic/replies"), ".json") {
         let body = std::fs::read(&path).unwrap();
-        let decoded = reply::decode(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut written = json(&reply::encode(&decoded));
+        let decoded = DIALECT.decode_reply(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut written = json(&DIALECT.encode_reply(&decoded));
         let mut expected = json(&body);
         // Counts of nothing are written where the provider left them out.
         for value in [&mut written, &mut expected] {
@@ -82,7 +81,7 @@ fn a_stream_is_the_same_however_it_is_cut_and_when_written_again() {
 }
 
 fn write(events: &[Event]) -> Vec<u8> {
-    let mut encoder = stream::Encoder::new(StreamOptions::default());
+    let mut encoder = DIALECT.stream_encoder(StreamOptions::default());
     let mut out = Vec::new();
     for event in events {
         encoder.push(event, &mut out);
@@ -118,14 +117,14 @@ fn every_error_fixture_is_known_by_its_kind_and_goes_back_as_it_came() {
         assert_eq!(path.file_stem().unwrap(), name);
         let status: u16 = name.split('_').next().unwrap().parse().unwrap();
         let body = std::fs::read(path).unwrap();
-        let decoded = error::decode(status, &body);
+        let decoded = DIALECT.decode_error(status, &body);
         assert_eq!(decoded.kind, kind, "{name}");
         assert!(!decoded.message.contains('<'), "a page is not shown to a caller");
-        let back = error::decode(error::status(kind), &error::encode(&decoded, "req_1"));
+        let back = DIALECT.decode_error(DIALECT.status(kind), &DIALECT.encode_error(&decoded, "req_1"));
         assert_eq!((back.kind, back.message), (kind, decoded.message), "{name}");
     }
     let long = std::fs::read(testdata("anthropic/errors/400_prompt_too_long.json")).unwrap();
-    assert_eq!(error::decode(400, &long).code.as_deref(), Some("context_length_exceeded"));
+    assert_eq!(DIALECT.decode_error(400, &long).code.as_deref(), Some("context_length_exceeded"));
 }
 
 #[test]
@@ -138,7 +137,7 @@ fn an_error_names_its_field_and_its_request() {
         param: Some("max_tokens".to_owned()),
     };
     let expected = r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: must not be negative"},"request_id":"req_7"}"#;
-    assert_eq!(String::from_utf8(error::encode(&error, "req_7")).unwrap(), expected);
+    assert_eq!(String::from_utf8(DIALECT.encode_error(&error, "req_7")).unwrap(), expected);
 }
 
 #[test]
@@ -150,7 +149,7 @@ fn sdks_that_try_a_message_thread_are_told_to_go_on_without() {
         code: Some("thread_unsupported_request".to_owned()),
         param: Some("thread".to_owned()),
     };
-    let body: serde_json::Value = serde_json::from_slice(&error::encode(&error, "req_7")).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&DIALECT.encode_error(&error, "req_7")).unwrap();
     let details = serde_json::json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
     assert_eq!(body["error"]["details"], details);
 }
@@ -188,12 +187,11 @@ fn a_wrong_request_is_refused_by_the_name_of_its_field() {
         ),
     ];
     for (body, param) in cases {
-        let refusal = request::decode(body.as_bytes()).unwrap_err();
+        let refusal = DIALECT.decode_call(body.as_bytes()).unwrap_err();
         assert_eq!(refusal.param.as_deref(), param, "{body}: {refusal}");
         assert!(param.is_none_or(|param| refusal.message.starts_with(param)), "{refusal}");
     }
-    assert!(request::decode(b"{\"model\":\"\xff\"}").unwrap_err().message.contains("UTF-8"));
-    assert!(request::decode_counting(br#"{"model":"m","messages":[]}"#).is_ok());
+    assert!(DIALECT.decode_call(b"{\"model\":\"\xff\"}").unwrap_err().message.contains("UTF-8"));
 }
 
 fn start(id: &str) -> Event {
@@ -254,7 +252,7 @@ fn a_stream_that_ends_before_it_began_is_no_answer() {
 
 #[test]
 fn more_than_can_be_held_back_ends_in_an_error_and_nothing_after_it() {
-    let mut encoder = stream::Encoder::new(StreamOptions::default());
+    let mut encoder = DIALECT.stream_encoder(StreamOptions::default());
     let mut out = Vec::new();
     for event in [start("x"), begin(0, PartKind::Text), begin(1, tool("c"))] {
         encoder.push(&event, &mut out);
@@ -288,14 +286,14 @@ fn fixtures() -> Vec<Vec<u8>> {
 }
 
 fn feed(bytes: &[u8]) {
-    if let Ok(call) = request::decode_counting(bytes) {
-        let _ = request::encode(&call, &Target::default());
+    if let Ok(call) = DIALECT.decode_call(bytes) {
+        let _ = DIALECT.encode_call(&call, &ProviderProfile::default());
     }
-    if let Ok(decoded) = reply::decode(bytes) {
-        let _ = reply::encode(&decoded);
+    if let Ok(decoded) = DIALECT.decode_reply(bytes) {
+        let _ = DIALECT.encode_reply(&decoded);
     }
-    let _ = error::encode(&error::decode(400, bytes), "r");
-    let mut decoder = stream::Decoder::new();
+    let _ = DIALECT.encode_error(&DIALECT.decode_error(400, bytes), "r");
+    let mut decoder = DIALECT.stream_decoder();
     let mut read = Vec::new();
     let _ = decoder.push(bytes, &mut read);
     let _ = decoder.finish(&mut read);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use sluicegate_dialects::hub::Event;
 use sluicegate_dialects::vendors::LookAlike;
-use sluicegate_dialects::{Dialect, Malformed, StreamOptions, Target};
+use sluicegate_dialects::{Dialect, Malformed, ProviderProfile, StreamOptions};
 
 const CHAT: Dialect = Dialect::OpenAiChat;
 
@@ -55,12 +55,12 @@ fn pretty(json: &[u8]) -> String {
     serde_json::to_string_pretty(&value).unwrap() + "\n"
 }
 
-fn compatible() -> Target {
-    Target {
+fn compatible() -> ProviderProfile {
+    ProviderProfile {
         look_alike: Some(LookAlike::default()),
         default_max_tokens: Some(500),
         default_temperature: serde_json::Number::from_f64(0.2),
-        ..Target::default()
+        ..ProviderProfile::default()
     }
 }
 
@@ -68,7 +68,7 @@ fn compatible() -> Target {
 fn requests_are_written_as_the_golden_files_say() {
     for (name, body) in fixtures("requests", ".json") {
         let call = CHAT.decode_call(&body).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
-        for (to, target) in [("openai", Target::default()), ("compatible", compatible())] {
+        for (to, target) in [("openai", ProviderProfile::default()), ("compatible", compatible())] {
             let encoded = CHAT.encode_call(&call, &target).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
             let dropped = format!("dropped: {:?}\n", encoded.dropped);
             golden("requests", &format!("{name}.{to}.golden"), &(pretty(&encoded.body) + &dropped));
@@ -119,13 +119,13 @@ fn same(left: &Value, right: &Value) -> bool {
 fn requests_come_back_as_they_went_in() {
     for (name, body) in fixtures("requests", ".json") {
         let call = CHAT.decode_call(&body).unwrap();
-        let encoded = CHAT.encode_call(&call, &Target::default()).unwrap();
+        let encoded = CHAT.encode_call(&call, &ProviderProfile::default()).unwrap();
         let before = plain(serde_json::from_slice(&body).unwrap());
         let after = plain(serde_json::from_slice(&encoded.body).unwrap());
         assert!(same(&before, &after), "{name}:\n{before:#}\n{after:#}");
         assert!(encoded.dropped.is_empty(), "{name}");
         // And once more, byte for byte.
-        let again = CHAT.encode_call(&CHAT.decode_call(&encoded.body).unwrap(), &Target::default()).unwrap();
+        let again = CHAT.encode_call(&CHAT.decode_call(&encoded.body).unwrap(), &ProviderProfile::default()).unwrap();
         assert_eq!(String::from_utf8(again.body).unwrap(), String::from_utf8(encoded.body).unwrap(), "{name}");
     }
 }
@@ -263,7 +263,7 @@ proptest! {
         body[at] = byte;
         body.drain(at..(at + cut).min(body.len()));
         if let Ok(call) = CHAT.decode_call(&body) {
-            let encoded = CHAT.encode_call(&call, &Target::default()).unwrap();
+            let encoded = CHAT.encode_call(&call, &ProviderProfile::default()).unwrap();
             prop_assert!(serde_json::from_slice::<Value>(&encoded.body).is_ok());
         }
         if let Ok(reply) = CHAT.decode_reply(&body) {

@@ -11,7 +11,7 @@ mod support;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluicegate_dialects::vendors::look_alike;
-use sluicegate_dialects::{Dialect, StreamOptions, Target};
+use sluicegate_dialects::{Dialect, ProviderProfile, StreamOptions};
 use std::path::Path;
 use support::{events_cut_anywhere, files, golden, testdata};
 
@@ -46,7 +46,7 @@ fn read(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(body)))
 }
 
-fn translated(from: Dialect, to: Dialect, target: &Target, body: &[u8]) -> String {
+fn translated(from: Dialect, to: Dialect, target: &ProviderProfile, body: &[u8]) -> String {
     let encoded = from.decode_call(body).and_then(|call| to.encode_call(&call, target));
     pretty(&match encoded {
         Ok(encoded) => {
@@ -62,15 +62,15 @@ fn translated(from: Dialect, to: Dialect, target: &Target, body: &[u8]) -> Strin
 
 #[test]
 fn requests() {
-    each("requests", "json", |from, to, body| translated(from, to, &Target::default(), body));
+    each("requests", "json", |from, to, body| translated(from, to, &ProviderProfile::default(), body));
 }
 
 /// Makes of provider: what its goldens are called, what it speaks, and how it is spoken to.
-fn makes() -> [(&'static str, Dialect, Target); 4] {
-    let like = |host| Target { look_alike: Some(look_alike(host)), ..Target::default() };
+fn makes() -> [(&'static str, Dialect, ProviderProfile); 4] {
+    let like = |host| ProviderProfile { look_alike: Some(look_alike(host)), ..ProviderProfile::default() };
     [
-        ("anthropic", Dialect::AnthropicMessages, Target::default()),
-        ("openai", Dialect::OpenAiChat, Target::default()),
+        ("anthropic", Dialect::AnthropicMessages, ProviderProfile::default()),
+        ("openai", Dialect::OpenAiChat, ProviderProfile::default()),
         ("look-alike", Dialect::OpenAiChat, like("models.example")),
         ("deepseek", Dialect::OpenAiChat, like("api.deepseek.com")),
     ]
@@ -150,7 +150,7 @@ proptest! {
             bytes[at] = byte;
         }
         if let Ok(call) = from.decode_call(&bytes) {
-            let _ = to.encode_call(&call, &Target::default());
+            let _ = to.encode_call(&call, &ProviderProfile::default());
         }
         if let Ok(reply) = from.decode_reply(&bytes) {
             prop_assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply)).is_ok());

@@ -22,7 +22,7 @@ pub fn check(data: &[u8]) {
         summed.extend_from_slice(&xxh3_64(&summed).to_le_bytes());
         read(&Bytes::from(summed), &codec);
     }
-    for dialect in DIALECTS {
+    for dialect in DIALECTS.iter().copied() {
         let (body, packed) = codec.pack(&Bytes::copy_from_slice(data), Some(16));
         let usage = Some(Usage { input: 3, ..Usage::default() });
         let meta = Meta { dialect, model: "m".into(), usage, stored_at: Wall(5), ttl: 1_000 };

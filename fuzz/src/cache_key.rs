@@ -39,7 +39,7 @@ fn settings(key: CacheKey) -> Cache {
 pub fn check(data: &[u8]) {
     let headers = HeaderMap::new();
     for recipe in &*RECIPES {
-        for dialect in DIALECTS {
+        for dialect in DIALECTS.iter().copied() {
             let key = |body: &[u8]| -> Result<Key, Uncacheable> {
                 recipe.key(&Asked {
                     dialect,

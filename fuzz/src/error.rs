@@ -12,10 +12,10 @@ const STATUSES: [u16; 21] =
 /// # Panics
 /// When what must hold does not.
 pub fn check(data: &[u8]) {
-    for from in DIALECTS {
+    for from in DIALECTS.iter().copied() {
         for status in STATUSES {
             let error = from.decode_error(status, data);
-            for to in DIALECTS {
+            for to in DIALECTS.iter().copied() {
                 let body = to.encode_error(&error, "req_1");
                 assert!(is_json(&body), "{}", shown(&body));
                 let read = |body: &[u8], error: &ProviderError| to.decode_error(to.status(error.kind), body);

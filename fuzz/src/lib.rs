@@ -9,12 +9,12 @@ pub mod error;
 pub mod fold;
 pub mod http1;
 pub mod manifests;
+pub mod observe;
 pub mod pieces;
 pub mod reply;
 pub mod request;
 pub mod sse;
 pub mod stream;
-pub mod tap;
 pub mod verbatim;
 
 /// The proxy's cache files that read bytes, without the proxy: instrumented, its 200 crates would take longer to build
@@ -41,7 +41,7 @@ mod upstream {
 use sluicegate_dialects::Dialect;
 
 /// Every dialect.
-pub const DIALECTS: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::AnthropicMessages];
+pub const DIALECTS: &[Dialect] = Dialect::ALL;
 
 /// Whether it is JSON at all; numbers too large for any type and lone surrogates are, as they pass through raw.
 #[must_use]

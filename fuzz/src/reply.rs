@@ -1,7 +1,5 @@
 //! Whole answers: whatever is read can be written in every dialect, and is read again there.
 
-use sluicegate_dialects::tap::usage_of_whole;
-
 use crate::{DIALECTS, is_json, shown};
 
 /// The target.
@@ -9,10 +7,10 @@ use crate::{DIALECTS, is_json, shown};
 /// # Panics
 /// When what must hold does not.
 pub fn check(data: &[u8]) {
-    for from in DIALECTS {
+    for from in DIALECTS.iter().copied() {
         let Ok(reply) = from.decode_reply(data) else { continue };
-        assert_eq!(usage_of_whole(from, data), Ok(reply.usage), "two readers disagree");
-        for to in DIALECTS {
+        assert_eq!(from.usage_of_whole(data), Ok(reply.usage), "two readers disagree");
+        for to in DIALECTS.iter().copied() {
             let body = to.encode_reply(&reply);
             assert!(is_json(&body), "{}", shown(&body));
             let again = to.decode_reply(&body);

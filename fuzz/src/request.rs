@@ -12,16 +12,16 @@ use crate::{DIALECTS, is_json, shown};
 /// # Panics
 /// When what must hold does not.
 pub fn check(data: &[u8]) {
-    for from in DIALECTS {
+    for from in DIALECTS.iter().copied() {
         let Ok(call) = from.decode_call(data) else { continue };
         // A call of nothing but empty instructions says nothing in any dialect.
         if call.messages.is_empty() && call.system.is_empty() {
             continue;
         }
-        if let Ok(peek) = verbatim::peek(from, data) {
-            assert_eq!((&*peek.model, peek.stream), (&*call.model, call.stream), "two readers disagree");
+        if let Ok(peek) = from.peek(data) {
+            assert_eq!((peek.model.of(data), peek.stream), (&*call.model, call.stream), "two readers disagree");
         }
-        for to in DIALECTS {
+        for to in DIALECTS.iter().copied() {
             for target in targets() {
                 encode(from, to, &call, &target);
             }

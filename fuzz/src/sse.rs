@@ -1,7 +1,7 @@
 //! Server-sent events: any split reads like the whole, and what is written reads back.
 
 use sluicegate_dialects::Malformed;
-use sluicegate_dialects::sse::{Decoder, Frame, write};
+use sluicegate_dialects::sse::{Frame, SseDecoder, write};
 
 use crate::pieces::pieces;
 
@@ -13,7 +13,7 @@ pub type Event = (Vec<u8>, Vec<u8>);
 /// # Errors
 /// An event is larger than the limit.
 pub fn events(pieces: &[&[u8]], limit: usize) -> Result<Vec<Event>, Malformed> {
-    let mut decoder = Decoder::new(limit);
+    let mut decoder = SseDecoder::new(limit);
     let mut events = Vec::new();
     for piece in pieces {
         let mut last = 0;

@@ -56,11 +56,11 @@ pub fn calls_nameless(events: &[Event]) -> bool {
 /// When what must hold does not.
 pub fn check(data: &[u8]) {
     let pieces = pieces(data);
-    for from in DIALECTS {
+    for from in DIALECTS.iter().copied() {
         let (events, malformed) = self::events(from, &[data]);
         let (cut, why) = self::events(from, &pieces);
         assert_eq!((format!("{cut:?}"), &why), (format!("{events:?}"), &malformed), "{from:?} cut into {pieces:?}");
-        for to in DIALECTS {
+        for to in DIALECTS.iter().copied() {
             for include_usage in [false, true] {
                 written(from, to, &events, include_usage);
             }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::verbatim::{Edit, Field, Peek, peek, splice};
+use sluicegate_dialects::verbatim::{Edit, Field, Peek, splice};
 
 use crate::{DIALECTS, is_json, shown};
 
@@ -25,10 +25,10 @@ const FIELDS: [Field; 8] = [
 pub fn check(data: &[u8]) {
     // Numbers beyond all types and lone surrogates are no tree; the lane lets them pass.
     let tree = serde_json::from_slice::<Map<String, Value>>(data).ok();
-    for dialect in DIALECTS {
-        match (peek(dialect, data), &tree) {
+    for dialect in DIALECTS.iter().copied() {
+        match (dialect.peek(data), &tree) {
             (Ok(peek), Some(tree)) => {
-                agrees(dialect, &peek, tree);
+                agrees(dialect, (&peek, data), tree);
                 edits(dialect, &peek, data, tree);
             }
             (Ok(peek), None) => {
@@ -38,29 +38,29 @@ pub fn check(data: &[u8]) {
             (Err(_), Some(tree)) if is_fit(dialect, tree) => {
                 // Only a field that stands there twice, of which the tree knows nothing, may be in the way.
                 let once = serde_json::to_vec(tree).expect("a tree serialises");
-                assert!(peek(dialect, &once).is_ok(), "refused: {}", shown(&once));
+                assert!(dialect.peek(&once).is_ok(), "refused: {}", shown(&once));
             }
             (Err(_), _) => {}
         }
     }
 }
 
-fn agrees(dialect: Dialect, peek: &Peek<'_>, tree: &Map<String, Value>) {
+fn agrees(dialect: Dialect, (peek, data): (&Peek, &[u8]), tree: &Map<String, Value>) {
     let field = |name: &str| tree.get(name).filter(|value| !value.is_null());
-    assert_eq!(Some(&*peek.model), field("model").and_then(Value::as_str));
+    assert_eq!(Some(peek.model.of(data)), field("model").and_then(Value::as_str));
     assert_eq!(peek.stream, field("stream").is_some_and(|value| value == true));
     let openai = dialect == Dialect::OpenAiChat;
     let newer = field("max_completion_tokens").filter(|_| openai);
     assert_eq!(peek.max_tokens, newer.or_else(|| field("max_tokens")).and_then(Value::as_u64));
-    let temperature = peek.temperature.map(|text| serde_json::from_str::<Value>(text).expect("a number"));
+    let temperature = peek.temperature.clone().map(|span| serde_json::from_slice::<Value>(&data[span]).expect("a number"));
     assert_eq!(temperature.as_ref(), field("temperature"));
     if openai {
         let asked = field("stream_options").and_then(|options| options.get("include_usage"));
         assert_eq!(peek.include_usage, asked == Some(&Value::Bool(true)));
-        assert_eq!(peek.user.as_deref(), field("user").and_then(Value::as_str));
+        assert_eq!(peek.user.as_ref().map(|user| user.of(data)), field("user").and_then(Value::as_str));
     } else if let Some(user) = &peek.user {
         let told = field("metadata").and_then(|metadata| metadata.get("user_id")).and_then(Value::as_str);
-        assert_eq!(Some(&**user), told);
+        assert_eq!(Some(user.of(data)), told);
     }
 }
 
@@ -78,7 +78,7 @@ fn is_fit(dialect: Dialect, tree: &Map<String, Value>) -> bool {
         || (is("max_completion_tokens", Value::is_u64) && is("stream_options", usage) && is("user", Value::is_string)))
 }
 
-fn edits(dialect: Dialect, peek: &Peek<'_>, data: &[u8], tree: &Map<String, Value>) {
+fn edits(dialect: Dialect, peek: &Peek, data: &[u8], tree: &Map<String, Value>) {
     let body = Bytes::copy_from_slice(data);
     assert_eq!(splice(&body, &[]), body);
     let mut all: Vec<Edit> = Vec::new();
@@ -93,10 +93,10 @@ fn edits(dialect: Dialect, peek: &Peek<'_>, data: &[u8], tree: &Map<String, Valu
     all.push(model);
 
     if dialect == Dialect::OpenAiChat
-        && let Some(edit) = peek.ask_for_usage()
+        && let Some(edit) = peek.ask_for_usage(data)
     {
         let out = splice(&body, std::slice::from_ref(&edit));
-        assert!(super::verbatim::peek(dialect, &out).expect("still a call").include_usage, "{}", shown(&out));
+        assert!(dialect.peek(&out).expect("still a call").include_usage, "{}", shown(&out));
         let options = expected.entry("stream_options").or_insert(Value::Null);
         if options.is_null() {
             *options = json!({});
@@ -107,7 +107,7 @@ fn edits(dialect: Dialect, peek: &Peek<'_>, data: &[u8], tree: &Map<String, Valu
     all.push(peek.set(Field::MaxTokens, b"7".to_vec()));
     expected.insert("max_tokens".to_owned(), json!(7));
     for field in [Field::Temperature, Field::User, Field::Metadata, Field::Stream] {
-        if let Some(edit) = peek.remove(field) {
+        if let Some(edit) = peek.remove(data, field) {
             let out = splice(&body, std::slice::from_ref(&edit));
             let mut one = tree.clone();
             one.remove(field.name());

@@ -1,40 +1,42 @@
-//! A streamed answer folded into a whole one, and a whole one told as a stream, both in one dialect's own words.
+//! A streamed answer folded into a whole one, in one dialect's own words: the framing and the bound, whichever the dialect.
 //!
 //! No hub stands between: what the hub has no word for would be lost on the way, and a kept answer is given again as it
 //! was or not at all.
 
-use crate::dialect::Dialect;
+use crate::codec::Malformed;
 use crate::hub::Usage;
-use crate::seam::Malformed;
 use crate::sse;
-use crate::{anthropic, openai};
 
-pub use crate::seam::Unfolded;
+pub use crate::codec::Unfolded;
+
+/// A dialect's part of it: what each event adds to the answer.
+pub trait FoldEvents: std::fmt::Debug + Send {
+    /// Takes the next event; gives how many bytes are held for it.
+    ///
+    /// # Errors
+    /// It can not be folded, is none of the dialect's, or says that the provider failed.
+    fn push(&mut self, frame: &sse::Frame<'_>) -> Result<usize, Unfolded>;
+
+    /// The whole answer. `usage` is what it used, where the stream does not say so.
+    ///
+    /// # Errors
+    /// The stream was cut, or its pieces make no whole.
+    fn finish(self: Box<Self>, usage: Option<&Usage>) -> Result<Vec<u8>, Unfolded>;
+}
 
 /// Folds one stream, as its bytes come.
 #[derive(Debug)]
-pub struct Fold {
-    frames: sse::Decoder,
-    spoke: Spoke,
+pub struct StreamFold {
+    frames: sse::SseDecoder,
+    events: Box<dyn FoldEvents>,
     held: usize,
     most: usize,
 }
 
-#[derive(Debug)]
-enum Spoke {
-    OpenAi(openai::fold::Fold),
-    Anthropic(anthropic::fold::Fold),
-}
-
-impl Fold {
-    /// Of a stream in this dialect, which gives up when it has to hold more than `most` bytes.
-    #[must_use]
-    pub fn new(dialect: Dialect, most: usize) -> Self {
-        let spoke = match dialect {
-            Dialect::OpenAiChat => Spoke::OpenAi(openai::fold::Fold::default()),
-            Dialect::AnthropicMessages => Spoke::Anthropic(anthropic::fold::Fold::default()),
-        };
-        Self { frames: sse::Decoder::default(), spoke, held: 0, most }
+impl StreamFold {
+    /// Of a stream whose events these are, which gives up when it has to hold more than `most` bytes.
+    pub(crate) fn new(events: Box<dyn FoldEvents>, most: usize) -> Self {
+        Self { frames: sse::SseDecoder::default(), events, held: 0, most }
     }
 
     /// Takes the next bytes, cut anywhere.
@@ -52,27 +54,20 @@ impl Fold {
     /// The stream was cut, or can not be folded.
     pub fn finish(mut self, usage: Option<&Usage>) -> Result<Vec<u8>, Unfolded> {
         self.frames(|frames, each| frames.finish(each))?;
-        match self.spoke {
-            Spoke::OpenAi(fold) => fold.finish(usage),
-            Spoke::Anthropic(fold) => fold.finish(),
-        }
+        self.events.finish(usage)
     }
 
     fn frames(
         &mut self,
         read: impl FnOnce(
-            &mut sse::Decoder,
+            &mut sse::SseDecoder,
             &mut dyn FnMut(sse::Frame<'_>) -> Result<(), Malformed>,
         ) -> Result<(), Malformed>,
     ) -> Result<(), Unfolded> {
-        let Self { frames, spoke, held, most } = self;
+        let Self { frames, events, held, most } = self;
         let mut failed = None;
         let read = read(frames, &mut |frame| {
-            let taken = match spoke {
-                Spoke::OpenAi(fold) => fold.push(&frame),
-                Spoke::Anthropic(fold) => fold.push(&frame),
-            };
-            let taken = taken.and_then(|more| {
+            let taken = events.push(&frame).and_then(|more| {
                 *held = held.saturating_add(more);
                 if *held > *most { Err(Unfolded::TooLarge(*most)) } else { Ok(()) }
             });
@@ -88,27 +83,3 @@ impl Fold {
         }
     }
 }
-
-/// The bytes of a stream that says what this whole answer says; `None`: a stream of that dialect has no words for
-/// something in it. `include_usage` is OpenAI's: Anthropic's streams always tell it.
-#[must_use]
-pub fn tell(dialect: Dialect, whole: &[u8], include_usage: bool) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(whole.len() * 2);
-    match dialect {
-        Dialect::OpenAiChat => openai::fold::tell(whole, include_usage, &mut out)?,
-        Dialect::AnthropicMessages => anthropic::fold::tell(whole, &mut out)?,
-    }
-    Some(out)
-}
-
-/// Whether a whole answer says why it ended; each of its answers, where it has several.
-#[must_use]
-pub fn says_why(dialect: Dialect, whole: &[u8]) -> bool {
-    match dialect {
-        Dialect::OpenAiChat => openai::fold::says_why(whole),
-        Dialect::AnthropicMessages => anthropic::fold::says_why(whole),
-    }
-}
-
-#[cfg(test)]
-mod tests;

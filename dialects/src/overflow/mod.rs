@@ -119,7 +119,7 @@ pub(crate) fn in_anthropics_words(message: &str) -> Cow<'_, str> {
     if is_told(message) {
         return Cow::Borrowed(message);
     }
-    let Counts { input, output, total, max } = find(message).unwrap_or_default();
+    let NamedCounts { input, output, total, max } = find(message).unwrap_or_default();
     let input = input.or_else(|| Some(total?.saturating_sub(output?))).or(total);
     let said = match (input, output, max) {
         (Some(input), _, Some(max)) if input > max => format!("{}: {input} tokens > {max} maximum", TOLD[0]),
@@ -134,7 +134,7 @@ pub(crate) fn in_anthropics_words(message: &str) -> Cow<'_, str> {
 
 /// Counts that a message names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
+struct NamedCounts {
     input: Option<u64>,
     output: Option<u64>,
     /// Of both.
@@ -142,7 +142,7 @@ struct Counts {
     max: Option<u64>,
 }
 
-impl Counts {
+impl NamedCounts {
     fn set(&mut self, name: &str, count: u64) {
         let place = match name {
             "input" => &mut self.input,
@@ -154,14 +154,14 @@ impl Counts {
     }
 }
 
-fn find(message: &str) -> Option<Counts> {
+fn find(message: &str) -> Option<NamedCounts> {
     let message = message.to_ascii_lowercase();
     WORDINGS.iter().find_map(|(wording, _)| read(wording, &message))
 }
 
 /// Reads a message by a wording.
-fn read(wording: &str, mut message: &str) -> Option<Counts> {
-    let mut counts = Counts::default();
+fn read(wording: &str, mut message: &str) -> Option<NamedCounts> {
+    let mut counts = NamedCounts::default();
     for stretch in wording.split('*') {
         let first = stretch.split('{').next().unwrap_or_default();
         message = loop {
@@ -179,7 +179,7 @@ fn read(wording: &str, mut message: &str) -> Option<Counts> {
 }
 
 /// Reads words and counts that follow one another; gives what stands behind them.
-fn read_here<'a>(stretch: &str, message: &'a str, counts: &mut Counts) -> Option<&'a str> {
+fn read_here<'a>(stretch: &str, message: &'a str, counts: &mut NamedCounts) -> Option<&'a str> {
     let mut parts = stretch.split(['{', '}']);
     let mut rest = message.strip_prefix(parts.next()?)?;
     while let (Some(name), Some(words)) = (parts.next(), parts.next()) {

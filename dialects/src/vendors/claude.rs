@@ -6,7 +6,7 @@
 
 /// How a model is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Thinking {
+pub(crate) enum ThinkingMode {
     /// It does not.
     Never,
     /// `thinking.budget_tokens`.
@@ -17,7 +17,7 @@ pub(crate) enum Thinking {
 
 /// Which of `temperature`, `top_p` and `top_k` a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sampling {
+pub(crate) enum SamplingTaken {
     /// All of them.
     All,
     /// `temperature` or `top_p`, not both.
@@ -31,43 +31,68 @@ pub(crate) enum Sampling {
 pub(crate) struct Claude {
     pieces: &'static [&'static str],
     /// How it is told to think.
-    pub(crate) thinking: Thinking,
+    pub(crate) thinking: ThinkingMode,
     /// Whether it can be told not to.
     pub(crate) can_rest: bool,
     /// What it takes for sampling.
-    pub(crate) sampling: Sampling,
+    pub(crate) sampling: SamplingTaken,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
 }
 
-const fn row(pieces: &'static [&'static str], thinking: Thinking, sampling: Sampling, max_output: u64) -> Claude {
+const fn row(
+    pieces: &'static [&'static str],
+    thinking: ThinkingMode,
+    sampling: SamplingTaken,
+    max_output: u64,
+) -> Claude {
     Claude { pieces, thinking, can_rest: true, sampling, max_output: Some(max_output) }
 }
 
 /// The first that matches counts.
 const MODELS: [Claude; 13] = [
-    row(&["claude-instant", "claude-2"], Thinking::Never, Sampling::All, 4096),
-    row(&["claude-3-7"], Thinking::Budget, Sampling::All, 64_000),
-    row(&["claude-3-5"], Thinking::Never, Sampling::All, 8192),
-    row(&["claude-3"], Thinking::Never, Sampling::All, 4096),
-    row(&["claude-opus-4-0", "claude-opus-4-2025", "claude-opus-4@"], Thinking::Budget, Sampling::All, 32_000),
-    row(&["claude-opus-4-1"], Thinking::Budget, Sampling::One, 32_000),
-    row(&["claude-sonnet-4-0", "claude-sonnet-4-2025", "claude-sonnet-4@"], Thinking::Budget, Sampling::All, 64_000),
-    row(&["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"], Thinking::Budget, Sampling::One, 64_000),
-    row(&["claude-opus-4-6", "claude-sonnet-4-6"], Thinking::Adaptive, Sampling::One, 128_000),
-    row(&["claude-opus-4-7", "claude-opus-4-8"], Thinking::Adaptive, Sampling::None, 128_000),
+    row(&["claude-instant", "claude-2"], ThinkingMode::Never, SamplingTaken::All, 4096),
+    row(&["claude-3-7"], ThinkingMode::Budget, SamplingTaken::All, 64_000),
+    row(&["claude-3-5"], ThinkingMode::Never, SamplingTaken::All, 8192),
+    row(&["claude-3"], ThinkingMode::Never, SamplingTaken::All, 4096),
+    row(&["claude-opus-4-0", "claude-opus-4-2025", "claude-opus-4@"], ThinkingMode::Budget, SamplingTaken::All, 32_000),
+    row(&["claude-opus-4-1"], ThinkingMode::Budget, SamplingTaken::One, 32_000),
+    row(
+        &["claude-sonnet-4-0", "claude-sonnet-4-2025", "claude-sonnet-4@"],
+        ThinkingMode::Budget,
+        SamplingTaken::All,
+        64_000,
+    ),
+    row(
+        &["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"],
+        ThinkingMode::Budget,
+        SamplingTaken::One,
+        64_000,
+    ),
+    row(&["claude-opus-4-6", "claude-sonnet-4-6"], ThinkingMode::Adaptive, SamplingTaken::One, 128_000),
+    row(&["claude-opus-4-7", "claude-opus-4-8"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
     // They think always, and refuse `thinking: disabled`.
     Claude {
         can_rest: false,
-        ..row(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"], Thinking::Adaptive, Sampling::None, 128_000)
+        ..row(
+            &["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"],
+            ThinkingMode::Adaptive,
+            SamplingTaken::None,
+            128_000,
+        )
     },
-    row(&["claude-haiku-5"], Thinking::Adaptive, Sampling::None, 128_000),
-    row(&["claude-opus-5", "claude-sonnet-5"], Thinking::Adaptive, Sampling::None, 128_000),
+    row(&["claude-haiku-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
+    row(&["claude-opus-5", "claude-sonnet-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
 ];
 
 /// A model that the table does not know: a newer one, or another vendor's behind Anthropic's dialect.
-const UNKNOWN: Claude =
-    Claude { pieces: &[], thinking: Thinking::Adaptive, can_rest: true, sampling: Sampling::One, max_output: None };
+const UNKNOWN: Claude = Claude {
+    pieces: &[],
+    thinking: ThinkingMode::Adaptive,
+    can_rest: true,
+    sampling: SamplingTaken::One,
+    max_output: None,
+};
 
 /// What is known of a model.
 pub(crate) fn claude(model: &str) -> &'static Claude {

@@ -23,7 +23,7 @@ pub enum FieldAction {
 
 /// Whether the model's earlier thoughts go back to it, as `reasoning_content`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reasoning {
+pub enum ReasoningBack {
     /// No.
     Never,
     /// Where the caller has them.
@@ -50,16 +50,16 @@ pub struct LookAlike {
     /// Where instructions in mid-conversation go.
     pub system_messages: SystemMessages,
     /// Whether the model's thoughts go back to it.
-    pub reasoning: Reasoning,
+    pub reasoning: ReasoningBack,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
     /// What becomes of top-level fields, in its own words.
-    pub fields: &'static [(&'static str, Rule)],
+    pub fields: &'static [(&'static str, HostFieldRule)],
 }
 
 /// A row's rule for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum HostFieldRule {
     /// It is left out: the server refuses it, and it only steers.
     Drop,
     /// The server has another name for it.
@@ -70,7 +70,7 @@ pub enum Rule {
 const UNKNOWN: LookAlike = LookAlike {
     content_lists: false,
     system_messages: SystemMessages::First,
-    reasoning: Reasoning::Never,
+    reasoning: ReasoningBack::Never,
     efforts: None,
     fields: &[],
 };
@@ -81,7 +81,7 @@ impl Default for LookAlike {
     }
 }
 
-const THINKS: LookAlike = LookAlike { reasoning: Reasoning::Required, ..UNKNOWN };
+const THINKS: LookAlike = LookAlike { reasoning: ReasoningBack::Required, ..UNKNOWN };
 
 /// A host and all below it.
 const HOSTS: [(&str, LookAlike); 10] = [
@@ -92,36 +92,36 @@ const HOSTS: [(&str, LookAlike); 10] = [
     ("api.moonshot.ai", LookAlike { efforts: Some(&[]), ..THINKS }),
     ("api.moonshot.cn", LookAlike { efforts: Some(&[]), ..THINKS }),
     // docs.z.ai/guides/capabilities/thinking-mode: thoughts are taken back, and not asked for.
-    ("api.z.ai", LookAlike { reasoning: Reasoning::Sent, efforts: Some(&[]), ..UNKNOWN }),
-    ("open.bigmodel.cn", LookAlike { reasoning: Reasoning::Sent, efforts: Some(&[]), ..UNKNOWN }),
+    ("api.z.ai", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..UNKNOWN }),
+    ("open.bigmodel.cn", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..UNKNOWN }),
     // docs.mistral.ai/api/endpoint/chat: unknown fields are refused (422, `extra_forbidden`).
     (
         "api.mistral.ai",
         LookAlike {
             content_lists: true,
             fields: &[
-                ("seed", Rule::Rename("random_seed")),
-                ("max_completion_tokens", Rule::Rename("max_tokens")),
-                ("stream_options", Rule::Drop),
-                ("user", Rule::Drop),
-                ("store", Rule::Drop),
-                ("service_tier", Rule::Drop),
-                ("top_k", Rule::Drop),
+                ("seed", HostFieldRule::Rename("random_seed")),
+                ("max_completion_tokens", HostFieldRule::Rename("max_tokens")),
+                ("stream_options", HostFieldRule::Drop),
+                ("user", HostFieldRule::Drop),
+                ("store", HostFieldRule::Drop),
+                ("service_tier", HostFieldRule::Drop),
+                ("top_k", HostFieldRule::Drop),
             ],
             ..UNKNOWN
         },
     ),
     // console.groq.com/docs/openai.
-    ("api.groq.com", LookAlike { content_lists: true, fields: &[("top_k", Rule::Drop)], ..UNKNOWN }),
+    ("api.groq.com", LookAlike { content_lists: true, fields: &[("top_k", HostFieldRule::Drop)], ..UNKNOWN }),
     // inference-docs.cerebras.ai/resources/openai: these are refused.
     (
         "api.cerebras.ai",
         LookAlike {
             fields: &[
-                ("frequency_penalty", Rule::Drop),
-                ("presence_penalty", Rule::Drop),
-                ("service_tier", Rule::Drop),
-                ("top_k", Rule::Drop),
+                ("frequency_penalty", HostFieldRule::Drop),
+                ("presence_penalty", HostFieldRule::Drop),
+                ("service_tier", HostFieldRule::Drop),
+                ("top_k", HostFieldRule::Drop),
             ],
             ..UNKNOWN
         },
@@ -147,9 +147,9 @@ impl LookAlike {
     /// Its rules for fields, as a policy that a user's own goes over.
     #[must_use]
     pub fn policy(&self) -> FieldPolicy {
-        let action = |rule: &Rule| match rule {
-            Rule::Drop => FieldAction::Drop,
-            Rule::Rename(to) => FieldAction::Rename((*to).to_owned()),
+        let action = |rule: &HostFieldRule| match rule {
+            HostFieldRule::Drop => FieldAction::Drop,
+            HostFieldRule::Rename(to) => FieldAction::Rename((*to).to_owned()),
         };
         self.fields.iter().map(|(name, rule)| ((*name).to_owned(), action(rule))).collect()
     }
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_host_and_those_below_it_are_known_and_no_other() {
-        assert_eq!(look_alike("api.deepseek.com").reasoning, Reasoning::Required);
-        assert_eq!(look_alike("EU.Api.DeepSeek.com.").reasoning, Reasoning::Required);
+        assert_eq!(look_alike("api.deepseek.com").reasoning, ReasoningBack::Required);
+        assert_eq!(look_alike("EU.Api.DeepSeek.com.").reasoning, ReasoningBack::Required);
         for other in ["notapi.deepseek.com", "api.deepseek.com.example", "10.0.0.1", ""] {
             assert_eq!(look_alike(other), LookAlike::default(), "{other}");
         }

@@ -9,8 +9,8 @@ mod hosts;
 mod openai;
 
 pub(crate) use attribution::without_attribution;
-pub(crate) use claude::{Claude, Sampling, Thinking, claude};
-pub use hosts::{FieldAction, FieldPolicy, LookAlike, Reasoning, Rule, SystemMessages, look_alike};
+pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
+pub use hosts::{FieldAction, FieldPolicy, HostFieldRule, LookAlike, ReasoningBack, SystemMessages, look_alike};
 pub(crate) use openai::{Beside, openai};
 
 /// How much each effort asks for, from little to much.
@@ -67,12 +67,12 @@ mod tests {
             assert_eq!(openai(model).efforts, efforts, "{model}");
         }
         for (model, thinking) in [
-            ("claude-3-7-sonnet-latest", Thinking::Budget),
-            ("claude-3-5-haiku-latest", Thinking::Never),
-            ("claude-opus-4-1", Thinking::Budget),
-            ("claude-opus-4-6", Thinking::Adaptive),
-            ("us.anthropic.claude-sonnet-4-20250514-v1:0", Thinking::Budget),
-            ("claude-of-tomorrow", Thinking::Adaptive),
+            ("claude-3-7-sonnet-latest", ThinkingMode::Budget),
+            ("claude-3-5-haiku-latest", ThinkingMode::Never),
+            ("claude-opus-4-1", ThinkingMode::Budget),
+            ("claude-opus-4-6", ThinkingMode::Adaptive),
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", ThinkingMode::Budget),
+            ("claude-of-tomorrow", ThinkingMode::Adaptive),
         ] {
             assert_eq!(claude(model).thinking, thinking, "{model}");
         }

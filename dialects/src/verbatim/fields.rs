@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::splice::{Edit, EditKind, splice};
+use crate::codec::Refusal;
 use crate::scan;
-use crate::seam::Refusal;
 use crate::vendors::{FieldAction, FieldPolicy};
 
 /// A body under a policy.

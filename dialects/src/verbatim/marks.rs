@@ -13,15 +13,15 @@ use crate::scan;
 const MARK: &[u8] = b"cache_control";
 
 /// Where markers stand: in an object, and in those that are its members, or the elements of its members.
-struct Place {
+struct MarkPlace {
     marked: bool,
-    within: &'static [(&'static [u8], Place)],
+    within: &'static [(&'static [u8], MarkPlace)],
 }
 
-const MARKED: Place = Place { marked: true, within: &[] };
-const MESSAGE: Place = Place { marked: true, within: &[(b"content", MARKED), (b"tool_calls", MARKED)] };
-const TOOL: Place = Place { marked: true, within: &[(b"function", MARKED)] };
-const BODY: Place = Place { marked: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
+const MARKED: MarkPlace = MarkPlace { marked: true, within: &[] };
+const MESSAGE: MarkPlace = MarkPlace { marked: true, within: &[(b"content", MARKED), (b"tool_calls", MARKED)] };
+const TOOL: MarkPlace = MarkPlace { marked: true, within: &[(b"function", MARKED)] };
+const BODY: MarkPlace = MarkPlace { marked: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
 
 /// The body without markers; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
 /// touched.
@@ -36,7 +36,7 @@ pub fn unmark(body: &Bytes) -> Bytes {
     splice(body, &edits)
 }
 
-fn object(body: &[u8], span: Range<usize>, place: &Place, edits: &mut Vec<Edit>) {
+fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
     let Some(json) = body.get(span.clone()) else { return };
     let mut inner = Vec::new();
     // What is broken goes on as it is: the provider says so.
@@ -58,7 +58,7 @@ fn object(body: &[u8], span: Range<usize>, place: &Place, edits: &mut Vec<Edit>)
     }
 }
 
-fn list(body: &[u8], span: Range<usize>, place: &Place, edits: &mut Vec<Edit>) {
+fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
     let elements = body.get(span).and_then(|json| serde_json::from_slice::<Vec<&RawValue>>(json).ok());
     for element in elements.unwrap_or_default() {
         let start = (element.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);

@@ -12,10 +12,9 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use crate::dialect::Dialect;
+use crate::codec::Refusal;
 use crate::json::count;
 use crate::scan;
-use crate::seam::Refusal;
 
 pub use fields::{Governed, govern};
 pub use marks::unmark;
@@ -76,29 +75,60 @@ impl Field {
     }
 }
 
-/// What routing needs of a body, and where it stands there. Spans are byte offsets in the body peeked at.
+/// What routing needs of a body, and where it stands there. It borrows nothing: its spans are byte offsets in the body
+/// peeked at, which whoever holds both gives again.
 #[derive(Debug)]
-pub struct Peek<'a> {
+pub struct Peek {
     /// The model asked for; not empty.
-    pub model: Cow<'a, str>,
+    pub model: PeekedText,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// The most tokens to answer with, by `max_completion_tokens` or else `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// The temperature, as the number was written.
-    pub temperature: Option<&'a str>,
+    /// Where the temperature stands, as the number was written.
+    pub temperature: Option<Range<usize>>,
     /// Whether `stream_options.include_usage` is true.
     pub include_usage: bool,
     /// The end user: `user` (OpenAI) or `metadata.user_id` (Anthropic).
-    pub user: Option<Cow<'a, str>>,
-    raws: Raws<'a>,
+    pub user: Option<PeekedText>,
+    /// Just behind the opening brace.
+    open: usize,
+    spans: [Option<Range<usize>>; FIELDS],
 }
 
-impl Peek<'_> {
+/// A text of a body: where it stands there, or a copy where it was written with escapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeekedText {
+    /// Between its quotes.
+    At(Range<usize>),
+    /// Without its escapes.
+    Unescaped(String),
+}
+
+impl PeekedText {
+    /// The text, out of the body that was peeked at.
+    #[must_use]
+    pub fn of<'a>(&'a self, body: &'a [u8]) -> &'a str {
+        match self {
+            Self::At(span) => text_at(body, span),
+            Self::Unescaped(text) => text,
+        }
+    }
+}
+
+/// What a dialect's own fields say.
+#[derive(Debug, Default)]
+pub(crate) struct Peeked {
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) include_usage: bool,
+    pub(crate) user: Option<PeekedText>,
+}
+
+impl Peek {
     /// Where the field's value stands, when it is there (`null` included).
     #[must_use]
     pub fn span(&self, field: Field) -> Option<Range<usize>> {
-        self.raws.span(field)
+        self.spans.get(field as usize).cloned().flatten()
     }
 
     /// Writes another model name.
@@ -127,14 +157,14 @@ impl Peek<'_> {
         text.extend_from_slice(json);
         // A body that was peeked at holds at least `model`.
         text.push(b',');
-        Edit { span: self.raws.open..self.raws.open, kind: EditKind::Write(text) }
+        Edit { span: self.open..self.open, kind: EditKind::Write(text) }
     }
 
     /// Takes a field away, when it is there.
     #[must_use]
-    pub fn remove(&self, field: Field) -> Option<Edit> {
+    pub fn remove(&self, body: &[u8], field: Field) -> Option<Edit> {
         let value = self.span(field)?;
-        let before = self.raws.body.get(..value.start)?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+        let before = body.get(..value.start)?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
         // The name's own text holds no quote (escaped or not), or it would not be this field's name.
         let start = memchr::memrchr(b'"', before.strip_suffix(b"\"")?)?;
         Some(Edit { span: start..value.end, kind: EditKind::RemoveMember })
@@ -142,41 +172,41 @@ impl Peek<'_> {
 
     /// Asks for the usage chunk at a stream's end; `None` when the caller asked for it already.
     #[must_use]
-    pub fn ask_for_usage(&self) -> Option<Edit> {
+    pub fn ask_for_usage(&self, body: &[u8]) -> Option<Edit> {
         const ASKED: &[u8] = b"\"include_usage\":true";
         if self.include_usage {
             return None;
         }
-        let Some(raw) = self.raws.get(Field::StreamOptions).filter(|raw| raw.starts_with('{')) else {
+        let span = self.span(Field::StreamOptions).filter(|span| text_at(body, span).starts_with('{'));
+        let Some(span) = span else {
             return Some(self.set(Field::StreamOptions, [b"{", ASKED, b"}"].concat()));
         };
-        let at = self.raws.offset(raw);
-        if let Ok(StreamOptions { include_usage: Some(usage) }) = serde_json::from_str::<StreamOptions<'_>>(raw) {
-            let start = self.raws.offset(usage.get());
-            return Some(Edit { span: start..start + usage.get().len(), kind: EditKind::Write(b"true".to_vec()) });
+        let raw = text_at(body, &span);
+        if let Ok(PeekedOptions { include_usage: Some(usage) }) = serde_json::from_str::<PeekedOptions<'_>>(raw) {
+            let span = span_in(body, usage.get());
+            return Some(Edit { span, kind: EditKind::Write(b"true".to_vec()) });
         }
         let empty = raw.get(1..).is_some_and(|rest| rest.trim_start().starts_with('}'));
         let text = if empty { ASKED.to_vec() } else { [ASKED, b","].concat() };
-        Some(Edit { span: at + 1..at + 1, kind: EditKind::Write(text) })
+        Some(Edit { span: span.start + 1..span.start + 1, kind: EditKind::Write(text) })
     }
 }
 
-/// Looks at a body. Errors: it is not UTF-8 or not a JSON object, `model` is missing, a field looked at has the wrong
-/// type or stands there twice (a provider might take the other one).
-pub fn peek(dialect: Dialect, body: &[u8]) -> Result<Peek<'_>, Refusal> {
+/// Looks at a body; `own` reads what only the dialect has. Errors: it is not UTF-8 or not a JSON object, `model` is
+/// missing, a field looked at has the wrong type or stands there twice (a provider might take the other one).
+pub(crate) fn peek(body: &[u8], own: fn(&Look<'_>) -> Result<Peeked, Refusal>) -> Result<Peek, Refusal> {
     // The scan does not check the inside of strings. Most bodies are ASCII, which is told faster than UTF-8.
     if !body.is_ascii()
         && let Err(error) = std::str::from_utf8(body)
     {
         return Err(Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())));
     }
-    let mut raws = Raws { body, open: 0, values: [None; FIELDS] };
+    let mut look = Look { body, spans: [const { None }; FIELDS] };
     let mut twice = None;
     let scanned = scan::members(body, |name, value| {
         let Some(field) = field_of(name) else { return };
-        let text = body.get(value).and_then(|value| std::str::from_utf8(value).ok());
-        if let Some(slot) = raws.values.get_mut(field as usize)
-            && std::mem::replace(slot, text).is_some()
+        if let Some(slot) = look.spans.get_mut(field as usize)
+            && slot.replace(value).is_some()
         {
             twice = Some(field);
         }
@@ -184,8 +214,26 @@ pub fn peek(dialect: Dialect, body: &[u8]) -> Result<Peek<'_>, Refusal> {
     if let Some(field) = twice {
         return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
     }
-    raws.open = scanned.map_err(|_| not_an_object(body))?;
-    raws.read(dialect)
+    let open = scanned.map_err(|_| not_an_object(body))?;
+    let model = match look.value(Field::Model) {
+        Some(text) => look.string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,
+        None => return Err(Refusal::field("model", "the field is required")),
+    };
+    if model.of(body).is_empty() {
+        return Err(Refusal::field("model", "must not be empty"));
+    }
+    let stream = match look.value(Field::Stream) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(wrong(Field::Stream, "true or false")),
+    };
+    let temperature = look.value(Field::Temperature);
+    if temperature.is_some_and(|text| !text.starts_with(|first: char| first == '-' || first.is_ascii_digit())) {
+        return Err(wrong(Field::Temperature, "a number"));
+    }
+    let temperature = temperature.map(|text| span_in(body, text));
+    let Peeked { max_tokens, include_usage, user } = own(&look)?;
+    Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, open, spans: look.spans })
 }
 
 /// What is wrong with a body that is no JSON object, in the words of a parser that says where.
@@ -197,71 +245,46 @@ fn not_an_object(body: &[u8]) -> Refusal {
     ))
 }
 
+/// A body that is looked at, with the places of its fields.
 #[derive(Debug)]
-struct Raws<'a> {
+pub(crate) struct Look<'a> {
     body: &'a [u8],
-    /// Just behind the opening brace.
-    open: usize,
-    values: [Option<&'a str>; FIELDS],
+    spans: [Option<Range<usize>>; FIELDS],
 }
 
-impl<'a> Raws<'a> {
-    fn get(&self, field: Field) -> Option<&'a str> {
-        self.values.get(field as usize).copied().flatten()
+impl<'a> Look<'a> {
+    /// A field's JSON; `None` where it is `null`, too.
+    pub(crate) fn value(&self, field: Field) -> Option<&'a str> {
+        let span = self.spans.get(field as usize)?.as_ref()?;
+        Some(text_at(self.body, span)).filter(|text| *text != "null")
     }
 
-    /// Where a value stands; it was borrowed out of `body`.
-    fn offset(&self, raw: &str) -> usize {
-        (raw.as_ptr() as usize).saturating_sub(self.body.as_ptr() as usize)
-    }
-
-    fn span(&self, field: Field) -> Option<Range<usize>> {
-        let raw = self.get(field)?;
-        let start = self.offset(raw);
-        Some(start..start + raw.len())
-    }
-
-    fn value(&self, field: Field) -> Option<&'a str> {
-        self.get(field).filter(|text| *text != "null")
-    }
-
-    fn read(self, dialect: Dialect) -> Result<Peek<'a>, Refusal> {
-        let openai = dialect == Dialect::OpenAiChat;
-        let model = match self.value(Field::Model) {
-            Some(text) => string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,
-            None => return Err(Refusal::field("model", "the field is required")),
-        };
-        if model.is_empty() {
-            return Err(Refusal::field("model", "must not be empty"));
-        }
-        let stream = match self.value(Field::Stream) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(wrong(Field::Stream, "true or false")),
-        };
-        let mut max_tokens = self.integer(Field::MaxTokens)?;
-        if openai && let Some(most) = self.integer(Field::MaxCompletionTokens)? {
-            max_tokens = Some(most);
-        }
-        let temperature = self.value(Field::Temperature);
-        if temperature.is_some_and(|text| !text.starts_with(|first: char| first == '-' || first.is_ascii_digit())) {
-            return Err(wrong(Field::Temperature, "a number"));
-        }
-        let (include_usage, user) =
-            if openai { (self.include_usage()?, self.user()?) } else { (false, self.user_of_metadata()) };
-        Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, raws: self })
-    }
-
-    fn integer(&self, field: Field) -> Result<Option<u64>, Refusal> {
+    /// A count. Errors: it is none.
+    pub(crate) fn integer(&self, field: Field) -> Result<Option<u64>, Refusal> {
         let wrong = || wrong(field, "a whole number that is not negative");
         let parse = |text: &str| count(text).ok_or_else(wrong);
         self.value(field).map(parse).transpose()
     }
 
-    fn include_usage(&self) -> Result<bool, Refusal> {
+    /// A text. Errors: it is none.
+    pub(crate) fn text(&self, field: Field) -> Result<Option<PeekedText>, Refusal> {
+        let Some(json) = self.value(field) else { return Ok(None) };
+        self.string(json).map(Some).ok_or_else(|| wrong(field, "a string"))
+    }
+
+    /// The text of a JSON string, which is a whole value in the body.
+    pub(crate) fn string(&self, json: &'a str) -> Option<PeekedText> {
+        Some(match string(json)? {
+            Cow::Borrowed(text) => PeekedText::At(span_in(self.body, text)),
+            Cow::Owned(text) => PeekedText::Unescaped(text),
+        })
+    }
+
+    /// Whether `stream_options` asks for usage. Errors: it is not what it has to be.
+    pub(crate) fn include_usage(&self) -> Result<bool, Refusal> {
         let Some(text) = self.value(Field::StreamOptions) else { return Ok(false) };
         // serde takes a list for a struct too.
-        let options = text.strip_prefix('{').and_then(|_| serde_json::from_str::<StreamOptions<'_>>(text).ok());
+        let options = text.strip_prefix('{').and_then(|_| serde_json::from_str::<PeekedOptions<'_>>(text).ok());
         let options = options.ok_or_else(|| wrong(Field::StreamOptions, "an object"))?;
         match options.include_usage.map(RawValue::get) {
             None | Some("null" | "false") => Ok(false),
@@ -269,22 +292,21 @@ impl<'a> Raws<'a> {
             Some(_) => Err(Refusal::field("stream_options.include_usage", "must be true or false")),
         }
     }
+}
 
-    fn user(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
-        let Some(text) = self.value(Field::User) else { return Ok(None) };
-        string(text).map(Some).ok_or_else(|| wrong(Field::User, "a string"))
-    }
+/// A span of a body that is known to be UTF-8.
+fn text_at<'a>(body: &'a [u8], span: &Range<usize>) -> &'a str {
+    body.get(span.clone()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+}
 
-    /// A metadata that is not as documented is the provider's to judge.
-    fn user_of_metadata(&self) -> Option<Cow<'a, str>> {
-        let object = self.value(Field::Metadata).filter(|text| text.starts_with('{'))?;
-        let metadata: Metadata<'a> = serde_json::from_str(object).ok()?;
-        metadata.user_id.and_then(|raw| string(raw.get()))
-    }
+/// Where a text stands that was borrowed out of a body.
+fn span_in(body: &[u8], text: &str) -> Range<usize> {
+    let start = (text.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    start..start + text.len()
 }
 
 #[derive(serde::Deserialize)]
-struct StreamOptions<'a> {
+struct PeekedOptions<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     include_usage: Option<&'a RawValue>,
 }
@@ -292,12 +314,6 @@ struct StreamOptions<'a> {
 /// A value that stands there, `null` included, which an `Option` alone takes for absent.
 fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<&'de RawValue>, D::Error> {
     serde::Deserialize::deserialize(reader).map(Some)
-}
-
-#[derive(serde::Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    user_id: Option<&'a RawValue>,
 }
 
 fn wrong(field: Field, what: &str) -> Refusal {
@@ -325,6 +341,3 @@ fn field_of(name: &[u8]) -> Option<Field> {
     let text = serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?;
     Field::of(text.as_bytes())
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
+use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, fold, tap};
 use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
@@ -235,16 +235,16 @@ impl Attempt<'_> {
             return Ok((body.clone(), false));
         }
         if dialect == call.dialect() && !call.streams() {
-            let usage = tap::usage_of_whole(dialect, body).map_err(|error| error.message)?;
+            let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
-            if usage.is_none() || !tap::begins_an_answer(dialect, body) {
-                tap::is_answer(dialect, body).map_err(|error| error.message)?;
+            if usage.is_none() || !dialect.begins_an_answer(body) {
+                dialect.is_answer(body).map_err(|error| error.message)?;
             }
             self.count(usage, None);
             return Ok((body.clone(), false));
         }
         // A provider's error under status 200 says more than what is missing in it.
-        tap::is_answer(dialect, body).map_err(|error| error.message)?;
+        dialect.is_answer(body).map_err(|error| error.message)?;
         let mut reply = dialect.decode_reply(body).map_err(|error| error.message)?;
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
@@ -253,7 +253,7 @@ impl Attempt<'_> {
             return Ok((call.dialect().encode_reply(&reply).into(), false));
         }
         // Asked for a stream, this provider answered whole.
-        let tell = |whole: &[u8]| fold::tell(call.dialect(), whole, call.sees_usage());
+        let tell = |whole: &[u8]| call.dialect().stream_of_whole(whole, call.sees_usage());
         let told = if dialect == call.dialect() { tell(body) } else { None };
         let told = told.or_else(|| tell(&call.dialect().encode_reply(&reply)));
         told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())

@@ -145,7 +145,7 @@ impl CallProgress {
 
 /// Nobody could be asked: why, or what the gateway can say by itself.
 fn nobody(call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
-    let model: String = call.peek.model.chars().take(200).collect();
+    let model: String = call.model().chars().take(200).collect();
     let ready = &call.context.ready;
     // A pool that has not come yet may serve it when it comes.
     let may_serve = |target: &TargetRef| {

@@ -91,8 +91,8 @@ async fn generate(
     };
     let received = if waited { Instant::now() } else { context.arrived };
     let call = InboundCall::read((&context, operation), &head, &body, received)?;
-    let found = context.ready.find(&call.peek.model, call.headers);
-    let (route, at, rule) = found.ok_or_else(|| models::unknown(&call.peek.model))?;
+    let found = context.ready.find(call.model(), call.headers);
+    let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
     context.note(|entry| entry.route(route, at));
     let lead = match &rule.cache {
         None => None,
@@ -122,7 +122,7 @@ fn say(context: &CallContext, operation: Operation, head: &request::Parts) -> Re
         Operation::GetModel => {
             let id = caller::model(head.uri.path());
             let created = context.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
-            models::Models::one(dialect, &id, created)
+            dialect.model(&id, created)
         }
         _ => context.ready.models().list(dialect, head.uri.query())?,
     };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request};
-use sluicegate_dialects::verbatim::{self, Peek};
+use sluicegate_dialects::verbatim::Peek;
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
@@ -31,7 +31,7 @@ pub(super) struct InboundCall<'a> {
     /// The body as it came.
     pub(super) body: &'a Bytes,
     /// What was looked at in it.
-    pub(super) peek: Peek<'a>,
+    pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
     neutral: OnceCell<Result<hub::Call, Refusal>>,
     /// Counts the copies of the body that attempts make.
@@ -50,12 +50,12 @@ impl<'a> InboundCall<'a> {
         received: Instant,
     ) -> Result<Self, Problem> {
         let headers = &head.headers;
-        let peek = verbatim::peek(context.caller.dialect, body)?;
+        let peek = context.caller.dialect.peek(body)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(body.len() as u64, received);
             entry.caller(context.caller.dialect, peek.stream);
-            entry.asked(&peek.model);
+            entry.asked(peek.model.of(body));
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
         if peek.stream && operation == Operation::Chat {
@@ -76,6 +76,11 @@ impl<'a> InboundCall<'a> {
     /// The caller's dialect.
     pub(super) fn dialect(&self) -> Dialect {
         self.context.caller.dialect
+    }
+
+    /// The model asked for.
+    pub(super) fn model(&self) -> &str {
+        self.peek.model.of(self.body)
     }
 
     /// `true`: the answer is to be a stream.

@@ -43,7 +43,7 @@ pub(super) fn model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>, prov
 
 /// The model by the name that routes and providers' lists use.
 pub(super) fn routed_model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>) -> &'a str {
-    target.model.unwrap_or(&call.peek.model)
+    target.model.unwrap_or(call.model())
 }
 
 /// Writes the request, but for its head.
@@ -151,7 +151,7 @@ fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced 
     let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
     let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
     let mut clamped = None;
-    if *model != *peek.model {
+    if model != call.model() {
         *new_model = Some(peek.set_model(model));
     }
     if call.operation == Operation::Chat {
@@ -168,11 +168,11 @@ fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced 
             *max_tokens = limit(Field::MaxTokens);
             *other_max_tokens = limit(Field::MaxCompletionTokens);
         }
-        if let (None, Some(degree)) = (peek.temperature, &provider.defaults.default_temperature) {
+        if let (None, Some(degree)) = (&peek.temperature, &provider.defaults.default_temperature) {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
         if peek.stream && call.dialect() == Dialect::OpenAiChat {
-            *usage = peek.ask_for_usage();
+            *usage = peek.ask_for_usage(call.body);
         }
     }
     let usage_is_ours = usage.is_some();

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use sluicegate_dialects::hub::{Delta, Event, ProviderError, Usage};
-use sluicegate_dialects::tap::{Mode, UsageTap};
+use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
 use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
 use crate::cache::Recorder;
@@ -24,7 +24,7 @@ pub(super) enum Transcoder {
 /// Bytes pass; events are passed whole, so that an error can be said after any of them.
 pub(super) struct Verbatim {
     dialect: Dialect,
-    tap: UsageTap,
+    observer: StreamObserver,
     pieces: Vec<Bytes>,
     /// The beginning of an event whose end is still to come.
     tail: EventTail,
@@ -60,10 +60,10 @@ impl Transcoder {
     pub(super) fn new(call: &InboundCall<'_>, provider: Dialect, usage_is_ours: bool) -> Self {
         let caller = call.dialect();
         if provider == caller {
-            let mode = if usage_is_ours { Mode::DropUsage } else { Mode::Watch };
+            let mode = if usage_is_ours { ObserverMode::DropUsage } else { ObserverMode::Watch };
             return Self::Verbatim(Box::new(Verbatim {
                 dialect: caller,
-                tap: UsageTap::new(caller, mode),
+                observer: caller.observer(mode),
                 pieces: Vec::new(),
                 tail: EventTail::default(),
                 amid: false,
@@ -139,7 +139,7 @@ impl Transcoder {
     /// Whether something of the answer itself has come.
     pub(super) fn first_token(&self) -> bool {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.first_token_seen(),
+            Self::Verbatim(transcoder) => transcoder.observer.first_token_seen(),
             Self::Translated(transcoder) => transcoder.first_token,
         }
     }
@@ -147,7 +147,7 @@ impl Transcoder {
     /// Whether the provider has said that the answer is whole.
     pub(super) fn ended(&self) -> bool {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.ended(),
+            Self::Verbatim(transcoder) => transcoder.observer.ended(),
             Self::Translated(transcoder) => transcoder.ended,
         }
     }
@@ -155,7 +155,7 @@ impl Transcoder {
     /// Whether every answer in the stream has said why it ended: what is still to come is no more than its usage.
     pub(super) fn finished(&self) -> bool {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.finished(),
+            Self::Verbatim(transcoder) => transcoder.observer.finished(),
             Self::Translated(transcoder) => transcoder.decoder.is_finished(),
         }
     }
@@ -178,14 +178,14 @@ impl Transcoder {
     /// The error that the provider said in mid-stream.
     pub(super) fn error(&self) -> Option<&ProviderError> {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.error(),
+            Self::Verbatim(transcoder) => transcoder.observer.error(),
             Self::Translated(transcoder) => transcoder.error.as_ref(),
         }
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.usage(),
+            Self::Verbatim(transcoder) => transcoder.observer.usage(),
             Self::Translated(transcoder) => transcoder.usage,
         }
     }
@@ -193,7 +193,7 @@ impl Transcoder {
     /// How long the answer's own text is so far, in bytes, roughly.
     pub(super) fn text_bytes(&self) -> u64 {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.text_bytes(),
+            Self::Verbatim(transcoder) => transcoder.observer.text_bytes(),
             Self::Translated(transcoder) => transcoder.text,
         }
     }
@@ -209,7 +209,7 @@ impl Transcoder {
     /// The memory that unfinished events take.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Verbatim(transcoder) => transcoder.tap.held() + transcoder.tail.held(),
+            Self::Verbatim(transcoder) => transcoder.observer.held() + transcoder.tail.held(),
             Self::Translated(transcoder) => transcoder.decoder.held(),
         }
     }
@@ -230,9 +230,9 @@ impl Transcoder {
 
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
-        self.tap.pass(data, &mut self.pieces);
+        self.observer.pass(data, &mut self.pieces);
         self.give(out);
-        if self.tap.is_over() {
+        if self.observer.is_over() {
             // At most the last line end of its last event is not here.
             out.push(self.tail.take());
         }
@@ -248,10 +248,10 @@ impl Verbatim {
     }
 
     fn finish(&mut self, out: &mut WriteBuffer) -> bool {
-        self.tap.finish(&mut self.pieces);
+        self.observer.finish(&mut self.pieces);
         self.give(out);
-        let whole = self.tap.ended() || self.tap.finished();
-        if whole && !self.tap.ended() && self.tail.is_empty() {
+        let whole = self.observer.ended() || self.observer.finished();
+        if whole && !self.observer.ended() && self.tail.is_empty() {
             self.complete(out);
         } else if whole {
             // The last event lacks its empty line: clients take it all the same.
@@ -312,7 +312,7 @@ mod tests {
     fn transcoder(dialect: Dialect) -> Verbatim {
         Verbatim {
             dialect,
-            tap: UsageTap::new(dialect, Mode::Watch),
+            observer: dialect.observer(ObserverMode::Watch),
             pieces: Vec::new(),
             tail: EventTail::default(),
             amid: false,
@@ -338,9 +338,9 @@ mod tests {
     fn an_event_beyond_every_bound_passes_and_the_stream_is_whole() {
         let large = format!("data: {{\"choices\":[{{\"delta\":{{\"image\":\"{}\"}}}}]}}\n\n", "x".repeat(17 << 20));
         let body = format!("data: {{\"choices\":[]}}\n\n{large}data: [DONE]\n\n");
-        for mode in [Mode::Watch, Mode::DropUsage] {
+        for mode in [ObserverMode::Watch, ObserverMode::DropUsage] {
             let mut transcoder =
-                Verbatim { tap: UsageTap::new(Dialect::OpenAiChat, mode), ..transcoder(Dialect::OpenAiChat) };
+                Verbatim { observer: Dialect::OpenAiChat.observer(mode), ..transcoder(Dialect::OpenAiChat) };
             let (mut out, mut passed) = (WriteBuffer::default(), Vec::new());
             for piece in body.as_bytes().chunks(64 << 10) {
                 transcoder.feed(Bytes::copy_from_slice(piece), &mut out);

@@ -2,18 +2,18 @@
 
 use http::Uri;
 use sluicegate_config::{self as config, ProviderKind};
-use sluicegate_dialects::Target;
-use sluicegate_dialects::vendors::{self, FieldAction, LookAlike, Reasoning, SystemMessages};
+use sluicegate_dialects::ProviderProfile;
+use sluicegate_dialects::vendors::{self, FieldAction, LookAlike, ReasoningBack, SystemMessages};
 
 /// Puts it together.
-pub(super) fn of(from: &config::Provider) -> Target {
+pub(super) fn of(from: &config::Provider) -> ProviderProfile {
     let row = (from.kind == ProviderKind::OpenAiCompatible).then(|| look_alike(from));
     let mut fields = row.as_ref().map(LookAlike::policy).unwrap_or_default();
     fields.extend(from.compatibility.fields.iter().map(|(name, action)| (name.clone(), self::action(action))));
     let limit = |(name, model): (&String, &config::Model)| {
         Some((model.upstream_name.as_ref().unwrap_or(name).clone(), model.max_output_tokens?))
     };
-    Target {
+    ProviderProfile {
         default_max_tokens: from.defaults.max_tokens,
         default_temperature: from.defaults.temperature.as_ref().and_then(|text| serde_json::from_str(text).ok()),
         look_alike: row,
@@ -35,9 +35,9 @@ fn look_alike(from: &config::Provider) -> LookAlike {
             None => known.system_messages,
         },
         reasoning: match reasoning_content {
-            Some(config::ReasoningContent::Never) => Reasoning::Never,
-            Some(config::ReasoningContent::Sent) => Reasoning::Sent,
-            Some(config::ReasoningContent::Required) => Reasoning::Required,
+            Some(config::ReasoningContent::Never) => ReasoningBack::Never,
+            Some(config::ReasoningContent::Sent) => ReasoningBack::Sent,
+            Some(config::ReasoningContent::Required) => ReasoningBack::Required,
             None => known.reasoning,
         },
         ..known

@@ -108,7 +108,7 @@ pub(crate) struct Provider {
     pub(crate) priority: u32,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
     /// How it is spoken to.
-    pub(crate) defaults: Arc<sluicegate_dialects::Target>,
+    pub(crate) defaults: Arc<sluicegate_dialects::ProviderProfile>,
     /// What becomes of the caller's betas.
     pub(crate) betas: BTreeMap<String, BetaAction>,
     /// The credential, in the header that this kind of provider reads.

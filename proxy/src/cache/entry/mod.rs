@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Usage;
-use sluicegate_dialects::{Dialect, fold};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What entries in Redis begin with; the last byte is the version of the encoding.
@@ -95,7 +95,7 @@ impl CacheEntry {
     /// The reply as the bytes of a stream in its dialect; `None`: a stream has no words for something in it.
     #[must_use]
     pub fn stream(&self, codec: &Codec, include_usage: bool) -> Option<Bytes> {
-        let mut told = fold::tell(self.meta.dialect, &self.whole(codec)?, include_usage)?;
+        let mut told = self.meta.dialect.stream_of_whole(&self.whole(codec)?, include_usage)?;
         // It is kept: without the room it did not need.
         told.shrink_to_fit();
         Some(Bytes::from(told))
@@ -109,10 +109,7 @@ impl CacheEntry {
         let model = model.as_bytes().get(..MAX_MODEL).unwrap_or(model.as_bytes());
         let mut out = Vec::with_capacity(body.len() + model.len() + 96);
         out.extend_from_slice(&MAGIC);
-        out.push(match dialect {
-            Dialect::OpenAiChat => 1,
-            Dialect::AnthropicMessages => 2,
-        });
+        out.push(dialect.code());
         out.extend_from_slice(&stored_at.0.to_le_bytes());
         out.extend_from_slice(&ttl.to_le_bytes());
         out.push(u8::from(usage.is_some()));
@@ -142,11 +139,8 @@ impl CacheEntry {
         if rest.array::<4>()? != MAGIC {
             return None;
         }
-        let dialect = match rest.array::<1>()? {
-            [1] => Dialect::OpenAiChat,
-            [2] => Dialect::AnthropicMessages,
-            _ => return None,
-        };
+        let [code] = rest.array()?;
+        let dialect = Dialect::of_code(code)?;
         let stored_at = Wall(rest.number()?);
         let ttl = rest.number()?;
         let [told_usage] = rest.array()?;

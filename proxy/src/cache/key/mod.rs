@@ -106,10 +106,7 @@ impl Recipe {
                 out.extend_from_slice(&caller);
             }
         }
-        out.push(match asked.dialect {
-            Dialect::OpenAiChat => 1,
-            Dialect::AnthropicMessages => 2,
-        });
+        out.push(asked.dialect.code());
         out.push(u8::from(asked.beta));
         out.extend_from_slice(&asked.served_by);
         headers::write(asked.headers, asked.goes_on, out);

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use sluicegate_config::Cache;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::fold::{self, Fold, Unfolded};
+use sluicegate_dialects::fold::{StreamFold, Unfolded};
 use sluicegate_dialects::hub::{Choice, Content, Reply, Stop, Usage};
 
 use super::lead::Lead;
@@ -50,7 +50,7 @@ pub struct Recorder {
     pieces: Vec<Bytes>,
     tail: Vec<u8>,
     waiting: usize,
-    fold: Fold,
+    fold: StreamFold,
     usage: Option<Usage>,
 }
 
@@ -107,7 +107,7 @@ impl Recorder {
     pub fn conclude(mut self) {
         self.decode();
         let Some(lead) = self.lead.take() else { return };
-        let recorded = std::mem::replace(&mut self.fold, Fold::new(lead.dialect(), 0));
+        let recorded = std::mem::replace(&mut self.fold, lead.dialect().stream_fold(0));
         let kept = recorded.finish(self.usage.as_ref()).map_err(refusal).and_then(|whole| {
             let whole = Bytes::from(whole);
             Ok((judge(lead.dialect(), &whole, lead.settings())?, whole))
@@ -145,8 +145,8 @@ impl Drop for Recorder {
     }
 }
 
-fn folding(lead: &Lead) -> Fold {
-    Fold::new(lead.dialect(), usize::try_from(lead.settings().max_bytes).unwrap_or(usize::MAX))
+fn folding(lead: &Lead) -> StreamFold {
+    lead.dialect().stream_fold(usize::try_from(lead.settings().max_bytes).unwrap_or(usize::MAX))
 }
 
 fn refusal(why: Unfolded) -> Refused {
@@ -168,7 +168,7 @@ fn judge(dialect: Dialect, whole: &[u8], settings: &Cache) -> Result<Reply, Refu
     if reply.choices.is_empty() {
         return Err(Refused::Malformed);
     }
-    if !fold::says_why(dialect, whole) {
+    if !dialect.says_why(whole) {
         return Err(Refused::Finish);
     }
     let mut length = 0;

@@ -123,7 +123,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
 }
 
 fn told(dialect: Dialect, whole: &[u8], usage: bool) -> Bytes {
-    fold::tell(dialect, whole, usage).unwrap().into()
+    dialect.stream_of_whole(whole, usage).unwrap().into()
 }
 
 const BOTH: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::AnthropicMessages];
@@ -142,7 +142,7 @@ fn a_whole_answer_is_kept_as_it_was_and_streamed_on_request() {
             let stream = house.hit(true, true);
             assert!(stream.stream);
             assert_eq!(house.hit(true, true).body, stream.body);
-            let mut fold = Fold::new(dialect, 1 << 20);
+            let mut fold = dialect.stream_fold(1 << 20);
             fold.push(&stream.body).unwrap();
             let folded: Value = serde_json::from_slice(&fold.finish(None).unwrap()).unwrap();
             assert_eq!(folded, serde_json::from_slice::<Value>(&whole).unwrap());

@@ -1,0 +1,46 @@
+//! Anthropic Messages: `POST /v1/messages`, whole and streamed, in both directions.
+//!
+//! The shapes are those of `anthropic-version` 2023-06-01 and 2026-10-21 (platform.claude.com/docs/en/api/messages). What cannot
+//! be said in them is refused or dropped by the rules in `docs/dialects-anthropic.md`; each rule lives in one table here.
+
+mod blocks_in;
+mod blocks_out;
+pub(crate) mod error;
+pub(crate) mod fold;
+mod models;
+mod observe;
+mod peek;
+mod place;
+pub(crate) mod reply;
+pub(crate) mod request;
+mod stop;
+pub(crate) mod stream;
+mod usage;
+
+use crate::spoke::Spoke;
+
+#[cfg(test)]
+pub(crate) use usage::MessagesUsage;
+
+/// What the dialect offers.
+pub(crate) static SPOKE: Spoke = Spoke {
+    decode_call: request::decode,
+    encode_call: request::encode,
+    part_path: place::part_path,
+    decode_reply: reply::decode,
+    encode_reply: reply::encode,
+    stream_decoder: || Box::new(stream::MessagesDecoder::new()),
+    stream_encoder: |options| Box::new(stream::MessagesEncoder::new(options)),
+    stream_end: stream::END,
+    decode_error: error::decode,
+    encode_error: error::encode,
+    tells_overflow: error::tells_overflow,
+    status: error::status,
+    peek: peek::peek,
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::MessagesFold::default()),
+    tell: |whole, _, out| fold::tell(whole, out),
+    says_why: fold::says_why,
+    models: models::SHAPE,
+};

@@ -1,0 +1,13 @@
+//! What a caller sends: read into the hub's words, and written out of them.
+
+mod cross_dialect;
+mod read;
+mod sampling;
+mod schema;
+mod thinking;
+mod tools;
+mod turns;
+mod write;
+
+pub(crate) use read::decode;
+pub(crate) use write::encode;

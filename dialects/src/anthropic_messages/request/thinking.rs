@@ -1,0 +1,215 @@
+//! How much the model may think and how its answer is shaped: `thinking`, `output_config` and `output_format`.
+
+use crate::anthropic_messages::blocks_out::BlockWriter;
+use crate::codec::{ProviderProfile, Refusal};
+use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
+use crate::json::{Object, Path, ROOT};
+use crate::vendors::{self, Claude, ThinkingMode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// What `max_tokens` is when neither the caller nor the pool says: every Claude model can answer with so many.
+const DEFAULT_MAX_TOKENS: u64 = 4096;
+/// The least that Anthropic takes as `budget_tokens`.
+const LEAST_BUDGET: u64 = 1024;
+
+/// OpenAI's `reasoning_effort`, the `budget_tokens` it becomes and the `effort` it becomes.
+const EFFORTS: [(&str, u64, &str); 6] = [
+    ("minimal", 1024, "low"),
+    ("low", 2048, "low"),
+    ("medium", 8192, "medium"),
+    ("high", 16_384, "high"),
+    ("xhigh", 32_768, "xhigh"),
+    ("max", 32_768, "max"),
+];
+
+/// What was read: the hub's words, and the fields whole where they say more than those.
+#[derive(Default)]
+pub(super) struct ThinkingRead {
+    pub(super) format: Option<Format>,
+    pub(super) reasoning: Option<Reasoning>,
+    pub(super) thinking: Option<Raw>,
+    pub(super) output_config: Option<Raw>,
+}
+
+const CONFIG: Path<'static> = ROOT.field("output_config");
+
+/// Reads the three fields. `output_format` is where `output_config.format` stood while it was in beta.
+pub(super) fn read(top: &mut Object<'_>) -> Result<ThinkingRead, Refusal> {
+    let mut thought = ThinkingRead::default();
+    if let Some(raw) = top.take("thinking") {
+        let (reasoning, whole) = thinking(raw)?;
+        thought.reasoning = reasoning;
+        thought.thinking = whole.then(|| raw.to_owned());
+    }
+    let beta = top.take("output_format");
+    if let Some(raw) = beta {
+        thought.format = Some(format(raw, &ROOT.field("output_format"))?);
+    }
+    let Some(raw) = top.take("output_config") else { return Ok(thought) };
+    let mut config = Object::read(raw.get(), &CONFIG)?;
+    if let Some(raw) = config.take("format") {
+        if beta.is_some() {
+            return Err(Refusal::field(
+                "output_format",
+                "given beside `output_config.format`, which has taken its place",
+            ));
+        }
+        thought.format = Some(format(raw, &CONFIG.field("format"))?);
+    }
+    let effort = config.text("effort", &CONFIG)?;
+    // Effort shapes all of an answer, with or without thinking; the hub's word for it includes thinking.
+    let adaptive = matches!(thought.reasoning, Some(Reasoning::Adaptive)) && thought.thinking.is_none();
+    if !config.is_empty() || (effort.is_some() && !adaptive) {
+        thought.output_config = Some(raw.to_owned());
+    }
+    if let Some(effort) = effort
+        && matches!(thought.reasoning, None | Some(Reasoning::Adaptive))
+    {
+        thought.reasoning = Some(Reasoning::Effort(effort));
+    }
+    Ok(thought)
+}
+
+/// In the hub's words, and whether the field says more than those.
+fn thinking(raw: &RawValue) -> Result<(Option<Reasoning>, bool), Refusal> {
+    const AT: Path<'static> = ROOT.field("thinking");
+    let mut object = Object::read(raw.get(), &AT)?;
+    let kind = object.required("type", &AT)?;
+    let reasoning = match &*kind {
+        "enabled" => {
+            let budget = object.count("budget_tokens", &AT)?;
+            Reasoning::Budget(budget.ok_or_else(|| AT.field("budget_tokens").refuse("the field is required"))?)
+        }
+        "adaptive" => Reasoning::Adaptive,
+        "disabled" => Reasoning::Off,
+        // `between_tools` and whatever comes: only Anthropic knows what it means.
+        _ => return Ok((None, true)),
+    };
+    Ok((Some(reasoning), !object.is_empty()))
+}
+
+fn format(raw: &RawValue, at: &Path<'_>) -> Result<Format, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.required("type", at)?;
+    if kind != "json_schema" {
+        return Err(at.field("type").refuse("only `json_schema` is known"));
+    }
+    let schema = object.raw("schema").ok_or_else(|| at.field("schema").refuse("the field is required"))?;
+    Ok(Format::Schema { name: None, description: None, schema, strict: Some(true) })
+}
+
+/// `thinking` on the wire.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Thinking {
+    Enabled { budget_tokens: u64 },
+    Adaptive,
+    Disabled,
+}
+
+/// `max_tokens`, `thinking` and `output_config.effort`, which hang together: thoughts count as answer tokens.
+pub(super) struct Plan<'a> {
+    pub(super) max_tokens: u64,
+    /// Set where the caller asked for more tokens than the model answers with.
+    pub(super) clamped: Option<u64>,
+    pub(super) thinking: Option<Thinking>,
+    pub(super) effort: Option<&'a str>,
+}
+
+/// How many tokens are asked for.
+struct Room<'a> {
+    call: &'a Call,
+    default: u64,
+    /// The most that the model answers with, where it is known.
+    most: Option<u64>,
+}
+
+impl<'a> Room<'a> {
+    fn new(call: &'a Call, profile: &ProviderProfile, model: &Claude, foreign: bool) -> Self {
+        let known = profile.max_output.get(&call.model).copied();
+        let default = profile.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        // A caller of this dialect knows this vendor's limits.
+        Self { call, default, most: known.or_else(|| model.max_output.filter(|_| foreign)) }
+    }
+
+    /// What the caller allows, as far as the model goes.
+    fn allowed(&self) -> Option<u64> {
+        self.call.max_tokens.map(|asked| self.most.map_or(asked, |most| most.min(asked)))
+    }
+
+    fn plan(&self, budget: u64, thinking: Option<Thinking>) -> Plan<'a> {
+        let roomy = if self.default > budget { self.default } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
+        let asked = self.call.max_tokens.unwrap_or(roomy);
+        let max_tokens = self.most.map_or(asked, |most| most.min(asked));
+        Plan { max_tokens, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
+    }
+}
+
+/// Decides the three. Errors: a `reasoning_effort` that nobody knows.
+pub(super) fn plan<'a>(
+    call: &'a Call,
+    profile: &ProviderProfile,
+    writer: &mut BlockWriter,
+) -> Result<Plan<'a>, Refusal> {
+    let model = vendors::claude(&call.model);
+    let room = Room::new(call, profile, model, writer.cross_dialect());
+    Ok(match &call.reasoning {
+        None => room.plan(0, None),
+        Some(Reasoning::Off) if writer.cross_dialect() && !model.can_rest => {
+            writer.drop_field("reasoning_effort");
+            room.plan(0, None)
+        }
+        Some(Reasoning::Off) => room.plan(0, (model.thinking != ThinkingMode::Never).then_some(Thinking::Disabled)),
+        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::Adaptive)),
+        Some(Reasoning::Budget(n)) => room.plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
+        Some(Reasoning::Effort(effort)) if !writer.cross_dialect() => {
+            let said = call.extra.fields.contains_key("output_config");
+            let thinking = (!said).then_some(Thinking::Adaptive);
+            Plan { effort: Some(effort), ..room.plan(0, thinking) }
+        }
+        Some(Reasoning::Effort(effort)) => by_effort(effort, model, &room, writer)?,
+    })
+}
+
+/// What becomes of OpenAI's `reasoning_effort`.
+fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut BlockWriter) -> Result<Plan<'a>, Refusal> {
+    let row = EFFORTS.iter().find(|row| row.0 == effort);
+    let Some((_, full, effort)) = row else {
+        let known = EFFORTS.map(|row| row.0).join("`, `");
+        let why = format_args!("`{effort}` is none of `none`, `{known}`");
+        return Err(Refusal::field("reasoning_effort", why));
+    };
+    // Anthropic refuses thinking where a tool is forced.
+    let forced = matches!(room.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+    // The answer needs its half of what the caller allows, and of what the model can.
+    let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
+    let budget = (most / 2).min(*full);
+    Ok(match model.thinking {
+        ThinkingMode::Adaptive => {
+            Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::Adaptive)) }
+        }
+        ThinkingMode::Budget if !forced && budget >= LEAST_BUDGET && may_think(room.call) => {
+            room.plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
+        }
+        ThinkingMode::Budget | ThinkingMode::Never => {
+            writer.drop_field("reasoning_effort");
+            room.plan(0, None)
+        }
+    })
+}
+
+/// Whether a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with the
+/// thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
+pub(super) fn may_think(call: &Call) -> bool {
+    let said = |role| role == Role::Assistant;
+    let Some(last) = call.messages.iter().rposition(|message| said(message.role)) else { return true };
+    // Turns of the model's in a row are one.
+    let before = call.messages.iter().take(last).rposition(|message| !said(message.role)).map_or(0, |at| at + 1);
+    let turn = call.messages.get(before..=last).unwrap_or_default();
+    let mut parts = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content);
+    let begins = |content: &Content| {
+        matches!(content, Content::Thinking { signature: Some(_), .. } | Content::RedactedThinking(_))
+    };
+    parts.clone().next().is_some_and(begins) || !parts.any(|content| matches!(content, Content::ToolCall(_)))
+}

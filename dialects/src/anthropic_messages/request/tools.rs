@@ -1,0 +1,171 @@
+//! Tools and the choice among them, in both directions.
+
+use super::schema;
+use crate::anthropic_messages::blocks_out::BlockWriter;
+use crate::codec::{ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
+use crate::json::{Object, Path, ROOT};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Reads `tools`: a caller's own are of type `custom` or of none, all others are the provider's.
+pub(super) fn read(tools: Vec<&RawValue>) -> Result<Vec<Tool>, Refusal> {
+    const AT: Path<'static> = ROOT.field("tools");
+    tools.into_iter().enumerate().map(|(i, raw)| tool(raw, &AT.index(i))).collect()
+}
+
+fn tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.text("type", at)?;
+    if kind.is_some_and(|kind| kind != "custom") {
+        return Ok(Tool::Other { dialect: Dialect::AnthropicMessages, raw: raw.to_owned() });
+    }
+    Ok(Tool::Function {
+        name: object.required("name", at)?,
+        description: object.text("description", at)?,
+        parameters: object.raw("input_schema"),
+        strict: object.boolean("strict", at)?,
+        cache: object.raw("cache_control").map(CacheMark),
+        extra: object.rest(),
+    })
+}
+
+/// Reads `tool_choice`: which tool, and whether several in one turn.
+pub(super) fn choice(raw: Option<&RawValue>) -> Result<(Option<ToolChoice>, Option<bool>), Refusal> {
+    let Some(raw) = raw else { return Ok((None, None)) };
+    const AT: Path<'static> = ROOT.field("tool_choice");
+    let mut object = Object::read(raw.get(), &AT)?;
+    let kind = object.required("type", &AT)?;
+    let choice = match &*kind {
+        "auto" => ToolChoice::Auto,
+        "any" => ToolChoice::Required,
+        "none" => ToolChoice::None,
+        "tool" => ToolChoice::Named(object.required("name", &AT)?),
+        other => {
+            let why = format_args!("`{other}` is none of `auto`, `any`, `tool` and `none`");
+            return Err(AT.field("type").refuse(why));
+        }
+    };
+    let single = object.boolean("disable_parallel_tool_use", &AT)?;
+    Ok((Some(choice), single.map(|single| !single)))
+}
+
+/// A tool on the wire.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ToolOut<'a> {
+    Custom {
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+        input_schema: Cow<'a, RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        strict: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<&'a RawValue>,
+        #[serde(flatten)]
+        extra: Option<&'a Fields>,
+    },
+    Raw(&'a RawValue),
+}
+
+/// Writes `tools`. Errors: a tool that another provider runs.
+pub(super) fn write<'a>(
+    call: &'a Call,
+    profile: &ProviderProfile,
+    writer: &mut BlockWriter,
+) -> Result<Vec<ToolOut<'a>>, Refusal> {
+    let cross_dialect = writer.cross_dialect();
+    let mut tools = Vec::with_capacity(call.tools.len());
+    for (index, tool) in call.tools.iter().enumerate() {
+        tools.push(match tool {
+            Tool::Function { name, description, parameters, strict, cache, extra } => ToolOut::Custom {
+                name,
+                description: description.as_deref(),
+                input_schema: match strict {
+                    Some(true) if cross_dialect => schema::closed(object(parameters.as_deref(), index)?),
+                    _ => object(parameters.as_deref(), index)?,
+                },
+                strict: strict.filter(|strict| *strict || !cross_dialect),
+                cache_control: cache.as_ref().map(|mark| &*mark.0),
+                extra: writer.extra("tools.function", extra),
+            },
+            Tool::Other { dialect: Dialect::AnthropicMessages, raw } => ToolOut::Raw(raw),
+            Tool::Other { dialect: _, raw: _ } if profile.drop_server_tools => {
+                writer.drop_field(&format!("tools[{index}]"));
+                continue;
+            }
+            Tool::Other { dialect, raw } => {
+                let why = format_args!(
+                    "`{}` is a tool of {} that Anthropic does not run; only functions can be translated",
+                    kind(raw),
+                    dialect.name()
+                );
+                return Err(Refusal::field(format!("tools[{index}]"), why));
+            }
+        });
+    }
+    Ok(tools)
+}
+
+/// The `type` of a tool kept raw.
+fn kind(raw: &RawValue) -> String {
+    let mut tool = Object::read(raw.get(), &ROOT).ok();
+    tool.as_mut().and_then(|tool| tool.text("type", &ROOT).ok().flatten()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Anthropic wants an object schema even for a tool without arguments.
+fn object(parameters: Option<&RawValue>, index: usize) -> Result<Cow<'_, RawValue>, Refusal> {
+    const TOOLS: Path<'static> = ROOT.field("tools");
+    let tool = TOOLS.index(index);
+    let function = tool.field("function");
+    let at = function.field("parameters");
+    let given = parameters.map_or("{}", RawValue::get);
+    let mut object = Object::read(given, &at)?;
+    if let (Some(_), Some(parameters)) = (object.take("type"), parameters) {
+        return Ok(Cow::Borrowed(parameters));
+    }
+    let rest = given.strip_prefix('{').unwrap_or(given);
+    let comma = if object.is_empty() { "" } else { "," };
+    let typed = format!("{{\"type\":\"object\"{comma}{rest}");
+    RawValue::from_string(typed).map(Cow::Owned).map_err(|_| at.refuse("must be a JSON schema"))
+}
+
+/// `tool_choice` on the wire.
+#[derive(Serialize)]
+pub(super) struct ToolChoiceOut<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disable_parallel_tool_use: Option<bool>,
+}
+
+/// Writes `tool_choice`, where it also says whether several tools may be called. Errors: a tool must be called, and there
+/// is none.
+pub(super) fn write_choice<'a>(
+    call: &'a Call,
+    tools: &[ToolOut<'_>],
+    writer: &BlockWriter,
+) -> Result<Option<ToolChoiceOut<'a>>, Refusal> {
+    let (r#type, name) = match &call.tool_choice {
+        None if call.parallel_tools.is_none() => return Ok(None),
+        None | Some(ToolChoice::Auto) => ("auto", None),
+        Some(ToolChoice::None) => ("none", None),
+        Some(ToolChoice::Required) => ("any", None),
+        Some(ToolChoice::Named(name)) => ("tool", Some(&**name)),
+    };
+    if tools.is_empty() && writer.cross_dialect() {
+        // Anthropic refuses a choice where there is nothing to choose from; with these two nothing is lost.
+        return match r#type {
+            "auto" | "none" => Ok(None),
+            _ => Err(Refusal::field("tool_choice", "a tool must be called, and `tools` is empty")),
+        };
+    }
+    let single = call.parallel_tools.map(|parallel| !parallel).filter(|single| *single || !writer.cross_dialect());
+    let default = matches!((&call.tool_choice, single), (None, None));
+    let disable_parallel_tool_use = single.filter(|_| r#type != "none");
+    Ok((!default).then_some(ToolChoiceOut { r#type, name, disable_parallel_tool_use }))
+}

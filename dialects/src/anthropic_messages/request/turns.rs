@@ -1,0 +1,114 @@
+//! The system prompt and the turns on the wire: gathered, merged and cleaned of what Anthropic refuses.
+
+use crate::anthropic_messages::blocks_out::{BlockOut, BlockWriter, Unsaid, Written};
+use crate::codec::Refusal;
+use crate::hub::{Call, Content, Format, Message, Role, SystemPart};
+use crate::spoke::PartPath;
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// What stands in for OpenAI's `response_format: json_object`, which Anthropic has no word for.
+const JSON_ONLY: &str =
+    "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
+
+/// A turn on the wire.
+#[derive(Serialize)]
+pub(super) struct Turn<'a> {
+    role: &'static str,
+    content: Written<'a>,
+}
+
+/// The conversation on the wire.
+pub(super) struct Conversation<'a> {
+    pub(super) system: Option<Written<'a>>,
+    pub(super) turns: Vec<Turn<'a>>,
+}
+
+/// Writes the conversation. Errors: it is empty, or holds what Anthropic cannot be told.
+pub(super) fn write<'a>(call: &'a Call, writer: &mut BlockWriter) -> Result<Conversation<'a>, Refusal> {
+    let mut system: Vec<BlockOut<'a>> = call.system.iter().filter_map(|part| instruction(part, writer)).collect();
+    let mut turns: Vec<(&'static str, Vec<BlockOut<'a>>)> = Vec::with_capacity(call.messages.len());
+    for message in &call.messages {
+        let Message { role, name, parts, extra, at: _ } = message;
+        writer.extra("messages", extra);
+        if name.is_some() {
+            writer.drop_field("messages.name");
+        }
+        let role = match role {
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            // Only models since Claude Opus 4.8 take instructions in mid-conversation, and only in some places: every
+            // model takes them at its beginning.
+            Role::System | Role::Developer if writer.cross_dialect() => {
+                gather(message, &mut system, writer)?;
+                continue;
+            }
+            Role::System | Role::Developer => "system",
+        };
+        let mut blocks = Vec::with_capacity(parts.len());
+        for (index, part) in parts.iter().enumerate() {
+            let block = writer.part(part);
+            blocks.extend(block.map_err(|unsaid| refusal(unsaid, writer.path, message, index))?);
+        }
+        match turns.last_mut() {
+            _ if blocks.is_empty() && writer.cross_dialect() => {}
+            Some((last, before)) if *last == role => before.append(&mut blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    if writer.cross_dialect() {
+        clean_end(&mut turns);
+        if turns.is_empty() && !system.is_empty() {
+            // A prompt that is all instructions is common with OpenAI; Anthropic wants somebody to speak.
+            turns.push(("user", std::mem::take(&mut system)));
+        }
+    }
+    if turns.is_empty() {
+        return Err(Refusal::field("messages", "at least one message with content is required"));
+    }
+    if matches!(call.format, Some(Format::Json)) {
+        writer.drop_field("response_format");
+        system.push(BlockOut::text(JSON_ONLY, None, None));
+    }
+    let turns = turns.into_iter().map(|(role, blocks)| Turn { role, content: Written::of(blocks) });
+    Ok(Conversation { system: (!system.is_empty()).then(|| Written::of(system)), turns: turns.collect() })
+}
+
+fn instruction<'a>(part: &'a SystemPart, writer: &mut BlockWriter) -> Option<BlockOut<'a>> {
+    let SystemPart { text, cache, developer: _, name, extra } = part;
+    if name.is_some() {
+        writer.drop_field("messages.name");
+    }
+    if writer.cross_dialect() && text.trim().is_empty() {
+        return None;
+    }
+    let extra = writer.extra("messages", extra);
+    Some(BlockOut::text(Cow::Borrowed(&**text), cache.as_ref().map(|mark| &*mark.0), extra))
+}
+
+fn refusal(unsaid: Unsaid, path: PartPath, message: &Message, index: usize) -> Refusal {
+    Refusal::field(path(message, index, unsaid.inner), unsaid.why)
+}
+
+fn gather<'a>(message: &'a Message, system: &mut Vec<BlockOut<'a>>, writer: &mut BlockWriter) -> Result<(), Refusal> {
+    for (index, part) in message.parts.iter().enumerate() {
+        if !matches!(part.content, Content::Text { .. }) {
+            let at = (writer.path)(message, index, None);
+            return Err(Refusal::field(at, "instructions to an Anthropic model can only be text"));
+        }
+        let block = writer.part(part);
+        system.extend(block.map_err(|unsaid| refusal(unsaid, writer.path, message, index))?);
+    }
+    Ok(())
+}
+
+/// A last turn of the model's is a beginning to go on from; Anthropic refuses white space at its end.
+fn clean_end(turns: &mut Vec<(&'static str, Vec<BlockOut<'_>>)>) {
+    let Some(("assistant", blocks)) = turns.last_mut() else { return };
+    if blocks.last_mut().is_some_and(|block| !block.trim_end()) {
+        blocks.pop();
+    }
+    if blocks.is_empty() {
+        turns.pop();
+    }
+}

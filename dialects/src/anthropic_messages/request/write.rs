@@ -1,0 +1,154 @@
+//! A request body written out of the hub's words.
+
+use super::thinking::{self, Plan, Thinking};
+use super::turns::{self, Conversation, Turn};
+use super::{cross_dialect, sampling, schema, tools};
+use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
+use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::hub::{Call, Format};
+use crate::spoke::PartPath;
+use serde::Serialize;
+use serde_json::Number;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The API version whose words a translated call is in: the last one that knows `temperature`, `top_p` and `top_k`, which
+/// 2026-10-21 refuses (platform.claude.com/docs/en/api/migration-2026-10-21).
+const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
+#[derive(Serialize)]
+struct RequestBody<'a> {
+    model: &'a str,
+    max_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<Written<'a>>,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<tools::ToolOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<tools::ToolChoiceOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<&'a Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<&'a Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<MetadataOut<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(flatten)]
+    extra: BTreeMap<&'a str, Cow<'a, RawValue>>,
+}
+
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<JsonSchema<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    r#type: &'static str,
+    schema: Cow<'a, RawValue>,
+}
+
+#[derive(Serialize)]
+struct MetadataOut<'a> {
+    user_id: Cow<'a, str>,
+}
+
+/// Writes what a provider is sent. Errors: the call holds what Anthropic has no word for, named in the refusal.
+pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
+    // A new field of the hub does not compile until somebody has decided what becomes of it here.
+    let Call {
+        model,
+        system: _,
+        messages: _,
+        tools: _,
+        tool_choice: _,
+        parallel_tools: _,
+        max_tokens: _,
+        sampling: _,
+        stop,
+        format,
+        reasoning: _,
+        stream,
+        stream_usage: _,
+        end_user: _,
+        extra: _,
+    } = call;
+    let mut writer = BlockWriter::request(call.extra.dialect, path);
+    let stop = stops(stop, &mut writer);
+    let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
+    let Conversation { system, turns } = turns::write(call, &mut writer)?;
+    let format = shape(format.as_ref(), &mut writer);
+    let extra = cross_dialect::fields(call, profile, &mut writer)?;
+    let tools = tools::write(call, profile, &mut writer)?;
+    // Fields kept whole say more than the hub's words for them.
+    let whole = |name: &str| extra.contains_key(name);
+    let thinks = match &thinking {
+        Some(thinking) => !matches!(thinking, Thinking::Disabled),
+        None => whole("thinking"),
+    };
+    let drawn = sampling::plan(call, profile, thinks, &mut writer)?;
+    let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
+    let metadata = cross_dialect::end_user(call).map(|user_id| MetadataOut { user_id });
+    let choice = tools::write_choice(call, &tools, &writer)?;
+    let body = RequestBody {
+        model,
+        max_tokens,
+        system,
+        messages: turns,
+        tools,
+        tool_choice: choice,
+        temperature: drawn.temperature,
+        top_p: drawn.top_p,
+        top_k: drawn.top_k,
+        stop_sequences: stop,
+        thinking: thinking.filter(|_| !whole("thinking")),
+        output_config: output_config.filter(|_| !whole("output_config")),
+        metadata: metadata.filter(|_| !whole("metadata")),
+        stream: *stream,
+        extra,
+    };
+    let body =
+        serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
+    let headers = if writer.cross_dialect() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
+    Ok(Encoded { body, dropped: writer.dropped(), headers, clamped })
+}
+
+/// The texts that end the answer. Anthropic refuses those of white space alone, which other vendors take.
+fn stops<'a>(stop: &'a [String], writer: &mut BlockWriter) -> Vec<&'a str> {
+    let cross_dialect = writer.cross_dialect();
+    let kept: Vec<&str> =
+        stop.iter().map(String::as_str).filter(|text| !cross_dialect || !text.trim().is_empty()).collect();
+    if kept.len() < stop.len() {
+        writer.drop_field("stop");
+    }
+    kept
+}
+
+fn shape<'a>(format: Option<&'a Format>, writer: &mut BlockWriter) -> Option<JsonSchema<'a>> {
+    match format {
+        None | Some(Format::Json) => None,
+        // A name is only a label. Anthropic's answers always match the schema.
+        Some(Format::Schema { name: _, description, schema, strict: _ }) => {
+            if description.is_some() {
+                writer.drop_field("response_format.json_schema.description");
+            }
+            let schema = Cow::Borrowed(&**schema);
+            let schema = if writer.cross_dialect() { schema::closed(schema) } else { schema };
+            Some(JsonSchema { r#type: "json_schema", schema })
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! A streamed answer: read into the hub's events, and written out of them.
+
+mod held;
+mod read;
+mod write;
+
+/// What a whole stream ends in.
+pub(super) const END: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+pub(crate) use read::MessagesDecoder;
+pub(crate) use write::MessagesEncoder;

@@ -1,0 +1,149 @@
+//! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
+
+use crate::hub::Usage;
+use crate::scan::{self, Count, CountPlace, CountsFound};
+use serde::{Deserialize, Serialize};
+
+/// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+pub(crate) struct MessagesUsage {
+    input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation: Option<Creation>,
+    output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens_details: Option<OutputDetails>,
+}
+
+/// What was written to the prompt cache, by how long it is kept there.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct Creation {
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct OutputDetails {
+    thinking_tokens: Option<u64>,
+}
+
+/// The counts above, by the names they have on the wire; whatever else a usage object has, the hub has no word for.
+pub(super) const NAMES: [&str; 5] = [
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+];
+
+impl MessagesUsage {
+    /// Where the counts stand on the wire, for [`Self::read`].
+    pub(crate) const PLACES: &'static scan::Names = &[
+        (b"input_tokens", CountPlace::At(0)),
+        (b"cache_creation_input_tokens", CountPlace::At(1)),
+        (b"cache_read_input_tokens", CountPlace::At(2)),
+        (b"output_tokens", CountPlace::At(3)),
+        (b"output_tokens_details", CountPlace::In(4, &[(b"thinking_tokens", 5)])),
+        (b"cache_creation", CountPlace::In(6, &[(b"ephemeral_5m_input_tokens", 7), (b"ephemeral_1h_input_tokens", 8)])),
+    ];
+
+    /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
+    pub(crate) fn read(seen: &CountsFound<'_, 9>) -> Option<Self> {
+        let Some([input, written, cached, output, details, thinking, creation, minutes, hour]) = seen.plain else {
+            return serde_json::from_slice(seen.json).ok();
+        };
+        Some(Self {
+            input_tokens: input.number(),
+            cache_creation_input_tokens: written.number(),
+            cache_read_input_tokens: cached.number(),
+            cache_creation: (creation == Count::Object).then(|| Creation {
+                ephemeral_5m_input_tokens: minutes.number(),
+                ephemeral_1h_input_tokens: hour.number(),
+            }),
+            output_tokens: output.number(),
+            output_tokens_details: (details == Count::Object)
+                .then(|| OutputDetails { thinking_tokens: thinking.number() }),
+        })
+    }
+
+    /// Takes over every count that `later` has.
+    pub(crate) fn update(&mut self, later: Self) {
+        let Self {
+            input_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            cache_creation,
+            output_tokens,
+            output_tokens_details,
+        } = later;
+        self.input_tokens = input_tokens.or(self.input_tokens);
+        self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation = cache_creation.or(self.cache_creation);
+        self.output_tokens = output_tokens.or(self.output_tokens);
+        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
+    }
+
+    /// Every count, in an order of its own.
+    pub(super) fn counts(self) -> [Option<u64>; 10] {
+        let Creation { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens } = self.cache_creation.unwrap_or_default();
+        let OutputDetails { thinking_tokens } = self.output_tokens_details.unwrap_or_default();
+        let (written, read) = (self.cache_creation_input_tokens, self.cache_read_input_tokens);
+        let (input, output) = (self.input_tokens, self.output_tokens);
+        let (minutes, hour) = (ephemeral_5m_input_tokens, ephemeral_1h_input_tokens);
+        [input, written, read, output, thinking_tokens, minutes, hour, None, None, None]
+    }
+
+    /// Out of the counts in that order.
+    pub(super) fn of_counts(counts: [Option<u64>; 10]) -> Self {
+        let [input, written, read, output, thinking_tokens, minutes, hour, ..] = counts;
+        let creation = Creation { ephemeral_5m_input_tokens: minutes, ephemeral_1h_input_tokens: hour };
+        Self {
+            input_tokens: input,
+            cache_creation_input_tokens: written,
+            cache_read_input_tokens: read,
+            cache_creation: minutes.or(hour).map(|_| creation),
+            output_tokens: output,
+            output_tokens_details: thinking_tokens.map(|_| OutputDetails { thinking_tokens }),
+        }
+    }
+
+    /// In the hub's words.
+    pub(crate) fn usage(&self) -> Usage {
+        let cached_input = self.cache_read_input_tokens.unwrap_or(0);
+        let Creation { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens } = self.cache_creation.unwrap_or_default();
+        let hour = ephemeral_1h_input_tokens.unwrap_or(0);
+        let parts = ephemeral_5m_input_tokens.unwrap_or(0).saturating_add(hour);
+        // Where the parts are not the whole, the whole is believed.
+        let cache_write = self.cache_creation_input_tokens.unwrap_or(parts);
+        Usage {
+            input: self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write),
+            cached_input,
+            cache_write,
+            cache_write_1h: hour.min(cache_write),
+            output: self.output_tokens.unwrap_or(0),
+            reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+        }
+    }
+
+    /// Out of the hub's words.
+    pub(super) fn of(usage: Usage) -> Self {
+        let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning } = usage;
+        let creation = Creation {
+            ephemeral_5m_input_tokens: Some(cache_write.saturating_sub(cache_write_1h)),
+            ephemeral_1h_input_tokens: Some(cache_write_1h),
+        };
+        Self {
+            input_tokens: Some(input.saturating_sub(cached_input).saturating_sub(cache_write)),
+            cache_creation_input_tokens: Some(cache_write),
+            cache_read_input_tokens: Some(cached_input),
+            cache_creation: (cache_write_1h > 0).then_some(creation),
+            output_tokens: Some(output),
+            output_tokens_details: (reasoning > 0).then_some(OutputDetails { thinking_tokens: Some(reasoning) }),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What every spoke takes and gives beside the hub's values: targets, encodings, refusals.
+
+use std::collections::BTreeMap;
+
+use crate::hub::ErrorKind;
+use crate::vendors::{FieldPolicy, LookAlike};
+
+/// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
+pub(crate) const NO_THREADS: &str = "thread_unsupported_request";
+
+/// A call that is wrong, or that a target can not express: the caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Nearly always `InvalidRequest`.
+    pub kind: ErrorKind,
+    /// What is wrong, naming the field; safe to show to the caller.
+    pub message: String,
+    /// The field at fault (`messages[2].content[0]`).
+    pub param: Option<String>,
+    /// The caller's own vendor's code for it, where its SDKs act on one.
+    pub code: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A wrong field; the message begins with the field's path.
+    #[must_use]
+    pub fn field(path: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        let path = path.into();
+        Self { kind: ErrorKind::InvalidRequest, message: format!("{path}: {what}"), param: Some(path), code: None }
+    }
+
+    /// A wrong body, no single field of it being at fault.
+    #[must_use]
+    pub fn body(what: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::InvalidRequest, message: what.into(), param: None, code: None }
+    }
+
+    /// Adds the code that the caller's SDK acts on.
+    #[must_use]
+    pub fn code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+}
+
+/// An answer that is not what its dialect allows: the provider's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Malformed {
+    /// What is wrong; holds none of the answer's text.
+    pub message: String,
+    /// The byte offset in the body or event, where known.
+    pub at: Option<usize>,
+}
+
+impl Malformed {
+    /// Something wrong at no particular offset.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), at: None }
+    }
+}
+
+/// Why a stream could not be folded into a whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfolded {
+    /// It stopped before its end.
+    #[error("the stream was cut")]
+    Cut,
+    /// It is larger than the bound.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// It holds what nobody here knows how to put together.
+    #[error("the stream holds what can not be folded")]
+    Unknown,
+    /// It is not what the dialect allows.
+    #[error("the stream is malformed")]
+    Malformed,
+    /// The provider failed in mid-stream.
+    #[error("the provider failed")]
+    Failed,
+}
+
+/// What an encoder must know of the provider it writes for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProviderProfile {
+    /// The most tokens to ask for where the caller says nothing.
+    pub default_max_tokens: Option<u64>,
+    /// The temperature to ask for where the caller says nothing.
+    pub default_temperature: Option<serde_json::Number>,
+    /// How it is spoken to where it only looks like the dialect's own vendor (a self-hosted or third-party server), and so
+    /// knows the older words only: `max_tokens`, no `developer` role. `None`: it is the vendor.
+    pub look_alike: Option<LookAlike>,
+    /// The most tokens that its models answer with, by the provider's own names of them. What is not here is as the
+    /// tables in `vendors` say.
+    pub max_output: BTreeMap<String, u64>,
+    /// What becomes of top-level fields that a rule of the translation would leave out, or refuse.
+    pub fields: FieldPolicy,
+    /// Whether tools that a vendor runs itself are left out where the provider has none; else the call is refused.
+    pub drop_server_tools: bool,
+}
+
+impl ProviderProfile {
+    /// Whether it only looks like the dialect's own vendor.
+    #[must_use]
+    pub fn compatible(&self) -> bool {
+        self.look_alike.is_some()
+    }
+}
+
+/// A call in a target's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// The JSON body.
+    pub body: Vec<u8>,
+    /// Paths of the fields left out, each by a rule of docs/dialects.md.
+    pub dropped: Vec<String>,
+    /// Headers the body needs beside it (`anthropic-beta`).
+    pub headers: Vec<(String, String)>,
+    /// The most tokens asked for, where the caller asked for more than the model can answer with.
+    pub clamped: Option<u64>,
+}
+
+/// How a stream is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Whether the caller asked for usage in the stream (OpenAI `stream_options.include_usage`).
+    pub include_usage: bool,
+    /// Seconds since 1970 to write where the provider's dialect does not say when it answered (nothing here reads a
+    /// clock).
+    pub created: Option<u64>,
+}

@@ -1,0 +1,139 @@
+//! Whole answers that pass: their usage, and what is none.
+
+use crate::anthropic_messages::MessagesUsage;
+use crate::dialect::Dialect;
+use crate::hub::Usage;
+use crate::openai_chat::ChatUsage;
+
+fn output(body: &str) -> Option<u64> {
+    Dialect::OpenAiChat.usage_of_whole(body.as_bytes()).unwrap().map(|usage| usage.output)
+}
+
+#[test]
+fn only_the_top_levels_usage_counts_wherever_it_stands() {
+    let five = r#""usage" : {"completion_tokens": 5, "new": [{}]}"#;
+    for body in [
+        format!("{{{five}}}"),
+        format!(
+            " {{\"choices\":[], {five} , \"a\" : [1,{{}}], \"b\":null }}
+"
+        ),
+        format!("{{{five},\"note\":\"usage\"}}"),
+        format!("{{{five},\"extra\":{{\"usage\":{{\"completion_tokens\":9}}}}}}"),
+        format!("{{\"extra\":[{{\"usage\":{{\"completion_tokens\":9}},\"x\":1}}],{five}}}"),
+    ] {
+        assert_eq!(output(&body), Some(5), "{body}");
+    }
+}
+
+/// What a whole parser says of a usage object.
+fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
+    match dialect {
+        Dialect::OpenAiChat => serde_json::from_str::<ChatUsage>(usage).ok().map(Usage::from),
+        Dialect::AnthropicMessages => serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage()),
+    }
+}
+
+#[test]
+fn counts_are_what_a_whole_parser_says_however_they_are_written() {
+    const NAMES: [&str; 15] = [
+        "prompt_tokens",
+        "completion_tokens",
+        "prompt_cache_hit_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "input_tokens",
+        "output_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "output_tokens_details",
+        "cache_creation",
+        "prompt\\u005ftokens",
+        "total_tokens",
+        "cached_tokens",
+        "thinking_tokens",
+    ];
+    const VALUES: [&str; 14] = [
+        "0",
+        "12",
+        "007",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-1",
+        "1.0",
+        "1e2",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        r#"{"cached_tokens":3,"cache_write_tokens":null,"reasoning_tokens":4,"thinking_tokens":5,"ephemeral_1h_input_tokens":6,"new":"x"}"#,
+        r#"{"cached_tokens":3.5,"reasoning_tokens":"4","thinking_tokens":{}}"#,
+    ];
+    let members = NAMES.iter().flat_map(|name| VALUES.iter().map(move |value| format!("\"{name}\" : {value}")));
+    let members: Vec<String> = members.collect();
+    for (at, first) in members.iter().enumerate() {
+        for second in members.iter().skip(at % 7).step_by(7) {
+            let usage = format!("{{{first},{second}}}");
+            let body = format!("{{\"usage\":{usage}}}");
+            let whole = serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok();
+            for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+                let said = dialect.usage_of_whole(body.as_bytes());
+                assert_eq!(said.is_ok(), whole, "{body}");
+                assert_eq!(said.ok().flatten(), parsed(dialect, &usage), "{body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_under_a_good_status_is_no_answer() {
+    let (openai, anthropic) = (Dialect::OpenAiChat, Dialect::AnthropicMessages);
+    for (dialect, body) in [
+        (openai, r#"{"choices":[{"message":{"content":"\"error\":1"}}],"error":null}"#),
+        (anthropic, r#"{"type":"message","content":[],"stop_reason":"end_turn"}"#),
+        (anthropic, r#"{"type":"message","content":[{"type":"text","text":""}]}"#),
+    ] {
+        assert_eq!(dialect.is_answer(body.as_bytes()), Ok(()));
+    }
+    for (dialect, body, said) in [
+        (openai, r#"{"error":{"message":"no capacity","code":502}}"#, "no capacity"),
+        (openai, r#"{"choices":[],"error":{"message":"no capacity"}}"#, "no capacity"),
+        (anthropic, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "Overloaded"),
+        (openai, r#"{"content":[]}"#, "choices"),
+        (openai, r#"{"choices":null}"#, "choices"),
+        (openai, r#"{"choices":[ ],"usage":{"prompt_tokens":1,"completion_tokens":0}}"#, "choices"),
+        (openai, r#"{"choices":{}}"#, "choices"),
+        (openai, "null", "object"),
+        (openai, "[]", "object"),
+        (openai, "\"\"", "object"),
+        (openai, "{}", "choices"),
+        (openai, "", "EOF"),
+        (anthropic, r#"{"type":"message","content":[],"stop_reason":null}"#, "content"),
+        (anthropic, "{}", "content"),
+        (anthropic, r#"{"choices":[]}"#, "content"),
+        (openai, "{", "EOF"),
+    ] {
+        assert!(!dialect.begins_an_answer(body.as_bytes()) || body.contains("error"), "{body}");
+        let message = dialect.is_answer(body.as_bytes()).unwrap_err().message;
+        assert!(message.contains(said), "{body}: {message}");
+    }
+}
+
+#[test]
+fn what_is_cut_or_no_object_is_told_from_what_says_nothing() {
+    let body =
+        r#"{"choices":[{"text":"\"usage\":{\"completion_tokens\":7}"}],"usage":{"completion_tokens":5},"x":"y"}"#;
+    let broken = |body: &str| Dialect::OpenAiChat.usage_of_whole(body.as_bytes()).is_err();
+    assert_eq!(output(body), Some(5));
+    for end in 0..body.len() {
+        assert!(broken(&body[..end]), "{end}");
+    }
+    assert!(broken(&format!("[{body}]")));
+    assert!(broken(&format!("{body}{{}}")));
+    assert!(broken(&format!("{{\"broken\":[}},{}", &body[1..])));
+    let said = Dialect::OpenAiChat.usage_of_whole(b"\"an answer\"").unwrap_err();
+    assert_eq!(said.message, "not a JSON object");
+    assert_eq!(output("{}"), None);
+    assert_eq!(output(r#"{"usage":null}"#), None);
+    assert_eq!(output(r#"{"usage":{"completion_tokens":"many"}}"#), None);
+}

@@ -1,0 +1,228 @@
+//! Which spoke speaks which dialect: the only place that names them all, in one `match`.
+
+use bytes::Bytes;
+
+use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::dialect::Dialect;
+use crate::fold::StreamFold;
+use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
+use crate::model_list::ListedModel;
+use crate::observe::{ObserverMode, StreamObserver};
+use crate::spoke::{DecodeStream, EncodeStream, Spoke};
+use crate::verbatim::Peek;
+use crate::{anthropic_messages, observe, openai_chat, verbatim};
+
+#[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
+mod observe_tests;
+#[cfg(test)]
+mod peek_tests;
+
+impl Dialect {
+    /// Who speaks it.
+    const fn spoke(self) -> &'static Spoke {
+        match self {
+            Self::OpenAiChat => &openai_chat::SPOKE,
+            Self::AnthropicMessages => &anthropic_messages::SPOKE,
+        }
+    }
+
+    /// Reads what a caller sent.
+    ///
+    /// # Errors
+    /// The body is not what the dialect allows, or holds what the hub can not carry.
+    pub fn decode_call(self, body: &[u8]) -> Result<Call, Refusal> {
+        (self.spoke().decode_call)(body)
+    }
+
+    /// Writes what a provider is sent.
+    ///
+    /// # Errors
+    /// The call holds what the dialect has no word for.
+    pub fn encode_call(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
+        (self.spoke().encode_call)(call, profile, call.extra.dialect.spoke().part_path)
+    }
+
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// It is not what the dialect allows.
+    pub fn decode_reply(self, body: &[u8]) -> Result<Reply, Malformed> {
+        (self.spoke().decode_reply)(body)
+    }
+
+    /// Writes a whole answer.
+    #[must_use]
+    pub fn encode_reply(self, reply: &Reply) -> Vec<u8> {
+        (self.spoke().encode_reply)(reply)
+    }
+
+    /// A reader of one streamed answer.
+    #[must_use]
+    pub fn stream_decoder(self) -> StreamDecoder {
+        StreamDecoder((self.spoke().stream_decoder)())
+    }
+
+    /// A writer of one streamed answer.
+    #[must_use]
+    pub fn stream_encoder(self, options: StreamOptions) -> StreamEncoder {
+        StreamEncoder((self.spoke().stream_encoder)(options))
+    }
+
+    /// What a whole stream ends in.
+    #[must_use]
+    pub const fn stream_end(self) -> &'static [u8] {
+        self.spoke().stream_end
+    }
+
+    /// Reads a provider's error answer; anything at all gives an error, if need be only by its status.
+    #[must_use]
+    pub fn decode_error(self, status: u16, body: &[u8]) -> ProviderError {
+        (self.spoke().decode_error)(status, body)
+    }
+
+    /// Writes an error body.
+    #[must_use]
+    pub fn encode_error(self, error: &ProviderError, request_id: &str) -> Vec<u8> {
+        (self.spoke().encode_error)(error, request_id)
+    }
+
+    /// Whether an error body says of a prompt that does not fit what the dialect's clients know it by.
+    #[must_use]
+    pub fn tells_overflow(self, body: &[u8]) -> bool {
+        (self.spoke().tells_overflow)(body)
+    }
+
+    /// The status code its own vendor would answer with.
+    #[must_use]
+    pub fn status(self, kind: ErrorKind) -> u16 {
+        (self.spoke().status)(kind)
+    }
+
+    /// Looks at a body, building nothing.
+    ///
+    /// # Errors
+    /// It is not UTF-8 or not a JSON object, `model` is missing, a field looked at has the wrong type or stands there
+    /// twice (a provider might take the other one).
+    pub fn peek(self, body: &[u8]) -> Result<Peek, Refusal> {
+        verbatim::peek(body, self.spoke().peek)
+    }
+
+    /// A watcher of one streamed answer that passes, at its beginning.
+    #[must_use]
+    pub fn observer(self, mode: ObserverMode) -> StreamObserver {
+        StreamObserver::new(self.spoke().observe, mode)
+    }
+
+    /// The usage that a whole answer says; `None` when it says none.
+    ///
+    /// # Errors
+    /// The answer is not a JSON object to its last byte.
+    pub fn usage_of_whole(self, body: &[u8]) -> Result<Option<Usage>, Malformed> {
+        observe::usage_of_whole(&self.spoke().answer, body)
+    }
+
+    /// Whether something that looks like the dialect's answers stands in a body, without reading the whole of it. If not,
+    /// [`Self::is_answer`] has the last word.
+    #[must_use]
+    pub fn begins_an_answer(self, body: &[u8]) -> bool {
+        observe::begins_an_answer(&self.spoke().answer, body)
+    }
+
+    /// Whether a whole answer holds what its dialect's answers do.
+    ///
+    /// # Errors
+    /// It does not: a provider's error under status 200, whose message is repeated, an empty list, or something else in
+    /// JSON.
+    pub fn is_answer(self, body: &[u8]) -> Result<(), Malformed> {
+        observe::is_answer(&self.spoke().answer, body)
+    }
+
+    /// Folds one stream, giving up when it has to hold more than `most` bytes.
+    #[must_use]
+    pub fn stream_fold(self, most: usize) -> StreamFold {
+        StreamFold::new((self.spoke().fold)(), most)
+    }
+
+    /// The bytes of a stream that says what this whole answer says; `None`: a stream of that dialect has no words for
+    /// something in it. `include_usage` is OpenAI's: Anthropic's streams always tell it.
+    #[must_use]
+    pub fn stream_of_whole(self, whole: &[u8], include_usage: bool) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(whole.len() * 2);
+        (self.spoke().tell)(whole, include_usage, &mut out)?;
+        Some(out)
+    }
+
+    /// Whether a whole answer says why it ended; each of its answers, where it has several.
+    #[must_use]
+    pub fn says_why(self, whole: &[u8]) -> bool {
+        (self.spoke().says_why)(whole)
+    }
+
+    /// One model, as an answer.
+    #[must_use]
+    pub fn model(self, name: &str, created: i64) -> Bytes {
+        (self.spoke().models.one)(name, created).into()
+    }
+
+    /// The list of models, or the part of it that a query asks for. The models are in the order of their names.
+    ///
+    /// # Errors
+    /// The query makes no sense.
+    pub fn model_list(self, models: &[ListedModel], query: Option<&str>) -> Result<Bytes, Refusal> {
+        (self.spoke().models.list)(models, query).map(Bytes::from)
+    }
+}
+
+/// A reader of one streamed answer, whichever dialect it speaks.
+#[derive(Debug)]
+pub struct StreamDecoder(Box<dyn DecodeStream>);
+
+impl StreamDecoder {
+    /// Takes the next bytes, cut anywhere, and appends the events they complete.
+    ///
+    /// # Errors
+    /// An event is too large or is not what the dialect allows.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        self.0.push(bytes, out)
+    }
+
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.held()
+    }
+
+    /// Whether every answer in the stream has said why it ended, so that what is still to come is no more than its usage.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
+    ///
+    /// # Errors
+    /// What came last is not what the dialect allows.
+    pub fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        self.0.finish(out)
+    }
+}
+
+/// A writer of one streamed answer, whichever dialect it speaks.
+#[derive(Debug)]
+pub struct StreamEncoder(Box<dyn EncodeStream>);
+
+impl StreamEncoder {
+    /// Appends what this event is on the wire; some events are nothing there.
+    pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+        self.0.push(event, out);
+    }
+
+    /// Appends the dialect's error event. Nothing follows it.
+    pub fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
+        self.0.error(error, out);
+    }
+}

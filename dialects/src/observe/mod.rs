@@ -1,0 +1,190 @@
+//! The observer of the verbatim lane: follows a streamed answer's bytes as they pass and knows its usage, first token, end
+//! and errors. The bookkeeping is here; each dialect's part says what an event means.
+//!
+//! No tree is built and no chunk is copied unless an event is cut by it.
+
+mod observed;
+mod text;
+mod whole;
+
+use bytes::Bytes;
+
+use crate::hub::{ProviderError, Usage};
+use crate::sse;
+
+pub(crate) use observed::{ObserveEvent, Observed};
+pub(crate) use whole::{AnswerShape, begins_an_answer, is_answer, usage_of_whole};
+
+/// What an observer does beside watching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObserverMode {
+    /// Nothing.
+    Watch,
+    /// Takes OpenAI's usage chunk (`choices: []`) out of what passes: the gateway asked for it, the caller did not.
+    DropUsage,
+}
+
+/// Observes one streamed answer.
+#[derive(Debug)]
+pub struct StreamObserver {
+    mode: ObserverMode,
+    frames: sse::SseDecoder,
+    observe: ObserveEvent,
+    observed: Observed,
+    /// The beginning of an event that is not whole yet, kept back until it is known whether it passes.
+    held: Vec<u8>,
+}
+
+impl StreamObserver {
+    /// At a stream's beginning.
+    pub(crate) fn new(observe: ObserveEvent, mode: ObserverMode) -> Self {
+        let frames = sse::SseDecoder::lenient(sse::MAX_EVENT);
+        Self { mode, frames, observe, observed: Observed::default(), held: Vec::new() }
+    }
+
+    /// Observes the next bytes, cut anywhere. For `ObserverMode::DropUsage` use `pass`. Gives where in them the stream is over.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Self { frames, observe, observed, .. } = self;
+        let mut over = None;
+        // Neither the framing nor the observer refuses anything: what is too large to be held passes unparsed.
+        let _ = frames.push(bytes, |frame| {
+            if over.is_none() {
+                observed.event(*observe, frame);
+                over = observed.is_over().then_some(frame.end);
+            }
+            Ok(())
+        });
+        over
+    }
+
+    /// Observes the next bytes and appends what goes on to the caller: the chunk itself, uncopied, unless something
+    /// is taken out of it or it ends inside an event. What comes behind the stream's end, or an error, does not pass.
+    pub fn pass(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
+        if chunk.is_empty() || self.is_over() {
+            return;
+        }
+        if self.mode == ObserverMode::Watch {
+            match self.push(&chunk) {
+                Some(over) => give(&chunk, 0, over, out),
+                None => out.push(chunk),
+            }
+            return;
+        }
+        let Self { frames, observe, observed, held, .. } = self;
+        let (mut kept_from, mut boundary, mut over) = (0, 0, false);
+        let _ = frames.push(&chunk, |frame| {
+            if over {
+                return Ok(());
+            }
+            if observed.event(*observe, frame) {
+                // The event began at the boundary, or before this chunk.
+                held.clear();
+                give(&chunk, kept_from, boundary, out);
+                kept_from = frame.end;
+            } else if !held.is_empty() {
+                out.push(std::mem::take(held).into());
+            }
+            boundary = frame.end;
+            over = observed.is_over();
+            Ok(())
+        });
+        if over {
+            give(&chunk, kept_from, boundary, out);
+            return;
+        }
+        if self.frames.at_boundary() || self.frames.skips() {
+            // Comments end no event; they pass at once, for they keep connections alive. An event too large to be held
+            // passes as it comes.
+            boundary = chunk.len();
+        }
+        if boundary > 0 && !self.held.is_empty() {
+            out.push(std::mem::take(&mut self.held).into());
+        }
+        give(&chunk, kept_from, boundary, out);
+        self.held.extend_from_slice(chunk.get(boundary..).unwrap_or_default());
+    }
+
+    /// Says that the body ended, cleanly or cut, and appends what was kept back.
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) {
+        let Self { frames, observe, observed, held, .. } = self;
+        let mode = self.mode;
+        let _ = frames.finish(|frame| {
+            if observed.event(*observe, frame) && mode == ObserverMode::DropUsage {
+                held.clear();
+            }
+            Ok(())
+        });
+        if !self.held.is_empty() {
+            out.push(std::mem::take(&mut self.held).into());
+        }
+    }
+
+    /// The memory that the unfinished event takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.frames.held() + self.held.capacity()
+    }
+
+    /// How many bytes have been searched for an event's end.
+    #[cfg(test)]
+    pub(crate) fn searched(&self) -> usize {
+        self.frames.searched
+    }
+
+    /// Whether something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an
+    /// opening or a ping is not.
+    #[must_use]
+    pub fn first_token_seen(&self) -> bool {
+        self.observed.first_token
+    }
+
+    /// How long the answer's own text is so far, in bytes: close, not exact.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.observed.text_bytes()
+    }
+
+    /// What was used, by what the provider has said so far.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.observed.usage
+    }
+
+    /// Whether the stream said that it is whole: `[DONE]`, `message_stop`.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.observed.ended
+    }
+
+    /// Whether the stream said that it is whole, or an error: nothing stands behind either.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.observed.is_over()
+    }
+
+    /// Whether each of the answers said why it finished: a stream that ends so is whole, `[DONE]` or `message_stop` or not.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.observed.is_finished()
+    }
+
+    /// Whether the provider said in mid-stream that it failed.
+    #[must_use]
+    pub fn errored(&self) -> bool {
+        self.observed.error.is_some()
+    }
+
+    /// The error that the provider said in mid-stream, the first one.
+    #[must_use]
+    pub fn error(&self) -> Option<&ProviderError> {
+        self.observed.error.as_ref()
+    }
+}
+
+fn give(chunk: &Bytes, from: usize, to: usize, out: &mut Vec<Bytes>) {
+    if from == 0 && to == chunk.len() {
+        out.push(chunk.clone());
+    } else if from < to && to <= chunk.len() {
+        out.push(chunk.slice(from..to));
+    }
+}

@@ -1,0 +1,79 @@
+//! What is known of a stream that passes: its usage, its text, its answers and its end.
+
+use crate::hub::{ProviderError, Usage};
+use crate::sse::Frame;
+
+use super::text::TextMeter;
+
+/// A dialect's part of it: takes one event to what is known; true when it is nothing but the usage that OpenAI was asked to
+/// add.
+pub(crate) type ObserveEvent = fn(&mut Observed, Frame<'_>) -> bool;
+
+/// How many counts a dialect may keep from one event to the next.
+const COUNTS: usize = 10;
+
+/// What has been observed.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// What was used, by what the provider has said so far.
+    pub(crate) usage: Option<Usage>,
+    /// Counts that a dialect says in several events, in an order of its own.
+    pub(crate) counts: [Option<u64>; COUNTS],
+    /// Whether something of the answer itself went by.
+    pub(crate) first_token: bool,
+    /// Whether the stream said that it is whole.
+    pub(crate) ended: bool,
+    /// The error that the provider said in mid-stream, the first one.
+    pub(crate) error: Option<ProviderError>,
+    answers: Answers,
+    text: TextMeter,
+}
+
+/// The answers in one stream: a bit for each, by its index. There are at most 128.
+#[derive(Debug, Default)]
+struct Answers {
+    seen: u128,
+    finished: u128,
+}
+
+impl Observed {
+    /// Takes one event to what is known; true when it is nothing but usage that was asked for.
+    pub(super) fn event(&mut self, observe: ObserveEvent, frame: Frame<'_>) -> bool {
+        if frame.skipped {
+            // Nothing but content is so large.
+            self.first_token = true;
+            return false;
+        }
+        self.text.measure(frame.data);
+        observe(self, frame)
+    }
+
+    /// Notes an answer of the stream, and whether it has said why it finished.
+    pub(crate) fn answer(&mut self, index: u32, finishes: bool) {
+        let bit = 1_u128.checked_shl(index).unwrap_or(0);
+        self.answers.seen |= bit;
+        if finishes {
+            self.answers.finished |= bit;
+        }
+    }
+
+    /// Notes that the provider failed, if it is the first time.
+    pub(crate) fn fail(&mut self, read: impl FnOnce() -> ProviderError) {
+        self.error.get_or_insert_with(read);
+    }
+
+    /// Whether the stream said that it is whole, or an error: nothing stands behind either.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.ended || self.error.is_some()
+    }
+
+    /// Whether each of the answers said why it finished.
+    pub(super) const fn is_finished(&self) -> bool {
+        self.answers.seen != 0 && self.answers.seen == self.answers.finished
+    }
+
+    /// How long the answer's own text is so far, in bytes: close, not exact.
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.text.bytes()
+    }
+}

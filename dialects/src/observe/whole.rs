@@ -1,0 +1,66 @@
+//! A whole answer that passes: its usage, found by a scan that builds nothing, and an answer told from what only looks like one.
+
+use memchr::memmem;
+
+use crate::codec::Malformed;
+use crate::hub::{ProviderError, Usage};
+use crate::scan;
+
+/// What a dialect's whole answers are known by.
+pub(crate) struct AnswerShape {
+    /// What an answer is made of: a list at its top level, by its name between quotes.
+    pub(crate) core: &'static str,
+    /// The list may be empty where this member says something.
+    pub(crate) may_be_empty_beside: Option<&'static str>,
+    /// The usage of an answer; `None`: it is not a JSON object to its last byte.
+    pub(crate) usage: fn(&[u8]) -> Option<Option<Usage>>,
+    /// Reads an error that stands where an answer should.
+    pub(crate) error: fn(u16, &[u8]) -> ProviderError,
+}
+
+/// The usage that a whole answer says; `None` when it says none.
+pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<Option<Usage>, Malformed> {
+    (shape.usage)(body).ok_or_else(|| not_an_object(body))
+}
+
+/// Whether something that looks like a dialect's answers stands in a body, without reading the whole of it.
+pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
+    let key = shape.core.as_bytes();
+    let Some(at) = memmem::find(body, key) else { return false };
+    let rest = body.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
+    let list = rest.strip_prefix(b":").and_then(|rest| rest.trim_ascii_start().strip_prefix(b"["));
+    list.is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
+}
+
+/// Whether a whole answer holds what its dialect's answers do. Errors: it does not: a provider's error under status 200,
+/// whose message is repeated, an empty list, or something else in JSON.
+pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malformed> {
+    let core = shape.core.trim_matches('"');
+    let (mut holds, mut empty, mut stopped, mut failed) = (false, false, false, false);
+    let seen = scan::members(body, |name, value| {
+        let value = body.get(value).unwrap_or_default();
+        let something = value != b"null";
+        if name == core.as_bytes() {
+            holds = value.starts_with(b"[");
+            empty = value.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"]"));
+        }
+        stopped |= something && shape.may_be_empty_beside.is_some_and(|beside| name == beside.as_bytes());
+        failed |= something && name == b"error";
+    });
+    seen.map_err(|_| not_an_object(body))?;
+    if failed {
+        let said = (shape.error)(0, body).message;
+        return Err(Malformed::new(format!("an error stands where an answer should: {said}")));
+    }
+    match (holds, empty) {
+        (false, _) => Err(Malformed::new(format!("{core}: the field is required"))),
+        (true, true) if !stopped => Err(Malformed::new(format!("{core}: there is no answer in the list"))),
+        (true, _) => Ok(()),
+    }
+}
+
+/// In the words of a parser that says where.
+fn not_an_object(body: &[u8]) -> Malformed {
+    let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err();
+    Malformed::new(said.map_or_else(|| "not a JSON object".to_owned(), |error| error.to_string()))
+}

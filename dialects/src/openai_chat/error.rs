@@ -1,0 +1,245 @@
+//! Error answers: one table of kinds, status codes, type words and codes; every shape look-alikes use is read.
+//!
+//! Source of the words: OpenAI API reference, "Errors", and what its SDKs switch on.
+
+use serde_json::Value;
+
+use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
+use crate::json::Writer;
+use crate::overflow;
+
+/// Messages are cut here (bytes): some providers quote the whole request back.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// The status, type word and code of each kind.
+fn words(kind: ErrorKind) -> (u16, &'static str, Option<&'static str>) {
+    const INVALID: &str = "invalid_request_error";
+    match kind {
+        ErrorKind::InvalidRequest => (400, INVALID, None),
+        ErrorKind::Authentication => (401, INVALID, Some("invalid_api_key")),
+        ErrorKind::Billing => (402, "insufficient_quota", Some("insufficient_quota")),
+        ErrorKind::Permission => (403, "permission_error", None),
+        ErrorKind::NotFound => (404, INVALID, None),
+        ErrorKind::Method => (405, INVALID, None),
+        ErrorKind::RequestTimeout => (408, INVALID, Some("request_timeout")),
+        ErrorKind::Conflict => (409, "conflict_error", None),
+        ErrorKind::TooLarge => (413, INVALID, Some("request_too_large")),
+        ErrorKind::MediaType => (415, INVALID, None),
+        ErrorKind::Unprocessable => (422, INVALID, None),
+        ErrorKind::RateLimit => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+        ErrorKind::Quota => (429, "insufficient_quota", Some("insufficient_quota")),
+        ErrorKind::HeadersTooLarge => (431, INVALID, None),
+        ErrorKind::Internal => (500, "server_error", None),
+        ErrorKind::BadGateway => (502, "server_error", Some("bad_gateway")),
+        ErrorKind::Overloaded => (503, "server_error", Some("overloaded")),
+        ErrorKind::Unavailable => (503, "server_error", Some("unavailable")),
+        ErrorKind::Timeout => (504, "server_error", Some("timeout")),
+    }
+}
+
+/// The status code OpenAI would answer with.
+#[must_use]
+pub(crate) fn status(kind: ErrorKind) -> u16 {
+    words(kind).0
+}
+
+/// Writes `{"error":{"message","type","param","code"}}`. A provider's own type word and code are kept when they are
+/// words of this dialect's table; another dialect's are replaced. OpenAI has no request id in the body; it goes in the
+/// header `x-request-id`.
+#[must_use]
+pub(crate) fn encode(error: &ProviderError, _request_id: &str) -> Vec<u8> {
+    let mut json = Writer::with_capacity(error.message.len() + 96);
+    json.open(b'{');
+    write_error(error, &mut json);
+    json.close(b'}');
+    json.into_bytes()
+}
+
+/// Writes the member `"error":{…}`.
+pub(super) fn write_error(error: &ProviderError, json: &mut Writer) {
+    let ProviderError { kind, message, r#type, code, param } = error;
+    let (_, default_type, default_code) = words(*kind);
+    json.open_field("error", b'{');
+    json.text_field("message", message);
+    json.text_field("type", r#type.as_deref().filter(|word| is_our_word(word)).unwrap_or(default_type));
+    for (name, value) in [("param", param.as_deref()), ("code", code.as_deref().or(default_code))] {
+        match value {
+            Some(text) => json.text_field(name, text),
+            None => json.value_field(name, "null"),
+        }
+    }
+    json.close(b'}');
+}
+
+/// Whether a type word is one this dialect's clients know.
+fn is_our_word(word: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "invalid_request_error",
+        "insufficient_quota",
+        "permission_error",
+        "conflict_error",
+        "rate_limit_error",
+        "server_error",
+        "requests",
+        "tokens",
+        "authentication_error",
+    ];
+    WORDS.contains(&word)
+}
+
+/// Reads a provider's error answer: OpenAI's shape, and look-alikes' (`"error"` a bare string; `message`, `detail`,
+/// `msg` at the top; a list of `detail`s with `msg`; the object in a one-element array). Anything else gives an error
+/// by its status alone. Status 0 stands for an error inside a stream, which has none.
+#[must_use]
+pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
+    let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    decode_value(status, &value)
+}
+
+pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
+    let outer = value.get(0).unwrap_or(value);
+    let inner = outer.get("error").filter(|error| !error.is_null()).unwrap_or(outer);
+    let own_status = inner.get("code").or_else(|| inner.get("status")).and_then(Value::as_u64);
+    let status = match (status, own_status.and_then(|code| u16::try_from(code).ok())) {
+        (0, Some(own @ 400..=599)) => own,
+        (status, _) => status,
+    };
+    let word = |name: &str| inner.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (r#type, code) = (word("type"), word("code"));
+    let message = message_of(inner).or_else(|| message_of(outer)).unwrap_or_else(|| unsaid(status));
+    // OpenRouter says there what its own provider's error was.
+    let deeper = inner.get("metadata").and_then(|metadata| metadata.get("error_type")).and_then(Value::as_str);
+    let words = [code.as_deref(), r#type.as_deref(), deeper];
+    let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
+    overflow::recognised(ProviderError { kind, message: shortened(message), r#type, code, param: word("param") })
+}
+
+/// Whether an error body says of a prompt that does not fit what clients know it by: the code.
+#[must_use]
+pub(crate) fn tells_overflow(body: &[u8]) -> bool {
+    let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    value.get("error").and_then(|error| error.get("code")).and_then(Value::as_str) == Some(CONTEXT_OVERFLOW)
+}
+
+fn message_of(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.as_str(),
+        Value::Object(fields) => {
+            let said = ["message", "detail", "msg", "error_description"].iter().find_map(|name| fields.get(*name))?;
+            match said {
+                Value::String(text) => text,
+                // FastAPI's validation errors: a list, each with `msg`.
+                Value::Array(list) => list.first()?.get("msg")?.as_str()?,
+                Value::Object(deeper) => deeper.get("message")?.as_str()?,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn unsaid(status: u16) -> String {
+    match status {
+        0 => "the provider reported an error in the stream without saying which".to_owned(),
+        status => format!("the provider answered with status {status} and no error message"),
+    }
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let end = message.floor_char_boundary(LONGEST_MESSAGE);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+/// Words that say more than the status does.
+fn kind_of_word(word: &str) -> Option<ErrorKind> {
+    Some(match word {
+        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => ErrorKind::Quota,
+        "rate_limit_exceeded" | "rate_limit_error" => ErrorKind::RateLimit,
+        "invalid_api_key" | "authentication_error" => ErrorKind::Authentication,
+        "permission_error" => ErrorKind::Permission,
+        "model_not_found" | "not_found_error" => ErrorKind::NotFound,
+        "overloaded" | "overloaded_error" | "engine_overloaded" | "engine_overloaded_error" | "provider_overloaded" => {
+            ErrorKind::Overloaded
+        }
+        "string_above_max_length" => ErrorKind::InvalidRequest,
+        _ => return None,
+    })
+}
+
+fn kind_of_status(status: u16) -> ErrorKind {
+    match status {
+        401 => ErrorKind::Authentication,
+        402 => ErrorKind::Billing,
+        403 => ErrorKind::Permission,
+        404 => ErrorKind::NotFound,
+        405 => ErrorKind::Method,
+        408 => ErrorKind::RequestTimeout,
+        409 => ErrorKind::Conflict,
+        413 => ErrorKind::TooLarge,
+        415 => ErrorKind::MediaType,
+        422 => ErrorKind::Unprocessable,
+        429 => ErrorKind::RateLimit,
+        431 => ErrorKind::HeadersTooLarge,
+        400..=499 => ErrorKind::InvalidRequest,
+        502 => ErrorKind::BadGateway,
+        503 | 529 => ErrorKind::Overloaded,
+        504 => ErrorKind::Timeout,
+        _ => ErrorKind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_shape() {
+        use ErrorKind as K;
+        for (status, body, kind, message) in [
+            (
+                400,
+                r#"{"error":{"message":"bad","type":"invalid_request_error","param":"n","code":null}}"#,
+                K::InvalidRequest,
+                "bad",
+            ),
+            (
+                429,
+                r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                K::Quota,
+                "pay",
+            ),
+            (429, r#"{"error":{"message":"slow","type":"tokens","code":"rate_limit_exceeded"}}"#, K::RateLimit, "slow"),
+            (500, r#"{"error":"boom"}"#, K::Internal, "boom"),
+            (404, r#"{"object":"error","message":"no model","code":404}"#, K::NotFound, "no model"),
+            (401, r#"{"detail":"who"}"#, K::Authentication, "who"),
+            (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, K::Unprocessable, "field required"),
+            (503, r#"[{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#, K::Overloaded, "busy"),
+            (0, r#"{"error":{"code":503,"message":"busy"}}"#, K::Overloaded, "busy"),
+            (502, "<html>", K::BadGateway, "the provider answered with status 502 and no error message"),
+        ] {
+            let error = decode(status, body.as_bytes());
+            assert_eq!((error.kind, error.message.as_str()), (kind, message), "{body}");
+        }
+        assert!(decode(400, format!("{{\"error\":\"{}\"}}", "é".repeat(5000)).as_bytes()).message.len() < 5000);
+    }
+
+    #[test]
+    fn writes_the_shape_clients_read() {
+        let error = ProviderError {
+            kind: ErrorKind::Overloaded,
+            message: "a \"b\"".into(),
+            r#type: Some("overloaded_error".into()),
+            code: None,
+            param: None,
+        };
+        let body = String::from_utf8(encode(&error, "r1")).unwrap();
+        assert_eq!(body, r#"{"error":{"message":"a \"b\"","type":"server_error","param":null,"code":"overloaded"}}"#);
+        let again = decode(503, body.as_bytes());
+        assert_eq!((again.kind, again.message), (error.kind, error.message));
+    }
+}

@@ -1,0 +1,41 @@
+//! OpenAI Chat Completions, `POST /v1/chat/completions`, whole and streamed, in both directions, and what look-alikes make
+//! of it. What can not be said in it is refused or dropped by the rules in `docs/dialects-openai.md`.
+
+pub(crate) mod error;
+pub(crate) mod fold;
+mod models;
+mod observe;
+mod peek;
+mod place;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod stream;
+mod wire;
+
+use crate::spoke::Spoke;
+
+#[cfg(test)]
+pub(crate) use wire::ChatUsage;
+
+/// What the dialect offers.
+pub(crate) static SPOKE: Spoke = Spoke {
+    decode_call: request::decode,
+    encode_call: request::encode,
+    part_path: place::part_path,
+    decode_reply: reply::decode,
+    encode_reply: reply::encode,
+    stream_decoder: || Box::new(stream::ChatDecoder::new()),
+    stream_encoder: |options| Box::new(stream::ChatEncoder::new(options)),
+    stream_end: stream::END,
+    decode_error: error::decode,
+    encode_error: error::encode,
+    tells_overflow: error::tells_overflow,
+    status: error::status,
+    peek: peek::peek,
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::ChatFold::default()),
+    tell: fold::tell,
+    says_why: fold::says_why,
+    models: models::SHAPE,
+};

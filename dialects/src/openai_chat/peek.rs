@@ -1,0 +1,11 @@
+//! What routing needs of a body of this dialect, beside what all have.
+
+use crate::codec::Refusal;
+use crate::verbatim::{Field, Look, Peeked};
+
+/// Reads it. Errors: a field has the wrong type.
+pub(super) fn peek(look: &Look<'_>) -> Result<Peeked, Refusal> {
+    let old = look.integer(Field::MaxTokens)?;
+    let new = look.integer(Field::MaxCompletionTokens)?;
+    Ok(Peeked { max_tokens: new.or(old), include_usage: look.include_usage()?, user: look.text(Field::User)? })
+}

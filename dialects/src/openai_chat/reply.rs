@@ -1,0 +1,257 @@
+//! A whole answer: read into the hub's words, and written out of them.
+
+use serde_json::value::RawValue;
+
+use super::request::{function, tool_call};
+use super::wire::{self, ContentPiece, ThoughtBlock};
+use crate::codec::{Malformed, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
+use crate::json::{Object, Path, ROOT, Writer, string};
+
+const CHOICES: Path<'static> = ROOT.field("choices");
+
+/// Reads a whole answer. Errors: it is not what the dialect allows; an error object under status 200 is none either.
+pub(crate) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
+    read(body).map_err(|refusal| Malformed::new(format!("the provider's answer is malformed: {}", refusal.message)))
+}
+
+fn read(body: &[u8]) -> Result<Reply, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|_| ROOT.refuse("is not UTF-8"))?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|_| ROOT.refuse("is not JSON"))?;
+    let mut object = Object::read(whole.get(), &ROOT)?;
+    if object.take("error").is_some() {
+        return Err(ROOT.field("error").refuse("an error stands where an answer should"));
+    }
+    object.take("object");
+    let id = object.text("id", &ROOT)?.unwrap_or_default();
+    let model = object.text("model", &ROOT)?.unwrap_or_default();
+    let created = object.number("created", &ROOT)?.as_ref().and_then(wire::seconds);
+    let list = object.list("choices", &ROOT)?.ok_or_else(|| CHOICES.refuse("the field is required"))?;
+    if list.is_empty() {
+        return Err(CHOICES.refuse("holds no answer"));
+    }
+    let choices = (0..).zip(list).map(|(number, raw)| choice(raw, &id, number));
+    let choices = choices.collect::<Result<_, _>>()?;
+    let usage = object.take("usage").and_then(wire::usage);
+    let extra = Extra { dialect: Dialect::OpenAiChat, fields: object.rest() };
+    Ok(Reply { id, model, created, choices, usage, extra })
+}
+
+fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
+    let at = &CHOICES.index(number as usize);
+    let mut object = Object::read(raw.get(), at)?;
+    let word = object.text("finish_reason", at)?.unwrap_or_default();
+    if word == wire::FAILED || object.take("error").is_some() {
+        return Err(at.refuse("an error stands where an answer should"));
+    }
+    let in_message = at.field("message");
+    let mut message = object.object("message", at)?.ok_or_else(|| in_message.refuse("the field is required"))?;
+    message.take("role");
+    let mut parts = thoughts(&mut message);
+    if let Some(raw) = message.take("content") {
+        let at = in_message.field("content");
+        for piece in wire::pieces(raw).ok_or_else(|| at.refuse("must be text"))? {
+            said(piece, &mut parts);
+        }
+    }
+    if let Some(text) = message.text("refusal", &in_message)?.filter(|text| !text.is_empty()) {
+        parts.push(Part::new(Content::Refusal(text)));
+    }
+    let called = calls(&mut message, &in_message, (id, number))?;
+    let by = wire::stop_text([object.take("stop_reason"), object.take("matched_stop")]);
+    let stop = wire::stop(&word, by, !called.is_empty());
+    parts.extend(called);
+    Ok(Choice { parts, stop, logprobs: object.raw("logprobs"), extra: message.rest() })
+}
+
+/// What the model thought, by any of the names it has: where several are given they say the cross_dialect.
+fn thoughts(message: &mut Object<'_>) -> Vec<Part> {
+    let names = [message.take("reasoning_content"), message.take("reasoning")];
+    let text = names.into_iter().flatten().find_map(string).filter(|text| !text.is_empty());
+    let blocks = message.take("thinking_blocks").map(wire::thoughts).unwrap_or_default();
+    let signed = blocks.iter().any(|block| matches!(block, ThoughtBlock::Signed { .. }));
+    let unsigned = text.filter(|_| !signed).map(|text| Content::Thinking { text, signature: None });
+    let blocks = blocks.into_iter().map(|block| match block {
+        ThoughtBlock::Signed { text, signature } => Content::Thinking { text, signature },
+        ThoughtBlock::Redacted(data) => Content::RedactedThinking(data),
+    });
+    unsigned.into_iter().chain(blocks).map(Part::new).collect()
+}
+
+/// A piece of the content. What follows one of its own kind is more of it.
+fn said(piece: ContentPiece<'_>, parts: &mut Vec<Part>) {
+    let last = parts.last_mut().map(|part| &mut part.content);
+    match (piece, last) {
+        (ContentPiece::Text(more), _) | (ContentPiece::Thinking(more), _) if more.is_empty() => {}
+        (ContentPiece::Thinking(more), Some(Content::Thinking { text, signature: None })) => {
+            text.push_str(&more.whole());
+        }
+        (ContentPiece::Thinking(text), _) => {
+            parts.push(Part::new(Content::Thinking { text: text.whole(), signature: None }));
+        }
+        (ContentPiece::Text(text), _) => parts.push(Part::text(text.whole())),
+        (ContentPiece::Other(raw), _) => {
+            parts.push(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() }));
+        }
+    }
+}
+
+/// The tools that are called, in the words of today and in the deprecated ones.
+fn calls(message: &mut Object<'_>, at: &Path<'_>, (id, number): (&str, u32)) -> Result<Vec<Part>, Refusal> {
+    let listed = message.list("tool_calls", at)?.unwrap_or_default();
+    let in_calls = at.field("tool_calls");
+    let mut parts = Vec::with_capacity(listed.len());
+    for (place, raw) in listed.into_iter().enumerate() {
+        parts.push(tool_call(raw, &in_calls.index(place))?);
+    }
+    if let Some(raw) = message.take("function_call").filter(|_| parts.is_empty()) {
+        let at = at.field("function_call");
+        let content = Content::ToolCall(function(&mut Object::read(raw.get(), &at)?, String::new(), &at)?);
+        parts.push(Part::new(content));
+    }
+    for (called, part) in (0..).zip(&mut parts) {
+        if let Content::ToolCall(call) = &mut part.content
+            && call.id.is_empty()
+        {
+            call.id = wire::made_call_id(id, number, called);
+        }
+    }
+    Ok(parts)
+}
+
+/// Writes a whole answer. `created` is 0 where nobody said it: the caller of this function has the clock.
+#[must_use]
+pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
+    let Reply { id, model, created, choices, usage, extra } = reply;
+    let cross_dialect = extra.dialect != Dialect::OpenAiChat;
+    let mut json = Writer::with_capacity(1024);
+    json.open(b'{');
+    json.text_field("id", id);
+    json.text_field("object", "chat.completion");
+    json.value_field("created", created.unwrap_or(0));
+    json.text_field("model", model);
+    json.open_field("choices", b'[');
+    for (index, choice) in choices.iter().enumerate() {
+        write_choice(index, choice, cross_dialect, &mut json);
+    }
+    json.close(b']');
+    if let Some(usage) = usage {
+        wire::write_usage(usage, &mut json);
+    }
+    if !cross_dialect {
+        json.fields(&extra.fields);
+    }
+    json.close(b'}');
+    json.into_bytes()
+}
+
+fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut Writer) {
+    let Choice { parts, stop, logprobs, extra } = choice;
+    json.open(b'{');
+    json.value_field("index", index);
+    json.open_field("message", b'{');
+    json.text_field("role", "assistant");
+    let text = joined(parts, |content| match content {
+        Content::Text { text, citations: _ } => Some(text),
+        _ => None,
+    });
+    let refusal = joined(parts, |content| if let Content::Refusal(text) = content { Some(text) } else { None });
+    let silent = refusal.is_some() || parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
+    for (name, said) in [("content", text.or((!silent).then(String::new))), ("refusal", refusal)] {
+        match said {
+            Some(said) => json.text_field(name, &said),
+            None => json.value_field(name, "null"),
+        }
+    }
+    write_thoughts(parts, json);
+    let called = write_calls(parts, cross_dialect, json);
+    if !cross_dialect {
+        json.fields(extra);
+    }
+    json.close(b'}');
+    match logprobs {
+        Some(raw) if !cross_dialect => json.raw_field("logprobs", raw),
+        _ => json.value_field("logprobs", "null"),
+    }
+    json.text_field("finish_reason", wire::finish_reason(stop, called));
+    wire::write_stop_text(stop, json);
+    json.close(b'}');
+}
+
+/// Thoughts as text for who reads it, and as blocks where they are signed or encrypted: those must come back unchanged.
+fn write_thoughts(parts: &[Part], json: &mut Writer) {
+    let text = joined(parts, |content| match content {
+        Content::Thinking { text, signature: _ } => Some(text),
+        _ => None,
+    });
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        json.text_field("reasoning_content", &text);
+    }
+    let blocks = parts.iter().filter_map(|part| match &part.content {
+        Content::Thinking { text, signature: signature @ Some(_) } => {
+            Some(ThoughtBlock::Signed { text: text.clone(), signature: signature.clone() })
+        }
+        Content::RedactedThinking(data) => Some(ThoughtBlock::Redacted(data.clone())),
+        _ => None,
+    });
+    let mut blocks = blocks.peekable();
+    if blocks.peek().is_some() {
+        json.open_field("thinking_blocks", b'[');
+        blocks.for_each(|block| wire::write_thought(&block, json));
+        json.close(b']');
+    }
+}
+
+/// The texts of the parts that `pick` takes, one behind the other; `None` when there are none.
+fn joined(parts: &[Part], pick: impl Fn(&Content) -> Option<&String>) -> Option<String> {
+    parts.iter().filter_map(|part| pick(&part.content)).fold(None, |joined: Option<String>, text| {
+        let mut joined = joined.unwrap_or_default();
+        joined.push_str(text);
+        Some(joined)
+    })
+}
+
+/// Says whether there is any.
+fn write_calls(parts: &[Part], cross_dialect: bool, json: &mut Writer) -> bool {
+    let mut opened = false;
+    for part in parts {
+        let Part { content, cache: _, extra } = part;
+        match content {
+            Content::ToolCall(ToolCall { id, name, arguments }) => {
+                open_calls(&mut opened, json);
+                json.open(b'{');
+                json.text_field("id", id);
+                json.text_field("type", "function");
+                json.open_field("function", b'{');
+                json.text_field("name", name);
+                json.text_field("arguments", arguments);
+                json.close(b'}');
+                if !cross_dialect {
+                    json.fields(extra);
+                }
+                json.close(b'}');
+            }
+            // A custom tool's call, which reading left raw; other pieces that it left so are of the content.
+            Content::Other { dialect: Dialect::OpenAiChat, raw } if is_custom_call(raw) => {
+                open_calls(&mut opened, json);
+                json.raw(raw.get());
+            }
+            _ => {}
+        }
+    }
+    if opened {
+        json.close(b']');
+    }
+    opened
+}
+
+fn is_custom_call(raw: &RawValue) -> bool {
+    Object::read(raw.get(), &ROOT).is_ok_and(|mut call| call.take("custom").is_some())
+}
+
+fn open_calls(opened: &mut bool, json: &mut Writer) {
+    if !std::mem::replace(opened, true) {
+        json.open_field("tool_calls", b'[');
+    }
+}

@@ -1,0 +1,19 @@
+//! What a caller sends: read into the hub's words (`read…`), and written out of them (`write…`).
+
+mod read;
+mod read_thoughts;
+mod read_turns;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+mod write_parts;
+mod write_settings;
+mod write_system;
+mod write_thoughts;
+mod write_turns;
+mod writer;
+
+pub(crate) use read::decode;
+pub(super) use read_turns::{function, tool_call};
+pub(crate) use write::encode;

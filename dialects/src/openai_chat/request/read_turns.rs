@@ -1,0 +1,246 @@
+//! Reads a request's conversation: instructions, turns and their parts, tool results.
+
+use serde_json::value::RawValue;
+
+use super::read_thoughts;
+use crate::codec::Refusal;
+use crate::dialect::Dialect;
+use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
+use crate::json::{Object, Path, ROOT, string};
+
+/// Reads `messages`. Instructions before the conversation become `system`; later ones stay where they are. Tool
+/// messages that follow one another become one turn.
+pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
+    const AT: Path<'static> = ROOT.field("messages");
+    let list = top.list("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
+    if list.is_empty() {
+        return Err(AT.refuse("must hold at least one message"));
+    }
+    let mut system = Vec::new();
+    let mut messages: Vec<Message> = Vec::with_capacity(list.len());
+    let mut in_tools = false;
+    for (index, raw) in list.into_iter().enumerate() {
+        let at = AT.index(index);
+        let mut object = Object::read(raw.get(), &at)?;
+        let role = object.required("role", &at)?;
+        let after_tools = std::mem::replace(&mut in_tools, role == "tool");
+        match role.as_str() {
+            "system" | "developer" => {
+                let developer = role == "developer";
+                let parts = instructions(object, developer, &at)?;
+                if messages.is_empty() {
+                    system.extend(parts);
+                } else {
+                    messages.push(Message { at: index, ..late_instructions(parts, developer) });
+                }
+            }
+            "user" => messages.push(Message { at: index, ..user(object, &at)? }),
+            "assistant" => messages.push(Message { at: index, ..assistant(object, &at)? }),
+            "tool" => {
+                let part = tool_result(object, &at)?;
+                match messages.last_mut().filter(|_| after_tools) {
+                    Some(turn) => turn.parts.push(part),
+                    None => messages.push(Message { at: index, ..Message::new(Role::User, vec![part]) }),
+                }
+            }
+            "function" => {
+                return Err(at.field("role").refuse("`function` is deprecated and not translated; use `tool`"));
+            }
+            _ => {
+                let what = "must be `system`, `developer`, `user`, `assistant` or `tool`";
+                return Err(at.field("role").refuse(what));
+            }
+        }
+    }
+    Ok((system, messages))
+}
+
+fn instructions(mut object: Object<'_>, developer: bool, at: &Path<'_>) -> Result<Vec<SystemPart>, Refusal> {
+    let name = object.text("name", at)?;
+    let mut parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    mark_last(&mut parts, &mut object);
+    let mut extra = object.rest();
+    let in_content = at.field("content");
+    let texts = parts.into_iter().enumerate().map(|(index, part)| {
+        let Part { content: Content::Text { text, citations: _ }, cache, extra: own } = part else {
+            return Err(in_content.index(index).refuse("instructions may hold text only"));
+        };
+        // What the message itself says beside its parts goes with the first.
+        let mut all = std::mem::take(&mut extra);
+        all.extend(own);
+        Ok(SystemPart { text, cache, developer, name: name.clone(), extra: all })
+    });
+    texts.collect()
+}
+
+fn late_instructions(parts: Vec<SystemPart>, developer: bool) -> Message {
+    let mut name = None;
+    let parts = parts.into_iter().map(|part| {
+        let SystemPart { text, cache, developer: _, name: own, extra } = part;
+        name = own;
+        Part { content: Content::Text { text, citations: None }, cache, extra }
+    });
+    let parts = parts.collect();
+    let role = if developer { Role::Developer } else { Role::System };
+    Message { name, ..Message::new(role, parts) }
+}
+
+/// Some clients put the prompt-caching marker on the message: it means all up to its end, so its last part has it.
+fn mark_last(parts: &mut [Part], object: &mut Object<'_>) {
+    let thought = |part: &Part| matches!(part.content, Content::Thinking { .. } | Content::RedactedThinking(_));
+    let Some(last) = parts.last_mut().filter(|part| !thought(part)) else { return };
+    if let Some(mark) = object.raw("cache_control") {
+        last.cache.get_or_insert(CacheMark(mark));
+    }
+}
+
+fn user(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> {
+    let name = object.text("name", at)?;
+    let mut parts = content(&mut object, at)?.ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    mark_last(&mut parts, &mut object);
+    Ok(Message { name, extra: object.rest(), ..Message::new(Role::User, parts) })
+}
+
+fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> {
+    if object.take("function_call").is_some() {
+        return Err(at.field("function_call").refuse("is deprecated and not translated; use `tool_calls`"));
+    }
+    let name = object.text("name", at)?;
+    let mut parts = read_thoughts::thoughts(&mut object, at)?;
+    parts.extend(content(&mut object, at)?.unwrap_or_default());
+    if let Some(refusal) = object.text("refusal", at)? {
+        parts.push(Part::new(Content::Refusal(refusal)));
+    }
+    let calls_at = at.field("tool_calls");
+    for (index, raw) in object.list("tool_calls", at)?.unwrap_or_default().into_iter().enumerate() {
+        parts.push(tool_call(raw, &calls_at.index(index))?);
+    }
+    mark_last(&mut parts, &mut object);
+    Ok(Message { name, extra: object.rest(), ..Message::new(Role::Assistant, parts) })
+}
+
+/// Reads one of an assistant's `tool_calls`; a custom tool's call stays raw.
+pub(in crate::openai_chat) fn tool_call(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.text("type", at)?;
+    match kind.as_deref() {
+        Some("function") | None => {}
+        Some("custom") => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
+        // Kept raw it could not be told from a piece of content.
+        Some(_) => return Err(at.field("type").refuse("must be `function` or `custom`")),
+    }
+    let id = object.text("id", at)?.unwrap_or_default();
+    let inner = at.field("function");
+    let mut function = object.object("function", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
+    let content = Content::ToolCall(self::function(&mut function, id, &inner)?);
+    object.take("index");
+    let cache = object.raw("cache_control").map(CacheMark);
+    Ok(Part { content, cache, extra: object.rest() })
+}
+
+/// Reads which function is called, and with what.
+pub(in crate::openai_chat) fn function(
+    object: &mut Object<'_>,
+    id: String,
+    at: &Path<'_>,
+) -> Result<ToolCall, Refusal> {
+    let name = object.required("name", at)?;
+    let arguments = match object.take("arguments") {
+        // Some look-alikes give the object itself rather than its text.
+        Some(arguments) if arguments.get().starts_with('{') => arguments.get().to_owned(),
+        Some(arguments) => string(arguments).ok_or_else(|| at.field("arguments").refuse("must be a string of JSON"))?,
+        None => String::new(),
+    };
+    Ok(ToolCall { id, name, arguments })
+}
+
+fn tool_result(mut object: Object<'_>, at: &Path<'_>) -> Result<Part, Refusal> {
+    let call_id = object.required("tool_call_id", at)?;
+    let parts = content(&mut object, at)?.unwrap_or_default();
+    let cache = object.raw("cache_control").map(CacheMark);
+    let content = Content::ToolResult { call_id, parts, is_error: false };
+    Ok(Part { content, cache, extra: object.rest() })
+}
+
+/// Reads `content`: absent, a string, or a list of parts.
+fn content(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Vec<Part>>, Refusal> {
+    let Some(raw) = object.take("content") else { return Ok(None) };
+    if let Some(text) = string(raw) {
+        // An assistant that calls tools says "" beside them; no dialect has use for an empty text part.
+        return Ok(Some(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] }));
+    }
+    let at = at.field("content");
+    let list: Vec<&RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| at.refuse("must be a string or an array of parts"))?;
+    list.into_iter().enumerate().map(|(index, raw)| part(raw, &at.index(index))).collect::<Result<_, _>>().map(Some)
+}
+
+fn part(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let content = match object.required("type", at)?.as_str() {
+        "text" => Content::Text { text: object.required("text", at)?, citations: None },
+        "refusal" => Content::Refusal(object.required("refusal", at)?),
+        "image_url" => image(&mut object, at)?,
+        "input_audio" => {
+            let inner = at.field("input_audio");
+            let mut audio = object.object("input_audio", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
+            Content::Audio { data: audio.required("data", &inner)?, format: audio.required("format", &inner)? }
+        }
+        "file" => file(&mut object, at)?,
+        // Kept raw it could not be told from a custom tool's call.
+        "custom" => return Err(at.field("type").refuse("`custom` is a kind of tool call, not of content")),
+        _ => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
+    };
+    let cache = object.raw("cache_control").map(CacheMark);
+    Ok(Part { content, cache, extra: object.rest() })
+}
+
+fn image(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    let inner = at.field("image_url");
+    let raw = object.take("image_url").ok_or_else(|| inner.refuse("the field is required"))?;
+    // Some look-alikes take a bare URL.
+    if let Some(url) = string(raw) {
+        return Ok(Content::Image { source: source_of_url(url), detail: None });
+    }
+    let mut image = Object::read(raw.get(), &inner)?;
+    let url = image.required("url", &inner)?;
+    Ok(Content::Image { source: source_of_url(url), detail: image.text("detail", &inner)? })
+}
+
+fn file(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    let inner = at.field("file");
+    let mut file = object.object("file", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
+    let name = file.text("filename", &inner)?;
+    let source = match (file.text("file_data", &inner)?, file.text("file_id", &inner)?) {
+        (Some(data), None) => match source_of_url(data) {
+            Source::Url(data) => Source::Base64 { media_type: media_type(name.as_deref()).to_owned(), data },
+            inline => inline,
+        },
+        (None, Some(id)) => Source::File(id),
+        (Some(_), Some(_)) => return Err(inner.refuse("may hold `file_data` or `file_id`, not both")),
+        (None, None) => return Err(inner.refuse("must hold `file_data` or `file_id`")),
+    };
+    Ok(Content::Document { source, name, settings: file.rest() })
+}
+
+/// What bare base64 is, by the file's name; OpenAI takes little but PDF.
+fn media_type(name: Option<&str>) -> &'static str {
+    match name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension) {
+        Some("txt" | "md") => "text/plain",
+        _ => "application/pdf",
+    }
+}
+
+/// A `data:` URL in base64 is inline; every other URL is the provider's to fetch. Its media type is lower-cased and loses
+/// its parameters, its data loses the line breaks that many encoders put in.
+fn source_of_url(url: String) -> Source {
+    let scheme = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let inline = url.get(5..).filter(|_| scheme).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
+        let (head, coding) = head.rsplit_once(';')?;
+        let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut data = data.to_owned();
+        data.retain(|byte| !byte.is_ascii_whitespace());
+        coding.trim().eq_ignore_ascii_case("base64").then_some(Source::Base64 { media_type, data })
+    });
+    inline.unwrap_or(Source::Url(url))
+}

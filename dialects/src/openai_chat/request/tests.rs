@@ -1,0 +1,210 @@
+//! Calls of another dialect's callers, written for OpenAI: the rules of docs/dialects-openai.md one by one.
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::decode;
+use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::*;
+use crate::vendors::LookAlike;
+
+fn encode(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
+    super::encode(call, profile, crate::openai_chat::place::part_path)
+}
+
+fn raw(json: &Value) -> Raw {
+    RawValue::from_string(json.to_string()).unwrap()
+}
+
+fn call(messages: Vec<Message>) -> Call {
+    Call {
+        model: "m".into(),
+        system: Vec::new(),
+        messages,
+        tools: Vec::new(),
+        tool_choice: None,
+        parallel_tools: None,
+        max_tokens: Some(9),
+        sampling: Sampling::default(),
+        stop: Vec::new(),
+        format: None,
+        reasoning: None,
+        stream: false,
+        stream_usage: true,
+        end_user: None,
+        extra: Extra::none(Dialect::AnthropicMessages),
+    }
+}
+
+fn body(encoded: &Encoded) -> Value {
+    serde_json::from_slice(&encoded.body).unwrap()
+}
+
+fn written(call: &Call) -> (Value, Vec<String>) {
+    let encoded = encode(call, &ProviderProfile::default()).unwrap();
+    (body(&encoded), encoded.dropped)
+}
+
+fn mark() -> Option<CacheMark> {
+    Some(CacheMark(raw(&json!({"type": "ephemeral"}))))
+}
+
+#[test]
+fn thoughts_and_cache_marks_are_dropped_by_rule() {
+    let thinking = Content::Thinking { text: "hm".into(), signature: Some("s".into()) };
+    let mut said = Part::text("yes");
+    said.cache = mark();
+    let parts = vec![Part::new(thinking), Part::new(Content::RedactedThinking("x".into())), said];
+    let mut call = call(vec![Message::new(Role::Assistant, parts)]);
+    call.system = vec![SystemPart { cache: mark(), ..SystemPart::new("a") }, SystemPart::new("b")];
+    let (out, dropped) = written(&call);
+    assert_eq!(
+        out["messages"],
+        json!([
+            {"role": "system", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": "yes"}
+        ])
+    );
+    assert_eq!(
+        dropped,
+        [
+            "system[0].cache_control",
+            "messages[0].content[2].cache_control",
+            "messages[0].content[0]",
+            "messages[0].content[1]"
+        ]
+    );
+    let out = body(
+        &encode(&call, &ProviderProfile { look_alike: Some(LookAlike::default()), ..ProviderProfile::default() })
+            .unwrap(),
+    );
+    assert_eq!(out["messages"][0], json!({"role": "system", "content": "a\n\nb"}));
+    assert_eq!((&out["max_tokens"], &out["max_completion_tokens"]), (&json!(9), &Value::Null));
+}
+
+#[test]
+fn tool_results_become_messages_and_their_pictures_follow() {
+    let picture =
+        Content::Image { source: Source::Base64 { media_type: "image/png".into(), data: "AA==".into() }, detail: None };
+    let result =
+        |id: &str, parts: Vec<Part>, is_error| Part::new(Content::ToolResult { call_id: id.into(), parts, is_error });
+    let turn = Message::new(
+        Role::User,
+        vec![
+            result("c1", vec![Part::text("seen"), Part::new(picture)], false),
+            result("c2", Vec::new(), true),
+            Part::text("go on"),
+        ],
+    );
+    let (out, dropped) = written(&call(vec![turn]));
+    assert_eq!(
+        out["messages"],
+        json!([
+            {"role": "tool", "tool_call_id": "c1", "content": "seen"},
+            {"role": "tool", "tool_call_id": "c2", "content": ""},
+            {"role": "user", "content": [
+                {"type": "text", "text": "Attached to the result of tool call c1:"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+                {"type": "text", "text": "go on"}
+            ]}
+        ])
+    );
+    assert_eq!(dropped, ["messages[0].content[1].is_error"]);
+}
+
+#[test]
+fn documents_become_files_or_text() {
+    let document = |source: Source, name: Option<&str>| {
+        let settings = [("citations".to_owned(), raw(&json!({"enabled": true})))].into_iter().collect();
+        Part::new(Content::Document { source, name: name.map(str::to_owned), settings })
+    };
+    let pdf = Source::Base64 { media_type: "application/pdf".into(), data: "AA==".into() };
+    let parts = vec![document(pdf, None), document(Source::Text("body".into()), Some("Title"))];
+    let (out, dropped) = written(&call(vec![Message::new(Role::User, parts)]));
+    assert_eq!(
+        out["messages"][0]["content"],
+        json!([
+            {"type": "file", "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,AA=="}},
+            {"type": "text", "text": "Title\n\nbody"}
+        ])
+    );
+    assert_eq!(dropped, ["messages[0].content[0].citations", "messages[0].content[1].citations"]);
+}
+
+#[test]
+fn settings_follow_the_table() {
+    let mut call = call(vec![Message::new(Role::User, vec![Part::text("x")])]);
+    call.model = "gpt-5".into();
+    call.sampling.top_k = Some(5);
+    call.end_user = Some("u".repeat(65));
+    call.parallel_tools = Some(false);
+    call.extra.fields.insert("service_tier".into(), raw(&json!("standard_only")));
+    call.extra.fields.insert("context_management".into(), raw(&json!({})));
+    call.stream = true;
+    for (reasoning, effort, left) in [
+        (Reasoning::Off, Value::Null, true),
+        (Reasoning::Adaptive, Value::Null, true),
+        (Reasoning::Budget(1024), json!("low"), false),
+        (Reasoning::Budget(8192), json!("medium"), false),
+        (Reasoning::Budget(8193), json!("high"), false),
+        (Reasoning::Effort("max".into()), json!("high"), false),
+        (Reasoning::Effort("medium".into()), json!("medium"), false),
+    ] {
+        call.reasoning = Some(reasoning);
+        let (out, dropped) = written(&call);
+        assert_eq!(out["reasoning_effort"], effort);
+        assert_eq!(dropped.contains(&"thinking".to_owned()), left);
+        assert_eq!(out["service_tier"], "default");
+        assert_eq!(out["stream_options"], json!({"include_usage": true}));
+        for field in ["top_k", "metadata.user_id", "context_management"] {
+            assert!(dropped.contains(&field.to_owned()), "{field}");
+        }
+        assert_eq!(
+            (&out["top_k"], &out["user"], &out["parallel_tool_calls"]),
+            (&Value::Null, &Value::Null, &Value::Null)
+        );
+    }
+}
+
+#[test]
+fn what_would_change_its_place_is_refused_by_field() {
+    let call =
+        |message: Value| json!({"model": "m", "messages": [{"role": "user", "content": "a"}, message]}).to_string();
+    for (message, param) in [
+        (json!({"role": "assistant", "tool_calls": [{"type": "text", "text": "a"}]}), "messages[1].tool_calls[0].type"),
+        (json!({"role": "user", "content": [{"type": "custom", "custom": {}}]}), "messages[1].content[0].type"),
+    ] {
+        let refusal = decode(call(message).as_bytes()).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some(param), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn what_has_no_equivalent_is_refused_by_field() {
+    let anthropic = Dialect::AnthropicMessages;
+    let block = raw(&json!({"type": "server_tool_use", "id": "s"}));
+    let turn = |role, content| call(vec![Message::new(role, vec![Part::text("x"), Part::new(content)])]);
+    let image = |source| Content::Image { source, detail: None };
+    let document = |source| Content::Document { source, name: None, settings: Fields::new() };
+    let said = || vec![Message::new(Role::User, vec![Part::text("x")])];
+    let mut with_tool = call(said());
+    with_tool.tools = vec![Tool::Other { dialect: anthropic, raw: raw(&json!({"type": "web_search_20250305"})) }];
+    let mut with_servers = call(said());
+    with_servers.extra.fields.insert("mcp_servers".into(), raw(&json!([])));
+    let mut with_thread = call(said());
+    with_thread.extra.fields.insert("thread".into(), raw(&json!({"type": "create"})));
+    assert_eq!(encode(&with_thread, &ProviderProfile::default()).unwrap_err().code, Some("thread_unsupported_request"));
+    for (call, param) in [
+        (turn(Role::Assistant, Content::Other { dialect: anthropic, raw: block }), "messages[0].content[1]"),
+        (turn(Role::User, image(Source::File("f".into()))), "messages[0].content[1].source"),
+        (turn(Role::User, document(Source::Url("u".into()))), "messages[0].content[1].source"),
+        (with_tool, "tools[0]"),
+        (with_servers, "mcp_servers"),
+        (with_thread, "thread"),
+    ] {
+        let refusal = encode(&call, &ProviderProfile::default()).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some(param));
+        assert!(refusal.message.starts_with(param), "{}", refusal.message);
+    }
+}

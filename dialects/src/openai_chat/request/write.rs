@@ -1,0 +1,224 @@
+//! Writes a request's top level out of the hub's words. The rules of what is dropped or refused are those of
+//! docs/dialects-openai.md, section "Towards OpenAI".
+
+use serde_json::value::RawValue;
+
+use super::write_parts::type_of;
+use super::writer::RequestWriter;
+use super::{schema, write_settings, write_system, write_turns};
+use crate::codec::{Encoded, NO_THREADS, ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
+use crate::json::{Path, ROOT, Writer};
+use crate::spoke::PartPath;
+use crate::vendors::FieldAction;
+
+/// Writes what a provider is sent.
+///
+/// A streamed call always asks for usage, for the ledger; the caller's stream shows it only when the caller asked.
+/// Errors: the call holds what Chat Completions has no word for.
+pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Result<Encoded, Refusal> {
+    let Call {
+        model,
+        system,
+        messages,
+        tools,
+        tool_choice,
+        parallel_tools,
+        max_tokens: _,
+        sampling: _,
+        stop,
+        format,
+        reasoning: _,
+        stream,
+        stream_usage: _,
+        end_user,
+        extra,
+    } = call;
+    let mut writer = RequestWriter::new(extra.dialect, profile);
+    writer.json.open(b'{');
+    writer.json.text_field("model", model);
+    writer.json.open_field("messages", b'[');
+    write_system::system(system, messages, &mut writer)?;
+    write_turns::messages(messages, &mut writer)?;
+    if writer.json.is_bare() {
+        return Err(ROOT.field("messages").refuse("at least one message with content is required"));
+    }
+    writer.json.close(b']');
+    let tools = write_tools(tools, &mut writer)?;
+    // OpenAI refuses both where there are no tools; other dialects' callers may set them all the same.
+    if let Some(choice) = tool_choice.as_ref().filter(|_| !writer.cross_dialect || tools) {
+        write_tool_choice(choice, &mut writer.json);
+    }
+    if let Some(parallel) = parallel_tools.filter(|_| !writer.cross_dialect || tools) {
+        writer.json.value_field("parallel_tool_calls", parallel);
+    }
+    let clamped = write_settings::max_tokens(call, &mut writer);
+    write_settings::sampling(call, &mut writer);
+    if !stop.is_empty() {
+        writer.json.open_field("stop", b'[');
+        stop.iter().for_each(|text| writer.json.text(text));
+        writer.json.close(b']');
+    }
+    if let Some(format) = format {
+        write_settings::format(format, &mut writer);
+    }
+    write_settings::reasoning(call, tools, &mut writer);
+    write_end_user(end_user.as_deref(), &mut writer);
+    write_stream(*stream, extra, &mut writer);
+    write_extra(extra, &mut writer)?;
+    writer.json.close(b'}');
+    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped, headers: Vec::new(), clamped })
+}
+
+/// Writes the tools; `false`: there are none.
+fn write_tools(tools: &[Tool], writer: &mut RequestWriter<'_>) -> Result<bool, Refusal> {
+    const LIST: Path<'static> = ROOT.field("tools");
+    let mut written = false;
+    for (index, tool) in tools.iter().enumerate() {
+        let at = LIST.index(index);
+        match tool {
+            Tool::Function { .. } | Tool::Other { dialect: Dialect::OpenAiChat, .. } => {}
+            Tool::Other { .. } if writer.profile.drop_server_tools => {
+                writer.drop(at);
+                continue;
+            }
+            Tool::Other { dialect, raw } => {
+                let kind = type_of(raw.get());
+                let what = format!(
+                    "`{kind}` is a tool that {} runs itself, and this provider has none of that kind",
+                    dialect.name()
+                );
+                return Err(at.refuse(what));
+            }
+        }
+        if !written {
+            writer.json.open_field("tools", b'[');
+            written = true;
+        }
+        write_tool(tool, &at, writer);
+    }
+    if written {
+        writer.json.close(b']');
+    }
+    Ok(written)
+}
+
+fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
+    let (name, description, parameters, strict, cache, extra) = match tool {
+        Tool::Function { name, description, parameters, strict, cache, extra } => {
+            (name, description, parameters, strict, cache, extra)
+        }
+        Tool::Other { dialect: _, raw } => return writer.json.raw(raw.get()),
+    };
+    writer.json.open(b'{');
+    writer.json.text_field("type", "function");
+    writer.json.open_field("function", b'{');
+    writer.json.text_field("name", name);
+    if let Some(text) = description {
+        writer.json.text_field("description", text);
+    }
+    if let Some(parameters) = parameters {
+        write_parameters(parameters, writer);
+    }
+    if let Some(strict) = strict {
+        let strict = *strict && (!writer.cross_dialect || parameters.as_deref().is_some_and(schema::is_strict));
+        writer.json.value_field("strict", strict);
+    }
+    writer.extra(extra, at);
+    writer.json.close(b'}');
+    writer.cache(cache.as_ref(), at);
+    writer.json.close(b'}');
+}
+
+fn write_parameters(parameters: &RawValue, writer: &mut RequestWriter<'_>) {
+    if !writer.cross_dialect {
+        writer.json.raw_field("parameters", parameters);
+    } else {
+        writer.json.raw_field("parameters", &schema::whole(parameters));
+    }
+}
+
+fn write_tool_choice(choice: &ToolChoice, json: &mut Writer) {
+    json.key("tool_choice");
+    match choice {
+        ToolChoice::Auto => json.text("auto"),
+        ToolChoice::None => json.text("none"),
+        ToolChoice::Required => json.text("required"),
+        ToolChoice::Named(name) => {
+            json.open(b'{');
+            json.text_field("type", "function");
+            json.open_field("function", b'{');
+            json.text_field("name", name);
+            json.close(b'}');
+            json.close(b'}');
+        }
+    }
+}
+
+fn write_end_user(end_user: Option<&str>, writer: &mut RequestWriter<'_>) {
+    /// OpenAI refuses a longer `user`; Claude Code's ids are longer.
+    const LONGEST: usize = 64;
+    match end_user {
+        Some(user) if !writer.cross_dialect || user.chars().count() <= LONGEST => writer.json.text_field("user", user),
+        Some(_) => writer.drop("metadata.user_id"),
+        None => {}
+    }
+}
+
+fn write_stream(stream: bool, extra: &Extra, writer: &mut RequestWriter<'_>) {
+    if !stream {
+        return;
+    }
+    writer.json.value_field("stream", true);
+    writer.json.open_field("stream_options", b'{');
+    writer.json.value_field("include_usage", true);
+    let own = extra.fields.get("stream_options").filter(|_| !writer.cross_dialect);
+    if let Some(mut fields) = own.and_then(|raw| serde_json::from_str::<Fields>(raw.get()).ok()) {
+        fields.remove("include_usage");
+        writer.json.fields(&fields);
+    }
+    writer.json.close(b'}');
+}
+
+/// Gives the caller's own fields back; of another dialect's, only what has an equivalent, what may go by rule, and what
+/// the provider's policy passes.
+fn write_extra(extra: &Extra, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    let Extra { dialect: _, fields } = extra;
+    for (name, raw) in fields {
+        if !writer.cross_dialect {
+            if name != "stream_options" {
+                writer.json.raw_field(name, raw);
+            }
+            continue;
+        }
+        match writer.policy(name) {
+            Some(FieldAction::Pass) => writer.json.raw_field(name, raw),
+            Some(FieldAction::Rename(to)) => writer.json.raw_field(to, raw),
+            Some(FieldAction::Drop) => writer.drop(name),
+            Some(FieldAction::Refuse) => return Err(ROOT.field(name).refuse("this provider does not take it")),
+            None => write_cross_dialect(name, raw, writer)?,
+        }
+    }
+    Ok(())
+}
+
+/// Another dialect's field that the hub has no word for.
+fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    match name {
+        "service_tier" => match raw.get() {
+            "\"standard_only\"" => writer.json.text_field(name, "default"),
+            _ => writer.json.text_field(name, "auto"),
+        },
+        // These decide what is answered, not how.
+        "mcp_servers" | "container" => return Err(ROOT.field(name).refuse("has no equivalent at this provider")),
+        // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
+        // without when they are told so in these words.
+        "thread" => {
+            let refusal = ROOT.field(name).refuse("message threads are not available at this provider");
+            return Err(refusal.code(NO_THREADS));
+        }
+        _ => writer.drop(name),
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Writes a request's settings: how long the answer may be, how it is drawn and shaped, how much the model may think.
+
+use super::schema;
+use super::writer::RequestWriter;
+use crate::hub::{Call, Format, Reasoning, Sampling};
+use crate::vendors::{self, Beside, FieldAction};
+
+/// Writes the token limit. Gives what it was brought down to, where the caller asked for more than the model answers with.
+pub(super) fn max_tokens(call: &Call, writer: &mut RequestWriter<'_>) -> Option<u64> {
+    let asked = call.max_tokens.or(writer.profile.default_max_tokens)?;
+    let known = writer.profile.max_output.get(&call.model).copied();
+    // A caller of this dialect knows this vendor's limits.
+    let most = known.or_else(|| vendors::openai(&call.model).max_output.filter(|_| writer.cross_dialect));
+    let written = most.map_or(asked, |most| most.min(asked));
+    writer.json.value_field(if writer.profile.compatible() { "max_tokens" } else { "max_completion_tokens" }, written);
+    (written < asked).then_some(written)
+}
+
+/// Writes how answers are drawn.
+pub(super) fn sampling(call: &Call, writer: &mut RequestWriter<'_>) {
+    let Sampling { temperature, top_p, top_k, seed, frequency_penalty, presence_penalty, choices } = &call.sampling;
+    let taken = !writer.cross_dialect || vendors::openai(&call.model).sampling;
+    let numbers = [
+        ("temperature", temperature.as_ref().or(writer.profile.default_temperature.as_ref())),
+        ("top_p", top_p.as_ref()),
+        ("frequency_penalty", frequency_penalty.as_ref()),
+        ("presence_penalty", presence_penalty.as_ref()),
+    ];
+    for (name, number) in numbers {
+        match number {
+            Some(number) if taken => writer.json.value_field(name, number),
+            Some(_) => writer.drop(name),
+            None => {}
+        }
+    }
+    if let Some(k) = top_k {
+        if !writer.cross_dialect || writer.profile.compatible() {
+            writer.json.value_field("top_k", k);
+        } else {
+            writer.drop("top_k");
+        }
+    }
+    if let Some(seed) = seed {
+        writer.json.value_field("seed", seed);
+    }
+    if let Some(choices) = choices {
+        writer.json.value_field("n", choices);
+    }
+}
+
+/// Writes the answer's shape.
+pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
+    let cross_dialect = writer.cross_dialect;
+    let json = &mut writer.json;
+    json.open_field("response_format", b'{');
+    match format {
+        Format::Json => json.text_field("type", "json_object"),
+        Format::Schema { name, description, schema, strict } => {
+            json.text_field("type", "json_schema");
+            json.open_field("json_schema", b'{');
+            // OpenAI requires a name.
+            json.text_field("name", name.as_deref().unwrap_or("response"));
+            if let Some(text) = description {
+                json.text_field("description", text);
+            }
+            json.raw_field("schema", schema);
+            if let Some(strict) = strict {
+                // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.
+                json.value_field("strict", *strict && (!cross_dialect || schema::is_strict(schema)));
+            }
+            json.close(b'}');
+        }
+    }
+    json.close(b'}');
+}
+
+/// The effort a budget of thinking tokens stands for: up to 2 048 low, up to 8 192 medium, above high.
+fn effort_of_budget(tokens: u64) -> &'static str {
+    match tokens {
+        0..=2048 => "low",
+        2049..=8192 => "medium",
+        _ => "high",
+    }
+}
+
+/// Writes how much the model may think, to one that can be told.
+pub(super) fn reasoning(call: &Call, tools: bool, writer: &mut RequestWriter<'_>) {
+    if !writer.cross_dialect {
+        return match &call.reasoning {
+            Some(Reasoning::Effort(effort)) => writer.json.text_field("reasoning_effort", effort),
+            Some(Reasoning::Budget(tokens)) => writer.json.text_field("reasoning_effort", effort_of_budget(*tokens)),
+            Some(Reasoning::Off) => writer.json.text_field("reasoning_effort", "none"),
+            Some(Reasoning::Adaptive) => writer.drop("thinking"),
+            None => {}
+        };
+    }
+    let wanted = match &call.reasoning {
+        Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
+        Some(Reasoning::Budget(tokens)) => Some(effort_of_budget(*tokens)),
+        // Without a word the model chooses for itself.
+        Some(Reasoning::Off | Reasoning::Adaptive) | None => None,
+    };
+    let told = told(call, wanted, tools, writer);
+    if let Some(effort) = &told {
+        writer.json.text_field("reasoning_effort", effort);
+    }
+    let unsaid = match &call.reasoning {
+        Some(Reasoning::Effort(_)) => {
+            told.as_deref().is_none_or(|told| told == "none").then_some("output_config.effort")
+        }
+        Some(Reasoning::Adaptive) => Some("thinking"),
+        Some(Reasoning::Budget(_) | Reasoning::Off) => told.is_none().then_some("thinking"),
+        None => None,
+    };
+    unsaid.into_iter().for_each(|field| writer.drop(field));
+}
+
+/// The effort that the model is told.
+fn told(call: &Call, wanted: Option<&str>, tools: bool, writer: &RequestWriter<'_>) -> Option<String> {
+    if let (Some(FieldAction::Pass), Some(wanted)) = (writer.policy("reasoning_effort"), wanted) {
+        return Some(wanted.to_owned());
+    }
+    let model = vendors::openai(&call.model);
+    let known = writer.look_alike().and_then(|row| row.efforts).unwrap_or(model.efforts);
+    let rests = known.contains(&"none").then_some("none");
+    let must_rest = tools && model.beside_tools == Beside::OnlyNone;
+    let effort = match wanted {
+        Some(wanted) if !must_rest => vendors::nearest(wanted, known),
+        _ if must_rest || call.reasoning == Some(Reasoning::Off) => rests,
+        _ => None,
+    };
+    effort.map(str::to_owned)
+}

@@ -1,0 +1,264 @@
+//! Writes a request's conversation out of the hub's words: turns and their parts, tool results.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::write_parts::{PlacedPart, content, type_of, unspeakable, write_part};
+use super::write_system::{in_place, instructs, role};
+use super::write_thoughts;
+use super::writer::RequestWriter;
+use crate::codec::Refusal;
+use crate::dialect::Dialect;
+use crate::hub::{Content, Message, Part, Role, ToolCall};
+use crate::json::{Path, ROOT};
+
+const MESSAGES: Path<'static> = ROOT.field("messages");
+
+/// Writes the turns. Where a look-alike's template wants the roles to alternate, another dialect's turns of the user's that
+/// follow one another become one.
+pub(super) fn messages(messages: &[Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    let gathers = writer.gathers();
+    let alternate = writer.cross_dialect && writer.look_alike().is_some();
+    let kept: Vec<&Message> = messages.iter().filter(|message| !(gathers && instructs(message.role))).collect();
+    let last_said = kept.iter().rposition(|message| message.role == Role::User && !message.parts.iter().all(is_result));
+    let mut place = 0;
+    for turn in kept.chunk_by(|one, next| alternate && one.role == Role::User && next.role == Role::User) {
+        let Some(first) = turn.first() else { continue };
+        match first.role {
+            Role::Assistant => assistant(first, last_said.is_none_or(|last| place > last), writer)?,
+            Role::User => user(turn, writer)?,
+            Role::System | Role::Developer if !writer.cross_dialect => instructions(first, writer)?,
+            Role::System | Role::Developer => in_place(first, writer)?,
+        }
+        place += turn.len();
+    }
+    Ok(())
+}
+
+fn is_result(part: &Part) -> bool {
+    matches!(part.content, Content::ToolResult { .. })
+}
+
+fn pieces<'a>(message: &'a Message) -> impl Iterator<Item = PlacedPart<'a>> {
+    message.parts.iter().enumerate().map(|(index, part)| PlacedPart { message: message.at, index, part })
+}
+
+/// Writes a user's turn: the tool results as tool messages, which have to follow the calls at once, then all else as one
+/// message of the user, in order. Pictures and documents inside results, which tool messages can not hold, begin it.
+fn user(turn: &[&Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    let (results, said): (Vec<PlacedPart<'_>>, Vec<PlacedPart<'_>>) =
+        turn.iter().flat_map(|message| pieces(message)).partition(|piece| is_result(piece.part));
+    let mut moved = Vec::new();
+    for result in &results {
+        moved.extend(result.at(|at| tool_message(result, at, writer))?);
+    }
+    if said.is_empty() && moved.is_empty() && !results.is_empty() {
+        // The turn was tool results only: what it says of itself has no message to stand on.
+        for message in turn {
+            message.extra.keys().for_each(|name| writer.drop(format_args!("{}.{name}", MESSAGES.index(message.at))));
+        }
+        return Ok(());
+    }
+    writer.json.open(b'{');
+    writer.json.text_field("role", "user");
+    if moved.is_empty() {
+        content(&said, writer)?;
+    } else {
+        writer.json.open_field("content", b'[');
+        write_moved(&moved, writer)?;
+        for piece in &said {
+            piece.write(writer)?;
+        }
+        writer.json.close(b']');
+    }
+    own(turn, writer);
+    writer.json.close(b'}');
+    Ok(())
+}
+
+/// What messages say of themselves.
+fn own(turn: &[&Message], writer: &mut RequestWriter<'_>) {
+    if let Some(name) = turn.iter().find_map(|message| message.name.as_deref()) {
+        writer.json.text_field("name", name);
+    }
+    for message in turn {
+        writer.extra(&message.extra, &MESSAGES.index(message.at));
+    }
+}
+
+/// Gives instructions in mid-conversation back to a caller of this dialect.
+fn instructions(message: &Message, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    writer.json.open(b'{');
+    writer.json.text_field("role", role(message.role == Role::Developer, writer));
+    content(&pieces(message).collect::<Vec<_>>(), writer)?;
+    own(&[message], writer);
+    writer.json.close(b'}');
+    Ok(())
+}
+
+/// A result's picture or document: which piece of which result it is.
+struct Moved<'a> {
+    call_id: &'a str,
+    message: usize,
+    result: usize,
+    index: usize,
+    part: &'a Part,
+}
+
+/// Writes a result as a tool message.
+fn tool_message<'a>(
+    result: &PlacedPart<'a>,
+    at: &Path<'_>,
+    writer: &mut RequestWriter<'_>,
+) -> Result<Vec<Moved<'a>>, Refusal> {
+    let mut moved = Vec::new();
+    let Part { content: Content::ToolResult { call_id, parts, is_error }, cache: mark, extra } = result.part else {
+        return Ok(moved);
+    };
+    let in_result = at.field("content");
+    writer.json.open(b'{');
+    writer.json.text_field("role", "tool");
+    writer.json.text_field("tool_call_id", call_id);
+    let mut texts = Vec::new();
+    for (index, inner) in parts.iter().enumerate() {
+        match &inner.content {
+            Content::Text { text, citations: _ } => {
+                texts.push(Cow::Borrowed(text.as_str()));
+                if writer.cross_dialect {
+                    writer.cache(inner.cache.as_ref(), &in_result.index(index));
+                }
+            }
+            Content::Image { .. } | Content::Document { .. } => {
+                moved.push(Moved { call_id, message: result.message, result: result.index, index, part: inner });
+            }
+            Content::Other { dialect, raw }
+                if *dialect != Dialect::OpenAiChat && type_of(raw.get()) == "tool_reference" =>
+            {
+                texts.push(Cow::Owned(reference(raw.get())));
+            }
+            other => return Err(in_result.index(index).refuse(unspeakable(other, "a tool result"))),
+        }
+    }
+    writer.texts(&texts);
+    if *is_error {
+        writer.drop(at.field("is_error"));
+    }
+    writer.cache(mark.as_ref(), at);
+    writer.extra(extra, at);
+    writer.json.close(b'}');
+    Ok(moved)
+}
+
+fn write_moved(moved: &[Moved<'_>], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    let mut last = None;
+    for Moved { call_id, message, result, index, part } in moved {
+        if last.replace(call_id) != Some(call_id) {
+            writer.text_part(&format!("Attached to the result of tool call {call_id}:"));
+        }
+        let message = MESSAGES.index(*message);
+        let results = message.field("content");
+        let result = results.index(*result);
+        write_part(part, &result.field("content").index(*index), writer)?;
+    }
+    Ok(())
+}
+
+/// What a search for tools has found, as text: the tool itself stands in `tools`.
+fn reference(raw: &str) -> String {
+    #[derive(Deserialize)]
+    struct Reference {
+        tool_name: Option<String>,
+    }
+    let name = serde_json::from_str::<Reference>(raw).ok().and_then(|found| found.tool_name);
+    format!("Found the tool `{}`; it can be called now.", name.as_deref().unwrap_or("unknown"))
+}
+
+/// Writes the model's turn. `in_loop`: since it, the user has given tool results and nothing else.
+fn assistant(message: &Message, in_loop: bool, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    let Message { role: _, name: _, parts, extra: _, at } = message;
+    let at = MESSAGES.index(*at);
+    let content_at = at.field("content");
+    writer.json.open(b'{');
+    writer.json.text_field("role", "assistant");
+    let calls = parts.iter().any(is_call);
+    let said = said(message, writer);
+    match said.as_slice() {
+        [] if calls => writer.json.value_field("content", "null"),
+        [] => writer.json.text_field("content", ""),
+        [PlacedPart { part: Part { content: Content::Refusal(text), .. }, .. }] => {
+            writer.json.value_field("content", "null");
+            writer.json.text_field("refusal", text);
+        }
+        many => content(many, writer)?,
+    }
+    if let Some(name) = &message.name {
+        writer.json.text_field("name", name);
+    }
+    write_thoughts::thoughts(message, calls || in_loop, writer);
+    if calls {
+        writer.json.open_field("tool_calls", b'[');
+        for (index, part) in parts.iter().enumerate().filter(|(_, part)| is_call(part)) {
+            tool_call(part, &content_at.index(index), writer);
+        }
+        writer.json.close(b']');
+    }
+    writer.extra(&message.extra, &at);
+    writer.json.close(b'}');
+    Ok(())
+}
+
+/// The parts that are content here. Of tools that a vendor runs itself nothing is said to a provider whose policy leaves
+/// them out.
+fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedPart<'a>> {
+    let mut said = Vec::new();
+    for piece in pieces(message) {
+        match &piece.part.content {
+            Content::Thinking { .. } | Content::RedactedThinking(_) => {}
+            Content::Other { dialect, raw }
+                if *dialect != Dialect::OpenAiChat
+                    && writer.profile.drop_server_tools
+                    && is_servers(&type_of(raw.get())) =>
+            {
+                piece.at(|at| writer.drop(at));
+            }
+            _ if is_call(piece.part) => {}
+            _ => said.push(piece),
+        }
+    }
+    said
+}
+
+/// Whether a block of this type tells of a tool that Anthropic ran.
+fn is_servers(kind: &str) -> bool {
+    kind == "server_tool_use" || kind == "mcp_tool_use" || kind.ends_with("_tool_result")
+}
+
+/// Whether the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.
+fn is_call(part: &Part) -> bool {
+    match &part.content {
+        Content::ToolCall(_) => true,
+        Content::Other { dialect: Dialect::OpenAiChat, raw } => type_of(raw.get()) == "custom",
+        _ => false,
+    }
+}
+
+fn tool_call(part: &Part, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
+    let Part { content, cache: mark, extra } = part;
+    match content {
+        Content::ToolCall(ToolCall { id, name, arguments }) => {
+            writer.json.open(b'{');
+            writer.json.text_field("id", id);
+            writer.json.text_field("type", "function");
+            writer.json.open_field("function", b'{');
+            writer.json.text_field("name", name);
+            writer.json.text_field("arguments", arguments);
+            writer.json.close(b'}');
+            writer.cache(mark.as_ref(), at);
+            writer.extra(extra, at);
+            writer.json.close(b'}');
+        }
+        Content::Other { dialect: _, raw } => writer.json.raw(raw.get()),
+        _ => {}
+    }
+}

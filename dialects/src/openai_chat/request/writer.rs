@@ -1,0 +1,106 @@
+//! What a request's writers share: the JSON so far, for whom it is, and what was left out.
+
+use crate::codec::ProviderProfile;
+use crate::dialect::Dialect;
+use crate::hub::{CacheMark, Fields};
+use crate::json::{Path, Writer};
+use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SystemMessages};
+
+/// The most names in the list of what was left out: it is for people.
+const MOST_DROPPED: usize = 32;
+
+/// What is being written, and for whom.
+pub(super) struct RequestWriter<'a> {
+    pub(super) json: Writer,
+    pub(super) dropped: Vec<String>,
+    /// Whether the caller speaks another dialect; else its own words can be given back.
+    pub(super) cross_dialect: bool,
+    pub(super) profile: &'a ProviderProfile,
+}
+
+impl<'a> RequestWriter<'a> {
+    /// For a caller who speaks `caller`.
+    pub(super) fn new(caller: Dialect, profile: &'a ProviderProfile) -> Self {
+        Self {
+            json: Writer::with_capacity(4096),
+            dropped: Vec::new(),
+            cross_dialect: caller != Dialect::OpenAiChat,
+            profile,
+        }
+    }
+
+    /// How the provider is spoken to where it is not OpenAI itself.
+    pub(super) fn look_alike(&self) -> Option<&'a LookAlike> {
+        self.profile.look_alike.as_ref()
+    }
+
+    /// Whether it takes text as a list of parts.
+    pub(super) fn lists(&self) -> bool {
+        self.look_alike().is_none_or(|row| row.content_lists)
+    }
+
+    /// Whether another dialect's instructions in mid-conversation go to its beginning.
+    pub(super) fn gathers(&self) -> bool {
+        self.cross_dialect && self.look_alike().is_some_and(|row| row.system_messages == SystemMessages::First)
+    }
+
+    /// Whether the model's thoughts go back to it.
+    pub(super) fn reasoning(&self) -> ReasoningBack {
+        self.look_alike().map_or(ReasoningBack::Never, |row| row.reasoning)
+    }
+
+    /// What the provider's policy says of a top-level field.
+    pub(super) fn policy(&self, name: &str) -> Option<&'a FieldAction> {
+        self.profile.fields.get(name)
+    }
+
+    /// Notes a field left out by rule.
+    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
+        if self.dropped.len() < MOST_DROPPED {
+            self.dropped.push(path.to_string());
+        }
+    }
+
+    /// Gives fields of the caller's own dialect back, or notes that they are left out.
+    pub(super) fn extra(&mut self, fields: &Fields, at: &dyn std::fmt::Display) {
+        if !self.cross_dialect {
+            self.json.fields(fields);
+        } else {
+            fields.keys().for_each(|name| self.drop(format_args!("{at}.{name}")));
+        }
+    }
+
+    /// Notes a prompt-caching marker left out, or gives it back to a caller of this dialect (some look-alikes take it).
+    pub(super) fn cache(&mut self, mark: Option<&CacheMark>, at: &Path<'_>) {
+        match mark {
+            Some(CacheMark(raw)) if !self.cross_dialect => self.json.raw_field("cache_control", raw),
+            Some(_) => self.drop(at.field("cache_control")),
+            None => {}
+        }
+    }
+
+    /// A part of text and nothing else.
+    pub(super) fn text_part(&mut self, text: &str) {
+        self.json.open(b'{');
+        self.json.text_field("type", "text");
+        self.json.text_field("text", text);
+        self.json.close(b'}');
+    }
+
+    /// `content` of texts alone: one is a string; several are a list, or one string where the provider takes no lists.
+    pub(super) fn texts<T: AsRef<str>>(&mut self, texts: &[T]) {
+        match texts {
+            [] => self.json.text_field("content", ""),
+            [one] => self.json.text_field("content", one.as_ref()),
+            many if !self.lists() => {
+                let kept: Vec<&str> = many.iter().map(AsRef::as_ref).filter(|text| !text.is_empty()).collect();
+                self.json.text_field("content", &kept.join("\n\n"));
+            }
+            many => {
+                self.json.open_field("content", b'[');
+                many.iter().for_each(|text| self.text_part(text.as_ref()));
+                self.json.close(b']');
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One answer of a stream: deltas become parts that begin, grow and end, one at a time.
+
+use serde_json::value::RawValue;
+
+use crate::codec::Malformed;
+use crate::dialect::Dialect;
+use crate::hub::{Delta, Event, PartKind};
+use crate::openai_chat::wire::{self, ThoughtBlock};
+use crate::text::{Seam, Text};
+
+use super::chunk::{ChunkCall, ChunkDelta, ChunkFunction};
+use super::waiting::{Balance, CallPiece, Queue, Waiting};
+
+/// Which answer it is, and of what.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) choice: u32,
+    pub(super) reply_id: &'a str,
+}
+
+/// What has been read of one answer.
+#[derive(Debug, Default)]
+pub(super) struct ChoiceRead {
+    next_part: u32,
+    open: Option<GrowingPart>,
+    waiting: Queue,
+    called_tools: bool,
+    finished: bool,
+}
+
+/// The part that is growing.
+#[derive(Debug)]
+struct GrowingPart {
+    part: u32,
+    kind: GrowingKind,
+    arguments: Balance,
+    seam: Seam,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum GrowingKind {
+    Text,
+    Refusal,
+    Thinking,
+    Tool {
+        index: u32,
+        id: String,
+        /// Whether the id is ours: one that comes later is too late.
+        made: bool,
+    },
+}
+
+impl ChoiceRead {
+    /// Whether it has said why it ended.
+    pub(super) const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    pub(super) fn delta(&mut self, at: At<'_>, delta: ChunkDelta<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let ChunkDelta {
+            content,
+            refusal,
+            reasoning_content,
+            reasoning,
+            thinking_blocks,
+            tool_calls,
+            function_call,
+            audio,
+            annotations,
+        } = delta;
+        if let Some(text) = [reasoning_content, reasoning].into_iter().flatten().find_map(Text::of) {
+            self.text(at, GrowingKind::Thinking, text, out);
+        }
+        if let Some(raw) = thinking_blocks {
+            self.thoughts(at, raw, out);
+        }
+        if let Some(raw) = content {
+            let pieces = wire::pieces(raw).ok_or_else(|| Malformed::new("a delta's `content` is not text"))?;
+            for piece in pieces {
+                match piece {
+                    wire::ContentPiece::Text(text) => self.text(at, GrowingKind::Text, text, out),
+                    wire::ContentPiece::Thinking(text) => self.text(at, GrowingKind::Thinking, text, out),
+                    wire::ContentPiece::Other(raw) => out.push(other("content", raw)),
+                }
+            }
+        }
+        if let Some(text) = refusal {
+            self.text(at, GrowingKind::Refusal, text, out);
+        }
+        out.extend(audio.map(|raw| other("audio", raw)));
+        out.extend(annotations.filter(|raw| raw.get() != "[]").map(|raw| other("annotations", raw)));
+        // The deprecated form has one call and no ids.
+        let deprecated =
+            function_call.map(|function| ChunkCall { index: None, id: None, function: Some(function), custom: None });
+        for call in tool_calls.into_iter().flatten().chain(deprecated) {
+            self.call(at, call, out)?;
+        }
+        Ok(())
+    }
+
+    /// More log probabilities, of the text that they belong to.
+    pub(super) fn logprobs(&mut self, choice: u32, raw: &RawValue, out: &mut Vec<Event>) {
+        let part = self.begin(choice, GrowingKind::Text, out);
+        out.push(Event::Delta { choice, part, delta: Delta::Logprobs(raw.to_owned()) });
+    }
+
+    pub(super) fn finish(&mut self, at: At<'_>, (word, by): (&str, Option<String>), out: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.tell_waiting(at, out);
+            self.end(at.choice, out);
+            out.push(Event::Finish { choice: at.choice, stop: wire::stop(word, by, self.called_tools) });
+        }
+    }
+
+    fn text(&mut self, at: At<'_>, kind: GrowingKind, text: Text, out: &mut Vec<Event>) {
+        if text.is_empty() {
+            return;
+        }
+        self.tell_waiting(at, out);
+        let part = self.begin(at.choice, kind, out);
+        let text = self.open.as_mut().map(|open| open.seam.join(text)).unwrap_or_default();
+        if !text.is_empty() {
+            out.push(Event::Delta { choice: at.choice, part, delta: Delta::Text(text) });
+        }
+    }
+
+    /// `thinking_blocks` stand beside `reasoning_content`, which has the same text.
+    fn thoughts(&mut self, At { choice, .. }: At<'_>, raw: &RawValue, out: &mut Vec<Event>) {
+        for thought in wire::thoughts(raw) {
+            match thought {
+                ThoughtBlock::Signed { signature: None, .. } => {}
+                ThoughtBlock::Signed { signature: Some(signature), .. } => {
+                    let part = self.begin(choice, GrowingKind::Thinking, out);
+                    out.push(Event::Delta { choice, part, delta: Delta::Signature(signature) });
+                    self.end(choice, out);
+                }
+                ThoughtBlock::Redacted(data) => {
+                    self.begin_as(choice, GrowingKind::Thinking, PartKind::RedactedThinking(data), out);
+                    self.end(choice, out);
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, at: At<'_>, call: ChunkCall<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let ChunkCall { index, id, function, custom } = call;
+        if let Some(raw) = custom {
+            self.called_tools = true;
+            out.push(other("tool_calls", raw));
+            return Ok(());
+        }
+        let ChunkFunction { name, arguments } = function.unwrap_or(ChunkFunction { name: None, arguments: None });
+        let (id, name) = (id.filter(|id| !id.is_empty()), name.filter(|name| !name.is_empty()));
+        // Some look-alikes give the object itself rather than its text.
+        let text = arguments.map_or(Text::from(""), |raw| Text::of(raw).unwrap_or_else(|| raw.get().into()));
+        let piece = CallPiece { index, id, name, text };
+        if self.goes_on(&piece) {
+            self.arguments(at.choice, piece.text, out);
+        } else {
+            let nothing = piece.text.is_blank();
+            if !self.waiting.take(piece, self.next_part)? && !nothing {
+                return Err(Malformed::new("arguments of a tool call that is not being made"));
+            }
+        }
+        self.tell_ready(at, out);
+        Ok(())
+    }
+
+    /// Whether a piece is more of the call that is being told.
+    fn goes_on(&self, piece: &CallPiece) -> bool {
+        let Some(GrowingPart { kind: GrowingKind::Tool { index, id, made }, arguments, .. }) = &self.open else {
+            return false;
+        };
+        // Named and argued for again after its end, it is another that has the same index and no id.
+        let another = piece.name.is_some() && !piece.text.is_blank() && arguments.is_whole();
+        let same_id = piece.id.as_ref().map_or(!another, |said| said == id || (*made && !another));
+        same_id && piece.index.is_none_or(|said| said == *index)
+    }
+
+    /// Whether a call of another index is being told that is not whole yet.
+    fn tells_another(&self, index: u32) -> bool {
+        match &self.open {
+            Some(GrowingPart { kind: GrowingKind::Tool { index: open, .. }, arguments, .. }) => {
+                *open != index && !arguments.is_whole()
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells the calls whose turn it is.
+    fn tell_ready(&mut self, at: At<'_>, out: &mut Vec<Event>) {
+        while self.waiting.ready().is_some_and(|index| !self.tells_another(index)) {
+            if let Some(call) = self.waiting.pop() {
+                self.tell(at, call, out);
+            }
+        }
+    }
+
+    /// Tells all that waits, as it is: nothing more of it can come in order.
+    fn tell_waiting(&mut self, at: At<'_>, out: &mut Vec<Event>) {
+        while let Some(call) = self.waiting.pop() {
+            self.tell(at, call, out);
+        }
+    }
+
+    /// Begins a call with what is known of it. One without a name is none.
+    fn tell(&mut self, At { choice, reply_id }: At<'_>, call: Waiting, out: &mut Vec<Event>) {
+        let Waiting { index, id, name: Some(name), arguments, seam } = call else { return };
+        self.called_tools = true;
+        let made = id.is_none();
+        let id = id.unwrap_or_else(|| wire::made_call_id(reply_id, choice, self.next_part));
+        let begun = PartKind::ToolCall { id: id.clone(), name };
+        self.begin_as(choice, GrowingKind::Tool { index, id, made }, begun, out);
+        self.arguments(choice, Text::from(&*arguments), out);
+        if let Some(open) = &mut self.open {
+            open.seam = seam;
+        }
+    }
+
+    /// More arguments of the call that is being told.
+    fn arguments(&mut self, choice: u32, text: Text, out: &mut Vec<Event>) {
+        let Some(open) = &mut self.open else { return };
+        let text = open.seam.join(text);
+        if text.is_empty() {
+            return;
+        }
+        open.arguments.push(&text);
+        out.push(Event::Delta { choice, part: open.part, delta: Delta::Arguments(text) });
+    }
+
+    /// The open part when it is of this kind, or a new one.
+    fn begin(&mut self, choice: u32, kind: GrowingKind, out: &mut Vec<Event>) -> u32 {
+        if let Some(open) = self.open.as_ref().filter(|open| open.kind == kind) {
+            return open.part;
+        }
+        let begun = match kind {
+            GrowingKind::Refusal => PartKind::Refusal,
+            GrowingKind::Thinking => PartKind::Thinking,
+            GrowingKind::Text | GrowingKind::Tool { .. } => PartKind::Text,
+        };
+        self.begin_as(choice, kind, begun, out)
+    }
+
+    fn begin_as(&mut self, choice: u32, kind: GrowingKind, begun: PartKind, out: &mut Vec<Event>) -> u32 {
+        self.end(choice, out);
+        let part = self.next_part;
+        self.next_part += 1;
+        self.open = Some(GrowingPart { part, kind, arguments: Balance::default(), seam: Seam::default() });
+        out.push(Event::PartStart { choice, part, kind: begun });
+        part
+    }
+
+    fn end(&mut self, choice: u32, out: &mut Vec<Event>) {
+        let Some(GrowingPart { part, kind, mut seam, .. }) = self.open.take() else { return };
+        if let Some(half) = seam.end().map(String::from) {
+            let delta =
+                if matches!(kind, GrowingKind::Tool { .. }) { Delta::Arguments(half) } else { Delta::Text(half) };
+            out.push(Event::Delta { choice, part, delta });
+        }
+        out.push(Event::PartEnd { choice, part });
+    }
+}
+
+/// What the hub has no word for, by the field it stood in.
+fn other(field: &str, raw: &RawValue) -> Event {
+    Event::Other { dialect: Dialect::OpenAiChat, name: Some(field.to_owned()), data: raw.get().to_owned() }
+}

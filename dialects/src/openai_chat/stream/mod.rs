@@ -1,0 +1,14 @@
+//! A streamed answer: read into the hub's events (`read`, an answer at a time by `choice`), and written out of them
+//! (`write`).
+
+mod choice;
+mod chunk;
+mod read;
+mod waiting;
+mod write;
+
+pub(crate) use read::ChatDecoder;
+pub(crate) use write::ChatEncoder;
+
+/// What a whole stream ends in.
+pub(super) const END: &[u8] = b"data: [DONE]\n\n";

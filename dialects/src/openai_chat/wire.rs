@@ -1,0 +1,298 @@
+//! Words whole and streamed answers share: usage, stop reasons, content that may be a list of parts.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Number;
+use serde_json::value::RawValue;
+
+use crate::hub::{Stop, Usage};
+use crate::json::{Writer, string};
+use crate::scan::{self, Count, CountPlace, CountsFound};
+use crate::text::Text;
+
+/// The `finish_reason` of an answer that the provider could not go on with (OpenRouter).
+pub(super) const FAILED: &str = "error";
+
+/// Usage as OpenAI writes it, with what look-alikes call its parts.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ChatUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek's word for cached input.
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    /// OpenAI's since GPT-5.6, and OpenRouter's.
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+impl ChatUsage {
+    /// Where the counts stand on the wire, for [`Self::read`].
+    pub(crate) const PLACES: &'static scan::Names = &[
+        (b"prompt_tokens", CountPlace::At(0)),
+        (b"completion_tokens", CountPlace::At(1)),
+        (b"prompt_tokens_details", CountPlace::In(2, &[(b"cached_tokens", 3), (b"cache_write_tokens", 4)])),
+        (b"completion_tokens_details", CountPlace::In(5, &[(b"reasoning_tokens", 6)])),
+        (b"prompt_cache_hit_tokens", CountPlace::At(7)),
+    ];
+
+    /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
+    pub(crate) fn read(seen: &CountsFound<'_, 8>) -> Option<Self> {
+        let Some([prompt, completion, of_prompt, cached, written, of_completion, reasoning, hit]) = seen.plain else {
+            return serde_json::from_slice(seen.json).ok();
+        };
+        Some(Self {
+            prompt_tokens: prompt.number(),
+            completion_tokens: completion.number(),
+            prompt_tokens_details: (of_prompt == Count::Object)
+                .then(|| PromptDetails { cached_tokens: cached.number(), cache_write_tokens: written.number() }),
+            completion_tokens_details: (of_completion == Count::Object)
+                .then(|| CompletionDetails { reasoning_tokens: reasoning.number() }),
+            prompt_cache_hit_tokens: hit.number(),
+        })
+    }
+}
+
+impl From<ChatUsage> for Usage {
+    fn from(wire: ChatUsage) -> Self {
+        let ChatUsage {
+            prompt_tokens,
+            completion_tokens,
+            prompt_tokens_details,
+            completion_tokens_details,
+            prompt_cache_hit_tokens,
+        } = wire;
+        let PromptDetails { cached_tokens, cache_write_tokens } = prompt_tokens_details.unwrap_or_default();
+        let CompletionDetails { reasoning_tokens } = completion_tokens_details.unwrap_or_default();
+        Self {
+            input: prompt_tokens.unwrap_or(0),
+            cached_input: cached_tokens.or(prompt_cache_hit_tokens).unwrap_or(0),
+            cache_write: cache_write_tokens.unwrap_or(0),
+            cache_write_1h: 0,
+            output: completion_tokens.unwrap_or(0),
+            reasoning: reasoning_tokens.unwrap_or(0),
+        }
+    }
+}
+
+/// Reads a usage object; what is none is nothing.
+pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
+    let wire: Option<ChatUsage> = serde_json::from_str(raw.get()).ok()?;
+    wire.map(Usage::from)
+}
+
+/// Writes the member `"usage":{…}`.
+pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
+    let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } = usage;
+    json.open_field("usage", b'{');
+    json.value_field("prompt_tokens", input);
+    json.value_field("completion_tokens", output);
+    json.value_field("total_tokens", input.saturating_add(*output));
+    json.open_field("prompt_tokens_details", b'{');
+    json.value_field("cached_tokens", cached_input);
+    if *cache_write > 0 {
+        json.value_field("cache_write_tokens", cache_write);
+    }
+    json.close(b'}');
+    json.open_field("completion_tokens_details", b'{');
+    json.value_field("reasoning_tokens", reasoning);
+    json.close(b'}');
+    json.close(b'}');
+}
+
+/// Reads a `finish_reason`, with the stop text that is said beside it. Look-alikes say `stop` beside tool calls; and
+/// nobody is to wait for a call that is not there.
+pub(super) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
+    match word {
+        "stop" | "eos" | "eos_token" | "end_turn" | "tool_calls" | "function_call" | "" if called_tools => Stop::Tools,
+        "stop" | "eos" | "eos_token" | "end_turn" | "" => by.map_or(Stop::End, |text| Stop::Sequence(Some(text))),
+        "tool_calls" | "function_call" => Stop::End,
+        "stop_sequence" => Stop::Sequence(by),
+        "length" | "max_tokens" => Stop::Length,
+        "content_filter" => Stop::Refusal,
+        other => Stop::Other(other.to_owned()),
+    }
+}
+
+/// Which of the caller's stop texts ended an answer: vLLM says it in `stop_reason`, SGLang in `matched_stop`. A number
+/// is a token; some put another vendor's word for the reason there.
+pub(super) fn stop_text(fields: [Option<&RawValue>; 2]) -> Option<String> {
+    const REASONS: [&str; 10] =
+        ["", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "length", "max_tokens", "tool_calls", "tool_use"];
+    fields.into_iter().flatten().find_map(string).filter(|text| !REASONS.contains(&&**text))
+}
+
+/// Writes a `finish_reason`: what OpenAI has no word for becomes the nearest it has.
+pub(super) fn finish_reason(stop: &Stop, called_tools: bool) -> &str {
+    match stop {
+        Stop::Tools if called_tools => "tool_calls",
+        Stop::End | Stop::Sequence(_) | Stop::Tools => "stop",
+        // A paused turn and a full context are answers that are not whole.
+        Stop::Length | Stop::Pause | Stop::ContextLength => "length",
+        Stop::Refusal => "content_filter",
+        Stop::Other(word) => word,
+    }
+}
+
+/// Writes which stop text ended the answer, in vLLM's field.
+pub(super) fn write_stop_text(stop: &Stop, json: &mut Writer) {
+    if let Stop::Sequence(Some(text)) = stop {
+        json.text_field("stop_reason", text);
+    }
+}
+
+/// Reads a time; some look-alikes give fractions of a second.
+pub(super) fn seconds(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| number.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64))
+}
+
+/// An id for a tool call that the provider gave none: what the tool's result will answer to, unlike those of other
+/// turns, in the letters every dialect takes.
+pub(super) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
+    let letters: String = reply_id.chars().filter(|letter| letter.is_ascii_alphanumeric()).take(40).collect();
+    format!("call_{letters}_{choice}_{part}")
+}
+
+/// A piece of content as look-alikes (Mistral) give it in a list.
+#[derive(Debug)]
+pub(super) enum ContentPiece<'a> {
+    Text(Text),
+    Thinking(Text),
+    /// A piece that nobody here has a word for (a reference), whole.
+    Other(&'a RawValue),
+}
+
+/// Reads `content`: a string, or a list of pieces. `None`: it is neither.
+pub(super) fn pieces(raw: &RawValue) -> Option<Vec<ContentPiece<'_>>> {
+    if let Some(text) = Text::of(raw) {
+        return Some(vec![ContentPiece::Text(text)]);
+    }
+    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    let mut pieces = Vec::with_capacity(list.len());
+    for raw in list {
+        match serde_json::from_str(raw.get()) {
+            Ok(Listed { r#type, text: Some(text), .. }) if is_text(&r#type) => pieces.push(ContentPiece::Text(text)),
+            Ok(Listed { r#type, thinking: Some(thoughts), .. }) if r#type == "thinking" => {
+                pieces.extend(texts(thoughts).into_iter().map(ContentPiece::Thinking));
+            }
+            _ => pieces.push(Text::of(raw).map_or(ContentPiece::Other(raw), ContentPiece::Text)),
+        }
+    }
+    Some(pieces)
+}
+
+#[derive(Deserialize)]
+struct Listed<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    text: Option<Text>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+}
+
+fn is_text(kind: &str) -> bool {
+    matches!(kind, "text" | "output_text")
+}
+
+/// The texts of a thinking piece: itself one, or a list of pieces of text.
+fn texts(raw: &RawValue) -> Vec<Text> {
+    if let Some(text) = Text::of(raw) {
+        return vec![text];
+    }
+    let list: Vec<Listed<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
+    list.into_iter().filter_map(|piece| piece.text).collect()
+}
+
+/// A block of `thinking_blocks`, LiteLLM's field for what Anthropic's models thought.
+#[derive(Debug)]
+pub(super) enum ThoughtBlock {
+    /// Thoughts and the signature over them; in a stream either may be missing.
+    Signed { text: String, signature: Option<String> },
+    /// Thoughts the provider has encrypted.
+    Redacted(String),
+}
+
+/// Reads `thinking_blocks`; what is none of the blocks it may hold is nothing.
+pub(super) fn thoughts(raw: &RawValue) -> Vec<ThoughtBlock> {
+    #[derive(Deserialize)]
+    struct ThinkingBlock {
+        thinking: Option<Text>,
+        signature: Option<String>,
+        data: Option<String>,
+    }
+    let blocks: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let read = |raw: &RawValue| match serde_json::from_str(raw.get()).ok()? {
+        ThinkingBlock { data: Some(data), .. } => Some(ThoughtBlock::Redacted(data)),
+        ThinkingBlock { thinking: None, signature: None, .. } => None,
+        ThinkingBlock { thinking, signature, .. } => Some(ThoughtBlock::Signed {
+            text: thinking.map(Text::whole).unwrap_or_default(),
+            signature: signature.filter(|signature| !signature.is_empty()),
+        }),
+    };
+    blocks.into_iter().filter_map(read).collect()
+}
+
+/// Writes a block of `thinking_blocks`.
+pub(super) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
+    json.open(b'{');
+    match thought {
+        ThoughtBlock::Signed { text, signature } => {
+            json.text_field("type", "thinking");
+            json.text_field("thinking", text);
+            json.text_field("signature", signature.as_deref().unwrap_or_default());
+        }
+        ThoughtBlock::Redacted(data) => {
+            json.text_field("type", "redacted_thinking");
+            json.text_field("data", data);
+        }
+    }
+    json.close(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_the_end_of_an_answer_only_where_one_is_called() {
+        for (word, by, called, expected) in [
+            ("stop", None, false, Stop::End),
+            ("stop", None, true, Stop::Tools),
+            ("tool_calls", None, true, Stop::Tools),
+            ("tool_calls", None, false, Stop::End),
+            ("function_call", None, true, Stop::Tools),
+            ("function_call", None, false, Stop::End),
+            ("stop", Some("END"), false, Stop::Sequence(Some("END".into()))),
+            ("stop", Some("END"), true, Stop::Tools),
+            ("length", Some("END"), false, Stop::Length),
+            ("stop_sequence", None, false, Stop::Sequence(None)),
+            ("new", None, false, Stop::Other("new".into())),
+        ] {
+            assert_eq!(stop(word, by.map(str::to_owned), called), expected, "{word} {by:?} {called}");
+        }
+    }
+
+    #[test]
+    fn the_text_that_ended_an_answer_is_no_token_and_no_other_vendors_word() {
+        let read = |json: &str| {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            stop_text([Some(raw), None])
+        };
+        for (json, text) in
+            [("\"END\"", Some("END")), ("128009", None), ("\"end_turn\"", None), ("\"stop\"", None), ("\"\"", None)]
+        {
+            assert_eq!(read(json).as_deref(), text, "{json}");
+        }
+    }
+}

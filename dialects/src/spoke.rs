@@ -1,0 +1,74 @@
+//! A spoke: what each dialect's folder offers, the same in every one.
+
+use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::fold::FoldEvents;
+use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
+use crate::observe::{AnswerShape, ObserveEvent};
+use crate::verbatim::{Look, Peeked};
+
+/// Says where a part of a turn, or of a tool's result in it, stood in the caller's own body.
+pub(crate) type PartPath = fn(message: &Message, index: usize, inner: Option<usize>) -> String;
+
+/// A dialect, as rows of functions: nothing here has state of its own.
+pub(crate) struct Spoke {
+    /// `request/read`: what a caller sent. Errors: the body is not what the dialect allows, or holds what the hub can not
+    /// carry.
+    pub(crate) decode_call: fn(&[u8]) -> Result<Call, Refusal>,
+    /// `request/write`: what a provider is sent. The path is the caller's dialect's. Errors: the call holds what the
+    /// dialect has no word for.
+    pub(crate) encode_call: fn(&Call, &ProviderProfile, PartPath) -> Result<Encoded, Refusal>,
+    /// `place`: how refusals name a part of a turn.
+    pub(crate) part_path: PartPath,
+    /// `reply`: a whole answer. Errors: it is not what the dialect allows.
+    pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
+    /// `reply`: the same, written.
+    pub(crate) encode_reply: fn(&Reply) -> Vec<u8>,
+    /// `stream/read`: a reader of one streamed answer.
+    pub(crate) stream_decoder: fn() -> Box<dyn DecodeStream>,
+    /// `stream/write`: a writer of one streamed answer.
+    pub(crate) stream_encoder: fn(StreamOptions) -> Box<dyn EncodeStream>,
+    /// `stream`: what a whole stream ends in.
+    pub(crate) stream_end: &'static [u8],
+    /// `error`: a provider's error answer; anything at all gives an error, if need be only by its status.
+    pub(crate) decode_error: fn(u16, &[u8]) -> ProviderError,
+    /// `error`: an error's body, beside the call's id.
+    pub(crate) encode_error: fn(&ProviderError, &str) -> Vec<u8>,
+    /// `error`: whether a body says of a prompt that does not fit what the dialect's clients know it by.
+    pub(crate) tells_overflow: fn(&[u8]) -> bool,
+    /// `error`: the status that the dialect's own vendor would answer with.
+    pub(crate) status: fn(ErrorKind) -> u16,
+    /// `peek`: what routing needs of a body that is not read.
+    pub(crate) peek: fn(&Look<'_>) -> Result<Peeked, Refusal>,
+    /// `observe`: one event of a stream that passes.
+    pub(crate) observe: ObserveEvent,
+    /// `observe`: how a whole answer is told from what is none.
+    pub(crate) answer: AnswerShape,
+    /// `fold`: a stream folded into a whole answer.
+    pub(crate) fold: fn() -> Box<dyn FoldEvents>,
+    /// `fold`: a whole answer told as a stream, with usage where it is asked for; `None`: no stream has words for it.
+    pub(crate) tell: fn(&[u8], bool, &mut Vec<u8>) -> Option<()>,
+    /// `fold`: whether a whole answer says why it ended; each of its answers, where it has several.
+    pub(crate) says_why: fn(&[u8]) -> bool,
+    /// `models`: one model of a list, and the list around them.
+    pub(crate) models: crate::model_list::ModelShape,
+}
+
+/// A reader of one streamed answer.
+pub(crate) trait DecodeStream: std::fmt::Debug + Send {
+    /// Takes the next bytes, cut anywhere, and appends the events they complete.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed>;
+    /// The memory that the unfinished event takes.
+    fn held(&self) -> usize;
+    /// Whether every answer in the stream has said why it ended.
+    fn is_finished(&self) -> bool;
+    /// Says that the body came to its clean end.
+    fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;
+}
+
+/// A writer of one streamed answer.
+pub(crate) trait EncodeStream: std::fmt::Debug + Send {
+    /// Appends what this event is on the wire; some events are nothing there.
+    fn push(&mut self, event: &Event, out: &mut Vec<u8>);
+    /// Appends the dialect's error event. Nothing follows it.
+    fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>);
+}

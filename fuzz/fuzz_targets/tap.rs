@@ -1,6 +1,0 @@
-//! The usage tap beside the decoder, and what it lets pass.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::tap::check(data));

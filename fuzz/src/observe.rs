@@ -1,0 +1,92 @@
+//! The observer knows what the decoder reads, and lets everything pass but the usage chunk it was told to take out.
+
+use bytes::Bytes;
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::Event;
+use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
+
+use crate::DIALECTS;
+use crate::pieces::pieces;
+use crate::sse;
+use crate::stream::{ends, events, fails};
+
+/// The target.
+///
+/// # Panics
+/// When what must hold does not.
+pub fn check(data: &[u8]) {
+    let pieces = pieces(data);
+    for dialect in DIALECTS.iter().copied() {
+        let watched = pass(dialect, ObserverMode::Watch, &pieces);
+        assert_eq!(watched.1, data, "a watcher changes nothing");
+        let (dropping, kept) = pass(dialect, ObserverMode::DropUsage, &pieces);
+        let (at_once, kept_at_once) = pass(dialect, ObserverMode::DropUsage, &[data]);
+        assert_eq!(told(&dropping), told(&watched.0));
+        assert_eq!(told(&dropping), told(&at_once));
+        // An event's CRLF may be cut, its LF then stays: framing is what must be the same.
+        let frames = |bytes: &[u8]| sse::events(&[bytes], usize::MAX).expect("no limit");
+        assert_eq!(frames(&kept), frames(&kept_at_once), "cut into {pieces:?}");
+        let missing = frames(data).len() - frames(&kept).len();
+        assert!(missing == 0 || (dialect == Dialect::OpenAiChat && dropping.usage().is_some()));
+        if dialect == Dialect::AnthropicMessages {
+            assert_eq!(kept, data, "nothing is asked for there, so nothing is taken out");
+        }
+        if is_plain(dialect, data) {
+            agrees(dialect, &watched.0, data);
+        }
+    }
+}
+
+fn pass(dialect: Dialect, mode: ObserverMode, pieces: &[&[u8]]) -> (StreamObserver, Vec<u8>) {
+    let mut observer = dialect.observer(mode);
+    let mut out = Vec::new();
+    for piece in pieces {
+        observer.pass(Bytes::copy_from_slice(piece), &mut out);
+    }
+    observer.finish(&mut out);
+    let mut bytes = Vec::new();
+    for chunk in out {
+        assert!(!chunk.is_empty(), "an empty chunk would end a chunked body");
+        bytes.extend_from_slice(&chunk);
+    }
+    (observer, bytes)
+}
+
+fn told(observer: &StreamObserver) -> String {
+    format!("{:?}", (observer.usage(), observer.ended(), observer.errored(), observer.first_token_seen(), observer.error()))
+}
+
+/// Whether the stream says each thing in one way only. The observer reads no more than it must: it finds words unescaped,
+/// goes on behind the end, and takes an event's name for granted.
+fn is_plain(dialect: Dialect, data: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    let frames = sse::events(&[data], usize::MAX).expect("no limit");
+    let end = |(name, data): &sse::Event| data.trim_ascii() == b"[DONE]" || name == b"message_stop";
+    let ended_early = frames.iter().rev().skip(1).any(end);
+    let named = |(name, data): &sse::Event| {
+        dialect == Dialect::OpenAiChat
+            || serde_json::from_slice::<Typed>(data).is_ok_and(|typed| typed.r#type.as_bytes() == name)
+    };
+    !data.contains(&b'\\') && !ended_early && frames.iter().all(named)
+}
+
+fn agrees(dialect: Dialect, observer: &StreamObserver, data: &[u8]) {
+    let mut decoder = dialect.stream_decoder();
+    let mut events = Vec::new();
+    if decoder.push(data, &mut events).is_err() {
+        return;
+    }
+    let (all, malformed) = self::events(dialect, &[data]);
+    if malformed.is_some() {
+        return;
+    }
+    // Without `[DONE]` the decoder finds an end of its own when the body has ended, which the observer is not told.
+    assert!(observer.ended() || !ends(&events), "the observer missed the end");
+    assert!(!observer.ended() || ends(&all), "the observer told of an end that is none");
+    assert_eq!(observer.errored(), fails(&all), "an error");
+    let usage = all.iter().rev().find_map(|event| if let Event::Usage(usage) = event { Some(*usage) } else { None });
+    assert_eq!(observer.usage(), usage, "the usage");
+}
