@@ -2,10 +2,10 @@
 
 pub mod account;
 pub mod admin;
-mod api;
 pub mod balance;
 pub mod cache;
 pub mod call;
+pub mod compression;
 pub mod count;
 pub mod drain;
 pub mod endpoint;

@@ -65,6 +65,9 @@ pub struct Settings {
     /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
     #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = some_time)]
     pub stream_keep_alive: Duration,
+    /// Whether whole answers of more than 1 KiB are compressed for callers that accept it (zstd, gzip). Streams never are.
+    #[arg(long, env = "SLUICEGATE_COMPRESS_ANSWERS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub compress_answers: bool,
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
     #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,

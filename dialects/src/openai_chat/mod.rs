@@ -12,23 +12,13 @@ pub(crate) mod request;
 pub(crate) mod stream;
 mod wire;
 
-use crate::hub::ErrorKind;
-use crate::spoke::{Habits, Spoke};
-use crate::verbatim::Field;
+use crate::spoke::Spoke;
 
 #[cfg(test)]
 pub(crate) use wire::ChatUsage;
 
 /// What the dialect offers.
 pub(crate) static SPOKE: Spoke = Spoke {
-    habits: Habits {
-        header_beginning: "openai-",
-        query_words: &[],
-        request_id_header: None,
-        usage_is_asked_for: true,
-        max_tokens: Field::MaxCompletionTokens,
-        old_max_tokens: Field::MaxTokens,
-    },
     decode_call: request::decode,
     encode_call: request::encode,
     part_path: place::part_path,
@@ -40,7 +30,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_error: error::decode,
     encode_error: error::encode,
     tells_overflow: error::tells_overflow,
-    status: ErrorKind::status,
+    status: error::status,
     peek: peek::peek,
     observe: observe::observe,
     answer: observe::ANSWER,

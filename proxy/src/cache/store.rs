@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicegate_config::{Cache, MemoryCache, ObjectId, Route};
 
-use super::entry::{CacheEntry, Codec};
+use super::entry::CacheEntry;
 use super::key::{Key, Recipe};
 use super::memory::Memory;
 use super::promotion::Promotions;
 use super::stats::Stats;
+use crate::compression::Codec;
 use crate::redis;
 
 /// What all workers share; one per process.
@@ -120,7 +121,9 @@ impl Store {
         }
     }
 
-    pub(super) fn codec(&self) -> &Codec {
+    /// The worker's compressors.
+    #[must_use]
+    pub fn codec(&self) -> &Codec {
         &self.codec
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End, Operation};
@@ -34,11 +34,12 @@ pub(super) async fn look_up(call: &InboundCall<'_>, rule: &Rule, plan: &Arc<cach
         caller: consumer(call.headers),
         headers: call.headers,
         goes_on: headers::may_go_on,
-        beta: outgoing::query_words(call).next().is_some(),
+        beta: outgoing::says_beta(call),
         served_by: served_by(&call.context.ready, rule),
         body: call.body,
         stream: call.streams(),
         stream_usage: call.sees_usage(),
+        accepts: call.context.caller.accepts,
     };
     let seat = call.context.worker.cache.look_up(plan, &wanted).await;
     call.context.cache_said(seat.as_str());
@@ -112,6 +113,9 @@ fn answer(call: &InboundCall<'_>, hit: Hit) -> Exchange {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));
     headers.insert(AGE, HeaderValue::from(hit.age.as_secs()));
+    if let Some(coding) = hit.coding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+    }
     let body = match hit.layer {
         // The memory layer's own bytes, which its bound counts.
         Layer::Memory => hit.body,

@@ -264,7 +264,8 @@ fn candidate(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provide
 
 /// `true` for a provider that can take the call at all.
 fn fit(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provider) -> bool {
-    provider.speaks(call.operation, call.dialect()).is_some() && provider.serves(outgoing::routed_model(call, target))
+    let counts = call.operation != Operation::CountTokens || provider.speaks(call.dialect()) == call.dialect();
+    counts && provider.serves(outgoing::routed_model(call, target))
 }
 
 /// The wait before an endpoint is asked again: exponential, with full jitter.

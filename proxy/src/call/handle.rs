@@ -12,16 +12,16 @@ use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::{End, Operation};
 use crate::errors::Problem;
-use crate::listener::Connection;
+use crate::listener::{Connection, RequestBody};
 use crate::worker::own::Worker;
 
 use super::cache_lookup::{self, CacheOutcome};
-use super::caller::{self, Addressed, Caller};
+use super::caller::{self, Caller};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::response_body::ResponseBody;
-use super::{coding, cors, failover, framing, intake, models, reply};
+use super::{coding, compress, cors, failover, framing, intake, models, reply};
 
 /// When a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -34,27 +34,31 @@ pub(crate) async fn handle(
     peer: SocketAddr,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
-    let (dialect, addressed) = caller::addressed(&head.method, head.uri.path(), &head.headers);
-    let addressed = framing::check(head.version, &head.headers).and(addressed);
+    let (dialect, operation) = caller::operation(&head.method, head.uri.path(), &head.headers);
+    let operation = framing::check(head.version, &head.headers).and(operation);
     let caller = Caller {
         dialect,
         request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
         address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
         origin: cors::allowed(&head.headers, &worker.shared.settings.cors_origins),
+        accepts: compress::accepted(&head.headers, &worker.shared.settings),
     };
     let busy = from.call();
     if head.method == Method::HEAD {
         busy.without_body();
     }
-    let operation = addressed.as_ref().map_or(Operation::Unknown, |addressed| addressed.operation);
-    let context = CallContext::open(worker, caller, operation, busy);
+    let body = busy.body(body);
+    let context = CallContext::open(worker, caller, *operation.as_ref().unwrap_or(&Operation::Unknown), busy);
     let version = head.version;
-    match addressed.and_then(|addressed| known(&context, addressed)) {
-        Ok(addressed) if operation.is_forwarded() => {
-            let answering = Box::pin(forward(Rc::clone(&context), addressed, head, body));
+    match operation.and_then(|operation| known(&context, operation)) {
+        Ok(operation @ (Operation::Chat | Operation::CountTokens)) => {
+            let answering = Box::pin(generate(Rc::clone(&context), operation, head, body));
             reply::answer(context, version, answering).await
         }
-        Ok(addressed) => reply::put_together(&context, version, say(&context, &addressed, &head)),
+        Ok(operation) => {
+            let said = say(&context, operation, &head);
+            reply::put_together(&context, version, compress::answer(&context, said).await)
+        }
         // Nobody reads what such a request still brings.
         Err(problem) => {
             let problem = if body.is_end_stream() { problem } else { problem.closing() };
@@ -64,20 +68,20 @@ pub(crate) async fn handle(
 }
 
 /// Without a configuration nothing can be said of models, not even that one is not there: the caller comes again.
-fn known(context: &CallContext, addressed: Addressed) -> Result<Addressed, Problem> {
-    if context.ready.is_configured() || matches!(addressed.operation, Operation::Options | Operation::Root) {
-        return Ok(addressed);
+fn known(context: &CallContext, operation: Operation) -> Result<Operation, Problem> {
+    if context.ready.is_configured() || matches!(operation, Operation::Options | Operation::Root) {
+        return Ok(operation);
     }
     let message = "This gateway has no configuration yet; try again in a moment.";
     Err(Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(UNCONFIGURED_PAUSE)))
 }
 
-/// An answer of a provider.
-async fn forward(
+/// An answer of a model.
+async fn generate(
     context: Rc<CallContext>,
-    addressed: Addressed,
+    operation: Operation,
     head: request::Parts,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Exchange, Problem> {
     caller::check_body_kind(&head.headers)?;
     let codings = coding::named(&head.headers)?;
@@ -91,7 +95,7 @@ async fn forward(
         Box::pin(coding::decode(body, &codings, (&context.worker.memory, context.worker.limits.body_limit))).await?
     };
     let received = if waited { Instant::now() } else { context.arrived };
-    let call = InboundCall::read((&context, &addressed), &head, &body, received)?;
+    let call = InboundCall::read((&context, operation), &head, &body, received)?;
     let found = context.ready.find(call.model(), call.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
     context.note(|entry| entry.route(route, at));
@@ -107,10 +111,10 @@ async fn forward(
 }
 
 /// What the gateway knows by itself.
-fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> Result<Exchange, Problem> {
+fn say(context: &CallContext, operation: Operation, head: &request::Parts) -> Result<Exchange, Problem> {
     let dialect = context.caller.dialect;
-    let (mut headers, allow) = (HeaderMap::new(), addressed.methods);
-    let body = match addressed.operation {
+    let (mut headers, allow) = (HeaderMap::new(), caller::methods(head.uri.path()));
+    let body = match operation {
         Operation::Root => Bytes::from_static(b"{\"object\":\"gateway\",\"name\":\"sluicegate\"}"),
         Operation::Options if cors::is_preflight(&head.method, &head.headers) => {
             headers = cors::preflight(&head.headers, context.caller.origin.as_ref(), allow)?;
@@ -121,9 +125,9 @@ fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> R
             Bytes::new()
         }
         Operation::GetModel => {
-            let id = addressed.model.as_deref().unwrap_or_default();
-            let created = context.ready.model(id).ok_or_else(|| models::unknown(id))?;
-            dialect.model(id, created)
+            let id = caller::model(head.uri.path());
+            let created = context.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
+            dialect.model(&id, created)
         }
         _ => context.ready.models().list(dialect, head.uri.query())?,
     };

@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request};
-use sluicegate_dialects::verbatim::{PathSays, Peek};
+use sluicegate_dialects::verbatim::Peek;
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
-use super::caller::Addressed;
 use super::context::CallContext;
 
 /// How often the vendors' SDKs have tried a call before.
@@ -45,15 +44,13 @@ impl<'a> InboundCall<'a> {
     /// # Errors
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
-        (context, addressed): (&'a Rc<CallContext>, &Addressed),
+        (context, operation): (&'a Rc<CallContext>, Operation),
         head: &'a request::Parts,
         body: &'a Bytes,
         received: Instant,
     ) -> Result<Self, Problem> {
         let headers = &head.headers;
-        let operation = addressed.operation;
-        let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
-        let peek = context.caller.dialect.peek(body, path)?;
+        let peek = context.caller.dialect.peek(body)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(body.len() as u64, received);
@@ -61,7 +58,7 @@ impl<'a> InboundCall<'a> {
             entry.asked(peek.model.of(body));
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
-        if peek.stream && operation.generates() {
+        if peek.stream && operation == Operation::Chat {
             context.allow_comments(context.worker.shared.settings.stream_keep_alive);
         }
         Ok(Self {
@@ -88,12 +85,12 @@ impl<'a> InboundCall<'a> {
 
     /// `true`: the answer is to be a stream.
     pub(super) fn streams(&self) -> bool {
-        self.peek.stream && self.operation.generates()
+        self.peek.stream && self.operation == Operation::Chat
     }
 
-    /// Whether the caller sees usage at a stream's end.
+    /// Whether the caller sees usage at a stream's end: Anthropic's always do.
     pub(super) fn sees_usage(&self) -> bool {
-        self.peek.include_usage || !self.dialect().habits().usage_is_asked_for
+        self.peek.include_usage || self.dialect() == Dialect::AnthropicMessages
     }
 
     /// The call in neutral words.

@@ -7,12 +7,11 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use sluicegate_dialects::hub::ErrorKind;
 use tokio::time::{Instant, timeout_at};
 
 use crate::errors::Problem;
-use crate::listener::Connection;
+use crate::listener::{Connection, RequestBody};
 use crate::memory::{Charge, Purpose, UNCOUNTED};
 use crate::settings::Limits;
 use crate::worker::own::Worker;
@@ -42,7 +41,7 @@ pub(super) struct Received {
 /// Too large, too slow, broken off, or more than there is memory for.
 pub(super) async fn read(
     headers: &HeaderMap,
-    body: Incoming,
+    body: RequestBody,
     worker: &Worker,
     connection: &Connection,
 ) -> Result<Received, Problem> {
@@ -117,7 +116,7 @@ impl BodyBuffer {
 
 /// A body on its way in.
 struct BodyReader<'a> {
-    body: Incoming,
+    body: RequestBody,
     /// Read off the clock once for all frames, and only if the body is not here yet.
     deadline: Option<Instant>,
     limits: &'a Limits,

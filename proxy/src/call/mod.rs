@@ -10,6 +10,7 @@ mod betas;
 mod cache_lookup;
 pub(crate) mod caller;
 mod coding;
+mod compress;
 mod context;
 mod cors;
 mod count;

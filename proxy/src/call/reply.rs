@@ -12,10 +12,10 @@ use tokio::time::Sleep;
 use crate::errors::{self, Problem};
 
 use super::context::CallContext;
-use super::cors;
 use super::exchange::{Exchange, Whole, end_of, note_problem};
 use super::pending::{Answering, PendingStream};
 use super::response_body::{Content, ResponseBody};
+use super::{compress, cors};
 
 /// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -43,10 +43,10 @@ pub(super) async fn answer(
             let waiting = PendingStream::new(Rc::clone(&context), answering, every);
             put_together_early(&context, version, waiting)
         }
-        (Some(outcome), _) => put_together(&context, version, outcome),
+        (Some(outcome), _) => put_together(&context, version, compress::answer(&context, outcome).await),
         (None, None) => {
             let outcome = answering.await;
-            put_together(&context, version, outcome)
+            put_together(&context, version, compress::answer(&context, outcome).await)
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::io::WatchedIo;
+use super::request_body::{LINGER_BYTES, LINGER_TIME};
 use super::streams::StreamExecutor;
 use super::table::{Connection, ConnectionVerdict, Entered};
 use crate::settings::Limits;
@@ -29,9 +30,6 @@ const STREAMS: u32 = 250;
 /// What a client may send ahead on one HTTP/2 stream, and on all of its streams together.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// After an answer that came before its request was read, this much more is read, and this long, before closing.
-const LINGER_BYTES: u64 = 64 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(2);
 /// What hyper takes on its own.
 const HYPERS_HEADER_COUNT: usize = 100;
 /// Short waits for the rest of a preface that came in pieces.

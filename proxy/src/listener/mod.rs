@@ -6,6 +6,7 @@
 mod connection;
 mod io;
 mod pending_answer;
+mod request_body;
 mod streams;
 mod table;
 pub mod tls;
@@ -20,6 +21,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use connection::{Service, serve};
+pub use request_body::RequestBody;
 pub use table::{Busy, Connection, ConnectionTable, TICK};
 
 /// The kernel holds this many connections that no worker has accepted yet.

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
+
 /// An answer that is polled ends itself at its time, with words for its client. One that still lasts after so much longer
 /// is polled by nobody.
 const GRACE: Duration = Duration::from_secs(2);
@@ -23,6 +25,8 @@ pub(super) struct PendingAnswer {
     bodiless: Cell<bool>,
     /// Who writes it.
     task: RefCell<Option<Waker>>,
+    /// What nobody has read of its request.
+    unread: RefCell<Option<Incoming>>,
 }
 
 /// Why nobody waits for it any longer.
@@ -41,6 +45,14 @@ impl PendingAnswer {
         self.until.set(None);
         self.given_up.set(None);
         self.bodiless.set(false);
+    }
+
+    pub(super) fn leave_unread(&self, body: Incoming) {
+        *self.unread.borrow_mut() = Some(body);
+    }
+
+    pub(super) fn take_unread(&self) -> Option<Incoming> {
+        self.unread.borrow_mut().take()
     }
 
     pub(super) fn offer(&self, now: Instant) {

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
+
 use crate::memory::{Allowance, Charge, Purpose, UNCOUNTED};
 use crate::settings::Limits;
 
 use super::pending_answer::PendingAnswer;
+use super::request_body::RequestBody;
 use super::wake_filter::WakeFilter;
 
 /// How often connections are looked at: times are kept to this precision.
@@ -367,6 +370,11 @@ impl Tracked {
     pub(super) fn is_given_up(&self, task: &Waker) -> bool {
         self.answer.is_given_up(task)
     }
+
+    /// What nobody has read of the stream's request.
+    pub(super) fn take_unread(&self) -> Option<Incoming> {
+        self.answer.take_unread()
+    }
 }
 
 impl Drop for Tracked {
@@ -392,6 +400,12 @@ impl Busy {
 
     fn answer(&self) -> &PendingAnswer {
         self.stream.as_deref().unwrap_or(&self.connection.answer)
+    }
+
+    /// The body of the call's request.
+    #[must_use]
+    pub fn body(&self, incoming: Incoming) -> RequestBody {
+        RequestBody::new(incoming, self.stream.clone())
     }
 
     /// There is something for the client to take.

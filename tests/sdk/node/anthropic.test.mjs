@@ -32,6 +32,12 @@ test("whole", async () => {
   assert.ok(request_id);
 });
 
+test("a long answer comes compressed and is read", async () => {
+  const { data, response } = await ask("Hello", {}, steer({ tokens: 600 })).withResponse();
+  assert.ok(textOf(data).length > 1024);
+  if (process.env.SLUICEGATE_PROVIDER) assert.match(response.headers.get("content-encoding"), /^(gzip|zstd)$/);
+});
+
 test("token limit", async () => {
   assert.equal((await ask("Hello", { max_tokens: 3 })).stop_reason, "max_tokens");
 });

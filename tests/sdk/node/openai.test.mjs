@@ -33,6 +33,12 @@ test("whole", async () => {
   assert.ok(request_id);
 });
 
+test("a long answer comes compressed and is read", async () => {
+  const { data, response } = await ask("Hello", {}, steer({ tokens: 600 })).withResponse();
+  assert.ok(data.choices[0].message.content.length > 1024);
+  if (process.env.SLUICEGATE_PROVIDER) assert.match(response.headers.get("content-encoding"), /^(gzip|zstd)$/);
+});
+
 test("token limit", async () => {
   const reply = await ask("Hello", { max_completion_tokens: 3 });
   assert.equal(reply.choices[0].finish_reason, "length");

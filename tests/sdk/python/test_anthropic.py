@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import anthropic
 import pytest
@@ -45,6 +46,15 @@ def calls_of(message):
 
 
 # Whole answers
+
+
+def test_a_long_answer_comes_compressed_and_is_read(anthropic_client, model):
+    raw = anthropic_client.messages.with_raw_response.create(
+        model=model, max_tokens=1000, messages=[says("Hello")], extra_headers=steer(tokens=600)
+    )
+    assert len(text_of(raw.parse())) > 1024
+    if os.environ.get("SLUICEGATE_PROVIDER"):
+        assert raw.headers["content-encoding"] in ("gzip", "zstd")
 
 
 def test_whole(anthropic_client, model):

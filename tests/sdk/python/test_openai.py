@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import openai
 import pytest
@@ -55,6 +56,15 @@ def test_whole(openai_client, model):
     assert "How deep is the sea?" in choice.message.content
     assert choice.message.role == "assistant" and choice.finish_reason == "stop"
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
+
+
+def test_a_long_answer_comes_compressed_and_is_read(openai_client, model):
+    raw = openai_client.chat.completions.with_raw_response.create(
+        model=model, messages=says("Hello"), extra_headers=steer(tokens=600)
+    )
+    assert len(raw.parse().choices[0].message.content) > 1024
+    if os.environ.get("SLUICEGATE_PROVIDER"):
+        assert raw.headers["content-encoding"] in ("gzip", "zstd")
 
 
 def test_the_request_id_is_there(openai_client, model):

@@ -3,6 +3,7 @@
 
 mod blame;
 mod clients;
+mod compressed;
 mod cuts;
 mod descriptors;
 mod egress;
@@ -23,6 +24,7 @@ mod rollout;
 mod secrets;
 mod signals;
 mod start;
+mod unread;
 mod untaken;
 mod upstreams;
 mod verbatim;

@@ -3,7 +3,6 @@
 //! An entry holds the whole reply in the dialect it was asked for; streams are made from it when one is asked for.
 //! The bytes in Redis are read as bytes from a stranger: any other version, size or checksum is a miss, never a panic.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,14 +11,12 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Usage;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::compression::{Codec, MAX_PLAIN};
+
 /// What entries in Redis begin with; the last byte is the version of the encoding.
 const MAGIC: [u8; 4] = *b"SGC\x01";
-/// No entry claims to be larger than this when unpacked, whatever its header says.
-const MAX_PLAIN: usize = 64 * 1024 * 1024;
 /// Longer names of models are cut: a name is a label here.
 const MAX_MODEL: usize = 256;
-/// zstd's fastest regular level: 4 µs for 9 kB.
-const LEVEL: i32 = 1;
 
 /// Milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +87,14 @@ impl CacheEntry {
             None => Some(self.body.clone()),
             Some(length) => codec.unpack(&self.body, length),
         }
+    }
+
+    /// The reply as it is kept, if that is a zstd frame of the length it says: nobody here looks into it again.
+    #[must_use]
+    pub fn zstd(&self) -> Option<Bytes> {
+        let length = u64::from(self.packed?);
+        let said = zstd::zstd_safe::get_frame_content_size(&self.body).ok()??;
+        (said == length).then(|| self.body.clone())
     }
 
     /// The reply as the bytes of a stream in its dialect; `None`: a stream has no words for something in it.
@@ -180,54 +185,6 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
-    }
-}
-
-/// Compression with contexts that are used again; one per worker.
-#[derive(Default)]
-pub struct Codec {
-    packer: RefCell<Option<zstd::bulk::Compressor<'static>>>,
-    unpacker: RefCell<Option<zstd::bulk::Decompressor<'static>>>,
-}
-
-impl std::fmt::Debug for Codec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Codec")
-    }
-}
-
-impl Codec {
-    /// Compresses what is longer than `over`, where that makes it smaller; gives the bytes to keep and, when they are
-    /// compressed, the length they had.
-    #[must_use]
-    pub fn pack(&self, whole: &Bytes, over: Option<u64>) -> (Bytes, Option<u32>) {
-        // A copy: the answer may be a slice of a larger buffer that it would keep alive uncounted.
-        let plain = || (Bytes::copy_from_slice(whole), None);
-        let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
-        if whole.len() > MAX_PLAIN || over.is_none_or(|over| length <= over) {
-            return plain();
-        }
-        let mut packer = self.packer.borrow_mut();
-        if packer.is_none() {
-            *packer = zstd::bulk::Compressor::new(LEVEL).ok();
-        }
-        match (packer.as_mut().map(|p| p.compress(whole)), u32::try_from(whole.len())) {
-            (Some(Ok(packed)), Ok(length)) if packed.len() < whole.len() => {
-                // The compressor's buffer has room for the worst case.
-                (Bytes::copy_from_slice(&packed), Some(length))
-            }
-            _ => plain(),
-        }
-    }
-
-    fn unpack(&self, packed: &[u8], length: u32) -> Option<Bytes> {
-        let length = usize::try_from(length).ok().filter(|l| *l <= MAX_PLAIN)?;
-        let mut unpacker = self.unpacker.borrow_mut();
-        if unpacker.is_none() {
-            *unpacker = zstd::bulk::Decompressor::new().ok();
-        }
-        let plain = unpacker.as_mut()?.decompress(packed, length).ok()?;
-        (plain.len() == length).then(|| Bytes::from(plain))
     }
 }
 

@@ -19,6 +19,8 @@ use canon::Scratch;
 pub use canon::Uncacheable;
 use rules::{Rules, put};
 
+use crate::compression::AnswerCoding;
+
 /// Raised whenever equal keys could come to mean different things.
 const VERSION: u8 = 2;
 /// Scratch space over this many bytes is given back after use.
@@ -69,6 +71,8 @@ pub struct CacheQuery<'a> {
     pub stream: bool,
     /// Whether the caller asked for usage in the stream (always so in dialects that always send it).
     pub stream_usage: bool,
+    /// The coding that the caller likes a whole answer in; it is in no key.
+    pub accepts: Option<AnswerCoding>,
 }
 
 impl Recipe {

@@ -52,6 +52,7 @@ fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> CacheQuery<'a> {
         body: body.as_bytes(),
         stream: false,
         stream_usage: false,
+        accepts: None,
     }
 }
 

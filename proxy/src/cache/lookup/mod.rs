@@ -11,8 +11,9 @@ use http::header::CACHE_CONTROL;
 use super::entry::{CacheEntry, Meta, Wall};
 use super::key::{CacheQuery, Key, Uncacheable};
 use super::lead::Lead;
-use super::memory::{AnswerForm, Lifetime, render};
+use super::memory::{AnswerForm, Found, Lifetime, render};
 use super::store::{Plan, Store, place};
+use crate::compression::AnswerCoding;
 
 /// What a call is given.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub struct Hit {
     pub body: Bytes,
     /// Whether `body` is an event stream.
     pub stream: bool,
+    /// How it is compressed: only as the caller accepts it.
+    pub coding: Option<AnswerCoding>,
     /// Which layer had it.
     pub layer: Layer,
     /// How old it is; its whole seconds are the `age` header.
@@ -85,7 +88,11 @@ impl Store {
                 return CacheLookup::Bypass(why);
             }
         };
-        let form = if asked.stream { AnswerForm::Stream { usage: asked.stream_usage } } else { AnswerForm::Whole };
+        let form = match asked.accepts {
+            _ if asked.stream => AnswerForm::Stream { usage: asked.stream_usage },
+            Some(coding) => AnswerForm::Coded(coding),
+            None => AnswerForm::Whole,
+        };
         let lifetime = Lifetime { ttl: plan.settings.ttl.get(), max_age: wish.max_age };
         if !lifetime.ttl.min(lifetime.max_age).is_zero() {
             let hit = match self.in_memory(plan, &key, form, lifetime) {
@@ -101,21 +108,21 @@ impl Store {
     }
 
     fn in_memory(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
-        let (meta, body) = plan.memory.as_ref()?.get(key, form, lifetime, self.codec())?;
+        let Found { meta, body, coding } = plan.memory.as_ref()?.get(key, form, lifetime, self.codec())?;
         self.stats().memory_hits.add();
         let age = meta.stored_at.age(Wall::now());
-        Some(Hit { body, stream: form != AnswerForm::Whole, layer: Layer::Memory, age, meta })
+        Some(Hit { body, stream: form.is_stream(), coding, layer: Layer::Memory, age, meta })
     }
 
     async fn in_redis(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
         let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
         let bytes = remote.get(&place(key)).await.ok()??;
-        let Some((entry, whole)) = self.read(&bytes) else {
+        let Some((entry, readable)) = self.read(&bytes, form) else {
             self.stats().corrupt.add();
             return None;
         };
         // What a stream has no words for is no hit for who wants a stream.
-        let body = if form == AnswerForm::Whole { whole } else { render(&entry, form, self.codec())? };
+        let (body, coding) = render(&readable, form, self.codec())?;
         let now = Wall::now();
         if !entry.meta.fresh(now, lifetime.ttl.min(lifetime.max_age)) {
             return None;
@@ -129,13 +136,18 @@ impl Store {
             memory.put(*key, entry);
         }
         let age = meta.stored_at.age(now);
-        Some(Hit { body, stream: form != AnswerForm::Whole, layer: Layer::Redis, age, meta })
+        Some(Hit { body, stream: form.is_stream(), coding, layer: Layer::Redis, age, meta })
     }
 
-    fn read(&self, bytes: &Bytes) -> Option<(CacheEntry, Bytes)> {
+    /// The entry as it is kept, and as the form is made of it: unpacked, unless the caller is given what is kept.
+    fn read(&self, bytes: &Bytes, form: AnswerForm) -> Option<(CacheEntry, CacheEntry)> {
         let entry = CacheEntry::decode(bytes)?;
-        let whole = entry.whole(self.codec())?;
-        Some((entry, whole))
+        let readable = if form == AnswerForm::Coded(AnswerCoding::Zstd) && entry.zstd().is_some() {
+            entry.clone()
+        } else {
+            CacheEntry { meta: Arc::clone(&entry.meta), body: entry.whole(self.codec())?, packed: None }
+        };
+        Some((entry, readable))
     }
 }
 

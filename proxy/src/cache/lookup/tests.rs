@@ -56,6 +56,7 @@ fn asked(headers: &HeaderMap) -> CacheQuery<'_> {
         body: BODY.as_bytes(),
         stream: false,
         stream_usage: false,
+        accepts: None,
     }
 }
 

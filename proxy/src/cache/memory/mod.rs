@@ -1,7 +1,7 @@
 //! The layer in this process: one per route, shared by all workers, bounded in answers and in bytes.
 //!
-//! An answer is kept in up to four forms, each an item of its own under the same bounds: as stored (perhaps
-//! compressed), unpacked, and as a stream with or without usage; forms that are asked for often stay, others go.
+//! An answer is kept in up to five forms, each an item of its own under the same bounds: as stored (perhaps
+//! compressed), unpacked, as gzip, and as a stream with or without usage; forms that are asked for often stay, others go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use sluicegate_config::MemoryCache;
 
-use super::entry::{CacheEntry, Codec, Meta, Wall};
+use super::entry::{CacheEntry, Meta, Wall};
 use super::key::Key;
 use super::stats::Stats;
+use crate::compression::{AnswerCoding, Codec, WORTHWHILE};
 
 /// Each shard holds at least this many bytes, so that one large answer still fits.
 const SHARD_BYTES: u64 = 8 * 1024 * 1024;
@@ -26,11 +27,39 @@ const MAX_SHARDS: u64 = 16;
 pub enum AnswerForm {
     /// The reply's JSON.
     Whole,
+    /// The same, compressed where that is worth something.
+    Coded(AnswerCoding),
     /// A stream of events.
     Stream {
         /// Whether usage is among them.
         usage: bool,
     },
+}
+
+impl AnswerForm {
+    /// Whether it is a stream of events.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+
+    const fn coding(self) -> Option<AnswerCoding> {
+        match self {
+            Self::Coded(coding) => Some(coding),
+            Self::Whole | Self::Stream { .. } => None,
+        }
+    }
+}
+
+/// An answer that was here.
+#[derive(Debug)]
+pub struct Found {
+    /// What is known of it.
+    pub meta: Arc<Meta>,
+    /// Its bytes.
+    pub body: Bytes,
+    /// How they are compressed.
+    pub coding: Option<AnswerCoding>,
 }
 
 /// How old an answer may be.
@@ -152,6 +181,7 @@ impl Memory {
         for form in [
             None,
             Some(AnswerForm::Whole),
+            Some(AnswerForm::Coded(AnswerCoding::Gzip)),
             Some(AnswerForm::Stream { usage: false }),
             Some(AnswerForm::Stream { usage: true }),
         ] {
@@ -163,7 +193,7 @@ impl Memory {
 
     /// The answer in the form asked for, when it is here, still good, and no older than the caller wants.
     #[must_use]
-    pub fn get(&self, key: &Key, form: AnswerForm, lifetime: Lifetime, codec: &Codec) -> Option<(Arc<Meta>, Bytes)> {
+    pub fn get(&self, key: &Key, form: AnswerForm, lifetime: Lifetime, codec: &Codec) -> Option<Found> {
         let now = Wall::now();
         let sized = self.sized.load();
         let find = |form| {
@@ -176,17 +206,29 @@ impl Memory {
             // What is too old for one caller is there for all others.
             (kept.entry.meta.stored_at.age(now) < lifetime.max_age).then_some(kept.entry)
         };
-        if let Some(entry) = find(Some(form)) {
-            return Some((entry.meta, entry.body));
+        let coding = form.coding();
+        // As stored is as zstd, if it is stored so.
+        let kept_as = if coding == Some(AnswerCoding::Zstd) { None } else { Some(form) };
+        if let Some(entry) = find(kept_as)
+            && (kept_as.is_some() || entry.zstd().is_some())
+        {
+            return Some(Found { meta: entry.meta, body: entry.body, coding });
         }
-        let stored = match form {
-            AnswerForm::Whole => find(None)?,
-            AnswerForm::Stream { .. } => find(Some(AnswerForm::Whole)).or_else(|| find(None))?,
-        };
-        let body = render(&stored, form, codec)?;
-        let entry = CacheEntry { meta: Arc::clone(&stored.meta), body: body.clone(), packed: None };
-        sized.put(MemoryKey { key: *key, form: Some(form) }, entry);
-        Some((stored.meta, body))
+        let whole = || find(Some(AnswerForm::Whole)).or_else(|| find(None));
+        let stored = if form == AnswerForm::Whole { find(None)? } else { whole()? };
+        let (body, coding) = render(&stored, form, codec)?;
+        let made = CacheEntry { meta: Arc::clone(&stored.meta), body: body.clone(), packed: None };
+        match (form, coding) {
+            // It is here so.
+            (AnswerForm::Whole | AnswerForm::Coded(_), None) if stored.packed.is_none() => {}
+            (AnswerForm::Coded(_), None) => sized.put(MemoryKey { key: *key, form: Some(AnswerForm::Whole) }, made),
+            (_, Some(AnswerCoding::Zstd)) => {
+                let packed = u32::try_from(stored.body.len()).ok();
+                sized.put(MemoryKey { key: *key, form: None }, CacheEntry { packed, ..made });
+            }
+            _ => sized.put(MemoryKey { key: *key, form: Some(form) }, made),
+        }
+        Some(Found { meta: stored.meta, body, coding })
     }
 
     /// How many items there are, and the bytes they are counted as.
@@ -197,13 +239,21 @@ impl Memory {
     }
 }
 
-/// An answer in the form asked for.
+/// An answer in the form asked for, and its coding: none where it is as short, or as long, without.
 #[must_use]
-pub fn render(entry: &CacheEntry, form: AnswerForm, codec: &Codec) -> Option<Bytes> {
-    match form {
-        AnswerForm::Whole => entry.whole(codec),
-        AnswerForm::Stream { usage } => entry.stream(codec, usage),
-    }
+pub fn render(entry: &CacheEntry, form: AnswerForm, codec: &Codec) -> Option<(Bytes, Option<AnswerCoding>)> {
+    Some(match form {
+        AnswerForm::Whole => (entry.whole(codec)?, None),
+        AnswerForm::Stream { usage } => (entry.stream(codec, usage)?, None),
+        AnswerForm::Coded(coding) => match entry.zstd() {
+            Some(body) if coding == AnswerCoding::Zstd => (body, Some(coding)),
+            _ => {
+                let whole = entry.whole(codec)?;
+                let body = if whole.len() > WORTHWHILE { codec.compress(coding, &whole) } else { None };
+                body.map_or((whole, None), |body| (body, Some(coding)))
+            }
+        },
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn key(n: u64) -> Key {
 }
 
 fn body(memory: &Memory, n: u64) -> Option<Bytes> {
-    memory.get(&key(n), AnswerForm::Whole, LIFETIME, &Codec::default()).map(|(_, body)| body)
+    memory.get(&key(n), AnswerForm::Whole, LIFETIME, &Codec::default()).map(|found| found.body)
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl House {
             body,
             stream,
             stream_usage,
+            accepts: None,
         };
         // Without Redis nothing waits.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

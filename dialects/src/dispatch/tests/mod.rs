@@ -1,6 +1,0 @@
-//! The engines with every dialect that they are for.
-
-mod answer;
-mod fold;
-mod observe;
-mod peek;
