@@ -7,7 +7,7 @@ use sluicegate_dialects::hub::Usage;
 
 use super::histogram::{Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS};
 use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Operation};
-use super::record::Record;
+use super::record::{AttemptFacts, Record};
 use super::table::{ModelIx, ProviderIx, RouteIx};
 
 /// What a call's cells are found by, within one configuration.
@@ -18,6 +18,14 @@ pub(super) struct CallKey {
     pub(super) asked: ModelIx,
     pub(super) answered: ModelIx,
     pub(super) operation: Operation,
+}
+
+impl CallKey {
+    /// Of a call that nothing is known of.
+    pub(super) fn of_nobody(provider: ProviderIx) -> Self {
+        let (route, operation) = (RouteIx::default(), Operation::Unknown);
+        Self { route, provider, asked: ModelIx::default(), answered: ModelIx::default(), operation }
+    }
 }
 
 /// So many (status code, end) pairs have their slots in the cell itself …
@@ -185,13 +193,16 @@ impl CallCells {
         if record.failover {
             self.sometimes().failovers.add(1);
         }
-        self.count_usage(record);
+        // A cached answer used no tokens and cost nothing: its usage was counted when it was made.
+        if !matches!(record.cache, CacheStatus::Hit(_)) {
+            self.count_usage(&record.attempt);
+        }
         self.count_cache(record);
     }
 
-    /// A cached answer used no tokens and cost nothing: its usage was counted when it was made.
-    fn count_usage(&self, record: &Record) {
-        let (Some(usage), false) = (&record.usage, matches!(record.cache, CacheStatus::Hit(_))) else { return };
+    /// Counts what an attempt used, if its provider has said that, or it was estimated.
+    pub(super) fn count_usage(&self, attempt: &AttemptFacts) {
+        let Some(usage) = &attempt.usage else { return };
         let [input, output, finer @ ..] = token_counts(usage);
         for (histogram, count) in self.tokens.iter().zip([input, output]) {
             histogram.observe(count);
@@ -200,10 +211,10 @@ impl CallCells {
         for (at, count) in finer.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             self.sometimes().tokens.iter().skip(at).take(1).for_each(|histogram| histogram.observe(count));
         }
-        if record.estimated {
+        if attempt.estimated {
             self.sometimes().estimated.add(1);
         }
-        match record.cost {
+        match attempt.cost {
             Some(cost) => self.cost.add(cost.0),
             None => self.unpriced.add(1),
         }

@@ -5,6 +5,7 @@
 //! atomic read-modify-write; a scrape adds the workers up.
 
 mod access_log;
+mod attempt;
 mod cells;
 mod expose;
 mod histogram;
@@ -21,6 +22,7 @@ mod table;
 mod timestamp;
 
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
+pub use attempt::AttemptEntry;
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{CacheStat, CircuitStat, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};

@@ -46,6 +46,30 @@ pub(super) fn clip(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
+/// One attempt's facts.
+#[derive(Debug, Default)]
+pub(super) struct AttemptFacts {
+    pub(super) provider: ProviderIx,
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) dialect: Option<Dialect>,
+    pub(super) sent_model: ModelName,
+    pub(super) answered_model: ModelName,
+    /// When its answer began.
+    pub(super) head: Option<Instant>,
+    pub(super) usage: Option<Usage>,
+    /// Whether the usage is the gateway's own estimate.
+    pub(super) estimated: bool,
+    /// What the usage costs; `None`: nobody configured a price.
+    pub(super) cost: Option<PicoUsd>,
+}
+
+impl AttemptFacts {
+    /// An attempt at this provider, of which nothing else is known.
+    pub(super) fn at(provider: ProviderIx) -> Self {
+        Self { provider, ..Self::default() }
+    }
+}
+
 /// One call's facts. Times are monotonic; `opened` is when the call's head had been read.
 #[derive(Debug)]
 pub struct Record {
@@ -53,7 +77,6 @@ pub struct Record {
     pub(super) opened: Instant,
     pub(super) received: Option<Instant>,
     pub(super) sent: Option<Instant>,
-    pub(super) head: Option<Instant>,
     pub(super) answered: Option<Instant>,
     pub(super) duration: Duration,
     pub(super) first_token: Option<Duration>,
@@ -62,16 +85,15 @@ pub struct Record {
     pub(super) client: Option<IpAddr>,
     pub(super) route: RouteIx,
     pub(super) rule: Option<u32>,
-    pub(super) provider: ProviderIx,
-    pub(super) endpoint: Option<Arc<str>>,
+    /// The attempt that answered; until then the last one.
+    pub(super) attempt: AttemptFacts,
+    /// Whether that is the one that answered.
+    pub(super) has_answer: bool,
     pub(super) asked: ModelName,
-    pub(super) sent_model: ModelName,
-    pub(super) answered_model: ModelName,
     pub(super) dialect_in: Option<Dialect>,
-    pub(super) dialect_out: Option<Dialect>,
     pub(super) stream: bool,
     pub(super) attempts: u32,
-    pub(super) open_attempt: bool,
+    pub(super) open_attempts: u32,
     pub(super) last_attempt: Option<AttemptEnd>,
     pub(super) failover: bool,
     /// Requests sent once more within an attempt.
@@ -81,11 +103,8 @@ pub struct Record {
     pub(super) status: Option<u16>,
     pub(super) error: Option<(ErrorSource, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
-    pub(super) usage: Option<Usage>,
-    /// Whether the usage is the gateway's own estimate.
-    pub(super) estimated: bool,
-    /// What the usage costs; `None`: nobody configured a price.
-    pub(super) cost: Option<PicoUsd>,
+    /// When the caller left, where the call's provider was still listened to.
+    pub(super) left: Option<Instant>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) end: End,
@@ -98,7 +117,6 @@ impl Record {
             opened,
             received: None,
             sent: None,
-            head: None,
             answered: None,
             duration: Duration::ZERO,
             first_token: None,
@@ -107,16 +125,13 @@ impl Record {
             client: None,
             route: RouteIx::default(),
             rule: None,
-            provider: ProviderIx::default(),
-            endpoint: None,
+            attempt: AttemptFacts::default(),
+            has_answer: false,
             asked: ModelName::default(),
-            sent_model: ModelName::default(),
-            answered_model: ModelName::default(),
             dialect_in: None,
-            dialect_out: None,
             stream: false,
             attempts: 0,
-            open_attempt: false,
+            open_attempts: 0,
             last_attempt: None,
             failover: false,
             resends: 0,
@@ -125,9 +140,7 @@ impl Record {
             status: None,
             error: None,
             detail: None,
-            usage: None,
-            estimated: false,
-            cost: None,
+            left: None,
             bytes_in: 0,
             bytes_out: 0,
             end: End::ClientGone,
@@ -141,16 +154,16 @@ impl Record {
 
     /// What the call cost. `None`: it was answered, and its tokens or their price are unknown.
     pub(super) fn known_cost(&self) -> Option<PicoUsd> {
-        let answered = self.usage.is_some() || self.last_attempt == Some(AttemptEnd::Success);
+        let answered = self.attempt.usage.is_some() || self.last_attempt == Some(AttemptEnd::Success);
         let kept = matches!(self.cache, CacheStatus::Hit(_));
-        if answered && !kept { self.cost } else { Some(PicoUsd(0)) }
+        if answered && !kept { self.attempt.cost } else { Some(PicoUsd(0)) }
     }
 
     /// What the gateway itself took: from the request read whole to the first attempt, and from the answer's head
     /// (or, without attempts, from the request) to our own. `None` when no answer went out.
     pub(super) fn overhead(&self) -> Option<Duration> {
         let (received, answered) = (self.received.unwrap_or(self.opened), self.answered?);
-        let Some((sent, head)) = self.sent.zip(self.head) else {
+        let Some((sent, head)) = self.sent.zip(self.attempt.head) else {
             return self.sent.is_none().then(|| answered.saturating_duration_since(received));
         };
         Some(sent.saturating_duration_since(received) + answered.saturating_duration_since(head))
@@ -158,12 +171,12 @@ impl Record {
 
     /// What was waited for providers, all attempts together, to the head of the answer.
     pub(super) fn upstream(&self) -> Option<Duration> {
-        Some(self.head?.saturating_duration_since(self.sent?))
+        Some(self.attempt.head?.saturating_duration_since(self.sent?))
     }
 
     /// Time per output token after the first, of a stream that ended well.
     pub(super) fn per_token(&self) -> Option<Duration> {
-        let rest = self.usage?.output.checked_sub(1).filter(|rest| *rest > 0)?;
+        let rest = self.attempt.usage?.output.checked_sub(1).filter(|rest| *rest > 0)?;
         let first = self.first_token.filter(|_| self.stream && self.end == End::Done)?;
         let time = self.duration.saturating_sub(first);
         Some(time / u32::try_from(rest).unwrap_or(u32::MAX))

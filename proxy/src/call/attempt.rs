@@ -25,6 +25,7 @@ use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
 use super::inbound::InboundCall;
+use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::transcoder::Transcoder;
@@ -66,7 +67,7 @@ impl Times {
 
 /// An attempt.
 pub(super) struct Attempt<'a> {
-    pub(super) call: &'a InboundCall<'a>,
+    pub(super) call: &'a Rc<InboundCall>,
     pub(super) target: RouteTarget<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
@@ -84,16 +85,14 @@ impl Attempt<'_> {
     pub(super) async fn run(
         self,
         outgoing: Outgoing,
-        mut permit: Permit,
+        permit: Permit,
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
-        self.call.context.busy.last_until(self.deadline);
-        self.call.context.note(|entry| {
-            entry.attempt(self.provider.ix, self.now);
-            entry.sent(Some(&self.provider.address), outgoing.dialect, model);
-            entry.dropped_fields(outgoing.dropped);
-        });
+        self.call.context.tell_client(|client| client.last_until(self.deadline));
+        let mut open = OpenAttempt::begin(&self.call.context, self.provider, permit, self.now);
+        open.entry().sent(Some(&self.provider.address), outgoing.dialect, model);
+        open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
         // The model of a whole answer may say nothing until it is ready.
@@ -109,7 +108,7 @@ impl Attempt<'_> {
         let response = match sent {
             Ok(sent) => sent.response,
             Err(error) if error.kind == SendErrorKind::AttemptTimeout => {
-                return Err(self.silent(&mut permit, "no answer"));
+                return Err(self.silent(&mut open, "no answer"));
             }
             Err(error) => {
                 let decision = retry_policy::send(&error, &self.target.pool.retry.on);
@@ -117,24 +116,24 @@ impl Attempt<'_> {
                 if error.kind == SendErrorKind::Exhausted {
                     self.call.context.worker.shed();
                 }
-                return Err(self.failed(&mut permit, decision, &error.in_words()));
+                return Err(self.failed(&mut open, decision, &error.in_words()));
             }
         };
         if response.status() != StatusCode::OK {
             // Boxed: every call's future would have room for it.
-            return Err(Box::pin(self.error_answer(response, dialect, &mut permit)).await);
+            return Err(Box::pin(self.error_answer(response, dialect, &mut open)).await);
         }
         if let Some(coding) = headers::unasked_coding(response.headers()) {
             let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
-            return Err(self.failed(&mut permit, retry_policy::malformed(), &what));
+            return Err(self.failed(&mut open, retry_policy::malformed(), &what));
         }
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let streamed = self.call.streams() && !is_json(response.headers());
         if streamed {
             let transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
-            Box::pin(self.stream(response, transcoder, (permit, until), lead)).await
+            Box::pin(self.stream(response, transcoder, (open, until), lead)).await
         } else {
-            self.whole(response, dialect, permit, lead).await
+            self.whole(response, dialect, open, lead).await
         }
     }
 
@@ -143,19 +142,17 @@ impl Attempt<'_> {
         self,
         response: Response<UpstreamBody>,
         transcoder: Transcoder,
-        (permit, until): (Permit, Instant),
+        (open, until): (OpenAttempt, Instant),
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
-        let mut stream = Box::new(UpstreamStream::new(self.terms(lead.is_some()), body, transcoder, permit));
+        let mut stream = Box::new(UpstreamStream::new(self.terms(lead.is_some()), body, transcoder, open));
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(cx))).await;
         match held {
             Ok(FirstToken::Ready) => {
                 let now = Instant::now();
-                self.call.context.note(|entry| {
-                    entry.upstream_head(now);
-                    entry.first_token(now);
-                });
+                stream.attempt().entry().upstream_head(now);
+                self.call.context.note(|entry| entry.first_token(now));
                 lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = headers::back(head.headers);
                 if !is_event_stream(&headers) {
@@ -163,10 +160,10 @@ impl Attempt<'_> {
                 }
                 Ok(Exchange::Stream(headers, stream))
             }
-            Err(_) => Err(self.silent(stream.permit(), "no first token")),
-            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(stream.permit(), decision, &what)),
-            Ok(FirstToken::Full(full)) => Err(self.no_room(stream.permit(), full)),
-            Ok(FirstToken::Said(error)) => Err(self.said(stream.permit(), error)),
+            Err(_) => Err(self.silent(stream.attempt(), "no first token")),
+            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(stream.attempt(), decision, &what)),
+            Ok(FirstToken::Full(full)) => Err(self.no_room(stream.attempt(), full)),
+            Ok(FirstToken::Said(error)) => Err(self.said(stream.attempt(), error)),
         }
     }
 
@@ -175,43 +172,43 @@ impl Attempt<'_> {
         self,
         response: Response<UpstreamBody>,
         dialect: Dialect,
-        mut permit: Permit,
+        mut open: OpenAttempt,
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let now = Instant::now();
-        self.call.context.note(|entry| entry.upstream_head(now));
+        open.entry().upstream_head(now);
         let (head, body) = response.into_parts();
         let (body, mut charge) = match self.collect(body, LARGEST_ANSWER).await {
             Ok(collected) => collected,
-            Err(Collected::Full(full)) => return Err(self.no_room(&mut permit, full)),
-            Err(Collected::Silent) => return Err(self.silent(&mut permit, "the answer stopped coming")),
+            Err(Collected::Full(full)) => return Err(self.no_room(&mut open, full)),
+            Err(Collected::Silent) => return Err(self.silent(&mut open, "the answer stopped coming")),
             Err(Collected::TooLarge) => {
                 let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
-                return Err(self.failed(&mut permit, retry_policy::too_large(), &what));
+                return Err(self.failed(&mut open, retry_policy::too_large(), &what));
             }
             Err(Collected::Broken(what)) => {
                 let decision = retry_policy::cut(&self.target.pool.retry.on);
-                return Err(self.failed(&mut permit, decision, &what));
+                return Err(self.failed(&mut open, decision, &what));
             }
         };
         let translated = dialect != self.call.dialect() || self.call.streams();
         if translated && body.len() > UNCOUNTED {
             let bytes = body.len() * TRANSLATED;
             if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
-                return Err(self.no_room(&mut permit, full));
+                return Err(self.no_room(&mut open, full));
             }
         }
-        let said = self.read_whole(dialect, &body);
+        let said = self.read_whole(dialect, &body, &mut open);
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
                 let what = format!("an answer that is not its dialect's: {what}");
-                return Err(self.failed(&mut permit, retry_policy::malformed(), &what));
+                return Err(self.failed(&mut open, retry_policy::malformed(), &what));
             }
         };
         // The window of a circuit is of seconds: the time of the answer's head is near enough.
-        permit.outcome(Outcome::Success, now);
-        self.call.context.note(|entry| entry.attempt_ended(AttemptEnd::Success));
+        open.outcome(Outcome::Success, now);
+        open.close(AttemptEnd::Success);
         if let Some(lead) = lead.take()
             && !streamed
         {
@@ -229,7 +226,7 @@ impl Attempt<'_> {
     }
 
     /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
-    fn read_whole(&self, dialect: Dialect, body: &Bytes) -> Result<(Bytes, bool), String> {
+    fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
         if call.operation == Operation::CountTokens {
             return Ok((body.clone(), false));
@@ -240,7 +237,7 @@ impl Attempt<'_> {
             if usage.is_none() || !dialect.begins_an_answer(body) {
                 dialect.is_answer(body).map_err(|error| error.message)?;
             }
-            self.count(usage, None);
+            self.count(open, usage, None);
             return Ok((body.clone(), false));
         }
         // A provider's error under status 200 says more than what is missing in it.
@@ -248,7 +245,7 @@ impl Attempt<'_> {
         let mut reply = dialect.decode_reply(body).map_err(|error| error.message)?;
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
-        self.count(reply.usage, Some(&reply.model));
+        self.count(open, reply.usage, Some(&reply.model));
         if !call.streams() {
             return Ok((call.dialect().encode_reply(&reply).into(), false));
         }
@@ -259,12 +256,10 @@ impl Attempt<'_> {
         told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
     }
 
-    fn count(&self, usage: Option<Usage>, model: Option<&str>) {
-        let price = self.price();
-        self.call.context.note(|entry| {
-            model.into_iter().for_each(|model| entry.answered_model(model));
-            usage.into_iter().for_each(|usage| entry.usage(usage, price));
-        });
+    fn count(&self, open: &mut OpenAttempt, usage: Option<Usage>, model: Option<&str>) {
+        let entry = open.entry();
+        model.into_iter().for_each(|model| entry.answered_model(model));
+        usage.into_iter().for_each(|usage| entry.usage(usage, self.price()));
     }
 
     fn price(&self) -> Option<&Price> {
@@ -272,7 +267,12 @@ impl Attempt<'_> {
     }
 
     /// The provider's error, read as far as is reasonable.
-    async fn error_answer(&self, response: Response<UpstreamBody>, dialect: Dialect, permit: &mut Permit) -> Failure {
+    async fn error_answer(
+        &self,
+        response: Response<UpstreamBody>,
+        dialect: Dialect,
+        open: &mut OpenAttempt,
+    ) -> Failure {
         let (response::Parts { status, headers, .. }, body) = response.into_parts();
         let coding = headers::unasked_coding(&headers);
         let read = tokio::time::timeout(ERROR_TIMEOUT, self.collect(body, LARGEST_ERROR)).await;
@@ -281,7 +281,7 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
-        self.settle(permit, decision);
+        self.settle(open, decision);
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
@@ -290,9 +290,9 @@ impl Attempt<'_> {
     }
 
     /// The provider said an error where its stream should begin.
-    fn said(&self, permit: &mut Permit, error: ProviderError) -> Failure {
+    fn said(&self, open: &mut OpenAttempt, error: ProviderError) -> Failure {
         let decision = retry_policy::said(&error, &self.target.pool.retry.on);
-        self.settle(permit, decision);
+        self.settle(open, decision);
         let detail = format!("provider `{}` began its stream with an error", self.provider.name);
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         Failure::in_stream(&decision, error, self.provider)
@@ -333,20 +333,20 @@ impl Attempt<'_> {
         }
     }
 
-    fn silent(&self, permit: &mut Permit, what: &str) -> Failure {
+    fn silent(&self, open: &mut OpenAttempt, what: &str) -> Failure {
         let mut decision = retry_policy::silence(&self.target.pool.retry.on);
         if Instant::now() >= self.deadline {
             // The call's own time is over: that is not this provider's failure alone, and none at all where it has answered
             // others lately.
             decision.retry = Retry::Anywhere;
             let lately = Instant::now().checked_sub(self.times.first_token).unwrap_or(self.now);
-            decision.counts_against_circuit = !permit.endpoint().has_answered_since(lately);
+            decision.counts_against_circuit = !open.endpoint().has_answered_since(lately);
         }
-        self.failed(permit, decision, &format!("{what} in time"))
+        self.failed(open, decision, &format!("{what} in time"))
     }
 
-    fn failed(&self, permit: &mut Permit, decision: RetryDecision, what: &str) -> Failure {
-        self.settle(permit, decision);
+    fn failed(&self, open: &mut OpenAttempt, decision: RetryDecision, what: &str) -> Failure {
+        self.settle(open, decision);
         let (name, kind) = (&self.provider.name, retry_policy::kind(decision.end));
         let (fault, problem) = if decision.end == AttemptEnd::Gateway {
             let message = format!("The gateway can not reach provider `{name}` now: {what}.");
@@ -359,23 +359,23 @@ impl Attempt<'_> {
     }
 
     /// The gateway has no memory for what it would hold: no provider's fault, and no other one would help.
-    fn no_room(&self, permit: &mut Permit, full: Exhausted) -> Failure {
-        permit.outcome(Outcome::Neutral, Instant::now());
-        self.call.context.note(|entry| entry.attempt_ended(AttemptEnd::Cancelled));
+    fn no_room(&self, open: &mut OpenAttempt, full: Exhausted) -> Failure {
+        open.outcome(Outcome::Neutral, Instant::now());
+        open.close(AttemptEnd::Cancelled);
         Failure::no_room(full)
     }
 
-    fn settle(&self, permit: &mut Permit, decision: RetryDecision) {
+    fn settle(&self, open: &mut OpenAttempt, decision: RetryDecision) {
         let now = Instant::now();
         // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
-        permit.outcome(if decision.counts_against_circuit { Outcome::Failure } else { Outcome::Neutral }, now);
+        open.outcome(if decision.counts_against_circuit { Outcome::Failure } else { Outcome::Neutral }, now);
         match decision.cooldown {
             Cooldown::None => {}
-            Cooldown::Requested(pause) => permit.endpoint().cool_down(now + pause),
-            Cooldown::Guessed(pause) => permit.endpoint().guess_cooldown(now + pause),
-            Cooldown::CredentialRefused => permit.endpoint().credential_refused(now),
+            Cooldown::Requested(pause) => open.endpoint().cool_down(now + pause),
+            Cooldown::Guessed(pause) => open.endpoint().guess_cooldown(now + pause),
+            Cooldown::CredentialRefused => open.endpoint().credential_refused(now),
         }
-        self.call.context.note(|entry| entry.attempt_ended(decision.end));
+        open.close(decision.end);
     }
 
     fn terms(&self, recorded: bool) -> StreamTerms {
@@ -386,13 +386,13 @@ impl Attempt<'_> {
             idle: self.times.idle,
             deadline: self.deadline,
             retry_on: self.target.pool.retry.on.clone(),
-            prompt: estimate::prompt(self.call.body),
+            prompt: estimate::prompt(&self.call.body),
             recorded,
         }
     }
 
     fn context(&self) -> Rc<super::context::CallContext> {
-        Rc::clone(self.call.context)
+        Rc::clone(&self.call.context)
     }
 }
 
@@ -400,7 +400,7 @@ impl Attempt<'_> {
 ///
 /// # Errors
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
-pub(super) fn write(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
+pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
     let translated = provider.speaks(call.dialect()) != call.dialect();
     let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
     room.map_err(Failure::no_room)?;

@@ -25,18 +25,18 @@ pub(super) enum CacheOutcome {
 }
 
 /// Asks the cache for a call. Waits for Redis at most, and not for long.
-pub(super) async fn look_up(call: &InboundCall<'_>, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
+pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
     if call.operation != Operation::Chat {
         return CacheOutcome::Fetch(None);
     }
     let wanted = cache::CacheQuery {
         dialect: call.dialect(),
-        caller: consumer(call.headers),
-        headers: call.headers,
+        caller: consumer(&call.headers),
+        headers: &call.headers,
         goes_on: headers::may_go_on,
         beta: outgoing::says_beta(call),
         served_by: served_by(&call.context.ready, rule),
-        body: call.body,
+        body: &call.body,
         stream: call.streams(),
         stream_usage: call.sees_usage(),
         accepts: call.context.caller.accepts,
@@ -107,7 +107,7 @@ fn layer(layer: Layer) -> CacheLayer {
     }
 }
 
-fn answer(call: &InboundCall<'_>, hit: Hit) -> Exchange {
+fn answer(call: &InboundCall, hit: Hit) -> Exchange {
     let kind = if hit.stream { "text/event-stream" } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::account::{End, LedgerEntry, Operation};
+use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
 use crate::listener::Busy;
 use crate::state::Ready;
 use crate::worker::own::Worker;
@@ -28,8 +28,8 @@ pub(super) struct CallContext {
     pub(super) caller: Caller,
     /// When the call's head had been read.
     pub(super) arrived: Instant,
-    /// The connection it came on, counted as busy.
-    pub(super) busy: Busy,
+    /// The connection it came on, counted as busy; `None`: the caller has left, or there never was one.
+    client: RefCell<Option<Busy>>,
     entry: RefCell<LedgerEntry>,
     /// Set while a stream may be answered with comments.
     comments: Cell<Option<Duration>>,
@@ -40,7 +40,7 @@ pub(super) struct CallContext {
 }
 
 impl CallContext {
-    pub(super) fn open(worker: Rc<Worker>, caller: Caller, operation: Operation, busy: Busy) -> Rc<Self> {
+    pub(super) fn open(worker: Rc<Worker>, caller: Caller, operation: Operation, client: Option<Busy>) -> Rc<Self> {
         let arrived = Instant::now();
         let ready = worker.ready();
         let mut entry = worker.ledger.open(&ready.names, operation, arrived);
@@ -52,7 +52,7 @@ impl CallContext {
             ready,
             caller,
             arrived,
-            busy,
+            client: RefCell::new(client),
             entry,
             comments: Cell::default(),
             cache: Cell::default(),
@@ -67,6 +67,29 @@ impl CallContext {
             Ok(mut entry) => write(&mut entry),
             Err(_) => self.worker.ledger.note_lost(),
         }
+    }
+
+    /// An attempt's entry in the ledger.
+    pub(super) fn attempt(&self, provider: ProviderIx, now: Instant) -> AttemptEntry {
+        self.entry.borrow_mut().attempt(&self.ready.names, provider, now)
+    }
+
+    /// What its connection is to know, if there is one.
+    pub(super) fn tell_client(&self, tell: impl FnOnce(&Busy)) {
+        if let Some(client) = &*self.client.borrow() {
+            tell(client);
+        }
+    }
+
+    /// Whether there is a connection of which this is so.
+    pub(super) fn client_is(&self, so: impl FnOnce(&Busy) -> bool) -> bool {
+        self.client.borrow().as_ref().is_some_and(so)
+    }
+
+    /// The caller has left, and the call goes on without it.
+    pub(super) fn leave(&self) {
+        drop(self.client.take());
+        self.note(|entry| entry.caller_left(Instant::now()));
     }
 
     /// Closes the ledger's entry; only the first word counts.

@@ -18,8 +18,8 @@ const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate
 ///
 /// # Errors
 /// The body is no call.
-pub(super) fn estimated(call: &InboundCall<'_>) -> Result<Exchange, Problem> {
-    let tokens = estimate::tokens_of_messages(call.body)?;
+pub(super) fn estimated(call: &InboundCall) -> Result<Exchange, Problem> {
+    let tokens = estimate::tokens_of_messages(&call.body)?;
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_SLUICEGATE_ESTIMATED, HeaderValue::from_static("input_tokens"));

@@ -3,6 +3,7 @@
 //! The first failure moves the call to the next provider at once. The same provider is asked again only after a
 //! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -61,6 +62,30 @@ impl PoolRound<'_> {
     }
 }
 
+/// The rounds of a call, in their order. Most calls have one: nothing is allocated for it.
+struct Rounds<'a> {
+    first: Option<PoolRound<'a>>,
+    others: Vec<PoolRound<'a>>,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(targets: impl Iterator<Item = RouteTarget<'a>>) -> Self {
+        let mut rounds = targets.map(PoolRound::new);
+        Self { first: rounds.next(), others: rounds.collect() }
+    }
+
+    fn len(&self) -> usize {
+        self.others.len() + usize::from(self.first.is_some())
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut PoolRound<'a>> {
+        match at.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(at) => self.others.get_mut(at),
+        }
+    }
+}
+
 /// The next attempt: who takes it, and when.
 struct NextAttempt<'a> {
     provider: &'a std::sync::Arc<Provider>,
@@ -76,10 +101,10 @@ struct NextAttempt<'a> {
 ///
 /// # Errors
 /// Nobody could be asked, or nobody answered with anything that can be passed on.
-pub(super) async fn exchange(call: &InboundCall<'_>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
+pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
     let mut lead = lead;
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
-    let mut rounds = plan::order(&call.context.ready, rule).map(PoolRound::new).collect::<Vec<_>>();
+    let mut rounds = Rounds::new(plan::order(&call.context.ready, rule));
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
@@ -135,7 +160,7 @@ impl CallProgress {
         }
     }
 
-    fn end(self, call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
+    fn end(self, call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
         match self.last {
             Some(failure) => failure.into_answer(call, true),
             None => nobody(call, rule),
@@ -144,7 +169,7 @@ impl CallProgress {
 }
 
 /// Nobody could be asked: why, or what the gateway can say by itself.
-fn nobody(call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
+fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
     let model: String = call.model().chars().take(200).collect();
     let ready = &call.context.ready;
     // A pool that has not come yet may serve it when it comes.
@@ -168,7 +193,7 @@ fn nobody(call: &InboundCall<'_>, rule: &Rule) -> Result<Exchange, Problem> {
 }
 
 /// Who takes the next attempt in this pool; `None` when the pool has had its chance.
-fn next<'a>(call: &InboundCall<'_>, round: &mut PoolRound<'a>, progress: &CallProgress) -> Option<NextAttempt<'a>> {
+fn next<'a>(call: &InboundCall, round: &mut PoolRound<'a>, progress: &CallProgress) -> Option<NextAttempt<'a>> {
     let (pool, now) = (&**round.target.pool, Instant::now());
     let over =
         round.made >= pool.retry.attempts.max(1) || progress.attempts >= MOST_ATTEMPTS || now >= progress.deadline;
@@ -208,7 +233,7 @@ fn next<'a>(call: &InboundCall<'_>, round: &mut PoolRound<'a>, progress: &CallPr
 }
 
 /// A provider of the pool that is not in `but`, and its permit.
-fn admit(call: &InboundCall<'_>, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
+fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
     let (target, pool) = (round.target, &**round.target.pool);
     let (mut but, mut refused) = (but, None);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
@@ -241,7 +266,7 @@ fn admit(call: &InboundCall<'_>, round: &PoolRound<'_>, but: Tried, now: Instant
     Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
 }
 
-fn pick(call: &InboundCall<'_>, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
+fn pick(call: &InboundCall, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
     let mut rng = call.context.worker.rng.borrow_mut();
     let mut picker = Picker {
         strategy: pool.strategy,
@@ -252,7 +277,7 @@ fn pick(call: &InboundCall<'_>, pool: &Pool, candidates: &[Candidate], but: Trie
     balance::pick(&mut picker, candidates, but)
 }
 
-fn candidate(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provider, now: Instant) -> Candidate {
+fn candidate(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider, now: Instant) -> Candidate {
     Candidate {
         serves: fit(call, target, provider),
         weight: provider.weight,
@@ -263,7 +288,7 @@ fn candidate(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provide
 }
 
 /// `true` for a provider that can take the call at all.
-fn fit(call: &InboundCall<'_>, target: RouteTarget<'_>, provider: &Provider) -> bool {
+fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
     let counts = call.operation != Operation::CountTokens || provider.speaks(call.dialect()) == call.dialect();
     counts && provider.serves(outgoing::routed_model(call, target))
 }

@@ -92,7 +92,7 @@ impl Failure {
     ///
     /// # Errors
     /// There is no provider's answer to pass on.
-    pub(super) fn into_answer(self, call: &InboundCall<'_>, exhausted: bool) -> Result<Exchange, Problem> {
+    pub(super) fn into_answer(self, call: &InboundCall, exhausted: bool) -> Result<Exchange, Problem> {
         let end = if self.end == AttemptEnd::ClientError { End::Refused } else { End::Failed };
         match self.said {
             FailureCause::Nothing(problem) => Err(problem),
@@ -146,7 +146,7 @@ fn credential(provider: &Provider, status: &str) -> Problem {
 
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
-fn pass_on(call: &InboundCall<'_>, error: &ProviderError, answer: ErrorAnswer) -> Whole {
+fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
     let ErrorAnswer { dialect, status, headers, body } = answer;
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     if dialect == call.dialect() && !body.is_empty() && told {
@@ -156,7 +156,7 @@ fn pass_on(call: &InboundCall<'_>, error: &ProviderError, answer: ErrorAnswer) -
 }
 
 /// An error in the caller's dialect.
-fn written(call: &InboundCall<'_>, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
+fn written(call: &InboundCall, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
     let id = call.context.caller.request_id.to_str().unwrap_or_default();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(CONTENT_ENCODING);

@@ -13,15 +13,16 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::account::{End, Operation};
 use crate::errors::Problem;
 use crate::listener::{Connection, RequestBody};
+use crate::models;
 use crate::worker::own::Worker;
 
 use super::cache_lookup::{self, CacheOutcome};
 use super::caller::{self, Caller};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
-use super::inbound::InboundCall;
+use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{coding, compress, cors, failover, framing, intake, models, reply};
+use super::{coding, compress, cors, failover, framing, intake, reply};
 
 /// When a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -48,11 +49,11 @@ pub(crate) async fn handle(
         busy.without_body();
     }
     let body = busy.body(body);
-    let context = CallContext::open(worker, caller, *operation.as_ref().unwrap_or(&Operation::Unknown), busy);
+    let context = CallContext::open(worker, caller, *operation.as_ref().unwrap_or(&Operation::Unknown), Some(busy));
     let version = head.version;
     match operation.and_then(|operation| known(&context, operation)) {
         Ok(operation @ (Operation::Chat | Operation::CountTokens)) => {
-            let answering = Box::pin(generate(Rc::clone(&context), operation, head, body));
+            let answering = Box::pin(generate(Rc::clone(&context), operation, head, (body, from)));
             reply::answer(context, version, answering).await
         }
         Ok(operation) => {
@@ -81,33 +82,40 @@ async fn generate(
     context: Rc<CallContext>,
     operation: Operation,
     head: request::Parts,
-    body: RequestBody,
+    (body, from): (RequestBody, Rc<Connection>),
 ) -> Result<Exchange, Problem> {
     caller::check_body_kind(&head.headers)?;
     let codings = coding::named(&head.headers)?;
-    let received = intake::read(&head.headers, body, &context.worker, context.busy.connection()).await?;
-    // The charge lives as long as the call's future does.
-    let intake::Received { body, charge: _charge, waited } = received;
+    let intake::ReceivedBody { body, charge, waited } =
+        intake::read(&head.headers, body, &context.worker, &from).await?;
     let body = if codings.is_empty() {
         body
     } else {
         // Boxed: most calls come plain.
         Box::pin(coding::decode(body, &codings, (&context.worker.memory, context.worker.limits.body_limit))).await?
     };
-    let received = if waited { Instant::now() } else { context.arrived };
-    let call = InboundCall::read((&context, operation), &head, &body, received)?;
-    let found = context.ready.find(call.model(), call.headers);
+    let at = if waited { Instant::now() } else { context.arrived };
+    let received = Received { headers: head.headers, uri: head.uri, body, charge, at };
+    let call = InboundCall::read(&context, operation, received)?;
+    drop((context, from));
+    answered(&call).await
+}
+
+/// An answer to a call, wherever it came from.
+async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
+    let context = &call.context;
+    let found = context.ready.find(call.model(), &call.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
     context.note(|entry| entry.route(route, at));
     let lead = match &rule.cache {
         None => None,
         // Boxed: a call without a cache has no use for the room.
-        Some(plan) => match Box::pin(cache_lookup::look_up(&call, rule, plan)).await {
+        Some(plan) => match Box::pin(cache_lookup::look_up(call, rule, plan)).await {
             CacheOutcome::Hit(answer) => return Ok(answer),
             CacheOutcome::Fetch(lead) => lead,
         },
     };
-    failover::exchange(&call, rule, lead).await
+    failover::exchange(call, rule, lead).await
 }
 
 /// What the gateway knows by itself.

@@ -1,11 +1,12 @@
-//! An inbound call as it was read: its original bytes, and the few fields that routing needs.
+//! An inbound call as it was read: its head, its original bytes, and the few fields that routing needs. It borrows nothing: whoever
+//! holds it has all of it, a caller's connection or not.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, request};
+use http::{HeaderMap, HeaderName, Uri};
 use sluicegate_dialects::verbatim::Peek;
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
@@ -19,58 +20,75 @@ use super::context::CallContext;
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// A call as it came in.
-pub(super) struct InboundCall<'a> {
+pub(super) struct InboundCall {
     /// What goes with it.
-    pub(super) context: &'a Rc<CallContext>,
+    pub(super) context: Rc<CallContext>,
     /// What is asked of the model.
     pub(super) operation: Operation,
     /// The caller's headers.
-    pub(super) headers: &'a HeaderMap,
-    /// What stands behind the path's question mark.
-    pub(super) query: Option<&'a str>,
+    pub(super) headers: HeaderMap,
+    uri: Uri,
     /// The body as it came.
-    pub(super) body: &'a Bytes,
+    pub(super) body: Bytes,
     /// What was looked at in it.
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
     neutral: OnceCell<Result<hub::Call, Refusal>>,
     /// Counts the copies of the body that attempts make.
     copies: RefCell<Option<Charge>>,
+    /// The call's own part of the memory budget.
+    _charge: Charge,
 }
 
-impl<'a> InboundCall<'a> {
-    /// Looks at the body, which was whole at the time `received`.
+/// What a call is made of.
+pub(super) struct Received {
+    pub(super) headers: HeaderMap,
+    pub(super) uri: Uri,
+    pub(super) body: Bytes,
+    /// The call's own part of the memory budget.
+    pub(super) charge: Charge,
+    /// When the body was whole.
+    pub(super) at: Instant,
+}
+
+impl InboundCall {
+    /// Looks at what was received, or put together here.
     ///
     /// # Errors
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
-        (context, operation): (&'a Rc<CallContext>, Operation),
-        head: &'a request::Parts,
-        body: &'a Bytes,
-        received: Instant,
-    ) -> Result<Self, Problem> {
-        let headers = &head.headers;
-        let peek = context.caller.dialect.peek(body)?;
+        context: &Rc<CallContext>,
+        operation: Operation,
+        received: Received,
+    ) -> Result<Rc<Self>, Problem> {
+        let Received { headers, uri, body, charge, at } = received;
+        let peek = context.caller.dialect.peek(&body)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
-            entry.received(body.len() as u64, received);
+            entry.received(body.len() as u64, at);
             entry.caller(context.caller.dialect, peek.stream);
-            entry.asked(peek.model.of(body));
+            entry.asked(peek.model.of(&body));
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
         if peek.stream && operation == Operation::Chat {
             context.allow_comments(context.worker.shared.settings.stream_keep_alive);
         }
-        Ok(Self {
-            context,
+        Ok(Rc::new(Self {
+            context: Rc::clone(context),
             operation,
             headers,
-            query: head.uri.query(),
+            uri,
             body,
             peek,
             neutral: OnceCell::new(),
             copies: RefCell::default(),
-        })
+            _charge: charge,
+        }))
+    }
+
+    /// What stands behind the path's question mark.
+    pub(super) fn query(&self) -> Option<&str> {
+        self.uri.query()
     }
 
     /// The caller's dialect.
@@ -80,7 +98,7 @@ impl<'a> InboundCall<'a> {
 
     /// The model asked for.
     pub(super) fn model(&self) -> &str {
-        self.peek.model.of(self.body)
+        self.peek.model.of(&self.body)
     }
 
     /// `true`: the answer is to be a stream.
@@ -98,7 +116,7 @@ impl<'a> InboundCall<'a> {
     /// # Errors
     /// The body is not what the caller's dialect allows.
     pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
-        self.neutral.get_or_init(|| self.dialect().decode_call(self.body)).as_ref()
+        self.neutral.get_or_init(|| self.dialect().decode_call(&self.body)).as_ref()
     }
 
     /// Counts so many copies of the body, which an attempt makes.

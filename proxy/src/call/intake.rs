@@ -26,7 +26,7 @@ const BELIEVED: usize = 1 << 20;
 const CALL: usize = 8 << 10;
 
 /// A body that is here whole.
-pub(super) struct Received {
+pub(super) struct ReceivedBody {
     /// Its bytes, with their part of the memory budget.
     pub(super) body: Bytes,
     /// The call's own part.
@@ -44,7 +44,7 @@ pub(super) async fn read(
     body: RequestBody,
     worker: &Worker,
     connection: &Connection,
-) -> Result<Received, Problem> {
+) -> Result<ReceivedBody, Problem> {
     let limits = &worker.limits;
     let declared = declared(headers)?;
     if declared.is_some_and(|length| length > limits.body_limit as u64) {
@@ -62,7 +62,7 @@ pub(super) async fn read(
         } else {
             worker.memory.charge(first.len(), Purpose::of(first.len()))?.hold(first)
         };
-        return Ok(Received { body, charge, waited: reading.waited() });
+        return Ok(ReceivedBody { body, charge, waited: reading.waited() });
     }
     let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len() * 2);
     let mut whole = BodyBuffer {
@@ -77,7 +77,7 @@ pub(super) async fn read(
     while let Some(data) = reading.frame().await? {
         whole.push(&data)?;
     }
-    Ok(Received { body: whole.charge.hold(whole.bytes.into()), charge, waited: reading.waited() })
+    Ok(ReceivedBody { body: whole.charge.hold(whole.bytes.into()), charge, waited: reading.waited() })
 }
 
 /// A body that comes in pieces. Its memory is counted before it is taken.

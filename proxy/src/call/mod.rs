@@ -7,8 +7,9 @@
 
 mod attempt;
 mod betas;
+mod cache_listener;
 mod cache_lookup;
-pub(crate) mod caller;
+mod caller;
 mod coding;
 mod compress;
 mod context;
@@ -24,7 +25,7 @@ mod handle;
 mod headers;
 mod inbound;
 mod intake;
-pub mod models;
+mod open_attempt;
 mod outgoing;
 mod pending;
 mod plan;
@@ -32,7 +33,7 @@ mod reply;
 mod response_body;
 mod retry_after;
 mod retry_policy;
-pub mod route;
+mod stream_timer;
 mod transcoder;
 mod upstream_stream;
 mod write_buffer;

@@ -36,13 +36,13 @@ pub(super) struct Outgoing {
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
-pub(super) fn model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>, provider: &'a Provider) -> &'a str {
+pub(super) fn model<'a>(call: &'a InboundCall, target: RouteTarget<'a>, provider: &'a Provider) -> &'a str {
     let name = routed_model(call, target);
     provider.models.get(name).and_then(|model| model.upstream_name.as_deref()).unwrap_or(name)
 }
 
 /// The model by the name that routes and providers' lists use.
-pub(super) fn routed_model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a>) -> &'a str {
+pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -> &'a str {
     target.model.unwrap_or(call.model())
 }
 
@@ -50,11 +50,11 @@ pub(super) fn routed_model<'a>(call: &'a InboundCall<'_>, target: RouteTarget<'a
 ///
 /// # Errors
 /// The call holds what the provider's dialect has no word for.
-pub(super) fn write(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
+pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
     let dialect = provider.speaks(call.dialect());
     if dialect == call.dialect() {
         let Spliced { body, usage_is_ours, clamped } = spliced(call, model, provider);
-        let betas = betas::told(call.headers, &provider.betas)?;
+        let betas = betas::told(&call.headers, &provider.betas)?;
         let body = if provider.is_openai() { verbatim::unmark(&body) } else { body };
         let Governed { body, dropped } = governed(body, provider)?;
         let dropped = dropped.len();
@@ -91,11 +91,11 @@ fn governed(body: Bytes, provider: &Provider) -> Result<Governed, Refusal> {
 
 impl Outgoing {
     /// Whether the body is a copy, and not the caller's own.
-    pub(super) fn is_copy(&self, call: &InboundCall<'_>) -> bool {
+    pub(super) fn is_copy(&self, call: &InboundCall) -> bool {
         self.body.as_ptr() != call.body.as_ptr()
     }
 
-    fn uri(&self, call: &InboundCall<'_>, provider: &Provider) -> Uri {
+    fn uri(&self, call: &InboundCall, provider: &Provider) -> Uri {
         let counts = call.operation == Operation::CountTokens;
         let uri = if counts { provider.count_tokens() } else { provider.path(self.dialect) };
         if self.dialect == call.dialect() && says_beta(call) {
@@ -106,9 +106,9 @@ impl Outgoing {
     }
 
     /// The whole request. A connection that breaks may make it a second time.
-    pub(super) fn request(&self, call: &InboundCall<'_>, provider: &Provider) -> Request<Bytes> {
+    pub(super) fn request(&self, call: &InboundCall, provider: &Provider) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
-        let mut headers = headers::towards(call.headers, (call.dialect(), same), provider);
+        let mut headers = headers::towards(&call.headers, (call.dialect(), same), provider);
         for (name, value) in &self.added {
             headers.insert(name, value.clone());
         }
@@ -134,8 +134,8 @@ impl Outgoing {
 const BETA: &str = "beta=true";
 
 /// Whether the caller does.
-pub(super) fn says_beta(call: &InboundCall<'_>) -> bool {
-    let words = || call.query.into_iter().flat_map(|query| query.split('&'));
+pub(super) fn says_beta(call: &InboundCall) -> bool {
+    let words = || call.query().into_iter().flat_map(|query| query.split('&'));
     call.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
 }
 
@@ -146,7 +146,7 @@ struct Spliced {
     clamped: Option<u64>,
 }
 
-fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced {
+fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
     let peek = &call.peek;
     let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
     let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
@@ -172,7 +172,7 @@ fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced 
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
         if peek.stream && call.dialect() == Dialect::OpenAiChat {
-            *usage = peek.ask_for_usage(call.body);
+            *usage = peek.ask_for_usage(&call.body);
         }
     }
     let usage_is_ours = usage.is_some();
@@ -180,7 +180,7 @@ fn spliced(call: &InboundCall<'_>, model: &str, provider: &Provider) -> Spliced 
         return Spliced { body: call.body.clone(), usage_is_ours, clamped };
     }
     let edits = edits.into_iter().flatten().collect::<Vec<_>>();
-    Spliced { body: verbatim::splice(call.body, &edits), usage_is_ours, clamped }
+    Spliced { body: verbatim::splice(&call.body, &edits), usage_is_ours, clamped }
 }
 
 fn finish(headers: &mut HeaderMap, provider: &Provider) {

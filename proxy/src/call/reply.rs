@@ -108,7 +108,7 @@ fn finish_head(context: &CallContext, version: Version, headers: &mut HeaderMap)
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if headers.contains_key(CONNECTION) {
-        context.busy.connection().linger();
+        context.tell_client(|client| client.connection().linger());
         if version >= Version::HTTP_2 {
             headers.remove(CONNECTION);
         }

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use crate::account::End;
+use crate::listener::Busy;
 
 use super::context::CallContext;
 use super::pending::{PendingOutcome, PendingStream};
@@ -69,7 +70,7 @@ impl Content {
 
 impl ResponseBody {
     pub(super) fn new(context: &Rc<CallContext>, version: Version, content: Content) -> Self {
-        context.busy.offer();
+        context.tell_client(Busy::offer);
         Self { content, context: Rc::clone(context), confirms: version >= Version::HTTP_2, begun: false }
     }
 
@@ -140,9 +141,9 @@ impl Body for ResponseBody {
         // Whoever polls has sent what there was before.
         if matches!(polled, Poll::Ready(Some(Ok(_)))) {
             self.begun = true;
-            self.context.busy.offer();
+            self.context.tell_client(Busy::offer);
         } else {
-            self.context.busy.taken();
+            self.context.tell_client(Busy::taken);
         }
         polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
@@ -167,18 +168,26 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        let too_long = self.context.client_is(Busy::is_too_long);
         match std::mem::replace(&mut self.content, Content::Done) {
             // An empty body, or one that a HEAD has no use for, is never asked for.
-            Content::Whole { body, end, at } if !self.begun && (body.is_empty() || self.context.busy.is_bodiless()) => {
+            Content::Whole { body, end, at }
+                if !self.begun && (body.is_empty() || self.context.client_is(Busy::is_bodiless)) =>
+            {
                 self.context.note(|entry| {
                     entry.bytes_out(body.len() as u64);
                     entry.close_at(end, at);
                 });
             }
+            // The cache still wants the answer that this caller does not.
+            Content::Stream(stream) if !too_long && stream.is_wanted() && self.context.worker.background.has_room() => {
+                self.context.leave();
+                self.context.worker.background.go_on(stream.go_on());
+            }
             // A stream tells the ledger what it used.
             unfinished => drop(unfinished),
         }
-        if self.context.busy.is_too_long() {
+        if too_long {
             self.context.close(End::TimedOut);
         }
     }

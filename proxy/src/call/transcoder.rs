@@ -47,7 +47,7 @@ pub(super) struct Translated {
 }
 
 /// How the caller's dialect is written.
-pub(super) fn options(call: &InboundCall<'_>) -> StreamOptions {
+pub(super) fn options(call: &InboundCall) -> StreamOptions {
     StreamOptions { include_usage: call.sees_usage(), created: now() }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn now() -> Option<u64> {
 }
 
 impl Transcoder {
-    pub(super) fn new(call: &InboundCall<'_>, provider: Dialect, usage_is_ours: bool) -> Self {
+    pub(super) fn new(call: &InboundCall, provider: Dialect, usage_is_ours: bool) -> Self {
         let caller = call.dialect();
         if provider == caller {
             let mode = if usage_is_ours { ObserverMode::DropUsage } else { ObserverMode::Watch };

@@ -1,8 +1,10 @@
-//! A stream from a provider to a caller: no task, no channel; polled by whoever writes the answer.
+//! A stream from a provider to whoever listens: the caller, the cache, the attempt's meter. No channel; it is polled by whoever
+//! writes the answer, and, when the caller has left and the cache still listens, by the worker's background.
 //!
-//! Everything that is counted rides in here and is given back when the stream ends, is cut, or is dropped: the permit,
-//! the ledger's entry, the connection, the cache's lead.
+//! Everything that is counted rides in here and is given back when the stream ends, is cut, or is dropped: the attempt with its
+//! permit and its entry, the connection, the cache's lead.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,19 +15,21 @@ use bytes::Bytes;
 use http_body::Body;
 use sluicegate_config::{Price, RetryOn};
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
-use tokio::time::Sleep;
 
 use crate::account::{AttemptEnd, End, ErrorSource};
-use crate::cache::{Lead, Recorder};
-use crate::endpoint::{Outcome, Permit};
+use crate::cache::Lead;
+use crate::endpoint::Outcome;
 use crate::memory::{Charge, Exhausted, Purpose};
 use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
+use super::cache_listener::CacheListener;
 use super::context::{COMMENT, CallContext};
 use super::estimate;
 use super::event_tail::ends_event;
+use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
+use super::stream_timer::{Due, StreamTimer};
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
 
@@ -48,15 +52,14 @@ pub(super) struct UpstreamStream {
     upstream: UpstreamBody,
     transcoder: Transcoder,
     out: WriteBuffer,
-    permit: Permit,
-    recorder: Option<Recorder>,
-    /// What came before the first token, for the cache; `None`: nobody wants it.
-    early: Option<Vec<u8>>,
-    /// How much came.
-    came: usize,
-    /// The memory of what is held back, and of what the recorder holds.
+    /// The handle, which is also what meters the stream.
+    attempt: OpenAttempt,
+    /// Whether the caller listens still.
+    caller: bool,
+    /// Whether the cache listens.
+    cache: CacheListener,
+    /// The memory of what is held back.
     held: Charge,
-    recorded: Charge,
     /// The rest of what is being handed out.
     going: Bytes,
     clock: StreamTimer,
@@ -125,11 +128,16 @@ enum Polled {
 }
 
 impl UpstreamStream {
-    pub(super) fn new(terms: StreamTerms, upstream: UpstreamBody, transcoder: Transcoder, permit: Permit) -> Self {
+    pub(super) fn new(
+        terms: StreamTerms,
+        upstream: UpstreamBody,
+        transcoder: Transcoder,
+        attempt: OpenAttempt,
+    ) -> Self {
         let keep_alive = terms.context.comments();
         let StreamTerms { context, provider, price, idle, deadline, retry_on, prompt, recorded } = terms;
-        let early = (recorded && transcoder.needs_early()).then(Vec::new);
-        let [held, recorded] = [context.worker.memory.nothing(), context.worker.memory.nothing()];
+        let [held, recorded_bytes] = [context.worker.memory.nothing(), context.worker.memory.nothing()];
+        let cache = CacheListener::new(recorded && transcoder.needs_early(), recorded_bytes);
         Self {
             context,
             provider,
@@ -137,12 +145,10 @@ impl UpstreamStream {
             upstream,
             transcoder,
             out: WriteBuffer::default(),
-            permit,
-            recorder: None,
-            early,
-            came: 0,
+            attempt,
+            caller: true,
+            cache,
             held,
-            recorded,
             going: Bytes::new(),
             clock: StreamTimer::new((idle, deadline), keep_alive),
             timeout: Duration::MAX,
@@ -154,11 +160,7 @@ impl UpstreamStream {
 
     /// The cache keeps the answer if it comes whole.
     pub(super) fn record(&mut self, lead: Lead) {
-        let mut recorder = lead.recorder();
-        let early = self.early.take().unwrap_or_default();
-        self.transcoder.catch_up(early, &mut self.out, &mut recorder);
-        self.recorder = Some(recorder);
-        self.charge_recorder(self.came);
+        self.cache.begin(lead, &self.transcoder, &mut self.out);
     }
 
     /// Waits for the first token; everything before it is held.
@@ -170,7 +172,7 @@ impl UpstreamStream {
             }
             let token = self.transcoder.first_token();
             // Comments and what has no end count too.
-            let waits = !token && self.came <= MOST_HELD;
+            let waits = !token && self.cache.total() <= MOST_HELD;
             match pulled {
                 Polled::Full(full) => return Poll::Ready(FirstToken::Full(full)),
                 Polled::End if !token => return Poll::Ready(self.ended_before_first_token()),
@@ -189,7 +191,7 @@ impl UpstreamStream {
 
     /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
     fn ended_before_first_token(&mut self) -> FirstToken {
-        match self.transcoder.finish(&mut self.out, self.recorder.as_mut()) {
+        match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
             Ok(true) => FirstToken::Broken(retry_policy::malformed(), "a stream without an answer in it".to_owned()),
             Ok(false) => FirstToken::Broken(
                 retry_policy::cut(&self.retry_on),
@@ -199,9 +201,50 @@ impl UpstreamStream {
         }
     }
 
-    /// The attempt's place at its endpoint.
-    pub(super) fn permit(&mut self) -> &mut Permit {
-        &mut self.permit
+    /// The attempt that it belongs to.
+    pub(super) fn attempt(&mut self) -> &mut OpenAttempt {
+        &mut self.attempt
+    }
+
+    /// Whether somebody beside the caller listens, and there is still something to come.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.over.is_none() && self.cache.listens()
+    }
+
+    /// The caller has left: the stream is polled for whoever else listens, to its end.
+    pub(super) async fn go_on(mut self: Box<Self>) {
+        self.caller = false;
+        self.clock.without_comments();
+        self.discard();
+        poll_fn(|cx| self.poll_without_caller(cx)).await;
+    }
+
+    fn poll_without_caller(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let before = self.cache.total();
+        while self.is_wanted() {
+            match self.pull(cx) {
+                Polled::Some if self.clock.total_is_over() => self.late(),
+                Polled::Some if self.cache.total() - before > ENOUGH => {
+                    // Others have their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Polled::Some => {}
+                Polled::Nothing => match std::task::ready!(self.clock.poll(cx, self.timeout)) {
+                    Due::Late => self.late(),
+                    Due::Comment => {}
+                },
+                ended => self.conclude(ended),
+            }
+            self.discard();
+        }
+        Poll::Ready(())
+    }
+
+    /// Nobody takes what goes out.
+    fn discard(&mut self) {
+        drop((self.out.take(), std::mem::take(&mut self.going)));
+        self.note_held();
     }
 
     /// What goes to the caller next.
@@ -257,10 +300,8 @@ impl UpstreamStream {
             Poll::Ready(Some(Ok(frame))) => {
                 self.clock.heard();
                 let Ok(data) = frame.into_data() else { return Polled::Some };
-                self.early.iter_mut().for_each(|early| early.extend_from_slice(&data));
-                self.came = self.came.saturating_add(data.len());
-                self.charge_recorder(data.len());
-                let fed = self.transcoder.feed(data, &mut self.out, self.recorder.as_mut());
+                self.cache.came(&data);
+                let fed = self.transcoder.feed(data, &mut self.out, self.cache.recorder());
                 self.notice_the_end();
                 match fed {
                     Ok(()) => self.charge_held().map_or_else(Polled::Full, |()| Polled::Some),
@@ -272,8 +313,7 @@ impl UpstreamStream {
 
     /// Counts what is held back: unfinished events, the beginning of a stream.
     fn charge_held(&mut self) -> Result<(), Exhausted> {
-        let early = self.early.as_ref().map_or(0, Vec::capacity);
-        let held = self.transcoder.held() + self.out.held() + early;
+        let held = self.transcoder.held() + self.out.held() + self.cache.held();
         if held <= CALLS_OWN && self.held.bytes() == 0 {
             return Ok(());
         }
@@ -284,14 +324,6 @@ impl UpstreamStream {
     fn note_held(&mut self) {
         if self.held.bytes() > 0 {
             let _ = self.charge_held();
-        }
-    }
-
-    /// Counts what the recorder is given. Without room it is given up, and the call goes on.
-    fn charge_recorder(&mut self, bytes: usize) {
-        if self.recorder.is_some() && self.recorded.grow(bytes, Purpose::Optional).is_err() {
-            self.recorder.take().into_iter().for_each(Recorder::give_up);
-            let _ = self.recorded.set(0, Purpose::Optional);
         }
     }
 
@@ -313,11 +345,11 @@ impl UpstreamStream {
         let broken = match pulled {
             Polled::Some | Polled::Nothing => return,
             Polled::Full(full) => {
-                self.permit.outcome(Outcome::Neutral, Instant::now());
+                self.attempt.outcome(Outcome::Neutral, Instant::now());
                 return self.cut(ErrorKind::Overloaded, AttemptEnd::Cancelled, full.to_string());
             }
             Polled::Broken(what) => Some(what),
-            Polled::End => match self.transcoder.finish(&mut self.out, self.recorder.as_mut()) {
+            Polled::End => match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
                 Ok(true) => None,
                 Ok(false) => Some("the stream stopped before its end".to_owned()),
                 Err(what) => Some(what),
@@ -337,7 +369,7 @@ impl UpstreamStream {
         let end =
             self.transcoder.error().map_or(AttemptEnd::Reset, |error| retry_policy::said(error, &self.retry_on).end);
         if matches!(end, AttemptEnd::ClientError | AttemptEnd::RateLimited) {
-            self.permit.outcome(Outcome::Neutral, Instant::now());
+            self.attempt.outcome(Outcome::Neutral, Instant::now());
         }
         self.cut(ErrorKind::BadGateway, end, what);
     }
@@ -361,30 +393,26 @@ impl UpstreamStream {
             );
         }
         // It spoke until the caller's time was over: that says nothing against it.
-        self.permit.outcome(Outcome::Neutral, Instant::now());
+        self.attempt.outcome(Outcome::Neutral, Instant::now());
         let what = "the call took longer than its total timeout";
         self.cut(ErrorKind::Timeout, AttemptEnd::TimedOut, what.to_owned());
     }
 
     /// All is there, and the provider does not say that it is.
     fn complete(&mut self) {
-        self.transcoder.complete(&mut self.out, self.recorder.as_mut());
+        self.transcoder.complete(&mut self.out, self.cache.recorder());
         self.whole();
     }
 
     fn whole(&mut self) {
         self.settle(Outcome::Success, AttemptEnd::Success);
-        if let Some(mut recorder) = self.recorder.take() {
-            // This caller may not have asked for it; the next one may.
-            self.transcoder.usage().into_iter().for_each(|usage| recorder.usage(usage));
-            recorder.finish();
-        }
+        self.cache.finish(self.transcoder.usage());
         self.over = Some(StreamEnd::Whole);
     }
 
     fn cut(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
         self.settle(Outcome::Failure, end);
-        self.recorder = None;
+        self.cache.cut();
         // An error that the provider said itself has passed already.
         let told = self.transcoder.error().is_some() || {
             let message = format!("The answer of provider `{}` broke off: {what}.", self.provider.name);
@@ -393,7 +421,7 @@ impl UpstreamStream {
         };
         self.over = Some(if told { StreamEnd::Told } else { StreamEnd::Cut });
         let fault = if kind == ErrorKind::Overloaded { ErrorSource::Gateway } else { ErrorSource::Upstream };
-        let pending = self.out.len() as u64;
+        let pending = if self.caller { self.out.len() as u64 } else { 0 };
         self.context.note(|entry| {
             entry.bytes_out(pending);
             entry.error(fault, kind, Some(what.into()));
@@ -403,148 +431,29 @@ impl UpstreamStream {
 
     /// The one place where a stream's attempt is counted.
     fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
-        self.permit.outcome(outcome, Instant::now());
+        self.attempt.outcome(outcome, Instant::now());
         self.note_usage(end == AttemptEnd::Success);
-        self.context.note(|entry| entry.attempt_ended(end));
+        self.attempt.close(end);
     }
 
-    fn note_usage(&self, whole: bool) {
+    fn note_usage(&mut self, whole: bool) {
         let (said, model) = (self.transcoder.usage(), self.transcoder.model());
         let text = self.transcoder.first_token().then(|| self.transcoder.text_bytes()).filter(|_| !whole);
         let guess = text.and_then(|text| estimate::so_far(said, self.prompt, text));
-        self.context.note(|entry| {
-            match guess {
-                Some(usage) => entry.estimated_usage(usage, self.price.as_ref()),
-                None => said.into_iter().for_each(|usage| entry.usage(usage, self.price.as_ref())),
-            }
-            model.into_iter().for_each(|model| entry.answered_model(model));
-        });
+        let (price, entry) = (self.price.as_ref(), self.attempt.entry());
+        match guess {
+            Some(usage) => entry.estimated_usage(usage, price),
+            None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
+        }
+        model.into_iter().for_each(|model| entry.answered_model(model));
     }
 }
 
 impl Drop for UpstreamStream {
     fn drop(&mut self) {
-        // The caller left: what was used until then is still counted, when the context closes the entry.
+        // Nobody listens any longer: what was used until then is still counted.
         if self.over.is_none() {
             self.note_usage(self.transcoder.ended());
         }
-    }
-}
-
-/// Idle and total time of a stream, and the comments in its silences, on one timer that is set at most once per pause.
-struct StreamTimer {
-    idle: Duration,
-    total: Instant,
-    /// How often the caller is to hear something; `None`: not at all.
-    keep_alive: Option<Duration>,
-    heard: Instant,
-    /// When the caller was last kept company, or would have been.
-    kept: Instant,
-    /// What the caller has ends with an event.
-    between: bool,
-    /// Set when something came: until the next pause nobody needs to look at the timer.
-    fresh: bool,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-/// What is due.
-enum Due {
-    /// It is too late.
-    Late,
-    /// A comment.
-    Comment,
-}
-
-impl StreamTimer {
-    fn new((idle, total): (Duration, Instant), keep_alive: Option<Duration>) -> Self {
-        let now = Instant::now();
-        Self { idle, total, keep_alive, heard: now, kept: now, between: false, fresh: true, sleep: None }
-    }
-
-    fn heard(&mut self) {
-        self.heard = Instant::now();
-        self.fresh = true;
-    }
-
-    /// As of the last time that something came.
-    fn total_is_over(&self) -> bool {
-        self.heard >= self.total
-    }
-
-    /// No more than this is left, from now on.
-    fn at_most(&mut self, left: Duration) {
-        self.total = self.total.min(Instant::now() + left);
-    }
-
-    fn idle_is_over(&self) -> bool {
-        Instant::now() >= self.heard + self.idle
-    }
-
-    /// When it is too late, and when the timer goes off next: for a comment too, wherever the stream stands now, so that
-    /// the timer that runs is never later than needed.
-    fn due(&self, at_most: Duration) -> (Instant, Instant) {
-        let late = self.total.min(self.heard + self.idle.min(at_most));
-        // The answer's end is said: nothing stands behind it.
-        let comment = self.keep_alive.filter(|_| at_most == Duration::MAX);
-        (late, comment.map_or(late, |every| late.min(self.heard.max(self.kept) + every)))
-    }
-
-    /// Ready when something is to be done. `at_most` shortens the idle time.
-    fn poll(&mut self, cx: &mut Context<'_>, at_most: Duration) -> Poll<Due> {
-        // The timer that is running goes off no later than needed, with the same waker: it is looked at when it wakes us.
-        if std::mem::take(&mut self.fresh) && self.sleep.is_some() && at_most == Duration::MAX {
-            return Poll::Pending;
-        }
-        let (_, first) = self.due(at_most);
-        let mut sleep = self.sleep.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(first.into())));
-        if sleep.deadline().into_std() > first {
-            sleep.as_mut().reset(first.into());
-        }
-        let tick = loop {
-            if sleep.as_mut().poll(cx).is_pending() {
-                break Poll::Pending;
-            }
-            let (late, next) = self.due(at_most);
-            let now = Instant::now();
-            if now >= late {
-                break Poll::Ready(Due::Late);
-            }
-            if now >= next {
-                self.kept = now;
-                if self.between {
-                    break Poll::Ready(Due::Comment);
-                }
-            }
-            sleep.as_mut().reset(self.due(at_most).1.into());
-        };
-        self.sleep = Some(sleep);
-        tick
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_silence_is_filled_between_events_and_never_made_longer() {
-        let ms = Duration::from_millis;
-        for between in [true, false] {
-            let mut clock = StreamTimer::new((ms(200), Instant::now() + ms(10_000)), Some(ms(20)));
-            clock.between = between;
-            let mut comments = 0;
-            while let Due::Comment = std::future::poll_fn(|cx| clock.poll(cx, Duration::MAX)).await {
-                comments += 1;
-            }
-            assert!(clock.idle_is_over());
-            assert_eq!(comments > 0, between, "{comments}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_total_that_is_over_is_not_a_silence() {
-        let mut clock = StreamTimer::new((Duration::from_secs(60), Instant::now()), None);
-        assert!(matches!(std::future::poll_fn(|cx| clock.poll(cx, Duration::MAX)).await, Due::Late));
-        assert!(!clock.idle_is_over());
     }
 }

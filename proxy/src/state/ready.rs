@@ -12,10 +12,10 @@ use sluicegate_dialects::Dialect;
 use crate::account::{NameTable, ProviderIx, RouteIx};
 use crate::balance::Split;
 use crate::cache;
-use crate::call::models::Models;
-use crate::call::route::{Filed, Index};
 use crate::endpoint::{Endpoint, LivePool};
+use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
+use crate::route::{Filed, Index};
 use crate::upstream::Origin;
 
 /// A configuration, ready to run.

@@ -1,5 +1,7 @@
 //! One runtime per core: a thread, its socket, its connections, and everything a call needs that no other thread touches.
 
+mod background;
+mod ids;
 pub(crate) mod own;
 
 use std::future::Future;
@@ -61,6 +63,8 @@ fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyho
         post.accepts();
         let post = Rc::new(post);
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
+        let going_on = Rc::clone(&worker);
+        let background = tokio::task::spawn_local(async move { going_on.background.run().await });
         tokio::select! {
             () = accept_until_closing(listener, &worker, &table, lifecycle.subscribe()) => {}
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
@@ -68,6 +72,8 @@ fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyho
         table.leave();
         table.emptied().await;
         tick.abort();
+        background.abort();
+        worker.background.clear();
         Ok(())
     })
 }

@@ -11,13 +11,15 @@ use rand::rngs::SmallRng;
 use tokio_rustls::TlsAcceptor;
 
 use crate::account::{Ledger, LogSettings, Metrics};
-use crate::call::caller::Ids;
 use crate::drain::Lifecycle;
 use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
 use crate::{cache, redis, upstream};
+
+use super::background::Background;
+use super::ids::RequestIds;
 
 /// What all workers share.
 pub struct ProcessShared {
@@ -51,7 +53,8 @@ pub(crate) struct Worker {
     pub(crate) client: upstream::UpstreamClient,
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) ledger: Rc<Ledger>,
-    pub(crate) ids: Ids,
+    pub(crate) ids: RequestIds,
+    pub(crate) background: Background,
     pub(crate) rng: RefCell<SmallRng>,
     leaving: Cell<bool>,
     /// As many shortages as this worker has made room for.
@@ -76,7 +79,8 @@ impl Worker {
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
-            ids: Ids::new(rand::random()),
+            ids: RequestIds::new(rand::random()),
+            background: Background::default(),
             rng: RefCell::new(rand::make_rng()),
             leaving: Cell::new(false),
             shortages: Cell::new(0),

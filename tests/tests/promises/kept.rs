@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use sluicegate_tests::client::{Answer, Client};
+use sluicegate_tests::client::{Answer, Client, post};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
@@ -549,4 +549,39 @@ async fn an_answer_that_ran_into_its_limit_is_kept_where_the_route_says_so() {
     let mut longer = question();
     longer["max_tokens"] = 65.into();
     assert_eq!(ask(&client, CHAT, &[], &longer).await.header("x-cache"), "miss");
+}
+
+#[tokio::test]
+async fn a_stream_whose_caller_left_goes_on_for_the_cache_and_is_counted_as_it_was() {
+    let events = ended_stream("all of it", json!("stop"));
+    let (first, rest) = events.split_at(1);
+    let line = |event: &Value| chunk(format!("data: {event}\n\n").as_bytes());
+    let usage = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
+        "usage": {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}});
+    let mut acts = vec![stream_head()];
+    acts.extend(first.iter().map(line));
+    acts.push(Act::Wait(std::time::Duration::from_millis(300)));
+    acts.extend(rest.iter().chain([&usage]).map(line));
+    acts.extend([chunk(b"data: [DONE]\n\n"), last_chunk()]);
+    for (path, http2) in [(CHAT, false), (CHAT, true), (MESSAGES, false)] {
+        let upstream = Upstream::always(acts.clone()).unwrap();
+        let text = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "")], "")
+            + &caching("{ttl: 1h}", "{poolRef: {name: p}}");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        let client = if http2 { Client::http2(proxy.address) } else { proxy.client() };
+        let mut body = question();
+        body["stream"] = true.into();
+        drop(client.open(post(path, &[], body.to_string()).unwrap()).await.unwrap());
+        drop(client);
+        let sum = |name: &str, labels: &[(&str, &str)]| proxy.metrics().unwrap().sum(name, labels);
+        proxy.until("the answer is kept", |_| sum("sluicegate_cache_entries", &[]) == 1.0).await.unwrap();
+        let hit = ask(&proxy.client(), path, &[], &body).await;
+        assert_eq!((hit.header("x-cache"), upstream.calls()), ("hit", 1), "{path}: {}", hit.text());
+        assert!(hit.text().contains("all of it"), "{}", hit.text());
+        assert_eq!(sum("sluicegate_requests_total", &[("outcome", "client_gone")]), 1.0);
+        assert_eq!(sum("sluicegate_attempts_total", &[("result", "success")]), 1.0);
+        assert_eq!(sum("sluicegate_tokens_total", &[("type", "output")]), 20.0);
+        assert_eq!(sum("sluicegate_usage_estimated_total", &[]), 0.0);
+        assert_eq!(sum("sluicegate_inflight_requests", &[]), 0.0);
+    }
 }

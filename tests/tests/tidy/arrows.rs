@@ -106,9 +106,33 @@ fn no_crate_has_an_import_circle() {
     }
 }
 
+/// What calls stand on: none of it may name a call, and a call's context names nothing of it but who calls.
+#[test]
+fn what_calls_stand_on_names_no_call() {
+    let graph = imports(&sources("proxy"));
+    let of_call = |name: &String| name == "call" || name.starts_with("call::");
+    let within = |room: &str, name: &str| name == room || name.starts_with(&format!("{room}::"));
+    let below = ["account", "balance", "cache", "endpoint", "errors", "memory", "models", "route", "state", "upstream"];
+    for (name, targets) in &graph {
+        if below.iter().any(|room| within(room, name)) || name == "worker::own" || name == "worker::background" {
+            let up: Vec<_> = targets.iter().filter(|target| of_call(target)).collect();
+            assert!(up.is_empty(), "{name} names {up:?}");
+        }
+        if name == "call::context" {
+            let up: Vec<_> = targets.iter().filter(|target| of_call(target) && *target != "call::caller").collect();
+            assert!(up.is_empty(), "{name} names {up:?}");
+        }
+        if ["route", "models"].iter().any(|room| within(room, name)) {
+            let up: Vec<_> = targets.iter().filter(|target| within("state", target)).collect();
+            assert!(up.is_empty(), "{name} names {up:?}");
+        }
+    }
+    assert!(graph.contains_key("call::context") && graph.contains_key("worker::own"));
+}
+
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// `proxy/src/call/route/mod.rs` is the module `call::route`, `…/call/mod.rs` is `call`, the crate's root is the empty path.
+/// `proxy/src/cache/key/mod.rs` is the module `cache::key`, `…/call/mod.rs` is `call`, the crate's root is the empty path.
 fn module(path: &str) -> Vec<String> {
     let inside = path.split_once("/src/").map_or(path, |(_, inside)| inside).trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();

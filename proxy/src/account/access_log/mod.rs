@@ -281,7 +281,7 @@ fn millis(time: Duration) -> f64 {
 
 fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
     let table = &*record.table;
-    let provider = table.provider_names(record.provider);
+    let provider = table.provider_names(record.attempt.provider);
     let line = CallLine {
         time: &rfc3339(at),
         kind: "call",
@@ -292,12 +292,12 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
         rule: record.rule.and_then(|rule| table.rule_name(record.route, rule)),
         pool: provider.map_or(super::table::NONE, |names| &names.pool),
         provider: provider.map_or(super::table::NONE, |names| &names.name),
-        endpoint: record.endpoint.as_deref(),
+        endpoint: record.attempt.endpoint.as_deref(),
         model: record.asked.text(table),
-        model_sent: record.sent_model.text(table),
-        model_answered: record.answered_model.text(table),
+        model_sent: record.attempt.sent_model.text(table),
+        model_answered: record.attempt.answered_model.text(table),
         dialect: record.dialect_in,
-        provider_dialect: record.dialect_out,
+        provider_dialect: record.attempt.dialect,
         stream: record.stream,
         status: record.code(),
         outcome: record.end.label(),
@@ -310,8 +310,8 @@ fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
         last_attempt: record.last_attempt.map(AttemptEnd::label),
         client_retry: record.client_retry,
         cache: record.cache.label(),
-        usage: record.usage,
-        usage_estimated: record.estimated,
+        usage: record.attempt.usage,
+        usage_estimated: record.attempt.estimated,
         cost_usd: record.known_cost().map(|cost| cost.0 as f64 / 1e12),
         duration_ms: millis(record.duration),
         first_token_ms: record.first_token.map(millis),

@@ -10,21 +10,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderValue;
-use sluicegate_config::Price;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::{ErrorKind, Usage};
+use sluicegate_dialects::hub::ErrorKind;
 
 use super::access_log::{LogSettings, Sampler};
-use super::cells::{AttemptCells, CallCells, CallKey, token_counts};
+use super::cells::{AttemptCells, CallCells, CallKey};
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
-use super::record::{ModelName, Record, clip, cost};
+use super::record::{AttemptFacts, ModelName, Record, clip};
 use super::table::{NameTable, ProviderIx, RouteIx};
 
 /// The most of an error's detail that is logged, in bytes.
 const MOST_DETAIL: usize = 256;
-/// No call has so many tokens: the longest contexts are a hundredth of it. Who says so is not believed.
-const MOST_TOKENS: u64 = 1_000_000_000;
 
 /// Mixes small numbers of our own making; nobody outside chooses them.
 #[derive(Debug, Default)]
@@ -107,45 +104,48 @@ impl Ledger {
         self.worker.lost_notes.add(1);
     }
 
-    fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
+    /// Usage that nobody can have had was said.
+    pub(super) fn disbelieve(&self) {
+        self.worker.disbelieved.add(1);
+    }
+
+    /// A caller is waited for no longer, by its answer or by its leaving.
+    fn one_less(&self, now: Instant) {
         self.worker.inflight.change(-1, self.metrics.micros(now));
         self.unclosed.set(self.unclosed.get().saturating_sub(1));
-        record.end = end;
-        record.duration = now.saturating_duration_since(record.opened);
-        if record.open_attempt {
-            self.attempt_ended(&mut record, AttemptEnd::Cancelled);
+    }
+
+    fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
+        match record.left {
+            Some(_) => record.end = End::ClientGone,
+            None => {
+                self.one_less(now);
+                record.end = end;
+            }
+        }
+        record.duration = record.left.unwrap_or(now).saturating_duration_since(record.opened);
+        if record.open_attempts > 0 {
+            record.last_attempt = Some(AttemptEnd::Cancelled);
         }
         if record.client_retry > 0 {
             self.worker.client_retries.add(1);
         }
-        self.call_cells(&record).count(&record);
+        let key = key(&record);
+        self.call_cells(&record.table, key).count(&record);
         self.sampler.offer(record, now);
     }
 
-    fn attempt_ended(&self, record: &mut Record, end: AttemptEnd) {
-        record.open_attempt = false;
-        record.last_attempt = Some(end);
-        self.attempt_cells(record).ended(end);
-    }
-
-    fn call_cells(&self, record: &Record) -> Arc<CallCells> {
-        let key = CallKey {
-            route: record.route,
-            provider: record.provider,
-            asked: record.asked.known,
-            answered: record.answered_model.known,
-            operation: record.operation,
-        };
-        let make = || self.metrics.call_cells(&record.table, key, &self.worker);
-        self.with_found(&record.table, |found| {
+    pub(super) fn call_cells(&self, table: &NameTable, key: CallKey) -> Arc<CallCells> {
+        let make = || self.metrics.call_cells(table, key, &self.worker);
+        self.with_found(table, |found| {
             found.map_or_else(make, |found| Arc::clone(found.calls.entry(key).or_insert_with(make)))
         })
     }
 
-    fn attempt_cells(&self, record: &Record) -> Arc<AttemptCells> {
-        let make = || self.metrics.attempt_cells(&record.table, record.provider, &self.worker);
-        self.with_found(&record.table, |found| {
-            found.map_or_else(make, |found| Arc::clone(found.attempts.entry(record.provider).or_insert_with(make)))
+    pub(super) fn attempt_cells(&self, table: &NameTable, provider: ProviderIx) -> Arc<AttemptCells> {
+        let make = || self.metrics.attempt_cells(table, provider, &self.worker);
+        self.with_found(table, |found| {
+            found.map_or_else(make, |found| Arc::clone(found.attempts.entry(provider).or_insert_with(make)))
         })
     }
 
@@ -156,6 +156,16 @@ impl Ledger {
             *found = Found { generation: table.generation(), ..Found::default() };
         }
         if table.generation() == found.generation { get(Some(&mut found)) } else { get(None) }
+    }
+}
+
+fn key(record: &Record) -> CallKey {
+    CallKey {
+        route: record.route,
+        provider: record.attempt.provider,
+        asked: record.asked.known,
+        answered: record.attempt.answered_model.known,
+        operation: record.operation,
     }
 }
 
@@ -245,57 +255,54 @@ impl LedgerEntry {
         self.note(|record| record.cache = status);
     }
 
-    /// An attempt begins. The second and later ones are retries; at another provider, a failover.
-    pub fn attempt(&mut self, provider: ProviderIx, now: Instant) {
-        let Some(record) = &mut self.record else { return };
-        if record.open_attempt {
-            self.ledger.attempt_ended(record, AttemptEnd::Cancelled);
-        }
+    pub(super) fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
+    }
+
+    /// Notes that an attempt begins. Says under which call its usage is counted.
+    pub(super) fn begin_attempt(&mut self, provider: ProviderIx, now: Instant) -> CallKey {
+        // The caller of a closed entry is gone, and so is its key.
+        let Some(record) = &mut self.record else { return CallKey::of_nobody(provider) };
         if record.attempts > 0 {
-            record.failover |= record.provider != provider;
+            record.failover |= record.attempt.provider != provider;
             let after = record.last_attempt.unwrap_or(AttemptEnd::Cancelled);
-            self.ledger.attempt_cells(record).retried(after);
+            self.ledger.attempt_cells(&record.table, record.attempt.provider).retried(after);
         }
-        record.provider = provider;
         record.attempts = record.attempts.saturating_add(1);
-        record.open_attempt = true;
+        record.open_attempts = record.open_attempts.saturating_add(1);
         record.sent.get_or_insert(now);
-        record.head = None;
-    }
-
-    /// What this attempt sends: to which endpoint, in which dialect, asking for which model.
-    pub fn sent(&mut self, endpoint: Option<&Arc<str>>, dialect: Dialect, model: &str) {
-        self.note(|record| {
-            record.endpoint = endpoint.map(Arc::clone);
-            record.dialect_out = Some(dialect);
-            record.sent_model = ModelName::of(&record.table, model);
-        });
-    }
-
-    /// So many fields of the call the attempt's provider is not sent.
-    pub fn dropped_fields(&mut self, count: usize) {
-        if let Some(record) = self.record.as_ref().filter(|record| count > 0 && record.open_attempt) {
-            self.ledger.attempt_cells(record).dropped.add(u64::try_from(count).unwrap_or(u64::MAX));
+        if !record.has_answer {
+            record.attempt = AttemptFacts::at(provider);
         }
+        key(record)
+    }
+
+    /// Takes in what an attempt was. Gives back what is to be counted beside this call: an attempt that is not its answer.
+    pub(super) fn attempt_closed(&mut self, facts: AttemptFacts, end: AttemptEnd) -> Option<AttemptFacts> {
+        let Some(record) = &mut self.record else { return Some(facts) };
+        record.open_attempts = record.open_attempts.saturating_sub(1);
+        record.last_attempt = Some(end);
+        if record.has_answer {
+            return Some(facts);
+        }
+        record.has_answer = end == AttemptEnd::Success;
+        Some(std::mem::replace(&mut record.attempt, facts))
     }
 
     /// The request was sent once more within the attempt.
     pub fn resent(&mut self) {
         if let Some(record) = &mut self.record {
             record.resends = record.resends.saturating_add(1);
-            self.ledger.attempt_cells(record).resends.add(1);
+            self.ledger.attempt_cells(&record.table, record.attempt.provider).resends.add(1);
         }
     }
 
-    /// The attempt's answer begins to arrive (its head; for a stream held back, its first token).
-    pub fn upstream_head(&mut self, now: Instant) {
-        self.note(|record| record.head = Some(now));
-    }
-
-    /// The attempt is over; one that nobody ends counts as cancelled.
-    pub fn attempt_ended(&mut self, end: AttemptEnd) {
-        if let Some(record) = self.record.as_mut().filter(|record| record.open_attempt) {
-            self.ledger.attempt_ended(record, end);
+    /// The caller has left, as of `now`, and its provider is listened to all the same: the call is in flight no longer, and what
+    /// it used is still to be learnt.
+    pub fn caller_left(&mut self, now: Instant) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.left.is_none()) {
+            record.left = Some(now);
+            self.ledger.one_less(now);
         }
     }
 
@@ -313,31 +320,6 @@ impl LedgerEntry {
             let since = now.saturating_duration_since(record.opened);
             record.first_token.get_or_insert(since);
         });
-    }
-
-    /// The model that answered, as the provider names it.
-    pub fn answered_model(&mut self, model: &str) {
-        self.note(|record| record.answered_model = ModelName::of(&record.table, model));
-    }
-
-    /// What the provider said was used so far (each word replaces the one before), and what that costs. What nobody can have
-    /// used is counted as such, and nowhere else.
-    pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
-        if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
-            self.ledger.worker.disbelieved.add(1);
-            return;
-        }
-        self.note(|record| {
-            record.cost = price.map(|price| cost(&usage, price));
-            record.usage = Some(usage);
-            record.estimated = false;
-        });
-    }
-
-    /// What was most likely used by a call that ended before the provider said it.
-    pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
-        self.usage(usage, price);
-        self.note(|record| record.estimated = record.usage.is_some());
     }
 
     /// What went wrong. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use sluicegate_config::{
     AllowedRoutes, Backoff, CircuitBreaker, Connection, Defaults, HttpVersion, Millis, Model, ObjectId, PicoUsd, Pool,
-    PoolTimeouts, Provider, ProviderKind, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
+    PoolTimeouts, Price, Provider, ProviderKind, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
 };
+use sluicegate_dialects::hub::Usage;
 
 use super::super::access_log::{LogQueue, LogSettings, LogWriter};
 use super::*;
 use crate::account::CacheLayer;
+use crate::account::record::cost;
 use crate::account::table::ModelIx;
 
 fn provider(name: &str, kind: ProviderKind) -> Provider {
@@ -208,17 +210,16 @@ fn attempts_retries_and_failover_are_told_apart() {
     let (a, b) = (bench.table.provider(&pool, "a"), bench.table.provider(&pool, "b"));
     let now = Instant::now();
     let mut entry = bench.open();
-    entry.attempt(a, now);
-    entry.attempt_ended(AttemptEnd::ConnectFailed);
-    entry.attempt(a, now);
-    entry.attempt_ended(AttemptEnd::RateLimited);
-    entry.attempt(b, now);
-    entry.attempt_ended(AttemptEnd::Success);
-    entry.attempt_ended(AttemptEnd::Reset);
+    for (provider, end) in [(a, AttemptEnd::ConnectFailed), (a, AttemptEnd::RateLimited), (b, AttemptEnd::Success)] {
+        let mut attempt = entry.attempt(&bench.table, provider, now);
+        attempt.close(end, &mut entry);
+        attempt.close(AttemptEnd::Reset, &mut entry);
+    }
     entry.close(End::Done);
     let mut left = bench.open();
-    left.attempt(b, now);
+    let attempt = left.attempt(&bench.table, b, now);
     drop(left);
+    drop(attempt);
     assert_eq!(
         bench.samples("sluicegate_attempts_total"),
         [
@@ -244,7 +245,9 @@ fn a_callers_own_words_never_become_a_label() {
     for at in 0..100 {
         let mut entry = bench.open();
         entry.asked(&format!("evil\"}}\n{at}"));
-        entry.answered_model(&format!("made up {at}"));
+        let mut attempt = entry.attempt(&bench.table, ProviderIx::default(), Instant::now());
+        attempt.answered_model(&format!("made up {at}"));
+        attempt.close(AttemptEnd::Success, &mut entry);
         entry.answered(404, Instant::now());
         entry.close(End::Refused);
     }
@@ -286,14 +289,15 @@ fn tokens_cost_and_the_gen_ai_family() {
     let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
     entry.caller(Dialect::OpenAiChat, true);
     entry.asked("gpt-x");
-    entry.attempt(bench.table.provider(&ObjectId("default/pool".to_owned()), "a"), opened);
-    entry.answered_model("gpt-x-2026");
+    let provider = bench.table.provider(&ObjectId("default/pool".to_owned()), "a");
+    let mut attempt = entry.attempt(&bench.table, provider, opened);
+    attempt.answered_model("gpt-x-2026");
     entry.answered(200, opened);
     entry.first_token(opened + Duration::from_millis(3));
     // A stream says it twice: the last word counts, not the sum.
-    entry.usage(Usage { input: 1, ..Usage::default() }, Some(&price));
-    entry.usage(Usage { input: 1_000, cached_input: 400, output: 20, ..Usage::default() }, Some(&price));
-    entry.attempt_ended(AttemptEnd::Success);
+    attempt.usage(Usage { input: 1, ..Usage::default() }, Some(&price));
+    attempt.usage(Usage { input: 1_000, cached_input: 400, output: 20, ..Usage::default() }, Some(&price));
+    attempt.close(AttemptEnd::Success, &mut entry);
     entry.close(End::Done);
     let by = r#"{route="none",pool="default/pool",provider="a",model="gpt-x""#;
     assert_eq!(
@@ -325,7 +329,9 @@ fn a_cached_answer_costs_nothing_again() {
     let bench = bench();
     let mut entry = bench.open();
     entry.cache(CacheStatus::Hit(CacheLayer::Memory));
-    entry.usage(Usage { input: 10, output: 10, ..Usage::default() }, None);
+    let mut attempt = entry.attempt(&bench.table, ProviderIx::default(), Instant::now());
+    attempt.usage(Usage { input: 10, output: 10, ..Usage::default() }, None);
+    attempt.close(AttemptEnd::Success, &mut entry);
     entry.close(End::Done);
     assert!(bench.samples("sluicegate_tokens_total").is_empty());
     assert_eq!(
@@ -341,10 +347,10 @@ fn overhead_leaves_caller_and_provider_out() {
     let at = |millis| opened + Duration::from_millis(millis);
     let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
     entry.received(5, at(100));
-    entry.attempt(ProviderIx::default(), at(101));
-    entry.attempt_ended(AttemptEnd::Reset);
-    entry.attempt(ProviderIx::default(), at(150));
-    entry.upstream_head(at(300));
+    entry.attempt(&bench.table, ProviderIx::default(), at(101)).close(AttemptEnd::Reset, &mut entry);
+    let mut attempt = entry.attempt(&bench.table, ProviderIx::default(), at(150));
+    attempt.upstream_head(at(300));
+    attempt.close(AttemptEnd::Success, &mut entry);
     entry.answered(200, at(302));
     entry.close(End::Done);
     assert_eq!(
@@ -403,13 +409,68 @@ fn a_cost_that_nobody_knows_is_not_nothing() {
     let opened = Instant::now();
     let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
     entry.asked("gpt-x");
-    entry.attempt(bench.table.provider(&ObjectId("default/pool".to_owned()), "a"), opened);
-    entry.usage(Usage { input: 1_000, output: 20, ..Usage::default() }, None);
-    entry.attempt_ended(AttemptEnd::Success);
+    let provider = bench.table.provider(&ObjectId("default/pool".to_owned()), "a");
+    let mut attempt = entry.attempt(&bench.table, provider, opened);
+    attempt.usage(Usage { input: 1_000, output: 20, ..Usage::default() }, None);
+    attempt.close(AttemptEnd::Success, &mut entry);
     entry.close(End::Done);
     let by = r#"{route="none",pool="default/pool",provider="a",model="gpt-x"}"#;
     assert_eq!(bench.samples("sluicegate_cost_unknown_total"), [format!("sluicegate_cost_unknown_total{by} 1")]);
     assert!(bench.samples("sluicegate_cost_usd_total").is_empty());
+}
+
+#[test]
+fn several_attempts_are_open_at_once_and_what_each_used_is_counted() {
+    let bench = bench();
+    let pool = ObjectId("default/pool".to_owned());
+    let (a, b) = (bench.table.provider(&pool, "a"), bench.table.provider(&pool, "b"));
+    let now = Instant::now();
+    let used = |output| Usage { input: 10, output, ..Usage::default() };
+    let mut entry = bench.open();
+    entry.asked("gpt-x");
+    let (mut slow, mut quick) = (entry.attempt(&bench.table, a, now), entry.attempt(&bench.table, b, now));
+    slow.usage(used(1), None);
+    quick.usage(used(7), None);
+    quick.close(AttemptEnd::Success, &mut entry);
+    entry.answered(200, now);
+    entry.close(End::Done);
+    // The call is over, and the attempt that nobody waits for is an entry of its own.
+    slow.usage(used(3), None);
+    drop(slow);
+    let by = |provider: &str, kind: &str, count: u32| {
+        format!(
+            r#"sluicegate_tokens_total{{route="none",pool="default/pool",provider="{provider}",model="gpt-x",type="{kind}"}} {count}"#
+        )
+    };
+    let expected = [by("a", "input", 10), by("a", "output", 3), by("b", "input", 10), by("b", "output", 7)];
+    assert_eq!(bench.samples("sluicegate_tokens_total"), expected);
+    let ends: Vec<_> = bench.samples("sluicegate_attempts_total");
+    assert!(ends[0].contains(r#"provider="a",result="cancelled"} 1"#), "{ends:?}");
+    assert!(ends[1].contains(r#"provider="b",result="success"} 1"#), "{ends:?}");
+    let counted = bench.samples("sluicegate_requests_total");
+    assert!(counted.iter().any(|line| line.contains(r#"provider="b""#) && line.ends_with(" 1")), "{counted:?}");
+}
+
+#[test]
+fn a_call_whose_caller_left_is_in_flight_no_longer_and_tells_what_it_used() {
+    let bench = bench();
+    let opened = Instant::now();
+    let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
+    let provider = bench.table.provider(&ObjectId("default/pool".to_owned()), "a");
+    let mut attempt = entry.attempt(&bench.table, provider, opened);
+    entry.answered(200, opened);
+    entry.caller_left(opened + Duration::from_secs(1));
+    assert_eq!(bench.samples("sluicegate_inflight_requests"), ["sluicegate_inflight_requests 0"]);
+    assert_eq!(bench.ledger.in_flight(), 0);
+    attempt.usage(Usage { input: 3, output: 4, ..Usage::default() }, None);
+    attempt.close(AttemptEnd::Success, &mut entry);
+    entry.close_at(End::Done, opened + Duration::from_secs(9));
+    assert_eq!(bench.ledger.in_flight(), 0);
+    let counted = bench.samples("sluicegate_requests_total");
+    assert!(counted[0].contains(r#"outcome="client_gone"} 1"#), "{counted:?}");
+    let sums = bench.samples("sluicegate_request_duration_seconds_sum");
+    assert!(sums[0].ends_with(" 1.0"), "{sums:?}");
+    assert!(bench.samples("sluicegate_tokens_total")[1].ends_with(r#"type="output"} 4"#));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use sluicegate_config::{self as config, ObjectId, Snapshot};
 use super::ready::{Id, Ready};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
-use crate::call::route::Filed;
 use crate::persistent::set;
+use crate::route::Filed;
 use crate::source::Change;
 
 /// Makes configurations ready, on the control thread.

@@ -15,7 +15,7 @@ const MOST_LISTED: usize = 10_000;
 
 /// The list, and what has been written of it.
 #[derive(Debug, Default)]
-pub struct Models {
+pub(crate) struct Models {
     /// By name.
     known: Vec<ListedModel>,
     /// The whole list, by dialect.
@@ -25,7 +25,7 @@ pub struct Models {
 impl Models {
     /// Of these names, each with the time at which its route was created.
     #[must_use]
-    pub fn of<'a>(names: impl Iterator<Item = (&'a str, i64)>) -> Self {
+    pub(crate) fn of<'a>(names: impl Iterator<Item = (&'a str, i64)>) -> Self {
         let mut known = BTreeMap::new();
         for (name, at) in names {
             if known.len() >= MOST_LISTED && !known.contains_key(name) {
@@ -42,7 +42,7 @@ impl Models {
     ///
     /// # Errors
     /// What is asked for makes no sense.
-    pub fn list(&self, dialect: Dialect, query: Option<&str>) -> Result<Bytes, Problem> {
+    pub(crate) fn list(&self, dialect: Dialect, query: Option<&str>) -> Result<Bytes, Problem> {
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             return Ok(dialect.model_list(&self.known, Some(query))?);
         }
@@ -58,7 +58,7 @@ impl Models {
 }
 
 /// The answer to a model that no route takes.
-pub(super) fn unknown(model: &str) -> Problem {
+pub(crate) fn unknown(model: &str) -> Problem {
     let shown: String = model.chars().take(200).collect();
     let message = format!(
         "The model `{shown}` does not exist here: no route of this gateway takes it. GET /v1/models lists those that do."

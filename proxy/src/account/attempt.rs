@@ -1,0 +1,118 @@
+//! An attempt's entry in the ledger: its own times, usage and end. Several of one call may be open at once.
+//!
+//! The attempt whose answer the caller gets becomes part of the call's entry. What any other one used is counted beside it, under
+//! its own provider, so that nothing a provider is paid for is lost.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluicegate_config::Price;
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::Usage;
+
+use super::cells::{CallKey, token_counts};
+use super::ledger::{Ledger, LedgerEntry};
+use super::outcome::AttemptEnd;
+use super::record::{AttemptFacts, ModelName, cost};
+use super::table::{NameTable, ProviderIx};
+
+/// No call has so many tokens: the longest contexts are a hundredth of it. Who says so is not believed.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// An open attempt. Dropped without an end, it was cancelled.
+#[derive(Debug)]
+pub struct AttemptEntry {
+    ledger: Rc<Ledger>,
+    table: Arc<NameTable>,
+    /// Under which call it is counted; the provider and the model that answered are the attempt's own.
+    call: CallKey,
+    facts: AttemptFacts,
+    open: bool,
+}
+
+impl LedgerEntry {
+    /// An attempt of this call begins. The second and later ones are retries; at another provider, a failover.
+    #[must_use]
+    pub fn attempt(&mut self, table: &Arc<NameTable>, provider: ProviderIx, now: Instant) -> AttemptEntry {
+        let call = self.begin_attempt(provider, now);
+        let facts = AttemptFacts::at(provider);
+        AttemptEntry { ledger: Rc::clone(self.ledger()), table: Arc::clone(table), call, facts, open: true }
+    }
+}
+
+impl AttemptEntry {
+    /// What it sends: to which endpoint, in which dialect, asking for which model.
+    pub fn sent(&mut self, endpoint: Option<&Arc<str>>, dialect: Dialect, model: &str) {
+        self.facts.endpoint = endpoint.map(Arc::clone);
+        self.facts.dialect = Some(dialect);
+        self.facts.sent_model = ModelName::of(&self.table, model);
+    }
+
+    /// So many fields of the call its provider is not sent, or parts that it could not be told.
+    pub fn dropped_fields(&self, count: usize) {
+        if count > 0 {
+            let cells = self.ledger.attempt_cells(&self.table, self.facts.provider);
+            cells.dropped.add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Its answer begins to arrive (its head; for a stream held back, its first token).
+    pub fn upstream_head(&mut self, now: Instant) {
+        self.facts.head = Some(now);
+    }
+
+    /// The model that answered, as the provider names it.
+    pub fn answered_model(&mut self, model: &str) {
+        self.facts.answered_model = ModelName::of(&self.table, model);
+    }
+
+    /// What the provider said was used so far (each word replaces the one before), and what that costs. What nobody can have
+    /// used is counted as such, and nowhere else.
+    pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
+        if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
+            return self.ledger.disbelieve();
+        }
+        self.facts.cost = price.map(|price| cost(&usage, price));
+        self.facts.usage = Some(usage);
+        self.facts.estimated = false;
+    }
+
+    /// What was most likely used by an attempt that ended before its provider said it.
+    pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
+        self.usage(usage, price);
+        self.facts.estimated = self.facts.usage.is_some();
+    }
+
+    /// It is over; only the first word counts. A success is what the caller gets, if the call's entry has no answer yet.
+    pub fn close(&mut self, end: AttemptEnd, call: &mut LedgerEntry) {
+        if let Some(facts) = self.end(end) {
+            let rest = call.attempt_closed(facts, end);
+            rest.into_iter().for_each(|facts| self.count_alone(&facts));
+        }
+    }
+
+    fn end(&mut self, end: AttemptEnd) -> Option<AttemptFacts> {
+        if !std::mem::take(&mut self.open) {
+            return None;
+        }
+        self.ledger.attempt_cells(&self.table, self.facts.provider).ended(end);
+        Some(std::mem::take(&mut self.facts))
+    }
+
+    /// Counts what no call's entry tells.
+    fn count_alone(&self, facts: &AttemptFacts) {
+        if facts.usage.is_some() {
+            let key = CallKey { provider: facts.provider, answered: facts.answered_model.known, ..self.call };
+            self.ledger.call_cells(&self.table, key).count_usage(facts);
+        }
+    }
+}
+
+impl Drop for AttemptEntry {
+    fn drop(&mut self) {
+        if let Some(facts) = self.end(AttemptEnd::Cancelled) {
+            self.count_alone(&facts);
+        }
+    }
+}
