@@ -35,6 +35,10 @@ pub struct Settings {
     /// Where calls come in. Port 0 takes a free one; the first log line says which.
     #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Where calls come in over TLS, beside `--listen`, which is plain then. Without it `--listen` speaks TLS once there is a
+    /// certificate.
+    #[arg(long, env = "SLUICEGATE_TLS_LISTEN", value_name = "ADDR", requires = "tls_cert")]
+    pub tls_listen: Option<SocketAddr>,
     /// Health, readiness and metrics.
     #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub admin_listen: SocketAddr,
@@ -47,7 +51,7 @@ pub struct Settings {
     /// Threads that serve calls; all cores unless said otherwise.
     #[arg(long, env = "SLUICEGATE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
-    /// Certificate chain (PEM). With `--tls-key` the listener speaks TLS; both are read again when they change.
+    /// Certificate chain (PEM). With `--tls-key` calls come in over TLS; both are read again when they change.
     #[arg(long, env = "SLUICEGATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM) of `--tls-cert`.

@@ -29,6 +29,8 @@ pub struct Proxy {
     process: Process,
     /// Where calls go.
     pub address: SocketAddr,
+    /// Where calls go over TLS, when that is a port of its own.
+    pub tls_address: Option<SocketAddr>,
     /// Where health, readiness and metrics are.
     pub admin: SocketAddr,
     folder: TempDir,
@@ -119,8 +121,8 @@ impl Proxy {
         let log = Log::default();
         process.child().stdout.take().into_iter().for_each(|pipe| follow(pipe, &log));
         process.child().stderr.take().into_iter().for_each(|pipe| follow(pipe, &log));
-        let (address, admin) = addresses(&mut process, &log)?;
-        Ok(Self { process, address, admin, folder, log })
+        let Addresses { address, tls_address, admin } = addresses(&mut process, &log)?;
+        Ok(Self { process, address, tls_address, admin, folder, log })
     }
 
     /// Waits until it is ready.
@@ -286,7 +288,13 @@ pub(crate) fn follow(pipe: impl Read + Send + 'static, log: &Log) {
 }
 
 /// What the line that says `listening` says.
-fn addresses(process: &mut Process, log: &Log) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+struct Addresses {
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    admin: SocketAddr,
+}
+
+fn addresses(process: &mut Process, log: &Log) -> anyhow::Result<Addresses> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let lines = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -294,7 +302,9 @@ fn addresses(process: &mut Process, log: &Log) -> anyhow::Result<(SocketAddr, So
         if let Some(said) = said {
             let said: serde_json::Value = serde_json::from_str(said)?;
             let address = |key: &str| said.get(key).and_then(|text| text.as_str()).and_then(|text| text.parse().ok());
-            return address("listen").zip(address("admin")).with_context(|| format!("no addresses in {said}"));
+            let tls_address = address("tls_listen");
+            let found = address("listen").zip(address("admin")).with_context(|| format!("no addresses in {said}"));
+            return found.map(|(address, admin)| Addresses { address, tls_address, admin });
         }
         if let Some(status) = process.child().try_wait()? {
             // Those who follow its outputs hold the log until they have read them to their ends.

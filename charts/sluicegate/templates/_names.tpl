@@ -85,6 +85,11 @@ app.kubernetes.io/part-of: sluicegate
 {{- .Values.proxy.tls.enabled | ternary "https" "http" -}}
 {{- end -}}
 
+{{/* Whether there is a plain port beside the one with TLS. */}}
+{{- define "sluicegate.hasBoth" -}}
+{{- if and .Values.proxy.tls.enabled .Values.proxy.tls.plain.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{- define "sluicegate.port" -}}
 {{- .Values.proxy.service.port | default (.Values.proxy.tls.enabled | ternary 443 80) | int -}}
 {{- end -}}

@@ -18,6 +18,9 @@ SLUICEGATE_ADMIN_LISTEN: {{ printf "%s:9090" .Values.proxy.bindAddress | quote }
 {{- if .Values.proxy.tls.enabled }}
 SLUICEGATE_TLS_CERT: /etc/sluicegate/tls/tls.crt
 SLUICEGATE_TLS_KEY: /etc/sluicegate/tls/tls.key
+{{- if .Values.proxy.tls.plain.enabled }}
+SLUICEGATE_TLS_LISTEN: {{ printf "%s:8443" .Values.proxy.bindAddress | quote }}
+{{- end }}
 {{- end }}
 {{- with include "sluicegate.redisUrls" . }}
 SLUICEGATE_REDIS: {{ . | quote }}

@@ -15,9 +15,9 @@ use hyper::server::conn::{http1, http2};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::io::WatchedIo;
+use super::ports::Accepted;
 use super::request_body::{LINGER_BYTES, LINGER_TIME};
 use super::streams::StreamExecutor;
 use super::table::{Connection, ConnectionVerdict, Entered};
@@ -54,9 +54,7 @@ pub trait Service: 'static {
 
 /// Serves a connection to its end.
 pub async fn serve<S: Service>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    Accepted { stream, peer, tls }: Accepted,
     (connection, limits, service): (Entered, Rc<Limits>, Rc<S>),
 ) {
     let serving = Serving { connection, limits, service, peer };

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 
 /// What the process has open for itself: logs, the folder's watch, the admin address and who asks there …
 const OWN: u64 = 24;
-/// … and for each worker: its runtime, its listening socket, Redis, a question to DNS.
+/// … and for each worker: its runtime, its listening sockets, Redis, a question to DNS.
 const OF_A_WORKER: u64 = 8;
 /// With room for fewer connections of callers there is no sense in beginning.
 const LEAST_CONNECTIONS: u64 = 8;

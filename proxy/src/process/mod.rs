@@ -68,9 +68,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let metrics = Metrics::new(queue);
     let Prepared { identity, tls, outward, feed } = prepare::prepare(&settings, &metrics).await?;
     let count = settings.worker_count();
-    let sockets =
-        listener::bind(settings.listen, count).with_context(|| format!("can not listen on {}", settings.listen))?;
-    let address = sockets.first().context("no worker")?.local_addr()?;
+    let (addresses, ports) = listener::bind_all(&settings, tls.as_ref(), count)?;
     let admin_socket = std::net::TcpListener::bind(settings.admin_listen)
         .with_context(|| format!("can not listen on {} (admin)", settings.admin_listen))?;
     admin_socket.set_nonblocking(true)?;
@@ -90,16 +88,16 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
         open: Arc::default(),
-        tls,
         shortages: AtomicU64::new(0),
         metrics,
         settings,
     });
     tell_metrics(&shared, &lasting);
-    for (number, socket) in sockets.into_iter().enumerate() {
-        worker::start(number, socket, Arc::clone(&shared))?;
+    for (number, ports) in ports.into_iter().enumerate() {
+        worker::start(number, ports, Arc::clone(&shared))?;
     }
-    tracing::info!(listen = %address, admin = %admin_address, descriptors = descriptors.limit, "listening");
+    let tls_listen = addresses.tls_listen.map(tracing::field::display);
+    tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
     let control = Control { shared, builder, feed, identity, signals };
     control.run(admin_socket).await
 }

@@ -1,24 +1,23 @@
-//! One runtime per core: a thread, its socket, its connections, and everything a call needs that no other thread touches.
+//! One runtime per core: a thread, its sockets, its connections, and everything a call needs that no other thread touches.
 
 mod background;
 mod ids;
 pub(crate) mod own;
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::call::{self, ResponseBody};
 use crate::drain::{Phase, Post};
-use crate::listener::{self, Connection, ConnectionTable};
+use crate::listener::{self, Accepted, BoundPorts, Connection, ConnectionTable, Ports};
 
 use own::{ProcessShared, Worker};
 
@@ -41,23 +40,23 @@ impl listener::Service for Worker {
 /// The thread can not be had.
 pub fn start(
     number: usize,
-    socket: StdListener,
+    ports: BoundPorts,
     shared: Arc<ProcessShared>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     // Given back when the thread ends, by a panic too.
     let post = shared.lifecycle.post(number);
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        if let Err(error) = run(socket, shared, post) {
+        if let Err(error) = run(ports, shared, post) {
             tracing::error!(worker = number, error = format!("{error:#}"), "a worker can not run");
         }
     })
 }
 
-fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyhow::Result<()> {
+fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let lifecycle = Arc::clone(&shared.lifecycle);
     runtime.block_on(async move {
-        let listener = TcpListener::from_std(socket)?;
+        let ports = Ports::watch(ports)?;
         let worker = Rc::new(Worker::new(shared)?);
         let table = ConnectionTable::new(Arc::clone(&worker.memory));
         post.accepts();
@@ -66,7 +65,7 @@ fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyho
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
         tokio::select! {
-            () = accept_until_closing(listener, &worker, &table, lifecycle.subscribe()) => {}
+            () = accept_until_closing(ports, &worker, &table, lifecycle.subscribe()) => {}
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
         }
         table.leave();
@@ -81,7 +80,7 @@ fn run(socket: StdListener, shared: Arc<ProcessShared>, mut post: Post) -> anyho
 /// Takes connections until the process closes, and then those that the kernel had accepted already: closing the
 /// socket would reset them.
 async fn accept_until_closing(
-    listener: TcpListener,
+    ports: Ports,
     worker: &Rc<Worker>,
     table: &Rc<ConnectionTable>,
     mut phase: watch::Receiver<Phase>,
@@ -96,22 +95,21 @@ async fn accept_until_closing(
                     break;
                 }
             }
-            (stream, peer) = listener::accept(&listener, || worker.shed()) => welcome(worker, table, stream, peer),
+            accepted = ports.accept(|| worker.shed()) => welcome(worker, table, accepted),
         }
     }
     let shed = || worker.shed();
-    while let Some((stream, peer)) = futures_util::FutureExt::now_or_never(listener::accept(&listener, shed)) {
-        welcome(worker, table, stream, peer);
+    while let Some(accepted) = futures_util::FutureExt::now_or_never(ports.accept(shed)) {
+        welcome(worker, table, accepted);
     }
 }
 
-fn welcome(worker: &Rc<Worker>, table: &Rc<ConnectionTable>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+fn welcome(worker: &Rc<Worker>, table: &Rc<ConnectionTable>, accepted: Accepted) {
     let Some(place) = worker.shared.open.take(worker.limits.max_connections) else { return };
     let (worker, entered) = (Rc::clone(worker), table.enter());
     tokio::task::spawn_local(async move {
-        let tls = worker.shared.tls.clone();
         let limits = Rc::clone(&worker.limits);
-        listener::serve(stream, peer, tls, (entered, limits, worker)).await;
+        listener::serve(accepted, (entered, limits, worker)).await;
         drop(place);
     });
 }

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 
-use tokio_rustls::TlsAcceptor;
-
 use crate::account::{Ledger, LogSettings, Metrics};
 use crate::drain::Lifecycle;
 use crate::listener::Open;
@@ -39,8 +37,6 @@ pub struct ProcessShared {
     pub lifecycle: Arc<Lifecycle>,
     /// Client connections open, all workers.
     pub open: Arc<Open>,
-    /// The listener's TLS.
-    pub tls: Option<TlsAcceptor>,
     /// How often a worker has found that the process has no descriptor left.
     pub shortages: AtomicU64,
 }

@@ -40,6 +40,11 @@ const REFUSED: &[(&str, &str)] = &[
     // Beyond what a schema can say.
     ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),
     ("proxy.tls.enabled=true", "proxy.tls: name the certificate's Secret in secretName, or enable certManager"),
+    ("proxy.tls.plain.enabled=true", "proxy.tls.plain is the port beside TLS"),
+    (
+        "proxy.tls.enabled=true,proxy.tls.secretName=edge,proxy.tls.plain.enabled=true,proxy.service.port=80",
+        "proxy.tls.plain.port and proxy.service.port are both 80",
+    ),
     ("proxy.tls.enabled=true,proxy.tls.certManager.enabled=true", "proxy.tls.certManager.issuerRef: which issuer?"),
     (
         "proxy.autoscaling.hpa.enabled=true,proxy.autoscaling.minReplicas=9,proxy.autoscaling.maxReplicas=3",

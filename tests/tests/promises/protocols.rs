@@ -1,5 +1,6 @@
 //! HTTP/2, TLS and its certificates, company for a silent model's caller, and connections that are used again.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,14 +164,14 @@ fn certificate(folder: &Path) -> CertificateDer<'static> {
 }
 
 /// One call over TLS by a client that trusts this certificate only.
-async fn over_tls(proxy: &Proxy, trusted: &CertificateDer<'static>, http2: bool) -> anyhow::Result<Answer> {
+async fn over_tls(address: SocketAddr, trusted: &CertificateDer<'static>, http2: bool) -> anyhow::Result<Answer> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone())?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
-    let socket = tokio::net::TcpStream::connect(proxy.address).await?;
+    let socket = tokio::net::TcpStream::connect(address).await?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = connector.connect(ServerName::try_from("gateway.example")?, socket).await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(if http2 { &b"h2"[..] } else { b"http/1.1" }));
@@ -205,7 +206,7 @@ async fn tls_is_spoken_and_a_renewed_certificate_is_taken() {
     let proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
     let way = Way { anthropic: false, stream: true };
     for http2 in [false, true] {
-        let answer = over_tls(&proxy, &first, http2).await.unwrap();
+        let answer = over_tls(proxy.address, &first, http2).await.unwrap();
         assert!(answer.is_good() && way.says_end(&answer), "{}", answer.text());
     }
     // Without TLS nobody is answered, and nothing else breaks.
@@ -218,7 +219,7 @@ async fn tls_is_spoken_and_a_renewed_certificate_is_taken() {
         })
         .await
         .unwrap();
-    assert!(over_tls(&proxy, &first, false).await.unwrap().is_good());
+    assert!(over_tls(proxy.address, &first, false).await.unwrap().is_good());
     let second = certificate(folder.path());
     proxy
         .until("the renewed certificate is told of", |proxy| {
@@ -227,7 +228,37 @@ async fn tls_is_spoken_and_a_renewed_certificate_is_taken() {
         .await
         .unwrap();
     for http2 in [false, true] {
-        assert!(over_tls(&proxy, &second, http2).await.unwrap().is_good());
-        assert!(over_tls(&proxy, &first, http2).await.is_err(), "the old certificate is still shown");
+        assert!(over_tls(proxy.address, &second, http2).await.unwrap().is_good());
+        assert!(over_tls(proxy.address, &first, http2).await.is_err(), "the old certificate is still shown");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_port_and_one_with_tls_stand_side_by_side() {
+    let simulator = Simulator::start(&["--text", SAVED]).unwrap();
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = certificate(folder.path());
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap(), "--tls-listen", "127.0.0.1:0"];
+    let flags = [&tls[..], &["--workers", "2", "--drain-delay", "0s"]].concat();
+    let mut proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
+    let secure = proxy.tls_address.unwrap();
+    // On enough connections that every worker has some of both.
+    for turn in 0..16 {
+        let answer = over_tls(secure, &trusted, turn % 2 == 0).await.unwrap();
+        assert!(answer.is_good(), "{}", answer.text());
+        let plain = if turn % 2 == 0 { Client::new(proxy.address) } else { Client::http2(proxy.address) };
+        assert!(WHOLE.call(&plain, "m", &[]).await.is_good());
+    }
+    // At neither of them the other's language is spoken.
+    assert!(Client::new(secure).get("/v1/models").await.is_err());
+    assert!(over_tls(proxy.address, &trusted, false).await.is_err());
+    let counted = proxy.metrics().unwrap().sum("sluicegate_requests_total", &[]);
+    assert_eq!(counted, 32.0, "the calls of both are counted");
+    proxy.terminate().unwrap();
+    assert!(proxy.ended().await.unwrap().success());
+    for address in [proxy.address, secure] {
+        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody is left at either");
     }
 }

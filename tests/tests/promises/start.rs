@@ -35,6 +35,7 @@ fn settings_that_can_not_be_used_end_the_process_before_it_listens() {
         (&["--log", "info,=="], &["--log", "write a level or module=level"]),
         (&["--trusted-proxies", "10.0.0.0/8,inside"], &["--trusted-proxies", "write e.g. 10.0.0.0/8"]),
         (&["--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"], &["can not read /nowhere/cert.pem"]),
+        (&["--tls-listen", "127.0.0.1:0"], &["--tls-cert"]),
         (&["--workers", "0"], &["--workers"]),
         (&["--max-connections", "0"], &["--max-connections", "above 0"]),
         (&["--header-limit", "10"], &["--header-limit", "1Ki or more"]),
@@ -49,20 +50,47 @@ fn settings_that_can_not_be_used_end_the_process_before_it_listens() {
     }
 }
 
+/// The flags of a certificate that is put into a folder.
+fn certificate(folder: &std::path::Path) -> [String; 4] {
+    let made = rcgen::generate_simple_self_signed(["gateway.example".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    let path = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    ["--tls-cert".to_owned(), path(cert), "--tls-key".to_owned(), path(key)]
+}
+
 #[test]
 fn an_address_that_is_taken_ends_the_process() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let manifests = folder.path().to_str().unwrap();
-    for flag in ["--listen", "--admin-listen"] {
-        let other = if flag == "--listen" { "--admin-listen" } else { "--listen" };
+    let tls = certificate(folder.path());
+    for flag in ["--listen", "--admin-listen", "--tls-listen"] {
         let mut command = std::process::Command::new(sluicegate_tests::binaries::binary("sluicegate-proxy").unwrap());
-        command.args(["--manifests", manifests, flag, &address, other, "127.0.0.1:0"]);
+        command.args(["--manifests", manifests]).args(&tls);
+        for each in ["--listen", "--admin-listen", "--tls-listen"] {
+            command.args([each, if each == flag { &address } else { "127.0.0.1:0" }]);
+        }
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(&format!("can not listen on {address}")), "{flag}: {said}");
     }
+}
+
+/// Two ports of one process at one address would share its connections between them.
+#[test]
+fn one_address_is_not_taken_for_two_ports() {
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(folder.path());
+    let mut command = std::process::Command::new(sluicegate_tests::binaries::binary("sluicegate-proxy").unwrap());
+    command.args(["--manifests", folder.path().to_str().unwrap(), "--listen", &address, "--tls-listen", &address]);
+    command.args(tls);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains(&format!("can not listen on {address}")), "{said}");
 }
 
 /// With hardly any descriptors some worker could not run: then there is no proxy at all, rather than a part of one.
