@@ -5,10 +5,14 @@
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
+mod features;
 pub mod forwarding;
+mod kind;
 pub mod published;
 pub mod rollout;
 mod snapshot;
 
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
+pub use features::FEATURES;
+pub use kind::Kind;
 pub use snapshot::*;

@@ -4,7 +4,7 @@
 //! One compiled object per resource, as `EndpointSlice`s do it: no size limit stands in the way of the whole, a change is
 //! one small write, and a proxy starts while the operator is down.
 
-use crate::ObjectId;
+use crate::{Kind, ObjectId};
 
 /// Label: which gateway (a Helm release) the object belongs to. Proxies watch by it.
 pub const GATEWAY_LABEL: &str = "sluicegate.dev/gateway";
@@ -43,29 +43,51 @@ const MAX_NAME: usize = 253;
 /// The contents of a published object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Content {
-    /// A ConfigMap with a compiled `LLMRoute`.
-    Route,
-    /// A ConfigMap with a compiled `ProviderPool`.
-    Pool,
-    /// A Secret with the values of the credentials that a `ProviderPool` names.
-    Credentials,
+    /// A ConfigMap with a compiled resource of a kind.
+    Compiled(Kind),
+    /// A Secret with the values of the credentials that one names.
+    Credentials(Kind),
 }
 
 impl Content {
-    /// As the label says it.
+    /// Everything that is published of resources.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.iter().flat_map(|kind| Self::of(*kind))
+    }
+
+    /// Everything that is published of a resource of a kind.
+    pub fn of(kind: Kind) -> impl Iterator<Item = Self> {
+        let credentials = kind.credentials_label().map(|_| Self::Credentials(kind));
+        std::iter::once(Self::Compiled(kind)).chain(credentials)
+    }
+
+    /// The kind of resource that it is of.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn kind(self) -> Kind {
         match self {
-            Self::Route => "route",
-            Self::Pool => "pool",
-            Self::Credentials => "credentials",
+            Self::Compiled(kind) | Self::Credentials(kind) => kind,
+        }
+    }
+
+    /// True if it is held by a Secret.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Credentials(_))
+    }
+
+    /// As the label says it; empty for credentials of a kind that has none.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compiled(kind) => kind.compiled_label(),
+            Self::Credentials(kind) => kind.credentials_label().unwrap_or_default(),
         }
     }
 
     /// From the label.
     #[must_use]
     pub fn parse(label: &str) -> Option<Self> {
-        [Self::Route, Self::Pool, Self::Credentials].into_iter().find(|content| content.as_str() == label)
+        Self::all().find(|content| content.as_str() == label)
     }
 }
 
@@ -94,16 +116,19 @@ mod tests {
     #[test]
     fn names_tell_objects_apart() {
         let id = |id: &str| ObjectId(id.to_owned());
-        assert_eq!(name("gw", Content::Route, &id("team-a/chat")), "gw.route.team-a.chat");
-        assert_eq!(name("gw", Content::Pool, &id("team-a/chat.v2")), "gw.pool.team-a.chat.v2");
+        assert_eq!(name("gw", Content::Compiled(Kind::LlmRoute), &id("team-a/chat")), "gw.route.team-a.chat");
+        assert_eq!(name("gw", Content::Compiled(Kind::ProviderPool), &id("team-a/chat.v2")), "gw.pool.team-a.chat.v2");
         let (long, other) = (format!("team-a/{}", "x".repeat(253)), format!("team-a/{}y", "x".repeat(252)));
-        let (long, other) = (name("gw", Content::Route, &id(&long)), name("gw", Content::Route, &id(&other)));
+        let (long, other) = (
+            name("gw", Content::Compiled(Kind::LlmRoute), &id(&long)),
+            name("gw", Content::Compiled(Kind::LlmRoute), &id(&other)),
+        );
         assert!(long.len() <= MAX_NAME && other.len() <= MAX_NAME && long != other);
     }
 
     #[test]
     fn labels_are_read_as_they_are_written() {
-        for content in [Content::Route, Content::Pool, Content::Credentials] {
+        for content in Content::all() {
             assert_eq!(Content::parse(content.as_str()), Some(content));
         }
         assert_eq!(Content::parse("else"), None);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ObjectId;
+use crate::{Kind, ObjectId};
 
 /// Path of the stream on a proxy's admin address.
 pub const PATH: &str = "/rollout";
@@ -22,14 +22,18 @@ pub struct Line {
     pub whole: bool,
     /// True while the proxy takes calls (what `/readyz` says).
     pub ready: bool,
-    /// Routes that changed.
-    pub routes: BTreeMap<ObjectId, Running>,
-    /// Pools that changed.
-    pub pools: BTreeMap<ObjectId, Running>,
-    /// Routes that run no longer.
-    pub routes_gone: Vec<ObjectId>,
-    /// Pools that run no longer.
-    pub pools_gone: Vec<ObjectId>,
+    /// Objects that changed.
+    pub objects: BTreeMap<Kind, BTreeMap<ObjectId, Running>>,
+    /// Objects that run no longer.
+    pub gone: BTreeMap<Kind, Vec<ObjectId>>,
+}
+
+impl Line {
+    /// The state of an object, if the line says it.
+    #[must_use]
+    pub fn of(&self, kind: Kind, id: &ObjectId) -> Option<&Running> {
+        self.objects.get(&kind)?.get(id)
+    }
 }
 
 /// The state of one object in one proxy.

@@ -10,12 +10,6 @@ use crate::compatibility::Compatibility;
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
 
-/// The names that may stand in `requires` of a compiled object: each name is a field or a value that one written before
-/// it would read past or misunderstand. Whoever compiles one that uses it names it there, and a proxy that does not
-/// know the name rejects the object instead of running something else than was meant. `FORMAT` is for what changes all
-/// objects.
-pub const FEATURES: [&str; 0] = [];
-
 /// `namespace/name` of a resource: the stable id that live state is keyed by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -57,7 +51,7 @@ pub struct Route {
     pub format: u32,
     /// Hash of everything below; equal content, equal revision.
     pub revision: String,
-    /// The [`FEATURES`] that a proxy must know to run it as it is meant.
+    /// The [`FEATURES`](crate::FEATURES) that a proxy must know to run it as it is meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// Creation time in seconds since 1970 (0 from files): the older route wins a tie.
@@ -242,7 +236,7 @@ pub struct Pool {
     pub format: u32,
     /// Hash of everything below.
     pub revision: String,
-    /// The [`FEATURES`] that a proxy must know to run it as it is meant.
+    /// The [`FEATURES`](crate::FEATURES) that a proxy must know to run it as it is meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
     /// The choice of a provider within a tier.

@@ -55,7 +55,7 @@ fn run(
         "verdicts": compiled.verdicts.iter().map(told).collect::<Vec<_>>(),
         "kept": compiled.kept.iter().map(|(kind, id)| format!("{kind} {}", id.0)).collect::<Vec<_>>(),
         "credentials": compiled.credentials.keys().collect::<Vec<_>>(),
-        "withdrawn": compiled.withdrawn,
+        "withdrawn": compiled.withdrawn.iter().map(|(_, id)| id).collect::<Vec<_>>(),
         "snapshot": compiled.snapshot,
     });
     (compiled, said)

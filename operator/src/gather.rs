@@ -9,10 +9,9 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{
-    self, Barred, Compiled, Credentials, Fault, Inputs, Kind, Manifest, Secret, SecretValue, Service, Slice,
-    SliceEndpoint, SlicePort,
+    self, Barred, Compiled, Credentials, Fault, Inputs, Resource, Secret, SecretValue, Service, Slice, SliceEndpoint,
+    SlicePort, Spec,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
@@ -29,8 +28,8 @@ const LONGEST_VALUE: usize = 16 * 1024;
 pub struct Batch {
     /// To be compiled and published.
     pub keys: Vec<Key>,
-    /// Pools of which something could not be read: they stay as they are for now.
-    pub unread: BTreeSet<ObjectId>,
+    /// Objects of which something that they name could not be read: they stay as they are for now.
+    pub unread: BTreeSet<Key>,
 }
 
 /// Reads what the objects name and is not known, or no longer. What cannot be read is tried again later; the pools that
@@ -38,8 +37,8 @@ pub struct Batch {
 pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     let reads: Vec<(Named, Stamp)> = {
         let world = world.borrow();
-        let pools = closure(&world, &keys);
-        let named: BTreeSet<&Named> = pools.iter().flat_map(|pool| world.names(pool)).collect();
+        let objects = closure(&world, &keys);
+        let named: BTreeSet<&Named> = objects.iter().flat_map(|key| world.names(key)).collect();
         named.into_iter().filter_map(|named| Some((named.clone(), stale(&world, named)?))).collect()
     };
     let failed: BTreeSet<Named> = stream::iter(reads)
@@ -51,36 +50,31 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     let mut batch = Batch { keys, unread: BTreeSet::new() };
     if !failed.is_empty() {
         let mut world = world.borrow_mut();
-        let mut pools = closure(&world, &batch.keys);
-        pools.retain(|pool| world.names(pool).any(|named| failed.contains(named)));
-        for pool in pools {
-            world.queue.retry(&pool, Instant::now());
-            batch.unread.insert(pool.id);
-        }
-        batch.keys.retain(|key| key.kind != Kind::ProviderPool || !batch.unread.contains(&key.id));
+        batch.unread = closure(&world, &batch.keys);
+        batch.unread.retain(|key| world.names(key).any(|named| failed.contains(named)));
+        batch.unread.iter().for_each(|key| world.queue.retry(key, Instant::now()));
+        batch.keys.retain(|key| !batch.unread.contains(key));
     }
     batch
 }
 
-/// The pools of a pass: those at hand, and those that routes at hand name.
+/// The objects of a pass: those at hand, and whatever they name, also through others.
 fn closure(world: &World, keys: &[Key]) -> BTreeSet<Key> {
-    let mut pools = BTreeSet::new();
-    for key in keys {
-        match key.kind {
-            Kind::ProviderPool => drop(pools.insert(key.clone())),
-            Kind::LlmRoute => {
-                pools.extend(world.pools_of(key).into_iter().map(|id| Key { kind: Kind::ProviderPool, id }));
-            }
+    let (mut objects, mut left) = (BTreeSet::new(), keys.to_vec());
+    while let Some(key) = left.pop() {
+        if !objects.contains(&key) {
+            left.extend(world.objects_named_by(&key));
+            objects.insert(key);
         }
     }
-    pools
+    objects
 }
 
 fn stale(world: &World, named: &Named) -> Option<Stamp> {
     match named {
         Named::Secret(id) => world.secrets.stale(id),
         Named::Service(id) => world.services.stale(id),
-        Named::Pool(_) => None,
+        Named::Object(..) => None,
     }
 }
 
@@ -91,7 +85,7 @@ async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> 
         Named::Service(id) => {
             service(client, id).await.map(|found| world.borrow_mut().services.learn(id, stamp, found))
         }
-        Named::Pool(_) => Ok(()),
+        Named::Object(..) => Ok(()),
     };
     if let Err(error) = &learnt {
         tracing::warn!(error = error_text(error), ?named, "what a pool names could not be read; it is tried again");
@@ -159,25 +153,24 @@ pub struct Gathered {
 pub fn collect(world: &World, batch: &Batch) -> Gathered {
     let mut gathered = Gathered::default();
     gathered.inputs.services = Some(Default::default());
-    for pool in closure(world, &batch.keys) {
-        let is_unread = batch.unread.contains(&pool.id);
-        let object = world.object(&pool).filter(|_| !is_unread);
-        // Of a pool that is gone nothing is kept; of one that is not known to be gone, everything.
-        let is_unknown = is_unread || !world.knows(&pool);
+    for key in closure(world, &batch.keys) {
+        let is_unread = batch.unread.contains(&key);
+        let object = world.object(&key).filter(|_| !is_unread);
+        // Of an object that is gone nothing is kept; of one that is not known to be gone, everything.
+        let is_unknown = is_unread || !world.knows(&key);
+        let steps = compile::steps(key.kind);
         if object.is_some() || is_unknown {
-            gathered.previous.pools.extend(world.previous_pool(&pool.id).map(|form| (pool.id.clone(), form)));
-            gathered.previous_credentials.extend(world.previous_credentials(&pool.id));
+            if let Some(text) = world.previous(&key) {
+                steps.recall(&mut gathered.previous, &key.id, text);
+            }
+            gathered.previous_credentials.extend(world.previous_credentials(&key));
         }
         gathered.inputs.incomplete |= is_unknown;
-        gathered.inputs.pools.extend(object.map(|object| manifest(&pool.id, object)));
-        for named in world.names(&pool) {
-            gathered.take(world, named);
+        if let Some(object) = object {
+            steps.give(&mut gathered.inputs, resource(&key.id, object));
         }
-    }
-    for route in batch.keys.iter().filter(|key| key.kind == Kind::LlmRoute) {
-        if let Some(object) = world.object(route) {
-            gathered.previous.routes.extend(world.previous_route(&route.id).map(|form| (route.id.clone(), form)));
-            gathered.inputs.routes.push(manifest(&route.id, object));
+        for named in world.names(&key) {
+            gathered.take(world, named);
         }
     }
     let namespaces: BTreeSet<&str> = batch.keys.iter().map(|key| key.parts().0).collect();
@@ -213,16 +206,16 @@ impl Gathered {
                 let services = self.inputs.services.get_or_insert_default();
                 services.extend(found.map(|service| (id.clone(), service.clone())));
             }
-            Named::Pool(_) => {}
+            Named::Object(..) => {}
         }
     }
 }
 
-fn manifest<S: DeserializeOwned>(id: &ObjectId, object: &Object) -> Manifest<S> {
-    let fault = |message: String| vec![Fault { path: "spec".to_owned(), message }];
-    let spec = match object.spec.as_deref() {
-        Some(spec) => serde_json::from_str(spec).map_err(|error| fault(error.to_string())),
-        None => Err(fault("Required value: write spec and what belongs in it".to_owned())),
+fn resource<'a>(id: &ObjectId, object: &'a Object) -> Resource<'a> {
+    let missing = || {
+        let message = "Required value: write spec and what belongs in it".to_owned();
+        Spec::Faulty(vec![Fault { path: "spec".to_owned(), message }])
     };
-    Manifest { id: id.clone(), created: object.created, source: compile::Source::default(), spec }
+    let spec = object.spec.as_deref().map_or_else(missing, Spec::Text);
+    Resource { id: id.clone(), created: object.created, source: compile::Source::default(), spec }
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Client;
-use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Barred, Compiled, Kind, Reason, Severity, Verdict, reads_alike};
+use sluicegate_config::compile::{Barred, Compiled, Reason, Severity, Verdict, steps};
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
@@ -114,20 +113,17 @@ fn about(
     assessment.collect()
 }
 
-/// Pools whose new form is another to the routes that name them.
-fn seen_anew(world: &World, batch: &Batch, compiled: &Compiled) -> Vec<ObjectId> {
-    let pools = batch.keys.iter().filter(|key| key.kind == Kind::ProviderPool && world.object(key).is_some());
-    let anew = pools.filter(|key| {
-        let before = world.previous_pool(&key.id);
-        !reads_alike(before.as_ref(), compiled.snapshot.pools.get(&key.id))
-    });
-    anew.map(|key| key.id.clone()).collect()
+/// Objects whose new form is another to those that name them.
+fn seen_anew(world: &World, batch: &Batch, compiled: &Compiled) -> Vec<Key> {
+    let there = batch.keys.iter().filter(|key| world.object(key).is_some());
+    let anew = there.filter(|key| !steps(key.kind).reads_alike(world.previous(key), compiled, &key.id));
+    anew.cloned().collect()
 }
 
-/// Routes look again at pools that they see anew; what went well is forgiven its failures.
-fn settle(world: &mut World, batch: &Batch, anew: &[ObjectId], failures: &Failures) {
+/// Those that name an object look at it again when they see it anew; what went well is forgiven its failures.
+fn settle(world: &mut World, batch: &Batch, anew: &[Key], failures: &Failures) {
     batch.keys.iter().filter(|key| !failures.contains_key(*key)).for_each(|key| world.queue.went_well(key));
-    anew.iter().for_each(|pool| world.look_at_routes_of(pool));
+    anew.iter().for_each(|key| world.look_at_those_that_name(key));
 }
 
 /// The assessment of an object; `None`: it is gone.
@@ -140,28 +136,16 @@ fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures:
         verdicts: verdicts.into(),
         kept,
         unpublished,
-        serves: serves(key, compiled),
+        serves: steps(key.kind).serves(&compiled.snapshot, &key.id),
         idle: idle(key, compiled),
     })
 }
 
-/// Why no rule of a route can serve, although every proxy may run it.
+/// The reason why an object serves nobody, although every proxy may run it.
 fn idle(key: &Key, compiled: &Compiled) -> Option<&'static str> {
     let mut verdicts = compiled.verdicts.of(key.kind, &key.id);
     if verdicts.any(|verdict| verdict.reason == Reason::Shadowed && verdict.severity == Severity::Error) {
         return Some("no call gets to any of its rules, since other routes take them all (see Accepted)");
     }
-    let route = compiled.snapshot.routes.get(&key.id).filter(|_| key.kind == Kind::LlmRoute)?;
-    (!route.leads_anywhere()).then_some(
-        "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs): it heals by itself \
-         when one of them can",
-    )
-}
-
-fn serves(key: &Key, compiled: &Compiled) -> bool {
-    let id: &ObjectId = &key.id;
-    match key.kind {
-        Kind::ProviderPool => compiled.snapshot.pools.contains_key(id),
-        Kind::LlmRoute => compiled.snapshot.routes.contains_key(id),
-    }
+    steps(key.kind).idle(compiled, &key.id)
 }

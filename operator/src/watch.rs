@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject};
-use kube::core::PartialObjectMeta;
+use kube::core::{GroupVersionKind, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -55,10 +55,9 @@ pub struct Watches {
 /// A kind of ours, as the API calls it.
 #[must_use]
 pub fn api_resource(kind: Kind) -> ApiResource {
-    match kind {
-        Kind::ProviderPool => ApiResource::erase::<sluicegate_crds::ProviderPool>(&()),
-        Kind::LlmRoute => ApiResource::erase::<sluicegate_crds::LLMRoute>(&()),
-    }
+    let (group, version) = (sluicegate_crds::GROUP, sluicegate_crds::VERSION);
+    let group_version_kind = GroupVersionKind::gvk(group, version, kind.as_str());
+    ApiResource::from_gvk_with_plural(&group_version_kind, kind.plural())
 }
 
 impl Watches {
@@ -73,8 +72,8 @@ impl Watches {
         }
         let scopes = self.world.borrow().lists.watched().scopes();
         for scope in scopes {
-            for kind in [Kind::ProviderPool, Kind::LlmRoute] {
-                tasks.spawn_local(self.clone().resources(kind, scope.clone()));
+            for kind in Kind::ALL {
+                tasks.spawn_local(self.clone().resources(*kind, scope.clone()));
             }
             let of_secret = |meta: &ObjectMeta| id(meta, meta.name.as_deref()).map(Named::Secret);
             tasks.spawn_local(self.clone().facts::<Secret>(Source::Secrets, scope.clone(), of_secret));
@@ -92,17 +91,14 @@ impl Watches {
         }
     }
 
-    /// Pools or routes.
+    /// Resources of a kind.
     async fn resources(self, kind: Kind, scope: Scope) {
         let resource = api_resource(kind);
         let api: Api<DynamicObject> = match &scope {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        let source = match kind {
-            Kind::ProviderPool => Source::Pools,
-            Kind::LlmRoute => Source::Routes,
-        };
+        let source = Source::Resources(kind);
         let mut listed: HashSet<ObjectId> = HashSet::new();
         self.follow(source, watcher(api, watcher::Config::default()), |event| {
             let mut world = self.world.borrow_mut();

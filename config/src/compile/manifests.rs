@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::DeserializeOwned;
 
 use super::document::{self, Node, NodeContent};
-use super::inputs::{Fault, Inputs, Labels, Manifest, Secret, SecretValue, Source};
+use super::inputs::{Fault, Inputs, Labels, Secret, SecretValue, Source};
+use super::kinds::{Resource, Spec, steps};
 use super::structure;
-use super::verdict::{Finding, Kind, Severity};
-use crate::ObjectId;
+use super::verdict::{Finding, Severity};
+use crate::{Kind, ObjectId};
 
 const API_VERSION: &str = "sluicegate.dev/v1alpha1";
 const TOP_LEVEL: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
@@ -57,24 +57,24 @@ impl Reader {
         let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
             return self.error(file, node.line, "an object needs apiVersion and kind: write both, as strings");
         };
+        let of_list = kind.strip_suffix("List").and_then(Kind::parse);
         match (version, kind) {
-            (API_VERSION, "ProviderPool" | "LLMRoute") | ("v1", "Secret" | "Namespace") => {}
+            (API_VERSION, _) if Kind::parse(kind).is_some() => {}
+            ("v1", "Secret" | "Namespace") => {}
             // As `kubectl get -o yaml` writes them, and `kubectl apply` takes them.
-            (API_VERSION, "ProviderPoolList" | "LLMRouteList") | ("v1", "List" | "SecretList" | "NamespaceList") => {
-                return self.list(file, kind, node);
-            }
+            (API_VERSION, _) if of_list.is_some() => return self.list(file, kind, node),
+            ("v1", "List" | "SecretList" | "NamespaceList") => return self.list(file, kind, node),
             (API_VERSION, _) => {
-                let message = format!("there is no kind {kind:?} in {API_VERSION}: write ProviderPool or LLMRoute");
+                let message = format!("there is no kind {kind:?} in {API_VERSION}: write {}", names(" or "));
                 return self.error(file, node.line, message);
             }
-            _ if version.starts_with("sluicegate.dev/") || matches!(kind, "ProviderPool" | "LLMRoute") => {
+            _ if version.starts_with("sluicegate.dev/") || Kind::parse(kind).is_some() => {
                 let message = format!("apiVersion {version:?} of {kind} is not known here: write {API_VERSION}");
                 return self.error(file, node.line, message);
             }
             _ => {
-                let message = format!(
-                    "{version} {kind} is passed over: only ProviderPool, LLMRoute, Secret and Namespace are read"
-                );
+                let kinds = names(", ");
+                let message = format!("{version} {kind} is passed over: only {kinds}, Secret and Namespace are read");
                 return self.find(file, node.line, Severity::Warning, message);
             }
         }
@@ -85,13 +85,10 @@ impl Reader {
         match kind {
             "Secret" => self.secret(file, id, node),
             "Namespace" => self.namespace(file, &id, node),
-            "ProviderPool" => {
-                let manifest = manifest(Kind::ProviderPool, file, id, node);
-                self.inputs.pools.push(manifest);
-            }
             _ => {
-                let manifest = manifest(Kind::LlmRoute, file, id, node);
-                self.inputs.routes.push(manifest);
+                if let Some(kind) = Kind::parse(kind) {
+                    steps(kind).give(&mut self.inputs, resource(kind, file, id, node));
+                }
             }
         }
     }
@@ -166,13 +163,18 @@ impl Reader {
     }
 }
 
-fn manifest<S: DeserializeOwned>(kind: Kind, file: &str, id: ObjectId, node: &Node) -> Manifest<S> {
-    let mut source = Source { file: Some(file.to_owned()), lines: BTreeMap::new() };
-    node.lines("", &mut source.lines);
-    Manifest { id, created: 0, source, spec: spec(kind, node) }
+/// The kinds, one after another.
+fn names(between: &str) -> String {
+    Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(between)
 }
 
-fn spec<S: DeserializeOwned>(kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
+fn resource(kind: Kind, file: &str, id: ObjectId, node: &Node) -> Resource<'static> {
+    let mut source = Source { file: Some(file.to_owned()), lines: BTreeMap::new() };
+    node.lines("", &mut source.lines);
+    Resource { id, created: 0, source, spec: spec(kind, node) }
+}
+
+fn spec(kind: Kind, node: &Node) -> Spec<'static> {
     let fault = |path: &str, message: String| Fault { path: path.to_owned(), message };
     let mut faults = Vec::new();
     if let NodeContent::Map(fields) = &node.content {
@@ -186,12 +188,9 @@ fn spec<S: DeserializeOwned>(kind: Kind, node: &Node) -> Result<S, Vec<Fault>> {
         None => Err(vec![fault("spec", "Required value: write spec and what belongs in it".to_owned())]),
     };
     match spec {
-        Ok(value) if faults.is_empty() => {
-            // The schema has let it through; what it may still say comes from the same types.
-            serde_json::from_value(value).map_err(|error| vec![fault("spec", error.to_string())])
-        }
-        Ok(_) => Err(faults),
-        Err(more) => Err(faults.into_iter().chain(more).collect()),
+        Ok(value) if faults.is_empty() => Spec::Tree(value),
+        Ok(_) => Spec::Faulty(faults),
+        Err(more) => Spec::Faulty(faults.into_iter().chain(more).collect()),
     }
 }
 

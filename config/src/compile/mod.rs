@@ -15,6 +15,7 @@ mod credentials;
 mod document;
 mod endpoints;
 mod inputs;
+mod kinds;
 pub mod manifests;
 mod objects;
 mod pattern;
@@ -35,13 +36,15 @@ use std::collections::BTreeSet;
 
 use crate::{ObjectId, Snapshot};
 
+pub use crate::Kind;
 pub use barred::{Bar, Barred};
 pub use claims::ModelClaims;
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
+pub use kinds::{Form, KindSteps, Reference, Resource, Spec, steps};
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
 pub use rivals::Rivals;
-pub use verdict::{Finding, Kind, Reason, Severity, Verdict, Verdicts};
+pub use verdict::{Finding, Reason, Severity, Verdict, Verdicts};
 
 /// The result of a compilation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,8 +57,8 @@ pub struct Compiled {
     pub verdicts: Verdicts,
     /// The objects that serve in their previous form, since what they say now is no good.
     pub kept: BTreeSet<(Kind, ObjectId)>,
-    /// Routes that may serve in no form any more, their previous one included: what stands of them is to go.
-    pub withdrawn: BTreeSet<ObjectId>,
+    /// Objects that may serve in no form any more, their previous one included: what stands of them is to go.
+    pub withdrawn: BTreeSet<(Kind, ObjectId)>,
 }
 
 /// Compiles everything there is. Never fails: what is wrong is in the verdicts.
@@ -66,10 +69,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let credentials = credentials::gather(inputs, &mut pools, |id| told.is_kept(Kind::ProviderPool, id));
     let routes = objects::routes(inputs, &pools, &mut told);
     let objects::Told { verdicts, mut kept, withdrawn } = told;
-    kept.retain(|(kind, id)| match kind {
-        Kind::ProviderPool => pools.contains_key(id),
-        Kind::LlmRoute => routes.contains_key(id),
-    });
     let snapshot = Snapshot { routes, pools };
+    kept.retain(|(kind, id)| steps(*kind).serves(&snapshot, id));
     Compiled { snapshot, credentials, verdicts: Verdicts::new(verdicts), kept, withdrawn }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
-use super::verdict::{Kind, Reason, Severity, Verdict};
+use super::verdict::{Reason, Severity, Verdict};
 use super::{advice, credentials, pool, reach, rivals, route, services};
-use crate::{FORMAT, ObjectId, Pool, Provider, Route};
+use crate::{FORMAT, Kind, ObjectId, Pool, Provider, Route};
 
 /// The findings about the objects on the way.
 #[derive(Default)]
@@ -15,8 +15,8 @@ pub(super) struct Told {
     pub(super) verdicts: Vec<Verdict>,
     /// Objects that serve in their previous form.
     pub(super) kept: BTreeSet<(Kind, ObjectId)>,
-    /// Routes that may serve in no form any more.
-    pub(super) withdrawn: BTreeSet<ObjectId>,
+    /// Objects that may serve in no form any more.
+    pub(super) withdrawn: BTreeSet<(Kind, ObjectId)>,
 }
 
 impl Told {
@@ -153,7 +153,7 @@ pub(super) fn routes(
             route::prune(&mut route, &pools);
             routes.insert((*id).clone(), route);
         } else if last(id).is_some_and(|route| is_forbidden(id, route)) {
-            told.withdrawn.insert((*id).clone());
+            told.withdrawn.insert((KIND, (*id).clone()));
         }
         told.verdicts.extend(report.into_verdicts());
     }

@@ -6,7 +6,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
 use super::{allowed, provider};
-use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
+use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy, features};
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
@@ -37,8 +37,9 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
     }
 }
 
-/// Writes the revision that belongs to the content.
+/// Writes what the content requires of proxies, and the revision that belongs to it.
 pub(super) fn seal(pool: &mut Pool) {
+    pool.requires = features::of_pool(pool);
     pool.revision = String::new();
     pool.revision = revision::of(pool);
 }

@@ -1,8 +1,8 @@
 //! Collects verdicts on one object while it is compiled.
 
 use super::inputs::Source;
-use super::verdict::{Kind, Reason, Severity, Verdict};
-use crate::ObjectId;
+use super::verdict::{Reason, Severity, Verdict};
+use crate::{Kind, ObjectId};
 
 /// Verdicts on one object.
 pub(super) struct Report<'a> {

@@ -11,7 +11,7 @@ use sluicegate_crds::{patterns, schema};
 
 use super::document::{Node, NodeContent, join};
 use super::inputs::Fault;
-use super::verdict::Kind;
+use crate::Kind;
 
 /// The schemas that manifests are held against; the same for all, so made once.
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);

@@ -2,33 +2,7 @@
 
 use std::fmt;
 
-use crate::ObjectId;
-
-/// A kind of object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// `ProviderPool`.
-    ProviderPool,
-    /// `LLMRoute`.
-    LlmRoute,
-}
-
-impl Kind {
-    /// As it is written in manifests.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ProviderPool => "ProviderPool",
-            Self::LlmRoute => "LLMRoute",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::{Kind, ObjectId};
 
 /// Its severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

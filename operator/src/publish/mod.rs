@@ -12,9 +12,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
-use sluicegate_config::compile::{Compiled, Credentials, Kind};
+use sluicegate_config::compile::{Compiled, Credentials, Form, steps};
 use sluicegate_config::published::{Content, DATA_KEY};
-use sluicegate_config::{CredentialId, ObjectId, Pool};
+use sluicegate_config::{CredentialId, Kind, ObjectId};
 
 use crate::client::error_text;
 use crate::lease::{LONGEST_WRITE, Leadership};
@@ -26,15 +26,11 @@ const AT_ONCE: usize = 32;
 /// The writes of a pass, in the order of their stages: what is needed comes before what needs it, and goes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Credentials and pools.
-    pub pools: Vec<Change>,
-    /// Routes.
-    pub routes: Vec<Change>,
-    /// Routes that go.
-    pub routes_gone: Vec<Change>,
-    /// Pools that go.
-    pub pools_gone: Vec<Change>,
-    /// Credentials that go, and orphans.
+    /// Compiled forms that come or change, each kind's credentials among them: by rank.
+    pub written: BTreeMap<Kind, Vec<Change>>,
+    /// Compiled forms that go: in the other direction, after all that are written.
+    pub removed: BTreeMap<Kind, Vec<Change>>,
+    /// Credentials that go, and orphans: last.
     pub credentials_gone: Vec<Change>,
 }
 
@@ -46,28 +42,12 @@ pub struct Change {
     /// The resource it is of; `None`: a orphan.
     pub of: Option<(Content, ObjectId)>,
     /// Its new form; `None`: it goes.
-    pub form: Option<PublishedForm>,
+    pub form: Option<Form>,
 }
 
 impl Change {
     fn key(&self) -> Option<Key> {
-        self.of.as_ref().map(|(content, id)| Key { kind: content_kind(*content), id: id.clone() })
-    }
-}
-
-/// The new form of a published object.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PublishedForm {
-    /// Empty for credentials.
-    pub revision: String,
-    /// The text that proxies read.
-    pub text: String,
-}
-
-impl std::fmt::Debug for PublishedForm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The text may be credentials.
-        f.debug_struct("PublishedForm").field("revision", &self.revision).finish_non_exhaustive()
+        self.of.as_ref().map(|(content, id)| Key { kind: content.kind(), id: id.clone() })
     }
 }
 
@@ -81,100 +61,93 @@ impl Plan {
     /// is a Service's endpoint that comes or goes: that is no more than what DNS says of a URL's host.
     #[must_use]
     pub fn changed(&self, world: &World) -> BTreeSet<Key> {
-        let changes = self.pools.iter().chain(&self.routes);
-        let changed = changes.filter_map(|change| {
+        let changed = self.written.values().flatten().filter_map(|change| {
             let ((content, id), form) = (change.of.as_ref()?, change.form.as_ref()?);
             let stands = world.published(*content, id).and_then(|stands| stands.text.as_deref());
             let alike = stands.is_some_and(|stands| answers_alike(*content, stands, &form.text));
-            (!alike).then(|| Key { kind: content_kind(*content), id: id.clone() })
+            (!alike).then(|| Key { kind: content.kind(), id: id.clone() })
         });
         changed.collect()
     }
 
     /// Leaves these resources as they stand.
     fn put_off(&mut self, keys: &Failures) {
-        let stages = [
-            &mut self.pools,
-            &mut self.routes,
-            &mut self.routes_gone,
-            &mut self.pools_gone,
-            &mut self.credentials_gone,
-        ];
-        for stage in stages {
+        let stages = self.written.values_mut().chain(self.removed.values_mut());
+        for stage in stages.chain([&mut self.credentials_gone]) {
             stage.retain(|change| change.key().is_none_or(|key| !keys.contains_key(&key)));
         }
     }
 
-    fn stages(self) -> [Vec<Change>; 5] {
-        [self.pools, self.routes, self.routes_gone, self.pools_gone, self.credentials_gone]
+    fn stages(self) -> impl Iterator<Item = Vec<Change>> {
+        let removed = self.removed.into_values().rev();
+        self.written.into_values().chain(removed).chain([self.credentials_gone])
+    }
+
+    fn write(&mut self, change: Option<Change>) {
+        if let Some((content, change)) = change.and_then(|change| Some((change.of.as_ref()?.0, change))) {
+            self.written.entry(content.kind()).or_default().push(change);
+        }
+    }
+
+    fn go(&mut self, change: Option<Change>) {
+        match change.and_then(|change| Some((change.of.as_ref()?.0, change))) {
+            Some((Content::Compiled(kind), change)) => self.removed.entry(kind).or_default().push(change),
+            Some((Content::Credentials(_), change)) => self.credentials_gone.push(change),
+            None => {}
+        }
     }
 }
 
 /// The writes by which what stands becomes what was compiled. A resource that is there and compiles to nothing keeps
-/// what stands; a pool that is gone keeps what stands while a published route still calls it.
+/// what stands; one that is gone keeps what stands while something published still names it.
 #[must_use]
 pub fn plan(world: &World, keys: &[Key], compiled: &Compiled) -> Plan {
     let mut plan = Plan::default();
     for key in keys {
-        match (key.kind, world.object(key).is_some()) {
-            (Kind::LlmRoute, true) => {
-                let route = compiled.snapshot.routes.get(&key.id);
-                let form = route.and_then(|route| form(&route.revision, route));
-                plan.routes.extend(form.and_then(|form| put(world, Content::Route, &key.id, form)));
-                if compiled.withdrawn.contains(&key.id) {
-                    plan.routes_gone.extend(remove(world, Content::Route, &key.id));
-                }
+        let Key { kind, id } = key;
+        if world.object(key).is_some() {
+            publish(world, key, compiled, &mut plan);
+            if compiled.withdrawn.contains(&(*kind, id.clone())) {
+                plan.go(remove(world, Content::Compiled(*kind), id));
             }
-            (Kind::LlmRoute, false) => plan.routes_gone.extend(remove(world, Content::Route, &key.id)),
-            (Kind::ProviderPool, true) => pool(world, &key.id, compiled, &mut plan),
-            (Kind::ProviderPool, false) if world.attached(&key.id) == 0 => {
-                plan.pools_gone.extend(remove(world, Content::Pool, &key.id));
-                plan.credentials_gone.extend(remove(world, Content::Credentials, &key.id));
-            }
-            (Kind::ProviderPool, false) => {}
+        } else if world.attached(key) == 0 {
+            Content::of(*kind).for_each(|content| plan.go(remove(world, content, id)));
         }
     }
     plan
 }
 
-fn pool(world: &World, id: &ObjectId, compiled: &Compiled, plan: &mut Plan) {
-    let Some(pool) = compiled.snapshot.pools.get(id) else { return };
-    let credentials = credentials(pool, &compiled.credentials);
-    if credentials.is_empty() {
-        plan.credentials_gone.extend(remove(world, Content::Credentials, id));
-    } else {
-        let form = form("", &credentials);
-        plan.pools.extend(form.and_then(|form| put(world, Content::Credentials, id, form)));
+/// A resource's form and the credentials that it names, as they serve now.
+fn publish(world: &World, key: &Key, compiled: &Compiled, plan: &mut Plan) {
+    let (Key { kind, id }, steps) = (key, steps(key.kind));
+    let Some(form) = steps.form(compiled, id) else { return };
+    if kind.credentials_label().is_some() {
+        let credentials = steps.credentials(compiled, id);
+        let credentials = encoded(&credentials);
+        if credentials.is_empty() {
+            plan.go(remove(world, Content::Credentials(*kind), id));
+        } else if let Ok(text) = serde_json::to_string(&credentials) {
+            let form = Form { revision: String::new(), text };
+            plan.write(put(world, Content::Credentials(*kind), id, form));
+        }
     }
-    let form = form(&pool.revision, pool);
-    plan.pools.extend(form.and_then(|form| put(world, Content::Pool, id, form)));
+    plan.write(put(world, Content::Compiled(*kind), id, form));
 }
 
-/// The credentials that a pool names, as they are written down.
-fn credentials<'a>(pool: &'a Pool, all: &Credentials) -> BTreeMap<&'a CredentialId, String> {
-    let named: BTreeSet<&CredentialId> = pool.providers.iter().filter_map(|p| p.credential.as_ref()).collect();
-    named.into_iter().filter_map(|id| Some((id, STANDARD.encode(all.get(id)?.expose())))).collect()
-}
-
-/// Plain values and string keys have no way to fail.
-fn form<T: serde::Serialize>(revision: &str, content: &T) -> Option<PublishedForm> {
-    Some(PublishedForm { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
+/// Credentials as they are written down.
+fn encoded(credentials: &Credentials) -> BTreeMap<&CredentialId, String> {
+    credentials.iter().map(|(id, value)| (id, STANDARD.encode(value.expose()))).collect()
 }
 
 /// True if proxies answer alike by two forms, but for endpoints.
 fn answers_alike(content: Content, one: &str, other: &str) -> bool {
-    let pool = |text: &str| {
-        let mut pool: Pool = serde_json::from_str(text).ok()?;
-        pool.revision.clear();
-        pool.providers
-            .iter_mut()
-            .for_each(|provider| provider.endpoints = provider.endpoints.take().map(|_| Vec::new()));
-        Some(pool)
-    };
-    one == other || (content == Content::Pool && pool(one).is_some_and(|one| Some(one) == pool(other)))
+    match content {
+        Content::Compiled(kind) => steps(kind).answers_alike(one, other),
+        Content::Credentials(_) => one == other,
+    }
 }
 
-fn put(world: &World, content: Content, id: &ObjectId, form: PublishedForm) -> Option<Change> {
+fn put(world: &World, content: Content, id: &ObjectId, form: Form) -> Option<Change> {
     let stands = |stands: &Published| {
         stands.is_sound && world.template().is_owner_of(stands) && stands.text.as_deref() == Some(&form.text)
     };
@@ -312,13 +285,6 @@ impl Publisher {
         }
         self.world.borrow_mut().published_taken_away(&name);
         Ok(())
-    }
-}
-
-const fn content_kind(content: Content) -> Kind {
-    match content {
-        Content::Route => Kind::LlmRoute,
-        Content::Pool | Content::Credentials => Kind::ProviderPool,
     }
 }
 

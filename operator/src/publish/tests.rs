@@ -5,17 +5,20 @@ use std::rc::Rc;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use sluicegate_config::compile::{self, SecretValue};
+use sluicegate_crds::ConditionStatus;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::gather::{self, Batch};
+use crate::rollout::RolloutState;
+use crate::status::{self, Case};
 use crate::world::{ObjectTemplate, Source, Watched};
 
 /// A world with every list read, all of it in the namespace `a`.
 fn world() -> World {
     let template = ObjectTemplate { gateway: "gw".to_owned(), owner: None };
     let mut world = World::new(template, Watched::All, Rc::new(Notify::new()));
-    for source in Source::SCOPED.into_iter().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
+    for source in Source::scoped().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
         world.list_read(source, &None);
     }
     world
@@ -69,7 +72,7 @@ fn reconcile(world: &mut World) -> (Vec<Key>, Plan) {
 
 /// Writes it, as an API server would have it.
 fn carry_out(world: &mut World, plan: Plan) {
-    for (number, change) in plan.stages().into_iter().flatten().enumerate() {
+    for (number, change) in plan.stages().flatten().enumerate() {
         match (change.of, change.form) {
             (Some((content, id)), Some(form)) => {
                 let before = world.published(content, &id).and_then(|stands| stands.version.parse::<usize>().ok());
@@ -81,6 +84,16 @@ fn carry_out(world: &mut World, plan: Plan) {
             _ => world.published_taken_away(&change.name),
         }
     }
+}
+
+/// What is written of a kind.
+fn puts(plan: &Plan, kind: Kind) -> Vec<&str> {
+    written(plan.written.get(&kind).map(Vec::as_slice).unwrap_or_default())
+}
+
+/// What goes of a kind.
+fn removes(plan: &Plan, kind: Kind) -> Vec<&str> {
+    written(plan.removed.get(&kind).map(Vec::as_slice).unwrap_or_default())
 }
 
 fn written(changes: &[Change]) -> Vec<&str> {
@@ -97,10 +110,10 @@ fn a_change_touches_what_it_names_and_nothing_else() {
     see(&mut world, &pool_key("q"), &simulated());
     let (keys, plan) = reconcile(&mut world);
     assert_eq!(keys.len(), 5);
-    assert_eq!(written(&plan.pools), ["gw.pool.a.p", "gw.pool.a.q"]);
-    assert_eq!(plan.routes.len(), 3);
+    assert_eq!(puts(&plan, Kind::ProviderPool), ["gw.pool.a.p", "gw.pool.a.q"]);
+    assert_eq!(puts(&plan, Kind::LlmRoute).len(), 3);
     carry_out(&mut world, plan);
-    assert_eq!(world.attached(&pool_key("p").id), 2);
+    assert_eq!(world.attached(&pool_key("p")), 2);
 
     // Looked at again, everything stands.
     world.look_at_all(|_| true);
@@ -109,8 +122,8 @@ fn a_change_touches_what_it_names_and_nothing_else() {
 
     see(&mut world, &route_key("three"), &route("p"));
     let (keys, plan) = reconcile(&mut world);
-    assert_eq!((keys, written(&plan.routes)), (vec![route_key("three")], vec!["gw.route.a.three"]));
-    assert!(plan.pools.is_empty());
+    assert_eq!((keys, puts(&plan, Kind::LlmRoute)), (vec![route_key("three")], vec!["gw.route.a.three"]));
+    assert!(puts(&plan, Kind::ProviderPool).is_empty());
 }
 
 #[test]
@@ -124,15 +137,15 @@ fn a_pool_goes_when_no_published_route_calls_it_any_longer() {
     let (keys, plan) = reconcile(&mut world);
     assert_eq!(keys, [pool_key("p"), route_key("r")]);
     // First the route lets go of it …
-    assert_eq!((written(&plan.routes), plan.pools_gone.len()), (vec!["gw.route.a.r"], 0));
+    assert_eq!((puts(&plan, Kind::LlmRoute), removes(&plan, Kind::ProviderPool).len()), (vec!["gw.route.a.r"], 0));
     carry_out(&mut world, plan);
     // … and that is what makes it go, although the route names it still.
     let (keys, plan) = reconcile(&mut world);
-    assert_eq!((keys, written(&plan.pools_gone)), (vec![pool_key("p")], vec!["gw.pool.a.p"]));
+    assert_eq!((keys, removes(&plan, Kind::ProviderPool)), (vec![pool_key("p")], vec!["gw.pool.a.p"]));
     carry_out(&mut world, plan);
     world.gone(&route_key("r"));
     let (_, plan) = reconcile(&mut world);
-    assert_eq!(written(&plan.routes_gone), ["gw.route.a.r"]);
+    assert_eq!(removes(&plan, Kind::LlmRoute), ["gw.route.a.r"]);
 }
 
 #[test]
@@ -144,10 +157,10 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
     let stamp = world.secrets.stale(&id("key")).unwrap();
     world.secrets.learn(&id("key"), stamp, Some(secret("sk-planted")));
     let (_, plan) = reconcile(&mut world);
-    assert_eq!(written(&plan.pools), ["gw.credentials.a.p", "gw.pool.a.p"]);
+    assert_eq!(puts(&plan, Kind::ProviderPool), ["gw.credentials.a.p", "gw.pool.a.p"]);
     assert!(!format!("{plan:?}{world:?}").contains("planted"));
     let encoded = STANDARD.encode("sk-planted");
-    assert!(!plan.pools[1].form.as_ref().unwrap().text.contains(&encoded));
+    assert!(!plan.written[&Kind::ProviderPool][1].form.as_ref().unwrap().text.contains(&encoded));
     carry_out(&mut world, plan);
     assert!(!format!("{world:?}").contains(&encoded));
     // Another value changes the credentials alone.
@@ -155,13 +168,13 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
     let stamp = world.secrets.stale(&id("key")).unwrap();
     world.secrets.learn(&id("key"), stamp, Some(secret("sk-other")));
     let (_, plan) = reconcile(&mut world);
-    assert_eq!(written(&plan.pools), ["gw.credentials.a.p"]);
+    assert_eq!(puts(&plan, Kind::ProviderPool), ["gw.credentials.a.p"]);
     carry_out(&mut world, plan);
     // A pool that needs none has none.
     see(&mut world, &pool_key("p"), &simulated());
     let (_, plan) = reconcile(&mut world);
     assert_eq!(
-        (written(&plan.pools), written(&plan.credentials_gone)),
+        (puts(&plan, Kind::ProviderPool), written(&plan.credentials_gone)),
         (vec!["gw.pool.a.p"], vec!["gw.credentials.a.p"])
     );
 }
@@ -205,7 +218,7 @@ fn what_changes_an_answer_is_told_from_what_does_not() {
     learn_service(&mut world, &["10.0.0.1:80", "10.0.0.2:80"]);
     world.look_at_all(|_| true);
     let (_, plan) = reconcile(&mut world);
-    assert_eq!((written(&plan.pools), plan.changed(&world).len()), (vec!["gw.pool.a.p"], 0));
+    assert_eq!((puts(&plan, Kind::ProviderPool), plan.changed(&world).len()), (vec!["gw.pool.a.p"], 0));
     carry_out(&mut world, plan);
     // Another key is another answer, and so is a pool that is not there any more.
     learn_secret(&mut world, "sk-two");
@@ -213,14 +226,14 @@ fn what_changes_an_answer_is_told_from_what_does_not() {
     world.gone(&pool_key("p"));
     assert_eq!(changed(&mut world), [route_key("r")]);
     // The same in other labels is the same.
-    let name = world.template().name(Content::Route, &route_key("r").id);
-    let text = world.published(Content::Route, &route_key("r").id).unwrap().text.clone();
-    let dressed = world.template().meta(Content::Route, &route_key("r").id, "");
+    let name = world.template().name(Content::Compiled(Kind::LlmRoute), &route_key("r").id);
+    let text = world.published(Content::Compiled(Kind::LlmRoute), &route_key("r").id).unwrap().text.clone();
+    let dressed = world.template().meta(Content::Compiled(Kind::LlmRoute), &route_key("r").id, "");
     let meta = ObjectMeta { resource_version: Some("999".to_owned()), ..dressed };
     world.published_seen(name, &meta, text.map(String::from));
     world.look_at_all(|_| true);
     let (_, plan) = reconcile(&mut world);
-    assert_eq!((written(&plan.routes), plan.changed(&world).len()), (vec!["gw.route.a.r"], 0));
+    assert_eq!((puts(&plan, Kind::LlmRoute), plan.changed(&world).len()), (vec!["gw.route.a.r"], 0));
 }
 
 #[test]
@@ -230,7 +243,7 @@ fn what_is_put_off_is_left_as_it_stands() {
     see(&mut world, &route_key("r"), &route("p"));
     let (_, mut plan) = reconcile(&mut world);
     plan.put_off(&Failures::from([(pool_key("p"), "why".to_owned())]));
-    assert_eq!((written(&plan.pools), written(&plan.routes)), (vec![], vec!["gw.route.a.r"]));
+    assert_eq!((puts(&plan, Kind::ProviderPool), puts(&plan, Kind::LlmRoute)), (vec![], vec!["gw.route.a.r"]));
 }
 
 #[test]
@@ -243,17 +256,17 @@ fn nothing_is_looked_at_or_collected_before_all_lists_are_read() {
     // namespace that is watched no longer.
     for (number, id) in ["a/gone", "b/there", "left/behind"].into_iter().enumerate() {
         let id = ObjectId(id.to_owned());
-        let dressed = world.template().meta(Content::Pool, &id, "r");
+        let dressed = world.template().meta(Content::Compiled(Kind::ProviderPool), &id, "r");
         let meta = ObjectMeta { resource_version: Some(number.to_string()), ..dressed };
-        let name = world.template().name(Content::Pool, &id);
+        let name = world.template().name(Content::Compiled(Kind::ProviderPool), &id);
         world.published_seen(name, &meta, Some("{}".to_owned()));
     }
     let mut read = |source, scope: Option<&str>| {
         world.list_read(source, &scope.map(str::to_owned));
         let (keys, plan) = reconcile(&mut world);
-        (keys.len(), written(&plan.pools_gone).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        (keys.len(), removes(&plan, Kind::ProviderPool).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
     };
-    for source in Source::SCOPED {
+    for source in Source::scoped() {
         assert_eq!(read(source, Some("a")), (0, vec![]), "{source:?}");
     }
     assert_eq!(read(Source::PublishedMaps, None), (0, vec![]));
@@ -329,8 +342,66 @@ fn what_a_platform_keeps_is_taken_away_at_once() {
     world.keep_models(compile::ModelClaims::parse(claims).unwrap());
     world.look_at_all(|_| true);
     let (_, plan) = reconcile(&mut world);
-    assert_eq!((written(&plan.routes_gone), plan.routes.len()), (vec!["gw.route.a.r"], 0));
+    assert_eq!((removes(&plan, Kind::LlmRoute), puts(&plan, Kind::LlmRoute).len()), (vec!["gw.route.a.r"], 0));
     carry_out(&mut world, plan);
+    world.look_at_all(|_| true);
+    assert_eq!(reconcile(&mut world).1, Plan::default());
+}
+
+/// The first example that people see: it holds an object of each kind.
+fn quickstart() -> Vec<Value> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/quickstart");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    files.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).unwrap()).collect()
+}
+
+#[test]
+fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_away_again() {
+    let mut world = world();
+    let mut keys: BTreeMap<Kind, Vec<Key>> = BTreeMap::new();
+    for object in quickstart() {
+        let Some(kind) = object["kind"].as_str().and_then(Kind::parse) else { continue };
+        let key = key(kind, object["metadata"]["name"].as_str().unwrap());
+        see(&mut world, &key, &object["spec"]);
+        keys.entry(kind).or_default().push(key);
+    }
+    assert_eq!(keys.keys().collect::<Vec<_>>(), Kind::ALL.iter().collect::<Vec<_>>(), "an object of each");
+    let (taken, plan) = reconcile(&mut world);
+    assert!(taken.is_sorted_by_key(|key| key.kind), "{taken:?}");
+    let stages: Vec<Kind> = plan.written.keys().copied().collect();
+    assert_eq!(stages, Kind::ALL, "what is named is written first");
+    assert_eq!(plan.changed(&world).len(), taken.len());
+    carry_out(&mut world, plan);
+    for key in keys.values().flatten() {
+        let stands = world.published(Content::Compiled(key.kind), &key.id).unwrap();
+        assert!(stands.is_sound && !stands.revision.is_empty() && world.previous(key).is_some(), "{key:?}");
+        let standing = RolloutState { known: true, ready: 1, running: 1, ..RolloutState::default() };
+        let case = Case {
+            kind: key.kind,
+            object: &key.id,
+            generation: 1,
+            status: None,
+            verdicts: &[],
+            kept: false,
+            revision: Some(&stands.revision),
+            unpublished: None,
+            idle: None,
+            publishing: false,
+            attached_routes: None,
+            standing: &standing,
+        };
+        let status = status::desired(&case, std::time::SystemTime::now()).unwrap();
+        assert!(status.conditions.iter().all(|condition| condition.status == ConditionStatus::True), "{status:?}");
+    }
+    for key in keys.values().flatten() {
+        world.gone(key);
+    }
+    // What is named goes when nothing that names it stands any longer.
+    for kind in Kind::ALL.iter().rev() {
+        let (_, plan) = reconcile(&mut world);
+        assert_eq!(removes(&plan, *kind).len(), keys[kind].len(), "{kind}");
+        carry_out(&mut world, plan);
+    }
     world.look_at_all(|_| true);
     assert_eq!(reconcile(&mut world).1, Plan::default());
 }

@@ -21,7 +21,8 @@ fn id() -> ObjectId {
 
 fn line(whole: bool, revision: &str) -> String {
     let running = Running { revision: Some(revision.to_owned()), ..Running::default() };
-    let line = Line { whole, ready: true, routes: [(id(), running)].into(), ..Line::default() };
+    let line =
+        Line { whole, ready: true, objects: [(Kind::LlmRoute, [(id(), running)].into())].into(), ..Line::default() };
     serde_json::to_string(&line).unwrap()
 }
 

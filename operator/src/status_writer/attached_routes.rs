@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use sluicegate_config::ObjectId;
+use crate::world::Key;
 
 /// A number that did not change for this long is told.
 const REST: Duration = Duration::from_millis(500);
@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// The pools that wait. Bounded by the number of pools.
 #[derive(Debug, Default)]
-pub(super) struct AttachedRoutesRefresh(HashMap<ObjectId, PendingRefresh>);
+pub(super) struct AttachedRoutesRefresh(HashMap<Key, PendingRefresh>);
 
 #[derive(Debug)]
 struct PendingRefresh {
@@ -29,12 +29,12 @@ impl PendingRefresh {
 
 impl AttachedRoutesRefresh {
     /// A pool's number has changed.
-    pub(super) fn note(&mut self, pool: ObjectId, now: Instant) {
+    pub(super) fn note(&mut self, pool: Key, now: Instant) {
         self.0.entry(pool).or_insert(PendingRefresh { first: now, last: now }).last = now;
     }
 
     /// Takes out those whose time has come.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<ObjectId> {
+    pub(super) fn take(&mut self, now: Instant) -> Vec<Key> {
         self.0.extract_if(|_, pending| pending.due() <= now).map(|(pool, _)| pool).collect()
     }
 
@@ -46,11 +46,13 @@ impl AttachedRoutesRefresh {
 
 #[cfg(test)]
 mod tests {
+    use sluicegate_config::Kind;
+
     use super::*;
 
     #[test]
     fn a_number_is_told_when_it_rests_and_at_the_latest_after_a_while() {
-        let (pool, start) = (ObjectId("a/p".to_owned()), Instant::now());
+        let (pool, start) = (Key::new(Kind::ProviderPool, "a", "p"), Instant::now());
         let mut attached_routes = AttachedRoutesRefresh::default();
         assert_eq!(attached_routes.due(), None);
         attached_routes.note(pool.clone(), start);

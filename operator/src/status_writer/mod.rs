@@ -26,7 +26,7 @@ use crate::metrics::{Metrics, State};
 use crate::rollout::{Changed, Rollout, RolloutState, Wanted};
 use crate::status::{self, Case};
 use crate::watch::api_resource;
-use crate::world::{Key, MANAGER, Shared, World, content_of};
+use crate::world::{Key, MANAGER, Shared, World};
 
 /// Proxies have this long to follow before a status says that they do not yet.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -250,9 +250,8 @@ impl StatusWriter {
             waiting.entry(key).or_insert(Waiting::since(now)).look_now(now);
         }
         let mut attached_routes = self.attached_routes.borrow_mut();
-        std::mem::take(&mut world.attached_changed).into_iter().for_each(|pool| attached_routes.note(pool, now));
-        for id in attached_routes.take(now) {
-            let key = Key { kind: Kind::ProviderPool, id };
+        std::mem::take(&mut world.attached_changed).into_iter().for_each(|key| attached_routes.note(key, now));
+        for key in attached_routes.take(now) {
             let wait = waiting.entry(key).or_insert(Waiting::since(now));
             wait.look_now(now);
             // It has waited.
@@ -354,7 +353,7 @@ impl StatusWriter {
     fn to_write(&self, world: &World, key: &Key, assessment: &Assessment, stand: &ObjectState) -> Option<Write> {
         let object = world.object(key)?;
         let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
-        let attached = u32::try_from(world.attached(&key.id)).unwrap_or(u32::MAX);
+        let attached = u32::try_from(world.attached(key)).unwrap_or(u32::MAX);
         let case = Case {
             kind: key.kind,
             object: &key.id,
@@ -457,12 +456,12 @@ enum Decision {
 
 /// The form of an object that proxies are to run: what is published of it.
 fn wanted(world: &World, key: &Key) -> Option<Wanted> {
-    let published = world.published(content_of(key.kind), &key.id)?;
-    let credentials = || world.published(Content::Credentials, &key.id).map(|own| own.version.to_string());
+    let published = world.published(Content::Compiled(key.kind), &key.id)?;
+    let credentials = world.published(Content::Credentials(key.kind), &key.id);
     Some(Wanted {
         revision: published.revision.to_string(),
         version: Some(published.version.to_string()),
-        credentials: if key.kind == Kind::ProviderPool { credentials() } else { None },
+        credentials: credentials.map(|own| own.version.to_string()),
     })
 }
 

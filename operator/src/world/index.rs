@@ -2,20 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sluicegate_config::ObjectId;
+pub use sluicegate_config::compile::Reference as Named;
 
 use super::key::Key;
-
-/// Something that objects name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Named {
-    /// A `ProviderPool`.
-    Pool(ObjectId),
-    /// A Secret.
-    Secret(ObjectId),
-    /// A Service.
-    Service(ObjectId),
-}
 
 /// References of many objects, found from either end.
 #[derive(Debug, Default)]
@@ -75,14 +64,14 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::compile::Kind;
+    use sluicegate_config::{Kind, ObjectId};
 
     use super::*;
 
     #[test]
     fn references_are_found_from_both_ends_and_forgotten() {
         let key = |name: &str| Key { kind: Kind::LlmRoute, id: ObjectId(format!("a/{name}")) };
-        let pool = |name: &str| Named::Pool(ObjectId(format!("a/{name}")));
+        let pool = |name: &str| Named::Object(Kind::ProviderPool, ObjectId(format!("a/{name}")));
         let mut index = Index::default();
         assert!(index.set(&key("r"), [pool("one"), pool("two")].into()).is_empty());
         assert!(index.set(&key("s"), [pool("two")].into()).is_empty());

@@ -1,7 +1,7 @@
 //! Which resource: what kind, and its id.
 
-use sluicegate_config::ObjectId;
-use sluicegate_config::compile::Kind;
+use sluicegate_config::compile::Reference as Named;
+use sluicegate_config::{Kind, ObjectId};
 
 /// A resource of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,12 @@ impl Key {
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self { kind, id: ObjectId(format!("{namespace}/{name}")) }
+    }
+
+    /// It, as others name it.
+    #[must_use]
+    pub fn named(&self) -> Named {
+        Named::Object(self.kind, self.id.clone())
     }
 
     /// Namespace and name.

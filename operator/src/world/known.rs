@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
-use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Kind, Labels, ModelClaims, Rivals, Secret, Service, needs, references};
+use sluicegate_config::compile::{Labels, ModelClaims, Rivals, Secret, Service, steps};
+use sluicegate_config::{Kind, ObjectId};
 use tokio::sync::Notify;
 
 use super::facts::Facts;
@@ -52,8 +52,8 @@ pub struct World {
     pub services: Facts<ObjectId, Option<Service>>,
     /// Resources whose status may have to be written anew, although they need not be compiled.
     pub restate: BTreeSet<Key>,
-    /// Pools whose number of routes has changed.
-    pub attached_changed: BTreeSet<ObjectId>,
+    /// Objects of which the number of those that name them has changed.
+    pub attached_changed: BTreeSet<Key>,
     objects: HashMap<Key, Object>,
     namespaces: HashMap<String, Labels>,
     said: Index,
@@ -170,7 +170,7 @@ impl World {
                 self.wake.notify_one();
             }
         } else {
-            let named = new.spec.as_deref().map(|spec| named(&key, spec)).unwrap_or_default();
+            let named = new.spec.as_deref().map(|spec| steps(kind).references(spec, key.parts().0)).unwrap_or_default();
             let dropped = self.said.set(&key, named);
             self.forget(&dropped);
             self.look_at(&key);
@@ -186,9 +186,7 @@ impl World {
             self.forget(&dropped);
             self.forget_lost(key);
             self.look_at(key);
-            if key.kind == Kind::ProviderPool {
-                self.look_at_routes_of(&key.id);
-            }
+            self.look_at_those_that_name(key);
         }
     }
 
@@ -216,7 +214,7 @@ impl World {
         match named {
             Named::Secret(id) => self.secrets.touch(id),
             Named::Service(id) => self.services.touch(id),
-            Named::Pool(_) => return,
+            Named::Object(..) => return,
         }
         for pool in pools {
             self.look_at(&pool);
@@ -243,17 +241,10 @@ impl World {
             None => drop(self.namespaces.remove(namespace)),
         }
         if changed {
-            let abroad = |key: &&Key| {
-                key.kind == Kind::LlmRoute
-                    && key.parts().0 == namespace
-                    && self
-                        .said
-                        .names(key)
-                        .iter()
-                        .any(|named| matches!(named, Named::Pool(id) if parts(id).0 != namespace))
-            };
-            let routes: Vec<Key> = self.objects.keys().filter(abroad).cloned().collect();
-            routes.iter().for_each(|key| self.look_at(key));
+            let is_foreign = |named: &Named| matches!(named, Named::Object(_, id) if parts(id).0 != namespace);
+            let abroad = |key: &&Key| key.parts().0 == namespace && self.said.names(key).iter().any(is_foreign);
+            let keys: Vec<Key> = self.objects.keys().filter(abroad).cloned().collect();
+            keys.iter().for_each(|key| self.look_at(key));
         }
     }
 
@@ -281,12 +272,14 @@ impl World {
         }
     }
 
-    /// The pools that a route names, by what it says and by what is published of it.
+    /// The other resources that an object names, by what it says and by what is published of it.
     #[must_use]
-    pub fn pools_of(&self, route: &Key) -> BTreeSet<ObjectId> {
-        self.names(route)
-            .filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None })
-            .collect()
+    pub fn objects_named_by(&self, key: &Key) -> BTreeSet<Key> {
+        let objects = self.names(key).filter_map(|named| match named {
+            Named::Object(kind, id) => Some(Key { kind: *kind, id: id.clone() }),
+            Named::Secret(_) | Named::Service(_) => None,
+        });
+        objects.collect()
     }
 
     /// All that an object names, by what it says and by what is published of it. Some may come twice.
@@ -294,10 +287,10 @@ impl World {
         self.said.names(key).iter().chain(self.served.names(key))
     }
 
-    /// The number of routes that call a pool, by what is published of them.
+    /// The number of objects that name this one, by what is published of them.
     #[must_use]
-    pub fn attached(&self, pool: &ObjectId) -> usize {
-        self.served.count(&Named::Pool(pool.clone()))
+    pub fn attached(&self, key: &Key) -> usize {
+        self.served.count(&key.named())
     }
 
     /// When there is something to do: now, later or never.
@@ -320,11 +313,11 @@ impl World {
         self.objects.keys()
     }
 
-    /// Looks at a pool's routes: what they see of it has changed.
-    pub fn look_at_routes_of(&mut self, pool: &ObjectId) {
-        let pool = Named::Pool(pool.clone());
-        let routes: Vec<Key> = self.said.by(&pool).chain(self.served.by(&pool)).cloned().collect();
-        routes.iter().for_each(|key| self.look_at(key));
+    /// Looks at those that name an object: what they see of it has changed.
+    pub fn look_at_those_that_name(&mut self, key: &Key) {
+        let named = key.named();
+        let keys: Vec<Key> = self.said.by(&named).chain(self.served.by(&named)).cloned().collect();
+        keys.iter().for_each(|key| self.look_at(key));
     }
 
     /// Forgets what nobody names any longer; a pool that is gone may now be taken away.
@@ -336,31 +329,14 @@ impl World {
                 Named::Secret(id) if !is_named => self.secrets.forget(id),
                 Named::Service(id) if !is_named => self.services.forget(id),
                 Named::Secret(_) | Named::Service(_) => {}
-                Named::Pool(_) if is_served => {}
-                Named::Pool(id) => {
-                    let pool = Key { kind: Kind::ProviderPool, id: id.clone() };
-                    if !self.objects.contains_key(&pool) {
-                        self.look_at(&pool);
+                Named::Object(..) if is_served => {}
+                Named::Object(kind, id) => {
+                    let key = Key { kind: *kind, id: id.clone() };
+                    if !self.objects.contains_key(&key) {
+                        self.look_at(&key);
                     }
                 }
             }
         }
-    }
-}
-
-/// The things that a `spec` names. One that cannot be read names nothing; what is published of the object still does.
-fn named(key: &Key, spec: &str) -> BTreeSet<Named> {
-    let namespace = key.parts().0;
-    match key.kind {
-        Kind::LlmRoute => serde_json::from_str(spec)
-            .map(|spec| references(&spec, namespace).into_iter().map(Named::Pool).collect())
-            .unwrap_or_default(),
-        Kind::ProviderPool => serde_json::from_str(spec)
-            .map(|spec| {
-                let needs = needs(&spec, namespace);
-                let secrets = needs.secrets.into_iter().map(Named::Secret);
-                secrets.chain(needs.services.into_iter().map(Named::Service)).collect()
-            })
-            .unwrap_or_default(),
     }
 }

@@ -20,6 +20,6 @@ pub use index::{Index, Named};
 pub use key::{Key, parts};
 pub use known::{Object, Shared, World};
 pub use owner::OwnerChange;
-pub use published::{MANAGER, Name, ObjectTemplate, Published, content_of};
+pub use published::{MANAGER, Name, ObjectTemplate, Published};
 pub use queue::Queue;
 pub use scope::{Lists, Scope, Source, Watched};

@@ -82,8 +82,8 @@ impl World {
 mod tests {
     use std::rc::Rc;
 
-    use sluicegate_config::ObjectId;
     use sluicegate_config::published::Content;
+    use sluicegate_config::{Kind, ObjectId};
     use tokio::sync::Notify;
 
     use super::super::owner::PATIENCE;
@@ -100,7 +100,7 @@ mod tests {
         let template = ObjectTemplate { gateway: "gw".to_owned(), owner: None };
         let mut world = World::new(template, Watched::All, Rc::new(Notify::new()));
         world.need_owner("settings");
-        for source in Source::SCOPED.into_iter().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
+        for source in Source::scoped().chain([Source::PublishedMaps, Source::PublishedSecrets]) {
             world.list_read(source, &None);
         }
         assert_eq!(world.lists.missing(), ["configmaps"], "the owner is not known yet");
@@ -115,19 +115,21 @@ mod tests {
 
         // What stands is owned by the one that is there, and looked at when another comes.
         let id = ObjectId("a/p".to_owned());
-        let written =
-            ObjectMeta { resource_version: Some("1".to_owned()), ..world.template().meta(Content::Pool, &id, "") };
-        let name = world.template().name(Content::Pool, &id);
+        let written = ObjectMeta {
+            resource_version: Some("1".to_owned()),
+            ..world.template().meta(Content::Compiled(Kind::ProviderPool), &id, "")
+        };
+        let name = world.template().name(Content::Compiled(Kind::ProviderPool), &id);
         world.published_seen(name, &written, Some("{}".to_owned()));
         assert_eq!(world.queue.take(9, now).len(), 1);
-        assert!(world.template().is_owner_of(world.published(Content::Pool, &id).unwrap()));
+        assert!(world.template().is_owner_of(world.published(Content::Compiled(Kind::ProviderPool), &id).unwrap()));
         assert_eq!(world.owner_seen(&meta("one"), now), None);
         assert_eq!(world.owner_gone(now), Some(OwnerChange::Absent));
         world.look_at_all(|_| true);
         assert_eq!(world.due(now), Some(now + PATIENCE), "it is waited for");
         assert_eq!(world.owner_seen(&meta("two"), now), Some(OwnerChange::Replaced { objects: 1 }));
         assert_eq!((world.due(now), world.queue.take(9, now).len()), (Some(now), 1));
-        assert!(!world.template().is_owner_of(world.published(Content::Pool, &id).unwrap()));
+        assert!(!world.template().is_owner_of(world.published(Content::Compiled(Kind::ProviderPool), &id).unwrap()));
         // One that is being deleted owns nothing any more.
         let time = serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap();
         let going = ObjectMeta { deletion_timestamp: Some(time), ..meta("two") };

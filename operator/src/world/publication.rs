@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use sluicegate_config::compile::{Credentials, Kind, SecretValue};
+use sluicegate_config::compile::{Credentials, SecretValue};
 use sluicegate_config::published::{Content, LEAST_TOKEN};
-use sluicegate_config::{CredentialId, ObjectId, Pool, Route};
+use sluicegate_config::{CredentialId, Kind, ObjectId, Route};
 
 use super::index::Named;
 use super::key::Key;
 use super::known::World;
-use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, kind_of, owners};
+use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, owners};
 use super::token::PublishedToken;
 
 impl World {
@@ -27,23 +27,17 @@ impl World {
         self.published(content, id).or_else(|| self.lost.get(&self.template.name(content, id)))
     }
 
-    /// A route's published form.
+    /// The last published form of a resource, as JSON.
     #[must_use]
-    pub fn previous_route(&self, id: &ObjectId) -> Option<Route> {
-        self.last(Content::Route, id)?.parse()
+    pub fn previous(&self, key: &Key) -> Option<&str> {
+        self.last(Content::Compiled(key.kind), &key.id)?.text.as_deref()
     }
 
-    /// A pool's published form.
+    /// A resource's published credentials.
     #[must_use]
-    pub fn previous_pool(&self, id: &ObjectId) -> Option<Pool> {
-        self.last(Content::Pool, id)?.parse()
-    }
-
-    /// A pool's published credentials.
-    #[must_use]
-    pub fn previous_credentials(&self, id: &ObjectId) -> Credentials {
+    pub fn previous_credentials(&self, key: &Key) -> Credentials {
         let encoded: Option<BTreeMap<CredentialId, String>> =
-            self.last(Content::Credentials, id).and_then(Published::parse);
+            self.last(Content::Credentials(key.kind), &key.id).and_then(Published::parse);
         let decoded = encoded.into_iter().flatten().filter_map(|(id, text)| Some((id, STANDARD.decode(text).ok()?)));
         decoded.map(|(id, bytes)| (id, SecretValue::new(bytes))).collect()
     }
@@ -92,8 +86,8 @@ impl World {
                 published.is_sound = claimed.is_some() && self.template.fits(meta, *content, id, &revision);
                 published.revision = revision;
                 self.orphans.remove(&name);
-                if *content != Content::Credentials {
-                    let key = Key { kind: kind_of(*content), id: id.clone() };
+                if !content.is_secret() {
+                    let key = Key { kind: content.kind(), id: id.clone() };
                     self.serve(&key, named);
                     self.compete(&key, route.as_ref());
                 }
@@ -135,7 +129,7 @@ impl World {
         self.orphans.remove(name);
         let published = self.published.remove(name)?;
         let key = published.key()?;
-        if !matches!(published.claim, Some((Content::Credentials, _))) {
+        if !published.claim.as_ref().is_some_and(|(content, _)| content.is_secret()) {
             self.serve(&key, BTreeSet::new());
             self.compete(&key, None);
         }
@@ -144,10 +138,8 @@ impl World {
 
     /// Nothing of a resource that is gone is kept.
     pub(super) fn forget_lost(&mut self, key: &Key) {
-        for content in [Content::Route, Content::Pool, Content::Credentials] {
-            if kind_of(content) == key.kind {
-                self.lost.remove(&self.template.name(content, &key.id));
-            }
+        for content in Content::of(key.kind) {
+            self.lost.remove(&self.template.name(content, &key.id));
         }
     }
 
@@ -160,13 +152,13 @@ impl World {
         }
     }
 
-    /// Notes what the published form of an object names now. Pools may have more or fewer routes by it.
+    /// Notes what the published form of an object names now. Others may be named by more or fewer through it.
     fn serve(&mut self, key: &Key, named: BTreeSet<Named>) {
-        if key.kind == Kind::LlmRoute {
-            let before: BTreeSet<Named> = self.served.names(key).iter().cloned().collect();
-            let pools = before.symmetric_difference(&named);
-            self.attached_changed
-                .extend(pools.filter_map(|named| if let Named::Pool(id) = named { Some(id.clone()) } else { None }));
+        let before: BTreeSet<Named> = self.served.names(key).iter().cloned().collect();
+        for named in before.symmetric_difference(&named) {
+            if let Named::Object(kind, id) = named {
+                self.attached_changed.insert(Key { kind: *kind, id: id.clone() });
+            }
         }
         let dropped = self.served.set(key, named);
         self.forget(&dropped);
@@ -192,8 +184,10 @@ impl World {
             return Vec::new();
         }
         self.has_new_orphans = false;
-        let contents = [Content::Route, Content::Pool, Content::Credentials];
-        let names = |key: &Key| contents.map(|content| self.template.name(content, &key.id));
+        let names = |key: &Key| {
+            let contents = Content::of(key.kind);
+            contents.map(|content| self.template.name(content, &key.id)).collect::<Vec<_>>()
+        };
         let wanted: HashSet<Name> = self.keys().flat_map(names).collect();
         self.orphans.iter().filter(|name| !wanted.contains(*name)).cloned().collect()
     }

@@ -5,12 +5,12 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::de::DeserializeOwned;
-use sluicegate_config::compile::{Kind, needs_of_compiled, references_of_compiled};
+use sluicegate_config::compile::steps;
 use sluicegate_config::published::{
     CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, OPERATOR_CONTENT, REVISION_ANNOTATION,
     WITHDRAWN_ANNOTATION, name as name_of, operator_name,
 };
-use sluicegate_config::{ObjectId, Pool, Route};
+use sluicegate_config::{Kind, ObjectId, Route};
 
 use super::index::Named;
 use super::key::Key;
@@ -57,7 +57,7 @@ impl Published {
     /// The resource it is of.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
-        self.claim.as_ref().map(|(content, id)| Key { kind: kind_of(*content), id: id.clone() })
+        self.claim.as_ref().map(|(content, id)| Key { kind: content.kind(), id: id.clone() })
     }
 
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Option<T> {
@@ -78,7 +78,7 @@ impl ObjectTemplate {
     /// The name of what is published.
     #[must_use]
     pub fn name(&self, content: Content, id: &ObjectId) -> Name {
-        Name { is_secret: content == Content::Credentials, name: name_of(&self.gateway, content, id) }
+        Name { is_secret: content.is_secret(), name: name_of(&self.gateway, content, id) }
     }
 
     /// The metadata it is written with. Credentials have no revision: a hash of a key would be told to whoever may read
@@ -157,37 +157,12 @@ pub(super) fn owners(meta: &ObjectMeta) -> Box<[Box<str>]> {
     owners.filter(|owner| owner.kind == "ConfigMap").map(|owner| owner.uid.as_str().into()).collect()
 }
 
-pub(super) const fn kind_of(content: Content) -> Kind {
-    match content {
-        Content::Route => Kind::LlmRoute,
-        Content::Pool | Content::Credentials => Kind::ProviderPool,
-    }
-}
-
-/// The content that holds a resource's compiled form.
-#[must_use]
-pub const fn content_of(kind: Kind) -> Content {
-    match kind {
-        Kind::LlmRoute => Content::Route,
-        Kind::ProviderPool => Content::Pool,
-    }
-}
-
 /// Revision of what is inside, what it names, and the route where it is one.
 pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>, Option<Route>) {
-    match content {
-        Content::Route => published.parse::<Route>().map_or_else(Default::default, |route| {
-            let named = references_of_compiled(&route).into_iter().map(Named::Pool).collect();
-            (route.revision.as_str().into(), named, Some(route))
-        }),
-        Content::Pool => published.parse::<Pool>().map_or_else(Default::default, |pool| {
-            let needs = needs_of_compiled(&pool);
-            let secrets = needs.secrets.into_iter().map(Named::Secret);
-            let named = secrets.chain(needs.services.into_iter().map(Named::Service)).collect();
-            (pool.revision.into(), named, None)
-        }),
-        Content::Credentials => Default::default(),
-    }
+    let Content::Compiled(kind) = content else { return Default::default() };
+    let read = published.text.as_deref().and_then(|text| steps(kind).references_of_compiled(text));
+    let (revision, named) = read.unwrap_or_default();
+    (revision.into(), named, if kind == Kind::LlmRoute { published.parse() } else { None })
 }
 
 /// True if a `resourceVersion` comes before another. Where they are no numbers nothing is said.

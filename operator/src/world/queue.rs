@@ -1,6 +1,6 @@
-//! Which objects are to be looked at again: each once, pools before routes, otherwise in the order they came.
+//! Which objects are to be looked at again: each once, by rank of their kind, otherwise in the order they came.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use sluicegate_config::compile::Kind;
@@ -15,8 +15,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Keys to look at. Bounded by the number of objects: a key is in it once.
 #[derive(Debug, Default)]
 pub struct Queue {
-    pools: VecDeque<Key>,
-    routes: VecDeque<Key>,
+    /// By rank of their kind.
+    ready: BTreeMap<Kind, VecDeque<Key>>,
     queued: HashSet<Key>,
     delayed: BTreeSet<(Instant, Key)>,
     failures: HashMap<Key, u32>,
@@ -27,10 +27,7 @@ impl Queue {
     pub fn push(&mut self, key: Key) -> bool {
         let new = self.queued.insert(key.clone());
         if new {
-            match key.kind {
-                Kind::ProviderPool => self.pools.push_back(key),
-                Kind::LlmRoute => self.routes.push_back(key),
-            }
+            self.ready.entry(key.kind).or_default().push_back(key);
         }
         new
     }
@@ -43,7 +40,7 @@ impl Queue {
         }
         let mut taken = Vec::new();
         while taken.len() < most
-            && let Some(key) = self.pools.pop_front().or_else(|| self.routes.pop_front())
+            && let Some(key) = self.ready.values_mut().find_map(VecDeque::pop_front)
         {
             self.queued.remove(&key);
             taken.push(key);
@@ -94,12 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn each_is_taken_once_and_pools_come_first() {
+    fn each_is_taken_once_and_by_rank_of_its_kind() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        assert!(queue.push(key(Kind::LlmRoute, "r")));
-        assert!(!queue.push(key(Kind::LlmRoute, "r")));
-        assert!(queue.push(key(Kind::ProviderPool, "p")));
-        assert_eq!(queue.take(8, now), [key(Kind::ProviderPool, "p"), key(Kind::LlmRoute, "r")]);
+        for kind in Kind::ALL.iter().rev() {
+            assert!(queue.push(key(*kind, "one")));
+            assert!(!queue.push(key(*kind, "one")));
+        }
+        assert_eq!(queue.take(8, now).iter().map(|key| key.kind).collect::<Vec<_>>(), Kind::ALL);
         assert_eq!(queue.due(now), None);
     }
 

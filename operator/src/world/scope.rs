@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use sluicegate_config::Kind;
+
 /// The namespaces whose resources count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watched {
@@ -42,10 +44,8 @@ impl Watched {
 /// The kinds of objects that are listed and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// `ProviderPool`s.
-    Pools,
-    /// `LLMRoute`s.
-    Routes,
+    /// Resources of a kind of ours.
+    Resources(Kind),
     /// Secrets, their metadata only.
     Secrets,
     /// Services, their metadata only.
@@ -64,14 +64,15 @@ pub enum Source {
 
 impl Source {
     /// Every source that is read once per scope.
-    pub const SCOPED: [Self; 6] =
-        [Self::Pools, Self::Routes, Self::Secrets, Self::Services, Self::Slices, Self::Namespaces];
+    pub fn scoped() -> impl Iterator<Item = Self> {
+        let others = [Self::Secrets, Self::Services, Self::Slices, Self::Namespaces];
+        Kind::ALL.iter().map(|kind| Self::Resources(*kind)).chain(others)
+    }
 
     /// The resource, as the API calls it.
     pub const fn resource(self) -> &'static str {
         match self {
-            Self::Pools => "providerpools",
-            Self::Routes => "llmroutes",
+            Self::Resources(kind) => kind.plural(),
             Self::Secrets | Self::PublishedSecrets => "secrets",
             Self::Services => "services",
             Self::Slices => "endpointslices",
@@ -125,15 +126,14 @@ impl Lists {
     /// True if all that is in a namespace is known. Nothing in one that is not watched counts, so that is known.
     pub fn known(&self, namespace: &str) -> bool {
         let scope = self.watched.scope_of(namespace);
-        !self.watched.holds(namespace)
-            || Source::SCOPED.iter().all(|source| self.read.contains(&(*source, scope.clone())))
+        !self.watched.holds(namespace) || Source::scoped().all(|source| self.read.contains(&(source, scope.clone())))
     }
 
     /// Lists that have not been read yet, as `resource` or `resource in namespace`.
     pub fn missing(&self) -> Vec<String> {
         let own = self.own().map(|source| (source, None));
         let scopes = self.watched.scopes();
-        let scoped = Source::SCOPED.iter().flat_map(|source| scopes.iter().map(|scope| (*source, scope.clone())));
+        let scoped = Source::scoped().flat_map(|source| scopes.iter().map(move |scope| (source, scope.clone())));
         let missing: BTreeSet<_> = own.chain(scoped).filter(|list| !self.read.contains(list)).collect();
         missing
             .into_iter()
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_namespace_is_known_when_all_its_lists_are_read() {
         let mut lists = Lists::new(Watched::Only(["a".to_owned(), "b".to_owned()].into()));
-        for source in Source::SCOPED {
+        for source in Source::scoped() {
             assert!(!lists.known("a"));
             lists.read(source, &Some("a".to_owned()));
         }

@@ -163,13 +163,13 @@ fn running(object: &ObjectReport) -> Running {
 }
 
 fn put(line: &mut Line, object: &ObjectReport) {
-    let objects = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes } else { &mut line.pools };
-    objects.insert(ObjectId::clone(&object.name), running(object));
+    let Some(kind) = Kind::parse(object.kind) else { return };
+    line.objects.entry(kind).or_default().insert(ObjectId::clone(&object.name), running(object));
 }
 
 fn drop_out(line: &mut Line, object: &ObjectReport) {
-    let gone = if object.kind == Kind::LlmRoute.as_str() { &mut line.routes_gone } else { &mut line.pools_gone };
-    gone.push(ObjectId::clone(&object.name));
+    let Some(kind) = Kind::parse(object.kind) else { return };
+    line.gone.entry(kind).or_default().push(ObjectId::clone(&object.name));
 }
 
 #[cfg(test)]
@@ -207,11 +207,12 @@ mod tests {
         ];
         let mut line = Line::default();
         differences(&before, &after, &mut line);
-        let names: Vec<_> = line.routes.keys().map(|id| id.0.as_str()).collect();
+        let names: Vec<_> = line.objects[&Kind::LlmRoute].keys().map(|id| id.0.as_str()).collect();
         assert_eq!(names, ["a/changed", "a/new"]);
-        assert!(line.pools.is_empty(), "{line:?}");
-        assert_eq!(line.routes_gone, [ObjectId("a/gone".to_owned())]);
-        assert_eq!(line.pools_gone, [ObjectId("a/gone".to_owned())]);
+        assert_eq!(line.objects.len(), 1, "{line:?}");
+        for kind in Kind::ALL {
+            assert_eq!(line.gone[kind], [ObjectId("a/gone".to_owned())]);
+        }
         let mut nothing = Line::default();
         differences(&after, &after, &mut nothing);
         assert_eq!(nothing, Line::default());

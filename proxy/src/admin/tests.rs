@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicegate_config::ObjectId;
 use sluicegate_config::compile::SecretValue;
 use sluicegate_config::rollout::Line;
+use sluicegate_config::{Kind, ObjectId};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -176,11 +176,12 @@ async fn the_rollout_is_told_whole_and_then_by_what_changes() {
         assert_eq!(line(&mut reader).await, Line { whole: true, ..Line::default() });
         process.applies(&[("LLMRoute", "a/r", "1"), ("ProviderPool", "a/p", "1")]);
         let told = line(&mut reader).await;
-        assert!(told.ready && !told.whole && told.routes.len() == 1 && told.pools.len() == 1, "{told:?}");
+        assert!(told.ready && !told.whole && told.objects.len() == 2, "{told:?}");
         process.applies(&[("LLMRoute", "a/r", "2")]);
         let told = line(&mut reader).await;
-        assert_eq!(told.routes[&ObjectId("a/r".to_owned())].revision.as_deref(), Some("2"));
-        assert_eq!((told.pools.len(), told.pools_gone), (0, vec![ObjectId("a/p".to_owned())]));
+        assert_eq!(told.objects[&Kind::LlmRoute][&ObjectId("a/r".to_owned())].revision.as_deref(), Some("2"));
+        assert_eq!(told.objects.len(), 1);
+        assert_eq!(told.gone, [(Kind::ProviderPool, vec![ObjectId("a/p".to_owned())])].into());
         assert_eq!(chunk(&mut reader).await.unwrap(), b"\n", "a sign of life while nothing changes");
         process.serving.send_replace(false);
         assert!(!line(&mut reader).await.ready, "a worker is gone");
@@ -208,7 +209,7 @@ async fn a_slow_reader_is_told_the_end_of_many_changes_and_streams_are_bounded()
             process.applies(&[("LLMRoute", "a/r", &number.to_string())]);
         }
         let told = line(&mut readers[0]).await;
-        assert_eq!(told.routes[&ObjectId("a/r".to_owned())].revision.as_deref(), Some("99"));
+        assert_eq!(told.objects[&Kind::LlmRoute][&ObjectId("a/r".to_owned())].revision.as_deref(), Some("99"));
         // A reader that left frees its place.
         readers.clear();
         process.applies(&[]);
@@ -245,7 +246,7 @@ async fn the_operators_place_is_nobody_elses() {
         let (status, _) = follow_as(address, &known).await;
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");
         process.applies(&[("LLMRoute", "a/r", "1")]);
-        assert_eq!(line(&mut operator).await.routes.len(), 1);
+        assert!(line(&mut operator).await.of(Kind::LlmRoute, &ObjectId("a/r".to_owned())).is_some());
     })
     .await;
 }

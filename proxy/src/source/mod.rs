@@ -5,6 +5,7 @@
 //! configuration holds a [`Subscription`]. In a cluster, [`Gateway::next`] gives one [`Update`] after the other.
 
 mod assembly;
+mod change;
 mod cluster;
 mod folder;
 mod gateway;
@@ -16,7 +17,7 @@ mod standalone;
 mod telling;
 pub mod watch;
 
-pub use assembly::Change;
+pub use change::Change;
 pub use cluster::Cluster;
 pub use gateway::{Gateway, Update};
 pub use report::{ObjectReport, ObjectState, Report, SourceProblem};

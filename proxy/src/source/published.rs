@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{Credentials, SecretValue};
 use sluicegate_config::published::{self, Content};
-use sluicegate_config::{CredentialId, FORMAT, ObjectId, Pool, Route};
+use sluicegate_config::{CredentialId, FORMAT, ObjectId};
 
 /// The most bytes of one object; more than the API server takes.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -43,22 +43,10 @@ impl fmt::Debug for Published {
     }
 }
 
-/// What one holds.
-#[derive(Debug)]
-pub(super) enum PublishedForm {
-    /// A compiled route.
-    Route(Box<Route>),
-    /// A compiled pool.
-    Pool(Box<Pool>),
-    /// The values of a pool's credentials.
-    Credentials(Credentials),
-}
-
 impl Published {
     /// What it is, and of which resource: by label and annotation, when these belong to its name.
     pub(super) fn identity(&self, gateway: &str) -> Option<(Content, ObjectId)> {
-        let content =
-            Content::parse(&self.content).filter(|content| self.secret == (*content == Content::Credentials))?;
+        let content = Content::parse(&self.content).filter(|content| self.secret == content.is_secret())?;
         let id = ObjectId(self.object.clone());
         let whole = id.0.split_once('/').is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
         (whole && published::name(gateway, content, &id) == self.name).then_some((content, id))
@@ -73,30 +61,33 @@ impl Published {
         Some(SecretValue::new(word.clone()))
     }
 
-    /// What it holds, for a reader who knows these features. An error says why it can not be used, and never repeats any
-    /// of what it holds but the names of features.
-    pub(super) fn read(&self, content: Content, features: &[&str]) -> Result<PublishedForm, String> {
+    /// The compiled form that it holds, for a reader who knows these features. An error says why it can not be used, and
+    /// never repeats any of what it holds but the names of features.
+    pub(super) fn compiled<T: DeserializeOwned>(
+        &self,
+        features: &[&str],
+        revision: fn(&T) -> &String,
+    ) -> Result<T, String> {
+        let form: T = self.of_this_format(self.body()?, features)?;
+        self.belongs(revision(&form))?;
+        Ok(form)
+    }
+
+    /// The credentials that it holds.
+    pub(super) fn credentials(&self) -> Result<Credentials, String> {
+        credentials(self.body()?)
+    }
+
+    fn body(&self) -> Result<&[u8], String> {
         let body = self.body.as_deref().ok_or_else(|| format!("it has no {:?} in its data", published::DATA_KEY))?;
         if body.len() > MOST_BYTES {
             return Err(format!("it is larger than {MOST_BYTES} bytes"));
         }
-        match content {
-            Content::Route => {
-                let route: Route = self.compiled(body, features)?;
-                self.belongs(&route.revision)?;
-                Ok(PublishedForm::Route(Box::new(route)))
-            }
-            Content::Pool => {
-                let pool: Pool = self.compiled(body, features)?;
-                self.belongs(&pool.revision)?;
-                Ok(PublishedForm::Pool(Box::new(pool)))
-            }
-            Content::Credentials => credentials(body).map(PublishedForm::Credentials),
-        }
+        Ok(body)
     }
 
     /// The format is looked at first: what another version wrote may have another shape, and is named as such.
-    fn compiled<T: DeserializeOwned>(&self, body: &[u8], features: &[&str]) -> Result<T, String> {
+    fn of_this_format<T: DeserializeOwned>(&self, body: &[u8], features: &[&str]) -> Result<T, String> {
         #[derive(Deserialize)]
         struct Versioned {
             format: u32,

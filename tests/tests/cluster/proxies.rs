@@ -13,7 +13,7 @@ use sluicegate_config::compile::{Compiled, Inputs, compile, manifests::read};
 use sluicegate_config::published::{
     CONTENT_LABEL, Content, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, WITHDRAWN_ANNOTATION, name,
 };
-use sluicegate_config::{CredentialId, ObjectId};
+use sluicegate_config::{CredentialId, Kind, ObjectId};
 use sluicegate_tests::kube::account::{self, Grant, rule};
 use sluicegate_tests::kube::{ControlPlane, Options, manifests};
 use sluicegate_tests::proxy::Proxy;
@@ -56,10 +56,10 @@ impl Publisher {
             if !values.is_empty() {
                 self.secret(id, &json!(values)).await;
             }
-            self.config_map(Content::Pool, id, &pool.revision, &json!(pool)).await;
+            self.config_map(Content::Compiled(Kind::ProviderPool), id, &pool.revision, &json!(pool)).await;
         }
         for (id, route) in &snapshot.routes {
-            self.config_map(Content::Route, id, &route.revision, &json!(route)).await;
+            self.config_map(Content::Compiled(Kind::LlmRoute), id, &route.revision, &json!(route)).await;
         }
     }
 
@@ -80,7 +80,7 @@ impl Publisher {
     }
 
     async fn secret(&self, id: &ObjectId, values: &Value) {
-        let (content, data) = (Content::Credentials, STANDARD.encode(values.to_string()));
+        let (content, data) = (Content::Credentials(Kind::ProviderPool), STANDARD.encode(values.to_string()));
         let metadata = Self::metadata(content, id, "");
         let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {DATA_KEY: data}});
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -175,7 +175,7 @@ async fn what_is_published_is_served_with_rights_in_one_namespace_and_after_a_re
     other.ready().unwrap();
     assert_eq!(ask(&other, "m").await, 200);
     assert_eq!(config(&other)["revision"], config(&proxy)["revision"]);
-    publisher.delete(Content::Route, "default/m").await;
+    publisher.delete(Content::Compiled(Kind::LlmRoute), "default/m").await;
     for proxy in [&proxy, &other] {
         until(proxy, "m", 404).await;
         assert!(!proxy.log().join("\n").contains("sk-"), "a credential in the log");
@@ -193,7 +193,7 @@ async fn what_a_proxy_cannot_take_changes_nothing_and_is_told() {
     let ran = object(&proxy, "default/m")["revision"].clone();
     let id = ObjectId("default/m".to_owned());
     let later = json!({"format": 99, "revision": "later", "else": {}});
-    publisher.config_map(Content::Route, &id, "later", &later).await;
+    publisher.config_map(Content::Compiled(Kind::LlmRoute), &id, "later", &later).await;
     let rejected = |proxy: &Proxy| {
         object(proxy, "default/m")["rejected"]["message"].as_str().is_some_and(|why| why.contains("format 99"))
     };
@@ -204,7 +204,7 @@ async fn what_a_proxy_cannot_take_changes_nothing_and_is_told() {
     assert_eq!(proxy.page("/readyz").unwrap().0, 200);
     // Nor is one that requires what this proxy does not know.
     let more = json!({"format": 1, "revision": "more", "requires": ["tomorrow"], "created": 0, "rules": []});
-    publisher.config_map(Content::Route, &id, "more", &more).await;
+    publisher.config_map(Content::Compiled(Kind::LlmRoute), &id, "more", &more).await;
     let rejected = |proxy: &Proxy| {
         object(proxy, "default/m")["rejected"]["message"]
             .as_str()
@@ -219,7 +219,7 @@ async fn what_a_proxy_cannot_take_changes_nothing_and_is_told() {
     proxy.until("the other pool", |proxy| object(proxy, "default/m")["revision"] != ran).await.unwrap();
     assert_eq!(ask(&proxy, "m").await, 200);
     // A pool that goes beneath its route: the call is refused, not misled.
-    publisher.delete(Content::Pool, "default/q").await;
+    publisher.delete(Content::Compiled(Kind::ProviderPool), "default/q").await;
     until(&proxy, "m", 503).await;
     publisher.publish(&pool("q", &upstream, None)).await;
     until(&proxy, "m", 200).await;
@@ -242,7 +242,7 @@ async fn changes_under_load_fail_no_call() {
                 .publish(&(pool("p", upstream, Some(&key)) + &pool("q", upstream, None) + &route("m", other)))
                 .await;
             if turn > 10 {
-                publisher.delete(Content::Route, &format!("default/extra-{}", turn - 10)).await;
+                publisher.delete(Content::Compiled(Kind::LlmRoute), &format!("default/extra-{}", turn - 10)).await;
             }
         }
     };

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use sluicegate_config::ObjectId;
 use sluicegate_config::published::{Content, DATA_KEY, REVISION_ANNOTATION, name};
+use sluicegate_config::{Kind, ObjectId};
 use sluicegate_tests::upstream::{Upstream, answer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -35,7 +35,7 @@ fn keyed(upstream: &str) -> String {
 async fn published(gateway: &Gateway) -> Option<(String, String)> {
     let id = ObjectId(format!("{}/keyed", gateway.namespace));
     let secrets: Api<Secret> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
-    let secret = secrets.get_opt(&name("gw", Content::Credentials, &id)).await.unwrap()?;
+    let secret = secrets.get_opt(&name("gw", Content::Credentials(Kind::ProviderPool), &id)).await.unwrap()?;
     let keys: BTreeMap<String, String> = serde_json::from_slice(&secret.data.unwrap()[DATA_KEY].0).unwrap();
     let key = STANDARD.decode(keys.into_values().next().unwrap()).unwrap();
     Some((String::from_utf8(key).unwrap(), secret.metadata.resource_version.unwrap()))
@@ -74,12 +74,12 @@ async fn until_told(gateway: &Gateway, wanted: &str) {
 async fn line(gateway: &Gateway, credentials: &str) -> String {
     let id = ObjectId(format!("{}/keyed", gateway.namespace));
     let maps: Api<ConfigMap> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
-    let map = maps.get(&name("gw", Content::Pool, &id)).await.unwrap().metadata;
+    let map = maps.get(&name("gw", Content::Compiled(Kind::ProviderPool), &id)).await.unwrap().metadata;
     let running = json!({
         "revision": map.annotations.unwrap()[REVISION_ANNOTATION], "version": map.resource_version,
         "credentials": credentials,
     });
-    json!({"whole": true, "ready": true, "routes": {}, "pools": {id.0: running}}).to_string()
+    json!({"whole": true, "ready": true, "objects": {"ProviderPool": {id.0: running}}}).to_string()
 }
 
 /// A proxy that says what it is told to say.

@@ -61,7 +61,7 @@ async fn a_proxy_that_refuses_is_named_with_its_reason() {
     let rejected = json!({"revision": "", "message": "format 9 is newer than this proxy"});
     let line = json!({
         "whole": true, "ready": true,
-        "routes": {format!("{}/r", gateway.namespace): {"rejected": rejected}}, "pools": {},
+        "objects": {"LLMRoute": {format!("{}/r", gateway.namespace): {"rejected": rejected}}},
     });
     let served = async {
         let (mut socket, _) = listener.accept().await.unwrap();

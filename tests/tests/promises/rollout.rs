@@ -1,7 +1,7 @@
 //! What a proxy says that it runs, and what it answers by.
 
-use sluicegate_config::ObjectId;
 use sluicegate_config::rollout::Line;
+use sluicegate_config::{Kind, ObjectId};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::rollout::Rollout;
 use sluicegate_tests::upstream::Upstream;
@@ -20,7 +20,7 @@ fn id(name: &str) -> ObjectId {
 async fn told(rollout: &mut Rollout) -> Line {
     loop {
         let line = rollout.next().await.unwrap().unwrap();
-        if line.pools.contains_key(&id("p")) {
+        if line.of(Kind::ProviderPool, &id("p")).is_some() {
             return line;
         }
     }
@@ -32,13 +32,16 @@ async fn what_is_told_to_run_is_what_the_next_call_is_answered_by() {
     let proxy = Proxy::start(&[("route.yaml", &route("m", "p")), ("pool.yaml", &to(&upstreams[0]))], &[]).unwrap();
     let mut rollout = Rollout::open(proxy.admin).await.unwrap();
     let whole = rollout.next().await.unwrap().unwrap();
-    assert!(whole.whole && whole.ready && whole.routes.contains_key(&id("m")), "{whole:?}");
+    assert!(whole.whole && whole.ready && whole.of(Kind::LlmRoute, &id("m")).is_some(), "{whole:?}");
     let client = proxy.client();
     for number in 1..=20 {
         let upstream = &upstreams[number % 2];
         proxy.write("pool.yaml", &to(upstream)).unwrap();
         let line = told(&mut rollout).await;
-        assert!(line.pools[&id("p")].revision.is_some() && line.routes.is_empty() && !line.whole, "{line:?}");
+        assert!(
+            line.of(Kind::ProviderPool, &id("p")).unwrap().revision.is_some() && line.objects.len() == 1 && !line.whole,
+            "{line:?}"
+        );
         let before = upstream.calls();
         let answer = client.post(CHAT, &[], chat("m", false)).await.unwrap();
         assert!(answer.is_good(), "{}", answer.text());
@@ -51,10 +54,10 @@ async fn what_is_refused_is_told_with_its_reason_and_the_end_is_told_before_it_c
     let upstream = Upstream::always(vec![openai_whole("fine")]).unwrap();
     let mut proxy = Proxy::start(&[("route.yaml", &route("m", "p")), ("pool.yaml", &to(&upstream))], &[]).unwrap();
     let mut rollout = Rollout::open(proxy.admin).await.unwrap();
-    let ran = rollout.next().await.unwrap().unwrap().pools[&id("p")].revision.clone();
+    let ran = rollout.next().await.unwrap().unwrap().of(Kind::ProviderPool, &id("p")).unwrap().revision.clone();
     proxy.write("pool.yaml", &to(&upstream).replace("type: OpenAI", "type: Nobody")).unwrap();
     let line = told(&mut rollout).await;
-    let pool = &line.pools[&id("p")];
+    let pool = line.of(Kind::ProviderPool, &id("p")).unwrap();
     assert_eq!(pool.revision, ran, "what ran runs on");
     assert!(pool.rejected.as_ref().unwrap().message.contains("type"), "{pool:?}");
     proxy.terminate().unwrap();

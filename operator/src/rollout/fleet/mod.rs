@@ -116,8 +116,8 @@ enum News {
 pub(super) struct Fleet {
     /// By name.
     pods: BTreeMap<String, Pod>,
-    routes: Cells,
-    pools: Cells,
+    /// By kind and object.
+    cells: BTreeMap<Kind, Cells>,
     news: News,
     hasher: RandomState,
     next: Number,
@@ -131,8 +131,7 @@ impl Default for Fleet {
     fn default() -> Self {
         Self {
             pods: BTreeMap::new(),
-            routes: HashMap::new(),
-            pools: HashMap::new(),
+            cells: BTreeMap::new(),
             news: News::None,
             hasher: RandomState::new(),
             next: 0,
@@ -193,7 +192,7 @@ impl Fleet {
 
     /// Nothing is known any more of what a pod runs.
     fn forget(&mut self, pod: Number) {
-        for cells in [&mut self.routes, &mut self.pools] {
+        for cells in self.cells.values_mut() {
             cells.retain(|_, cells| {
                 cells.retain(|cell| cell.pod != pod);
                 !cells.is_empty()
@@ -203,7 +202,7 @@ impl Fleet {
 
     /// A pod has told a line.
     pub(super) fn heard(&mut self, number: Number, line: Line) {
-        let Line { whole, ready, routes, pools, routes_gone, pools_gone } = line;
+        let Line { whole, ready, objects, gone } = line;
         let Some(pod) = self.pods.values_mut().find(|pod| pod.number == number) else { return };
         if !whole && !matches!(pod.stream, StreamState::Live { .. }) {
             return;
@@ -216,15 +215,13 @@ impl Fleet {
         if whole {
             self.forget(number);
         }
-        for (kind, running, gone) in [(Kind::LlmRoute, routes, routes_gone), (Kind::ProviderPool, pools, pools_gone)] {
-            for (id, running) in running {
-                self.mark(kind, &id);
-                self.set(number, (kind, id), running);
-            }
-            for id in gone {
-                self.mark(kind, &id);
-                self.drop_out(number, kind, &id);
-            }
+        for (kind, id, running) in each(objects) {
+            self.mark(kind, &id);
+            self.set(number, (kind, id), running);
+        }
+        for (kind, id) in gone.into_iter().flat_map(|(kind, ids)| ids.into_iter().map(move |id| (kind, id))) {
+            self.mark(kind, &id);
+            self.drop_out(number, kind, &id);
         }
         self.become_known();
     }
@@ -235,8 +232,7 @@ impl Fleet {
         let (revision, version, credentials) = (hash(revision), hash(version), hash(credentials));
         let rejected = rejected.map(|rejected| Box::new(short(rejected)));
         let new = Cell { pod, revision, version, credentials, rejected };
-        let cells = if kind == Kind::LlmRoute { &mut self.routes } else { &mut self.pools };
-        let cells = cells.entry(id).or_default();
+        let cells = self.cells.entry(kind).or_default().entry(id).or_default();
         match cells.iter_mut().find(|cell| cell.pod == pod) {
             Some(cell) => *cell = new,
             None => cells.push(new),
@@ -244,7 +240,7 @@ impl Fleet {
     }
 
     fn drop_out(&mut self, pod: Number, kind: Kind, id: &ObjectId) {
-        let all = if kind == Kind::LlmRoute { &mut self.routes } else { &mut self.pools };
+        let Some(all) = self.cells.get_mut(&kind) else { return };
         if let Some(cells) = all.get_mut(id) {
             cells.retain(|cell| cell.pod != pod);
             if cells.is_empty() {
@@ -353,8 +349,7 @@ impl Fleet {
 
     /// The rollout of an object; `None` wanted: it is to run nowhere.
     pub(super) fn standing(&self, kind: Kind, id: &ObjectId, wanted: Option<&Wanted>) -> RolloutState {
-        let cells = if kind == Kind::LlmRoute { &self.routes } else { &self.pools };
-        let cells = cells.get(id).map(Vec::as_slice).unwrap_or_default();
+        let cells = self.cells.get(&kind).and_then(|cells| cells.get(id)).map(Vec::as_slice).unwrap_or_default();
         let wanted = wanted.map(|wanted| Hashed::new(wanted, &self.hasher));
         let mut standing = RolloutState { known: self.known, ..RolloutState::default() };
         for (name, pod) in self.pods.iter().filter(|(_, pod)| pod.counts()) {
@@ -379,6 +374,11 @@ impl Fleet {
         }
         standing
     }
+}
+
+/// Every object of a line.
+fn each(objects: BTreeMap<Kind, BTreeMap<ObjectId, Running>>) -> impl Iterator<Item = (Kind, ObjectId, Running)> {
+    objects.into_iter().flat_map(|(kind, objects)| objects.into_iter().map(move |(id, running)| (kind, id, running)))
 }
 
 /// The wanted form, as it is compared.

@@ -23,7 +23,7 @@ fn line(whole: bool, ready: bool, running: &[(&str, &str)]) -> Line {
         let (revision, version) = (Some((*revision).to_owned()), Some((*version).to_owned()));
         (id(), Running { revision, version, ..Running::default() })
     });
-    Line { whole, ready, routes: running.collect(), ..Line::default() }
+    Line { whole, ready, objects: [(Kind::LlmRoute, running.collect())].into(), ..Line::default() }
 }
 
 fn wanted(revision: &str, version: &str) -> Wanted {
@@ -103,7 +103,7 @@ fn credentials_are_part_of_what_is_wanted() {
     let with = |version: &str| Wanted { credentials: Some(version.to_owned()), ..wanted("r1", "1") };
     script.expect(&with("7"), "0/1", "a");
     let mut told = line(false, true, &[("r1", "1")]);
-    told.routes.get_mut(&id()).unwrap().credentials = Some("7".to_owned());
+    told.objects.get_mut(&Kind::LlmRoute).unwrap().get_mut(&id()).unwrap().credentials = Some("7".to_owned());
     script.tells("a", told);
     script.expect(&with("7"), "1/1", "");
     script.expect(&with("8"), "0/1", "a");
@@ -144,7 +144,7 @@ fn a_pod_that_is_being_deleted_counts_as_long_as_it_takes_calls() {
     script.expect(&wanted("r2", "2"), "0/1", "a");
     script.fleet.seen(PodEvent::Gone("b".to_owned()), script.now);
     script.expect(&wanted("r1", "1"), "1/1", "");
-    assert!(script.fleet.routes[&id()].len() == 1, "nothing is kept of who is gone");
+    assert!(script.fleet.cells[&Kind::LlmRoute][&id()].len() == 1, "nothing is kept of who is gone");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_list_of_pods_is_all_there_are() {
     script.expect(&wanted("r1", "1"), "1/1", "");
     script.fleet.seen(PodEvent::All(Vec::new()), script.now);
     script.expect(&wanted("r1", "1"), "0/0", "");
-    assert!(script.fleet.routes.is_empty());
+    assert!(script.fleet.cells.values().all(HashMap::is_empty));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn who_refuses_is_told_with_its_reason_until_it_runs_it() {
     let refusing = |revision: &str| {
         let mut told = line(false, true, &[("r1", "1")]);
         let rejection = Rejection { revision: revision.to_owned(), message: "é".repeat(MOST_MESSAGE) };
-        told.routes.get_mut(&id()).unwrap().rejected = Some(rejection);
+        told.objects.get_mut(&Kind::LlmRoute).unwrap().get_mut(&id()).unwrap().rejected = Some(rejection);
         told
     };
     script.tells("b", refusing("r2"));
@@ -237,7 +237,7 @@ fn what_is_to_run_nowhere_runs_nowhere_when_every_pod_has_dropped_it() {
     let mut script = Script::running(&["a", "b"]);
     let nowhere = |script: &Script| script.fleet.standing(ROUTE, &id(), None).running;
     assert_eq!(nowhere(&script), 0);
-    script.tells("a", Line { ready: true, routes_gone: vec![id()], ..Line::default() });
+    script.tells("a", Line { ready: true, gone: [(Kind::LlmRoute, vec![id()])].into(), ..Line::default() });
     assert_eq!(nowhere(&script), 1);
     script.loses("b");
     script.passes(GRACE);
@@ -280,6 +280,6 @@ fn after_a_start_nothing_is_settled_until_each_pod_was_heard_or_time_is_up() {
 fn many_changes_are_told_as_all() {
     let mut script = Script::running(&["a"]);
     let routes = (0..=MOST_CHANGED).map(|number| (ObjectId(format!("a/{number}")), Running::default())).collect();
-    script.tells("a", Line { ready: true, routes, ..Line::default() });
+    script.tells("a", Line { ready: true, objects: [(Kind::LlmRoute, routes)].into(), ..Line::default() });
     assert_eq!(script.fleet.take_changed(), Some(Changed::All));
 }

@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluicegate_config::compile::{Credentials, SecretValue};
+use sluicegate_config::compile::SecretValue;
 use sluicegate_config::published::{Content, KEPT_SECONDS};
 use sluicegate_config::rollout::Rejection;
-use sluicegate_config::{FEATURES, ObjectId, Pool, Route};
+use sluicegate_config::{FEATURES, Kind, ObjectId};
 
+use super::change::Change;
 use super::missing::Missing;
-use super::objects::{PoolObject, RouteObject, Step};
-use super::published::{Published, PublishedForm};
+use super::objects::{Outcome, PublishedObject, Surroundings, blank};
+use super::published::Published;
 use super::report::ObjectReport;
 
 /// The most objects that are kept track of.
@@ -53,19 +54,6 @@ pub(super) enum Event {
     End(WatchKind),
 }
 
-/// A change of what is to run.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A pool, new or in another form, with the credentials it names.
-    Pool(Arc<ObjectId>, Box<(Pool, Credentials)>),
-    /// A pool that is gone.
-    PoolGone(Arc<ObjectId>),
-    /// A route, new or in another form.
-    Route(Arc<ObjectId>, Box<Route>),
-    /// A route that is gone.
-    RouteGone(Arc<ObjectId>),
-}
-
 /// How objects stand after a turn, each once; `None`: it is gone.
 pub(super) type ObjectStates = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
 
@@ -74,10 +62,8 @@ pub(super) type ObjectStates = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
 pub(super) struct AssemblyTurn {
     /// To be applied in one step, in any order.
     pub(super) changes: Vec<Change>,
-    /// Routes that stand otherwise than before.
-    pub(super) routes: ObjectStates,
-    /// Pools that stand otherwise than before.
-    pub(super) pools: ObjectStates,
+    /// Objects that stand otherwise than before, by kind.
+    pub(super) states: BTreeMap<Kind, ObjectStates>,
 }
 
 #[derive(Debug, Default)]
@@ -107,11 +93,9 @@ pub(super) struct Assembly {
     secrets: Listing,
     names: HashMap<Box<str>, KnownName>,
     bytes: u64,
-    routes: BTreeMap<Arc<ObjectId>, RouteObject>,
-    pools: BTreeMap<Arc<ObjectId>, PoolObject>,
-    /// To be looked at in the next turn: what has changed, or waits.
-    open_routes: BTreeSet<Arc<ObjectId>>,
-    open_pools: BTreeSet<Arc<ObjectId>>,
+    objects: BTreeMap<Kind, BTreeMap<Arc<ObjectId>, Box<dyn PublishedObject>>>,
+    /// To be looked at in the next turn, by rank: what has changed, or waits.
+    open: BTreeSet<(Kind, Arc<ObjectId>)>,
     strangers: BTreeMap<String, String>,
     /// The word by which the operator is known.
     word: Option<SecretValue>,
@@ -138,10 +122,8 @@ impl Assembly {
             secrets: Listing::default(),
             names: HashMap::new(),
             bytes: 0,
-            routes: BTreeMap::new(),
-            pools: BTreeMap::new(),
-            open_routes: BTreeSet::new(),
-            open_pools: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            open: BTreeSet::new(),
             strangers: BTreeMap::new(),
             word: None,
             missing: Missing::default(),
@@ -202,7 +184,7 @@ impl Assembly {
         let listing = self.listing(watched);
         listing.complete = true;
         let Some(met) = listing.met.take() else { return };
-        let of_it = |content: Content| (content == Content::Credentials) == (watched == WatchKind::Secrets);
+        let of_it = |content: Content| content.is_secret() == (watched == WatchKind::Secrets);
         let lost: Vec<Box<str>> = self
             .names
             .iter()
@@ -238,28 +220,22 @@ impl Assembly {
         self.strangers.remove(&object.name);
         self.bytes = total;
         self.names.insert(object.name.as_str().into(), KnownName { content, id: Arc::clone(&id), bytes });
-        match object.read(content, self.features) {
-            Ok(form) => self.keep(id, form, object, now),
-            Err(message) => self.refuse(content, &id, object, message),
+        let features = self.features;
+        let state = self.object(content.kind(), &id);
+        let taken = match content {
+            Content::Compiled(_) => state.offer(object, features, now),
+            Content::Credentials(_) => state.entrust(object, now),
+        };
+        if let Err(message) = taken {
+            self.refuse(content, &id, object, message);
         }
     }
 
-    fn keep(&mut self, id: Arc<ObjectId>, form: PublishedForm, object: &Published, now: Instant) {
-        let version = object.version.as_str();
-        match form {
-            PublishedForm::Route(route) => {
-                self.routes.entry(Arc::clone(&id)).or_default().offer(route, version, now);
-                self.open_routes.insert(id);
-            }
-            PublishedForm::Pool(pool) => {
-                self.pools.entry(Arc::clone(&id)).or_default().offer(pool, version, now);
-                self.open_pools.insert(id);
-            }
-            PublishedForm::Credentials(values) => {
-                self.pools.entry(Arc::clone(&id)).or_default().entrust(version, values, now);
-                self.open_pools.insert(id);
-            }
-        }
+    /// A resource, which is to be looked at in the next turn.
+    fn object(&mut self, kind: Kind, id: &Arc<ObjectId>) -> &mut dyn PublishedObject {
+        self.open.insert((kind, Arc::clone(id)));
+        let objects = self.objects.entry(kind).or_default();
+        objects.entry(Arc::clone(id)).or_insert_with(|| blank(kind)).as_mut()
     }
 
     /// An object that nobody can say the resource of, unless it was one before.
@@ -275,19 +251,10 @@ impl Assembly {
 
     fn refuse(&mut self, content: Content, id: &Arc<ObjectId>, object: &Published, message: String) {
         let rejection = Box::new(Rejection { revision: object.revision.clone(), message });
+        let state = self.object(content.kind(), id);
         match content {
-            Content::Route => {
-                self.routes.entry(Arc::clone(id)).or_default().refuse(rejection);
-                self.open_routes.insert(Arc::clone(id));
-            }
-            Content::Pool => {
-                self.pools.entry(Arc::clone(id)).or_default().refuse(rejection);
-                self.open_pools.insert(Arc::clone(id));
-            }
-            Content::Credentials => {
-                self.pools.entry(Arc::clone(id)).or_default().refuse_credentials(rejection);
-                self.open_pools.insert(Arc::clone(id));
-            }
+            Content::Compiled(_) => state.refuse(rejection),
+            Content::Credentials(_) => state.refuse_credentials(rejection),
         }
     }
 
@@ -305,19 +272,10 @@ impl Assembly {
         self.strangers.remove(name);
         let Some(KnownName { content, id, bytes }) = self.names.remove(name) else { return };
         self.bytes -= u64::from(bytes);
+        let state = self.object(content.kind(), &id);
         match content {
-            Content::Route => {
-                self.routes.entry(Arc::clone(&id)).or_default().leave();
-                self.open_routes.insert(id);
-            }
-            Content::Pool => {
-                self.pools.entry(Arc::clone(&id)).or_default().leave();
-                self.open_pools.insert(id);
-            }
-            Content::Credentials => {
-                self.pools.entry(Arc::clone(&id)).or_default().forget_credentials();
-                self.open_pools.insert(id);
-            }
+            Content::Compiled(_) => state.leave(),
+            Content::Credentials(_) => state.forget_credentials(),
         }
     }
 
@@ -337,70 +295,38 @@ impl Assembly {
         }
         self.wake = self.missing.first().map(|since| since + KEPT);
         let mut turn = AssemblyTurn::default();
-        for id in std::mem::take(&mut self.open_pools) {
-            self.turn_pool(id, now, &mut turn);
-        }
-        for id in std::mem::take(&mut self.open_routes) {
-            self.turn_route(id, now, &mut turn);
+        for (kind, id) in std::mem::take(&mut self.open) {
+            self.look_at(kind, id, now, &mut turn);
         }
         self.begun = true;
         Some(turn)
     }
 
-    fn turn_pool(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut AssemblyTurn) {
-        let Some(state) = self.pools.get_mut(&id) else { return };
-        let (step, credentials) = state.step();
-        let running = match step {
-            Step::Stay => state.running().map(Into::into),
-            Step::Run((form, values)) => {
-                let revision = form.revision.as_str().into();
-                turn.changes.push(Change::Pool(Arc::clone(&id), Box::new((*form, values))));
-                Some(revision)
-            }
-            Step::Gone => {
-                turn.changes.push(Change::PoolGone(Arc::clone(&id)));
-                None
-            }
-        };
-        let stands = state.standing(&id, running, credentials, now);
-        if !stands.is_told(state.stands.as_ref()) || !state.present {
-            state.stands = state.present.then(|| Arc::new(stands));
-            turn.pools.push((Arc::clone(&id), state.stands.clone()));
+    /// One object, while the others stand still. It is taken out meanwhile: it may ask whether others run.
+    fn look_at(&mut self, kind: Kind, id: Arc<ObjectId>, now: Instant, turn: &mut AssemblyTurn) {
+        let Some(mut object) = self.objects.get_mut(&kind).and_then(|objects| objects.remove(&id)) else { return };
+        let runs = |kind: Kind, id: &ObjectId| self.runs(kind, id);
+        let around = Surroundings { runs: &runs, waits: self.begun, now };
+        let Outcome { change, running, credentials } = object.step(&id, &around);
+        let stands = object.report(&id, running, credentials, &around);
+        turn.changes.extend(change);
+        if !stands.is_told(object.told()) || !object.is_published() {
+            object.tell(object.is_published().then(|| Arc::new(stands)));
+            turn.states.entry(kind).or_default().push((Arc::clone(&id), object.told().cloned()));
         }
-        if state.waits() {
-            self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();
-            self.open_pools.insert(id);
-        } else if state.is_empty() {
-            self.pools.remove(&id);
+        let (waits, overdue_at) = (object.waits(), object.overdue_at(now));
+        if waits {
+            self.wake = self.wake.into_iter().chain(overdue_at).min();
+            self.open.insert((kind, Arc::clone(&id)));
+        }
+        if waits || !object.is_empty() {
+            self.objects.entry(kind).or_default().insert(id, object);
         }
     }
 
-    fn turn_route(&mut self, id: Arc<ObjectId>, now: Instant, turn: &mut AssemblyTurn) {
-        let Some(state) = self.routes.get_mut(&id) else { return };
-        let runs = |pool: &ObjectId| self.pools.get(pool).is_some_and(|pool| pool.running().is_some());
-        let running = match state.step(runs, self.begun, now) {
-            Step::Stay => state.running().map(Into::into),
-            Step::Run(route) => {
-                let revision = route.revision.as_str().into();
-                turn.changes.push(Change::Route(Arc::clone(&id), route));
-                Some(revision)
-            }
-            Step::Gone => {
-                turn.changes.push(Change::RouteGone(Arc::clone(&id)));
-                None
-            }
-        };
-        let stands = state.standing(&id, running, runs, now);
-        if !stands.is_told(state.stands.as_ref()) || !state.present {
-            state.stands = state.present.then(|| Arc::new(stands));
-            turn.routes.push((Arc::clone(&id), state.stands.clone()));
-        }
-        if state.waits() {
-            self.wake = self.wake.into_iter().chain(state.overdue_at(now)).min();
-            self.open_routes.insert(id);
-        } else if !state.present {
-            self.routes.remove(&id);
-        }
+    fn runs(&self, kind: Kind, id: &ObjectId) -> bool {
+        let object = self.objects.get(&kind).and_then(|objects| objects.get(id));
+        object.and_then(|object| object.told()).is_some_and(|told| told.revision.is_some())
     }
 }
 

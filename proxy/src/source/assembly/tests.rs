@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use sluicegate_config::FORMAT;
+use sluicegate_config::compile::{compile, manifests, steps};
 use sluicegate_config::published;
 
 use super::*;
 use crate::source::objects::PENDING_LIMIT;
 
 const GATEWAY: &str = "gw";
+const ROUTE: Content = Content::Compiled(Kind::LlmRoute);
+const POOL: Content = Content::Compiled(Kind::ProviderPool);
+const CREDENTIALS: Content = Content::Credentials(Kind::ProviderPool);
 
 fn id(name: &str) -> ObjectId {
     ObjectId(format!("ns/{name}"))
@@ -21,7 +25,7 @@ fn published(content: Content, name: &str, revision: &str, body: String) -> Publ
         content: content.as_str().to_owned(),
         object: id(name).0,
         revision: revision.to_owned(),
-        secret: content == Content::Credentials,
+        secret: content.is_secret(),
         withdrawn: false,
         body: Some(body.into_bytes()),
     }
@@ -41,7 +45,7 @@ fn pool(name: &str, revision: &str, key: Option<&str>) -> Event {
         "circuitBreaker":{{"errorPercent":1,"minimumRequests":1,"window":1,"consecutiveFailures":1,"openFor":1,
         "maxOpenFor":1,"halfOpenRequests":1,"maxOpenPercent":1}}}}"#
     );
-    Event::Put(published(Content::Pool, name, revision, body))
+    Event::Put(published(POOL, name, revision, body))
 }
 
 fn route(name: &str, revision: &str, pools: &[&str]) -> Event {
@@ -52,17 +56,17 @@ fn route(name: &str, revision: &str, pools: &[&str]) -> Event {
         "fallbacks":[],"cache":null,"timeouts":{{"firstToken":null,"idle":null,"total":null}}}}]}}"#,
         targets.join(",")
     );
-    Event::Put(published(Content::Route, name, revision, body))
+    Event::Put(published(ROUTE, name, revision, body))
 }
 
 /// The credentials of a pool: keys, all of the same value (base64).
 fn secret(pool: &str, version: &str, keys: &[&str]) -> Event {
     let values: Vec<String> = keys.iter().map(|key| format!(r#"{key:?}:"a2V5""#)).collect();
-    Event::Put(published(Content::Credentials, pool, version, format!("{{{}}}", values.join(","))))
+    Event::Put(published(CREDENTIALS, pool, version, format!("{{{}}}", values.join(","))))
 }
 
 fn gone(content: Content, name: &str) -> Event {
-    let watched = if content == Content::Credentials { WatchKind::Secrets } else { WatchKind::Configs };
+    let watched = if content.is_secret() { WatchKind::Secrets } else { WatchKind::Configs };
     Event::Withdrawn(watched, published::name(GATEWAY, content, &id(name)))
 }
 
@@ -108,6 +112,10 @@ impl AssemblyBench {
         turn.changes.into_iter().map(change).collect()
     }
 
+    fn is_empty(&self) -> bool {
+        self.assembly.objects.values().all(BTreeMap::is_empty)
+    }
+
     fn then(&mut self, event: Event) -> Vec<String> {
         self.assembly.take(event, self.now);
         self.turn()
@@ -119,11 +127,11 @@ impl AssemblyBench {
     }
 
     fn route(&self, name: &str) -> &ObjectReport {
-        self.assembly.routes[&id(name)].stands.as_deref().unwrap()
+        self.assembly.objects[&Kind::LlmRoute][&id(name)].told().unwrap()
     }
 
     fn pool(&self, name: &str) -> &ObjectReport {
-        self.assembly.pools[&id(name)].stands.as_deref().unwrap()
+        self.assembly.objects[&Kind::ProviderPool][&id(name)].told().unwrap()
     }
 }
 
@@ -146,7 +154,7 @@ fn a_pool_waits_for_its_credentials_in_either_order() {
     assert_eq!((bench.pool("q").credentials.as_deref(), &bench.pool("q").rejected), (Some("9"), &None));
     // Rotated, and then taken away: what runs with it runs on.
     assert_eq!(bench.then(secret("q", "10", &["new"])), ["+ns/q 2 1"]);
-    assert_eq!(bench.then(gone(Content::Credentials, "q")), NOTHING);
+    assert_eq!(bench.then(gone(CREDENTIALS, "q")), NOTHING);
     assert_eq!(bench.pool("q").credentials.as_deref(), Some("10"));
 }
 
@@ -176,20 +184,20 @@ fn a_route_waits_for_its_pools_and_its_previous_form_runs_on() {
 #[test]
 fn deleted_and_created_anew() {
     let mut bench = AssemblyBench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
-    assert_eq!(bench.then(gone(Content::Route, "r")), ["-ns/r"]);
-    assert_eq!(bench.then(gone(Content::Pool, "p")), ["-ns/p"]);
-    assert!(bench.assembly.routes.is_empty() && bench.assembly.pools.is_empty() && bench.assembly.names.is_empty());
+    assert_eq!(bench.then(gone(ROUTE, "r")), ["-ns/r"]);
+    assert_eq!(bench.then(gone(POOL, "p")), ["-ns/p"]);
+    assert!(bench.is_empty() && bench.assembly.names.is_empty());
     assert_eq!(bench.assembly.bytes, 0);
     assert_eq!(bench.then(route("r", "1", &["p"])), NOTHING);
     assert_eq!(bench.then(pool("p", "1", None)), ["+ns/p 1 0", "+ns/r 1"]);
     // Gone and there again before anybody looked.
-    bench.assembly.take(gone(Content::Route, "r"), bench.now);
+    bench.assembly.take(gone(ROUTE, "r"), bench.now);
     assert_eq!(bench.then(route("r", "2", &["p"])), ["+ns/r 2"]);
-    bench.assembly.take(gone(Content::Route, "r"), bench.now);
+    bench.assembly.take(gone(ROUTE, "r"), bench.now);
     assert_eq!(bench.then(route("r", "2", &["p"])), NOTHING);
     // And the other way round.
     bench.assembly.take(route("new", "1", &["p"]), bench.now);
-    assert_eq!(bench.then(gone(Content::Route, "new")), NOTHING);
+    assert_eq!(bench.then(gone(ROUTE, "new")), NOTHING);
 }
 
 #[test]
@@ -217,11 +225,11 @@ fn only_a_list_read_to_its_end_takes_anything_away() {
 fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
     let held = || vec![pool("p", "1", Some("k")), secret("p", "1", &["k"]), route("r", "1", &["p"])];
     let mut bench = AssemblyBench::begun(held());
-    for content in [Content::Route, Content::Credentials] {
-        let name = if content == Content::Route { "r" } else { "p" };
+    for content in [ROUTE, CREDENTIALS] {
+        let name = if content == ROUTE { "r" } else { "p" };
         assert_eq!(bench.then(deleted(content, name)), NOTHING);
     }
-    assert_eq!(bench.then(deleted(Content::Pool, "p")), NOTHING);
+    assert_eq!(bench.then(deleted(POOL, "p")), NOTHING);
     assert_eq!(bench.assembly.due(), Some(bench.now + KEPT));
     assert!(bench.assembly.misses());
     // Put back as it was: nothing changes, whatever time passes. The credentials alone are put back later.
@@ -232,17 +240,17 @@ fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
     assert_eq!(bench.pass(KEPT), NOTHING);
     assert_eq!(bench.pool("p").credentials.as_deref(), Some("2"));
     // Put back otherwise.
-    assert_eq!(bench.then(deleted(Content::Route, "r")), NOTHING);
+    assert_eq!(bench.then(deleted(ROUTE, "r")), NOTHING);
     assert_eq!(bench.then(route("r", "2", &["p"])), ["+ns/r 2"]);
     // Not put back, or withdrawn after all.
-    assert_eq!(bench.then(deleted(Content::Route, "r")), NOTHING);
+    assert_eq!(bench.then(deleted(ROUTE, "r")), NOTHING);
     assert_eq!(bench.pass(KEPT - Duration::from_millis(1)), NOTHING);
     assert_eq!(bench.pass(Duration::from_millis(1)), ["-ns/r"]);
-    assert_eq!(bench.then(deleted(Content::Pool, "p")), NOTHING);
-    assert_eq!(bench.then(gone(Content::Pool, "p")), ["-ns/p"]);
-    assert_eq!(bench.then(gone(Content::Credentials, "p")), NOTHING);
+    assert_eq!(bench.then(deleted(POOL, "p")), NOTHING);
+    assert_eq!(bench.then(gone(POOL, "p")), ["-ns/p"]);
+    assert_eq!(bench.then(gone(CREDENTIALS, "p")), NOTHING);
     assert!(bench.assembly.names.is_empty() && bench.assembly.bytes == 0);
-    assert!(bench.assembly.pools.is_empty() && bench.assembly.routes.is_empty());
+    assert!(bench.is_empty());
 }
 
 #[test]
@@ -255,9 +263,9 @@ fn what_can_not_be_read_changes_nothing_and_is_told() {
         Event::Put(object)
     };
     for (event, said) in [
-        (broken(Content::Route, "{"), "no JSON"),
-        (broken(Content::Route, r#"{"format":1,"secret":"sk-1"}"#), "another shape"),
-        (broken(Content::Route, r#"{"format":99,"all":"is different"}"#), "format 99"),
+        (broken(ROUTE, "{"), "no JSON"),
+        (broken(ROUTE, r#"{"format":1,"secret":"sk-1"}"#), "another shape"),
+        (broken(ROUTE, r#"{"format":99,"all":"is different"}"#), "format 99"),
         (edited(|object| object.revision.clear()), "another revision"),
         (edited(|object| object.object = "ns/other".to_owned()), "do not belong together"),
         (edited(|object| object.content = "pool".to_owned()), "do not belong together"),
@@ -285,14 +293,14 @@ fn what_can_not_be_read_changes_nothing_and_is_told() {
     object.body = None;
     assert_eq!(bench.then(Event::Put(object)), NOTHING);
     assert_eq!(bench.route("new").revision, None);
-    assert_eq!(bench.then(gone(Content::Route, "new")), NOTHING);
+    assert_eq!(bench.then(gone(ROUTE, "new")), NOTHING);
 }
 
 #[test]
 fn a_bad_secret_leaves_the_pool_as_it_runs() {
     let mut bench = AssemblyBench::begun(vec![pool("p", "1", Some("k")), secret("p", "1", &["k"])]);
     for body in ["[]", r#"{"k":"no base64!"}"#, "\u{0}"] {
-        assert_eq!(bench.then(Event::Put(published(Content::Credentials, "p", "2", body.to_owned()))), NOTHING);
+        assert_eq!(bench.then(Event::Put(published(CREDENTIALS, "p", "2", body.to_owned()))), NOTHING);
         assert_eq!(bench.pool("p").credentials.as_deref(), Some("1"));
         assert!(bench.pool("p").rejected.is_some());
     }
@@ -356,4 +364,76 @@ fn an_older_proxy_rejects_what_requires_more_than_it_knows_and_says_so() {
     let mut newer = older(&["affinity", "hedging"]);
     let all = vec![requiring(pool("p", "2", None), r#""hedging""#), requiring(route("r", "3", &["p"]), r#""hedging""#)];
     assert_eq!(newer.list(all), ["+ns/p 2 0", "+ns/r 3"]);
+}
+
+/// What an operator publishes of the first example that people see, which holds an object of each kind.
+fn quickstart() -> Vec<(Kind, Event)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/quickstart");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.map(|path| (String::new(), std::fs::read_to_string(&path).unwrap())).collect();
+    let compiled = compile(&manifests::read(&files).0);
+    let objects = Kind::ALL.iter().flat_map(|kind| {
+        let all = steps(*kind).all(&compiled.snapshot).into_iter();
+        all.map(|(id, _)| (*kind, id, steps(*kind).form(&compiled, id).unwrap())).collect::<Vec<_>>()
+    });
+    objects
+        .map(|(kind, id, form)| {
+            let content = Content::Compiled(kind);
+            let object = Published {
+                name: published::name(GATEWAY, content, id),
+                object: id.0.clone(),
+                ..published(content, "any", &form.revision, form.text)
+            };
+            (kind, Event::Put(object))
+        })
+        .collect()
+}
+
+#[test]
+fn every_kind_is_assembled_whatever_comes_first_and_goes_again() {
+    let kinds: Vec<Kind> = quickstart().iter().map(|(kind, _)| *kind).collect();
+    for reversed in [false, true] {
+        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        let mut events: Vec<Event> = quickstart().into_iter().map(|(_, event)| event).collect();
+        if reversed {
+            events.reverse();
+        }
+        let names: Vec<String> = events
+            .iter()
+            .map(|event| match event {
+                Event::Put(object) => object.name.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(bench.list(events).len(), kinds.len(), "all of them run");
+        for kind in Kind::ALL {
+            assert!(bench.assembly.objects[kind].values().all(|object| object.told().unwrap().revision.is_some()));
+        }
+        let gone = names.into_iter().flat_map(|name| bench.then(Event::Withdrawn(WatchKind::Configs, name)));
+        assert_eq!(gone.collect::<Vec<_>>().len(), kinds.len());
+        assert!(bench.is_empty());
+    }
+}
+
+#[test]
+fn a_proxy_without_a_feature_rejects_what_requires_it_and_says_so() {
+    let knows_all_but = |left_out: &str| -> &'static [&'static str] {
+        let known: Vec<&'static str> = FEATURES.iter().copied().filter(|feature| *feature != left_out).collect();
+        Vec::leak(known)
+    };
+    let requiring = |feature: &str| {
+        let Event::Put(object) = pool("p", "1", None) else { panic!("a pool is put") };
+        let body = String::from_utf8(object.body.clone().unwrap()).unwrap();
+        let body = body.replacen('{', &format!(r#"{{"requires":[{feature:?}],"#), 1);
+        Event::Put(Published { body: Some(body.into_bytes()), ..object })
+    };
+    for feature in FEATURES {
+        let mut bench =
+            AssemblyBench { assembly: Assembly::knowing(GATEWAY, knows_all_but(feature)), now: Instant::now() };
+        assert_eq!(bench.list(vec![requiring(feature)]), NOTHING);
+        let rejected = bench.pool("p").rejected.clone().unwrap();
+        assert!(rejected.message.contains(&format!("it requires {feature:?}")), "{rejected:?}");
+        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        assert_eq!(bench.list(vec![requiring(feature)]), ["+ns/p 1 0"]);
+    }
 }

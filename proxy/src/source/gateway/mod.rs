@@ -10,7 +10,8 @@ use sluicegate_config::compile::{Kind, Severity};
 use sluicegate_config::published::KEPT_SECONDS;
 use tokio::sync::mpsc;
 
-use super::assembly::{Assembly, Change, Event, ObjectStates, WatchKind};
+use super::assembly::{Assembly, Event, ObjectStates, WatchKind};
+use super::change::Change;
 use super::cluster::{Cluster, WatchMessage};
 use super::report::{Report, SourceProblem};
 use super::telling::Telling;
@@ -111,15 +112,13 @@ impl Gateway {
         let turn = self.assembly.turn(now);
         let begins = turn.is_some() && self.report.revision.is_none();
         let turn = turn.unwrap_or_default();
-        self.note(Kind::ProviderPool, &turn.pools);
-        self.note(Kind::LlmRoute, &turn.routes);
+        turn.states.iter().for_each(|(kind, states)| self.note(*kind, states));
         let news = self.telling.tell(self.problems(), self.assembly.complete());
         let is_known_anew = self.report.operator.as_ref() != self.assembly.word();
         if is_known_anew {
             self.report.operator = self.assembly.word().cloned();
         }
-        let moved =
-            begins || is_known_anew || !(turn.changes.is_empty() && turn.routes.is_empty() && turn.pools.is_empty());
+        let moved = begins || is_known_anew || !(turn.changes.is_empty() && turn.states.is_empty());
         if !news && !moved {
             return None;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::compile::{
-    Barred, Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests,
+    Barred, Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests, steps,
 };
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
@@ -217,24 +217,27 @@ impl Source {
 
 /// What ran and is no longer there.
 fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
-    let routes = before.routes.keys().filter(|id| !after.routes.contains_key(*id));
-    let pools = before.pools.keys().filter(|id| !after.pools.contains_key(*id));
-    let routes = routes.map(|id| (Kind::LlmRoute, id.clone()));
-    routes.chain(pools.map(|id| (Kind::ProviderPool, id.clone()))).collect()
+    let lost = Kind::ALL.iter().flat_map(|kind| {
+        let ran = steps(*kind).all(before).into_iter();
+        ran.filter(|(id, _)| !steps(*kind).serves(after, id)).map(|(id, _)| (*kind, id.clone()))
+    });
+    lost.collect()
 }
 
 /// How everything that runs or is wrong stands.
 fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &KeptObjects) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);
-    let routes = snapshot.routes.iter().map(|(id, route)| (Kind::LlmRoute, id, &route.revision));
-    let pools = snapshot.pools.iter().map(|(id, pool)| (Kind::ProviderPool, id, &pool.revision));
+    let running = Kind::ALL.iter().flat_map(|kind| {
+        let running = steps(*kind).all(snapshot).into_iter();
+        running.map(|(id, revision)| (*kind, id, revision))
+    });
     let mut wrong: BTreeMap<(Kind, &ObjectId), &Verdict> = BTreeMap::new();
     for verdict in verdicts.iter().filter(|verdict| verdict.severity == Severity::Error) {
         wrong.entry((verdict.kind, &verdict.object)).or_insert(verdict);
     }
     let mut objects = Vec::new();
-    for (kind, id, revision) in routes.chain(pools) {
+    for (kind, id, revision) in running {
         let verdict = wrong.remove(&(kind, id));
         let state = match (kept.contains(&(kind, id.clone())), verdict) {
             (true, _) => ObjectState::KeptPrevious,
@@ -252,7 +255,7 @@ fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &KeptObjects
 
 fn object(
     (kind, id): (Kind, &ObjectId),
-    revision: Option<&String>,
+    revision: Option<&str>,
     state: ObjectState,
     wrong: Option<&Verdict>,
 ) -> Arc<ObjectReport> {
@@ -262,7 +265,7 @@ fn object(
         .map(|verdict| Rejection { revision: String::new(), message: SourceProblem::from(verdict).to_string() })
         .map(Box::new);
     let (kind, name) = (kind.as_str(), Arc::new(id.clone()));
-    let (revision, version, credentials) = (revision.map(|revision| revision.as_str().into()), None, None);
+    let (revision, version, credentials) = (revision.map(Into::into), None, None);
     Arc::new(ObjectReport { kind, name, revision, state, version, credentials, rejected })
 }
 
