@@ -50,7 +50,10 @@ mod required {
             let plain = "url: \"https://llm.example.com/v1\"";
             assert!(required(plain).is_empty());
             let uses = [
-                ("cacheWrite1h", "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", cacheWrite1hPerMillion: \"2\"}}]"),
+                (
+                    "cacheWrite1h",
+                    "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", cacheWrite1hPerMillion: \"2\"}}]",
+                ),
                 ("compatibility", "compatibility: {fields: [{name: seed, action: Drop}]}"),
                 ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
                 ("passHeaders", "headers: {pass: [x-own]}"),
