@@ -66,7 +66,9 @@ pub(super) trait PublishedObject: fmt::Debug {
     fn refuse(&mut self, rejection: Box<Rejection>);
 
     /// Its credentials are published in a form that can not be used.
-    fn refuse_credentials(&mut self, _rejection: Box<Rejection>) {}
+    fn refuse_credentials(&mut self, rejection: Box<Rejection>) {
+        self.refuse(rejection);
+    }
 
     /// It is published no longer.
     fn leave(&mut self);
