@@ -14,6 +14,7 @@ mod compatibility;
 mod credentials;
 mod document;
 mod endpoints;
+mod features;
 mod inputs;
 mod kinds;
 pub mod manifests;

@@ -5,8 +5,8 @@ use sluicegate_crds::{self as crds, ProviderPoolSpec, rules};
 use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
-use super::{allowed, provider};
-use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy, features};
+use super::{allowed, features, provider};
+use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {

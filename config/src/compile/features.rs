@@ -1,0 +1,61 @@
+//! The features that a compiled object requires of proxies, by what it makes use of.
+
+use crate::{Pool, Provider};
+
+/// A feature's name, and whether a provider makes use of it.
+type PoolFeature = (&'static str, fn(&Provider) -> bool);
+
+const OF_POOLS: [PoolFeature; 5] = [
+    ("cacheWrite1h", |provider| {
+        provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
+    }),
+    ("compatibility", |provider| !provider.compatibility.is_none()),
+    ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
+    ("passHeaders", |provider| !provider.pass_headers.is_empty()),
+    ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
+];
+
+/// The features that a pool requires.
+pub(super) fn of_pool(pool: &Pool) -> Vec<String> {
+    let required = OF_POOLS.iter().filter(|(_, uses)| pool.providers.iter().any(uses));
+    required.map(|(name, _)| (*name).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{compile, manifests};
+    use super::*;
+    use crate::FEATURES;
+
+    fn required(provider: &str) -> Vec<String> {
+        let manifest = format!(
+            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
+             spec: {{providers: [{{name: one, type: OpenAICompatible, {provider}}}]}}"
+        );
+        let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
+        let compiled = compile(&inputs);
+        let pool = compiled.snapshot.pools.into_values().next();
+        pool.unwrap_or_else(|| panic!("{:?}", compiled.verdicts)).requires
+    }
+
+    #[test]
+    fn what_makes_use_of_a_feature_requires_it_and_nothing_else_does() {
+        let plain = "url: \"https://llm.example.com/v1\"";
+        assert!(required(plain).is_empty());
+        let uses = [
+            (
+                "cacheWrite1h",
+                "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", cacheWrite1hPerMillion: \"2\"}}]",
+            ),
+            ("compatibility", "compatibility: {fields: [{name: seed, action: Drop}]}"),
+            ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
+            ("passHeaders", "headers: {pass: [x-own]}"),
+        ];
+        for (feature, field) in uses {
+            assert_eq!(required(&format!("{plain}, {field}")), [feature]);
+        }
+        assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
+        let names: Vec<&str> = OF_POOLS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, FEATURES);
+    }
+}
