@@ -11,6 +11,7 @@ mod cache;
 mod certificates;
 mod claims;
 mod compatibility;
+mod compiled;
 mod credentials;
 mod document;
 mod endpoints;
@@ -33,34 +34,18 @@ mod services;
 mod structure;
 mod verdict;
 
-use std::collections::BTreeSet;
-
-use crate::{ObjectId, Snapshot};
+use crate::Snapshot;
 
 pub use crate::Kind;
 pub use barred::{Bar, Barred};
 pub use claims::ModelClaims;
+pub use compiled::Compiled;
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
 pub use kinds::{Form, KindSteps, Reference, Resource, Spec, steps};
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
 pub use rivals::Rivals;
 pub use verdict::{Finding, Reason, Severity, Verdict, Verdicts};
-
-/// The result of a compilation.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Compiled {
-    /// The snapshot that proxies run on.
-    pub snapshot: Snapshot,
-    /// The values of the credentials it names, and of no others.
-    pub credentials: Credentials,
-    /// The verdicts on the objects.
-    pub verdicts: Verdicts,
-    /// The objects that serve in their previous form, since what they say now is no good.
-    pub kept: BTreeSet<(Kind, ObjectId)>,
-    /// Objects that may serve in no form any more, their previous one included: what stands of them is to go.
-    pub withdrawn: BTreeSet<(Kind, ObjectId)>,
-}
 
 /// Compiles everything there is. Never fails: what is wrong is in the verdicts.
 #[must_use]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::inputs::{Inputs, Manifest};
+use super::super::compiled::Compiled;
+use super::super::inputs::{Credentials, Inputs, Manifest};
 use super::super::references::{Needs, needs, needs_of_compiled, reads_alike};
-use super::super::{Compiled, Credentials};
-use super::{Form, KindSteps, Reference, Resource, form};
+use super::step::{Form, KindSteps, Reference, Resource, form};
 use crate::{ObjectId, Pool, Snapshot};
 
 /// The steps of pools.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::Compiled;
+use super::super::compiled::Compiled;
 use super::super::inputs::{Inputs, Manifest};
 use super::super::references::{references, references_of_compiled};
-use super::{Form, KindSteps, Reference, Resource, form};
+use super::step::{Form, KindSteps, Reference, Resource, form};
 use crate::{Kind, ObjectId, Route, Snapshot};
 
 /// The steps of routes.

@@ -1,111 +1,15 @@
 //! One published resource by itself: what of it runs, what would, and what it waits for. Each kind in a file of its own,
 //! behind one trait.
 
+mod object;
 mod pool;
 mod route;
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use sluicegate_config::Kind;
 
-use sluicegate_config::rollout::Rejection;
-use sluicegate_config::{Kind, ObjectId};
-
-use super::change::Change;
-use super::published::Published;
-use super::report::{ObjectReport, ObjectState};
-
-/// A form that waits for others longer than this is told of as one that can not be taken; and a route that has never
-/// run, and none of whose pools has come, then runs without them: nobody answers its calls, rather than a route that
-/// was not meant.
-pub(super) const PENDING_LIMIT: Duration = Duration::from_secs(2);
-
-/// What is to be done about an object.
-#[derive(Debug)]
-pub(super) enum Step<T> {
-    /// Nothing: it runs as it is to, or what it waits for has not come.
-    Stay,
-    /// It runs in this form from now on.
-    Run(T),
-    /// It runs no longer.
-    Gone,
-}
-
-/// A step of an object: the change that comes of it, and what runs of it then.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    /// What is to be applied.
-    pub(super) change: Option<Change>,
-    /// The revision that runs.
-    pub(super) running: Option<Box<str>>,
-    /// The `resourceVersion` of the credentials that it runs with.
-    pub(super) credentials: Option<Box<str>>,
-}
-
-/// What an object may ask of the others.
-pub(super) struct Surroundings<'a> {
-    /// True if an object runs.
-    pub(super) runs: &'a dyn Fn(Kind, &ObjectId) -> bool,
-    /// What may still come is waited for.
-    pub(super) waits: bool,
-    /// The time.
-    pub(super) now: Instant,
-}
-
-/// A published resource of some kind.
-pub(super) trait PublishedObject: fmt::Debug {
-    /// It is published in this form, for a reader who knows these features. An error says why that can not be used.
-    fn offer(&mut self, form: &Published, features: &[&str], now: Instant) -> Result<(), String>;
-
-    /// These credentials of it are published. An error says why they can not be used.
-    fn entrust(&mut self, _credentials: &Published, _now: Instant) -> Result<(), String> {
-        Err("objects of this kind have no credentials".to_owned())
-    }
-
-    /// It is published in a form that can not be used.
-    fn refuse(&mut self, rejection: Box<Rejection>);
-
-    /// Its credentials are published in a form that can not be used.
-    fn refuse_credentials(&mut self, rejection: Box<Rejection>) {
-        self.refuse(rejection);
-    }
-
-    /// It is published no longer.
-    fn leave(&mut self);
-
-    /// Its credentials are published no longer. What runs with them runs on.
-    fn forget_credentials(&mut self) {}
-
-    /// Does what is to be done about it.
-    fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> Outcome;
-
-    /// How it stands once `running` runs of it.
-    fn report(
-        &self,
-        id: &Arc<ObjectId>,
-        running: Option<Box<str>>,
-        credentials: Option<Box<str>>,
-        around: &Surroundings<'_>,
-    ) -> ObjectReport;
-
-    /// True if it is published.
-    fn is_published(&self) -> bool;
-
-    /// How it stands, as told last; `None`: nothing of it was told.
-    fn told(&self) -> Option<&Arc<ObjectReport>>;
-
-    /// It has been told that it stands so.
-    fn tell(&mut self, stands: Option<Arc<ObjectReport>>);
-
-    /// When it will have waited for too long; `None`: it waits for nothing, or has.
-    fn overdue_at(&self, now: Instant) -> Option<Instant>;
-
-    /// True if it is to be looked at again whenever something changes.
-    fn waits(&self) -> bool;
-
-    /// True if nothing is known of it any more.
-    fn is_empty(&self) -> bool;
-}
+#[cfg(test)]
+pub(super) use object::PENDING_LIMIT;
+pub(super) use object::{Outcome, PublishedObject, Surroundings};
 
 /// A resource of a kind, of which nothing is known yet: the kind's row.
 pub(super) fn blank(kind: Kind) -> Box<dyn PublishedObject> {
@@ -113,19 +17,4 @@ pub(super) fn blank(kind: Kind) -> Box<dyn PublishedObject> {
         Kind::ProviderPool => Box::<pool::PoolObject>::default(),
         Kind::LlmRoute => Box::<route::RouteObject>::default(),
     }
-}
-
-fn report(
-    (kind, name): (Kind, &Arc<ObjectId>),
-    revision: Option<Box<str>>,
-    version: Option<Box<str>>,
-    credentials: Option<Box<str>>,
-    rejected: Option<Box<Rejection>>,
-) -> ObjectReport {
-    let state = match (&revision, &rejected) {
-        (_, None) => ObjectState::Applied,
-        (Some(_), Some(_)) => ObjectState::KeptPrevious,
-        (None, Some(_)) => ObjectState::Rejected,
-    };
-    ObjectReport { kind: kind.as_str(), name: Arc::clone(name), revision, state, version, credentials, rejected }
 }

@@ -11,7 +11,7 @@ use sluicegate_config::{CredentialId, Kind, ObjectId, Pool};
 use super::super::change::Change;
 use super::super::published::Published;
 use super::super::report::ObjectReport;
-use super::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
+use super::object::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
 
 /// A pool with the credentials it names.
 type Supplied = (Box<Pool>, Credentials);

@@ -9,7 +9,7 @@ use sluicegate_config::{Kind, ObjectId, Route};
 use super::super::change::Change;
 use super::super::published::Published;
 use super::super::report::ObjectReport;
-use super::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
+use super::object::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
 
 /// A route. There may be thousands, most of which run as they are to: what is seldom there is kept apart.
 #[derive(Debug, Default)]
