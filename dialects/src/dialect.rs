@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A wire language: one request path, one body shape, one stream framing, one error shape.
+/// A wire language: the grammar of a body, a stream and an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Dialect {
@@ -31,16 +31,7 @@ impl Dialect {
         Self::ALL.iter().copied().find(|dialect| dialect.code() == code)
     }
 
-    /// The path of its one call, below the version prefix (`/v1`).
-    #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "/chat/completions",
-            Self::AnthropicMessages => "/messages",
-        }
-    }
-
-    /// What people call it, for messages.
+    /// The name that people call it by, for messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -25,3 +25,4 @@ pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use model_list::ListedModel;
+pub use spoke::Habits;

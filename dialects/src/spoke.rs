@@ -4,13 +4,32 @@ use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
-use crate::verbatim::{Look, Peeked};
+use crate::verbatim::{Field, Look, Peeked};
+
+/// What is customary in a dialect beside its words.
+#[derive(Debug)]
+pub struct Habits {
+    /// The beginning of the headers that its vendor's SDKs send.
+    pub header_beginning: &'static str,
+    /// The words of a caller's query that go on to a provider: others have held keys.
+    pub query_words: &'static [&'static str],
+    /// The header in which its SDKs look for a call's id, beside `x-request-id`.
+    pub request_id_header: Option<&'static str>,
+    /// Its streams say what was used only where that is asked for (`stream_options`).
+    pub usage_is_asked_for: bool,
+    /// The field of the most tokens to answer with.
+    pub max_tokens: Field,
+    /// The same, where only an older one is understood.
+    pub old_max_tokens: Field,
+}
 
 /// Says where a part of a turn, or of a tool's result in it, stood in the caller's own body.
 pub(crate) type PartPath = fn(message: &Message, index: usize, inner: Option<usize>) -> String;
 
 /// A dialect, as rows of functions: nothing here has state of its own.
 pub(crate) struct Spoke {
+    /// What is customary.
+    pub(crate) habits: Habits,
     /// `request/read`: what a caller sent. Errors: the body is not what the dialect allows, or holds what the hub can not
     /// carry.
     pub(crate) decode_call: fn(&[u8]) -> Result<Call, Refusal>,

@@ -3,7 +3,8 @@
 use http::{HeaderName, HeaderValue};
 use sluicegate_dialects::hub::Call;
 use sluicegate_dialects::vendors::LookAlike;
-use sluicegate_dialects::{Dialect, Refusal, Target, verbatim};
+use sluicegate_dialects::verbatim::PathSays;
+use sluicegate_dialects::{Dialect, Refusal, Target};
 
 use crate::{DIALECTS, is_json, shown};
 
@@ -18,7 +19,7 @@ pub fn check(data: &[u8]) {
         if call.messages.is_empty() && call.system.is_empty() {
             continue;
         }
-        if let Ok(peek) = from.peek(data) {
+        if let Ok(peek) = from.peek(data, PathSays::default()) {
             assert_eq!((peek.model.of(data), peek.stream), (&*call.model, call.stream), "two readers disagree");
         }
         for to in DIALECTS.iter().copied() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::verbatim::{Edit, Field, Peek, splice};
+use sluicegate_dialects::verbatim::{Edit, Field, PathSays, Peek, splice};
 
 use crate::{DIALECTS, is_json, shown};
 
@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
     // Numbers beyond all types and lone surrogates are no tree; the lane lets them pass.
     let tree = serde_json::from_slice::<Map<String, Value>>(data).ok();
     for dialect in DIALECTS.iter().copied() {
-        match (dialect.peek(data), &tree) {
+        match (dialect.peek(data, PathSays::default()), &tree) {
             (Ok(peek), Some(tree)) => {
                 agrees(dialect, (&peek, data), tree);
                 edits(dialect, &peek, data, tree);
@@ -38,7 +38,7 @@ pub fn check(data: &[u8]) {
             (Err(_), Some(tree)) if is_fit(dialect, tree) => {
                 // Only a field that stands there twice, of which the tree knows nothing, may be in the way.
                 let once = serde_json::to_vec(tree).expect("a tree serialises");
-                assert!(dialect.peek(&once).is_ok(), "refused: {}", shown(&once));
+                assert!(dialect.peek(&once, PathSays::default()).is_ok(), "refused: {}", shown(&once));
             }
             (Err(_), _) => {}
         }
@@ -96,7 +96,7 @@ fn edits(dialect: Dialect, peek: &Peek, data: &[u8], tree: &Map<String, Value>) 
         && let Some(edit) = peek.ask_for_usage(data)
     {
         let out = splice(&body, std::slice::from_ref(&edit));
-        assert!(dialect.peek(&out).expect("still a call").include_usage, "{}", shown(&out));
+        assert!(dialect.peek(&out, PathSays::default()).expect("still a call").include_usage, "{}", shown(&out));
         let options = expected.entry("stream_options").or_insert(Value::Null);
         if options.is_null() {
             *options = json!({});

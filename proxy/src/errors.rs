@@ -180,8 +180,8 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
 /// Puts the call's id where the dialect's SDKs look for it. A provider's own id is the better one to have for a
 /// support request, so on Anthropic's surface `request-id` is kept when it is there already.
 pub fn name_call(headers: &mut http::HeaderMap, dialect: Dialect, request_id: &HeaderValue) {
-    if dialect == Dialect::AnthropicMessages && !headers.contains_key(REQUEST_ID) {
-        headers.insert(REQUEST_ID, request_id.clone());
+    if let Some(name) = dialect.habits().request_id_header.filter(|name| !headers.contains_key(*name)) {
+        headers.insert(HeaderName::from_static(name), request_id.clone());
     }
     headers.insert(X_REQUEST_ID, request_id.clone());
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod admin;
+mod api;
 pub mod balance;
 pub mod cache;
 pub mod call;

@@ -17,13 +17,23 @@ mod stop;
 pub(crate) mod stream;
 mod usage;
 
-use crate::spoke::Spoke;
+use crate::spoke::{Habits, Spoke};
+use crate::verbatim::Field;
 
 #[cfg(test)]
 pub(crate) use usage::MessagesUsage;
 
 /// What the dialect offers.
 pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "anthropic-",
+        // Its SDKs say on the path, too, that a call is of their beta's.
+        query_words: &["beta=true"],
+        request_id_header: Some("request-id"),
+        usage_is_asked_for: false,
+        max_tokens: Field::MaxTokens,
+        old_max_tokens: Field::MaxTokens,
+    },
     decode_call: request::decode,
     encode_call: request::encode,
     part_path: place::part_path,

@@ -8,18 +8,9 @@ use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
-use crate::spoke::{DecodeStream, EncodeStream, Spoke};
-use crate::verbatim::Peek;
+use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
+use crate::verbatim::{PathSays, Peek};
 use crate::{anthropic_messages, observe, openai_chat, verbatim};
-
-#[cfg(test)]
-mod answer_tests;
-#[cfg(test)]
-mod fold_tests;
-#[cfg(test)]
-mod observe_tests;
-#[cfg(test)]
-mod peek_tests;
 
 impl Dialect {
     /// Who speaks it.
@@ -28,6 +19,12 @@ impl Dialect {
             Self::OpenAiChat => &openai_chat::SPOKE,
             Self::AnthropicMessages => &anthropic_messages::SPOKE,
         }
+    }
+
+    /// What is customary in it.
+    #[must_use]
+    pub const fn habits(self) -> &'static Habits {
+        &self.spoke().habits
     }
 
     /// Reads what a caller sent.
@@ -102,13 +99,13 @@ impl Dialect {
         (self.spoke().status)(kind)
     }
 
-    /// Looks at a body, building nothing.
+    /// Looks at a body, building nothing. What its path says is not looked for in it.
     ///
     /// # Errors
     /// It is not UTF-8 or not a JSON object, `model` is missing, a field looked at has the wrong type or stands there
     /// twice (a provider might take the other one).
-    pub fn peek(self, body: &[u8]) -> Result<Peek, Refusal> {
-        verbatim::peek(body, self.spoke().peek)
+    pub fn peek(self, body: &[u8], path: PathSays<'_>) -> Result<Peek, Refusal> {
+        verbatim::peek(body, path, self.spoke().peek)
     }
 
     /// A watcher of one streamed answer that passes, at its beginning.
@@ -226,3 +223,6 @@ impl StreamEncoder {
         self.0.error(error, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

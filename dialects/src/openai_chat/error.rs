@@ -11,36 +11,30 @@ use crate::overflow;
 /// Messages are cut here (bytes): some providers quote the whole request back.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// The status, type word and code of each kind.
-fn words(kind: ErrorKind) -> (u16, &'static str, Option<&'static str>) {
+/// The type word and code of each kind.
+fn words(kind: ErrorKind) -> (&'static str, Option<&'static str>) {
     const INVALID: &str = "invalid_request_error";
     match kind {
-        ErrorKind::InvalidRequest => (400, INVALID, None),
-        ErrorKind::Authentication => (401, INVALID, Some("invalid_api_key")),
-        ErrorKind::Billing => (402, "insufficient_quota", Some("insufficient_quota")),
-        ErrorKind::Permission => (403, "permission_error", None),
-        ErrorKind::NotFound => (404, INVALID, None),
-        ErrorKind::Method => (405, INVALID, None),
-        ErrorKind::RequestTimeout => (408, INVALID, Some("request_timeout")),
-        ErrorKind::Conflict => (409, "conflict_error", None),
-        ErrorKind::TooLarge => (413, INVALID, Some("request_too_large")),
-        ErrorKind::MediaType => (415, INVALID, None),
-        ErrorKind::Unprocessable => (422, INVALID, None),
-        ErrorKind::RateLimit => (429, "rate_limit_error", Some("rate_limit_exceeded")),
-        ErrorKind::Quota => (429, "insufficient_quota", Some("insufficient_quota")),
-        ErrorKind::HeadersTooLarge => (431, INVALID, None),
-        ErrorKind::Internal => (500, "server_error", None),
-        ErrorKind::BadGateway => (502, "server_error", Some("bad_gateway")),
-        ErrorKind::Overloaded => (503, "server_error", Some("overloaded")),
-        ErrorKind::Unavailable => (503, "server_error", Some("unavailable")),
-        ErrorKind::Timeout => (504, "server_error", Some("timeout")),
+        ErrorKind::InvalidRequest => (INVALID, None),
+        ErrorKind::Authentication => (INVALID, Some("invalid_api_key")),
+        ErrorKind::Billing => ("insufficient_quota", Some("insufficient_quota")),
+        ErrorKind::Permission => ("permission_error", None),
+        ErrorKind::NotFound => (INVALID, None),
+        ErrorKind::Method => (INVALID, None),
+        ErrorKind::RequestTimeout => (INVALID, Some("request_timeout")),
+        ErrorKind::Conflict => ("conflict_error", None),
+        ErrorKind::TooLarge => (INVALID, Some("request_too_large")),
+        ErrorKind::MediaType => (INVALID, None),
+        ErrorKind::Unprocessable => (INVALID, None),
+        ErrorKind::RateLimit => ("rate_limit_error", Some("rate_limit_exceeded")),
+        ErrorKind::Quota => ("insufficient_quota", Some("insufficient_quota")),
+        ErrorKind::HeadersTooLarge => (INVALID, None),
+        ErrorKind::Internal => ("server_error", None),
+        ErrorKind::BadGateway => ("server_error", Some("bad_gateway")),
+        ErrorKind::Overloaded => ("server_error", Some("overloaded")),
+        ErrorKind::Unavailable => ("server_error", Some("unavailable")),
+        ErrorKind::Timeout => ("server_error", Some("timeout")),
     }
-}
-
-/// The status code OpenAI would answer with.
-#[must_use]
-pub(crate) fn status(kind: ErrorKind) -> u16 {
-    words(kind).0
 }
 
 /// Writes `{"error":{"message","type","param","code"}}`. A provider's own type word and code are kept when they are
@@ -58,7 +52,7 @@ pub(crate) fn encode(error: &ProviderError, _request_id: &str) -> Vec<u8> {
 /// Writes the member `"error":{…}`.
 pub(super) fn write_error(error: &ProviderError, json: &mut Writer) {
     let ProviderError { kind, message, r#type, code, param } = error;
-    let (_, default_type, default_code) = words(*kind);
+    let (default_type, default_code) = words(*kind);
     json.open_field("error", b'{');
     json.text_field("message", message);
     json.text_field("type", r#type.as_deref().filter(|word| is_our_word(word)).unwrap_or(default_type));

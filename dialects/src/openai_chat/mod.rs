@@ -12,13 +12,23 @@ pub(crate) mod request;
 pub(crate) mod stream;
 mod wire;
 
-use crate::spoke::Spoke;
+use crate::hub::ErrorKind;
+use crate::spoke::{Habits, Spoke};
+use crate::verbatim::Field;
 
 #[cfg(test)]
 pub(crate) use wire::ChatUsage;
 
 /// What the dialect offers.
 pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "openai-",
+        query_words: &[],
+        request_id_header: None,
+        usage_is_asked_for: true,
+        max_tokens: Field::MaxCompletionTokens,
+        old_max_tokens: Field::MaxTokens,
+    },
     decode_call: request::decode,
     encode_call: request::encode,
     part_path: place::part_path,
@@ -30,7 +40,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_error: error::decode,
     encode_error: error::encode,
     tells_overflow: error::tells_overflow,
-    status: error::status,
+    status: ErrorKind::status,
     peek: peek::peek,
     observe: observe::observe,
     answer: observe::ANSWER,

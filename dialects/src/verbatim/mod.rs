@@ -192,9 +192,22 @@ impl Peek {
     }
 }
 
+/// What a call's path says, so that its body need not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PathSays<'a> {
+    /// The model.
+    pub model: Option<&'a str>,
+    /// Whether the answer is a stream.
+    pub stream: Option<bool>,
+}
+
 /// Looks at a body; `own` reads what only the dialect has. Errors: it is not UTF-8 or not a JSON object, `model` is
 /// missing, a field looked at has the wrong type or stands there twice (a provider might take the other one).
-pub(crate) fn peek(body: &[u8], own: fn(&Look<'_>) -> Result<Peeked, Refusal>) -> Result<Peek, Refusal> {
+pub(crate) fn peek(
+    body: &[u8],
+    path: PathSays<'_>,
+    own: fn(&Look<'_>) -> Result<Peeked, Refusal>,
+) -> Result<Peek, Refusal> {
     // The scan does not check the inside of strings. Most bodies are ASCII, which is told faster than UTF-8.
     if !body.is_ascii()
         && let Err(error) = std::str::from_utf8(body)
@@ -215,18 +228,11 @@ pub(crate) fn peek(body: &[u8], own: fn(&Look<'_>) -> Result<Peeked, Refusal>) -
         return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
     }
     let open = scanned.map_err(|_| not_an_object(body))?;
-    let model = match look.value(Field::Model) {
-        Some(text) => look.string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,
-        None => return Err(Refusal::field("model", "the field is required")),
+    let model = match path.model {
+        Some(model) => PeekedText::Unescaped(model.to_owned()),
+        None => look.model()?,
     };
-    if model.of(body).is_empty() {
-        return Err(Refusal::field("model", "must not be empty"));
-    }
-    let stream = match look.value(Field::Stream) {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(wrong(Field::Stream, "true or false")),
-    };
+    let stream = path.stream.map_or_else(|| look.stream(), Ok)?;
     let temperature = look.value(Field::Temperature);
     if temperature.is_some_and(|text| !text.starts_with(|first: char| first == '-' || first.is_ascii_digit())) {
         return Err(wrong(Field::Temperature, "a number"));
@@ -253,6 +259,25 @@ pub(crate) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
+    fn model(&self) -> Result<PeekedText, Refusal> {
+        let model = match self.value(Field::Model) {
+            Some(text) => self.string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,
+            None => return Err(Refusal::field("model", "the field is required")),
+        };
+        if model.of(self.body).is_empty() {
+            return Err(Refusal::field("model", "must not be empty"));
+        }
+        Ok(model)
+    }
+
+    fn stream(&self) -> Result<bool, Refusal> {
+        match self.value(Field::Stream) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(Field::Stream, "true or false")),
+        }
+    }
+
     /// A field's JSON; `None` where it is `null`, too.
     pub(crate) fn value(&self, field: Field) -> Option<&'a str> {
         let span = self.spans.get(field as usize)?.as_ref()?;

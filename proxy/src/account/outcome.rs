@@ -127,6 +127,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// `true`: a model writes an answer.
+    #[must_use]
+    pub const fn generates(self) -> bool {
+        matches!(self, Self::Chat)
+    }
+
+    /// `true`: it has a body and goes to a provider.
+    #[must_use]
+    pub const fn is_forwarded(self) -> bool {
+        matches!(self, Self::Chat | Self::CountTokens)
+    }
+
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
     #[must_use]
     pub const fn counted(self) -> Self {

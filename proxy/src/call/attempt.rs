@@ -401,7 +401,7 @@ impl Attempt<'_> {
 /// # Errors
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
-    let translated = provider.speaks(call.dialect()) != call.dialect();
+    let translated = provider.speaks(call.operation, call.dialect()) != Some(call.dialect());
     let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
     room.map_err(Failure::no_room)?;
     let outgoing = outgoing::write(call, model, provider).map_err(Failure::unsayable)?;

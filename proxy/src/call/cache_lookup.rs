@@ -34,7 +34,7 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
         caller: consumer(&call.headers),
         headers: &call.headers,
         goes_on: headers::may_go_on,
-        beta: outgoing::says_beta(call),
+        beta: outgoing::query_words(call).next().is_some(),
         served_by: served_by(&call.context.ready, rule),
         body: &call.body,
         stream: call.streams(),

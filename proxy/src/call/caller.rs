@@ -1,26 +1,21 @@
 //! Who calls, in which dialect, for what: everything that is known before the body is read.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{ALLOW, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::Operation;
+use crate::api::surfaces::{self, Found};
 use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
-/// Anthropic's SDKs always say their API's version; OpenAI's never do.
-pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// Where a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Behind it stands the name of one model.
-const ONE_MODEL: &str = "/v1/models/";
 /// Longer request ids than this are replaced.
 const LONGEST_ID: usize = 128;
 
@@ -39,48 +34,39 @@ pub(super) struct Caller {
     pub(super) accepts: Option<AnswerCoding>,
 }
 
-/// The API operation that a path addresses, and its dialect.
+/// What a call is about, as far as its path and method tell.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) operation: Operation,
+    /// The model, where the path names it.
+    pub(super) model: Option<String>,
+    /// Whether the answer is a stream, where the path says it.
+    pub(super) stream: Option<bool>,
+    /// The methods that the path takes.
+    pub(super) methods: &'static str,
+}
+
+/// What a path addresses, and in which dialect.
 ///
 /// # Errors
 /// An unknown path, or a method it does not take.
-pub(super) fn operation(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Operation, Problem>) {
-    let either = || {
-        let anthropic = headers.contains_key(ANTHROPIC_VERSION);
-        if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
-    };
+pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Result<Addressed, Problem>) {
+    let either = || surfaces::dialect_by(headers);
     if asks_for_websocket(headers) {
         return (either(), Err(no_websocket()));
     }
     if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
-        return (either(), Ok(Operation::Root));
+        let root = Addressed { operation: Operation::Root, model: None, stream: None, methods: surfaces::GETS };
+        return (either(), Ok(root));
     }
     let path = without_slash(path);
-    let (dialect, operation) = match path {
-        "/v1/chat/completions" => (Dialect::OpenAiChat, Operation::Chat),
-        "/v1/messages" => (Dialect::AnthropicMessages, Operation::Chat),
-        "/v1/messages/count_tokens" => (Dialect::AnthropicMessages, Operation::CountTokens),
-        "/v1/models" => (either(), Operation::ListModels),
-        _ if path.starts_with(ONE_MODEL) => (either(), Operation::GetModel),
-        _ => return (either(), Err(unknown_path(path))),
-    };
-    if *method == Method::OPTIONS {
-        return (dialect, Ok(Operation::Options));
+    let Some(Found { surface, model }) = surfaces::find(path) else { return (either(), Err(unknown_path(path))) };
+    let dialect = surface.dialect.unwrap_or_else(either);
+    if !surface.takes(method) {
+        return (dialect, Err(wrong_method(method, path, surface.methods)));
     }
-    let posts = matches!(operation, Operation::Chat | Operation::CountTokens);
-    let taken = if posts { *method == Method::POST } else { *method == Method::GET || *method == Method::HEAD };
-    (dialect, if taken { Ok(operation) } else { Err(wrong_method(method, path)) })
-}
-
-/// The methods that a known path takes.
-pub(super) fn methods(path: &str) -> &'static str {
-    if without_slash(path).starts_with("/v1/models") { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" }
-}
-
-/// The model that the path of [`Operation::GetModel`] names: `%2F` and the like turned back, anything broken as it is.
-pub(super) fn model(path: &str) -> String {
-    let id = without_slash(path);
-    let id = id.strip_prefix(ONE_MODEL).unwrap_or(id);
-    percent_decode_str(id).decode_utf8().map_or_else(|_| id.to_owned(), Cow::into_owned)
+    let operation = if *method == Method::OPTIONS { Operation::Options } else { surface.operation };
+    (dialect, Ok(Addressed { operation, model, stream: surface.stream, methods: surface.methods }))
 }
 
 fn without_slash(path: &str) -> &str {
@@ -106,14 +92,13 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 fn unknown_path(path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
     let hint = hint(path);
-    Problem::client(
-        ErrorKind::NotFound,
-        format!(
-            "Unknown path {shown}. This gateway answers POST /v1/chat/completions, POST /v1/messages, \
-             POST /v1/messages/count_tokens and GET /v1/models.{hint}"
-        ),
-    )
-    .code("unknown_url")
+    let answered = surfaces::SURFACES.iter().map(|surface| {
+        let method = surface.methods.split(',').next().unwrap_or_default();
+        format!("{method} {}", surface.path)
+    });
+    let answered = answered.collect::<Vec<_>>().join(", ");
+    let message = format!("Unknown path {shown}. This gateway answers {answered}.{hint}");
+    Problem::client(ErrorKind::NotFound, message).code("unknown_url")
 }
 
 /// What is wrong with a path that a client's settings have most likely made.
@@ -121,8 +106,8 @@ fn hint(path: &str) -> &'static str {
     if path.ends_with("/responses") {
         return " Clients that use the Responses API can be told to use Chat Completions instead.";
     }
-    let known = ["/chat/completions", "/messages", "/messages/count_tokens", "/models"];
-    if !known.iter().any(|end| path.ends_with(end)) {
+    let mut known = surfaces::SURFACES.iter().filter_map(|surface| surface.path.strip_prefix("/v1"));
+    if !known.any(|end| path.ends_with(end)) {
         return "";
     }
     match path.matches("/v1").count() {
@@ -132,8 +117,7 @@ fn hint(path: &str) -> &'static str {
     }
 }
 
-fn wrong_method(method: &Method, path: &str) -> Problem {
-    let allow = methods(path);
+fn wrong_method(method: &Method, path: &str, allow: &'static str) -> Problem {
     let message = format!("{path} does not take {method}; use {allow}.");
     Problem::client(ErrorKind::Method, message).taking(ALLOW, allow)
 }
@@ -205,15 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn paths_lead_to_errands() {
+    fn paths_lead_to_operations() {
         let none = HeaderMap::new();
-        let of = |method: Method, path: &str| operation(&method, path, &none);
+        let found = |method: Method, path: &str| addressed(&method, path, &none);
+        let of = |method: Method, path: &str| {
+            let (dialect, addressed) = found(method, path);
+            (dialect, addressed.map(|addressed| addressed.operation))
+        };
         assert_eq!(of(Method::POST, "/v1/chat/completions").1.unwrap(), Operation::Chat);
         assert_eq!(of(Method::POST, "/v1/messages").0, Dialect::AnthropicMessages);
         assert_eq!(of(Method::POST, "/v1/messages/count_tokens").1.unwrap(), Operation::CountTokens);
         assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Operation::GetModel);
-        assert_eq!(model("/v1/models/meta%2Fllama/"), "meta/llama");
-        assert_eq!(model("/v1/models/50%"), "50%");
+        let model = found(Method::GET, "/v1/models/meta%2Fllama/").1.unwrap().model;
+        assert_eq!(model.as_deref(), Some("meta/llama"));
         let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
         assert_eq!((refused.kind, refused.taken), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
@@ -222,13 +210,13 @@ mod tests {
             ("/chat/completions", "OpenAI's ends in /v1"),
             ("/v1/v1/messages", "Anthropic's ends before /v1"),
             ("/api/v1/chat/completions", "this gateway's address"),
-            ("/v1/embeddings", "GET /v1/models."),
+            ("/v1/moderations", "GET /v1/models/{model}."),
         ] {
             let refused = of(Method::POST, path).1.unwrap_err();
             assert!(refused.message.contains(hint), "{path}: {}", refused.message);
         }
         let anthropic = headers(&[("anthropic-version", "2023-06-01")]);
-        assert_eq!(operation(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
+        assert_eq!(addressed(&Method::GET, "/v1/models", &anthropic).0, Dialect::AnthropicMessages);
     }
 
     #[test]

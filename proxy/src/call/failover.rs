@@ -289,8 +289,7 @@ fn candidate(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider, n
 
 /// `true` for a provider that can take the call at all.
 fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
-    let counts = call.operation != Operation::CountTokens || provider.speaks(call.dialect()) == call.dialect();
-    counts && provider.serves(outgoing::routed_model(call, target))
+    provider.speaks(call.operation, call.dialect()).is_some() && provider.serves(outgoing::routed_model(call, target))
 }
 
 /// The wait before an endpoint is asked again: exponential, with full jitter.

@@ -17,7 +17,7 @@ use crate::models;
 use crate::worker::own::Worker;
 
 use super::cache_lookup::{self, CacheOutcome};
-use super::caller::{self, Caller};
+use super::caller::{self, Addressed, Caller};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
@@ -35,8 +35,8 @@ pub(crate) async fn handle(
     peer: SocketAddr,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
-    let (dialect, operation) = caller::operation(&head.method, head.uri.path(), &head.headers);
-    let operation = framing::check(head.version, &head.headers).and(operation);
+    let (dialect, addressed) = caller::addressed(&head.method, head.uri.path(), &head.headers);
+    let addressed = framing::check(head.version, &head.headers).and(addressed);
     let caller = Caller {
         dialect,
         request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
@@ -49,15 +49,16 @@ pub(crate) async fn handle(
         busy.without_body();
     }
     let body = busy.body(body);
-    let context = CallContext::open(worker, caller, *operation.as_ref().unwrap_or(&Operation::Unknown), Some(busy));
+    let operation = addressed.as_ref().map_or(Operation::Unknown, |addressed| addressed.operation);
+    let context = CallContext::open(worker, caller, operation, Some(busy));
     let version = head.version;
-    match operation.and_then(|operation| known(&context, operation)) {
-        Ok(operation @ (Operation::Chat | Operation::CountTokens)) => {
-            let answering = Box::pin(generate(Rc::clone(&context), operation, head, (body, from)));
+    match addressed.and_then(|addressed| known(&context, addressed)) {
+        Ok(addressed) if operation.is_forwarded() => {
+            let answering = Box::pin(forward(Rc::clone(&context), addressed, head, (body, from)));
             reply::answer(context, version, answering).await
         }
-        Ok(operation) => {
-            let said = say(&context, operation, &head);
+        Ok(addressed) => {
+            let said = say(&context, &addressed, &head);
             reply::put_together(&context, version, compress::answer(&context, said).await)
         }
         // Nobody reads what such a request still brings.
@@ -69,18 +70,18 @@ pub(crate) async fn handle(
 }
 
 /// Without a configuration nothing can be said of models, not even that one is not there: the caller comes again.
-fn known(context: &CallContext, operation: Operation) -> Result<Operation, Problem> {
-    if context.ready.is_configured() || matches!(operation, Operation::Options | Operation::Root) {
-        return Ok(operation);
+fn known(context: &CallContext, addressed: Addressed) -> Result<Addressed, Problem> {
+    if context.ready.is_configured() || matches!(addressed.operation, Operation::Options | Operation::Root) {
+        return Ok(addressed);
     }
     let message = "This gateway has no configuration yet; try again in a moment.";
     Err(Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(UNCONFIGURED_PAUSE)))
 }
 
-/// An answer of a model.
-async fn generate(
+/// An answer of a provider.
+async fn forward(
     context: Rc<CallContext>,
-    operation: Operation,
+    addressed: Addressed,
     head: request::Parts,
     (body, from): (RequestBody, Rc<Connection>),
 ) -> Result<Exchange, Problem> {
@@ -96,7 +97,7 @@ async fn generate(
     };
     let at = if waited { Instant::now() } else { context.arrived };
     let received = Received { headers: head.headers, uri: head.uri, body, charge, at };
-    let call = InboundCall::read(&context, operation, received)?;
+    let call = InboundCall::read(&context, &addressed, received)?;
     drop((context, from));
     answered(&call).await
 }
@@ -119,10 +120,10 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
 }
 
 /// What the gateway knows by itself.
-fn say(context: &CallContext, operation: Operation, head: &request::Parts) -> Result<Exchange, Problem> {
+fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> Result<Exchange, Problem> {
     let dialect = context.caller.dialect;
-    let (mut headers, allow) = (HeaderMap::new(), caller::methods(head.uri.path()));
-    let body = match operation {
+    let (mut headers, allow) = (HeaderMap::new(), addressed.methods);
+    let body = match addressed.operation {
         Operation::Root => Bytes::from_static(b"{\"object\":\"gateway\",\"name\":\"sluicegate\"}"),
         Operation::Options if cors::is_preflight(&head.method, &head.headers) => {
             headers = cors::preflight(&head.headers, context.caller.origin.as_ref(), allow)?;
@@ -133,9 +134,9 @@ fn say(context: &CallContext, operation: Operation, head: &request::Parts) -> Re
             Bytes::new()
         }
         Operation::GetModel => {
-            let id = caller::model(head.uri.path());
-            let created = context.ready.model(&id).ok_or_else(|| models::unknown(&id))?;
-            dialect.model(&id, created)
+            let id = addressed.model.as_deref().unwrap_or_default();
+            let created = context.ready.model(id).ok_or_else(|| models::unknown(id))?;
+            dialect.model(id, created)
         }
         _ => context.ready.models().list(dialect, head.uri.query())?,
     };

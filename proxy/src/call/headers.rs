@@ -43,11 +43,7 @@ pub(super) fn may_go_on(name: &HeaderName) -> bool {
 /// What a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that is new today
 /// passes by the beginning of its name.
 fn is_of(dialect: Dialect, name: &str) -> bool {
-    let vendor = match dialect {
-        Dialect::OpenAiChat => "openai-",
-        Dialect::AnthropicMessages => "anthropic-",
-    };
-    let beginnings = [vendor, "x-stainless-", "x-claude-code-", "x-codex-"];
+    let beginnings = [dialect.habits().header_beginning, "x-stainless-", "x-claude-code-", "x-codex-"];
     is_neutral(name)
         || beginnings.iter().any(|beginning| name.starts_with(beginning))
         || matches!(name, "conversation-id" | "conversation_id" | "originator" | "session-id" | "session_id" | "x-app")

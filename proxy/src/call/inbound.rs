@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri};
-use sluicegate_dialects::verbatim::Peek;
+use sluicegate_dialects::verbatim::{PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
+use super::caller::Addressed;
 use super::context::CallContext;
 
 /// How often the vendors' SDKs have tried a call before.
@@ -58,11 +59,13 @@ impl InboundCall {
     /// It is not a JSON object with the fields that every call has.
     pub(super) fn read(
         context: &Rc<CallContext>,
-        operation: Operation,
+        addressed: &Addressed,
         received: Received,
     ) -> Result<Rc<Self>, Problem> {
         let Received { headers, uri, body, charge, at } = received;
-        let peek = context.caller.dialect.peek(&body)?;
+        let operation = addressed.operation;
+        let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
+        let peek = context.caller.dialect.peek(&body, path)?;
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(body.len() as u64, at);
@@ -70,7 +73,7 @@ impl InboundCall {
             entry.asked(peek.model.of(&body));
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
-        if peek.stream && operation == Operation::Chat {
+        if peek.stream && operation.generates() {
             context.allow_comments(context.worker.shared.settings.stream_keep_alive);
         }
         Ok(Rc::new(Self {
@@ -103,12 +106,12 @@ impl InboundCall {
 
     /// `true`: the answer is to be a stream.
     pub(super) fn streams(&self) -> bool {
-        self.peek.stream && self.operation == Operation::Chat
+        self.peek.stream && self.operation.generates()
     }
 
-    /// Whether the caller sees usage at a stream's end: Anthropic's always do.
+    /// Whether the caller sees usage at a stream's end.
     pub(super) fn sees_usage(&self) -> bool {
-        self.peek.include_usage || self.dialect() == Dialect::AnthropicMessages
+        self.peek.include_usage || !self.dialect().habits().usage_is_asked_for
     }
 
     /// The call in neutral words.

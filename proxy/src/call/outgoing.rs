@@ -6,22 +6,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Field, Governed};
 use sluicegate_dialects::{Dialect, Encoded, Refusal};
 
-use crate::account::Operation;
 use crate::state::{Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
-use super::caller::ANTHROPIC_VERSION;
 use super::headers;
 use super::inbound::InboundCall;
 
-/// What is said where the caller, speaking another dialect, could not.
-const DEFAULT_ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// A request for a provider.
 pub(super) struct Outgoing {
     body: Bytes,
+    uri: Uri,
+    /// Headers that are said where the caller did not say them.
+    said: &'static [(&'static str, &'static str)],
     /// Headers that the translation asks for.
     added: Vec<(HeaderName, HeaderValue)>,
     /// What the provider is spoken to in.
@@ -51,14 +50,20 @@ pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -
 /// # Errors
 /// The call holds what the provider's dialect has no word for.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
-    let dialect = provider.speaks(call.dialect());
+    let at = provider.offer(call.operation, call.dialect());
+    let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
+    let dialect = at.offer.dialect;
+    let uri = at.uri(&provider.origin, model, call.streams());
+    let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
+    let said = at.offer.headers;
     if dialect == call.dialect() {
         let Spliced { body, usage_is_ours, clamped } = spliced(call, model, provider);
         let betas = betas::told(&call.headers, &provider.betas)?;
-        let body = if provider.is_openai() { verbatim::unmark(&body) } else { body };
+        let uri = with_query(uri, call);
+        let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
         let Governed { body, dropped } = governed(body, provider)?;
         let dropped = dropped.len();
-        return Ok(Outgoing { body, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
+        return Ok(Outgoing { body, uri, said, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
     }
     let mut neutral = call.neutral().map_err(Clone::clone)?.clone();
     model.clone_into(&mut neutral.model);
@@ -73,7 +78,8 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let added = headers.iter().filter_map(header).collect();
     let Governed { body, dropped } = governed(Bytes::from(body), provider)?;
     let dropped = unsaid.len() + dropped.len();
-    Ok(Outgoing { body, added, dialect, usage_is_ours: false, clamped, dropped, betas: Betas::AsTheyCame })
+    let betas = Betas::AsTheyCame;
+    Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas })
 }
 
 /// The body under the provider's policy for fields.
@@ -95,16 +101,6 @@ impl Outgoing {
         self.body.as_ptr() != call.body.as_ptr()
     }
 
-    fn uri(&self, call: &InboundCall, provider: &Provider) -> Uri {
-        let counts = call.operation == Operation::CountTokens;
-        let uri = if counts { provider.count_tokens() } else { provider.path(self.dialect) };
-        if self.dialect == call.dialect() && says_beta(call) {
-            // A path with a query is a URI still.
-            return format!("{}?{BETA}", uri.path()).parse().unwrap_or_else(|_| uri.clone());
-        }
-        uri.clone()
-    }
-
     /// The whole request. A connection that breaks may make it a second time.
     pub(super) fn request(&self, call: &InboundCall, provider: &Provider) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
@@ -117,26 +113,33 @@ impl Outgoing {
             Betas::Only(line) => drop(headers.insert(ANTHROPIC_BETA, line.clone())),
             Betas::None => drop(headers.remove(ANTHROPIC_BETA)),
         }
-        if self.dialect == Dialect::AnthropicMessages {
-            headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_ANTHROPIC_VERSION);
+        for (name, value) in self.said {
+            headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
         }
         finish(&mut headers, provider);
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(call, provider);
+        *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         request
     }
 }
 
-/// Anthropic's SDKs say on the path, too, that a call is of their beta's. It is the one word of a caller's query that goes
-/// on: others have held keys.
-const BETA: &str = "beta=true";
+/// The words of the caller's query that go on.
+pub(super) fn query_words(call: &InboundCall) -> impl Iterator<Item = &str> {
+    let known = call.dialect().habits().query_words;
+    call.query().into_iter().flat_map(|query| query.split('&')).filter(|word| known.contains(word))
+}
 
-/// Whether the caller does.
-pub(super) fn says_beta(call: &InboundCall) -> bool {
-    let words = || call.query().into_iter().flat_map(|query| query.split('&'));
-    call.dialect() == Dialect::AnthropicMessages && words().any(|word| word == BETA)
+/// A path with the words of the query that go on, if there are any.
+fn with_query(uri: Uri, call: &InboundCall) -> Uri {
+    let words = query_words(call).collect::<Vec<_>>();
+    if words.is_empty() {
+        return uri;
+    }
+    // A path with a query is a URI still.
+    let mark = if uri.query().is_some() { '&' } else { '?' };
+    format!("{uri}{mark}{}", words.join("&")).parse().unwrap_or(uri)
 }
 
 /// The caller's bytes with as few of them changed as need be.
@@ -151,13 +154,13 @@ fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
     let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
     let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
     let mut clamped = None;
-    if model != call.model() {
+    if model != call.model() && peek.span(Field::Model).is_some() {
         *new_model = Some(peek.set_model(model));
     }
-    if call.operation == Operation::Chat {
+    if call.operation.generates() {
+        let habits = call.dialect().habits();
         if let (None, Some(most)) = (peek.max_tokens, provider.defaults.default_max_tokens) {
-            let old_word = call.dialect() == Dialect::AnthropicMessages || provider.defaults.compatible();
-            let field = if old_word { Field::MaxTokens } else { Field::MaxCompletionTokens };
+            let field = if provider.defaults.compatible() { habits.old_max_tokens } else { habits.max_tokens };
             *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
         }
         if let (Some(wanted), Some(most)) = (peek.max_tokens, provider.defaults.max_output.get(model))
@@ -171,7 +174,7 @@ fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
         if let (None, Some(degree)) = (&peek.temperature, &provider.defaults.default_temperature) {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
-        if peek.stream && call.dialect() == Dialect::OpenAiChat {
+        if peek.stream && habits.usage_is_asked_for {
             *usage = peek.ask_for_usage(&call.body);
         }
     }

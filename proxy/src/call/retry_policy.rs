@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 use sluicegate_config::RetryOn;
-use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::account::{AttemptEnd, ErrorSource};
@@ -185,7 +184,7 @@ pub(super) const fn cut(on: &RetryOn) -> RetryDecision {
 
 /// Decides about an error that a stream says under a good status, before its first token: as its status would be.
 pub(super) fn said(error: &ProviderError, on: &RetryOn) -> RetryDecision {
-    let code = StatusCode::from_u16(Dialect::OpenAiChat.status(error.kind)).unwrap_or(StatusCode::BAD_GATEWAY);
+    let code = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     by_code(code, error, retry_after::in_words(&error.message), on)
 }
 
@@ -234,6 +233,7 @@ pub(super) const fn kind(end: AttemptEnd) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate_dialects::Dialect;
 
     fn on() -> RetryOn {
         let statuses = vec![408, 429, 500, 502, 503, 504, 529];

@@ -6,10 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
-use crate::account::{NameTable, ProviderIx, RouteIx};
+use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
+use crate::api::profiles::{KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::endpoint::{Endpoint, LivePool};
@@ -17,6 +19,10 @@ use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index};
 use crate::upstream::Origin;
+
+/// What a model's name may not have in a path.
+const IN_A_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 
 /// A configuration, ready to run.
 #[derive(Default)]
@@ -98,12 +104,13 @@ pub(crate) struct Pool {
 pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) ix: ProviderIx,
-    /// What it speaks; `None`: whatever it is spoken to in.
-    pub(crate) dialect: Option<Dialect>,
+    /// The row of its kind.
+    pub(crate) kind: &'static KindProfile,
     pub(crate) origin: Origin,
     pub(crate) address: Arc<str>,
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) paths: Paths,
+    /// What of it stands where.
+    pub(super) offers: Vec<OfferAt>,
     pub(crate) weight: u32,
     pub(crate) priority: u32,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
@@ -118,11 +125,11 @@ pub(crate) struct Provider {
     pub(crate) remove_headers: Vec<HeaderName>,
 }
 
-/// Where a provider takes what.
-pub(crate) struct Paths {
-    pub(super) openai: Uri,
-    pub(super) anthropic: Uri,
-    pub(super) count_tokens: Uri,
+/// An operation that a provider offers, and its place there.
+pub(crate) struct OfferAt {
+    pub(crate) offer: &'static Offer,
+    /// Its URI; `None`: that names the model.
+    pub(super) uri: Option<Uri>,
 }
 
 impl Ready {
@@ -186,31 +193,37 @@ impl Ready {
 }
 
 impl Provider {
-    /// What it is spoken to in, by a caller of this dialect.
-    pub(crate) fn speaks(&self, caller: Dialect) -> Dialect {
-        self.dialect.unwrap_or(caller)
+    /// What it speaks to a call of this operation; `None`: it does not offer that.
+    pub(crate) fn speaks(&self, operation: Operation, caller: Dialect) -> Option<Dialect> {
+        self.offer(operation, caller).map(|at| at.offer.dialect)
     }
 
-    /// Whether it is OpenAI itself, which refuses fields that it does not know.
-    pub(crate) fn is_openai(&self) -> bool {
-        self.dialect == Some(Dialect::OpenAiChat) && !self.defaults.compatible()
+    /// What it offers for a call: the operation in the caller's own dialect, else an answer in its main one.
+    pub(crate) fn offer(&self, operation: Operation, caller: Dialect) -> Option<&OfferAt> {
+        let fits = |at: &&OfferAt| {
+            at.offer.operation == operation || (operation.generates() && at.offer.operation.generates())
+        };
+        let mut fitting = self.offers.iter().filter(fits);
+        let own = fitting.clone().find(|at| at.offer.dialect == caller);
+        own.or_else(|| fitting.next().filter(|_| operation.generates()))
     }
 
     /// Whether it serves a model by the name that routes use.
     pub(crate) fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.contains_key(model)
     }
+}
 
-    /// Where it takes generations in a dialect.
-    pub(crate) fn path(&self, dialect: Dialect) -> &Uri {
-        match dialect {
-            Dialect::OpenAiChat => &self.paths.openai,
-            Dialect::AnthropicMessages => &self.paths.anthropic,
+impl OfferAt {
+    /// The URI of a call to a model; `None`: there is none that names it.
+    pub(crate) fn uri(&self, origin: &Origin, model: &str, stream: bool) -> Option<Uri> {
+        let path = self.offer.stream_path.filter(|_| stream);
+        match &self.uri {
+            Some(uri) if path.is_none() => Some(uri.clone()),
+            _ => {
+                let model = utf8_percent_encode(model, IN_A_PATH).to_string();
+                origin.uri(&path.unwrap_or(self.offer.path).replace("{model}", &model)).ok()
+            }
         }
-    }
-
-    /// Where it counts tokens.
-    pub(crate) fn count_tokens(&self) -> &Uri {
-        &self.paths.count_tokens
     }
 }

@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
-use sluicegate_config::{self as config, ObjectId, ProviderKind};
-use sluicegate_dialects::Dialect;
+use sluicegate_config::{self as config, ObjectId};
 
 use crate::account::{Metrics, ProviderIx, RouteIx};
+use crate::api::profiles::{self, Auth, KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::upstream::{Origin, Outward};
 
 use super::profile;
-use super::ready::{Paths, Pool, Provider, Route, Rule, TargetRef};
+use super::ready::{OfferAt, Pool, Provider, Route, Rule, TargetRef};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;
@@ -103,6 +102,7 @@ impl Resolving<'_> {
     /// A provider once for each of its endpoints.
     fn provider(&self, from: &config::Provider, ix: ProviderIx) -> Result<Vec<Provider>, String> {
         let models = Arc::new(from.models.clone());
+        let kind = profiles::of(from.kind);
         let profile = Arc::new(profile::of(from));
         let credential = self.credential(from)?;
         let set_headers = set_headers(from)?;
@@ -115,14 +115,10 @@ impl Resolving<'_> {
             };
             Ok(Provider {
                 ix,
-                dialect: match from.kind {
-                    ProviderKind::OpenAi | ProviderKind::OpenAiCompatible => Some(Dialect::OpenAiChat),
-                    ProviderKind::Anthropic => Some(Dialect::AnthropicMessages),
-                    ProviderKind::Simulated => None,
-                },
                 endpoint: endpoint.unwrap_or_else(known),
                 address: address.as_str().into(),
-                paths: paths(&origin)?,
+                offers: offers(&origin, kind)?,
+                kind,
                 weight,
                 priority: from.priority,
                 models: Arc::clone(&models),
@@ -163,15 +159,11 @@ impl Resolving<'_> {
         let Some(id) = &from.credential else { return Ok(None) };
         let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
         let secret = value.expose().trim_ascii();
-        let (name, prefix): (_, &[u8]) = match from.kind {
-            ProviderKind::Anthropic => (HeaderName::from_static("x-api-key"), b""),
-            ProviderKind::OpenAi | ProviderKind::OpenAiCompatible => (AUTHORIZATION, b"Bearer "),
-            ProviderKind::Simulated => return Ok(None),
-        };
-        let mut value = HeaderValue::from_bytes(&[prefix, secret].concat())
+        let Some(Auth { header, before }) = &profiles::of(from.kind).auth else { return Ok(None) };
+        let mut value = HeaderValue::from_bytes(&[before.as_bytes(), secret].concat())
             .map_err(|_| format!("its credential {} holds bytes that no header can", id.0))?;
         value.set_sensitive(true);
-        Ok(Some((name, value)))
+        Ok(Some((HeaderName::from_static(header), value)))
     }
 }
 
@@ -212,13 +204,14 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn paths(origin: &Origin) -> Result<Paths, String> {
-    let uri = |path: &str| origin.uri(path).map_err(|error| error.to_string());
-    Ok(Paths {
-        openai: uri("/chat/completions")?,
-        anthropic: uri("/messages")?,
-        count_tokens: uri("/messages/count_tokens")?,
-    })
+/// What a kind of provider offers, at this one.
+fn offers(origin: &Origin, kind: &'static KindProfile) -> Result<Vec<OfferAt>, String> {
+    let offer = |offer: &'static Offer| {
+        let named = offer.path.contains('{');
+        let uri = if named { Ok(None) } else { origin.uri(offer.path).map(Some) };
+        uri.map(|uri| OfferAt { offer, uri }).map_err(|error| error.to_string())
+    };
+    kind.offers.iter().map(offer).collect()
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

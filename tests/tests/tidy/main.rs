@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects")]
 
 mod arrows;
+mod dialects;
 mod documents;
 mod sizes;
 mod tree;

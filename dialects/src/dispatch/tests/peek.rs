@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
-use crate::verbatim::{Edit, Field, Peek, PeekedText, splice};
+use crate::verbatim::{Edit, Field, PathSays, Peek, PeekedText, splice};
 
 fn look(body: &str) -> Peek {
-    Dialect::OpenAiChat.peek(body.as_bytes()).unwrap()
+    Dialect::OpenAiChat.peek(body.as_bytes(), PathSays::default()).unwrap()
 }
 
 fn refusal(body: &[u8]) -> Refusal {
-    Dialect::OpenAiChat.peek(body).unwrap_err()
+    Dialect::OpenAiChat.peek(body, PathSays::default()).unwrap_err()
 }
 
 fn spliced(body: &str, edits: &[Edit]) -> String {
@@ -33,7 +33,7 @@ fn sees_what_routing_needs() {
     assert_eq!((seen.max_tokens, seen.temperature.map(|span| &body[span])), (Some(7), Some("0.70")));
     assert_eq!(text(seen.user.as_ref(), body.as_bytes()).as_deref(), Some("u1"));
     let body = br#"{"model":"claude","max_tokens":3,"metadata":{"user_id":"u2"},"user":7}"#;
-    let seen = Dialect::AnthropicMessages.peek(body).unwrap();
+    let seen = Dialect::AnthropicMessages.peek(body, PathSays::default()).unwrap();
     assert_eq!((seen.max_tokens, seen.stream), (Some(3), false));
     assert_eq!(text(seen.user.as_ref(), body).as_deref(), Some("u2"));
     let seen =
@@ -70,12 +70,12 @@ fn names_what_is_wrong() {
 fn a_depth_bomb_does_not_overflow_the_stack() {
     let deep = 2_000_000;
     let open = format!("{{\"model\":\"m\",\"x\":{}", "[".repeat(deep));
-    assert!(Dialect::OpenAiChat.peek(open.as_bytes()).is_err());
+    assert!(Dialect::OpenAiChat.peek(open.as_bytes(), PathSays::default()).is_err());
     let closed = format!("{open}{}}}", "]".repeat(deep));
     // Whether it is skipped or refused, it is answered.
-    let _ = Dialect::OpenAiChat.peek(closed.as_bytes());
+    let _ = Dialect::OpenAiChat.peek(closed.as_bytes(), PathSays::default());
     let options = format!("{{\"model\":\"m\",\"stream_options\":{}{}}}", "{\"a\":".repeat(deep), "}".repeat(deep));
-    assert!(Dialect::OpenAiChat.peek(options.as_bytes()).is_err());
+    assert!(Dialect::OpenAiChat.peek(options.as_bytes(), PathSays::default()).is_err());
 }
 
 #[test]
@@ -168,13 +168,13 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Dialect::OpenAiChat.peek(&body);
+        let _ = Dialect::OpenAiChat.peek(&body, PathSays::default());
     }
 
     #[test]
     fn agrees_with_the_tree(value in any_body(), pretty in any::<bool>()) {
         let body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-        if let Ok(seen) = Dialect::OpenAiChat.peek(body.as_bytes()) {
+        if let Ok(seen) = Dialect::OpenAiChat.peek(body.as_bytes(), PathSays::default()) {
             prop_assert_eq!(Some(seen.model.of(body.as_bytes())), value["model"].as_str());
             prop_assert_eq!(seen.stream, value["stream"].as_bool().unwrap_or(false));
             prop_assert_eq!(seen.max_tokens, value["max_tokens"].as_u64());
@@ -186,7 +186,7 @@ proptest! {
     #[test]
     fn edits_change_only_their_fields(value in any_body(), pretty in any::<bool>(), model in any::<String>()) {
         let body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-        let Ok(seen) = Dialect::OpenAiChat.peek(body.as_bytes()) else { return Ok(()) };
+        let Ok(seen) = Dialect::OpenAiChat.peek(body.as_bytes(), PathSays::default()) else { return Ok(()) };
         let mut expected = value;
         let mut edits = vec![seen.set_model(&model)];
         expected["model"] = Value::from(model);

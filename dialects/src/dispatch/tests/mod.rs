@@ -1,0 +1,6 @@
+//! The engines with every dialect that they are for.
+
+mod answer;
+mod fold;
+mod observe;
+mod peek;

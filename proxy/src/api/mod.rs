@@ -1,0 +1,7 @@
+//! The APIs on both sides of the gateway, as two tables of data: what callers may address, and what providers offer.
+//!
+//! A dialect's grammar is in the crate `dialects`. Which paths lead to it, who offers it and how a provider is to be
+//! authenticated with stands here, and nowhere else.
+
+pub(crate) mod profiles;
+pub(crate) mod surfaces;

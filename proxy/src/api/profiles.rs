@@ -1,0 +1,77 @@
+//! The profiles: what each kind of provider offers, one row each.
+
+use sluicegate_config::ProviderKind;
+use sluicegate_dialects::Dialect;
+
+use crate::account::Operation;
+
+/// A row: a kind of provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KindProfile {
+    /// Where its credential goes; `None`: it takes none.
+    pub(crate) auth: Option<Auth>,
+    /// What it offers. Of several dialects for one operation the first is its main one, into which others are translated.
+    pub(crate) offers: &'static [Offer],
+    /// It refuses fields that it does not know.
+    pub(crate) refuses_unknown_fields: bool,
+}
+
+/// The header that a credential goes in, and what stands before it there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Auth {
+    pub(crate) header: &'static str,
+    pub(crate) before: &'static str,
+}
+
+/// An operation that a provider offers in a dialect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer {
+    pub(crate) operation: Operation,
+    pub(crate) dialect: Dialect,
+    /// The path below the provider's URL; `{model}` stands for the model's name.
+    pub(crate) path: &'static str,
+    /// The path of a streamed answer, where it is another.
+    pub(crate) stream_path: Option<&'static str>,
+    /// Headers that are said where the caller did not say them.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+const CHAT: Offer = Offer {
+    operation: Operation::Chat,
+    dialect: Dialect::OpenAiChat,
+    path: "/chat/completions",
+    stream_path: None,
+    headers: &[],
+};
+const MESSAGES: Offer = Offer {
+    operation: Operation::Chat,
+    dialect: Dialect::AnthropicMessages,
+    path: "/messages",
+    stream_path: None,
+    // What is said where the caller, speaking another dialect, could not.
+    headers: &[("anthropic-version", "2023-06-01")],
+};
+const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/messages/count_tokens", ..MESSAGES };
+
+const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
+
+const OPENAI: KindProfile = KindProfile { auth: Some(BEARER), offers: &[CHAT], refuses_unknown_fields: true };
+const OPENAI_COMPATIBLE: KindProfile = KindProfile { refuses_unknown_fields: false, ..OPENAI };
+const ANTHROPIC: KindProfile = KindProfile {
+    auth: Some(Auth { header: "x-api-key", before: "" }),
+    offers: &[MESSAGES, COUNT_TOKENS],
+    refuses_unknown_fields: false,
+};
+/// Ours speaks whatever it is spoken to in.
+const SIMULATED: KindProfile =
+    KindProfile { auth: None, offers: &[CHAT, MESSAGES, COUNT_TOKENS], refuses_unknown_fields: false };
+
+/// The row of a kind.
+pub(crate) const fn of(kind: ProviderKind) -> &'static KindProfile {
+    match kind {
+        ProviderKind::OpenAi => &OPENAI,
+        ProviderKind::OpenAiCompatible => &OPENAI_COMPATIBLE,
+        ProviderKind::Anthropic => &ANTHROPIC,
+        ProviderKind::Simulated => &SIMULATED,
+    }
+}

@@ -1,0 +1,139 @@
+//! The surfaces: every path that callers may address, one row each.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, Method};
+use percent_encoding::percent_decode_str;
+use sluicegate_dialects::Dialect;
+
+use crate::account::Operation;
+
+/// The version of their API, which Anthropic's SDKs always say and OpenAI's never do.
+pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The methods of a path that answers a body.
+pub(crate) const POSTS: &str = "POST, OPTIONS";
+/// The methods of a path that is looked at.
+pub(crate) const GETS: &str = "GET, HEAD, OPTIONS";
+
+/// A row: one API operation at one path.
+#[derive(Debug)]
+pub(crate) struct Surface {
+    /// The path's pattern. `{model}` stands for a model's name, slashes included; any other name in braces for one
+    /// segment.
+    pub(crate) path: &'static str,
+    /// The methods it takes.
+    pub(crate) methods: &'static str,
+    /// The dialect of its bodies; `None`: the caller's headers tell.
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) operation: Operation,
+    /// `Some`: the path says whether the answer is a stream; `None`: the body does.
+    pub(crate) stream: Option<bool>,
+}
+
+const fn posts(path: &'static str, dialect: Dialect, operation: Operation) -> Surface {
+    Surface { path, methods: POSTS, dialect: Some(dialect), operation, stream: None }
+}
+
+const fn gets(path: &'static str, operation: Operation) -> Surface {
+    Surface { path, methods: GETS, dialect: None, operation, stream: None }
+}
+
+/// Every row; the first whose pattern fits counts.
+pub(crate) const SURFACES: &[Surface] = &[
+    posts("/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
+    posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
+    posts("/v1/messages/count_tokens", Dialect::AnthropicMessages, Operation::CountTokens),
+    gets("/v1/models", Operation::ListModels),
+    gets("/v1/models/{model}", Operation::GetModel),
+];
+
+impl Surface {
+    /// `true`: it takes the method.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|taken| taken == method.as_str())
+    }
+}
+
+/// A path, found in the table.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) surface: &'static Surface,
+    /// The model that the path names: `%2F` and the like turned back, anything broken as it is.
+    pub(crate) model: Option<String>,
+}
+
+/// Finds a path's row.
+pub(crate) fn find(path: &str) -> Option<Found> {
+    SURFACES.iter().find_map(|surface| Some(Found { surface, model: matched(surface.path, path)?.map(unescaped) }))
+}
+
+/// The dialect of a path that several have.
+pub(crate) fn dialect_by(headers: &HeaderMap) -> Dialect {
+    if headers.contains_key(ANTHROPIC_VERSION) { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
+}
+
+fn unescaped(model: &str) -> String {
+    percent_decode_str(model).decode_utf8().map_or_else(|_| model.to_owned(), Cow::into_owned)
+}
+
+/// The model that a path names; `None`: the path does not fit the pattern.
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return (pattern == path).then_some(None);
+    };
+    let (name, behind) = rest.split_once('}')?;
+    let path = path.strip_prefix(before)?;
+    if name == "model" {
+        return path.strip_suffix(behind).filter(|model| !model.is_empty()).map(Some);
+    }
+    let end = path.find('/').unwrap_or(path.len());
+    let (segment, path) = path.split_at_checked(end)?;
+    if segment.is_empty() { None } else { matched(behind, path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_what_they_say() {
+        for (pattern, path, model) in [
+            ("/v1/models", "/v1/models", Some(None)),
+            ("/v1/models", "/v1/models/a", None),
+            ("/v1/models/{model}", "/v1/models/", None),
+            ("/v1/models/{model}", "/v1/models/meta/llama", Some(Some("meta/llama"))),
+            ("/v1beta/models/{model}:generateContent", "/v1beta/models/gemini:generateContent", Some(Some("gemini"))),
+            ("/v1beta/models/{model}:generateContent", "/v1beta/models/tuned:a:generateContent", Some(Some("tuned:a"))),
+            ("/v1beta/models/{model}:generateContent", "/v1beta/models/gemini:countTokens", None),
+            ("/openai/deployments/{model}/chat/completions", "/openai/deployments/d/chat/completions", Some(Some("d"))),
+            (
+                "/v1/projects/{project}/locations/{location}/models/{model}:x",
+                "/v1/projects/p/locations/l/models/m:x",
+                Some(Some("m")),
+            ),
+            (
+                "/v1/projects/{project}/locations/{location}/models/{model}:x",
+                "/v1/projects//locations/l/models/m:x",
+                None,
+            ),
+        ] {
+            assert_eq!(matched(pattern, path), model, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn no_row_hides_one_behind_it() {
+        for surface in SURFACES {
+            let path = surface.path.replace(['{', '}'], "");
+            let found = find(&path).unwrap();
+            assert_eq!(found.surface.path, surface.path);
+        }
+    }
+
+    #[test]
+    fn names_in_paths_are_unescaped() {
+        let model = |path| find(path).unwrap().model.unwrap();
+        assert_eq!(model("/v1/models/meta%2Fllama"), "meta/llama");
+        assert_eq!(model("/v1/models/50%"), "50%");
+    }
+}
