@@ -10,11 +10,13 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic Messages: `POST /v1/messages`.
     AnthropicMessages,
+    /// OpenAI's legacy Completions: `POST /v1/completions`.
+    OpenAiCompletions,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::OpenAiChat, Self::AnthropicMessages];
+    pub const ALL: &'static [Self] = &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions];
 
     /// Its number in what is kept: never another's.
     #[must_use]
@@ -22,6 +24,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => 1,
             Self::AnthropicMessages => 2,
+            Self::OpenAiCompletions => 3,
         }
     }
 
@@ -37,6 +40,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "OpenAI Chat Completions",
             Self::AnthropicMessages => "Anthropic Messages",
+            Self::OpenAiCompletions => "OpenAI Completions",
         }
     }
 }

@@ -13,6 +13,7 @@ mod json;
 mod model_list;
 pub mod observe;
 mod openai_chat;
+mod openai_completions;
 mod overflow;
 mod scan;
 mod spoke;

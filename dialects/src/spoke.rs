@@ -58,6 +58,8 @@ pub(crate) struct Spoke {
     pub(crate) status: fn(ErrorKind) -> u16,
     /// `peek`: what routing needs of a body that is not read.
     pub(crate) peek: fn(&Look<'_>) -> Result<Peeked, Refusal>,
+    /// The key, between quotes, behind which a stream's events have their text.
+    pub(crate) text_key: &'static str,
     /// `observe`: one event of a stream that passes.
     pub(crate) observe: ObserveEvent,
     /// `observe`: how a whole answer is told from what is none.

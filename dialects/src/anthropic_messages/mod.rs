@@ -47,6 +47,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     tells_overflow: error::tells_overflow,
     status: error::status,
     peek: peek::peek,
+    text_key: "\"delta\"",
     observe: observe::observe,
     answer: observe::ANSWER,
     fold: || Box::new(fold::MessagesFold::default()),

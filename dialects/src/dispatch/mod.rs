@@ -10,7 +10,7 @@ use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, observe, openai_chat, verbatim};
+use crate::{anthropic_messages, observe, openai_chat, openai_completions, verbatim};
 
 impl Dialect {
     /// Who speaks it.
@@ -18,6 +18,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => &openai_chat::SPOKE,
             Self::AnthropicMessages => &anthropic_messages::SPOKE,
+            Self::OpenAiCompletions => &openai_completions::SPOKE,
         }
     }
 
@@ -111,7 +112,7 @@ impl Dialect {
     /// A watcher of one streamed answer that passes, at its beginning.
     #[must_use]
     pub fn observer(self, mode: ObserverMode) -> StreamObserver {
-        StreamObserver::new(self.spoke().observe, mode)
+        StreamObserver::new(self.spoke().observe, self.spoke().text_key, mode)
     }
 
     /// The usage that a whole answer says; `None` when it says none.

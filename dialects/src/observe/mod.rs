@@ -37,9 +37,9 @@ pub struct StreamObserver {
 
 impl StreamObserver {
     /// At a stream's beginning.
-    pub(crate) fn new(observe: ObserveEvent, mode: ObserverMode) -> Self {
+    pub(crate) fn new(observe: ObserveEvent, text_key: &'static str, mode: ObserverMode) -> Self {
         let frames = sse::SseDecoder::lenient(sse::MAX_EVENT);
-        Self { mode, frames, observe, observed: Observed::default(), held: Vec::new() }
+        Self { mode, frames, observe, observed: Observed::new(text_key), held: Vec::new() }
     }
 
     /// Observes the next bytes, cut anywhere. For `ObserverMode::DropUsage` use `pass`. Gives where in them the stream is over.
@@ -109,6 +109,10 @@ impl StreamObserver {
         let Self { frames, observe, observed, held, .. } = self;
         let mode = self.mode;
         let _ = frames.finish(|frame| {
+            // What stands behind an error is no end.
+            if observed.is_over() {
+                return Ok(());
+            }
             if observed.event(*observe, frame) && mode == ObserverMode::DropUsage {
                 held.clear();
             }

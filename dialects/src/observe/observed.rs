@@ -13,7 +13,7 @@ pub(crate) type ObserveEvent = fn(&mut Observed, Frame<'_>) -> bool;
 const COUNTS: usize = 10;
 
 /// What has been observed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Observed {
     /// What was used, by what the provider has said so far.
     pub(crate) usage: Option<Usage>,
@@ -37,6 +37,19 @@ struct Answers {
 }
 
 impl Observed {
+    /// At a stream's beginning; its texts stand behind this key.
+    pub(super) fn new(text_key: &'static str) -> Self {
+        Self {
+            usage: None,
+            counts: [None; COUNTS],
+            first_token: false,
+            ended: false,
+            error: None,
+            answers: Answers::default(),
+            text: TextMeter::new(text_key),
+        }
+    }
+
     /// Takes one event to what is known; true when it is nothing but usage that was asked for.
     pub(super) fn event(&mut self, observe: ObserveEvent, frame: Frame<'_>) -> bool {
         if frame.skipped {

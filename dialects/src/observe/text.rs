@@ -1,7 +1,5 @@
 //! How much of a streamed answer is the answer's own text: measured in its first chunks and in every sixteenth after them.
 
-use std::sync::LazyLock;
-
 use memchr::memmem::Finder;
 
 /// So many chunks are all measured …
@@ -10,15 +8,19 @@ const ALL_OF: u64 = 16;
 const ONE_OF: u64 = 16;
 
 /// Measures a stream's deltas.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TextMeter {
+    key: Finder<'static>,
     chunks: u64,
     bytes: u64,
 }
 
-static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
-
 impl TextMeter {
+    /// Of texts behind this key.
+    pub(super) fn new(key: &'static str) -> Self {
+        Self { key: Finder::new(key), chunks: 0, bytes: 0 }
+    }
+
     /// Takes the next event's data.
     pub(super) fn measure(&mut self, data: &[u8]) {
         self.chunks += 1;
@@ -26,7 +28,7 @@ impl TextMeter {
         if !self.chunks.is_multiple_of(stands_for) {
             return;
         }
-        let deltas = DELTA.find_iter(data).map(|at| data.get(at + DELTA.needle().len()..).unwrap_or_default());
+        let deltas = self.key.find_iter(data).map(|at| data.get(at + self.key.needle().len()..).unwrap_or_default());
         self.bytes += deltas.map(text_of).sum::<u64>() * stands_for;
     }
 
@@ -36,7 +38,7 @@ impl TextMeter {
     }
 }
 
-/// The length of all texts in the object that stands behind a key, but for those that are no part of the answer.
+/// The length of the text, or of all texts in the object, that stands behind a key, but for those that are no part of the answer.
 fn text_of(behind: &[u8]) -> u64 {
     let (mut depth, mut sum, mut rest) = (0_u32, 0, behind);
     let mut key: &[u8] = b"";
@@ -58,6 +60,9 @@ fn text_of(behind: &[u8]) -> u64 {
                     key = text;
                 } else if !matches!(key, b"role" | b"type" | b"id" | b"name" | b"signature") {
                     sum += text.len() as u64;
+                }
+                if depth == 0 {
+                    break;
                 }
             }
             _ => {}
@@ -98,7 +103,7 @@ mod tests {
             (r#"{"delta":{"content":"\"#, 1),
             ("[DONE]", 0),
         ] {
-            let mut meter = TextMeter::default();
+            let mut meter = TextMeter::new("\"delta\"");
             meter.measure(data.as_bytes());
             assert_eq!(meter.bytes(), length, "{data}");
         }
@@ -106,8 +111,15 @@ mod tests {
 
     #[test]
     fn a_long_stream_is_measured_in_parts() {
-        let mut meter = TextMeter::default();
+        let mut meter = TextMeter::new("\"delta\"");
         (0..1_600).for_each(|_| meter.measure(br#"{"choices":[{"delta":{"content":"four"}}]}"#));
         assert_eq!(meter.bytes(), 1_600 * 4);
+    }
+
+    #[test]
+    fn a_text_that_is_no_object_is_measured_alone() {
+        let mut meter = TextMeter::new("\"text\"");
+        meter.measure(br#"{"choices":[{"text":"four","index":0,"finish_reason":"stop"}],"model":"some"}"#);
+        assert_eq!(meter.bytes(), 4);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn encode(error: &ProviderError, _request_id: &str) -> Vec<u8> {
 }
 
 /// Writes the member `"error":{…}`.
-pub(super) fn write_error(error: &ProviderError, json: &mut Writer) {
+pub(crate) fn write_error(error: &ProviderError, json: &mut Writer) {
     let ProviderError { kind, message, r#type, code, param } = error;
     let (default_type, default_code) = words(*kind);
     json.open_field("error", b'{');

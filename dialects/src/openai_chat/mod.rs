@@ -3,14 +3,14 @@
 
 pub(crate) mod error;
 pub(crate) mod fold;
-mod models;
-mod observe;
+pub(crate) mod models;
+pub(crate) mod observe;
 mod peek;
 mod place;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod stream;
-mod wire;
+pub(crate) mod wire;
 
 use crate::hub::ErrorKind;
 use crate::spoke::{Habits, Spoke};
@@ -42,6 +42,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     tells_overflow: error::tells_overflow,
     status: ErrorKind::status,
     peek: peek::peek,
+    text_key: "\"delta\"",
     observe: observe::observe,
     answer: observe::ANSWER,
     fold: || Box::new(fold::ChatFold::default()),

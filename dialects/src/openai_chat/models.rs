@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model_list::{ListedModel, ModelShape};
 
 /// How models are written. The list has no pages.
-pub(super) const SHAPE: ModelShape = ModelShape {
+pub(crate) const SHAPE: ModelShape = ModelShape {
     one: |name, created| model(name, created).to_string().into_bytes(),
     list: |models, _| Ok(list(models)),
 };

@@ -19,7 +19,7 @@ use crate::scan;
 use crate::sse::Frame;
 
 /// What a whole answer is known by.
-pub(super) const ANSWER: AnswerShape =
+pub(crate) const ANSWER: AnswerShape =
     AnswerShape { core: "\"choices\"", may_be_empty_beside: None, usage: usage_of_whole, error: error::decode };
 
 fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
@@ -43,7 +43,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
 });
 
 /// Takes one chunk to what is known; true when it is nothing but the usage that was asked for.
-pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
+pub(crate) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
     let data = frame.data.trim_ascii();
     if data == b"[DONE]" {
         observed.ended = true;
@@ -113,6 +113,9 @@ struct ObservedChoice<'a> {
     index: Option<&'a RawValue>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
+    /// Legacy Completions have it in a delta's place.
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -139,6 +142,7 @@ impl ObservedChoice<'_> {
     fn says_something(&self) -> bool {
         let is_empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"" | "[]" | "{}");
         self.finishes()
+            || self.text.is_some_and(|text| !is_empty(text))
             || self
                 .delta
                 .and_then(|delta| Object::read(delta.get(), &ROOT).ok())

@@ -12,7 +12,7 @@ use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::text::Text;
 
 /// The `finish_reason` of an answer that the provider could not go on with (OpenRouter).
-pub(super) const FAILED: &str = "error";
+pub(crate) const FAILED: &str = "error";
 
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
@@ -93,7 +93,7 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
 }
 
 /// Writes the member `"usage":{…}`.
-pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
+pub(crate) fn write_usage(usage: &Usage, json: &mut Writer) {
     let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } = usage;
     json.open_field("usage", b'{');
     json.value_field("prompt_tokens", input);
@@ -113,7 +113,7 @@ pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
 
 /// Reads a `finish_reason`, with the stop text that is said beside it. Look-alikes say `stop` beside tool calls; and
 /// nobody is to wait for a call that is not there.
-pub(super) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
+pub(crate) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
     match word {
         "stop" | "eos" | "eos_token" | "end_turn" | "tool_calls" | "function_call" | "" if called_tools => Stop::Tools,
         "stop" | "eos" | "eos_token" | "end_turn" | "" => by.map_or(Stop::End, |text| Stop::Sequence(Some(text))),
@@ -127,14 +127,14 @@ pub(super) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
 
 /// Which of the caller's stop texts ended an answer: vLLM says it in `stop_reason`, SGLang in `matched_stop`. A number
 /// is a token; some put another vendor's word for the reason there.
-pub(super) fn stop_text(fields: [Option<&RawValue>; 2]) -> Option<String> {
+pub(crate) fn stop_text(fields: [Option<&RawValue>; 2]) -> Option<String> {
     const REASONS: [&str; 10] =
         ["", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "length", "max_tokens", "tool_calls", "tool_use"];
     fields.into_iter().flatten().find_map(string).filter(|text| !REASONS.contains(&&**text))
 }
 
 /// Writes a `finish_reason`: what OpenAI has no word for becomes the nearest it has.
-pub(super) fn finish_reason(stop: &Stop, called_tools: bool) -> &str {
+pub(crate) fn finish_reason(stop: &Stop, called_tools: bool) -> &str {
     match stop {
         Stop::Tools if called_tools => "tool_calls",
         Stop::End | Stop::Sequence(_) | Stop::Tools => "stop",
@@ -146,27 +146,27 @@ pub(super) fn finish_reason(stop: &Stop, called_tools: bool) -> &str {
 }
 
 /// Writes which stop text ended the answer, in vLLM's field.
-pub(super) fn write_stop_text(stop: &Stop, json: &mut Writer) {
+pub(crate) fn write_stop_text(stop: &Stop, json: &mut Writer) {
     if let Stop::Sequence(Some(text)) = stop {
         json.text_field("stop_reason", text);
     }
 }
 
 /// Reads a time; some look-alikes give fractions of a second.
-pub(super) fn seconds(number: &Number) -> Option<u64> {
+pub(crate) fn seconds(number: &Number) -> Option<u64> {
     number.as_u64().or_else(|| number.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64))
 }
 
 /// An id for a tool call that the provider gave none: what the tool's result will answer to, unlike those of other
 /// turns, in the letters every dialect takes.
-pub(super) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
+pub(crate) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
     let letters: String = reply_id.chars().filter(|letter| letter.is_ascii_alphanumeric()).take(40).collect();
     format!("call_{letters}_{choice}_{part}")
 }
 
 /// A piece of content as look-alikes (Mistral) give it in a list.
 #[derive(Debug)]
-pub(super) enum ContentPiece<'a> {
+pub(crate) enum ContentPiece<'a> {
     Text(Text),
     Thinking(Text),
     /// A piece that nobody here has a word for (a reference), whole.
@@ -174,7 +174,7 @@ pub(super) enum ContentPiece<'a> {
 }
 
 /// Reads `content`: a string, or a list of pieces. `None`: it is neither.
-pub(super) fn pieces(raw: &RawValue) -> Option<Vec<ContentPiece<'_>>> {
+pub(crate) fn pieces(raw: &RawValue) -> Option<Vec<ContentPiece<'_>>> {
     if let Some(text) = Text::of(raw) {
         return Some(vec![ContentPiece::Text(text)]);
     }
@@ -216,7 +216,7 @@ fn texts(raw: &RawValue) -> Vec<Text> {
 
 /// A block of `thinking_blocks`, LiteLLM's field for what Anthropic's models thought.
 #[derive(Debug)]
-pub(super) enum ThoughtBlock {
+pub(crate) enum ThoughtBlock {
     /// Thoughts and the signature over them; in a stream either may be missing.
     Signed { text: String, signature: Option<String> },
     /// Thoughts the provider has encrypted.
@@ -224,7 +224,7 @@ pub(super) enum ThoughtBlock {
 }
 
 /// Reads `thinking_blocks`; what is none of the blocks it may hold is nothing.
-pub(super) fn thoughts(raw: &RawValue) -> Vec<ThoughtBlock> {
+pub(crate) fn thoughts(raw: &RawValue) -> Vec<ThoughtBlock> {
     #[derive(Deserialize)]
     struct ThinkingBlock {
         thinking: Option<Text>,
@@ -244,7 +244,7 @@ pub(super) fn thoughts(raw: &RawValue) -> Vec<ThoughtBlock> {
 }
 
 /// Writes a block of `thinking_blocks`.
-pub(super) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
+pub(crate) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
     json.open(b'{');
     match thought {
         ThoughtBlock::Signed { text, signature } => {

@@ -53,6 +53,8 @@ pub struct LookAlike {
     pub reasoning: ReasoningBack,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
+    /// Whether it has legacy Completions beside Chat Completions.
+    pub completions: bool,
     /// What becomes of top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
 }
@@ -72,8 +74,13 @@ const UNKNOWN: LookAlike = LookAlike {
     system_messages: SystemMessages::First,
     reasoning: ReasoningBack::Never,
     efforts: None,
+    // vLLM, SGLang, llama.cpp, TGI, LM Studio and Ollama all have it.
+    completions: true,
     fields: &[],
 };
+
+/// A server without legacy Completions.
+const CHAT_ONLY: LookAlike = LookAlike { completions: false, ..UNKNOWN };
 
 impl Default for LookAlike {
     fn default() -> Self {
@@ -81,7 +88,7 @@ impl Default for LookAlike {
     }
 }
 
-const THINKS: LookAlike = LookAlike { reasoning: ReasoningBack::Required, ..UNKNOWN };
+const THINKS: LookAlike = LookAlike { reasoning: ReasoningBack::Required, ..CHAT_ONLY };
 
 /// A host and all below it.
 const HOSTS: [(&str, LookAlike); 10] = [
@@ -92,8 +99,8 @@ const HOSTS: [(&str, LookAlike); 10] = [
     ("api.moonshot.ai", LookAlike { efforts: Some(&[]), ..THINKS }),
     ("api.moonshot.cn", LookAlike { efforts: Some(&[]), ..THINKS }),
     // docs.z.ai/guides/capabilities/thinking-mode: thoughts are taken back, and not asked for.
-    ("api.z.ai", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..UNKNOWN }),
-    ("open.bigmodel.cn", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..UNKNOWN }),
+    ("api.z.ai", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..CHAT_ONLY }),
+    ("open.bigmodel.cn", LookAlike { reasoning: ReasoningBack::Sent, efforts: Some(&[]), ..CHAT_ONLY }),
     // docs.mistral.ai/api/endpoint/chat: unknown fields are refused (422, `extra_forbidden`).
     (
         "api.mistral.ai",
@@ -108,11 +115,11 @@ const HOSTS: [(&str, LookAlike); 10] = [
                 ("service_tier", HostFieldRule::Drop),
                 ("top_k", HostFieldRule::Drop),
             ],
-            ..UNKNOWN
+            ..CHAT_ONLY
         },
     ),
     // console.groq.com/docs/openai.
-    ("api.groq.com", LookAlike { content_lists: true, fields: &[("top_k", HostFieldRule::Drop)], ..UNKNOWN }),
+    ("api.groq.com", LookAlike { content_lists: true, fields: &[("top_k", HostFieldRule::Drop)], ..CHAT_ONLY }),
     // inference-docs.cerebras.ai/resources/openai: these are refused.
     (
         "api.cerebras.ai",

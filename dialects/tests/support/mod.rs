@@ -10,16 +10,6 @@ pub(crate) fn testdata(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(below)
 }
 
-/// The files of a folder whose names end so, sorted; there must be some.
-pub(crate) fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.to_str().unwrap().ends_with(end));
-    files.sort();
-    assert!(!files.is_empty(), "no {end} in {}", folder.display());
-    files
-}
-
 /// Compares with a golden file, or writes it when `UPDATE_GOLDEN` is set.
 pub(crate) fn golden(path: &Path, actual: &str) {
     if std::env::vars().any(|(name, _)| name == "UPDATE_GOLDEN") {

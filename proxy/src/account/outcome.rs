@@ -107,11 +107,13 @@ impl AttemptEnd {
     }
 }
 
-/// The API operation that a path addresses; only `Chat` is counted in the GenAI family.
+/// The API operation that a path addresses; only what generates is counted in the GenAI family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// An answer of a model, in any dialect.
     Chat,
+    /// A text that goes on from a prompt: `POST /v1/completions`.
+    TextCompletion,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
     /// `GET /v1/models`.
@@ -130,13 +132,13 @@ impl Operation {
     /// `true`: a model writes an answer.
     #[must_use]
     pub const fn generates(self) -> bool {
-        matches!(self, Self::Chat)
+        matches!(self, Self::Chat | Self::TextCompletion)
     }
 
     /// `true`: it has a body and goes to a provider.
     #[must_use]
     pub const fn is_forwarded(self) -> bool {
-        matches!(self, Self::Chat | Self::CountTokens)
+        self.generates() || matches!(self, Self::CountTokens)
     }
 
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
@@ -154,6 +156,7 @@ impl Operation {
     pub const fn label(self) -> &'static str {
         match self.counted() {
             Self::Chat => "chat",
+            Self::TextCompletion => "text_completion",
             Self::CountTokens => "count_tokens",
             Self::ListModels => "list_models",
             _ => "unknown",

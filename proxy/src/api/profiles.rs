@@ -43,6 +43,12 @@ const CHAT: Offer = Offer {
     stream_path: None,
     headers: &[],
 };
+const COMPLETIONS: Offer = Offer {
+    operation: Operation::TextCompletion,
+    dialect: Dialect::OpenAiCompletions,
+    path: "/completions",
+    ..CHAT
+};
 const MESSAGES: Offer = Offer {
     operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
@@ -55,7 +61,7 @@ const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/m
 
 const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
 
-const OPENAI: KindProfile = KindProfile { auth: Some(BEARER), offers: &[CHAT], refuses_unknown_fields: true };
+const OPENAI: KindProfile = KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS], refuses_unknown_fields: true };
 const OPENAI_COMPATIBLE: KindProfile = KindProfile { refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", before: "" }),
@@ -64,7 +70,7 @@ const ANTHROPIC: KindProfile = KindProfile {
 };
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile =
-    KindProfile { auth: None, offers: &[CHAT, MESSAGES, COUNT_TOKENS], refuses_unknown_fields: false };
+    KindProfile { auth: None, offers: &[CHAT, COMPLETIONS, MESSAGES, COUNT_TOKENS], refuses_unknown_fields: false };
 
 /// The row of a kind.
 pub(crate) const fn of(kind: ProviderKind) -> &'static KindProfile {

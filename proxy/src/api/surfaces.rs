@@ -41,6 +41,7 @@ const fn gets(path: &'static str, operation: Operation) -> Surface {
 /// Every row; the first whose pattern fits counts.
 pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
+    posts("/v1/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
     posts("/v1/messages/count_tokens", Dialect::AnthropicMessages, Operation::CountTokens),
     gets("/v1/models", Operation::ListModels),

@@ -26,7 +26,7 @@ pub(super) enum CacheOutcome {
 
 /// Asks the cache for a call. Waits for Redis at most, and not for long.
 pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
-    if call.operation != Operation::Chat {
+    if !call.operation.generates() {
         return CacheOutcome::Fetch(None);
     }
     let wanted = cache::CacheQuery {

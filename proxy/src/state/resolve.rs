@@ -8,7 +8,9 @@ use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, ObjectId};
 
-use crate::account::{Metrics, ProviderIx, RouteIx};
+use sluicegate_dialects::vendors::LookAlike;
+
+use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, Auth, KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
@@ -117,7 +119,7 @@ impl Resolving<'_> {
                 ix,
                 endpoint: endpoint.unwrap_or_else(known),
                 address: address.as_str().into(),
-                offers: offers(&origin, kind)?,
+                offers: offers(&origin, kind, profile.look_alike.as_ref())?,
                 kind,
                 weight,
                 priority: from.priority,
@@ -205,13 +207,20 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
 }
 
 /// What a kind of provider offers, at this one.
-fn offers(origin: &Origin, kind: &'static KindProfile) -> Result<Vec<OfferAt>, String> {
+fn offers(
+    origin: &Origin,
+    kind: &'static KindProfile,
+    look_alike: Option<&LookAlike>,
+) -> Result<Vec<OfferAt>, String> {
+    let is_there = |offer: &&Offer| {
+        offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions)
+    };
     let offer = |offer: &'static Offer| {
         let named = offer.path.contains('{');
         let uri = if named { Ok(None) } else { origin.uri(offer.path).map(Some) };
         uri.map(|uri| OfferAt { offer, uri }).map_err(|error| error.to_string())
     };
-    kind.offers.iter().map(offer).collect()
+    kind.offers.iter().filter(is_there).map(offer).collect()
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

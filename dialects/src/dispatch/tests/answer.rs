@@ -29,7 +29,9 @@ fn only_the_top_levels_usage_counts_wherever_it_stands() {
 /// What a whole parser says of a usage object.
 fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
     match dialect {
-        Dialect::OpenAiChat => serde_json::from_str::<ChatUsage>(usage).ok().map(Usage::from),
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => {
+            serde_json::from_str::<ChatUsage>(usage).ok().map(Usage::from)
+        }
         Dialect::AnthropicMessages => serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage()),
     }
 }

@@ -386,7 +386,7 @@ fn an_answer_is_told_in_one_line_per_event_and_folds_to_itself() {
 
 #[test]
 fn fixtures_fold_or_say_why_not() {
-    for (dialect, folder) in [(O, "openai"), (A, "anthropic")] {
+    for (dialect, folder) in [(O, "openai_chat"), (A, "anthropic_messages")] {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(folder);
         let files = |kind: &str, end: &str| {
             let all = std::fs::read_dir(root.join(kind)).unwrap().map(|file| file.unwrap().path());

@@ -206,6 +206,8 @@ fn write_extra(extra: &Extra, writer: &mut RequestWriter<'_>) -> Result<(), Refu
 /// Another dialect's field that the hub has no word for.
 fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
     match name {
+        // The one dialect beside this that has the word means the same by it.
+        "logit_bias" => writer.json.raw_field(name, raw),
         "service_tier" => match raw.get() {
             "\"standard_only\"" => writer.json.text_field(name, "default"),
             _ => writer.json.text_field(name, "auto"),

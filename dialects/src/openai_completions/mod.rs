@@ -1,0 +1,49 @@
+//! OpenAI's legacy Completions, `POST /v1/completions`, whole and streamed: a prompt, and the text that goes on from it.
+//!
+//! Errors, usage and reasons to stop are Chat Completions'. Towards other dialects a prompt is one turn of the user's; what
+//! they have no word for (several prompts, tokens, `suffix`, `echo`, `best_of`, `logprobs`) is refused by the rules in
+//! `docs/dialects-openai.md`.
+
+mod fold;
+mod peek;
+mod reply;
+mod request;
+mod stream;
+mod wire;
+
+use crate::hub::ErrorKind;
+use crate::openai_chat::{error, models, observe};
+use crate::spoke::{Habits, Spoke};
+use crate::verbatim::Field;
+
+/// What the dialect offers.
+pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "openai-",
+        query_words: &[],
+        request_id_header: None,
+        usage_is_asked_for: true,
+        max_tokens: Field::MaxTokens,
+        old_max_tokens: Field::MaxTokens,
+    },
+    decode_call: request::decode,
+    encode_call: request::encode,
+    part_path: |_, _, _| "prompt".to_owned(),
+    decode_reply: reply::decode,
+    encode_reply: reply::encode,
+    stream_decoder: || Box::new(stream::CompletionDecoder::default()),
+    stream_encoder: |options| Box::new(stream::CompletionEncoder::new(options)),
+    stream_end: b"data: [DONE]\n\n",
+    decode_error: error::decode,
+    encode_error: error::encode,
+    tells_overflow: error::tells_overflow,
+    status: ErrorKind::status,
+    peek: peek::peek,
+    text_key: "\"text\"",
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::CompletionFold::default()),
+    tell: fold::tell,
+    says_why: crate::openai_chat::fold::says_why,
+    models: models::SHAPE,
+};

@@ -1,0 +1,97 @@
+//! Writes a request for a provider that has nothing else: a conversation of one text is a prompt.
+
+use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{Call, Content, Extra, Role, Sampling};
+use crate::json::{ROOT, Writer};
+use crate::spoke::PartPath;
+
+/// Writes what a provider is sent. A streamed call always asks for usage. Errors: the call holds more than a prompt.
+pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Result<Encoded, Refusal> {
+    let Call {
+        model,
+        system,
+        messages,
+        tools,
+        tool_choice: _,
+        parallel_tools: _,
+        max_tokens,
+        sampling,
+        stop,
+        format,
+        reasoning: _,
+        stream,
+        stream_usage: _,
+        end_user,
+        extra,
+    } = call;
+    if !tools.is_empty() {
+        return Err(ROOT.field("tools").refuse("this provider only goes on from a prompt, and has no tools"));
+    }
+    if format.is_some() {
+        return Err(ROOT.field("response_format").refuse("this provider only goes on from a prompt"));
+    }
+    let turns = messages.iter().map(|message| (message.role, message.parts.as_slice()));
+    let prompt = match turns.collect::<Vec<_>>().as_slice() {
+        [(Role::User, [part])] if system.is_empty() => match &part.content {
+            Content::Text { text, .. } => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    let told = "this provider only goes on from a prompt: the conversation has to be one text of the user's";
+    let prompt = prompt.ok_or_else(|| ROOT.field("messages").refuse(told))?;
+    let mut json = Writer::with_capacity(prompt.len() + 256);
+    json.open(b'{');
+    json.text_field("model", model);
+    json.text_field("prompt", prompt);
+    let asked = max_tokens.or(profile.default_max_tokens);
+    let most = profile.max_output.get(model).copied();
+    let clamped = most.filter(|most| max_tokens.is_some_and(|asked| asked > *most));
+    if let Some(asked) = clamped.or(asked) {
+        json.value_field("max_tokens", asked);
+    }
+    write_sampling(sampling, profile, &mut json);
+    if !stop.is_empty() {
+        json.open_field("stop", b'[');
+        stop.iter().for_each(|text| json.text(text));
+        json.close(b']');
+    }
+    if let Some(user) = end_user {
+        json.text_field("user", user);
+    }
+    if *stream {
+        json.value_field("stream", true);
+        json.open_field("stream_options", b'{');
+        json.value_field("include_usage", true);
+        json.close(b'}');
+    }
+    let Extra { dialect, fields } = extra;
+    let own = *dialect == Dialect::OpenAiCompletions;
+    if own {
+        json.fields(fields);
+    }
+    json.close(b'}');
+    let dropped = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
+    Ok(Encoded { body: json.into_bytes(), dropped, headers: Vec::new(), clamped })
+}
+
+fn write_sampling(sampling: &Sampling, profile: &ProviderProfile, json: &mut Writer) {
+    let Sampling { temperature, top_p, top_k: _, seed, frequency_penalty, presence_penalty, choices } = sampling;
+    for (name, number) in [
+        ("temperature", temperature.as_ref().or(profile.default_temperature.as_ref())),
+        ("top_p", top_p.as_ref()),
+        ("frequency_penalty", frequency_penalty.as_ref()),
+        ("presence_penalty", presence_penalty.as_ref()),
+    ] {
+        if let Some(number) = number {
+            json.value_field(name, number);
+        }
+    }
+    if let Some(seed) = seed {
+        json.value_field("seed", seed);
+    }
+    if let Some(choices) = choices {
+        json.value_field("n", choices);
+    }
+}
