@@ -27,6 +27,8 @@ pub(crate) struct Ask {
     pub(crate) format: Format,
     /// Thinking before the answer.
     pub(crate) thinking: Thinking,
+    /// True if the answer goes on from a prompt, in the words of legacy Completions.
+    pub(crate) completes: bool,
     /// True if the answer is streamed.
     pub(crate) stream: bool,
     /// True if the stream ends with what was used.

@@ -17,6 +17,10 @@ pub(crate) enum Vendor {
 pub(crate) enum Route {
     /// `POST …/chat/completions`
     Chat,
+    /// `POST …/completions`
+    Completions,
+    /// `POST …/embeddings`
+    Embeddings,
     /// `POST …/messages`
     Messages,
     /// `POST …/messages/count_tokens`
@@ -42,7 +46,11 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     let path = parts.uri.path();
     let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
     let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
-    if named || (marked && !path.ends_with("/chat/completions")) { Vendor::Anthropic } else { Vendor::OpenAi }
+    if named || (marked && !path.ends_with("/completions") && !path.ends_with("/embeddings")) {
+        Vendor::Anthropic
+    } else {
+        Vendor::OpenAi
+    }
 }
 
 /// The endpoint, with or without `/v1` or any other prefix.
@@ -51,6 +59,12 @@ pub(crate) fn route(parts: &Parts) -> Route {
     let only = |method: Method, route: Route| if parts.method == method { route } else { Route::WrongMethod };
     if path.ends_with("/chat/completions") {
         return only(Method::POST, Route::Chat);
+    }
+    if path.ends_with("/completions") {
+        return only(Method::POST, Route::Completions);
+    }
+    if path.ends_with("/embeddings") {
+        return only(Method::POST, Route::Embeddings);
     }
     if path.ends_with("/messages") {
         return only(Method::POST, Route::Messages);

@@ -214,6 +214,17 @@ impl Call {
     async fn answer(self, path: Route, body: &[u8], plan: &Plan) -> Response<Script> {
         let done = match path {
             Route::Chat => openai::request::read(body).and_then(|ask| self.known(ask)),
+            Route::Completions => openai::completions::read(body).and_then(|ask| self.known(ask)),
+            Route::Embeddings => {
+                let read = openai::embeddings::read(body);
+                let known = |embed: openai::embeddings::Embed| {
+                    if self.model.knows(&embed.model) { Ok(embed) } else { Err(self.no_model(&embed.model)) }
+                };
+                return match read.and_then(known) {
+                    Ok(embed) => self.whole(&openai::embeddings::write(&embed), 0, &Plan::default()),
+                    Err(fault) => self.refuse(&fault),
+                };
+            }
             Route::Messages => anthropic::request::read(body, Purpose::Answer).and_then(|ask| self.known(ask)),
             Route::CountTokens => {
                 let counted = anthropic::request::read(body, Purpose::Count).and_then(|ask| self.known(ask));
@@ -256,6 +267,7 @@ impl Call {
         let cached = self.model.prompts().consult(&ask.beginnings);
         let value = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, self.model.ids()),
+            _ if ask.completes => openai::completions::write(&self.letterhead(ask), ask, &answers, cached),
             _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
         };
         self.whole(&value, tokens, plan)
@@ -267,7 +279,11 @@ impl Call {
             (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, self.model.ids()),
             _ => {
                 let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
-                openai::stream::Writer::new(&self.letterhead(ask), self.model.ids(), usage).write(answers)
+                if ask.completes {
+                    openai::completions::stream(&self.letterhead(ask), answers, usage.as_ref())
+                } else {
+                    openai::stream::Writer::new(&self.letterhead(ask), self.model.ids(), usage).write(answers)
+                }
             }
         };
         let error = match self.vendor {
@@ -321,7 +337,7 @@ impl Call {
     }
 
     fn letterhead(&self, ask: &Ask) -> openai::reply::Letterhead {
-        let id = self.model.ids().next("chatcmpl-");
+        let id = self.model.ids().next(if ask.completes { "cmpl-" } else { "chatcmpl-" });
         openai::reply::Letterhead { id, created: unix_seconds(), model: ask.model.clone() }
     }
 

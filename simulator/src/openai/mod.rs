@@ -1,5 +1,7 @@
-//! OpenAI Chat Completions, as its vendor serves it.
+//! OpenAI Chat Completions, legacy Completions and Embeddings, as their vendor serves them.
 
+pub(crate) mod completions;
+pub(crate) mod embeddings;
 pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod reply;

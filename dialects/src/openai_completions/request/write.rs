@@ -2,7 +2,7 @@
 
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Content, Extra, Role, Sampling};
+use crate::hub::{Call, Content, Extra, Message, Part, Role, Sampling, SystemPart};
 use crate::json::{ROOT, Writer};
 use crate::spoke::PartPath;
 
@@ -25,22 +25,12 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         end_user,
         extra,
     } = call;
-    if !tools.is_empty() {
-        return Err(ROOT.field("tools").refuse("this provider only goes on from a prompt, and has no tools"));
+    for (name, is_there) in [("tools", !tools.is_empty()), ("response_format", format.is_some())] {
+        if is_there {
+            return Err(ROOT.field(name).refuse("this provider only goes on from a prompt"));
+        }
     }
-    if format.is_some() {
-        return Err(ROOT.field("response_format").refuse("this provider only goes on from a prompt"));
-    }
-    let turns = messages.iter().map(|message| (message.role, message.parts.as_slice()));
-    let prompt = match turns.collect::<Vec<_>>().as_slice() {
-        [(Role::User, [part])] if system.is_empty() => match &part.content {
-            Content::Text { text, .. } => Some(text),
-            _ => None,
-        },
-        _ => None,
-    };
-    let told = "this provider only goes on from a prompt: the conversation has to be one text of the user's";
-    let prompt = prompt.ok_or_else(|| ROOT.field("messages").refuse(told))?;
+    let prompt = prompt(system, messages)?;
     let mut json = Writer::with_capacity(prompt.len() + 256);
     json.open(b'{');
     json.text_field("model", model);
@@ -74,6 +64,19 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
     json.close(b'}');
     let dropped = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
     Ok(Encoded { body: json.into_bytes(), dropped, headers: Vec::new(), clamped })
+}
+
+/// The one text that there is. Errors: there is more, or none.
+fn prompt<'a>(system: &[SystemPart], messages: &'a [Message]) -> Result<&'a String, Refusal> {
+    let prompt = match messages {
+        [Message { role: Role::User, parts, .. }] if system.is_empty() => match parts.as_slice() {
+            [Part { content: Content::Text { text, .. }, .. }] => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    let told = "this provider only goes on from a prompt: the conversation has to be one text of the user's";
+    prompt.ok_or_else(|| ROOT.field("messages").refuse(told))
 }
 
 fn write_sampling(sampling: &Sampling, profile: &ProviderProfile, json: &mut Writer) {
