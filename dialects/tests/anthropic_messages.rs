@@ -1,5 +1,5 @@
 //! The Anthropic spoke against its fixtures: round trips, streams cut at every byte, errors, and no panic on anything.
-#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
 
 mod support;
 

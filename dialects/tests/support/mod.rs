@@ -1,5 +1,5 @@
 //! What the tests of the dialects share: fixtures, goldens, streams cut at every byte.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
+#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use sluicegate_dialects::hub::Event;
 use sluicegate_dialects::{Dialect, Malformed};

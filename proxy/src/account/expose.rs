@@ -16,7 +16,7 @@ use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
 use super::metrics::{CallLabels, ConfigState, Metrics, MetricsReading, lock};
 use super::names::{self, Metric, MetricKind};
-use super::outcome::{AttemptEnd, CacheLayer, Operation};
+use super::outcome::{AttemptEnd, CacheLayer};
 use super::process;
 
 /// Label values, in the order of the metric's labels.

@@ -43,12 +43,8 @@ const CHAT: Offer = Offer {
     stream_path: None,
     headers: &[],
 };
-const COMPLETIONS: Offer = Offer {
-    operation: Operation::TextCompletion,
-    dialect: Dialect::OpenAiCompletions,
-    path: "/completions",
-    ..CHAT
-};
+const COMPLETIONS: Offer =
+    Offer { operation: Operation::TextCompletion, dialect: Dialect::OpenAiCompletions, path: "/completions", ..CHAT };
 const MESSAGES: Offer = Offer {
     operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
@@ -61,7 +57,8 @@ const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/m
 
 const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
 
-const OPENAI: KindProfile = KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS], refuses_unknown_fields: true };
+const OPENAI: KindProfile =
+    KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS], refuses_unknown_fields: true };
 const OPENAI_COMPATIBLE: KindProfile = KindProfile { refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", before: "" }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::account::{CacheLayer, CacheStatus, End, Operation};
+use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Layer, Lead};
 use crate::state::{Ready, Rule};
 

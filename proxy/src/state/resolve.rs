@@ -207,14 +207,9 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
 }
 
 /// What a kind of provider offers, at this one.
-fn offers(
-    origin: &Origin,
-    kind: &'static KindProfile,
-    look_alike: Option<&LookAlike>,
-) -> Result<Vec<OfferAt>, String> {
-    let is_there = |offer: &&Offer| {
-        offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions)
-    };
+fn offers(origin: &Origin, kind: &'static KindProfile, look_alike: Option<&LookAlike>) -> Result<Vec<OfferAt>, String> {
+    let is_there =
+        |offer: &&Offer| offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions);
     let offer = |offer: &'static Offer| {
         let named = offer.path.contains('{');
         let uri = if named { Ok(None) } else { origin.uri(offer.path).map(Some) };

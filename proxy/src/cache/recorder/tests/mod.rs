@@ -111,6 +111,9 @@ fn answer(dialect: Dialect, text: &str) -> Value {
     match dialect {
         Dialect::OpenAiChat => openai(text, "stop"),
         Dialect::AnthropicMessages => anthropic(text, "end_turn"),
+        Dialect::OpenAiCompletions => json!({"id": "cmpl-1", "object": "text_completion", "created": 1_700_000_000,
+            "model": "gpt-x", "choices": [{"text": text, "index": 0, "logprobs": null, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}),
     }
 }
 
@@ -119,6 +122,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
     let text = match dialect {
         Dialect::OpenAiChat => &value["choices"][0]["message"]["content"],
         Dialect::AnthropicMessages => &value["content"][0]["text"],
+        Dialect::OpenAiCompletions => &value["choices"][0]["text"],
     };
     text.as_str().unwrap().to_owned()
 }
@@ -127,11 +131,11 @@ fn told(dialect: Dialect, whole: &[u8], usage: bool) -> Bytes {
     dialect.stream_of_whole(whole, usage).unwrap().into()
 }
 
-const BOTH: [Dialect; 2] = [Dialect::OpenAiChat, Dialect::AnthropicMessages];
+const EACH: &[Dialect] = Dialect::ALL;
 
 #[test]
 fn a_whole_answer_is_kept_as_it_was_and_streamed_on_request() {
-    for dialect in BOTH {
+    for dialect in EACH.iter().copied() {
         for text in ["short".to_owned(), "long enough to be compressed ".repeat(50)] {
             let house = house(dialect, |_| {});
             let whole = Bytes::from(answer(dialect, &text).to_string());
@@ -153,7 +157,7 @@ fn a_whole_answer_is_kept_as_it_was_and_streamed_on_request() {
 
 #[test]
 fn a_stream_is_kept_as_a_whole_answer_wherever_it_was_cut_into_pieces() {
-    for dialect in BOTH {
+    for dialect in EACH.iter().copied() {
         let text = "words and words ".repeat(3);
         let whole = answer(dialect, &text).to_string();
         let stream = told(dialect, whole.as_bytes(), true);
@@ -168,7 +172,7 @@ fn a_stream_is_kept_as_a_whole_answer_wherever_it_was_cut_into_pieces() {
 
 #[test]
 fn a_long_stream_is_decoded_in_batches() {
-    for dialect in BOTH {
+    for dialect in EACH.iter().copied() {
         let text = "x".repeat(300_000);
         let whole = answer(dialect, &text).to_string();
         let stream = told(dialect, whole.as_bytes(), true);
@@ -195,12 +199,12 @@ fn usage_the_stream_does_not_tell_may_be_added() {
 
 #[test]
 fn a_cut_stream_is_not_kept() {
-    for dialect in BOTH {
+    for dialect in EACH.iter().copied() {
         let whole = answer(dialect, "some text").to_string();
         let stream = told(dialect, whole.as_bytes(), true);
         let end = match dialect {
             // After it nothing of the answer is missing, and some look-alikes never send `[DONE]`.
-            Dialect::OpenAiChat => "\"finish_reason\":\"stop\"",
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions => "\"finish_reason\":\"stop\"",
             Dialect::AnthropicMessages => "event: message_stop",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();

@@ -210,6 +210,7 @@ impl RecordedAnswer {
         match self.dialect {
             Dialect::OpenAiChat => openai_sum(&events),
             Dialect::AnthropicMessages => anthropic_sum(&events),
+            other => panic!("no answers are made in {other:?}"),
         }
     }
 }
