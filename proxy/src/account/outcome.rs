@@ -107,13 +107,15 @@ impl AttemptEnd {
     }
 }
 
-/// The API operation that a path addresses; only what generates is counted in the GenAI family.
+/// The API operation that a path addresses; only what uses tokens is counted in the GenAI family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// An answer of a model, in any dialect.
     Chat,
     /// A text that goes on from a prompt: `POST /v1/completions`.
     TextCompletion,
+    /// Vectors of texts: `POST /v1/embeddings`.
+    Embeddings,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
     /// `GET /v1/models`.
@@ -135,10 +137,16 @@ impl Operation {
         matches!(self, Self::Chat | Self::TextCompletion)
     }
 
+    /// `true`: it uses tokens that are paid for.
+    #[must_use]
+    pub const fn is_metered(self) -> bool {
+        self.generates() || matches!(self, Self::Embeddings)
+    }
+
     /// `true`: it has a body and goes to a provider.
     #[must_use]
     pub const fn is_forwarded(self) -> bool {
-        self.generates() || matches!(self, Self::CountTokens)
+        self.is_metered() || matches!(self, Self::CountTokens)
     }
 
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
@@ -157,6 +165,7 @@ impl Operation {
         match self.counted() {
             Self::Chat => "chat",
             Self::TextCompletion => "text_completion",
+            Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::ListModels => "list_models",
             _ => "unknown",

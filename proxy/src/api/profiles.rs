@@ -45,6 +45,8 @@ const CHAT: Offer = Offer {
 };
 const COMPLETIONS: Offer =
     Offer { operation: Operation::TextCompletion, dialect: Dialect::OpenAiCompletions, path: "/completions", ..CHAT };
+/// Their errors and usage are Chat Completions'.
+const EMBEDDINGS: Offer = Offer { operation: Operation::Embeddings, path: "/embeddings", ..CHAT };
 const MESSAGES: Offer = Offer {
     operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
@@ -58,7 +60,7 @@ const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/m
 const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
 
 const OPENAI: KindProfile =
-    KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS], refuses_unknown_fields: true };
+    KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: true };
 const OPENAI_COMPATIBLE: KindProfile = KindProfile { refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", before: "" }),
@@ -66,8 +68,11 @@ const ANTHROPIC: KindProfile = KindProfile {
     refuses_unknown_fields: false,
 };
 /// Ours speaks whatever it is spoken to in.
-const SIMULATED: KindProfile =
-    KindProfile { auth: None, offers: &[CHAT, COMPLETIONS, MESSAGES, COUNT_TOKENS], refuses_unknown_fields: false };
+const SIMULATED: KindProfile = KindProfile {
+    auth: None,
+    offers: &[CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS],
+    refuses_unknown_fields: false,
+};
 
 /// The row of a kind.
 pub(crate) const fn of(kind: ProviderKind) -> &'static KindProfile {

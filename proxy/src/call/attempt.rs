@@ -231,6 +231,11 @@ impl Attempt<'_> {
         if call.operation == Operation::CountTokens {
             return Ok((body.clone(), false));
         }
+        if call.operation == Operation::Embeddings {
+            let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
+            self.count(open, usage, None);
+            return Ok((body.clone(), false));
+        }
         if dialect == call.dialect() && !call.streams() {
             let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.

@@ -188,6 +188,17 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
     if call.operation == Operation::CountTokens {
         return count::estimated(call);
     }
+    let offers = |target: &TargetRef| {
+        let speaks = |provider: &std::sync::Arc<Provider>| provider.speaks(call.operation, call.dialect()).is_some();
+        ready.target(target).is_none_or(|target| target.pool.providers.iter().any(speaks))
+    };
+    if !rule.targets.iter().chain(&rule.fallbacks).any(offers) {
+        let what = call.operation.label().replace('_', " ");
+        let message =
+            format!("The providers of the model `{model}` do not offer {what}; name a model of one that does.");
+        let problem = Problem::client(ErrorKind::InvalidRequest, message);
+        return Err(problem.param("model".to_owned()).retry(false, None));
+    }
     let message = format!("No provider can take a call for `{model}` now.");
     Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
 }

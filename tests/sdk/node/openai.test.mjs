@@ -189,3 +189,30 @@ test("abort a call that gets no answer", async () => {
   await aborted;
   assert.ok(await leaves(steered));
 });
+
+test("legacy completion", async () => {
+  const reply = await client.completions.create({ model, prompt: "Once upon a time", max_tokens: 200 });
+  assert.match(reply.choices[0].text, /Once upon a time/);
+  assert.equal(reply.usage.total_tokens, reply.usage.prompt_tokens + reply.usage.completion_tokens);
+});
+
+test("legacy completion, streamed", async () => {
+  let text = "";
+  const body = { model, prompt: "Grüße 🦀", max_tokens: 200, stream: true };
+  for await (const chunk of await client.completions.create(body, steer({ chunk: 5 }))) text += chunk.choices[0]?.text ?? "";
+  assert.match(text, /Grüße 🦀/);
+});
+
+test("legacy completion, an error", async () => {
+  const failed = client.completions.create({ model, prompt: "Hi" }, steer({ status: 429, code: "insufficient_quota" }));
+  await assert.rejects(failed, OpenAI.RateLimitError);
+});
+
+test("embeddings", native("openai"), async () => {
+  for (const encoding_format of ["float", "base64", undefined]) {
+    const { data, usage } = await client.embeddings.create({ model, input: ["one", "two"], dimensions: 4, encoding_format });
+    assert.deepEqual([data.length, usage.prompt_tokens], [2, 2]);
+    if (encoding_format === "base64") assert.equal(typeof data[0].embedding, "string");
+    else assert.equal(data[1].embedding.length, 4);
+  }
+});

@@ -419,3 +419,88 @@ async def test_async_cancel(async_openai_client, model):
 
 def test_models(openai_client, model):
     assert model in [entry.id for entry in openai_client.models.list()]
+
+
+# Legacy completions
+
+
+@pytest.mark.parametrize("prompt", ["Once upon a time", ["Once upon a time"]])
+def test_completion(openai_client, model, prompt):
+    reply = openai_client.completions.create(model=model, prompt=prompt, max_tokens=200)
+    choice = reply.choices[0]
+    assert reply.object == "text_completion" and reply.id and reply.created > 0
+    assert "Once upon a time" in choice.text and choice.finish_reason == "stop" and choice.logprobs is None
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
+
+
+def test_completion_streamed(openai_client, model):
+    options = {"include_usage": True}
+    chunks = list(
+        openai_client.completions.create(
+            model=model, prompt="Grüße 🦀", max_tokens=200, stream=True, stream_options=options, extra_headers=steer(chunk=5)
+        )
+    )
+    assert "Grüße 🦀" in "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].usage.completion_tokens > 0
+
+
+def test_completion_without_a_limit_has_sixteen_tokens(openai_client, model):
+    reply = openai_client.completions.create(model=model, prompt="Go on", extra_headers=steer(tokens=60))
+    assert reply.choices[0].finish_reason == "length" and reply.usage.completion_tokens == 16
+
+
+@pytest.mark.native
+def test_completions_of_several_prompts_and_of_tokens_pass(openai_client, model):
+    assert openai_client.completions.create(model=model, prompt=["one", "two"], suffix="!", echo=True).choices
+    assert openai_client.completions.create(model=model, prompt=[1, 2, 3], best_of=2, n=2).choices
+
+
+def test_completion_errors(openai_client, model):
+    with pytest.raises(openai.RateLimitError):
+        openai_client.completions.create(model=model, prompt="Hi", extra_headers=steer(status=429, code="insufficient_quota"))
+    with pytest.raises(openai.BadRequestError):
+        openai_client.completions.create(model=model, prompt="Hi", max_tokens=-1)
+    with pytest.raises(openai.APIError):
+        list(
+            openai_client.completions.create(
+                model=model, prompt="Hi", max_tokens=200, stream=True, extra_headers=steer(fail="stream-error", after=2)
+            )
+        )
+
+
+# Embeddings
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("encoding", ["float", "base64", None])
+def test_embeddings(openai_client, model, encoding):
+    more = {"encoding_format": encoding} if encoding else {}
+    reply = openai_client.embeddings.create(model=model, input=["one", "two"], dimensions=4, **more)
+    assert [one.index for one in reply.data] == [0, 1] and reply.usage.prompt_tokens == reply.usage.total_tokens == 2
+    vectors = [one.embedding for one in reply.data]
+    if encoding == "base64":
+        assert all(isinstance(vector, str) for vector in vectors)
+    else:
+        # Without a word about it the SDK asks for base64 and reads it.
+        assert all(len(vector) == 4 and abs(sum(x * x for x in vector) - 1) < 1e-5 for vector in vectors)
+    again = openai_client.embeddings.create(model=model, input="two", dimensions=4, **more)
+    assert again.data[0].embedding == vectors[1]
+
+
+@pytest.mark.native
+def test_embeddings_errors(openai_client, model):
+    with pytest.raises(openai.BadRequestError):
+        openai_client.embeddings.create(model=model, input="")
+    with pytest.raises(openai.RateLimitError):
+        openai_client.embeddings.create(model=model, input="Hi", extra_headers=steer(status=429, code="insufficient_quota"))
+
+
+@pytest.mark.gateway
+def test_embeddings_of_a_provider_without_them_are_refused_in_clear_words(openai_client, model):
+    if os.environ["SLUICEGATE_PROVIDER"] == "openai":
+        pytest.skip("this provider has them")
+    steered = steer()
+    with pytest.raises(openai.BadRequestError, match="do not offer embeddings"):
+        openai_client.embeddings.create(model=model, input="Hi", extra_headers=steered)
+    assert received(steered) == []

@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod memory;
 mod offline;
+mod operations;
 mod overflow;
 mod protocols;
 mod requests;
