@@ -66,8 +66,9 @@ bench-control: ## the control plane: time from create to served and to status, w
 fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS)
 	tests/setup/fuzz.sh
 
-deny: ## licences, bans, advisories (needs cargo-deny)
+deny: ## licences, bans, advisories; dependencies that nothing uses (needs cargo-deny, cargo-machete)
 	cargo deny check
+	cargo machete
 
 cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
 	@tests/setup/long.sh target/fast/sluicegate-operator

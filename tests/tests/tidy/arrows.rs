@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("simulator", &["sluicegate-dialects"]),
     ("operator", &["sluicegate-config", "sluicegate-crds"]),
     ("proxy", &["sluicegate-config", "sluicegate-dialects", "sluicegate-simulator"]),
-    ("tests", &["sluicegate-config", "sluicegate-crds", "sluicegate-simulator"]),
+    ("tests", &["sluicegate-config", "sluicegate-crds"]),
 ];
 
 /// Libraries that would make a crate something else than it is.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::tree::{Source, sources};
 
-/// The crates that hold both rules.
-const HOLDING: &[&str] = &["crds", "config", "simulator", "operator"];
+/// The crates in which a type's name stands once: all that ship.
+const SHIPPED: &[&str] = &["crds", "config", "dialects", "simulator", "operator", "proxy"];
+/// The crates whose documentation says what things are.
+const DOCUMENTED: &[&str] = &["crds", "config", "simulator", "operator"];
 /// The words that documentation does not begin with: a name says more than a question.
 const QUESTIONS: [&str; 5] = ["What", "How", "Whether", "Where", "Who"];
 
@@ -28,7 +30,7 @@ fn types(source: &Source) -> impl Iterator<Item = &str> {
 
 #[test]
 fn a_type_name_stands_once_in_a_crate() {
-    for krate in HOLDING {
+    for krate in SHIPPED {
         let sources = sources(krate);
         let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for source in sources.iter().filter(|source| !source.is_test()) {
@@ -59,7 +61,7 @@ fn documentation(line: &str) -> Option<&str> {
 
 #[test]
 fn documentation_begins_with_the_thing_it_is_about() {
-    for krate in HOLDING {
+    for krate in DOCUMENTED {
         for source in sources(krate).iter().filter(|source| !source.is_test()) {
             for (number, text) in beginnings(source) {
                 let first = text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();

@@ -53,7 +53,7 @@ type MixMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// The cells this worker has already found, of the newest configuration it has seen.
 #[derive(Debug, Default)]
-struct Found {
+struct FoundSeries {
     generation: u64,
     calls: MixMap<CallKey, Arc<CallCells>>,
     attempts: MixMap<ProviderIx, Arc<AttemptCells>>,
@@ -64,7 +64,7 @@ struct Found {
 pub struct Ledger {
     metrics: Arc<Metrics>,
     worker: Arc<WorkerCells>,
-    found: RefCell<Found>,
+    found: RefCell<FoundSeries>,
     sampler: Sampler,
     unclosed: Cell<u64>,
 }
@@ -150,10 +150,10 @@ impl Ledger {
     }
 
     /// Numbers mean something within one configuration only: a call of an older one finds its cells by name.
-    fn with_found<T>(&self, table: &NameTable, get: impl FnOnce(Option<&mut Found>) -> T) -> T {
+    fn with_found<T>(&self, table: &NameTable, get: impl FnOnce(Option<&mut FoundSeries>) -> T) -> T {
         let Ok(mut found) = self.found.try_borrow_mut() else { return get(None) };
         if table.generation() > found.generation {
-            *found = Found { generation: table.generation(), ..Found::default() };
+            *found = FoundSeries { generation: table.generation(), ..FoundSeries::default() };
         }
         if table.generation() == found.generation { get(Some(&mut found)) } else { get(None) }
     }

@@ -17,7 +17,7 @@ use sluicegate_config::{FEATURES, Kind, ObjectId};
 
 use super::change::Change;
 use super::missing::Missing;
-use super::objects::{Outcome, PublishedObject, Surroundings, blank};
+use super::objects::{PublishedObject, StepOutcome, Surroundings, blank};
 use super::published::Published;
 use super::report::ObjectReport;
 
@@ -307,7 +307,7 @@ impl Assembly {
         let Some(mut object) = self.objects.get_mut(&kind).and_then(|objects| objects.remove(&id)) else { return };
         let runs = |kind: Kind, id: &ObjectId| self.runs(kind, id);
         let around = Surroundings { runs: &runs, waits: self.begun, now };
-        let Outcome { change, running, credentials } = object.step(&id, &around);
+        let StepOutcome { change, running, credentials } = object.step(&id, &around);
         let stands = object.report(&id, running, credentials, &around);
         turn.changes.extend(change);
         if !stands.is_told(object.told()) || !object.is_published() {

@@ -9,7 +9,7 @@ use sluicegate_config::Kind;
 
 #[cfg(test)]
 pub(super) use object::PENDING_LIMIT;
-pub(super) use object::{Outcome, PublishedObject, Surroundings};
+pub(super) use object::{PublishedObject, StepOutcome, Surroundings};
 
 /// A resource of a kind, of which nothing is known yet: the kind's row.
 pub(super) fn blank(kind: Kind) -> Box<dyn PublishedObject> {

@@ -29,7 +29,7 @@ pub(crate) enum Step<T> {
 
 /// A step of an object: the change that comes of it, and what runs of it then.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct StepOutcome {
     /// What is to be applied.
     pub(crate) change: Option<Change>,
     /// The revision that runs.
@@ -73,7 +73,7 @@ pub(crate) trait PublishedObject: fmt::Debug {
     fn forget_credentials(&mut self) {}
 
     /// Does what is to be done about it.
-    fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> Outcome;
+    fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> StepOutcome;
 
     /// How it stands once `running` runs of it.
     fn report(

@@ -11,7 +11,7 @@ use sluicegate_config::{CredentialId, Kind, ObjectId, Pool};
 use super::super::change::Change;
 use super::super::published::Published;
 use super::super::report::ObjectReport;
-use super::object::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
+use super::object::{PENDING_LIMIT, PublishedObject, Step, StepOutcome, Surroundings, report};
 
 /// A pool with the credentials it names.
 type Supplied = (Box<Pool>, Credentials);
@@ -152,7 +152,7 @@ impl PublishedObject for PoolObject {
         self.stands = stands;
     }
 
-    fn step(&mut self, id: &Arc<ObjectId>, _around: &Surroundings<'_>) -> Outcome {
+    fn step(&mut self, id: &Arc<ObjectId>, _around: &Surroundings<'_>) -> StepOutcome {
         let (step, credentials) = self.next();
         let (change, running) = match step {
             Step::Stay => (None, self.running().map(Into::into)),
@@ -162,7 +162,7 @@ impl PublishedObject for PoolObject {
             }
             Step::Gone => (Some(Change::PoolGone(Arc::clone(id))), None),
         };
-        Outcome { change, running, credentials }
+        StepOutcome { change, running, credentials }
     }
 }
 

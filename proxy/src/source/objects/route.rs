@@ -9,7 +9,7 @@ use sluicegate_config::{Kind, ObjectId, Route};
 use super::super::change::Change;
 use super::super::published::Published;
 use super::super::report::ObjectReport;
-use super::object::{Outcome, PENDING_LIMIT, PublishedObject, Step, Surroundings, report};
+use super::object::{PENDING_LIMIT, PublishedObject, Step, StepOutcome, Surroundings, report};
 
 /// A route. There may be thousands, most of which run as they are to: what is seldom there is kept apart.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl PublishedObject for RouteObject {
         (self.present, self.next, self.refused) = (false, None, None);
     }
 
-    fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> Outcome {
+    fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> StepOutcome {
         let (change, running) = match self.next(around) {
             Step::Stay => (None, self.running().map(Into::into)),
             Step::Run(route) => {
@@ -92,7 +92,7 @@ impl PublishedObject for RouteObject {
             }
             Step::Gone => (Some(Change::RouteGone(Arc::clone(id))), None),
         };
-        Outcome { change, running, credentials: None }
+        StepOutcome { change, running, credentials: None }
     }
 
     fn report(

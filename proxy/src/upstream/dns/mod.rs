@@ -32,10 +32,10 @@ const LONGEST_ASK: Duration = Duration::from_secs(15);
 
 /// One per worker; asks nobody before the first name. Cloning is cheap.
 #[derive(Clone, Default)]
-pub(super) struct Dns(Rc<NameTable>);
+pub(super) struct Dns(Rc<HostTable>);
 
 #[derive(Default)]
-struct NameTable {
+struct HostTable {
     resolver: OnceCell<Option<TokioResolver>>,
     names: RefCell<HashMap<String, Rc<DnsName>>>,
 }
@@ -65,7 +65,7 @@ struct KnownAddresses {
 impl Dns {
     #[cfg(test)]
     pub(super) fn of(resolver: TokioResolver) -> Self {
-        Self(Rc::new(NameTable { resolver: OnceCell::new_with(Some(Some(resolver))), names: RefCell::default() }))
+        Self(Rc::new(HostTable { resolver: OnceCell::new_with(Some(Some(resolver))), names: RefCell::default() }))
     }
 
     /// The addresses of `name`, IPv6 and IPv4 in turn; never empty. `ttl` instead of what DNS says.
