@@ -58,15 +58,17 @@ impl Surface {
 
 /// A path, found in the table.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct SurfaceMatch {
     pub(crate) surface: &'static Surface,
     /// The model that the path names: `%2F` and the like turned back, anything broken as it is.
     pub(crate) model: Option<String>,
 }
 
 /// Finds a path's row.
-pub(crate) fn find(path: &str) -> Option<Found> {
-    SURFACES.iter().find_map(|surface| Some(Found { surface, model: matched(surface.path, path)?.map(unescaped) }))
+pub(crate) fn find(path: &str) -> Option<SurfaceMatch> {
+    SURFACES
+        .iter()
+        .find_map(|surface| Some(SurfaceMatch { surface, model: matched(surface.path, path)?.map(unescaped) }))
 }
 
 /// The dialect of a path that several have.

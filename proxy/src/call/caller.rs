@@ -8,7 +8,7 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::Operation;
-use crate::api::surfaces::{self, Found};
+use crate::api::surfaces::{self, SurfaceMatch};
 use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
@@ -60,7 +60,9 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
         return (either(), Ok(root));
     }
     let path = without_slash(path);
-    let Some(Found { surface, model }) = surfaces::find(path) else { return (either(), Err(unknown_path(path))) };
+    let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
+        return (either(), Err(unknown_path(path)));
+    };
     let dialect = surface.dialect.unwrap_or_else(either);
     if !surface.takes(method) {
         return (dialect, Err(wrong_method(method, path, surface.methods)));

@@ -20,13 +20,13 @@ pub(super) struct RouteObject {
     stands: Option<Arc<ObjectReport>>,
     /// The version of the object that it was last seen in as it runs.
     version: Option<Box<str>>,
-    next: Option<Box<Offer>>,
+    next: Option<Box<OfferedRoute>>,
     refused: Option<Box<Rejection>>,
 }
 
 /// A form that does not run yet.
 #[derive(Debug)]
-struct Offer {
+struct OfferedRoute {
     route: Box<Route>,
     version: Box<str>,
     since: Instant,
@@ -47,7 +47,7 @@ impl RouteObject {
             return if runs_already { Step::Gone } else { Step::Stay };
         }
         let Some(offer) = self.next.take() else { return Step::Stay };
-        let Offer { route, version, since } = *offer;
+        let OfferedRoute { route, version, since } = *offer;
         if self.running() == Some(&*route.revision) {
             self.version = Some(version);
             return Step::Stay;
@@ -62,7 +62,7 @@ impl RouteObject {
             self.version = Some(version);
             return Step::Run(route);
         }
-        self.next = Some(Box::new(Offer { route, version, since }));
+        self.next = Some(Box::new(OfferedRoute { route, version, since }));
         Step::Stay
     }
 }
@@ -70,7 +70,7 @@ impl RouteObject {
 impl PublishedObject for RouteObject {
     fn offer(&mut self, form: &Published, features: &[&str], now: Instant) -> Result<(), String> {
         let route: Box<Route> = Box::new(form.compiled(features, |route: &Route| &route.revision)?);
-        let offer = Box::new(Offer { route, version: form.version.as_str().into(), since: now });
+        let offer = Box::new(OfferedRoute { route, version: form.version.as_str().into(), since: now });
         (self.present, self.next, self.refused) = (true, Some(offer), None);
         Ok(())
     }
@@ -106,7 +106,7 @@ impl PublishedObject for RouteObject {
         let runs = |pool: &ObjectId| runs(Kind::ProviderPool, pool);
         let rejected = match (&self.refused, self.next.as_deref()) {
             (Some(refused), _) => Some(refused.clone()),
-            (None, Some(Offer { route, version: _, since }))
+            (None, Some(OfferedRoute { route, version: _, since }))
                 if now.saturating_duration_since(*since) >= PENDING_LIMIT =>
             {
                 let missing = pools(route).find(|id| !runs(id)).map_or("", |id| id.0.as_str());
