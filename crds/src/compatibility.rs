@@ -39,7 +39,7 @@ pub struct Compatibility {
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::FIELD_TO, rules::FIELD_RESERVED])))]
 pub struct FieldRule {
     /// The field, such as `context_management`.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = crate::patterns::FIELD_NAME))]
     pub name: String,
     /// `Pass` (it goes on as it is, also where the translation would leave it out), `Drop` (it is left out), `Refuse`
     /// (a call that has it is not sent here; with no other provider left the caller gets status 400) or `Rename` (it
@@ -47,7 +47,7 @@ pub struct FieldRule {
     pub action: FieldAction,
     /// For the action `Rename`: the provider's name of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = crate::patterns::FIELD_NAME))]
     pub to: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub enum FieldAction {
 pub struct BetaRule {
     /// The value, such as `context-management-2025-06-27`; with `*` at its end all that begin so. The longest that matches
     /// counts.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_.-]*\*?$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = crate::patterns::BETA))]
     pub name: String,
     /// `Pass` (it goes on), `Drop` (it is left out) or `Refuse` (a call that has it is not sent here).
     pub action: BetaAction,

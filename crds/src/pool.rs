@@ -163,7 +163,7 @@ pub struct Backoff {
     /// Upper bound of any wait. Default: 5s.
     pub max: Duration,
     /// Growth from one wait to the next, as a decimal string from `"1"` to `"10"`. Default: `"2"`.
-    #[schemars(length(max = 6), extend("pattern" = r"^([1-9](\.[0-9]{1,3})?|10(\.0{1,3})?)$"))]
+    #[schemars(length(max = 6), extend("pattern" = crate::patterns::MULTIPLIER))]
     pub multiplier: Decimal,
     /// `Full` waits a random time up to the bound, `None` waits all of it. Default: `Full`.
     pub jitter: Jitter,

@@ -131,11 +131,11 @@ pub struct Credentials {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
     pub name: String,
     /// Key in its data. Default: `api-key`.
     #[serde(default = "api_key")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SECRET_KEY))]
     pub key: String,
 }
 
@@ -194,7 +194,7 @@ pub struct Defaults {
     /// Sampling temperature as a decimal string from `"0"` to `"2"`, with at most four decimals. Left out: the
     /// provider's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 6), extend("pattern" = r"^([01](\.[0-9]{1,4})?|2(\.0{1,4})?)$"))]
+    #[schemars(length(max = 6), extend("pattern" = patterns::TEMPERATURE))]
     pub temperature: Option<Decimal>,
 }
 
@@ -266,7 +266,7 @@ pub struct Tls {
     pub ca_certificate: Option<String>,
     /// The name to ask for and to verify, instead of the URL's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::HOST))]
     pub server_name: Option<String>,
 }
 
@@ -282,12 +282,12 @@ pub struct Headers {
     /// Names of further headers of the caller's that go on. Not those that say who the caller is, that hold a key, or that
     /// name an account of the provider's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = patterns::HEADER_NAME)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub pass: Vec<String>,
     /// Names of headers taken out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = patterns::HEADER_NAME)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub remove: Vec<String>,
 }
@@ -297,9 +297,9 @@ pub struct Headers {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Header {
     /// Its name, in any case.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = patterns::HEADER_NAME))]
     pub name: String,
     /// Its value, printable ASCII.
-    #[schemars(length(max = 4096), regex(pattern = r"^[ -~]*$"))]
+    #[schemars(length(max = 4096), regex(pattern = patterns::HEADER_VALUE))]
     pub value: String,
 }

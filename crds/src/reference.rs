@@ -72,7 +72,9 @@ fn section(page: &mut String, path: &str, schema: &Value) {
 
 fn rules(schema: &Value) -> impl Iterator<Item = &str> {
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
-    rules.into_iter().flatten().filter_map(|rule| rule.get("message")?.as_str())
+    // What a text must look like its description says.
+    let advised = schema.as_object().and_then(crate::schema::advice).is_some();
+    rules.into_iter().flatten().filter(move |_| !advised).filter_map(|rule| rule.get("message")?.as_str())
 }
 
 /// A description on one line.
@@ -87,7 +89,8 @@ fn type_of(schema: &Value) -> String {
             values.iter().map(|v| format!("`{}`", v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
         return values.join(", ");
     }
-    let pattern = schema.get("pattern").and_then(Value::as_str).unwrap_or_default();
+    let advised = schema.as_object().and_then(crate::schema::advice).map(|(pattern, _)| pattern);
+    let pattern = schema.get("pattern").and_then(Value::as_str).or(advised).unwrap_or_default();
     match (pattern, schema.get("type").and_then(Value::as_str)) {
         (crate::patterns::DURATION, _) => "duration".to_owned(),
         (crate::patterns::BYTES, _) => "bytes".to_owned(),

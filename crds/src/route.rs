@@ -138,7 +138,7 @@ pub struct ModelMatch {
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::HEADER_ONE_OF])))]
 pub struct HeaderMatch {
     /// Its name, in any case.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = patterns::HEADER_NAME))]
     pub name: String,
     /// This value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,7 +191,7 @@ pub struct Fallback {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolRef {
     /// Name of the pool.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
     pub name: String,
     /// Its namespace. The pool there must let the route's namespace in, by its `allowedRoutes`. Default: the route's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,9 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::patterns;
 use crate::rules::MATCHES_EMPTY;
 use crate::{LLMRoute, ProviderPool};
 
@@ -19,6 +20,9 @@ fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
     let mut value = serde_json::to_value(crd)?;
     tidy(&mut value);
     leave_items(&mut value, false);
+    if let Some(spec) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec") {
+        advise(spec);
+    }
     if crd.spec.names.kind == "LLMRoute" {
         // One type serves both kinds; to a route nothing is attached.
         if let Some(status) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
@@ -53,6 +57,42 @@ pub fn structures() -> Result<Value, serde_json::Error> {
     Ok(structures.into())
 }
 
+/// In a structure: what is said about a text that does not match the pattern.
+pub const ADVICE: &str = "x-advice";
+
+/// Turns patterns into rules that say what to write.
+fn advise(schema: &mut Value) {
+    match schema {
+        Value::Object(words) => {
+            let pattern = words.get("pattern").and_then(Value::as_str);
+            if let Some((pattern, advice)) =
+                pattern.and_then(|own| patterns::ADVICE.iter().find(|(pattern, _)| own == *pattern))
+            {
+                words.shift_remove("pattern");
+                words.insert(RULES.to_owned(), json!([{"rule": matching(pattern), "message": advice}]));
+            }
+            words.values_mut().for_each(advise);
+        }
+        Value::Array(items) => items.iter_mut().for_each(advise),
+        _ => {}
+    }
+}
+
+const RULES: &str = "x-kubernetes-validations";
+
+/// The rule that holds a pattern.
+fn matching(pattern: &str) -> String {
+    format!("self.matches(r\"{pattern}\")")
+}
+
+/// The pattern of a text and what to write where it is not kept to, if a rule holds one.
+#[must_use]
+pub fn advice(words: &Map<String, Value>) -> Option<(&'static str, &'static str)> {
+    let rules = words.get(RULES).and_then(Value::as_array)?;
+    let rule = rules.first()?.get("rule").and_then(Value::as_str)?;
+    patterns::ADVICE.into_iter().find(|(pattern, _)| matching(pattern) == rule)
+}
+
 /// In a structure: what is said about a list that is there and empty.
 pub const NOT_EMPTY: &str = "x-not-empty";
 
@@ -76,6 +116,10 @@ fn bare(schema: &Value) -> Value {
                 value => (word.clone(), bare(value)),
             };
             let mut bare: Map<String, Value> = kept.map(value).collect();
+            if let Some((pattern, advice)) = advice(words) {
+                bare.insert("pattern".to_owned(), pattern.into());
+                bare.insert(ADVICE.to_owned(), advice.into());
+            }
             // That a list is not empty a type that leaves out empty lists does not show any more.
             if let Some(message) = not_empty(words) {
                 bare.insert(NOT_EMPTY.to_owned(), message.clone());

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Map, Value};
-use sluicegate_crds::schema::NOT_EMPTY;
+use sluicegate_crds::schema::{ADVICE, NOT_EMPTY};
 use sluicegate_crds::{patterns, schema};
 
 use super::document::{Node, NodeContent, join};
@@ -130,7 +130,11 @@ impl Checker {
         let Some(pattern) = pattern_of(schema) else { return };
         if SCHEMAS.patterns.get(pattern).is_some_and(|regex| !regex.is_match(text)) {
             let value = shown(text, path);
-            self.fault(path, format!("Invalid value: {value}: should match '{pattern}'{}", example(schema)));
+            let said = match schema.get(ADVICE).and_then(Value::as_str) {
+                Some(advice) => advice.to_owned(),
+                None => format!("should match '{pattern}'{}", example(schema)),
+            };
+            self.fault(path, format!("Invalid value: {value}: {said}"));
         }
     }
 
