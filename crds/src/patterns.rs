@@ -31,10 +31,10 @@ pub const FIELD_NAME: &str = r"^[A-Za-z0-9_.-]+$";
 /// The spelling of a beta's name, or of the beginning of several.
 pub const BETA: &str = r"^[A-Za-z0-9_.-]*\*?$";
 
-/// The spellings that an API server holds by a rule which says what to write. Durations stay patterns: rules compute with
-/// them, and an API server runs no rule on what breaks the schema. So do numbers of bytes: what a rule costs is reckoned
-/// by the longest value, and that of a field which takes numbers and texts has no bound.
-pub const ADVICE: [(&str, &str); 13] = [
+/// The spellings that an API server holds by a rule which says what to write. Numbers of bytes stay patterns: what a rule costs is
+/// reckoned by the longest value, and that of a field which takes numbers and texts has no bound.
+pub const ADVICE: [(&str, &str); 14] = [
+    (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (NAME, "write lower-case letters, digits and hyphens, such as my-name-1"),
     (URL, "write an address such as https://api.openai.com, without a user, a query or a fragment"),
     (PATH, "write a path that begins with a slash, such as /v1, without a query or a fragment"),

@@ -2,7 +2,11 @@
 //!
 //! `config::compile` makes the same checks with the same messages where no API server stands before it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+
+use crate::patterns::DURATION;
 
 /// A CEL rule and what it tells the one who breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +20,21 @@ pub struct CelRule {
 /// As the value of `x-kubernetes-validations`.
 #[must_use]
 pub fn validations(rules: &[CelRule]) -> Value {
-    rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
+    rules.iter().map(|rule| json!({"rule": guarded(rule.cel), "message": rule.message})).collect()
+}
+
+/// A rule that computes with durations holds while one of them is spelt wrong: that is told by the field itself, and one
+/// mistake is one complaint.
+fn guarded(cel: &str) -> String {
+    const CALL: &str = "duration(self.";
+    let calls = cel.split(CALL).skip(1).filter_map(|rest| rest.split_once(')').map(|(field, _)| field));
+    let fields: BTreeSet<&str> = calls.collect();
+    if fields.is_empty() {
+        return cel.to_owned();
+    }
+    let spelt_wrong = |field: &&str| format!("(has(self.{field}) && !self.{field}.matches(r\"{DURATION}\"))");
+    let guards: Vec<String> = fields.iter().map(spelt_wrong).collect();
+    format!("{} || ({cel})", guards.join(" || "))
 }
 
 /// Providers but simulated ones have an address.

@@ -65,7 +65,9 @@ async fn the_schema_is_said_by_the_api_server() {
         let said = create(&client, &namespace, text(&case, "kind"), case.get("spec")).await;
         let right = said
             .as_ref()
-            .is_err_and(|said| said.contains(text(&case, "path")) && said.contains(text(&case, "message")));
+            .is_err_and(|said| said.contains(text(&case, "path")) && said.contains(text(&case, "message")))
+            // What is spelt wrong is one complaint: rules that compute with it keep silent.
+            && said.as_ref().is_err_and(|said| !said.contains("[spec") || !text(&case, "message").starts_with("write "));
         if !right {
             wrong.push(format!("{case}\n    said: {said:?}"));
         }
