@@ -10,7 +10,7 @@ use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, observe, openai_chat, openai_completions, verbatim};
+use crate::{anthropic_messages, observe, openai_chat, openai_completions, vendors, verbatim};
 
 impl Dialect {
     /// Who speaks it.
@@ -26,6 +26,17 @@ impl Dialect {
     #[must_use]
     pub const fn habits(self) -> &'static Habits {
         &self.spoke().habits
+    }
+
+    /// The most tokens that a model of this dialect's own vendor answers with, as far as the tables know it: calls of other dialects
+    /// are held to it.
+    #[must_use]
+    pub fn output_limit(self, model: &str) -> Option<u64> {
+        match self {
+            Self::OpenAiChat => vendors::openai(model).max_output,
+            Self::AnthropicMessages => vendors::claude(model).max_output,
+            _ => None,
+        }
     }
 
     /// Reads what a caller sent.
@@ -137,6 +148,12 @@ impl Dialect {
     /// JSON.
     pub fn is_answer(self, body: &[u8]) -> Result<(), Malformed> {
         observe::is_answer(&self.spoke().answer, body)
+    }
+
+    /// The error that stands where a whole answer should, if it is of a prompt that does not fit.
+    #[must_use]
+    pub fn overflow_of_whole(self, body: &[u8]) -> Option<ProviderError> {
+        observe::overflow_of_whole(&self.spoke().answer, body)
     }
 
     /// Folds one stream, giving up when it has to hold more than `most` bytes.
