@@ -7,7 +7,8 @@ use sluicegate_dialects::hub::Usage;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::DIALECTS;
-use crate::cache::entry::{Codec, Entry, Meta, Wall};
+use crate::cache::entry::{Entry, Meta, Wall};
+use crate::compression::Codec;
 
 /// The target.
 ///
