@@ -380,6 +380,8 @@ pub enum ProviderKind {
     OpenAi,
     /// Anthropic itself.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAiCompatible,
     /// Ours: no network, no key.

@@ -20,12 +20,13 @@ pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `OpenAICompatible` (anything else that
+    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
     pub kind: ProviderType,
-    /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added
+    /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added, for
+    /// type `Gemini` `/v1beta`
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
     /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
     /// and `serviceRef` is there, and neither where `type` is `Simulated`.
@@ -81,6 +82,8 @@ pub enum ProviderType {
     OpenAI,
     /// Anthropic itself.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAICompatible,
     /// A stand-in inside the gateway.
@@ -100,7 +103,7 @@ pub struct ServiceRef {
     /// The scheme: `HTTP` or `HTTPS`. Default: `HTTP`.
     #[serde(default)]
     pub scheme: Scheme,
-    /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`.
+    /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`, for type `Gemini` `/v1beta`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::PATH))]
     pub path: Option<String>,

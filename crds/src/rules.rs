@@ -50,7 +50,7 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
-    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic or OpenAICompatible",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {

@@ -129,4 +129,8 @@ pub struct StreamOptions {
     /// Seconds since 1970 to write where the provider's dialect does not say when it answered (nothing here reads a
     /// clock).
     pub created: Option<u64>,
+    /// Whether it is a JSON array that grows, and not server-sent events (Gemini, without `alt=sse`).
+    pub array: bool,
+    /// Whether events stand before it that another has written.
+    pub goes_on: bool,
 }

@@ -12,11 +12,14 @@ pub enum Dialect {
     AnthropicMessages,
     /// OpenAI's legacy Completions: `POST /v1/completions`.
     OpenAiCompletions,
+    /// Google's Gemini API: `POST /v1beta/models/{model}:generateContent`.
+    Gemini,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions];
+    pub const ALL: &'static [Self] =
+        &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions, Self::Gemini];
 
     /// Its number in what is kept: never another's.
     #[must_use]
@@ -25,6 +28,7 @@ impl Dialect {
             Self::OpenAiChat => 1,
             Self::AnthropicMessages => 2,
             Self::OpenAiCompletions => 3,
+            Self::Gemini => 4,
         }
     }
 
@@ -41,6 +45,7 @@ impl Dialect {
             Self::OpenAiChat => "OpenAI Chat Completions",
             Self::AnthropicMessages => "Anthropic Messages",
             Self::OpenAiCompletions => "OpenAI Completions",
+            Self::Gemini => "Gemini",
         }
     }
 }

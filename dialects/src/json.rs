@@ -70,7 +70,7 @@ impl Path<'_> {
 pub(crate) const ROOT: Path<'static> = Path::top("");
 
 /// An object's members, taken one by one; what is left over is the extra fields. `null` counts as absent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
@@ -79,11 +79,25 @@ impl<'a> Object<'a> {
     /// Reads an object's members without reading their values. Errors: it is no object, or a name stands there twice.
     pub(crate) fn read(json: &'a str, at: &Path<'_>) -> Result<Self, Refusal> {
         let object: Self = serde_json::from_str(json).map_err(|_| at.refuse("must be an object"))?;
+        object.each_once(at)
+    }
+
+    /// Reads an object whose names may be written in camelCase or in snake_case, as Google's may; they are known by the
+    /// former. Errors: as `read`.
+    pub(crate) fn read_either(json: &'a str, at: &Path<'_>) -> Result<Self, Refusal> {
+        let mut object: Self = serde_json::from_str(json).map_err(|_| at.refuse("must be an object"))?;
+        for (name, _) in object.members.iter_mut().filter(|(name, _)| name.contains('_')) {
+            *name = Cow::Owned(camel_case(name));
+        }
+        object.each_once(at)
+    }
+
+    fn each_once(self, at: &Path<'_>) -> Result<Self, Refusal> {
         // By set, not by pairs: a body may hold a million members.
-        let mut seen = std::collections::HashSet::with_capacity(object.members.len());
-        match object.members.iter().find(|(name, _)| !seen.insert(name)) {
+        let mut seen = std::collections::HashSet::with_capacity(self.members.len());
+        match self.members.iter().find(|(name, _)| !seen.insert(name)) {
             Some((name, _)) => Err(at.field(name).refuse("the field stands there twice")),
-            None => Ok(object),
+            None => Ok(self),
         }
     }
 
@@ -198,6 +212,25 @@ pub(crate) fn count(text: &str) -> Option<u64> {
         let range = 0.0..=9_007_199_254_740_992.0;
         range.contains(&number).then_some(number as u64)
     })
+}
+
+/// What an object that is kept raw is, for messages: its `type`, or in dialects without one the name of its first member.
+pub(crate) fn kind_of(raw: &str) -> String {
+    let Ok(mut object) = serde_json::from_str::<Object<'_>>(raw) else { return "unknown".to_owned() };
+    let kind = object.take("type").and_then(string);
+    kind.or_else(|| object.members().next().map(|(name, _)| name.to_owned())).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A name of several words, each but the first with a capital letter.
+pub(crate) fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
 }
 
 /// The text of a JSON string value, if it is one.
@@ -329,6 +362,13 @@ mod tests {
         assert_eq!(object.text("a", &ROOT).unwrap_err().message, "a: must be a string");
         assert_eq!(object.rest().keys().collect::<Vec<_>>(), ["d"]);
         assert!(Object::read(r#"{"a":1,"a":2}"#, &ROOT).unwrap_err().message.contains("twice"));
+    }
+
+    #[test]
+    fn names_are_taken_in_either_case() {
+        let mut object = Object::read_either(r#"{"file_data":1,"mimeType":2,"x":3}"#, &ROOT).unwrap();
+        assert!(object.take("fileData").is_some() && object.take("mimeType").is_some() && object.take("x").is_some());
+        assert!(Object::read_either(r#"{"file_data":1,"fileData":2}"#, &ROOT).unwrap_err().message.contains("twice"));
     }
 
     #[test]

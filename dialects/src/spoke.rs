@@ -1,5 +1,7 @@
 //! A spoke: what each dialect's folder offers, the same in every one.
 
+use std::time::Duration;
+
 use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
@@ -17,14 +19,29 @@ pub struct Habits {
     pub request_id_header: Option<&'static str>,
     /// Its streams say what was used only where that is asked for (`stream_options`).
     pub usage_is_asked_for: bool,
-    /// The field of the most tokens to answer with.
-    pub max_tokens: Field,
+    /// The field of the most tokens to answer with; `None`: it stands among other settings, in no field of its own.
+    pub max_tokens: Option<Field>,
     /// The same, where only an older one is understood.
     pub old_max_tokens: Field,
+    /// The word of a caller's query by which a stream is server-sent events, where it is one JSON array without;
+    /// `None`: it always is.
+    pub events_word: Option<&'static str>,
+    /// What goes to the caller of a silent stream: nothing to any of its clients.
+    pub keep_alive: &'static [u8],
+    /// The fields whose tokens are counted, and the name that the count has.
+    pub counted: (&'static [&'static str], &'static str),
 }
+
+/// A comment of server-sent events.
+pub(crate) const COMMENT: &[u8] = b": keep-alive\n\n";
+/// What Anthropic's dialect and OpenAI's have in common of what is counted.
+pub(crate) const COUNTED: (&[&str], &str) = (&["system", "messages", "tools"], "input_tokens");
 
 /// Says where a part of a turn, or of a tool's result in it, stood in the caller's own body.
 pub(crate) type PartPath = fn(message: &Message, index: usize, inner: Option<usize>) -> String;
+
+/// Writes what a provider is sent.
+pub(crate) type EncodeCall = fn(&Call, &ProviderProfile, PartPath) -> Result<Encoded, Refusal>;
 
 /// A dialect, as rows of functions: nothing here has state of its own.
 pub(crate) struct Spoke {
@@ -35,7 +52,10 @@ pub(crate) struct Spoke {
     pub(crate) decode_call: fn(&[u8]) -> Result<Call, Refusal>,
     /// `request/write`: what a provider is sent. The path is the caller's dialect's. Errors: the call holds what the
     /// dialect has no word for.
-    pub(crate) encode_call: fn(&Call, &ProviderProfile, PartPath) -> Result<Encoded, Refusal>,
+    pub(crate) encode_call: EncodeCall,
+    /// `request/write`: what a provider is sent that counts the tokens of a call; `None`: it is asked in its own words
+    /// only.
+    pub(crate) encode_count: Option<EncodeCall>,
     /// `place`: how refusals name a part of a turn.
     pub(crate) part_path: PartPath,
     /// `reply`: a whole answer. Errors: it is not what the dialect allows.
@@ -52,6 +72,8 @@ pub(crate) struct Spoke {
     pub(crate) decode_error: fn(u16, &[u8]) -> ProviderError,
     /// `error`: an error's body, beside the call's id.
     pub(crate) encode_error: fn(&ProviderError, &str) -> Vec<u8>,
+    /// `error`: the same body, with when to come again in it, where that is where clients look.
+    pub(crate) say_when: fn(Vec<u8>, Duration) -> Vec<u8>,
     /// `error`: whether a body says of a prompt that does not fit what the dialect's clients know it by.
     pub(crate) tells_overflow: fn(&[u8]) -> bool,
     /// `error`: the status that the dialect's own vendor would answer with.

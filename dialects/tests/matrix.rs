@@ -23,6 +23,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("openai_chat", Dialect::OpenAiChat),
     ("anthropic_messages", Dialect::AnthropicMessages),
     ("openai_completions", Dialect::OpenAiCompletions),
+    ("gemini", Dialect::Gemini),
 ];
 
 /// A time for dialects whose answers say when they were made.
@@ -139,7 +140,12 @@ fn streams() {
     for case in cases("streams", "sse") {
         let events = events_cut_anywhere(case.from, &case.input);
         for (name, to) in case.others() {
-            let mut encoder = to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED) });
+            let mut encoder = to.stream_encoder(StreamOptions {
+                include_usage: true,
+                created: Some(CREATED),
+                array: false,
+                goes_on: false,
+            });
             let mut out = Vec::new();
             events.iter().for_each(|event| encoder.push(event, &mut out));
             case.golden(name, "sse", &String::from_utf8(out).unwrap());
@@ -181,7 +187,8 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply)).is_ok());
     }
     let mut decoder = from.stream_decoder();
-    let mut encoder = to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED) });
+    let mut encoder =
+        to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED), array: false, goes_on: false });
     let (mut read, mut out) = (Vec::new(), Vec::new());
     if decoder.push(bytes, &mut read).is_ok() {
         let _ = decoder.finish(&mut read);

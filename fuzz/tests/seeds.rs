@@ -63,7 +63,7 @@ fn stream() {
 
 #[test]
 fn tap() {
-    each(DIALECTS, fuzz::observe::check);
+    each(DIALECTS, fuzz::tap::check);
 }
 
 #[test]

@@ -156,6 +156,10 @@ impl From<Exhausted> for Problem {
 pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> Response<Bytes> {
     let id = request_id.to_str().unwrap_or_default();
     let body = dialect.encode_error(&problem.neutral(), id);
+    let body = match problem.retry_after {
+        Some(after) => dialect.say_when(body, after.min(LONGEST_RETRY_AFTER)),
+        None => body,
+    };
     let mut response = Response::new(Bytes::from(body));
     let of_kind = || StatusCode::from_u16(dialect.status(problem.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.status_mut() = problem.status.unwrap_or_else(of_kind);

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use crate::anthropic;
 use crate::ask::{Ask, Part, Turn};
+use crate::gemini;
 use crate::ids::Ids;
 use crate::model;
 use crate::openai;
@@ -15,12 +16,13 @@ use crate::prompts::Cached;
 use crate::route::Vendor;
 use crate::script::Piece;
 
-/// Fixed answers of both vendors, whole and streamed.
+/// Fixed answers of each vendor, whole and streamed.
 #[derive(Debug, Clone)]
 pub struct Canned {
     interval: Duration,
     openai: Answers,
     anthropic: Answers,
+    google: Answers,
     finder: Finder<'static>,
 }
 
@@ -69,7 +71,11 @@ impl Canned {
                 .map(|answer| collect(anthropic::stream::write(&ask, answer, cached, &ids)))
                 .unwrap_or_default(),
         };
-        Self { interval, openai, anthropic, finder: Finder::new(b"\"stream\"") }
+        let google = Answers {
+            whole: gemini::reply::write(&ask, &answers, cached, &ids).to_string().into(),
+            stream: collect(gemini::stream::write(&ask, &answers, cached, (&ids, false))),
+        };
+        Self { interval, openai, anthropic, google, finder: Finder::new(b"\"stream\"") }
     }
 
     pub(crate) fn interval(&self) -> Duration {
@@ -81,6 +87,7 @@ impl Canned {
         let answers = match vendor {
             Vendor::OpenAi => &self.openai,
             Vendor::Anthropic => &self.anthropic,
+            Vendor::Google => &self.google,
         };
         let wants = self.finder.find_iter(body).any(|at| {
             let rest = body.get(at + b"\"stream\"".len()..).unwrap_or_default();

@@ -14,6 +14,7 @@ mod canned;
 mod clock;
 mod digest;
 mod fault;
+mod gemini;
 mod heads;
 mod ids;
 mod journal;

@@ -10,6 +10,8 @@ pub(crate) enum Vendor {
     OpenAi,
     /// Anthropic.
     Anthropic,
+    /// Google.
+    Google,
 }
 
 /// An endpoint.
@@ -25,6 +27,17 @@ pub(crate) enum Route {
     Messages,
     /// `POST …/messages/count_tokens`
     CountTokens,
+    /// `POST …/models/NAME:generateContent`, or `:streamGenerateContent`
+    Generate {
+        /// The model.
+        model: String,
+        /// `true`: the answer is streamed.
+        stream: bool,
+        /// `true`: the stream is one JSON array, as there is no `alt=sse`.
+        array: bool,
+    },
+    /// `POST …/models/NAME:countTokens`
+    CountContents(String),
     /// `GET …/models`
     Models,
     /// `GET …/models/NAME`
@@ -44,6 +57,9 @@ pub(crate) enum Route {
 /// Whose words to use: by the path where it says so, else by the headers only Anthropic's callers send.
 pub(crate) fn vendor(parts: &Parts) -> Vendor {
     let path = parts.uri.path();
+    if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {
+        return Vendor::Google;
+    }
     let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
     let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
     if named || (marked && !path.ends_with("/completions") && !path.ends_with("/embeddings")) {
@@ -51,6 +67,17 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     } else {
         Vendor::OpenAi
     }
+}
+
+/// The model and the method of a path of Google's.
+fn google_method(path: &str) -> Option<(&str, &str)> {
+    path.split_once("/models/")?.1.rsplit_once(':')
+}
+
+/// A parameter of the query.
+pub(crate) fn parameter<'p>(parts: &'p Parts, wanted: &str) -> Option<&'p str> {
+    let pairs = parts.uri.query().into_iter().flat_map(|query| query.split('&'));
+    pairs.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The endpoint, with or without `/v1` or any other prefix.
@@ -84,6 +111,16 @@ pub(crate) fn route(parts: &Parts) -> Route {
     }
     if path == "/healthz" {
         return Route::Health;
+    }
+    if let Some((model, method)) = google_method(path) {
+        let model = model.to_owned();
+        let array = parameter(parts, "alt") != Some("sse");
+        match method {
+            "generateContent" => return only(Method::POST, Route::Generate { model, stream: false, array: false }),
+            "streamGenerateContent" => return only(Method::POST, Route::Generate { model, stream: true, array }),
+            "countTokens" => return only(Method::POST, Route::CountContents(model)),
+            _ => {}
+        }
     }
     match path.split_once("/models/") {
         Some((_, name)) if !name.is_empty() => only(Method::GET, Route::Model(name.to_owned())),

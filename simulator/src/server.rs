@@ -27,11 +27,11 @@ use crate::limits::Quota;
 use crate::model::{self, Answer};
 use crate::plan::{NoAnswer, Plan};
 use crate::provider::SimulatedProvider;
-use crate::route::{Route, Vendor, route, vendor};
+use crate::route::{Route, Vendor, parameter, route, vendor};
 use crate::script::{Broken, Piece, Script};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
 use crate::wire::{Fate, Wire};
-use crate::{anthropic, openai};
+use crate::{anthropic, gemini, openai};
 
 /// The largest body that is read; vendors answer 413 beyond.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -76,6 +76,8 @@ impl<F: Future + 'static> Executor<F> for Local {
 /// The parts that every step of a call needs.
 struct Call {
     vendor: Vendor,
+    /// `true`: a stream, and an error in its place, are a JSON array.
+    array: bool,
     id: String,
     began: Instant,
     quota: Quota,
@@ -105,7 +107,8 @@ async fn handle(
     };
     let id = model.ids().next("req_");
     let quota = model.count();
-    let call = Call { vendor, id, began: Instant::now(), quota, model, fate, outcome };
+    let array = matches!(path, Route::Generate { array: true, .. });
+    let call = Call { vendor, array, id, began: Instant::now(), quota, model, fate, outcome };
     let Ok(body) = body else {
         return Ok(call.refuse(&Fault::new(413, "Request exceeds the maximum size")));
     };
@@ -160,11 +163,13 @@ fn respond(status: StatusCode, content_type: HeaderValue, script: Script) -> Res
     response
 }
 
-/// The key a caller shows, in either vendor's way.
-fn key(headers: &HeaderMap) -> Option<&str> {
+/// The key a caller shows, in any vendor's way.
+fn key(parts: &Parts) -> Option<&str> {
+    let headers = &parts.headers;
     let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()))
+    let named = ["x-api-key", "x-goog-api-key"].into_iter().find_map(|name| headers.get(name)?.to_str().ok());
+    bearer.or(named).or_else(|| parameter(parts, "key"))
 }
 
 impl Call {
@@ -182,8 +187,11 @@ impl Call {
         if let Some(fault) = &plan.fault {
             return Err(fault.clone());
         }
-        let key = key(&parts.headers);
+        let key = key(parts);
         if !self.model.admits(key) {
+            if self.vendor == Vendor::Google {
+                return Err(gemini::error::key(key.is_some()));
+            }
             return Err(Fault::new(
                 401,
                 match (self.vendor, key) {
@@ -191,8 +199,8 @@ impl Call {
                         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth."
                     }
                     (Vendor::OpenAi, Some(_)) => "Incorrect API key provided.",
-                    (Vendor::Anthropic, None) => "x-api-key header is required",
-                    (Vendor::Anthropic, Some(_)) => "invalid x-api-key",
+                    (_, None) => "x-api-key header is required",
+                    (_, Some(_)) => "invalid x-api-key",
                 },
             ));
         }
@@ -226,6 +234,16 @@ impl Call {
                 };
             }
             Route::Messages => anthropic::request::read(body, Purpose::Answer).and_then(|ask| self.known(ask)),
+            Route::Generate { model, stream, .. } => {
+                gemini::request::read(&model, stream, body).and_then(|ask| self.known(ask))
+            }
+            Route::CountContents(model) => {
+                let counted = gemini::request::read_count(&model, body).and_then(|ask| self.known(ask));
+                return match counted {
+                    Ok(ask) => self.whole(&json!({ "totalTokens": ask.input_tokens }), 0, &Plan::default()),
+                    Err(fault) => self.refuse(&fault),
+                };
+            }
             Route::CountTokens => {
                 let counted = anthropic::request::read(body, Purpose::Count).and_then(|ask| self.known(ask));
                 return match counted {
@@ -268,6 +286,7 @@ impl Call {
         let value = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, self.model.ids()),
             _ if ask.completes => openai::completions::write(&self.letterhead(ask), ask, &answers, cached),
+            (Vendor::Google, _) => gemini::reply::write(ask, &answers, cached, self.model.ids()),
             _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
         };
         self.whole(&value, tokens, plan)
@@ -277,6 +296,7 @@ impl Call {
         let cached = self.model.prompts().consult(&ask.beginnings);
         let pieces: Vec<Piece> = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, self.model.ids()),
+            (Vendor::Google, _) => gemini::stream::write(ask, answers, cached, (self.model.ids(), self.array)),
             _ => {
                 let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
                 if ask.completes {
@@ -292,10 +312,15 @@ impl Call {
                 openai::stream::event(&openai::error::body(&fault))
             }
             Vendor::Anthropic => anthropic::stream::event(&anthropic::error::event(&Fault::new(529, "Overloaded"))),
+            Vendor::Google => {
+                let body = gemini::error::body(&Fault::new(503, "The model is overloaded. Please try again later."));
+                gemini::stream::error(&body, self.array)
+            }
         };
+        let kind = if self.array { JSON } else { EVENTS };
         let (headers, fate) = (self.headers(), Arc::clone(&self.fate));
         let script = Script::stream(pieces, error, plan, &fate, self.outcome);
-        let mut response = respond(StatusCode::OK, EVENTS, script);
+        let mut response = respond(StatusCode::OK, kind, script);
         response.headers_mut().extend(headers);
         put(response.headers_mut(), "cache-control", "no-cache");
         response
@@ -313,11 +338,15 @@ impl Call {
         let body = match self.vendor {
             Vendor::OpenAi => openai::error::body(fault),
             Vendor::Anthropic => anthropic::error::body(fault, &self.id),
+            Vendor::Google if self.array => json!([gemini::error::body(fault)]),
+            Vendor::Google => gemini::error::body(fault),
         };
         let (mut headers, vendor) = (self.headers(), self.vendor);
         match vendor {
             Vendor::OpenAi => openai::headers::fault(&mut headers, fault),
             Vendor::Anthropic => anthropic::headers::fault(&mut headers, fault),
+            // When to come back stands in the body.
+            Vendor::Google => {}
         }
         let script = Script::whole(Bytes::from(body.to_string()), &self.fate, self.outcome);
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -332,6 +361,7 @@ impl Call {
         match self.vendor {
             Vendor::OpenAi => openai::headers::answer(&mut headers, &self.id, &self.quota, took),
             Vendor::Anthropic => anthropic::headers::answer(&mut headers, &self.id, &self.quota, took),
+            Vendor::Google => put(&mut headers, "server-timing", &format!("gfet4t7; dur={}", took.as_millis())),
         }
         headers
     }
@@ -352,6 +382,10 @@ impl Call {
                 Fault::new(404, text).coded("model_not_found")
             }
             Vendor::Anthropic => Fault::new(404, format!("model: {name}")),
+            Vendor::Google => Fault::new(
+                404,
+                format!("models/{name} is not found for API version v1beta, or is not supported for generateContent."),
+            ),
         }
     }
 
@@ -364,6 +398,7 @@ impl Call {
             Vendor::Anthropic => {
                 json!({ "data": list, "has_more": false, "first_id": names.first(), "last_id": names.last() })
             }
+            Vendor::Google => json!({ "models": list }),
         }
     }
 
@@ -374,6 +409,14 @@ impl Call {
             Vendor::Anthropic => {
                 json!({ "type": "model", "id": name, "display_name": name, "created_at": rfc3339(created) })
             }
+            Vendor::Google => json!({
+                "name": format!("models/{name}"),
+                "version": "001",
+                "displayName": name,
+                "inputTokenLimit": 1_048_576,
+                "outputTokenLimit": 65_536,
+                "supportedGenerationMethods": ["generateContent", "countTokens"],
+            }),
         }
     }
 }

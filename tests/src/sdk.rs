@@ -13,11 +13,11 @@ use crate::process::Process;
 pub struct Judged {
     /// Base URL for OpenAI's SDKs, `/v1` included.
     pub openai_url: String,
-    /// Base URL for Anthropic's SDKs, without `/v1`.
+    /// Base URL for Anthropic's and Google's SDKs, without `/v1` and `/v1beta`.
     pub anthropic_url: String,
     /// A model that is known there.
     pub model: String,
-    /// The dialect of the provider behind (`openai` or `anthropic`), when it is not each SDK's own: leaves out what
+    /// The dialect of the provider behind (`openai`, `anthropic` or `gemini`), when it is not each SDK's own: leaves out what
     /// means something in the SDK's own dialect only.
     pub provider: Option<String>,
     /// Where the provider says what it received.
@@ -27,9 +27,9 @@ pub struct Judged {
 /// The suites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// `openai` and `anthropic` from PyPI.
+    /// `openai`, `anthropic` and `google-genai` from PyPI.
     Python,
-    /// `openai` and `@anthropic-ai/sdk` from npm.
+    /// `openai`, `@anthropic-ai/sdk` and `@google/genai` from npm.
     Node,
     /// The same in front of `Aimock`.
     Aimock,
@@ -45,8 +45,8 @@ pub const PROVIDERS_KEY: &str = "providers-key";
 /// What aimock goes by, and no provider knows.
 const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-disconnect]";
 
-/// What the suites call through a gateway: `through-openai` and `through-anthropic` lead to providers at this URL that
-/// know the model `upstream` and are spoken to in these dialects.
+/// What the suites call through a gateway: `through-openai`, `through-anthropic` and `through-gemini` lead to providers at this URL
+/// that know the model `upstream` and are spoken to in these dialects.
 ///
 /// One attempt each, so that failures reach the SDK. Calls that a provider answers with "not now" or "not you" go to a
 /// pool of their own, whose many providers may each be left alone for a while without another test waiting for it.
@@ -54,7 +54,7 @@ const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-discon
 pub fn manifests(url: &str, upstream: &str) -> String {
     let mut text =
         format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n");
-    for (dialect, kind) in [("openai", "OpenAI"), ("anthropic", "Anthropic")] {
+    for (dialect, kind) in [("openai", "OpenAI"), ("anthropic", "Anthropic"), ("gemini", "Gemini")] {
         for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
             text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";
             text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
@@ -195,11 +195,14 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
     command
         .env("SLUICEGATE_OPENAI_BASE_URL", &judged.openai_url)
         .env("SLUICEGATE_ANTHROPIC_BASE_URL", &judged.anthropic_url)
+        .env("SLUICEGATE_GEMINI_BASE_URL", &judged.anthropic_url)
         .env("SLUICEGATE_MODEL", &judged.model)
         .env("SLUICEGATE_JOURNAL", &judged.journal)
         // A key or URL of the person who runs this is nothing to the tests.
         .env_remove("OPENAI_API_KEY")
         .env_remove("ANTHROPIC_API_KEY")
+        .env_remove("GEMINI_API_KEY")
+        .env_remove("GOOGLE_API_KEY")
         .env_remove("ANTHROPIC_AUTH_TOKEN");
     match &judged.provider {
         Some(provider) => command.env("SLUICEGATE_PROVIDER", provider),

@@ -56,6 +56,16 @@ fn python_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
 }
 
 #[test]
+fn python_sdks_accept_the_proxy_in_front_of_gemini() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Python, "gemini")
+}
+
+#[test]
+fn node_sdks_accept_the_proxy_in_front_of_gemini() -> anyhow::Result<()> {
+    verdict_on_the_proxy(Suite::Node, "gemini")
+}
+
+#[test]
 fn node_sdks_accept_the_proxy_in_front_of_openai() -> anyhow::Result<()> {
     verdict_on_the_proxy(Suite::Node, "openai")
 }

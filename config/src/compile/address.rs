@@ -1,17 +1,24 @@
 //! A provider's address, checked and brought into one form.
 
 use http::Uri;
+use sluicegate_crds as crds;
 
-/// The path of an address that has none.
-const DEFAULT_PATH: &str = "/v1";
+/// The path of a provider's address that has none.
+pub(super) const fn default_path(kind: crds::ProviderType) -> &'static str {
+    match kind {
+        crds::ProviderType::Gemini => "/v1beta",
+        _ => "/v1",
+    }
+}
+
 /// Endings of a call's own path. It is added to an address: copied out of a vendor's example into one, it would be there
 /// twice.
 const CALLS: [&str; 2] = ["/chat/completions", "/messages"];
 
-/// Scheme, host, port and path prefix, without a slash at the end. An address without a path gets `/v1`; one with a
-/// path is used as it is. The scheme's own port is left out and the host is in lower case, so that two spellings of one
+/// Scheme, host, port and path prefix, without a slash at the end. An address without a path gets `default_path`; one with
+/// a path is used as it is. The scheme's own port is left out and the host is in lower case, so that two spellings of one
 /// address share their connections and their health.
-pub(super) fn normalise(url: &str) -> Result<String, String> {
+pub(super) fn normalise(url: &str, default_path: &str) -> Result<String, String> {
     let example = "write one such as https://api.openai.com";
     let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("{url:?} has no scheme: {example}"))?;
     let scheme = scheme.to_ascii_lowercase();
@@ -42,7 +49,7 @@ pub(super) fn normalise(url: &str) -> Result<String, String> {
     if let Some(call) = CALLS.iter().find(|call| path.ends_with(**call)) {
         return Err(format!("the path {path:?} ends in {call}, which is added to every address: leave it out"));
     }
-    Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { DEFAULT_PATH } else { path }))
+    Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { default_path } else { path }))
 }
 
 /// `:port`, or nothing for the scheme's own.
@@ -56,7 +63,9 @@ fn port(authority: &str, host: &str, scheme: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::normalise;
+    fn normalise(url: &str) -> Result<String, String> {
+        super::normalise(url, "/v1")
+    }
 
     #[test]
     fn one_form_for_each_address() {

@@ -89,6 +89,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         kind: match kind {
             crds::ProviderType::OpenAI => ProviderKind::OpenAi,
             crds::ProviderType::Anthropic => ProviderKind::Anthropic,
+            crds::ProviderType::Gemini => ProviderKind::Gemini,
             crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
             crds::ProviderType::Simulated => ProviderKind::Simulated,
         },
@@ -115,9 +116,12 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 }
 
 fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Report<'_>) -> String {
+    let default = address::default_path(spec.kind);
     match (&spec.url, &spec.service_ref) {
-        (Some(url), _) => report.check(&format!("{path}.url"), address::normalise(url)),
-        (None, Some(service)) => report.check(&format!("{path}.serviceRef"), services::url(service, namespace)),
+        (Some(url), _) => report.check(&format!("{path}.url"), address::normalise(url, default)),
+        (None, Some(service)) => {
+            report.check(&format!("{path}.serviceRef"), services::url(service, namespace, default))
+        }
         (None, None) => String::new(),
     }
 }

@@ -14,13 +14,14 @@ const MAX_ENDPOINTS: usize = 1000;
 
 /// The address that a Service goes by, as a url is written: for the `host` header, the certificate, and for DNS where
 /// there is no cluster to ask.
-pub(super) fn url(spec: &crds::ServiceRef, namespace: &str) -> Result<String, String> {
+pub(super) fn url(spec: &crds::ServiceRef, namespace: &str, default_path: &str) -> Result<String, String> {
     let crds::ServiceRef { name, port, scheme, path } = spec;
     let scheme = match scheme {
         crds::Scheme::Http => "http",
         crds::Scheme::Https => "https",
     };
-    address::normalise(&format!("{scheme}://{name}.{namespace}.svc:{port}{}", path.as_deref().unwrap_or_default()))
+    let path = path.as_deref().unwrap_or_default();
+    address::normalise(&format!("{scheme}://{name}.{namespace}.svc:{port}{path}"), default_path)
 }
 
 /// Writes into a pool where the pods of its Services are, and says which Services cannot be used.

@@ -2,6 +2,7 @@
 
 use super::place::part_path;
 use crate::dialect::Dialect;
+use crate::gemini::is_geminis;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
 use crate::spoke::PartPath;
 use base64::Engine;
@@ -239,7 +240,7 @@ impl BlockWriter {
             Content::ToolResult { call_id, parts, is_error } => {
                 Known::ToolResult { tool_use_id: self.id(call_id), content: self.result(parts)?, is_error: *is_error }
             }
-            Content::Thinking { text: _, signature: None } if self.cross_dialect && !self.reply => {
+            Content::Thinking { text: _, signature } if !self.reply && self.is_foreign(signature.as_deref()) => {
                 // Anthropic refuses thoughts that it has not signed.
                 self.drop_field("reasoning_content");
                 return Ok(None);
@@ -257,6 +258,11 @@ impl BlockWriter {
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
         let extra = self.extra("messages.content", extra);
         Ok(Some(BlockOut::WrittenBlock(WrittenBlock { known, cache_control, extra })))
+    }
+
+    /// Whether a signature over thoughts is none of Anthropic's.
+    fn is_foreign(&self, signature: Option<&str>) -> bool {
+        signature.map_or(self.cross_dialect, is_geminis)
     }
 
     fn own<'a>(&self, settings: &'a Fields, name: &str) -> Option<&'a RawValue> {

@@ -17,7 +17,7 @@ mod stop;
 pub(crate) mod stream;
 mod usage;
 
-use crate::spoke::{Habits, Spoke};
+use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -31,11 +31,15 @@ pub(crate) static SPOKE: Spoke = Spoke {
         query_words: &["beta=true"],
         request_id_header: Some("request-id"),
         usage_is_asked_for: false,
-        max_tokens: Field::MaxTokens,
+        max_tokens: Some(Field::MaxTokens),
         old_max_tokens: Field::MaxTokens,
+        events_word: None,
+        keep_alive: COMMENT,
+        counted: COUNTED,
     },
     decode_call: request::decode,
     encode_call: request::encode,
+    encode_count: None,
     part_path: place::part_path,
     decode_reply: reply::decode,
     encode_reply: reply::encode,
@@ -44,6 +48,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     stream_end: stream::END,
     decode_error: error::decode,
     encode_error: error::encode,
+    say_when: |body, _| body,
     tells_overflow: error::tells_overflow,
     status: error::status,
     peek: peek::peek,

@@ -1,5 +1,7 @@
 //! Which spoke speaks which dialect: the only place that names them all, in one `match`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
@@ -10,7 +12,7 @@ use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, observe, openai_chat, openai_completions, vendors, verbatim};
+use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, verbatim};
 
 impl Dialect {
     /// Who speaks it.
@@ -19,6 +21,7 @@ impl Dialect {
             Self::OpenAiChat => &openai_chat::SPOKE,
             Self::AnthropicMessages => &anthropic_messages::SPOKE,
             Self::OpenAiCompletions => &openai_completions::SPOKE,
+            Self::Gemini => &gemini::SPOKE,
         }
     }
 
@@ -26,17 +29,6 @@ impl Dialect {
     #[must_use]
     pub const fn habits(self) -> &'static Habits {
         &self.spoke().habits
-    }
-
-    /// The most tokens that a model of this dialect's own vendor answers with, as far as the tables know it: calls of other dialects
-    /// are held to it.
-    #[must_use]
-    pub fn output_limit(self, model: &str) -> Option<u64> {
-        match self {
-            Self::OpenAiChat => vendors::openai(model).max_output,
-            Self::AnthropicMessages => vendors::claude(model).max_output,
-            _ => None,
-        }
     }
 
     /// Reads what a caller sent.
@@ -53,6 +45,30 @@ impl Dialect {
     /// The call holds what the dialect has no word for.
     pub fn encode_call(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         (self.spoke().encode_call)(call, profile, call.extra.dialect.spoke().part_path)
+    }
+
+    /// Whether a provider counts the tokens of a call that came in another dialect.
+    #[must_use]
+    pub const fn counts_for_others(self) -> bool {
+        self.spoke().encode_count.is_some()
+    }
+
+    /// Writes what a provider is sent that counts the tokens of a call.
+    ///
+    /// # Errors
+    /// The call holds what the dialect has no word for, or such a provider is asked in its own words only.
+    pub fn encode_count(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
+        let encode = self.spoke().encode_count;
+        let encode = encode.ok_or_else(|| Refusal::body("this provider counts no tokens for another dialect"))?;
+        encode(call, profile, call.extra.dialect.spoke().part_path)
+    }
+
+    /// A count of tokens in the words of another dialect; `None`: there is none in the answer.
+    #[must_use]
+    pub fn count_for(self, body: &[u8], caller: Self) -> Option<Vec<u8>> {
+        let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let tokens = value.get(self.habits().counted.1)?.as_u64()?;
+        Some(format!("{{\"{}\":{tokens}}}", caller.habits().counted.1).into_bytes())
     }
 
     /// Reads a whole answer.
@@ -97,6 +113,12 @@ impl Dialect {
     #[must_use]
     pub fn encode_error(self, error: &ProviderError, request_id: &str) -> Vec<u8> {
         (self.spoke().encode_error)(error, request_id)
+    }
+
+    /// The same error body, with when to come again in it, where the dialect's clients look for it there.
+    #[must_use]
+    pub fn say_when(self, body: Vec<u8>, after: Duration) -> Vec<u8> {
+        (self.spoke().say_when)(body, after)
     }
 
     /// Whether an error body says of a prompt that does not fit what the dialect's clients know it by.
@@ -148,12 +170,6 @@ impl Dialect {
     /// JSON.
     pub fn is_answer(self, body: &[u8]) -> Result<(), Malformed> {
         observe::is_answer(&self.spoke().answer, body)
-    }
-
-    /// The error that stands where a whole answer should, if it is of a prompt that does not fit.
-    #[must_use]
-    pub fn overflow_of_whole(self, body: &[u8]) -> Option<ProviderError> {
-        observe::overflow_of_whole(&self.spoke().answer, body)
     }
 
     /// Folds one stream, giving up when it has to hold more than `most` bytes.

@@ -4,6 +4,7 @@
 //! was or not at all.
 
 use crate::codec::Malformed;
+use crate::frames::FrameDecoder;
 use crate::hub::Usage;
 use crate::sse;
 
@@ -27,7 +28,7 @@ pub trait FoldEvents: std::fmt::Debug + Send {
 /// Folds one stream, as its bytes come.
 #[derive(Debug)]
 pub struct StreamFold {
-    frames: sse::SseDecoder,
+    frames: FrameDecoder,
     events: Box<dyn FoldEvents>,
     held: usize,
     most: usize,
@@ -36,7 +37,7 @@ pub struct StreamFold {
 impl StreamFold {
     /// Of a stream whose events these are, which gives up when it has to hold more than `most` bytes.
     pub(crate) fn new(events: Box<dyn FoldEvents>, most: usize) -> Self {
-        Self { frames: sse::SseDecoder::default(), events, held: 0, most }
+        Self { frames: FrameDecoder::default(), events, held: 0, most }
     }
 
     /// Takes the next bytes, cut anywhere.
@@ -60,7 +61,7 @@ impl StreamFold {
     fn frames(
         &mut self,
         read: impl FnOnce(
-            &mut sse::SseDecoder,
+            &mut FrameDecoder,
             &mut dyn FnMut(sse::Frame<'_>) -> Result<(), Malformed>,
         ) -> Result<(), Malformed>,
     ) -> Result<(), Unfolded> {

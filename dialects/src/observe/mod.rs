@@ -9,11 +9,12 @@ mod whole;
 
 use bytes::Bytes;
 
+use crate::frames::FrameDecoder;
 use crate::hub::{ProviderError, Usage};
 use crate::sse;
 
 pub(crate) use observed::{ObserveEvent, Observed};
-pub(crate) use whole::{AnswerShape, begins_an_answer, is_answer, overflow_of_whole, usage_of_whole};
+pub(crate) use whole::{AnswerShape, begins_an_answer, is_answer, usage_of_whole};
 
 /// What an observer does beside watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum ObserverMode {
 #[derive(Debug)]
 pub struct StreamObserver {
     mode: ObserverMode,
-    frames: sse::SseDecoder,
+    frames: FrameDecoder,
     observe: ObserveEvent,
     observed: Observed,
     /// The beginning of an event that is not whole yet, kept back until it is known whether it passes.
@@ -38,7 +39,7 @@ pub struct StreamObserver {
 impl StreamObserver {
     /// At a stream's beginning.
     pub(crate) fn new(observe: ObserveEvent, text_key: &'static str, mode: ObserverMode) -> Self {
-        let frames = sse::SseDecoder::lenient(sse::MAX_EVENT);
+        let frames = FrameDecoder::lenient(sse::MAX_EVENT);
         Self { mode, frames, observe, observed: Observed::new(text_key), held: Vec::new() }
     }
 
@@ -123,6 +124,12 @@ impl StreamObserver {
         }
     }
 
+    /// Whether the bytes so far end between two events.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        self.frames.at_boundary()
+    }
+
     /// The memory that the unfinished event takes.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -132,7 +139,7 @@ impl StreamObserver {
     /// How many bytes have been searched for an event's end.
     #[cfg(test)]
     pub(crate) fn searched(&self) -> usize {
-        self.frames.searched
+        self.frames.searched()
     }
 
     /// Whether something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an

@@ -13,7 +13,7 @@ pub(crate) mod stream;
 pub(crate) mod wire;
 
 use crate::hub::ErrorKind;
-use crate::spoke::{Habits, Spoke};
+use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -26,11 +26,15 @@ pub(crate) static SPOKE: Spoke = Spoke {
         query_words: &[],
         request_id_header: None,
         usage_is_asked_for: true,
-        max_tokens: Field::MaxCompletionTokens,
+        max_tokens: Some(Field::MaxCompletionTokens),
         old_max_tokens: Field::MaxTokens,
+        events_word: None,
+        keep_alive: COMMENT,
+        counted: COUNTED,
     },
     decode_call: request::decode,
     encode_call: request::encode,
+    encode_count: None,
     part_path: place::part_path,
     decode_reply: reply::decode,
     encode_reply: reply::encode,
@@ -39,6 +43,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     stream_end: stream::END,
     decode_error: error::decode,
     encode_error: error::encode,
+    say_when: |body, _| body,
     tells_overflow: error::tells_overflow,
     status: ErrorKind::status,
     peek: peek::peek,

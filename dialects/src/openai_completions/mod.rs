@@ -13,7 +13,7 @@ mod wire;
 
 use crate::hub::ErrorKind;
 use crate::openai_chat::{error, models, observe};
-use crate::spoke::{Habits, Spoke};
+use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 
 /// What the dialect offers.
@@ -23,11 +23,15 @@ pub(crate) static SPOKE: Spoke = Spoke {
         query_words: &[],
         request_id_header: None,
         usage_is_asked_for: true,
-        max_tokens: Field::MaxTokens,
+        max_tokens: Some(Field::MaxTokens),
         old_max_tokens: Field::MaxTokens,
+        events_word: None,
+        keep_alive: COMMENT,
+        counted: COUNTED,
     },
     decode_call: request::decode,
     encode_call: request::encode,
+    encode_count: None,
     part_path: |_, _, _| "prompt".to_owned(),
     decode_reply: reply::decode,
     encode_reply: reply::encode,
@@ -36,6 +40,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     stream_end: b"data: [DONE]\n\n",
     decode_error: error::decode,
     encode_error: error::encode,
+    say_when: |body, _| body,
     tells_overflow: error::tells_overflow,
     status: ErrorKind::status,
     peek: peek::peek,

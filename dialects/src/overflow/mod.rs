@@ -132,6 +132,29 @@ pub(crate) fn in_anthropics_words(message: &str) -> Cow<'_, str> {
     Cow::Owned(if message.is_empty() { said } else { format!("{said} ({message})") })
 }
 
+/// What clients of Gemini's know it by.
+const TOLD_TO_GEMINI: &str = "exceeds the maximum number of tokens allowed";
+
+/// Whether an error's message is in Google's words.
+pub(crate) fn is_told_to_gemini(message: &str) -> bool {
+    message.contains(TOLD_TO_GEMINI)
+}
+
+/// The message in Google's words, the vendor's own behind them, where it says that the prompt does not fit.
+pub(crate) fn in_geminis_words(error: &ProviderError) -> Cow<'_, str> {
+    let message = &error.message;
+    if !error.is_context_overflow() || is_told_to_gemini(message) {
+        return Cow::Borrowed(message);
+    }
+    let NamedCounts { input, output, total, max } = find(message).unwrap_or_default();
+    let input = total.or_else(|| Some(input?.saturating_add(output.unwrap_or(0))));
+    let said = match (input, max) {
+        (Some(input), Some(max)) => format!("The input token count ({input}) {TOLD_TO_GEMINI} ({max})."),
+        _ => format!("The input token count {TOLD_TO_GEMINI}."),
+    };
+    Cow::Owned(if message.is_empty() { said } else { format!("{said} ({message})") })
+}
+
 /// Counts that a message names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct NamedCounts {

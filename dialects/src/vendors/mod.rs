@@ -5,11 +5,13 @@
 
 mod attribution;
 mod claude;
+mod gemini;
 mod hosts;
 mod openai;
 
 pub(crate) use attribution::without_attribution;
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
+pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
 pub use hosts::{FieldAction, FieldPolicy, HostFieldRule, LookAlike, ReasoningBack, SystemMessages, look_alike};
 pub(crate) use openai::{Beside, openai};
 

@@ -40,9 +40,11 @@ pub enum Field {
     User,
     /// `metadata`: in Anthropic it holds `user_id`.
     Metadata,
+    /// `generationConfig`: in Gemini it holds `maxOutputTokens`.
+    GenerationConfig,
 }
 
-const FIELDS: usize = 8;
+const FIELDS: usize = 9;
 
 impl Field {
     /// The field's name on the wire.
@@ -57,6 +59,7 @@ impl Field {
             Self::StreamOptions => "stream_options",
             Self::User => "user",
             Self::Metadata => "metadata",
+            Self::GenerationConfig => "generationConfig",
         }
     }
 
@@ -70,6 +73,7 @@ impl Field {
             b"stream_options" => Self::StreamOptions,
             b"user" => Self::User,
             b"metadata" => Self::Metadata,
+            b"generationConfig" | b"generation_config" => Self::GenerationConfig,
             _ => return None,
         })
     }

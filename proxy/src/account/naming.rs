@@ -191,6 +191,7 @@ const fn vendor(kind: ProviderKind) -> &'static str {
     match kind {
         ProviderKind::OpenAi => "openai",
         ProviderKind::Anthropic => "anthropic",
+        ProviderKind::Gemini => "gcp.gemini",
         ProviderKind::OpenAiCompatible => "openai_compatible",
         ProviderKind::Simulated => "simulated",
     }

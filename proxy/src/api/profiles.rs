@@ -67,10 +67,24 @@ const ANTHROPIC: KindProfile = KindProfile {
     offers: &[MESSAGES, COUNT_TOKENS],
     refuses_unknown_fields: false,
 };
+const GENERATE: Offer = Offer {
+    operation: Operation::Chat,
+    dialect: Dialect::Gemini,
+    path: "/models/{model}:generateContent",
+    stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
+    headers: &[],
+};
+const COUNT_CONTENTS: Offer =
+    Offer { operation: Operation::CountTokens, path: "/models/{model}:countTokens", stream_path: None, ..GENERATE };
+const GEMINI: KindProfile = KindProfile {
+    auth: Some(Auth { header: "x-goog-api-key", before: "" }),
+    offers: &[GENERATE, COUNT_CONTENTS],
+    refuses_unknown_fields: false,
+};
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
-    offers: &[CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS],
+    offers: &[CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
     refuses_unknown_fields: false,
 };
 
@@ -80,6 +94,7 @@ pub(crate) const fn of(kind: ProviderKind) -> &'static KindProfile {
         ProviderKind::OpenAi => &OPENAI,
         ProviderKind::OpenAiCompatible => &OPENAI_COMPATIBLE,
         ProviderKind::Anthropic => &ANTHROPIC,
+        ProviderKind::Gemini => &GEMINI,
         ProviderKind::Simulated => &SIMULATED,
     }
 }

@@ -10,6 +10,8 @@ use crate::account::Operation;
 
 /// The version of their API, which Anthropic's SDKs always say and OpenAI's never do.
 pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Where Google's SDKs put their key.
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 /// The methods of a path that answers a body.
 pub(crate) const POSTS: &str = "POST, OPTIONS";
 /// The methods of a path that is looked at.
@@ -34,6 +36,10 @@ const fn posts(path: &'static str, dialect: Dialect, operation: Operation) -> Su
     Surface { path, methods: POSTS, dialect: Some(dialect), operation, stream: None }
 }
 
+const fn generates(path: &'static str, stream: bool) -> Surface {
+    Surface { stream: Some(stream), ..posts(path, Dialect::Gemini, Operation::Chat) }
+}
+
 const fn gets(path: &'static str, operation: Operation) -> Surface {
     Surface { path, methods: GETS, dialect: None, operation, stream: None }
 }
@@ -45,6 +51,14 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
     posts("/v1/messages/count_tokens", Dialect::AnthropicMessages, Operation::CountTokens),
+    generates("/v1beta/models/{model}:generateContent", false),
+    generates("/v1beta/models/{model}:streamGenerateContent", true),
+    posts("/v1beta/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
+    generates("/v1/models/{model}:generateContent", false),
+    generates("/v1/models/{model}:streamGenerateContent", true),
+    posts("/v1/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
+    Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models", Operation::ListModels) },
+    Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models/{model}", Operation::GetModel) },
     gets("/v1/models", Operation::ListModels),
     gets("/v1/models/{model}", Operation::GetModel),
 ];
@@ -73,7 +87,11 @@ pub(crate) fn find(path: &str) -> Option<SurfaceMatch> {
 
 /// The dialect of a path that several have.
 pub(crate) fn dialect_by(headers: &HeaderMap) -> Dialect {
-    if headers.contains_key(ANTHROPIC_VERSION) { Dialect::AnthropicMessages } else { Dialect::OpenAiChat }
+    match () {
+        () if headers.contains_key(ANTHROPIC_VERSION) => Dialect::AnthropicMessages,
+        () if headers.contains_key(X_GOOG_API_KEY) => Dialect::Gemini,
+        () => Dialect::OpenAiChat,
+    }
 }
 
 fn unescaped(model: &str) -> String {

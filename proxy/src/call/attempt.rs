@@ -1,6 +1,5 @@
 //! One attempt at one provider: sent, held back until it is known to be good, and given to the retry policy if it is not.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
+use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, estimate};
 use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
@@ -25,15 +24,14 @@ use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
-use super::headers;
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
-use super::suspects::Suspects;
 use super::transcoder::Transcoder;
 use super::upstream_stream::{FirstToken, StreamTerms, UpstreamStream};
 use super::write_buffer::WriteBuffer;
+use super::{estimate, headers};
 
 /// A translated call is there so many times more: in neutral words twice, and once in the provider's.
 const CALL_TRANSLATED: usize = 3;
@@ -73,8 +71,6 @@ pub(super) struct Attempt<'a> {
     pub(super) target: RouteTarget<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
-    /// The endpoints that failed the call in a way that it may have provoked.
-    pub(super) suspects: &'a RefCell<Suspects>,
     /// When it begins.
     pub(super) now: Instant,
     /// When the whole call has to be over.
@@ -132,7 +128,8 @@ impl Attempt<'_> {
             return Err(self.failed(&mut open, retry_policy::malformed(), &what));
         }
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
-        let streamed = self.call.streams() && !is_json(response.headers());
+        let array = self.call.context.caller.array && dialect == self.call.dialect();
+        let streamed = self.call.streams() && (array || !is_json(response.headers()));
         if streamed {
             let transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
             Box::pin(self.stream(response, transcoder, (open, until), lead)).await
@@ -159,8 +156,9 @@ impl Attempt<'_> {
                 self.call.context.note(|entry| entry.first_token(now));
                 lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = headers::back(head.headers);
-                if !is_event_stream(&headers) {
-                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                let kind = self.call.context.stream_type();
+                if media_type(&headers) != kind.as_bytes() {
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 }
                 Ok(Exchange::Stream(headers, stream))
             }
@@ -206,9 +204,6 @@ impl Attempt<'_> {
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
-                if let Some(error) = dialect.overflow_of_whole(&body) {
-                    return Err(self.said(&mut open, error));
-                }
                 let what = format!("an answer that is not its dialect's: {what}");
                 return Err(self.failed(&mut open, retry_policy::malformed(), &what));
             }
@@ -224,7 +219,7 @@ impl Attempt<'_> {
         let mut headers = headers::back(head.headers);
         headers.insert(
             CONTENT_TYPE,
-            HeaderValue::from_static(if streamed { "text/event-stream" } else { "application/json" }),
+            HeaderValue::from_static(if streamed { self.call.context.stream_type() } else { "application/json" }),
         );
         // What the translation took is given back; what goes out is counted until it has.
         let _ = charge.set(body.len().min(charge.bytes()), Purpose::Call);
@@ -236,7 +231,11 @@ impl Attempt<'_> {
     fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
         if call.operation == Operation::CountTokens {
-            return Ok((body.clone(), false));
+            if dialect == call.dialect() {
+                return Ok((body.clone(), false));
+            }
+            let counted = dialect.count_for(body, call.dialect());
+            return counted.map(|body| (body.into(), false)).ok_or_else(|| "it holds no count".to_owned());
         }
         if call.operation == Operation::Embeddings {
             let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
@@ -262,7 +261,11 @@ impl Attempt<'_> {
             return Ok((call.dialect().encode_reply(&reply).into(), false));
         }
         // Asked for a stream, this provider answered whole.
-        let tell = |whole: &[u8]| call.dialect().stream_of_whole(whole, call.sees_usage());
+        let array = |whole: &[u8]| [b"[", whole, b"]"].concat();
+        let tell = |whole: &[u8]| match call.context.caller.array {
+            true => Some(array(whole)),
+            false => call.dialect().stream_of_whole(whole, call.sees_usage()),
+        };
         let told = if dialect == call.dialect() { tell(body) } else { None };
         let told = told.or_else(|| tell(&call.dialect().encode_reply(&reply)));
         told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
@@ -293,7 +296,7 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
-        self.settle_answered(open, decision, status.as_u16());
+        self.settle(open, decision);
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
@@ -304,8 +307,8 @@ impl Attempt<'_> {
     /// The provider said an error where its stream should begin.
     fn said(&self, open: &mut OpenAttempt, error: ProviderError) -> Failure {
         let decision = retry_policy::said(&error, &self.target.pool.retry.on);
-        self.settle_answered(open, decision, self.call.dialect().status(error.kind));
-        let detail = format!("provider `{}` said an error where its answer should begin", self.provider.name);
+        self.settle(open, decision);
+        let detail = format!("provider `{}` began its stream with an error", self.provider.name);
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         Failure::in_stream(&decision, error, self.provider)
     }
@@ -377,14 +380,6 @@ impl Attempt<'_> {
         Failure::no_room(full)
     }
 
-    /// Settles what the provider answered with an error.
-    fn settle_answered(&self, open: &mut OpenAttempt, decision: RetryDecision, status: u16) {
-        if decision.counts_against_circuit && retry_policy::may_be_provoked(status) {
-            self.suspects.borrow_mut().add(open, Instant::now());
-        }
-        self.settle(open, decision);
-    }
-
     fn settle(&self, open: &mut OpenAttempt, decision: RetryDecision) {
         let now = Instant::now();
         // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
@@ -406,7 +401,7 @@ impl Attempt<'_> {
             idle: self.times.idle,
             deadline: self.deadline,
             retry_on: self.target.pool.retry.on.clone(),
-            prompt: estimate::tokens_of_body(&self.call.body),
+            prompt: estimate::prompt(&self.call.body),
             recorded,
         }
     }
@@ -436,10 +431,6 @@ enum Collected {
     Full(Exhausted),
     Broken(String),
     TooLarge,
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

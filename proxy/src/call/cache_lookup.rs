@@ -9,7 +9,7 @@ use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Layer, Lead};
 use crate::state::{Ready, Rule};
 
-use super::caller::KEY_HEADERS;
+use super::caller::{self, KEY_HEADERS};
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::{headers, outgoing};
@@ -31,13 +31,15 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
     }
     let wanted = cache::CacheQuery {
         dialect: call.dialect(),
-        caller: consumer(&call.headers),
+        caller: consumer(&call.headers, caller::query_key(call.query())),
         headers: &call.headers,
         goes_on: headers::may_go_on,
-        beta: outgoing::query_words(call).next().is_some(),
+        beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),
         served_by: served_by(&call.context.ready, rule),
+        model: call.path_model(),
         body: &call.body,
-        stream: call.streams(),
+        // An array is written around the whole.
+        stream: call.streams() && !call.context.caller.array,
         stream_usage: call.sees_usage(),
         accepts: call.context.caller.accepts,
     };
@@ -54,9 +56,14 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
 
 /// Stands for a caller where answers are kept apart by caller: a digest of every key that it sends, wherever SDKs put one.
 /// The keys themselves go nowhere. `None`: it sends none.
-fn consumer(headers: &HeaderMap) -> Option<[u8; 32]> {
+fn consumer(headers: &HeaderMap, in_query: Option<&str>) -> Option<[u8; 32]> {
     let mut digest = blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v2");
     let mut known = false;
+    if let Some(key) = in_query {
+        known = true;
+        digest.update(&[u8::MAX]);
+        digest.update(key.as_bytes());
+    }
     for (place, name) in (0_u8..).zip([AUTHORIZATION.as_str()].into_iter().chain(KEY_HEADERS)) {
         for value in headers.get_all(name) {
             let value = if place == 0 { bearer(value.as_bytes()) } else { value.as_bytes() }.trim_ascii();
@@ -113,9 +120,11 @@ fn answer(call: &InboundCall, hit: Hit) -> Exchange {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));
     headers.insert(AGE, HeaderValue::from(hit.age.as_secs()));
-    if let Some(coding) = hit.coding {
+    let array = call.context.caller.array;
+    if let Some(coding) = hit.coding.filter(|_| !array) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
+    let hit = if array { Hit { body: [b"[", &hit.body[..], b"]"].concat().into(), ..hit } } else { hit };
     let body = match hit.layer {
         // The memory layer's own bytes, which its bound counts.
         Layer::Memory => hit.body,
@@ -129,7 +138,9 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(&'static str, &str)]) -> Option<[u8; 32]> {
-        consumer(&pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect())
+        let headers =
+            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+        consumer(&headers, None)
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Caller {
     pub(super) request_id: HeaderValue,
     /// Where it comes from, as far as that can be believed.
     pub(super) address: IpAddr,
+    /// Whether a stream, and an error in its place, go to it as one JSON array.
+    pub(super) array: bool,
     /// The origin of the web page that calls, where pages of it may.
     pub(super) origin: Option<HeaderValue>,
     /// The coding that a whole answer may be sent in.
@@ -69,6 +71,17 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     }
     let operation = if *method == Method::OPTIONS { Operation::Options } else { surface.operation };
     (dialect, Ok(Addressed { operation, model, stream: surface.stream, methods: surface.methods }))
+}
+
+/// Whether a stream goes to the caller as one JSON array, and not as server-sent events.
+pub(super) fn wants_array(addressed: &Addressed, dialect: Dialect, query: Option<&str>) -> bool {
+    let word = dialect.habits().events_word.filter(|_| addressed.stream == Some(true));
+    word.is_some_and(|word| !query.unwrap_or_default().split('&').any(|said| said == word))
+}
+
+/// A key in the query, as Google's clients may send it. It goes nowhere.
+pub(super) fn query_key(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
 }
 
 fn without_slash(path: &str) -> &str {

@@ -15,9 +15,6 @@ use crate::worker::own::Worker;
 
 use super::caller::Caller;
 
-/// The comment that a silent stream's caller hears.
-pub(super) const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
-
 /// Goes with a call. When the last one who holds it lets go, the entry closes if nobody closed it: the client left.
 pub(super) struct CallContext {
     /// The worker that serves the call.
@@ -58,6 +55,16 @@ impl CallContext {
             cache: Cell::default(),
             clamped: Cell::default(),
         })
+    }
+
+    /// What the caller of a silent stream hears.
+    pub(super) fn keep_alive(&self) -> Bytes {
+        Bytes::from_static(self.caller.dialect.habits().keep_alive)
+    }
+
+    /// The content type of a stream to the caller.
+    pub(super) const fn stream_type(&self) -> &'static str {
+        if self.caller.array { "application/json" } else { "text/event-stream" }
     }
 
     /// Writes into the ledger's entry.

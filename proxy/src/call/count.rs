@@ -19,10 +19,11 @@ const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate
 /// # Errors
 /// The body is no call.
 pub(super) fn estimated(call: &InboundCall) -> Result<Exchange, Problem> {
-    let tokens = estimate::tokens_of_messages(&call.body)?;
+    let (fields, name) = call.dialect().habits().counted;
+    let tokens = estimate::tokens_of_messages(&call.body, fields)?;
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(X_SLUICEGATE_ESTIMATED, HeaderValue::from_static("input_tokens"));
-    let body = Bytes::from(format!("{{\"input_tokens\":{tokens}}}"));
+    headers.insert(X_SLUICEGATE_ESTIMATED, HeaderValue::from_static(name));
+    let body = Bytes::from(format!("{{\"{name}\":{tokens}}}"));
     Ok(Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done }))
 }

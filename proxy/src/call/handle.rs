@@ -22,7 +22,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{coding, compress, cors, failover, framing, intake, output_limit, reply};
+use super::{coding, compress, cors, failover, framing, intake, reply};
 
 /// When a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -37,8 +37,10 @@ pub(crate) async fn handle(
     let (head, body) = request.into_parts();
     let (dialect, addressed) = caller::addressed(&head.method, head.uri.path(), &head.headers);
     let addressed = framing::check(head.version, &head.headers).and(addressed);
+    let array = addressed.as_ref().is_ok_and(|to| caller::wants_array(to, dialect, head.uri.query()));
     let caller = Caller {
         dialect,
+        array,
         request_id: caller::request_id(&head.headers, || worker.ids.fresh()),
         address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
         origin: cors::allowed(&head.headers, &worker.shared.settings.cors_origins),
@@ -108,9 +110,6 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     let found = context.ready.find(call.model(), &call.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
     context.note(|entry| entry.route(route, at));
-    if call.operation.generates() {
-        context.clamp(output_limit::of(call, rule));
-    }
     let lead = match &rule.cache {
         None => None,
         // Boxed: a call without a cache has no use for the room.

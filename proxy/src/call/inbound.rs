@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri};
-use sluicegate_dialects::verbatim::{PathSays, Peek};
+use sluicegate_dialects::verbatim::{Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
@@ -102,6 +102,11 @@ impl InboundCall {
     /// The model asked for.
     pub(super) fn model(&self) -> &str {
         self.peek.model.of(&self.body)
+    }
+
+    /// The model, where the path names it and the body does not.
+    pub(super) fn path_model(&self) -> Option<&str> {
+        self.peek.span(Field::Model).is_none().then(|| self.model())
     }
 
     /// `true`: the answer is to be a stream.

@@ -53,7 +53,8 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let at = provider.offer(call.operation, call.dialect());
     let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
     let dialect = at.offer.dialect;
-    let uri = at.uri(&provider.origin, model, call.streams());
+    let cross_dialect = dialect != call.dialect();
+    let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
     let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
     let said = at.offer.headers;
     if dialect == call.dialect() {
@@ -69,7 +70,13 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     model.clone_into(&mut neutral.model);
     // The ledger wants it, whatever the caller wants.
     neutral.stream_usage = true;
-    let Encoded { body, dropped: unsaid, headers, clamped } = dialect.encode_call(&neutral, &provider.defaults)?;
+    // Where the path says it, the body does not.
+    neutral.stream = call.streams();
+    let encoded = match call.operation.generates() {
+        true => dialect.encode_call(&neutral, &provider.defaults)?,
+        false => dialect.encode_count(&neutral, &provider.defaults)?,
+    };
+    let Encoded { body, dropped: unsaid, headers, clamped } = encoded;
     if !unsaid.is_empty() {
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
@@ -160,8 +167,8 @@ fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
     if call.operation.generates() {
         let habits = call.dialect().habits();
         if let (None, Some(most)) = (peek.max_tokens, provider.defaults.default_max_tokens) {
-            let field = if provider.defaults.compatible() { habits.old_max_tokens } else { habits.max_tokens };
-            *max_tokens = Some(peek.set(field, most.to_string().into_bytes()));
+            let field = if provider.defaults.compatible() { Some(habits.old_max_tokens) } else { habits.max_tokens };
+            *max_tokens = field.map(|field| peek.set(field, most.to_string().into_bytes()));
         }
         if let (Some(wanted), Some(most)) = (peek.max_tokens, provider.defaults.max_output.get(model))
             && wanted > *most
@@ -171,7 +178,9 @@ fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
             *max_tokens = limit(Field::MaxTokens);
             *other_max_tokens = limit(Field::MaxCompletionTokens);
         }
-        if let (None, Some(degree)) = (&peek.temperature, &provider.defaults.default_temperature) {
+        if let (None, Some(degree), Some(_)) =
+            (&peek.temperature, &provider.defaults.default_temperature, habits.max_tokens)
+        {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
         if peek.stream && habits.usage_is_asked_for {

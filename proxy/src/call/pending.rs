@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 use crate::account::End;
 use crate::errors::Problem;
 
-use super::context::{COMMENT, CallContext};
+use super::context::CallContext;
 use super::exchange::{self, Exchange, Whole};
 use super::upstream_stream::UpstreamStream;
 
@@ -59,11 +59,11 @@ impl PendingStream {
         let Some(next) = &mut self.next else {
             self.next = Some(Box::pin(tokio::time::sleep(self.every)));
             // Polled again at once, so that the new timer knows its waker.
-            return Poll::Ready(PendingOutcome::Comment(COMMENT));
+            return Poll::Ready(PendingOutcome::Comment(self.context.keep_alive()));
         };
         std::task::ready!(next.as_mut().poll(cx));
         next.as_mut().reset(Instant::now() + self.every);
-        Poll::Ready(PendingOutcome::Comment(COMMENT))
+        Poll::Ready(PendingOutcome::Comment(self.context.keep_alive()))
     }
 
     fn outcome(&self, outcome: Result<Exchange, Problem>) -> PendingOutcome {
@@ -80,12 +80,12 @@ impl PendingStream {
             }
         };
         self.context.close(end);
-        PendingOutcome::Failed(event(dialect, &error))
+        PendingOutcome::Failed(event(dialect, self.context.caller.array, &error))
     }
 }
 
-fn event(dialect: sluicegate_dialects::Dialect, error: &ProviderError) -> Bytes {
+fn event(dialect: sluicegate_dialects::Dialect, array: bool, error: &ProviderError) -> Bytes {
     let mut text = Vec::new();
-    dialect.stream_encoder(StreamOptions::default()).error(error, &mut text);
+    dialect.stream_encoder(StreamOptions { array, ..StreamOptions::default() }).error(error, &mut text);
     text.into()
 }

@@ -87,7 +87,7 @@ pub(super) fn put_together_early(
 ) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::new(context, version, Content::Pending(Box::new(waiting))));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(context.stream_type()));
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     errors::name_call(headers, context.caller.dialect, &context.caller.request_id);
     finish_head(context, version, headers);

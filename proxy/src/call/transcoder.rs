@@ -9,7 +9,7 @@ use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
 use crate::cache::Recorder;
 
-use super::event_tail::{EventTail, ends_event, last_event};
+use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
 use super::write_buffer::WriteBuffer;
 
@@ -30,6 +30,8 @@ pub(super) struct Verbatim {
     tail: EventTail,
     /// The beginning of an event has passed, as it was too long to be held, and its end has not.
     amid: bool,
+    /// Whether it is one JSON array, and not server-sent events: then every byte passes as it comes.
+    array: bool,
 }
 
 /// Bytes → events → bytes.
@@ -48,7 +50,7 @@ pub(super) struct Translated {
 
 /// How the caller's dialect is written.
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
-    StreamOptions { include_usage: call.sees_usage(), created: now() }
+    StreamOptions { include_usage: call.sees_usage(), created: now(), array: call.context.caller.array, goes_on: false }
 }
 
 /// Seconds since 1970.
@@ -67,6 +69,7 @@ impl Transcoder {
                 pieces: Vec::new(),
                 tail: EventTail::default(),
                 amid: false,
+                array: call.context.caller.array,
             }));
         }
         Self::Translated(Box::new(Translated {
@@ -219,7 +222,8 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) if transcoder.amid => return false,
             Self::Verbatim(transcoder) => {
-                let mut encoder = transcoder.dialect.stream_encoder(StreamOptions::default());
+                let options = StreamOptions { array: transcoder.array, goes_on: true, ..StreamOptions::default() };
+                let mut encoder = transcoder.dialect.stream_encoder(options);
                 encoder.error(error, out.rest());
             }
             Self::Translated(transcoder) => transcoder.encoder.error(error, out.rest()),
@@ -231,9 +235,6 @@ impl Transcoder {
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.observer.pass(data, &mut self.pieces);
-        if self.observer.error().is_some_and(ProviderError::is_context_overflow) {
-            self.retell(out);
-        }
         self.give(out);
         if self.observer.is_over() {
             // At most the last line end of its last event is not here.
@@ -241,24 +242,14 @@ impl Verbatim {
         }
     }
 
-    /// The last event says that the prompt does not fit: where its words are not those that agents act on, it is told in them.
-    fn retell(&mut self, out: &mut WriteBuffer) {
-        let Some(error) = self.observer.error().filter(|_| !self.amid) else { return };
-        let mut held = self.tail.take().to_vec();
-        self.pieces.drain(..).for_each(|piece| held.extend_from_slice(&piece));
-        let event = last_event(&held);
-        let (before, event) = held.split_at(event.min(held.len()));
-        if self.dialect.tells_overflow(&data_of(event)) {
-            self.pieces.push(held.into());
-            return;
-        }
-        let mut encoder = self.dialect.stream_encoder(StreamOptions::default());
-        out.push(Bytes::copy_from_slice(before));
-        encoder.error(error, out.rest());
-    }
-
     fn give(&mut self, out: &mut WriteBuffer) {
         let mut pieces = std::mem::take(&mut self.pieces);
+        if self.array {
+            self.amid = !self.observer.at_boundary();
+            pieces.drain(..).for_each(|piece| out.push(piece));
+            self.pieces = pieces;
+            return;
+        }
         for whole in pieces.drain(..).filter_map(|piece| self.tail.pass(piece)) {
             self.amid = !ends_event(&whole);
             out.push(whole);
@@ -324,13 +315,6 @@ impl Translated {
     }
 }
 
-/// What an event's `data` lines say.
-fn data_of(event: &[u8]) -> Vec<u8> {
-    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
-    data.collect::<Vec<_>>().join(&b'\n')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +326,7 @@ mod tests {
             pieces: Vec::new(),
             tail: EventTail::default(),
             amid: false,
+            array: false,
         }
     }
 

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::Body;
 use sluicegate_config::{Price, RetryOn};
-use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
@@ -25,7 +24,8 @@ use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
 use super::cache_listener::CacheListener;
-use super::context::{COMMENT, CallContext};
+use super::context::CallContext;
+use super::estimate;
 use super::event_tail::ends_event;
 use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
@@ -258,8 +258,9 @@ impl UpstreamStream {
                 Polled::Nothing => match std::task::ready!(self.clock.poll(cx, self.timeout)) {
                     Due::Late => self.late(),
                     Due::Comment => {
-                        self.context.note(|entry| entry.bytes_out(COMMENT.len() as u64));
-                        return Poll::Ready(StreamPiece::Bytes(COMMENT));
+                        let comment = self.context.keep_alive();
+                        self.context.note(|entry| entry.bytes_out(comment.len() as u64));
+                        return Poll::Ready(StreamPiece::Bytes(comment));
                     }
                 },
                 ended => self.conclude(ended),
@@ -439,7 +440,7 @@ impl UpstreamStream {
     fn note_usage(&mut self, whole: bool) {
         let (said, model) = (self.transcoder.usage(), self.transcoder.model());
         let text = self.transcoder.first_token().then(|| self.transcoder.text_bytes()).filter(|_| !whole);
-        let guess = text.and_then(|text| estimate::used_so_far(said, self.prompt, text));
+        let guess = text.and_then(|text| estimate::so_far(said, self.prompt, text));
         let (price, entry) = (self.price.as_ref(), self.attempt.entry());
         match guess {
             Some(usage) => entry.estimated_usage(usage, price),

@@ -205,7 +205,8 @@ impl Provider {
         };
         let mut fitting = self.offers.iter().filter(fits);
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
-        own.or_else(|| fitting.next().filter(|_| operation.generates()))
+        let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
+        own.or_else(|| fitting.find(|at| operation.generates() || counts(at)))
     }
 
     /// Whether it serves a model by the name that routes use.
@@ -216,8 +217,10 @@ impl Provider {
 
 impl OfferAt {
     /// The URI of a call to a model; `None`: there is none that names it.
-    pub(crate) fn uri(&self, origin: &Origin, model: &str, stream: bool) -> Option<Uri> {
+    pub(crate) fn uri(&self, origin: &Origin, model: &str, (stream, translated): (bool, bool)) -> Option<Uri> {
         let path = self.offer.stream_path.filter(|_| stream);
+        // A caller of the same dialect says by itself how its stream is to be framed.
+        let path = path.map(|path| path.split('?').next().filter(|_| !translated).unwrap_or(path));
         match &self.uri {
             Some(uri) if path.is_none() => Some(uri.clone()),
             _ => {

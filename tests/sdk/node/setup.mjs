@@ -4,6 +4,7 @@
 import { randomUUID } from "node:crypto";
 
 import Anthropic from "@anthropic-ai/sdk";
+import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 
 function need(name) {
@@ -29,6 +30,11 @@ export const anthropic = new Anthropic({
   apiKey: "test",
   maxRetries: 0,
   timeout: 20_000,
+});
+
+export const google = new GoogleGenAI({
+  apiKey: "test",
+  httpOptions: { baseUrl: need("SLUICEGATE_GEMINI_BASE_URL"), timeout: 20_000 },
 });
 
 /** The header that steers one call; unique, so that `times` counts this call's tries only. */

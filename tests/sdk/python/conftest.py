@@ -4,8 +4,9 @@ The same suites judge the simulator itself and the gateway in front of it:
 
 SLUICEGATE_OPENAI_BASE_URL     base URL for the OpenAI SDK, `/v1` included
 SLUICEGATE_ANTHROPIC_BASE_URL  base URL for the Anthropic SDK, without `/v1`
+SLUICEGATE_GEMINI_BASE_URL     base URL for Google's SDK, without `/v1beta`
 SLUICEGATE_MODEL               a model that is known there; any other name must not be
-SLUICEGATE_PROVIDER            the dialect of the provider behind a gateway (`openai`, `anthropic`); absent: no gateway.
+SLUICEGATE_PROVIDER            the dialect of the provider behind a gateway (`openai`, `anthropic`, `gemini`); absent: no gateway.
                                Tests marked `native` then run only where it is the SDK's own; those marked `direct`
                                only without a gateway, those marked `gateway` only with one.
 SLUICEGATE_JOURNAL             where the simulated provider says what it received
@@ -20,6 +21,7 @@ import uuid
 import anthropic
 import openai
 import pytest
+from google import genai
 
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -43,7 +45,8 @@ def steer(**told):
 def pytest_collection_modifyitems(items):
     provider = os.environ.get("SLUICEGATE_PROVIDER")
     for item in items:
-        own = "openai" if "openai" in item.path.name else "anthropic"
+        owners = {"test_openai.py": "openai", "test_google.py": "gemini"}
+        own = owners.get(item.path.name, "anthropic")
         if item.get_closest_marker("native") and provider and provider != own:
             item.add_marker(pytest.mark.skip(reason=f"means something to {own} only"))
         if item.get_closest_marker("direct") and provider:
@@ -95,3 +98,18 @@ def anthropic_client():
 def async_anthropic_client():
     url = need("SLUICEGATE_ANTHROPIC_BASE_URL")
     return anthropic.AsyncAnthropic(base_url=url, api_key="test", max_retries=0, timeout=20)
+
+
+def google():
+    options = genai.types.HttpOptions(base_url=need("SLUICEGATE_GEMINI_BASE_URL"), timeout=20_000)
+    return genai.Client(api_key="test", http_options=options)
+
+
+@pytest.fixture(scope="session")
+def google_client():
+    return google()
+
+
+@pytest.fixture
+def async_google_client():
+    return google().aio

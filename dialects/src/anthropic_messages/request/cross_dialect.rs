@@ -19,10 +19,12 @@ enum CrossDialectRule {
     Refuse(&'static [&'static str]),
 }
 
-/// OpenAI's fields. Whatever is not here is left out and said so in the call's `dropped`.
-const OPENAI: [(&str, CrossDialectRule); 18] = [
+/// OpenAI's fields, and Gemini's. Whatever is not here is left out and said so in the call's `dropped`.
+const OPENAI: [(&str, CrossDialectRule); 19] = [
     ("audio", CrossDialectRule::Refuse(&[])),
     ("cache_control", CrossDialectRule::Pass),
+    // What it holds is in no body.
+    ("cachedContent", CrossDialectRule::Refuse(&[])),
     ("container", CrossDialectRule::Pass),
     ("context_management", CrossDialectRule::Pass),
     ("inference_geo", CrossDialectRule::Pass),

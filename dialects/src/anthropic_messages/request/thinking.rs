@@ -2,6 +2,7 @@
 
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
+use crate::gemini::is_geminis;
 use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
 use crate::json::{Object, Path, ROOT};
 use crate::vendors::{self, Claude, ThinkingMode};
@@ -161,6 +162,8 @@ pub(super) fn plan<'a>(
             room.plan(0, None)
         }
         Some(Reasoning::Off) => room.plan(0, (model.thinking != ThinkingMode::Never).then_some(Thinking::Disabled)),
+        Some(Reasoning::Adaptive) if writer.cross_dialect() => by_budget(None, model, &room, writer),
+        Some(Reasoning::Budget(n)) if writer.cross_dialect() => by_budget(Some(*n), model, &room, writer),
         Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::Adaptive)),
         Some(Reasoning::Budget(n)) => room.plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
         Some(Reasoning::Effort(effort)) if !writer.cross_dialect() => {
@@ -180,8 +183,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
         let why = format_args!("`{effort}` is none of `none`, `{known}`");
         return Err(Refusal::field("reasoning_effort", why));
     };
-    // Anthropic refuses thinking where a tool is forced.
-    let forced = matches!(room.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+    let forced = is_forced(room.call);
     // The answer needs its half of what the caller allows, and of what the model can.
     let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
     let budget = (most / 2).min(*full);
@@ -199,6 +201,30 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
     })
 }
 
+/// What becomes of another dialect's budget of tokens, or of its wish that the model thinks as much as it finds right.
+fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &mut BlockWriter) -> Plan<'a> {
+    // Of a model that is told a budget and not how much, what is in the middle.
+    const USUAL: u64 = 8192;
+    let forced = is_forced(room.call);
+    let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
+    let tokens = budget.unwrap_or_else(|| USUAL.min(most / 2)).min(most.saturating_sub(1));
+    match model.thinking {
+        ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::Adaptive)),
+        ThinkingMode::Budget if !forced && tokens >= LEAST_BUDGET && may_think(room.call) => {
+            room.plan(tokens, Some(Thinking::Enabled { budget_tokens: tokens }))
+        }
+        ThinkingMode::Budget | ThinkingMode::Never => {
+            writer.drop_field("thinking");
+            room.plan(0, None)
+        }
+    }
+}
+
+/// Whether a tool is forced: Anthropic refuses thinking beside it.
+const fn is_forced(call: &Call) -> bool {
+    matches!(call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+}
+
 /// Whether a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with the
 /// thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
 pub(super) fn may_think(call: &Call) -> bool {
@@ -209,7 +235,8 @@ pub(super) fn may_think(call: &Call) -> bool {
     let turn = call.messages.get(before..=last).unwrap_or_default();
     let mut parts = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content);
     let begins = |content: &Content| {
-        matches!(content, Content::Thinking { signature: Some(_), .. } | Content::RedactedThinking(_))
+        matches!(content, Content::Thinking { signature: Some(signature), .. } if !is_geminis(signature))
+            || matches!(content, Content::RedactedThinking(_))
     };
     parts.clone().next().is_some_and(begins) || !parts.any(|content| matches!(content, Content::ToolCall(_)))
 }

@@ -112,8 +112,7 @@ pub(super) fn write<'a>(
 
 /// The `type` of a tool kept raw.
 fn kind(raw: &RawValue) -> String {
-    let mut tool = Object::read(raw.get(), &ROOT).ok();
-    tool.as_mut().and_then(|tool| tool.text("type", &ROOT).ok().flatten()).unwrap_or_else(|| "unknown".to_owned())
+    crate::json::kind_of(raw.get())
 }
 
 /// Anthropic wants an object schema even for a tool without arguments.

@@ -33,6 +33,7 @@ fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
             serde_json::from_str::<ChatUsage>(usage).ok().map(Usage::from)
         }
         Dialect::AnthropicMessages => serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage()),
+        Dialect::Gemini => None,
     }
 }
 

@@ -213,7 +213,9 @@ fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_
             _ => writer.json.text_field(name, "auto"),
         },
         // These decide what is answered, not how.
-        "mcp_servers" | "container" => return Err(ROOT.field(name).refuse("has no equivalent at this provider")),
+        "mcp_servers" | "container" | "cachedContent" => {
+            return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
+        }
         // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
         // without when they are told so in these words.
         "thread" => {

@@ -1,12 +1,10 @@
 //! Writes the pieces of a turn: texts, pictures, documents, sound.
 
-use serde::Deserialize;
-
 use super::writer::RequestWriter;
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Part, Source};
-use crate::json::{Path, ROOT};
+use crate::json::{Path, ROOT, kind_of};
 
 /// A piece of a turn, and which one of which of the caller's messages it is.
 pub(super) struct PlacedPart<'a> {
@@ -180,9 +178,5 @@ pub(super) fn unspeakable(content: &Content, place: &str) -> String {
 
 /// The `type` of a block kept raw.
 pub(super) fn type_of(raw: &str) -> String {
-    #[derive(Deserialize)]
-    struct TypedPart {
-        r#type: Option<String>,
-    }
-    serde_json::from_str::<TypedPart>(raw).ok().and_then(|typed| typed.r#type).unwrap_or_else(|| "unknown".to_owned())
+    kind_of(raw)
 }

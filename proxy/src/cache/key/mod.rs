@@ -65,6 +65,8 @@ pub struct CacheQuery<'a> {
     pub beta: bool,
     /// Stands for who is asked, for which models, and what of the gateway's own goes into requests.
     pub served_by: [u8; 32],
+    /// The model, where the path names it and the body does not.
+    pub model: Option<&'a str>,
     /// The body as it came.
     pub body: &'a [u8],
     /// Whether the answer is to be streamed.
@@ -114,6 +116,8 @@ impl Recipe {
         out.push(u8::from(asked.beta));
         out.extend_from_slice(&asked.served_by);
         headers::write(asked.headers, asked.goes_on, out);
+        // Bodies of a dialect all have it or none of them: nothing else can be taken for it.
+        asked.model.into_iter().for_each(|model| put(out, model.as_bytes()));
         let canonical = scratch.canonical(asked.body, &self.rules);
         let key = canonical.map(|bytes| Key(*blake3::hash(bytes).as_bytes()));
         scratch.end(KEEP_SCRATCH);

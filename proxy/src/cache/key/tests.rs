@@ -43,6 +43,7 @@ fn recipe(settings: &Cache) -> Recipe {
 fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> CacheQuery<'a> {
     let dialect = Dialect::OpenAiChat;
     CacheQuery {
+        model: None,
         dialect,
         caller: Some([3; 32]),
         headers,
@@ -145,6 +146,7 @@ fn who_asks_where_and_how_counts() {
         recipe(&base).key(&CacheQuery { headers: &version, ..call }),
         recipe(&base).key(&CacheQuery { headers: &option, ..call }),
         recipe(&base).key(&CacheQuery { beta: true, ..call }),
+        recipe(&base).key(&CacheQuery { model: Some("gemini"), ..call }),
         recipe(&base).key(&CacheQuery { served_by: [1; 32], ..call }),
         recipe(&Cache { generation: 2, ..base.clone() }).key(&call),
         recipe(&Cache { scope: CacheScope::Route, ..base.clone() }).key(&call),

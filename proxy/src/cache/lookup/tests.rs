@@ -53,6 +53,7 @@ fn asked(headers: &HeaderMap) -> CacheQuery<'_> {
         goes_on: |_| true,
         beta: false,
         served_by: [0; 32],
+        model: None,
         body: BODY.as_bytes(),
         stream: false,
         stream_usage: false,

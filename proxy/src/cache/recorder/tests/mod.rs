@@ -57,6 +57,7 @@ impl House {
             goes_on,
             beta,
             served_by,
+            model: None,
             body,
             stream,
             stream_usage,
@@ -107,6 +108,12 @@ fn anthropic(text: &str, stop: &str) -> Value {
         "usage": {"input_tokens": 5, "output_tokens": 7}})
 }
 
+fn gemini(text: &str, finish: &str) -> Value {
+    json!({"candidates": [{"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": finish, "index": 0}],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12},
+        "modelVersion": "gemini-x", "responseId": "r"})
+}
+
 fn answer(dialect: Dialect, text: &str) -> Value {
     match dialect {
         Dialect::OpenAiChat => openai(text, "stop"),
@@ -114,6 +121,7 @@ fn answer(dialect: Dialect, text: &str) -> Value {
         Dialect::OpenAiCompletions => json!({"id": "cmpl-1", "object": "text_completion", "created": 1_700_000_000,
             "model": "gpt-x", "choices": [{"text": text, "index": 0, "logprobs": null, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}),
+        Dialect::Gemini => gemini(text, "STOP"),
     }
 }
 
@@ -123,6 +131,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
         Dialect::OpenAiChat => &value["choices"][0]["message"]["content"],
         Dialect::AnthropicMessages => &value["content"][0]["text"],
         Dialect::OpenAiCompletions => &value["choices"][0]["text"],
+        Dialect::Gemini => &value["candidates"][0]["content"]["parts"][0]["text"],
     };
     text.as_str().unwrap().to_owned()
 }
@@ -206,6 +215,7 @@ fn a_cut_stream_is_not_kept() {
             // After it nothing of the answer is missing, and some look-alikes never send `[DONE]`.
             Dialect::OpenAiChat | Dialect::OpenAiCompletions => "\"finish_reason\":\"stop\"",
             Dialect::AnthropicMessages => "event: message_stop",
+            Dialect::Gemini => "data: ",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();
         for cut in [0, 1, last / 2, last] {

@@ -1,0 +1,69 @@
+//! The events of a stream, however they are framed: server-sent events, or the elements of a JSON array. Which of the two
+//! it is, its first byte says.
+
+use crate::codec::Malformed;
+use crate::json_array::ArrayDecoder;
+use crate::sse::{Frame, SseDecoder};
+
+/// Reads events out of bytes cut anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct FrameDecoder {
+    events: SseDecoder,
+    array: Option<ArrayDecoder>,
+    begun: bool,
+}
+
+impl FrameDecoder {
+    /// A reader that lets events beyond a limit go by: of such an event only its end is told.
+    pub(crate) fn lenient(limit: usize) -> Self {
+        Self { events: SseDecoder::lenient(limit), ..Self::default() }
+    }
+
+    /// Takes the next bytes and gives each event they complete to `each`. Errors: an event is too large, or what `each`
+    /// says.
+    pub(crate) fn push<F>(&mut self, bytes: &[u8], each: F) -> Result<(), Malformed>
+    where
+        F: FnMut(Frame<'_>) -> Result<(), Malformed>,
+    {
+        if !self.begun
+            && let Some(first) = bytes.trim_ascii_start().first()
+        {
+            self.begun = true;
+            self.array = (*first == b'[').then(ArrayDecoder::default);
+        }
+        match &mut self.array {
+            Some(array) => array.push(bytes, each),
+            None => self.events.push(bytes, each),
+        }
+    }
+
+    /// Says that the body ended. Errors: as `push`.
+    pub(crate) fn finish<F>(&mut self, each: F) -> Result<(), Malformed>
+    where
+        F: FnMut(Frame<'_>) -> Result<(), Malformed>,
+    {
+        // An element that has not ended is cut.
+        if self.array.is_some() { Ok(()) } else { self.events.finish(each) }
+    }
+
+    /// Whether the bytes so far end between two events.
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.array.as_ref().map_or_else(|| self.events.at_boundary(), ArrayDecoder::at_boundary)
+    }
+
+    /// Whether an event beyond the limit is going by.
+    pub(crate) fn skips(&self) -> bool {
+        self.array.as_ref().map_or_else(|| self.events.skips(), ArrayDecoder::skips)
+    }
+
+    /// The memory that the unfinished event takes.
+    pub(crate) fn held(&self) -> usize {
+        self.events.held() + self.array.as_ref().map_or(0, ArrayDecoder::held)
+    }
+
+    /// How many bytes have been searched for an event's end.
+    #[cfg(test)]
+    pub(crate) fn searched(&self) -> usize {
+        self.events.searched
+    }
+}

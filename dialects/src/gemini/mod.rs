@@ -1,0 +1,65 @@
+//! Google's Gemini API: `generateContent`, `streamGenerateContent`, `countTokens`, in both directions.
+//!
+//! The model, and whether the answer streams, stand in the path and not in the body. A stream is server-sent events where
+//! the caller asks for them (`alt=sse`), else one JSON array that grows. Nothing in it says that it is whole but that each
+//! answer has said why it ended. What can not be said is refused or dropped by the rules in `docs/dialects-gemini.md`.
+
+pub(crate) mod error;
+mod fold;
+mod models;
+mod observe;
+mod peek;
+mod place;
+mod reply;
+pub(crate) mod request;
+mod schema;
+mod signature;
+mod stream;
+mod wire;
+
+use crate::spoke::{Habits, Spoke};
+use crate::verbatim::Field;
+
+pub(crate) use signature::is_geminis;
+
+/// What the dialect offers.
+pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "x-gemini-",
+        // Whether a stream is server-sent events; a key may stand there too, and stays here.
+        query_words: &["alt=sse"],
+        request_id_header: None,
+        usage_is_asked_for: false,
+        max_tokens: None,
+        old_max_tokens: Field::MaxTokens,
+        events_word: Some("alt=sse"),
+        // Google's Python SDK takes a comment for a broken answer.
+        keep_alive: b"\n",
+        counted: (
+            &["systemInstruction", "system_instruction", "contents", "tools", "generateContentRequest"],
+            "totalTokens",
+        ),
+    },
+    decode_call: request::decode,
+    encode_call: request::encode,
+    encode_count: Some(request::count_tokens),
+    part_path: place::part_path,
+    decode_reply: reply::decode,
+    encode_reply: reply::encode,
+    stream_decoder: || Box::new(stream::GeminiDecoder::default()),
+    stream_encoder: |options| Box::new(stream::GeminiEncoder::new(options)),
+    stream_end: b"",
+    decode_error: error::decode,
+    encode_error: error::encode,
+    say_when: error::say_when,
+    tells_overflow: error::tells_overflow,
+    status: error::status,
+    peek: peek::peek,
+    text_key: "\"parts\"",
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::GeminiFold::default()),
+    tell: |whole, _, out| fold::tell(whole, out),
+    says_why: fold::says_why,
+    models: models::SHAPE,
+};

@@ -1,0 +1,80 @@
+//! What a request's writers share: the JSON so far, for whom it is, and what was left out.
+
+use crate::codec::{ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{CacheMark, Call, Fields, Message};
+use crate::json::Writer;
+use crate::spoke::PartPath;
+use crate::vendors::{self, Gemini};
+
+/// The most names in the list of what was left out: it is for people.
+const MOST_DROPPED: usize = 32;
+
+/// A request that is being written.
+pub(super) struct Draft<'a> {
+    pub(super) json: Writer,
+    dropped: Vec<String>,
+    /// The dialect of the caller.
+    pub(super) caller: Dialect,
+    pub(super) target: &'a ProviderProfile,
+    path: PartPath,
+    /// What is known of the model.
+    pub(super) model: Gemini,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(call: &Call, target: &'a ProviderProfile, path: PartPath) -> Self {
+        Self {
+            json: Writer::with_capacity(4096),
+            dropped: Vec::new(),
+            caller: call.extra.dialect,
+            target,
+            path,
+            model: vendors::gemini(&call.model),
+        }
+    }
+
+    /// Whether the caller speaks this dialect too, so that its own words can be given back.
+    pub(super) fn same(&self) -> bool {
+        self.caller == Dialect::Gemini
+    }
+
+    /// Notes a field left out by rule, once.
+    pub(super) fn drop(&mut self, path: impl Into<String>) {
+        let path = path.into();
+        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(&path) {
+            self.dropped.push(path);
+        }
+    }
+
+    /// Gives fields of the caller's own dialect back, or notes that they are left out.
+    pub(super) fn extra(&mut self, owner: &str, fields: &Fields) {
+        if self.same() {
+            self.json.fields(fields);
+        } else {
+            fields.keys().take(MOST_DROPPED).for_each(|name| self.drop(format!("{owner}.{name}")));
+        }
+    }
+
+    /// Notes a prompt-caching marker left out: Gemini caches by itself.
+    pub(super) fn cache(&mut self, mark: Option<&CacheMark>) {
+        if mark.is_some() {
+            self.drop("cache_control");
+        }
+    }
+
+    /// The refusal of a part by where it stood in the caller's own body.
+    pub(super) fn refuse(
+        &self,
+        message: &Message,
+        (index, inner): (usize, Option<usize>),
+        why: impl std::fmt::Display,
+    ) -> Refusal {
+        Refusal::field((self.path)(message, index, inner), why)
+    }
+
+    /// The body, and what was left out of it.
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<String>) {
+        (self.json.into_bytes(), self.dropped)
+    }
+}

@@ -1,0 +1,152 @@
+//! Reads a request's top level: instructions, settings, the shape of the answer.
+//!
+//! Google's servers take each field in camelCase and in snake_case, and so does this.
+
+use serde_json::value::RawValue;
+
+use super::{read_parts, read_tools};
+use crate::codec::Refusal;
+use crate::dialect::Dialect;
+use crate::gemini::schema;
+use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, SystemPart};
+use crate::json::{Object, Path, ROOT, Writer, count, string};
+
+const CONFIG: Path<'static> = ROOT.field("generationConfig");
+
+/// Reads what a caller sent. The model, and whether the answer streams, stand in the path: both are left empty here.
+/// Fields the hub has no word for are kept in `Call::extra`; `null` is absent.
+///
+/// Errors: the body is not what the dialect allows, or names a cache that only Google can read.
+pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
+    })?;
+    let whole: &RawValue =
+        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
+    let mut top = Object::read_either(whole.get(), &ROOT)?;
+    // Some clients repeat the path's.
+    top.take("model");
+    let system = system(&mut top)?;
+    let messages = read_parts::turns(&mut top)?;
+    let (tool_choice, allowed) = read_tools::choice(&mut top)?;
+    let tools = read_tools::tools(&mut top, allowed.as_deref())?;
+    let mut config = match top.take("generationConfig") {
+        Some(raw) => Object::read_either(raw.get(), &CONFIG)?,
+        None => Object::default(),
+    };
+    let sampling = sampling(&mut config)?;
+    let max_tokens = config.count("maxOutputTokens", &CONFIG)?;
+    let stop = config.parsed("stopSequences", &CONFIG, "an array of strings")?.unwrap_or_default();
+    let format = format(&mut config)?;
+    let (reasoning, thinking) = thinking(&mut config)?;
+    let mut rest = config.rest();
+    rest.extend(thinking.map(|raw| ("thinkingConfig".to_owned(), raw.to_owned())));
+    let mut fields = top.rest();
+    fields.extend(raw_object(&rest).map(|raw| ("generationConfig".to_owned(), raw)));
+    Ok(Call {
+        model: String::new(),
+        system,
+        messages,
+        tools,
+        tool_choice,
+        parallel_tools: None,
+        max_tokens,
+        sampling,
+        stop,
+        format,
+        reasoning,
+        stream: false,
+        // Every chunk of a stream says it.
+        stream_usage: true,
+        end_user: None,
+        extra: Extra { dialect: Dialect::Gemini, fields },
+    })
+}
+
+/// What was not read of an object, as an object; `None`: nothing.
+fn raw_object(fields: &Fields) -> Option<Box<RawValue>> {
+    if fields.is_empty() {
+        return None;
+    }
+    let mut json = Writer::default();
+    json.open(b'{');
+    json.fields(fields);
+    json.close(b'}');
+    RawValue::from_string(String::from_utf8(json.into_bytes()).ok()?).ok()
+}
+
+/// `systemInstruction`: a content, or as some clients have it a text.
+fn system(top: &mut Object<'_>) -> Result<Vec<SystemPart>, Refusal> {
+    const AT: Path<'static> = ROOT.field("systemInstruction");
+    const PARTS: Path<'static> = AT.field("parts");
+    let Some(raw) = top.take("systemInstruction") else { return Ok(Vec::new()) };
+    if let Some(text) = string(raw) {
+        return Ok(vec![SystemPart::new(text)]);
+    }
+    let mut content = Object::read_either(raw.get(), &AT)?;
+    let parts = read_parts::list_of(&mut content, &AT)?;
+    let read = |(index, raw): (usize, &RawValue)| {
+        let at = PARTS.index(index);
+        let mut part = Object::read_either(raw.get(), &at)?;
+        let text = part.text("text", &at)?.ok_or_else(|| at.refuse("instructions can only be text"))?;
+        Ok(SystemPart { extra: part.rest(), ..SystemPart::new(text) })
+    };
+    parts.into_iter().enumerate().map(read).collect()
+}
+
+fn sampling(config: &mut Object<'_>) -> Result<Sampling, Refusal> {
+    Ok(Sampling {
+        temperature: config.number("temperature", &CONFIG)?,
+        top_p: config.number("topP", &CONFIG)?,
+        top_k: match config.take("topK") {
+            Some(raw) => Some(
+                count(raw.get())
+                    .ok_or_else(|| CONFIG.field("topK").refuse("must be a whole number that is not negative"))?,
+            ),
+            None => None,
+        },
+        seed: config.parsed("seed", &CONFIG, "a whole number")?,
+        frequency_penalty: config.number("frequencyPenalty", &CONFIG)?,
+        presence_penalty: config.number("presencePenalty", &CONFIG)?,
+        choices: config.parsed("candidateCount", &CONFIG, "a whole number that is not negative")?,
+    })
+}
+
+/// The answer's shape. A schema is JSON Schema, or OpenAPI's in `responseSchema`.
+fn format(config: &mut Object<'_>) -> Result<Option<Format>, Refusal> {
+    let kind = config.text("responseMimeType", &CONFIG)?;
+    let (json, open_api) = (config.take("responseJsonSchema"), config.take("responseSchema"));
+    let schema = match (json, open_api) {
+        (Some(raw), _) => Some(raw.to_owned()),
+        (None, Some(raw)) => Some(schema::to_json_schema(raw, &CONFIG.field("responseSchema"))?),
+        (None, None) => None,
+    };
+    match (kind.as_deref(), schema) {
+        (None | Some("text/plain"), None) => Ok(None),
+        (Some("application/json"), None) => Ok(Some(Format::Json)),
+        (None | Some("application/json"), Some(schema)) => {
+            Ok(Some(Format::Schema { name: None, description: None, schema, strict: Some(true) }))
+        }
+        (Some(other), _) => Err(CONFIG.field("responseMimeType").refuse(format_args!(
+            "`{other}` can not be asked of a provider of another dialect; use `application/json` with a schema"
+        ))),
+    }
+}
+
+/// How much the model may think, and the settings whole where they say more.
+fn thinking<'a>(config: &mut Object<'a>) -> Result<(Option<Reasoning>, Option<&'a RawValue>), Refusal> {
+    const AT: Path<'static> = CONFIG.field("thinkingConfig");
+    let Some(raw) = config.take("thinkingConfig") else { return Ok((None, None)) };
+    let mut thinking = Object::read_either(raw.get(), &AT)?;
+    let budget = thinking.parsed::<i64>("thinkingBudget", &AT, "a whole number")?;
+    let level = thinking.text("thinkingLevel", &AT)?.map(|level| level.to_ascii_lowercase());
+    let told = thinking.boolean("includeThoughts", &AT)?;
+    let reasoning = match (budget, level) {
+        (Some(0), _) => Some(Reasoning::Off),
+        (Some(budget), _) => Some(u64::try_from(budget).map_or(Reasoning::Adaptive, Reasoning::Budget)),
+        (None, Some(level)) if level != "thinking_level_unspecified" => Some(Reasoning::Effort(level)),
+        // Thoughts are asked to be told: the model thinks as much as it finds right.
+        (None, _) => (told == Some(true)).then_some(Reasoning::Adaptive),
+    };
+    Ok((reasoning, (!thinking.is_empty()).then_some(raw)))
+}

@@ -1,0 +1,287 @@
+//! What whole and streamed answers share: their shape, usage, stop reasons and parts.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::signature;
+use crate::dialect::Dialect;
+use crate::hub::{Content, Part, Stop, ToolCall, Usage};
+use crate::json::Writer;
+use crate::text::Text;
+
+/// An answer whole, or a piece of a streamed one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireAnswer<'a> {
+    #[serde(borrow)]
+    pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    pub(super) prompt_feedback: Option<Feedback>,
+    pub(super) usage_metadata: Option<UsageMetadata>,
+    pub(super) model_version: Option<String>,
+    pub(super) response_id: Option<String>,
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
+}
+
+/// One of the answers, or a piece of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Candidate<'a> {
+    pub(super) index: Option<u32>,
+    #[serde(borrow)]
+    pub(super) content: Option<Said<'a>>,
+    pub(super) finish_reason: Option<String>,
+    pub(super) finish_message: Option<String>,
+    #[serde(borrow)]
+    pub(super) logprobs_result: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Said<'a> {
+    #[serde(borrow)]
+    pub(super) parts: Option<Vec<&'a RawValue>>,
+}
+
+/// Why a prompt got no answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Feedback {
+    block_reason: Option<String>,
+    block_reason_message: Option<String>,
+}
+
+impl Feedback {
+    /// What the caller is told of a prompt that was blocked.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let reason = self.block_reason.as_deref().filter(|reason| *reason != "BLOCK_REASON_UNSPECIFIED")?;
+        let message = self.block_reason_message.as_deref().filter(|message| !message.is_empty());
+        let more = message.map_or_else(String::new, |message| format!(": {message}"));
+        Some(format!("The provider blocked the prompt ({reason}){more}"))
+    }
+}
+
+/// Token counts as Gemini writes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsageMetadata {
+    prompt_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
+    thoughts_token_count: Option<u64>,
+    tool_use_prompt_token_count: Option<u64>,
+}
+
+impl From<UsageMetadata> for Usage {
+    fn from(wire: UsageMetadata) -> Self {
+        let UsageMetadata {
+            prompt_token_count,
+            candidates_token_count,
+            cached_content_token_count,
+            thoughts_token_count,
+            tool_use_prompt_token_count,
+        } = wire;
+        let thoughts = thoughts_token_count.unwrap_or(0);
+        Self {
+            // What tools of the provider's own brought in is read by the model like a prompt, and costs as much.
+            input: prompt_token_count.unwrap_or(0).saturating_add(tool_use_prompt_token_count.unwrap_or(0)),
+            cached_input: cached_content_token_count.unwrap_or(0),
+            cache_write: 0,
+            cache_write_1h: 0,
+            output: candidates_token_count.unwrap_or(0).saturating_add(thoughts),
+            reasoning: thoughts,
+        }
+    }
+}
+
+/// Writes the member `"usageMetadata":{…}`.
+pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
+    let Usage { input, cached_input, cache_write: _, cache_write_1h: _, output, reasoning } = usage;
+    json.open_field("usageMetadata", b'{');
+    json.value_field("promptTokenCount", input);
+    if *cached_input > 0 {
+        json.value_field("cachedContentTokenCount", cached_input);
+    }
+    json.value_field("candidatesTokenCount", output.saturating_sub(*reasoning));
+    if *reasoning > 0 {
+        json.value_field("thoughtsTokenCount", reasoning);
+    }
+    json.value_field("totalTokenCount", input.saturating_add(*output));
+    json.close(b'}');
+}
+
+/// What a `finishReason` says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The answer is whole, or as whole as it gets.
+    Stop(Stop),
+    /// The model wrote what can not be used.
+    Broken,
+}
+
+/// Reads a `finishReason`. `called`: tools are called; Gemini says a plain end beside them.
+pub(super) fn ended(word: &str, called: bool) -> Ended {
+    Ended::Stop(match word {
+        "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" if called => Stop::Tools,
+        "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" | "" => Stop::End,
+        "MAX_TOKENS" => Stop::Length,
+        "SAFETY"
+        | "RECITATION"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR"
+        | "ESCALATION" => Stop::Refusal,
+        "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MALFORMED_RESPONSE"
+        | "MISSING_THOUGHT_SIGNATURE"
+        | "OTHER"
+        | "IMAGE_OTHER"
+        | "NO_IMAGE" => return Ended::Broken,
+        other => Stop::Other(other.to_owned()),
+    })
+}
+
+/// What a caller is told of an answer that can not be used.
+pub(super) fn broken(word: &str, message: Option<&str>) -> String {
+    let more = message.filter(|message| !message.is_empty()).map_or_else(String::new, |said| format!(": {said}"));
+    format!("the model's answer can not be used ({word}){more}")
+}
+
+/// Writes a `finishReason`: what Gemini has no word for becomes the nearest it has.
+pub(super) fn finish_reason(stop: &Stop) -> &str {
+    match stop {
+        // Its clients go on where tools are called, whatever the reason; and know no other word for a plain end.
+        Stop::End | Stop::Tools | Stop::Sequence(_) => "STOP",
+        Stop::Length | Stop::Pause | Stop::ContextLength => "MAX_TOKENS",
+        Stop::Refusal => "SAFETY",
+        Stop::Other(_) => "OTHER",
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerPart<'a> {
+    text: Option<Text>,
+    #[serde(default)]
+    thought: bool,
+    thought_signature: Option<String>,
+    #[serde(borrow)]
+    function_call: Option<FunctionCall<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    id: Option<String>,
+    #[serde(default)]
+    name: String,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// More text, or more thoughts.
+    Text {
+        /// The text.
+        text: Text,
+        /// Whether it is thoughts.
+        thought: bool,
+    },
+    /// What comes back unchanged with the turn.
+    Signed(Vec<Content>),
+    /// A tool call, whole; its id may be missing.
+    Call(ToolCall),
+    /// What the hub has no word for.
+    Other(Box<RawValue>),
+}
+
+/// Reads a part of an answer: a signature stands before what it belongs to, but for text, which may be in its middle.
+/// `None`: it is no part at all.
+pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
+    let AnswerPart { text, thought, thought_signature, function_call } = serde_json::from_str(raw.get()).ok()?;
+    let signed = thought_signature.filter(|wire| !wire.is_empty()).map(|wire| Piece::Signed(signature::read(&wire)));
+    let mut pieces = Vec::with_capacity(2);
+    match (text, function_call) {
+        (_, Some(FunctionCall { id, name, args })) => {
+            pieces.extend(signed);
+            let arguments = args.map_or("{}", RawValue::get).to_owned();
+            pieces.push(Piece::Call(ToolCall { id: id.unwrap_or_default(), name, arguments }));
+        }
+        (Some(text), None) => {
+            if !text.is_empty() {
+                pieces.push(Piece::Text { text, thought });
+            }
+            pieces.extend(signed);
+        }
+        (None, None) => {
+            pieces.extend(signed);
+            pieces.push(Piece::Other(raw.to_owned()));
+        }
+    }
+    Some(pieces)
+}
+
+/// An id for a tool call that the provider gave none, unlike those of other turns.
+pub(super) fn made_call_id(reply_id: &str, choice: u32, call: u32) -> String {
+    let letters: String = reply_id.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    format!("call_{letters}_{choice}_{call}")
+}
+
+/// The parts of an answer that a piece of a whole one is.
+pub(super) fn parts(piece: Piece) -> Vec<Part> {
+    let content = match piece {
+        Piece::Text { text, thought: true } => Content::Thinking { text: text.whole(), signature: None },
+        Piece::Text { text, thought: false } => Content::Text { text: text.whole(), citations: None },
+        Piece::Signed(thoughts) => return thoughts.into_iter().map(Part::new).collect(),
+        Piece::Call(call) => Content::ToolCall(call),
+        Piece::Other(raw) => Content::Other { dialect: Dialect::Gemini, raw },
+    };
+    vec![Part::new(content)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_all_input_and_all_output() {
+        let wire: UsageMetadata = serde_json::from_str(
+            r#"{"promptTokenCount":10,"candidatesTokenCount":5,"cachedContentTokenCount":4,"thoughtsTokenCount":7,"toolUsePromptTokenCount":3,"totalTokenCount":25,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10}]}"#,
+        )
+        .unwrap();
+        let usage = Usage::from(wire);
+        let expected =
+            Usage { input: 13, cached_input: 4, cache_write: 0, cache_write_1h: 0, output: 12, reasoning: 7 };
+        assert_eq!(usage, expected);
+        let mut json = Writer::default();
+        json.open(b'{');
+        write_usage(&usage, &mut json);
+        json.close(b'}');
+        assert_eq!(
+            String::from_utf8(json.into_bytes()).unwrap(),
+            r#"{"usageMetadata":{"promptTokenCount":13,"cachedContentTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":7,"totalTokenCount":25}}"#
+        );
+    }
+
+    #[test]
+    fn reasons_are_read_and_written() {
+        for (word, called, stop) in [
+            ("STOP", false, Stop::End),
+            ("STOP", true, Stop::Tools),
+            ("MAX_TOKENS", true, Stop::Length),
+            ("PROHIBITED_CONTENT", false, Stop::Refusal),
+            ("NEW_REASON", false, Stop::Other("NEW_REASON".into())),
+        ] {
+            assert_eq!(ended(word, called), Ended::Stop(stop), "{word}");
+        }
+        assert_eq!(ended("MALFORMED_FUNCTION_CALL", true), Ended::Broken);
+        assert_eq!(finish_reason(&Stop::Other("x".into())), "OTHER");
+    }
+}
