@@ -122,7 +122,7 @@ pub struct Encoded {
 }
 
 /// How a stream is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Whether the caller asked for usage in the stream (OpenAI `stream_options.include_usage`).
     pub include_usage: bool,
@@ -133,4 +133,6 @@ pub struct StreamOptions {
     pub array: bool,
     /// Whether events stand before it that another has written.
     pub goes_on: bool,
+    /// The caller's own body, where its dialect's answers repeat some of it.
+    pub call: Option<bytes::Bytes>,
 }

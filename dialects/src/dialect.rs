@@ -14,12 +14,14 @@ pub enum Dialect {
     OpenAiCompletions,
     /// Google's Gemini API: `POST /v1beta/models/{model}:generateContent`.
     Gemini,
+    /// OpenAI Responses: `POST /v1/responses`.
+    OpenAiResponses,
 }
 
 impl Dialect {
     /// All of them.
     pub const ALL: &'static [Self] =
-        &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions, Self::Gemini];
+        &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions, Self::Gemini, Self::OpenAiResponses];
 
     /// Its number in what is kept: never another's.
     #[must_use]
@@ -29,6 +31,7 @@ impl Dialect {
             Self::AnthropicMessages => 2,
             Self::OpenAiCompletions => 3,
             Self::Gemini => 4,
+            Self::OpenAiResponses => 5,
         }
     }
 
@@ -46,6 +49,7 @@ impl Dialect {
             Self::AnthropicMessages => "Anthropic Messages",
             Self::OpenAiCompletions => "OpenAI Completions",
             Self::Gemini => "Gemini",
+            Self::OpenAiResponses => "OpenAI Responses",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod anthropic_messages;
 mod codec;
+mod data_url;
 mod dialect;
 mod dispatch;
 pub mod estimate;
@@ -17,6 +18,7 @@ mod model_list;
 pub mod observe;
 mod openai_chat;
 mod openai_completions;
+mod openai_responses;
 mod overflow;
 mod scan;
 mod spoke;

@@ -60,8 +60,10 @@ pub(crate) struct Spoke {
     pub(crate) part_path: PartPath,
     /// `reply`: a whole answer. Errors: it is not what the dialect allows.
     pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
-    /// `reply`: the same, written.
-    pub(crate) encode_reply: fn(&Reply) -> Vec<u8>,
+    /// `reply`: the same, written; beside it is the caller's own body.
+    pub(crate) encode_reply: fn(&Reply, &[u8]) -> Vec<u8>,
+    /// Whether answers repeat some of the call's own body.
+    pub(crate) repeats_the_call: bool,
     /// `stream/read`: a reader of one streamed answer.
     pub(crate) stream_decoder: fn() -> Box<dyn DecodeStream>,
     /// `stream/write`: a writer of one streamed answer.
@@ -114,4 +116,8 @@ pub(crate) trait EncodeStream: std::fmt::Debug + Send {
     fn push(&mut self, event: &Event, out: &mut Vec<u8>);
     /// Appends the dialect's error event. Nothing follows it.
     fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>);
+    /// The memory that the answer so far takes, where its end tells it once more.
+    fn held(&self) -> usize {
+        0
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sluicegate_dialects::observe::ObserverMode;
 use sluicegate_dialects::vendors::look_alike;
 use sluicegate_dialects::{Dialect, ProviderProfile, StreamOptions};
-use support::{events_cut_anywhere, golden, testdata};
+use support::{events, events_cut_anywhere, golden, testdata};
 
 /// Every dialect, by the name of its folder.
 const DIALECTS: &[(&str, Dialect)] = &[
@@ -24,6 +24,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("anthropic_messages", Dialect::AnthropicMessages),
     ("openai_completions", Dialect::OpenAiCompletions),
     ("gemini", Dialect::Gemini),
+    ("openai_responses", Dialect::OpenAiResponses),
 ];
 
 /// A time for dialects whose answers say when they were made.
@@ -118,7 +119,7 @@ fn replies() {
     for case in cases("replies", "json") {
         let reply = case.from.decode_reply(&case.input).unwrap();
         for (name, to) in case.others() {
-            case.golden(name, "json", &pretty(&read(&to.encode_reply(&reply))));
+            case.golden(name, "json", &pretty(&read(&to.encode_reply(&reply, b""))));
         }
     }
 }
@@ -145,6 +146,7 @@ fn streams() {
                 created: Some(CREATED),
                 array: false,
                 goes_on: false,
+                call: None,
             });
             let mut out = Vec::new();
             events.iter().for_each(|event| encoder.push(event, &mut out));
@@ -173,6 +175,53 @@ fn observed_cut_anywhere(case: &Case) {
     }
 }
 
+/// A whole answer of the Responses API, told as a stream and folded again, is the same, and so is what a reader of the
+/// stream makes of it.
+#[test]
+fn a_response_is_the_same_whole_and_streamed() {
+    const RESPONSES: Dialect = Dialect::OpenAiResponses;
+    let call =
+        br#"{"model":"m","instructions":"be brief","tools":[{"type":"custom","name":"patch"}],"metadata":{"a":"b"}}"#;
+    for case in cases("replies", "json") {
+        let reply = case.from.decode_reply(&case.input).unwrap();
+        let whole = RESPONSES.encode_reply(&reply, call);
+        let told = RESPONSES.stream_of_whole(&whole, true).unwrap();
+        let fold = |stream: &[u8]| {
+            let mut fold = RESPONSES.stream_fold(1 << 20);
+            fold.push(stream).unwrap();
+            fold.finish(None).unwrap()
+        };
+        assert_eq!(read(&fold(&told)), read(&whole), "{}", case.name);
+        // Read as a stream and written again, it is the same answer: its ids are ours to make.
+        let options = StreamOptions {
+            include_usage: true,
+            created: Some(0),
+            array: false,
+            goes_on: false,
+            call: Some(call.as_slice().into()),
+        };
+        let (mut encoder, mut again) = (RESPONSES.stream_encoder(options), Vec::new());
+        for event in events(RESPONSES, &[&told]).unwrap() {
+            encoder.push(&event, &mut again);
+        }
+        let again = RESPONSES.decode_reply(&fold(&again)).unwrap();
+        assert_eq!(said(&again), said(&RESPONSES.decode_reply(&whole).unwrap()), "{}", case.name);
+    }
+}
+
+/// What an answer says, whatever the ids of its items are.
+fn said(reply: &sluicegate_dialects::hub::Reply) -> String {
+    use sluicegate_dialects::hub::Content;
+    let [choice] = reply.choices.as_slice() else { panic!("one answer") };
+    let parts = choice.parts.iter().map(|part| match &part.content {
+        Content::Thinking { text, signature } => format!("thought {text} {}", signature.is_some()),
+        // The sources that an answer names are told in the words of one dialect only.
+        Content::Text { text, citations: _ } => format!("text {text}"),
+        other => format!("{other:?}"),
+    });
+    format!("{:?} {:?} {:?}", parts.collect::<Vec<_>>(), choice.stop, reply.usage)
+}
+
 fn inputs() -> Vec<(Dialect, Vec<u8>)> {
     let kinds = [("requests", "json"), ("replies", "json"), ("streams", "sse")];
     kinds.into_iter().flat_map(|(kind, end)| cases(kind, end)).map(|case| (case.from, case.input)).collect()
@@ -184,11 +233,16 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         let _ = to.encode_call(&call, &ProviderProfile::default());
     }
     if let Ok(reply) = from.decode_reply(bytes) {
-        assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply)).is_ok());
+        assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply, b"")).is_ok());
     }
     let mut decoder = from.stream_decoder();
-    let mut encoder =
-        to.stream_encoder(StreamOptions { include_usage: true, created: Some(CREATED), array: false, goes_on: false });
+    let mut encoder = to.stream_encoder(StreamOptions {
+        include_usage: true,
+        created: Some(CREATED),
+        array: false,
+        goes_on: false,
+        call: None,
+    });
     let (mut read, mut out) = (Vec::new(), Vec::new());
     if decoder.push(bytes, &mut read).is_ok() {
         let _ = decoder.finish(&mut read);

@@ -147,9 +147,9 @@ fn wrong_requests_are_refused_by_field() {
 fn replies_are_written_as_the_golden_files_say() {
     for (name, body) in fixtures("replies", ".json") {
         let reply = CHAT.decode_reply(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let encoded = CHAT.encode_reply(&reply);
+        let encoded = CHAT.encode_reply(&reply, b"");
         golden("replies", &format!("{name}.golden"), &(format!("{reply:#?}\n") + &pretty(&encoded)));
-        let again = CHAT.encode_reply(&CHAT.decode_reply(&encoded).unwrap());
+        let again = CHAT.encode_reply(&CHAT.decode_reply(&encoded).unwrap(), b"");
         assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(encoded).unwrap(), "{name}");
     }
     let cases: Vec<(String, String)> =
@@ -174,8 +174,13 @@ fn lines(events: &[Event]) -> String {
 }
 
 fn write(events: &[Event], include_usage: bool) -> Vec<u8> {
-    let mut encoder =
-        CHAT.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: false });
+    let mut encoder = CHAT.stream_encoder(StreamOptions {
+        include_usage,
+        created: Some(7),
+        array: false,
+        goes_on: false,
+        call: None,
+    });
     let mut out = Vec::new();
     events.iter().for_each(|event| encoder.push(event, &mut out));
     out
@@ -268,7 +273,7 @@ proptest! {
             prop_assert!(serde_json::from_slice::<Value>(&encoded.body).is_ok());
         }
         if let Ok(reply) = CHAT.decode_reply(&body) {
-            prop_assert!(serde_json::from_slice::<Value>(&CHAT.encode_reply(&reply)).is_ok());
+            prop_assert!(serde_json::from_slice::<Value>(&CHAT.encode_reply(&reply, b"")).is_ok());
         }
         let _ = read(&[&body]);
     }

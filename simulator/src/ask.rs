@@ -37,6 +37,10 @@ pub(crate) struct Ask {
     pub(crate) input_tokens: u64,
     /// Beginnings of the prompt that the prompt cache may know, shortest first.
     pub(crate) beginnings: Vec<Beginning>,
+    /// Tools of free text, by name.
+    pub(crate) custom: Vec<String>,
+    /// The fields that an answer repeats, in dialects whose answers do.
+    pub(crate) repeated: serde_json::Map<String, Value>,
 }
 
 /// A beginning of a prompt.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, SimulatedProvider};
 
-/// A simulated provider of large language models: OpenAI Chat Completions at /v1/chat/completions, Anthropic Messages
-/// at /v1/messages. Single calls are steered by the header `x-simulate`.
+/// A simulated provider of large language models: OpenAI Chat Completions at /v1/chat/completions,
+/// Responses at /v1/responses, Anthropic Messages at /v1/messages. Single calls are steered by the header `x-simulate`.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate-simulator", version)]
 pub(crate) struct Flags {

@@ -23,6 +23,8 @@ pub(crate) enum Route {
     Completions,
     /// `POST …/embeddings`
     Embeddings,
+    /// `POST …/responses`
+    Responses,
     /// `POST …/messages`
     Messages,
     /// `POST …/messages/count_tokens`
@@ -62,7 +64,12 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     }
     let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
     let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
-    if named || (marked && !path.ends_with("/completions") && !path.ends_with("/embeddings")) {
+    if named
+        || (marked
+            && !path.ends_with("/completions")
+            && !path.ends_with("/embeddings")
+            && !path.ends_with("/responses"))
+    {
         Vendor::Anthropic
     } else {
         Vendor::OpenAi
@@ -92,6 +99,9 @@ pub(crate) fn route(parts: &Parts) -> Route {
     }
     if path.ends_with("/embeddings") {
         return only(Method::POST, Route::Embeddings);
+    }
+    if path.ends_with("/responses") {
+        return only(Method::POST, Route::Responses);
     }
     if path.ends_with("/messages") {
         return only(Method::POST, Route::Messages);

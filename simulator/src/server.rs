@@ -163,6 +163,15 @@ fn respond(status: StatusCode, content_type: HeaderValue, script: Script) -> Res
     response
 }
 
+/// Takes as long as a whole answer of so many tokens does.
+async fn wait(plan: &Plan, tokens: u64) {
+    let beats = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
+    let takes = plan.first_token.saturating_add(plan.token_interval.saturating_mul(beats));
+    if !takes.is_zero() {
+        tokio::time::sleep(takes).await;
+    }
+}
+
 /// The key a caller shows, in any vendor's way.
 fn key(parts: &Parts) -> Option<&str> {
     let headers = &parts.headers;
@@ -222,6 +231,13 @@ impl Call {
     async fn answer(self, path: Route, body: &[u8], plan: &Plan) -> Response<Script> {
         let done = match path {
             Route::Chat => openai::request::read(body).and_then(|ask| self.known(ask)),
+            Route::Responses => {
+                let asked = openai::responses::request::read(body).and_then(|ask| self.known(ask));
+                return match asked {
+                    Ok(ask) => self.respond(&ask, plan).await,
+                    Err(fault) => self.refuse(&fault),
+                };
+            }
             Route::Completions => openai::completions::read(body).and_then(|ask| self.known(ask)),
             Route::Embeddings => {
                 let read = openai::embeddings::read(body);
@@ -277,11 +293,7 @@ impl Call {
         if plan.breakage.is_some_and(|breakage| breakage.kind == FailureKind::StreamError) {
             return self.refuse(&Fault::new(500, "The server had an error while processing your request (simulated)."));
         }
-        let beats = u32::try_from(tokens.saturating_sub(1)).unwrap_or(u32::MAX);
-        let takes = plan.first_token.saturating_add(plan.token_interval.saturating_mul(beats));
-        if !takes.is_zero() {
-            tokio::time::sleep(takes).await;
-        }
+        wait(plan, tokens).await;
         let cached = self.model.prompts().consult(&ask.beginnings);
         let value = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, self.model.ids()),
@@ -290,6 +302,26 @@ impl Call {
             _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
         };
         self.whole(&value, tokens, plan)
+    }
+
+    /// Answers in the words of OpenAI Responses.
+    async fn respond(self, ask: &Ask, plan: &Plan) -> Response<Script> {
+        use openai::responses::{reply, stream};
+        const BROKEN: &str = "The server had an error while processing your request (simulated).";
+        let answer = model::answer(ask, plan).into_iter().next().unwrap_or_default();
+        let cached = self.model.prompts().consult(&ask.beginnings);
+        let head = reply::head(ask, &answer, cached, self.model.ids(), unix_seconds());
+        let items = reply::items(ask, &answer, self.model.ids());
+        if ask.stream {
+            let pieces = stream::write(&head, ask, &answer, &items);
+            return self.events(pieces, stream::failure(&head, ask, BROKEN), plan);
+        }
+        if plan.breakage.is_some_and(|breakage| breakage.kind == FailureKind::StreamError) {
+            return self.refuse(&Fault::new(500, BROKEN));
+        }
+        wait(plan, answer.tokens).await;
+        let value = reply::response(&head, ask, reply::status(&answer), &items, &Value::Null);
+        self.whole(&value, answer.tokens, plan)
     }
 
     fn stream(self, ask: &Ask, answers: &[Answer], plan: &Plan) -> Response<Script> {
@@ -317,6 +349,10 @@ impl Call {
                 gemini::stream::error(&body, self.array)
             }
         };
+        self.events(pieces, error, plan)
+    }
+
+    fn events(self, pieces: Vec<Piece>, error: Bytes, plan: &Plan) -> Response<Script> {
         let kind = if self.array { JSON } else { EVENTS };
         let (headers, fate) = (self.headers(), Arc::clone(&self.fate));
         let script = Script::stream(pieces, error, plan, &fate, self.outcome);

@@ -12,7 +12,7 @@ use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, verbatim};
+use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
     /// Who speaks it.
@@ -22,6 +22,7 @@ impl Dialect {
             Self::AnthropicMessages => &anthropic_messages::SPOKE,
             Self::OpenAiCompletions => &openai_completions::SPOKE,
             Self::Gemini => &gemini::SPOKE,
+            Self::OpenAiResponses => &openai_responses::SPOKE,
         }
     }
 
@@ -79,10 +80,16 @@ impl Dialect {
         (self.spoke().decode_reply)(body)
     }
 
-    /// Writes a whole answer.
+    /// Writes a whole answer. `call` is the caller's own body, which the answers of some dialects repeat.
     #[must_use]
-    pub fn encode_reply(self, reply: &Reply) -> Vec<u8> {
-        (self.spoke().encode_reply)(reply)
+    pub fn encode_reply(self, reply: &Reply, call: &[u8]) -> Vec<u8> {
+        (self.spoke().encode_reply)(reply, call)
+    }
+
+    /// Whether answers repeat some of the call's own body.
+    #[must_use]
+    pub const fn repeats_the_call(self) -> bool {
+        self.spoke().repeats_the_call
     }
 
     /// A reader of one streamed answer.
@@ -250,6 +257,12 @@ impl StreamEncoder {
     /// Appends what this event is on the wire; some events are nothing there.
     pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         self.0.push(event, out);
+    }
+
+    /// The memory that the answer so far takes, in dialects whose streams end with the answer whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.held()
     }
 
     /// Appends the dialect's error event. Nothing follows it.

@@ -25,6 +25,8 @@ pub(crate) struct Observed {
     pub(crate) ended: bool,
     /// The error that the provider said in mid-stream, the first one.
     pub(crate) error: Option<ProviderError>,
+    /// Whether another event still belongs to the error.
+    pub(crate) error_goes_on: bool,
     answers: Answers,
     text: TextMeter,
 }
@@ -45,6 +47,7 @@ impl Observed {
             first_token: false,
             ended: false,
             error: None,
+            error_goes_on: false,
             answers: Answers::default(),
             text: TextMeter::new(text_key),
         }
@@ -77,7 +80,7 @@ impl Observed {
 
     /// Whether the stream said that it is whole, or an error: nothing stands behind either.
     pub(crate) const fn is_over(&self) -> bool {
-        self.ended || self.error.is_some()
+        self.ended || (self.error.is_some() && !self.error_goes_on)
     }
 
     /// Whether each of the answers said why it finished.

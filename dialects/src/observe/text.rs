@@ -40,6 +40,10 @@ impl TextMeter {
 
 /// The length of the text, or of all texts in the object, that stands behind a key, but for those that are no part of the answer.
 fn text_of(behind: &[u8]) -> u64 {
+    let value = behind.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start).unwrap_or_default();
+    if let Some(text) = value.strip_prefix(b"\"") {
+        return end_of_text(text) as u64;
+    }
     let (mut depth, mut sum, mut rest) = (0_u32, 0, behind);
     let mut key: &[u8] = b"";
     while let Some((byte, behind)) = rest.split_first() {
@@ -101,6 +105,7 @@ mod tests {
             (r#"{"delta":{"content":"cut"#, 3),
             (r#"{"delta":"#, 0),
             (r#"{"delta":{"content":"\"#, 1),
+            (r#"{"type":"response.output_text.delta","item_id":"msg_1","delta":"a \"b\"","obfuscation":"xxxxxx"}"#, 7),
             ("[DONE]", 0),
         ] {
             let mut meter = TextMeter::new("\"delta\"");

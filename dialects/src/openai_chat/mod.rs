@@ -16,6 +16,8 @@ use crate::hub::ErrorKind;
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 
+pub(crate) use request::{effort_of_budget, is_strict, whole_schema};
+
 #[cfg(test)]
 pub(crate) use wire::ChatUsage;
 
@@ -37,7 +39,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: None,
     part_path: place::part_path,
     decode_reply: reply::decode,
-    encode_reply: reply::encode,
+    encode_reply: |reply, _| reply::encode(reply),
+    repeats_the_call: false,
     stream_decoder: || Box::new(stream::ChatDecoder::new()),
     stream_encoder: |options| Box::new(stream::ChatEncoder::new(options)),
     stream_end: stream::END,

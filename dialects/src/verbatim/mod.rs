@@ -32,6 +32,8 @@ pub enum Field {
     MaxTokens,
     /// `max_completion_tokens`, OpenAI.
     MaxCompletionTokens,
+    /// `max_output_tokens`, OpenAI Responses.
+    MaxOutputTokens,
     /// `temperature`, both dialects.
     Temperature,
     /// `stream_options`, OpenAI.
@@ -55,6 +57,7 @@ impl Field {
             Self::Stream => "stream",
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
             Self::Temperature => "temperature",
             Self::StreamOptions => "stream_options",
             Self::User => "user",
@@ -69,6 +72,7 @@ impl Field {
             b"stream" => Self::Stream,
             b"max_tokens" => Self::MaxTokens,
             b"max_completion_tokens" => Self::MaxCompletionTokens,
+            b"max_output_tokens" => Self::MaxOutputTokens,
             b"temperature" => Self::Temperature,
             b"stream_options" => Self::StreamOptions,
             b"user" => Self::User,

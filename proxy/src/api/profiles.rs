@@ -47,6 +47,7 @@ const COMPLETIONS: Offer =
     Offer { operation: Operation::TextCompletion, dialect: Dialect::OpenAiCompletions, path: "/completions", ..CHAT };
 /// Their errors and usage are Chat Completions'.
 const EMBEDDINGS: Offer = Offer { operation: Operation::Embeddings, path: "/embeddings", ..CHAT };
+const RESPONSES: Offer = Offer { dialect: Dialect::OpenAiResponses, path: "/responses", ..CHAT };
 const MESSAGES: Offer = Offer {
     operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
@@ -59,9 +60,14 @@ const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/m
 
 const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
 
-const OPENAI: KindProfile =
-    KindProfile { auth: Some(BEARER), offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: true };
-const OPENAI_COMPATIBLE: KindProfile = KindProfile { refuses_unknown_fields: false, ..OPENAI };
+const OPENAI: KindProfile = KindProfile {
+    auth: Some(BEARER),
+    offers: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS],
+    refuses_unknown_fields: true,
+};
+/// Of those that look like it few speak the Responses API.
+const OPENAI_COMPATIBLE: KindProfile =
+    KindProfile { offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", before: "" }),
     offers: &[MESSAGES, COUNT_TOKENS],
@@ -84,7 +90,7 @@ const GEMINI: KindProfile = KindProfile {
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
-    offers: &[CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
+    offers: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
     refuses_unknown_fields: false,
 };
 

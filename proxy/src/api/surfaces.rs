@@ -47,6 +47,7 @@ const fn gets(path: &'static str, operation: Operation) -> Surface {
 /// Every row; the first whose pattern fits counts.
 pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
+    posts("/v1/responses", Dialect::OpenAiResponses, Operation::Chat),
     posts("/v1/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
     posts("/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
@@ -83,6 +84,11 @@ pub(crate) fn find(path: &str) -> Option<SurfaceMatch> {
     SURFACES
         .iter()
         .find_map(|surface| Some(SurfaceMatch { surface, model: matched(surface.path, path)?.map(unescaped) }))
+}
+
+/// The dialect of a path of something that only a provider keeps (an answer given before); `None`: it is another path.
+pub(crate) fn kept_elsewhere(path: &str) -> Option<Dialect> {
+    path.starts_with("/v1/responses/").then_some(Dialect::OpenAiResponses)
 }
 
 /// The dialect of a path that several have.

@@ -62,6 +62,9 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
         return (either(), Ok(root));
     }
     let path = without_slash(path);
+    if let Some(dialect) = surfaces::kept_elsewhere(path) {
+        return (dialect, Err(nothing_is_kept(path)));
+    }
     let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
         return (either(), Err(unknown_path(path)));
     };
@@ -98,6 +101,16 @@ fn no_websocket() -> Problem {
     .taking(UPGRADE, "HTTP/1.1")
 }
 
+/// What is asked of an answer that was given before: those are kept at the provider that made it, if at all.
+fn nothing_is_kept(path: &str) -> Problem {
+    let shown: String = path.chars().take(200).collect();
+    let message = format!(
+        "{shown}: this gateway keeps no responses, and does not fetch those that a provider keeps. Send the whole \
+         conversation in `input` with every call, with `store: false`."
+    );
+    Problem::client(ErrorKind::NotFound, message).code("response_not_kept")
+}
+
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let mut protocols =
         headers.get_all(UPGRADE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -118,9 +131,6 @@ fn unknown_path(path: &str) -> Problem {
 
 /// What is wrong with a path that a client's settings have most likely made.
 fn hint(path: &str) -> &'static str {
-    if path.ends_with("/responses") {
-        return " Clients that use the Responses API can be told to use Chat Completions instead.";
-    }
     let mut known = surfaces::SURFACES.iter().filter_map(|surface| surface.path.strip_prefix("/v1"));
     if !known.any(|end| path.ends_with(end)) {
         return "";

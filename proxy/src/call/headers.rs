@@ -46,7 +46,10 @@ fn is_of(dialect: Dialect, name: &str) -> bool {
     let beginnings = [dialect.habits().header_beginning, "x-stainless-", "x-claude-code-", "x-codex-"];
     is_neutral(name)
         || beginnings.iter().any(|beginning| name.starts_with(beginning))
-        || matches!(name, "conversation-id" | "conversation_id" | "originator" | "session-id" | "session_id" | "x-app")
+        || matches!(
+            name,
+            "conversation-id" | "conversation_id" | "originator" | "session-id" | "session_id" | "thread-id" | "x-app"
+        )
 }
 
 /// What providers of every dialect may be sent: `x-simulate` is how a caller steers our own stand-in.

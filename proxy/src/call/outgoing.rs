@@ -175,7 +175,7 @@ fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
         {
             clamped = Some(*most);
             let limit = |field| peek.span(field).map(|_| peek.set(field, most.to_string().into_bytes()));
-            *max_tokens = limit(Field::MaxTokens);
+            *max_tokens = limit(Field::MaxTokens).or_else(|| limit(Field::MaxOutputTokens));
             *other_max_tokens = limit(Field::MaxCompletionTokens);
         }
         if let (None, Some(degree), Some(_)) =

@@ -50,7 +50,9 @@ pub(super) struct Translated {
 
 /// How the caller's dialect is written.
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
-    StreamOptions { include_usage: call.sees_usage(), created: now(), array: call.context.caller.array, goes_on: false }
+    let body = call.dialect().repeats_the_call().then(|| call.body.clone());
+    let array = call.context.caller.array;
+    StreamOptions { include_usage: call.sees_usage(), created: now(), array, goes_on: false, call: body }
 }
 
 /// Seconds since 1970.
@@ -213,7 +215,7 @@ impl Transcoder {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.held() + transcoder.tail.held(),
-            Self::Translated(transcoder) => transcoder.decoder.held(),
+            Self::Translated(transcoder) => transcoder.decoder.held() + transcoder.encoder.held(),
         }
     }
 

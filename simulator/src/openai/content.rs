@@ -170,7 +170,7 @@ fn part(value: &Value, param: &str) -> Result<Part, Box<Fault>> {
 }
 
 /// Describes a picture. Dimensions would need a decoder; the kind and size are what tests ask for.
-fn picture(url: &str, param: &str) -> Result<String, Box<Fault>> {
+pub(super) fn picture(url: &str, param: &str) -> Result<String, Box<Fault>> {
     let Some(data) = url.strip_prefix("data:") else {
         if url.starts_with("http://") || url.starts_with("https://") {
             return Ok(format!("an image at {url}"));

@@ -1,4 +1,4 @@
-//! OpenAI Chat Completions, legacy Completions and Embeddings, as their vendor serves them.
+//! OpenAI's dialects, as their vendor serves them.
 
 pub(crate) mod completions;
 pub(crate) mod embeddings;
@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod responses;
 pub(crate) mod stream;
 
 mod content;

@@ -234,7 +234,7 @@ fn format(fields: &Map<String, Value>, conversation: &[Value], ask: &mut Ask) ->
 }
 
 /// The rule of strict schemas for every object: no other properties, and all of them required.
-fn strict(schema: &Value, complaint: &str, param: &str) -> Result<(), Box<Fault>> {
+pub(super) fn strict(schema: &Value, complaint: &str, param: &str) -> Result<(), Box<Fault>> {
     let refuse = |what: &str| Err(Fault::new(400, format!("{complaint}: In context=(), {what}")).at(param));
     match schema {
         Value::Object(fields) => {

@@ -13,6 +13,8 @@ import { leaves, model, steer } from "./setup.mjs";
 const openaiURL = process.env.SLUICEGATE_OPENAI_BASE_URL;
 const key = { apiKey: "test" };
 const clients = {
+  // Without a word more it speaks the Responses API.
+  responses: createOpenAI({ baseURL: openaiURL, ...key })(model),
   openai: createOpenAI({ baseURL: openaiURL, ...key }).chat(model),
   compatible: createOpenAICompatible({ name: "gateway", baseURL: openaiURL, supportsStructuredOutputs: true, ...key })(model),
   anthropic: createAnthropic({ baseURL: `${process.env.SLUICEGATE_ANTHROPIC_BASE_URL}/v1`, ...key })(model),
@@ -26,7 +28,16 @@ const get_weather = tool({
 const asked = "Call get_weather for both Paris and Oslo";
 
 for (const [name, client] of Object.entries(clients)) {
-  const ask = (more) => ({ model: client, maxRetries: 0, maxOutputTokens: 2000, prompt: "How deep is the sea?", ...more });
+  // Else it names its own earlier turns by the ids under which OpenAI alone keeps them.
+  const providerOptions = { openai: { store: false } };
+  const ask = (more) => ({
+    model: client,
+    maxRetries: 0,
+    maxOutputTokens: 2000,
+    prompt: "How deep is the sea?",
+    ...(name === "responses" ? { providerOptions } : {}),
+    ...more,
+  });
 
   test(`${name}: whole`, async () => {
     const { text, finishReason, usage } = await generateText(ask());

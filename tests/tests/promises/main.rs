@@ -21,6 +21,7 @@ mod overflow;
 mod protocols;
 mod requests;
 mod resources;
+mod responses;
 mod rollout;
 mod secrets;
 mod signals;

@@ -59,8 +59,8 @@ struct PendingStart {
 impl MessagesEncoder {
     /// At the beginning. The options are other dialects': this one always says what was used and never when.
     #[must_use]
-    pub(crate) fn new(options: StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _ } = options;
+    pub(crate) fn new(options: &StreamOptions) -> Self {
+        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _, call: _ } = options;
         Self {
             state: Phase::Waiting,
             start: PendingStart::default(),

@@ -4,6 +4,7 @@ use crate::anthropic_messages::MessagesUsage;
 use crate::dialect::Dialect;
 use crate::hub::Usage;
 use crate::openai_chat::ChatUsage;
+use crate::openai_responses::ResponseUsage;
 
 fn output(body: &str) -> Option<u64> {
     Dialect::OpenAiChat.usage_of_whole(body.as_bytes()).unwrap().map(|usage| usage.output)
@@ -34,18 +35,20 @@ fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
         }
         Dialect::AnthropicMessages => serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage()),
         Dialect::Gemini => None,
+        Dialect::OpenAiResponses => serde_json::from_str::<ResponseUsage>(usage).ok().map(Usage::from),
     }
 }
 
 #[test]
 fn counts_are_what_a_whole_parser_says_however_they_are_written() {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 16] = [
         "prompt_tokens",
         "completion_tokens",
         "prompt_cache_hit_tokens",
         "prompt_tokens_details",
         "completion_tokens_details",
         "input_tokens",
+        "input_tokens_details",
         "output_tokens",
         "cache_read_input_tokens",
         "cache_creation_input_tokens",
@@ -79,7 +82,7 @@ fn counts_are_what_a_whole_parser_says_however_they_are_written() {
             let usage = format!("{{{first},{second}}}");
             let body = format!("{{\"usage\":{usage}}}");
             let whole = serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok();
-            for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+            for dialect in Dialect::ALL.iter().copied() {
                 let said = dialect.usage_of_whole(body.as_bytes());
                 assert_eq!(said.is_ok(), whole, "{body}");
                 assert_eq!(said.ok().flatten(), parsed(dialect, &usage), "{body}");

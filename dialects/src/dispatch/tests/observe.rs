@@ -196,7 +196,7 @@ fn reads_usage_of_whole_answers() {
     assert_eq!(Dialect::OpenAiChat.usage_of_whole(body), Ok(Some(USED)));
     let body = br#"{"content":[],"usage":{"input_tokens":5,"output_tokens":7}}"#;
     assert_eq!(Dialect::AnthropicMessages.usage_of_whole(body).unwrap().unwrap().output, 7);
-    for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
+    for dialect in Dialect::ALL.iter().copied() {
         for body in [&b"{}"[..], b"{\"usage\":null}"] {
             assert_eq!(dialect.usage_of_whole(body), Ok(None));
         }
@@ -231,4 +231,48 @@ fn agrees_with_the_decoder() {
     let mut events = Vec::new();
     decoder.push(OPENAI.concat().as_bytes(), &mut events).unwrap();
     assert!(events.iter().any(|event| matches!(event, Event::Usage(usage) if *usage == USED)));
+}
+
+const RESPONSES: &[&str] = &[
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"usage\":null}}\n\n",
+    "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"item\":{\"type\":\"message\"}}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"event: error\"}\n\n",
+    "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":7,\"input_tokens_details\":{\"cached_tokens\":2}}}}\n\n",
+];
+
+#[test]
+fn a_responses_stream_is_whole_with_its_last_event() {
+    let body = RESPONSES.concat().into_bytes();
+    for at in 0..=body.len() {
+        let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
+        let (head, tail) = body.split_at(at);
+        let mut out = Vec::new();
+        observer.pass(Bytes::copy_from_slice(head), &mut out);
+        observer.pass(Bytes::copy_from_slice(tail), &mut out);
+        assert_eq!(out.concat(), body);
+        assert_eq!(observer.usage(), Some(USED));
+        assert!(observer.ended() && observer.finished() && observer.is_over() && !observer.errored());
+    }
+    let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
+    for (event, token) in RESPONSES.iter().zip([false, false, true, true]) {
+        observer.push(event.as_bytes());
+        assert_eq!(observer.first_token_seen(), token, "{event}");
+    }
+    let unnamed = RESPONSES.concat().replace("event: response", ": response");
+    let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
+    observer.push(unnamed.as_bytes());
+    assert!(observer.ended() && observer.usage() == Some(USED));
+}
+
+#[test]
+fn the_answer_that_failed_passes_behind_the_error() {
+    let error = "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"m\"}\n\n";
+    let failed = "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\",\"message\":\"m\"}}}\n\n";
+    let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
+    let mut out = Vec::new();
+    observer.pass(Bytes::from([RESPONSES[0], error].concat()), &mut out);
+    assert!(observer.errored() && !observer.is_over());
+    observer.pass(Bytes::from([failed, RESPONSES[2]].concat()), &mut out);
+    assert!(observer.is_over() && !observer.ended());
+    assert_eq!(String::from_utf8(out.concat()).unwrap(), [RESPONSES[0], error, failed].concat());
 }

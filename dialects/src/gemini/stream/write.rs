@@ -48,8 +48,8 @@ enum OpenPart {
 
 impl GeminiEncoder {
     /// At the beginning.
-    pub(crate) fn new(options: StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created: _, array, goes_on } = options;
+    pub(crate) fn new(options: &StreamOptions) -> Self {
+        let StreamOptions { include_usage: _, created: _, array, goes_on, call: _ } = *options;
         Self {
             array,
             begun: goes_on,

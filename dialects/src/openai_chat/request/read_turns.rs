@@ -200,11 +200,11 @@ fn image(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
     let raw = object.take("image_url").ok_or_else(|| inner.refuse("the field is required"))?;
     // Some look-alikes take a bare URL.
     if let Some(url) = string(raw) {
-        return Ok(Content::Image { source: source_of_url(url), detail: None });
+        return Ok(Content::Image { source: Source::of_url(url), detail: None });
     }
     let mut image = Object::read(raw.get(), &inner)?;
     let url = image.required("url", &inner)?;
-    Ok(Content::Image { source: source_of_url(url), detail: image.text("detail", &inner)? })
+    Ok(Content::Image { source: Source::of_url(url), detail: image.text("detail", &inner)? })
 }
 
 fn file(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
@@ -212,35 +212,10 @@ fn file(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
     let mut file = object.object("file", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
     let name = file.text("filename", &inner)?;
     let source = match (file.text("file_data", &inner)?, file.text("file_id", &inner)?) {
-        (Some(data), None) => match source_of_url(data) {
-            Source::Url(data) => Source::Base64 { media_type: media_type(name.as_deref()).to_owned(), data },
-            inline => inline,
-        },
+        (Some(data), None) => Source::of_file(data, name.as_deref()),
         (None, Some(id)) => Source::File(id),
         (Some(_), Some(_)) => return Err(inner.refuse("may hold `file_data` or `file_id`, not both")),
         (None, None) => return Err(inner.refuse("must hold `file_data` or `file_id`")),
     };
     Ok(Content::Document { source, name, settings: file.rest() })
-}
-
-/// What bare base64 is, by the file's name; OpenAI takes little but PDF.
-fn media_type(name: Option<&str>) -> &'static str {
-    match name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension) {
-        Some("txt" | "md") => "text/plain",
-        _ => "application/pdf",
-    }
-}
-
-/// A `data:` URL in base64 is inline; every other URL is the provider's to fetch. Its media type is lower-cased and loses
-/// its parameters, its data loses the line breaks that many encoders put in.
-fn source_of_url(url: String) -> Source {
-    let scheme = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-    let inline = url.get(5..).filter(|_| scheme).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
-        let (head, coding) = head.rsplit_once(';')?;
-        let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let mut data = data.to_owned();
-        data.retain(|byte| !byte.is_ascii_whitespace());
-        coding.trim().eq_ignore_ascii_case("base64").then_some(Source::Base64 { media_type, data })
-    });
-    inline.unwrap_or(Source::Url(url))
 }

@@ -16,7 +16,7 @@ const DEEPEST: usize = 10;
 const MOST_PROPERTIES: usize = 5000;
 
 /// A tool's parameters as OpenAI takes them: an object has `properties` if only empty ones, and a list says of what.
-pub(super) fn whole(parameters: &RawValue) -> Cow<'_, RawValue> {
+pub(crate) fn whole(parameters: &RawValue) -> Cow<'_, RawValue> {
     let text = parameters.get();
     let Ok(mut schema) = serde_json::from_str::<Map<String, Value>>(text) else { return Cow::Borrowed(parameters) };
     let mut changed = false;
@@ -71,7 +71,7 @@ fn is_or_holds(kind: &Value, word: &str) -> bool {
 }
 
 /// Whether a schema is inside the subset that `strict` asks for. What is not known to be inside is outside.
-pub(super) fn is_strict(schema: &RawValue) -> bool {
+pub(crate) fn is_strict(schema: &RawValue) -> bool {
     let Ok(schema) = serde_json::from_str::<Value>(schema.get()) else { return false };
     let object = schema.get("type").is_some_and(|kind| kind == "object");
     let mut properties = 0;

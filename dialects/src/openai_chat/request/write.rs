@@ -184,7 +184,8 @@ fn write_stream(stream: bool, extra: &Extra, writer: &mut RequestWriter<'_>) {
 /// Gives the caller's own fields back; of another dialect's, only what has an equivalent, what may go by rule, and what
 /// the provider's policy passes.
 fn write_extra(extra: &Extra, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
-    let Extra { dialect: _, fields } = extra;
+    let Extra { dialect, fields } = extra;
+    let sibling = dialect.habits().header_beginning == Dialect::OpenAiChat.habits().header_beginning;
     for (name, raw) in fields {
         if !writer.cross_dialect {
             if name != "stream_options" {
@@ -197,8 +198,28 @@ fn write_extra(extra: &Extra, writer: &mut RequestWriter<'_>) -> Result<(), Refu
             Some(FieldAction::Rename(to)) => writer.json.raw_field(to, raw),
             Some(FieldAction::Drop) => writer.drop(name),
             Some(FieldAction::Refuse) => return Err(ROOT.field(name).refuse("this provider does not take it")),
+            None if sibling => write_sibling(name, raw, writer)?,
             None => write_cross_dialect(name, raw, writer)?,
         }
+    }
+    Ok(())
+}
+
+/// A field of another dialect of OpenAI's: what OpenAI has in both passes to OpenAI itself.
+fn write_sibling(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    match name {
+        "tool_choice" => return Err(ROOT.field(name).refuse("this provider has no tool of that kind")),
+        "top_logprobs" if raw.get() != "0" => {
+            return Err(ROOT.field(name).refuse("is not translated to this provider"));
+        }
+        "prompt_cache_key" | "prompt_cache_retention" | "safety_identifier" | "service_tier" | "verbosity" => {
+            if writer.look_alike().is_none() {
+                writer.json.raw_field(name, raw);
+            } else {
+                writer.drop(name);
+            }
+        }
+        _ => return write_cross_dialect(name, raw, writer),
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
 }
 
 /// The effort a budget of thinking tokens stands for: up to 2 048 low, up to 8 192 medium, above high.
-fn effort_of_budget(tokens: u64) -> &'static str {
+pub(crate) fn effort_of_budget(tokens: u64) -> &'static str {
     match tokens {
         0..=2048 => "low",
         2049..=8192 => "medium",

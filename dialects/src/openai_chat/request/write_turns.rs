@@ -229,9 +229,11 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
     said
 }
 
-/// Whether a block of this type tells of a tool that Anthropic ran.
+/// Whether a block or item of this type tells of a tool that Anthropic or OpenAI ran.
 fn is_servers(kind: &str) -> bool {
-    kind == "server_tool_use" || kind == "mcp_tool_use" || kind.ends_with("_tool_result")
+    const SUFFIXES: [&str; 3] = ["_tool_result", "_call", "_call_output"];
+    matches!(kind, "server_tool_use" | "mcp_tool_use" | "mcp_list_tools")
+        || SUFFIXES.iter().any(|suffix| kind.ends_with(suffix))
 }
 
 /// Whether the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.

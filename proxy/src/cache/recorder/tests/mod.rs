@@ -114,6 +114,13 @@ fn gemini(text: &str, finish: &str) -> Value {
         "modelVersion": "gemini-x", "responseId": "r"})
 }
 
+fn responses(text: &str) -> Value {
+    json!({"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "status": "completed", "error": null,
+        "model": "gpt-x", "output": [{"id": "msg_1", "type": "message", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}]}],
+        "usage": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}})
+}
+
 fn answer(dialect: Dialect, text: &str) -> Value {
     match dialect {
         Dialect::OpenAiChat => openai(text, "stop"),
@@ -122,6 +129,7 @@ fn answer(dialect: Dialect, text: &str) -> Value {
             "model": "gpt-x", "choices": [{"text": text, "index": 0, "logprobs": null, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}),
         Dialect::Gemini => gemini(text, "STOP"),
+        Dialect::OpenAiResponses => responses(text),
     }
 }
 
@@ -132,6 +140,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
         Dialect::AnthropicMessages => &value["content"][0]["text"],
         Dialect::OpenAiCompletions => &value["choices"][0]["text"],
         Dialect::Gemini => &value["candidates"][0]["content"]["parts"][0]["text"],
+        Dialect::OpenAiResponses => &value["output"][0]["content"][0]["text"],
     };
     text.as_str().unwrap().to_owned()
 }
@@ -216,6 +225,7 @@ fn a_cut_stream_is_not_kept() {
             Dialect::OpenAiChat | Dialect::OpenAiCompletions => "\"finish_reason\":\"stop\"",
             Dialect::AnthropicMessages => "event: message_stop",
             Dialect::Gemini => "data: ",
+            Dialect::OpenAiResponses => "event: response.completed",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();
         for cut in [0, 1, last / 2, last] {
@@ -241,6 +251,10 @@ fn an_error_in_mid_stream_keeps_nothing() {
         (
             Dialect::AnthropicMessages,
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
+        ),
+        (
+            Dialect::OpenAiResponses,
+            "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"m\"}\n\n",
         ),
     ] {
         let whole = answer(dialect, "some text").to_string();

@@ -189,6 +189,46 @@ fn anthropic_told() -> impl Strategy<Value = RecordedAnswer> {
     })
 }
 
+/// An answer of the Responses API: its items, and the events that tell them.
+fn responses_told() -> impl Strategy<Value = RecordedAnswer> {
+    let items = proptest::collection::vec((0..4_u8, text()), 0..4);
+    (items, any::<u32>(), 0..2_u8).prop_map(|(items, input, cut)| {
+        let items: Vec<Value> =
+            items.into_iter().enumerate().map(|(at, (kind, said))| response_item(at, kind, &said)).collect();
+        let whole = json!({"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-x", "error": null,
+            "status": if cut == 0 { "completed" } else { "incomplete" }, "output": items, "new": {"field": 1},
+            "usage": {"input_tokens": input, "output_tokens": 7, "total_tokens": u64::from(input) + 7,
+                "input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 2}}});
+        let mut begun = whole.clone();
+        begun["output"] = json!([]);
+        begun["status"] = json!("in_progress");
+        let mut stream = vec![json!({"type": "response.created", "response": begun})];
+        for (place, item) in items.iter().enumerate() {
+            stream.push(json!({"type": "response.output_item.added", "output_index": place, "item": item}));
+            stream.push(json!({"type": "response.output_item.done", "output_index": place, "item": item}));
+        }
+        let last = format!("response.{}", whole["status"].as_str().unwrap());
+        stream.push(json!({"type": last, "response": whole}));
+        RecordedAnswer { dialect: Dialect::OpenAiResponses, whole, stream }
+    })
+}
+
+fn response_item(at: usize, kind: u8, said: &str) -> Value {
+    match kind {
+        0 => json!({"id": format!("msg_{at}"), "type": "message", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": said, "annotations": [{"type": "file_path", "index": 1}]}]}),
+        1 => json!({"id": format!("rs_{at}"), "type": "reasoning", "summary": [{"type": "summary_text", "text": said}],
+            "encrypted_content": "gAAAA"}),
+        2 => {
+            json!({"id": format!("fc_{at}"), "type": "function_call", "call_id": "c", "name": "f", "status": "completed",
+            "arguments": json!({"a": said}).to_string()})
+        }
+        _ => {
+            json!({"id": format!("ws_{at}"), "type": "web_search_call", "status": "completed", "action": {"query": said}})
+        }
+    }
+}
+
 impl RecordedAnswer {
     fn bytes(&self) -> Vec<u8> {
         let named = |event: &Value| match event["type"].as_str() {
@@ -210,6 +250,8 @@ impl RecordedAnswer {
         match self.dialect {
             Dialect::OpenAiChat => openai_sum(&events),
             Dialect::AnthropicMessages => anthropic_sum(&events),
+            // The last event tells it whole.
+            Dialect::OpenAiResponses => events.last().unwrap()["response"].clone(),
             other => panic!("no answers are made in {other:?}"),
         }
     }
@@ -347,7 +389,7 @@ proptest! {
 
     #[test]
     fn a_hit_is_the_first_answer_in_all_four_forms(
-        told in prop_oneof![openai_told().boxed(), anthropic_told().boxed()],
+        told in prop_oneof![openai_told().boxed(), anthropic_told().boxed(), responses_told().boxed()],
         piece in 1_usize..200,
     ) {
         // The test's own SDK puts its own stream together to its own whole.

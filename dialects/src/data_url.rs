@@ -1,0 +1,34 @@
+//! Data in the place of a URL, as pictures and files are sent inline.
+
+use crate::hub::Source;
+
+impl Source {
+    /// A picture or document by its URL: a `data:` URL in base64 is inline, every other is the
+    /// provider's to fetch. Its media type is lower-cased and loses its parameters, its data loses the line breaks that
+    /// many encoders put in.
+    #[must_use]
+    pub fn of_url(url: String) -> Self {
+        let scheme = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+        let inline = url.get(5..).filter(|_| scheme).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
+            let (head, coding) = head.rsplit_once(';')?;
+            let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let mut data = data.to_owned();
+            data.retain(|byte| !byte.is_ascii_whitespace());
+            coding.trim().eq_ignore_ascii_case("base64").then_some(Self::Base64 { media_type, data })
+        });
+        inline.unwrap_or(Self::Url(url))
+    }
+
+    /// A file's data, as a `data:` URL or in bare base64, which its name says the kind of: OpenAI takes little but PDF.
+    #[must_use]
+    pub fn of_file(data: String, name: Option<&str>) -> Self {
+        let media_type = match name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension) {
+            Some("txt" | "md") => "text/plain",
+            _ => "application/pdf",
+        };
+        match Self::of_url(data) {
+            Self::Url(data) => Self::Base64 { media_type: media_type.to_owned(), data },
+            inline => inline,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The parts of a call that its answer repeats or must know: a `Response` tells the settings it was made with, and
+//! a tool's call is told in the form in which that tool was given.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::tool_name::flat;
+use crate::hub::Raw;
+use crate::json::{Object, ROOT, Writer};
+
+/// The settings an answer repeats, each with what stands there when the call did not say it. Who the end user is, and by
+/// what key a prompt is kept, is the caller's own affair: an answer that is kept may be another caller's too.
+const REPEATED: [(&str, &str); 14] = [
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("max_tool_calls", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("reasoning", "null"),
+    ("service_tier", "\"default\""),
+    ("temperature", "null"),
+    ("text", "{\"format\":{\"type\":\"text\"}}"),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_logprobs", "0"),
+    ("top_p", "null"),
+    ("truncation", "\"disabled\""),
+];
+
+/// The parts of a call that are kept for its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Echo {
+    fields: Vec<(&'static str, Raw)>,
+    shapes: BTreeMap<String, Shape>,
+}
+
+/// The form of a tool that is not a plain function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// True if it takes free text.
+    pub(super) custom: bool,
+    /// Its own name.
+    pub(super) name: String,
+    /// The namespace it stands in.
+    pub(super) namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EchoedTool<'a> {
+    r#type: Option<String>,
+    name: Option<String>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+}
+
+impl Echo {
+    /// Of a call's body. One that is no call has nothing to repeat.
+    #[must_use]
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let mut echo = Self::default();
+        let Some(mut object) = std::str::from_utf8(body).ok().and_then(|text| Object::read(text, &ROOT).ok()) else {
+            return echo;
+        };
+        for (name, _) in REPEATED {
+            if let Some(raw) = object.raw(name) {
+                if name == "tools" {
+                    echo.shapes(&raw, None);
+                }
+                echo.fields.push((name, raw));
+            }
+        }
+        echo
+    }
+
+    fn shapes(&mut self, list: &RawValue, namespace: Option<&str>) {
+        let list: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+        for raw in list {
+            let Ok(EchoedTool { r#type, name: Some(name), tools }) = serde_json::from_str(raw.get()) else { continue };
+            let custom = r#type.as_deref() == Some("custom");
+            match (r#type.as_deref(), namespace, tools) {
+                (Some("namespace"), None, Some(tools)) => self.shapes(tools, Some(&name)),
+                (Some("custom" | "function"), Some(space), _) => {
+                    let shape = Shape { custom, name: name.clone(), namespace: Some(space.to_owned()) };
+                    self.shapes.insert(flat(space, &name), shape);
+                }
+                (Some("custom"), None, _) => {
+                    self.shapes.insert(name.clone(), Shape { custom, name, namespace: None });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The form of the tool of this name; `None`: it is a plain function.
+    pub(super) fn shape(&self, name: &str) -> Option<&Shape> {
+        self.shapes.get(name)
+    }
+
+    /// Writes what is repeated, as members.
+    pub(super) fn write(&self, json: &mut Writer) {
+        for (name, unsaid) in REPEATED {
+            json.key(name);
+            match self.fields.iter().find(|(known, _)| *known == name) {
+                Some((_, raw)) => json.raw(&crate::json::one_line(raw)),
+                None => json.raw(unsaid),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_keep_the_form_in_which_they_were_given() {
+        let body = br#"{"model":"m","user":"u","tools":[{"type":"function","name":"f"},{"type":"custom","name":"patch"},
+            {"type":"namespace","name":"ns","tools":[{"type":"function","name":"g"},{"type":"custom","name":"h"}]},{"type":"web_search"}]}"#;
+        let echo = Echo::of(body);
+        assert_eq!(echo.shape("f"), None);
+        assert_eq!(echo.shape("patch"), Some(&Shape { custom: true, name: "patch".into(), namespace: None }));
+        assert_eq!(echo.shape("ns__g"), Some(&Shape { custom: false, name: "g".into(), namespace: Some("ns".into()) }));
+        assert!(echo.shape("ns__h").unwrap().custom);
+        let mut json = Writer::default();
+        json.open(b'{');
+        echo.write(&mut json);
+        json.close(b'}');
+        let said: serde_json::Value = serde_json::from_slice(&json.into_bytes()).unwrap();
+        assert_eq!((said["tools"].as_array().unwrap().len(), &said["temperature"]), (4, &serde_json::Value::Null));
+        assert!(said.get("user").is_none());
+    }
+
+    #[test]
+    fn what_is_no_call_has_nothing_to_repeat() {
+        for body in [
+            &b"\xff"[..],
+            b"[]",
+            b"{\"tools\":7}",
+            b"{\"tools\":[1,{\"type\":\"namespace\",\"name\":\"n\",\"tools\":{}}]}",
+        ] {
+            assert!(Echo::of(body).shapes.is_empty());
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! OpenAI Responses, `POST /v1/responses`, whole and streamed, in both directions.
+//!
+//! A call is a list of items and an answer is another. What the two have in common with Chat Completions (errors over HTTP,
+//! lists of models, pictures) is read and written by that spoke. What can not be said is refused or dropped by the rules in
+//! `docs/dialects-responses.md`.
+
+mod echo;
+pub(crate) mod error;
+pub(crate) mod fold;
+mod item;
+mod observe;
+mod peek;
+mod place;
+pub(crate) mod reply;
+pub(crate) mod request;
+mod sealed;
+pub(crate) mod stream;
+mod tool_name;
+mod wire;
+
+use crate::hub::ErrorKind;
+use crate::openai_chat;
+use crate::spoke::{COMMENT, Habits, Spoke};
+use crate::verbatim::Field;
+
+#[cfg(test)]
+pub(crate) use wire::ResponseUsage;
+
+/// The dialect's functions.
+pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "openai-",
+        query_words: &[],
+        request_id_header: None,
+        usage_is_asked_for: false,
+        max_tokens: Some(Field::MaxOutputTokens),
+        old_max_tokens: Field::MaxOutputTokens,
+        events_word: None,
+        keep_alive: COMMENT,
+        counted: (&["instructions", "input", "tools"], "input_tokens"),
+    },
+    decode_call: request::decode,
+    encode_call: request::encode,
+    encode_count: None,
+    part_path: place::part_path,
+    decode_reply: reply::decode,
+    encode_reply: reply::encode,
+    repeats_the_call: true,
+    stream_decoder: || Box::new(stream::ResponsesDecoder::new()),
+    stream_encoder: |options| Box::new(stream::ResponsesEncoder::new(options)),
+    // The whole answer is the end, and nobody else has it.
+    stream_end: b"",
+    decode_error: openai_chat::error::decode,
+    encode_error: openai_chat::error::encode,
+    say_when: |body, _| body,
+    tells_overflow: openai_chat::error::tells_overflow,
+    status: ErrorKind::status,
+    peek: peek::peek,
+    text_key: "\"delta\"",
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::ResponsesFold::default()),
+    tell: |whole, _, out| fold::tell(whole, out),
+    says_why: fold::says_why,
+    models: openai_chat::models::SHAPE,
+};

@@ -1,0 +1,93 @@
+//! The observer's part: usage, first token, end and errors of a stream's events, and what a whole answer is known by.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error;
+use super::wire::{self, ResponseUsage};
+use crate::hub::Usage;
+use crate::observe::{AnswerShape, Observed};
+use crate::scan;
+use crate::sse::Frame;
+
+/// The signs of a whole answer. One that is made in the background says its status and nothing yet.
+pub(super) const ANSWER: AnswerShape = AnswerShape {
+    core: "\"output\"",
+    may_be_empty_beside: Some("status"),
+    usage: usage_of_whole,
+    error: error::decode,
+};
+
+fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
+    let seen = scan::counts(body, b"usage", ResponseUsage::PLACES).ok()?;
+    Some(seen.and_then(|seen| ResponseUsage::read(&seen)).map(Usage::from))
+}
+
+#[derive(Deserialize)]
+struct ObservedName<'a> {
+    #[serde(borrow)]
+    r#type: &'a str,
+}
+
+#[derive(Deserialize)]
+struct ObservedEnding<'a> {
+    #[serde(borrow)]
+    response: Option<ObservedResponse<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ObservedResponse<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ObservedItem<'a> {
+    #[serde(borrow)]
+    item: ObservedName<'a>,
+}
+
+/// Takes one event to what is known; no event is nothing but usage.
+pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
+    match frame.name {
+        // An event without a name has it in its data.
+        b"" | b"message" => {
+            if let Ok(ObservedName { r#type }) = serde_json::from_slice(frame.data) {
+                named(observed, r#type.as_bytes(), frame.data);
+            }
+        }
+        name => named(observed, name, frame.data),
+    }
+    false
+}
+
+fn named(observed: &mut Observed, name: &[u8], data: &[u8]) {
+    match name {
+        b"response.completed" | b"response.incomplete" => {
+            if let Ok(ObservedEnding { response: Some(ObservedResponse { usage: Some(raw) }) }) =
+                serde_json::from_slice(data)
+            {
+                observed.usage = wire::usage(raw).or(observed.usage);
+            }
+            (observed.first_token, observed.ended) = (true, true);
+            observed.answer(0, true);
+        }
+        // The answer that failed is told behind the error.
+        b"error" => {
+            observed.fail(|| error::decode_said(data));
+            observed.error_goes_on = true;
+        }
+        b"response.failed" => {
+            observed.fail(|| error::decode_said(data));
+            observed.error_goes_on = false;
+        }
+        b"response.output_item.done" => observed.first_token = true,
+        b"response.output_item.added" if !observed.first_token => {
+            // Messages and thoughts begin empty; every other item begins with something: a tool's name, a search.
+            observed.first_token = serde_json::from_slice(data)
+                .is_ok_and(|added: ObservedItem<'_>| !matches!(added.item.r#type, "message" | "reasoning"));
+        }
+        name if name.ends_with(b".delta") => observed.first_token = true,
+        _ => {}
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads a request's conversation: `input`, a text or a list of items.
+
+use serde_json::value::RawValue;
+
+use crate::codec::Refusal;
+use crate::dialect::Dialect;
+use crate::hub::{Content, Message, Part, Role, Source, SystemPart};
+use crate::json::{Object, Path, ROOT, string};
+use crate::openai_responses::{reply, sealed};
+
+const INPUT: Path<'static> = ROOT.field("input");
+
+/// The words for something that only OpenAI can read.
+const KEPT: &str =
+    "is kept at OpenAI, and this provider can not read it; send the items themselves, with `store: false`";
+
+/// Reads `input`. Instructions before the conversation become `system`; later ones stay where they are. What the model said
+/// in a row is one turn, and so are the results of its tools.
+pub(super) fn input(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
+    let raw = top.take("input").ok_or_else(|| INPUT.refuse("the field is required"))?;
+    if let Some(text) = string(raw) {
+        return Ok((Vec::new(), vec![Message::new(Role::User, vec![Part::text(text)])]));
+    }
+    let list: Vec<&RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| INPUT.refuse("must be a string or an array of items"))?;
+    let (mut system, mut messages) = (Vec::new(), Vec::new());
+    for (index, raw) in list.into_iter().enumerate() {
+        let at = INPUT.index(index);
+        match item(raw, &at)? {
+            Some(ItemRead::Instructions(role, parts)) if messages.is_empty() => {
+                system.extend(parts.into_iter().filter_map(|part| instruction(part, role)));
+            }
+            Some(ItemRead::Instructions(role, parts)) => {
+                messages.push(Message { at: index, ..Message::new(role, parts) });
+            }
+            Some(ItemRead::User(parts)) => messages.push(Message { at: index, ..Message::new(Role::User, parts) }),
+            Some(ItemRead::Model(parts)) => join(Role::Assistant, parts, index, &mut messages),
+            Some(ItemRead::Result(part)) => join(Role::User, vec![part], index, &mut messages),
+            None => {}
+        }
+    }
+    if messages.is_empty() && system.is_empty() {
+        return Err(INPUT.refuse("must hold at least one message"));
+    }
+    Ok((system, messages))
+}
+
+/// An item, by what it is in a conversation.
+enum ItemRead {
+    Instructions(Role, Vec<Part>),
+    User(Vec<Part>),
+    Model(Vec<Part>),
+    Result(Part),
+}
+
+fn instruction(part: Part, role: Role) -> Option<SystemPart> {
+    let Content::Text { text, .. } = part.content else { return None };
+    Some(SystemPart { developer: role == Role::Developer, ..SystemPart::new(text) })
+}
+
+/// Adds to the turn before, if that is of the same kind: what the model said, or tools' results and nothing else.
+fn join(role: Role, parts: Vec<Part>, at: usize, messages: &mut Vec<Message>) {
+    let result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
+    match messages.last_mut() {
+        Some(turn) if turn.role == role && (role == Role::Assistant || turn.parts.iter().all(result)) => {
+            turn.parts.extend(parts);
+        }
+        _ => messages.push(Message { at, ..Message::new(role, parts) }),
+    }
+}
+
+fn item(raw: &RawValue, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let kind = object.text("type", at)?.unwrap_or_else(|| "message".to_owned());
+    Ok(Some(match &*kind {
+        "message" => return message(object, at).map(Some),
+        "function_call" => ItemRead::Model(vec![Part::new(Content::ToolCall(reply::call(&mut object, false, at)?))]),
+        "custom_tool_call" => ItemRead::Model(vec![Part::new(Content::ToolCall(reply::call(&mut object, true, at)?))]),
+        "function_call_output" | "custom_tool_call_output" => ItemRead::Result(result(&mut object, at)?),
+        "reasoning" => return thought(&mut object, at).map(|part| part.map(|part| ItemRead::Model(vec![part]))),
+        "item_reference" => return Err(at.refuse(format_args!("what it names {KEPT}"))),
+        "compaction" | "compaction_summary" | "context_compaction" => {
+            return Err(at.refuse(format_args!("a conversation that was made shorter by OpenAI {KEPT}")));
+        }
+        // Tools that OpenAI runs itself: who is asked now decides whether it can be left out.
+        _ => {
+            ItemRead::Model(vec![Part::new(Content::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() })])
+        }
+    }))
+}
+
+fn message(mut object: Object<'_>, at: &Path<'_>) -> Result<ItemRead, Refusal> {
+    let role = object.required("role", at)?;
+    let raw = object.take("content").ok_or_else(|| at.field("content").refuse("the field is required"))?;
+    let parts = content(raw, &at.field("content"))?;
+    match &*role {
+        "user" => Ok(ItemRead::User(parts)),
+        "assistant" => Ok(ItemRead::Model(parts)),
+        "system" | "developer" => {
+            let other = parts.iter().position(|part| !matches!(part.content, Content::Text { .. }));
+            if let Some(index) = other {
+                return Err(at.field("content").index(index).refuse("instructions may hold text only"));
+            }
+            let role = if role == "system" { Role::System } else { Role::Developer };
+            Ok(ItemRead::Instructions(role, parts))
+        }
+        _ => Err(at.field("role").refuse("must be `user`, `assistant`, `system` or `developer`")),
+    }
+}
+
+/// Reads a text or a list of pieces.
+fn content(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
+    if let Some(text) = string(raw) {
+        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] });
+    }
+    let list: Vec<&RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| at.refuse("must be a string or an array of parts"))?;
+    list.into_iter().enumerate().map(|(index, raw)| piece(raw, &at.index(index))).collect()
+}
+
+fn piece(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let content = match &*object.required("type", at)? {
+        "input_text" | "output_text" | "text" => {
+            // Where a kept answer came from is not said to another provider, and its likelihoods are nobody's affair.
+            let _ = ["annotations", "logprobs"].map(|name| object.take(name));
+            Content::Text { text: object.required("text", at)?, citations: None }
+        }
+        "refusal" => Content::Refusal(object.required("refusal", at)?),
+        "input_image" => image(&mut object, at)?,
+        "input_file" => file(&mut object, at)?,
+        "input_audio" => {
+            let inner = at.field("input_audio");
+            let mut audio = object.object("input_audio", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
+            Content::Audio { data: audio.required("data", &inner)?, format: audio.required("format", &inner)? }
+        }
+        _ => Content::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() },
+    };
+    Ok(Part { extra: object.rest(), ..Part::new(content) })
+}
+
+fn image(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    let detail = object.text("detail", at)?;
+    let source = match (object.text("image_url", at)?, object.text("file_id", at)?) {
+        (Some(url), _) => Source::of_url(url),
+        (None, Some(id)) => Source::File(id),
+        (None, None) => return Err(at.refuse("must hold `image_url` or `file_id`")),
+    };
+    Ok(Content::Image { source, detail })
+}
+
+fn file(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    let name = object.text("filename", at)?;
+    let [data, url, id] = ["file_data", "file_url", "file_id"].map(|name| object.text(name, at));
+    let source = match (data?, url?, id?) {
+        (Some(data), _, _) => Source::of_file(data, name.as_deref()),
+        (None, Some(url), _) => Source::of_url(url),
+        (None, None, Some(id)) => Source::File(id),
+        (None, None, None) => return Err(at.refuse("must hold `file_data`, `file_url` or `file_id`")),
+    };
+    Ok(Content::Document { source, name, settings: crate::hub::Fields::new() })
+}
+
+/// The answer of a tool: a text or a list of pieces.
+fn result(object: &mut Object<'_>, at: &Path<'_>) -> Result<Part, Refusal> {
+    let call_id = object.required("call_id", at)?;
+    let in_output = at.field("output");
+    let parts = match object.take("output") {
+        Some(raw) => content(raw, &in_output)?,
+        None => Vec::new(),
+    };
+    Ok(Part::new(Content::ToolResult { call_id, parts, is_error: false }))
+}
+
+/// A thought of the model's; nothing where only OpenAI could read it.
+fn thought(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Part>, Refusal> {
+    let encrypted = object.text("encrypted_content", at)?;
+    if let Some(content) = encrypted.as_deref().and_then(sealed::open) {
+        return Ok(Some(Part::new(content)));
+    }
+    let text = reply::texts(object, at)?;
+    Ok((!text.is_empty()).then(|| Part::new(Content::Thinking { text, signature: None })))
+}

@@ -1,0 +1,124 @@
+//! Reads a request's tools, and which of them is to be called.
+
+use serde_json::value::RawValue;
+
+use crate::codec::Refusal;
+use crate::dialect::Dialect;
+use crate::hub::{Fields, Tool, ToolChoice};
+use crate::json::{Object, Path, ROOT, string};
+use crate::openai_responses::tool_name::{INPUT, flat};
+
+/// The tools that were read, and the choice among them.
+pub(super) struct Tools<'a> {
+    pub(super) tools: Vec<Tool>,
+    pub(super) choice: Option<ToolChoice>,
+    /// A choice that the hub has no word for.
+    pub(super) other_choice: Option<&'a RawValue>,
+}
+
+const LIST: Path<'static> = ROOT.field("tools");
+const CHOICE: Path<'static> = ROOT.field("tool_choice");
+
+/// Reads `tools` and `tool_choice`. Namespaces are made flat, and custom tools are functions of one text.
+pub(super) fn tools<'a>(top: &mut Object<'a>) -> Result<Tools<'a>, Refusal> {
+    let mut tools = Vec::new();
+    for (index, raw) in top.list("tools", &ROOT)?.unwrap_or_default().into_iter().enumerate() {
+        tool(raw, &LIST.index(index), None, &mut tools)?;
+    }
+    let Some(raw) = top.take("tool_choice") else { return Ok(Tools { tools, choice: None, other_choice: None }) };
+    if let Some(word) = string(raw) {
+        return Ok(Tools { tools, choice: Some(mode(&word, &CHOICE)?), other_choice: None });
+    }
+    let mut object = Object::read(raw.get(), &CHOICE)?;
+    let choice = match &*object.required("type", &CHOICE)? {
+        "function" | "custom" => ToolChoice::Named(named(&mut object, &CHOICE)?),
+        "allowed_tools" => allowed(&mut object, &mut tools)?,
+        _ => return Ok(Tools { tools, choice: None, other_choice: Some(raw) }),
+    };
+    Ok(Tools { tools, choice: Some(choice), other_choice: None })
+}
+
+fn mode(word: &str, at: &Path<'_>) -> Result<ToolChoice, Refusal> {
+    match word {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" => Ok(ToolChoice::Required),
+        _ => Err(at.refuse("must be `auto`, `none`, `required` or an object")),
+    }
+}
+
+fn named(object: &mut Object<'_>, at: &Path<'_>) -> Result<String, Refusal> {
+    let name = object.required("name", at)?;
+    Ok(match object.text("namespace", at)? {
+        Some(namespace) => flat(&namespace, &name),
+        None => name,
+    })
+}
+
+/// A choice among some of the tools: others are not given to the model.
+fn allowed(object: &mut Object<'_>, tools: &mut Vec<Tool>) -> Result<ToolChoice, Refusal> {
+    const AT: Path<'static> = CHOICE.field("tools");
+    let choice = mode(&object.text("mode", &CHOICE)?.unwrap_or_else(|| "auto".to_owned()), &CHOICE.field("mode"))?;
+    let mut names = Vec::new();
+    for (index, raw) in object.list("tools", &CHOICE)?.unwrap_or_default().into_iter().enumerate() {
+        let at = AT.index(index);
+        let mut one = Object::read(raw.get(), &at)?;
+        if one.take("name").is_some() {
+            names.push(named(&mut Object::read(raw.get(), &at)?, &at)?);
+        }
+    }
+    tools.retain(|tool| matches!(tool, Tool::Function { name, .. } if names.contains(name)));
+    Ok(choice)
+}
+
+fn tool(raw: &RawValue, at: &Path<'_>, namespace: Option<&str>, tools: &mut Vec<Tool>) -> Result<(), Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let name_in = |name: String| namespace.map_or_else(|| name.clone(), |space| flat(space, &name));
+    match (&*object.required("type", at)?, namespace) {
+        ("function", _) => {
+            let name = name_in(object.required("name", at)?);
+            let (description, parameters) = (object.text("description", at)?, object.raw("parameters"));
+            let strict = object.boolean("strict", at)?;
+            // When a tool is looked for is OpenAI's affair: elsewhere all are there at once.
+            object.take("defer_loading");
+            tools.push(Tool::Function { name, description, parameters, strict, cache: None, extra: object.rest() });
+        }
+        ("custom", _) => {
+            let name = name_in(object.required("name", at)?);
+            tools.push(free_text(name, &mut object, at)?);
+        }
+        ("namespace", None) => {
+            let name = object.required("name", at)?;
+            let inner_at = at.field("tools");
+            for (index, raw) in object.list("tools", at)?.unwrap_or_default().into_iter().enumerate() {
+                tool(raw, &inner_at.index(index), Some(&name), tools)?;
+            }
+        }
+        _ => tools.push(Tool::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() }),
+    }
+    Ok(())
+}
+
+/// A custom tool as a function of one text, whose grammar the model is told in words.
+fn free_text(name: String, object: &mut Object<'_>, at: &Path<'_>) -> Result<Tool, Refusal> {
+    let mut description = object.text("description", at)?.unwrap_or_default();
+    if let Some(mut format) = object.object("format", at)? {
+        let at = at.field("format");
+        let (syntax, definition) = (format.text("syntax", &at)?, format.text("definition", &at)?);
+        if let Some(definition) = definition {
+            let syntax = syntax.unwrap_or_else(|| "grammar".to_owned());
+            description.push_str(&format!("\n\n`{INPUT}` must match this {syntax} grammar:\n{definition}"));
+        }
+    }
+    let schema = format!(
+        r#"{{"type":"object","properties":{{"{INPUT}":{{"type":"string"}}}},"required":["{INPUT}"],"additionalProperties":false}}"#
+    );
+    Ok(Tool::Function {
+        name,
+        description: Some(description).filter(|text| !text.is_empty()),
+        parameters: RawValue::from_string(schema).ok(),
+        strict: None,
+        cache: None,
+        extra: Fields::new(),
+    })
+}

@@ -1,0 +1,34 @@
+//! The common state of a request's writers: the JSON so far, for whom it is, and what was left out.
+
+use crate::codec::ProviderProfile;
+use crate::hub::CacheMark;
+use crate::json::Writer;
+use crate::spoke::PartPath;
+
+/// The most names in the list of what was left out: it is for people.
+const MOST_DROPPED: usize = 32;
+
+/// A request that is being written, and for whom.
+pub(super) struct ItemWriter<'a> {
+    pub(super) json: Writer,
+    pub(super) dropped: Vec<String>,
+    pub(super) profile: &'a ProviderProfile,
+    /// Names a part as the caller's own body does.
+    pub(super) path: PartPath,
+}
+
+impl ItemWriter<'_> {
+    /// Notes a field left out by rule.
+    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
+        if self.dropped.len() < MOST_DROPPED {
+            self.dropped.push(path.to_string());
+        }
+    }
+
+    /// Notes a prompt-caching marker left out.
+    pub(super) fn cache(&mut self, mark: Option<&CacheMark>, at: impl std::fmt::Display) {
+        if mark.is_some() {
+            self.drop(format_args!("{at}.cache_control"));
+        }
+    }
+}

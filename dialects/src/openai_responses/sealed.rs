@@ -1,0 +1,101 @@
+//! Thoughts of a model, in a reasoning item's `encrypted_content`: clients that keep nothing at the provider send it back
+//! unread, so other vendors' signatures come back in it.
+//!
+//! It is no secret, and nothing is decided by it: who changes it has a signature that its vendor refuses. In the other
+//! direction the encrypted content of an OpenAI model is the signature of a thinking block.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::hub::Content;
+
+/// The beginning of other vendors' thoughts in `encrypted_content`.
+pub(crate) const MARK: &str = "sluicegate.t1.";
+/// The beginning of OpenAI's reasoning items in a signature.
+const ITEM_MARK: &str = "sluicegate.r1.";
+
+#[derive(Serialize, Deserialize)]
+struct SealedThought {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    signature: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    redacted: Option<String>,
+}
+
+/// Thoughts, with their signature where they have one.
+pub(super) fn thought(text: &str, signature: Option<&str>) -> String {
+    let signature = signature.filter(|signature| !signature.is_empty()).map(str::to_owned);
+    pack(MARK, &SealedThought { text: Some(text.to_owned()), signature, redacted: None })
+}
+
+/// Thoughts that their provider has encrypted.
+pub(super) fn redacted(data: &str) -> String {
+    pack(MARK, &SealedThought { text: None, signature: None, redacted: Some(data.to_owned()) })
+}
+
+/// The thoughts that were put in; `None`: it is another's.
+pub(super) fn open(encrypted: &str) -> Option<Content> {
+    let thought: SealedThought = unpack(MARK, encrypted)?;
+    Some(match thought {
+        SealedThought { redacted: Some(data), .. } => Content::RedactedThinking(data),
+        SealedThought { text, signature, redacted: None } => {
+            Content::Thinking { text: text.unwrap_or_default(), signature }
+        }
+    })
+}
+
+/// A reasoning item of OpenAI's, as far as it has to come back.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OwnThought {
+    pub(super) id: String,
+    pub(super) encrypted_content: String,
+}
+
+impl OwnThought {
+    /// As the signature of a thinking block.
+    pub(super) fn signature(&self) -> String {
+        pack(ITEM_MARK, self)
+    }
+
+    /// Out of a signature; `None`: it is another's.
+    pub(super) fn of_signature(signature: &str) -> Option<Self> {
+        unpack(ITEM_MARK, signature)
+    }
+}
+
+fn pack(mark: &str, what: &impl Serialize) -> String {
+    let json = serde_json::to_vec(what).unwrap_or_default();
+    let mut packed = String::with_capacity(mark.len() + json.len() * 4 / 3 + 4);
+    packed.push_str(mark);
+    BASE64.encode_string(json, &mut packed);
+    packed
+}
+
+fn unpack<T: serde::de::DeserializeOwned>(mark: &str, packed: &str) -> Option<T> {
+    let json = BASE64.decode(packed.strip_prefix(mark)?).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_comes_out_and_what_is_anothers_does_not() {
+        let opened = open(&thought("hm “ok”", Some("sig=="))).unwrap();
+        assert!(
+            matches!(opened, Content::Thinking { text, signature: Some(sig) } if text == "hm “ok”" && sig == "sig==")
+        );
+        assert!(matches!(open(&thought("x", None)).unwrap(), Content::Thinking { signature: None, .. }));
+        assert!(matches!(open(&redacted("abc")).unwrap(), Content::RedactedThinking(data) if data == "abc"));
+        for other in ["", "gAAAAAB", MARK, "sluicegate.t1.!!", "sluicegate.t1.e30x", "sluicegate.r1.e30"] {
+            assert!(open(other).is_none(), "{other}");
+        }
+        let own = OwnThought { id: "rs_1".into(), encrypted_content: "gAAAA".into() };
+        assert_eq!(OwnThought::of_signature(&own.signature()), Some(own));
+        assert_eq!(OwnThought::of_signature("EqQBCgIYAhIM"), None);
+    }
+}

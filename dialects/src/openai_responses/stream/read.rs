@@ -1,0 +1,341 @@
+//! A streamed answer read into the hub's events.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::codec::Malformed;
+use crate::dialect::Dialect;
+use crate::hub::{Content, Delta, Event, PartKind, Usage};
+use crate::json::{Object, ROOT, string};
+use crate::openai_responses::tool_name::flat;
+use crate::openai_responses::{error, reply, wire};
+use crate::spoke::DecodeStream;
+use crate::sse;
+use crate::text::{Seam, Text};
+
+/// The most parts that grow at once.
+const MOST_OPEN: usize = 256;
+
+/// Reads one streamed answer.
+#[derive(Debug, Default)]
+pub(crate) struct ResponsesDecoder {
+    frames: sse::SseDecoder,
+    state: ResponseReading,
+}
+
+#[derive(Debug, Default)]
+struct ResponseReading {
+    started: bool,
+    ended: bool,
+    next_part: u32,
+    called: bool,
+    /// The parts that grow, by the places of its item and of its piece there.
+    open: BTreeMap<(u64, u64), ResponsePart>,
+}
+
+/// A part that grows.
+#[derive(Debug)]
+struct ResponsePart {
+    part: u32,
+    seam: Seam,
+    said: bool,
+    /// The part of a summary that its text belongs to.
+    summary: u64,
+}
+
+/// An event, as far as any of them is looked at.
+#[derive(Deserialize)]
+struct ResponsesEvent<'a> {
+    #[serde(default)]
+    output_index: u64,
+    #[serde(default)]
+    content_index: u64,
+    #[serde(default)]
+    summary_index: u64,
+    delta: Option<Text>,
+    #[serde(borrow)]
+    item: Option<&'a RawValue>,
+    #[serde(borrow)]
+    part: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct EventName {
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct ResponseHead<'a> {
+    id: Option<String>,
+    model: Option<String>,
+    created_at: Option<f64>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    incomplete_details: Option<IncompleteDetails>,
+}
+
+#[derive(Deserialize)]
+struct IncompleteDetails {
+    reason: Option<String>,
+}
+
+impl ResponsesDecoder {
+    /// At the beginning.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl DecodeStream for ResponsesDecoder {
+    /// Takes the next bytes, cut anywhere, and appends the events they complete. Errors: they are not what the dialect
+    /// allows.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Self { frames, state } = self;
+        frames.push(bytes, |frame| state.take(frame.name, frame.data, out))
+    }
+
+    /// The memory that the unfinished event takes.
+    fn held(&self) -> usize {
+        self.frames.held()
+    }
+
+    /// True if the answer has said why it ended.
+    fn is_finished(&self) -> bool {
+        self.state.ended
+    }
+
+    /// Says that the body came to its clean end.
+    fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Self { frames, state } = self;
+        frames.finish(|frame| state.take(frame.name, frame.data, out))
+    }
+}
+
+impl ResponseReading {
+    fn take(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        // Some servers end with a word of the older dialect.
+        if self.ended || data.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
+        let broken = || Malformed::new("an event of the stream is not what it should be");
+        let named = if name.is_empty() || name == b"message" {
+            serde_json::from_slice::<EventName>(data).map_err(|_| broken())?.r#type
+        } else {
+            String::from_utf8_lossy(name).into_owned()
+        };
+        match &*named {
+            // A response that failed tells it once more; what comes first is enough.
+            "error" | "response.failed" => {
+                self.ended = true;
+                out.push(Event::Error(error::decode_said(data)));
+                return Ok(());
+            }
+            _ => {}
+        }
+        let wire: ResponsesEvent<'_> = serde_json::from_slice(data).map_err(|_| broken())?;
+        self.event(&named, wire, out).ok_or_else(broken)
+    }
+
+    /// `None`: it lacks what it has to say.
+    fn event(&mut self, name: &str, wire: ResponsesEvent<'_>, out: &mut Vec<Event>) -> Option<()> {
+        let place = (wire.output_index, wire.content_index);
+        match name {
+            "response.created" | "response.in_progress" | "response.queued" => self.start(wire.response?, out),
+            "response.output_item.added" => self.item_added(wire.output_index, wire.item?, out),
+            "response.content_part.added" => self.piece_added(place, wire.part?, out),
+            "response.output_text.delta" => {
+                let logprobs = wire.logprobs.filter(|raw| raw.get() != "[]");
+                self.text(place, PartKind::Text, wire.delta?, out);
+                if let (Some(raw), Some(open)) = (logprobs, self.open.get(&place)) {
+                    out.push(delta(open.part, Delta::Logprobs(raw.to_owned())));
+                }
+                Some(())
+            }
+            "response.refusal.delta" => self.text(place, PartKind::Refusal, wire.delta?, out),
+            "response.output_text.annotation.added" => {
+                if let Some(open) = self.open.get(&place) {
+                    out.push(delta(open.part, Delta::Citation(wire.annotation?.to_owned())));
+                }
+                Some(())
+            }
+            "response.content_part.done" => self.close(place, out),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                self.thought(wire.output_index, wire.summary_index.max(wire.content_index), wire.delta?, out)
+            }
+            "response.function_call_arguments.delta" => {
+                let open = self.open.get_mut(&(wire.output_index, 0))?;
+                let text = open.seam.join(wire.delta?);
+                open.said = true;
+                out.push(delta(open.part, Delta::Arguments(text)));
+                Some(())
+            }
+            "response.output_item.done" => self.item_done(wire.output_index, wire.item?, out),
+            "response.completed" => self.end("completed", wire.response?, out),
+            "response.incomplete" => self.end("incomplete", wire.response?, out),
+            // What was told in pieces and is told once more, and what providers say of their own tools.
+            _ => Some(()),
+        }
+    }
+
+    fn start(&mut self, response: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        if std::mem::replace(&mut self.started, true) {
+            return Some(());
+        }
+        let ResponseHead { id, model, created_at, .. } = serde_json::from_str(response.get()).ok()?;
+        let created = created_at.filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64);
+        out.push(Event::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default(), created });
+        Some(())
+    }
+
+    fn begin(&mut self, place: (u64, u64), kind: PartKind, out: &mut Vec<Event>) -> Option<u32> {
+        if let Some(open) = self.open.get(&place) {
+            return Some(open.part);
+        }
+        if self.open.len() >= MOST_OPEN {
+            return None;
+        }
+        let part = self.next_part;
+        self.next_part = part.checked_add(1)?;
+        self.open.insert(place, ResponsePart { part, seam: Seam::default(), said: false, summary: 0 });
+        out.push(Event::PartStart { choice: 0, part, kind });
+        Some(part)
+    }
+
+    fn close(&mut self, place: (u64, u64), out: &mut Vec<Event>) -> Option<()> {
+        if let Some(ResponsePart { part, mut seam, .. }) = self.open.remove(&place) {
+            out.extend(seam.end().map(|half| delta(part, Delta::Text(half.into()))));
+            out.push(Event::PartEnd { choice: 0, part });
+        }
+        Some(())
+    }
+
+    fn item_added(&mut self, index: u64, raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        let mut item = Object::read(raw.get(), &ROOT).ok()?;
+        let kind = item.take("type").and_then(string)?;
+        if !matches!(&*kind, "function_call" | "custom_tool_call") {
+            return Some(());
+        }
+        let id = item.take("call_id").and_then(string)?;
+        let name = item.take("name").and_then(string)?;
+        let name = match item.take("namespace").and_then(string) {
+            Some(namespace) => flat(&namespace, &name),
+            None => name,
+        };
+        self.called = true;
+        self.begin((index, 0), PartKind::ToolCall { id, name }, out).map(|_| ())
+    }
+
+    fn piece_added(&mut self, place: (u64, u64), raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        let kind = match &*serde_json::from_str::<EventName>(raw.get()).ok()?.r#type {
+            "output_text" => PartKind::Text,
+            "refusal" => PartKind::Refusal,
+            // Thoughts are one part, however many pieces they have.
+            _ => return Some(()),
+        };
+        self.begin(place, kind, out).map(|_| ())
+    }
+
+    fn text(&mut self, place: (u64, u64), kind: PartKind, text: Text, out: &mut Vec<Event>) -> Option<()> {
+        let part = self.begin(place, kind, out)?;
+        let open = self.open.get_mut(&place)?;
+        let text = open.seam.join(text);
+        if !text.is_empty() {
+            out.push(delta(part, Delta::Text(text)));
+        }
+        Some(())
+    }
+
+    fn thought(&mut self, index: u64, summary: u64, text: Text, out: &mut Vec<Event>) -> Option<()> {
+        let part = self.begin((index, 0), PartKind::Thinking, out)?;
+        let open = self.open.get_mut(&(index, 0))?;
+        // The parts of a summary are paragraphs.
+        if open.said && open.summary != summary {
+            out.push(delta(part, Delta::Text("\n\n".to_owned())));
+        }
+        (open.said, open.summary) = (true, summary);
+        let text = open.seam.join(text);
+        if !text.is_empty() {
+            out.push(delta(part, Delta::Text(text)));
+        }
+        Some(())
+    }
+
+    fn item_done(&mut self, index: u64, raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        let mut item = Object::read(raw.get(), &ROOT).ok()?;
+        match &*item.take("type").and_then(string)? {
+            "message" => {
+                let open: Vec<(u64, u64)> =
+                    self.open.range((index, 0)..=(index, u64::MAX)).map(|(at, _)| *at).collect();
+                open.into_iter().for_each(|place| {
+                    self.close(place, out);
+                });
+                Some(())
+            }
+            "reasoning" => self.thought_done(index, item, out),
+            "function_call" => self.call_done(index, item, false, out),
+            "custom_tool_call" => self.call_done(index, item, true, out),
+            _ => {
+                let kind = PartKind::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() };
+                self.begin((index, 0), kind, out)?;
+                self.close((index, 0), out)
+            }
+        }
+    }
+
+    fn thought_done(&mut self, index: u64, mut item: Object<'_>, out: &mut Vec<Event>) -> Option<()> {
+        let id = item.take("id").and_then(string).unwrap_or_default();
+        let encrypted = item.take("encrypted_content").and_then(string);
+        let text = reply::texts(&mut item, &ROOT).ok()?;
+        let Content::Thinking { text, signature } = reply::own_thought(id, text, encrypted) else { return None };
+        if text.is_empty() && signature.is_none() && !self.open.contains_key(&(index, 0)) {
+            return Some(());
+        }
+        let part = self.begin((index, 0), PartKind::Thinking, out)?;
+        let said = self.open.get(&(index, 0)).is_some_and(|open| open.said);
+        if !said && !text.is_empty() {
+            out.push(delta(part, Delta::Text(text)));
+        }
+        out.extend(signature.map(|signature| delta(part, Delta::Signature(signature))));
+        self.close((index, 0), out)
+    }
+
+    fn call_done(&mut self, index: u64, mut item: Object<'_>, custom: bool, out: &mut Vec<Event>) -> Option<()> {
+        let call = reply::call(&mut item, custom, &ROOT).ok()?;
+        self.called = true;
+        let part = self.begin((index, 0), PartKind::ToolCall { id: call.id, name: call.name }, out)?;
+        let said = self.open.get(&(index, 0)).is_some_and(|open| open.said);
+        if !said && !call.arguments.is_empty() {
+            out.push(delta(part, Delta::Arguments(call.arguments)));
+        }
+        self.close((index, 0), out)
+    }
+
+    fn end(&mut self, status: &str, response: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        self.start(response, out)?;
+        let ResponseHead { usage, incomplete_details, .. } = serde_json::from_str(response.get()).ok()?;
+        let places: Vec<(u64, u64)> = self.open.keys().copied().collect();
+        places.into_iter().for_each(|place| {
+            self.close(place, out);
+        });
+        let reason = incomplete_details.and_then(|details| details.reason);
+        out.push(Event::Finish { choice: 0, stop: wire::stop(status, reason.as_deref(), self.called) });
+        let usage: Option<Usage> = usage.and_then(wire::usage);
+        out.extend(usage.map(Event::Usage));
+        out.push(Event::End);
+        self.ended = true;
+        Some(())
+    }
+}
+
+fn delta(part: u32, delta: Delta) -> Event {
+    Event::Delta { choice: 0, part, delta }
+}

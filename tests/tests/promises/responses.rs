@@ -1,0 +1,193 @@
+//! The Responses API: byte for byte to a provider that speaks it, translated to every other; its streams end in the answer
+//! whole or in an error that nobody takes for one.
+
+use serde_json::{Value, json};
+use sluicegate_tests::client::{Answer, Client};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
+
+use crate::resources::{events, good, pool, provider, route, rule};
+
+const RESPONSES: &str = "/v1/responses";
+const KINDS: [&str; 3] = ["OpenAI", "OpenAICompatible", "Anthropic"];
+
+/// A model for each kind of provider, all at one address.
+fn manifests(address: std::net::SocketAddr, more: &str) -> String {
+    let one = |kind: &str| pool(&kind.to_lowercase(), &[provider("only", kind, address, more)], "");
+    KINDS.map(|kind| one(kind) + &route(&kind.to_lowercase(), &kind.to_lowercase())).concat()
+}
+
+async fn ask(client: &Client, headers: &[(&str, &str)], body: &Value) -> Answer {
+    client.post(RESPONSES, headers, body.to_string()).await.unwrap()
+}
+
+fn text_of(response: &Value) -> &str {
+    response["output"][0]["content"][0]["text"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_provider_of_the_dialect_gets_and_gives_every_byte() {
+    let asked = r#"{"model":"openai" ,"input":[{"type":"new_item","n":1.50e2}],"store":true,"previous_response_id":"resp_0","new":{"a":[ ]}}"#;
+    let said = r#"{"id":"resp_1","object":"response" ,"status":"completed","output":[{"type":"new_item"}],"n":1.0,"usage":{"input_tokens":5,"output_tokens":7}}"#;
+    let events = "event: response.created\ndata: {\"type\":\"response.created\", \"n\":1.0}\n\nevent: response.new\ndata: {\"type\":\"response.new\"}\n\nevent: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":5,\"output_tokens\":7}}}\n\n";
+    let upstream = Upstream::start(move |received| {
+        if received.streams() {
+            return vec![stream_head(), chunk(events.as_bytes()), last_chunk()];
+        }
+        vec![answer(200, &[("content-type", "application/json")], said.as_bytes())]
+    })
+    .unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address, ""))], &[]).unwrap();
+    let whole = proxy.client().post(RESPONSES, &[], asked).await.unwrap();
+    assert_eq!((whole.status, whole.text().as_str()), (200, said));
+    let streamed = asked.replace("\"new\"", "\"stream\":true,\"new\"");
+    let stream = proxy.client().post(RESPONSES, &[], streamed.clone()).await.unwrap();
+    assert_eq!((stream.status, stream.text().as_str()), (200, events));
+    let sent: Vec<String> =
+        upstream.received().iter().map(|sent| String::from_utf8_lossy(&sent.body).into_owned()).collect();
+    assert_eq!(sent, [asked.to_owned(), streamed]);
+    assert!(upstream.received().iter().all(|sent| sent.head.starts_with("POST /v1/responses ")));
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("sluicegate_requests_total", &[("outcome", "done")]), 2.0, "{}", metrics.0);
+}
+
+#[tokio::test]
+async fn every_provider_answers_whole_and_streamed() {
+    let simulator = good();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address, ""))], &[]).unwrap();
+    for kind in KINDS {
+        let model = kind.to_lowercase();
+        let body =
+            json!({"model": model, "instructions": "Be brief.", "input": "Say something.", "metadata": {"a": "b"}});
+        let whole = ask(&proxy.client(), &[], &body).await.json();
+        assert_eq!(text_of(&whole), crate::resources::SAVED, "{kind}: {whole}");
+        assert_eq!((&whole["instructions"], &whole["metadata"]["a"]), (&json!("Be brief."), &json!("b")), "{kind}");
+        let mut streamed = body.clone();
+        streamed["stream"] = json!(true);
+        let stream = ask(&proxy.client(), &[], &streamed).await;
+        assert!(stream.is_good(), "{kind}: {}", stream.text());
+        let told = events(&stream);
+        let numbers: Vec<u64> = told.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..told.len() as u64).collect::<Vec<_>>(), "{kind}");
+        let last = told.last().unwrap();
+        assert_eq!(
+            (&last["type"], text_of(&last["response"])),
+            (&json!("response.completed"), text_of(&whole)),
+            "{kind}"
+        );
+        assert_eq!(last["response"]["usage"], whole["usage"], "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_tells_of_an_answer_that_failed() {
+    let simulator = good();
+    let text = manifests(simulator.address, "")
+        .replace("spec:\n  providers", "spec:\n  timeouts: {firstToken: 5s, idle: 300ms, total: 20s}\n  providers");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for kind in KINDS {
+        for why in ["fail=cut; after=3", "fail=stall; after=3", "fail=stream-error; after=3"] {
+            let steer = format!("{why}; text=one two three four five six seven eight; id={kind}{why}");
+            let body = json!({"model": kind.to_lowercase(), "input": "x", "stream": true});
+            let answer = ask(&proxy.client(), &[("x-simulate", &steer)], &body).await;
+            let text = answer.text();
+            assert_eq!(answer.status, 200, "{kind} {why}: {text}");
+            assert!(
+                text.contains("response.output_text.delta") && !text.contains("response.completed"),
+                "{kind} {why}: {text}"
+            );
+            let told = events(&answer);
+            let [error, failed] = &told[told.len() - 2..] else { panic!("{text}") };
+            assert!(error["type"] == "error" && error["error"]["message"].is_string(), "{kind} {why}: {error}");
+            assert_eq!(failed["type"], "response.failed", "{kind} {why}: {text}");
+            assert!(
+                failed["response"]["status"] == "failed" && failed["response"]["error"]["code"].is_string(),
+                "{failed}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_answer_is_given_whole_and_streamed() {
+    let simulator = good();
+    let pools = KINDS.map(|kind| pool(&kind.to_lowercase(), &[provider("only", kind, simulator.address, "")], ""));
+    let rules = KINDS.map(|kind| {
+        let name = kind.to_lowercase();
+        rule(&name, &format!("    targets: [{{poolRef: {{name: {name}}}}}]\n    cache: {{ttl: 1h}}\n"))
+    });
+    let text = pools.concat() + &rules.concat();
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    for kind in KINDS {
+        for first_streams in [false, true] {
+            let body = |stream: bool| json!({"model": kind.to_lowercase(), "input": format!("x {first_streams}"), "stream": stream});
+            let mut first = None;
+            for _ in 0..100 {
+                let answer = ask(&proxy.client(), &[], &body(first_streams)).await;
+                assert!(answer.is_good(), "{kind}: {}", answer.text());
+                let hit = answer.header("x-cache") == "hit";
+                first.get_or_insert(answer);
+                if hit {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            let first = first.unwrap();
+            let whole = if first_streams { events(&first).pop().unwrap()["response"].clone() } else { first.json() };
+            let hit = ask(&proxy.client(), &[], &body(false)).await;
+            assert_eq!((hit.header("x-cache"), hit.json()), ("hit", whole.clone()), "{kind}");
+            let hit = ask(&proxy.client(), &[], &body(true)).await;
+            assert_eq!((hit.header("x-cache"), hit.is_good()), ("hit", true), "{kind}: {}", hit.text());
+            assert_eq!(events(&hit).pop().unwrap()["response"], whole, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_openai_keeps_goes_to_openai_or_is_refused_in_words_that_help() {
+    let simulator = good();
+    let openai = Upstream::always(vec![answer(
+        200,
+        &[("content-type", "application/json")],
+        br#"{"id":"resp_2","object":"response","status":"completed","output":[{"type":"message"}]}"#,
+    )])
+    .unwrap();
+    let providers = [
+        provider("first", "Anthropic", simulator.address, ""),
+        provider("second", "OpenAI", openai.address, "priority: 1"),
+    ];
+    let text = manifests(simulator.address, "") + &pool("both", &providers, "") + &route("both", "both");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (name, value) in
+        [("previous_response_id", json!("resp_1")), ("conversation", json!("conv_1")), ("background", json!(true))]
+    {
+        for model in ["openaicompatible", "anthropic"] {
+            let mut body = json!({"model": model, "input": "x"});
+            body[name] = value.clone();
+            let refused = ask(&proxy.client(), &[], &body).await;
+            assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!(name)), "{}", refused.text());
+        }
+        let mut body = json!({"model": "both", "input": "x"});
+        body[name] = value;
+        assert_eq!(ask(&proxy.client(), &[], &body).await.json()["id"], "resp_2");
+    }
+    for path in ["/v1/responses/resp_1", "/v1/responses/resp_1/input_items"] {
+        let answer = proxy.client().get(path).await.unwrap();
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!("response_not_kept")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_pools_limits_are_said_in_the_dialects_words() {
+    let upstream = Upstream::always(vec![answer(
+        200,
+        &[("content-type", "application/json")],
+        br#"{"id":"r","object":"response","status":"completed","output":[{"type":"message"}]}"#,
+    )])
+    .unwrap();
+    let text = manifests(upstream.address, "defaults: {maxTokens: 99}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    ask(&proxy.client(), &[], &json!({"model": "openai", "input": "x"})).await;
+    let sent: Value = serde_json::from_slice(&upstream.received().pop().unwrap().body).unwrap();
+    assert_eq!(sent, json!({"max_output_tokens": 99, "model": "openai", "input": "x"}));
+}
