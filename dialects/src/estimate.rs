@@ -1,12 +1,13 @@
 //! Tokens, estimated where nobody counts them: from what a call says, by rules of thumb that hold for no model exactly.
 //!
 //! Four letters of plain text are about one token, a letter outside ASCII about one by itself; an image costs what the
-//! vendors' guides say of a large one, whatever its bytes are.
+//! vendors' guides say of a large one, whatever its bytes are. By the same rule a call is counted whose caller asks for the count,
+//! and one whose stream ends before its provider has said what it used: that one in a few places only, at a cost that does not grow.
 
 use serde_json::Value;
 
 use crate::codec::Refusal;
-use crate::hub::ErrorKind;
+use crate::hub::{ErrorKind, Usage};
 
 /// ASCII letters of one token (OpenAI's and Anthropic's guides: about four, a little less for code and JSON).
 const LETTERS: u64 = 4;
@@ -17,12 +18,61 @@ const DOCUMENT_BYTES: u64 = 24;
 /// What frames a message, a tool or a block.
 const FRAME: u64 = 3;
 
+/// A body is looked at in so many places, each so long.
+const PLACES: usize = 64;
+const PLACE: usize = 64;
+
 /// The tokens of a text.
 #[must_use]
 pub fn tokens_of_text(text: &str) -> u64 {
+    tokens_of_bytes(text.as_bytes())
+}
+
+fn tokens_of_bytes(text: &[u8]) -> u64 {
     let wide = bytecount(text);
     let plain = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_sub(wide.bytes);
     plain.div_ceil(LETTERS).saturating_add(wide.letters)
+}
+
+/// The tokens of a call's body, in whichever dialect, roughly: what looks like base64 is no text, and counts as an image does.
+#[must_use]
+pub fn tokens_of_body(body: &[u8]) -> u64 {
+    let places = body.len().div_ceil(PLACE).clamp(1, PLACES);
+    let step = body.len() / places;
+    let place = |at: usize| {
+        let start = at * step;
+        body.get(start..(start + PLACE).min(body.len())).unwrap_or_default()
+    };
+    let (mut tokens, mut looked_at, mut no_text) = (0, 0, 0_u64);
+    for place in (0..places).map(place) {
+        looked_at += place.len() as u64;
+        if is_base64(place) {
+            no_text += place.len() as u64;
+        } else {
+            tokens += tokens_of_bytes(place);
+        }
+    }
+    let scaled = |part: u64| (u128::from(part) * body.len() as u128 / u128::from(looked_at.max(1))) as u64;
+    // A little of it may be a long word as well.
+    let images = (scaled(no_text) / LETTERS).min(IMAGE);
+    scaled(tokens).saturating_add(images).max(1)
+}
+
+/// It has neither space nor mark, and no letter beyond ASCII.
+fn is_base64(place: &[u8]) -> bool {
+    place.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'))
+}
+
+/// What a stream that was left or cut has used: what the provider has `said` so far, and in its place where that is less, the
+/// tokens of the prompt and of so many bytes of text that came; `None`: the provider has said as much itself.
+#[must_use]
+pub fn used_so_far(said: Option<Usage>, prompt: u64, text: u64) -> Option<Usage> {
+    let output = text.div_ceil(LETTERS).max(1);
+    match said {
+        Some(said) if said.output >= output => None,
+        Some(said) => Some(Usage { output, ..said }),
+        None => Some(Usage { input: prompt, output, ..Usage::default() }),
+    }
 }
 
 /// The input tokens of a Messages call: its system prompt, messages and tools.
@@ -95,10 +145,10 @@ struct Wide {
 }
 
 /// The letters outside ASCII, and the bytes that they take.
-fn bytecount(text: &str) -> Wide {
-    text.bytes().fold(Wide { letters: 0, bytes: 0 }, |sum, byte| Wide {
-        letters: sum.letters + u64::from(byte >= 0xC0),
-        bytes: sum.bytes + u64::from(byte >= 0x80),
+fn bytecount(text: &[u8]) -> Wide {
+    text.iter().fold(Wide { letters: 0, bytes: 0 }, |sum, byte| Wide {
+        letters: sum.letters + u64::from(*byte >= 0xC0),
+        bytes: sum.bytes + u64::from(*byte >= 0x80),
     })
 }
 
@@ -136,6 +186,31 @@ mod tests {
             r#"{"messages":[],"tools":[{"name":"now","description":"Tells the time","input_schema":{"type":"object"}}]}"#,
         );
         assert!(tools > of(r#"{"messages":[]}"#) + 4, "{tools}");
+    }
+
+    #[test]
+    fn a_bodys_text_counts_and_its_pictures_hardly() {
+        assert_eq!(tokens_of_body(b""), 1);
+        let hi = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        assert_eq!(tokens_of_body(hi), 15);
+        let text = "one and two ".repeat(10_000);
+        let long = tokens_of_body(text.as_bytes());
+        assert!((29_000..=31_000).contains(&long), "{long}");
+        let picture = format!("{{\"text\":\"{}\",\"data\":\"{}\"}}", "a b ".repeat(1_000), "QUJD".repeat(250_000));
+        let with = tokens_of_body(picture.as_bytes());
+        assert!(with < 20_000, "{with}");
+        let wide = "日本語の文章です".repeat(1_000);
+        let (sampled, exact) = (tokens_of_body(wide.as_bytes()), tokens_of_text(&wide));
+        assert!(sampled.abs_diff(exact) < exact / 20, "{sampled} {exact}");
+    }
+
+    #[test]
+    fn what_the_provider_said_is_filled_up_and_never_made_less() {
+        let said = |output| Usage { input: 10, output, cached_input: 3, ..Usage::default() };
+        assert_eq!(used_so_far(None, 7, 13), Some(Usage { input: 7, output: 4, ..Usage::default() }));
+        assert_eq!(used_so_far(None, 7, 0).map(|usage| usage.output), Some(1));
+        assert_eq!(used_so_far(Some(said(1)), 7, 13), Some(said(4)));
+        assert_eq!(used_so_far(Some(said(40)), 7, 13), None);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use sluicegate_dialects::hub::Usage;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::DIALECTS;
-use crate::cache::entry::{Codec, Entry, Meta, Wall};
+use crate::cache::entry::{CacheEntry, Meta, Wall};
+use crate::compression::Codec;
 
 /// The target.
 ///
@@ -26,8 +27,8 @@ pub fn check(data: &[u8]) {
         let (body, packed) = codec.pack(&Bytes::copy_from_slice(data), Some(16));
         let usage = Some(Usage { input: 3, ..Usage::default() });
         let meta = Meta { dialect, model: "m".into(), usage, stored_at: Wall(5), ttl: 1_000 };
-        let entry = Entry { meta: Arc::new(meta), body, packed };
-        let again = Entry::decode(&Bytes::from(entry.encode())).expect("what is written is read");
+        let entry = CacheEntry { meta: Arc::new(meta), body, packed };
+        let again = CacheEntry::decode(&Bytes::from(entry.encode())).expect("what is written is read");
         assert_eq!(again, entry);
         assert_eq!(again.whole(&codec).as_deref(), Some(data));
         let _ = again.stream(&codec, true);
@@ -35,7 +36,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn read(bytes: &Bytes, codec: &Codec) {
-    let Some(entry) = Entry::decode(bytes) else { return };
+    let Some(entry) = CacheEntry::decode(bytes) else { return };
     let _ = (entry.whole(codec), entry.stream(codec, false), entry.size());
-    assert!(Entry::decode(&Bytes::from(entry.encode())).is_some(), "what is written is read");
+    assert!(CacheEntry::decode(&Bytes::from(entry.encode())).is_some(), "what is written is read");
 }

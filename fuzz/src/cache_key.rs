@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use sluicegate_config::{Cache, CacheKey, CacheScope, Millis, ObjectId};
 
-use crate::cache::key::{Asked, Key, Recipe, Uncacheable};
+use crate::cache::key::{CacheQuery, Key, Recipe, Uncacheable};
 use crate::{DIALECTS, shown};
 
 static RECIPES: LazyLock<[Recipe; 2]> = LazyLock::new(|| {
@@ -41,7 +41,7 @@ pub fn check(data: &[u8]) {
     for recipe in &*RECIPES {
         for dialect in DIALECTS.iter().copied() {
             let key = |body: &[u8]| -> Result<Key, Uncacheable> {
-                recipe.key(&Asked {
+                recipe.key(&CacheQuery {
                     dialect,
                     caller: None,
                     headers: &headers,
@@ -51,6 +51,7 @@ pub fn check(data: &[u8]) {
                     body,
                     stream: false,
                     stream_usage: false,
+                    accepts: None,
                 })
             };
             let first = key(data);

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::pieces::pieces;
 use crate::shown;
 use crate::upstream::framing::Piece;
-use crate::upstream::head;
+use crate::upstream::head::HeadReader;
 
 /// What was read: status and headers, body, whether that was all of it, and what came behind it.
 type Answer = (u16, HeaderMap, Vec<u8>, bool, Vec<u8>);
@@ -14,11 +14,11 @@ type Answer = (u16, HeaderMap, Vec<u8>, bool, Vec<u8>);
 /// The answer in bytes that came in these pieces; `None`: its head is not whole. Errors: it is none.
 fn answer(pieces: &[&[u8]]) -> Result<Option<Answer>, ()> {
     let (mut come, mut headers, mut found) = (BytesMut::new(), HeaderMap::new(), None);
-    let mut body = Vec::new();
+    let (mut body, mut reader) = (Vec::new(), HeadReader::default());
     for piece in pieces {
         come.extend_from_slice(piece);
         if found.is_none() {
-            found = head::read(&mut come, &mut headers).map_err(drop)?;
+            found = reader.read(&mut come, &mut headers).map_err(drop)?;
         }
         let Some(head) = &mut found else { continue };
         while let Piece::Data(data) = head.framing.take(&mut come).map_err(drop)? {

@@ -26,6 +26,10 @@ pub mod cache {
     pub mod stats;
 }
 
+/// The codings that answers are kept in.
+#[path = "../../proxy/src/compression/mod.rs"]
+pub mod compression;
+
 /// What the cache counts with.
 #[path = "../../proxy/src/count.rs"]
 pub mod count;

@@ -53,7 +53,10 @@ fn pass(dialect: Dialect, mode: ObserverMode, pieces: &[&[u8]]) -> (StreamObserv
 }
 
 fn told(observer: &StreamObserver) -> String {
-    format!("{:?}", (observer.usage(), observer.ended(), observer.errored(), observer.first_token_seen(), observer.error()))
+    format!(
+        "{:?}",
+        (observer.usage(), observer.ended(), observer.errored(), observer.first_token_seen(), observer.error())
+    )
 }
 
 /// Whether the stream says each thing in one way only. The observer reads no more than it must: it finds words unescaped,

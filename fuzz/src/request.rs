@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 use sluicegate_dialects::hub::Call;
 use sluicegate_dialects::vendors::LookAlike;
 use sluicegate_dialects::verbatim::PathSays;
-use sluicegate_dialects::{Dialect, Refusal, Target};
+use sluicegate_dialects::{Dialect, ProviderProfile, Refusal};
 
 use crate::{DIALECTS, is_json, shown};
 
@@ -30,17 +30,20 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn targets() -> [Target; 2] {
+fn targets() -> [ProviderProfile; 2] {
     let number = serde_json::Number::from_f64(0.5);
-    [Target::default(), Target {
-        default_max_tokens: Some(500),
-        default_temperature: number,
-        look_alike: Some(LookAlike::default()),
-        ..Target::default()
-    }]
+    [
+        ProviderProfile::default(),
+        ProviderProfile {
+            default_max_tokens: Some(500),
+            default_temperature: number,
+            look_alike: Some(LookAlike::default()),
+            ..ProviderProfile::default()
+        },
+    ]
 }
 
-fn encode(from: Dialect, to: Dialect, call: &Call, target: &Target) {
+fn encode(from: Dialect, to: Dialect, call: &Call, target: &ProviderProfile) {
     let Ok(encoded) = to.encode_call(call, target) else { return };
     assert!(is_json(&encoded.body), "{}", shown(&encoded.body));
     for (name, value) in &encoded.headers {

@@ -52,7 +52,8 @@ fn agrees(dialect: Dialect, (peek, data): (&Peek, &[u8]), tree: &Map<String, Val
     let openai = dialect == Dialect::OpenAiChat;
     let newer = field("max_completion_tokens").filter(|_| openai);
     assert_eq!(peek.max_tokens, newer.or_else(|| field("max_tokens")).and_then(Value::as_u64));
-    let temperature = peek.temperature.clone().map(|span| serde_json::from_slice::<Value>(&data[span]).expect("a number"));
+    let temperature =
+        peek.temperature.clone().map(|span| serde_json::from_slice::<Value>(&data[span]).expect("a number"));
     assert_eq!(temperature.as_ref(), field("temperature"));
     if openai {
         let asked = field("stream_options").and_then(|options| options.get("include_usage"));

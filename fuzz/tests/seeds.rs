@@ -63,7 +63,7 @@ fn stream() {
 
 #[test]
 fn tap() {
-    each(DIALECTS, fuzz::tap::check);
+    each(DIALECTS, fuzz::observe::check);
 }
 
 #[test]

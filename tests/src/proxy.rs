@@ -138,17 +138,18 @@ impl Proxy {
         Ok(())
     }
 
-    /// Waits until it is ready, or stops answering; says which.
+    /// Waits until it is ready, or has ended; says which.
     ///
     /// # Errors
     /// Neither happens in time; the message holds its log.
-    pub fn ready_or_gone(&self) -> anyhow::Result<bool> {
+    pub fn ready_or_gone(&mut self) -> anyhow::Result<bool> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.page("/readyz") {
                 Ok((200, _)) => return Ok(true),
-                Err(_) => return Ok(false),
-                Ok(_) => {}
+                // On a busy machine it may be there and not answer.
+                Err(_) if self.process.child().try_wait()?.is_some() => return Ok(false),
+                Ok(_) | Err(_) => {}
             }
             ensure!(Instant::now() < deadline, "the proxy did not get ready:\n{}", self.log().join("\n"));
             pause(Duration::from_millis(5));

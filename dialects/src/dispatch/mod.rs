@@ -11,6 +11,7 @@ use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
+use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
 use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
 
@@ -30,6 +31,18 @@ impl Dialect {
     #[must_use]
     pub const fn habits(self) -> &'static Habits {
         &self.spoke().habits
+    }
+
+    /// The most tokens that a model of this dialect's own vendor answers with, as far as the tables know it: calls of other dialects
+    /// are held to it.
+    #[must_use]
+    pub fn output_limit(self, model: &str) -> Option<u64> {
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses => vendors::openai(model).max_output,
+            Self::AnthropicMessages => vendors::claude(model).max_output,
+            Self::Gemini => vendors::gemini(model).max_output,
+            Self::OpenAiCompletions => None,
+        }
     }
 
     /// Reads what a caller sent.
@@ -177,6 +190,12 @@ impl Dialect {
     /// JSON.
     pub fn is_answer(self, body: &[u8]) -> Result<(), Malformed> {
         observe::is_answer(&self.spoke().answer, body)
+    }
+
+    /// The error that stands where a whole answer should, if it is of a prompt that does not fit.
+    #[must_use]
+    pub fn overflow_of_whole(self, body: &[u8]) -> Option<ProviderError> {
+        observe::overflow_of_whole(&self.spoke().answer, body)
     }
 
     /// Folds one stream, giving up when it has to hold more than `most` bytes.

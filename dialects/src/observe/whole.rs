@@ -59,6 +59,18 @@ pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malforme
     }
 }
 
+/// The error that stands where a whole answer should, if it is of a prompt that does not fit.
+pub(crate) fn overflow_of_whole(shape: &AnswerShape, body: &[u8]) -> Option<ProviderError> {
+    let mut failed = false;
+    scan::members(body, |name, value| {
+        let value = body.get(value).unwrap_or_default();
+        failed |= (name == b"error" && value != b"null") || (name == b"object" && value == b"\"error\"");
+    })
+    .ok()?;
+    let error = failed.then(|| (shape.error)(0, body))?;
+    error.is_context_overflow().then_some(error)
+}
+
 /// In the words of a parser that says where.
 fn not_an_object(body: &[u8]) -> Malformed {
     let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err();

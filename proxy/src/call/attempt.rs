@@ -1,5 +1,6 @@
 //! One attempt at one provider: sent, held back until it is known to be good, and given to the retry policy if it is not.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
-use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
+use sluicegate_dialects::{Dialect, estimate};
 use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
@@ -24,14 +25,15 @@ use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
+use super::headers;
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
+use super::suspects::Suspects;
 use super::transcoder::Transcoder;
 use super::upstream_stream::{FirstToken, StreamTerms, UpstreamStream};
 use super::write_buffer::WriteBuffer;
-use super::{estimate, headers};
 
 /// A translated call is there so many times more: in neutral words twice, and once in the provider's.
 const CALL_TRANSLATED: usize = 3;
@@ -71,6 +73,8 @@ pub(super) struct Attempt<'a> {
     pub(super) target: RouteTarget<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
+    /// The endpoints that failed the call in a way that it may have provoked.
+    pub(super) suspects: &'a RefCell<Suspects>,
     /// When it begins.
     pub(super) now: Instant,
     /// When the whole call has to be over.
@@ -204,6 +208,9 @@ impl Attempt<'_> {
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
+                if let Some(error) = dialect.overflow_of_whole(&body) {
+                    return Err(self.said(&mut open, error));
+                }
                 let what = format!("an answer that is not its dialect's: {what}");
                 return Err(self.failed(&mut open, retry_policy::malformed(), &what));
             }
@@ -296,7 +303,7 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
-        self.settle(open, decision);
+        self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
@@ -307,8 +314,8 @@ impl Attempt<'_> {
     /// The provider said an error where its stream should begin.
     fn said(&self, open: &mut OpenAttempt, error: ProviderError) -> Failure {
         let decision = retry_policy::said(&error, &self.target.pool.retry.on);
-        self.settle(open, decision);
-        let detail = format!("provider `{}` began its stream with an error", self.provider.name);
+        self.settle_answered(open, decision, self.call.dialect().status(error.kind));
+        let detail = format!("provider `{}` said an error where its answer should begin", self.provider.name);
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         Failure::in_stream(&decision, error, self.provider)
     }
@@ -380,6 +387,14 @@ impl Attempt<'_> {
         Failure::no_room(full)
     }
 
+    /// Settles what the provider answered with an error.
+    fn settle_answered(&self, open: &mut OpenAttempt, decision: RetryDecision, status: u16) {
+        if decision.counts_against_circuit && retry_policy::may_be_provoked(status) {
+            self.suspects.borrow_mut().add(open, Instant::now());
+        }
+        self.settle(open, decision);
+    }
+
     fn settle(&self, open: &mut OpenAttempt, decision: RetryDecision) {
         let now = Instant::now();
         // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
@@ -401,7 +416,7 @@ impl Attempt<'_> {
             idle: self.times.idle,
             deadline: self.deadline,
             retry_on: self.target.pool.retry.on.clone(),
-            prompt: estimate::prompt(&self.call.body),
+            prompt: estimate::tokens_of_body(&self.call.body),
             recorded,
         }
     }

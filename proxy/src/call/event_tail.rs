@@ -71,6 +71,14 @@ impl EventTail {
     }
 }
 
+/// Where the last event of these bytes begins, whether it is whole or not.
+pub(super) fn last_event(text: &[u8]) -> usize {
+    let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    let before = text.get(..end).unwrap_or_default();
+    let begins = BLANK_LINES.iter().filter_map(|blank| memmem::rfind(before, blank).map(|at| at + blank.len()));
+    begins.max().unwrap_or_default()
+}
+
 /// Whether nothing of an event is left open at the end of these bytes.
 pub(super) fn ends_event(text: &[u8]) -> bool {
     BLANK_LINES.iter().any(|blank| text.ends_with(blank))
@@ -104,6 +112,20 @@ mod tests {
             let passed = text.as_bytes().chunks(size).filter_map(|piece| tail.pass(Bytes::copy_from_slice(piece)));
             assert_eq!(passed.map(|whole| whole.len()).sum::<usize>(), text.len());
             assert!(tail.searched <= times * text.len(), "{size}: {} of {}", tail.searched, text.len());
+        }
+    }
+
+    #[test]
+    fn the_last_event_begins_behind_the_one_before() {
+        for (text, last) in [
+            ("", ""),
+            ("data: 1", "data: 1"),
+            ("data: 1\n\n", "data: 1\n\n"),
+            ("data: 1\n\ndata: 2\ndata: 3\n\n", "data: 2\ndata: 3\n\n"),
+            ("data: 1\r\n\r\ndata: 2\r\n\r", "data: 2\r\n\r"),
+            ("data: 1\r\rdata: 2\r\r", "data: 2\r\r"),
+        ] {
+            assert_eq!(&text[last_event(text.as_bytes())..], last, "{text:?}");
         }
     }
 

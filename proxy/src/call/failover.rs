@@ -3,6 +3,7 @@
 //! The first failure moves the call to the next provider at once. The same provider is asked again only after a
 //! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::inbound::InboundCall;
 use super::retry_policy::{Retry, SHORT_WAIT};
+use super::suspects::Suspects;
 use super::{count, outgoing, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
@@ -102,7 +104,7 @@ struct NextAttempt<'a> {
 /// # Errors
 /// Nobody could be asked, or nobody answered with anything that can be passed on.
 pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
-    let mut lead = lead;
+    let (mut lead, suspects) = (lead, RefCell::new(Suspects::default()));
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
     let mut rounds = Rounds::new(plan::order(&call.context.ready, rule));
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
@@ -135,9 +137,13 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
             round.made += 1;
             progress.attempts += 1;
             let (provider, at) = (turn.provider, turn.at);
-            let attempt = Attempt { call, target, provider, times: timeouts, now, deadline: progress.deadline };
+            let (times, deadline) = (timeouts, progress.deadline);
+            let attempt = Attempt { call, target, provider, times, suspects: &suspects, now, deadline };
             match attempt.run(outgoing, turn.permit, &mut lead).await {
-                Ok(exchange) => return Ok(exchange),
+                Ok(exchange) => {
+                    suspects.borrow_mut().answered(Instant::now());
+                    return Ok(exchange);
+                }
                 Err(failure) => match failure.retry {
                     Retry::No => return failure.into_answer(call, false),
                     Retry::OtherEndpoint => {

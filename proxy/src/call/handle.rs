@@ -22,7 +22,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{coding, compress, cors, failover, framing, intake, reply};
+use super::{coding, compress, cors, failover, framing, intake, output_limit, reply};
 
 /// When a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -110,6 +110,9 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     let found = context.ready.find(call.model(), &call.headers);
     let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
     context.note(|entry| entry.route(route, at));
+    if call.operation.generates() {
+        context.clamp(output_limit::of(call, rule));
+    }
     let lead = match &rule.cache {
         None => None,
         // Boxed: a call without a cache has no use for the room.

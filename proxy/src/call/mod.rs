@@ -1,8 +1,8 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `failover` is
-//! the only loop (with `plan`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
-//! `upstream_stream` and `transcoder` are the way back of a stream (with `estimate`), `pending` a stream before its first token,
+//! the only loop (with `plan`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! `upstream_stream` and `transcoder` are the way back of a stream, `pending` a stream before its first token,
 //! `reply` puts the answer together and `response_body` is its body.
 
 mod attempt;
@@ -15,7 +15,6 @@ mod compress;
 mod context;
 mod cors;
 mod count;
-mod estimate;
 mod event_tail;
 mod exchange;
 mod failover;
@@ -27,6 +26,7 @@ mod inbound;
 mod intake;
 mod open_attempt;
 mod outgoing;
+mod output_limit;
 mod pending;
 mod plan;
 mod reply;
@@ -34,6 +34,7 @@ mod response_body;
 mod retry_after;
 mod retry_policy;
 mod stream_timer;
+mod suspects;
 mod transcoder;
 mod upstream_stream;
 mod write_buffer;

@@ -2,10 +2,11 @@
 //! Let go of before its end, it was cancelled: it says nothing about the endpoint, and is counted so.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::account::{AttemptEnd, AttemptEntry};
-use crate::endpoint::{Endpoint, Outcome, Permit};
+use crate::endpoint::{CountedFailure, Endpoint, Outcome, Permit};
 use crate::state::Provider;
 
 use super::context::CallContext;
@@ -30,13 +31,18 @@ impl OpenAttempt {
     }
 
     /// The endpoint it is at.
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         self.permit.endpoint()
     }
 
     /// What it says about its endpoint; only the first word counts.
     pub(super) fn outcome(&mut self, outcome: Outcome, now: Instant) {
         self.permit.outcome(outcome, now);
+    }
+
+    /// It failed, and that may turn out to say nothing about its endpoint.
+    pub(super) fn fail(&mut self, now: Instant) -> Option<CountedFailure> {
+        self.permit.fail(now)
     }
 
     /// It is over; only the first word counts.

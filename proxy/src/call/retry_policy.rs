@@ -152,6 +152,12 @@ pub(super) const fn fault(end: AttemptEnd) -> ErrorSource {
     }
 }
 
+/// Whether a call itself may have provoked this: an input that nobody can digest looks like a broken server everywhere. Of a
+/// server's load (503, 529) that is not so.
+pub(super) const fn may_be_provoked(status: u16) -> bool {
+    matches!(status, 500 | 502)
+}
+
 /// Decides about an answer that makes no sense in its dialect.
 pub(super) const fn malformed() -> RetryDecision {
     RetryDecision {

@@ -9,7 +9,7 @@ use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
 use crate::cache::Recorder;
 
-use super::event_tail::{EventTail, ends_event};
+use super::event_tail::{EventTail, ends_event, last_event};
 use super::inbound::InboundCall;
 use super::write_buffer::WriteBuffer;
 
@@ -237,11 +237,30 @@ impl Transcoder {
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.observer.pass(data, &mut self.pieces);
+        if self.observer.error().is_some_and(ProviderError::is_context_overflow) {
+            self.retell(out);
+        }
         self.give(out);
         if self.observer.is_over() {
             // At most the last line end of its last event is not here.
             out.push(self.tail.take());
         }
+    }
+
+    /// The last event says that the prompt does not fit: where its words are not those that agents act on, it is told in them.
+    fn retell(&mut self, out: &mut WriteBuffer) {
+        let Some(error) = self.observer.error().filter(|_| !self.amid) else { return };
+        let mut held = self.tail.take().to_vec();
+        self.pieces.drain(..).for_each(|piece| held.extend_from_slice(&piece));
+        let event = last_event(&held);
+        let (before, event) = held.split_at(event.min(held.len()));
+        if self.dialect.tells_overflow(&data_of(event)) {
+            self.pieces.push(held.into());
+            return;
+        }
+        let mut encoder = self.dialect.stream_encoder(StreamOptions::default());
+        out.push(Bytes::copy_from_slice(before));
+        encoder.error(error, out.rest());
     }
 
     fn give(&mut self, out: &mut WriteBuffer) {
@@ -315,6 +334,13 @@ impl Translated {
             Event::PartStart { .. } | Event::PartEnd { .. } | Event::Alive | Event::Other { .. } => {}
         }
     }
+}
+
+/// What an event's `data` lines say.
+fn data_of(event: &[u8]) -> Vec<u8> {
+    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
+    data.collect::<Vec<_>>().join(&b'\n')
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::Body;
 use sluicegate_config::{Price, RetryOn};
+use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
@@ -25,7 +26,6 @@ use crate::upstream::UpstreamBody;
 
 use super::cache_listener::CacheListener;
 use super::context::CallContext;
-use super::estimate;
 use super::event_tail::ends_event;
 use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
@@ -440,7 +440,7 @@ impl UpstreamStream {
     fn note_usage(&mut self, whole: bool) {
         let (said, model) = (self.transcoder.usage(), self.transcoder.model());
         let text = self.transcoder.first_token().then(|| self.transcoder.text_bytes()).filter(|_| !whole);
-        let guess = text.and_then(|text| estimate::so_far(said, self.prompt, text));
+        let guess = text.and_then(|text| estimate::used_so_far(said, self.prompt, text));
         let (price, entry) = (self.price.as_ref(), self.attempt.entry());
         match guess {
             Some(usage) => entry.estimated_usage(usage, price),

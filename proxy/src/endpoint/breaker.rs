@@ -41,6 +41,15 @@ pub(super) enum Pass {
     Forced,
 }
 
+/// A failure that was counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RecordedFailure {
+    pass: Pass,
+    at: Instant,
+    /// The opening that it led to.
+    opening: Option<u64>,
+}
+
 /// The state machine. While closed, a call that succeeds takes no lock.
 #[derive(Debug)]
 pub(super) struct Breaker {
@@ -143,6 +152,36 @@ impl Breaker {
             (Outcome::Failure, Pass::Probe(opening)) => self.probe_failure(opening, now),
             // It was open, and still has reason to be; its time is not made longer by calls that had no choice.
             (Outcome::Failure, Pass::Forced) => {}
+        }
+    }
+
+    /// Counts a failure that may be taken back.
+    pub(super) fn record_failure(&self, pass: Pass, now: Instant) -> RecordedFailure {
+        let before = self.opened();
+        self.record(pass, Outcome::Failure, now);
+        let after = self.opened();
+        RecordedFailure { pass, at: now, opening: (after != before).then_some(after) }
+    }
+
+    /// A failure said nothing about the endpoint: its count is taken back, and so is the opening that it led to.
+    pub(super) fn take_back(&self, failure: RecordedFailure, now: Instant) {
+        let RecordedFailure { pass, at, opening } = failure;
+        if pass == Pass::Closed {
+            self.window.unmark(at);
+            let less = |failures: u32| Some(failures.saturating_sub(1));
+            let _ = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+        let mut trip = self.lock();
+        if opening != Some(trip.opening) || trip.open_until.is_none() {
+            return;
+        }
+        trip.growth = trip.growth.saturating_sub(1);
+        if pass == Pass::Closed {
+            trip.open_until = None;
+            self.tripped.store(false, Ordering::Release);
+        } else {
+            // It was a probe: another one may go out at once.
+            trip.open_until = Some(now);
         }
     }
 

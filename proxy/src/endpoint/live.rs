@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::CircuitBreaker;
 
-use super::breaker::{Breaker, CircuitState, Outcome, Pass};
+use super::breaker::{Breaker, CircuitState, Outcome, Pass, RecordedFailure};
 
 /// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
 /// about what one caller asked for.
@@ -154,6 +154,11 @@ impl Endpoint {
         }
     }
 
+    /// A failure that was held to be the caller's was its own all the same.
+    pub fn count_failure(&self, now: Instant) {
+        self.breaker.record(Pass::Closed, Outcome::Failure, now);
+    }
+
     /// Calls it is working on, over all workers: until their answers' ends.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
@@ -210,10 +215,31 @@ impl Permit {
         }
     }
 
+    /// Tells of a failure that may turn out to say nothing about the endpoint. `None`: how the call went has been told.
+    pub fn fail(&mut self, now: Instant) -> Option<CountedFailure> {
+        let pass = self.pass.take()?;
+        let recorded = self.endpoint.breaker.record_failure(pass, now);
+        Some(CountedFailure { endpoint: Arc::clone(&self.endpoint), recorded })
+    }
+
     /// The endpoint it is for.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+}
+
+/// A failure that was counted against an endpoint.
+#[derive(Debug)]
+pub struct CountedFailure {
+    endpoint: Arc<Endpoint>,
+    recorded: RecordedFailure,
+}
+
+impl CountedFailure {
+    /// It said nothing about the endpoint.
+    pub fn take_back(self, now: Instant) {
+        self.endpoint.breaker.take_back(self.recorded, now);
     }
 }
 

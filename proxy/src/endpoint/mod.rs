@@ -15,5 +15,5 @@ mod tests;
 
 pub use breaker::{CircuitState, Outcome};
 pub use budget::RetryBudget;
-pub use live::{Admission, Endpoint, Health, Permit};
+pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use registry::{EndpointKey, LivePool, Registry};

@@ -131,3 +131,30 @@ fn counts_from_many_threads_add_up() {
     assert_eq!(endpoint.in_flight(), 0);
     assert_eq!(endpoint.circuit(now), CircuitState::Closed);
 }
+
+#[test]
+fn a_failure_taken_back_leaves_the_circuit_as_it_was() {
+    let now = Instant::now();
+    let settings = CircuitBreaker { consecutive_failures: 2, ..settings() };
+    let endpoint = Arc::new(Endpoint::new(settings, now));
+    let permit = || admit(&endpoint, now);
+    for _ in 0..10 {
+        permit().fail(now).unwrap().take_back(now);
+    }
+    assert_eq!(endpoint.circuit(now), CircuitState::Closed);
+    permit().outcome(Outcome::Failure, now);
+    let second = permit().fail(now).unwrap();
+    assert_eq!(endpoint.circuit(now), CircuitState::Open);
+    second.take_back(now);
+    assert_eq!(endpoint.circuit(now), CircuitState::Closed);
+    // The first failure still counts.
+    permit().outcome(Outcome::Failure, now);
+    let later = now + Duration::from_secs(3600);
+    assert_eq!((endpoint.circuit(now), endpoint.circuit(later)), (CircuitState::Open, CircuitState::HalfOpen));
+    let Admission::HalfOpen(mut probe) = endpoint.try_admit(later) else { panic!("no probe") };
+    let failed = probe.fail(later).unwrap();
+    assert_eq!(endpoint.circuit(later), CircuitState::Open);
+    failed.take_back(later);
+    assert_eq!(endpoint.circuit(later), CircuitState::HalfOpen);
+    assert!(probe.fail(later).is_none());
+}

@@ -59,6 +59,17 @@ impl Window {
         self.add(0, 1, now);
     }
 
+    /// Takes one mark back of those that were made then.
+    pub(super) fn unmark(&self, then: Instant) {
+        let slot = self.slot(then);
+        let Some(bucket) = self.bucket(slot) else { return };
+        let _ = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+            let (at, before) = unpack(word);
+            let after = WindowCounts { marked: before.marked.saturating_sub(1), ..before };
+            (at == slot).then(|| pack(slot, after))
+        });
+    }
+
     fn add(&self, total: u64, marked: u64, now: Instant) {
         let slot = self.slot(now);
         let Some(bucket) = self.bucket(slot) else { return };
@@ -116,6 +127,12 @@ mod tests {
         assert_eq!(window.counts(at(9_999)), WindowCounts { total: 2, marked: 1 });
         assert_eq!(window.counts(at(10_000)), WindowCounts { total: 1, marked: 0 });
         assert_eq!(window.counts(at(60_000)), WindowCounts::default());
+        window.count(true, at(60_000));
+        window.count(true, at(60_000));
+        window.unmark(at(60_000));
+        window.unmark(at(5_000));
+        assert_eq!(window.counts(at(60_000)), WindowCounts { total: 2, marked: 1 });
+        window.clear();
         window.count(true, at(60_000));
         assert_eq!(window.counts(at(60_000)), WindowCounts { total: 1, marked: 1 });
     }

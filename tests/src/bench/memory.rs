@@ -42,7 +42,7 @@ impl Memory {
 pub(crate) fn measure(workshop: &Workshop, paced: SocketAddr) -> Result<Memory> {
     let manifests = scenarios::manifests(paced, paced);
     pin(PROXY_CORE)?;
-    let server = workshop.sluicegate(&manifests, &[])?;
+    let server = workshop.sluicegate(&manifests, &["--log-sample", "0"])?;
     pin(LOAD_CORE)?;
     pause(Duration::from_secs(1));
     let idle = server.process.resident()?;
@@ -54,7 +54,7 @@ pub(crate) fn measure(workshop: &Workshop, paced: SocketAddr) -> Result<Memory> 
     for _ in 0..STARTS {
         pin(PROXY_CORE)?;
         let begin = Instant::now();
-        let server = workshop.sluicegate(&manifests, &[])?;
+        let server = workshop.sluicegate(&manifests, &["--log-sample", "0"])?;
         first_answer(server.address)?;
         starts.push(begin.elapsed().as_secs_f64() * 1000.0);
     }

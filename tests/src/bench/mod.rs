@@ -48,7 +48,7 @@ pub async fn run(extent: &Extent) -> Result<String> {
                 continue;
             }
             for who in scenario.on {
-                let Some(server) = fleet.server(*who, scenario.paced) else { continue };
+                let Some(server) = fleet.server(*who, (scenario.paced, scenario.logged)) else { continue };
                 let measure = measure(scenario, server, extent.window).await?;
                 eprint_progress(round, scenario, *who, &measure);
                 measures.entry((scenario.name, *who)).or_default().push(measure);
@@ -63,16 +63,19 @@ pub async fn run(extent: &Extent) -> Result<String> {
 /// Every server under measure, idle but for the one whose turn it is.
 struct Fleet {
     sluicegate: Server,
+    /// The same with an access log of every call, into a pipe that somebody reads.
+    logged: Server,
     bare: [Server; 2],
     nginx: [Option<Server>; 2],
 }
 
 impl Fleet {
     fn start(workshop: &Workshop, plain: &Server, paced: &Server, redis: &str) -> Result<Self> {
+        let manifests = scenarios::manifests(plain.address, paced.address);
         pin(PROXY_CORE)?;
         let fleet = Self {
-            sluicegate: workshop
-                .sluicegate(&scenarios::manifests(plain.address, paced.address), &["--redis", redis])?,
+            sluicegate: workshop.sluicegate(&manifests, &["--log-sample", "0", "--redis", redis])?,
+            logged: workshop.sluicegate(&manifests, &["--log-sample", "1"])?,
             bare: [workshop.bare(plain.address)?, workshop.bare(paced.address)?],
             nginx: [workshop.nginx(plain.address)?, workshop.nginx(paced.address)?],
         };
@@ -80,11 +83,13 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn server(&self, who: Who, paced: bool) -> Option<&Server> {
+    fn server(&self, who: Who, (paced, logged): (bool, bool)) -> Option<&Server> {
+        let at = usize::from(paced);
         match who {
+            Who::Sluicegate if logged => Some(&self.logged),
             Who::Sluicegate => Some(&self.sluicegate),
-            Who::Bare => self.bare.get(usize::from(paced)),
-            Who::Nginx => self.nginx.get(usize::from(paced)).and_then(Option::as_ref),
+            Who::Bare => self.bare.get(at),
+            Who::Nginx => self.nginx.get(at).and_then(Option::as_ref),
             Who::Direct => None,
         }
     }
@@ -118,7 +123,7 @@ async fn added_latency(fleet: &Fleet, upstream: SocketAddr, extent: &Extent) -> 
     let servers = [Who::Direct, Who::Sluicegate, Who::Bare, Who::Nginx];
     for _ in 0..extent.rounds {
         for who in servers {
-            let address = match fleet.server(who, false) {
+            let address = match fleet.server(who, (false, false)) {
                 Some(server) => server.address,
                 None if who == Who::Direct => upstream,
                 None => continue,

@@ -87,7 +87,7 @@ impl Workshop {
         let address = loopback()?;
         let mut command = self.binary("sluicegate-proxy");
         command.arg("--manifests").arg(&folder).args(["--listen", &address.to_string(), "--workers", "1"]);
-        command.args(["--admin-listen", &loopback()?.to_string(), "--log-sample", "0"]).args(arguments);
+        command.args(["--admin-listen", &loopback()?.to_string()]).args(arguments);
         start(command, address)
     }
 
@@ -134,9 +134,13 @@ fn loopback() -> Result<SocketAddr> {
 }
 
 fn start(mut command: Command, address: SocketAddr) -> Result<Server> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let name = format!("{:?}", command.get_program());
     let mut process = Process::start(&mut command).with_context(|| format!("start {name}"))?;
+    // What it says is read, as whoever collects logs would, on the core of the load.
+    if let Some(mut said) = process.child().stdout.take() {
+        std::thread::spawn(move || pin(LOAD_CORE).is_ok() && std::io::copy(&mut said, &mut std::io::sink()).is_ok());
+    }
     let deadline = Instant::now() + Duration::from_secs(10);
     while std::net::TcpStream::connect(address).is_err() {
         if let Some(status) = process.child().try_wait()? {

@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     pub rate: Option<f64>,
     /// Whether the upstream paces its stream.
     pub paced: bool,
+    /// Whether the proxy writes a line for every call.
+    pub logged: bool,
     /// What is counted.
     pub per: Per,
     /// On which servers.
@@ -55,17 +57,7 @@ const OURS: &[Who] = &[Who::Sluicegate];
 /// Every scenario, in the table's order.
 #[must_use]
 pub(crate) fn all() -> Vec<Scenario> {
-    let base = Scenario {
-        name: "verbatim, 32 connections",
-        request: chat("verbatim", 1000, false),
-        connections: 32,
-        rate: None,
-        paced: false,
-        per: Per::Call,
-        on: ALL,
-        against: None,
-        bars: (1.4, 1.15),
-    };
+    let base = verbatim();
     let bare = Some(("verbatim, 32 connections", Who::Bare));
     let ours = Some(("verbatim, 32 connections", Who::Sluicegate));
     let prompt = |name, size, bars| Scenario { name, request: chat("verbatim", size, false), bars, ..base.clone() };
@@ -80,6 +72,15 @@ pub(crate) fn all() -> Vec<Scenario> {
     vec![
         base.clone(),
         Scenario { name: "verbatim, 256 connections", connections: 256, ..base.clone() },
+        Scenario { name: "access log, 32 connections", logged: true, on: OURS, against: bare, ..base.clone() },
+        Scenario {
+            name: "access log, 256 connections",
+            connections: 256,
+            logged: true,
+            on: OURS,
+            against: Some(("verbatim, 256 connections", Who::Bare)),
+            ..base.clone()
+        },
         prompt("prompt of 20 KB", 20_000, (1.5, 1.3)),
         prompt("prompt of 200 KB", 200_000, (1.5, 1.3)),
         Scenario { name: "stream of 64", request: chat("verbatim", 1000, true), bars: (1.2, 1.0), ..base.clone() },
@@ -111,6 +112,22 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..base
         },
     ]
+}
+
+/// The first scenario, of which the others differ in this or that.
+fn verbatim() -> Scenario {
+    Scenario {
+        name: "verbatim, 32 connections",
+        request: chat("verbatim", 1000, false),
+        connections: 32,
+        rate: None,
+        paced: false,
+        logged: false,
+        per: Per::Call,
+        on: ALL,
+        against: None,
+        bars: (1.4, 1.15),
+    }
 }
 
 /// A chat call with a prompt of about so many bytes.

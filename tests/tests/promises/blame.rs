@@ -346,3 +346,45 @@ async fn a_usage_that_nobody_can_have_is_not_believed() {
     assert_eq!(metrics.sum("sluicegate_usage_disbelieved_total", &[]), 1.0);
     assert_eq!(metrics.sum("sluicegate_tokens_total", &[]), 0.0);
 }
+
+#[tokio::test]
+async fn what_breaks_every_provider_is_held_against_none_and_what_breaks_one_is() {
+    let poisoned = |received: &Received| String::from_utf8_lossy(&received.body).contains("poison");
+    let broken = |word: &'static str| {
+        move |received: &Received| match poisoned(received) || String::from_utf8_lossy(&received.body).contains(word) {
+            true => vec![answer(500, JSON, br#"{"error":{"message":"boom","type":"server_error"}}"#)],
+            false => vec![openai_whole("fine")],
+        }
+    };
+    let first = Upstream::start(broken("first")).unwrap();
+    let second = Upstream::start(broken("never")).unwrap();
+    let circuit =
+        "  circuitBreaker: {consecutiveFailures: 2, openFor: 60s}\n  retry: {backoff: {initial: 1ms, max: 1ms}}";
+    let providers = [
+        provider("first", "OpenAI", first.address, "priority: 0"),
+        provider("second", "OpenAI", second.address, "priority: 1"),
+    ];
+    let text = pool("p", &providers, circuit) + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    let ask = async |word: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{word}"}}]}}"#);
+        client.post(CHAT, &[], body).await.unwrap().status
+    };
+    let open = |provider: &str| {
+        let metrics = proxy.metrics().unwrap();
+        metrics.sum("sluicegate_endpoint_circuit_state", &[("provider", provider)])
+    };
+    for _ in 0..8 {
+        assert_eq!(ask("poison").await, 500);
+        assert_eq!((open("first"), open("second")), (0.0, 0.0));
+    }
+    let before = first.calls();
+    assert_eq!(ask("well").await, 200);
+    assert_eq!(first.calls(), before + 1, "the first is asked first, as before");
+    // The same status to a call that another provider answers is its own failure.
+    for _ in 0..2 {
+        assert_eq!(ask("first").await, 200);
+    }
+    assert_eq!((open("first"), open("second")), (2.0, 0.0));
+}

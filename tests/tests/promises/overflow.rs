@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use sluicegate_tests::client::Answer;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, answer};
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{MESSAGES, WAYS, Way, message, openai_piece, pool, provider, route};
+use crate::resources::{MESSAGES, WAYS, Way, events, message, openai_piece, pool, provider, route};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const SSE: &[(&str, &str)] = &[("content-type", "text/event-stream")];
@@ -103,6 +103,61 @@ async fn in_a_stream_it_is_the_same_before_and_behind_the_first_event() {
         false => vec![answer(400, JSON, ANTHROPIC.as_bytes())],
     };
     each_way_is_told("Anthropic", acts, "prompt is too long: 1200 tokens > 1000 maximum").await;
+}
+
+#[tokio::test]
+async fn under_a_good_status_it_is_the_same() {
+    for (body, words) in SAID {
+        each_way_is_told("OpenAICompatible", move |_| vec![answer(200, JSON, body.as_bytes())], words).await;
+    }
+    let words = "prompt is too long: 1200 tokens > 1000 maximum";
+    each_way_is_told("Anthropic", |_| vec![answer(200, JSON, ANTHROPIC.as_bytes())], words).await;
+}
+
+#[tokio::test]
+async fn behind_the_first_token_it_is_told_in_the_same_words() {
+    let token = openai_piece(r#"{"role":"assistant","content":"so far"}"#, "null");
+    for (body, words) in SAID {
+        let event =
+            if body.contains("\"object\":\"error\"") { format!("{{\"error\":{body}}}") } else { body.to_owned() };
+        let error = format!("data: {event}\n\ndata: [DONE]\n\n");
+        let together = vec![stream_head(), chunk(format!("{token}{error}").as_bytes()), last_chunk()];
+        let (half, rest) = error.split_at(error.len() / 3);
+        let cut = [token.as_bytes(), half.as_bytes(), rest.as_bytes()].map(chunk);
+        let apart = std::iter::once(stream_head()).chain(cut).chain([last_chunk()]).collect();
+        for acts in [together, apart] {
+            let upstream = Upstream::always(acts).unwrap();
+            let proxy = proxy("OpenAICompatible", upstream.address);
+            for anthropic in [false, true] {
+                let way = Way { anthropic, stream: true };
+                let told = way.call(&proxy.client(), "m", &[]).await;
+                assert_eq!((told.status, way.said(&told).as_str()), (200, "so far"), "{}", told.text());
+                let last = events(&told).pop().unwrap_or_default();
+                if anthropic {
+                    assert!(way.error(&told).1.contains(words), "{}", told.text());
+                } else {
+                    assert_eq!(last["error"]["code"], "context_length_exceeded", "{}", told.text());
+                }
+                assert!(!way.says_end(&told), "{}", told.text());
+            }
+        }
+    }
+    let start = r#"{"type":"message_start","message":{"id":"a","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}"#;
+    let begin = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let delta = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"so far"}}"#;
+    for (error, passes) in [(ANTHROPIC, true), (LOOKALIKE, false)] {
+        let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+        let before =
+            event("message_start", start) + &event("content_block_start", begin) + &event("content_block_delta", delta);
+        let whole = format!("{before}{}", event("error", error));
+        let upstream = Upstream::always(vec![stream_head(), chunk(whole.as_bytes()), last_chunk()]).unwrap();
+        let proxy = proxy("Anthropic", upstream.address);
+        let way = Way { anthropic: true, stream: true };
+        let told = way.call(&proxy.client(), "m", &[]).await;
+        assert!(told.text().starts_with(&before), "{}", told.text());
+        assert_eq!(told.text() == whole, passes, "{}", told.text());
+        assert!(way.error(&told).1.contains("prompt is too long"), "{}", told.text());
+    }
 }
 
 #[tokio::test]

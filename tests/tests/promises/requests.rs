@@ -4,12 +4,19 @@ use serde_json::{Value, json};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Received, Upstream, answer};
 
-use crate::resources::{CHAT, MESSAGES, plain_upstream, pool, provider, route};
+use crate::resources::{CHAT, MESSAGES, plain_upstream, pool, provider, route, rule};
 
 /// A gateway with one provider for the model.
 fn gateway(model: &str, kind: &str, upstream: &Upstream, more: &str) -> Proxy {
     let manifest = pool("p", &[provider("only", kind, upstream.address, more)], "") + &route(model, "p");
     Proxy::start(&[("all.yaml", &manifest)], &[]).unwrap()
+}
+
+/// The same, whose answers are kept.
+fn caching_gateway(model: &str, kind: &str, upstream: &Upstream, more: &str) -> Proxy {
+    let manifest = pool("p", &[provider("only", kind, upstream.address, more)], "")
+        + &rule(model, "    targets: [{poolRef: {name: p}}]\n    cache: {ttl: 1h}\n");
+    Proxy::start(&[("all.yaml", &manifest)], &["--workers", "1"]).unwrap()
 }
 
 fn body(sent: &Received) -> Value {
@@ -149,6 +156,19 @@ async fn no_more_tokens_are_asked_for_than_the_model_answers_with() {
         assert_eq!(body(&sent)[field], most.unwrap_or(64_000), "{model} {kind} {path}");
         let said = most.map(|most| most.to_string()).unwrap_or_default();
         assert_eq!(got.header("x-sluicegate-max-tokens"), said, "{model} {kind} {path}");
+        // A kept answer says so as well, and so does a head that goes out before there is an answer.
+        let kept = caching_gateway(model, kind, &upstream, more);
+        let client = kept.client();
+        for state in ["miss", "hit"] {
+            let got = client.post(path, &[], call.to_string()).await.unwrap();
+            assert_eq!(got.header("x-sluicegate-max-tokens"), said, "{state} {model} {kind} {path}");
+            if state == "miss" {
+                let is_kept = |kept: &Proxy| kept.metrics().unwrap().sum("sluicegate_cache_entries", &[]) == 1.0;
+                kept.until("the answer is kept", is_kept).await.unwrap();
+            } else {
+                assert_eq!(got.header("x-cache"), "hit", "{}", got.text());
+            }
+        }
     }
 }
 

@@ -102,7 +102,7 @@ async fn a_ready_proxy_has_all_of_its_workers() {
     for descriptors in (12..=120).step_by(12) {
         let flags = ["--workers", "4", "--drain-delay", "0s"];
         let proxy = Proxy::limited(descriptors, &[("all.yaml", &text)], &flags)
-            .and_then(|proxy| proxy.ready_or_gone().map(|ready| (proxy, ready)));
+            .and_then(|mut proxy| proxy.ready_or_gone().map(|ready| (proxy, ready)));
         match proxy {
             Ok((proxy, true)) => {
                 served += 1;

@@ -2,6 +2,8 @@
 //!
 //! A worker never waits for it. What does not fit is dropped and counted.
 
+mod line;
+
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,13 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::outcome::{AttemptEnd, End, kind_label};
+use super::outcome::End;
 use super::record::Record;
-use super::timestamp::rfc3339;
+use line::LineWriter;
 
 /// Lines that may wait to be written. The queue takes memory for those that do, not for all that may.
 const QUEUE: usize = 4_096;
@@ -127,10 +128,10 @@ impl LogWriter {
 
     /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else.
     fn run(mut self, calls: &mut impl Write, process: &mut impl Write) {
-        let mut buffer = Vec::with_capacity(8 * 1024);
+        let (mut buffer, mut lines) = (Vec::with_capacity(8 * 1024), LineWriter::default());
         while let Some(line) = self.next(&mut buffer, calls) {
             match line {
-                LogLine::Call(record, at) => write_call(&mut buffer, &record, at),
+                LogLine::Call(record, at) => lines.write(&mut buffer, &record, at),
                 LogLine::Process(text) => drop(process.write_all(&text)),
                 LogLine::Stop => break,
             }
@@ -212,120 +213,6 @@ impl Sampler {
         }
         fits
     }
-}
-
-/// A line as it is written. Absent facts are left out.
-#[derive(Serialize)]
-struct CallLine<'a> {
-    time: &'a str,
-    kind: &'static str,
-    operation: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<std::net::IpAddr>,
-    route: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
-    pool: &'a str,
-    provider: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_sent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_answered: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dialect: Option<sluicegate_dialects::Dialect>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider_dialect: Option<sluicegate_dialects::Dialect>,
-    stream: bool,
-    status: u16,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    attempts: u32,
-    failover: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resends: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_attempt: Option<&'static str>,
-    client_retry: u32,
-    cache: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<sluicegate_dialects::hub::Usage>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    usage_estimated: bool,
-    /// `null`: unknown.
-    cost_usd: Option<f64>,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_token_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overhead_ms: Option<f64>,
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-fn millis(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn write_call(out: &mut Vec<u8>, record: &Record, at: SystemTime) {
-    let table = &*record.table;
-    let provider = table.provider_names(record.attempt.provider);
-    let line = CallLine {
-        time: &rfc3339(at),
-        kind: "call",
-        operation: record.operation.label(),
-        request_id: record.request_id.as_ref().and_then(|id| id.to_str().ok()),
-        client: record.client,
-        route: table.route_name(record.route),
-        rule: record.rule.and_then(|rule| table.rule_name(record.route, rule)),
-        pool: provider.map_or(super::table::NONE, |names| &names.pool),
-        provider: provider.map_or(super::table::NONE, |names| &names.name),
-        endpoint: record.attempt.endpoint.as_deref(),
-        model: record.asked.text(table),
-        model_sent: record.attempt.sent_model.text(table),
-        model_answered: record.attempt.answered_model.text(table),
-        dialect: record.dialect_in,
-        provider_dialect: record.attempt.dialect,
-        stream: record.stream,
-        status: record.code(),
-        outcome: record.end.label(),
-        fault: record.error.map(|(fault, _)| fault.label()),
-        error: record.error.map(|(_, kind)| kind_label(kind)),
-        detail: record.detail.as_deref(),
-        attempts: record.attempts,
-        failover: record.failover,
-        resends: Some(record.resends).filter(|resends| *resends > 0),
-        last_attempt: record.last_attempt.map(AttemptEnd::label),
-        client_retry: record.client_retry,
-        cache: record.cache.label(),
-        usage: record.attempt.usage,
-        usage_estimated: record.attempt.estimated,
-        cost_usd: record.known_cost().map(|cost| cost.0 as f64 / 1e12),
-        duration_ms: millis(record.duration),
-        first_token_ms: record.first_token.map(millis),
-        upstream_ms: record.upstream().map(millis),
-        overhead_ms: record.overhead().map(millis),
-        bytes_in: record.bytes_in,
-        bytes_out: record.bytes_out,
-    };
-    let before = out.len();
-    if serde_json::to_writer(&mut *out, &line).is_err() {
-        out.truncate(before);
-        return;
-    }
-    out.push(b'\n');
 }
 
 #[cfg(test)]

@@ -92,6 +92,40 @@ fn a_line_says_what_the_call_was() {
 }
 
 #[test]
+fn a_line_is_what_it_was_to_the_last_byte() {
+    let (queue, _writer) = LogQueue::new();
+    let metrics = Metrics::new(queue);
+    let mut record = Record::new(metrics.configure(&Snapshot::default()), Operation::Chat, Instant::now());
+    record.client = Some("::ffff:10.0.0.1".parse().unwrap());
+    record.detail = Some(Cow::Borrowed("a \"word\" \\ and\na line"));
+    record.duration = Duration::from_nanos(1_234_500);
+    record.first_token = Some(Duration::from_millis(2));
+    record.resends = 2;
+    record.stream = true;
+    record.bytes_in = 7;
+    record.attempt.dialect = Some(sluicegate_dialects::Dialect::AnthropicMessages);
+    record.attempt.usage = Some(sluicegate_dialects::hub::Usage { input: 1, output: 2, ..Default::default() });
+    record.attempt.estimated = true;
+    record.end = End::Done;
+    let mut lines = line::LineWriter::default();
+    let mut written = |millis| {
+        let mut out = Vec::new();
+        lines.write(&mut out, &record, SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+        String::from_utf8(out).unwrap()
+    };
+    let rest = concat!(
+        r#""kind":"call","operation":"chat","client":"::ffff:10.0.0.1","route":"none","pool":"none","provider":"none","#,
+        r#""provider_dialect":"anthropicMessages","stream":true,"status":499,"outcome":"done","#,
+        r#""detail":"a \"word\" \\ and\na line","attempts":0,"failover":false,"resends":2,"client_retry":0,"cache":"off","#,
+        r#""usage":{"input":1,"cached_input":0,"cache_write":0,"cache_write_1h":0,"output":2,"reasoning":0},"#,
+        r#""usage_estimated":true,"cost_usd":null,"duration_ms":1.235,"first_token_ms":2,"bytes_in":7,"bytes_out":0}"#,
+    );
+    assert_eq!(written(1_795_398_245_007), format!("{{\"time\":\"2026-11-23T01:44:05.007Z\",{rest}\n"));
+    assert_eq!(written(1_795_398_245_999), format!("{{\"time\":\"2026-11-23T01:44:05.999Z\",{rest}\n"));
+    assert_eq!(written(1_795_398_246_000), format!("{{\"time\":\"2026-11-23T01:44:06.000Z\",{rest}\n"));
+}
+
+#[test]
 fn an_output_that_fails_stops_nothing() {
     struct Broken;
     impl Write for Broken {
