@@ -157,7 +157,7 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
     let id = request_id.to_str().unwrap_or_default();
     let body = dialect.encode_error(&problem.neutral(), id);
     let body = match problem.retry_after {
-        Some(after) => dialect.say_when(body, after.min(LONGEST_RETRY_AFTER)),
+        Some(after) => say_when_in_body(body, dialect, after),
         None => body,
     };
     let mut response = Response::new(Bytes::from(body));
@@ -190,7 +190,13 @@ pub fn name_call(headers: &mut http::HeaderMap, dialect: Dialect, request_id: &H
     headers.insert(X_REQUEST_ID, request_id.clone());
 }
 
-fn say_when(headers: &mut http::HeaderMap, after: Duration) {
+/// Says when to come again in an error's body, where the dialect's clients look for it there.
+pub fn say_when_in_body(body: Vec<u8>, dialect: Dialect, after: Duration) -> Vec<u8> {
+    dialect.say_when(body, after.min(LONGEST_RETRY_AFTER))
+}
+
+/// Says when to come again in `retry-after` and `retry-after-ms`.
+pub fn say_when(headers: &mut http::HeaderMap, after: Duration) {
     let after = after.min(LONGEST_RETRY_AFTER);
     let seconds = u64::try_from(after.as_millis().div_ceil(1_000)).unwrap_or(1).max(1);
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -156,6 +156,8 @@ fn by_status(status: u16) -> ErrorKind {
     let row = TABLE.iter().find(|row| row.1 == status && row.0 != ErrorKind::Unavailable).map(|row| row.0);
     row.unwrap_or(match status {
         400..=499 => ErrorKind::InvalidRequest,
+        // Not Google's, but others' who stand where it would.
+        529 => ErrorKind::Overloaded,
         500..=599 => ErrorKind::Internal,
         _ => ErrorKind::BadGateway,
     })
@@ -199,6 +201,7 @@ mod tests {
             ),
             (0, r#"{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}"#, K::Overloaded),
             (502, "<html>", K::BadGateway),
+            (529, r#"{"error":{"code":529,"message":"busy","status":"INTERNAL"}}"#, K::Overloaded),
             (403, r#"{"error":{"message":"no","status":"PERMISSION_DENIED"}}"#, K::Permission),
         ] {
             assert_eq!(decode(status, body.as_bytes()).kind, kind, "{body}");

@@ -1,6 +1,7 @@
 //! An attempt that gave no good answer, and what its caller is told of it.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
@@ -9,12 +10,13 @@ use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 use sluicegate_dialects::{Dialect, Refusal};
 
 use crate::account::{AttemptEnd, End};
-use crate::errors::{Problem, X_SHOULD_RETRY};
+use crate::errors::{self, Problem, X_SHOULD_RETRY};
 use crate::memory::Exhausted;
 use crate::state::Provider;
 
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
+use super::retry_after;
 use super::retry_policy::{Retry, RetryDecision};
 
 /// What went wrong with an attempt, or before one could be made.
@@ -118,7 +120,8 @@ impl Failure {
             }
             FailureCause::InStream { error, .. } => {
                 let hopeless = exhausted || error.is_context_overflow();
-                let whole = written(call, &error, StatusCode::BAD_GATEWAY, HeaderMap::new());
+                let nothing = Headed { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), after: None };
+                let whole = written(call, &error, nothing);
                 Ok(finish(whole, end, hopeless))
             }
         }
@@ -147,21 +150,41 @@ fn credential(provider: &Provider, status: &str) -> Problem {
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, headers, body } = answer;
+    let ErrorAnswer { dialect, status, mut headers, body } = answer;
+    let after = retry_after::told(&headers, &body, SystemTime::now());
+    if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
+        // Said in the body alone, as Google does: other vendors' clients look at the headers.
+        errors::say_when(&mut headers, after);
+    }
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     if dialect == call.dialect() && !body.is_empty() && told {
         return Whole { status, headers, body, end: End::Failed };
     }
-    written(call, error, status, headers)
+    written(call, error, Headed { status, headers, after })
+}
+
+/// What an error answer has besides its body.
+struct Headed {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// When the provider wants to be asked again.
+    after: Option<Duration>,
 }
 
 /// An error in the caller's dialect.
-fn written(call: &InboundCall, error: &ProviderError, or: StatusCode, mut headers: HeaderMap) -> Whole {
+fn written(call: &InboundCall, error: &ProviderError, headed: Headed) -> Whole {
+    let Headed { status, mut headers, after } = headed;
+    let dialect = call.dialect();
     let id = call.context.caller.request_id.to_str().unwrap_or_default();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(CONTENT_ENCODING);
-    let status = StatusCode::from_u16(call.dialect().status(error.kind)).unwrap_or(or);
-    Whole { status, headers, body: call.dialect().encode_error(error, id).into(), end: End::Failed }
+    let status = StatusCode::from_u16(dialect.status(error.kind)).unwrap_or(status);
+    let body = dialect.encode_error(error, id);
+    let body = match after {
+        Some(after) => errors::say_when_in_body(body, dialect, after),
+        None => body,
+    };
+    Whole { status, headers, body: body.into(), end: End::Failed }
 }
 
 /// When the provider says when to come again, the SDK may; else the gateway's own retries were enough.

@@ -26,13 +26,28 @@ fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// When a provider wants to be asked again, as far as it says so where its own clients look: in its headers, or in Google's
+/// `RetryInfo`.
+pub(super) fn told(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    let in_details = || {
+        let value: Value = serde_json::from_slice(body).ok()?;
+        in_retry_info(value.get(0).unwrap_or(&value).get("error")?)
+    };
+    in_headers(headers, now).or_else(in_details)
+}
+
+/// Google's `RetryInfo` among the details of an error.
+fn in_retry_info(error: &Value) -> Option<Duration> {
+    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    details.filter_map(|detail| detail.get("retryDelay")?.as_str()).find_map(span)
+}
+
 /// Google's `RetryInfo`, a field of a look-alike's, or the error's message.
 fn in_body(body: &[u8]) -> Option<Duration> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let outer = value.get(0).unwrap_or(&value);
     let error = outer.get("error").unwrap_or(outer);
-    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
-    let info = details.filter_map(|detail| detail.get("retryDelay")?.as_str()).find_map(span);
+    let info = in_retry_info(error);
     let places = || [Some(error), error.get("metadata"), Some(outer)].into_iter().flatten();
     let number = |name: &str| places().find_map(|place| place.get(name)).and_then(seconds);
     let field = || {
@@ -101,6 +116,23 @@ mod tests {
         assert_eq!(of("retry-after", "soon"), None);
         assert_eq!(of("retry-after", "-1"), Some(Duration::ZERO));
         assert_eq!(of("retry-after", "1e300"), None);
+    }
+
+    #[test]
+    fn only_headers_and_retry_infos_are_told_to_callers() {
+        let info = r#"{"error":{"details":[{"retryDelay":"1.5s"}]}}"#;
+        let header = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static("7"))]);
+        let none = HeaderMap::new();
+        for (headers, body, millis) in [
+            (&none, info.to_owned(), Some(1_500)),
+            (&none, format!("[{info}]"), Some(1_500)),
+            (&header, info.to_owned(), Some(7_000)),
+            (&none, r#"{"error":{"message":"Please try again in 20ms."}}"#.to_owned(), None),
+            (&none, "no JSON".to_owned(), None),
+        ] {
+            let said = told(headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+            assert_eq!(said, millis.map(Duration::from_millis), "{body}");
+        }
     }
 
     #[test]

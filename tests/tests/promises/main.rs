@@ -8,6 +8,7 @@ mod cuts;
 mod descriptors;
 mod egress;
 mod failover;
+mod gemini;
 mod http;
 mod input;
 mod kept;
