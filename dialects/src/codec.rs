@@ -8,6 +8,12 @@ use crate::vendors::{FieldPolicy, LookAlike};
 /// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
 pub(crate) const NO_THREADS: &str = "thread_unsupported_request";
 
+/// The refusal of Anthropic's `thread`: a conversation that the vendor holds, of which only what came last is in the body.
+/// SDKs that try it first go on without when they are told so in these words.
+pub(crate) fn no_threads() -> Refusal {
+    Refusal::field("thread", "message threads are not available at this provider").code(NO_THREADS)
+}
+
 /// A call that is wrong, or that a target can not express: the caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -96,7 +96,10 @@ fn translated(case: &Case, to: Dialect, target: &ProviderProfile) -> String {
                 None => json!({ "headers": headers, "dropped": dropped, "body": body }),
             }
         }
-        Err(refusal) => json!({ "refused": refusal.message, "param": refusal.param }),
+        Err(refusal) => match refusal.code {
+            Some(code) => json!({ "refused": refusal.message, "param": refusal.param, "code": code }),
+            None => json!({ "refused": refusal.message, "param": refusal.param }),
+        },
     })
 }
 

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::draft::Draft;
-use crate::codec::Refusal;
+use crate::codec::{Refusal, no_threads};
 use crate::gemini::schema;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::{Object, ROOT};
@@ -241,6 +241,9 @@ pub(super) fn rest(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
 }
 
 fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    if name == "thread" {
+        return Err(no_threads());
+    }
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),
         Some(Rule::Silent) => {}

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::write_parts::type_of;
 use super::writer::RequestWriter;
 use super::{schema, write_settings, write_system, write_turns};
-use crate::codec::{Encoded, NO_THREADS, ProviderProfile, Refusal};
+use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
@@ -237,12 +237,7 @@ fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_
         "mcp_servers" | "container" | "cachedContent" => {
             return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
         }
-        // A conversation that the vendor holds: only what came last is in this body. SDKs that try it first go on
-        // without when they are told so in these words.
-        "thread" => {
-            let refusal = ROOT.field(name).refuse("message threads are not available at this provider");
-            return Err(refusal.code(NO_THREADS));
-        }
+        "thread" => return Err(no_threads()),
         _ => writer.drop(name),
     }
     Ok(())

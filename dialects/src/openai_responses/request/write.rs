@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::write_items;
 use super::writer::ItemWriter;
-use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
@@ -259,9 +259,10 @@ fn write_field(dialect: Dialect, name: &str, raw: &RawValue, writer: &mut ItemWr
         }
         "logit_bias" | "logprobs" | "top_logprobs" if matches!(raw.get(), "false" | "0" | "{}") => {}
         "modalities" if raw.get() == "[\"text\"]" => {}
+        "thread" => return Err(no_threads()),
         // These decide what is answered, not how.
         "audio" | "container" | "logit_bias" | "logprobs" | "mcp_servers" | "modalities" | "response_format"
-        | "thread" | "tool_choice" | "top_logprobs" | "web_search_options" => {
+        | "tool_choice" | "top_logprobs" | "web_search_options" => {
             return Err(ROOT.field(name).refuse("has no equivalent in OpenAI Responses"));
         }
         _ => writer.drop(name),
