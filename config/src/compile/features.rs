@@ -1,15 +1,16 @@
 //! The features that a compiled object requires of proxies, by what it makes use of.
 
-use crate::{Pool, Provider};
+use crate::{Pool, Provider, ProviderKind};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 5] = [
+const OF_POOLS: [PoolFeature; 6] = [
     ("cacheWrite1h", |provider| {
         provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
     }),
     ("compatibility", |provider| !provider.compatibility.is_none()),
+    ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
@@ -28,9 +29,13 @@ mod tests {
     use crate::FEATURES;
 
     fn required(provider: &str) -> Vec<String> {
+        required_as("OpenAICompatible", provider)
+    }
+
+    fn required_as(kind: &str, provider: &str) -> Vec<String> {
         let manifest = format!(
             "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
-             spec: {{providers: [{{name: one, type: OpenAICompatible, {provider}}}]}}"
+             spec: {{providers: [{{name: one, type: {kind}, {provider}}}]}}"
         );
         let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
         let compiled = compile(&inputs);
@@ -54,6 +59,7 @@ mod tests {
         for (feature, field) in uses {
             assert_eq!(required(&format!("{plain}, {field}")), [feature]);
         }
+        assert_eq!(required_as("Gemini", plain), ["gemini"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let names: Vec<&str> = OF_POOLS.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, FEATURES);
