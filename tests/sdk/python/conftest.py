@@ -8,7 +8,8 @@ SLUICEGATE_GEMINI_BASE_URL     base URL for Google's SDK, without `/v1beta`
 SLUICEGATE_MODEL               a model that is known there; any other name must not be
 SLUICEGATE_PROVIDER            the dialect of the provider behind a gateway (`openai`, `anthropic`, `gemini`); absent: no gateway.
                                Tests marked `native` then run only where it is the SDK's own; those marked `direct`
-                               only without a gateway, those marked `gateway` only with one.
+                               only without a gateway, those marked `gateway` only with one, those marked
+                               `beyond_gemini` not in front of Gemini, for the reason they name.
 SLUICEGATE_JOURNAL             where the simulated provider says what it received
 """
 
@@ -45,10 +46,13 @@ def steer(**told):
 def pytest_collection_modifyitems(items):
     provider = os.environ.get("SLUICEGATE_PROVIDER")
     for item in items:
-        owners = {"test_openai.py": "openai", "test_google.py": "gemini"}
+        owners = {"test_openai.py": "openai", "test_openai_responses.py": "openai", "test_google.py": "gemini"}
         own = owners.get(item.path.name, "anthropic")
         if item.get_closest_marker("native") and provider and provider != own:
             item.add_marker(pytest.mark.skip(reason=f"means something to {own} only"))
+        beyond = item.get_closest_marker("beyond_gemini")
+        if beyond and provider == "gemini":
+            item.add_marker(pytest.mark.skip(reason=f"beyond Gemini: {beyond.args[0]}"))
         if item.get_closest_marker("direct") and provider:
             item.add_marker(pytest.mark.skip(reason="a gateway has words of its own for it"))
         if item.get_closest_marker("gateway") and not provider:
