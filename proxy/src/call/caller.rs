@@ -223,6 +223,7 @@ mod tests {
         };
         assert_eq!(of(Method::POST, "/v1/chat/completions").1.unwrap(), Operation::Chat);
         assert_eq!(of(Method::POST, "/v1/messages").0, Dialect::AnthropicMessages);
+        assert_eq!(of(Method::POST, "/v1/responses").0, Dialect::OpenAiResponses);
         assert_eq!(of(Method::POST, "/v1/messages/count_tokens").1.unwrap(), Operation::CountTokens);
         assert_eq!(of(Method::GET, "/v1/models/meta%2Fllama").1.unwrap(), Operation::GetModel);
         let model = found(Method::GET, "/v1/models/meta%2Fllama/").1.unwrap().model;
@@ -231,7 +232,6 @@ mod tests {
         assert_eq!((refused.kind, refused.taken), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
         for (path, hint) in [
-            ("/v1/responses", "Chat Completions instead"),
             ("/chat/completions", "OpenAI's ends in /v1"),
             ("/v1/v1/messages", "Anthropic's ends before /v1"),
             ("/api/v1/chat/completions", "this gateway's address"),

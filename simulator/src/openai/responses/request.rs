@@ -257,7 +257,6 @@ mod tests {
             (json!({ "messages": [] }), Some("messages"), "Unknown parameter"),
             (json!({ "input": [result("c2")] }), Some("input"), "No tool call found"),
             (json!({ "input": [call] }), Some("input"), "No tool output found"),
-            (json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }), Some("input"), "not found"),
             (
                 json!({ "input": [{ "role": "user", "content": [{ "type": "text", "text": "x" }] }] }),
                 Some("input[0].content[0]"),
@@ -283,6 +282,9 @@ mod tests {
             assert_eq!((fault.status, fault.param.as_deref()), (400, param), "{}", fault.message);
             assert!(fault.message.contains(said), "{}", fault.message);
         }
+        let kept = json!({ "model": "m", "input": [{ "type": "item_reference", "id": "msg_1" }] });
+        let fault = read(kept.to_string().as_bytes()).unwrap_err();
+        assert_eq!((fault.status, fault.param.as_deref()), (404, Some("input")), "{}", fault.message);
         let good = json!({ "model": "m", "input": [{ "role": "user", "content": "hi" }, call, result("c1")] });
         assert!(read(good.to_string().as_bytes()).is_ok());
     }
