@@ -50,6 +50,8 @@ pub(crate) struct Spoke {
     /// `request/read`: what a caller sent. Errors: the body is not what the dialect allows, or holds what the hub can not
     /// carry.
     pub(crate) decode_call: fn(&[u8]) -> Result<Call, Refusal>,
+    /// The same for a call whose tokens are to be counted: nothing has to be said of the answer.
+    pub(crate) decode_counted: fn(&[u8]) -> Result<Call, Refusal>,
     /// `request/write`: what a provider is sent. The path is the caller's dialect's. Errors: the call holds what the
     /// dialect has no word for.
     pub(crate) encode_call: EncodeCall,

@@ -53,6 +53,14 @@ impl Dialect {
         (self.spoke().decode_call)(body)
     }
 
+    /// Reads what a caller sent whose tokens are to be counted.
+    ///
+    /// # Errors
+    /// As of [`Self::decode_call`], but nothing has to be said of the answer.
+    pub fn decode_counted(self, body: &[u8]) -> Result<Call, Refusal> {
+        (self.spoke().decode_counted)(body)
+    }
+
     /// Writes what a provider is sent.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         ),
     },
     decode_call: request::decode,
+    decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: Some(request::count_tokens),
     part_path: place::part_path,

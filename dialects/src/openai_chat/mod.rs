@@ -35,6 +35,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
     },
     decode_call: request::decode,
+    decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
     part_path: place::part_path,

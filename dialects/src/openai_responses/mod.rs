@@ -40,6 +40,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: (&["instructions", "input", "tools"], "input_tokens"),
     },
     decode_call: request::decode,
+    decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
     part_path: place::part_path,

@@ -124,7 +124,11 @@ impl InboundCall {
     /// # Errors
     /// The body is not what the caller's dialect allows.
     pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
-        self.neutral.get_or_init(|| self.dialect().decode_call(&self.body)).as_ref()
+        let read = || match self.operation.generates() {
+            true => self.dialect().decode_call(&self.body),
+            false => self.dialect().decode_counted(&self.body),
+        };
+        self.neutral.get_or_init(read).as_ref()
     }
 
     /// Counts so many copies of the body, which an attempt makes.

@@ -9,5 +9,5 @@ mod tools;
 mod turns;
 mod write;
 
-pub(crate) use read::decode;
+pub(crate) use read::{decode, decode_counted};
 pub(crate) use write::encode;

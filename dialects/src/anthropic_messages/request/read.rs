@@ -19,6 +19,12 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     }
 }
 
+/// Reads what a caller of `/v1/messages/count_tokens` sent: no answer is asked for, so it need not say how long one may be.
+/// Errors: as [`decode`]'s.
+pub(crate) fn decode_counted(body: &[u8]) -> Result<Call, Refusal> {
+    read(body).map(|(call, _)| call)
+}
+
 fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Refusal::body(format!("the body is not UTF-8 (byte {})", error.valid_up_to())))?;
