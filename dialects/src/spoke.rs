@@ -8,7 +8,7 @@ use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
 use crate::verbatim::{Field, Look, Peeked};
 
-/// What is customary in a dialect beside its words.
+/// The customs of a dialect beside its words.
 #[derive(Debug)]
 pub struct Habits {
     /// The beginning of the headers that its vendor's SDKs send.
@@ -45,7 +45,7 @@ pub(crate) type EncodeCall = fn(&Call, &ProviderProfile, PartPath) -> Result<Enc
 
 /// A dialect, as rows of functions: nothing here has state of its own.
 pub(crate) struct Spoke {
-    /// What is customary.
+    /// Its customs.
     pub(crate) habits: Habits,
     /// `request/read`: what a caller sent. Errors: the body is not what the dialect allows, or holds what the hub can not
     /// carry.
@@ -64,7 +64,7 @@ pub(crate) struct Spoke {
     pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
     /// `reply`: the same, written; beside it is the caller's own body.
     pub(crate) encode_reply: fn(&Reply, &[u8]) -> Vec<u8>,
-    /// Whether answers repeat some of the call's own body.
+    /// True if answers repeat some of the call's own body.
     pub(crate) repeats_the_call: bool,
     /// `stream/read`: a reader of one streamed answer.
     pub(crate) stream_decoder: fn() -> Box<dyn DecodeStream>,
@@ -106,7 +106,7 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed>;
     /// The memory that the unfinished event takes.
     fn held(&self) -> usize;
-    /// Whether every answer in the stream has said why it ended.
+    /// True if every answer in the stream has said why it ended.
     fn is_finished(&self) -> bool;
     /// Says that the body came to its clean end.
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;

@@ -27,7 +27,7 @@ impl Dialect {
         }
     }
 
-    /// What is customary in it.
+    /// Its customs.
     #[must_use]
     pub const fn habits(self) -> &'static Habits {
         &self.spoke().habits
@@ -69,7 +69,7 @@ impl Dialect {
         (self.spoke().encode_call)(call, profile, call.extra.dialect.spoke().part_path)
     }
 
-    /// Whether a provider counts the tokens of a call that came in another dialect.
+    /// True if a provider counts the tokens of a call that came in another dialect.
     #[must_use]
     pub const fn counts_for_others(self) -> bool {
         self.spoke().encode_count.is_some()
@@ -107,7 +107,7 @@ impl Dialect {
         (self.spoke().encode_reply)(reply, call)
     }
 
-    /// Whether answers repeat some of the call's own body.
+    /// True if answers repeat some of the call's own body.
     #[must_use]
     pub const fn repeats_the_call(self) -> bool {
         self.spoke().repeats_the_call
@@ -149,7 +149,7 @@ impl Dialect {
         (self.spoke().say_when)(body, after)
     }
 
-    /// Whether an error body says of a prompt that does not fit what the dialect's clients know it by.
+    /// True if an error body says of a prompt that does not fit what the dialect's clients know it by.
     #[must_use]
     pub fn tells_overflow(self, body: &[u8]) -> bool {
         (self.spoke().tells_overflow)(body)
@@ -184,7 +184,7 @@ impl Dialect {
         observe::usage_of_whole(&self.spoke().answer, body)
     }
 
-    /// Whether something that looks like the dialect's answers stands in a body, without reading the whole of it. If not,
+    /// True if something that looks like the dialect's answers stands in a body, without reading the whole of it. If not,
     /// [`Self::is_answer`] has the last word.
     #[must_use]
     pub fn begins_an_answer(self, body: &[u8]) -> bool {
@@ -221,7 +221,7 @@ impl Dialect {
         Some(out)
     }
 
-    /// Whether a whole answer says why it ended; each of its answers, where it has several.
+    /// True if a whole answer says why it ended; each of its answers, where it has several.
     #[must_use]
     pub fn says_why(self, whole: &[u8]) -> bool {
         (self.spoke().says_why)(whole)

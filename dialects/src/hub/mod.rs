@@ -29,11 +29,11 @@ pub struct Call {
     /// The conversation, oldest first. Tool results are parts of a `User` turn. Turns of the same role may follow
     /// one another.
     pub messages: Vec<Message>,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<Tool>,
     /// Which tool it must, may or must not call.
     pub tool_choice: Option<ToolChoice>,
-    /// Whether several tools may be called in one turn; `None`: the dialect's default (yes).
+    /// True if several tools may be called in one turn; `None`: the dialect's default (yes).
     pub parallel_tools: Option<bool>,
     /// The most tokens to answer with.
     pub max_tokens: Option<u64>,
@@ -41,13 +41,13 @@ pub struct Call {
     pub sampling: Sampling,
     /// Texts that end the answer.
     pub stop: Vec<String>,
-    /// How the answer must be shaped.
+    /// The shape that the answer must have.
     pub format: Option<Format>,
-    /// How much the model may think first.
+    /// The thinking that the model may do first.
     pub reasoning: Option<Reasoning>,
-    /// Whether the answer is streamed.
+    /// True if the answer is streamed.
     pub stream: bool,
-    /// Whether the caller asked for usage in the stream (always so in dialects that always send it).
+    /// True if the caller asked for usage in the stream (always so in dialects that always send it).
     pub stream_usage: bool,
     /// An opaque id of the end user, for the provider's abuse detection.
     pub end_user: Option<String>,
@@ -88,7 +88,7 @@ pub struct Sampling {
     pub frequency_penalty: Option<serde_json::Number>,
     /// −2 to 2.
     pub presence_penalty: Option<serde_json::Number>,
-    /// How many answers.
+    /// The number of answers.
     pub choices: Option<u32>,
 }
 
@@ -99,7 +99,7 @@ pub struct SystemPart {
     pub text: String,
     /// A prompt-caching marker on it.
     pub cache: Option<CacheMark>,
-    /// Whether it was given in the `developer` role, where the dialect tells it from `system`.
+    /// True if it was given in the `developer` role, where the dialect tells it from `system`.
     pub developer: bool,
     /// The participant's name, where the dialect has one.
     pub name: Option<String>,
@@ -119,7 +119,7 @@ impl SystemPart {
 #[derive(Debug, Clone)]
 pub struct CacheMark(pub Raw);
 
-/// Who speaks.
+/// The speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The caller, or a tool's result.
@@ -135,11 +135,11 @@ pub enum Role {
 /// One turn.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Who speaks.
+    /// The speaker.
     pub role: Role,
     /// The participant's name where the dialect has one.
     pub name: Option<String>,
-    /// What is said, in order.
+    /// The pieces that are said, in order.
     pub parts: Vec<Part>,
     /// Fields of the turn the hub has no word for.
     pub extra: Fields,
@@ -158,7 +158,7 @@ impl Message {
 /// A piece of a turn.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// What it is.
+    /// The content.
     pub content: Content,
     /// A prompt-caching marker on it.
     pub cache: Option<CacheMark>,
@@ -180,7 +180,7 @@ impl Part {
     }
 }
 
-/// What a piece of a turn is.
+/// The content of a piece of a turn.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// Text, with its annotations or citations raw where there are any.
@@ -194,18 +194,18 @@ pub enum Content {
     Refusal(String),
     /// A picture.
     Image {
-        /// Where it is.
+        /// The place that it is at.
         source: Source,
         /// `low`, `high` or `auto`, where the dialect has it.
         detail: Option<String>,
     },
     /// A document (PDF, plain text).
     Document {
-        /// Where it is.
+        /// The place that it is at.
         source: Source,
         /// File name or title.
         name: Option<String>,
-        /// Whether citations are asked for, and other settings, raw.
+        /// Its settings, raw: citations and others.
         settings: Fields,
     },
     /// Sound.
@@ -217,16 +217,16 @@ pub enum Content {
     },
     /// The model calls a tool.
     ToolCall(ToolCall),
-    /// What a tool answered.
+    /// The answer of a tool.
     ToolResult {
         /// Which call it answers.
         call_id: String,
-        /// What it said: text, images, documents.
+        /// Its pieces: text, images, documents.
         parts: Vec<Part>,
-        /// Whether the tool failed.
+        /// True if the tool failed.
         is_error: bool,
     },
-    /// What the model thought.
+    /// The model's thoughts.
     Thinking {
         /// The text, possibly empty when withheld.
         text: String,
@@ -244,7 +244,7 @@ pub enum Content {
     },
 }
 
-/// Where a picture or document is.
+/// The place of a picture or document.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A URL the provider fetches.
@@ -273,18 +273,18 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// What the model may call.
+/// A tool that the model may call.
 #[derive(Debug, Clone)]
 pub enum Tool {
     /// A function of the caller's.
     Function {
         /// Its name.
         name: String,
-        /// What it does.
+        /// Its description.
         description: Option<String>,
         /// JSON Schema of its arguments, raw.
         parameters: Option<Raw>,
-        /// Whether arguments must match the schema exactly.
+        /// True if arguments must match the schema exactly.
         strict: Option<bool>,
         /// A prompt-caching marker on it.
         cache: Option<CacheMark>,
@@ -313,7 +313,7 @@ pub enum ToolChoice {
     Named(String),
 }
 
-/// How the answer must be shaped.
+/// The shape that an answer must have.
 #[derive(Debug, Clone)]
 pub enum Format {
     /// Any JSON object.
@@ -322,16 +322,16 @@ pub enum Format {
     Schema {
         /// The schema's name.
         name: Option<String>,
-        /// What it is for.
+        /// Its description.
         description: Option<String>,
         /// JSON Schema, raw.
         schema: Raw,
-        /// Whether the answer must match exactly.
+        /// True if the answer must match exactly.
         strict: Option<bool>,
     },
 }
 
-/// How much the model may think first.
+/// The thinking that a model may do before it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reasoning {
     /// Not at all.
@@ -355,7 +355,7 @@ pub struct Reply {
     pub created: Option<u64>,
     /// The answers; one unless more were asked for.
     pub choices: Vec<Choice>,
-    /// What it used; `None`: the provider did not say.
+    /// The tokens used; `None`: the provider did not say.
     pub usage: Option<Usage>,
     /// Top-level fields the hub has no word for.
     pub extra: Extra,
@@ -364,7 +364,7 @@ pub struct Reply {
 /// One of the answers.
 #[derive(Debug, Clone)]
 pub struct Choice {
-    /// What was said.
+    /// The pieces that were said.
     pub parts: Vec<Part>,
     /// Why it ended.
     pub stop: Stop,
@@ -412,7 +412,7 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
-/// What happens in a streamed answer, neutral, in order.
+/// An event of a streamed answer, neutral; they come in order.
 ///
 /// `Start`, then for each choice its parts one after another (`PartStart`, deltas, `PartEnd`), `Finish` for each
 /// choice, `Usage` at any time (the last one counts), `End` last. A stream that stops without `End` was cut.
@@ -433,7 +433,7 @@ pub enum Event {
         choice: u32,
         /// Which part of the answer, from 0, rising.
         part: u32,
-        /// What it will be.
+        /// The kind of part.
         kind: PartKind,
     },
     /// More of a part.
@@ -442,7 +442,7 @@ pub enum Event {
         choice: u32,
         /// Which part.
         part: u32,
-        /// What is added.
+        /// The addition.
         delta: Delta,
     },
     /// A part is whole.
@@ -459,7 +459,7 @@ pub enum Event {
         /// Why.
         stop: Stop,
     },
-    /// What was used so far; each replaces the one before.
+    /// The tokens used so far; each replaces the one before.
     Usage(Usage),
     /// The provider is still there (`ping`); carries nothing.
     Alive,
@@ -478,7 +478,7 @@ pub enum Event {
     },
 }
 
-/// What a streamed part will be.
+/// The kind of a streamed part.
 #[derive(Debug, Clone)]
 pub enum PartKind {
     /// Text.
@@ -505,7 +505,7 @@ pub enum PartKind {
     },
 }
 
-/// What is added to a streamed part.
+/// An addition to a streamed part.
 #[derive(Debug, Clone)]
 pub enum Delta {
     /// Text, of a text, refusal or thinking part.
