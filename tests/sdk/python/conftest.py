@@ -22,7 +22,6 @@ import uuid
 import anthropic
 import openai
 import pytest
-from google import genai
 
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -105,6 +104,9 @@ def async_anthropic_client():
 
 
 def google():
+    # Not among the frameworks, whose suite shares this file.
+    from google import genai
+
     options = genai.types.HttpOptions(base_url=need("SLUICEGATE_GEMINI_BASE_URL"), timeout=20_000)
     return genai.Client(api_key="test", http_options=options)
 
