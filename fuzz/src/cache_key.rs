@@ -43,6 +43,7 @@ pub fn check(data: &[u8]) {
             let key = |body: &[u8]| -> Result<Key, Uncacheable> {
                 recipe.key(&CacheQuery {
                     dialect,
+                    model: None,
                     caller: None,
                     headers: &headers,
                     goes_on: |_| true,

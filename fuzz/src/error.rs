@@ -1,6 +1,7 @@
 //! Error bodies: anything at all gives an error, which every dialect can say and read again.
 
-use sluicegate_dialects::hub::ProviderError;
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::{DIALECTS, is_json, shown};
 
@@ -21,9 +22,13 @@ pub fn check(data: &[u8]) {
                 let read = |body: &[u8], error: &ProviderError| to.decode_error(to.status(error.kind), body);
                 let again = read(&body, &error);
                 // A dialect without a place for the field at fault says it in the message.
-                assert!(again.message.ends_with(&error.message), "{from:?} to {to:?}: {}", again.message);
+                // Of a prompt that does not fit, agents wait for certain words: the provider's own stand behind them.
+                assert!(again.message.contains(&error.message), "{from:?} to {to:?}: {}", again.message);
                 let twice = read(&to.encode_error(&again, "req_1"), &again);
-                assert_eq!((twice.kind, &twice.message), (again.kind, &again.message), "{from:?} to {to:?}, twice");
+                // An empty account has no status of its own at Google's: only its vendor's words tell it.
+                let told = to != Dialect::Gemini || again.kind != ErrorKind::Billing;
+                assert!(!told || twice.kind == again.kind, "{from:?} to {to:?}, twice");
+                assert!(twice.message.contains(&again.message), "{from:?} to {to:?}, twice: {}", twice.message);
             }
         }
     }

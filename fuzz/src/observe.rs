@@ -18,7 +18,9 @@ pub fn check(data: &[u8]) {
     let pieces = pieces(data);
     for dialect in DIALECTS.iter().copied() {
         let watched = pass(dialect, ObserverMode::Watch, &pieces);
-        assert_eq!(watched.1, data, "a watcher changes nothing");
+        // What stands behind the end, or behind an error, does not pass.
+        let whole = watched.1 == data || (watched.0.is_over() && data.starts_with(&watched.1));
+        assert!(whole, "{dialect:?}: a watcher changes nothing");
         let (dropping, kept) = pass(dialect, ObserverMode::DropUsage, &pieces);
         let (at_once, kept_at_once) = pass(dialect, ObserverMode::DropUsage, &[data]);
         assert_eq!(told(&dropping), told(&watched.0));
@@ -26,10 +28,11 @@ pub fn check(data: &[u8]) {
         // An event's CRLF may be cut, its LF then stays: framing is what must be the same.
         let frames = |bytes: &[u8]| sse::events(&[bytes], usize::MAX).expect("no limit");
         assert_eq!(frames(&kept), frames(&kept_at_once), "cut into {pieces:?}");
-        let missing = frames(data).len() - frames(&kept).len();
-        assert!(missing == 0 || (dialect == Dialect::OpenAiChat && dropping.usage().is_some()));
-        if dialect == Dialect::AnthropicMessages {
-            assert_eq!(kept, data, "nothing is asked for there, so nothing is taken out");
+        let missing = frames(&watched.1).len() - frames(&kept).len();
+        let asked_for = dialect.habits().usage_is_asked_for;
+        assert!(missing == 0 || (asked_for && dropping.usage().is_some()));
+        if !asked_for {
+            assert_eq!(kept, watched.1, "nothing is asked for there, so nothing is taken out");
         }
         if is_plain(dialect, data) {
             agrees(dialect, &watched.0, data);
@@ -66,11 +69,15 @@ fn is_plain(dialect: Dialect, data: &[u8]) -> bool {
     struct Typed {
         r#type: String,
     }
+    // Only Gemini's decoder reads a stream that is an array.
+    if dialect != Dialect::Gemini && data.trim_ascii_start().starts_with(b"[") {
+        return false;
+    }
     let frames = sse::events(&[data], usize::MAX).expect("no limit");
     let end = |(name, data): &sse::Event| data.trim_ascii() == b"[DONE]" || name == b"message_stop";
     let ended_early = frames.iter().rev().skip(1).any(end);
     let named = |(name, data): &sse::Event| {
-        dialect == Dialect::OpenAiChat
+        !matches!(dialect, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
             || serde_json::from_slice::<Typed>(data).is_ok_and(|typed| typed.r#type.as_bytes() == name)
     };
     !data.contains(&b'\\') && !ended_early && frames.iter().all(named)
@@ -89,7 +96,11 @@ fn agrees(dialect: Dialect, observer: &StreamObserver, data: &[u8]) {
     // Without `[DONE]` the decoder finds an end of its own when the body has ended, which the observer is not told.
     assert!(observer.ended() || !ends(&events), "the observer missed the end");
     assert!(!observer.ended() || ends(&all), "the observer told of an end that is none");
-    assert_eq!(observer.errored(), fails(&all), "an error");
+    if dialect == Dialect::Gemini && fails(&all) && !observer.errored() {
+        // A call that it could not write passes to its own callers as it is; for others it is an error.
+        return;
+    }
+    assert_eq!(observer.errored(), fails(&all), "an error, {dialect:?}");
     let usage = all.iter().rev().find_map(|event| if let Event::Usage(usage) = event { Some(*usage) } else { None });
     assert_eq!(observer.usage(), usage, "the usage");
 }

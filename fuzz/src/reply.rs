@@ -1,5 +1,7 @@
 //! Whole answers: whatever is read can be written in every dialect, and is read again there.
 
+use sluicegate_dialects::Dialect;
+
 use crate::{DIALECTS, is_json, shown};
 
 /// The target.
@@ -15,8 +17,9 @@ pub fn check(data: &[u8]) {
             assert!(is_json(&body), "{}", shown(&body));
             let again = to.decode_reply(&body);
             let again = again.unwrap_or_else(|error| panic!("{from:?} to {to:?}: {error}: {}", shown(&body)));
-            // What one dialect leaves unsaid (why it stopped) another's reader infers.
-            if from == to {
+            // What one dialect leaves unsaid (why it stopped) another's reader infers. Thoughts that are
+            // sealed into another's signature are wrapped once by each gateway that they go through.
+            if from == to && !matches!(to, Dialect::OpenAiResponses | Dialect::Gemini) {
                 assert_eq!(shown(&to.encode_reply(&again, b"{}")), shown(&body), "{from:?}, written twice");
             }
         }

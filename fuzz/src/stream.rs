@@ -23,7 +23,13 @@ pub fn events(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<Event>, Option<Malform
 /// The bytes of a stream.
 #[must_use]
 pub fn bytes(dialect: Dialect, events: &[Event], include_usage: bool) -> Vec<u8> {
-    let mut encoder = dialect.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: false, call: None });
+    let mut encoder = dialect.stream_encoder(StreamOptions {
+        include_usage,
+        created: Some(7),
+        array: false,
+        goes_on: false,
+        call: None,
+    });
     let mut out = Vec::new();
     for event in events {
         encoder.push(event, &mut out);
@@ -86,7 +92,8 @@ fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
     }
 
     // What the gateway does when the provider's stream breaks.
-    let mut encoder = to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: false, call: None });
+    let mut encoder =
+        to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: false, call: None });
     let mut out = Vec::new();
     for event in events.iter().filter(|event| !matches!(event, Event::End)) {
         encoder.push(event, &mut out);
