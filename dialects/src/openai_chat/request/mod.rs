@@ -14,7 +14,7 @@ mod write_thoughts;
 mod write_turns;
 mod writer;
 
-pub(crate) use read::decode;
+pub(crate) use read::{choices, decode, stop};
 pub(super) use read_turns::{function, tool_call};
 pub(crate) use schema::{is_strict, whole as whole_schema};
 pub(crate) use write::encode;

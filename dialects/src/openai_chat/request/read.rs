@@ -106,16 +106,22 @@ fn sampling(top: &mut Object<'_>) -> Result<Sampling, Refusal> {
         seed: top.parsed("seed", &ROOT, "a whole number")?,
         frequency_penalty: top.number("frequency_penalty", &ROOT)?,
         presence_penalty: top.number("presence_penalty", &ROOT)?,
-        choices: match top.count("n", &ROOT)?.map(u32::try_from) {
-            Some(Ok(0)) => return Err(ROOT.field("n").refuse("must be at least 1")),
-            Some(Err(_)) => return Err(ROOT.field("n").refuse("is too large")),
-            Some(Ok(choices)) => Some(choices),
-            None => None,
-        },
+        choices: choices(top)?,
     })
 }
 
-fn stop(top: &mut Object<'_>) -> Result<Vec<String>, Refusal> {
+/// How many answers are asked for (`n`), in Chat Completions and in legacy Completions alike.
+pub(crate) fn choices(top: &mut Object<'_>) -> Result<Option<u32>, Refusal> {
+    match top.count("n", &ROOT)?.map(u32::try_from) {
+        Some(Ok(0)) => Err(ROOT.field("n").refuse("must be at least 1")),
+        Some(Err(_)) => Err(ROOT.field("n").refuse("is too large")),
+        Some(Ok(choices)) => Ok(Some(choices)),
+        None => Ok(None),
+    }
+}
+
+/// The texts that end an answer (`stop`), likewise.
+pub(crate) fn stop(top: &mut Object<'_>) -> Result<Vec<String>, Refusal> {
     let Some(raw) = top.take("stop") else { return Ok(Vec::new()) };
     if let Some(one) = string(raw) {
         return Ok(vec![one]);

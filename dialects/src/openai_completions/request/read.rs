@@ -6,6 +6,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Message, Part, Role, Sampling};
 use crate::json::{Object, Path, ROOT, string};
+use crate::openai_chat::request::{choices, stop};
 
 /// The most tokens that the dialect answers with where nothing else is asked for.
 const DEFAULT_MAX_TOKENS: u64 = 16;
@@ -86,21 +87,8 @@ fn sampling(top: &mut Object<'_>) -> Result<Sampling, Refusal> {
         seed: top.parsed("seed", &ROOT, "a whole number")?,
         frequency_penalty: top.number("frequency_penalty", &ROOT)?,
         presence_penalty: top.number("presence_penalty", &ROOT)?,
-        choices: match top.count("n", &ROOT)?.map(u32::try_from) {
-            Some(Ok(0)) => return Err(ROOT.field("n").refuse("must be at least 1")),
-            Some(Err(_)) => return Err(ROOT.field("n").refuse("is too large")),
-            Some(Ok(choices)) => Some(choices),
-            None => None,
-        },
+        choices: choices(top)?,
     })
-}
-
-fn stop(top: &mut Object<'_>) -> Result<Vec<String>, Refusal> {
-    let Some(raw) = top.take("stop") else { return Ok(Vec::new()) };
-    if let Some(one) = string(raw) {
-        return Ok(vec![one]);
-    }
-    serde_json::from_str(raw.get()).map_err(|_| ROOT.field("stop").refuse("must be a string or an array of strings"))
 }
 
 fn stream_usage(top: &mut Object<'_>) -> Result<bool, Refusal> {
