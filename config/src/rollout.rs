@@ -62,6 +62,6 @@ pub struct Running {
 pub struct Rejection {
     /// Its revision, as annotated; empty where it had none.
     pub revision: String,
-    /// Why. Never holds a credential.
+    /// The reason. Never holds a credential.
     pub message: String,
 }

@@ -135,7 +135,7 @@ pub enum HeaderValueMatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    /// Which pool; the compiler makes sure that the snapshot holds it.
+    /// The pool; the compiler makes sure that the snapshot holds it.
     pub pool: ObjectId,
     /// Share of the calls; 0 takes none.
     pub weight: u32,
@@ -204,7 +204,7 @@ pub struct MemoryCache {
     pub max_bytes: u64,
 }
 
-/// When a Redis answer is copied into memory.
+/// The rule by which a Redis answer is copied into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
@@ -247,14 +247,14 @@ pub struct Pool {
     pub timeouts: PoolTimeouts,
     /// The rules by which a failed call is tried again.
     pub retry: Retry,
-    /// When an endpoint is left alone.
+    /// The rule by which an endpoint is left alone.
     pub circuit_breaker: CircuitBreaker,
-    /// Which routes may name it. The compiler has made sure of it; here it is for the next compilation.
+    /// The routes that may name it. The compiler has made sure of it; here it is for the next compilation.
     #[serde(default, skip_serializing_if = "AllowedRoutes::is_same")]
     pub allowed_routes: AllowedRoutes,
 }
 
-/// Which routes may name a pool, beside those of its own namespace.
+/// The routes that may name a pool, beside those of its own namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub enum AllowedRoutes {
@@ -331,7 +331,7 @@ pub struct Provider {
     /// `None`: the url's host is resolved by DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<String>>,
-    /// Which credential to send; its value travels apart. `None`: none is sent.
+    /// The credential to send; its value travels apart. `None`: none is sent.
     pub credential: Option<CredentialId>,
     /// Share within its tier; 0 takes no calls.
     pub weight: u32,
@@ -432,7 +432,7 @@ pub struct Defaults {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Which HTTP.
+    /// The version of HTTP.
     pub http: HttpVersion,
     /// At most this many connections per endpoint and proxy; a call over it waits (within its connect timeout).
     pub max_connections: u32,
@@ -450,7 +450,7 @@ pub struct Connection {
     pub server_name: Option<String>,
 }
 
-/// Which HTTP is spoken to a provider.
+/// The version of HTTP that is spoken to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HttpVersion {
@@ -518,7 +518,7 @@ pub struct RetryOn {
     pub statuses: Vec<u16>,
 }
 
-/// When an endpoint is left alone, and for how long.
+/// The rule by which an endpoint is left alone, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CircuitBreaker {
@@ -552,7 +552,7 @@ pub struct Simulated {
     pub tokens: Option<u32>,
     /// The answer, instead of a text about the request.
     pub text: Option<String>,
-    /// Which failure, and for how many calls of a hundred.
+    /// The failure, and the number of calls of a hundred that it takes.
     pub failure: Option<SimulatedFailure>,
     /// Calls beyond this many in a minute are answered with a 429.
     pub requests_per_minute: Option<u32>,
@@ -562,7 +562,7 @@ pub struct Simulated {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedFailure {
-    /// Which one.
+    /// The object's id.
     pub kind: FailureKind,
     /// Of a hundred calls, so many, spread evenly.
     pub percent: u32,
@@ -572,7 +572,7 @@ pub struct SimulatedFailure {
     pub after_tokens: Option<u32>,
 }
 
-/// Which failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureKind {

@@ -1,4 +1,4 @@
-//! What every spoke takes and gives beside the hub's values: targets, encodings, refusals.
+//! The values that every spoke takes and gives beside the hub's: targets, encodings, refusals.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) fn no_threads() -> Refusal {
 pub struct Refusal {
     /// Nearly always `InvalidRequest`.
     pub kind: ErrorKind,
-    /// What is wrong, naming the field; safe to show to the caller.
+    /// The mistake, naming the field; safe to show to the caller.
     pub message: String,
     /// The field at fault (`messages[2].content[0]`).
     pub param: Option<String>,
@@ -53,7 +53,7 @@ impl Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Malformed {
-    /// What is wrong; holds none of the answer's text.
+    /// The mistake; holds none of the answer's text.
     pub message: String,
     /// The byte offset in the body or event, where known.
     pub at: Option<usize>,
@@ -67,7 +67,7 @@ impl Malformed {
     }
 }
 
-/// Why a stream could not be folded into a whole answer.
+/// The reason why a stream could not be folded into a whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfolded {
     /// It stopped before its end.
@@ -87,27 +87,27 @@ pub enum Unfolded {
     Failed,
 }
 
-/// What an encoder must know of the provider it writes for.
+/// The facts that an encoder must know of the provider it writes for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderProfile {
     /// The most tokens to ask for where the caller says nothing.
     pub default_max_tokens: Option<u64>,
     /// The temperature to ask for where the caller says nothing.
     pub default_temperature: Option<serde_json::Number>,
-    /// How it is spoken to where it only looks like the dialect's own vendor (a self-hosted or third-party server), and so
-    /// knows the older words only: `max_tokens`, no `developer` role. `None`: it is the vendor.
+    /// The way to speak to it where it only looks like the dialect's own vendor (a self-hosted or third-party server),
+    /// and so knows the older words only: `max_tokens`, no `developer` role. `None`: it is the vendor.
     pub look_alike: Option<LookAlike>,
     /// The most tokens that its models answer with, by the provider's own names of them. What is not here is as the
     /// tables in `vendors` say.
     pub max_output: BTreeMap<String, u64>,
-    /// What becomes of top-level fields that a rule of the translation would leave out, or refuse.
+    /// The policy for top-level fields that a rule of the translation would leave out, or refuse.
     pub fields: FieldPolicy,
-    /// Whether tools that a vendor runs itself are left out where the provider has none; else the call is refused.
+    /// True if tools that a vendor runs itself are left out where the provider has none; else the call is refused.
     pub drop_server_tools: bool,
 }
 
 impl ProviderProfile {
-    /// Whether it only looks like the dialect's own vendor.
+    /// True if it only looks like the dialect's own vendor.
     #[must_use]
     pub fn compatible(&self) -> bool {
         self.look_alike.is_some()
@@ -127,17 +127,17 @@ pub struct Encoded {
     pub clamped: Option<u64>,
 }
 
-/// How a stream is written.
+/// The form in which a stream is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// Whether the caller asked for usage in the stream (OpenAI `stream_options.include_usage`).
+    /// True if the caller asked for usage in the stream (OpenAI `stream_options.include_usage`).
     pub include_usage: bool,
     /// Seconds since 1970 to write where the provider's dialect does not say when it answered (nothing here reads a
     /// clock).
     pub created: Option<u64>,
-    /// Whether it is a JSON array that grows, and not server-sent events (Gemini, without `alt=sse`).
+    /// True if it is a JSON array that grows, and not server-sent events (Gemini, without `alt=sse`).
     pub array: bool,
-    /// Whether events stand before it that another has written.
+    /// True if events stand before it that another has written.
     pub goes_on: bool,
     /// The caller's own body, where its dialect's answers repeat some of it.
     pub call: Option<bytes::Bytes>,

@@ -15,7 +15,7 @@ const LETTERS: u64 = 4;
 const IMAGE: u64 = 1_600;
 /// Bytes of a document, in base64, that make a token: a page of a PDF is 1 500 to 3 000 tokens and some tens of kilobytes.
 const DOCUMENT_BYTES: u64 = 24;
-/// What frames a message, a tool or a block.
+/// The tokens that frame a message, a tool or a block.
 const FRAME: u64 = 3;
 
 /// A body is looked at in so many places, each so long.
@@ -63,8 +63,8 @@ fn is_base64(place: &[u8]) -> bool {
     place.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'))
 }
 
-/// What a stream that was left or cut has used: what the provider has `said` so far, and in its place where that is less, the
-/// tokens of the prompt and of so many bytes of text that came; `None`: the provider has said as much itself.
+/// The usage of a stream that was left or cut: what the provider has `said` so far, and in its place where that is
+/// less, the tokens of the prompt and of so many bytes of text that came; `None`: the provider has said as much itself.
 #[must_use]
 pub fn used_so_far(said: Option<Usage>, prompt: u64, text: u64) -> Option<Usage> {
     let output = text.div_ceil(LETTERS).max(1);

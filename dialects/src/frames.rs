@@ -46,12 +46,12 @@ impl FrameDecoder {
         if self.array.is_some() { Ok(()) } else { self.events.finish(each) }
     }
 
-    /// Whether the bytes so far end between two events.
+    /// True if the bytes so far end between two events.
     pub(crate) fn at_boundary(&self) -> bool {
         self.array.as_ref().map_or_else(|| self.events.at_boundary(), ArrayDecoder::at_boundary)
     }
 
-    /// Whether an event beyond the limit is going by.
+    /// True if an event beyond the limit is going by.
     pub(crate) fn skips(&self) -> bool {
         self.array.as_ref().map_or_else(|| self.events.skips(), ArrayDecoder::skips)
     }
@@ -61,7 +61,7 @@ impl FrameDecoder {
         self.events.held() + self.array.as_ref().map_or(0, ArrayDecoder::held)
     }
 
-    /// How many bytes have been searched for an event's end.
+    /// The number of bytes that have been searched for an event's end.
     #[cfg(test)]
     pub(crate) fn searched(&self) -> usize {
         self.events.searched

@@ -12,7 +12,7 @@ use crate::codec::Refusal;
 use crate::hub::{Fields, Raw};
 use crate::text::Text;
 
-/// Where a value stands in a body; costs nothing until it is written into a message.
+/// The place of a value in a body; costs nothing until it is written into a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path<'p> {
     parent: Option<&'p Path<'p>>,
@@ -159,12 +159,12 @@ impl<'a> Object<'a> {
         self.members.iter().all(|(_, raw)| raw.get() == "null")
     }
 
-    /// What is left, in order of the body until something was taken.
+    /// The members that are left, in order of the body until something was taken.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.members.iter().map(|(name, raw)| (name.as_ref(), *raw))
     }
 
-    /// What was not taken.
+    /// The members that were not taken.
     pub(crate) fn rest(self) -> Fields {
         let kept = self.members.into_iter().filter(|(_, raw)| raw.get() != "null");
         kept.map(|(name, raw)| (name.into_owned(), raw.to_owned())).collect()
@@ -214,7 +214,8 @@ pub(crate) fn count(text: &str) -> Option<u64> {
     })
 }
 
-/// What an object that is kept raw is, for messages: its `type`, or in dialects without one the name of its first member.
+/// The kind of an object that is kept raw, for messages: its `type`, or in dialects without one the name of its first
+/// member.
 pub(crate) fn kind_of(raw: &str) -> String {
     let Ok(mut object) = serde_json::from_str::<Object<'_>>(raw) else { return "unknown".to_owned() };
     let kind = object.take("type").and_then(string);
@@ -278,7 +279,7 @@ impl Writer {
         self.out.push(bracket);
     }
 
-    /// Whether nothing stands yet in the list or object that was opened last.
+    /// True if nothing stands yet in the list or object that was opened last.
     pub(crate) fn is_bare(&self) -> bool {
         matches!(self.out.last(), Some(b'{' | b'['))
     }

@@ -11,11 +11,11 @@ const KEEP: usize = 64 * 1024;
 pub(crate) struct ArrayDecoder {
     /// The element so far.
     held: Vec<u8>,
-    /// How many of the element's own brackets are open.
+    /// The number of the element's own brackets that are open.
     depth: u32,
     in_text: bool,
     escaped: bool,
-    /// Whether the array has begun, and whether it has ended.
+    /// True if the array has begun.
     begun: bool,
     ended: bool,
     /// The element is beyond the limit: its bytes are let go.
@@ -52,12 +52,12 @@ impl ArrayDecoder {
         Ok(())
     }
 
-    /// Whether the bytes so far end between two elements.
+    /// True if the bytes so far end between two elements.
     pub(crate) fn at_boundary(&self) -> bool {
         self.depth == 0
     }
 
-    /// Whether an element beyond the limit is going by.
+    /// True if an element beyond the limit is going by.
     pub(crate) fn skips(&self) -> bool {
         self.skipping
     }

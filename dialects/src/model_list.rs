@@ -8,7 +8,7 @@ pub type ListedModel = (String, i64);
 /// Writes the list, or the part of it that a query asks for.
 type WriteList = fn(models: &[ListedModel], query: Option<&str>) -> Result<Vec<u8>, Refusal>;
 
-/// How a dialect writes models.
+/// The shape in which a dialect writes models.
 pub(crate) struct ModelShape {
     /// One model.
     pub(crate) one: fn(&str, i64) -> Vec<u8>,

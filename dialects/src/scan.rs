@@ -28,7 +28,7 @@ pub(crate) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -
     })
 }
 
-/// Where a count stands in an object of counts, and where it is kept when it is found.
+/// The place of a count in an object of counts, and the place where it is kept when it is found.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CountPlace {
     /// It is the member's value.
@@ -119,7 +119,8 @@ fn count(json: &[u8]) -> Option<Count> {
     digits.iter().try_fold(0, add).map(Count::Number)
 }
 
-/// Where a string's plain text ends: at its first quote, backslash or control character. `None`: not within a few words.
+/// The end of a string's plain text: at its first quote, backslash or control character. `None`: not within a few
+/// words.
 #[inline]
 fn plain(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
@@ -139,7 +140,7 @@ fn plain(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Which lists and objects are open: a bit for each.
+/// The lists and objects that are open: a bit for each.
 #[derive(Default)]
 struct OpenNesting {
     /// The innermost 64; the last one is the lowest bit, set for an object.
@@ -168,7 +169,7 @@ impl OpenNesting {
         }
     }
 
-    /// Whether the innermost is an object; `None`: nothing is open.
+    /// True if the innermost is an object; `None`: nothing is open.
     #[inline]
     fn innermost(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.bits & 1 == 1)
@@ -424,7 +425,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Where a long string's plain text ends.
+/// The end of a long string's plain text.
 fn long(bytes: &[u8]) -> Result<usize, NotJson> {
     let text = bytes.get(..memchr2(b'"', b'\\', bytes).ok_or(NotJson)?).unwrap_or_default();
     // Folded without a way out, so that it is compiled to vector instructions.

@@ -26,7 +26,7 @@ pub struct Habits {
     /// The word of a caller's query by which a stream is server-sent events, where it is one JSON array without;
     /// `None`: it always is.
     pub events_word: Option<&'static str>,
-    /// What goes to the caller of a silent stream: nothing to any of its clients.
+    /// The bytes for the caller of a silent stream: nothing to any of its clients.
     pub keep_alive: &'static [u8],
     /// The fields whose tokens are counted, and the name that the count has.
     pub counted: (&'static [&'static str], &'static str),
@@ -34,7 +34,7 @@ pub struct Habits {
 
 /// A comment of server-sent events.
 pub(crate) const COMMENT: &[u8] = b": keep-alive\n\n";
-/// What Anthropic's dialect and OpenAI's have in common of what is counted.
+/// The counted fields that Anthropic's dialect and OpenAI's have in common.
 pub(crate) const COUNTED: (&[&str], &str) = (&["system", "messages", "tools"], "input_tokens");
 
 /// Says where a part of a turn, or of a tool's result in it, stood in the caller's own body.

@@ -22,7 +22,7 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// The offset in the pushed bytes just behind the event's blank line.
     pub end: usize,
-    /// Whether the event was larger than the limit: its name and data were let go.
+    /// True if the event was larger than the limit: its name and data were let go.
     pub skipped: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct SseDecoder {
     after_cr: bool,
     begun: bool,
     limit: usize,
-    /// Whether an event beyond the limit is let go, and not an error.
+    /// True if an event beyond the limit is let go, and not an error.
     lenient: bool,
     /// The event is beyond the limit, and its blank line has not come.
     skipping: bool,
@@ -79,13 +79,13 @@ impl SseDecoder {
         Self { lenient: true, ..Self::new(limit) }
     }
 
-    /// Whether the bytes so far end between two events (a CRLF's LF may still be due).
+    /// True if the bytes so far end between two events (a CRLF's LF may still be due).
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         !self.mid_line && !self.skipping && !self.has_data && self.name.is_empty()
     }
 
-    /// Whether an event beyond the limit is going by.
+    /// True if an event beyond the limit is going by.
     #[must_use]
     pub fn skips(&self) -> bool {
         self.skipping
@@ -236,7 +236,7 @@ impl SseDecoder {
         Ok(())
     }
 
-    /// Whether the event goes on being held. Errors: it is beyond the limit, and that is not allowed.
+    /// True if the event goes on being held. Errors: it is beyond the limit, and that is not allowed.
     fn fits(&mut self, length: usize) -> Result<bool, Malformed> {
         if self.skipping || length <= self.limit {
             return Ok(!self.skipping);

@@ -28,7 +28,7 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// Whether there is nothing but white space.
+    /// True if there is nothing but white space.
     pub(crate) fn is_blank(&self) -> bool {
         self.0.trim_ascii().is_empty()
     }
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Where one piece of a streamed text meets the next: a pair that was cut in two is put together again.
+/// The seam where one piece of a streamed text meets the next: a pair that was cut in two is put together again.
 #[derive(Debug, Default)]
 pub(crate) struct Seam {
     half: Option<u16>,
@@ -102,7 +102,7 @@ impl Seam {
         text
     }
 
-    /// What half there is now gets no other.
+    /// Ends the text: half of a pair, if there is one now, gets no other.
     pub(crate) fn end(&mut self) -> Option<char> {
         self.half.take().map(|_| char::REPLACEMENT_CHARACTER)
     }

@@ -30,7 +30,7 @@ const MOST_LIFE: Duration = Duration::from_secs(30);
 pub struct Health {
     /// Lists that have not been read yet.
     pub missing: Vec<String>,
-    /// Why nothing may be published.
+    /// The reason why nothing may be published.
     pub unpublishable: Option<String>,
 }
 

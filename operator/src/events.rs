@@ -29,7 +29,7 @@ const EACH: Duration = Duration::from_millis(200);
 pub struct Transition {
     /// The object's kind.
     pub kind: Kind,
-    /// Which one.
+    /// The object's id.
     pub object: ObjectId,
     /// `metadata.uid`.
     pub uid: String,

@@ -53,7 +53,7 @@ pub struct Run {
     /// A ConfigMap in the gateway's namespace that owns all that is published: deleted, it takes it along.
     #[arg(long, env = "SLUICEGATE_OWNER_CONFIG_MAP", value_name = "NAME")]
     pub owner_config_map: Option<String>,
-    /// Which namespaces' routes may claim which models, as a JSON list such as
+    /// The namespaces whose routes may claim models, as a JSON list such as
     /// `[{"models": ["gpt-*", "o3"], "namespaces": ["platform"]}]`; of several patterns that hold a model the closest
     /// decides, and `*` among the namespaces is every one. Default: each may claim all.
     #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
@@ -75,7 +75,7 @@ pub struct Run {
     /// Networks that providers may be in nevertheless.
     #[arg(long, env = "SLUICEGATE_ALLOW_NETWORKS", value_name = "NET,NET…", value_delimiter = ',')]
     pub allow_networks: Vec<IpNet>,
-    /// Which log lines are written, as `level` or `module=level,…`.
+    /// The log lines that are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 }
@@ -86,7 +86,7 @@ pub struct Compile {
     /// Folder (or one file) of `LLMRoute`, `ProviderPool` and `Secret` manifests; sub-folders are not read.
     #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
     pub manifests: PathBuf,
-    /// Which namespaces' routes may claim which models, as `run` takes it.
+    /// The namespaces whose routes may claim models, as `run` takes it.
     #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
     pub model_claims: Option<ModelClaims>,
     /// The format of the outcome. Credentials never are.

@@ -1,4 +1,4 @@
-//! How a proxy stops without losing a call.
+//! The drain: a proxy stops without losing a call.
 //!
 //! `Serving → Leaving → Closing`: on SIGTERM readiness goes off and every answer says `connection: close`, while new
 //! connections are still taken for the drain delay (load balancers need a moment to hear of it). Then what waits in
@@ -18,15 +18,15 @@ use tokio::sync::watch;
 
 use crate::settings::Stopping;
 
-/// How often the log says how many calls are left.
+/// The interval at which the log says how many calls are left.
 const REPORT: Duration = Duration::from_secs(5);
-/// How often the counts are looked at.
+/// The interval at which the counts are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Of the drain timeout, what a proxy has left that lost a part: it takes no calls, and the one in its place begins
 /// when it is gone.
 const MOST_AFTER_LOSS: Duration = Duration::from_secs(30);
 
-/// How far the process is on its way out.
+/// The phase of the process on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Not at all.
@@ -37,7 +37,7 @@ pub enum Phase {
     Closing,
 }
 
-/// What all threads know of the process's end.
+/// The facts that all threads know of the process's end.
 #[derive(Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -46,7 +46,7 @@ pub struct Lifecycle {
     calls: Vec<AtomicU64>,
 }
 
-/// How many workers do what.
+/// The number of workers in each state.
 #[derive(Debug, Default, Clone, Copy)]
 struct Staff {
     accepting: usize,
@@ -95,7 +95,7 @@ impl Lifecycle {
         Post { lifecycle: Arc::clone(self), number, accepts: false }
     }
 
-    /// Whether every worker takes connections.
+    /// A watch that is true once every worker takes connections.
     #[must_use]
     pub fn serving(&self) -> watch::Receiver<bool> {
         self.serving.subscribe()

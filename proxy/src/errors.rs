@@ -26,10 +26,10 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// SDKs give up, rather than wait, beyond this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// What went wrong with a call, before it is put into a dialect's words.
+/// The problem of a call, before it is put into a dialect's words.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    /// Whose fault.
+    /// The party whose fault it is.
     pub fault: ErrorSource,
     /// In neutral words.
     pub kind: ErrorKind,
@@ -39,15 +39,15 @@ pub struct Problem {
     pub param: Option<String>,
     /// The vendor's own code, where one fits (`model_not_found`).
     pub code: Option<&'static str>,
-    /// Whether the caller may usefully send the same again; `None`: its SDK's own rules.
+    /// True if the caller may usefully send the same again; `None`: its SDK's own rules.
     pub should_retry: Option<bool>,
-    /// When.
+    /// The time after which to do so.
     pub retry_after: Option<Duration>,
     /// A header that says what would be taken instead (`allow`, `accept-encoding`, `upgrade`).
     pub taken: Option<(HeaderName, &'static str)>,
     /// A status that no kind stands for.
     pub status: Option<StatusCode>,
-    /// Whether the connection can not be used for another call (its body was not read).
+    /// True if the connection can not be used for another call (its body was not read).
     pub close: bool,
 }
 

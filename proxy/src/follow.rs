@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use crate::source::{Gateway, Report, Subscription};
 use crate::state::{Builder, Ready};
 
-/// Where configurations go once they are ready.
+/// The place that configurations go to once they are ready.
 pub(crate) struct Workers {
-    /// What workers take up with their next call.
+    /// The configuration that workers take up with their next call.
     pub(crate) ready: Arc<ArcSwap<Ready>>,
-    /// What they serve by.
+    /// The report on what they serve by.
     pub(crate) told: watch::Sender<Arc<Report>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the command line and the environment say about the way to providers: through which proxy, and where not at all.
+//! The settings of the way to providers, by command line and environment: through which proxy, and where not at all.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,8 +21,8 @@ pub struct Ways {
     /// The same for `http` providers; it must tunnel to their ports, too.
     #[arg(long, env = "HTTP_PROXY", value_name = "URL", hide_env_values = true)]
     pub http_proxy: Option<Hidden>,
-    /// What goes around the proxy: names (those below them included), addresses, networks, each with a port if need be, or `*`.
-    /// Services of the cluster and this machine go around it in any case.
+    /// The places that are reached around the proxy: names (those below them included), addresses, networks, each with
+    /// a port if need be, or `*`. Services of the cluster and this machine go around it in any case.
     #[arg(long, env = "NO_PROXY", value_name = "ITEM,ITEM…", value_delimiter = ',')]
     pub no_proxy: Vec<Around>,
     /// Networks that no provider may be in, beside those that are never good: metadata and link-local addresses, and with
@@ -56,7 +56,7 @@ fn door(setting: &str, text: Option<&Hidden>) -> anyhow::Result<Option<Door>> {
     text.parse().map(Some).map_err(|why: String| anyhow::anyhow!("{setting}: {why}"))
 }
 
-/// Where Kubernetes tells a pod that the API server is.
+/// The API server's address, as Kubernetes tells it to a pod.
 #[expect(clippy::disallowed_methods, reason = "Kubernetes sets it in every container; it is no setting of ours")]
 fn api_server() -> Option<IpAddr> {
     std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()

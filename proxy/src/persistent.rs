@@ -70,7 +70,7 @@ impl Hasher for KeyedHash {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
-    /// What ends a name: with nothing but one name to hash there is nothing to tell it from.
+    /// The end of a name: with nothing but one name to hash there is nothing to tell it from.
     fn write_u8(&mut self, end: u8) {
         self.0 ^= u64::from(end);
     }

@@ -20,7 +20,7 @@ const SHOWN: u64 = 1024;
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate-proxy probe")]
 pub struct Probe {
-    /// What to ask, `http://HOST:PORT/PATH`.
+    /// The pages to ask, `http://HOST:PORT/PATH`.
     #[arg(required = true, value_name = "URL", value_parser = plain)]
     urls: Vec<Uri>,
 }

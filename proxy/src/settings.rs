@@ -1,4 +1,4 @@
-//! What the command line and the environment say.
+//! The settings, by command line and environment.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -32,11 +32,11 @@ pub struct Settings {
     /// The namespace it is published in; this pod's own (or the kubeconfig's) unless said otherwise.
     #[arg(long, env = "SLUICEGATE_NAMESPACE", value_name = "NS", requires = "gateway", conflicts_with = "manifests", value_parser = label)]
     pub namespace: Option<String>,
-    /// Where calls come in. Port 0 takes a free one; the first log line says which.
+    /// The address where calls come in. Port 0 takes a free one; the first log line says which.
     #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Where calls come in over TLS, beside `--listen`, which is plain then. Without it `--listen` speaks TLS once there is a
-    /// certificate.
+    /// The address where calls come in over TLS, beside `--listen`, which is plain then. Without it `--listen` speaks
+    /// TLS once there is a certificate.
     #[arg(long, env = "SLUICEGATE_TLS_LISTEN", value_name = "ADDR", requires = "tls_cert")]
     pub tls_listen: Option<SocketAddr>,
     /// Health, readiness and metrics.
@@ -45,7 +45,7 @@ pub struct Settings {
     /// Nodes of the Redis Cluster that shares cached answers, as URLs. Without it the cache is this process's own.
     #[arg(long, env = "SLUICEGATE_REDIS", value_name = "URL,URL…", value_delimiter = ',')]
     pub redis: Vec<String>,
-    /// How to log in to Redis.
+    /// The login at Redis.
     #[command(flatten)]
     pub redis_login: RedisLogin,
     /// Threads that serve calls; all cores unless said otherwise.
@@ -57,19 +57,19 @@ pub struct Settings {
     /// Private key (PEM) of `--tls-cert`.
     #[arg(long, env = "SLUICEGATE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// What a client may use up.
+    /// The limits on what a client may use up.
     #[command(flatten)]
     pub limits: Limits,
-    /// How the process stops.
+    /// The way in which the process stops.
     #[command(flatten)]
     pub stopping: Stopping,
-    /// How providers are reached.
+    /// The way in which providers are reached.
     #[command(flatten)]
     pub ways: Ways,
     /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
     #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = some_time)]
     pub stream_keep_alive: Duration,
-    /// Whether whole answers of more than 1 KiB are compressed for callers that accept it (zstd, gzip). Streams never are.
+    /// Compresses whole answers of more than 1 KiB for callers that accept it (zstd, gzip); streams never.
     #[arg(long, env = "SLUICEGATE_COMPRESS_ANSWERS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub compress_answers: bool,
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
@@ -81,12 +81,12 @@ pub struct Settings {
     /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
     #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
     pub log_sample: f64,
-    /// Which log lines are written, as `level` or `module=level,…`.
+    /// The log lines that are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 }
 
-/// How to log in to Redis, where a URL does not say so itself.
+/// The login at Redis, where a URL does not say so itself.
 #[derive(Clone, Default, clap::Args)]
 pub struct RedisLogin {
     /// User at Redis; the default user when there is none.
@@ -109,13 +109,14 @@ impl std::fmt::Debug for RedisLogin {
     }
 }
 
-/// What a client may use up.
+/// The limits on what a client may use up.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Limits {
     /// The largest request body; beyond it the answer is 413.
     #[arg(long, env = "SLUICEGATE_BODY_LIMIT", value_name = "SIZE", default_value = "32Mi", value_parser = some_size)]
     pub body_limit: usize,
-    /// What calls may hold in memory in sum; beyond it the answer is 503. Half of the memory limit unless said otherwise.
+    /// The memory that calls may hold in sum; beyond it the answer is 503. Half of the memory limit unless said
+    /// otherwise.
     #[arg(long, env = "SLUICEGATE_MEMORY_BUDGET", value_name = "SIZE", value_parser = size)]
     pub memory_budget: Option<usize>,
     /// The largest request head; beyond it the answer is 431.
@@ -144,7 +145,7 @@ pub struct Limits {
     pub max_connections: usize,
 }
 
-/// How the process stops.
+/// The way in which the process stops.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Stopping {
     /// After SIGTERM, calls in flight may take this long to end.
@@ -156,13 +157,13 @@ pub struct Stopping {
 }
 
 impl Settings {
-    /// How many workers to start.
+    /// The number of workers to start.
     #[must_use]
     pub fn worker_count(&self) -> usize {
         self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from)
     }
 
-    /// Whether a peer's `x-forwarded-for` is believed.
+    /// True if a peer's `x-forwarded-for` is believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical()))
@@ -192,7 +193,7 @@ fn network(text: &str) -> Result<IpNet, String> {
     })
 }
 
-/// What a label's value (and a namespace) may be.
+/// Checks what a label's value (and a namespace) may be.
 fn label(text: &str) -> Result<String, String> {
     let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let ends =

@@ -75,7 +75,7 @@ pub(crate) enum Part {
     },
     /// A tool answered.
     Result {
-        /// Which call it answers.
+        /// The call that it answers.
         id: String,
         /// Its result.
         text: String,

@@ -13,7 +13,7 @@ pub struct Behaviour {
     pub tokens: Option<u32>,
     /// The answer, instead of a text about the request.
     pub text: Option<String>,
-    /// Which failure, and how often.
+    /// The failure, and how often.
     pub failure: Option<Failure>,
     /// Calls beyond this many in a minute are answered with a 429.
     pub requests_per_minute: Option<u32>,
@@ -22,7 +22,7 @@ pub struct Behaviour {
 /// A failure to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    /// Which one.
+    /// The object's id.
     pub kind: FailureKind,
     /// Of a hundred calls, so many, spread evenly. Above 100 counts as 100.
     pub percent: u32,
@@ -32,7 +32,7 @@ pub struct Failure {
     pub after_tokens: Option<u32>,
 }
 
-/// Which failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// The connection is reset, before an answer or after some tokens.

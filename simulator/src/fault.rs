@@ -17,7 +17,7 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// The vendor's details for programs, where it gives any.
     pub(crate) details: Option<serde_json::Value>,
-    /// When to come back.
+    /// The time after which to come back.
     pub(crate) retry_after: Option<Duration>,
     /// The value of `x-should-retry`, where it is sent.
     pub(crate) should_retry: Option<bool>,

@@ -41,7 +41,7 @@ pub(crate) enum NoAnswer {
 /// A way in which an answer breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Breakage {
-    /// Which way.
+    /// The kind of failure.
     pub(crate) kind: FailureKind,
     /// After how many tokens.
     pub(crate) after: u64,

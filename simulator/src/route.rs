@@ -1,9 +1,9 @@
-//! Which of a vendor's endpoints a request is for.
+//! The vendor's endpoint that a request is for.
 
 use http::Method;
 use http::request::Parts;
 
-/// Whose words an answer is in.
+/// The vendor whose words an answer is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vendor {
     /// OpenAI.
@@ -56,7 +56,7 @@ pub(crate) enum Route {
     Unknown,
 }
 
-/// Whose words to use: by the path where it says so, else by the headers only Anthropic's callers send.
+/// The vendor whose words to use: by the path where it says so, else by the headers only Anthropic's callers send.
 pub(crate) fn vendor(parts: &Parts) -> Vendor {
     let path = parts.uri.path();
     if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {

@@ -126,7 +126,7 @@ impl Script {
     }
 }
 
-/// Which piece the break comes before: the one after so many tokens, the first of all after none.
+/// The index of the piece that the break comes before: the one after so many tokens, the first of all after none.
 fn break_point(pieces: &[Piece], after: u64) -> usize {
     if after == 0 {
         return 0;

@@ -1,4 +1,4 @@
-//! Which pools the routes of a namespace may name.
+//! The pools that the routes of a namespace may name.
 
 use std::collections::BTreeMap;
 

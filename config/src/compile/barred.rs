@@ -35,7 +35,7 @@ pub struct Barred {
     except: Vec<IpNet>,
 }
 
-/// Why an address is barred; says how to allow it.
+/// The reason why an address is barred; says how to allow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bar {
     address: IpAddr,

@@ -1,4 +1,4 @@
-//! Which namespaces may claim which models by name: what a platform says beside the resources. A route elsewhere that
+//! The namespaces that may claim a model by name: what a platform says beside the resources. A route elsewhere that
 //! names such a model is refused, so that no tenant takes a model from everybody.
 
 use serde::Deserialize;

@@ -36,14 +36,14 @@ pub struct Inputs<'a> {
     /// The routes that serve beside these, where these are not all. What is known there of routes that are here does not
     /// count.
     pub rivals: Option<&'a Rivals>,
-    /// Which namespaces may claim which models; `None`: each may claim all.
+    /// The namespaces that may claim models; `None`: each may claim all.
     pub model_claims: Option<&'a ModelClaims>,
 }
 
 /// An object as it was read.
 #[derive(Debug, Clone)]
 pub struct Manifest<S> {
-    /// Which one.
+    /// The object's id.
     pub id: ObjectId,
     /// Creation time in seconds since 1970; 0 from files.
     pub created: i64,

@@ -1,4 +1,4 @@
-//! Which form of each object serves: what it says now, or, where that is no good, what it last said well.
+//! The form in which each object serves: what it says now, or, where that is no good, what it last said well.
 
 use std::collections::{BTreeMap, BTreeSet};
 

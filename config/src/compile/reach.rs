@@ -1,4 +1,5 @@
-//! Which of a pool's addresses are no place for a provider: those that it writes, and those of its Services' endpoints.
+//! The addresses of a pool that are no place for a provider: those that it writes, and those of its Services'
+//! endpoints.
 
 use std::net::SocketAddr;
 

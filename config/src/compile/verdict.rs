@@ -22,7 +22,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Why, as a condition's reason.
+/// The reason, as a condition's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// A value breaks the schema or one of its rules.
@@ -111,7 +111,7 @@ impl Reason {
 pub struct Verdict {
     /// The object's kind.
     pub kind: Kind,
-    /// Which one.
+    /// The object's id.
     pub object: ObjectId,
     /// The file it was read from, where it was read from one.
     pub file: Option<String>,
@@ -121,7 +121,7 @@ pub struct Verdict {
     pub path: String,
     /// Its severity.
     pub severity: Severity,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The fault and what to do about it. Never holds a credential.
     pub message: String,

@@ -90,7 +90,7 @@ fn named(block: &mut Object<'_>, names: &[&str]) -> Fields {
     names.iter().filter_map(|name| Some(((*name).to_owned(), block.raw(name)?))).collect()
 }
 
-/// Where a picture or document is; `None`: in words the hub has none for (a document made of blocks).
+/// The source of a picture or document; `None`: in words the hub has none for (a document made of blocks).
 fn source(block: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Source>, Refusal> {
     let at = at.field("source");
     let raw = block.take("source").ok_or_else(|| at.refuse("the field is required"))?;
@@ -107,7 +107,7 @@ fn source(block: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Source>, Refus
     }))
 }
 
-/// What a tool said. Tool blocks do not nest, which also bounds the depth.
+/// The result of a tool. Tool blocks do not nest, which also bounds the depth.
 fn result(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
     let at = at.field("content");
     let blocks = match ContentIn::read(raw, &at)? {

@@ -12,19 +12,19 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Where arguments go that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object, and the
-/// conversation must still show the model what it wrote.
+/// The place of arguments that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object,
+/// and the conversation must still show the model what it wrote.
 const UNPARSED: &str = "_unparsed_arguments";
 
 /// The most fields that are named as left out: a caller may make up any number of them.
 const MOST_DROPPED: usize = 32;
 
-/// Why a part can not be said.
+/// The reason why a part can not be said.
 #[derive(Debug)]
 pub(super) struct Unsaid {
     /// The piece of a tool's result that it is about.
     pub(super) inner: Option<usize>,
-    /// What the caller is told.
+    /// The words that the caller is told.
     pub(super) why: String,
 }
 
@@ -154,7 +154,7 @@ impl<'a> BlockOut<'a> {
 /// Writes parts as blocks, and remembers what it left out.
 pub(super) struct BlockWriter {
     cross_dialect: bool,
-    /// How the caller's dialect names a part of a turn.
+    /// The name that the caller's dialect has for a part of a turn.
     pub(super) path: PartPath,
     reply: bool,
     dropped: BTreeSet<String>,
@@ -171,7 +171,7 @@ impl BlockWriter {
         Self { reply: true, ..Self::request(origin, part_path) }
     }
 
-    /// Whether the words are another dialect's.
+    /// True if the words are another dialect's.
     pub(super) fn cross_dialect(&self) -> bool {
         self.cross_dialect
     }
@@ -193,7 +193,7 @@ impl BlockWriter {
         Some(extra).filter(|extra| !self.cross_dialect && !extra.is_empty())
     }
 
-    /// What was left out, each once.
+    /// All that was left out, each once.
     pub(super) fn dropped(self) -> Vec<String> {
         self.dropped.into_iter().collect()
     }
@@ -260,7 +260,7 @@ impl BlockWriter {
         Ok(Some(BlockOut::WrittenBlock(WrittenBlock { known, cache_control, extra })))
     }
 
-    /// Whether a signature over thoughts is none of Anthropic's.
+    /// True if a signature over thoughts is none of Anthropic's.
     fn is_foreign(&self, signature: Option<&str>) -> bool {
         signature.map_or(self.cross_dialect, is_geminis)
     }
@@ -371,7 +371,7 @@ fn inline<'a>(url: &'a str, field: &str) -> Result<Option<(&'a str, &'a str)>, U
     }
 }
 
-/// Whether Anthropic reads it as a document.
+/// True if Anthropic reads it as a document.
 fn is_document(media_type: &str) -> bool {
     media_type == "application/pdf" || media_type.starts_with("text/")
 }

@@ -78,7 +78,7 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     })
 }
 
-/// Whether an error body says of a prompt that does not fit what clients know it by: words in its message.
+/// True if an error body says that a prompt does not fit, as clients know it: by words in its message.
 #[must_use]
 pub(crate) fn tells_overflow(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|Answer { error }| overflow::is_told(&error.message))

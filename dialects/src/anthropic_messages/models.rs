@@ -9,7 +9,7 @@ use crate::model_list::{ListedModel, ModelShape};
 /// The vendor's own bound.
 const MOST_ON_A_PAGE: usize = 1_000;
 
-/// How models are written.
+/// The shape in which models are written.
 pub(super) const SHAPE: ModelShape =
     ModelShape { one: |name, created| model(name, created).to_string().into_bytes(), list };
 
@@ -41,7 +41,7 @@ fn page(models: &[ListedModel], more: bool) -> Vec<u8> {
     json!({"data": data, "has_more": more, "first_id": first, "last_id": last}).to_string().into_bytes()
 }
 
-/// Which part of the list is asked for.
+/// The part of the list that is asked for.
 #[derive(Debug, Default)]
 struct WantedPage {
     limit: Option<usize>,

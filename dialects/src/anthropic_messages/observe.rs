@@ -1,4 +1,5 @@
-//! What passes, observed: usage, first token, end and errors of a stream's events, and what a whole answer is known by.
+//! The observer of what passes: usage, first token, end and errors of a stream's events, and what a whole answer is
+//! known by.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use crate::observe::{AnswerShape, Observed};
 use crate::scan;
 use crate::sse::Frame;
 
-/// What a whole answer is known by. The model may have nothing to say, and says why it stopped.
+/// The marks of a whole answer. The model may have nothing to say, and says why it stopped.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "\"content\"",
     may_be_empty_beside: Some("stop_reason"),
@@ -101,7 +102,7 @@ impl ObservedDelta {
     }
 }
 
-/// What has a `usage`.
+/// An object that has a `usage`.
 #[derive(Deserialize)]
 struct ObservedUsage {
     usage: Option<MessagesUsage>,

@@ -1,4 +1,4 @@
-//! What routing needs of a body of this dialect, beside what all have.
+//! The fields of a body of this dialect that routing needs, beside what all have.
 
 use serde_json::value::RawValue;
 

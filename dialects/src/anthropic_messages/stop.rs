@@ -1,4 +1,4 @@
-//! Why an answer ended: one table, read in both directions.
+//! The reasons why an answer ends: one table, read in both directions.
 
 use crate::hub::Stop;
 

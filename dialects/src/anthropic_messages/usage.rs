@@ -19,7 +19,7 @@ pub(crate) struct MessagesUsage {
     output_tokens_details: Option<OutputDetails>,
 }
 
-/// What was written to the prompt cache, by how long it is kept there.
+/// The tokens written to the prompt cache, by the time that they are kept there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct Creation {
     ephemeral_5m_input_tokens: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) const NAMES: [&str; 5] = [
 ];
 
 impl MessagesUsage {
-    /// Where the counts stand on the wire, for [`Self::read`].
+    /// The places of the counts on the wire, for [`Self::read`].
     pub(crate) const PLACES: &'static scan::Names = &[
         (b"input_tokens", CountPlace::At(0)),
         (b"cache_creation_input_tokens", CountPlace::At(1)),

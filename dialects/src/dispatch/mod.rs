@@ -1,4 +1,4 @@
-//! Which spoke speaks which dialect: the only place that names them all, in one `match`.
+//! The table of spokes by dialect: the only place that names them all, in one `match`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::verbatim::{PathSays, Peek};
 use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
-    /// Who speaks it.
+    /// The spoke that speaks it.
     const fn spoke(self) -> &'static Spoke {
         match self {
             Self::OpenAiChat => &openai_chat::SPOKE,
@@ -125,7 +125,7 @@ impl Dialect {
         StreamEncoder((self.spoke().stream_encoder)(options))
     }
 
-    /// What a whole stream ends in.
+    /// The end of a whole stream.
     #[must_use]
     pub const fn stream_end(self) -> &'static [u8] {
         self.spoke().stream_end
@@ -191,7 +191,7 @@ impl Dialect {
         observe::begins_an_answer(&self.spoke().answer, body)
     }
 
-    /// Whether a whole answer holds what its dialect's answers do.
+    /// Checks that a whole answer holds what its dialect's answers do.
     ///
     /// # Errors
     /// It does not: a provider's error under status 200, whose message is repeated, an empty list, or something else in
@@ -261,7 +261,8 @@ impl StreamDecoder {
         self.0.held()
     }
 
-    /// Whether every answer in the stream has said why it ended, so that what is still to come is no more than its usage.
+    /// True if every answer in the stream has said why it ended, so that what is still to come is no more than its
+    /// usage.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()

@@ -127,7 +127,7 @@ fn violations<'a>(details: &'a [Value], name: &'a str) -> impl Iterator<Item = &
     details.iter().filter_map(move |detail| detail.get(name)?.as_array()).flatten()
 }
 
-/// What the details say more exactly than the word does.
+/// The kind by the details, which say it more exactly than the word does.
 fn by_details(details: &[Value]) -> Option<ErrorKind> {
     let reason = |detail: &Value| Some(detail.get("reason")?.as_str()?.to_owned());
     match details.iter().find_map(reason).as_deref() {
@@ -171,7 +171,7 @@ fn shortened(message: &str) -> String {
     format!("{}…", message.get(..end).unwrap_or_default())
 }
 
-/// Whether an error body says of a prompt that does not fit what the dialect's clients know it by: Google's own words.
+/// True if an error body says that a prompt does not fit, as the dialect's clients know it: in Google's own words.
 pub(crate) fn tells_overflow(body: &[u8]) -> bool {
     let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let error = value.get(0).unwrap_or(&value).get("error");

@@ -1,6 +1,7 @@
 //! A streamed answer folded into a whole one in the dialect's own words. A whole one is a stream of one event as it is.
 //!
-//! What nobody here knows how to put together is not folded: an answer that has lost something is another answer.
+//! Anything that nobody here knows how to put together is not folded: an answer that has lost something is another
+//! answer.
 
 use serde_json::value::RawValue;
 
@@ -17,10 +18,10 @@ const MOST_CANDIDATES: usize = 128;
 /// Folds one stream.
 #[derive(Debug, Default)]
 pub(super) struct GeminiFold {
-    /// What is said of the whole: the last word counts.
+    /// Fields of the whole: the last word counts.
     head: Vec<(String, Raw)>,
     candidates: Vec<FoldedCandidate>,
-    /// Whether the prompt was blocked: then there is nothing else to come.
+    /// True if the prompt was blocked: then there is nothing else to come.
     blocked: bool,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct GeminiFold {
 struct FoldedCandidate {
     parts: Vec<FoldedPart>,
     role: Option<Raw>,
-    /// What is said of it beside its content, as it came.
+    /// Its fields beside its content, as it came.
     beside: Vec<(String, Raw)>,
     finished: bool,
 }
@@ -220,7 +221,7 @@ pub(super) fn tell(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Whether each answer of a whole says why it ended.
+/// True if each answer of a whole says why it ended.
 pub(super) fn says_why(whole: &[u8]) -> bool {
     let Ok(answer) = serde_json::from_slice::<wire::WireAnswer<'_>>(whole) else { return false };
     let candidates = answer.candidates.unwrap_or_default();

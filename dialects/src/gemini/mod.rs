@@ -22,7 +22,7 @@ use crate::verbatim::Field;
 
 pub(crate) use signature::is_geminis;
 
-/// What the dialect offers.
+/// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "x-gemini-",

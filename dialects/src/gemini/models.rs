@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::codec::Refusal;
 use crate::model_list::{ListedModel, ModelShape};
 
-/// How many models a page has where nobody says.
+/// The number of models on a page where nobody says.
 const PAGE: usize = 50;
 /// The most it has.
 const MOST: usize = 1000;
 
-/// How models are written.
+/// The shape in which models are written.
 pub(super) const SHAPE: ModelShape = ModelShape { one: |name, _| model(name).to_string().into_bytes(), list };
 
 fn model(name: &str) -> Value {

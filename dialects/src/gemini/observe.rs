@@ -1,4 +1,5 @@
-//! What passes, observed: usage, first token, finish and errors of a stream's events, and what a whole answer is known by.
+//! The observer of what passes: usage, first token, finish and errors of a stream's events, and what a whole answer is
+//! known by.
 //!
 //! Every event tells what was used so far, so every one is read, but for what is said in it.
 
@@ -13,7 +14,7 @@ use crate::observe::{AnswerShape, Observed};
 use crate::scan;
 use crate::sse::Frame;
 
-/// What a whole answer is known by: a prompt that was blocked has no candidates.
+/// The marks of a whole answer: a prompt that was blocked has no candidates.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "\"candidates\"",
     may_be_empty_beside: Some("promptFeedback"),
@@ -94,7 +95,7 @@ impl ObservedCandidate<'_> {
         self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 
-    /// Whether it finishes, or a part of it is more than an empty text.
+    /// True if it finishes, or a part of it is more than an empty text.
     fn says_something(&self) -> bool {
         let says = |part: &&RawValue| {
             serde_json::from_str::<ObservedText<'_>>(part.get())

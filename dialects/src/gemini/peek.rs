@@ -1,4 +1,4 @@
-//! What routing needs of a body of this dialect, beside what the path says.
+//! The fields of a body of this dialect that routing needs, beside what the path says.
 
 use serde::Deserialize;
 

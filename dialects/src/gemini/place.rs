@@ -1,4 +1,4 @@
-//! Where a part of a turn stood in a body of this dialect, for refusals.
+//! The place where a part of a turn stood in a body of this dialect, for refusals.
 
 use crate::hub::{Content, Message};
 

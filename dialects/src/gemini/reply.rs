@@ -9,7 +9,7 @@ use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Stop, ToolCall};
 use crate::json::Writer;
 
-/// Where arguments go that a model wrote as broken JSON: `args` must be an object.
+/// The place of arguments that a model wrote as broken JSON: `args` must be an object.
 const UNPARSED: &str = "_unparsed_arguments";
 
 /// Reads a whole answer. A prompt that was blocked is an answer that refuses.

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
 
-/// What stands before a signature of Gemini's wherever it is not in Gemini's own words.
+/// The prefix of a signature of Gemini's wherever it is not in Gemini's own words.
 const OURS: &str = "gemini:";
-/// What begins the bytes of another vendor's thoughts.
+/// The first bytes of another vendor's thoughts.
 const WRAPPED: &[u8] = b"sluicegate:";
 
 const LENIENT: GeneralPurposeConfig =
@@ -47,7 +47,7 @@ pub(super) fn own(signature: &str) -> Option<&str> {
     signature.strip_prefix(OURS)
 }
 
-/// Whether a signature in the hub's words is one that only Gemini knows.
+/// True if a signature in the hub's words is one that only Gemini knows.
 pub(crate) fn is_geminis(signature: &str) -> bool {
     signature.starts_with(OURS)
 }

@@ -1,4 +1,4 @@
-//! What whole and streamed answers share: their shape, usage, stop reasons and parts.
+//! The parts that whole and streamed answers share: their shape, usage, stop reasons and parts.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(super) struct Said<'a> {
     pub(super) parts: Option<Vec<&'a RawValue>>,
 }
 
-/// Why a prompt got no answer.
+/// The reason why a prompt got no answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Feedback {
@@ -51,7 +51,7 @@ pub(super) struct Feedback {
 }
 
 impl Feedback {
-    /// What the caller is told of a prompt that was blocked.
+    /// The words that the caller is told of a prompt that was blocked.
     pub(super) fn refusal(&self) -> Option<String> {
         let reason = self.block_reason.as_deref().filter(|reason| *reason != "BLOCK_REASON_UNSPECIFIED")?;
         let message = self.block_reason_message.as_deref().filter(|message| !message.is_empty());
@@ -109,7 +109,7 @@ pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
     json.close(b'}');
 }
 
-/// What a `finishReason` says.
+/// The meaning of a `finishReason`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The answer is whole, or as whole as it gets.
@@ -147,7 +147,7 @@ pub(super) fn ended(word: &str, called: bool) -> Ended {
     })
 }
 
-/// What a caller is told of an answer that can not be used.
+/// The words that a caller is told of an answer that can not be used.
 pub(super) fn broken(word: &str, message: Option<&str>) -> String {
     let more = message.filter(|message| !message.is_empty()).map_or_else(String::new, |said| format!(": {said}"));
     format!("the model's answer can not be used ({word}){more}")
@@ -191,14 +191,14 @@ pub(super) enum Piece {
     Text {
         /// The text.
         text: Text,
-        /// Whether it is thoughts.
+        /// True if it is thoughts.
         thought: bool,
     },
-    /// What comes back unchanged with the turn.
+    /// Parts that come back unchanged with the turn.
     Signed(Vec<Content>),
     /// A tool call, whole; its id may be missing.
     Call(ToolCall),
-    /// What the hub has no word for.
+    /// A part that the hub has no word for.
     Other(Box<RawValue>),
 }
 

@@ -6,7 +6,7 @@ pub const CONTEXT_OVERFLOW: &str = "context_length_exceeded";
 /// An error as a provider said it, read out of its dialect's error shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
-    /// What kind, in neutral words.
+    /// The kind, in neutral words.
     pub kind: ErrorKind,
     /// The provider's message; safe to show to the caller.
     pub message: String,
@@ -19,14 +19,14 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// Whether the conversation is longer than the model takes: the caller's to cure, and the same everywhere.
+    /// True if the conversation is longer than the model takes: the caller's to cure, and the same everywhere.
     #[must_use]
     pub fn is_context_overflow(&self) -> bool {
         self.code.as_deref() == Some(CONTEXT_OVERFLOW)
     }
 }
 
-/// What kind of error, in neutral words. Status codes and each dialect's type words derive from it in one table.
+/// The kind of an error, in neutral words. Status codes and each dialect's type words derive from it in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// 400: the request is wrong.

@@ -31,7 +31,7 @@ pub struct Call {
     pub messages: Vec<Message>,
     /// The tools that the model may call.
     pub tools: Vec<Tool>,
-    /// Which tool it must, may or must not call.
+    /// The tool that it must, may or must not call.
     pub tool_choice: Option<ToolChoice>,
     /// True if several tools may be called in one turn; `None`: the dialect's default (yes).
     pub parallel_tools: Option<bool>,
@@ -59,7 +59,7 @@ pub struct Call {
 /// Fields the hub has no word for, with the dialect whose words they are.
 #[derive(Debug, Clone)]
 pub struct Extra {
-    /// Whose words they are.
+    /// The dialect that they are words of.
     pub dialect: Dialect,
     /// Field name to raw value.
     pub fields: Fields,
@@ -143,7 +143,7 @@ pub struct Message {
     pub parts: Vec<Part>,
     /// Fields of the turn the hub has no word for.
     pub extra: Fields,
-    /// Which of the caller's messages it is, from 0; the first of them where several became one turn.
+    /// The index of the caller's message that it is, from 0; the first of them where several became one turn.
     pub at: usize,
 }
 
@@ -219,7 +219,7 @@ pub enum Content {
     ToolCall(ToolCall),
     /// The answer of a tool.
     ToolResult {
-        /// Which call it answers.
+        /// The call that it answers.
         call_id: String,
         /// Its pieces: text, images, documents.
         parts: Vec<Part>,
@@ -237,7 +237,7 @@ pub enum Content {
     RedactedThinking(String),
     /// A block the hub has no word for, in its dialect's own words.
     Other {
-        /// Whose words.
+        /// The dialect of the words.
         dialect: Dialect,
         /// The block whole.
         raw: Raw,
@@ -293,14 +293,14 @@ pub enum Tool {
     },
     /// A tool the provider runs itself (web search, computer use), in its dialect's own words.
     Other {
-        /// Whose words.
+        /// The dialect of the words.
         dialect: Dialect,
         /// The tool whole.
         raw: Raw,
     },
 }
 
-/// Which tool must, may or must not be called.
+/// The tool that must, may or must not be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolChoice {
     /// The model decides.
@@ -366,7 +366,7 @@ pub struct Reply {
 pub struct Choice {
     /// The pieces that were said.
     pub parts: Vec<Part>,
-    /// Why it ended.
+    /// The reason why it ended.
     pub stop: Stop,
     /// Log probabilities, raw.
     pub logprobs: Option<Raw>,
@@ -374,7 +374,7 @@ pub struct Choice {
     pub extra: Fields,
 }
 
-/// Why an answer ended.
+/// The reason why an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// The model was done.
@@ -429,34 +429,34 @@ pub enum Event {
     },
     /// A part begins.
     PartStart {
-        /// Which answer, from 0.
+        /// The answer's index, from 0.
         choice: u32,
-        /// Which part of the answer, from 0, rising.
+        /// The index of the part in the answer, from 0, rising.
         part: u32,
         /// The kind of part.
         kind: PartKind,
     },
     /// More of a part.
     Delta {
-        /// Which answer.
+        /// The answer's index.
         choice: u32,
-        /// Which part.
+        /// The part's index.
         part: u32,
         /// The addition.
         delta: Delta,
     },
     /// A part is whole.
     PartEnd {
-        /// Which answer.
+        /// The answer's index.
         choice: u32,
-        /// Which part.
+        /// The part's index.
         part: u32,
     },
     /// An answer is whole.
     Finish {
-        /// Which answer.
+        /// The answer's index.
         choice: u32,
-        /// Why.
+        /// The reason.
         stop: Stop,
     },
     /// The tokens used so far; each replaces the one before.
@@ -469,7 +469,7 @@ pub enum Event {
     End,
     /// Something the hub has no word for: the event's name, where the dialect has one, and its data.
     Other {
-        /// Whose words.
+        /// The dialect of the words.
         dialect: Dialect,
         /// The SSE event name.
         name: Option<String>,
@@ -498,7 +498,7 @@ pub enum PartKind {
     },
     /// A block the hub has no word for, as its dialect began it.
     Other {
-        /// Whose words.
+        /// The dialect of the words.
         dialect: Dialect,
         /// The block's beginning.
         raw: Raw,
@@ -520,7 +520,7 @@ pub enum Delta {
     Logprobs(Raw),
     /// A delta the hub has no word for.
     Other {
-        /// Whose words.
+        /// The dialect of the words.
         dialect: Dialect,
         /// The delta whole.
         raw: Raw,

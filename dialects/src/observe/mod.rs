@@ -16,7 +16,7 @@ use crate::sse;
 pub(crate) use observed::{ObserveEvent, Observed};
 pub(crate) use whole::{AnswerShape, begins_an_answer, is_answer, overflow_of_whole, usage_of_whole};
 
-/// What an observer does beside watching.
+/// The work that an observer does beside watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObserverMode {
     /// Nothing.
@@ -124,7 +124,7 @@ impl StreamObserver {
         }
     }
 
-    /// Whether the bytes so far end between two events.
+    /// True if the bytes so far end between two events.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         self.frames.at_boundary()
@@ -136,50 +136,51 @@ impl StreamObserver {
         self.frames.held() + self.held.capacity()
     }
 
-    /// How many bytes have been searched for an event's end.
+    /// The number of bytes that have been searched for an event's end.
     #[cfg(test)]
     pub(crate) fn searched(&self) -> usize {
         self.frames.searched()
     }
 
-    /// Whether something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an
+    /// True if something of the answer itself went by: text, thoughts, a tool call, a refusal or a finish. A role, an
     /// opening or a ping is not.
     #[must_use]
     pub fn first_token_seen(&self) -> bool {
         self.observed.first_token
     }
 
-    /// How long the answer's own text is so far, in bytes: close, not exact.
+    /// The length of the answer's own text so far, in bytes: close, not exact.
     #[must_use]
     pub fn text_bytes(&self) -> u64 {
         self.observed.text_bytes()
     }
 
-    /// What was used, by what the provider has said so far.
+    /// The usage, by what the provider has said so far.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.observed.usage
     }
 
-    /// Whether the stream said that it is whole: `[DONE]`, `message_stop`.
+    /// True if the stream said that it is whole: `[DONE]`, `message_stop`.
     #[must_use]
     pub fn ended(&self) -> bool {
         self.observed.ended
     }
 
-    /// Whether the stream said that it is whole, or an error: nothing stands behind either.
+    /// True if the stream said that it is whole, or an error: nothing stands behind either.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.observed.is_over()
     }
 
-    /// Whether each of the answers said why it finished: a stream that ends so is whole, `[DONE]` or `message_stop` or not.
+    /// True if each of the answers said why it finished: a stream that ends so is whole, `[DONE]` or `message_stop` or
+    /// not.
     #[must_use]
     pub fn finished(&self) -> bool {
         self.observed.is_finished()
     }
 
-    /// Whether the provider said in mid-stream that it failed.
+    /// True if the provider said in mid-stream that it failed.
     #[must_use]
     pub fn errored(&self) -> bool {
         self.observed.error.is_some()

@@ -1,4 +1,4 @@
-//! What is known of a stream that passes: its usage, its text, its answers and its end.
+//! The facts known of a stream that passes: its usage, its text, its answers and its end.
 
 use crate::hub::{ProviderError, Usage};
 use crate::sse::Frame;
@@ -9,23 +9,23 @@ use super::text::TextMeter;
 /// add.
 pub(crate) type ObserveEvent = fn(&mut Observed, Frame<'_>) -> bool;
 
-/// How many counts a dialect may keep from one event to the next.
+/// The number of counts that a dialect may keep from one event to the next.
 const COUNTS: usize = 10;
 
-/// What has been observed.
+/// All that has been observed.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// What was used, by what the provider has said so far.
+    /// The usage, by what the provider has said so far.
     pub(crate) usage: Option<Usage>,
     /// Counts that a dialect says in several events, in an order of its own.
     pub(crate) counts: [Option<u64>; COUNTS],
-    /// Whether something of the answer itself went by.
+    /// True if something of the answer itself went by.
     pub(crate) first_token: bool,
-    /// Whether the stream said that it is whole.
+    /// True if the stream said that it is whole.
     pub(crate) ended: bool,
     /// The error that the provider said in mid-stream, the first one.
     pub(crate) error: Option<ProviderError>,
-    /// Whether another event still belongs to the error.
+    /// True if another event still belongs to the error.
     pub(crate) error_goes_on: bool,
     answers: Answers,
     text: TextMeter,
@@ -78,17 +78,17 @@ impl Observed {
         self.error.get_or_insert_with(read);
     }
 
-    /// Whether the stream said that it is whole, or an error: nothing stands behind either.
+    /// True if the stream said that it is whole, or an error: nothing stands behind either.
     pub(crate) const fn is_over(&self) -> bool {
         self.ended || (self.error.is_some() && !self.error_goes_on)
     }
 
-    /// Whether each of the answers said why it finished.
+    /// True if each of the answers said why it finished.
     pub(super) const fn is_finished(&self) -> bool {
         self.answers.seen != 0 && self.answers.seen == self.answers.finished
     }
 
-    /// How long the answer's own text is so far, in bytes: close, not exact.
+    /// The length of the answer's own text so far, in bytes: close, not exact.
     pub(super) fn text_bytes(&self) -> u64 {
         self.text.bytes()
     }

@@ -1,4 +1,4 @@
-//! How much of a streamed answer is the answer's own text: measured in its first chunks and in every sixteenth after them.
+//! The length of the answer's own text in a stream: measured in its first chunks and in every sixteenth after them.
 
 use memchr::memmem::Finder;
 
@@ -75,7 +75,7 @@ fn text_of(behind: &[u8]) -> u64 {
     sum
 }
 
-/// Where a text that has begun ends: at its quote, or with the data.
+/// The end of a text that has begun: at its quote, or with the data.
 fn end_of_text(text: &[u8]) -> usize {
     let mut from = 0;
     while let Some(at) = memchr::memchr2(b'"', b'\\', text.get(from..).unwrap_or_default()) {

@@ -6,9 +6,9 @@ use crate::codec::Malformed;
 use crate::hub::{ProviderError, Usage};
 use crate::scan;
 
-/// What a dialect's whole answers are known by.
+/// The marks that a dialect's whole answers are known by.
 pub(crate) struct AnswerShape {
-    /// What an answer is made of: a list at its top level, by its name between quotes.
+    /// The core of an answer: a list at its top level, by its name between quotes.
     pub(crate) core: &'static str,
     /// The list may be empty where this member says something.
     pub(crate) may_be_empty_beside: Option<&'static str>,
@@ -23,7 +23,7 @@ pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<Option<
     (shape.usage)(body).ok_or_else(|| not_an_object(body))
 }
 
-/// Whether something that looks like a dialect's answers stands in a body, without reading the whole of it.
+/// True if something that looks like a dialect's answers stands in a body, without reading the whole of it.
 pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
     let key = shape.core.as_bytes();
     let Some(at) = memmem::find(body, key) else { return false };
@@ -32,8 +32,8 @@ pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
     list.is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
 }
 
-/// Whether a whole answer holds what its dialect's answers do. Errors: it does not: a provider's error under status 200,
-/// whose message is repeated, an empty list, or something else in JSON.
+/// Checks that a whole answer holds what its dialect's answers do. Errors: it does not: a provider's error under status
+/// 200, whose message is repeated, an empty list, or something else in JSON.
 pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malformed> {
     let core = shape.core.trim_matches('"');
     let (mut holds, mut empty, mut stopped, mut failed) = (false, false, false, false);

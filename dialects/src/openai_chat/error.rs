@@ -65,7 +65,7 @@ pub(crate) fn write_error(error: &ProviderError, json: &mut Writer) {
     json.close(b'}');
 }
 
-/// Whether a type word is one this dialect's clients know.
+/// True if a type word is one this dialect's clients know.
 fn is_our_word(word: &str) -> bool {
     const WORDS: [&str; 9] = [
         "invalid_request_error",
@@ -108,7 +108,7 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     overflow::recognised(ProviderError { kind, message: shortened(message), r#type, code, param: word("param") })
 }
 
-/// Whether an error body says of a prompt that does not fit what clients know it by: the code.
+/// True if an error body says that a prompt does not fit, as clients know it: by the code.
 #[must_use]
 pub(crate) fn tells_overflow(body: &[u8]) -> bool {
     let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model_list::{ListedModel, ModelShape};
 
-/// How models are written. The list has no pages.
+/// The shape in which models are written. The list has no pages.
 pub(crate) const SHAPE: ModelShape = ModelShape {
     one: |name, created| model(name, created).to_string().into_bytes(),
     list: |models, _| Ok(list(models)),

@@ -1,4 +1,5 @@
-//! What passes, observed: usage, first token, end and errors of a stream's chunks, and what a whole answer is known by.
+//! The observer of what passes: usage, first token, end and errors of a stream's chunks, and what a whole answer is
+//! known by.
 //!
 //! Until the first token every chunk is read; after it only those that can hold usage, a finish or an error, found by their
 //! words. A quote inside a JSON string is always escaped, so `"usage"` in an answer's text never looks like the key.
@@ -18,7 +19,7 @@ use crate::observe::{AnswerShape, Observed};
 use crate::scan;
 use crate::sse::Frame;
 
-/// What a whole answer is known by.
+/// The marks of a whole answer.
 pub(crate) const ANSWER: AnswerShape =
     AnswerShape { core: "\"choices\"", may_be_empty_beside: None, usage: usage_of_whole, error: error::decode };
 
@@ -78,7 +79,7 @@ pub(crate) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
     }
 }
 
-/// Whether a chunk may hold more than a piece of the first answer.
+/// True if a chunk may hold more than a piece of the first answer.
 fn says_more(data: &[u8]) -> bool {
     let said = |word: &Finder<'_>, nothing: &[u8]| {
         let length = word.needle().len();
@@ -92,7 +93,7 @@ fn says_more(data: &[u8]) -> bool {
         || said(&words.index, b"0")
 }
 
-/// Whether a key's value begins so, the key ending at `at`.
+/// True if a key's value begins so, the key ending at `at`.
 fn stands_behind(value: &[u8], data: &[u8], at: usize) -> bool {
     let rest = data.get(at..).unwrap_or_default().trim_ascii_start();
     rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(value))
@@ -138,7 +139,7 @@ impl ObservedChoice<'_> {
         self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 
-    /// Whether it finishes, or its delta holds more than a role and empty values.
+    /// True if it finishes, or its delta holds more than a role and empty values.
     fn says_something(&self) -> bool {
         let is_empty = |raw: &RawValue| matches!(raw.get(), "null" | "\"\"" | "[]" | "{}");
         self.finishes()

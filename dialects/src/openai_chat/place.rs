@@ -1,4 +1,5 @@
-//! Where a part of a turn stood in a body of this dialect, for refusals: the hub's turns are not its messages.
+//! The place where a part of a turn stood in a body of this dialect, for refusals: the hub's turns are not its
+//! messages.
 
 use crate::hub::{Content, Message, Part};
 
@@ -26,7 +27,7 @@ fn is_thought(content: &Content) -> bool {
     matches!(content, Content::Thinking { .. } | Content::RedactedThinking(_))
 }
 
-/// How many parts of a kind stand before this one.
+/// The number of parts of a kind that stand before this one.
 fn before(message: &Message, index: usize, kind: impl Fn(&Content) -> bool) -> usize {
     message.parts.iter().take(index).filter(|Part { content, .. }| kind(content)).count()
 }

@@ -65,7 +65,7 @@ fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
     Ok(Choice { parts, stop, logprobs: object.raw("logprobs"), extra: message.rest() })
 }
 
-/// What the model thought, by any of the names it has: where several are given they say the same.
+/// The model's thoughts, by any of the names it has: where several are given they say the same.
 fn thoughts(message: &mut Object<'_>) -> Vec<Part> {
     let names = [message.take("reasoning_content"), message.take("reasoning")];
     let text = names.into_iter().flatten().find_map(string).filter(|text| !text.is_empty());

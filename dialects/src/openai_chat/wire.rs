@@ -38,7 +38,7 @@ struct CompletionDetails {
 }
 
 impl ChatUsage {
-    /// Where the counts stand on the wire, for [`Self::read`].
+    /// The places of the counts on the wire, for [`Self::read`].
     pub(crate) const PLACES: &'static scan::Names = &[
         (b"prompt_tokens", CountPlace::At(0)),
         (b"completion_tokens", CountPlace::At(1)),
@@ -125,8 +125,8 @@ pub(crate) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
     }
 }
 
-/// Which of the caller's stop texts ended an answer: vLLM says it in `stop_reason`, SGLang in `matched_stop`. A number
-/// is a token; some put another vendor's word for the reason there.
+/// The one of the caller's stop texts that ended an answer: vLLM says it in `stop_reason`, SGLang in `matched_stop`. A
+/// number is a token; some put another vendor's word for the reason there.
 pub(crate) fn stop_text(fields: [Option<&RawValue>; 2]) -> Option<String> {
     const REASONS: [&str; 10] =
         ["", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "length", "max_tokens", "tool_calls", "tool_use"];

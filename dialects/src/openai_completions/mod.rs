@@ -16,7 +16,7 @@ use crate::openai_chat::{error, models, observe};
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 
-/// What the dialect offers.
+/// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "openai-",

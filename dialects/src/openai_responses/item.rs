@@ -194,7 +194,7 @@ pub(super) struct ResponseFrame<'a> {
     pub(super) id: &'a str,
     pub(super) model: &'a str,
     pub(super) created: u64,
-    /// Why it ended; `None`: it has not.
+    /// The reason why it ended; `None`: it has not.
     pub(super) stop: Option<&'a Stop>,
     pub(super) usage: Option<&'a Usage>,
     pub(super) error: Option<&'a crate::hub::ProviderError>,

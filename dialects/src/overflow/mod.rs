@@ -22,11 +22,12 @@ const CODES: [&str; 5] = [
     "context_window_exceeded",
 ];
 
-/// What agents act on in Anthropic's words.
+/// The words of Anthropic's that agents act on.
 const TOLD: [&str; 2] = ["prompt is too long", "input length and `max_tokens` exceed context limit"];
 
-/// What a vendor says, and who does. `{input}`, `{output}`, `{total}` and `{max}` are counts of tokens, `*` is any
-/// text; case does not matter, and the words may stand anywhere in the message. The first that fits counts.
+/// The words of an overflow, and the vendor that says them. `{input}`, `{output}`, `{total}` and `{max}` are counts of
+/// tokens, `*` is any text; case does not matter, and the words may stand anywhere in the message. The first that fits
+/// counts.
 const WORDINGS: &[(&str, &str)] = &[
     ("prompt is too long: {input} tokens > {max} maximum", "Anthropic"),
     ("input length and `max_tokens` exceed context limit: {input} + {output} > {max}", "Anthropic"),
@@ -109,7 +110,7 @@ pub(crate) fn recognised(error: ProviderError) -> ProviderError {
     }
 }
 
-/// Whether an error's message is in the words that agents know as Anthropic's.
+/// True if an error's message is in the words that agents know as Anthropic's.
 pub(crate) fn is_told(message: &str) -> bool {
     TOLD.iter().any(|words| message.contains(words))
 }
@@ -132,10 +133,10 @@ pub(crate) fn in_anthropics_words(message: &str) -> Cow<'_, str> {
     Cow::Owned(if message.is_empty() { said } else { format!("{said} ({message})") })
 }
 
-/// What clients of Gemini's know it by.
+/// The words that clients of Gemini's know it by.
 const TOLD_TO_GEMINI: &str = "exceeds the maximum number of tokens allowed";
 
-/// Whether an error's message is in Google's words.
+/// True if an error's message is in Google's words.
 pub(crate) fn is_told_to_gemini(message: &str) -> bool {
     message.contains(TOLD_TO_GEMINI)
 }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// How the line begins. Its hash is another one with every call: to any other vendor it says nothing, and spoils what
-/// was kept of the prompt before it. (Claude Code 2.1, November 2026; `CLAUDE_CODE_ATTRIBUTION_HEADER=0` leaves it out.)
+/// The line's beginning. Its hash is another one with every call: to any other vendor it says nothing, and spoils what
+/// was kept of the prompt before it. (Claude Code 2.1, November 2026; `CLAUDE_CODE_ATTRIBUTION_HEADER=0` leaves it
+/// out.)
 const BEGINNING: &str = "x-anthropic-billing-header:";
 
 /// The text without that line, if it begins with it; `None`: there was nothing else.

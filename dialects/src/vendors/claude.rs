@@ -1,10 +1,10 @@
-//! What Anthropic's models take, by a piece of their name.
+//! The settings that Anthropic's models take, by a piece of their name.
 //!
 //! Sources, read in November 2026: platform.claude.com/docs/en/models (limits, thinking, effort),
 //! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets), and the
 //! refusals that the API gives (temperature and `top_p` together, since Claude Opus 4.1).
 
-/// How a model is told to think.
+/// The way in which a model is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ThinkingMode {
     /// It does not.
@@ -15,7 +15,7 @@ pub(crate) enum ThinkingMode {
     Adaptive,
 }
 
-/// Which of `temperature`, `top_p` and `top_k` a model takes.
+/// The ones of `temperature`, `top_p` and `top_k` that a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SamplingTaken {
     /// All of them.
@@ -30,11 +30,11 @@ pub(crate) enum SamplingTaken {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claude {
     pieces: &'static [&'static str],
-    /// How it is told to think.
+    /// The way in which it is told to think.
     pub(crate) thinking: ThinkingMode,
-    /// Whether it can be told not to.
+    /// True if it can be told not to.
     pub(crate) can_rest: bool,
-    /// What it takes for sampling.
+    /// The settings for sampling that it takes.
     pub(crate) sampling: SamplingTaken,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
@@ -94,7 +94,7 @@ const UNKNOWN: Claude = Claude {
     max_output: None,
 };
 
-/// What is known of a model.
+/// The facts known of a model.
 pub(crate) fn claude(model: &str) -> &'static Claude {
     MODELS.iter().find(|row| row.pieces.iter().any(|piece| model.contains(piece))).unwrap_or(&UNKNOWN)
 }

@@ -1,9 +1,9 @@
-//! What Google's models take and refuse, where that differs from one to the next.
+//! The settings that Google's models take and refuse, where that differs from one to the next.
 //!
 //! Source: ai.google.dev/gemini-api/docs, "Models", "Thinking" and "Thought signatures". What is not here is taken to be
 //! as the newest.
 
-/// How a model is told how much to think.
+/// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GeminiThinking {
     /// Not at all: it refuses the setting.
@@ -24,17 +24,17 @@ pub(crate) enum GeminiThinking {
 pub(crate) struct Gemini {
     /// The most tokens it answers with.
     pub(crate) max_output: Option<u64>,
-    /// How it is told how much to think.
+    /// The way in which it is told how much to think.
     pub(crate) thinking: GeminiThinking,
-    /// Whether it refuses a call of a tool that comes back without the signature it was made with.
+    /// True if it refuses a call of a tool that comes back without the signature it was made with.
     pub(crate) signed_calls: bool,
-    /// Whether a tool's result may hold pictures; else they stand behind it.
+    /// True if a tool's result may hold pictures; else they stand behind it.
     pub(crate) pictures_in_results: bool,
 }
 
 const LEVELS: &[&str] = &["minimal", "low", "medium", "high"];
 
-/// What a model's name begins with, and what it is. The first that fits counts.
+/// Beginnings of models' names, and the facts known of each. The first that fits counts.
 const MODELS: [(&str, Gemini); 8] = [
     ("gemini-1", old(GeminiThinking::Never, 8192)),
     ("gemini-2.0", old(GeminiThinking::Never, 8192)),
@@ -55,7 +55,7 @@ const fn new(levels: &'static [&'static str]) -> Gemini {
     Gemini { max_output: Some(65_536), thinking, signed_calls: true, pictures_in_results: true }
 }
 
-/// What is known of a model; `models/` may stand before its name.
+/// The facts known of a model; `models/` may stand before its name.
 pub(crate) fn gemini(model: &str) -> Gemini {
     let name = model.rsplit('/').next().unwrap_or(model);
     let row = MODELS.iter().find(|(start, _)| name.starts_with(start)).map(|(_, row)| *row);

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-/// What becomes of top-level fields on their way to a provider, by name.
+/// The policy for top-level fields on their way to a provider, by name.
 pub type FieldPolicy = BTreeMap<String, FieldAction>;
 
-/// What becomes of a top-level field on its way to a provider.
+/// The policy for a top-level field on its way to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldAction {
     /// It goes on as it is, also where a rule or a row would leave it out.
@@ -21,19 +21,19 @@ pub enum FieldAction {
     Rename(String),
 }
 
-/// Whether the model's earlier thoughts go back to it, as `reasoning_content`.
+/// The way in which the model's earlier thoughts go back to it, as `reasoning_content`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasoningBack {
     /// No.
     Never,
-    /// Where the caller has them.
+    /// They go back where the caller has them.
     Sent,
-    /// Where the caller has them, and empty in turns that call tools where he has not: the server refuses such a turn
-    /// without the field.
+    /// They go back where the caller has them, and empty in turns that call tools where he has not: the server refuses
+    /// such a turn without the field.
     Required,
 }
 
-/// Where instructions in mid-conversation go.
+/// The place that instructions in mid-conversation go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemMessages {
     /// Into the one message at the beginning: many prompt templates take no other.
@@ -42,20 +42,20 @@ pub enum SystemMessages {
     InPlace,
 }
 
-/// How a look-alike is spoken to.
+/// The way to speak to a look-alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LookAlike {
-    /// Whether it takes text as a list of parts; else text alone is one string.
+    /// True if it takes text as a list of parts; else text alone is one string.
     pub content_lists: bool,
-    /// Where instructions in mid-conversation go.
+    /// The place that instructions in mid-conversation go to.
     pub system_messages: SystemMessages,
-    /// Whether the model's thoughts go back to it.
+    /// The way in which the model's thoughts go back to it.
     pub reasoning: ReasoningBack,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
-    /// Whether it has legacy Completions beside Chat Completions.
+    /// True if it has legacy Completions beside Chat Completions.
     pub completions: bool,
-    /// What becomes of top-level fields, in its own words.
+    /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
 }
 
@@ -162,7 +162,7 @@ impl LookAlike {
     }
 }
 
-/// How the look-alike at this host is spoken to.
+/// The way to speak to the look-alike at this host.
 #[must_use]
 pub fn look_alike(host: &str) -> LookAlike {
     let host = host.trim_end_matches('.').to_ascii_lowercase();

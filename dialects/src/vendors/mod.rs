@@ -1,4 +1,5 @@
-//! What vendors and look-alikes take and refuse, as tables of data with their sources, and pure functions over them.
+//! The settings that vendors and look-alikes take and refuse, as tables of data with their sources, and pure functions
+//! over them.
 //!
 //! Nothing here knows a wire: the dialects ask, and write. A wrong row is mended here, and here alone; a user overrides
 //! one in the provider's `compatibility`.
@@ -15,7 +16,7 @@ pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
 pub use hosts::{FieldAction, FieldPolicy, HostFieldRule, LookAlike, ReasoningBack, SystemMessages, look_alike};
 pub(crate) use openai::{Beside, openai};
 
-/// How much each effort asks for, from little to much.
+/// The efforts that may be asked for, from little to much.
 const EFFORTS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];
 
 /// The effort of those `known` that comes next to the `wanted` one: the highest that asks for no more, else the lowest.

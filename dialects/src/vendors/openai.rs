@@ -1,10 +1,10 @@
-//! What OpenAI's models take on Chat Completions, by the beginning of their name.
+//! The settings that OpenAI's models take on Chat Completions, by the beginning of their name.
 //!
 //! Sources, read in November 2026: developers.openai.com/api/docs/models (limits), …/api/docs/guides/reasoning and the
 //! API reference of `reasoning_effort` (efforts), and the refusals that the API gives ("Function tools with
 //! reasoning_effort are not supported for … in /v1/chat/completions", since GPT-5.4).
 
-/// Which effort may stand beside function tools.
+/// The efforts that may stand beside function tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beside {
     /// Any.
@@ -19,9 +19,9 @@ pub(crate) struct OpenAi {
     beginning: &'static str,
     /// The values of `reasoning_effort` that it takes; none: it does not take the field.
     pub(crate) efforts: &'static [&'static str],
-    /// What may stand beside function tools.
+    /// The efforts that may stand beside function tools.
     pub(crate) beside_tools: Beside,
-    /// Whether it takes `temperature`, `top_p` and the penalties; models that reason do not.
+    /// True if it takes `temperature`, `top_p` and the penalties; models that reason do not.
     pub(crate) sampling: bool,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
@@ -91,7 +91,7 @@ fn known_by(model: &str) -> &str {
     name.strip_prefix("ft:").unwrap_or(name)
 }
 
-/// What is known of a model.
+/// The facts known of a model.
 pub(crate) fn openai(model: &str) -> &'static OpenAi {
     let name = known_by(model);
     MODELS.iter().find(|row| name.starts_with(row.beginning)).unwrap_or(&UNKNOWN)

@@ -12,7 +12,7 @@ use crate::scan;
 
 const MARK: &[u8] = b"cache_control";
 
-/// Where markers stand: in an object, and in those that are its members, or the elements of its members.
+/// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
     marked: bool,
     within: &'static [(&'static [u8], MarkPlace)],

@@ -83,19 +83,19 @@ impl Field {
     }
 }
 
-/// What routing needs of a body, and where it stands there. It borrows nothing: its spans are byte offsets in the body
-/// peeked at, which whoever holds both gives again.
+/// The fields of a body that routing needs, and their places in it. It borrows nothing: its spans are byte offsets in
+/// the body peeked at, which whoever holds both gives again.
 #[derive(Debug)]
 pub struct Peek {
     /// The model asked for; not empty.
     pub model: PeekedText,
-    /// Whether the answer is to be streamed.
+    /// True if the answer is to be streamed.
     pub stream: bool,
     /// The most tokens to answer with, by `max_completion_tokens` or else `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// Where the temperature stands, as the number was written.
+    /// The place of the temperature, as the number was written.
     pub temperature: Option<Range<usize>>,
-    /// Whether `stream_options.include_usage` is true.
+    /// True if `stream_options.include_usage` is true.
     pub include_usage: bool,
     /// The end user: `user` (OpenAI) or `metadata.user_id` (Anthropic).
     pub user: Option<PeekedText>,
@@ -124,7 +124,7 @@ impl PeekedText {
     }
 }
 
-/// What a dialect's own fields say.
+/// The fields of a dialect's own.
 #[derive(Debug, Default)]
 pub(crate) struct Peeked {
     pub(crate) max_tokens: Option<u64>,
@@ -133,7 +133,7 @@ pub(crate) struct Peeked {
 }
 
 impl Peek {
-    /// Where the field's value stands, when it is there (`null` included).
+    /// The place of the field's value, when it is there (`null` included).
     #[must_use]
     pub fn span(&self, field: Field) -> Option<Range<usize>> {
         self.spans.get(field as usize).cloned().flatten()
@@ -200,12 +200,12 @@ impl Peek {
     }
 }
 
-/// What a call's path says, so that its body need not.
+/// The facts that a call's path says, so that its body need not.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PathSays<'a> {
     /// The model.
     pub model: Option<&'a str>,
-    /// Whether the answer is a stream.
+    /// True if the answer is a stream.
     pub stream: Option<bool>,
 }
 
@@ -250,7 +250,7 @@ pub(crate) fn peek(
     Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, open, spans: look.spans })
 }
 
-/// What is wrong with a body that is no JSON object, in the words of a parser that says where.
+/// The refusal of a body that is no JSON object, in the words of a parser that says where.
 fn not_an_object(body: &[u8]) -> Refusal {
     let said = serde_json::from_slice::<serde::de::IgnoredAny>(body).err().map(|error| error.to_string());
     Refusal::body(format!(
@@ -313,7 +313,7 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Whether `stream_options` asks for usage. Errors: it is not what it has to be.
+    /// True if `stream_options` asks for usage. Errors: it is not what it has to be.
     pub(crate) fn include_usage(&self) -> Result<bool, Refusal> {
         let Some(text) = self.value(Field::StreamOptions) else { return Ok(false) };
         // serde takes a list for a struct too.
@@ -332,7 +332,7 @@ fn text_at<'a>(body: &'a [u8], span: &Range<usize>) -> &'a str {
     body.get(span.clone()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// Where a text stands that was borrowed out of a body.
+/// The place of a text that was borrowed out of a body.
 fn span_in(body: &[u8], text: &str) -> Range<usize> {
     let start = (text.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
     start..start + text.len()

@@ -47,7 +47,7 @@ pub fn say_the_same(one: &Status, other: &Status) -> bool {
     one.observed_generation == other.observed_generation && essence(one) == essence(other)
 }
 
-/// Why `Programmed` is as it is.
+/// The reason why `Programmed` is as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Programmed {
     /// Every ready proxy runs this generation.
@@ -98,7 +98,7 @@ impl Programmed {
 pub struct Case<'a> {
     /// The object's kind.
     pub kind: Kind,
-    /// Which one.
+    /// The object's id.
     pub object: &'a ObjectId,
     /// `metadata.generation` that was compiled.
     pub generation: i64,
@@ -110,9 +110,9 @@ pub struct Case<'a> {
     pub kept: bool,
     /// Revision of what is published of it; `None`: nothing is.
     pub revision: Option<&'a str>,
-    /// Why what was compiled could not be published.
+    /// The reason why what was compiled could not be published.
     pub unpublished: Option<&'a str>,
-    /// Why no rule of it can serve, whoever runs it.
+    /// The reason why no rule of it can serve, whoever runs it.
     pub idle: Option<&'a str>,
     /// Another form of it is about to be published: what runs of the one before is no answer any more.
     pub publishing: bool,

@@ -38,7 +38,7 @@ impl AttachedRoutesRefresh {
         self.0.extract_if(|_, pending| pending.due() <= now).map(|(pool, _)| pool).collect()
     }
 
-    /// When the time of the next one comes.
+    /// The time of the next one.
     pub(super) fn due(&self) -> Option<Instant> {
         self.0.values().map(PendingRefresh::due).min()
     }

@@ -53,11 +53,11 @@ pub struct Assessment {
     pub verdicts: Box<[Verdict]>,
     /// It serves in its previous form.
     pub kept: bool,
-    /// Why it could not be published.
+    /// The reason why it could not be published.
     pub unpublished: Option<String>,
     /// It serves in some form.
     pub serves: bool,
-    /// Why no rule of it can serve, whoever runs it.
+    /// The reason why no rule of it can serve, whoever runs it.
     pub idle: Option<&'static str>,
 }
 
@@ -128,7 +128,7 @@ struct ObjectState {
     publishing: bool,
 }
 
-/// Why a status was not written.
+/// The reason why a status was not written.
 enum Unwritten {
     /// The object is gone.
     Gone,

@@ -1,4 +1,4 @@
-//! Which resource: what kind, and its id.
+//! The key of a resource: its kind, and its id.
 
 use sluicegate_config::compile::Reference as Named;
 use sluicegate_config::{Kind, ObjectId};
@@ -8,7 +8,7 @@ use sluicegate_config::{Kind, ObjectId};
 pub struct Key {
     /// Its kind.
     pub kind: Kind,
-    /// Which one.
+    /// The object's id.
     pub id: ObjectId,
 }
 

@@ -29,7 +29,7 @@ pub struct Object {
     pub uid: Box<str>,
     /// `metadata.generation`.
     pub generation: i64,
-    /// When it was created, in seconds since 1970.
+    /// The time of its creation, in seconds since 1970.
     pub created: i64,
     /// `spec` as JSON; `None`: it has none.
     pub spec: Option<Box<str>>,
@@ -42,7 +42,7 @@ pub struct Object {
 /// Everything known of the cluster.
 #[derive(Debug)]
 pub struct World {
-    /// Which lists have been read whole.
+    /// The lists that have been read whole.
     pub lists: Lists,
     /// The objects to be looked at again.
     pub queue: Queue,
@@ -64,7 +64,7 @@ pub struct World {
     /// The last `resourceVersion` of what we have deleted, until the watch has said so.
     pub(super) deleted: HashMap<Name, Box<str>>,
     pub(super) owner: Owner,
-    /// Which routes serve under equal conditions.
+    /// The routes that serve under equal conditions.
     pub(super) rivals: Rivals,
     model_claims: Option<ModelClaims>,
     /// By which proxies know the operator.
@@ -121,18 +121,18 @@ impl World {
         &self.template
     }
 
-    /// Which namespaces may claim which models.
+    /// The namespaces that may claim models.
     pub fn keep_models(&mut self, claims: ModelClaims) {
         self.model_claims = Some(claims);
     }
 
-    /// Which namespaces may claim which models; `None`: each may claim all.
+    /// The namespaces that may claim models; `None`: each may claim all.
     #[must_use]
     pub fn model_claims(&self) -> Option<&ModelClaims> {
         self.model_claims.as_ref()
     }
 
-    /// Which routes serve under equal conditions.
+    /// The routes that serve under equal conditions.
     #[must_use]
     pub fn rivals(&self) -> &Rivals {
         &self.rivals
@@ -293,7 +293,7 @@ impl World {
         self.served.count(&key.named())
     }
 
-    /// When there is something to do: now, later or never.
+    /// The time when there is something to do: now, later or never.
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let has_orphans = self.has_new_orphans && self.lists.missing().is_empty();

@@ -26,7 +26,7 @@ impl World {
         self.template.owner.as_ref().filter(|_| self.owner.absent_since.is_none())
     }
 
-    /// Why nothing may be published: without its owner an uninstallation would leave copies of keys behind.
+    /// The reason why nothing may be published: without its owner an uninstallation would leave copies of keys behind.
     #[must_use]
     pub fn unpublishable(&self) -> Option<String> {
         let name = self.absent_owner()?;

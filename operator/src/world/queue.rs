@@ -1,4 +1,4 @@
-//! Which objects are to be looked at again: each once, by rank of their kind, otherwise in the order they came.
+//! The objects that are to be looked at again: each once, by rank of their kind, otherwise in the order they came.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ impl Queue {
         }
     }
 
-    /// When there is something to take: now, later or never.
+    /// The time when there is something to take: now, later or never.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         if self.queued.is_empty() { self.delayed.first().map(|(at, _)| *at) } else { Some(now) }
     }

@@ -82,7 +82,7 @@ impl Source {
     }
 }
 
-/// Which lists have been read whole.
+/// The lists that have been read whole.
 #[derive(Debug)]
 pub struct Lists {
     watched: Watched,

@@ -42,7 +42,7 @@ impl LedgerEntry {
 }
 
 impl AttemptEntry {
-    /// What it sends: to which endpoint, in which dialect, asking for which model.
+    /// Notes the request that it sends: to which endpoint, in which dialect, asking for which model.
     pub fn sent(&mut self, endpoint: Option<&Arc<str>>, dialect: Dialect, model: &str) {
         self.facts.endpoint = endpoint.map(Arc::clone);
         self.facts.dialect = Some(dialect);
@@ -67,8 +67,8 @@ impl AttemptEntry {
         self.facts.answered_model = ModelName::of(&self.table, model);
     }
 
-    /// What the provider said was used so far (each word replaces the one before), and what that costs. What nobody can have
-    /// used is counted as such, and nowhere else.
+    /// Notes the usage that the provider has said so far (each word replaces the one before), and what that costs. What
+    /// nobody can have used is counted as such, and nowhere else.
     pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
         if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
             return self.ledger.disbelieve();
@@ -78,7 +78,7 @@ impl AttemptEntry {
         self.facts.estimated = false;
     }
 
-    /// What was most likely used by an attempt that ended before its provider said it.
+    /// Notes the usage that is most likely of an attempt that ended before its provider said it.
     pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
         self.usage(usage, price);
         self.facts.estimated = self.facts.usage.is_some();

@@ -1,4 +1,4 @@
-//! What is counted for one combination of names on one worker. Families with fewer labels are sums over cells.
+//! The counts for one combination of names on one worker. Families with fewer labels are sums over cells.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -10,7 +10,7 @@ use super::outcome::{AttemptEnd, CacheLayer, CacheStatus, End, Operation};
 use super::record::{AttemptFacts, Record};
 use super::table::{ModelIx, ProviderIx, RouteIx};
 
-/// What a call's cells are found by, within one configuration.
+/// The key that a call's cells are found by, within one configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CallKey {
     pub(super) route: RouteIx,
@@ -35,7 +35,7 @@ const MORE: usize = 14;
 /// The last slot's tag: no end has this number.
 const OVERFLOW: u32 = 0xff;
 
-/// What the tokens of a usage are called, in the order of [`token_counts`].
+/// The names of a usage's tokens, in the order of [`token_counts`].
 pub(super) const TOKEN_TYPES: [&str; 5] = ["input", "output", "cached_input", "cache_creation_input", "reasoning"];
 
 /// The counts of a usage, in the order of [`TOKEN_TYPES`].
@@ -86,7 +86,7 @@ impl Codes {
         }
     }
 
-    /// What was used: `(code, end)` (`None`: the pairs there was no slot for) and how often.
+    /// The pairs that were used: `(code, end)` (`None`: the pairs there was no slot for) and how often.
     pub(super) fn read(&self) -> impl Iterator<Item = (Option<(u16, End)>, u64)> {
         let more = self.more.get().into_iter().flat_map(|more| more.iter());
         self.few.iter().chain(more).filter_map(|slot| {
@@ -115,7 +115,7 @@ pub(super) struct CallCells {
     seldom: OnceLock<Box<Seldom>>,
 }
 
-/// What only some kinds of calls count: streams, calls by way of a cache, failovers.
+/// The counts of only some kinds of calls: streams, calls by way of a cache, failovers.
 #[derive(Debug)]
 pub(super) struct Seldom {
     pub(super) first_token: Histogram,
@@ -161,7 +161,7 @@ impl CallCells {
         }
     }
 
-    /// What only some calls count, if one has.
+    /// The counts of only some calls, if one has any.
     pub(super) fn seldom(&self) -> Option<&Seldom> {
         self.seldom.get().map(|seldom| &**seldom)
     }

@@ -17,7 +17,7 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
-    /// What it stands at.
+    /// Its value.
     pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -73,7 +73,8 @@ pub(super) const PER_TOKEN: Bounds = micros(&[
     10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000, 400_000, 500_000, 750_000, 1_000_000, 2_500_000,
 ]);
 
-/// What the gateway itself takes: tens of microseconds when well, milliseconds when a core is full.
+/// The bounds of the time that the gateway itself takes: tens of microseconds when well, milliseconds when a core is
+/// full.
 pub(super) const OVERHEAD: Bounds =
     micros(&[10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000]);
 
@@ -125,7 +126,7 @@ impl Histogram {
         }
     }
 
-    /// Whether it has a value.
+    /// True if it has a value.
     pub(super) fn is_used(&self) -> bool {
         self.few.first().is_some_and(|place| place.load(Relaxed) > 0)
     }
@@ -177,7 +178,7 @@ impl Total {
         self.sum = self.sum.wrapping_add(histogram.units());
     }
 
-    /// How many values.
+    /// The number of values.
     pub(super) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

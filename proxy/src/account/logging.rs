@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::access_log::{LogLine, LogQueue};
 
-/// How the process's own log looks.
+/// The format of the process's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -31,7 +31,7 @@ pub fn init(filter: &str, format: LogFormat, queue: LogQueue) {
     });
 }
 
-/// Whether a filter can be read; `Err`: what is wrong with it.
+/// Checks that a filter can be read; `Err`: what is wrong with it.
 ///
 /// # Errors
 /// It is none.

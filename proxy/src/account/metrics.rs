@@ -1,4 +1,4 @@
-//! What all workers share of the metrics: which cells there are, and what is asked of others at a scrape.
+//! The part of the metrics that all workers share: the cells, and the sources that are asked at a scrape.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -86,7 +86,7 @@ struct Book {
     gone_pools: HashMap<Box<str>, Instant>,
 }
 
-/// What is known of the configuration.
+/// The facts known of the configuration.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConfigState {
     pub(super) revision: Box<str>,
@@ -101,12 +101,12 @@ pub(super) struct ConfigState {
 pub enum ConfigEvent<'a> {
     /// This revision runs now.
     Applied {
-        /// What it is called.
+        /// Its name.
         revision: &'a str,
     },
     /// A configuration was read, and this many objects are not applied as written (0: all are).
     Read {
-        /// How many.
+        /// The number of them.
         rejected: usize,
     },
 }
@@ -122,7 +122,7 @@ pub enum CircuitStat {
     Open,
 }
 
-/// What is told of an endpoint at a scrape.
+/// The facts told of an endpoint at a scrape.
 #[derive(Debug, Clone)]
 pub struct EndpointStat {
     /// The pool's id.
@@ -133,7 +133,7 @@ pub struct EndpointStat {
     pub endpoint: Arc<str>,
     /// Its circuit.
     pub circuit: CircuitStat,
-    /// How often the circuit has opened.
+    /// The number of times that the circuit has opened.
     pub circuit_opened: u64,
     /// Attempts in flight.
     pub in_flight: u64,
@@ -141,7 +141,7 @@ pub struct EndpointStat {
     pub connections: Option<(u64, u64, u64)>,
 }
 
-/// What is told of a cache layer at a scrape.
+/// The facts told of a cache layer at a scrape.
 #[derive(Debug, Clone, Default)]
 pub struct CacheStat {
     /// `memory` or `redis`.
@@ -156,13 +156,13 @@ pub struct CacheStat {
     pub errors: u64,
     /// Answers handed to it.
     pub stores: u64,
-    /// What only a layer behind a network has.
+    /// The facts that only a layer behind a network has.
     pub remote: Option<RemoteStat>,
     /// Answers not kept in any layer, by reason; told by one layer for all.
     pub refused: Vec<(&'static str, u64)>,
 }
 
-/// What is told of a cache layer behind a network.
+/// The facts told of a cache layer behind a network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RemoteStat {
     /// Look-ups that did not ask it.
@@ -173,18 +173,18 @@ pub struct RemoteStat {
     pub open: u64,
     /// Answers copied from it into memory.
     pub promotions: u64,
-    /// What it gave that was not an entry.
+    /// The number of values it gave that were not entries.
     pub corrupt: u64,
 }
 
-/// What is told of the memory budget at a scrape.
+/// The facts told of the memory budget at a scrape.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStat {
     /// Bytes that calls may hold in sum.
     pub size: u64,
     /// Bytes that they hold.
     pub used: u64,
-    /// How often there was no room, by purpose.
+    /// The number of times that there was no room, by purpose.
     pub refusals: Vec<(&'static str, u64)>,
 }
 
@@ -350,7 +350,7 @@ impl Metrics {
         book.attempts.entry(labels).or_default().of_worker(worker.number, AttemptCells::default)
     }
 
-    /// What a scrape adds up, copied out so that no worker waits for the writing of the text.
+    /// The numbers that a scrape adds up, copied out so that no worker waits for the writing of the text.
     pub(super) fn read(&self) -> MetricsReading {
         let mut book = lock(&self.book);
         book.prune(Instant::now());
@@ -403,7 +403,7 @@ impl<C> Series<C> {
     }
 }
 
-/// What a scrape adds up.
+/// The numbers that a scrape adds up.
 #[derive(Debug)]
 pub(super) struct MetricsReading {
     pub(super) calls: Vec<(Arc<CallLabels>, Vec<Arc<CallCells>>)>,

@@ -1,4 +1,4 @@
-//! What a call was, counted once: the ledger, the metrics it feeds, the access log.
+//! The account of a call, counted once: the ledger, the metrics it feeds, the access log.
 //!
 //! A worker opens one [`LedgerEntry`] per call from its own [`Ledger`], fills it along the way, and closes it (or drops it,
 //! which closes it too). Closing adds to counters that only this worker writes, so the hot path takes no lock and no

@@ -1,6 +1,6 @@
 //! Every metric's name, in one place: docs/metrics.md says the same, and a test compares the two.
 
-/// What kind of metric.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// Only rises; exposed with `_total`.
@@ -18,7 +18,7 @@ pub enum MetricKind {
 pub struct Metric {
     /// As registered: the exposition adds `_total`, `_info` or the histogram's suffixes.
     pub name: &'static str,
-    /// What kind.
+    /// The kind.
     pub kind: MetricKind,
     /// Its labels, in the order their values are given.
     pub labels: &'static [&'static str],

@@ -16,7 +16,7 @@ pub struct Naming {
     table: NameTable,
     routes: HashMap<Arc<ObjectId>, u32>,
     pools: HashMap<Arc<ObjectId>, PoolNumbers>,
-    /// How many objects mention a model, by its number.
+    /// The number of objects that mention a model, by its number.
     mentions: Vec<u32>,
     free_routes: Vec<u32>,
     free_providers: Vec<u32>,

@@ -2,7 +2,7 @@
 
 use sluicegate_dialects::hub::ErrorKind;
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum End {
@@ -38,14 +38,14 @@ impl End {
         }
     }
 
-    /// Whether the access log always tells of it, whatever its sampling.
+    /// True if the access log always tells of it, whatever its sampling.
     #[must_use]
     pub const fn is_error(self) -> bool {
         !matches!(self, Self::Done | Self::ClientGone)
     }
 }
 
-/// How one attempt at a provider ended.
+/// The end of one attempt at a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AttemptEnd {
@@ -72,7 +72,7 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
-    /// How many there are.
+    /// The number of them.
     pub const COUNT: usize = 10;
 
     /// Every one, in the order of its numbers.
@@ -193,7 +193,7 @@ impl CacheLayer {
     }
 }
 
-/// What the cache did for a call.
+/// The part of the cache in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CacheStatus {
     /// The rule does not cache.
@@ -221,7 +221,7 @@ impl CacheStatus {
     }
 }
 
-/// Whose fault an error is.
+/// The party whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorSource {
     /// The caller's.

@@ -1,4 +1,4 @@
-//! What the kernel says about this process, read at a scrape.
+//! The numbers that the kernel has of this process, read at a scrape.
 
 use std::fs;
 

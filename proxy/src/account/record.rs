@@ -54,12 +54,12 @@ pub(super) struct AttemptFacts {
     pub(super) dialect: Option<Dialect>,
     pub(super) sent_model: ModelName,
     pub(super) answered_model: ModelName,
-    /// When its answer began.
+    /// The time when its answer began.
     pub(super) head: Option<Instant>,
     pub(super) usage: Option<Usage>,
-    /// Whether the usage is the gateway's own estimate.
+    /// True if the usage is the gateway's own estimate.
     pub(super) estimated: bool,
-    /// What the usage costs; `None`: nobody configured a price.
+    /// The cost of the usage; `None`: nobody configured a price.
     pub(super) cost: Option<PicoUsd>,
 }
 
@@ -87,7 +87,7 @@ pub struct Record {
     pub(super) rule: Option<u32>,
     /// The attempt that answered; until then the last one.
     pub(super) attempt: AttemptFacts,
-    /// Whether that is the one that answered.
+    /// True if that is the one that answered.
     pub(super) has_answer: bool,
     pub(super) asked: ModelName,
     pub(super) dialect_in: Option<Dialect>,
@@ -103,7 +103,7 @@ pub struct Record {
     pub(super) status: Option<u16>,
     pub(super) error: Option<(ErrorSource, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
-    /// When the caller left, where the call's provider was still listened to.
+    /// The time when the caller left, where the call's provider was still listened to.
     pub(super) left: Option<Instant>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
@@ -152,15 +152,15 @@ impl Record {
         self.status.unwrap_or(CLIENT_CLOSED)
     }
 
-    /// What the call cost. `None`: it was answered, and its tokens or their price are unknown.
+    /// The cost of the call. `None`: it was answered, and its tokens or their price are unknown.
     pub(super) fn known_cost(&self) -> Option<PicoUsd> {
         let answered = self.attempt.usage.is_some() || self.last_attempt == Some(AttemptEnd::Success);
         let kept = matches!(self.cache, CacheStatus::Hit(_));
         if answered && !kept { self.attempt.cost } else { Some(PicoUsd(0)) }
     }
 
-    /// What the gateway itself took: from the request read whole to the first attempt, and from the answer's head
-    /// (or, without attempts, from the request) to our own. `None` when no answer went out.
+    /// The time that the gateway itself took: from the request read whole to the first attempt, and from the answer's
+    /// head (or, without attempts, from the request) to our own. `None` when no answer went out.
     pub(super) fn overhead(&self) -> Option<Duration> {
         let (received, answered) = (self.received.unwrap_or(self.opened), self.answered?);
         let Some((sent, head)) = self.sent.zip(self.attempt.head) else {
@@ -169,7 +169,7 @@ impl Record {
         Some(sent.saturating_duration_since(received) + answered.saturating_duration_since(head))
     }
 
-    /// What was waited for providers, all attempts together, to the head of the answer.
+    /// The time that was waited for providers, all attempts together, to the head of the answer.
     pub(super) fn upstream(&self) -> Option<Duration> {
         Some(self.attempt.head?.saturating_duration_since(self.sent?))
     }
@@ -183,7 +183,7 @@ impl Record {
     }
 }
 
-/// What a usage costs, in picodollars; stops at the largest number instead of wrapping.
+/// The cost of a usage, in picodollars; stops at the largest number instead of wrapping.
 pub(super) fn cost(usage: &Usage, price: &Price) -> PicoUsd {
     let cached = usage.cached_input.min(usage.input);
     let written = usage.cache_write.min(usage.input - cached);

@@ -1,6 +1,6 @@
 //! From OpenMetrics text to the older Prometheus text, for scrapers that do not ask for the former.
 
-/// What `/metrics` answers with.
+/// The format that `/metrics` answers in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// OpenMetrics 1.0 text.
@@ -10,7 +10,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Which one an `Accept` header asks for.
+    /// The format that an `Accept` header asks for.
     pub(super) fn of(accept: Option<&str>) -> Self {
         let asks = |accept: &str| {
             accept.split(',').any(|range| {

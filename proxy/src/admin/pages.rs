@@ -1,4 +1,4 @@
-//! What each admin path answers.
+//! The answer of each admin path.
 
 use std::sync::Arc;
 

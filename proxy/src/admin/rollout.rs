@@ -1,8 +1,9 @@
 //! `/rollout`: lines that say what runs here, as it changes; the operator reads them. A reader is told what differs from
 //! what it was told last, so a slow one holds a line and no queue, and is up to date with its next one.
 //!
-//! What is told is no secret, so whoever reaches this address may read. But the operator's place is nobody else's: it
-//! is known by a word that it publishes beside the pools' credentials, and others share a few places of their own.
+//! Nothing that is told is a secret, so whoever reaches this address may read. But the operator's place is nobody
+//! else's: it is known by a word that it publishes beside the pools' credentials, and others share a few places of
+//! their own.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -45,7 +46,7 @@ impl Default for Streams {
     }
 }
 
-/// Whether a request has the operator's word. How long that takes to find out tells nothing of the word.
+/// True if a request has the operator's word. The time that it takes to find out tells nothing of the word.
 fn is_operators(headers: &HeaderMap, word: Option<&SecretValue>) -> bool {
     let said = headers.get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
     let (Some(said), Some(word)) = (said, word.map(SecretValue::expose)) else { return false };
@@ -77,7 +78,7 @@ pub(super) async fn stream(
 struct Teller {
     admin: Admin,
     life: Life,
-    /// What the reader knows.
+    /// The state that the reader knows.
     told: Option<KnownToReader>,
     _place: OwnedSemaphorePermit,
 }
@@ -107,7 +108,7 @@ impl Teller {
         }
     }
 
-    /// What the reader does not know yet.
+    /// The line with all that the reader does not know yet.
     fn news(&mut self) -> Option<Line> {
         self.admin.draining.mark_unchanged();
         self.admin.serving.mark_unchanged();

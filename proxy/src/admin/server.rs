@@ -28,12 +28,12 @@ const MOST_HEAD: usize = 16 * 1024;
 const MOST_LIFE: Duration = Duration::from_secs(60);
 /// Descriptors kept back for when the process has no other left: whoever asks after its health is to hear that it lives.
 const SPARES: usize = 4;
-/// How soon spares that were given up are taken back, when there are descriptors again.
+/// The time after which spares that were given up are taken back, when there are descriptors again.
 const REFILL: Duration = Duration::from_secs(1);
 /// A peer that is gone without a word is noticed after this.
 const MOST_SILENCE: Duration = Duration::from_secs(20);
 
-/// How long a connection may live.
+/// The time that a connection may live.
 #[derive(Debug, Clone)]
 pub(super) struct Life(Arc<Bound>);
 

@@ -1,4 +1,4 @@
-//! What the admin pages know of the process.
+//! The facts that the admin pages know of the process.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::account::Metrics;
 use crate::source::Report;
 
-/// What the admin pages tell of.
+/// The things that the admin pages tell of.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// Written out at `/metrics`.
@@ -21,7 +21,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Why no call should be sent here; `None`: send them.
+    /// The reason why no call should be sent here; `None`: send them.
     pub(super) fn unready(&self) -> Option<String> {
         if *self.draining.borrow() {
             return Some("draining: calls in flight end, new ones belong elsewhere".to_owned());

@@ -8,9 +8,10 @@ use crate::account::Operation;
 /// A row: a kind of provider.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KindProfile {
-    /// Where its credential goes; `None`: it takes none.
+    /// The place that its credential goes to; `None`: it takes none.
     pub(crate) auth: Option<Auth>,
-    /// What it offers. Of several dialects for one operation the first is its main one, into which others are translated.
+    /// The operations that it offers. Of several dialects for one operation the first is its main one, into which
+    /// others are translated.
     pub(crate) offers: &'static [Offer],
     /// It refuses fields that it does not know.
     pub(crate) refuses_unknown_fields: bool,

@@ -10,7 +10,7 @@ use crate::account::Operation;
 
 /// The version of their API, which Anthropic's SDKs always say and OpenAI's never do.
 pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-/// Where Google's SDKs put their key.
+/// The header in which Google's SDKs put their key.
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 /// The methods of a path that answers a body.
 pub(crate) const POSTS: &str = "POST, OPTIONS";

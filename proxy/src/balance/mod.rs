@@ -1,4 +1,5 @@
-//! Which provider takes the next attempt: filters, tiers, pick. Pure: what is known comes in, an index goes out.
+//! The choice of the provider that takes the next attempt: filters, tiers, pick. Pure: what is known comes in, an index
+//! goes out.
 //!
 //! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
 //! priority that has anybody left, where healthy ones go before those that cool down. Then the strategy picks.

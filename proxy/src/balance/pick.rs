@@ -12,7 +12,7 @@ use crate::endpoint::Health;
 /// A provider of a pool, as a call sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate {
-    /// Whether it serves the call's model.
+    /// True if it serves the call's model.
     pub serves: bool,
     /// Share within its tier; 0 takes no calls.
     pub weight: u32,
@@ -36,33 +36,33 @@ impl Tried {
         }
     }
 
-    /// Whether it was had.
+    /// True if it was had.
     #[must_use]
     pub const fn has(self, index: usize) -> bool {
         index < 64 && self.0 & (1 << index) != 0
     }
 
-    /// Whether none was had.
+    /// True if none was had.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
-/// How a pool picks, and what it picks with.
+/// The way in which a pool picks, and what it picks with.
 #[derive(Debug)]
 pub struct Picker<'a> {
     /// Within a tier.
     pub strategy: Strategy,
     /// At most this share of a pool's endpoints is ejected at once.
     pub max_open_percent: u32,
-    /// Where round robin stands.
+    /// The position of round robin.
     pub cursor: &'a AtomicU64,
     /// The worker's.
     pub rng: &'a mut SmallRng,
 }
 
-/// Who takes the attempt.
+/// The candidate that takes the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
     /// Its place among the candidates.
@@ -100,8 +100,8 @@ pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> 
     rest.map(|(index, c)| Chosen { index, forced: matches!(c.health, Health::Ejected(_)) })
 }
 
-/// When more endpoints are ejected than may be at once, those whose circuits may be tried first serve: those until the
-/// time this says. `None`: all of them stay ejected.
+/// The latest end of an ejection that serves all the same when more endpoints are ejected than may be at once: those
+/// whose circuits may be tried first do. `None`: all of them stay ejected.
 fn readmitted(candidates: &[Candidate], max_open_percent: u32) -> Option<Instant> {
     let open = |candidate: &Candidate| match candidate.health {
         Health::Ejected(until) if candidate.weight > 0 => Some(until),

@@ -25,8 +25,8 @@ impl Split {
         Self { ends, total, stride: stride(total) }
     }
 
-    /// Which target takes the `n`-th call; `None` when all weights are 0. Over any `total` calls in a row each target
-    /// gets exactly its weight.
+    /// The target that takes the `n`-th call; `None` when all weights are 0. Over any `total` calls in a row each
+    /// target gets exactly its weight.
     #[must_use]
     pub fn at(&self, n: u64) -> Option<usize> {
         let place = n.checked_rem(self.total)?;

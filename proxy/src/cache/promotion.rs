@@ -1,4 +1,4 @@
-//! Which Redis answers are asked for often enough to be copied into memory: a small table of recent hits.
+//! The Redis answers that are asked for often enough to be copied into memory: a small table of recent hits.
 //!
 //! The table has a fixed size and forgets: a key that falls on another's place takes it. Two often-asked keys on one
 //! place may keep each other from memory for a while; they are still served from Redis.

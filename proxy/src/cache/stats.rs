@@ -2,7 +2,7 @@
 
 use crate::count::Count;
 
-/// Why an answer was not kept.
+/// The reason why an answer was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Not a 200.
@@ -56,7 +56,7 @@ impl Refused {
     }
 }
 
-/// What the cache has done since the process began.
+/// The counts of the cache since the process began.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Answers from memory.
@@ -90,7 +90,7 @@ impl Stats {
         }
     }
 
-    /// How many answers were not kept, by reason.
+    /// The number of answers that were not kept, by reason.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Refused::ALL.iter().zip(&self.refused).map(|(why, count)| (why.as_str(), count.get()))
     }

@@ -1,4 +1,4 @@
-//! What the cache is made of: what all workers share, a rule's plan, and one worker's handle on both layers.
+//! The parts of the cache: what all workers share, a rule's plan, and one worker's handle on both layers.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use super::stats::Stats;
 use crate::compression::Codec;
 use crate::redis;
 
-/// What all workers share; one per process.
+/// The part that all workers share; one per process.
 #[derive(Debug, Default)]
 pub struct SharedCache {
     layers: Mutex<BTreeMap<ObjectId, Arc<Memory>>>,
@@ -73,20 +73,20 @@ impl SharedCache {
         layers.values().map(|layer| layer.filled()).fold((0, 0), |(n, b), (m, c)| (n + m, b + c))
     }
 
-    /// What has become of the cache's questions to Redis.
+    /// The counts of what became of the cache's questions to Redis.
     #[must_use]
     pub fn redis(&self) -> &Arc<redis::RedisCounts> {
         &self.redis
     }
 
-    /// What the cache has done.
+    /// The cache's counts.
     #[must_use]
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 }
 
-/// How one rule's answers are cached, ready to run.
+/// The plan by which one rule's answers are cached, ready to run.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) settings: Cache,
@@ -132,7 +132,7 @@ impl Store {
     }
 }
 
-/// Where an answer lies in Redis. The braces let what else belongs to a key lie in the same slot.
+/// The key of an answer in Redis. The braces let what else belongs to a key lie in the same slot.
 pub(super) fn place(key: &Key) -> String {
     format!("sluicegate:{{{}}}:cache", key.hex())
 }

@@ -44,7 +44,7 @@ const LARGEST_ANSWER: usize = 64 << 20;
 /// The most of a provider's error body that is read, and how long it may take.
 const LARGEST_ERROR: usize = 256 << 10;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a caller is to come again whose call the gateway itself had no means for.
+/// The time after which a caller is to come again whose call the gateway itself had no means for.
 const OWN_PAUSE: Duration = Duration::from_secs(1);
 
 /// The timeouts of a pool under a rule.
@@ -75,9 +75,9 @@ pub(super) struct Attempt<'a> {
     pub(super) times: Times,
     /// The endpoints that failed the call in a way that it may have provoked.
     pub(super) suspects: &'a RefCell<Suspects>,
-    /// When it begins.
+    /// The time when it begins.
     pub(super) now: Instant,
-    /// When the whole call has to be over.
+    /// The time when the whole call has to be over.
     pub(super) deadline: Instant,
 }
 
@@ -440,7 +440,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     Ok(outgoing)
 }
 
-/// Why a body was not read to its end.
+/// The reason why a body was not read to its end.
 enum Collected {
     Silent,
     Full(Exhausted),

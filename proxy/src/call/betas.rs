@@ -8,7 +8,7 @@ use sluicegate_dialects::Refusal;
 
 pub(super) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
-/// What a provider's rules make of the caller's betas.
+/// The outcome of a provider's rules for the caller's betas.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Betas {
     /// They go on as they came.

@@ -12,9 +12,9 @@ use super::write_buffer::WriteBuffer;
 /// The cache, listening or not.
 pub(super) struct CacheListener {
     recorder: Option<Recorder>,
-    /// What came before the first token; `None`: nobody wants it.
+    /// The bytes that came before the first token; `None`: nobody wants it.
     early: Option<Vec<u8>>,
-    /// How much came.
+    /// The number of bytes that came.
     came: usize,
     /// The memory of what is recorded.
     charge: Charge,
@@ -49,17 +49,17 @@ impl CacheListener {
         }
     }
 
-    /// What writes to it.
+    /// The recorder that writes to it.
     pub(super) fn recorder(&mut self) -> Option<&mut Recorder> {
         self.recorder.as_mut()
     }
 
-    /// Whether it listens.
+    /// True if it listens.
     pub(super) fn listens(&self) -> bool {
         self.recorder.is_some()
     }
 
-    /// How much came, the first token's beginning included.
+    /// The number of bytes that came, the first token's beginning included.
     pub(super) fn total(&self) -> usize {
         self.came
     }

@@ -1,4 +1,4 @@
-//! What the cache has for a call: an answer, the lead to fetch one and keep it, or nothing to do with it.
+//! The cache's outcome for a call: an answer, the lead to fetch one and keep it, or nothing to do with it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{headers, outgoing};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
-/// What the cache has for a call.
+/// The outcome of the cache for a call.
 pub(super) enum CacheOutcome {
     /// The answer is here.
     Hit(Exchange),

@@ -1,4 +1,4 @@
-//! Who calls, in which dialect, for what: everything that is known before the body is read.
+//! The caller, its dialect and its wish: everything that is known before the body is read.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
-/// Where a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
+/// The headers in which a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Longer request ids than this are replaced.
@@ -26,9 +26,9 @@ pub(super) struct Caller {
     pub(super) dialect: Dialect,
     /// The call's id.
     pub(super) request_id: HeaderValue,
-    /// Where it comes from, as far as that can be believed.
+    /// The address it comes from, as far as that can be believed.
     pub(super) address: IpAddr,
-    /// Whether a stream, and an error in its place, go to it as one JSON array.
+    /// True if a stream, and an error in its place, go to it as one JSON array.
     pub(super) array: bool,
     /// The origin of the web page that calls, where pages of it may.
     pub(super) origin: Option<HeaderValue>,
@@ -36,19 +36,19 @@ pub(super) struct Caller {
     pub(super) accepts: Option<AnswerCoding>,
 }
 
-/// What a call is about, as far as its path and method tell.
+/// The subject of a call, as far as its path and method tell.
 #[derive(Debug)]
 pub(super) struct Addressed {
     pub(super) operation: Operation,
     /// The model, where the path names it.
     pub(super) model: Option<String>,
-    /// Whether the answer is a stream, where the path says it.
+    /// True if the answer is a stream, where the path says it.
     pub(super) stream: Option<bool>,
     /// The methods that the path takes.
     pub(super) methods: &'static str,
 }
 
-/// What a path addresses, and in which dialect.
+/// The operation that a path addresses, and its dialect.
 ///
 /// # Errors
 /// An unknown path, or a method it does not take.
@@ -76,7 +76,7 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     (dialect, Ok(Addressed { operation, model, stream: surface.stream, methods: surface.methods }))
 }
 
-/// Whether a stream goes to the caller as one JSON array, and not as server-sent events.
+/// True if a stream goes to the caller as one JSON array, and not as server-sent events.
 pub(super) fn wants_array(addressed: &Addressed, dialect: Dialect, query: Option<&str>) -> bool {
     let word = dialect.habits().events_word.filter(|_| addressed.stream == Some(true));
     word.is_some_and(|word| !query.unwrap_or_default().split('&').any(|said| said == word))
@@ -101,7 +101,8 @@ fn no_websocket() -> Problem {
     .taking(UPGRADE, "HTTP/1.1")
 }
 
-/// What is asked of an answer that was given before: those are kept at the provider that made it, if at all.
+/// The problem with a question about an answer that was given before: those are kept at the provider that made it, if
+/// at all.
 fn nothing_is_kept(path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
     let message = format!(
@@ -129,7 +130,7 @@ fn unknown_path(path: &str) -> Problem {
     Problem::client(ErrorKind::NotFound, message).code("unknown_url")
 }
 
-/// What is wrong with a path that a client's settings have most likely made.
+/// The mistake in a path that a client's settings have most likely made.
 fn hint(path: &str) -> &'static str {
     let mut known = surfaces::SURFACES.iter().filter_map(|surface| surface.path.strip_prefix("/v1"));
     if !known.any(|end| path.ends_with(end)) {
@@ -156,7 +157,7 @@ pub(super) fn request_id(headers: &HeaderMap, fresh: impl FnOnce() -> HeaderValu
         .unwrap_or_else(fresh)
 }
 
-/// Where the call comes from: the peer, or whom a trusted peer says that it stands for.
+/// The address that the call comes from: the peer, or whom a trusted peer says that it stands for.
 pub(super) fn address(headers: &HeaderMap, peer: IpAddr, settings: &Settings) -> IpAddr {
     if settings.trusted_proxies.is_empty() || !settings.trusts(peer) {
         return peer;

@@ -16,7 +16,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::errors::Problem;
 use crate::memory::{Allowance, Purpose};
 
-/// What is told to a client that uses another coding.
+/// The codings that a client is told of which uses another one.
 const TAKEN: &str = "gzip, deflate, br, zstd";
 /// One body is compressed once, or by mistake twice; more is no use to anybody.
 const MOST_CODINGS: usize = 3;
@@ -122,7 +122,7 @@ fn decoder<'a>(coding: Coding, body: &'a [u8]) -> io::Result<Box<dyn Read + 'a>>
     })
 }
 
-/// Whether deflated data begins as RFC 1950 says.
+/// True if deflated data begins as RFC 1950 says.
 fn is_framed(body: &[u8]) -> bool {
     matches!(body, [method, flags, ..] if method & 0x0F == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
 }

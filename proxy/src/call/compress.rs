@@ -45,7 +45,7 @@ pub(super) async fn answer(context: &CallContext, mut outcome: Result<Exchange, 
     outcome
 }
 
-/// Whether an answer has another form for callers of other tastes: it is long enough, a text, whole, and not forbidden.
+/// True if an answer has another form for callers of other tastes: it is long enough, a text, whole, and not forbidden.
 fn depends_on_caller(Whole { headers, body, .. }: &Whole) -> bool {
     if headers.contains_key(CONTENT_ENCODING) {
         return true;
@@ -54,7 +54,7 @@ fn depends_on_caller(Whole { headers, body, .. }: &Whole) -> bool {
     body.len() > WORTHWHILE && is_text(kind) && !headers.contains_key(CONTENT_RANGE) && !forbids(headers)
 }
 
-/// Whether a media type is of the texts that answers consist of.
+/// True if a media type is of the texts that answers consist of.
 fn is_text(kind: &[u8]) -> bool {
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     kind.eq_ignore_ascii_case(b"application/json")
@@ -86,7 +86,7 @@ async fn in_turns(coding: AnswerCoding, plain: &Bytes) -> Option<Bytes> {
     encoder.finish().ok().map(|body| Bytes::copy_from_slice(&body))
 }
 
-/// What the head says of a body that was compressed.
+/// Describes in the head a body that was compressed.
 fn describe(headers: &mut HeaderMap, coding: AnswerCoding) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     headers.remove(ACCEPT_RANGES);

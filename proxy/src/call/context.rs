@@ -21,9 +21,9 @@ pub(super) struct CallContext {
     pub(super) worker: Rc<Worker>,
     /// The configuration the call began under, and ends under.
     pub(super) ready: Arc<Ready>,
-    /// Who calls.
+    /// The caller.
     pub(super) caller: Caller,
-    /// When the call's head had been read.
+    /// The time when the call's head had been read.
     pub(super) arrived: Instant,
     /// The connection it came on, counted as busy; `None`: the caller has left, or there never was one.
     client: RefCell<Option<Busy>>,
@@ -57,7 +57,7 @@ impl CallContext {
         })
     }
 
-    /// What the caller of a silent stream hears.
+    /// The bytes that the caller of a silent stream hears.
     pub(super) fn keep_alive(&self) -> Bytes {
         Bytes::from_static(self.caller.dialect.habits().keep_alive)
     }
@@ -81,14 +81,14 @@ impl CallContext {
         self.entry.borrow_mut().attempt(&self.ready.names, provider, now)
     }
 
-    /// What its connection is to know, if there is one.
+    /// Tells its connection, if there is one.
     pub(super) fn tell_client(&self, tell: impl FnOnce(&Busy)) {
         if let Some(client) = &*self.client.borrow() {
             tell(client);
         }
     }
 
-    /// Whether there is a connection of which this is so.
+    /// True if there is a connection of which this is so.
     pub(super) fn client_is(&self, so: impl FnOnce(&Busy) -> bool) -> bool {
         self.client.borrow().as_ref().is_some_and(so)
     }
@@ -109,7 +109,7 @@ impl CallContext {
         self.comments.set(Some(every));
     }
 
-    /// What the cache had to say.
+    /// Notes the word that the cache had to say.
     pub(super) fn cache_said(&self, word: &'static str) {
         self.cache.set(Some(word));
     }
@@ -129,7 +129,7 @@ impl CallContext {
         self.cache.get()
     }
 
-    /// How often the client is to hear a comment while its model is silent; `None`: not (yet) a stream.
+    /// The interval at which the client is to hear a comment while its model is silent; `None`: not (yet) a stream.
     pub(super) fn comments(&self) -> Option<Duration> {
         self.comments.get()
     }

@@ -25,12 +25,12 @@ pub(super) fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderV
     origins.iter().any(is).then(|| origin.clone())
 }
 
-/// Whether a request is a browser's question before the call itself.
+/// True if a request is a browser's question before the call itself.
 pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// What a preflight is answered with, beside what every answer says.
+/// The answer to a preflight, beside what every answer says.
 ///
 /// # Errors
 /// The page's origin is not allowed.
@@ -54,7 +54,7 @@ pub(super) fn preflight(
     Ok(headers)
 }
 
-/// What every answer to such a page says, errors too.
+/// Adds what every answer to such a page says, errors too.
 pub(super) fn answer(headers: &mut HeaderMap, allowed: Option<&HeaderValue>) {
     if let Some(origin) = allowed {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

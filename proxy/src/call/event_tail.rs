@@ -7,12 +7,12 @@ use memchr::memmem;
 
 /// An unfinished event longer than this is passed on as it is.
 const LONGEST_HELD_EVENT: usize = 1 << 20;
-/// How an event may end, as SSE's lines may.
+/// The ends that an event may have, as SSE's lines may.
 const BLANK_LINES: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
 /// One byte less than the longest of them: so much of it may have come before.
 const OVERLAP: usize = 3;
 
-/// What has come of an event that is not whole.
+/// The part that has come of an event that is not whole.
 #[derive(Debug, Default)]
 pub(super) struct EventTail {
     bytes: Vec<u8>,
@@ -45,12 +45,12 @@ impl EventTail {
         Some(std::mem::replace(&mut self.bytes, rest).into())
     }
 
-    /// Whether nothing is held back.
+    /// True if nothing is held back.
     pub(super) const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// What is held back, and is no longer.
+    /// Takes the bytes that were held back.
     pub(super) fn take(&mut self) -> Bytes {
         std::mem::take(&mut self.bytes).into()
     }
@@ -71,7 +71,7 @@ impl EventTail {
     }
 }
 
-/// Where the last event of these bytes begins, whether it is whole or not.
+/// The beginning of the last event in these bytes, whether it is whole or not.
 pub(super) fn last_event(text: &[u8]) -> usize {
     let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     let before = text.get(..end).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(super) fn last_event(text: &[u8]) -> usize {
     begins.max().unwrap_or_default()
 }
 
-/// Whether nothing of an event is left open at the end of these bytes.
+/// True if nothing of an event is left open at the end of these bytes.
 pub(super) fn ends_event(text: &[u8]) -> bool {
     BLANK_LINES.iter().any(|blank| text.ends_with(blank))
 }

@@ -1,4 +1,5 @@
-//! What came of a call, before it is put together: a whole answer or a stream, and what the ledger is told of a failure.
+//! The outcome of a call, before it is put together: a whole answer or a stream, and what the ledger is told of a
+//! failure.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -9,7 +10,7 @@ use crate::errors::Problem;
 use super::context::CallContext;
 use super::upstream_stream::UpstreamStream;
 
-/// What came of a call.
+/// The outcome of a call.
 pub(super) enum Exchange {
     /// An answer, or a provider's error, that is here whole.
     Whole(Whole),
@@ -22,7 +23,7 @@ pub(super) struct Whole {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// What the ledger is told.
+    /// The end that the ledger is told.
     pub(super) end: End,
 }
 

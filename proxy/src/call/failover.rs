@@ -43,9 +43,9 @@ struct PoolRound<'a> {
     /// Providers that will say the same again.
     hopeless: Tried,
     made: u32,
-    /// How many could not be told the call.
+    /// The number of providers that could not be told the call.
     unsayable: usize,
-    /// Whether open circuits and short cooldowns keep nobody away.
+    /// True if open circuits and short cooldowns keep nobody away.
     last_resort: bool,
 }
 
@@ -93,9 +93,9 @@ struct NextAttempt<'a> {
     provider: &'a std::sync::Arc<Provider>,
     permit: Permit,
     at: usize,
-    /// How long to wait first.
+    /// The time to wait first.
     wait: Duration,
-    /// When it was chosen.
+    /// The time when it was chosen.
     now: Instant,
 }
 
@@ -209,7 +209,7 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
     Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
 }
 
-/// Who takes the next attempt in this pool; `None` when the pool has had its chance.
+/// The next attempt in this pool; `None` when the pool has had its chance.
 fn next<'a>(call: &InboundCall, round: &mut PoolRound<'a>, progress: &CallProgress) -> Option<NextAttempt<'a>> {
     let (pool, now) = (&**round.target.pool, Instant::now());
     let over =

@@ -19,7 +19,7 @@ use super::inbound::InboundCall;
 use super::retry_after;
 use super::retry_policy::{Retry, RetryDecision};
 
-/// What went wrong with an attempt, or before one could be made.
+/// The failure of an attempt, or one before an attempt could be made.
 pub(super) struct Failure {
     pub(super) retry: Retry,
     end: AttemptEnd,
@@ -78,8 +78,8 @@ impl Failure {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }
     }
 
-    /// Which of several failures says most to the caller: a mistake that only it can mend, then what failed, then a refused
-    /// credential, then what could not be said.
+    /// The weight of a failure among several, by what it says to the caller: a mistake that only it can mend, then what
+    /// failed, then a refused credential, then what could not be said.
     pub(super) const fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
@@ -90,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// What the caller is told. `exhausted`: the gateway has tried what it could, and its caller's SDK need not.
+    /// The answer to the caller. `exhausted`: the gateway has tried what it could, and its caller's SDK need not.
     ///
     /// # Errors
     /// There is no provider's answer to pass on.
@@ -136,7 +136,7 @@ const fn is_about_us(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission)
 }
 
-/// What the provider refused is the gateway's credential, or that it has none.
+/// The problem that the provider refused the gateway's credential, or that it has none.
 fn credential(provider: &Provider, status: &str) -> Problem {
     let what = if provider.credential.is_some() {
         format!("refused the gateway's credential{status}")
@@ -163,11 +163,11 @@ fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Wh
     written(call, error, Headed { status, headers, after })
 }
 
-/// What an error answer has besides its body.
+/// The parts of an error answer besides its body.
 struct Headed {
     status: StatusCode,
     headers: HeaderMap,
-    /// When the provider wants to be asked again.
+    /// The time after which the provider wants to be asked again.
     after: Option<Duration>,
 }
 
@@ -187,7 +187,7 @@ fn written(call: &InboundCall, error: &ProviderError, headed: Headed) -> Whole {
     Whole { status, headers, body: body.into(), end: End::Failed }
 }
 
-/// When the provider says when to come again, the SDK may; else the gateway's own retries were enough.
+/// Says if the SDK may come again: it may when the provider says when; else the gateway's own retries were enough.
 fn finish(mut whole: Whole, end: End, hopeless: bool) -> Exchange {
     if hopeless && !whole.headers.contains_key(RETRY_AFTER) {
         whole.headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -24,7 +24,7 @@ use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
 use super::{coding, compress, cors, failover, framing, intake, output_limit, reply};
 
-/// When a caller is to come again that asked before there was a configuration.
+/// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers one call: Caller → InboundCall → Rule → CacheOutcome → Exchange → ResponseBody.
@@ -124,7 +124,7 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     failover::exchange(call, rule, lead).await
 }
 
-/// What the gateway knows by itself.
+/// Answers what the gateway knows by itself.
 fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> Result<Exchange, Problem> {
     let dialect = context.caller.dialect;
     let (mut headers, allow) = (HeaderMap::new(), addressed.methods);

@@ -1,5 +1,5 @@
-//! Which headers pass between caller and provider, in both directions. Towards providers it is a list of what goes on:
-//! whatever a proxy in front, a browser or a caller may add besides stays here.
+//! The headers that pass between caller and provider, in both directions. Towards providers it is a list of what goes
+//! on: whatever a proxy in front, a browser or a caller may add besides stays here.
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{HeaderMap, HeaderName};
@@ -35,13 +35,13 @@ pub(super) fn towards(from: &HeaderMap, (dialect, same): (Dialect, bool), provid
     headers
 }
 
-/// Whether a header may go on to some provider: it is known, or a pool lists it.
+/// True if a header may go on to some provider: it is known, or a pool lists it.
 pub(super) fn may_go_on(name: &HeaderName) -> bool {
     !stays_here(name.as_str())
 }
 
-/// What a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that is new today
-/// passes by the beginning of its name.
+/// True for what a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that
+/// is new today passes by the beginning of its name.
 fn is_of(dialect: Dialect, name: &str) -> bool {
     let beginnings = [dialect.habits().header_beginning, "x-stainless-", "x-claude-code-", "x-codex-"];
     is_neutral(name)
@@ -52,7 +52,7 @@ fn is_of(dialect: Dialect, name: &str) -> bool {
         )
 }
 
-/// What providers of every dialect may be sent: `x-simulate` is how a caller steers our own stand-in.
+/// True for what providers of every dialect may be sent: `x-simulate` is how a caller steers our own stand-in.
 fn is_neutral(name: &str) -> bool {
     matches!(
         name,
@@ -107,7 +107,7 @@ fn comes_back(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
 }
 
-/// What `connection` names, in however many lines, goes no further than that connection.
+/// The headers that `connection` names, in however many lines; they go no further than that connection.
 fn named_by_connection(from: &HeaderMap) -> Vec<&str> {
     let plain = |named: &&str| !named.eq_ignore_ascii_case("keep-alive") && !named.eq_ignore_ascii_case("close");
     let lines = from.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());

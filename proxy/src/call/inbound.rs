@@ -17,21 +17,21 @@ use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use super::caller::Addressed;
 use super::context::CallContext;
 
-/// How often the vendors' SDKs have tried a call before.
+/// The header in which the vendors' SDKs say how often they have tried a call before.
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// A call as it came in.
 pub(super) struct InboundCall {
-    /// What goes with it.
+    /// The context that goes with it.
     pub(super) context: Rc<CallContext>,
-    /// What is asked of the model.
+    /// The operation that is asked of the model.
     pub(super) operation: Operation,
     /// The caller's headers.
     pub(super) headers: HeaderMap,
     uri: Uri,
     /// The body as it came.
     pub(super) body: Bytes,
-    /// What was looked at in it.
+    /// The fields that were looked at in it.
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
     neutral: OnceCell<Result<hub::Call, Refusal>>,
@@ -41,14 +41,14 @@ pub(super) struct InboundCall {
     _charge: Charge,
 }
 
-/// What a call is made of.
+/// The parts that a call is made of.
 pub(super) struct Received {
     pub(super) headers: HeaderMap,
     pub(super) uri: Uri,
     pub(super) body: Bytes,
     /// The call's own part of the memory budget.
     pub(super) charge: Charge,
-    /// When the body was whole.
+    /// The time when the body was whole.
     pub(super) at: Instant,
 }
 
@@ -89,7 +89,7 @@ impl InboundCall {
         }))
     }
 
-    /// What stands behind the path's question mark.
+    /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()
     }
@@ -114,7 +114,7 @@ impl InboundCall {
         self.peek.stream && self.operation.generates()
     }
 
-    /// Whether the caller sees usage at a stream's end.
+    /// True if the caller sees usage at a stream's end.
     pub(super) fn sees_usage(&self) -> bool {
         self.peek.include_usage || !self.dialect().habits().usage_is_asked_for
     }

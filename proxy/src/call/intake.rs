@@ -22,7 +22,7 @@ const FIRST_ROOM: usize = 256 << 10;
 /// A client that has sent so much is believed to send as much as it says: all of it gets its room at once.
 const BELIEVED: usize = 1 << 20;
 
-/// What a call holds beside its body: its future, its head, its record, a part of its connections' buffers.
+/// The memory that a call holds beside its body: its future, its head, its record, a part of its connections' buffers.
 const CALL: usize = 8 << 10;
 
 /// A body that is here whole.
@@ -31,7 +31,7 @@ pub(super) struct ReceivedBody {
     pub(super) body: Bytes,
     /// The call's own part.
     pub(super) charge: Charge,
-    /// Whether it had to be waited for.
+    /// True if it had to be waited for.
     pub(super) waited: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn read(
 struct BodyBuffer {
     bytes: Vec<u8>,
     charge: Charge,
-    /// What its client says that it is; 0: it does not say.
+    /// The length that its client says it has; 0: it does not say.
     declared: usize,
     most: usize,
 }

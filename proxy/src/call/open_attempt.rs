@@ -35,7 +35,7 @@ impl OpenAttempt {
         self.permit.endpoint()
     }
 
-    /// What it says about its endpoint; only the first word counts.
+    /// Notes what it says about its endpoint; only the first word counts.
     pub(super) fn outcome(&mut self, outcome: Outcome, now: Instant) {
         self.permit.outcome(outcome, now);
     }

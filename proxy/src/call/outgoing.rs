@@ -1,4 +1,4 @@
-//! What a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
+//! The request that a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
@@ -23,13 +23,13 @@ pub(super) struct Outgoing {
     said: &'static [(&'static str, &'static str)],
     /// Headers that the translation asks for.
     added: Vec<(HeaderName, HeaderValue)>,
-    /// What the provider is spoken to in.
+    /// The dialect that the provider is spoken to in.
     pub(super) dialect: Dialect,
-    /// Whether the stream's usage is asked for by us and not by the caller, who must not see it.
+    /// True if the stream's usage is asked for by us and not by the caller, who must not see it.
     pub(super) usage_is_ours: bool,
     /// The most tokens asked for, where the caller asked for more than the model answers with.
     pub(super) clamped: Option<u64>,
-    /// How many of the call's fields are left out.
+    /// The number of the call's fields that are left out.
     pub(super) dropped: usize,
     betas: Betas,
 }
@@ -103,7 +103,7 @@ fn governed(body: Bytes, provider: &Provider) -> Result<Governed, Refusal> {
 }
 
 impl Outgoing {
-    /// Whether the body is a copy, and not the caller's own.
+    /// True if the body is a copy, and not the caller's own.
     pub(super) fn is_copy(&self, call: &InboundCall) -> bool {
         self.body.as_ptr() != call.body.as_ptr()
     }

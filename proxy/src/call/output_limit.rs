@@ -5,7 +5,7 @@ use crate::state::Rule;
 use super::inbound::InboundCall;
 use super::outgoing;
 
-/// What the caller gets at most, whoever answers; `None`: somebody may answer with as many as it asked for.
+/// The tokens that the caller gets at most, whoever answers; `None`: somebody may answer with as many as it asked for.
 pub(super) fn of(call: &InboundCall, rule: &Rule) -> Option<u64> {
     let wanted = call.peek.max_tokens?;
     let targets = rule.targets.iter().filter(|target| target.weight > 0);

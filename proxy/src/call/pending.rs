@@ -34,7 +34,7 @@ pub(super) struct PendingStream {
     next: Option<Pin<Box<Sleep>>>,
 }
 
-/// What goes to the caller of a pending stream.
+/// The next thing for the caller of a pending stream.
 pub(super) enum PendingOutcome {
     /// A comment line.
     Comment(Bytes),

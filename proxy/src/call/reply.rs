@@ -95,7 +95,7 @@ pub(super) fn put_together_early(
     response
 }
 
-/// What the gateway says of itself. A proxy that is about to stop sends its clients elsewhere, call by call.
+/// Adds what the gateway says of itself. A proxy that is about to stop sends its clients elsewhere, call by call.
 fn finish_head(context: &CallContext, version: Version, headers: &mut HeaderMap) {
     cors::answer(headers, context.caller.origin.as_ref());
     if let Some(word) = context.cache_word() {

@@ -28,14 +28,14 @@ const PIECE: usize = 32 << 10;
 pub struct ResponseBody {
     content: Content,
     context: Rc<CallContext>,
-    /// Whether the connection says when it could send the last piece, by asking for another one: HTTP/2's does, HTTP/1's
-    /// ends with the last piece.
+    /// True if the connection says when it could send the last piece, by asking for another one: HTTP/2's does,
+    /// HTTP/1's ends with the last piece.
     confirms: bool,
-    /// Whether something of it has been handed out.
+    /// True if something of it has been handed out.
     begun: bool,
 }
 
-/// What an answer's body is made of.
+/// The content of an answer's body.
 pub(super) enum Content {
     /// Here already, since `at`, which is when its call ended.
     Whole { body: Bytes, end: End, at: Instant },

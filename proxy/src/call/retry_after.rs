@@ -1,4 +1,5 @@
-//! When a provider wants to be asked again: in its headers, in its error's fields, or in its words. Pure.
+//! The time after which a provider wants to be asked again: in its headers, in its error's fields, or in its words.
+//! Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +7,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use serde_json::Value;
 
-/// What is only said in prose is believed up to this: a message may repeat what its caller wrote.
+/// The longest time that is believed if only prose says it: a message may repeat what its caller wrote.
 const LONGEST_IN_WORDS: Duration = Duration::from_secs(300);
 
 /// The cooldown that a provider asks for: in its headers, else in the body of its error.
@@ -26,8 +27,8 @@ fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// When a provider wants to be asked again, as far as it says so where its own clients look: in its headers, or in Google's
-/// `RetryInfo`.
+/// The time after which a provider wants to be asked again, as far as it says so where its own clients look: in its
+/// headers, or in Google's `RetryInfo`.
 pub(super) fn told(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
     let in_details = || {
         let value: Value = serde_json::from_slice(body).ok()?;

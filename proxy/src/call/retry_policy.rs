@@ -22,17 +22,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The decision about an attempt that gave no good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RetryDecision {
-    /// Whether another attempt is worth it.
+    /// The place where another attempt is worth it.
     pub(super) retry: Retry,
-    /// How the attempt is counted.
+    /// The end that the attempt is counted with.
     pub(super) end: AttemptEnd,
-    /// Whether it counts against the endpoint's circuit.
+    /// True if it counts against the endpoint's circuit.
     pub(super) counts_against_circuit: bool,
     /// The cooldown of its endpoint.
     pub(super) cooldown: Cooldown,
 }
 
-/// The place where another attempt is worth it.
+/// The places where another attempt may be worth it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
     /// Nowhere: the caller's own fault, and everybody would say so.
@@ -152,8 +152,8 @@ pub(super) const fn fault(end: AttemptEnd) -> ErrorSource {
     }
 }
 
-/// Whether a call itself may have provoked this: an input that nobody can digest looks like a broken server everywhere. Of a
-/// server's load (503, 529) that is not so.
+/// True if a call itself may have provoked this: an input that nobody can digest looks like a broken server everywhere.
+/// Of a server's load (503, 529) that is not so.
 pub(super) const fn may_be_provoked(status: u16) -> bool {
     matches!(status, 500 | 502)
 }

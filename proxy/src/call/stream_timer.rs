@@ -11,19 +11,19 @@ use tokio::time::Sleep;
 pub(super) struct StreamTimer {
     idle: Duration,
     total: Instant,
-    /// How often the caller is to hear something; `None`: not at all.
+    /// The interval at which the caller is to hear something; `None`: not at all.
     keep_alive: Option<Duration>,
     heard: Instant,
-    /// When the caller was last kept company, or would have been.
+    /// The time when the caller was last kept company, or would have been.
     kept: Instant,
-    /// What the caller has ends with an event.
+    /// True if what the caller has ends with an event.
     pub(super) between: bool,
     /// Set when something came: until the next pause nobody needs to look at the timer.
     fresh: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is due.
+/// The thing that is due.
 pub(super) enum Due {
     /// It is too late.
     Late,
@@ -61,8 +61,8 @@ impl StreamTimer {
         Instant::now() >= self.heard + self.idle
     }
 
-    /// When it is too late, and when the timer goes off next: for a comment too, wherever the stream stands now, so that
-    /// the timer that runs is never later than needed.
+    /// The time when it is too late, and the one when the timer goes off next: for a comment too, wherever the stream
+    /// stands now, so that the timer that runs is never later than needed.
     fn due(&self, at_most: Duration) -> (Instant, Instant) {
         let late = self.total.min(self.heard + self.idle.min(at_most));
         // The answer's end is said: nothing stands behind it.

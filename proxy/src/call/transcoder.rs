@@ -13,7 +13,7 @@ use super::event_tail::{EventTail, ends_event, last_event};
 use super::inbound::InboundCall;
 use super::write_buffer::WriteBuffer;
 
-/// What turns the provider's bytes into the caller's.
+/// The engine that turns the provider's bytes into the caller's.
 pub(super) enum Transcoder {
     /// The provider speaks the caller's dialect.
     Verbatim(Box<Verbatim>),
@@ -30,7 +30,7 @@ pub(super) struct Verbatim {
     tail: EventTail,
     /// The beginning of an event has passed, as it was too long to be held, and its end has not.
     amid: bool,
-    /// Whether it is one JSON array, and not server-sent events: then every byte passes as it comes.
+    /// True if it is one JSON array, and not server-sent events: then every byte passes as it comes.
     array: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Translated {
     text: u64,
 }
 
-/// How the caller's dialect is written.
+/// The form in which the caller's dialect is written.
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
@@ -111,7 +111,7 @@ impl Transcoder {
         }
     }
 
-    /// Whether a recorder that begins later needs the provider's bytes from before.
+    /// True if a recorder that begins later needs the provider's bytes from before.
     pub(super) const fn needs_early(&self) -> bool {
         matches!(self, Self::Verbatim(_))
     }
@@ -141,7 +141,7 @@ impl Transcoder {
         }
     }
 
-    /// Whether something of the answer itself has come.
+    /// True if something of the answer itself has come.
     pub(super) fn first_token(&self) -> bool {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.first_token_seen(),
@@ -149,7 +149,7 @@ impl Transcoder {
         }
     }
 
-    /// Whether the provider has said that the answer is whole.
+    /// True if the provider has said that the answer is whole.
     pub(super) fn ended(&self) -> bool {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.ended(),
@@ -157,7 +157,7 @@ impl Transcoder {
         }
     }
 
-    /// Whether every answer in the stream has said why it ended: what is still to come is no more than its usage.
+    /// True if every answer in the stream has said why it ended: what is still to come is no more than its usage.
     pub(super) fn finished(&self) -> bool {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.finished(),
@@ -195,7 +195,7 @@ impl Transcoder {
         }
     }
 
-    /// How long the answer's own text is so far, in bytes, roughly.
+    /// The length of the answer's own text so far, in bytes, roughly.
     pub(super) fn text_bytes(&self) -> u64 {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.text_bytes(),
@@ -336,7 +336,7 @@ impl Translated {
     }
 }
 
-/// What an event's `data` lines say.
+/// The text of an event's `data` lines.
 fn data_of(event: &[u8]) -> Vec<u8> {
     let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
     let data = lines.filter_map(|line| line.strip_prefix(b"data:"));

@@ -54,16 +54,16 @@ pub(super) struct UpstreamStream {
     out: WriteBuffer,
     /// The handle, which is also what meters the stream.
     attempt: OpenAttempt,
-    /// Whether the caller listens still.
+    /// True if the caller listens still.
     caller: bool,
-    /// Whether the cache listens.
+    /// The cache as a listener, if it listens.
     cache: CacheListener,
     /// The memory of what is held back.
     held: Charge,
     /// The rest of what is being handed out.
     going: Bytes,
     clock: StreamTimer,
-    /// How long the provider is still listened to: without end, until it has said that it is done.
+    /// The time that the provider is still listened to: without end, until it has said that it is done.
     timeout: Duration,
     retry_on: RetryOn,
     /// The tokens of the prompt, roughly.
@@ -78,12 +78,12 @@ pub(super) struct StreamTerms {
     pub(super) price: Option<Price>,
     /// The longest silence.
     pub(super) idle: Duration,
-    /// When the whole call has to be over.
+    /// The time when the whole call has to be over.
     pub(super) deadline: Instant,
     pub(super) retry_on: RetryOn,
     /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
     pub(super) prompt: u64,
-    /// Whether the cache wants the answer.
+    /// True if the cache wants the answer.
     pub(super) recorded: bool,
 }
 
@@ -206,7 +206,7 @@ impl UpstreamStream {
         &mut self.attempt
     }
 
-    /// Whether somebody beside the caller listens, and there is still something to come.
+    /// True if somebody beside the caller listens, and there is still something to come.
     pub(super) fn is_wanted(&self) -> bool {
         self.over.is_none() && self.cache.listens()
     }
@@ -247,7 +247,7 @@ impl UpstreamStream {
         self.note_held();
     }
 
-    /// What goes to the caller next.
+    /// The next bytes for the caller.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StreamPiece> {
         while self.going.is_empty() && self.over.is_none() && self.out.len() < ENOUGH {
             match self.pull(cx) {
@@ -285,7 +285,7 @@ impl UpstreamStream {
         }
     }
 
-    /// Whether there is nothing more to come.
+    /// True if there is nothing more to come.
     pub(super) fn is_over(&self) -> bool {
         self.going.is_empty() && self.out.is_empty() && matches!(self.over, Some(StreamEnd::Whole | StreamEnd::Told))
     }

@@ -5,7 +5,7 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL};
 
 use super::answer_coding::AnswerCoding;
 
-/// How much each is liked, in thousandths; 0: not at all.
+/// The amount that each is liked, in thousandths; 0: not at all.
 #[derive(Default)]
 struct Likes {
     zstd: Option<u16>,
@@ -26,7 +26,7 @@ impl AnswerCoding {
     }
 }
 
-/// Whether a message says that nobody on its way may change its form (RFC 9111 5.2.1.6 and 5.2.2.6).
+/// True if a message says that nobody on its way may change its form (RFC 9111 5.2.1.6 and 5.2.2.6).
 #[must_use]
 pub fn forbids(headers: &HeaderMap) -> bool {
     let said =

@@ -13,7 +13,7 @@ use super::answer_coding::AnswerCoding;
 pub const MAX_PLAIN: usize = 64 * 1024 * 1024;
 /// zstd's fastest regular level: 4 µs for 9 kB.
 const ZSTD_LEVEL: i32 = 1;
-/// What stands in front of a gzip stream without a name or a time, made by the fastest algorithm, on any system.
+/// The head of a gzip stream without a name or a time, made by the fastest algorithm, on any system.
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 const GZIP_TAIL: usize = 8;
 
@@ -48,7 +48,7 @@ impl Codec {
         }
     }
 
-    /// What was packed; `None`: it is broken, or of another length.
+    /// The text that was packed; `None`: it is broken, or of another length.
     #[must_use]
     pub fn unpack(&self, packed: &[u8], length: u32) -> Option<Bytes> {
         let length = usize::try_from(length).ok().filter(|l| *l <= MAX_PLAIN)?;

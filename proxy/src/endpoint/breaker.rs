@@ -66,11 +66,11 @@ struct Trip {
     settings: CircuitBreaker,
     /// Until when it is open; `None`: closed. Past: half-open.
     open_until: Option<Instant>,
-    /// Which opening this is.
+    /// The number of this opening.
     opening: u64,
     /// Openings in a row, for the growth of the open time.
     growth: u32,
-    /// When it last opened.
+    /// The time when it last opened.
     opened: Option<Instant>,
     /// Probes out, and probes that came back well.
     probes: u32,
@@ -106,7 +106,7 @@ impl Breaker {
         Ok(pass)
     }
 
-    /// What `try_pass` would say, without taking anything.
+    /// The answer that `try_pass` would give, without taking anything.
     pub(super) fn look(&self, now: Instant) -> Result<Pass, Instant> {
         if self.tripped.load(Ordering::Acquire) { self.lock().look(now) } else { Ok(Pass::Closed) }
     }
@@ -122,7 +122,7 @@ impl Breaker {
         }
     }
 
-    /// How often it has opened.
+    /// The number of times that it has opened.
     pub(super) fn opened(&self) -> u64 {
         self.lock().opening
     }

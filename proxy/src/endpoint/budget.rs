@@ -1,10 +1,10 @@
-//! How many calls of a pool may be tried again: a share of its recent calls, so that retries never make an outage.
+//! The retry budget of a pool: a share of its recent calls, so that retries never make an outage.
 
 use std::time::{Duration, Instant};
 
 use super::window::Window;
 
-/// What counts as recent.
+/// The time that counts as recent.
 const RECENT: Duration = Duration::from_secs(10);
 /// Retries that are always allowed within `RECENT`, for pools with few calls.
 const ALWAYS: u64 = 10;

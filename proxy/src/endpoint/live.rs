@@ -23,7 +23,7 @@ pub enum Admission {
     HalfOpen(Permit),
     /// It is ejected until then (or, when all probes are out, until one of them ends).
     Refused {
-        /// When its circuit may be tried again.
+        /// The time when its circuit may be tried again.
         until: Instant,
     },
 }
@@ -52,7 +52,7 @@ pub struct Endpoint {
     guessed: AtomicU64,
     /// Credentials refused in a row.
     refusals: AtomicU32,
-    /// When it last gave an answer.
+    /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
 }
@@ -137,7 +137,7 @@ impl Endpoint {
         (until > now).then_some(until)
     }
 
-    /// Whether it has given anybody an answer since then.
+    /// True if it has given anybody an answer since then.
     #[must_use]
     pub fn has_answered_since(&self, then: Instant) -> bool {
         self.answered.load(Ordering::Relaxed) > self.since_epoch(then)
@@ -182,7 +182,7 @@ impl Endpoint {
         self.breaker.state(now)
     }
 
-    /// How often its circuit has opened, since the endpoint is known.
+    /// The number of times that its circuit has opened, since the endpoint is known.
     #[must_use]
     pub fn circuit_opened(&self) -> u64 {
         self.breaker.opened()

@@ -1,4 +1,4 @@
-//! What is known of an endpoint: circuit, cooldown, calls in flight. Shared by all workers, survives reloads.
+//! The facts known of an endpoint: circuit, cooldown, calls in flight. Shared by all workers, survives reloads.
 //!
 //! Health belongs to an endpoint (pool, provider, address), never to a route: two routes to one endpoint share
 //! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `budget`

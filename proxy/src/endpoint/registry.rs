@@ -14,24 +14,24 @@ use super::live::Endpoint;
 /// deleted and created anew.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// How often it is looked for what to forget.
+/// The interval at which it is looked for what to forget.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// What an endpoint is known by.
+/// The key that an endpoint is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EndpointKey {
     /// The pool's id.
     pub pool: ObjectId,
     /// The provider's name in it.
     pub provider: String,
-    /// Where it is (`upstream::Origin::address`).
+    /// Its address (`upstream::Origin::address`).
     pub address: String,
 }
 
 /// Live state of a pool beside its endpoints.
 #[derive(Debug)]
 pub struct LivePool {
-    /// Where round robin stands; shared by all workers.
+    /// The position of round robin; shared by all workers.
     pub cursor: AtomicU64,
     /// Its calls' retries.
     pub budget: RetryBudget,

@@ -10,7 +10,8 @@ const COUNT_BITS: u32 = 20;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const SLOT_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 
-/// How many, and how many of them were marked, in the last while. A bucket that reaches a million stays there.
+/// The number of events in the last while, and of the marked ones among them. A bucket that reaches a million stays
+/// there.
 #[derive(Debug)]
 pub(super) struct Window {
     epoch: Instant,
@@ -19,7 +20,7 @@ pub(super) struct Window {
     buckets: [AtomicU64; BUCKETS],
 }
 
-/// What a window holds.
+/// The counts that a window holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WindowCounts {
     pub(super) total: u64,

@@ -27,10 +27,10 @@ use crate::settings::Limits;
 const PREFACE: &[u8] = b"PRI ";
 /// Calls at once on one HTTP/2 connection.
 const STREAMS: u32 = 250;
-/// What a client may send ahead on one HTTP/2 stream, and on all of its streams together.
+/// The bytes that a client may send ahead on one HTTP/2 stream, and on all of its streams together.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// What hyper takes on its own.
+/// The number of headers that hyper takes on its own.
 const HYPERS_HEADER_COUNT: usize = 100;
 /// Short waits for the rest of a preface that came in pieces.
 const SNIFF_TRIES: usize = 50;
@@ -38,7 +38,7 @@ const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 /// Said to a client whose request head never ended: there is no call yet, and so no dialect.
 const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 112\r\nconnection: close\r\n\r\n{\"error\":{\"message\":\"The request head took too long.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}\n";
 
-/// What answers a connection's calls.
+/// The service that answers a connection's calls.
 pub trait Service: 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
@@ -179,7 +179,7 @@ impl<S: Service> Serving<S> {
     }
 }
 
-/// How a connection's HTTP ended.
+/// The end of a connection's HTTP.
 enum Ended {
     Done,
     /// In the middle of an answer, which says so.

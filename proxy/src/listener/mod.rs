@@ -1,4 +1,4 @@
-//! Where calls come in: sockets, TLS, limits.
+//! The place where calls come in: sockets, TLS, limits.
 //!
 //! Each worker has a socket of its own on the same address (`SO_REUSEPORT`): the kernel spreads new connections, and
 //! nothing is handed from thread to thread.

@@ -18,18 +18,18 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct PendingAnswer {
     /// Since when its client could take something of it.
     offered: Cell<Option<Instant>>,
-    /// When its call's whole time is over.
+    /// The time when its call's whole time is over.
     until: Cell<Option<Instant>>,
     given_up: Cell<Option<GivenUp>>,
-    /// Whether its client gets nothing but its head.
+    /// True if its client gets nothing but its head.
     bodiless: Cell<bool>,
-    /// Who writes it.
+    /// The task that writes it.
     task: RefCell<Option<Waker>>,
-    /// What nobody has read of its request.
+    /// The part of its request that nobody has read.
     unread: RefCell<Option<Incoming>>,
 }
 
-/// Why nobody waits for it any longer.
+/// The reason why nobody waits for it any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GivenUp {
     /// Its client takes nothing of it.
@@ -75,7 +75,7 @@ impl PendingAnswer {
         self.bodiless.get()
     }
 
-    /// Whether it was given up because its call's time was over.
+    /// True if it was given up because its call's time was over.
     pub(super) fn is_too_long(&self) -> bool {
         self.given_up.get() == Some(GivenUp::TooLong)
     }
@@ -99,7 +99,7 @@ impl PendingAnswer {
         true
     }
 
-    /// Whether it is given up; if not, the task of this waker is told when it is.
+    /// True if it is given up; if not, the task of this waker is told when it is.
     pub(super) fn is_given_up(&self, task: &Waker) -> bool {
         if self.given_up.get().is_some() {
             return true;

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// The kernel holds this many connections that no worker has accepted yet.
 const BACKLOG: i32 = 4096;
 
-/// When no socket can be had (too many files open), the next try waits this long instead of spinning.
+/// The pause before the next try when no socket can be had (too many files open), instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that listens, and the TLS that is spoken at it.
@@ -29,7 +29,7 @@ pub struct Port<S> {
 /// One worker's sockets, bound: connections come in at them already.
 pub type BoundPorts = Vec<Port<StdListener>>;
 
-/// Where calls come in.
+/// The addresses where calls come in.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
     /// `--listen`.

@@ -19,7 +19,7 @@ use super::pending_answer::PendingAnswer;
 use super::request_body::RequestBody;
 use super::wake_filter::WakeFilter;
 
-/// How often connections are looked at: times are kept to this precision.
+/// The interval at which connections are looked at: times are kept to this precision.
 pub const TICK: Duration = Duration::from_secs(1);
 /// A connection that was told to leave and has no call is dropped when nothing has moved on it for so long: its client may
 /// be frozen, or gone without a word, and would hold the drain up.
@@ -40,7 +40,7 @@ pub struct ConnectionTable {
     emptied: RefCell<Option<Waker>>,
 }
 
-/// What is to happen to a connection.
+/// The verdict on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionVerdict {
     /// It ends once its calls have.
@@ -60,7 +60,7 @@ pub struct Connection {
     /// Made when HTTP/1 begins.
     wake_filter: OnceCell<WakeFilter>,
     verdict: Cell<Option<ConnectionVerdict>>,
-    /// Whether it is to leave, and stays for one more call or for a moment.
+    /// True if it is to leave, and stays for one more call or for a moment.
     courteous: Cell<bool>,
     /// Since when it is told to leave and nothing has moved.
     closing_since: Cell<Option<Instant>>,
@@ -74,15 +74,15 @@ pub struct Connection {
     next_stream: Cell<u64>,
     idle_since: Cell<Instant>,
     head_since: Cell<Option<Instant>>,
-    /// How much of a head has come, and its part of the memory budget.
+    /// The bytes of a head that have come, and its part of the memory budget.
     head_bytes: Cell<usize>,
     head: RefCell<Charge>,
     stuck_since: Cell<Option<Instant>>,
-    /// Whether bytes outside of a call are the beginning of a request's head (not so in HTTP/2).
+    /// True if bytes outside of a call are the beginning of a request's head (not so in HTTP/2).
     heads: Cell<bool>,
-    /// Whether the client may still be sending what nobody will read.
+    /// True if the client may still be sending what nobody will read.
     linger: Cell<bool>,
-    /// Whether an answer without a length ends with the connection (HTTP/1.0).
+    /// True if an answer without a length ends with the connection (HTTP/1.0).
     unframed: Cell<bool>,
 }
 
@@ -130,13 +130,13 @@ impl ConnectionTable {
         Entered(connection)
     }
 
-    /// How many are open.
+    /// The number that are open.
     #[must_use]
     pub fn len(&self) -> usize {
         self.open.borrow().len()
     }
 
-    /// Whether none is open.
+    /// True if none is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.borrow().is_empty()
@@ -237,7 +237,7 @@ impl Connection {
         }
     }
 
-    /// What the task is to do, if anything new. The waker is the task's own, so the first one stays good.
+    /// The verdict for the task, if there is a new one. The waker is the task's own, so the first one stays good.
     pub(super) fn verdict(&self, waker: &Waker) -> Option<ConnectionVerdict> {
         let mut known = self.waker.borrow_mut();
         if known.is_none() {
@@ -246,7 +246,7 @@ impl Connection {
         self.verdict.take()
     }
 
-    /// What HTTP/1 is polled with by the task of this waker.
+    /// The waker that HTTP/1 is polled with by the task of this waker.
     pub(super) fn filtered(&self, task: &Waker) -> &Waker {
         self.wake_filter.get_or_init(|| WakeFilter::new(task.clone())).waker()
     }
@@ -265,7 +265,7 @@ impl Connection {
         self.unframed.set(true);
     }
 
-    /// Whether its client takes the connection's end for the answer's.
+    /// True if its client takes the connection's end for the answer's.
     pub(super) fn is_unframed(&self) -> bool {
         self.unframed.get()
     }
@@ -366,12 +366,12 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// Whether the stream is to end; if not, the task of this waker is told when it is.
+    /// True if the stream is to end; if not, the task of this waker is told when it is.
     pub(super) fn is_given_up(&self, task: &Waker) -> bool {
         self.answer.is_given_up(task)
     }
 
-    /// What nobody has read of the stream's request.
+    /// The part of the stream's request that nobody has read.
     pub(super) fn take_unread(&self) -> Option<Incoming> {
         self.answer.take_unread()
     }
@@ -418,12 +418,12 @@ impl Busy {
         self.answer().taken();
     }
 
-    /// When the call's whole time is over: its answer is given up then, whether anybody polls it or not.
+    /// Notes when the call's whole time is over: its answer is given up then, whether anybody polls it or not.
     pub fn last_until(&self, until: Instant) {
         self.answer().last_until(until);
     }
 
-    /// Whether that has happened.
+    /// True if that has happened.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         self.answer().is_too_long()
@@ -434,7 +434,7 @@ impl Busy {
         self.answer().without_body();
     }
 
-    /// Whether that is so.
+    /// True if that is so.
     #[must_use]
     pub fn is_bodiless(&self) -> bool {
         self.answer().is_bodiless()

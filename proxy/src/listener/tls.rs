@@ -13,7 +13,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which watches miss.
+/// The interval at which the files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which
+/// watches miss.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// A certificate chain and its key, and where they came from.
@@ -50,7 +51,7 @@ impl ServerIdentity {
         })
     }
 
-    /// What workers answer handshakes with.
+    /// The acceptor that workers answer handshakes with.
     ///
     /// # Errors
     /// The process has no crypto provider.

@@ -1,8 +1,8 @@
 //! A waker for hyper's connection that can be kept from waking its task for nothing.
 //!
-//! When a piece of a request's body is taken, hyper wakes the connection to read the next one. Who takes the last piece
-//! is the connection's own task, in the middle of its poll: it would be polled once more, all the way down to the
-//! provider's connection, to find nothing.
+//! The need for it: when a piece of a request's body is taken, hyper wakes the connection to read the next one. Who takes
+//! the last piece is the connection's own task, in the middle of its poll: it would be polled once more, all the way
+//! down to the provider's connection, to find nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +49,7 @@ impl WakeFilter {
         Self { shared, waker }
     }
 
-    /// What the connection is polled with.
+    /// The waker that the connection is polled with.
     pub(super) fn waker(&self) -> &Waker {
         &self.waker
     }

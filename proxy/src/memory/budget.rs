@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a worker takes at once, at most; of a small budget it takes less.
+/// The bytes that a worker takes at once, at most; of a small budget it takes less.
 const LARGEST_BLOCK: usize = 256 << 10;
 /// All workers' blocks together are at most this part of the budget.
 const BLOCKS: usize = 64;
@@ -11,11 +11,11 @@ const BLOCKS: usize = 64;
 /// A body or an answer up to this is a small one.
 const SMALL: usize = 64 << 10;
 
-/// What a connection without a call takes.
+/// The memory that a connection without a call takes.
 const CONNECTION: usize = 8 << 10;
 
-/// What bytes are held for. The less they are needed, the earlier they are refused, so that large bodies never keep small
-/// calls out.
+/// The purpose that bytes are held for. The less they are needed, the earlier they are refused, so that large bodies
+/// never keep small calls out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A small call or answer: may use all of the budget.
@@ -39,7 +39,7 @@ impl Purpose {
         }
     }
 
-    /// What so many bytes of a call are held for.
+    /// The purpose that so many bytes of a call are held for.
     #[must_use]
     pub const fn of(bytes: usize) -> Self {
         if bytes > SMALL { Self::Bulk } else { Self::Call }
@@ -63,7 +63,7 @@ pub struct MemoryBudget {
     /// Taken by workers, what they have not used of it included.
     taken: AtomicUsize,
     refused: [AtomicU64; 3],
-    /// What each worker has taken and not used.
+    /// The bytes that each worker has taken and not used.
     unused: Mutex<Vec<Arc<AtomicUsize>>>,
 }
 
@@ -82,14 +82,14 @@ impl MemoryBudget {
         Purpose::Bulk.ceiling(self.size)
     }
 
-    /// How many connections may be open: all of them idle take about as much memory as calls may.
+    /// The number of connections that may be open: all of them idle take about as much memory as calls may.
     #[must_use]
     pub const fn most_connections(&self) -> usize {
         let most = self.size / CONNECTION;
         if most == 0 { 1 } else { most }
     }
 
-    /// Where one more worker counts what it has taken and not used.
+    /// A counter in which one more worker counts what it has taken and not used.
     pub(super) fn unused(&self) -> Arc<AtomicUsize> {
         let unused = Arc::default();
         self.unused.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&unused));
@@ -110,12 +110,12 @@ impl MemoryBudget {
         self.taken.load(Relaxed).saturating_sub(unused)
     }
 
-    /// How often it had no room, by purpose.
+    /// The number of times that it had no room, by purpose.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Purpose::ALL.iter().zip(&self.refused).map(|(purpose, count)| (purpose.label(), count.load(Relaxed)))
     }
 
-    /// What a worker takes at once.
+    /// The bytes that a worker takes at once.
     pub(super) const fn block(&self) -> usize {
         self.block
     }

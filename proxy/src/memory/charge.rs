@@ -15,8 +15,8 @@ pub const UNCOUNTED: usize = 4 << 10;
 #[error("the memory for calls is used up")]
 pub struct Exhausted;
 
-/// What one worker has taken of the budget and not used. Its atomic is that worker's own, so that charges may go where
-/// bytes go, and no other worker is in the way.
+/// The part of the budget that one worker has taken and not used. Its atomic is that worker's own, so that charges may
+/// go where bytes go, and no other worker is in the way.
 #[derive(Debug)]
 pub struct Allowance {
     budget: Arc<MemoryBudget>,
@@ -115,7 +115,7 @@ impl Charge {
         Ok(())
     }
 
-    /// How many it is.
+    /// The number of bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes

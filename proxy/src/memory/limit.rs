@@ -1,4 +1,4 @@
-//! How much memory the process may use: its cgroup's limit or those around it, else what the machine has.
+//! The memory that the process may use: its cgroup's limit or those around it, else what the machine has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The share of what the process may use that calls may hold in sum. The rest is for the program, configuration,
 /// connections, the answer cache, and what the allocator keeps.
 const SHARE: u64 = 2;
-/// Where nothing says how much there is.
+/// The memory that is assumed where nothing says how much there is.
 const UNKNOWN: u64 = 1 << 30;
 /// With less no call of the usual size would be taken.
 const SMALLEST: u64 = 1 << 20;
@@ -48,7 +48,7 @@ fn limit_files(mounted: &Path, line: &str) -> Vec<PathBuf> {
     groups.map(|names| names.iter().fold(top.clone(), |path, name| path.join(name)).join(file)).collect()
 }
 
-/// What `/proc/meminfo` says the machine has, in bytes.
+/// The memory that the machine has by `/proc/meminfo`, in bytes.
 fn physical(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)

@@ -1,19 +1,21 @@
-//! How many files, sockets among them, the process may have open: as many as it is let. What it needs for itself, health
-//! among it, is kept apart; of the rest callers have half at the most, and providers what callers can not take.
+//! The number of files, sockets among them, that the process may have open: as many as it is let. What it needs for
+//! itself, health among it, is kept apart; of the rest callers have half at the most, and providers what callers can
+//! not take.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::settings::Settings;
 
-/// What the process has open for itself: logs, the folder's watch, the admin address and who asks there …
+/// The number of files that the process has open for itself: logs, the folder's watch, the admin address and who asks
+/// there …
 const OWN: u64 = 24;
 /// … and for each worker: its runtime, its listening sockets, Redis, a question to DNS.
 const OF_A_WORKER: u64 = 8;
 /// With room for fewer connections of callers there is no sense in beginning.
 const LEAST_CONNECTIONS: u64 = 8;
 
-/// What may be open.
+/// The number of files that may be open, for each use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Descriptors {
     /// Files and sockets, all together.

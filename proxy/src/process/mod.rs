@@ -60,7 +60,7 @@ pub fn run(settings: Settings) -> ExitCode {
     code
 }
 
-/// What is wrong with the settings is found before anything is bound: a proxy that listens can serve.
+/// Serves to the end. A mistake in the settings is found before anything is bound: a proxy that listens can serve.
 async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> {
     // First of all: a signal that nobody listens to ends the process.
     let signals = Signals::new()?;

@@ -1,5 +1,5 @@
-//! What the settings name, read and checked before anything is bound. A mistake in any of them ends the process here,
-//! with one line that says what to write, and never a worker later.
+//! The things that the settings name, read and checked before anything is bound. A mistake in any of them ends the
+//! process here, with one line that says what to write, and never a worker later.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use crate::settings::Settings;
 use crate::source::{Cluster, Gateway, Source, Subscription};
 use crate::upstream::Outward;
 
-/// What a process can be started with.
+/// All that a process is started with.
 pub(super) struct Prepared {
     /// The listener's certificate, to be kept fresh.
     pub(super) identity: Option<ServerIdentity>,
-    /// What workers answer handshakes with.
+    /// The acceptor that workers answer handshakes with.
     pub(super) tls: Option<TlsAcceptor>,
-    /// How providers are reached.
+    /// The way in which providers are reached.
     pub(super) outward: Outward,
-    /// Where the configuration comes from.
+    /// The source that the configuration comes from.
     pub(super) feed: Feed,
 }
 
-/// Where the configuration comes from.
+/// The source that the configuration comes from.
 pub(super) enum Feed {
     /// A folder of manifests, and what was read of it so far.
     Folder(Box<Source>, Subscription),
-    /// What an operator publishes.
+    /// The objects that an operator publishes.
     Cluster(Box<Gateway>),
 }
 

@@ -63,7 +63,7 @@ impl std::fmt::Debug for ClientParts {
     }
 }
 
-/// What is known of the cluster.
+/// The facts known of the cluster.
 #[derive(Debug, Default)]
 struct ClusterMap {
     slots: SlotMap,
@@ -89,7 +89,7 @@ impl RedisClient {
         Ok(Self(inner))
     }
 
-    /// What is kept under a key. Waits at most `LIMIT`.
+    /// The value that is kept under a key. Waits at most `LIMIT`.
     ///
     /// # Errors
     /// Redis has not answered.
@@ -203,7 +203,7 @@ impl RedisClient {
         (self.0.writes.get(), self.0.write_bytes.get())
     }
 
-    /// Whether every slot has a master and all of them are connected.
+    /// True if every slot has a master and all of them are connected.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_well()

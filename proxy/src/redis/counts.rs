@@ -1,4 +1,4 @@
-//! What has become of questions to Redis.
+//! The counts of what became of questions to Redis.
 
 use crate::count::Count;
 

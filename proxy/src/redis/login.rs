@@ -1,4 +1,4 @@
-//! Where Redis is and who logs in: URLs read, passwords put in, neither ever shown.
+//! The address of Redis and the login: URLs read, passwords put in, neither ever shown.
 
 use ::redis::{ConnectionInfo, IntoConnectionInfo};
 
@@ -8,13 +8,13 @@ use ::redis::{ConnectionInfo, IntoConnectionInfo};
 pub struct BadUrl {
     /// From 1.
     pub place: usize,
-    /// How many there are.
+    /// The number of them.
     pub of: usize,
-    /// What is wrong with it.
+    /// The mistake in it.
     pub why: String,
 }
 
-/// Who to log in as at nodes whose URL does not say so. Never shown: it has no `Debug`.
+/// The user to log in as at nodes whose URL does not say so. Never shown: it has no `Debug`.
 #[derive(Clone, Copy, Default)]
 pub struct Login<'a> {
     /// The default user when there is none.
@@ -35,7 +35,7 @@ impl Login<'_> {
     }
 }
 
-/// Whether these URLs can be used: found out before there is anything to serve.
+/// Checks that these URLs can be used, before there is anything to serve.
 ///
 /// # Errors
 /// There is none, or one of them can not be used.

@@ -30,7 +30,7 @@ const TRUSTED: u32 = 64;
 /// At most this many questions wait on one node.
 const MAX_WAITING: u32 = 4096;
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// It was not asked: away, not connected yet, or too many wait.
@@ -143,7 +143,7 @@ impl Node {
         self.link.borrow().is_some()
     }
 
-    /// Whether it was asked something since this was last asked.
+    /// True if it was asked something since this was last asked.
     pub(super) fn was_asked(&self) -> bool {
         self.asked.replace(false)
     }
@@ -239,7 +239,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
     }
 }
 
-/// What an error says about the node.
+/// The trouble with the node that an error tells of.
 pub(super) fn judge(error: &RedisError) -> Trouble {
     let redirection = error.redirect_node().and_then(|(to, _slot)| Address::read(to));
     match (error.kind(), redirection) {

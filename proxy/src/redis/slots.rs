@@ -1,10 +1,10 @@
-//! Which master has which of the 16 384 slots (Redis Cluster specification, "Key distribution model").
+//! The map from the 16 384 slots to their masters (Redis Cluster specification, "Key distribution model").
 
 use std::collections::BTreeMap;
 
 use ::redis::{Cmd, ConnectionAddr, ConnectionInfo, Value};
 
-/// How many slots there are.
+/// The number of slots.
 const SLOTS: u16 = 16_384;
 /// More ranges than a sane cluster has; a map with more is not believed.
 const MAX_RANGES: usize = 16_384;
@@ -28,7 +28,7 @@ impl Address {
         }
     }
 
-    /// How to connect to it: as to another node of its cluster.
+    /// The way to connect to it: as to another node of its cluster.
     pub(super) fn on(&self, like: &ConnectionInfo) -> ConnectionInfo {
         let mut addr = like.addr().clone();
         match &mut addr {
@@ -111,7 +111,7 @@ impl SlotMap {
         self.moved.insert(slot, to);
     }
 
-    /// Whose slot it is.
+    /// The master whose slot it is.
     pub(super) fn master(&self, slot: u16) -> Option<&Address> {
         if let Some(master) = self.moved.get(&slot) {
             return Some(master);
@@ -131,7 +131,7 @@ impl SlotMap {
         self.masters().chain(&self.replicas)
     }
 
-    /// Whether every slot has a master.
+    /// True if every slot has a master.
     pub(super) fn is_whole(&self) -> bool {
         let mut next = 0_u32;
         for range in &self.ranges {

@@ -1,4 +1,4 @@
-//! Which rule takes a call: an index over all routes. Pure.
+//! The rule that takes a call: an index over all routes. Pure.
 //!
 //! Within a route the first rule that matches is its candidate. Across routes the more specific condition on the model
 //! wins (exact, then the longest prefix, then regex, then any), then more header conditions, then the older route,
@@ -22,9 +22,9 @@ use crate::persistent::{self, PersistentMap};
 pub struct Filed<R> {
     /// Its id.
     pub id: Arc<ObjectId>,
-    /// When it was created.
+    /// The time when it was created.
     pub created: i64,
-    /// What it leads to.
+    /// The route that it leads to.
     pub route: R,
     /// Compiled conditions by rule.
     rules: Box<[Box<[Condition]>]>,
@@ -117,7 +117,7 @@ impl<R> Filed<R> {
         Self { id: Arc::clone(id), created: from.created, route, rules }
     }
 
-    /// Whether a rule could take calls for this model, with the headers it may ask for.
+    /// True if a rule could take calls for this model, with the headers it may ask for.
     #[must_use]
     pub fn reaches(&self, rule: usize, model: &str) -> bool {
         self.rules.get(rule).into_iter().flatten().any(|condition| condition.model.holds(model))

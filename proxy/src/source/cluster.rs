@@ -33,7 +33,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What the watches have to say.
+/// A message of the watches.
 #[derive(Debug)]
 pub(super) enum WatchMessage {
     /// Something about objects.
@@ -42,7 +42,7 @@ pub(super) enum WatchMessage {
     Failing(WatchKind, String),
 }
 
-/// Where the published objects are.
+/// The place of the published objects.
 pub struct Cluster {
     client: Config,
     gateway: String,
@@ -159,7 +159,7 @@ fn secret(object: Secret) -> Published {
     Published { body, ..stripped(object.metadata, true) }
 }
 
-/// What counts of an object's metadata.
+/// The part of an object's metadata that counts.
 fn stripped(metadata: ObjectMeta, secret: bool) -> Published {
     let take = |from: Option<std::collections::BTreeMap<String, String>>, keys: [&str; 2]| {
         let mut from = from.unwrap_or_default();

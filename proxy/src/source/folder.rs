@@ -13,14 +13,14 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// The most bytes of all files.
 const MOST_TOTAL: u64 = 128 * 1024 * 1024;
 
-/// What a folder held.
+/// The content of a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Folder {
     /// `(file name, text)`, sorted by name.
     pub(super) files: Vec<(String, String)>,
     /// Names of files that are there and could not be read: what they last said still counts.
     pub(super) unread: Vec<String>,
-    /// What was wrong.
+    /// The mistakes.
     pub(super) problems: Vec<SourceProblem>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the configuration comes from: a folder of manifests, or what an operator publishes in a cluster. The last
+//! The source of the configuration: a folder of manifests, or what an operator publishes in a cluster. The last
 //! good configuration is never lost.
 //!
 //! Standalone, `Source::open` reads once, `Source::run` follows the folder on the control thread; whoever runs on a

@@ -1,4 +1,5 @@
-//! What a published object holds, read out of it: hostile or from another version, it is read or refused with a reason.
+//! The content of a published object, read out of it: hostile or from another version, it is read or refused with a
+//! reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,11 +30,11 @@ pub(super) struct Published {
     pub(super) object: String,
     /// The annotation that names the compiled form.
     pub(super) revision: String,
-    /// Whether it was a Secret.
+    /// True if it was a Secret.
     pub(super) secret: bool,
     /// The annotation that says that it is about to go is there.
     pub(super) withdrawn: bool,
-    /// What is inside.
+    /// The content.
     pub(super) body: Option<Vec<u8>>,
 }
 
@@ -44,7 +45,7 @@ impl fmt::Debug for Published {
 }
 
 impl Published {
-    /// What it is, and of which resource: by label and annotation, when these belong to its name.
+    /// Its kind of content, and the resource that it is of: by label and annotation, when these belong to its name.
     pub(super) fn identity(&self, gateway: &str) -> Option<(Content, ObjectId)> {
         let content = Content::parse(&self.content).filter(|content| self.secret == content.is_secret())?;
         let id = ObjectId(self.object.clone());
@@ -119,7 +120,7 @@ impl Published {
     }
 }
 
-/// Where the reading ended, not what was there: it may be a credential's Secret.
+/// The place where the reading ended, not what was there: it may be a credential's Secret.
 fn unread(error: &serde_json::Error) -> String {
     let what = if error.is_data() { "of another shape than expected" } else { "no JSON" };
     format!("it is {what} (line {}, column {})", error.line(), error.column())

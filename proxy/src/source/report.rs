@@ -1,4 +1,4 @@
-//! What runs and what was wrong, in plain words: for the log and for `/config`. Never a credential.
+//! The report on what runs and what was wrong, in plain words: for the log and for `/config`. Never a credential.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct SourceProblem {
     pub field: Option<String>,
     /// One word, as a condition's reason.
     pub reason: String,
-    /// What is wrong and what to do.
+    /// The mistake, and what to do.
     pub message: String,
 }
 
@@ -113,7 +113,7 @@ fn as_text<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(severity)
 }
 
-/// How an object runs.
+/// The state in which an object runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ObjectState {
@@ -138,7 +138,7 @@ pub struct ObjectReport {
     /// The revision that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Box<str>>,
-    /// How it runs.
+    /// The state in which it runs.
     pub state: ObjectState,
     /// `resourceVersion` of the ConfigMap that the revision was last seen in; only in a cluster. It is told anew also
     /// when the content stayed: by it the operator knows a change that was taken back from one not seen yet.
@@ -158,7 +158,7 @@ impl ObjectReport {
         (self.kind, &self.name).cmp(&(other.kind, &other.name))
     }
 
-    /// Whether `told` says the same; `None`: nothing was told.
+    /// True if `told` says the same; `None`: nothing was told.
     pub(super) fn is_told(&self, told: Option<&Arc<Self>>) -> bool {
         let says_nothing = || self.revision.is_none() && self.credentials.is_none() && self.rejected.is_none();
         told.map_or_else(says_nothing, |told| **told == *self)
@@ -169,7 +169,7 @@ impl ObjectReport {
     }
 }
 
-/// What runs and what was wrong.
+/// The report on what runs and what was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -180,7 +180,7 @@ pub struct Report {
     /// Every object, sorted by kind and name. What did not change is the same allocation from one report to the next, so
     /// that a change among thousands is found by comparing pointers.
     pub objects: Vec<Arc<ObjectReport>>,
-    /// What is wrong with what is written now.
+    /// The problems of what is written now.
     pub problems: Vec<SourceProblem>,
     /// The word by which the operator is known. Shown nowhere.
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! What is wrong is logged when it is new, and once.
+//! The log of problems: each is logged when it is new, and once.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use sluicegate_config::compile::Severity;
 
 use super::report::SourceProblem;
 
-/// What is wrong, as of its last logging.
+/// The problems, as of their last logging.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     told: BTreeSet<SourceProblem>,
@@ -27,7 +27,7 @@ impl Telling {
         news
     }
 
-    /// What is wrong.
+    /// The problems.
     pub(super) fn told(&self) -> &BTreeSet<SourceProblem> {
         &self.told
     }

@@ -1,4 +1,4 @@
-//! How a provider is spoken to: what is known of its host, and what the user says over that.
+//! The profile by which a provider is spoken to: what is known of its host, and what the user says over that.
 
 use http::Uri;
 use sluicegate_config::{self as config, ProviderKind};

@@ -20,7 +20,7 @@ use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index};
 use crate::upstream::Origin;
 
-/// What a model's name may not have in a path.
+/// The bytes that a model's name may not have in a path.
 const IN_A_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 
@@ -36,7 +36,7 @@ pub struct Ready {
     pub(super) pools: List<Option<Arc<Pool>>>,
     /// Written when somebody asks for it.
     pub(super) models: OnceLock<Models>,
-    /// Whether there was anything to make ready: until then nothing is known, not even that a model is not there.
+    /// True if there was anything to make ready: until then nothing is known, not even that a model is not there.
     pub(super) configured: bool,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Route {
 pub(crate) struct Rule {
     pub(crate) targets: Vec<TargetRef>,
     pub(crate) split: Split,
-    /// Where the split stands; begins anew with each form of its route.
+    /// The position of the split; begins anew with each form of its route.
     pub(crate) turn: AtomicU64,
     pub(crate) fallbacks: Vec<TargetRef>,
     pub(crate) cache: Option<Arc<cache::Plan>>,
@@ -109,14 +109,14 @@ pub(crate) struct Provider {
     pub(crate) origin: Origin,
     pub(crate) address: Arc<str>,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// What of it stands where.
+    /// The places of the models in it.
     pub(super) offers: Vec<OfferAt>,
     pub(crate) weight: u32,
     pub(crate) priority: u32,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
-    /// How it is spoken to.
+    /// The way in which it is spoken to.
     pub(crate) defaults: Arc<sluicegate_dialects::ProviderProfile>,
-    /// What becomes of the caller's betas.
+    /// The actions on the caller's betas.
     pub(crate) betas: BTreeMap<String, BetaAction>,
     /// The credential, in the header that this kind of provider reads.
     pub(crate) credential: Option<(HeaderName, HeaderValue)>,
@@ -133,7 +133,7 @@ pub(crate) struct OfferAt {
 }
 
 impl Ready {
-    /// Whether this is a configuration, if only an empty one.
+    /// True if this is a configuration, if only an empty one.
     pub(crate) fn is_configured(&self) -> bool {
         self.configured
     }
@@ -150,8 +150,8 @@ impl Ready {
         Some(RouteTarget { pool, model: target_ref.model.as_deref() })
     }
 
-    /// When the route was created that serves this model, listed or not; `None`: no route takes it, or no provider
-    /// behind one serves it.
+    /// The time when the route was created that serves this model, listed or not; `None`: no route takes it, or no
+    /// provider behind one serves it.
     pub(crate) fn model(&self, name: &str) -> Option<i64> {
         let serving = self
             .index
@@ -193,12 +193,12 @@ impl Ready {
 }
 
 impl Provider {
-    /// What it speaks to a call of this operation; `None`: it does not offer that.
+    /// The dialect that it speaks to a call of this operation; `None`: it does not offer that.
     pub(crate) fn speaks(&self, operation: Operation, caller: Dialect) -> Option<Dialect> {
         self.offer(operation, caller).map(|at| at.offer.dialect)
     }
 
-    /// What it offers for a call: the operation in the caller's own dialect, else an answer in its main one.
+    /// The offer that it has for a call: the operation in the caller's own dialect, else an answer in its main one.
     pub(crate) fn offer(&self, operation: Operation, caller: Dialect) -> Option<&OfferAt> {
         let fits = |at: &&OfferAt| {
             at.offer.operation == operation || (operation.generates() && at.offer.operation.generates())
@@ -209,7 +209,7 @@ impl Provider {
         own.or_else(|| fitting.find(|at| operation.generates() || counts(at)))
     }
 
-    /// Whether it serves a model by the name that routes use.
+    /// True if it serves a model by the name that routes use.
     pub(crate) fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.contains_key(model)
     }

@@ -23,7 +23,7 @@ use super::ready::{OfferAt, Pool, Provider, Route, Rule, TargetRef};
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;
 
-/// What outlives a configuration, to resolve a new one against.
+/// The things that outlive a configuration, to resolve a new one against.
 #[derive(Clone)]
 pub struct Lasting {
     /// Circuits, cooldowns, budgets.
@@ -32,7 +32,7 @@ pub struct Lasting {
     pub cache: Arc<cache::SharedCache>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// How providers are reached.
+    /// The way in which providers are reached.
     pub outward: Outward,
 }
 
@@ -148,7 +148,7 @@ impl Resolving<'_> {
         }
     }
 
-    /// What each of a provider's endpoints has of its weight, among endpoints of the whole pool.
+    /// The share of each of a provider's endpoints in its weight, among endpoints of the whole pool.
     fn share(&self, weight: u32, endpoints: usize) -> u32 {
         if weight == 0 || self.pool.providers.iter().all(|provider| provider.endpoints.is_none()) {
             return weight;
@@ -206,7 +206,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// What a kind of provider offers, at this one.
+/// The operations that a kind of provider offers, at this one.
 fn offers(origin: &Origin, kind: &'static KindProfile, look_alike: Option<&LookAlike>) -> Result<Vec<OfferAt>, String> {
     let is_there =
         |offer: &&Offer| offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions);

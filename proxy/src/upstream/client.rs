@@ -31,11 +31,11 @@ const FORGET: Duration = Duration::from_secs(600);
 pub struct SendLimits {
     /// To have a connection: waiting for a free one, DNS, TCP and TLS together.
     pub connect: Duration,
-    /// When the head of the answer has to be here, whatever it takes. The body is bounded by who reads it.
+    /// The time when the head of the answer has to be here, whatever it takes. The body is bounded by who reads it.
     pub until: Instant,
     /// The time at which it is sent.
     pub now: Instant,
-    /// Whether a request may be sent again whose reused connection ended before a byte of an answer: most likely the
+    /// True if a request may be sent again whose reused connection ended before a byte of an answer: most likely the
     /// provider had closed it before, but nobody can be sure.
     pub resend: bool,
 }
@@ -45,7 +45,7 @@ pub struct SendLimits {
 pub struct Sent {
     /// The answer.
     pub response: Response<UpstreamBody>,
-    /// Whether the request had to be sent once more for it.
+    /// True if the request had to be sent once more for it.
     pub resent: bool,
 }
 

@@ -24,7 +24,7 @@ use super::tls;
 const STAGGER: Duration = Duration::from_millis(250);
 /// The same trouble is told again after this.
 const QUIET: Duration = Duration::from_secs(60);
-/// What a simulated provider and we may be ahead of each other, in bytes.
+/// The length by which a simulated provider and we may be ahead of each other, in bytes.
 const MEMORY: usize = 64 * 1024;
 
 /// Bytes to a provider, and the HTTP to speak over them.
@@ -37,9 +37,9 @@ pub(super) struct Wire {
 #[derive(Default)]
 pub(super) struct Connector {
     tls: OnceCell<TlsConnector>,
-    /// Where among several addresses the next connection begins.
+    /// The index among several addresses at which the next connection begins.
     turn: Cell<usize>,
-    /// When it was last told that no way leads there.
+    /// The time when it was last told that no way leads there.
     told: Cell<Option<Instant>>,
 }
 
@@ -96,8 +96,8 @@ impl Connector {
         dial_any(&addresses, to.1).await
     }
 
-    /// What the platform has to mend is told in its log, and not to callers: where nothing may go, and a proxy that does not let
-    /// us out.
+    /// Tells in the log what the platform has to mend, and not to callers: where nothing may go, and a proxy that does
+    /// not let us out.
     fn tell(&self, place: &OriginParts, error: &SendError) {
         let now = Instant::now();
         let is_ours = place.door.is_some() || error.kind == SendErrorKind::Invalid;

@@ -27,23 +27,23 @@ const HEADERS: usize = 64;
 /// In-cluster names end so; they never leave the cluster.
 const INSIDE: [&str; 2] = [".svc", ".cluster.local"];
 
-/// How this process reaches providers.
+/// The way in which this process reaches providers.
 #[derive(Debug, Clone, Default)]
 pub struct Outward {
     /// Through which proxy.
     pub egress: Egress,
-    /// Where nothing goes.
+    /// The addresses that nothing goes to.
     pub barred: Arc<Barred>,
 }
 
-/// Which connections to providers go through a proxy, and which around it.
+/// The rules that send connections to providers through a proxy, or around it.
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
     /// For `https` providers.
     pub https: Option<Door>,
     /// For `http` providers.
     pub http: Option<Door>,
-    /// What goes around both.
+    /// The places that are reached around both.
     pub around: Vec<Around>,
 }
 
@@ -59,7 +59,7 @@ struct Lock {
     authorization: Option<String>,
 }
 
-/// What goes around the proxy, as an item of `NO_PROXY` says it.
+/// A place that is reached around the proxy, as an item of `NO_PROXY` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Around {
     what: What,
@@ -87,7 +87,7 @@ impl Egress {
     }
 }
 
-/// Whether a host is this machine's or the cluster's own, whatever `NO_PROXY` says.
+/// True if a host is this machine's or the cluster's own, whatever `NO_PROXY` says.
 fn is_inside(host: &Host) -> bool {
     match host {
         Host::Ip(ip) => ip.to_canonical().is_loopback(),

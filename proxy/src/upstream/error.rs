@@ -1,4 +1,4 @@
-//! What can go wrong between the gateway and a provider, and whose fault it is.
+//! The failures between the gateway and a provider, and whose fault it is.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::io;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// How far a call had come.
+/// The phase that a call had come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendPhase {
     /// Finding the address of the provider's name.
@@ -36,7 +36,7 @@ impl SendPhase {
     }
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendErrorKind {
     /// Nobody listens there.
@@ -53,7 +53,7 @@ pub enum SendErrorKind {
     UnknownName,
     /// The provider's certificate is not one we may trust.
     Certificate,
-    /// What came is not HTTP (or TLS) as it should be.
+    /// The bytes that came are not HTTP (or TLS) as it should be.
     Protocol,
     /// All connections are in use and too many calls wait already.
     Busy,
@@ -85,7 +85,7 @@ impl SendErrorKind {
         }
     }
 
-    /// What an operating system's error means here.
+    /// The meaning of an operating system's error here.
     pub(super) fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as K;
         match error.kind() {
@@ -103,12 +103,12 @@ impl SendErrorKind {
     }
 }
 
-/// Whether the process, or the machine, has as many files open as it may.
+/// True if the process, or the machine, has as many files open as it may.
 fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Whose fault a failure is.
+/// The party whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SendFault {
     /// The provider's, or the way to it: it counts against the endpoint.
@@ -117,7 +117,7 @@ pub enum SendFault {
     Gateway,
 }
 
-/// What is known of a request that got no answer's head: it decides whether it may be sent again.
+/// The fate of a request that got no answer's head: it decides whether it may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Nothing of it can have been processed: it never left, or the provider says so itself.
@@ -139,13 +139,13 @@ pub(super) struct Failed {
 /// A call that got no answer's head. Its text holds no secret: no header, no body, no query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError {
-    /// How far it had come.
+    /// The phase that it had come to.
     pub phase: SendPhase,
-    /// What went wrong.
+    /// The error.
     pub kind: SendErrorKind,
-    /// Whether the provider may have seen (some of) the request.
+    /// True if the provider may have seen (some of) the request.
     pub sent: bool,
-    /// Whether the request had been sent once more within this attempt.
+    /// True if the request had been sent once more within this attempt.
     pub resent: bool,
     /// The end of a connection that calls share, of which another call has told already.
     pub echo: bool,
@@ -178,7 +178,7 @@ impl SendError {
         Self::new(SendPhase::Connect, SendErrorKind::Refused, "")
     }
 
-    /// What happened, for who reads of it: `Provider x failed: …`.
+    /// The failure in words, for who reads of it: `Provider x failed: …`.
     #[must_use]
     pub fn in_words(&self) -> Cow<'static, str> {
         let detail = &self.detail;
@@ -214,7 +214,8 @@ impl SendError {
         })
     }
 
-    /// Whose fault it is: the gateway's when it is local, busy or cannot write the request; else the upstream's.
+    /// The party whose fault it is: the gateway's when it is local, busy or cannot write the request; else the
+    /// upstream's.
     #[must_use]
     pub const fn fault(&self) -> SendFault {
         match self.kind {
@@ -244,7 +245,7 @@ pub enum BodyError {
     /// It ended before its end: short of its content-length, or a chunked body or stream without its last piece.
     #[error("the provider cut the answer: {0}")]
     Cut(String),
-    /// What came is not a body as HTTP frames it.
+    /// The bytes that came are not a body as HTTP frames it.
     #[error("the provider broke the protocol: {0}")]
     Protocol(String),
 }

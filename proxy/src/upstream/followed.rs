@@ -19,7 +19,8 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// Whether the name's addresses are others than at the last look. Two comparisons, as long as DNS need not be asked.
+    /// True if the name's addresses are others than at the last look. Two comparisons, as long as DNS need not be
+    /// asked.
     pub(super) fn has_moved(&self, origin: &Origin, dns: &Dns, now: Instant) -> bool {
         let Some(name) = self.name.get_or_init(|| followed(origin, dns)) else { return false };
         let ttl = origin.0.connection.dns_ttl.map(|ttl| ttl.get());
@@ -29,7 +30,7 @@ impl Followed {
         before != moves && before != 0
     }
 
-    /// Whether a connection to this address may be given calls.
+    /// True if a connection to this address may be given calls.
     pub(super) fn has(&self, address: Option<IpAddr>) -> bool {
         match (self.name.get(), address) {
             (Some(Some(name)), Some(address)) => name.has(address),
@@ -37,8 +38,8 @@ impl Followed {
         }
     }
 
-    /// Whether a connection that a call gives back may be given another one. Nobody looks where it goes to, as long as the
-    /// name has not moved.
+    /// True if a connection that a call gives back may be given another one. Nobody looks where it goes to, as long as
+    /// the name has not moved.
     pub(super) fn keeps(&self, conn: &Conn) -> bool {
         self.moves.get() <= 1 || self.has(conn.peer())
     }

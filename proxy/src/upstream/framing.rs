@@ -1,4 +1,4 @@
-//! How an HTTP/1.1 body is framed: by its length, in chunks, or by the connection's end. Pure: bytes in, pieces out.
+//! The framing of an HTTP/1.1 body: by its length, in chunks, or by the connection's end. Pure: bytes in, pieces out.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
@@ -6,7 +6,7 @@ use memchr::memchr;
 /// The most of a chunk's first line, and of all lines behind the last chunk: nobody reads what may stand there.
 const LONGEST_LINE: usize = 16 << 10;
 
-/// What came is no HTTP/1.1, and why.
+/// The error of bytes that are no HTTP/1.1, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProtocolError(pub(crate) &'static str);
 
@@ -21,7 +21,7 @@ pub(crate) enum Framing {
     CloseDelimited(bool),
 }
 
-/// Where a chunked body stands.
+/// The state of reading a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chunked {
     /// At a chunk's first line, of which so many bytes have come and hold no end.
@@ -36,7 +36,7 @@ pub(crate) enum Chunked {
     Over,
 }
 
-/// What was in the bytes that have come.
+/// The piece in the bytes that have come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// Some of the body.
@@ -53,7 +53,7 @@ impl Framing {
         Self::Chunked(Chunked::Size(0))
     }
 
-    /// Whether all of it was taken.
+    /// True if all of it was taken.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Over) | Self::CloseDelimited(true))
     }

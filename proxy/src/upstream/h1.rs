@@ -21,7 +21,7 @@ use super::head::{self, Head, HeadReader};
 use super::head_deadline::HeadDeadline;
 use super::io::{IdleLook, Io};
 
-/// What is read at once, at first and at most: it grows for a provider that fills it.
+/// The bytes that are read at once, at first and at most: it grows for a provider that fills it.
 const FIRST_READ: usize = 8 << 10;
 const LARGEST_READ: usize = 64 << 10;
 /// A read into less than this is not worth its price.
@@ -40,21 +40,21 @@ pub(super) type Framed = Result<Frame<Bytes>, BodyError>;
 /// A connection that is either idle in a pool or owned by one call.
 pub(super) struct Conn {
     io: Io,
-    /// What has come and was not taken yet.
+    /// The bytes that have come and were not taken yet.
     read_buf: BytesMut,
-    /// How far the answer's head was looked at.
+    /// The reader of the answer's head, which knows how far it has looked.
     reader: HeadReader,
-    /// How much the next read is given room for.
+    /// The room that the next read is given.
     read_size: usize,
-    /// What of the request has not left yet: usually all of it leaves at once.
+    /// The part of the request that has not left yet: usually all of it leaves at once.
     pending_write: Option<PendingWrite>,
-    /// Whether another exchange may follow this one.
+    /// True if another exchange may follow this one.
     keep_alive: bool,
-    /// Whether this exchange is not its first.
+    /// True if this exchange is not its first.
     reused: bool,
-    /// Whether bytes came on it that nobody had asked for.
+    /// True if bytes came on it that nobody had asked for.
     stray: bool,
-    /// Whether what is sent has to be acknowledged soon: it was idle for long.
+    /// True if what is sent has to be acknowledged soon: it was idle for long.
     hasty: bool,
     /// Memory for the next answer's headers: that of its request's.
     spare: HeaderMap,
@@ -67,7 +67,7 @@ struct PendingWrite {
     /// So much of the head has left.
     at: usize,
     body: Bytes,
-    /// Whether anything has.
+    /// True if anything has.
     wrote: bool,
 }
 
@@ -93,14 +93,14 @@ impl Conn {
         self.io.peer()
     }
 
-    /// Whether the provider has left the connection open, and said nothing, while it was idle.
+    /// True if the provider has left the connection open, and said nothing, while it was idle.
     pub(super) fn alive(&mut self) -> bool {
         let found = self.io.look();
         self.stray |= found == IdleLook::Spoke;
         found == IdleLook::Quiet
     }
 
-    /// Whether bytes came on it that nobody had asked for: they may have been meant for somebody else.
+    /// True if bytes came on it that nobody had asked for: they may have been meant for somebody else.
     pub(super) const fn is_stray(&self) -> bool {
         self.stray
     }

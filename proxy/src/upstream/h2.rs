@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase};
 use super::io::Io;
 
-/// What one stream may be ahead of its reader, in bytes: the bound of its memory.
+/// The length that one stream may be ahead of its reader, in bytes: the bound of its memory.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// What all streams of a connection may be ahead, in bytes.
+/// The length that all streams of a connection may be ahead, in bytes.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// A ping after so much silence, while calls are open.
 const PING: Duration = Duration::from_secs(20);
@@ -36,13 +36,13 @@ pub(super) struct SharedConn {
     used: Cell<Instant>,
     /// The address at its other end.
     peer: Option<IpAddr>,
-    /// Whether a call has told of the connection's end, or of the provider's goodbye: no further one begins on it.
+    /// True if a call has told of the connection's end, or of the provider's goodbye: no further one begins on it.
     closing: Cell<bool>,
-    /// Whether a call has failed by its end.
+    /// True if a call has failed by its end.
     failed: Cell<bool>,
 }
 
-/// What the task that drives a connection tells.
+/// The state that the task which drives a connection tells.
 #[derive(Default)]
 struct ConnectionState {
     /// Streams the provider takes at once; 0 until it has said so. It may change its mind.
@@ -79,7 +79,7 @@ where
 }
 
 impl ConnectionState {
-    /// Whether the limit was not known before.
+    /// True if the limit was not known before.
     fn learn(&self, limit: usize) -> bool {
         limit > 0 && self.limit.replace(limit) == 0
     }
@@ -144,12 +144,12 @@ impl SharedConn {
         self.peer
     }
 
-    /// Whether calls can still begin on it: not closed, no goodbye.
+    /// True if calls can still begin on it: not closed, no goodbye.
     pub(super) fn open(&self) -> bool {
         self.state.ended.borrow().is_none() && !self.sender.is_closed() && !self.closing.get()
     }
 
-    /// Whether it takes one more call now.
+    /// True if it takes one more call now.
     pub(super) fn has_room(&self) -> bool {
         self.streams.get() < self.state.limit.get()
     }
@@ -158,7 +158,7 @@ impl SharedConn {
         self.streams.get()
     }
 
-    /// When it last carried a call.
+    /// The time when it last carried a call.
     pub(super) fn used(&self) -> Instant {
         self.used.get()
     }
@@ -188,7 +188,7 @@ impl SharedConn {
     }
 }
 
-/// What is known of a request that failed so, and whether it is the connection that ended, for all its calls. That it ended
+/// The fate of a request that failed so, and true if it is the connection that ended, for all its calls. That it ended
 /// says nothing about them: only a goodbye tells which ones the provider has not begun.
 fn fate(error: &hyper::Error, sent: bool) -> (Fate, bool) {
     if !sent {

@@ -20,7 +20,7 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) framing: Framing,
-    /// Whether the connection may carry another exchange after this one.
+    /// True if the connection may carry another exchange after this one.
     pub(crate) keep_alive: bool,
 }
 
@@ -51,7 +51,7 @@ fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Where the reading of an answer's head stands, so that a head that comes in many pieces is searched once.
+/// The state of reading an answer's head, so that a head that comes in many pieces is searched once.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
     /// So many bytes hold no empty line.
@@ -116,8 +116,8 @@ impl HeadReader {
         if self.blank > LARGEST { Err(TOO_LARGE) } else { Ok(()) }
     }
 
-    /// Whether the head may be whole, or has doubled since it was last looked at: what is no head is told early, and at a
-    /// cost that grows with its length only.
+    /// True if the head may be whole, or has doubled since it was last looked at: what is no head is told early, and at
+    /// a cost that grows with its length only.
     fn is_worth_parsing(&mut self, read_buf: &[u8]) -> bool {
         let from = self.searched.saturating_sub(2);
         let new = read_buf.get(from..).unwrap_or_default();
@@ -164,7 +164,7 @@ fn parse(read_buf: &[u8]) -> Result<Option<Parsed>, ProtocolError> {
     Ok(Some((status, answer.version == Some(1), length, lines)))
 }
 
-/// How the body behind this head is framed (RFC 9112, 6.3), as the answer to anything but `HEAD` and `CONNECT`.
+/// The framing of the body behind this head (RFC 9112, 6.3), as the answer to anything but `HEAD` and `CONNECT`.
 fn framing(status: StatusCode, http11: bool, headers: &HeaderMap) -> Result<Framing, ProtocolError> {
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Length(0));
@@ -206,7 +206,7 @@ fn keep_alive(http11: bool, headers: &HeaderMap) -> bool {
     if http11 { !says(headers, b"close") } else { says(headers, b"keep-alive") && !says(headers, b"close") }
 }
 
-/// Whether `connection` says this word.
+/// True if `connection` says this word.
 pub(crate) fn says(headers: &HeaderMap, word: &[u8]) -> bool {
     let lines = headers.get_all(CONNECTION).into_iter();
     lines

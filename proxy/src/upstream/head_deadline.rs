@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep_until};
 pub(super) struct HeadDeadline(Option<Pin<Box<Sleep>>>);
 
 impl HeadDeadline {
-    /// Whether `until` has passed. If not, the task is woken at `until` or before.
+    /// True if `until` has passed. If not, the task is woken at `until` or before.
     pub(super) fn has_passed(&mut self, until: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = match &mut self.0 {
             Some(sleep) => {

@@ -19,7 +19,7 @@ pub(super) enum Io {
     Memory(DuplexStream),
 }
 
-/// What an idle connection has brought.
+/// The outcome of a look at an idle connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdleLook {
     /// Nothing: it is open.
@@ -61,7 +61,7 @@ impl Io {
         }
     }
 
-    /// What is sent has to be acknowledged within this; `None`: as long as the kernel likes.
+    /// Sets the time within which what is sent has to be acknowledged; `None`: as long as the kernel likes.
     pub(super) fn acknowledged_within(&self, limit: Option<Duration>) {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,

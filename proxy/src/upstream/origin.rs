@@ -1,4 +1,4 @@
-//! Where a provider is, worked out once per configuration so that a call only clones reference counts.
+//! The origin of a provider, worked out once per configuration so that a call only clones reference counts.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,11 +18,11 @@ use super::egress::{Door, Outward};
 use super::simulated::{self, Serve};
 use super::tls::{self, Unusable};
 
-/// What connections are kept by: pool, provider, address and connection settings, in one number. A provider
+/// The key that connections are kept by: pool, provider, address and connection settings, in one number. A provider
 /// whose credential, models or weight change keeps its connections; one whose address or TLS changes does not.
 pub(super) type OriginKey = u128;
 
-/// Where a provider is and how it is reached. Cloning is cheap.
+/// The place of a provider, and the way in which it is reached. Cloning is cheap.
 #[derive(Clone)]
 pub struct Origin(pub(super) Arc<OriginParts>);
 
@@ -39,12 +39,12 @@ pub(super) struct OriginParts {
     pub(super) host_header: HeaderValue,
     /// The proxy that the way there leads through.
     pub(super) door: Option<Door>,
-    /// Where no provider may be.
+    /// The addresses where no provider may be.
     pub(super) barred: Arc<Barred>,
     prefix: String,
 }
 
-/// What a connection is made to.
+/// The target that a connection is made to.
 pub(super) enum OriginTarget {
     Network { host: Host, port: u16, tls: bool },
     Simulated(Serve),

@@ -1,4 +1,4 @@
-//! What one worker keeps open to one origin: idle connections newest first, a limit, a bounded queue.
+//! The connections that one worker keeps open to one origin: idle connections newest first, a limit, a bounded queue.
 //!
 //! `maxConnections` is per endpoint and proxy; each of N workers enforces `ceil(maxConnections / N)`, since
 //! workers share nothing on the call path. `maxIdle` is divided the same way.
@@ -49,7 +49,7 @@ pub(super) struct ConnectionPool {
     http2: Cell<Option<bool>>,
     /// Until when no connection is used twice.
     distrusted: Cell<Option<Instant>>,
-    /// What is left of the probation.
+    /// The exchanges that are left of the probation.
     unproven: Cell<u32>,
     used: Cell<Instant>,
     followed: Followed,
@@ -74,7 +74,7 @@ pub(super) struct Stream {
     pool: Rc<ConnectionPool>,
 }
 
-/// What a call got to send its request on.
+/// The connection that a call got to send its request on.
 pub(super) enum Way {
     Own(Lease),
     Shared(Stream),
@@ -150,7 +150,7 @@ impl ConnectionPool {
         }
     }
 
-    /// How long the connection that is next still rests.
+    /// The time that the connection that is next still rests.
     pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
         let oldest = self.idle.borrow().first().filter(|_| self.unproven.get() > 0)?.since;
         (oldest + REST).checked_duration_since(now).filter(|rest| !rest.is_zero())
@@ -192,7 +192,7 @@ impl ConnectionPool {
         Some(Stream { shared, pool: Rc::clone(self) })
     }
 
-    /// Whether a shared connection carries a call, or has not been without one for too long.
+    /// True if a shared connection carries a call, or has not been without one for too long.
     fn is_young(&self, shared: &SharedConn, now: Instant) -> bool {
         shared.streams() > 0 || now.saturating_duration_since(shared.used()) < self.idle_timeout
     }
@@ -349,7 +349,7 @@ impl ConnectionPool {
         self.tell();
     }
 
-    /// Whether its connections are sockets.
+    /// True if its connections are sockets.
     fn is_network(&self) -> bool {
         matches!(self.origin.0.target, OriginTarget::Network { .. })
     }

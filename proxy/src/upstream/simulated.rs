@@ -9,7 +9,7 @@ use tokio::io::DuplexStream;
 /// Serves HTTP on its end of a pipe, in a local task of its own.
 pub(super) type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
-/// What serves the far end of a connection to a provider that behaves so.
+/// The server of the far end of a connection to a provider that behaves so.
 pub(super) fn server(behaviour: Option<&Simulated>) -> Serve {
     let behaviour = behaviour.cloned().map(behaviour_of).unwrap_or_default();
     let model = Arc::new(simulator::SimulatedProvider::new(behaviour));

@@ -1,4 +1,4 @@
-//! What connection pools count, as plain atomics that metrics read without asking a worker.
+//! The counts of connection pools, as plain atomics that metrics read without asking a worker.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +105,7 @@ pub struct EndpointTotals {
     pub pool: String,
     /// The provider's name in it.
     pub provider: String,
-    /// Where it is (`Origin::address`).
+    /// Its address (`Origin::address`).
     pub address: String,
     /// Its connections.
     pub totals: PoolTotals,
@@ -114,7 +114,7 @@ pub struct EndpointTotals {
 /// `pool`, `provider` and address of a row.
 type Label = (String, String, String);
 
-/// Where every worker's pools are listed. One for the process.
+/// The list of every worker's pools. One for the process.
 #[derive(Debug, Default)]
 pub struct StatsBoard {
     rows: Mutex<BTreeMap<Label, Row>>,
@@ -123,7 +123,7 @@ pub struct StatsBoard {
 
 #[derive(Debug, Default)]
 struct Row {
-    /// What pools that are gone have counted: a counter never goes back.
+    /// The counts of pools that are gone: a counter never goes back.
     past: PoolTotals,
     live: Vec<Arc<PoolStats>>,
 }

@@ -14,7 +14,7 @@ use super::error::{SendError, SendErrorKind, SendPhase};
 /// The system's certificates: read once per process, when the first connection needs them.
 static NATIVE: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
 
-/// What a configuration says about TLS that cannot be used.
+/// The part of a configuration's TLS that cannot be used.
 pub(super) enum Unusable {
     ServerName,
     CaPem(String),
@@ -64,7 +64,7 @@ pub(super) async fn connector(connection: &Connection) -> Result<TlsConnector, S
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// What a failed handshake was about.
+/// The error of a failed handshake.
 pub(super) fn handshake_error(error: &std::io::Error) -> SendError {
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match rustls {

@@ -1,4 +1,4 @@
-//! What goes on without a caller: work of this worker that no connection polls, bounded in number.
+//! The work that goes on without a caller: work of this worker that no connection polls, bounded in number.
 //!
 //! Whoever lets go of something that is still wanted may do so anywhere, while it is dropped too: nothing is spawned here, the
 //! worker's own task takes it over.
@@ -25,7 +25,7 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Whether there is room for more.
+    /// True if there is room for more.
     pub(crate) fn has_room(&self) -> bool {
         self.count.get() < MOST
     }

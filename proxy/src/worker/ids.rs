@@ -9,7 +9,7 @@ use http::HeaderValue;
 pub(crate) struct RequestIds {
     seed: u64,
     next: Cell<u64>,
-    /// What every id begins with: `req_` and the seed.
+    /// The beginning of every id: `req_` and the seed.
     start: [u8; 20],
 }
 

@@ -1,4 +1,4 @@
-//! What one worker has to itself, and what all share: everything a call may need beside its own.
+//! The things that one worker has to itself, and those that all share: everything a call may need beside its own.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::{cache, redis, upstream};
 use super::background::Background;
 use super::ids::RequestIds;
 
-/// What all workers share.
+/// The things that all workers share.
 pub struct ProcessShared {
     /// The command line.
     pub settings: Settings,
@@ -29,15 +29,15 @@ pub struct ProcessShared {
     pub metrics: Arc<Metrics>,
     /// The cache's memory layer.
     pub cache: Arc<cache::SharedCache>,
-    /// What calls may hold in memory in sum.
+    /// The memory that calls may hold in sum.
     pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.
     pub board: Arc<upstream::StatsBoard>,
-    /// How the process stops.
+    /// The way in which the process stops.
     pub lifecycle: Arc<Lifecycle>,
     /// Client connections open, all workers.
     pub open: Arc<Open>,
-    /// How often a worker has found that the process has no descriptor left.
+    /// The number of times that a worker has found that the process has no descriptor left.
     pub shortages: AtomicU64,
 }
 
@@ -109,7 +109,7 @@ impl Worker {
         self.leaving.set(true);
     }
 
-    /// Whether clients are to find another proxy for their next call.
+    /// True if clients are to find another proxy for their next call.
     pub(crate) fn leaving(&self) -> bool {
         self.leaving.get()
     }

@@ -1,4 +1,4 @@
-//! Which tools the model calls, and with what.
+//! The tools that the model calls, and their arguments.
 
 use serde_json::Value;
 

@@ -15,7 +15,7 @@ use crate::tokens;
 pub(crate) struct Answer {
     /// The parts of it, in order.
     pub(crate) said: Vec<Said>,
-    /// Why it ends.
+    /// The reason why it ends.
     pub(crate) stop: Stop,
     /// Tokens of all of it, thoughts included.
     pub(crate) tokens: u64,
@@ -43,7 +43,7 @@ pub(crate) enum Said {
     },
 }
 
-/// Why an answer ends.
+/// The reason why an answer ends.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
 pub(crate) enum Stop {
     /// It was whole.

@@ -36,7 +36,7 @@ pub enum Spec<'a> {
 /// A resource to be compiled.
 #[derive(Debug)]
 pub struct Resource<'a> {
-    /// Which one.
+    /// The object's id.
     pub id: ObjectId,
     /// Creation time in seconds since 1970; 0 from files.
     pub created: i64,

@@ -1,6 +1,7 @@
 //! A streamed answer folded into a whole one in the dialect's own words, and a whole one told as a stream.
 //!
-//! What nobody here knows how to put together is not folded: an answer that has lost something is another answer.
+//! Anything that nobody here knows how to put together is not folded: an answer that has lost something is another
+//! answer.
 
 use serde_json::value::RawValue;
 
@@ -14,7 +15,7 @@ mod tell;
 
 pub(crate) use tell::tell;
 
-/// What one block costs beside its bytes.
+/// The cost of one block beside its bytes.
 const COST: usize = 64;
 
 /// Deltas: what each is called, what its piece is called, and the block's field that it belongs to.
@@ -44,7 +45,7 @@ struct FoldedBlock {
     index: String,
     /// As it began.
     members: FoldedMembers,
-    /// What grew, by field.
+    /// The texts that grew, by field.
     texts: Vec<(&'static str, String)>,
     citations: Vec<Raw>,
     open: bool,
@@ -103,7 +104,7 @@ impl MessagesFold {
         Ok(held)
     }
 
-    /// What is said of the message at its end is laid over what was said at its beginning.
+    /// Lays what is said of the message at its end over what was said at its beginning.
     fn more(&mut self, event: &mut Object<'_>) -> Result<usize, Unfolded> {
         let mut held = self.used(event.take("usage"))?;
         let delta = event.take("delta").map_or(Ok(None), |delta| object(delta.get()).map(Some))?;
@@ -230,7 +231,7 @@ impl FoldedBlock {
     }
 }
 
-/// Whether a whole answer says why it ended.
+/// True if a whole answer says why it ended.
 #[must_use]
 pub(crate) fn says_why(whole: &[u8]) -> bool {
     #[derive(serde::Deserialize)]

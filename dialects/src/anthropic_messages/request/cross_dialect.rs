@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// What becomes of a field.
+/// The rule for a field.
 enum CrossDialectRule {
     /// It is Anthropic's own word, which OpenAI SDKs send by `extra_body`.
     Pass,

@@ -1,4 +1,4 @@
-//! What a caller sends: read into the hub's words, and written out of them.
+//! A caller's request: read into the hub's words, and written out of them.
 
 mod cross_dialect;
 mod read;

@@ -1,5 +1,5 @@
-//! How answers are drawn: what changes what is asked for is refused, what only steers is left out where the model does not
-//! take it.
+//! The sampling of answers: what changes what is asked for is refused, what only steers is left out where the model
+//! does not take it.
 
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
@@ -48,7 +48,7 @@ pub(super) fn plan<'a>(
     translated(drawn, (default, thinks), &call.model, writer)
 }
 
-/// What of another dialect's settings the model takes.
+/// The part of another dialect's settings that the model takes.
 fn translated<'a>(
     mut drawn: Drawn<'a>,
     (default, thinks): (Option<&'a Number>, bool),

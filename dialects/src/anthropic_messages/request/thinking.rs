@@ -1,4 +1,4 @@
-//! How much the model may think and how its answer is shaped: `thinking`, `output_config` and `output_format`.
+//! The amount that the model may think, and the shape of its answer: `thinking`, `output_config` and `output_format`.
 
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
@@ -9,7 +9,7 @@ use crate::vendors::{self, Claude, ThinkingMode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What `max_tokens` is when neither the caller nor the pool says: every Claude model can answer with so many.
+/// The value of `max_tokens` when neither the caller nor the pool says: every Claude model can answer with so many.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 /// The least that Anthropic takes as `budget_tokens`.
 const LEAST_BUDGET: u64 = 1024;
@@ -24,7 +24,7 @@ const EFFORTS: [(&str, u64, &str); 6] = [
     ("max", 32_768, "max"),
 ];
 
-/// What was read: the hub's words, and the fields whole where they say more than those.
+/// The settings as read: the hub's words, and the fields whole where they say more than those.
 #[derive(Default)]
 pub(super) struct ThinkingRead {
     pub(super) format: Option<Format>,
@@ -118,7 +118,7 @@ pub(super) struct Plan<'a> {
     pub(super) effort: Option<&'a str>,
 }
 
-/// How many tokens are asked for.
+/// The number of tokens that are asked for.
 struct Room<'a> {
     call: &'a Call,
     default: u64,
@@ -134,7 +134,7 @@ impl<'a> Room<'a> {
         Self { call, default, most: known.or_else(|| model.max_output.filter(|_| foreign)) }
     }
 
-    /// What the caller allows, as far as the model goes.
+    /// The tokens that the caller allows, as far as the model goes.
     fn allowed(&self) -> Option<u64> {
         self.call.max_tokens.map(|asked| self.most.map_or(asked, |most| most.min(asked)))
     }
@@ -175,7 +175,7 @@ pub(super) fn plan<'a>(
     })
 }
 
-/// What becomes of OpenAI's `reasoning_effort`.
+/// The translation of OpenAI's `reasoning_effort`.
 fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut BlockWriter) -> Result<Plan<'a>, Refusal> {
     let row = EFFORTS.iter().find(|row| row.0 == effort);
     let Some((_, full, effort)) = row else {
@@ -201,7 +201,8 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
     })
 }
 
-/// What becomes of another dialect's budget of tokens, or of its wish that the model thinks as much as it finds right.
+/// The translation of another dialect's budget of tokens, or of its wish that the model thinks as much as it finds
+/// right.
 fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &mut BlockWriter) -> Plan<'a> {
     // Of a model that is told a budget and not how much, what is in the middle.
     const USUAL: u64 = 8192;
@@ -220,13 +221,13 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
     }
 }
 
-/// Whether a tool is forced: Anthropic refuses thinking beside it.
+/// True if a tool is forced: Anthropic refuses thinking beside it.
 const fn is_forced(call: &Call) -> bool {
     matches!(call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
 }
 
-/// Whether a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with the
-/// thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
+/// True if a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with
+/// the thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
 pub(super) fn may_think(call: &Call) -> bool {
     let said = |role| role == Role::Assistant;
     let Some(last) = call.messages.iter().rposition(|message| said(message.role)) else { return true };

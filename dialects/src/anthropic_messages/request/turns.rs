@@ -7,7 +7,7 @@ use crate::spoke::PartPath;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// What stands in for OpenAI's `response_format: json_object`, which Anthropic has no word for.
+/// The stand-in for OpenAI's `response_format: json_object`, which Anthropic has no word for.
 const JSON_ONLY: &str =
     "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
 

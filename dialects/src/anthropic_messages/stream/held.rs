@@ -6,20 +6,20 @@ use std::collections::VecDeque;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// The most blocks that are held back of one stream.
 const MOST_BLOCKS: usize = 128;
-/// What a delta costs beside its bytes.
+/// The cost of a delta beside its bytes.
 const OVERHEAD: usize = 32;
 
 /// A block held back.
 #[derive(Debug)]
 pub(super) struct HeldBlock {
     pub(super) part: u32,
-    /// Whether its text is thoughts.
+    /// True if its text is thoughts.
     pub(super) thinks: bool,
-    /// How it begins, as JSON.
+    /// Its beginning, as JSON.
     pub(super) begins: Vec<u8>,
-    /// What came of it so far, each as JSON.
+    /// Its deltas so far, each as JSON.
     pub(super) deltas: Vec<Vec<u8>>,
-    /// Whether it has ended.
+    /// True if it has ended.
     pub(super) whole: bool,
 }
 
@@ -49,7 +49,7 @@ impl Held {
         self.blocks.iter_mut().find(|block| block.part == part && !block.whole)
     }
 
-    /// Whether a part held back is thoughts; `None`: it is not held back.
+    /// True if a part held back is thoughts; `None`: it is not held back.
     pub(super) fn thinks(&mut self, part: u32) -> Option<bool> {
         self.find(part).map(|block| block.thinks)
     }

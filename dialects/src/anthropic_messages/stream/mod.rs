@@ -4,7 +4,7 @@ mod held;
 mod read;
 mod write;
 
-/// What a whole stream ends in.
+/// The end of a whole stream.
 pub(super) const END: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 pub(crate) use read::MessagesDecoder;

@@ -54,19 +54,19 @@ impl DecodeStream for MessagesDecoder {
         Ok(())
     }
 
-    /// Whether the answer has said why it ended: nothing is still to come.
+    /// True if the answer has said why it ended: nothing is still to come.
     fn is_finished(&self) -> bool {
         self.reader.finished
     }
 }
 
-/// What has been read of the answer so far.
+/// The answer as far as it has been read.
 #[derive(Debug, Default)]
 struct Reader {
     open: Vec<OpenBlock>,
     tally: MessagesUsage,
     started: bool,
-    /// Whether a tool was called.
+    /// True if a tool was called.
     called: bool,
     /// It has said why it ended.
     finished: bool,
@@ -78,11 +78,11 @@ struct Reader {
 #[derive(Debug)]
 struct OpenBlock {
     index: u32,
-    /// Whether its deltas mean what they say; a provider's own tool's arguments are not a call of the caller's tools.
+    /// True if its deltas mean what they say; a provider's own tool's arguments are not a call of the caller's tools.
     known: bool,
-    /// Whether it is a tool call of which no argument has come.
+    /// True if it is a tool call of which no argument has come.
     bare: bool,
-    /// Whether its text is the arguments of a call.
+    /// True if its text is the arguments of a call.
     call: bool,
     seam: Seam,
 }
@@ -192,7 +192,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Why the answer ended. Look-alikes say a plain end beside tool calls.
+    /// The reason why the answer ended. Look-alikes say a plain end beside tool calls.
     fn stop(&self, word: &str, sequence: Option<String>) -> Stop {
         match stop::read(word, sequence) {
             Stop::End if self.called => Stop::Tools,

@@ -25,7 +25,7 @@ pub(crate) struct MessagesEncoder {
     usage: Usage,
     stop: Stop,
     refused: bool,
-    /// Whether a tool is called.
+    /// True if a tool is called.
     called: bool,
     /// The part that is on the wire now.
     open: Option<WrittenPart>,
@@ -46,7 +46,7 @@ enum Phase {
 #[derive(Debug, Clone, Copy)]
 struct WrittenPart {
     part: u32,
-    /// Whether its text is thoughts.
+    /// True if its text is thoughts.
     thinks: bool,
 }
 
@@ -295,7 +295,7 @@ enum Begun<'a> {
 #[derive(Serialize)]
 struct Empty {}
 
-/// How a part begins, as JSON; `None`: the dialect has no block for it.
+/// The beginning of a part, as JSON; `None`: the dialect has no block for it.
 fn begins(kind: &PartKind) -> Option<Vec<u8>> {
     let begun = match kind {
         PartKind::Text | PartKind::Refusal => Begun::Text { text: "" },

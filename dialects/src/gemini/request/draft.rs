@@ -1,4 +1,4 @@
-//! What a request's writers share: the JSON so far, for whom it is, and what was left out.
+//! The state that a request's writers share: the JSON so far, for whom it is, and what was left out.
 
 use crate::codec::{ProviderProfile, Refusal};
 use crate::dialect::Dialect;
@@ -18,7 +18,7 @@ pub(super) struct Draft<'a> {
     pub(super) caller: Dialect,
     pub(super) target: &'a ProviderProfile,
     path: PartPath,
-    /// What is known of the model.
+    /// The facts known of the model.
     pub(super) model: Gemini,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Whether the caller speaks this dialect too, so that its own words can be given back.
+    /// True if the caller speaks this dialect too, so that its own words can be given back.
     pub(super) fn same(&self) -> bool {
         self.caller == Dialect::Gemini
     }

@@ -1,4 +1,4 @@
-//! What a caller sends: read into the hub's words (`read…`), and written out of them (`write…`).
+//! A caller's request: read into the hub's words (`read…`), and written out of them (`write…`).
 
 mod draft;
 mod read;

@@ -63,7 +63,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     })
 }
 
-/// What was not read of an object, as an object; `None`: nothing.
+/// The members of an object that were not read, as an object; `None`: nothing.
 fn raw_object(fields: &Fields) -> Option<Box<RawValue>> {
     if fields.is_empty() {
         return None;
@@ -133,7 +133,7 @@ fn format(config: &mut Object<'_>) -> Result<Option<Format>, Refusal> {
     }
 }
 
-/// How much the model may think, and the settings whole where they say more.
+/// The amount that the model may think, and the settings whole where they say more.
 fn thinking<'a>(config: &mut Object<'a>) -> Result<(Option<Reasoning>, Option<&'a RawValue>), Refusal> {
     const AT: Path<'static> = CONFIG.field("thinkingConfig");
     let Some(raw) = config.take("thinkingConfig") else { return Ok((None, None)) };

@@ -182,8 +182,8 @@ fn result_of(raw: &RawValue, at: &Path<'_>, calls: &mut Calls) -> Result<Content
     Ok(Content::ToolResult { call_id, parts, is_error })
 }
 
-/// What a tool said, and whether it failed: the text of `output` or of `error` where there is nothing else, else the
-/// object as it is.
+/// The result of a tool, and `true` where it failed: the text of `output` or of `error` where there is nothing else, else
+/// the object as it is.
 fn told(response: &RawValue) -> (String, bool) {
     let whole = || response.get().to_owned();
     let Ok(mut object) = Object::read(response.get(), &ROOT) else { return (whole(), false) };

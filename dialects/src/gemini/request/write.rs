@@ -63,7 +63,7 @@ fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
     Ok(clamped)
 }
 
-/// Whether a turn is of instructions: Gemini has a place for those before the conversation only.
+/// True if a turn is of instructions: Gemini has a place for those before the conversation only.
 fn instructs(message: &Message) -> bool {
     matches!(message.role, Role::System | Role::Developer)
 }

@@ -9,9 +9,9 @@ use crate::gemini::signature;
 use crate::hub::{Content, Message, Part, Role, Source, ToolCall};
 use crate::json::kind_of;
 
-/// What Google documents for calls that another model made, which nobody can have signed.
+/// The signature that Google documents for calls that another model made, which nobody can have signed.
 const UNSIGNED: &str = "skip_thought_signature_validator";
-/// Where arguments go that a model wrote as broken JSON: `args` must be an object.
+/// The place of arguments that a model wrote as broken JSON: `args` must be an object.
 const UNPARSED: &str = "_unparsed_arguments";
 
 /// Writes the turns; those of one role that follow one another are one.
@@ -271,7 +271,7 @@ fn media(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
     }
 }
 
-/// Whether a block of this type tells of a tool that a vendor ran.
+/// True if a block of this type tells of a tool that a vendor ran.
 fn is_servers(kind: &str) -> bool {
     kind == "server_tool_use" || kind == "mcp_tool_use" || kind.ends_with("_tool_result")
 }

@@ -181,7 +181,7 @@ fn logprobs(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What becomes of another dialect's own field.
+/// The rule for another dialect's own field.
 enum Rule {
     /// It is Gemini's word, which SDKs of others send by `extra_body`.
     Pass(&'static str),

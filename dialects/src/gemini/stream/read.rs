@@ -65,7 +65,7 @@ struct AnswerReader {
     choices: Vec<DecodedAnswer>,
 }
 
-/// What has been read of one answer.
+/// One answer as far as it has been read.
 #[derive(Debug, Default)]
 struct DecodedAnswer {
     next_part: u32,

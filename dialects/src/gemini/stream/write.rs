@@ -17,9 +17,9 @@ const MOST_HELD: usize = 8 << 20;
 /// Writes one streamed answer.
 #[derive(Debug)]
 pub(crate) struct GeminiEncoder {
-    /// Whether it is a JSON array and not server-sent events.
+    /// True if it is a JSON array and not server-sent events.
     array: bool,
-    /// Whether an element of the array has been written.
+    /// True if an element of the array has been written.
     begun: bool,
     id: String,
     model: String,
@@ -29,7 +29,7 @@ pub(crate) struct GeminiEncoder {
     over: bool,
 }
 
-/// What is known of one answer.
+/// The state of one answer.
 #[derive(Debug, Default)]
 struct EncodedAnswer {
     /// The parts that are growing, by their numbers: other dialects tell several tool calls by turns.

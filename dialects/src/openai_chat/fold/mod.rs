@@ -1,6 +1,7 @@
 //! A streamed answer folded into a whole one in the dialect's own words, and a whole one told as a stream.
 //!
-//! What nobody here knows how to put together is not folded: an answer that has lost something is another answer.
+//! Anything that nobody here knows how to put together is not folded: an answer that has lost something is another
+//! answer.
 
 use serde_json::value::RawValue;
 
@@ -20,15 +21,15 @@ use tree::{Pieces, Tree};
 
 /// The most answers one stream may hold; OpenAI's own limit of `n`.
 const MOST_CHOICES: usize = 128;
-/// What grows in a tool call, wherever in it that stands.
+/// The fields that grow in a tool call, wherever in it that stands.
 const GROWS_IN_CALLS: &[&str] = &["arguments", "input"];
-/// What grows in `reasoning_details`.
+/// The fields that grow in `reasoning_details`.
 const GROWS_IN_DETAILS: &[&str] = &["text", "summary", "data"];
 
 /// Folds one stream.
 #[derive(Debug, Default)]
 pub(crate) struct ChatFold {
-    /// What is said of the whole: the last word counts.
+    /// Fields of the whole: the last word counts.
     head: Vec<(String, Raw)>,
     usage: Option<Raw>,
     choices: Vec<FoldedChoice>,
@@ -271,7 +272,7 @@ impl FoldedChoice {
     }
 }
 
-/// Whether each answer of a whole says why it ended.
+/// True if each answer of a whole says why it ended.
 #[must_use]
 pub(crate) fn says_why(whole: &[u8]) -> bool {
     #[derive(serde::Deserialize)]

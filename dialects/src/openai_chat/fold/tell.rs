@@ -8,7 +8,7 @@ use crate::json::{Object, ROOT, Writer, one_line};
 
 /// The texts of an answer that come in pieces, in the order in which models say them.
 pub(super) const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content", "refusal"];
-/// What every chunk says of the whole, beside its id, time and model.
+/// The fields of the whole that stand in every chunk, beside its id, time and model.
 const IN_EVERY_CHUNK: [&str; 3] = ["service_tier", "system_fingerprint", "provider"];
 
 /// Appends a stream that says what this whole answer says. `None`: a stream has no words for something in it.
@@ -54,13 +54,13 @@ fn line(name: &str, raw: &RawValue, json: &mut Writer) {
 struct Teller<'a, 'o> {
     /// Every chunk's beginning.
     head: Vec<u8>,
-    /// What is said of the whole in the first chunk only.
+    /// Fields of the whole that stand in the first chunk only.
     once: Option<Object<'a>>,
     include_usage: bool,
     out: &'o mut Vec<u8>,
 }
 
-/// What a chunk says of an answer beside its delta.
+/// The fields of an answer in a chunk, beside its delta.
 #[derive(Clone, Copy, Default)]
 struct ChoiceHead<'a> {
     logprobs: Option<&'a RawValue>,

@@ -6,11 +6,11 @@ use crate::codec::Unfolded;
 use crate::hub::Raw;
 use crate::json::{Object, Writer, string};
 
-/// What lies deeper is one value, which grows no more.
+/// The deepest level at which values grow; anything deeper is one value.
 const MOST_DEEP: usize = 4;
 /// The most objects of one list.
 const MOST_PIECES: usize = 128;
-/// What one of them costs beside its members.
+/// The cost of one of them beside its members.
 const COST: usize = 64;
 
 /// An object.

@@ -110,7 +110,7 @@ fn sampling(top: &mut Object<'_>) -> Result<Sampling, Refusal> {
     })
 }
 
-/// How many answers are asked for (`n`), in Chat Completions and in legacy Completions alike.
+/// The number of answers that are asked for (`n`), in Chat Completions and in legacy Completions alike.
 pub(crate) fn choices(top: &mut Object<'_>) -> Result<Option<u32>, Refusal> {
     match top.count("n", &ROOT)?.map(u32::try_from) {
         Some(Ok(0)) => Err(ROOT.field("n").refuse("must be at least 1")),
@@ -129,7 +129,7 @@ pub(crate) fn stop(top: &mut Object<'_>) -> Result<Vec<String>, Refusal> {
     serde_json::from_str(raw.get()).map_err(|_| ROOT.field("stop").refuse("must be a string or an array of strings"))
 }
 
-/// Whether usage was asked for, and the options whole when they say more.
+/// The wish for usage, and the options whole when they say more.
 fn stream_options<'a>(top: &mut Object<'a>) -> Result<(bool, Option<&'a RawValue>), Refusal> {
     const AT: Path<'static> = ROOT.field("stream_options");
     let Some(raw) = top.take("stream_options") else { return Ok((false, None)) };

@@ -70,7 +70,7 @@ fn is_or_holds(kind: &Value, word: &str) -> bool {
     }
 }
 
-/// Whether a schema is inside the subset that `strict` asks for. What is not known to be inside is outside.
+/// True if a schema is inside the subset that `strict` asks for. What is not known to be inside is outside.
 pub(crate) fn is_strict(schema: &RawValue) -> bool {
     let Ok(schema) = serde_json::from_str::<Value>(schema.get()) else { return false };
     let object = schema.get("type").is_some_and(|kind| kind == "object");
@@ -101,7 +101,7 @@ fn inside(schema: &Value, depth: usize, properties: &mut usize) -> bool {
 
 const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 
-/// Whether an object allows no other properties and requires all it has; anything else has nothing to close.
+/// True if an object allows no other properties and requires all it has; anything else has nothing to close.
 fn closed(schema: &Map<String, Value>) -> bool {
     let properties = schema.get("properties").and_then(Value::as_object);
     if properties.is_none() && !schema.get("type").is_some_and(|kind| is_or_holds(kind, "object")) {

@@ -158,7 +158,7 @@ fn document(content: &Content, at: &Path<'_>, writer: &mut RequestWriter<'_>) ->
     Ok(())
 }
 
-/// Why a part can not be said in a place, naming what it is.
+/// The reason why a part can not be said in a place, naming what it is.
 pub(super) fn unspeakable(content: &Content, place: &str) -> String {
     let what = match content {
         Content::Text { .. } => "text",

@@ -8,7 +8,7 @@ use crate::hub::{Content, Message, Role, SystemPart};
 use crate::json::{Path, ROOT};
 use crate::vendors::without_attribution;
 
-/// Whether a turn is instructions.
+/// True if a turn is instructions.
 pub(super) fn instructs(role: Role) -> bool {
     matches!(role, Role::System | Role::Developer)
 }

@@ -77,7 +77,7 @@ fn user(turn: &[&Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal
     Ok(())
 }
 
-/// What messages say of themselves.
+/// The fields that messages have of their own.
 fn own(turn: &[&Message], writer: &mut RequestWriter<'_>) {
     if let Some(name) = turn.iter().find_map(|message| message.name.as_deref()) {
         writer.json.text_field("name", name);
@@ -164,7 +164,7 @@ fn write_moved(moved: &[Moved<'_>], writer: &mut RequestWriter<'_>) -> Result<()
     Ok(())
 }
 
-/// What a search for tools has found, as text: the tool itself stands in `tools`.
+/// The tools that a search for tools has found, as text: the tool itself stands in `tools`.
 fn reference(raw: &str) -> String {
     #[derive(Deserialize)]
     struct Reference {
@@ -229,14 +229,14 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
     said
 }
 
-/// Whether a block or item of this type tells of a tool that Anthropic or OpenAI ran.
+/// True if a block or item of this type tells of a tool that Anthropic or OpenAI ran.
 fn is_servers(kind: &str) -> bool {
     const SUFFIXES: [&str; 3] = ["_tool_result", "_call", "_call_output"];
     matches!(kind, "server_tool_use" | "mcp_tool_use" | "mcp_list_tools")
         || SUFFIXES.iter().any(|suffix| kind.ends_with(suffix))
 }
 
-/// Whether the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.
+/// True if the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.
 fn is_call(part: &Part) -> bool {
     match &part.content {
         Content::ToolCall(_) => true,

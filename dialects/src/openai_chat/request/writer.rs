@@ -1,4 +1,4 @@
-//! What a request's writers share: the JSON so far, for whom it is, and what was left out.
+//! The state that a request's writers share: the JSON so far, for whom it is, and what was left out.
 
 use crate::codec::ProviderProfile;
 use crate::dialect::Dialect;
@@ -9,11 +9,11 @@ use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SystemMessages};
 /// The most names in the list of what was left out: it is for people.
 const MOST_DROPPED: usize = 32;
 
-/// What is being written, and for whom.
+/// A request being written, and for whom.
 pub(super) struct RequestWriter<'a> {
     pub(super) json: Writer,
     pub(super) dropped: Vec<String>,
-    /// Whether the caller speaks another dialect; else its own words can be given back.
+    /// True if the caller speaks another dialect; else its own words can be given back.
     pub(super) cross_dialect: bool,
     pub(super) profile: &'a ProviderProfile,
 }
@@ -29,27 +29,27 @@ impl<'a> RequestWriter<'a> {
         }
     }
 
-    /// How the provider is spoken to where it is not OpenAI itself.
+    /// The way to speak to the provider where it is not OpenAI itself.
     pub(super) fn look_alike(&self) -> Option<&'a LookAlike> {
         self.profile.look_alike.as_ref()
     }
 
-    /// Whether it takes text as a list of parts.
+    /// True if it takes text as a list of parts.
     pub(super) fn lists(&self) -> bool {
         self.look_alike().is_none_or(|row| row.content_lists)
     }
 
-    /// Whether another dialect's instructions in mid-conversation go to its beginning.
+    /// True if another dialect's instructions in mid-conversation go to its beginning.
     pub(super) fn gathers(&self) -> bool {
         self.cross_dialect && self.look_alike().is_some_and(|row| row.system_messages == SystemMessages::First)
     }
 
-    /// Whether the model's thoughts go back to it.
+    /// The way in which the model's thoughts go back to it.
     pub(super) fn reasoning(&self) -> ReasoningBack {
         self.look_alike().map_or(ReasoningBack::Never, |row| row.reasoning)
     }
 
-    /// What the provider's policy says of a top-level field.
+    /// The provider's policy for a top-level field.
     pub(super) fn policy(&self, name: &str) -> Option<&'a FieldAction> {
         self.profile.fields.get(name)
     }

@@ -11,14 +11,14 @@ use crate::text::{Seam, Text};
 use super::chunk::{ChunkCall, ChunkDelta, ChunkFunction};
 use super::waiting::{Balance, CallPiece, Queue, Waiting};
 
-/// Which answer it is, and of what.
+/// The index of an answer, and the stream that it is of.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub(super) choice: u32,
     pub(super) reply_id: &'a str,
 }
 
-/// What has been read of one answer.
+/// One answer as far as it has been read.
 #[derive(Debug, Default)]
 pub(super) struct ChoiceRead {
     next_part: u32,
@@ -45,13 +45,13 @@ enum GrowingKind {
     Tool {
         index: u32,
         id: String,
-        /// Whether the id is ours: one that comes later is too late.
+        /// True if the id is ours: one that comes later is too late.
         made: bool,
     },
 }
 
 impl ChoiceRead {
-    /// Whether it has said why it ended.
+    /// True if it has said why it ended.
     pub(super) const fn is_finished(&self) -> bool {
         self.finished
     }
@@ -166,7 +166,7 @@ impl ChoiceRead {
         Ok(())
     }
 
-    /// Whether a piece is more of the call that is being told.
+    /// True if a piece is more of the call that is being told.
     fn goes_on(&self, piece: &CallPiece) -> bool {
         let Some(GrowingPart { kind: GrowingKind::Tool { index, id, made }, arguments, .. }) = &self.open else {
             return false;
@@ -177,7 +177,7 @@ impl ChoiceRead {
         same_id && piece.index.is_none_or(|said| said == *index)
     }
 
-    /// Whether a call of another index is being told that is not whole yet.
+    /// True if a call of another index is being told that is not whole yet.
     fn tells_another(&self, index: u32) -> bool {
         match &self.open {
             Some(GrowingPart { kind: GrowingKind::Tool { index: open, .. }, arguments, .. }) => {
@@ -261,7 +261,7 @@ impl ChoiceRead {
     }
 }
 
-/// What the hub has no word for, by the field it stood in.
+/// A value that the hub has no word for, by the field it stood in.
 fn other(field: &str, raw: &RawValue) -> Event {
     Event::Other { dialect: Dialect::OpenAiChat, name: Some(field.to_owned()), data: raw.get().to_owned() }
 }

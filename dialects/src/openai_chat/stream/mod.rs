@@ -10,5 +10,5 @@ mod write;
 pub(crate) use read::ChatDecoder;
 pub(crate) use write::ChatEncoder;
 
-/// What a whole stream ends in.
+/// The end of a whole stream.
 pub(super) const END: &[u8] = b"data: [DONE]\n\n";

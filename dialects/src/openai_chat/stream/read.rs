@@ -57,7 +57,7 @@ impl DecodeStream for ChatDecoder {
         Ok(())
     }
 
-    /// Whether every answer in it has said why it ended: at most the usage is still to come.
+    /// True if every answer in it has said why it ended: at most the usage is still to come.
     fn is_finished(&self) -> bool {
         self.state.is_finished()
     }
@@ -102,7 +102,8 @@ impl ReadState {
         self.chunk(chunk, data, out)
     }
 
-    /// What said `[DONE]` is whole, also where a look-alike gave no reason; but an answer has to be there.
+    /// Ends a stream that said `[DONE]`, which is whole also where a look-alike gave no reason; but an answer has to be
+    /// there.
     fn done(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         if self.choices.is_empty() {
             return Err(Malformed::new("the stream holds no answer"));

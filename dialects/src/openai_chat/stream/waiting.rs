@@ -8,7 +8,7 @@ use crate::text::{Seam, Text};
 const MOST_CALLS: usize = 128;
 const MOST_BYTES: usize = 4 << 20;
 
-/// What a chunk says of a call.
+/// The piece of a call in a chunk.
 #[derive(Debug)]
 pub(super) struct CallPiece {
     pub(super) index: Option<u32>,
@@ -27,12 +27,12 @@ pub(super) struct Waiting {
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) arguments: String,
-    /// Where the arguments so far end.
+    /// The end of the arguments so far.
     pub(super) seam: Seam,
 }
 
 impl Waiting {
-    /// Whether it can be told. Look-alikes give the id with the name, behind it, or never: it is not waited for longer
+    /// True if it can be told. Look-alikes give the id with the name, behind it, or never: it is not waited for longer
     /// than to the first of the arguments.
     fn is_ready(&self) -> bool {
         self.name.is_some() && (self.id.is_some() || !self.arguments.trim_ascii().is_empty())
@@ -127,7 +127,7 @@ impl Balance {
         }
     }
 
-    /// Whether nothing more can come.
+    /// True if nothing more can come.
     pub(super) const fn is_whole(&self) -> bool {
         self.begun && self.depth == 0
     }

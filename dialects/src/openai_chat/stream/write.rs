@@ -22,13 +22,13 @@ pub(crate) struct ChatEncoder {
     over: bool,
 }
 
-/// What is known of one answer.
+/// The state of one answer.
 #[derive(Debug, Default)]
 struct ChoiceWritten {
     role_written: bool,
     /// The parts that are tool calls, in order: a call's index is its place here.
     calls: Vec<u32>,
-    /// What the text of the part that is growing is called in a delta.
+    /// The delta's name for the text of the part that is growing.
     growing: &'static str,
     /// The thoughts that are growing: their block is written whole when it is signed.
     thoughts: String,
@@ -251,11 +251,11 @@ impl ChatEncoder {
     }
 }
 
-/// How a chunk ends.
+/// The end of a chunk.
 #[derive(Clone, Copy, Default)]
 struct Ending<'a> {
     logprobs: Option<&'a str>,
-    /// Why the answer ended, and whether a tool was called in it.
+    /// The reason why the answer ended, and whether a tool was called in it.
     stop: Option<(&'a Stop, bool)>,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct CompletionEncoder {
     options: StreamOptions,
     /// Every chunk's beginning, up to its `choices`.
     head: Vec<u8>,
-    /// Whether the part that grows in an answer is text that the caller is given; thoughts and calls are nothing here.
+    /// True if the part that grows in an answer is text that the caller is given; thoughts and calls are nothing here.
     told: BTreeMap<u32, bool>,
     usage: Option<Usage>,
     /// The last event is written; whatever comes now would be wrong.

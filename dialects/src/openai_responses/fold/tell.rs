@@ -49,7 +49,7 @@ struct ResponsesTeller<'o> {
     out: &'o mut Vec<u8>,
 }
 
-/// Which item an event is of.
+/// The item that an event is of.
 #[derive(Clone, Copy)]
 struct ItemPlace<'a> {
     id: &'a RawValue,

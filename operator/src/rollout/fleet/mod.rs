@@ -121,7 +121,7 @@ pub(super) struct Fleet {
     news: News,
     hasher: RandomState,
     next: Number,
-    /// When the pods were known for the first time.
+    /// The time when the pods were known for the first time.
     listed: Option<Instant>,
     /// Enough has been heard to judge by.
     known: bool,
@@ -318,7 +318,7 @@ impl Fleet {
         }
     }
 
-    /// When something turns by time alone.
+    /// The time when something turns by time alone.
     pub(super) fn due(&self) -> Option<Instant> {
         let lost = self.pods.values().filter_map(|pod| match pod.stream {
             StreamState::Lost { until, .. } => Some(until),
@@ -403,7 +403,7 @@ impl<'a> Hashed<'a> {
             && (self.credentials.is_none() || cell.credentials == self.credentials)
     }
 
-    /// Why it was refused, if it was just this that was. A form that names no revision can be no other.
+    /// The reason why it was refused, if it was just this that was. A form that names no revision can be no other.
     fn refused<'c>(&self, cell: &'c Cell) -> Option<&'c str> {
         let rejected = cell.rejected.as_ref()?;
         (rejected.revision.is_empty() || rejected.revision == self.text).then_some(rejected.message.as_str())

@@ -129,7 +129,7 @@ impl Line<'_> {
         }
     }
 
-    /// How it ended, and after what.
+    /// The end of it, and the time until then.
     fn end_of(&mut self, record: &Record) {
         self.text("outcome", record.end.label());
         if let Some((fault, kind)) = record.error {
@@ -147,7 +147,7 @@ impl Line<'_> {
         self.text("cache", record.cache.label());
     }
 
-    /// What it used, and what that costs: `null` where that is unknown.
+    /// Its usage, and what that costs: `null` where that is unknown.
     fn used(&mut self, record: &Record) {
         if let Some(usage) = record.attempt.usage {
             let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning } = usage;

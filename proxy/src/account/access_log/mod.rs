@@ -27,7 +27,7 @@ const LOOKS: u32 = 40;
 /// Lines about errors per second and worker; an attacker must not fill a disk.
 const MOST_ERRORS: u32 = 200;
 
-/// How much is logged.
+/// The amount of logging.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogSettings {
     /// Share of the calls that ended well and are logged, 0 to 1. Errors are always logged, up to a rate.
@@ -40,7 +40,7 @@ impl Default for LogSettings {
     }
 }
 
-/// What waits to be written.
+/// A line that waits to be written.
 #[derive(Debug)]
 pub(super) enum LogLine {
     /// A closed call, and when it closed.
@@ -166,7 +166,7 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) {
     }
 }
 
-/// Which calls are logged: one worker's say.
+/// The choice of the calls that are logged: one worker's.
 #[derive(Debug)]
 pub(super) struct Sampler {
     queue: LogQueue,

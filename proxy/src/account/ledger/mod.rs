@@ -194,7 +194,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Whether it is still open.
+    /// True if it is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.record.is_some()
@@ -216,7 +216,7 @@ impl LedgerEntry {
         self.note(|record| record.client = Some(address));
     }
 
-    /// What the caller speaks, and whether it wants a stream.
+    /// Notes the dialect that the caller speaks, and if it wants a stream.
     pub fn caller(&mut self, dialect: Dialect, stream: bool) {
         self.note(|record| {
             record.dialect_in = Some(dialect);
@@ -224,7 +224,7 @@ impl LedgerEntry {
         });
     }
 
-    /// How often the caller's SDK has tried this call before (`x-stainless-retry-count`).
+    /// Notes the number of times that the caller's SDK has tried this call before (`x-stainless-retry-count`).
     pub fn client_retry(&mut self, count: u32) {
         self.note(|record| record.client_retry = count);
     }
@@ -250,7 +250,7 @@ impl LedgerEntry {
         });
     }
 
-    /// What the cache did.
+    /// Notes the cache's part in the call.
     pub fn cache(&mut self, status: CacheStatus) {
         self.note(|record| record.cache = status);
     }
@@ -322,7 +322,7 @@ impl LedgerEntry {
         });
     }
 
-    /// What went wrong. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.
+    /// Notes the error. `detail` is our own words, never a body or a credential; it is cut to 256 bytes.
     pub fn error(&mut self, fault: ErrorSource, kind: ErrorKind, detail: Option<Cow<'static, str>>) {
         self.note(|record| {
             record.error = Some((fault, kind));

@@ -1,4 +1,4 @@
-//! What is kept of an answer, and its compact form in Redis.
+//! The entry that is kept of an answer, and its compact form in Redis.
 //!
 //! An entry holds the whole reply in the dialect it was asked for; streams are made from it when one is asked for.
 //! The bytes in Redis are read as bytes from a stranger: any other version, size or checksum is a miss, never a panic.
@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compression::{Codec, MAX_PLAIN};
 
-/// What entries in Redis begin with; the last byte is the version of the encoding.
+/// The beginning of entries in Redis; the last byte is the version of the encoding.
 const MAGIC: [u8; 4] = *b"SGC\x01";
 /// Longer names of models are cut: a name is a label here.
 const MAX_MODEL: usize = 256;
@@ -30,30 +30,30 @@ impl Wall {
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// How long ago that was; zero for a clock that runs ahead of ours.
+    /// The time since then; zero for a clock that runs ahead of ours.
     #[must_use]
     pub fn age(self, now: Self) -> Duration {
         Duration::from_millis(now.0.saturating_sub(self.0))
     }
 }
 
-/// What is known of a kept answer beside its bytes.
+/// The facts known of a kept answer, beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// The dialect it is in.
     pub dialect: Dialect,
     /// The model that answered, as the provider named it.
     pub model: Box<str>,
-    /// What it used when it was made, where the provider said so.
+    /// Its usage when it was made, where the provider said so.
     pub usage: Option<Usage>,
-    /// When it was made.
+    /// The time when it was made.
     pub stored_at: Wall,
-    /// How long it is good for, in milliseconds.
+    /// The time that it is good for, in milliseconds.
     pub ttl: u64,
 }
 
 impl Meta {
-    /// Whether it is still good, under the lifetime it was kept with and the route's present one.
+    /// True if it is still good, under the lifetime it was kept with and the route's present one.
     #[must_use]
     pub fn fresh(&self, now: Wall, ttl: Duration) -> bool {
         let age = self.stored_at.age(now);
@@ -64,7 +64,7 @@ impl Meta {
 /// A kept answer: the whole reply, perhaps compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// What is known of it.
+    /// The facts known of it.
     pub meta: Arc<Meta>,
     /// The reply's JSON, or its compressed form.
     pub body: Bytes,
@@ -169,7 +169,7 @@ impl CacheEntry {
     }
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

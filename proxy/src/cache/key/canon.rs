@@ -14,7 +14,7 @@ const MAX_DEPTH: u32 = 64;
 /// The largest integer that every number form holds exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Why a request has no key.
+/// The reason why a request has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uncacheable {
     /// The caller's `Cache-Control` says so.
@@ -43,7 +43,7 @@ impl Uncacheable {
     }
 }
 
-/// Where a member lies in the bytes: name, then value.
+/// The place of a member in the bytes: name, then value.
 #[derive(Debug, Clone, Copy)]
 struct Member {
     name: usize,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::rules::put;
 
-/// Who asks, with which program, how often, and which trace it belongs to.
+/// Headers that say who asks, with which program, how often, and in which trace.
 const IDLE: [&str; 34] = [
     "accept",
     "accept-charset",
@@ -45,7 +45,7 @@ const IDLE: [&str; 34] = [
 const IDLE_FAMILIES: [&str; 8] =
     ["sec-", "x-b3-", "x-claude-code-", "x-codex-", "x-datadog-", "x-ot-span-", "x-session-", "x-stainless-"];
 
-/// Whether a header that goes on to a provider may change its answer.
+/// True if a header that goes on to a provider may change its answer.
 fn counts(name: &HeaderName) -> bool {
     let name = name.as_str();
     IDLE.binary_search(&name).is_err() && !IDLE_FAMILIES.iter().any(|family| name.starts_with(family))

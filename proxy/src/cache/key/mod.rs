@@ -1,9 +1,10 @@
 //! The exact cache key: 32 bytes that two requests share when the route says that they are the same request.
 //!
-//! What makes it: route and rule, the route's generation, who may share the answer, the dialect, who is asked and what is
-//! put into its requests, the headers that go on to it, and the body without `stream` and `stream_options` (a streamed and
-//! a whole answer are one). Key order and white space of the JSON never matter, the way a string is escaped neither; 1 and
-//! 1.0 are one number.
+//! The parts of it: route and rule, the route's generation, who may share the answer, the dialect, who is asked and
+//! what is put into its requests, the headers that go on to it, and the body without `stream` and `stream_options` (a
+//! streamed and a whole answer are one). Key order and white space of the JSON never matter, the way a string is
+//! escaped neither; 1 and 1.0
+//! are one number.
 
 mod canon;
 mod headers;
@@ -42,7 +43,7 @@ impl Key {
     }
 }
 
-/// What of a rule goes into its keys; made once per configuration.
+/// The part of a rule that goes into its keys; made once per configuration.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     prefix: Vec<u8>,
@@ -50,7 +51,7 @@ pub struct Recipe {
     scope: CacheScope,
 }
 
-/// What of a call goes into its key.
+/// The part of a call that goes into its key.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheQuery<'a> {
     /// The caller's dialect.
@@ -59,9 +60,9 @@ pub struct CacheQuery<'a> {
     pub caller: Option<[u8; 32]>,
     /// The caller's request headers.
     pub headers: &'a HeaderMap,
-    /// Whether a header of the caller's goes on to providers; one that stays here changes no answer.
+    /// True if a header of the caller's goes on to providers; one that stays here changes no answer.
     pub goes_on: fn(&HeaderName) -> bool,
-    /// Whether the path, too, says that the call is of the vendor's beta.
+    /// True if the path, too, says that the call is of the vendor's beta.
     pub beta: bool,
     /// Stands for who is asked, for which models, and what of the gateway's own goes into requests.
     pub served_by: [u8; 32],
@@ -69,9 +70,9 @@ pub struct CacheQuery<'a> {
     pub model: Option<&'a str>,
     /// The body as it came.
     pub body: &'a [u8],
-    /// Whether the answer is to be streamed.
+    /// True if the answer is to be streamed.
     pub stream: bool,
-    /// Whether the caller asked for usage in the stream (always so in dialects that always send it).
+    /// True if the caller asked for usage in the stream (always so in dialects that always send it).
     pub stream_usage: bool,
     /// The coding that the caller likes a whole answer in; it is in no key.
     pub accepts: Option<AnswerCoding>,

@@ -1,4 +1,4 @@
-//! What of a request does not count in its key, and which of its strings are texts that people wrote.
+//! The parts of a request that do not count in its key, and the strings in it that are texts that people wrote.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use sluicegate_config::CacheKey;
 /// More decimals than a temperature has.
 const MAX_DECIMALS: u32 = 9;
 
-/// What of a body does not count.
+/// The parts of a body that do not count.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) trim: bool,
@@ -36,14 +36,14 @@ impl Rules {
         out.push(0xff);
     }
 
-    /// Whether a top-level member does not count.
+    /// True if a top-level member does not count.
     pub(super) fn skips(&self, name: &str) -> bool {
         matches!(name, "stream" | "stream_options") || self.ignore.iter().any(|i| i == name)
     }
 }
 
-/// How the line begins in which Claude Code says whose call it is: a digest in it changes with every call, and it means
-/// nothing to a model.
+/// The beginning of the line in which Claude Code says whose call it is: a digest in it changes with every call, and it
+/// means nothing to a model.
 const BILLING: &str = "x-anthropic-billing-header:";
 
 /// Instructions without such lines.
@@ -54,7 +54,7 @@ pub(super) fn without_billing(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(BILLING)).collect())
 }
 
-/// Where in the request a value stands: it decides whether a string is a text that people wrote.
+/// The place of a value in the request: it decides whether a string is a text that people wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldPlace {
     /// The request itself.
@@ -86,7 +86,7 @@ pub(super) enum FieldPlace {
 }
 
 impl FieldPlace {
-    /// Where a member's value stands. `instructs`: the turn that it is a member of is one of instructions.
+    /// The place of a member's value. `instructs`: the turn that it is a member of is one of instructions.
     pub(super) fn of_member(self, name: &str, instructs: bool) -> Self {
         match (self, name) {
             (Self::Top, "messages") => Self::Turns,
@@ -114,13 +114,13 @@ impl FieldPlace {
         }
     }
 
-    /// Whether a member of this name is a marker for the provider's prompt cache: it changes no answer. Deeper in a tool
-    /// or in its arguments it is somebody's own field.
+    /// True if a member of this name is a marker for the provider's prompt cache: it changes no answer. Deeper in a
+    /// tool or in its arguments it is somebody's own field.
     pub(super) fn marks(self, name: &str) -> bool {
         name == "cache_control" && (self.is_talk() || matches!(self, Self::Top | Self::Tool))
     }
 
-    /// Whether what people say stands here.
+    /// True if words that people say stand here.
     fn is_talk(self) -> bool {
         matches!(self, Self::Turn | Self::Talk | Self::Text | Self::Instructions | Self::InstructionsBlock)
     }

@@ -1,4 +1,4 @@
-//! What the cache gives a call: an answer, the lead to fetch one and keep it, or neither.
+//! The outcome of a call's lookup: an answer, the lead to fetch one and keep it, or neither.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::memory::{AnswerForm, Found, Lifetime, render};
 use super::store::{Plan, Store, place};
 use crate::compression::AnswerCoding;
 
-/// What a call is given.
+/// The outcome for a call.
 #[derive(Debug)]
 pub enum CacheLookup {
     /// The answer.
@@ -38,7 +38,7 @@ impl CacheLookup {
     }
 }
 
-/// Which layer had the answer.
+/// The layer that had the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// This process.
@@ -63,13 +63,13 @@ impl Layer {
 pub struct Hit {
     /// The body in the form asked for: JSON, or a whole event stream.
     pub body: Bytes,
-    /// Whether `body` is an event stream.
+    /// True if `body` is an event stream.
     pub stream: bool,
-    /// How it is compressed: only as the caller accepts it.
+    /// The coding that it is compressed in: only as the caller accepts it.
     pub coding: Option<AnswerCoding>,
-    /// Which layer had it.
+    /// The layer that had it.
     pub layer: Layer,
-    /// How old it is; its whole seconds are the `age` header.
+    /// Its age; its whole seconds are the `age` header.
     pub age: Duration,
     /// Model, usage (what making it used, not what this call did) and times.
     pub meta: Arc<Meta>,
@@ -151,7 +151,7 @@ impl Store {
     }
 }
 
-/// What a caller's `Cache-Control` asks (RFC 9111, 5.2.1).
+/// The wish of a caller's `Cache-Control` (RFC 9111, 5.2.1).
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {
     /// `no-store`: neither a kept answer nor keeping this one.

@@ -22,7 +22,7 @@ const SHARD_BYTES: u64 = 8 * 1024 * 1024;
 /// More shards than this part no more threads.
 const MAX_SHARDS: u64 = 16;
 
-/// How an answer is wanted.
+/// The form in which an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerForm {
     /// The reply's JSON.
@@ -31,13 +31,13 @@ pub enum AnswerForm {
     Coded(AnswerCoding),
     /// A stream of events.
     Stream {
-        /// Whether usage is among them.
+        /// True if usage is among them.
         usage: bool,
     },
 }
 
 impl AnswerForm {
-    /// Whether it is a stream of events.
+    /// True if it is a stream of events.
     #[must_use]
     pub const fn is_stream(self) -> bool {
         matches!(self, Self::Stream { .. })
@@ -54,15 +54,15 @@ impl AnswerForm {
 /// An answer that was here.
 #[derive(Debug)]
 pub struct Found {
-    /// What is known of it.
+    /// The facts known of it.
     pub meta: Arc<Meta>,
     /// Its bytes.
     pub body: Bytes,
-    /// How they are compressed.
+    /// The coding that they are compressed in.
     pub coding: Option<AnswerCoding>,
 }
 
-/// How old an answer may be.
+/// The age that an answer may have.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetime {
     /// For every caller.
@@ -231,7 +231,7 @@ impl Memory {
         Some(Found { meta: stored.meta, body, coding })
     }
 
-    /// How many items there are, and the bytes they are counted as.
+    /// The number of items, and the bytes they are counted as.
     #[must_use]
     pub fn filled(&self) -> (u64, u64) {
         let sized = self.sized.load();

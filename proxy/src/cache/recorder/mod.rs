@@ -78,7 +78,7 @@ impl Recorder {
         }
     }
 
-    /// What the answer used, for streams that do not tell it to this caller.
+    /// Notes the answer's usage, for streams that do not tell it to this caller.
     pub fn usage(&mut self, usage: Usage) {
         self.usage = Some(usage);
     }
@@ -189,7 +189,7 @@ fn judge(dialect: Dialect, whole: &[u8], settings: &Cache) -> Result<Reply, Refu
     Ok(reply)
 }
 
-/// How much one answer says.
+/// The amount that one answer says.
 fn said(choice: &Choice) -> Result<usize, Refused> {
     let (mut length, mut says) = (0, false);
     for part in &choice.parts {

@@ -25,7 +25,7 @@ use super::report::ObjectReport;
 const MOST_OBJECTS: usize = 50_000;
 /// The most bytes of their forms in all.
 const MOST_TOTAL: u64 = 256 * 1024 * 1024;
-/// What was deleted and not withdrawn runs on for so long.
+/// The time that objects which were deleted and not withdrawn run on.
 pub(super) const KEPT: Duration = Duration::from_secs(KEPT_SECONDS);
 /// The most objects that are told of by their own names, because nobody knows which resource they are of.
 const MOST_STRANGERS: usize = 100;
@@ -39,7 +39,7 @@ pub(super) enum WatchKind {
     Secrets,
 }
 
-/// What a watch says.
+/// An event of a watch.
 #[derive(Debug)]
 pub(super) enum Event {
     /// All of it will follow.
@@ -54,10 +54,10 @@ pub(super) enum Event {
     End(WatchKind),
 }
 
-/// How objects stand after a turn, each once; `None`: it is gone.
+/// The states of objects after a turn, each once; `None`: it is gone.
 pub(super) type ObjectStates = Vec<(Arc<ObjectId>, Option<Arc<ObjectReport>>)>;
 
-/// What came of the events since the last turn.
+/// The outcome of the events since the last turn.
 #[derive(Debug, Default)]
 pub(super) struct AssemblyTurn {
     /// To be applied in one step, in any order.
@@ -70,7 +70,7 @@ pub(super) struct AssemblyTurn {
 struct Listing {
     /// It was read to its end at least once.
     complete: bool,
-    /// What the reading under way has met.
+    /// The names that the reading under way has met.
     met: Option<HashSet<String>>,
 }
 
@@ -87,7 +87,7 @@ struct KnownName {
 #[derive(Debug)]
 pub(super) struct Assembly {
     gateway: String,
-    /// What objects may require.
+    /// The features that objects may require.
     features: &'static [&'static str],
     configs: Listing,
     secrets: Listing,
@@ -99,11 +99,11 @@ pub(super) struct Assembly {
     strangers: BTreeMap<String, String>,
     /// The word by which the operator is known.
     word: Option<SecretValue>,
-    /// What was deleted and may come back.
+    /// The objects that were deleted and may come back.
     missing: Missing,
     /// A turn has been taken: what runs is to be kept.
     begun: bool,
-    /// When something will have waited for too long.
+    /// The time when something will have waited for too long.
     wake: Option<Instant>,
 }
 
@@ -153,7 +153,7 @@ impl Assembly {
         }
     }
 
-    /// Whether both lists have been read to their ends.
+    /// True if both lists have been read to their ends.
     pub(super) fn complete(&self) -> bool {
         self.configs.complete && self.secrets.complete
     }
@@ -163,7 +163,7 @@ impl Assembly {
         self.word.as_ref()
     }
 
-    /// Whether something runs on that was deleted and not withdrawn.
+    /// True if something runs on that was deleted and not withdrawn.
     pub(super) fn misses(&self) -> bool {
         !self.missing.is_empty()
     }
@@ -279,12 +279,12 @@ impl Assembly {
         }
     }
 
-    /// When a turn is due although no watch says anything.
+    /// The time when a turn is due although no watch says anything.
     pub(super) fn due(&self) -> Option<Instant> {
         self.wake
     }
 
-    /// What is to be changed after all that was taken in. `None` until both lists have been read to their ends: half
+    /// The changes to be made after all that was taken in. `None` until both lists have been read to their ends: half
     /// a configuration is none.
     pub(super) fn turn(&mut self, now: Instant) -> Option<AssemblyTurn> {
         if !self.complete() {

@@ -25,7 +25,7 @@ const MOST_WORDS: usize = 4_096;
 pub struct Update {
     /// To be applied in one step, in any order.
     pub changes: Vec<Change>,
-    /// What runs then, and what is wrong.
+    /// The report on what runs then, and what is wrong.
     pub report: Arc<Report>,
 }
 
@@ -36,7 +36,7 @@ pub struct Gateway {
     words: mpsc::Receiver<WatchMessage>,
     metrics: Arc<Metrics>,
     report: Report,
-    /// What all running revisions come to: each is in it once, so a change costs two of them.
+    /// The sum of all running revisions: each is in it once, so a change costs two of them.
     sum: u128,
     refused: BTreeMap<(Kind, Arc<ObjectId>), SourceProblem>,
     failing: BTreeMap<&'static str, String>,

@@ -16,7 +16,7 @@ use super::super::report::{ObjectReport, ObjectState};
 /// was not meant.
 pub(crate) const PENDING_LIMIT: Duration = Duration::from_secs(2);
 
-/// What is to be done about an object.
+/// The step to take with an object.
 #[derive(Debug)]
 pub(crate) enum Step<T> {
     /// Nothing: it runs as it is to, or what it waits for has not come.
@@ -30,7 +30,7 @@ pub(crate) enum Step<T> {
 /// A step of an object: the change that comes of it, and what runs of it then.
 #[derive(Debug)]
 pub(crate) struct StepOutcome {
-    /// What is to be applied.
+    /// The change to be applied.
     pub(crate) change: Option<Change>,
     /// The revision that runs.
     pub(crate) running: Option<Box<str>>,
@@ -38,11 +38,11 @@ pub(crate) struct StepOutcome {
     pub(crate) credentials: Option<Box<str>>,
 }
 
-/// What an object may ask of the others.
+/// The view that an object has of the others.
 pub(crate) struct Surroundings<'a> {
     /// True if an object runs.
     pub(crate) runs: &'a dyn Fn(Kind, &ObjectId) -> bool,
-    /// What may still come is waited for.
+    /// True if things that may still come are waited for.
     pub(crate) waits: bool,
     /// The time.
     pub(crate) now: Instant,
@@ -75,7 +75,7 @@ pub(crate) trait PublishedObject: fmt::Debug {
     /// Does what is to be done about it.
     fn step(&mut self, id: &Arc<ObjectId>, around: &Surroundings<'_>) -> StepOutcome;
 
-    /// How it stands once `running` runs of it.
+    /// The report on it once `running` runs of it.
     fn report(
         &self,
         id: &Arc<ObjectId>,
@@ -87,13 +87,13 @@ pub(crate) trait PublishedObject: fmt::Debug {
     /// True if it is published.
     fn is_published(&self) -> bool;
 
-    /// How it stands, as told last; `None`: nothing of it was told.
+    /// The report on it, as told last; `None`: nothing of it was told.
     fn told(&self) -> Option<&Arc<ObjectReport>>;
 
     /// It has been told that it stands so.
     fn tell(&mut self, stands: Option<Arc<ObjectReport>>);
 
-    /// When it will have waited for too long; `None`: it waits for nothing, or has.
+    /// The time when it will have waited for too long; `None`: it waits for nothing, or has.
     fn overdue_at(&self, now: Instant) -> Option<Instant>;
 
     /// True if it is to be looked at again whenever something changes.

@@ -21,7 +21,7 @@ type Supplied = (Box<Pool>, Credentials);
 pub(super) struct PoolObject {
     /// It is published.
     present: bool,
-    /// How it stands, as told last; `None`: nothing of it was told.
+    /// The report on it, as told last; `None`: nothing of it was told.
     stands: Option<Arc<ObjectReport>>,
     /// The version of the object that it was last seen in as it runs.
     version: Option<Box<str>>,
@@ -45,7 +45,7 @@ impl PoolObject {
         self.stands.as_ref()?.credentials.as_deref()
     }
 
-    /// What to do about it, and the `resourceVersion` of the credentials that it runs with then.
+    /// The step to take with it, and the `resourceVersion` of the credentials that it runs with then.
     fn next(&mut self) -> (Step<Supplied>, Option<Box<str>>) {
         let stays = self.credentials().map(Into::into);
         if !self.present {

@@ -16,7 +16,7 @@ use super::object::{PENDING_LIMIT, PublishedObject, Step, StepOutcome, Surroundi
 pub(super) struct RouteObject {
     /// It is published.
     present: bool,
-    /// How it stands, as told last; `None`: nothing of it was told.
+    /// The report on it, as told last; `None`: nothing of it was told.
     stands: Option<Arc<ObjectReport>>,
     /// The version of the object that it was last seen in as it runs.
     version: Option<Box<str>>,
@@ -38,7 +38,7 @@ impl RouteObject {
         self.stands.as_ref()?.revision.as_deref()
     }
 
-    /// What to do about it.
+    /// The step to take with it.
     fn next(&mut self, around: &Surroundings<'_>) -> Step<Box<Route>> {
         let Surroundings { runs, waits, now } = *around;
         let runs = |pool: &ObjectId| runs(Kind::ProviderPool, pool);

@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(250);
 pub struct Configuration {
     /// Names its content: equal content, equal revision. Says nothing of the credentials.
     pub revision: String,
-    /// What to run on.
+    /// The snapshot to run on.
     pub snapshot: Snapshot,
     /// The credentials it names.
     pub credentials: Credentials,
@@ -38,7 +38,7 @@ pub struct Configuration {
 pub struct Subscription {
     /// The newest configuration; `None` until there is one.
     pub configuration: watch::Receiver<Option<Arc<Configuration>>>,
-    /// What runs and what was wrong.
+    /// The report on what runs and what was wrong.
     pub report: watch::Receiver<Arc<Report>>,
 }
 
@@ -49,9 +49,9 @@ type KeptObjects = BTreeSet<(Kind, ObjectId)>;
 #[derive(Debug, Default)]
 struct MissingObjects {
     objects: BTreeSet<(Kind, ObjectId)>,
-    /// When just these were missing for the first time.
+    /// The time when just these were missing for the first time.
     since: Option<Instant>,
-    /// When any were; bounds the waiting while more and more go.
+    /// The time when any were; bounds the waiting while more and more go.
     first: Option<Instant>,
 }
 
@@ -149,7 +149,7 @@ impl Source {
         (compile(&inputs), problems)
     }
 
-    /// Whether objects disappeared so recently that they are not believed to be gone.
+    /// True if objects disappeared so recently that they are not believed to be gone.
     fn unsettled(&mut self, current: Option<&Configuration>, next: &Snapshot, now: Instant) -> bool {
         let missing = current.map(|current| lost(&current.snapshot, next)).unwrap_or_default();
         if missing.is_empty() {
@@ -215,7 +215,7 @@ impl Source {
     }
 }
 
-/// What ran and is no longer there.
+/// The objects that ran and are no longer there.
 fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
     let lost = Kind::ALL.iter().flat_map(|kind| {
         let ran = steps(*kind).all(before).into_iter();
@@ -224,7 +224,7 @@ fn lost(before: &Snapshot, after: &Snapshot) -> BTreeSet<(Kind, ObjectId)> {
     lost.collect()
 }
 
-/// How everything that runs or is wrong stands.
+/// The reports on everything that runs or is wrong.
 fn objects(runs: Option<&Configuration>, verdicts: &Verdicts, kept: &KeptObjects) -> Vec<Arc<ObjectReport>> {
     let empty = Snapshot::default();
     let snapshot = runs.map_or(&empty, |runs| &runs.snapshot);

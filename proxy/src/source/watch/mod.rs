@@ -14,9 +14,9 @@ use notify::event::{AccessKind, AccessMode, CreateKind, MetadataKind, ModifyKind
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// How often files are looked at beside events.
+/// The interval at which files are looked at beside events.
 const SLOW: Duration = Duration::from_secs(5);
-/// How often without events.
+/// The interval without events.
 const POLL: Duration = Duration::from_secs(1);
 /// A file that was written to and not closed since is waited for this long after the last write.
 const WRITING: Duration = Duration::from_millis(50);
@@ -33,10 +33,10 @@ pub struct Watch {
     seen: Vec<Print>,
 }
 
-/// Which file it is, beyond its name: (device, inode).
+/// The identity of a file, beyond its name: (device, inode).
 type FileIdentity = (u64, u64);
 
-/// What a look at one file saw.
+/// The print of one file: what a look at it saw.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Print {
     path: PathBuf,
@@ -45,7 +45,7 @@ struct Print {
     modified: Option<SystemTime>,
 }
 
-/// What the watcher's thread tells the one who waits.
+/// The signal from the watcher's thread to the one who waits.
 #[derive(Debug, Default)]
 struct Signal {
     wake: Notify,
@@ -108,7 +108,7 @@ impl Signal {
         self.wake.notify_one();
     }
 
-    /// What there is to do at `now`: nothing, wait for a writer, or tell.
+    /// The step to take at `now`: nothing, wait for a writer, or tell.
     fn next(&self, now: Instant) -> WatchStep {
         let mut state = self.state();
         state.writing.retain(|_, since| now.saturating_duration_since(*since) < WRITING);
@@ -131,7 +131,7 @@ enum WatchStep {
     Tell,
 }
 
-/// Whether an event about `path` concerns one of the watched: the file or folder itself, what is in the folder, or
+/// True if an event about `path` concerns one of the watched: the file or folder itself, what is in the folder, or
 /// the hidden folder that Kubernetes swaps (`..data`) beside a watched file. Other hidden files are editors'.
 fn concerns(path: &Path, watched: &[PathBuf]) -> bool {
     let hidden = path.file_name().is_some_and(|name| is_hidden(name) && !is_swap(name));
@@ -252,7 +252,7 @@ impl Watch {
     }
 }
 
-/// What a file looks like, symbolic links followed. A folder's own times say nothing of its files.
+/// Takes the print of a file, symbolic links followed. A folder's own times say nothing of its files.
 fn print(path: &Path, prints: &mut Vec<Print>) {
     if let Ok(data) = fs::metadata(path) {
         let (length, modified) = if data.is_dir() { (0, None) } else { (data.len(), data.modified().ok()) };

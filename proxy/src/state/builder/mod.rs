@@ -25,7 +25,7 @@ pub struct Builder {
     ready: Arc<Ready>,
 }
 
-/// Where a pool is among the pools: it stays there while it is there itself, or a route names it.
+/// The slot of a pool among the pools: it stays there while it is there itself, or a route names it.
 #[derive(Default)]
 struct PoolSlot {
     at: usize,
@@ -45,7 +45,7 @@ impl Builder {
         builder
     }
 
-    /// What was made last.
+    /// The configuration that was made last.
     #[must_use]
     pub fn ready(&self) -> Arc<Ready> {
         Arc::clone(&self.ready)

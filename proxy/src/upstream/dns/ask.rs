@@ -10,10 +10,10 @@ use hickory_resolver::net::NetError;
 
 use crate::upstream::error::{SendError, SendErrorKind, SendPhase};
 
-/// What was asked for: addresses, and until when they hold.
+/// The answer to a question: addresses, and until when they hold.
 pub(super) type Answer = Result<(Vec<IpAddr>, Instant), SendError>;
 
-/// How long an answer of the system's own resolver is believed: it does not say.
+/// The time that an answer of the system's own resolver is believed: it does not say.
 const SYSTEM_TTL: Duration = Duration::from_secs(30);
 
 /// `None` when the system's configuration cannot be read: then the system is asked instead.
@@ -45,10 +45,10 @@ pub(super) async fn ask(resolver: Option<&TokioResolver>, name: &str) -> Answer 
     some(found.iter().collect(), found.valid_until())
 }
 
-/// Whether a name is most likely written out to its end. Pods have search domains, and an `ndots` by which each name is
+/// True if a name is most likely written out to its end. Pods have search domains, and an `ndots` by which each name is
 /// tried in all of them first: four pairs of questions too many for every provider outside. What has two dots is a name
-/// of the world, unless it is a Service's (`name.namespace.svc`). `name` and `name.namespace` stay short ones: their like
-/// outside (`vllm.dev`) is somebody else's.
+/// of the world, unless it is a Service's (`name.namespace.svc`). `name` and `name.namespace` stay short ones: their
+/// like outside (`vllm.dev`) is somebody else's.
 fn is_absolute(name: &str) -> bool {
     let dots = name.trim_end_matches('.').matches('.').count();
     name.ends_with('.') || (dots >= 2 && !name.ends_with(".svc"))

@@ -21,11 +21,11 @@ use super::error::SendError;
 
 /// Names remembered at most; the one that expires first goes.
 const NAMES: usize = 1024;
-/// How long a failure is remembered, so that a burst of calls asks once.
+/// The time that a failure is remembered, so that a burst of calls asks once.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
-/// How long an expired answer still serves when DNS itself fails (RFC 8767).
+/// The time that an expired answer still serves when DNS itself fails (RFC 8767).
 const STALE: Duration = Duration::from_secs(600);
-/// How long a call waits for a newer answer when it has an older one.
+/// The time that a call waits for a newer answer when it has an older one.
 const STALE_WAIT: Duration = Duration::from_millis(100);
 /// However long the resolver would go on: this is silence.
 const LONGEST_ASK: Duration = Duration::from_secs(15);
@@ -53,12 +53,12 @@ pub(super) struct DnsName {
     settled: Notify,
 }
 
-/// What is known of a name.
+/// The facts known of a name.
 #[derive(Default)]
 struct KnownAddresses {
     /// The last good addresses, and until when they serve whatever DNS says.
     addresses: Option<(Rc<[IpAddr]>, Instant)>,
-    /// Why the last question had no good answer.
+    /// The reason why the last question had no good answer.
     failure: Option<SendError>,
 }
 
@@ -85,7 +85,7 @@ impl Dns {
         name.addresses(Instant::now())
     }
 
-    /// What is known of a name, to be followed.
+    /// The facts known of a name, to be followed.
     pub(super) fn name(&self, text: &str) -> Rc<DnsName> {
         let mut names = self.0.names.borrow_mut();
         if let Some(name) = names.get(text) {
@@ -100,7 +100,8 @@ impl Dns {
         Rc::clone(names.entry(text.to_owned()).or_insert_with(|| DnsName::new(text)))
     }
 
-    /// How often the addresses of a name have changed; asks anew, behind the call, when what is known has expired.
+    /// The number of times that the addresses of a name have changed; asks anew, behind the call, when what is known
+    /// has expired.
     pub(super) fn follow(&self, name: &Rc<DnsName>, ttl: Option<Duration>, now: Instant) -> u64 {
         if !name.is_fresh(now) && name.until.get().is_some() {
             self.ask(name, ttl, now);
@@ -126,7 +127,7 @@ impl Dns {
     }
 }
 
-/// Whether a name is this machine's, whatever DNS says (RFC 6761).
+/// True if a name is this machine's, whatever DNS says (RFC 6761).
 pub(super) fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
@@ -143,7 +144,7 @@ impl DnsName {
         })
     }
 
-    /// Whether a connection to this address may be given calls: it is one of the name's, or nothing is known.
+    /// True if a connection to this address may be given calls: it is one of the name's, or nothing is known.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let known = self.known.borrow();
         known.addresses.as_ref().is_none_or(|(addresses, _)| addresses.contains(&address))
@@ -153,7 +154,7 @@ impl DnsName {
         self.until.get().is_some_and(|until| until > now)
     }
 
-    /// How long a newer answer is worth waiting for; `None`: there is no older one.
+    /// The time that a newer answer is worth waiting for; `None`: there is no older one.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let known = self.known.borrow();
         known.addresses.as_ref().filter(|(_, until)| *until > now)?;
