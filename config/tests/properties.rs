@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use sluicegate_config::compile::{
-    Compiled, Credentials, Inputs, Kind, Manifest, Needs, Reason, Rivals, Service, compile, manifests, needs,
+    Compiled, Credentials, Inputs, Kind, Manifest, MatchConflicts, Needs, Reason, Service, compile, manifests, needs,
     needs_of_compiled, reads_alike, references, references_of_compiled,
 };
 use sluicegate_config::{ObjectId, Snapshot};
@@ -285,8 +285,8 @@ proptest! {
         let credentials = part.credentials(&previous, &first.credentials);
         let of_whole = compile(&whole);
         // Routes beside the part are known by what serves of them.
-        let rivals = Rivals::of(&of_whole.snapshot.routes);
-        let inputs = Inputs { rivals: Some(&rivals), ..part.inputs(&whole, &previous, &credentials) };
+        let conflicts = MatchConflicts::of(&of_whole.snapshot.routes);
+        let inputs = Inputs { conflicts: Some(&conflicts), ..part.inputs(&whole, &previous, &credentials) };
         let compiled = compile(&inputs);
         prop_assert_eq!(part.of(&compiled), part.of(&of_whole));
         // And nothing else.

@@ -1,4 +1,4 @@
-//! Which routes may name a pool: those of its own namespace, of all, or of namespaces chosen by their labels.
+//! The routes that may name a pool: those of its own namespace, of all, or of namespaces chosen by their labels.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::{self, validations};
 
-/// Which routes may name a pool.
+/// The routes that may name a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AllowedRoutes {
@@ -28,7 +28,7 @@ pub struct RouteNamespaces {
     pub selector: Option<LabelSelector>,
 }
 
-/// Which namespaces.
+/// The namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 pub enum NamespacesFrom {
     /// The pool's own.

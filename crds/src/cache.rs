@@ -22,16 +22,16 @@ pub struct Cache {
     /// The layer in Redis, shared by all proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisCache>,
-    /// When an answer from Redis is copied into memory. Left out: at its first hit.
+    /// The rule by which an answer from Redis is copied into memory. Left out: at its first hit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
     /// The parts that make two requests the same. Left out: every byte that can change the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<CacheKey>,
-    /// Which answers are stored, beside their success.
+    /// The answers that are stored, beside their success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
-    /// Which stored answers are compressed. Left out: none.
+    /// The stored answers that are compressed. Left out: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
     /// Raise it, and every proxy forgets every answer at once. Default: 0.
@@ -72,7 +72,7 @@ pub struct RedisCache {
     pub enabled: Option<bool>,
 }
 
-/// When an answer from Redis is copied into memory.
+/// The rule by which an answer from Redis is copied into memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Promotion {
@@ -105,7 +105,7 @@ pub struct CacheKey {
     pub ignore: Option<Vec<String>>,
 }
 
-/// Which answers are stored.
+/// The answers that are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Store {
@@ -122,7 +122,7 @@ pub struct Store {
     pub max_bytes: Option<ByteSize>,
 }
 
-/// Which stored answers are compressed.
+/// The stored answers that are compressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Compression {

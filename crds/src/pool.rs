@@ -71,10 +71,10 @@ pub struct ProviderPoolSpec {
     /// The rules by which a failed call is tried again.
     #[serde(default)]
     pub retry: Retry,
-    /// When a failing provider is left alone, and for how long.
+    /// The rule by which a failing provider is left alone, and for how long.
     #[serde(default)]
     pub circuit_breaker: CircuitBreaker,
-    /// Which routes may name this pool.
+    /// The routes that may name this pool.
     #[serde(default)]
     pub allowed_routes: AllowedRoutes,
 }
@@ -217,7 +217,7 @@ pub enum RetryTrigger {
     Timeout,
 }
 
-/// When a failing provider is left alone, and for how long.
+/// The rule by which a failing provider is left alone, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::OPEN_ORDER, rules::BREAKER_POSITIVE])))]

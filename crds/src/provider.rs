@@ -206,8 +206,8 @@ pub struct Defaults {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::IDLE_CONNECTIONS])))]
 pub struct Connection {
-    /// Which HTTP is spoken: `Auto` (HTTP/2 where TLS negotiates it, else HTTP/1.1), `HTTP1`, or `HTTP2` (without TLS
-    /// too, by prior knowledge). Default: `Auto`.
+    /// The version of HTTP that is spoken: `Auto` (HTTP/2 where TLS negotiates it, else HTTP/1.1), `HTTP1`, or `HTTP2`
+    /// (without TLS too, by prior knowledge). Default: `Auto`.
     pub http: HttpVersion,
     /// The most connections to one address from one proxy; a call beyond them waits, within its connect timeout.
     /// Default: 1024.
@@ -246,7 +246,7 @@ impl Default for Connection {
     }
 }
 
-/// Which HTTP is spoken.
+/// The version of HTTP that is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HttpVersion {
     /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
@@ -273,7 +273,7 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
-/// Which of a caller's headers go on, and what is changed in them. What the provider's dialect knows goes on by itself.
+/// The headers of a caller's that go on, and the changes to them. What the provider's dialect knows goes on by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::HEADERS_ONCE])))]

@@ -11,7 +11,7 @@ use crate::rules::{self, validations};
 use crate::scalar::Duration;
 use crate::status::Status;
 
-/// Which call goes to which pool, and under what rules.
+/// The rules by which calls go to pools.
 #[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "sluicegate.dev",
@@ -23,7 +23,7 @@ use crate::status::Status;
     shortname = "lr",
     shortname = "llmr",
     category = "sluicegate",
-    doc = "Which call goes to which pool, and under what rules.",
+    doc = "The rules by which calls go to pools.",
     printcolumn(
         name = "Accepted",
         type_ = "string",

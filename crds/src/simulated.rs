@@ -38,10 +38,10 @@ pub struct Simulated {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::FAILURE_STATUS, rules::FAILURE_AFTER_TOKENS])))]
 pub struct Failure {
-    /// Which failure: `Reset` (the connection is reset before an answer), `Silent` (nothing is ever answered), `Status`
-    /// (an error of the vendor's own, with `status`), `Cut` (the connection breaks after `afterTokens`), `Stall` (the
-    /// answer stops coming after `afterTokens`, the connection stays) or `StreamError` (the stream carries the vendor's
-    /// error event after `afterTokens`).
+    /// The kind of the failure: `Reset` (the connection is reset before an answer), `Silent` (nothing is ever
+    /// answered), `Status` (an error of the vendor's own, with `status`), `Cut` (the connection breaks after
+    /// `afterTokens`), `Stall` (the answer stops coming after `afterTokens`, the connection stays) or `StreamError`
+    /// (the stream carries the vendor's error event after `afterTokens`).
     pub kind: FailureKind,
     /// Of a hundred calls so many fail, spread evenly. Default: 100.
     #[serde(default = "all")]
@@ -61,7 +61,7 @@ const fn all() -> u32 {
     100
 }
 
-/// Which failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailureKind {
     /// The connection is reset before an answer.

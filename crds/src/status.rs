@@ -30,7 +30,7 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which aspect.
+    /// The aspect.
     #[serde(rename = "type")]
     #[schemars(
         length(min = 1, max = 316),
@@ -45,13 +45,13 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// When `status` last changed (RFC 3339).
+    /// The time when `status` last changed (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
-    /// Why, as one CamelCase word.
+    /// The reason, as one CamelCase word.
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
-    /// Why, for people.
+    /// The reason, for people.
     #[schemars(length(max = 32768))]
     pub message: String,
 }

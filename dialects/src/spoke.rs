@@ -93,9 +93,9 @@ pub(crate) struct Spoke {
     /// `fold`: a stream folded into a whole answer.
     pub(crate) fold: fn() -> Box<dyn FoldEvents>,
     /// `fold`: a whole answer told as a stream, with usage where it is asked for; `None`: no stream has words for it.
-    pub(crate) tell: fn(&[u8], bool, &mut Vec<u8>) -> Option<()>,
+    pub(crate) replay: fn(&[u8], bool, &mut Vec<u8>) -> Option<()>,
     /// `fold`: whether a whole answer says why it ended; each of its answers, where it has several.
-    pub(crate) says_why: fn(&[u8]) -> bool,
+    pub(crate) has_stop_reason: fn(&[u8]) -> bool,
     /// `models`: one model of a list, and the list around them.
     pub(crate) models: crate::model_list::ModelShape,
 }

@@ -10,8 +10,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use sluicegate_config::compile::{
-    self, Barred, Compiled, Credentials, Fault, Inputs, Resource, Secret, SecretValue, Service, Slice, SliceEndpoint,
-    SlicePort, Spec,
+    self, Compiled, Credentials, DeniedNetworks, Fault, Inputs, Resource, Secret, SecretValue, Service, Slice,
+    SliceEndpoint, SlicePort, Spec,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
@@ -181,16 +181,16 @@ pub fn collect(world: &World, batch: &Batch) -> Gathered {
 
 impl Gathered {
     /// Compiles it, beside the routes that serve and by what the platform says of models. No provider may be where it is
-    /// barred.
+    /// denied.
     #[must_use]
-    pub fn compile(self, world: &World, barred: &Arc<Barred>) -> Compiled {
+    pub fn compile(self, world: &World, denied: &Arc<DeniedNetworks>) -> Compiled {
         let Self { inputs, previous, previous_credentials } = self;
         compile::compile(&Inputs {
             previous: Some(&previous),
             previous_credentials: Some(&previous_credentials),
-            rivals: Some(world.rivals()),
+            conflicts: Some(world.conflicts()),
             model_claims: world.model_claims(),
-            barred: Arc::clone(barred),
+            denied: Arc::clone(denied),
             ..inputs
         })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use prometheus_client::registry::Registry;
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -167,14 +167,14 @@ impl Operator {
             status_writer,
             leadership,
             metrics: Rc::clone(&self.metrics),
-            barred: Arc::new(self.barred()),
+            denied: Arc::new(self.denied()),
         }
     }
 
     /// The addresses where no provider may be.
-    fn barred(&self) -> Barred {
+    fn denied(&self) -> DeniedNetworks {
         let Run { deny_networks, allow_networks, .. } = &self.settings;
-        Barred::in_cluster(self.api_server).with(deny_networks, allow_networks)
+        DeniedNetworks::in_cluster(self.api_server).with(deny_networks, allow_networks)
     }
 
     /// Pages run where anything may; what they ask is answered from here.

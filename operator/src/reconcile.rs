@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Client;
-use sluicegate_config::compile::{Barred, Compiled, Reason, Severity, Verdict, steps};
+use sluicegate_config::compile::{Compiled, DeniedNetworks, Reason, Severity, Verdict, steps};
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
@@ -37,7 +37,7 @@ pub struct Reconciler {
     /// The metrics.
     pub metrics: Rc<Metrics>,
     /// The addresses where no provider may be.
-    pub barred: Arc<Barred>,
+    pub denied: Arc<DeniedNetworks>,
 }
 
 impl Reconciler {
@@ -59,7 +59,7 @@ impl Reconciler {
         let batch = gather::read(&self.world, &self.client, keys).await;
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
-        let compiled = gathered.compile(&self.world.borrow(), &self.barred);
+        let compiled = gathered.compile(&self.world.borrow(), &self.denied);
         let mut plan = publish::plan(&self.world.borrow(), &batch.keys, &compiled);
         plan.remove(self.world.borrow_mut().take_orphans());
         let anew = seen_anew(&self.world.borrow(), &batch, &compiled);

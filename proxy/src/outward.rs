@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 
 use crate::upstream::{Around, Door, Egress, Outward};
 
@@ -40,13 +40,13 @@ impl Ways {
     /// # Errors
     /// A proxy's address is none; said without the login in it.
     pub fn read(&self, in_cluster: bool) -> anyhow::Result<Outward> {
-        let barred = if in_cluster { Barred::in_cluster(api_server()) } else { Barred::everywhere() };
+        let denied = if in_cluster { DeniedNetworks::in_cluster(api_server()) } else { DeniedNetworks::everywhere() };
         let egress = Egress {
             https: door("--https-proxy (HTTPS_PROXY)", self.https_proxy.as_ref())?,
             http: door("--http-proxy (HTTP_PROXY)", self.http_proxy.as_ref())?,
             around: self.no_proxy.clone(),
         };
-        Ok(Outward { egress, barred: Arc::new(barred.with(&self.deny_networks, &self.allow_networks)) })
+        Ok(Outward { egress, denied: Arc::new(denied.with(&self.deny_networks, &self.allow_networks)) })
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn where_no_provider_may_be_depends_on_where_this_is() {
         let at = |flags: &[&str], in_cluster, address: &str| {
-            ways(flags).read(in_cluster).unwrap().barred.check(address.parse().unwrap()).is_ok()
+            ways(flags).read(in_cluster).unwrap().denied.check(address.parse().unwrap()).is_ok()
         };
         assert!(at(&[], false, "127.0.0.1") && !at(&[], true, "127.0.0.1") && !at(&[], false, "169.254.169.254"));
         assert!(at(&["--allow-networks", "127.0.0.0/8"], true, "127.0.0.1"));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec};
 
-use super::barred::Barred;
 use super::claims::ModelClaims;
-use super::rivals::Rivals;
+use super::denied_networks::DeniedNetworks;
+use super::match_conflicts::MatchConflicts;
 use crate::{CredentialId, ObjectId, Snapshot};
 
 /// Everything that decides a snapshot. Its order does not matter.
@@ -26,7 +26,7 @@ pub struct Inputs<'a> {
     /// The labels of namespaces. The label with its name is there for each, said or not.
     pub namespaces: BTreeMap<String, Labels>,
     /// The addresses where no provider may be.
-    pub barred: Arc<Barred>,
+    pub denied: Arc<DeniedNetworks>,
     /// Something could not be read, so an object that is not here may still exist: what `previous` has of it is kept.
     pub incomplete: bool,
     /// The forms that were compiled last: a bad object keeps its form in there.
@@ -35,7 +35,7 @@ pub struct Inputs<'a> {
     pub previous_credentials: Option<&'a Credentials>,
     /// The routes that serve beside these, where these are not all. What is known there of routes that are here does not
     /// count.
-    pub rivals: Option<&'a Rivals>,
+    pub conflicts: Option<&'a MatchConflicts>,
     /// The namespaces that may claim models; `None`: each may claim all.
     pub model_claims: Option<&'a ModelClaims>,
 }

@@ -6,28 +6,28 @@
 mod address;
 mod advice;
 mod allowed;
-mod barred;
 mod cache;
 mod certificates;
 mod claims;
 mod compatibility;
 mod compiled;
 mod credentials;
+mod denied_networks;
 mod document;
 mod endpoints;
 mod features;
 mod inputs;
 mod kinds;
 pub mod manifests;
+mod match_conflicts;
 mod objects;
 mod pattern;
 mod pool;
 mod provider;
-mod reach;
+mod provider_addresses;
 mod references;
 mod report;
 mod revision;
-mod rivals;
 mod route;
 mod scalar;
 mod services;
@@ -37,14 +37,14 @@ mod verdict;
 use crate::Snapshot;
 
 pub use crate::Kind;
-pub use barred::{Bar, Barred};
 pub use claims::ModelClaims;
 pub use compiled::Compiled;
+pub use denied_networks::{Denial, DeniedNetworks};
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
 pub use kinds::{Form, KindSteps, Reference, Resource, Spec, steps};
+pub use match_conflicts::MatchConflicts;
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
-pub use rivals::Rivals;
 pub use verdict::{Finding, Reason, Severity, Verdict, Verdicts};
 
 /// Compiles everything there is. Never fails: what is wrong is in the verdicts.

@@ -6,7 +6,7 @@ use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Reason, Severity, Verdict};
-use super::{advice, credentials, pool, reach, rivals, route, services};
+use super::{advice, credentials, match_conflicts, pool, provider_addresses, route, services};
 use crate::{FORMAT, Kind, ObjectId, Pool, Provider, Route};
 
 /// The findings about the objects on the way.
@@ -45,7 +45,7 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
         let mut report = Report::new(KIND, id, source(manifests));
         let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
             let mut pool = pool::compile(spec, namespace(&manifest.id), &mut report);
-            reach::judge(spec, &inputs.barred, &mut report);
+            provider_addresses::judge(spec, &inputs.denied, &mut report);
             credentials::resolve(spec, &pool, inputs, &mut report);
             services::resolve(spec, &mut pool, inputs, &mut report);
             pool::seal(&mut pool);
@@ -176,7 +176,7 @@ fn shadowed(
     routes: &BTreeMap<ObjectId, Route>,
     told: &mut Told,
 ) {
-    rivals::judge(routes.iter(), inputs.rivals, |id, said| {
+    match_conflicts::judge(routes.iter(), inputs.conflicts, |id, said| {
         let Some(manifests) = objects.get(id).filter(|_| !told.is_kept(Kind::LlmRoute, id)) else { return };
         let mut report = Report::new(Kind::LlmRoute, id, source(manifests));
         for (path, severity, message) in said {

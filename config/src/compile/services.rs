@@ -4,7 +4,7 @@ use sluicegate_crds::{self as crds, ProviderPoolSpec};
 
 use super::address;
 use super::inputs::Inputs;
-use super::reach;
+use super::provider_addresses;
 use super::report::Report;
 use super::verdict::Reason;
 use crate::{Pool, Provider, ServicePort};
@@ -32,11 +32,11 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &mut Pool, inputs: &Inputs<
         let path = format!("spec.providers[{index}].serviceRef");
         compiled.endpoints = look(service, inputs).map(|found| match found {
             Ok(mut endpoints) => {
-                if let Some(bar) = reach::leave_out(&mut endpoints, &inputs.barred) {
+                if let Some(denial) = provider_addresses::leave_out(&mut endpoints, &inputs.denied) {
                     report.error(
                         &path,
                         Reason::ServiceInvalid,
-                        format!("an endpoint of the Service {} is left out: {bar}", service.id.0),
+                        format!("an endpoint of the Service {} is left out: {denial}", service.id.0),
                     );
                 }
                 judge(service, &endpoints, &path, report);
@@ -56,7 +56,7 @@ pub(super) fn refresh(pool: &mut Pool, inputs: &Inputs<'_>) {
     for provider in &mut pool.providers {
         let Some(service) = &provider.service else { continue };
         provider.endpoints = look(service, inputs).map(Result::unwrap_or_default).map(|mut endpoints| {
-            reach::leave_out(&mut endpoints, &inputs.barred);
+            provider_addresses::leave_out(&mut endpoints, &inputs.denied);
             endpoints.truncate(MAX_ENDPOINTS);
             endpoints
         });

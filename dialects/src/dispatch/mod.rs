@@ -217,14 +217,14 @@ impl Dialect {
     #[must_use]
     pub fn stream_of_whole(self, whole: &[u8], include_usage: bool) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(whole.len() * 2);
-        (self.spoke().tell)(whole, include_usage, &mut out)?;
+        (self.spoke().replay)(whole, include_usage, &mut out)?;
         Some(out)
     }
 
     /// True if a whole answer says why it ended; each of its answers, where it has several.
     #[must_use]
-    pub fn says_why(self, whole: &[u8]) -> bool {
-        (self.spoke().says_why)(whole)
+    pub fn has_stop_reason(self, whole: &[u8]) -> bool {
+        (self.spoke().has_stop_reason)(whole)
     }
 
     /// One model, as an answer.

@@ -211,7 +211,7 @@ fn object(text: &str) -> Result<Object<'_>, Unfolded> {
 }
 
 /// Appends a stream that says what this whole answer says: itself, in one event.
-pub(super) fn tell(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let text = std::str::from_utf8(whole).ok()?;
     let raw: &RawValue = serde_json::from_str(text).ok()?;
     Object::read(raw.get(), &ROOT).ok()?;
@@ -222,7 +222,7 @@ pub(super) fn tell(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// True if each answer of a whole says why it ended.
-pub(super) fn says_why(whole: &[u8]) -> bool {
+pub(super) fn has_stop_reason(whole: &[u8]) -> bool {
     let Ok(answer) = serde_json::from_slice::<wire::WireAnswer<'_>>(whole) else { return false };
     let candidates = answer.candidates.unwrap_or_default();
     let why = |candidate: &wire::Candidate<'_>| candidate.finish_reason.as_deref().is_some_and(|why| !why.is_empty());

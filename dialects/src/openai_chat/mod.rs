@@ -55,7 +55,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     observe: observe::observe,
     answer: observe::ANSWER,
     fold: || Box::new(fold::ChatFold::default()),
-    tell: fold::tell,
-    says_why: fold::says_why,
+    replay: fold::replay,
+    has_stop_reason: fold::has_stop_reason,
     models: models::SHAPE,
 };

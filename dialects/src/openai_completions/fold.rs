@@ -176,7 +176,7 @@ fn object(text: &str) -> Result<Object<'_>, Unfolded> {
 }
 
 /// Appends a stream that says what this whole answer says: each of its answers in one chunk. `None`: it is no answer.
-pub(super) fn tell(whole: &[u8], include_usage: bool, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn replay(whole: &[u8], include_usage: bool, out: &mut Vec<u8>) -> Option<()> {
     let mut top = Object::read(std::str::from_utf8(whole).ok()?, &ROOT).ok()?;
     let choices: Vec<&RawValue> = serde_json::from_str(top.take("choices")?.get()).ok()?;
     let usage = top.take("usage");

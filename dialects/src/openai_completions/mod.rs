@@ -50,7 +50,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     observe: observe::observe,
     answer: observe::ANSWER,
     fold: || Box::new(fold::CompletionFold::default()),
-    tell: fold::tell,
-    says_why: crate::openai_chat::fold::says_why,
+    replay: fold::replay,
+    has_stop_reason: crate::openai_chat::fold::has_stop_reason,
     models: models::SHAPE,
 };

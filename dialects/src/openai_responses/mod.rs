@@ -61,7 +61,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     observe: observe::observe,
     answer: observe::ANSWER,
     fold: || Box::new(fold::ResponsesFold::default()),
-    tell: |whole, _, out| fold::tell(whole, out),
-    says_why: fold::says_why,
+    replay: |whole, _, out| fold::replay(whole, out),
+    has_stop_reason: fold::has_stop_reason,
     models: openai_chat::models::SHAPE,
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sluicegate_config::Snapshot;
-use sluicegate_config::compile::{Barred, Finding, Severity, Verdict, compile, manifests};
+use sluicegate_config::compile::{DeniedNetworks, Finding, Severity, Verdict, compile, manifests};
 use sluicegate_crds::schema;
 
 use crate::settings::{Compile, CrdFormat, Crds, Output};
@@ -104,7 +104,7 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
     };
     let (mut inputs, findings) = manifests::read(&files);
     inputs.model_claims = settings.model_claims.as_ref();
-    inputs.barred = Arc::new(Barred::everywhere().with(&settings.deny_networks, &settings.allow_networks));
+    inputs.denied = Arc::new(DeniedNetworks::everywhere().with(&settings.deny_networks, &settings.allow_networks));
     let compiled = compile(&inputs);
     let severities = findings.iter().map(|finding| finding.severity);
     let mut severities = severities.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));

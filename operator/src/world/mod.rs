@@ -6,20 +6,20 @@
 mod facts;
 mod index;
 mod key;
-mod known;
 mod owner;
 mod ownership;
 mod publication;
 mod published;
 mod queue;
+mod resources;
 mod scope;
 mod token;
 
 pub use facts::{Facts, Stamp};
 pub use index::{Index, Named};
 pub use key::{Key, parts};
-pub use known::{Object, Shared, World};
 pub use owner::OwnerChange;
 pub use published::{MANAGER, Name, ObjectTemplate, Published};
 pub use queue::Queue;
+pub use resources::{Object, Shared, World};
 pub use scope::{Lists, Scope, Source, Watched};

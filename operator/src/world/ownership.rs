@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::known::World;
 use super::owner::OwnerChange;
+use super::resources::World;
 
 impl World {
     /// Makes the ConfigMap of this name the owner of what is published. Nothing is looked at before it is known.

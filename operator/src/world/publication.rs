@@ -11,8 +11,8 @@ use sluicegate_config::{CredentialId, Kind, ObjectId, Route};
 
 use super::index::Named;
 use super::key::Key;
-use super::known::World;
 use super::published::{MANAGED_BY, MANAGER, Name, Published, contents, is_older, owners};
+use super::resources::World;
 use super::token::PublishedToken;
 
 impl World {
@@ -146,7 +146,7 @@ impl World {
     /// This serves of a route now: others may be told that they get their calls, or that they do not.
     fn compete(&mut self, key: &Key, route: Option<&Route>) {
         if key.kind == Kind::LlmRoute {
-            for id in self.rivals.set(&key.id, route) {
+            for id in self.conflicts.set(&key.id, route) {
                 self.look_at(&Key { kind: Kind::LlmRoute, id });
             }
         }

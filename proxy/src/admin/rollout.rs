@@ -2,7 +2,7 @@
 //! what it was told last, so a slow one holds a line and no queue, and is up to date with its next one.
 //!
 //! Nothing that is told is a secret, so whoever reaches this address may read. But the operator's place is nobody
-//! else's: it is known by a word that it publishes beside the pools' credentials, and others share a few places of
+//! else's: it is known by a token that it publishes beside the pools' credentials, and others share a few places of
 //! their own.
 
 use std::cmp::Ordering;
@@ -28,7 +28,7 @@ use crate::source::{ObjectReport, Report};
 
 /// Streams of the operator at once; each replica has one.
 const MOST_OPERATORS: usize = 16;
-/// Streams of all others, and of an operator whose word is not known here yet.
+/// Streams of all others, and of an operator whose token is not known here yet.
 const MOST_OTHERS: usize = 8;
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 
@@ -46,11 +46,11 @@ impl Default for Streams {
     }
 }
 
-/// True if a request has the operator's word. The time that it takes to find out tells nothing of the word.
-fn is_operators(headers: &HeaderMap, word: Option<&SecretValue>) -> bool {
+/// True if a request has the operator's token. The time that it takes to find out tells nothing of the token.
+fn is_operators(headers: &HeaderMap, token: Option<&SecretValue>) -> bool {
     let said = headers.get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
-    let (Some(said), Some(word)) = (said, word.map(SecretValue::expose)) else { return false };
-    said.len() == word.len() && said.iter().zip(word).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+    let (Some(said), Some(token)) = (said, token.map(SecretValue::expose)) else { return false };
+    said.len() == token.len() && said.iter().zip(token).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
 
 /// Answers with a stream that lasts as long as its reader and this process.
@@ -69,13 +69,13 @@ pub(super) async fn stream(
     if is_operators {
         life.keep();
     }
-    let teller = Teller { admin, life, told: None, _place: place };
-    let lines = futures_util::stream::unfold(teller, Teller::next);
+    let state = RolloutStream { admin, life, told: None, _place: place };
+    let lines = futures_util::stream::unfold(state, RolloutStream::next);
     ([(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")], Body::from_stream(lines)).into_response()
 }
 
 /// One stream's state.
-struct Teller {
+struct RolloutStream {
     admin: Admin,
     life: Life,
     /// The state that the reader knows.
@@ -88,7 +88,7 @@ struct KnownToReader {
     report: Arc<Report>,
 }
 
-impl Teller {
+impl RolloutStream {
     /// The next line, when there is something to tell, or an empty one at the next heartbeat. Asked for when the reader
     /// has taken the one before.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {

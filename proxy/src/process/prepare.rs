@@ -52,8 +52,8 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
     let outward = settings.ways.read(settings.gateway.is_some())?;
     let feed = match &settings.manifests {
         Some(folder) => {
-            let barred = Arc::clone(&outward.barred);
-            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics), barred);
+            let denied = Arc::clone(&outward.denied);
+            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics), denied);
             Feed::Folder(Box::new(source), subscription)
         }
         None => Feed::Cluster(Box::new(watch_gateway(settings, metrics).await?)),

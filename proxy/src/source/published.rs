@@ -53,13 +53,13 @@ impl Published {
         (whole && published::name(gateway, content, &id) == self.name).then_some((content, id))
     }
 
-    /// The word by which the operator is known, if this is what it holds.
-    pub(super) fn operators_word(&self, gateway: &str) -> Option<SecretValue> {
+    /// The token by which the operator is known, if this is what it holds.
+    pub(super) fn operator_token(&self, gateway: &str) -> Option<SecretValue> {
         let is_it = self.secret
             && self.content == published::OPERATOR_CONTENT
             && self.name == published::operator_name(gateway);
-        let word = self.body.as_ref().filter(|word| is_it && word.len() >= published::LEAST_TOKEN)?;
-        Some(SecretValue::new(word.clone()))
+        let token = self.body.as_ref().filter(|token| is_it && token.len() >= published::LEAST_TOKEN)?;
+        Some(SecretValue::new(token.clone()))
     }
 
     /// The compiled form that it holds, for a reader who knows these features. An error says why it can not be used, and

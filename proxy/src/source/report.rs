@@ -182,7 +182,7 @@ pub struct Report {
     pub objects: Vec<Arc<ObjectReport>>,
     /// The problems of what is written now.
     pub problems: Vec<SourceProblem>,
-    /// The word by which the operator is known. Shown nowhere.
+    /// The token by which the operator is known. Shown nowhere.
     #[serde(skip)]
     pub operator: Option<SecretValue>,
 }

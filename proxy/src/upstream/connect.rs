@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 use sluicegate_config::{Connection, HttpVersion};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -91,7 +91,7 @@ impl Connector {
             return self.through(door, to, dns, phase).await;
         }
         let ttl = place.connection.dns_ttl.map(|ttl| ttl.get());
-        let addresses = self.addresses(to.0, dns, ttl, Some(&place.barred)).await?;
+        let addresses = self.addresses(to.0, dns, ttl, Some(&place.denied)).await?;
         phase.set(SendPhase::Connect);
         dial_any(&addresses, to.1).await
     }
@@ -108,14 +108,14 @@ impl Connector {
         }
     }
 
-    /// The addresses of a host, beginning at another one each time. What is barred is none of them, and checked here each time:
+    /// The addresses of a host, beginning at another one each time. What is denied is none of them, and checked here each time:
     /// what a name leads to is for others to say.
     async fn addresses(
         &self,
         host: &Host,
         dns: &Dns,
         ttl: Option<Duration>,
-        barred: Option<&Barred>,
+        denied: Option<&DeniedNetworks>,
     ) -> Result<Vec<IpAddr>, SendError> {
         let found = match host {
             Host::Ip(ip) => vec![*ip],
@@ -124,14 +124,14 @@ impl Connector {
                 in_turn(&dns.resolve(name, ttl).await?, turn)
             }
         };
-        let (mut good, mut bar) = (Vec::with_capacity(found.len()), None);
+        let (mut good, mut denial) = (Vec::with_capacity(found.len()), None);
         for address in found {
-            match barred.map_or(Ok(()), |barred| barred.check(address)) {
+            match denied.map_or(Ok(()), |denied| denied.check(address)) {
                 Ok(()) => good.push(address),
-                Err(why) => bar = Some(why),
+                Err(why) => denial = Some(why),
             }
         }
-        match bar {
+        match denial {
             Some(why) if good.is_empty() => {
                 Err(SendError::new(SendPhase::Resolve, SendErrorKind::Invalid, why.to_string()))
             }
@@ -139,7 +139,7 @@ impl Connector {
         }
     }
 
-    /// A connection that leads to a provider through a proxy. The proxy is the platform's, so nothing is barred for it.
+    /// A connection that leads to a provider through a proxy. The proxy is the platform's, so nothing is denied for it.
     async fn through(
         &self,
         door: &Door,

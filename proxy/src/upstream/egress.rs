@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 
 use super::error::{SendError, SendErrorKind, SendPhase};
 use super::host::Host;
@@ -33,7 +33,7 @@ pub struct Outward {
     /// Through which proxy.
     pub egress: Egress,
     /// The addresses that nothing goes to.
-    pub barred: Arc<Barred>,
+    pub denied: Arc<DeniedNetworks>,
 }
 
 /// The rules that send connections to providers through a proxy, or around it.

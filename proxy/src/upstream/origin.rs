@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
@@ -40,7 +40,7 @@ pub(super) struct OriginParts {
     /// The proxy that the way there leads through.
     pub(super) door: Option<Door>,
     /// The addresses where no provider may be.
-    pub(super) barred: Arc<Barred>,
+    pub(super) denied: Arc<DeniedNetworks>,
     prefix: String,
 }
 
@@ -127,7 +127,7 @@ impl Origin {
             authority,
             host_header,
             door,
-            barred: Arc::clone(&outward.barred),
+            denied: Arc::clone(&outward.denied),
             prefix,
         };
         Ok(Self(Arc::new(place)))

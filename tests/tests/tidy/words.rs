@@ -7,7 +7,7 @@ use crate::tree::{Source, sources};
 /// The crates that ship.
 const SHIPPED: &[&str] = &["crds", "config", "dialects", "simulator", "operator", "proxy"];
 /// The words that documentation does not begin with: a name says more than a question.
-const QUESTIONS: [&str; 5] = ["What", "How", "Whether", "Where", "Who"];
+const QUESTIONS: [&str; 9] = ["What", "How", "Whether", "Where", "Who", "When", "Which", "Why", "Whose"];
 
 /// The types that a file defines, those of its tests left out. A type that stands inside a trait or its implementation
 /// (`type Item = …`) belongs to that trait.

@@ -11,9 +11,9 @@ use crate::hub::{Raw, Usage};
 use crate::json::{Object, Writer, string};
 use crate::sse::Frame;
 
-mod tell;
+mod replay;
 
-pub(crate) use tell::tell;
+pub(crate) use replay::replay;
 
 /// The cost of one block beside its bytes.
 const COST: usize = 64;
@@ -233,7 +233,7 @@ impl FoldedBlock {
 
 /// True if a whole answer says why it ended.
 #[must_use]
-pub(crate) fn says_why(whole: &[u8]) -> bool {
+pub(crate) fn has_stop_reason(whole: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct WholeMessage {
         stop_reason: Option<String>,

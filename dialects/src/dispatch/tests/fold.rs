@@ -205,7 +205,7 @@ fn what_openai_streams_and_nobody_can_put_together_is_not_folded() {
     assert_eq!(fold(O, &said, MOST, 64), Err(Unfolded::Cut));
     assert!(fold(O, &(said.clone() + &sse(&[finish("stop")])), MOST, 64).is_ok());
     let whole = fold(O, &(said + "data: [DONE]\n\n"), MOST, 64).unwrap();
-    assert!(!O.says_why(whole.to_string().as_bytes()));
+    assert!(!O.has_stop_reason(whole.to_string().as_bytes()));
 }
 
 #[test]

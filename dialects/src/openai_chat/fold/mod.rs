@@ -12,11 +12,11 @@ use crate::hub::{Raw, Usage};
 use crate::json::{Object, Writer, string};
 use crate::sse::Frame;
 
-mod tell;
+mod replay;
 mod tree;
 
-use tell::TEXTS;
-pub(crate) use tell::tell;
+use replay::TEXTS;
+pub(crate) use replay::replay;
 use tree::{Pieces, Tree};
 
 /// The most answers one stream may hold; OpenAI's own limit of `n`.
@@ -274,7 +274,7 @@ impl FoldedChoice {
 
 /// True if each answer of a whole says why it ended.
 #[must_use]
-pub(crate) fn says_why(whole: &[u8]) -> bool {
+pub(crate) fn has_stop_reason(whole: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Whole {
         choices: Vec<WholeCompletion>,

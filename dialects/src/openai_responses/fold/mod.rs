@@ -9,9 +9,9 @@ use crate::hub::{Raw, Usage};
 use crate::json::{Object, ROOT, Writer, string};
 use crate::sse::Frame;
 
-mod tell;
+mod replay;
 
-pub(crate) use tell::tell;
+pub(crate) use replay::replay;
 
 /// Folds one stream.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl FoldEvents for ResponsesFold {
 
 /// True if a whole answer says why it ended.
 #[must_use]
-pub(crate) fn says_why(whole: &[u8]) -> bool {
+pub(crate) fn has_stop_reason(whole: &[u8]) -> bool {
     let object = std::str::from_utf8(whole).ok().and_then(|text| Object::read(text, &ROOT).ok());
     let status = object.and_then(|mut object| object.take("status")).and_then(|raw: &RawValue| string(raw));
     matches!(status.as_deref(), Some("completed" | "incomplete"))

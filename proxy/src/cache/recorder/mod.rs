@@ -168,7 +168,7 @@ fn judge(dialect: Dialect, whole: &[u8], settings: &Cache) -> Result<Reply, Refu
     if reply.choices.is_empty() {
         return Err(Refused::Malformed);
     }
-    if !dialect.says_why(whole) {
+    if !dialect.has_stop_reason(whole) {
         return Err(Refused::Finish);
     }
     let mut length = 0;

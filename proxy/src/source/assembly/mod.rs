@@ -97,8 +97,8 @@ pub(super) struct Assembly {
     /// To be looked at in the next turn, by rank: what has changed, or waits.
     open: BTreeSet<(Kind, Arc<ObjectId>)>,
     strangers: BTreeMap<String, String>,
-    /// The word by which the operator is known.
-    word: Option<SecretValue>,
+    /// The token by which the operator is known.
+    operator_token: Option<SecretValue>,
     /// The objects that were deleted and may come back.
     missing: Missing,
     /// A turn has been taken: what runs is to be kept.
@@ -125,7 +125,7 @@ impl Assembly {
             objects: BTreeMap::new(),
             open: BTreeSet::new(),
             strangers: BTreeMap::new(),
-            word: None,
+            operator_token: None,
             missing: Missing::default(),
             begun: false,
             wake: None,
@@ -158,9 +158,9 @@ impl Assembly {
         self.configs.complete && self.secrets.complete
     }
 
-    /// The word by which the operator is known, once it is. One that is deleted stays known until there is another.
-    pub(super) fn word(&self) -> Option<&SecretValue> {
-        self.word.as_ref()
+    /// The token by which the operator is known, once it is. One that is deleted stays known until there is another.
+    pub(super) fn operator_token(&self) -> Option<&SecretValue> {
+        self.operator_token.as_ref()
     }
 
     /// True if something runs on that was deleted and not withdrawn.
@@ -203,8 +203,8 @@ impl Assembly {
             met.insert(object.name.clone());
         }
         self.missing.found(&object.name);
-        if let Some(word) = object.operators_word(&self.gateway) {
-            self.word = Some(word);
+        if let Some(token) = object.operator_token(&self.gateway) {
+            self.operator_token = Some(token);
             return;
         }
         let Some((content, id)) = object.identity(&self.gateway) else { return self.unknown(object) };

@@ -114,9 +114,9 @@ impl Gateway {
         let turn = turn.unwrap_or_default();
         turn.states.iter().for_each(|(kind, states)| self.note(*kind, states));
         let news = self.telling.tell(self.problems(), self.assembly.complete());
-        let is_known_anew = self.report.operator.as_ref() != self.assembly.word();
+        let is_known_anew = self.report.operator.as_ref() != self.assembly.operator_token();
         if is_known_anew {
-            self.report.operator = self.assembly.word().cloned();
+            self.report.operator = self.assembly.operator_token().cloned();
         }
         let moved = begins || is_known_anew || !(turn.changes.is_empty() && turn.states.is_empty());
         if !news && !moved {

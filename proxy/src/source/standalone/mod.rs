@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::compile::{
-    Barred, Compiled, Credentials, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests, steps,
+    Compiled, Credentials, DeniedNetworks, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests, steps,
 };
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
@@ -61,7 +61,7 @@ pub struct Source {
     path: PathBuf,
     watch: Watch,
     metrics: Arc<Metrics>,
-    barred: Arc<Barred>,
+    denied: Arc<DeniedNetworks>,
     configuration: watch::Sender<Option<Arc<Configuration>>>,
     report: watch::Sender<Arc<Report>>,
     missing: MissingObjects,
@@ -72,9 +72,9 @@ pub struct Source {
 
 impl Source {
     /// Begins to watch, reads once, and publishes what is valid. Never fails: what is wrong is logged and reported. No provider
-    /// may be where it is barred.
+    /// may be where it is denied.
     #[must_use]
-    pub fn open(path: PathBuf, metrics: Arc<Metrics>, barred: Arc<Barred>) -> (Self, Subscription) {
+    pub fn open(path: PathBuf, metrics: Arc<Metrics>, denied: Arc<DeniedNetworks>) -> (Self, Subscription) {
         let (configuration, configurations) = watch::channel(None);
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
@@ -84,7 +84,7 @@ impl Source {
             path,
             watch,
             metrics,
-            barred,
+            denied,
             configuration,
             report,
             missing,
@@ -138,7 +138,7 @@ impl Source {
     fn build(&self, folder: &Folder, current: Option<&Configuration>, keep: bool) -> (Compiled, Vec<SourceProblem>) {
         let (inputs, findings) = manifests::read(&folder.files);
         let inputs = Inputs {
-            barred: Arc::clone(&self.barred),
+            denied: Arc::clone(&self.denied),
             // What an unread file last said still counts.
             incomplete: inputs.incomplete || keep || !folder.unread.is_empty(),
             previous: current.map(|current| &current.snapshot),

@@ -9,7 +9,7 @@ use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use sluicegate_config::compile::Barred;
+use sluicegate_config::compile::DeniedNetworks;
 use sluicegate_config::{Connection, HttpVersion, ObjectId, ServicePort};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -179,12 +179,13 @@ fn what_is_barred_is_not_connected_to_by_address_or_by_name() {
     worker(async {
         let served = serve(|_, stream| async { answer_all(stream, OK).await }).await;
         let networks: Vec<_> = ["127.0.0.0/8", "::1/128"].iter().map(|net| net.parse().unwrap()).collect();
-        let outward = Outward { barred: Arc::new(Barred::default().with(&networks, &[])), ..Outward::default() };
+        let outward =
+            Outward { denied: Arc::new(DeniedNetworks::default().with(&networks, &[])), ..Outward::default() };
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
             let provider = provider(&format!("http://{host}:{}", served.port()), connection(), None);
             let id = ObjectId("ns/pool".to_owned());
-            let barred = Origin::at(&id, &provider, None, &outward).unwrap();
-            let error = TestCaller::new().send(&barred, "{}").await.unwrap_err();
+            let denied = Origin::at(&id, &provider, None, &outward).unwrap();
+            let error = TestCaller::new().send(&denied, "{}").await.unwrap_err();
             assert_eq!((error.phase, error.fault()), (SendPhase::Resolve, SendFault::Gateway), "{host}: {error}");
             assert!(error.detail.contains("no provider may be at "), "{error}");
             // An endpoint of a Service is checked like any other address.

@@ -9,7 +9,7 @@ const IN_THE_LAST_DELTA: [&str; 3] = ["stop_reason", "stop_sequence", "container
 const BESIDE_THE_LAST_DELTA: [&str; 1] = ["context_management"];
 
 /// Appends a stream that says what this whole answer says. `None`: a stream has no words for something in it.
-pub(crate) fn tell(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let message = read(std::str::from_utf8(whole).ok()?)?;
     let member = |wanted: &str| message.members().find(|(name, _)| *name == wanted).map(|(_, raw)| raw);
     let blocks: Vec<&RawValue> = serde_json::from_str(member("content")?.get()).ok()?;

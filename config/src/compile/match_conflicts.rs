@@ -13,7 +13,7 @@ type Key = Box<str>;
 
 /// Holders of each condition, of all routes that serve.
 #[derive(Debug, Default, Clone)]
-pub struct Rivals {
+pub struct MatchConflicts {
     /// Those who hold a condition, in the order in which they take its calls.
     holders: HashMap<Key, BTreeSet<Holder>>,
     of: HashMap<ObjectId, Vec<(Key, Holder)>>,
@@ -28,14 +28,14 @@ struct Holder {
     takes_all: bool,
 }
 
-impl Rivals {
+impl MatchConflicts {
     /// Of all these routes.
     pub fn of<'a>(routes: impl IntoIterator<Item = (&'a ObjectId, &'a Route)>) -> Self {
-        let mut rivals = Self::default();
+        let mut conflicts = Self::default();
         for (id, route) in routes {
-            rivals.enter(id, route);
+            conflicts.enter(id, route);
         }
-        rivals
+        conflicts
     }
 
     /// Sets what serves of a route; `None`: nothing does. Gives back the other routes that another route comes before
@@ -91,10 +91,10 @@ impl Rivals {
 /// routes that are not among them, and perhaps what these were before.
 pub(super) fn judge<'a>(
     routes: impl Iterator<Item = (&'a ObjectId, &'a Route)> + Clone,
-    others: Option<&Rivals>,
+    others: Option<&MatchConflicts>,
     mut report: impl FnMut(&ObjectId, Vec<(String, Severity, String)>),
 ) {
-    let own = Rivals::of(routes.clone());
+    let own = MatchConflicts::of(routes.clone());
     for (id, route) in routes {
         let mut shadowed = Vec::new();
         let mut total = 0;

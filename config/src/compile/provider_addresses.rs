@@ -6,29 +6,29 @@ use std::net::SocketAddr;
 use http::Uri;
 use sluicegate_crds::ProviderPoolSpec;
 
-use super::barred::{Bar, Barred};
+use super::denied_networks::{Denial, DeniedNetworks};
 use super::report::Report;
 
 /// Reports the providers whose address says itself that they may not be there. What a name leads to is seen when it is
 /// called.
-pub(super) fn judge(spec: &ProviderPoolSpec, barred: &Barred, report: &mut Report<'_>) {
+pub(super) fn judge(spec: &ProviderPoolSpec, denied: &DeniedNetworks, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
         // What is no URL has been reported as that.
         let uri = provider.url.as_deref().and_then(|url| url.parse::<Uri>().ok());
-        if let Some(Err(bar)) = uri.as_ref().and_then(Uri::host).map(|host| barred.check_host(host)) {
-            report.invalid(&format!("spec.providers[{index}].url"), bar.to_string());
+        if let Some(Err(denial)) = uri.as_ref().and_then(Uri::host).map(|host| denied.check_host(host)) {
+            report.invalid(&format!("spec.providers[{index}].url"), denial.to_string());
         }
     }
 }
 
 /// Takes out where no provider may be: whoever may write an `EndpointSlice` writes any address. Gives the first reason.
-pub(super) fn leave_out(endpoints: &mut Vec<String>, barred: &Barred) -> Option<Bar> {
+pub(super) fn leave_out(endpoints: &mut Vec<String>, denied: &DeniedNetworks) -> Option<Denial> {
     let mut first = None;
     endpoints.retain(|endpoint| {
         let address = endpoint.parse().map(|address: SocketAddr| address.ip());
-        let bar = address.ok().and_then(|address| barred.check(address).err());
-        let stays = bar.is_none();
-        first = first.take().or(bar);
+        let denial = address.ok().and_then(|address| denied.check(address).err());
+        let stays = denial.is_none();
+        first = first.take().or(denial);
         stays
     });
     first

@@ -28,37 +28,37 @@ const SELF: [(&str, &str); 4] = [
     ("::/128", "the proxy's own pod"),
 ];
 
-/// Networks that no provider may be in. Nothing is barred by default.
+/// Networks that no provider may be in. Nothing is denied by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Barred {
+pub struct DeniedNetworks {
     networks: Vec<(IpNet, String)>,
     except: Vec<IpNet>,
 }
 
-/// The reason why an address is barred; says how to allow it.
+/// The reason why an address is denied; says how to allow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bar {
+pub struct Denial {
     address: IpAddr,
     network: IpNet,
     what: String,
 }
 
-impl Barred {
-    /// Addresses barred everywhere: metadata and link-local addresses.
+impl DeniedNetworks {
+    /// Addresses denied everywhere: metadata and link-local addresses.
     #[must_use]
     pub fn everywhere() -> Self {
-        let mut barred = Self::default();
-        barred.known(&LINK);
-        barred
+        let mut denied = Self::default();
+        denied.known(&LINK);
+        denied
     }
 
-    /// Addresses barred in a cluster besides: the proxy's own pod, and the API server.
+    /// Addresses denied in a cluster besides: the proxy's own pod, and the API server.
     #[must_use]
     pub fn in_cluster(api_server: Option<IpAddr>) -> Self {
-        let mut barred = Self::everywhere();
-        barred.known(&SELF);
-        barred.networks.extend(api_server.map(|address| (address.into(), "the API server".to_owned())));
-        barred
+        let mut denied = Self::everywhere();
+        denied.known(&SELF);
+        denied.networks.extend(api_server.map(|address| (address.into(), "the API server".to_owned())));
+        denied
     }
 
     fn known(&mut self, list: &[(&str, &str)]) {
@@ -77,14 +77,14 @@ impl Barred {
     /// The reason why no provider may be at this address, if there is one.
     ///
     /// # Errors
-    /// It is barred.
-    pub fn check(&self, address: IpAddr) -> Result<(), Bar> {
+    /// It is denied.
+    pub fn check(&self, address: IpAddr) -> Result<(), Denial> {
         let address = meant(address);
         if self.except.iter().any(|network| network.contains(&address)) {
             return Ok(());
         }
         match self.networks.iter().find(|(network, _)| network.contains(&address)) {
-            Some((network, what)) => Err(Bar { address, network: *network, what: what.clone() }),
+            Some((network, what)) => Err(Denial { address, network: *network, what: what.clone() }),
             None => Ok(()),
         }
     }
@@ -93,8 +93,8 @@ impl Barred {
     /// itself.
     ///
     /// # Errors
-    /// It is barred.
-    pub fn check_host(&self, host: &str) -> Result<(), Bar> {
+    /// It is denied.
+    pub fn check_host(&self, host: &str) -> Result<(), Denial> {
         let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         if let Ok(address) = bare.parse() {
             return self.check(address);
@@ -117,7 +117,7 @@ fn meant(address: IpAddr) -> IpAddr {
     }
 }
 
-impl fmt::Display for Bar {
+impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, network, what } = self;
         write!(
@@ -132,14 +132,14 @@ impl fmt::Display for Bar {
 mod tests {
     use super::*;
 
-    fn is_barred(barred: &Barred, address: &str) -> bool {
-        barred.check_host(address).is_err()
+    fn is_denied(denied: &DeniedNetworks, address: &str) -> bool {
+        denied.check_host(address).is_err()
     }
 
     #[test]
     fn what_is_barred_where() {
-        let everywhere = Barred::everywhere();
-        let cluster = Barred::in_cluster("10.96.0.1".parse().ok());
+        let everywhere = DeniedNetworks::everywhere();
+        let cluster = DeniedNetworks::in_cluster("10.96.0.1".parse().ok());
         for (address, alone, in_cluster) in [
             ("169.254.169.254", true, true),
             ("169.254.170.2", true, true),
@@ -161,26 +161,27 @@ mod tests {
             ("[2001:db8::1]", false, false),
             ("api.openai.com", false, false),
         ] {
-            assert_eq!(is_barred(&everywhere, address), alone, "{address} alone");
-            assert_eq!(is_barred(&cluster, address), in_cluster, "{address} in a cluster");
-            assert!(!is_barred(&Barred::default(), address), "{address}");
+            assert_eq!(is_denied(&everywhere, address), alone, "{address} alone");
+            assert_eq!(is_denied(&cluster, address), in_cluster, "{address} in a cluster");
+            assert!(!is_denied(&DeniedNetworks::default(), address), "{address}");
         }
     }
 
     #[test]
     fn more_can_be_barred_and_any_of_it_allowed() {
         let networks = |text: &str| text.split(',').map(|net| net.parse().unwrap()).collect::<Vec<IpNet>>();
-        let barred = Barred::in_cluster(None).with(&networks("10.0.0.0/8"), &networks("127.0.0.0/8,10.1.0.0/16"));
-        assert!(is_barred(&barred, "10.2.0.1") && !is_barred(&barred, "10.1.0.1"));
-        assert!(is_barred(&barred, "[::1]") && !is_barred(&barred, "localhost"));
-        let nothing = Barred::in_cluster(None).with(&[], &networks("0.0.0.0/0,::/0"));
-        assert!(!is_barred(&nothing, "169.254.169.254") && !is_barred(&nothing, "[fe80::1]"));
-        let said = Barred::everywhere().check("169.254.169.254".parse().unwrap()).unwrap_err().to_string();
+        let denied =
+            DeniedNetworks::in_cluster(None).with(&networks("10.0.0.0/8"), &networks("127.0.0.0/8,10.1.0.0/16"));
+        assert!(is_denied(&denied, "10.2.0.1") && !is_denied(&denied, "10.1.0.1"));
+        assert!(is_denied(&denied, "[::1]") && !is_denied(&denied, "localhost"));
+        let nothing = DeniedNetworks::in_cluster(None).with(&[], &networks("0.0.0.0/0,::/0"));
+        assert!(!is_denied(&nothing, "169.254.169.254") && !is_denied(&nothing, "[fe80::1]"));
+        let said = DeniedNetworks::everywhere().check("169.254.169.254".parse().unwrap()).unwrap_err().to_string();
         assert!(said.contains("169.254.0.0/16") && said.contains("--allow-networks"), "{said}");
     }
 
     #[test]
     fn every_network_of_the_lists_is_one() {
-        assert_eq!(Barred::in_cluster(None).networks.len(), LINK.len() + SELF.len());
+        assert_eq!(DeniedNetworks::in_cluster(None).networks.len(), LINK.len() + SELF.len());
     }
 }

@@ -12,7 +12,7 @@ pub(super) const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content"
 const IN_EVERY_CHUNK: [&str; 3] = ["service_tier", "system_fingerprint", "provider"];
 
 /// Appends a stream that says what this whole answer says. `None`: a stream has no words for something in it.
-pub(crate) fn tell(whole: &[u8], include_usage: bool, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn replay(whole: &[u8], include_usage: bool, out: &mut Vec<u8>) -> Option<()> {
     let mut top = read(std::str::from_utf8(whole).ok()?)?;
     let choices: Vec<&RawValue> = serde_json::from_str(top.take("choices")?.get()).ok()?;
     let usage = top.take("usage");
@@ -25,18 +25,18 @@ pub(crate) fn tell(whole: &[u8], include_usage: bool, out: &mut Vec<u8>) -> Opti
             _ => top.take(name).into_iter().for_each(|raw| line(name, raw, &mut head)),
         }
     }
-    let mut teller = Teller { head: head.into_bytes(), once: Some(top), include_usage, out };
+    let mut writer = ReplayWriter { head: head.into_bytes(), once: Some(top), include_usage, out };
     for (index, choice) in choices.into_iter().enumerate() {
-        teller.choice(index, read(choice.get())?)?;
+        writer.choice(index, read(choice.get())?)?;
     }
     if let Some(usage) = usage.filter(|_| include_usage) {
-        teller.write(|json| {
+        writer.write(|json| {
             json.open_field("choices", b'[');
             json.close(b']');
             line("usage", usage, json);
         });
     }
-    teller.out.extend_from_slice(b"data: [DONE]\n\n");
+    writer.out.extend_from_slice(b"data: [DONE]\n\n");
     Some(())
 }
 
@@ -51,7 +51,7 @@ fn line(name: &str, raw: &RawValue, json: &mut Writer) {
     json.raw(&one_line(raw));
 }
 
-struct Teller<'a, 'o> {
+struct ReplayWriter<'a, 'o> {
     /// Every chunk's beginning.
     head: Vec<u8>,
     /// Fields of the whole that stand in the first chunk only.
@@ -68,7 +68,7 @@ struct ChoiceHead<'a> {
     more: Option<&'a Object<'a>>,
 }
 
-impl<'a> Teller<'a, '_> {
+impl<'a> ReplayWriter<'a, '_> {
     fn choice(&mut self, place: usize, mut choice: Object<'a>) -> Option<()> {
         let mut message = read(choice.take("message")?.get())?;
         let index = choice.take("index").map_or_else(|| Cow::Owned(place.to_string()), |raw| Cow::Borrowed(raw.get()));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
-use sluicegate_config::compile::{Labels, ModelClaims, Rivals, Secret, Service, steps};
+use sluicegate_config::compile::{Labels, MatchConflicts, ModelClaims, Secret, Service, steps};
 use sluicegate_config::{Kind, ObjectId};
 use tokio::sync::Notify;
 
@@ -65,7 +65,7 @@ pub struct World {
     pub(super) deleted: HashMap<Name, Box<str>>,
     pub(super) owner: Owner,
     /// The routes that serve under equal conditions.
-    pub(super) rivals: Rivals,
+    pub(super) conflicts: MatchConflicts,
     model_claims: Option<ModelClaims>,
     /// By which proxies know the operator.
     pub(super) token: PublishedToken,
@@ -94,7 +94,7 @@ impl World {
             lost: HashMap::new(),
             deleted: HashMap::new(),
             owner: Owner::default(),
-            rivals: Rivals::default(),
+            conflicts: MatchConflicts::default(),
             model_claims: None,
             token: PublishedToken::default(),
             orphans: BTreeSet::new(),
@@ -134,8 +134,8 @@ impl World {
 
     /// The routes that serve under equal conditions.
     #[must_use]
-    pub fn rivals(&self) -> &Rivals {
-        &self.rivals
+    pub fn conflicts(&self) -> &MatchConflicts {
+        &self.conflicts
     }
 
     /// True if the lists that an object depends on have been read whole.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::json::{Object, ROOT, Writer, one_line, string};
 
 /// Appends the events of a stream that says what this whole answer says; `None`: it is not whole.
-pub(crate) fn tell(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let whole: &RawValue = serde_json::from_slice(whole).ok()?;
     let mut object = read(whole)?;
     let status = object.take("status").and_then(string)?;
