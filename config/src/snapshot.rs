@@ -324,6 +324,9 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Origin and path prefix, no trailing slash (`https://api.openai.com/v1`); empty for `Simulated`.
     pub url: String,
+    /// The version of Azure's API; `None`: its API v1, or another provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// The Service whose pods these are; `None`: the url's host is asked for by DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServicePort>,
@@ -382,6 +385,8 @@ pub enum ProviderKind {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// OpenAI's models at Azure.
+    AzureOpenAi,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAiCompatible,
     /// Ours: no network, no key.

@@ -31,9 +31,12 @@ pub const FIELD_NAME: &str = r"^[A-Za-z0-9_.-]+$";
 /// The spelling of a beta's name, or of the beginning of several.
 pub const BETA: &str = r"^[A-Za-z0-9_.-]*\*?$";
 
+/// The spelling of a version of Azure's API.
+pub const API_VERSION: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$";
+
 /// The spellings that an API server holds by a rule which says what to write. Numbers of bytes stay patterns: what a rule costs is
 /// reckoned by the longest value, and that of a field which takes numbers and texts has no bound.
-pub const ADVICE: [(&str, &str); 14] = [
+pub const ADVICE: [(&str, &str); 15] = [
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (NAME, "write lower-case letters, digits and hyphens, such as my-name-1"),
     (URL, "write an address such as https://api.openai.com, without a user, a query or a fragment"),
@@ -47,5 +50,6 @@ pub const ADVICE: [(&str, &str); 14] = [
     (MULTIPLIER, "write a number from 1 to 10 in quotes, with at most three digits after the point, such as \"2\""),
     (TEMPERATURE, "write a number from 0 to 2 in quotes, with at most four digits after the point, such as \"0.7\""),
     (FIELD_NAME, "write the name of a field: letters, digits, dots, hyphens and underscores, such as top_k"),
+    (API_VERSION, "write a version of Azure's API, such as 2024-10-21"),
     (BETA, "write the name of a beta such as context-management-2025-06-27, or its beginning and a *"),
 ];

@@ -14,25 +14,32 @@ use crate::simulated::Simulated;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
-    rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC,
+    rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API), `OpenAICompatible` (anything else that
+    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API),
+    /// `AzureOpenAI` (OpenAI's models at Azure), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
     pub kind: ProviderType,
     /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added, for
-    /// type `Gemini` `/v1beta`
+    /// type `Gemini` `/v1beta`, for `AzureOpenAI` `/openai`
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
     /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
     /// and `serviceRef` is there, and neither where `type` is `Simulated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::URL))]
     pub url: Option<String>,
+    /// The version of Azure's API, such as `2024-10-21`; only where `type` is `AzureOpenAI`. With it calls go to
+    /// `…/openai/deployments/DEPLOYMENT/chat/completions?api-version=…`, where the deployment is the model's `upstreamName`, or its
+    /// name. Left out: Azure's API v1 (`…/openai/v1/chat/completions`), which has no versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 10, max = 20), regex(pattern = patterns::API_VERSION))]
+    pub api_version: Option<String>,
     /// A Service in the pool's namespace, instead of `url`: its pods are balanced one by one, and each has a circuit of
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +91,8 @@ pub enum ProviderType {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// OpenAI's models at Azure.
+    AzureOpenAI,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAICompatible,
     /// A stand-in inside the gateway.
@@ -103,7 +112,8 @@ pub struct ServiceRef {
     /// The scheme: `HTTP` or `HTTPS`. Default: `HTTP`.
     #[serde(default)]
     pub scheme: Scheme,
-    /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`, for type `Gemini` `/v1beta`.
+    /// Path before `/chat/completions` and the like, as in `url`. Default: `/v1`, for type `Gemini` `/v1beta`, for
+    /// `AzureOpenAI` `/openai`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::PATH))]
     pub path: Option<String>,

@@ -50,7 +50,7 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
-    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini or OpenAICompatible",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {
@@ -71,6 +71,11 @@ pub const FORMS_OF_LOOK_ALIKES: CelRule = CelRule {
 pub const BETAS_OF_ANTHROPIC: CelRule = CelRule {
     cel: "self.type == 'Anthropic' || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
     message: "compatibility.betas is only for type Anthropic: remove it, or set type to Anthropic",
+};
+/// Only Azure's API has versions to choose from.
+pub const API_VERSION_OF_AZURE: CelRule = CelRule {
+    cel: "self.type == 'AzureOpenAI' || !has(self.apiVersion)",
+    message: "apiVersion is only for type AzureOpenAI: remove it, or set type to AzureOpenAI",
 };
 /// A new name goes with a renaming.
 pub const FIELD_TO: CelRule = CelRule {

@@ -13,6 +13,8 @@ use crate::verbatim::{Field, Look, Peeked};
 pub struct Habits {
     /// The beginning of the headers that its vendor's SDKs send.
     pub header_beginning: &'static str,
+    /// Bodies name the model; `false`: paths do.
+    pub names_model: bool,
     /// The words of a caller's query that go on to a provider: others have held keys.
     pub query_words: &'static [&'static str],
     /// The header in which its SDKs look for a call's id, beside `x-request-id`.

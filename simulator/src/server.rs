@@ -126,7 +126,10 @@ async fn handle(
         None => {}
     }
     match call.admit(&parts, &plan, &path) {
-        Ok(()) => Ok(call.answer(path, &body, &plan).await),
+        Ok(()) => {
+            let named = openai::azure::deployment(&parts).map(|deployment| openai::azure::named(&body, deployment));
+            Ok(call.answer(path, named.as_ref().unwrap_or(&body), &plan).await)
+        }
         Err(fault) => Ok(call.refuse(&fault)),
     }
 }
@@ -177,7 +180,8 @@ fn key(parts: &Parts) -> Option<&str> {
     let headers = &parts.headers;
     let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let named = ["x-api-key", "x-goog-api-key"].into_iter().find_map(|name| headers.get(name)?.to_str().ok());
+    let named =
+        ["x-api-key", "x-goog-api-key", "api-key"].into_iter().find_map(|name| headers.get(name)?.to_str().ok());
     bearer.or(named).or_else(|| parameter(parts, "key"))
 }
 
@@ -222,6 +226,7 @@ impl Call {
             fault.retry_after = Some(self.quota.reset);
             return Err(fault.coded("rate_limit_exceeded"));
         }
+        openai::azure::admit(parts)?;
         if self.vendor == Vendor::Anthropic && !parts.headers.contains_key("anthropic-version") {
             return Err(Fault::new(400, "anthropic-version: header is required"));
         }

@@ -42,10 +42,20 @@ pub enum Suite {
 /// The key that the providers behind a gateway ask for; no caller has it.
 pub const PROVIDERS_KEY: &str = "providers-key";
 
+/// The providers behind a gateway: the name of the pool, the type and further fields.
+const PROVIDERS: [(&str, &str, &str); 5] = [
+    ("openai", "OpenAI", ""),
+    ("anthropic", "Anthropic", ""),
+    ("gemini", "Gemini", ""),
+    ("azure", "AzureOpenAI", "apiVersion: \"2024-10-21\","),
+    ("azure-v1", "AzureOpenAI", ""),
+];
+
 /// What aimock goes by, and no provider knows.
 const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-disconnect]";
 
-/// What the suites call through a gateway: `through-openai`, `through-anthropic` and `through-gemini` lead to providers at this URL
+/// What the suites call through a gateway: `through-openai`, `through-anthropic`, `through-gemini`, `through-azure` and
+/// `through-azure-v1` lead to providers at this URL
 /// that know the model `upstream` and are spoken to in these dialects.
 ///
 /// One attempt each, so that failures reach the SDK. Calls that a provider answers with "not now" or "not you" go to a
@@ -54,13 +64,13 @@ const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-discon
 pub fn manifests(url: &str, upstream: &str) -> String {
     let mut text =
         format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n");
-    for (dialect, kind) in [("openai", "OpenAI"), ("anthropic", "Anthropic"), ("gemini", "Gemini")] {
+    for (dialect, kind, more) in PROVIDERS {
         for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
             text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";
             text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
             for at in 0..size {
                 text += &format!(
-                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}, \
+                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}, {more} \
                      headers: {{pass: {STEERING}}}}}\n"
                 );
             }
@@ -200,6 +210,7 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
         .env("SLUICEGATE_JOURNAL", &judged.journal)
         // A key or URL of the person who runs this is nothing to the tests.
         .env_remove("OPENAI_API_KEY")
+        .env_remove("AZURE_OPENAI_API_KEY")
         .env_remove("ANTHROPIC_API_KEY")
         .env_remove("GEMINI_API_KEY")
         .env_remove("GOOGLE_API_KEY")

@@ -75,6 +75,27 @@ fn node_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
     verdict_on_the_proxy(Suite::Node, "anthropic")
 }
 
+/// Azure speaks OpenAI's dialect behind other paths.
+fn verdict_on_azure(suite: Suite, pool: &str, only: &str) -> anyhow::Result<()> {
+    let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;
+    let text = manifests(&simulator.url(""), "simulated-1");
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    let judged = through(&proxy, pool, simulator.url("/__journal"));
+    judge(suite, &Judged { provider: Some("openai".to_owned()), ..judged }, Some(only))
+}
+
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_azure() -> anyhow::Result<()> {
+    verdict_on_azure(Suite::Python, "azure", "test_openai or test_azure")?;
+    verdict_on_azure(Suite::Python, "azure-v1", "test_azure")
+}
+
+#[test]
+fn node_sdks_accept_the_proxy_in_front_of_azure() -> anyhow::Result<()> {
+    verdict_on_azure(Suite::Node, "azure", "azure")?;
+    verdict_on_azure(Suite::Node, "azure-v1", "azure")
+}
+
 #[test]
 fn sdks_accept_the_proxy_in_front_of_an_upstream_that_others_wrote() -> anyhow::Result<()> {
     let aimock = Aimock::start()?;

@@ -7,6 +7,7 @@ use sluicegate_crds as crds;
 pub(super) const fn default_path(kind: crds::ProviderType) -> &'static str {
     match kind {
         crds::ProviderType::Gemini => "/v1beta",
+        crds::ProviderType::AzureOpenAI => "/openai",
         _ => "/v1",
     }
 }
@@ -52,6 +53,20 @@ pub(super) fn normalise(url: &str, default_path: &str) -> Result<String, String>
     Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { default_path } else { path }))
 }
 
+/// The address as a kind of provider has it: Azure's portal shows its addresses with the API's version or a deployment behind
+/// them, which every call has of its own.
+pub(super) fn of_kind(kind: crds::ProviderType, url: String) -> Result<String, String> {
+    if kind != crds::ProviderType::AzureOpenAI {
+        return Ok(url);
+    }
+    if url.contains("/deployments/") {
+        return Err(format!(
+            "{url:?} names a deployment: leave /deployments/… out, and write the deployment as a model's name or upstreamName"
+        ));
+    }
+    Ok(url.strip_suffix("/openai/v1").map(|rest| format!("{rest}/openai")).unwrap_or(url))
+}
+
 /// `:port`, or nothing for the scheme's own.
 fn port(authority: &str, host: &str, scheme: &str) -> Option<String> {
     let rest = authority.get(host.len()..)?;
@@ -80,6 +95,21 @@ mod tests {
         ] {
             assert_eq!(normalise(url).as_deref(), Ok(expected), "{url}");
         }
+    }
+
+    #[test]
+    fn azures_addresses_are_taken_as_its_portal_shows_them() {
+        let of = |url: &str| {
+            let kind = sluicegate_crds::ProviderType::AzureOpenAI;
+            super::normalise(url, super::default_path(kind)).and_then(|url| super::of_kind(kind, url))
+        };
+        for url in
+            ["https://x.openai.azure.com", "https://x.openai.azure.com/openai/v1/", "https://x.openai.azure.com/openai"]
+        {
+            assert_eq!(of(url).as_deref(), Ok("https://x.openai.azure.com/openai"), "{url}");
+        }
+        assert_eq!(of("https://apim.example.com/llm").as_deref(), Ok("https://apim.example.com/llm"));
+        assert!(of("https://x.openai.azure.com/openai/deployments/gpt").is_err());
     }
 
     #[test]

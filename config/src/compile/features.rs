@@ -5,7 +5,8 @@ use crate::{Pool, Provider, ProviderKind};
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 6] = [
+const OF_POOLS: [PoolFeature; 7] = [
+    ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
     ("cacheWrite1h", |provider| {
         provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
     }),
@@ -60,6 +61,7 @@ mod tests {
             assert_eq!(required(&format!("{plain}, {field}")), [feature]);
         }
         assert_eq!(required_as("Gemini", plain), ["gemini"]);
+        assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let names: Vec<&str> = OF_POOLS.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, FEATURES);

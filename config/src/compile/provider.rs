@@ -65,6 +65,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         name,
         kind,
         url,
+        api_version,
         service_ref,
         credentials,
         weight,
@@ -82,6 +83,8 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
+    let is_azure = *kind == crds::ProviderType::AzureOpenAI;
+    report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || api_version.is_none());
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
     Provider {
@@ -90,10 +93,12 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             crds::ProviderType::OpenAI => ProviderKind::OpenAi,
             crds::ProviderType::Anthropic => ProviderKind::Anthropic,
             crds::ProviderType::Gemini => ProviderKind::Gemini,
+            crds::ProviderType::AzureOpenAI => ProviderKind::AzureOpenAi,
             crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
             crds::ProviderType::Simulated => ProviderKind::Simulated,
         },
         url: address(spec, namespace, path, report),
+        api_version: api_version.clone(),
         service: service_ref
             .as_ref()
             .map(|service| ServicePort { id: ObjectId(format!("{namespace}/{}", service.name)), port: service.port }),
@@ -118,7 +123,10 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Report<'_>) -> String {
     let default = address::default_path(spec.kind);
     match (&spec.url, &spec.service_ref) {
-        (Some(url), _) => report.check(&format!("{path}.url"), address::normalise(url, default)),
+        (Some(url), _) => {
+            let normalised = address::normalise(url, default).and_then(|url| address::of_kind(spec.kind, url));
+            report.check(&format!("{path}.url"), normalised)
+        }
         (None, Some(service)) => {
             report.check(&format!("{path}.serviceRef"), services::url(service, namespace, default))
         }

@@ -28,6 +28,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "anthropic-",
         // Its SDKs say on the path, too, that a call is of their beta's.
+        names_model: true,
         query_words: &["beta=true"],
         request_id_header: Some("request-id"),
         usage_is_asked_for: false,

@@ -27,6 +27,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "x-gemini-",
         // Whether a stream is server-sent events; a key may stand there too, and stays here.
+        names_model: false,
         query_words: &["alt=sse"],
         request_id_header: None,
         usage_is_asked_for: false,

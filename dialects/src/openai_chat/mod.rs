@@ -25,6 +25,7 @@ pub(crate) use wire::ChatUsage;
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "openai-",
+        names_model: true,
         query_words: &[],
         request_id_header: None,
         usage_is_asked_for: true,

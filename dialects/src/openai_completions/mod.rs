@@ -20,6 +20,7 @@ use crate::verbatim::Field;
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "openai-",
+        names_model: true,
         query_words: &[],
         request_id_header: None,
         usage_is_asked_for: true,

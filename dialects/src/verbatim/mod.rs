@@ -236,6 +236,9 @@ pub(crate) fn peek(
         return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
     }
     let open = scanned.map_err(|_| not_an_object(body))?;
+    if path.model.is_some() && body.get(open..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"}")) {
+        return Err(Refusal::body("the body is an empty object"));
+    }
     let model = match path.model {
         Some(model) => PeekedText::Unescaped(model.to_owned()),
         None => look.model()?,

@@ -192,6 +192,7 @@ const fn vendor(kind: ProviderKind) -> &'static str {
         ProviderKind::OpenAi => "openai",
         ProviderKind::Anthropic => "anthropic",
         ProviderKind::Gemini => "gcp.gemini",
+        ProviderKind::AzureOpenAi => "azure.ai.openai",
         ProviderKind::OpenAiCompatible => "openai_compatible",
         ProviderKind::Simulated => "simulated",
     }

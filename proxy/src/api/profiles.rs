@@ -1,6 +1,6 @@
 //! The profiles: what each kind of provider offers, one row each.
 
-use sluicegate_config::ProviderKind;
+use sluicegate_config::{Provider, ProviderKind};
 use sluicegate_dialects::Dialect;
 
 use crate::account::Operation;
@@ -22,6 +22,8 @@ pub(crate) struct KindProfile {
 pub(crate) struct Auth {
     pub(crate) header: &'static str,
     pub(crate) before: &'static str,
+    /// Signed tokens are taken too, as bearers.
+    pub(crate) takes_tokens: bool,
 }
 
 /// An operation that a provider offers in a dialect.
@@ -29,12 +31,19 @@ pub(crate) struct Auth {
 pub(crate) struct Offer {
     pub(crate) operation: Operation,
     pub(crate) dialect: Dialect,
-    /// The path below the provider's URL; `{model}` stands for the model's name.
+    /// The path below the provider's URL; `{model}` stands for the model's name, `{version}` for the API's.
     pub(crate) path: &'static str,
     /// The path of a streamed answer, where it is another.
     pub(crate) stream_path: Option<&'static str>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+impl Offer {
+    /// `true`: the path says which model is asked for; the body need not.
+    pub(crate) fn names_the_model(&self) -> bool {
+        self.path.contains("{model}")
+    }
 }
 
 const CHAT: Offer = Offer {
@@ -59,7 +68,10 @@ const MESSAGES: Offer = Offer {
 };
 const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/messages/count_tokens", ..MESSAGES };
 
-const BEARER: Auth = Auth { header: "authorization", before: "Bearer " };
+/// A token, or a key like one.
+pub(crate) const BEARER: Auth = Auth { header: "authorization", before: "Bearer ", takes_tokens: false };
+/// A key in a header of its own.
+const PLAIN: Auth = Auth { before: "", ..BEARER };
 
 const OPENAI: KindProfile = KindProfile {
     auth: Some(BEARER),
@@ -70,7 +82,7 @@ const OPENAI: KindProfile = KindProfile {
 const OPENAI_COMPATIBLE: KindProfile =
     KindProfile { offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
-    auth: Some(Auth { header: "x-api-key", before: "" }),
+    auth: Some(Auth { header: "x-api-key", ..PLAIN }),
     offers: &[MESSAGES, COUNT_TOKENS],
     refuses_unknown_fields: false,
 };
@@ -84,9 +96,30 @@ const GENERATE: Offer = Offer {
 const COUNT_CONTENTS: Offer =
     Offer { operation: Operation::CountTokens, path: "/models/{model}:countTokens", stream_path: None, ..GENERATE };
 const GEMINI: KindProfile = KindProfile {
-    auth: Some(Auth { header: "x-goog-api-key", before: "" }),
+    auth: Some(Auth { header: "x-goog-api-key", ..PLAIN }),
     offers: &[GENERATE, COUNT_CONTENTS],
     refuses_unknown_fields: false,
+};
+/// Azure's API v1, which names the model in the body as OpenAI does.
+const AZURE_V1: KindProfile = KindProfile {
+    auth: Some(Auth { header: "api-key", takes_tokens: true, ..PLAIN }),
+    offers: &[
+        Offer { path: "/v1/chat/completions", ..CHAT },
+        Offer { path: "/v1/responses", ..RESPONSES },
+        Offer { path: "/v1/completions", ..COMPLETIONS },
+        Offer { path: "/v1/embeddings", ..EMBEDDINGS },
+    ],
+    refuses_unknown_fields: true,
+};
+/// Azure's API by version: the path names the deployment. Responses came when bodies did again.
+const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
+    offers: &[
+        Offer { path: "/deployments/{model}/chat/completions?api-version={version}", ..CHAT },
+        Offer { path: "/responses?api-version={version}", ..RESPONSES },
+        Offer { path: "/deployments/{model}/completions?api-version={version}", ..COMPLETIONS },
+        Offer { path: "/deployments/{model}/embeddings?api-version={version}", ..EMBEDDINGS },
+    ],
+    ..AZURE_V1
 };
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
@@ -95,13 +128,15 @@ const SIMULATED: KindProfile = KindProfile {
     refuses_unknown_fields: false,
 };
 
-/// The row of a kind.
-pub(crate) const fn of(kind: ProviderKind) -> &'static KindProfile {
-    match kind {
+/// The row of a provider's kind.
+pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
+    match provider.kind {
         ProviderKind::OpenAi => &OPENAI,
         ProviderKind::OpenAiCompatible => &OPENAI_COMPATIBLE,
         ProviderKind::Anthropic => &ANTHROPIC,
         ProviderKind::Gemini => &GEMINI,
+        ProviderKind::AzureOpenAi if provider.api_version.is_some() => &AZURE_DEPLOYMENTS,
+        ProviderKind::AzureOpenAi => &AZURE_V1,
         ProviderKind::Simulated => &SIMULATED,
     }
 }

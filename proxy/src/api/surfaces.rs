@@ -52,6 +52,14 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
     posts("/v1/messages/count_tokens", Dialect::AnthropicMessages, Operation::CountTokens),
+    posts("/openai/deployments/{model}/chat/completions", Dialect::OpenAiChat, Operation::Chat),
+    posts("/openai/deployments/{model}/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
+    posts("/openai/deployments/{model}/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
+    posts("/openai/responses", Dialect::OpenAiResponses, Operation::Chat),
+    posts("/openai/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
+    posts("/openai/v1/responses", Dialect::OpenAiResponses, Operation::Chat),
+    posts("/openai/v1/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
+    posts("/openai/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     generates("/v1beta/models/{model}:generateContent", false),
     generates("/v1beta/models/{model}:streamGenerateContent", true),
     posts("/v1beta/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
@@ -60,6 +68,10 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
     Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models", Operation::ListModels) },
     Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models/{model}", Operation::GetModel) },
+    Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/models", Operation::ListModels) },
+    Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/models/{model}", Operation::GetModel) },
+    Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/v1/models", Operation::ListModels) },
+    Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/v1/models/{model}", Operation::GetModel) },
     gets("/v1/models", Operation::ListModels),
     gets("/v1/models/{model}", Operation::GetModel),
 ];
@@ -88,7 +100,8 @@ pub(crate) fn find(path: &str) -> Option<SurfaceMatch> {
 
 /// The dialect of a path of something that only a provider keeps (an answer given before); `None`: it is another path.
 pub(crate) fn kept_elsewhere(path: &str) -> Option<Dialect> {
-    path.starts_with("/v1/responses/").then_some(Dialect::OpenAiResponses)
+    const KEPT: [&str; 3] = ["/v1/responses/", "/openai/v1/responses/", "/openai/responses/"];
+    KEPT.iter().any(|kept| path.starts_with(kept)).then_some(Dialect::OpenAiResponses)
 }
 
 /// The dialect of a path that several have.

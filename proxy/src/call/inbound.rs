@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri};
-use sluicegate_dialects::verbatim::{Field, PathSays, Peek};
+use sluicegate_dialects::verbatim::{self, Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
@@ -31,6 +31,8 @@ pub(super) struct InboundCall {
     uri: Uri,
     /// The body as it came.
     pub(super) body: Bytes,
+    /// `true`: the path names the model, whatever the body says.
+    path_names_model: bool,
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
@@ -82,6 +84,7 @@ impl InboundCall {
             headers,
             uri,
             body,
+            path_names_model: addressed.model.is_some(),
             peek,
             neutral: OnceCell::new(),
             copies: RefCell::default(),
@@ -104,9 +107,17 @@ impl InboundCall {
         self.peek.model.of(&self.body)
     }
 
-    /// The model, where the path names it and the body does not.
+    /// The model, where the path names it.
     pub(super) fn path_model(&self) -> Option<&str> {
-        self.peek.span(Field::Model).is_none().then(|| self.model())
+        self.path_names_model.then(|| self.model())
+    }
+
+    /// The body with the model in it, for readers that look for it there and not in the path.
+    fn named_body(&self) -> Bytes {
+        if self.peek.span(Field::Model).is_some() || !self.path_names_model || !self.dialect().habits().names_model {
+            return self.body.clone();
+        }
+        verbatim::splice(&self.body, &[self.peek.set_model(self.model())])
     }
 
     /// `true`: the answer is to be a stream.
@@ -125,8 +136,8 @@ impl InboundCall {
     /// The body is not what the caller's dialect allows.
     pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
         let read = || match self.operation.generates() {
-            true => self.dialect().decode_call(&self.body),
-            false => self.dialect().decode_counted(&self.body),
+            true => self.dialect().decode_call(&self.named_body()),
+            false => self.dialect().decode_counted(&self.named_body()),
         };
         self.neutral.get_or_init(read).as_ref()
     }

@@ -58,7 +58,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
     let said = at.offer.headers;
     if dialect == call.dialect() {
-        let Spliced { body, usage_is_ours, clamped } = spliced(call, model, provider);
+        let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer.names_the_model()), provider);
         let betas = betas::told(&call.headers, &provider.betas)?;
         let uri = with_query(uri, call);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
@@ -156,12 +156,15 @@ struct Spliced {
     clamped: Option<u64>,
 }
 
-fn spliced(call: &InboundCall, model: &str, provider: &Provider) -> Spliced {
+/// `named`: the provider's path names the model.
+fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider) -> Spliced {
     let peek = &call.peek;
     let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
     let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
     let mut clamped = None;
-    if model != call.model() && peek.span(Field::Model).is_some() {
+    // A body behind a path that named the model may name another, or none.
+    let only_in_body = !named && call.path_model().is_some();
+    if only_in_body || (model != call.model() && peek.span(Field::Model).is_some()) {
         *new_model = Some(peek.set_model(model));
     }
     if call.operation.generates() {

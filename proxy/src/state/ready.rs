@@ -128,6 +128,8 @@ pub(crate) struct Provider {
 /// An operation that a provider offers, and its place there.
 pub(crate) struct OfferAt {
     pub(crate) offer: &'static Offer,
+    /// Its path, but for the model.
+    pub(super) path: Box<str>,
     /// Its URI; `None`: that names the model.
     pub(super) uri: Option<Uri>,
 }
@@ -225,7 +227,7 @@ impl OfferAt {
             Some(uri) if path.is_none() => Some(uri.clone()),
             _ => {
                 let model = utf8_percent_encode(model, IN_A_PATH).to_string();
-                origin.uri(&path.unwrap_or(self.offer.path).replace("{model}", &model)).ok()
+                origin.uri(&path.unwrap_or(&self.path).replace("{model}", &model)).ok()
             }
         }
     }

@@ -104,7 +104,7 @@ impl Resolving<'_> {
     /// A provider once for each of its endpoints.
     fn provider(&self, from: &config::Provider, ix: ProviderIx) -> Result<Vec<Provider>, String> {
         let models = Arc::new(from.models.clone());
-        let kind = profiles::of(from.kind);
+        let kind = profiles::of(from);
         let profile = Arc::new(profile::of(from));
         let credential = self.credential(from)?;
         let set_headers = set_headers(from)?;
@@ -119,7 +119,7 @@ impl Resolving<'_> {
                 ix,
                 endpoint: endpoint.unwrap_or_else(known),
                 address: address.as_str().into(),
-                offers: offers(&origin, kind, profile.look_alike.as_ref())?,
+                offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,
                 kind,
                 weight,
                 priority: from.priority,
@@ -161,7 +161,8 @@ impl Resolving<'_> {
         let Some(id) = &from.credential else { return Ok(None) };
         let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
         let secret = value.expose().trim_ascii();
-        let Some(Auth { header, before }) = &profiles::of(from.kind).auth else { return Ok(None) };
+        let Some(auth) = &profiles::of(from).auth else { return Ok(None) };
+        let Auth { header, before, .. } = if auth.takes_tokens && is_token(secret) { &profiles::BEARER } else { auth };
         let mut value = HeaderValue::from_bytes(&[before.as_bytes(), secret].concat())
             .map_err(|_| format!("its credential {} holds bytes that no header can", id.0))?;
         value.set_sensitive(true);
@@ -178,6 +179,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             name,
             kind,
             url,
+            api_version,
             service,
             endpoints: _,
             credential: _,
@@ -198,7 +200,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
         };
         let models: Vec<_> = models.iter().map(model).collect();
         let headers = (set_headers, pass_headers, remove_headers);
-        let decisive = (name, kind, url, service, models, defaults, headers, compatibility, simulated);
+        let decisive = (name, kind, (url, api_version), service, models, defaults, headers, compatibility, simulated);
         let bytes = serde_json::to_vec(&decisive).unwrap_or_default();
         hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(&bytes);
@@ -207,15 +209,24 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
 }
 
 /// The operations that a kind of provider offers, at this one.
-fn offers(origin: &Origin, kind: &'static KindProfile, look_alike: Option<&LookAlike>) -> Result<Vec<OfferAt>, String> {
+fn offers(
+    origin: &Origin,
+    (kind, version): (&'static KindProfile, Option<&str>),
+    look_alike: Option<&LookAlike>,
+) -> Result<Vec<OfferAt>, String> {
     let is_there =
         |offer: &&Offer| offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions);
     let offer = |offer: &'static Offer| {
-        let named = offer.path.contains('{');
-        let uri = if named { Ok(None) } else { origin.uri(offer.path).map(Some) };
-        uri.map(|uri| OfferAt { offer, uri }).map_err(|error| error.to_string())
+        let path = offer.path.replace("{version}", version.unwrap_or_default());
+        let uri = if offer.names_the_model() { Ok(None) } else { origin.uri(&path).map(Some) };
+        uri.map(|uri| OfferAt { offer, path: path.into(), uri }).map_err(|error| error.to_string())
     };
     kind.offers.iter().filter(is_there).map(offer).collect()
+}
+
+/// True if a secret is a signed token (of Entra ID) and no key: three parts, the first of which begins as JSON does.
+fn is_token(secret: &[u8]) -> bool {
+    secret.starts_with(b"eyJ") && secret.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

@@ -1,5 +1,6 @@
 //! OpenAI's dialects, as their vendor serves them.
 
+pub(crate) mod azure;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod error;

@@ -45,7 +45,7 @@ def steer(**told):
 def pytest_collection_modifyitems(items):
     provider = os.environ.get("SLUICEGATE_PROVIDER")
     for item in items:
-        owners = {"test_openai.py": "openai", "test_openai_responses.py": "openai", "test_google.py": "gemini"}
+        owners = {"test_openai.py": "openai", "test_azure.py": "openai", "test_openai_responses.py": "openai", "test_google.py": "gemini"}
         own = owners.get(item.path.name, "anthropic")
         if item.get_closest_marker("native") and provider and provider != own:
             item.add_marker(pytest.mark.skip(reason=f"means something to {own} only"))

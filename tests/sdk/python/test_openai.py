@@ -138,7 +138,7 @@ def test_the_callers_key_stays_with_the_gateway(openai_client, model):
     (call,) = received(steered)
     # Gemini's calls name the model in the path.
     assert json.loads(call["body"]).get("model") != model and model not in call["path"]
-    sent = [call["headers"].get(name, "") for name in ("authorization", "x-api-key", "x-goog-api-key")]
+    sent = [call["headers"].get(name, "") for name in ("authorization", "x-api-key", "x-goog-api-key", "api-key")]
     assert sum("providers-key" in key for key in sent) == 1
     assert not any("test" in key for key in sent)
 

@@ -254,4 +254,4 @@ def test_bytes_reach_the_provider_as_they_were(openai_client, model):
     body = {"prompt_cache_key": "k", "truncation": "auto", "client_metadata": {"a": "b"}, "text": {"verbosity": "low"}}
     openai_client.responses.create(model=model, input="x", extra_body=body, extra_headers=steered)
     (call,) = received(steered)
-    assert call["path"].endswith("/responses") and body.items() <= json.loads(call["body"]).items()
+    assert "/responses" in call["path"] and body.items() <= json.loads(call["body"]).items()

@@ -20,6 +20,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         name: name.to_owned(),
         kind,
         url: "http://127.0.0.1:1".to_owned(),
+        api_version: None,
         service: None,
         endpoints: None,
         credential: None,

@@ -56,6 +56,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         name: "one".to_owned(),
         kind: if simulated.is_some() { ProviderKind::Simulated } else { ProviderKind::OpenAiCompatible },
         url: url.to_owned(),
+        api_version: None,
         service: None,
         endpoints: None,
         credential: None,
