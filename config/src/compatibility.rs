@@ -17,6 +17,9 @@ pub struct Compatibility {
     /// True if tools that another vendor runs itself are left out rather than refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drop_server_tools: bool,
+    /// True if they are refused, each of them; else a search of the web that a model need not use is left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refuse_server_tools: bool,
     /// True if text may be a list of parts; `None`: as is known of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_lists: Option<bool>,

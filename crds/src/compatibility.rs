@@ -87,8 +87,9 @@ pub enum BetaAction {
     Refuse,
 }
 
-/// Tools that the caller's vendor runs itself, such as web search, where this provider has none: `Refuse` (status 400,
-/// naming the tool) or `Drop` (the call goes without them). Left out: `Refuse`.
+/// Tools that the caller's vendor runs itself, such as code execution, where this provider has none: `Refuse` (status 400,
+/// naming the tool) or `Drop` (the call goes without them). Left out: `Refuse`, but for OpenAI's `web_search`, which agents
+/// offer with every call: without it the call goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServerTools {
     /// The call is refused.

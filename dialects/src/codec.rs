@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::hub::ErrorKind;
+use crate::server_tools::ServerTools;
 use crate::vendors::{FieldPolicy, LookAlike};
 
 /// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
@@ -40,6 +41,28 @@ impl Refusal {
     #[must_use]
     pub fn body(what: impl Into<String>) -> Self {
         Self { kind: ErrorKind::InvalidRequest, message: what.into(), param: None, code: None }
+    }
+
+    /// The same refusal by the caller's own name of the field, where `words` has one.
+    #[must_use]
+    pub(crate) fn in_words(self, words: &[(&str, &str)]) -> Self {
+        let Some(param) = &self.param else { return self };
+        let renamed = words.iter().find_map(|(known, own)| match known.strip_suffix("[]") {
+            Some(list) => {
+                let rest = param.strip_prefix(list)?.strip_prefix('[')?;
+                rest.split_once(']').map(|_| (*own).to_owned())
+            }
+            None => {
+                let rest = param.strip_prefix(known)?;
+                (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{own}{rest}"))
+            }
+        });
+        let Some(renamed) = renamed else { return self };
+        let message = match self.message.strip_prefix(param.as_str()) {
+            Some(rest) => format!("{renamed}{rest}"),
+            None => self.message.clone(),
+        };
+        Self { message, param: Some(renamed), ..self }
     }
 
     /// Adds the code that the caller's SDK acts on.
@@ -102,8 +125,8 @@ pub struct ProviderProfile {
     pub max_output: BTreeMap<String, u64>,
     /// The policy for top-level fields that a rule of the translation would leave out, or refuse.
     pub fields: FieldPolicy,
-    /// True if tools that a vendor runs itself are left out where the provider has none; else the call is refused.
-    pub drop_server_tools: bool,
+    /// The policy for tools that a vendor runs itself where the provider has none.
+    pub server_tools: ServerTools,
 }
 
 impl ProviderProfile {

@@ -101,7 +101,7 @@ fn tokens_of(value: &Value) -> u64 {
             IMAGE
         }
         Value::Object(fields) => match fields.get("type").and_then(Value::as_str) {
-            Some("image") => IMAGE,
+            Some("image" | "input_image") => IMAGE,
             Some("document") => tokens_of_document(value),
             // The kind of a block, a signature, a marker for the cache: no model reads them.
             _ => fields

@@ -21,9 +21,11 @@ mod openai_completions;
 mod openai_responses;
 mod overflow;
 mod scan;
+mod server_tools;
 mod spoke;
 pub mod sse;
 mod text;
+mod thoughts;
 pub mod vendors;
 pub mod verbatim;
 
@@ -31,4 +33,5 @@ pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use model_list::ListedModel;
-pub use spoke::Habits;
+pub use server_tools::ServerTools;
+pub use spoke::{Habits, SettingsWithin};

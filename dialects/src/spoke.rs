@@ -6,6 +6,7 @@ use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
+use crate::thoughts::ThoughtPlaces;
 use crate::verbatim::{Field, Look, Peeked};
 
 /// The customs of a dialect beside its words.
@@ -32,6 +33,24 @@ pub struct Habits {
     pub keep_alive: &'static [u8],
     /// The fields whose tokens are counted, and the name that the count has.
     pub counted: (&'static [&'static str], &'static str),
+    /// The word that a count calls itself (`object`), where it does.
+    pub count_object: Option<&'static str>,
+    /// True if its clients, where they asked for a stream, look for a prompt that does not fit among the events of one, and
+    /// nowhere else.
+    pub overflow_in_stream: bool,
+    /// The object of settings that the most tokens and the temperature stand in, if they do.
+    pub settings_within: Option<SettingsWithin>,
+}
+
+/// The object that holds a dialect's settings, and their names there; the first is the one that is written.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingsWithin {
+    /// The object.
+    pub field: Field,
+    /// The most tokens to answer with.
+    pub max_tokens: &'static [&'static str],
+    /// The temperature.
+    pub temperature: &'static [&'static str],
 }
 
 /// A comment of server-sent events.
@@ -62,6 +81,11 @@ pub(crate) struct Spoke {
     pub(crate) encode_count: Option<EncodeCall>,
     /// `place`: how refusals name a part of a turn.
     pub(crate) part_path: PartPath,
+    /// `place`: a caller's own names of the settings that writers of other dialects refuse by the hub's, which are Chat
+    /// Completions'. A name that ends in `[]` stands for each of a list whose places are not the caller's.
+    pub(crate) words: &'static [(&'static str, &'static str)],
+    /// `thoughts`: where those of other vendors stand in a body that passes; `None`: there is no place for any.
+    pub(crate) thoughts: Option<&'static ThoughtPlaces>,
     /// `reply`: a whole answer. Errors: it is not what the dialect allows.
     pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
     /// `reply`: the same, written; beside it is the caller's own body.

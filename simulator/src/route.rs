@@ -25,6 +25,8 @@ pub(crate) enum Route {
     Embeddings,
     /// `POST …/responses`
     Responses,
+    /// `POST …/responses/input_tokens`
+    CountItems,
     /// `POST …/messages`
     Messages,
     /// `POST …/messages/count_tokens`
@@ -68,7 +70,8 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
         || (marked
             && !path.ends_with("/completions")
             && !path.ends_with("/embeddings")
-            && !path.ends_with("/responses"))
+            && !path.ends_with("/responses")
+            && !path.ends_with("/input_tokens"))
     {
         Vendor::Anthropic
     } else {
@@ -102,6 +105,9 @@ pub(crate) fn route(parts: &Parts) -> Route {
     }
     if path.ends_with("/responses") {
         return only(Method::POST, Route::Responses);
+    }
+    if path.ends_with("/responses/input_tokens") {
+        return only(Method::POST, Route::CountItems);
     }
     if path.ends_with("/messages") {
         return only(Method::POST, Route::Messages);

@@ -234,6 +234,12 @@ impl Call {
     }
 
     async fn answer(self, path: Route, body: &[u8], plan: &Plan) -> Response<Script> {
+        if let Some(value) = self.at_once(&path, body) {
+            return match value {
+                Ok(value) => self.whole(&value, 0, &Plan::default()),
+                Err(fault) => self.refuse(&fault),
+            };
+        }
         let done = match path {
             Route::Chat => openai::request::read(body).and_then(|ask| self.known(ask)),
             Route::Responses => {
@@ -244,49 +250,38 @@ impl Call {
                 };
             }
             Route::Completions => openai::completions::read(body).and_then(|ask| self.known(ask)),
-            Route::Embeddings => {
-                let read = openai::embeddings::read(body);
-                let known = |embed: openai::embeddings::Embed| {
-                    if self.model.knows(&embed.model) { Ok(embed) } else { Err(self.no_model(&embed.model)) }
-                };
-                return match read.and_then(known) {
-                    Ok(embed) => self.whole(&openai::embeddings::write(&embed), 0, &Plan::default()),
-                    Err(fault) => self.refuse(&fault),
-                };
-            }
             Route::Messages => anthropic::request::read(body, Purpose::Answer).and_then(|ask| self.known(ask)),
             Route::Generate { model, stream, .. } => {
                 gemini::request::read(&model, stream, body).and_then(|ask| self.known(ask))
             }
-            Route::CountContents(model) => {
-                let counted = gemini::request::read_count(&model, body).and_then(|ask| self.known(ask));
-                return match counted {
-                    Ok(ask) => self.whole(&json!({ "totalTokens": ask.input_tokens }), 0, &Plan::default()),
-                    Err(fault) => self.refuse(&fault),
-                };
-            }
-            Route::CountTokens => {
-                let counted = anthropic::request::read(body, Purpose::Count).and_then(|ask| self.known(ask));
-                return match counted {
-                    Ok(ask) => self.whole(&json!({ "input_tokens": ask.input_tokens }), 0, &Plan::default()),
-                    Err(fault) => self.refuse(&fault),
-                };
-            }
-            Route::Models => {
-                let list = self.models();
-                return self.whole(&list, 0, &Plan::default());
-            }
-            Route::Model(name) if self.model.knows(&name) => {
-                let model = self.describe(&name);
-                return self.whole(&model, 0, &Plan::default());
-            }
-            Route::Model(name) => Err(self.no_model(&name)),
             _ => Err(Fault::new(404, "Unknown request URL. Please check the URL for typos.")),
         };
         match done {
             Ok(ask) => self.say(&ask, plan).await,
             Err(fault) => self.refuse(&fault),
         }
+    }
+
+    /// The answers that no model has to write: counts, vectors, models; `None`: it is something else.
+    fn at_once(&self, path: &Route, body: &[u8]) -> Option<Result<Value, Box<Fault>>> {
+        let counted = |read: Result<Ask, Box<Fault>>| read.and_then(|ask| self.known(ask)).map(|ask| ask.input_tokens);
+        Some(match path {
+            Route::Embeddings => {
+                let embed = openai::embeddings::read(body);
+                embed.and_then(|embed| self.named(&embed.model).map(|()| openai::embeddings::write(&embed)))
+            }
+            Route::CountItems => counted(openai::responses::request::read(body))
+                .map(|tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens })),
+            Route::CountContents(model) => {
+                counted(gemini::request::read_count(model, body)).map(|tokens| json!({ "totalTokens": tokens }))
+            }
+            Route::CountTokens => {
+                counted(anthropic::request::read(body, Purpose::Count)).map(|tokens| json!({ "input_tokens": tokens }))
+            }
+            Route::Models => Ok(self.models()),
+            Route::Model(name) => self.named(name).map(|()| self.describe(name)),
+            _ => return None,
+        })
     }
 
     async fn say(self, ask: &Ask, plan: &Plan) -> Response<Script> {
@@ -413,7 +408,11 @@ impl Call {
     }
 
     fn known(&self, ask: Ask) -> Result<Ask, Box<Fault>> {
-        if self.model.knows(&ask.model) { Ok(ask) } else { Err(self.no_model(&ask.model)) }
+        self.named(&ask.model).map(|()| ask)
+    }
+
+    fn named(&self, model: &str) -> Result<(), Box<Fault>> {
+        if self.model.knows(model) { Ok(()) } else { Err(self.no_model(model)) }
     }
 
     fn no_model(&self, name: &str) -> Box<Fault> {

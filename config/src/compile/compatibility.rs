@@ -20,6 +20,7 @@ pub(super) fn compile(spec: &crds::Provider, path: &str, report: &mut Report<'_>
         fields: self::fields(fields, &path, report),
         betas: self::betas(betas, &path, report),
         drop_server_tools: *server_tools == Some(crds::ServerTools::Drop),
+        refuse_server_tools: *server_tools == Some(crds::ServerTools::Refuse),
         content_lists: content.map(|form| form == crds::ContentForm::Parts),
         system_in_place: system_messages.map(|place| place == crds::SystemMessages::InPlace),
         reasoning_content: reasoning_content.map(|how| match how {

@@ -2,9 +2,10 @@
 
 use super::place::part_path;
 use crate::dialect::Dialect;
-use crate::gemini::is_geminis;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
+use crate::server_tools::ServerTools;
 use crate::spoke::PartPath;
+use crate::thoughts::is_marked;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
@@ -157,13 +158,21 @@ pub(super) struct BlockWriter {
     /// The name that the caller's dialect has for a part of a turn.
     pub(super) path: PartPath,
     reply: bool,
+    /// The policy for traces of tools that another vendor ran.
+    pub(super) server_tools: ServerTools,
     dropped: BTreeSet<String>,
 }
 
 impl BlockWriter {
     /// For a request that came in the words of `origin`.
     pub(super) fn request(origin: Dialect, path: PartPath) -> Self {
-        Self { cross_dialect: origin != Dialect::AnthropicMessages, path, reply: false, dropped: BTreeSet::new() }
+        Self {
+            cross_dialect: origin != Dialect::AnthropicMessages,
+            path,
+            reply: false,
+            server_tools: ServerTools::default(),
+            dropped: BTreeSet::new(),
+        }
     }
 
     /// For an answer that came in the words of `origin`.
@@ -240,29 +249,48 @@ impl BlockWriter {
             Content::ToolResult { call_id, parts, is_error } => {
                 Known::ToolResult { tool_use_id: self.id(call_id), content: self.result(parts)?, is_error: *is_error }
             }
-            Content::Thinking { text: _, signature } if !self.reply && self.is_foreign(signature.as_deref()) => {
-                // Anthropic refuses thoughts that it has not signed.
-                self.drop_field("reasoning_content");
-                return Ok(None);
-            }
-            Content::Thinking { text, signature } => {
-                Known::Thinking { thinking: text, signature: signature.as_deref().unwrap_or_default() }
-            }
-            Content::RedactedThinking(data) => Known::RedactedThinking { data },
-            Content::Other { dialect: Dialect::AnthropicMessages, raw } => return Ok(Some(BlockOut::Raw(raw))),
-            Content::Other { dialect, raw: _ } => {
-                let name = dialect.name();
-                return Err(Unsaid::new(format_args!("this {name} content part has no Anthropic counterpart")));
-            }
+            thought @ (Content::Thinking { .. } | Content::RedactedThinking(_)) => match self.thought(thought) {
+                Some(known) => known,
+                None => return Ok(None),
+            },
+            Content::Other { dialect, raw } => return self.other(*dialect, raw),
         };
         let cache_control = cache.as_ref().map(|mark| &*mark.0);
         let extra = self.extra("messages.content", extra);
         Ok(Some(BlockOut::WrittenBlock(WrittenBlock { known, cache_control, extra })))
     }
 
+    /// The model's thoughts; `None`: Anthropic has not signed them, and refuses them.
+    fn thought<'a>(&mut self, content: &'a Content) -> Option<Known<'a>> {
+        let known = match content {
+            Content::Thinking { text, signature } if self.reply || !self.is_foreign(signature.as_deref()) => {
+                Some(Known::Thinking { thinking: text, signature: signature.as_deref().unwrap_or_default() })
+            }
+            Content::RedactedThinking(data) if self.reply || !is_marked(data) => Some(Known::RedactedThinking { data }),
+            _ => None,
+        };
+        if known.is_none() {
+            self.drop_field("reasoning_content");
+        }
+        known
+    }
+
+    /// A block that the hub has no word for.
+    fn other<'a>(&mut self, dialect: Dialect, raw: &'a RawValue) -> Result<Option<BlockOut<'a>>, Unsaid> {
+        if dialect == Dialect::AnthropicMessages {
+            return Ok(Some(BlockOut::Raw(raw)));
+        }
+        if self.server_tools.leaves_out_trace(raw) {
+            self.drop_field("messages.content");
+            return Ok(None);
+        }
+        let name = dialect.name();
+        Err(Unsaid::new(format_args!("this {name} content part has no Anthropic counterpart")))
+    }
+
     /// True if a signature over thoughts is none of Anthropic's.
     fn is_foreign(&self, signature: Option<&str>) -> bool {
-        signature.map_or(self.cross_dialect, is_geminis)
+        signature.map_or(self.cross_dialect, is_marked)
     }
 
     fn own<'a>(&self, settings: &'a Fields, name: &str) -> Option<&'a RawValue> {

@@ -15,6 +15,7 @@ pub(crate) mod reply;
 pub(crate) mod request;
 mod stop;
 pub(crate) mod stream;
+mod thoughts;
 mod usage;
 
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
@@ -37,12 +38,17 @@ pub(crate) static SPOKE: Spoke = Spoke {
         events_word: None,
         keep_alive: COMMENT,
         counted: COUNTED,
+        count_object: None,
+        overflow_in_stream: false,
+        settings_within: None,
     },
     decode_call: request::decode,
     decode_counted: request::decode_counted,
     encode_call: request::encode,
     encode_count: None,
     part_path: place::part_path,
+    words: place::WORDS,
+    thoughts: Some(&thoughts::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
     repeats_the_call: false,

@@ -2,6 +2,14 @@
 
 use crate::hub::Message;
 
+/// Its names of the settings that others call otherwise.
+pub(super) const WORDS: &[(&str, &str)] = &[
+    ("reasoning_effort", "thinking"),
+    ("response_format", "output_config.format"),
+    ("stop", "stop_sequences"),
+    ("user", "metadata.user_id"),
+];
+
 /// The path of a part, or of a piece in a tool's result (`inner`), as the caller wrote it.
 pub(super) fn part_path(message: &Message, index: usize, inner: Option<usize>) -> String {
     let path = format!("messages[{}].content[{index}]", message.at);

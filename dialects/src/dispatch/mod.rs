@@ -13,7 +13,9 @@ use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
+use crate::{
+    anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, thoughts, verbatim,
+};
 
 impl Dialect {
     /// The spoke that speaks it.
@@ -66,7 +68,9 @@ impl Dialect {
     /// # Errors
     /// The call holds what the dialect has no word for.
     pub fn encode_call(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
-        (self.spoke().encode_call)(call, profile, call.extra.dialect.spoke().part_path)
+        let caller = call.extra.dialect.spoke();
+        let encoded = (self.spoke().encode_call)(call, profile, caller.part_path);
+        if self == call.extra.dialect { encoded } else { encoded.map_err(|refusal| refusal.in_words(caller.words)) }
     }
 
     /// True if a provider counts the tokens of a call that came in another dialect.
@@ -82,7 +86,8 @@ impl Dialect {
     pub fn encode_count(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         let encode = self.spoke().encode_count;
         let encode = encode.ok_or_else(|| Refusal::body("this provider counts no tokens for another dialect"))?;
-        encode(call, profile, call.extra.dialect.spoke().part_path)
+        let caller = call.extra.dialect.spoke();
+        encode(call, profile, caller.part_path).map_err(|refusal| refusal.in_words(caller.words))
     }
 
     /// A count of tokens in the words of another dialect; `None`: there is none in the answer.
@@ -90,7 +95,22 @@ impl Dialect {
     pub fn count_for(self, body: &[u8], caller: Self) -> Option<Vec<u8>> {
         let value: serde_json::Value = serde_json::from_slice(body).ok()?;
         let tokens = value.get(self.habits().counted.1)?.as_u64()?;
-        Some(format!("{{\"{}\":{tokens}}}", caller.habits().counted.1).into_bytes())
+        Some(caller.count(tokens))
+    }
+
+    /// A count of tokens, written.
+    #[must_use]
+    pub fn count(self, tokens: u64) -> Vec<u8> {
+        let Habits { counted: (_, name), count_object, .. } = self.habits();
+        let object = count_object.map_or_else(String::new, |object| format!("\"object\":\"{object}\","));
+        format!("{{{object}\"{name}\":{tokens}}}").into_bytes()
+    }
+
+    /// A body that passes, without the thoughts in it that only another vendor than its provider's can read; itself, uncopied,
+    /// where there are none.
+    #[must_use]
+    pub fn disown(self, body: &Bytes, model: &str) -> Bytes {
+        self.spoke().thoughts.map_or_else(|| body.clone(), |places| thoughts::disown(body, model, places))
     }
 
     /// Reads a whole answer.

@@ -17,10 +17,8 @@ mod signature;
 mod stream;
 mod wire;
 
-use crate::spoke::{Habits, Spoke};
+use crate::spoke::{Habits, SettingsWithin, Spoke};
 use crate::verbatim::Field;
-
-pub(crate) use signature::is_geminis;
 
 /// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
@@ -40,12 +38,21 @@ pub(crate) static SPOKE: Spoke = Spoke {
             &["systemInstruction", "system_instruction", "contents", "tools", "generateContentRequest"],
             "totalTokens",
         ),
+        count_object: None,
+        overflow_in_stream: false,
+        settings_within: Some(SettingsWithin {
+            field: Field::GenerationConfig,
+            max_tokens: &["maxOutputTokens", "max_output_tokens"],
+            temperature: &["temperature"],
+        }),
     },
     decode_call: request::decode,
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: Some(request::count_tokens),
     part_path: place::part_path,
+    words: place::WORDS,
+    thoughts: Some(&signature::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
     repeats_the_call: false,

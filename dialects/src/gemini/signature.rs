@@ -2,15 +2,19 @@
 //! go through Gemini's dialect in a `thoughtSignature`, thoughts and all: its clients send that back unchanged with the
 //! part that it stands on, while many let the thoughts themselves go.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
+use crate::thoughts::{Fate, GEMINIS as OURS, ThoughtPlaces, member, text};
+use crate::vendors;
+use crate::verbatim::Edit;
 
-/// The prefix of a signature of Gemini's wherever it is not in Gemini's own words.
-const OURS: &str = "gemini:";
 /// The first bytes of another vendor's thoughts.
 const WRAPPED: &[u8] = b"sluicegate:";
 
@@ -19,6 +23,29 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 /// Google's Python SDK reads either alphabet and writes this one.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// The beginning of other vendors' thoughts on the wire, in either alphabet.
+const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
+/// The signature that Google documents for calls that another model made, which nobody can have signed.
+pub(super) const UNSIGNED: &str = "skip_thought_signature_validator";
+
+/// The places of other vendors' thoughts in a call that Google itself is sent.
+pub(super) static PLACES: ThoughtPlaces =
+    ThoughtPlaces { marks: &[WRAPPED_WIRE], turns: b"contents", parts: Some(b"parts"), whole_turn: false, fate };
+
+/// A part whose signature wraps another vendor's thoughts has none; a call of a tool says so, where it has to have one.
+fn fate(body: &Bytes, part: Range<usize>, model: &str) -> Fate {
+    let names: [&[u8]; 2] = [b"thoughtSignature", b"thought_signature"];
+    let is_wrapped = |name: &&[u8]| text(body, part.clone(), name).is_some_and(|wire| wire.starts_with(WRAPPED_WIRE));
+    let Some(name) = names.into_iter().find(is_wrapped) else { return Fate::Stays };
+    let Some(value) = member(body, part.clone(), name) else { return Fate::Stays };
+    let calls = [&b"functionCall"[..], b"function_call"].iter().any(|name| member(body, part.clone(), name).is_some());
+    if calls && vendors::gemini(model).signed_calls {
+        return Fate::Becomes(Edit::write(value, format!("\"{UNSIGNED}\"")));
+    }
+    let name_at = body.get(part.start..value.start).and_then(|before| memchr::memmem::rfind(before, name));
+    name_at.map_or(Fate::Stays, |at| Fate::Becomes(Edit::remove(part.start + at - 1..value.end)))
+}
 
 /// A signed or encrypted thought of another vendor's.
 #[derive(Serialize, Deserialize)]
@@ -45,11 +72,6 @@ pub(super) fn read(wire: &str) -> Vec<Content> {
 /// A signature as Gemini itself takes it; `None`: it is another vendor's.
 pub(super) fn own(signature: &str) -> Option<&str> {
     signature.strip_prefix(OURS)
-}
-
-/// True if a signature in the hub's words is one that only Gemini knows.
-pub(crate) fn is_geminis(signature: &str) -> bool {
-    signature.starts_with(OURS)
 }
 
 /// Thoughts that wait for the part whose `thoughtSignature` takes them to a caller.

@@ -10,6 +10,7 @@ mod place;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod stream;
+mod thoughts;
 pub(crate) mod wire;
 
 use crate::hub::ErrorKind;
@@ -34,12 +35,17 @@ pub(crate) static SPOKE: Spoke = Spoke {
         events_word: None,
         keep_alive: COMMENT,
         counted: COUNTED,
+        count_object: None,
+        overflow_in_stream: false,
+        settings_within: None,
     },
     decode_call: request::decode,
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
     part_path: place::part_path,
+    words: &[],
+    thoughts: Some(&thoughts::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
     repeats_the_call: false,

@@ -1,7 +1,9 @@
 //! The place where a part of a turn stood in a body of this dialect, for refusals: the hub's turns are not its
 //! messages.
 
+use crate::codec::Refusal;
 use crate::hub::{Content, Message, Part};
+use crate::spoke::PartPath;
 
 /// The path of a part, or of a piece in a tool's result (`inner`), as the caller wrote it.
 pub(super) fn part_path(message: &Message, index: usize, inner: Option<usize>) -> String {
@@ -21,6 +23,32 @@ pub(super) fn part_path(message: &Message, index: usize, inner: Option<usize>) -
         Some(inner) => format!("{path}.content[{inner}]"),
         None => path,
     }
+}
+
+/// A refusal that names a part by the place that this dialect's writer gives it, `messages[AT].content[INDEX]`, by the place at
+/// which it stood in the caller's own body.
+pub(super) fn in_the_callers(refusal: Refusal, messages: &[Message], path: PartPath) -> Refusal {
+    let placed = refusal.param.as_deref().and_then(|param| {
+        let (at, rest) = numbered(param.strip_prefix("messages")?)?;
+        let (index, rest) = numbered(rest.strip_prefix(".content")?)?;
+        let inner = rest.strip_prefix(".content").and_then(numbered).map(|(inner, _)| inner);
+        // Several of the caller's messages may have become one turn.
+        let message = messages.iter().find(|message| message.at == at && message.parts.len() > index)?;
+        Some((param.to_owned(), path(message, index, inner)))
+    });
+    // Where it is called the same, this writer may say more exactly what is wrong with it.
+    let Some((before, own)) = placed.filter(|(before, own)| !before.starts_with(own.as_str())) else { return refusal };
+    let message = match refusal.message.strip_prefix(&before) {
+        Some(rest) => format!("{own}{rest}"),
+        None => refusal.message,
+    };
+    Refusal { message, param: Some(own), ..refusal }
+}
+
+/// The number in brackets that a path goes on with, and what is behind it.
+fn numbered(path: &str) -> Option<(usize, &str)> {
+    let (number, rest) = path.strip_prefix('[')?.split_once(']')?;
+    Some((number.parse().ok()?, rest))
 }
 
 fn is_thought(content: &Content) -> bool {

@@ -2,6 +2,16 @@
 
 use crate::hub::{Content, Message, Role};
 
+/// Its names of the settings that others call otherwise. Tools in namespaces are made one list.
+pub(super) const WORDS: &[(&str, &str)] = &[
+    ("max_tokens", "max_output_tokens"),
+    ("messages", "input"),
+    ("reasoning_effort", "reasoning.effort"),
+    ("response_format", "text.format"),
+    ("thinking", "reasoning"),
+    ("tools[]", "tools"),
+];
+
 /// The path of a part, or of a piece in a tool's result (`inner`), as the caller wrote it. Of what the model said in a row
 /// it is the first item.
 pub(super) fn part_path(message: &Message, index: usize, inner: Option<usize>) -> String {

@@ -9,11 +9,24 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
+use crate::thoughts::{Fate, ThoughtPlaces, text};
 
 /// The beginning of other vendors' thoughts in `encrypted_content`.
 pub(crate) const MARK: &str = "sluicegate.t1.";
 /// The beginning of OpenAI's reasoning items in a signature.
 const ITEM_MARK: &str = "sluicegate.r1.";
+
+/// The places of other vendors' thoughts in a call that OpenAI itself is sent, which would look for their ids in its own store.
+pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
+    marks: &["\"sluicegate.t1."],
+    turns: b"input",
+    parts: None,
+    whole_turn: true,
+    fate: |body, item, _| {
+        let sealed = text(body, item, b"encrypted_content").is_some_and(|content| content.starts_with(MARK));
+        if sealed { Fate::Goes } else { Fate::Stays }
+    },
+};
 
 #[derive(Serialize, Deserialize)]
 struct SealedThought {

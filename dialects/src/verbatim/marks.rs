@@ -1,4 +1,4 @@
-//! Prompt-caching markers taken out of a body that passes otherwise as it came: OpenAI refuses fields that it does not know,
+//! Prompt-caching markers and signed thoughts taken out of a body that passes otherwise as it came: OpenAI refuses fields that it does not know,
 //! and clients mark their prompts without knowing who will answer.
 
 use std::ops::Range;
@@ -11,24 +11,29 @@ use super::splice::{Edit, EditKind, splice};
 use crate::scan;
 
 const MARK: &[u8] = b"cache_control";
+/// Signed thoughts, which other vendors have behind this gateway.
+const THOUGHTS: &[u8] = b"thinking_blocks";
 
 /// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
     marked: bool,
+    /// True if it may hold signed thoughts too.
+    thinks: bool,
     within: &'static [(&'static [u8], MarkPlace)],
 }
 
-const MARKED: MarkPlace = MarkPlace { marked: true, within: &[] };
-const MESSAGE: MarkPlace = MarkPlace { marked: true, within: &[(b"content", MARKED), (b"tool_calls", MARKED)] };
-const TOOL: MarkPlace = MarkPlace { marked: true, within: &[(b"function", MARKED)] };
-const BODY: MarkPlace = MarkPlace { marked: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
+const MARKED: MarkPlace = MarkPlace { marked: true, thinks: false, within: &[] };
+const MESSAGE: MarkPlace =
+    MarkPlace { marked: true, thinks: true, within: &[(b"content", MARKED), (b"tool_calls", MARKED)] };
+const TOOL: MarkPlace = MarkPlace { marked: true, thinks: false, within: &[(b"function", MARKED)] };
+const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
 
-/// The body without markers; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
+/// The body without markers and without thoughts that another vendor has signed; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
 /// touched.
 #[must_use]
 pub fn unmark(body: &Bytes) -> Bytes {
     // Nearly every body ends here.
-    if memmem::find(body, MARK).is_none() {
+    if [MARK, THOUGHTS].iter().all(|name| memmem::find(body, name).is_none()) {
         return body.clone();
     }
     let mut edits = Vec::new();
@@ -42,7 +47,7 @@ fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Ed
     // What is broken goes on as it is: the provider says so.
     let _ = scan::members(json, |name, value| {
         let value = span.start + value.start..span.start + value.end;
-        if place.marked && name == MARK {
+        if (place.marked && name == MARK) || (place.thinks && name == THOUGHTS) {
             let quote = (name.as_ptr() as usize).saturating_sub(body.as_ptr() as usize + 1);
             edits.push(Edit { span: quote..value.end, kind: EditKind::RemoveMember });
         } else if let Some((_, place)) = place.within.iter().find(|(known, _)| *known == name) {
@@ -82,6 +87,10 @@ mod tests {
             (
                 r#"{"messages":[{"role":"user","content":"cache_control"},{"role":"assistant","tool_calls":[{"cache_control":1,"id":"a","function":{"arguments":"{\"cache_control\":1}"}}]}],"tools":[{"function":{"parameters":{"properties":{"cache_control":{}}}}}],"cache_control":{}}"#,
                 r#"{"messages":[{"role":"user","content":"cache_control"},{"role":"assistant","tool_calls":[{"id":"a","function":{"arguments":"{\"cache_control\":1}"}}]}],"tools":[{"function":{"parameters":{"properties":{"cache_control":{}}}}}],"cache_control":{}}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","content":"a","thinking_blocks":[{"type":"thinking","signature":"s"}]}],"thinking_blocks":[]}"#,
+                r#"{"messages":[{"role":"assistant","content":"a"}],"thinking_blocks":[]}"#,
             ),
             (
                 r#"{"messages":"cache_control","tools":{"cache_control":1}}"#,

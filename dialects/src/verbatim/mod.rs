@@ -5,6 +5,7 @@
 
 mod fields;
 mod marks;
+mod nested;
 mod splice;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use crate::scan;
 
 pub use fields::{Governed, govern};
 pub use marks::unmark;
+pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
 
@@ -46,7 +48,7 @@ pub enum Field {
     GenerationConfig,
 }
 
-const FIELDS: usize = 9;
+const FIELDS: usize = Field::GenerationConfig as usize + 1;
 
 impl Field {
     /// The field's name on the wire.
@@ -166,6 +168,15 @@ impl Peek {
         // A body that was peeked at holds at least `model`.
         text.push(b',');
         Edit { span: self.open..self.open, kind: EditKind::Write(text) }
+    }
+
+    /// Puts settings into an object that is a field of the body, which is made where it is missing; `None`: all of them stand
+    /// there already, or what stands in its place is no object.
+    #[must_use]
+    pub fn put_within(&self, body: &[u8], field: Field, settings: &[NestedSetting]) -> Option<Edit> {
+        let span = self.span(field).filter(|span| text_at(body, span) != "null");
+        let given = span.as_ref().map_or("{}", |span| text_at(body, span));
+        nested::put(given, settings).map(|text| self.set(field, text))
     }
 
     /// Takes a field away, when it is there.

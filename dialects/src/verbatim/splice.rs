@@ -18,6 +18,23 @@ pub(super) enum EditKind {
     RemoveMember,
 }
 
+impl Edit {
+    /// Writes other bytes in the place of these.
+    pub(crate) fn write(span: Range<usize>, text: impl Into<Vec<u8>>) -> Self {
+        Self { span, kind: EditKind::Write(text.into()) }
+    }
+
+    /// Removes a member, name and all, or an element of a list.
+    pub(crate) const fn remove(span: Range<usize>) -> Self {
+        Self { span, kind: EditKind::RemoveMember }
+    }
+
+    /// True if it removes.
+    pub(crate) const fn removes(&self) -> bool {
+        matches!(self.kind, EditKind::RemoveMember)
+    }
+}
+
 /// Replaces, inserts and removes by span; every other byte stays. Without edits the body itself is given back,
 /// uncopied. Edits that do not fit the body are left out.
 #[must_use]

@@ -58,6 +58,7 @@ const COMPLETIONS: Offer =
 /// Their errors and usage are Chat Completions'.
 const EMBEDDINGS: Offer = Offer { operation: Operation::Embeddings, path: "/embeddings", ..CHAT };
 const RESPONSES: Offer = Offer { dialect: Dialect::OpenAiResponses, path: "/responses", ..CHAT };
+const COUNT_ITEMS: Offer = Offer { operation: Operation::CountTokens, path: "/responses/input_tokens", ..RESPONSES };
 const MESSAGES: Offer = Offer {
     operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
@@ -75,7 +76,7 @@ const PLAIN: Auth = Auth { before: "", ..BEARER };
 
 const OPENAI: KindProfile = KindProfile {
     auth: Some(BEARER),
-    offers: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS],
+    offers: &[CHAT, RESPONSES, COUNT_ITEMS, COMPLETIONS, EMBEDDINGS],
     refuses_unknown_fields: true,
 };
 /// Of those that look like it few speak the Responses API.
@@ -124,7 +125,7 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
-    offers: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
+    offers: &[CHAT, RESPONSES, COUNT_ITEMS, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
     refuses_unknown_fields: false,
 };
 

@@ -48,6 +48,7 @@ const fn gets(path: &'static str, operation: Operation) -> Surface {
 pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
     posts("/v1/responses", Dialect::OpenAiResponses, Operation::Chat),
+    posts("/v1/responses/input_tokens", Dialect::OpenAiResponses, Operation::CountTokens),
     posts("/v1/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
     posts("/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),

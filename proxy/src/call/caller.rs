@@ -62,11 +62,11 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
         return (either(), Ok(root));
     }
     let path = without_slash(path);
-    if let Some(dialect) = surfaces::kept_elsewhere(path) {
-        return (dialect, Err(nothing_is_kept(path)));
-    }
     let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
-        return (either(), Err(unknown_path(path)));
+        return match surfaces::kept_elsewhere(path) {
+            Some(dialect) => (dialect, Err(nothing_is_kept(path))),
+            None => (either(), Err(unknown_path(path))),
+        };
     };
     let dialect = surface.dialect.unwrap_or_else(either);
     if !surface.takes(method) {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+use sluicegate_dialects::hub::{ErrorKind, Event, ProviderError};
 use sluicegate_dialects::{Dialect, Refusal};
 
 use crate::account::{AttemptEnd, End};
@@ -18,6 +18,7 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::retry_after;
 use super::retry_policy::{Retry, RetryDecision};
+use super::transcoder;
 
 /// The failure of an attempt, or one before an attempt could be made.
 pub(super) struct Failure {
@@ -114,9 +115,15 @@ impl Failure {
             }
             FailureCause::Error { dialect, status, headers, body, .. } => {
                 let error = dialect.decode_error(status.as_u16(), &body);
+                if tells_in_stream(call, &error) {
+                    return Ok(in_a_stream(call, &error, headers));
+                }
                 let hopeless = exhausted || error.is_context_overflow();
                 let whole = pass_on(call, &error, ErrorAnswer { dialect, status, headers, body });
                 Ok(finish(whole, end, hopeless))
+            }
+            FailureCause::InStream { error, .. } if tells_in_stream(call, &error) => {
+                Ok(in_a_stream(call, &error, HeaderMap::new()))
             }
             FailureCause::InStream { error, .. } => {
                 let hopeless = exhausted || error.is_context_overflow();
@@ -161,6 +168,23 @@ fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Wh
         return Whole { status, headers, body, end: End::Failed };
     }
     written(call, error, Headed { status, headers, after })
+}
+
+/// True if the caller acts on an error only where the stream that it asked for says it.
+fn tells_in_stream(call: &InboundCall, error: &ProviderError) -> bool {
+    call.streams() && error.is_context_overflow() && call.dialect().habits().overflow_in_stream
+}
+
+/// An error as the stream that was asked for, with the events that stand before it.
+fn in_a_stream(call: &InboundCall, error: &ProviderError, mut headers: HeaderMap) -> Exchange {
+    let id = call.context.caller.request_id.to_str().unwrap_or_default().to_owned();
+    let mut encoder = call.dialect().stream_encoder(transcoder::options(call));
+    let mut body = Vec::new();
+    encoder.push(&Event::Start { id, model: call.model().to_owned(), created: transcoder::now() }, &mut body);
+    encoder.error(error, &mut body);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.context.stream_type()));
+    headers.remove(CONTENT_ENCODING);
+    Exchange::Whole(Whole { status: StatusCode::OK, headers, body: body.into(), end: End::Refused })
 }
 
 /// The parts of an error answer besides its body.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use sluicegate_dialects::verbatim::{self, Edit, Field, Governed};
-use sluicegate_dialects::{Dialect, Encoded, Refusal};
+use sluicegate_dialects::verbatim::{self, Edit, Field, Governed, NestedSetting};
+use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
 use crate::state::{Provider, RouteTarget};
 
@@ -62,6 +62,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let betas = betas::told(&call.headers, &provider.betas)?;
         let uri = with_query(uri, call);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
+        let body = dialect.disown(&body, model);
         let Governed { body, dropped } = governed(body, provider)?;
         let dropped = dropped.len();
         return Ok(Outgoing { body, uri, said, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
@@ -159,8 +160,8 @@ struct Spliced {
 /// `named`: the provider's path names the model.
 fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider) -> Spliced {
     let peek = &call.peek;
-    let mut edits: [Option<Edit>; 5] = [None, None, None, None, None];
-    let [new_model, max_tokens, other_max_tokens, temperature, usage] = &mut edits;
+    let mut edits: [Option<Edit>; 6] = [const { None }; 6];
+    let [new_model, max_tokens, other_max_tokens, temperature, usage, settings] = &mut edits;
     let mut clamped = None;
     // A body behind a path that named the model may name another, or none.
     let only_in_body = !named && call.path_model().is_some();
@@ -186,6 +187,10 @@ fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider
         {
             *temperature = Some(peek.set(Field::Temperature, degree.to_string().into_bytes()));
         }
+        if let Some(within) = habits.settings_within {
+            let most = provider.defaults.default_max_tokens.filter(|_| peek.max_tokens.is_none()).or(clamped);
+            *settings = settings_within(call, within, (most, clamped.is_some()), &provider.defaults);
+        }
         if peek.stream && habits.usage_is_asked_for {
             *usage = peek.ask_for_usage(&call.body);
         }
@@ -196,6 +201,21 @@ fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider
     }
     let edits = edits.into_iter().flatten().collect::<Vec<_>>();
     Spliced { body: verbatim::splice(&call.body, &edits), usage_is_ours, clamped }
+}
+
+/// The pool's defaults and limit, where the caller's settings stand in an object of their own.
+fn settings_within(
+    call: &InboundCall,
+    within: SettingsWithin,
+    (most, replaces): (Option<u64>, bool),
+    defaults: &ProviderProfile,
+) -> Option<Edit> {
+    let SettingsWithin { field, max_tokens, temperature } = within;
+    let put = |names, value, replaces| NestedSetting { names, value, replaces };
+    let most = most.map(|most| put(max_tokens, most.to_string(), replaces));
+    let degree = defaults.default_temperature.as_ref().map(|degree| put(temperature, degree.to_string(), false));
+    let settings: Vec<NestedSetting> = most.into_iter().chain(degree).collect();
+    call.peek.put_within(&call.body, field, &settings)
 }
 
 fn finish(headers: &mut HeaderMap, provider: &Provider) {

@@ -219,6 +219,17 @@ impl Transcoder {
         }
     }
 
+    /// Ends a stream whose provider said an error that has passed: nothing of what stood behind it has, and where the stream is an
+    /// array that lacks its bracket.
+    pub(super) fn close_after_error(&mut self, out: &mut WriteBuffer) {
+        if let Self::Verbatim(transcoder) = self
+            && transcoder.array
+            && !transcoder.amid
+        {
+            out.push(Bytes::from_static(b"]"));
+        }
+    }
+
     /// Adds the caller's dialect's error event; `false`: it can not be said, as half an event has passed.
     pub(super) fn write_error(&mut self, error: &ProviderError, out: &mut WriteBuffer) -> bool {
         match self {
@@ -258,7 +269,8 @@ impl Verbatim {
             self.pieces.push(held.into());
             return;
         }
-        let mut encoder = self.dialect.stream_encoder(StreamOptions::default());
+        let options = StreamOptions { array: self.array, goes_on: true, ..StreamOptions::default() };
+        let mut encoder = self.dialect.stream_encoder(options);
         out.push(Bytes::copy_from_slice(before));
         encoder.error(error, out.rest());
     }

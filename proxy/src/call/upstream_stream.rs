@@ -415,7 +415,10 @@ impl UpstreamStream {
         self.settle(Outcome::Failure, end);
         self.cache.cut();
         // An error that the provider said itself has passed already.
-        let told = self.transcoder.error().is_some() || {
+        let told = if self.transcoder.error().is_some() {
+            self.transcoder.close_after_error(&mut self.out);
+            true
+        } else {
             let message = format!("The answer of provider `{}` broke off: {what}.", self.provider.name);
             let error = ProviderError { kind, message, r#type: None, code: None, param: None };
             self.transcoder.write_error(&error, &mut self.out)

@@ -2,8 +2,8 @@
 
 use http::Uri;
 use sluicegate_config::{self as config, ProviderKind};
-use sluicegate_dialects::ProviderProfile;
 use sluicegate_dialects::vendors::{self, FieldAction, LookAlike, ReasoningBack, SystemMessages};
+use sluicegate_dialects::{ProviderProfile, ServerTools};
 
 /// Puts it together.
 pub(super) fn of(from: &config::Provider) -> ProviderProfile {
@@ -19,7 +19,11 @@ pub(super) fn of(from: &config::Provider) -> ProviderProfile {
         look_alike: row,
         max_output: from.models.iter().filter_map(limit).collect(),
         fields,
-        drop_server_tools: from.compatibility.drop_server_tools,
+        server_tools: match (from.compatibility.drop_server_tools, from.compatibility.refuse_server_tools) {
+            (true, _) => ServerTools::Drop,
+            (false, true) => ServerTools::Refuse,
+            (false, false) => ServerTools::RefuseButSearch,
+        },
     }
 }
 

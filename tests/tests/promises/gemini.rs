@@ -180,3 +180,62 @@ async fn a_key_in_the_query_goes_nowhere() {
 fn upstream_heads(upstream: &Upstream) -> String {
     upstream.received().iter().map(|sent| sent.head.clone()).collect()
 }
+
+#[tokio::test]
+async fn a_pools_limits_are_said_among_the_callers_own_settings() {
+    let upstream = Upstream::always(vec![answer(
+        200,
+        &[("content-type", "application/json")],
+        br#"{"candidates":[{"content":{"parts":[{"text":"x"}],"role":"model"},"finishReason":"STOP"}]}"#,
+    )])
+    .unwrap();
+    let more = "models: [{name: gemini, maxOutputTokens: 500}], defaults: {maxTokens: 99, temperature: \"0.5\"}";
+    let text = pool("gemini", &[provider("only", "Gemini", upstream.address, more)], "") + &route("gemini", "gemini");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (asked, sent) in [
+        (r#"{"contents":[]}"#, r#"{"generationConfig":{"maxOutputTokens":99,"temperature":0.5},"contents":[]}"#),
+        (
+            r#"{"contents":[], "generation_config":{"topK":1.0,"temperature":1}}"#,
+            r#"{"contents":[], "generation_config":{"maxOutputTokens":99,"topK":1.0,"temperature":1}}"#,
+        ),
+        (
+            r#"{"contents":[],"generationConfig":{ "max_output_tokens":9000,"temperature":1}}"#,
+            r#"{"contents":[],"generationConfig":{ "max_output_tokens":500,"temperature":1}}"#,
+        ),
+    ] {
+        proxy.client().post(&Asks::Whole.path("gemini"), &[], asked).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&upstream.received().pop().unwrap().body), sent);
+    }
+}
+
+#[tokio::test]
+async fn an_array_that_ends_in_an_error_is_closed() {
+    let piece = r#"{"candidates":[{"content":{"parts":[{"text":"x"}],"role":"model"}}]}"#;
+    let error = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+    let acts = vec![stream_head(), chunk(format!("[{piece}\n,\r\n{error}\n]").as_bytes()), last_chunk()];
+    let upstream = Upstream::always(acts).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address))], &[]).unwrap();
+    let answer = Asks::Array.call(&proxy.client(), "gemini", &[]).await;
+    let pieces = Asks::Array.pieces(&answer);
+    assert_eq!(pieces.len(), 2, "{}", answer.text());
+    assert_eq!(pieces[1]["error"]["status"], "UNAVAILABLE", "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_only_gemini_answers_with_is_refused_by_the_callers_own_words() {
+    let simulator = good();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address))], &[]).unwrap();
+    for (config, param) in [
+        (r#"{"responseModalities":["TEXT","IMAGE"]}"#, "generationConfig.responseModalities"),
+        (
+            r#"{"stopSequences":["a","b","c","d","e","f"],"responseMimeType":"text/x.enum"}"#,
+            "generationConfig.responseMimeType",
+        ),
+    ] {
+        let asked = ASKED.replace("]}]}", &format!("]}}],\"generationConfig\":{config}}}"));
+        let refused = proxy.client().post(&Asks::Whole.path("openai"), &[], asked).await.unwrap();
+        let error = &refused.json()["error"];
+        assert_eq!((refused.status, error["status"].as_str()), (400, Some("INVALID_ARGUMENT")), "{error}");
+        assert_eq!(error["details"][0]["fieldViolations"][0]["field"], param, "{error}");
+    }
+}

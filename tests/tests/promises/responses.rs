@@ -191,3 +191,118 @@ async fn a_pools_limits_are_said_in_the_dialects_words() {
     let sent: Value = serde_json::from_slice(&upstream.received().pop().unwrap().body).unwrap();
     assert_eq!(sent, json!({"max_output_tokens": 99, "model": "openai", "input": "x"}));
 }
+
+#[tokio::test]
+async fn a_prompt_that_does_not_fit_is_an_event_of_the_stream_that_was_asked_for() {
+    let json = [("content-type", "application/json")];
+    let openai = r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#;
+    let anthropic = r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 1200 tokens > 1000 maximum"}}"#;
+    let error = |body: &str| format!("event: error\ndata: {body}\n\n");
+    let whole = |body: &'static str| vec![answer(400, &json, body.as_bytes())];
+    let stream = |body: &str| vec![stream_head(), chunk(error(body).as_bytes()), last_chunk()];
+    for (kind, acts, is_whole) in [
+        ("OpenAI", whole(openai), true),
+        ("OpenAICompatible", whole(openai), true),
+        ("Anthropic", whole(anthropic), true),
+        ("Anthropic", stream(anthropic), false),
+        ("OpenAI", stream(openai), false),
+    ] {
+        let upstream = Upstream::always(acts).unwrap();
+        let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address, ""))], &[]).unwrap();
+        let body = |stream: bool| json!({"model": kind.to_lowercase(), "input": "x", "stream": stream});
+        let told = ask(&proxy.client(), &[], &body(true)).await;
+        assert_eq!((told.status, told.header("content-type")), (200, "text/event-stream"), "{kind}: {}", told.text());
+        let events = events(&told);
+        let names: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+        assert_eq!(names, ["response.created", "response.in_progress", "error", "response.failed"], "{kind}");
+        let failed = &events.last().unwrap()["response"];
+        assert_eq!(failed["error"]["code"], "context_length_exceeded", "{kind}: {failed}");
+        assert_eq!((&failed["status"], &failed["model"]), (&json!("failed"), &json!(kind.to_lowercase())), "{failed}");
+        assert_eq!(upstream.calls(), 1, "{kind}: tried again");
+        // A whole answer has a status, and SDKs act on that.
+        if is_whole {
+            let refused = ask(&proxy.client(), &[], &body(false)).await;
+            assert_eq!(refused.json()["error"]["code"], "context_length_exceeded", "{kind}: {}", refused.text());
+            assert_eq!(refused.status, 400, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_openai_and_estimated_for_others() {
+    let simulator = good();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address, ""))], &[]).unwrap();
+    for kind in KINDS {
+        let body = json!({"model": kind.to_lowercase(), "input": "How deep is the sea?"});
+        let counted = proxy.client().post("/v1/responses/input_tokens", &[], body.to_string()).await.unwrap();
+        let said = counted.json();
+        assert_eq!((counted.status, &said["object"]), (200, &json!("response.input_tokens")), "{kind}: {said}");
+        assert!((3..=20).contains(&said["input_tokens"].as_u64().unwrap()), "{kind}: {said}");
+        let estimated = if kind == "OpenAI" { "" } else { "input_tokens" };
+        assert_eq!(counted.header("x-sluicegate-estimated"), estimated, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_agents_only_offer_keeps_no_provider_from_answering() {
+    let simulator = good();
+    let text = manifests(simulator.address, "")
+        + &pool(
+            "strict",
+            &[provider("only", "Anthropic", simulator.address, "compatibility: {serverTools: Refuse}")],
+            "",
+        )
+        + &route("strict", "strict");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let tools = json!([{"type": "web_search", "external_web_access": true}]);
+    for model in ["openaicompatible", "anthropic"] {
+        let body = json!({"model": model, "input": "x", "tools": tools});
+        assert_eq!(ask(&proxy.client(), &[], &body).await.status, 200, "{model}");
+        let forced = json!({"model": model, "input": "x", "tools": tools, "tool_choice": {"type": "web_search"}});
+        let refused = ask(&proxy.client(), &[], &forced).await;
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("tool_choice")), "{model}");
+        let other = json!({"model": model, "input": "x", "tools": [{"type": "code_interpreter"}]});
+        let refused = ask(&proxy.client(), &[], &other).await;
+        assert!(refused.status == 400 && refused.text().contains("code_interpreter"), "{model}: {}", refused.text());
+    }
+    let refused = ask(&proxy.client(), &[], &json!({"model": "strict", "input": "x", "tools": tools})).await;
+    assert!(refused.status == 400 && refused.text().contains("web_search"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn thoughts_of_one_vendor_never_reach_another() {
+    let json_head = [("content-type", "application/json")];
+    let openai = Upstream::always(vec![answer(
+        200,
+        &json_head,
+        br#"{"id":"r","object":"response","status":"completed","output":[{"type":"message"}]}"#,
+    )])
+    .unwrap();
+    let anthropic = Upstream::always(vec![answer(
+        200,
+        &json_head,
+        br#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"text","text":"x"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":2}}"#,
+    )])
+    .unwrap();
+    let text = pool("openai", &[provider("only", "OpenAI", openai.address, "")], "")
+        + &route("openai", "openai")
+        + &pool("anthropic", &[provider("only", "Anthropic", anthropic.address, "")], "")
+        + &route("anthropic", "anthropic");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let first = ask(&proxy.client(), &[], &json!({"model": "anthropic", "input": "x"})).await.json();
+    let thought = first["output"][0].clone();
+    assert!(thought["encrypted_content"].as_str().unwrap().starts_with("sluicegate."), "{first}");
+    // The next turn goes to another vendor, and the one after it back again.
+    let turn = |model: &str| json!({"model": model, "input": [{"role": "user", "content": "x"}, thought, {"role": "user", "content": "y"}]});
+    ask(&proxy.client(), &[], &turn("openai")).await;
+    let sent: Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
+    assert_eq!(sent["input"], json!([{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]));
+    ask(&proxy.client(), &[], &turn("anthropic")).await;
+    let sent: Value = serde_json::from_slice(&anthropic.received().pop().unwrap().body).unwrap();
+    assert_eq!(sent["messages"][1]["content"][0]["signature"], "c2ln", "{sent}");
+    // What Gemini has signed is in Anthropic's own words only marked, and no model of Anthropic's takes it.
+    let body = r#"{"model":"anthropic","max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"thinking","thinking":"","signature":"gemini:Q3A="},{"type":"thinking","thinking":"ours","signature":"c2ln"},{"type":"text","text":"x"}]},{"role":"user","content":"y"}]}"#;
+    proxy.client().post("/v1/messages", &[], body).await.unwrap();
+    let sent = String::from_utf8(anthropic.received().pop().unwrap().body.to_vec()).unwrap();
+    assert_eq!(sent, body.replace(r#"{"type":"thinking","thinking":"","signature":"gemini:Q3A="},"#, ""));
+}

@@ -2,9 +2,9 @@
 
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
-use crate::gemini::is_geminis;
 use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
 use crate::json::{Object, Path, ROOT};
+use crate::thoughts::is_marked;
 use crate::vendors::{self, Claude, ThinkingMode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -236,8 +236,8 @@ pub(super) fn may_think(call: &Call) -> bool {
     let turn = call.messages.get(before..=last).unwrap_or_default();
     let mut parts = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content);
     let begins = |content: &Content| {
-        matches!(content, Content::Thinking { signature: Some(signature), .. } if !is_geminis(signature))
-            || matches!(content, Content::RedactedThinking(_))
+        matches!(content, Content::Thinking { signature: Some(signature), .. } if !is_marked(signature))
+            || matches!(content, Content::RedactedThinking(data) if !is_marked(data))
     };
     parts.clone().next().is_some_and(begins) || !parts.any(|content| matches!(content, Content::ToolCall(_)))
 }

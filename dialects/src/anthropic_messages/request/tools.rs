@@ -93,7 +93,7 @@ pub(super) fn write<'a>(
                 extra: writer.extra("tools.function", extra),
             },
             Tool::Other { dialect: Dialect::AnthropicMessages, raw } => ToolOut::Raw(raw),
-            Tool::Other { dialect: _, raw: _ } if profile.drop_server_tools => {
+            Tool::Other { dialect: _, raw } if profile.server_tools.leaves_out(raw) => {
                 writer.drop_field(&format!("tools[{index}]"));
                 continue;
             }

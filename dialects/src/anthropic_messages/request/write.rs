@@ -88,6 +88,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         extra: _,
     } = call;
     let mut writer = BlockWriter::request(call.extra.dialect, path);
+    writer.server_tools = profile.server_tools;
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     let Conversation { system, turns } = turns::write(call, &mut writer)?;

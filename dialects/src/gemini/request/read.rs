@@ -39,6 +39,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let stop = config.parsed("stopSequences", &CONFIG, "an array of strings")?.unwrap_or_default();
     let format = format(&mut config)?;
     let (reasoning, thinking) = thinking(&mut config)?;
+    text_alone(&mut config)?;
     let mut rest = config.rest();
     rest.extend(thinking.map(|raw| ("thinkingConfig".to_owned(), raw.to_owned())));
     let mut fields = top.rest();
@@ -130,6 +131,19 @@ fn format(config: &mut Object<'_>) -> Result<Option<Format>, Refusal> {
         (Some(other), _) => Err(CONFIG.field("responseMimeType").refuse(format_args!(
             "`{other}` can not be asked of a provider of another dialect; use `application/json` with a schema"
         ))),
+    }
+}
+
+/// Refuses what only a Gemini model answers with: pictures and sound.
+fn text_alone(config: &mut Object<'_>) -> Result<(), Refusal> {
+    const AT: Path<'static> = CONFIG.field("responseModalities");
+    let wanted: Vec<String> = config.parsed("responseModalities", &CONFIG, "an array of strings")?.unwrap_or_default();
+    let other = wanted.iter().find(|word| !matches!(&*word.to_ascii_uppercase(), "TEXT" | "MODALITY_UNSPECIFIED"));
+    match other {
+        Some(other) => Err(AT.refuse(format_args!(
+            "`{other}` can not be asked of a provider of another dialect, which answers with text; leave it out"
+        ))),
+        None => Ok(()),
     }
 }
 

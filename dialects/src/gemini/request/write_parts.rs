@@ -9,8 +9,6 @@ use crate::gemini::signature;
 use crate::hub::{Content, Message, Part, Role, Source, ToolCall};
 use crate::json::kind_of;
 
-/// The signature that Google documents for calls that another model made, which nobody can have signed.
-const UNSIGNED: &str = "skip_thought_signature_validator";
 /// The place of arguments that a model wrote as broken JSON: `args` must be an object.
 const UNPARSED: &str = "_unparsed_arguments";
 
@@ -69,7 +67,7 @@ fn model_turn(turn: &[&Message], names: &mut CalledNames, draft: &mut Draft<'_>)
                 Content::ToolCall(ToolCall { id, name, arguments }) => {
                     names.insert(id.clone(), name.clone());
                     let signature = pending.take().or_else(|| {
-                        (draft.model.signed_calls && !called && !draft.same()).then(|| UNSIGNED.to_owned())
+                        (draft.model.signed_calls && !called && !draft.same()).then(|| signature::UNSIGNED.to_owned())
                     });
                     called = true;
                     call((id, name, arguments), signature.as_deref(), draft);
@@ -249,7 +247,7 @@ fn media(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
             Ok(())
         }
         Content::Other { dialect, raw } => {
-            if draft.target.drop_server_tools && is_servers(&kind_of(raw.get())) {
+            if draft.target.server_tools.leaves_out_trace(raw) {
                 draft.drop("messages.content");
                 return Ok(());
             }
@@ -269,11 +267,6 @@ fn media(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
         | Content::Thinking { .. }
         | Content::RedactedThinking(_) => Err("can not stand in a turn of this role".to_owned()),
     }
-}
-
-/// True if a block of this type tells of a tool that a vendor ran.
-fn is_servers(kind: &str) -> bool {
-    kind == "server_tool_use" || kind == "mcp_tool_use" || kind.ends_with("_tool_result")
 }
 
 fn sourced(source: &Source, draft: &mut Draft<'_>) -> Result<(), String> {

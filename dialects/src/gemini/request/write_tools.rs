@@ -27,7 +27,7 @@ pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
         match tool {
             Tool::Function { .. } => {}
             Tool::Other { dialect: Dialect::Gemini, raw } => draft.json.raw(raw.get()),
-            Tool::Other { dialect: _, raw: _ } if draft.target.drop_server_tools => {
+            Tool::Other { dialect: _, raw } if draft.target.server_tools.leaves_out(raw) => {
                 draft.drop(format!("tools[{index}]"));
             }
             Tool::Other { dialect, raw } => {

@@ -10,6 +10,7 @@ use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
+use crate::openai_chat::place;
 use crate::spoke::PartPath;
 use crate::vendors::FieldAction;
 
@@ -17,7 +18,11 @@ use crate::vendors::FieldAction;
 ///
 /// A streamed call always asks for usage, for the ledger; the caller's stream shows it only when the caller asked.
 /// Errors: the call holds what Chat Completions has no word for.
-pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Result<Encoded, Refusal> {
+pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
+    written(call, profile).map_err(|refusal| place::in_the_callers(refusal, &call.messages, path))
+}
+
+fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     let Call {
         model,
         system,
@@ -79,7 +84,7 @@ fn write_tools(tools: &[Tool], writer: &mut RequestWriter<'_>) -> Result<bool, R
         let at = LIST.index(index);
         match tool {
             Tool::Function { .. } | Tool::Other { dialect: Dialect::OpenAiChat, .. } => {}
-            Tool::Other { .. } if writer.profile.drop_server_tools => {
+            Tool::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out(raw) => {
                 writer.drop(at);
                 continue;
             }

@@ -216,9 +216,7 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
         match &piece.part.content {
             Content::Thinking { .. } | Content::RedactedThinking(_) => {}
             Content::Other { dialect, raw }
-                if *dialect != Dialect::OpenAiChat
-                    && writer.profile.drop_server_tools
-                    && is_servers(&type_of(raw.get())) =>
+                if *dialect != Dialect::OpenAiChat && writer.profile.server_tools.leaves_out_trace(raw) =>
             {
                 piece.at(|at| writer.drop(at));
             }
@@ -227,13 +225,6 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
         }
     }
     said
-}
-
-/// True if a block or item of this type tells of a tool that Anthropic or OpenAI ran.
-fn is_servers(kind: &str) -> bool {
-    const SUFFIXES: [&str; 3] = ["_tool_result", "_call", "_call_output"];
-    matches!(kind, "server_tool_use" | "mcp_tool_use" | "mcp_list_tools")
-        || SUFFIXES.iter().any(|suffix| kind.ends_with(suffix))
 }
 
 /// True if the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.

@@ -75,10 +75,10 @@ fn write_tools(tools: &[Tool], writer: &mut ItemWriter<'_>) -> Result<bool, Refu
     let mut written = false;
     for (index, tool) in tools.iter().enumerate() {
         let at = LIST.index(index);
-        if let Tool::Other { dialect, .. } = tool
+        if let Tool::Other { dialect, raw } = tool
             && *dialect != Dialect::OpenAiResponses
         {
-            if writer.profile.drop_server_tools {
+            if writer.profile.server_tools.leaves_out(raw) {
                 writer.drop(at);
                 continue;
             }
@@ -261,8 +261,8 @@ fn write_field(dialect: Dialect, name: &str, raw: &RawValue, writer: &mut ItemWr
         "modalities" if raw.get() == "[\"text\"]" => {}
         "thread" => return Err(no_threads()),
         // These decide what is answered, not how.
-        "audio" | "container" | "logit_bias" | "logprobs" | "mcp_servers" | "modalities" | "response_format"
-        | "tool_choice" | "top_logprobs" | "web_search_options" => {
+        "audio" | "cachedContent" | "container" | "logit_bias" | "logprobs" | "mcp_servers" | "modalities"
+        | "response_format" | "tool_choice" | "top_logprobs" | "web_search_options" => {
             return Err(ROOT.field(name).refuse("has no equivalent in OpenAI Responses"));
         }
         _ => writer.drop(name),

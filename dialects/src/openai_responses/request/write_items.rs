@@ -121,7 +121,9 @@ fn item(message: &Message, index: usize, part: &Part, writer: &mut ItemWriter<'_
         },
         Content::RedactedThinking(_) => writer.drop(at(None)),
         Content::Other { dialect: Dialect::OpenAiResponses, raw } => writer.json.raw(raw.get()),
-        Content::Other { dialect: _, raw: _ } if writer.profile.drop_server_tools => writer.drop(at(None)),
+        Content::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out_trace(raw) => {
+            writer.drop(at(None));
+        }
         Content::Other { dialect, raw: _ } => {
             let why =
                 format_args!("this {} content part has no counterpart in OpenAI Responses", dialect.name()).to_string();

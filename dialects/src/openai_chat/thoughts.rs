@@ -1,0 +1,19 @@
+//! Thoughts in a conversation that another vendor has signed: servers that hand signed thoughts on know their own.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::thoughts::{Fate, ThoughtPlaces, is_marked, text};
+
+/// The places of thoughts in a body.
+pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
+    marks: &["\"thinking_blocks\""],
+    turns: b"messages",
+    parts: Some(b"thinking_blocks"),
+    whole_turn: false,
+    fate: |body: &Bytes, block: Range<usize>, _| {
+        let signature = text(body, block.clone(), b"signature").or_else(|| text(body, block, b"data"));
+        if signature.is_some_and(is_marked) { Fate::Goes } else { Fate::Stays }
+    },
+};
