@@ -110,6 +110,19 @@ pub enum Unfolded {
     Failed,
 }
 
+/// The policy for tools that a vendor runs itself, where the provider has none of the kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServerTools {
+    /// The call is refused, but for a search of the web that OpenAI would run and the model need not use: agents offer that with
+    /// every call, and it is left out.
+    #[default]
+    RefuseButSearch,
+    /// The call is refused.
+    Refuse,
+    /// They are left out.
+    Drop,
+}
+
 /// The facts that an encoder must know of the provider it writes for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderProfile {

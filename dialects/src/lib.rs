@@ -29,9 +29,8 @@ mod thoughts;
 pub mod vendors;
 pub mod verbatim;
 
-pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
+pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use model_list::ListedModel;
-pub use server_tools::ServerTools;
 pub use spoke::{Habits, SettingsWithin};

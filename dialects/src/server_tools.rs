@@ -3,20 +3,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::codec::ServerTools;
 use crate::json::kind_of;
-
-/// The policy for tools that a vendor runs itself, where the provider has none of the kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ServerTools {
-    /// The call is refused, but for a search of the web that OpenAI would run and the model need not use: agents offer that with
-    /// every call, and it is left out.
-    #[default]
-    RefuseButSearch,
-    /// The call is refused.
-    Refuse,
-    /// They are left out.
-    Drop,
-}
 
 impl ServerTools {
     /// True if a tool is left out. One that the model has to use is named in `tool_choice`, which is refused.

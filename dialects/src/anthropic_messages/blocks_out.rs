@@ -1,9 +1,9 @@
 //! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
 
 use super::place::part_path;
+use crate::codec::ServerTools;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
-use crate::server_tools::ServerTools;
 use crate::spoke::PartPath;
 use crate::thoughts::is_marked;
 use base64::Engine;

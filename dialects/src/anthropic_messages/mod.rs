@@ -24,7 +24,7 @@ use crate::verbatim::Field;
 #[cfg(test)]
 pub(crate) use usage::MessagesUsage;
 
-/// What the dialect offers.
+/// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "anthropic-",

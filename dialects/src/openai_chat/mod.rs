@@ -22,7 +22,7 @@ pub(crate) use request::{effort_of_budget, is_strict, whole_schema};
 #[cfg(test)]
 pub(crate) use wire::ChatUsage;
 
-/// What the dialect offers.
+/// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
         header_beginning: "openai-",
