@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::hub::ErrorKind;
-use crate::server_tools::ServerTools;
 use crate::vendors::{FieldPolicy, LookAlike};
 
 /// The code by which Anthropic's SDKs learn that they have to go on without a message thread.

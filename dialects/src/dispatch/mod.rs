@@ -11,11 +11,10 @@ use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
+use crate::thoughts;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{
-    anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, thoughts, verbatim,
-};
+use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
     /// The spoke that speaks it.
