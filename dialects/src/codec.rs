@@ -162,6 +162,15 @@ pub struct Encoded {
     pub clamped: Option<u64>,
 }
 
+/// A whole answer in a caller's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EncodedReply {
+    /// The JSON body.
+    pub body: Vec<u8>,
+    /// The number of parts that the caller's dialect has no words for: they are left out.
+    pub skipped: usize,
+}
+
 /// The form in which a stream is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamOptions {

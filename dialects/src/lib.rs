@@ -29,7 +29,7 @@ mod thoughts;
 pub mod vendors;
 pub mod verbatim;
 
-pub use codec::{Encoded, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
+pub use codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use model_list::ListedModel;

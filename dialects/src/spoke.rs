@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
@@ -89,7 +89,7 @@ pub(crate) struct Spoke {
     /// `reply`: a whole answer. Errors: it is not what the dialect allows.
     pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
     /// `reply`: the same, written; beside it is the caller's own body.
-    pub(crate) encode_reply: fn(&Reply, &[u8]) -> Vec<u8>,
+    pub(crate) encode_reply: fn(&Reply, &[u8]) -> EncodedReply,
     /// True if answers repeat some of the call's own body.
     pub(crate) repeats_the_call: bool,
     /// `stream/read`: a reader of one streamed answer.
@@ -142,6 +142,8 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
 pub(crate) trait EncodeStream: std::fmt::Debug + Send {
     /// Appends what this event is on the wire; some events are nothing there.
     fn push(&mut self, event: &Event, out: &mut Vec<u8>);
+    /// The number of parts so far that the dialect has no words for: they are left out.
+    fn skipped(&self) -> usize;
     /// Appends the dialect's error event. Nothing follows it.
     fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>);
     /// The memory that the answer so far takes, where its end tells it once more.

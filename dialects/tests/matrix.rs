@@ -122,7 +122,7 @@ fn replies() {
     for case in cases("replies", "json") {
         let reply = case.from.decode_reply(&case.input).unwrap();
         for (name, to) in case.others() {
-            case.golden(name, "json", &pretty(&read(&to.encode_reply(&reply, b""))));
+            case.golden(name, "json", &pretty(&read(&to.encode_reply(&reply, b"").body)));
         }
     }
 }
@@ -187,7 +187,7 @@ fn a_response_is_the_same_whole_and_streamed() {
         br#"{"model":"m","instructions":"be brief","tools":[{"type":"custom","name":"patch"}],"metadata":{"a":"b"}}"#;
     for case in cases("replies", "json") {
         let reply = case.from.decode_reply(&case.input).unwrap();
-        let whole = RESPONSES.encode_reply(&reply, call);
+        let whole = RESPONSES.encode_reply(&reply, call).body;
         let told = RESPONSES.stream_of_whole(&whole, true).unwrap();
         let fold = |stream: &[u8]| {
             let mut fold = RESPONSES.stream_fold(1 << 20);
@@ -236,7 +236,7 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         let _ = to.encode_call(&call, &ProviderProfile::default());
     }
     if let Ok(reply) = from.decode_reply(bytes) {
-        assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply, b"")).is_ok());
+        assert!(serde_json::from_slice::<Value>(&to.encode_reply(&reply, b"").body).is_ok());
     }
     let mut decoder = from.stream_decoder();
     let mut encoder = to.stream_encoder(StreamOptions {

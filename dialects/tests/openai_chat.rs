@@ -147,9 +147,9 @@ fn wrong_requests_are_refused_by_field() {
 fn replies_are_written_as_the_golden_files_say() {
     for (name, body) in fixtures("replies", ".json") {
         let reply = CHAT.decode_reply(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let encoded = CHAT.encode_reply(&reply, b"");
+        let encoded = CHAT.encode_reply(&reply, b"").body;
         golden("replies", &format!("{name}.golden"), &(format!("{reply:#?}\n") + &pretty(&encoded)));
-        let again = CHAT.encode_reply(&CHAT.decode_reply(&encoded).unwrap(), b"");
+        let again = CHAT.encode_reply(&CHAT.decode_reply(&encoded).unwrap(), b"").body;
         assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(encoded).unwrap(), "{name}");
     }
     let cases: Vec<(String, String)> =
@@ -275,7 +275,7 @@ proptest! {
             }
         }
         if let Ok(reply) = CHAT.decode_reply(&body) {
-            prop_assert!(serde_json::from_slice::<Value>(&CHAT.encode_reply(&reply, b"")).is_ok());
+            prop_assert!(serde_json::from_slice::<Value>(&CHAT.encode_reply(&reply, b"").body).is_ok());
         }
         let _ = read(&[&body]);
     }

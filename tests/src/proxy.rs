@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const LOOPBACK: &str = "127.0.0.0/8";
 /// Log lines kept of one process.
 const MOST_LINES: usize = 200_000;
+/// The looks at the metrics for calls whose answers are here and whose entries are being closed.
+const BOOKING_LOOKS: usize = 20;
 
 /// A running proxy; killed when dropped.
 #[derive(Debug)]
@@ -231,11 +233,18 @@ impl Proxy {
         Ok((status, body.to_owned()))
     }
 
-    /// Its metrics now.
+    /// Its metrics now. A call is counted just after its answer is written, so calls in flight are waited for, for a moment:
+    /// when none is, all that they have counted is there.
     ///
     /// # Errors
     /// Nobody answers.
     pub fn metrics(&self) -> anyhow::Result<Metrics> {
+        for _ in 0..BOOKING_LOOKS {
+            if Metrics(self.page("/metrics")?.1).sum("sluicegate_requests_in_flight", &[]) == 0.0 {
+                break;
+            }
+            pause(Duration::from_millis(10));
+        }
         Ok(Metrics(self.page("/metrics")?.1))
     }
 

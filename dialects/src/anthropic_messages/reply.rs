@@ -4,7 +4,7 @@ use super::blocks_in;
 use super::blocks_out::{BlockOut, BlockWriter};
 use super::stop;
 use super::usage::{MessagesUsage, NAMES};
-use crate::codec::{Malformed, Refusal};
+use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Raw, Reply, Stop, Usage};
 use crate::json::{Object, Path, ROOT};
@@ -91,12 +91,13 @@ struct ReplyMessage<'a> {
 
 /// Writes a whole answer: the first choice, as the dialect has one. Parts it has no block for are left out.
 #[must_use]
-pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
+pub(crate) fn encode(reply: &Reply) -> EncodedReply {
     let Reply { id, model, created: _, choices, usage, extra } = reply;
     let mut writer = BlockWriter::reply(extra.dialect);
     let choice = choices.first();
     let parts = choice.map(|choice| &*choice.parts).unwrap_or_default();
-    let content = parts.iter().filter_map(|part| writer.part(part).ok().flatten()).collect();
+    let content: Vec<_> = parts.iter().filter_map(|part| writer.part(part).ok().flatten()).collect();
+    let skipped = choices.iter().map(|choice| choice.parts.len()).sum::<usize>() - content.len();
     let refused = parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
     let stop = choice.map_or(&Stop::End, |choice| &choice.stop);
     let (stop_reason, stop_sequence) = stop::write(stop, refused, calls(parts));
@@ -114,7 +115,7 @@ pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
         usage: (!extra.contains_key("usage")).then(|| MessagesUsage::of(usage.unwrap_or_default())),
         extra,
     };
-    serde_json::to_vec(&message).unwrap_or_default()
+    EncodedReply { body: serde_json::to_vec(&message).unwrap_or_default(), skipped }
 }
 
 /// An id as Anthropic's begin; another provider's stays recognisable in it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{Encoded, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::dialect::Dialect;
 use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
@@ -122,7 +122,7 @@ impl Dialect {
 
     /// Writes a whole answer. `call` is the caller's own body, which the answers of some dialects repeat.
     #[must_use]
-    pub fn encode_reply(self, reply: &Reply, call: &[u8]) -> Vec<u8> {
+    pub fn encode_reply(self, reply: &Reply, call: &[u8]) -> EncodedReply {
         (self.spoke().encode_reply)(reply, call)
     }
 
@@ -304,6 +304,12 @@ impl StreamEncoder {
     /// Appends what this event is on the wire; some events are nothing there.
     pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         self.0.push(event, out);
+    }
+
+    /// The number of parts so far that the dialect has no words for: they are left out.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.0.skipped()
     }
 
     /// The memory that the answer so far takes, in dialects whose streams end with the answer whole.

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::signature::Pending;
 use super::wire::{self, Candidate, Ended, WireAnswer};
-use crate::codec::Malformed;
+use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Stop, ToolCall};
 use crate::json::Writer;
@@ -81,13 +81,14 @@ fn logprobs(raw: &RawValue) -> Box<RawValue> {
 }
 
 /// Writes a whole answer.
-pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
+pub(crate) fn encode(reply: &Reply) -> EncodedReply {
     let Reply { id, model, created: _, choices, usage, extra: _ } = reply;
     let mut json = Writer::with_capacity(1024);
     json.open(b'{');
     json.open_field("candidates", b'[');
+    let mut skipped = 0;
     for (index, choice) in choices.iter().enumerate() {
-        write_choice(index, choice, &mut json);
+        skipped += write_choice(index, choice, &mut json);
     }
     json.close(b']');
     if let Some(usage) = usage {
@@ -96,17 +97,18 @@ pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
     json.text_field("modelVersion", model);
     json.text_field("responseId", id);
     json.close(b'}');
-    json.into_bytes()
+    EncodedReply { body: json.into_bytes(), skipped }
 }
 
-fn write_choice(index: usize, choice: &Choice, json: &mut Writer) {
+/// Says how many parts were left out.
+fn write_choice(index: usize, choice: &Choice, json: &mut Writer) -> usize {
     let Choice { parts, stop, logprobs: _, extra: _ } = choice;
     json.open(b'{');
     json.open_field("content", b'{');
     json.open_field("parts", b'[');
-    let mut pending = Pending::default();
+    let (mut pending, mut skipped) = (Pending::default(), 0);
     for part in parts {
-        write_part(&part.content, &mut pending, json);
+        skipped += usize::from(!write_part(&part.content, &mut pending, json));
     }
     let signature = pending.take();
     if signature.is_some() || json.is_bare() {
@@ -119,9 +121,11 @@ fn write_choice(index: usize, choice: &Choice, json: &mut Writer) {
     json.text_field("finishReason", wire::finish_reason(stop));
     json.value_field("index", index);
     json.close(b'}');
+    skipped
 }
 
-fn write_part(content: &Content, pending: &mut Pending, json: &mut Writer) {
+/// Says whether the dialect has words for it.
+fn write_part(content: &Content, pending: &mut Pending, json: &mut Writer) -> bool {
     match content {
         Content::Text { text, citations: _ } | Content::Refusal(text) => {
             if !text.is_empty() {
@@ -141,8 +145,9 @@ fn write_part(content: &Content, pending: &mut Pending, json: &mut Writer) {
         | Content::Document { .. }
         | Content::Audio { .. }
         | Content::ToolResult { .. }
-        | Content::Other { .. } => {}
+        | Content::Other { .. } => return false,
     }
+    true
 }
 
 /// Writes a part of text.

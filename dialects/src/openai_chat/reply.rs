@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::request::{function, tool_call};
 use super::wire::{self, ContentPiece, ThoughtBlock};
-use crate::codec::{Malformed, Refusal};
+use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer, string};
@@ -122,7 +122,7 @@ fn calls(message: &mut Object<'_>, at: &Path<'_>, (id, number): (&str, u32)) -> 
 
 /// Writes a whole answer. `created` is 0 where nobody said it: the caller of this function has the clock.
 #[must_use]
-pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
+pub(crate) fn encode(reply: &Reply) -> EncodedReply {
     let Reply { id, model, created, choices, usage, extra } = reply;
     let cross_dialect = extra.dialect != Dialect::OpenAiChat;
     let mut json = Writer::with_capacity(1024);
@@ -143,7 +143,21 @@ pub(crate) fn encode(reply: &Reply) -> Vec<u8> {
         json.fields(&extra.fields);
     }
     json.close(b'}');
-    json.into_bytes()
+    let parts = choices.iter().flat_map(|choice| &choice.parts);
+    EncodedReply { body: json.into_bytes(), skipped: parts.filter(|part| !is_said(&part.content)).count() }
+}
+
+/// True if a part goes into an answer's message.
+fn is_said(content: &Content) -> bool {
+    match content {
+        Content::Text { .. }
+        | Content::Refusal(_)
+        | Content::Thinking { .. }
+        | Content::RedactedThinking(_)
+        | Content::ToolCall(_) => true,
+        Content::Other { dialect, raw } => *dialect == Dialect::OpenAiChat && is_custom_call(raw),
+        Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => false,
+    }
 }
 
 fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut Writer) {

@@ -1,7 +1,7 @@
 //! A whole answer: read into the hub's words, and written out of them.
 
-use super::wire::{WireChoice, WireCompletion, text_of, write_choice};
-use crate::codec::Malformed;
+use super::wire::{WireChoice, WireCompletion, said, text_of, write_choice};
+use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Reply};
 use crate::json::Writer;
@@ -44,7 +44,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
 }
 
 /// Writes a whole answer. `created` is 0 where nobody said it: the caller of this function has the clock.
-pub(super) fn encode(reply: &Reply) -> Vec<u8> {
+pub(super) fn encode(reply: &Reply) -> EncodedReply {
     let Reply { id, model, created, choices, usage, extra } = reply;
     let own = extra.dialect == Dialect::OpenAiCompletions;
     let mut json = Writer::with_capacity(512);
@@ -64,5 +64,6 @@ pub(super) fn encode(reply: &Reply) -> Vec<u8> {
         wire::write_usage(usage, &mut json);
     }
     json.close(b'}');
-    json.into_bytes()
+    let parts = choices.iter().flat_map(|choice| &choice.parts);
+    EncodedReply { body: json.into_bytes(), skipped: parts.filter(|part| said(&part.content).is_none()).count() }
 }

@@ -41,11 +41,15 @@ pub(super) struct WireCompletion<'a> {
 
 /// The text of an answer of another dialect: what it says, without its thoughts.
 pub(super) fn text_of(choice: &Choice) -> String {
-    let texts = choice.parts.iter().filter_map(|part| match &part.content {
-        Content::Text { text, .. } | Content::Refusal(text) => Some(text.as_str()),
+    choice.parts.iter().filter_map(|part| said(&part.content)).collect()
+}
+
+/// The text of a part; `None`: the dialect has no words for it.
+pub(super) fn said(content: &Content) -> Option<&str> {
+    match content {
+        Content::Text { text, .. } | Content::Refusal(text) => Some(text),
         _ => None,
-    });
-    texts.collect()
+    }
 }
 
 /// Writes one of the answers, or a piece of it.

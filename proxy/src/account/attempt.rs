@@ -57,6 +57,14 @@ impl AttemptEntry {
         }
     }
 
+    /// So many parts of its answer the caller is not given: its dialect has no words for them.
+    pub fn skipped_parts(&self, count: usize) {
+        if count > 0 {
+            let cells = self.ledger.attempt_cells(&self.table, self.facts.provider);
+            cells.skipped.add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Its answer begins to arrive (its head; for a stream held back, its first token).
     pub fn upstream_head(&mut self, now: Instant) {
         self.facts.head = Some(now);

@@ -238,6 +238,8 @@ pub(super) struct AttemptCells {
     pub(super) retries: [Counter; AttemptEnd::COUNT],
     /// Fields that the provider was not sent.
     pub(super) dropped: Counter,
+    /// Parts of its answers that the caller was not given.
+    pub(super) skipped: Counter,
     /// Requests sent once more within an attempt.
     pub(super) resends: Counter,
 }

@@ -244,6 +244,10 @@ impl Page<'_> {
             cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.dropped.get()))
         }));
         self.counters(&names::DROPPED_FIELDS, &dropped)?;
+        let skipped = sums(reading.attempts.iter().flat_map(|((pool, provider), cells)| {
+            cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.skipped.get()))
+        }));
+        self.counters(&names::SKIPPED_PARTS, &skipped)?;
         let resends = sums(reading.attempts.iter().flat_map(|((pool, provider), cells)| {
             cells.iter().map(move |cells| (vec![&**pool, &**provider], cells.resends.get()))
         }));

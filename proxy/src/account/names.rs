@@ -54,6 +54,7 @@ metrics! {
     ATTEMPTS = Counter "sluicegate_attempts" ["pool", "provider", "result"] "Attempts at a provider, by how they ended.";
     RETRIES = Counter "sluicegate_retries" ["pool", "provider", "reason"] "Further attempts that an attempt at this provider made necessary, by how it had ended.";
     DROPPED_FIELDS = Counter "sluicegate_dropped_fields" ["pool", "provider"] "Fields of calls that a provider was not sent, by a rule of the translation or by its own policy.";
+    SKIPPED_PARTS = Counter "sluicegate_skipped_parts" ["pool", "provider"] "Parts of answers that the caller's dialect has no words for; the caller was not given them.";
     RESENDS = Counter "sluicegate_resends" ["pool", "provider"] "Requests sent once more within an attempt, because nobody had processed them or their reused connection ended before a byte of an answer.";
     FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";

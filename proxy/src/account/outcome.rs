@@ -6,7 +6,7 @@ use sluicegate_dialects::hub::ErrorKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum End {
-    /// The answer went out whole (a provider's error that was passed on included).
+    /// The answer went out whole, to its last byte (a provider's error that was passed on included).
     Done = 0,
     /// The caller was at fault and got an error.
     Refused = 1,

@@ -265,7 +265,9 @@ impl Attempt<'_> {
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));
         if !call.streams() {
-            return Ok((call.dialect().encode_reply(&reply, &call.body).into(), false));
+            let written = call.dialect().encode_reply(&reply, &call.body);
+            open.entry().skipped_parts(written.skipped);
+            return Ok((written.body.into(), false));
         }
         // Asked for a stream, this provider answered whole.
         let array = |whole: &[u8]| [b"[", whole, b"]"].concat();
@@ -274,7 +276,11 @@ impl Attempt<'_> {
             false => call.dialect().stream_of_whole(whole, call.sees_usage()),
         };
         let told = if dialect == call.dialect() { tell(body) } else { None };
-        let told = told.or_else(|| tell(&call.dialect().encode_reply(&reply, &call.body)));
+        let told = told.or_else(|| {
+            let written = call.dialect().encode_reply(&reply, &call.body);
+            open.entry().skipped_parts(written.skipped);
+            tell(&written.body)
+        });
         told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
     }
 

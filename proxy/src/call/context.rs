@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
-use crate::listener::Busy;
+use crate::listener::{AwaitsWrite, Busy};
 use crate::state::Ready;
 use crate::worker::own::Worker;
 
@@ -28,6 +28,8 @@ pub(super) struct CallContext {
     /// The connection it came on, counted as busy; `None`: the caller has left, or there never was one.
     client: RefCell<Option<Busy>>,
     entry: RefCell<LedgerEntry>,
+    /// The end of a call whose answer's last bytes wait to be written, and its time.
+    unwritten: Cell<Option<(End, Instant)>>,
     /// Set while a stream may be answered with comments.
     comments: Cell<Option<Duration>>,
     /// `x-cache`, where the rule caches.
@@ -51,6 +53,7 @@ impl CallContext {
             arrived,
             client: RefCell::new(client),
             entry,
+            unwritten: Cell::default(),
             comments: Cell::default(),
             cache: Cell::default(),
             clamped: Cell::default(),
@@ -104,6 +107,21 @@ impl CallContext {
         self.note(|entry| entry.close(end));
     }
 
+    /// HTTP/1 has been given the last piece: the entry closes with this end when that has been written. One whose caller
+    /// leaves before it is dropped with the connection.
+    pub(super) fn close_when_written(self: &Rc<Self>, end: End, at: Instant) {
+        if self.unwritten.get().is_some() {
+            return;
+        }
+        match self.client.take() {
+            Some(client) => {
+                self.unwritten.set(Some((end, at)));
+                client.await_write(Rc::clone(self) as Rc<dyn AwaitsWrite>);
+            }
+            None => self.note(|entry| entry.close_at(end, at)),
+        }
+    }
+
     /// From now on a stream's client may be answered with comments while its model is silent.
     pub(super) fn allow_comments(&self, every: Duration) {
         self.comments.set(Some(every));
@@ -132,5 +150,13 @@ impl CallContext {
     /// The interval at which the client is to hear a comment while its model is silent; `None`: not (yet) a stream.
     pub(super) fn comments(&self) -> Option<Duration> {
         self.comments.get()
+    }
+}
+
+impl AwaitsWrite for CallContext {
+    fn written(&self) {
+        if let Some((end, at)) = self.unwritten.take() {
+            self.note(|entry| entry.close_at(end, at));
+        }
     }
 }

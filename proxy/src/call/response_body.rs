@@ -28,8 +28,8 @@ const PIECE: usize = 32 << 10;
 pub struct ResponseBody {
     content: Content,
     context: Rc<CallContext>,
-    /// True if the connection says when it could send the last piece, by asking for another one: HTTP/2's does,
-    /// HTTP/1's ends with the last piece.
+    /// True if the connection says when it could send the last piece, by asking for another one: HTTP/2's does.
+    /// HTTP/1's ends with the last piece, and its socket says when that has been written.
     confirms: bool,
     /// True if something of it has been handed out.
     begun: bool,
@@ -96,17 +96,26 @@ impl ResponseBody {
                 Content::Stream(stream) => match std::task::ready!(stream.poll_next(cx)) {
                     StreamPiece::Bytes(bytes) => {
                         if stream.is_over() && !self.confirms {
-                            self.context.close(End::Done);
+                            self.context.close_when_written(End::Done, Instant::now());
                         }
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                     StreamPiece::Cut => self.abort(),
                     StreamPiece::End => {
-                        self.context.close(End::Done);
                         self.content = Content::Done;
+                        self.close(End::Done, Instant::now());
                     }
                 },
             }
+        }
+    }
+
+    /// The connection has all of the answer: HTTP/2's has sent it, HTTP/1's still has to write it.
+    fn close(&self, end: End, at: Instant) {
+        if self.confirms {
+            self.context.note(|entry| entry.close_at(end, at));
+        } else {
+            self.context.close_when_written(end, at);
         }
     }
 
@@ -114,19 +123,16 @@ impl ResponseBody {
         self.content = Content::Aborting(Box::pin(tokio::time::sleep(LAST_WORDS)));
     }
 
-    /// The next piece of a whole answer. It is done when the last piece could go out, and not before.
+    /// The next piece of a whole answer. It is done when the last piece has gone out, and not before.
     fn next_of_whole(&mut self) -> Option<Bytes> {
         let Content::Whole { body, end, at } = &mut self.content else { return None };
         let piece = body.split_to(body.len().min(PIECE));
         let last = body.is_empty() && (piece.is_empty() || !self.confirms);
-        self.context.note(|entry| {
-            entry.bytes_out(piece.len() as u64);
-            if last {
-                entry.close_at(*end, *at);
-            }
-        });
+        let (end, at) = (*end, *at);
+        self.context.note(|entry| entry.bytes_out(piece.len() as u64));
         if last {
             self.content = Content::Done;
+            self.close(end, at);
         }
         (!piece.is_empty()).then_some(piece)
     }
@@ -174,10 +180,8 @@ impl Drop for ResponseBody {
             Content::Whole { body, end, at }
                 if !self.begun && (body.is_empty() || self.context.client_is(Busy::is_bodiless)) =>
             {
-                self.context.note(|entry| {
-                    entry.bytes_out(body.len() as u64);
-                    entry.close_at(end, at);
-                });
+                self.context.note(|entry| entry.bytes_out(body.len() as u64));
+                self.close(end, at);
             }
             // The cache still wants the answer that this caller does not.
             Content::Stream(stream) if !too_long && stream.is_wanted() && self.context.worker.background.has_room() => {

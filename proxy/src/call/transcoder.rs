@@ -211,6 +211,14 @@ impl Transcoder {
         }
     }
 
+    /// The number of parts that the caller was not given: its dialect has no words for them.
+    pub(super) fn skipped(&self) -> usize {
+        match self {
+            Self::Verbatim(_) => 0,
+            Self::Translated(transcoder) => transcoder.encoder.skipped(),
+        }
+    }
+
     /// The memory that unfinished events take.
     pub(super) fn held(&self) -> usize {
         match self {

@@ -450,6 +450,7 @@ impl UpstreamStream {
             None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
         }
         model.into_iter().for_each(|model| entry.answered_model(model));
+        entry.skipped_parts(self.transcoder.skipped());
     }
 }
 

@@ -88,10 +88,12 @@ impl<T: AsyncWrite + Unpin> Write for WatchedIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Only TLS has anything to flush: what did not fit into the socket.
+        // Only TLS has anything to flush: what did not fit into the socket. HTTP/1 asks when it has nothing left itself.
         let polled = Pin::new(&mut self.inner).poll_flush(cx);
-        if polled.is_pending() {
-            self.connection.wrote(false);
+        match &polled {
+            Poll::Ready(Ok(())) => self.connection.flushed(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.connection.wrote(false),
         }
         polled
     }

@@ -11,6 +11,7 @@ mod request_body;
 mod streams;
 mod table;
 pub mod tls;
+mod unwritten;
 mod wake_filter;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use connection::{Service, serve};
 pub use ports::{Accepted, BoundPorts, Ports, bind_all};
 pub use request_body::RequestBody;
 pub use table::{Busy, Connection, ConnectionTable, TICK};
+pub use unwritten::AwaitsWrite;
 
 /// Counts connections over all workers.
 #[derive(Debug, Default)]

@@ -17,6 +17,7 @@ use crate::settings::Limits;
 
 use super::pending_answer::PendingAnswer;
 use super::request_body::RequestBody;
+use super::unwritten::{AwaitsWrite, Unwritten};
 use super::wake_filter::WakeFilter;
 
 /// The interval at which connections are looked at: times are kept to this precision.
@@ -67,6 +68,8 @@ pub struct Connection {
     calls: Cell<usize>,
     /// HTTP/1's answer; there is one at a time.
     answer: PendingAnswer,
+    /// HTTP/1's answers that the socket has not taken whole.
+    unwritten: Unwritten,
     /// HTTP/2's answers, by numbers of their own.
     streams: RefCell<HashMap<u64, Rc<PendingAnswer>>>,
     /// HTTP/2's newest call, whose stream does not know its answer yet.
@@ -114,6 +117,7 @@ impl ConnectionTable {
             closing_since: Cell::new(self.leaving.get().then(|| self.now.get())),
             calls: Cell::new(0),
             answer: PendingAnswer::default(),
+            unwritten: Unwritten::default(),
             streams: RefCell::default(),
             newest: RefCell::default(),
             next_stream: Cell::default(),
@@ -187,6 +191,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let Some(table) = self.0.table.upgrade() else { return };
         table.open.borrow_mut().remove(&self.0.id);
+        self.0.unwritten.forget();
         if table.is_empty()
             && let Some(waker) = table.emptied.borrow_mut().take()
         {
@@ -309,6 +314,11 @@ impl Connection {
         }
     }
 
+    /// All that HTTP/1 had has been written to the socket.
+    pub(super) fn flushed(&self) {
+        self.unwritten.written();
+    }
+
     /// The end of an answer may be on its way still when its call is over: who takes it slowly is not frozen.
     fn is_alive(&self) {
         if self.closing_since.get().is_some() {
@@ -400,6 +410,11 @@ impl Busy {
 
     fn answer(&self) -> &PendingAnswer {
         self.stream.as_deref().unwrap_or(&self.connection.answer)
+    }
+
+    /// HTTP/1 has been given the whole answer, which ends the call. `answer` is told when it has been written.
+    pub fn await_write(self, answer: Rc<dyn AwaitsWrite>) {
+        self.connection.unwritten.wait(answer);
     }
 
     /// The body of the call's request.

@@ -2,7 +2,7 @@
 
 use sluicegate_tests::client::{Client, post, raw};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::Upstream;
+use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
 
 use crate::resources::{CHAT, MESSAGES, WAYS, Way, chat, good, message, pool, provider, route, rule};
 
@@ -189,4 +189,46 @@ async fn what_the_cache_keeps_and_does_not_is_counted() {
     let kept = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_cache_stores_total", &[("layer", "memory")]);
     proxy.until("a kept answer", |proxy| kept(proxy) > 0.0).await.unwrap();
     assert!(proxy.metrics().unwrap().0.contains("sluicegate_cache_refused_total{reason=\"cut\"}"));
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_that_the_callers_dialect_has_no_words_for_is_counted() {
+    let searched = r#"{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{"query":"q"}}"#;
+    let upstream = Upstream::start(move |received| {
+        if !received.streams() {
+            let body = format!(
+                r#"{{"id":"m","type":"message","role":"assistant","model":"m","content":[{searched},{{"type":"text","text":"hi"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":3,"output_tokens":2}}}}"#
+            );
+            return vec![answer(200, &[("content-type", "application/json")], body.as_bytes())];
+        }
+        let begins = r#"{"id":"m","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}"#;
+        let events = [
+            ("message_start", format!(r#","message":{begins}"#)),
+            ("content_block_start", format!(r#","index":0,"content_block":{searched}"#)),
+            ("content_block_stop", r#","index":0"#.to_owned()),
+            ("content_block_start", r#","index":1,"content_block":{"type":"text","text":""}"#.to_owned()),
+            ("content_block_delta", r#","index":1,"delta":{"type":"text_delta","text":"hi"}"#.to_owned()),
+            ("content_block_stop", r#","index":1"#.to_owned()),
+            ("message_delta", r#","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2}"#.to_owned()),
+            ("message_stop", String::new()),
+        ];
+        let text: String =
+            events.iter().map(|(name, rest)| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n")).collect();
+        vec![stream_head(), chunk(text.as_bytes()), last_chunk()]
+    })
+    .unwrap();
+    let text = pool("p", &[provider("a", "Anthropic", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    for (stream, so_far) in [(false, 1.0), (true, 2.0)] {
+        let way = Way { anthropic: false, stream };
+        let answer = way.call(&client, "m", &[]).await;
+        assert!(answer.is_good() && answer.text().contains("hi"), "{}", answer.text());
+        let skipped =
+            |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_skipped_parts_total", &[("provider", "a")]);
+        assert_eq!(skipped(&proxy), so_far, "stream={stream}");
+        // Its own dialect has words for all of it.
+        assert!(Way { anthropic: true, stream }.call(&client, "m", &[]).await.is_good());
+        assert_eq!(skipped(&proxy), so_far);
+    }
 }

@@ -13,7 +13,7 @@ use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, stream_head};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::resources::{CHAT, Way, chat, openai_piece, openai_whole, pool, provider, route};
+use crate::resources::{CHAT, Way, chat, openai_piece, openai_stream, openai_whole, pool, provider, route};
 
 const WHOLE: Way = Way { anthropic: false, stream: false };
 const CHOICE: &str = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
@@ -172,4 +172,57 @@ async fn the_total_time_holds_for_a_provider_that_always_has_something_and_a_slo
     assert!(come > 0 && come < 60_000_000, "{come}: all of it came");
     let late = |proxy: &Proxy| proxy.metrics().unwrap().sum(REQUESTS, &[("outcome", "timed_out")]) == 1.0;
     proxy.until("it is counted", late).await.unwrap();
+}
+
+/// A connection whose kernel holds little of what its client does not read.
+async fn narrow(proxy: &Proxy) -> tokio::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    // Small segments make a small buffer on the other side.
+    socket.set_tcp_mss(1_000).unwrap();
+    socket.connect(&proxy.address.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    tokio::net::TcpStream::from_std(socket.into()).unwrap()
+}
+
+#[tokio::test]
+async fn over_http1_an_answer_is_done_when_it_is_written_and_not_when_its_caller_leaves_before() {
+    let text = "word ".repeat(60_000);
+    let upstream = Upstream::start(
+        move |received| {
+            if received.streams() { openai_stream(&text) } else { vec![openai_whole(&text)] }
+        },
+    )
+    .unwrap();
+    let resources = pool("p", &[provider("a", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &resources)], &["--workers", "1"]).unwrap();
+    let count = |outcome: &'static str, wanted: f64| {
+        move |proxy: &Proxy| proxy.metrics().unwrap().sum(REQUESTS, &[("outcome", outcome)]) == wanted
+    };
+    for (calls, (stream, reads)) in [(false, false), (true, false), (false, true), (true, true)].into_iter().enumerate()
+    {
+        let mut socket = narrow(&proxy).await;
+        let body = chat("m", stream);
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // The first bytes are here: HTTP/1 has been given all it takes.
+        socket.readable().await.unwrap();
+        let wanted = (calls % 2 + 1) as f64;
+        if reads {
+            let mut all = Vec::new();
+            socket.read_to_end(&mut all).await.unwrap();
+            assert!(all.len() > 300_000, "{}", all.len());
+            proxy.until("it is done", count("done", wanted)).await.unwrap();
+        } else {
+            assert!(count("done", 0.0)(&proxy), "stream={stream}: it is not written yet");
+            socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(socket);
+            proxy.until("its caller is gone", count("client_gone", wanted)).await.unwrap();
+            assert!(count("done", 0.0)(&proxy), "stream={stream}");
+        }
+    }
+    assert_eq!(proxy.metrics().unwrap().sum(REQUESTS, &[]), 4.0);
 }

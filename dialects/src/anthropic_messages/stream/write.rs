@@ -32,6 +32,8 @@ pub(crate) struct MessagesEncoder {
     /// The index it has there, or the next one will have.
     index: u32,
     held: Held,
+    /// The parts that the dialect has no words for.
+    skipped: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl MessagesEncoder {
             open: None,
             index: 0,
             held: Held::default(),
+            skipped: 0,
         }
     }
 }
@@ -107,8 +110,8 @@ impl EncodeStream for MessagesEncoder {
                 sse::write(name.as_deref(), data.as_bytes(), out);
             }
             // The dialect has one answer, and no words for other dialects' events.
-            Event::PartStart { .. }
-            | Event::Delta { .. }
+            Event::PartStart { .. } => self.skipped += 1,
+            Event::Delta { .. }
             | Event::PartEnd { .. }
             | Event::Finish { .. }
             | Event::Other { .. }
@@ -116,6 +119,10 @@ impl EncodeStream for MessagesEncoder {
             | Event::Usage(_)
             | Event::Error(_) => {}
         }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// Appends the error event. Nothing follows it: the body ends, without `message_stop`.
@@ -150,7 +157,10 @@ impl MessagesEncoder {
 
     fn part(&mut self, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         // A part without a block is nowhere, and its deltas find nobody.
-        let Some(begins) = begins(kind) else { return };
+        let Some(begins) = begins(kind) else {
+            self.skipped += 1;
+            return;
+        };
         self.refused |= matches!(kind, PartKind::Refusal);
         self.called |= matches!(kind, PartKind::ToolCall { .. });
         let thinks = matches!(kind, PartKind::Thinking);

@@ -1,8 +1,9 @@
 //! Whole answers that pass: their usage, and what is none.
 
 use crate::anthropic_messages::MessagesUsage;
+use crate::codec::StreamOptions;
 use crate::dialect::Dialect;
-use crate::hub::Usage;
+use crate::hub::{Choice, Content, Event, Extra, Fields, Part, PartKind, Reply, Stop, ToolCall, Usage};
 use crate::openai_chat::ChatUsage;
 use crate::openai_responses::ResponseUsage;
 
@@ -142,4 +143,55 @@ fn what_is_cut_or_no_object_is_told_from_what_says_nothing() {
     assert_eq!(output("{}"), None);
     assert_eq!(output(r#"{"usage":null}"#), None);
     assert_eq!(output(r#"{"usage":{"completion_tokens":"many"}}"#), None);
+}
+
+/// The parts that a model of this dialect may say, whole and as a stream begins them.
+fn parts(dialect: Dialect) -> Vec<(Content, PartKind)> {
+    let raw = || serde_json::value::to_raw_value(&serde_json::json!({"type": "x", "custom": {}})).unwrap();
+    let call = ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments: "{}".to_owned() };
+    vec![
+        (Content::Text { text: "a".to_owned(), citations: None }, PartKind::Text),
+        (Content::Refusal("no".to_owned()), PartKind::Refusal),
+        (Content::Thinking { text: "t".to_owned(), signature: None }, PartKind::Thinking),
+        (Content::RedactedThinking("r".to_owned()), PartKind::RedactedThinking("r".to_owned())),
+        (Content::ToolCall(call), PartKind::ToolCall { id: "c".to_owned(), name: "f".to_owned() }),
+        (Content::Other { dialect, raw: raw() }, PartKind::Other { dialect, raw: raw() }),
+    ]
+}
+
+#[test]
+fn parts_without_words_are_counted_whole_and_streamed() {
+    use Dialect::{AnthropicMessages, Gemini, OpenAiChat, OpenAiCompletions, OpenAiResponses};
+    let cases = [
+        (OpenAiChat, AnthropicMessages, 1, 1),
+        (OpenAiChat, OpenAiChat, 0, 1),
+        (OpenAiCompletions, AnthropicMessages, 4, 4),
+        (OpenAiResponses, Gemini, 1, 1),
+        (OpenAiResponses, OpenAiResponses, 0, 0),
+        (AnthropicMessages, Gemini, 1, 1),
+        (AnthropicMessages, AnthropicMessages, 0, 0),
+        (Gemini, AnthropicMessages, 1, 1),
+    ];
+    for (to, from, whole, streamed) in cases {
+        let mut encoder = to.stream_encoder(StreamOptions::default());
+        let mut out = Vec::new();
+        encoder.push(&Event::Start { id: "i".to_owned(), model: "m".to_owned(), created: None }, &mut out);
+        let said = parts(from);
+        for (part, (_, kind)) in (0..).zip(&said) {
+            encoder.push(&Event::PartStart { choice: 0, part, kind: kind.clone() }, &mut out);
+            encoder.push(&Event::PartEnd { choice: 0, part }, &mut out);
+        }
+        assert_eq!(encoder.skipped(), streamed, "{from:?} to {to:?}, streamed");
+        let parts = said.into_iter().map(|(content, _)| Part::new(content)).collect();
+        let choice = Choice { parts, stop: Stop::End, logprobs: None, extra: Fields::new() };
+        let reply = Reply {
+            id: "i".to_owned(),
+            model: "m".to_owned(),
+            created: None,
+            choices: vec![choice],
+            usage: None,
+            extra: Extra::none(from),
+        };
+        assert_eq!(to.encode_reply(&reply, b"{}").skipped, whole, "{from:?} to {to:?}, whole");
+    }
 }

@@ -25,6 +25,8 @@ pub(crate) struct GeminiEncoder {
     model: String,
     usage: Option<Usage>,
     choices: BTreeMap<u32, EncodedAnswer>,
+    /// The parts that the dialect has no words for.
+    skipped: usize,
     /// The last event is written; whatever comes now would be wrong.
     over: bool,
 }
@@ -57,6 +59,7 @@ impl GeminiEncoder {
             model: String::new(),
             usage: None,
             choices: BTreeMap::new(),
+            skipped: 0,
             over: false,
         }
     }
@@ -73,7 +76,10 @@ impl GeminiEncoder {
             PartKind::ToolCall { id, name } => {
                 OpenPart::Call(ToolCall { id: id.clone(), name: name.clone(), arguments: String::new() })
             }
-            PartKind::Other { .. } => OpenPart::Nothing,
+            PartKind::Other { .. } => {
+                self.skipped += 1;
+                OpenPart::Nothing
+            }
         };
         state.open.insert(part, growing);
     }
@@ -226,6 +232,10 @@ impl EncodeStream for GeminiEncoder {
             Event::End => self.end(out),
             Event::Other { .. } => {}
         }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skipped
     }
 
     fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {

@@ -18,6 +18,8 @@ pub(crate) struct ChatEncoder {
     head: Vec<u8>,
     choices: BTreeMap<u32, ChoiceWritten>,
     usage: Option<Usage>,
+    /// The parts that the dialect has no words for.
+    skipped: usize,
     /// The last event is written; whatever comes now would be wrong.
     over: bool,
 }
@@ -47,7 +49,7 @@ impl ChatEncoder {
     /// At the beginning.
     #[must_use]
     pub(crate) fn new(options: StreamOptions) -> Self {
-        Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None, over: false }
+        Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None, skipped: 0, over: false }
     }
 }
 
@@ -76,6 +78,10 @@ impl EncodeStream for ChatEncoder {
             Event::PartEnd { choice, part: _ } => self.part_end(*choice, out),
             Event::Other { .. } => {}
         }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// Appends the error event `data: {"error":{…}}`. Nothing follows it: the body ends, without `[DONE]`.
@@ -139,7 +145,10 @@ impl ChatEncoder {
                 state.growing = "";
                 self.thought(choice, &ThoughtBlock::Redacted(data.clone()), out);
             }
-            PartKind::Other { .. } => state.growing = "",
+            PartKind::Other { .. } => {
+                state.growing = "";
+                self.skipped += 1;
+            }
         }
     }
 

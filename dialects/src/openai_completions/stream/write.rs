@@ -20,6 +20,8 @@ pub(crate) struct CompletionEncoder {
     /// True if the part that grows in an answer is text that the caller is given; thoughts and calls are nothing here.
     told: BTreeMap<u32, bool>,
     usage: Option<Usage>,
+    /// The parts that the dialect has no words for.
+    skipped: usize,
     /// The last event is written; whatever comes now would be wrong.
     over: bool,
 }
@@ -27,7 +29,7 @@ pub(crate) struct CompletionEncoder {
 impl CompletionEncoder {
     /// At the beginning.
     pub(crate) fn new(options: StreamOptions) -> Self {
-        Self { options, head: b"{".to_vec(), told: BTreeMap::new(), usage: None, over: false }
+        Self { options, head: b"{".to_vec(), told: BTreeMap::new(), usage: None, skipped: 0, over: false }
     }
 
     fn start(&mut self, id: &str, model: &str, created: Option<u64>) {
@@ -80,7 +82,9 @@ impl EncodeStream for CompletionEncoder {
         match event {
             Event::Start { id, model, created } => self.start(id, model, *created),
             Event::PartStart { choice, part: _, kind } => {
-                self.told.insert(*choice, matches!(kind, PartKind::Text | PartKind::Refusal));
+                let told = matches!(kind, PartKind::Text | PartKind::Refusal);
+                self.skipped += usize::from(!told);
+                self.told.insert(*choice, told);
             }
             Event::Delta { choice, part: _, delta: Delta::Text(text) } => {
                 if self.told.get(choice).copied().unwrap_or(false) {
@@ -99,6 +103,10 @@ impl EncodeStream for CompletionEncoder {
             Event::End => self.end(out),
             Event::Delta { .. } | Event::PartEnd { .. } | Event::Other { .. } => {}
         }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// Appends the error event `data: {"error":{…}}`. The body ends behind it, without `[DONE]`.

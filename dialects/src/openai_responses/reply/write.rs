@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::codec::EncodedReply;
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Part, Reply, Stop, ToolCall};
 use crate::json::Writer;
@@ -12,7 +13,7 @@ use crate::openai_responses::{sealed, wire};
 /// Writes a whole answer, which repeats some of its call's own body; the dialect has one, the first. `created_at` is 0 where nobody said it: the caller of this
 /// function has the clock.
 #[must_use]
-pub(crate) fn encode(reply: &Reply, call: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(reply: &Reply, call: &[u8]) -> EncodedReply {
     let Reply { id, model, created, choices, usage, extra } = reply;
     let echo = &Echo::of(call);
     let id = &*wire::response_id(id);
@@ -22,7 +23,9 @@ pub(crate) fn encode(reply: &Reply, call: &[u8]) -> Vec<u8> {
         Some(Choice { parts, stop, logprobs: _, extra: _ }) => (parts.as_slice(), stop),
         None => (&[][..], &ended),
     };
-    let items = items(parts, id, same, echo);
+    // The dialect has one answer.
+    let further = choices.iter().skip(1).map(|choice| choice.parts.len()).sum::<usize>();
+    let (items, skipped) = items(parts, id, same, echo);
     let frame = ResponseFrame {
         id,
         model,
@@ -33,12 +36,12 @@ pub(crate) fn encode(reply: &Reply, call: &[u8]) -> Vec<u8> {
     };
     let mut json = Writer::with_capacity(2048);
     frame.write(&items, echo, &mut json);
-    json.into_bytes()
+    EncodedReply { body: json.into_bytes(), skipped: skipped + further }
 }
 
-/// The items that parts are: what is said in a row is one message.
-fn items(parts: &[Part], id: &str, same: bool, echo: &Echo) -> Vec<Item> {
-    let mut items: Vec<Item> = Vec::with_capacity(parts.len());
+/// The items that parts are, and the number of parts that are none: what is said in a row is one message.
+fn items(parts: &[Part], id: &str, same: bool, echo: &Echo) -> (Vec<Item>, usize) {
+    let (mut items, mut skipped): (Vec<Item>, usize) = (Vec::with_capacity(parts.len()), 0);
     for Part { content, cache: _, extra: _ } in parts {
         let place = items.len();
         match content {
@@ -72,10 +75,10 @@ fn items(parts: &[Part], id: &str, same: bool, echo: &Echo) -> Vec<Item> {
             | Content::Document { .. }
             | Content::Audio { .. }
             | Content::ToolResult { .. }
-            | Content::Other { .. } => {}
+            | Content::Other { .. } => skipped += 1,
         }
     }
-    items
+    (items, skipped)
 }
 
 fn say(piece: MessagePiece, id: &str, items: &mut Vec<Item>) {

@@ -37,6 +37,8 @@ pub(crate) struct ResponsesEncoder {
     stop: Option<Stop>,
     held: usize,
     parts: usize,
+    /// The parts that the dialect has no words for.
+    skipped: usize,
     /// The last event is written; whatever comes now would be wrong.
     over: bool,
 }
@@ -70,6 +72,7 @@ impl ResponsesEncoder {
             stop: None,
             held: 0,
             parts: 0,
+            skipped: 0,
             over: false,
         }
     }
@@ -102,15 +105,16 @@ impl EncodeStream for ResponsesEncoder {
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::End => self.end(out),
             // The dialect has one answer, and no words for other dialects' events.
-            Event::PartStart { .. }
-            | Event::Delta { .. }
-            | Event::PartEnd { .. }
-            | Event::Finish { .. }
-            | Event::Other { .. } => {}
+            Event::PartStart { .. } => self.skipped += 1,
+            Event::Delta { .. } | Event::PartEnd { .. } | Event::Finish { .. } | Event::Other { .. } => {}
         }
         if self.held > MOST_BYTES || self.parts > MOST_PARTS {
             self.overflow(out);
         }
+    }
+
+    fn skipped(&self) -> usize {
+        self.skipped
     }
 
     /// Appends the error events: the one that SDKs raise, and the answer, which failed. Nothing follows them.
@@ -177,7 +181,10 @@ impl ResponsesEncoder {
                 return self.item_end("completed", out);
             }
             // A part without an item is nowhere, and its deltas find nobody.
-            PartKind::Other { .. } => return,
+            PartKind::Other { .. } => {
+                self.skipped += 1;
+                return;
+            }
         }
         self.open = Some(GrowingItem { part, beside: String::new(), summed: false });
     }

@@ -116,13 +116,8 @@ impl Ledger {
     }
 
     fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
-        match record.left {
-            Some(_) => record.end = End::ClientGone,
-            None => {
-                self.one_less(now);
-                record.end = end;
-            }
-        }
+        let has_left = record.left.is_some();
+        record.end = if has_left { End::ClientGone } else { end };
         record.duration = record.left.unwrap_or(now).saturating_duration_since(record.opened);
         if record.open_attempts > 0 {
             record.last_attempt = Some(AttemptEnd::Cancelled);
@@ -132,6 +127,10 @@ impl Ledger {
         }
         let key = key(&record);
         self.call_cells(&record.table, key).count(&record);
+        // Behind its counts: who sees no call in flight sees all that calls have counted.
+        if !has_left {
+            self.one_less(now);
+        }
         self.sampler.offer(record, now);
     }
 
