@@ -34,10 +34,23 @@ pub const BETA: &str = r"^[A-Za-z0-9_.-]*\*?$";
 /// The spelling of a version of Azure's API.
 pub const API_VERSION: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$";
 
-/// The spellings that an API server holds by a rule which says what to write. Numbers of bytes stay patterns: what a rule costs is
-/// reckoned by the longest value, and that of a field which takes numbers and texts has no bound.
-pub const ADVICE: [(&str, &str); 15] = [
+/// The rule by which an API server holds [`BYTES`]. It looks at single characters: what `matches` costs is reckoned by the
+/// longest value, and a field which takes numbers and texts has none. At most twelve digits, the first character one of them;
+/// before the last two nothing but digits; then two digits, or a digit and a unit of thousands, or a unit of 1024s.
+pub const BYTES_RULE: &str = concat!(
+    "[string(self)].all(text, size(text) > 0 && size(text) <= 14 && ",
+    "[['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']].all(digits, text.charAt(0) in digits && ",
+    "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].all(at, at + 2 >= size(text) || text.charAt(at) in digits) && ",
+    "(size(text) < 2 || (text.charAt(size(text) - 2) in digits ? ",
+    "text.charAt(size(text) - 1) in digits && size(text) <= 12 || ",
+    "text.charAt(size(text) - 1) in ['k', 'M', 'G', 'T'] && size(text) <= 13 : ",
+    "text.charAt(size(text) - 2) in ['K', 'M', 'G', 'T'] && text.charAt(size(text) - 1) == 'i'))))",
+);
+
+/// The spellings that an API server holds by a rule which says what to write.
+pub const ADVICE: [(&str, &str); 16] = [
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
+    (BYTES, "write a number of bytes such as 1048576 or \"1Mi\""),
     (NAME, "write lower-case letters, digits and hyphens, such as my-name-1"),
     (URL, "write an address such as https://api.openai.com, without a user, a query or a fragment"),
     (PATH, "write a path that begins with a slash, such as /v1, without a query or a fragment"),

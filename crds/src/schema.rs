@@ -82,6 +82,9 @@ const RULES: &str = "x-kubernetes-validations";
 
 /// The rule that holds a pattern.
 fn matching(pattern: &str) -> String {
+    if pattern == patterns::BYTES {
+        return patterns::BYTES_RULE.to_owned();
+    }
     format!("self.matches(r\"{pattern}\")")
 }
 

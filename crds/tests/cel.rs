@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
-use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec, schema};
+use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec, patterns, schema};
 
 fn definition(kind: &str) -> Value {
     let definitions = schema::definitions().unwrap();
@@ -78,9 +78,9 @@ fn every_rule_is_in_the_table() {
             Value::Object(map) => map.iter().for_each(|(name, inner)| match (name.as_str(), inner.as_array()) {
                 ("x-kubernetes-validations", Some(list)) => {
                     // Those of single texts are in the table of what is malformed.
-                    let across =
-                        list.iter().filter(|rule| !rule["rule"].as_str().unwrap().starts_with("self.matches("));
-                    rules.extend(across.map(|rule| rule["message"].as_str().unwrap().to_owned()));
+                    let messages = list.iter().map(|rule| rule["message"].as_str().unwrap());
+                    let of_texts = |message: &str| patterns::ADVICE.iter().any(|(_, advice)| *advice == message);
+                    rules.extend(messages.filter(|message| !of_texts(message)).map(str::to_owned));
                 }
                 _ => collect(inner, rules),
             }),
@@ -102,7 +102,7 @@ fn every_rule_is_in_the_table() {
 #[test]
 fn every_spelling_that_is_advised_of_is_in_the_table() {
     let malformed: Vec<Value> = serde_saphyr::from_str(include_str!("../testdata/malformed.yaml")).unwrap();
-    for (pattern, advice) in sluicegate_crds::patterns::ADVICE {
+    for (pattern, advice) in patterns::ADVICE {
         let is_told = |case: &Value| advice.starts_with(case["message"].as_str().unwrap());
         assert!(malformed.iter().any(is_told), "not in the table: {pattern}: {advice}");
     }
@@ -166,4 +166,43 @@ fn nothing_is_filled_in_within_a_list() {
         }
     }
     assert!(found.is_empty() && examples > 15, "{examples} examples: {found:#?}");
+}
+
+#[test]
+fn numbers_of_bytes_are_held_by_a_rule_as_by_their_pattern() {
+    // How many of these are refused: each in a rule of its own, as many as a route may have.
+    let refused = |values: &[Value]| {
+        let rule = |(place, value): (usize, &Value)| {
+            let cache = json!({"memory": {"maxBytes": value}});
+            json!({"name": format!("r{place}"), "targets": [{"poolRef": {"name": "p"}}], "cache": cache})
+        };
+        let refused = values.chunks(16).map(|values| {
+            let rules: Vec<Value> = values.iter().enumerate().map(rule).collect();
+            let all = messages("LLMRoute", &json!({"rules": rules}));
+            all.iter().filter(|message| message.starts_with("write a number of bytes such as")).count()
+        });
+        refused.sum::<usize>()
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect::<Vec<Value>>();
+    let mut good =
+        texts(&["0", "7", "42", "1k", "1Mi", "500k", "12T", "999999999999", "999999999999k", "999999999999Ti"]);
+    good.extend([0.into(), 1_048_576.into(), 999_999_999_999_u64.into()]);
+    assert_eq!(refused(&good), 0);
+    let mut bad =
+        texts(&["", "k", "Mi", "i", "1i", "1K", "1ki", "1mi", "1Pi", "64MB", "1.5Mi", "-1", "+1", "1e3", "1 k", "k1"]);
+    bad.extend(texts(&[
+        "1kk",
+        "1Mii",
+        "1Mk",
+        "a1",
+        "1a1",
+        "1a1Mi",
+        "1234567890123",
+        "1234567890123k",
+        "1234567890123Ti",
+    ]));
+    bad.extend(texts(&["99999999999999Ti", "1\u{e9}", "\u{e9}1"]));
+    bad.extend([(-1).into(), 1_000_000_000_000_u64.into()]);
+    let one = |value: &&Value| refused(std::slice::from_ref(value));
+    assert_eq!(refused(&bad), bad.len(), "{:?}", bad.iter().filter(|value| one(value) == 0).collect::<Vec<_>>());
 }
