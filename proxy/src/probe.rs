@@ -1,12 +1,17 @@
 //! `sluicegate-proxy probe URL…`: asks whether something answers. For `helm test`, and for images without a shell.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use http::Uri;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 /// Each URL is asked this often, with a pause between, before it is given up.
 const ATTEMPTS: u32 = 30;
@@ -20,15 +25,16 @@ const SHOWN: u64 = 1024;
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate-proxy probe")]
 pub struct Probe {
-    /// The pages to ask, `http://HOST:PORT/PATH`.
-    #[arg(required = true, value_name = "URL", value_parser = plain)]
+    /// The pages to ask, `http://HOST:PORT/PATH` or `https://…`. Any certificate will do: its names are the callers', and
+    /// not the one that is asked here.
+    #[arg(required = true, value_name = "URL", value_parser = page)]
     urls: Vec<Uri>,
 }
 
-fn plain(text: &str) -> Result<Uri, String> {
+fn page(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    let is_plain = uri.scheme_str() == Some("http") && uri.host().is_some();
-    if is_plain { Ok(uri) } else { Err("write http://HOST:PORT/PATH".to_owned()) }
+    let is_page = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    if is_page { Ok(uri) } else { Err("write http://HOST:PORT/PATH or https://HOST:PORT/PATH".to_owned()) }
 }
 
 impl Probe {
@@ -63,20 +69,76 @@ fn answers(url: &Uri, attempts: u32) -> bool {
 /// The status, and the beginning of what came with it.
 fn ask(url: &Uri) -> std::io::Result<(u16, String)> {
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_u16().unwrap_or(80);
+    let secret = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if secret { 443 } else { 80 });
     let mut last = std::io::Error::other("the name has no address");
     for address in (host, port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, TIMEOUT) {
-            Ok(stream) => return exchange(stream, url),
+            Ok(stream) => {
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                return if secret { exchange(tls(stream, host)?, url) } else { exchange(stream, url) };
+            }
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn exchange(mut stream: TcpStream, url: &Uri) -> std::io::Result<(u16, String)> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+/// TLS with whoever is there: what is asked is whether it answers, and nothing secret is said.
+fn tls(stream: TcpStream, host: &str) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+    Ok(StreamOwned::new(connection, stream))
+}
+
+/// A verifier that takes any certificate whose key the server has.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, url: &Uri) -> std::io::Result<(u16, String)> {
     let path = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let authority = url.authority().map_or("", http::uri::Authority::as_str);
     write!(
@@ -114,7 +176,7 @@ mod tests {
             assert!(head.starts_with(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        plain(&url).unwrap()
+        page(&url).unwrap()
     }
 
     #[test]
@@ -123,14 +185,15 @@ mod tests {
         assert!(!answers(&once("HTTP/1.1 503 Service Unavailable\r\n\r\nno configuration"), 1));
         assert!(!answers(&once("SSH-2.0\r\n"), 1));
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(!answers(&plain(&format!("http://{nobody}/")).unwrap(), 1));
+        assert!(!answers(&page(&format!("http://{nobody}/")).unwrap(), 1));
     }
 
     #[test]
-    fn only_plain_urls_are_taken() {
-        assert!(plain("http://gateway.ns.svc:9090/readyz").is_ok());
-        assert!(plain("http://[::1]:9090/readyz").is_ok());
-        assert!(plain("https://gateway/").is_err());
-        assert!(plain("/readyz").is_err());
+    fn whole_urls_are_taken_and_nothing_else() {
+        assert!(page("http://gateway.ns.svc:9090/readyz").is_ok());
+        assert!(page("http://[::1]:9090/readyz").is_ok());
+        assert!(page("https://gateway/").is_ok());
+        assert!(page("ftp://gateway/").is_err());
+        assert!(page("/readyz").is_err());
     }
 }

@@ -32,13 +32,13 @@ async fn installed_by_helm_a_route_applied_a_call_is_answered_whole_and_streamed
         let models = gateway.node.sh(&["curl", "-sSf", "--max-time", "20", &url]).unwrap();
         assert!(models.contains("\"first\""), "{models}");
         gateway.delete(&["first"]);
-        as_printed(&gateway, version, &notes);
+        as_printed(&gateway, version, &notes, 1);
         gateway.helm(version, &["uninstall", "sluicegate", "--namespace", "sluicegate", "--wait"]);
     }
 }
 
-/// Types what the notes tell to type: a route, a call, a test.
-fn as_printed(gateway: &Gateway, version: u8, notes: &str) {
+/// Types what the notes tell to type: a route, so many calls, a test.
+fn as_printed(gateway: &Gateway, version: u8, notes: &str, calls: usize) {
     let is_command = |part: &&str| ["kubectl ", "curl ", "helm "].iter().any(|word| part.starts_with(word));
     let commands: Vec<&str> = notes.split("\n\n").filter(is_command).collect();
     let [route, first_call, test] = commands[..] else { panic!("{notes}") };
@@ -52,12 +52,38 @@ fn as_printed(gateway: &Gateway, version: u8, notes: &str) {
     assert!(said.contains("llmroute.sluicegate.dev/chat created"), "{said}");
     gateway.programmed(NAME);
     let said = typed(first_call);
-    assert!(said.contains("\"choices\"") && said.contains("Hello"), "{said}");
+    assert!(said.matches("\"choices\"").count() == calls && said.contains("Hello"), "{said}");
     let said = typed(test);
     assert!(said.contains("Succeeded"), "{said}");
     // What Helm leaves of a test is nobody's: not even an uninstall takes it.
     gateway.kubectl(&["delete", "pod", "-n", NAME, "sluicegate-test"]);
     gateway.kubectl(&["delete", "-n", NAME, "llmroute/chat", "providerpool/models"]);
+}
+
+#[tokio::test]
+async fn with_tls_and_a_plain_port_side_by_side_both_answer_and_are_tested() {
+    let Some(gateway) = Gateway::bare().await else { return };
+    let name = format!("{NAME}.{NAME}.svc");
+    let made = rcgen::generate_simple_self_signed([name.clone()]).unwrap();
+    let pair = serde_json::json!({"tls.crt": made.cert.pem(), "tls.key": made.signing_key.serialize_pem()});
+    let secret = serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "edge"}, "stringData": pair,
+    });
+    gateway.apply(NAME, &secret.to_string());
+    let set = "proxy.tls.enabled=true,proxy.tls.secretName=edge,proxy.tls.plain.enabled=true,proxy.replicas=1";
+    let notes = gateway.upgrade(4, set);
+    assert!(notes.contains(&format!("https://{name}/v1")) && notes.contains(&format!("http://{name} in")), "{notes}");
+    // A call to each port, and `helm test`, which asks both.
+    as_printed(&gateway, 4, &notes, 2);
+    // The certificate is the one that is meant.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), made.cert.pem()).unwrap();
+    let authority = file.path().display().to_string();
+    let url = format!("https://{name}/v1/models");
+    let models = gateway.node.sh(&["curl", "-sSf", "--max-time", "20", "--cacert", &authority, &url]).unwrap();
+    assert!(models.contains("\"list\""), "{models}");
+    gateway.kubectl(&["delete", "secret", "edge", "-n", NAME]);
+    gateway.uninstall();
 }
 
 #[tokio::test]
