@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::embeddings::Embeddings;
 use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
@@ -81,6 +84,10 @@ pub(crate) struct Spoke {
     pub(crate) encode_count: Option<EncodeCall>,
     /// `place`: how refusals name a part of a turn.
     pub(crate) part_path: PartPath,
+    /// `embeddings`: vectors of texts; `None`: it has none.
+    pub(crate) embeddings: Option<&'static Embeddings>,
+    /// A body that passes, with another name of the model wherever it stands; `None`: it stands in its own field alone.
+    pub(crate) rename: Option<fn(&Bytes, &str) -> Bytes>,
     /// `place`: a caller's own names of the settings that writers of other dialects refuse by the hub's, which are Chat
     /// Completions'. A name that ends in `[]` stands for each of a list whose places are not the caller's.
     pub(crate) words: &'static [(&'static str, &'static str)],

@@ -99,7 +99,7 @@ pub(crate) fn text<'a>(body: &'a [u8], object: Range<usize>, name: &[u8]) -> Opt
 }
 
 /// The places of the objects in a list.
-fn elements(body: &[u8], list: Range<usize>) -> Vec<Range<usize>> {
+pub(crate) fn elements(body: &[u8], list: Range<usize>) -> Vec<Range<usize>> {
     let json = body.get(list).and_then(|json| serde_json::from_slice::<Vec<&serde_json::value::RawValue>>(json).ok());
     let place = |element: &serde_json::value::RawValue| {
         let start = (element.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);

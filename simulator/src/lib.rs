@@ -29,6 +29,7 @@ mod script;
 mod server;
 mod steer;
 mod tokens;
+mod vector;
 mod wire;
 
 pub use behaviour::{Behaviour, Failure, FailureKind};

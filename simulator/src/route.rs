@@ -42,6 +42,10 @@ pub(crate) enum Route {
     },
     /// `POST …/models/NAME:countTokens`
     CountContents(String),
+    /// `POST …/models/NAME:embedContent`
+    EmbedContent(String),
+    /// `POST …/models/NAME:batchEmbedContents`
+    EmbedContents(String),
     /// `GET …/models`
     Models,
     /// `GET …/models/NAME`
@@ -134,6 +138,8 @@ pub(crate) fn route(parts: &Parts) -> Route {
         match method {
             "generateContent" => return only(Method::POST, Route::Generate { model, stream: false, array: false }),
             "streamGenerateContent" => return only(Method::POST, Route::Generate { model, stream: true, array }),
+            "embedContent" => return only(Method::POST, Route::EmbedContent(model)),
+            "batchEmbedContents" => return only(Method::POST, Route::EmbedContents(model)),
             "countTokens" => return only(Method::POST, Route::CountContents(model)),
             _ => {}
         }

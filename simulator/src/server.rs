@@ -270,6 +270,8 @@ impl Call {
                 let embed = openai::embeddings::read(body);
                 embed.and_then(|embed| self.named(&embed.model).map(|()| openai::embeddings::write(&embed)))
             }
+            Route::EmbedContent(model) => self.named(model).and_then(|()| gemini::embeddings::one(model, body)),
+            Route::EmbedContents(model) => self.named(model).and_then(|()| gemini::embeddings::batch(model, body)),
             Route::CountItems => counted(openai::responses::request::read(body))
                 .map(|tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens })),
             Route::CountContents(model) => {

@@ -162,7 +162,7 @@ fn set_up(folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
     Ok([sdks, frameworks].map(PathBuf::from))
 }
 
-/// Runs one suite; `only` names a file of it or a part of test names (pytest's `-k`, node's name pattern).
+/// Runs one suite; `only` names a part of test names (pytest's `-k`, node's name pattern), of the agents' suite a file.
 ///
 /// # Errors
 ///
@@ -192,7 +192,7 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
         Suite::Agents => {
             let mut command = Command::new("node");
             command.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).current_dir(folder.join("agents"));
-            command.args(only.iter().flat_map(|only| ["--test-name-pattern", only]));
+            command.args(only);
             command
         }
         Suite::Node => {

@@ -117,21 +117,45 @@ fn frameworks_accept_the_proxy_in_front_of_either_dialect() -> anyhow::Result<()
     Ok(())
 }
 
-/// Two models for one agent: one behind a provider of Anthropic's dialect, one behind OpenAI's.
+/// The models that agents ask for: one behind a provider of its own vendor's dialect, one behind another's.
 const AGENTS_ROUTES: &str = "
 kind: LLMRoute
 apiVersion: sluicegate.dev/v1alpha1
 metadata: {name: agents}
 spec:
   rules:
-  - {name: own, matches: [{model: {exact: claude-sonnet-4-5}}], targets: [{poolRef: {name: anthropic}}]}
-  - {name: foreign, matches: [{model: {exact: claude-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
+  - {name: claude-foreign, matches: [{model: {exact: claude-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
+  - {name: claude, matches: [{model: {prefix: claude-}}], targets: [{poolRef: {name: anthropic}}]}
+  - {name: gpt-foreign, matches: [{model: {exact: codex-through-anthropic}}], targets: [{poolRef: {name: anthropic}, model: claude-opus-4-5}]}
+  - {name: gpt, matches: [{model: {prefix: gpt-}}], targets: [{poolRef: {name: openai}}]}
+  - {name: gemini-foreign, matches: [{model: {exact: gemini-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
+  - {name: gemini, matches: [{model: {prefix: gemini-}}], targets: [{poolRef: {name: gemini}}]}
 ";
 
-#[test]
-fn claude_code_works_unmodified_with_either_dialect_behind_the_proxy() -> anyhow::Result<()> {
+/// The tests of one agent.
+fn agent(only: &str) -> anyhow::Result<()> {
     let upstream = AgentModel::start()?;
     let text = format!("{}---{AGENTS_ROUTES}", manifests(&upstream.url, "claude-sonnet-4-5"));
     let proxy = Proxy::start(&[("agents.yaml", &text)], &["--workers", "2"])?;
-    judge(Suite::Agents, &through(&proxy, "anthropic", format!("{}/__journal", upstream.url)), None)
+    judge(Suite::Agents, &through(&proxy, "anthropic", format!("{}/__journal", upstream.url)), Some(only))
+}
+
+#[test]
+fn claude_code_works_unmodified_with_either_dialect_behind_the_proxy() -> anyhow::Result<()> {
+    agent("claude-code.test.mjs")
+}
+
+#[test]
+fn codex_works_unmodified_with_its_own_dialect_and_anthropics_behind_the_proxy() -> anyhow::Result<()> {
+    agent("codex.test.mjs")
+}
+
+#[test]
+fn gemini_cli_works_unmodified_with_its_own_dialect_and_openais_behind_the_proxy() -> anyhow::Result<()> {
+    agent("gemini-cli.test.mjs")
+}
+
+#[test]
+fn opencode_works_unmodified_with_either_dialect_before_and_behind_the_proxy() -> anyhow::Result<()> {
+    agent("opencode.test.mjs")
 }

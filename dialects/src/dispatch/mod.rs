@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::dialect::Dialect;
+use crate::embeddings::{self, EmbeddingAnswer};
 use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
 use crate::model_list::ListedModel;
@@ -95,6 +96,46 @@ impl Dialect {
         let value: serde_json::Value = serde_json::from_slice(body).ok()?;
         let tokens = value.get(self.habits().counted.1)?.as_u64()?;
         Some(caller.count(tokens))
+    }
+
+    /// True if vectors of texts are asked for and given in its words.
+    #[must_use]
+    pub const fn embeds(self) -> bool {
+        self.spoke().embeddings.is_some()
+    }
+
+    /// Writes a caller's call for vectors in a provider's words.
+    ///
+    /// # Errors
+    /// It is not what the dialect allows, or says what the other has no word for.
+    pub fn embedding_call(self, body: &[u8], (provider, model): (Self, &str)) -> Result<Encoded, Refusal> {
+        match (self.spoke().embeddings, provider.spoke().embeddings) {
+            (Some(from), Some(to)) => embeddings::call(from, to, body, model),
+            _ => Err(Refusal::body("this provider gives no vectors to a caller of this dialect")),
+        }
+    }
+
+    /// Writes a provider's vectors in the words of the caller who sent `asked`.
+    ///
+    /// # Errors
+    /// It is no answer of vectors.
+    pub fn embedding_answer(self, body: &[u8], (caller, asked): (Self, &[u8])) -> Result<EmbeddingAnswer, Malformed> {
+        match (self.spoke().embeddings, caller.spoke().embeddings) {
+            (Some(from), Some(to)) => embeddings::answer(from, to, body, asked),
+            _ => Err(Malformed::new("there are no vectors in this dialect")),
+        }
+    }
+
+    /// The usage of a call for vectors whose provider says none: an estimate, by its texts.
+    #[must_use]
+    pub fn embedding_estimate(asked: &[u8]) -> Usage {
+        embeddings::estimated(asked)
+    }
+
+    /// A body that passes, with another name of the model where the dialect has it in more places than a field of its own.
+    #[must_use]
+    pub fn rename(self, body: &Bytes, model: &str) -> Bytes {
+        self.spoke().rename.map_or_else(|| body.clone(), |rename| rename(body, model))
     }
 
     /// A count of tokens, written.

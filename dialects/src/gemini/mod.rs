@@ -4,6 +4,7 @@
 //! the caller asks for them (`alt=sse`), else one JSON array that grows. Nothing in it says that it is whole but that each
 //! answer has said why it ended. What can not be said is refused or dropped by the rules in `docs/dialects-gemini.md`.
 
+mod embeddings;
 pub(crate) mod error;
 mod fold;
 mod models;
@@ -50,6 +51,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: Some(request::count_tokens),
+    embeddings: Some(&embeddings::EMBEDDINGS),
+    rename: Some(embeddings::renamed),
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: Some(&signature::PLACES),

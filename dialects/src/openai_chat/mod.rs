@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions, `POST /v1/chat/completions`, whole and streamed, in both directions, and what look-alikes make
 //! of it. What can not be said in it is refused or dropped by the rules in `docs/dialects-openai.md`.
 
+mod embeddings;
 pub(crate) mod error;
 pub(crate) mod fold;
 pub(crate) mod models;
@@ -43,6 +44,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
+    embeddings: Some(&embeddings::EMBEDDINGS),
+    rename: None,
     part_path: place::part_path,
     words: &[],
     thoughts: Some(&thoughts::PLACES),

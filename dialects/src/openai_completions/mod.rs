@@ -37,6 +37,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
+    embeddings: None,
+    rename: None,
     part_path: |_, _, _| "prompt".to_owned(),
     words: &[("messages", "prompt")],
     thoughts: None,

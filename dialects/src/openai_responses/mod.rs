@@ -47,6 +47,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_counted: request::decode,
     encode_call: request::encode,
     encode_count: None,
+    embeddings: None,
+    rename: None,
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: Some(&sealed::PLACES),

@@ -116,6 +116,8 @@ pub enum Operation {
     TextCompletion,
     /// Vectors of texts: `POST /v1/embeddings`.
     Embeddings,
+    /// The vector of one text, in a dialect that asks for several at another path.
+    Embedding,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
     /// `GET /v1/models`.
@@ -140,7 +142,13 @@ impl Operation {
     /// `true`: it uses tokens that are paid for.
     #[must_use]
     pub const fn is_metered(self) -> bool {
-        self.generates() || matches!(self, Self::Embeddings)
+        self.generates() || self.embeds()
+    }
+
+    /// `true`: vectors of texts are asked for.
+    #[must_use]
+    pub const fn embeds(self) -> bool {
+        matches!(self, Self::Embeddings | Self::Embedding)
     }
 
     /// `true`: it has a body and goes to a provider.
@@ -154,6 +162,7 @@ impl Operation {
     pub const fn counted(self) -> Self {
         match self {
             Self::GetModel => Self::ListModels,
+            Self::Embedding => Self::Embeddings,
             Self::Options | Self::Root => Self::Unknown,
             other => other,
         }

@@ -96,9 +96,13 @@ const GENERATE: Offer = Offer {
 };
 const COUNT_CONTENTS: Offer =
     Offer { operation: Operation::CountTokens, path: "/models/{model}:countTokens", stream_path: None, ..GENERATE };
+const EMBED_CONTENT: Offer =
+    Offer { operation: Operation::Embedding, path: "/models/{model}:embedContent", ..COUNT_CONTENTS };
+const EMBED_CONTENTS: Offer =
+    Offer { operation: Operation::Embeddings, path: "/models/{model}:batchEmbedContents", ..COUNT_CONTENTS };
 const GEMINI: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-goog-api-key", ..PLAIN }),
-    offers: &[GENERATE, COUNT_CONTENTS],
+    offers: &[GENERATE, COUNT_CONTENTS, EMBED_CONTENT, EMBED_CONTENTS],
     refuses_unknown_fields: false,
 };
 /// Azure's API v1, which names the model in the body as OpenAI does.
@@ -125,7 +129,19 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
-    offers: &[CHAT, RESPONSES, COUNT_ITEMS, COMPLETIONS, EMBEDDINGS, MESSAGES, COUNT_TOKENS, GENERATE, COUNT_CONTENTS],
+    offers: &[
+        CHAT,
+        RESPONSES,
+        COUNT_ITEMS,
+        COMPLETIONS,
+        EMBEDDINGS,
+        MESSAGES,
+        COUNT_TOKENS,
+        GENERATE,
+        COUNT_CONTENTS,
+        EMBED_CONTENT,
+        EMBED_CONTENTS,
+    ],
     refuses_unknown_fields: false,
 };
 

@@ -244,10 +244,8 @@ impl Attempt<'_> {
             let counted = dialect.count_for(body, call.dialect());
             return counted.map(|body| (body.into(), false)).ok_or_else(|| "it holds no count".to_owned());
         }
-        if call.operation == Operation::Embeddings {
-            let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
-            self.count(open, usage, None);
-            return Ok((body.clone(), false));
+        if call.operation.embeds() {
+            return self.read_vectors(dialect, body, open);
         }
         if dialect == call.dialect() && !call.streams() {
             let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
@@ -282,6 +280,23 @@ impl Attempt<'_> {
             tell(&written.body)
         });
         told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
+    }
+
+    /// Vectors in the caller's words. Where the provider does not say what they took, it is estimated.
+    fn read_vectors(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
+        let call = self.call;
+        let (answer, usage) = if dialect == call.dialect() {
+            (body.clone(), dialect.usage_of_whole(body).map_err(|error| error.message)?)
+        } else {
+            let answer = dialect.embedding_answer(body, (call.dialect(), &call.body)).map_err(|error| error.message)?;
+            answer.model.into_iter().for_each(|model| open.entry().answered_model(&model));
+            (answer.body.into(), answer.usage)
+        };
+        match usage {
+            Some(_) => self.count(open, usage, None),
+            None => open.entry().estimated_usage(Dialect::embedding_estimate(&call.body), self.price()),
+        }
+        Ok((answer, false))
     }
 
     fn count(&self, open: &mut OpenAttempt, usage: Option<Usage>, model: Option<&str>) {

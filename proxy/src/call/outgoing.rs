@@ -63,19 +63,15 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let uri = with_query(uri, call);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
         let body = dialect.disown(&body, model);
+        let body = if model == call.model() { body } else { dialect.rename(&body, model) };
         let Governed { body, dropped } = governed(body, provider)?;
         let dropped = dropped.len();
         return Ok(Outgoing { body, uri, said, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
     }
-    let mut neutral = call.neutral().map_err(Clone::clone)?.clone();
-    model.clone_into(&mut neutral.model);
-    // The ledger wants it, whatever the caller wants.
-    neutral.stream_usage = true;
-    // Where the path says it, the body does not.
-    neutral.stream = call.streams();
-    let encoded = match call.operation.generates() {
-        true => dialect.encode_call(&neutral, &provider.defaults)?,
-        false => dialect.encode_count(&neutral, &provider.defaults)?,
+    let encoded = if call.operation.embeds() {
+        call.dialect().embedding_call(&call.body, (dialect, model))?
+    } else {
+        translated(call, (dialect, model), provider)?
     };
     let Encoded { body, dropped: unsaid, headers, clamped } = encoded;
     if !unsaid.is_empty() {
@@ -88,6 +84,20 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
     Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas })
+}
+
+/// The call in another dialect's words.
+fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &Provider) -> Result<Encoded, Refusal> {
+    let mut neutral = call.neutral().map_err(Clone::clone)?.clone();
+    model.clone_into(&mut neutral.model);
+    // The ledger wants it, whatever the caller wants.
+    neutral.stream_usage = true;
+    // Where the path says it, the body does not.
+    neutral.stream = call.streams();
+    match call.operation.generates() {
+        true => dialect.encode_call(&neutral, &provider.defaults),
+        false => dialect.encode_count(&neutral, &provider.defaults),
+    }
 }
 
 /// The body under the provider's policy for fields.

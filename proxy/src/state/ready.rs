@@ -203,12 +203,15 @@ impl Provider {
     /// The offer that it has for a call: the operation in the caller's own dialect, else an answer in its main one.
     pub(crate) fn offer(&self, operation: Operation, caller: Dialect) -> Option<&OfferAt> {
         let fits = |at: &&OfferAt| {
-            at.offer.operation == operation || (operation.generates() && at.offer.operation.generates())
+            at.offer.operation == operation
+                || (operation.generates() && at.offer.operation.generates())
+                || (operation.embeds() && at.offer.operation == Operation::Embeddings)
         };
         let mut fitting = self.offers.iter().filter(fits);
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
         let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
-        own.or_else(|| fitting.find(|at| operation.generates() || counts(at)))
+        let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
+        own.or_else(|| fitting.find(|at| operation.generates() || embeds(at) || counts(at)))
     }
 
     /// True if it serves a model by the name that routes use.

@@ -5,12 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::field::{integer, missing, present, string, wrong_type, wrong_word};
-use crate::digest::fnv;
 use crate::fault::Fault;
 use crate::tokens::count;
+use crate::vector::{DIMENSIONS, vector};
 
-/// The length of a vector when none is asked for.
-const DIMENSIONS: u64 = 8;
 /// The most inputs of one request.
 const MOST_INPUTS: usize = 2_048;
 
@@ -84,17 +82,4 @@ pub(crate) fn write(embed: &Embed) -> Value {
         "model": embed.model,
         "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
     })
-}
-
-/// A vector of length one.
-fn vector(input: &str, dimensions: u64) -> Vec<f32> {
-    let hash = fnv(input.as_bytes());
-    let numbers = (0..dimensions).map(|at| {
-        let mixed = (hash ^ at.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40;
-        // Twenty-four bits, which a float holds whole.
-        f32::from_bits(0x3F80_0000 | u32::try_from(mixed >> 1).unwrap_or(0)) - 1.5
-    });
-    let numbers: Vec<f32> = numbers.collect();
-    let length = numbers.iter().map(|number| number * number).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-    numbers.into_iter().map(|number| number / length).collect()
 }

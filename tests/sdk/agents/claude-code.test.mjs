@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { SECRET, TOO_LONG } from "./provider.mjs";
+import { SECRET, TOO_LONG } from "./loop.mjs";
 import { arrived, gateway, run } from "./setup.mjs";
 
 const platform = `@anthropic-ai/claude-code-${process.platform}-${process.arch}`;

@@ -1,14 +1,12 @@
-// A model behind an HTTP server that plays its part in an agent's loop, as OpenAI and as Anthropic would say it: it calls
+// A model behind an HTTP server that plays its part in an agent's loop, as OpenAI, Anthropic and Google would say it: it calls
 // the agent's shell twice, thinks between the calls, and tells what it read. What a vendor would refuse, it refuses.
 
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 
-/** What the model has the shell write and read again. */
-export const SECRET = "4711";
-
-/** The words that make the model find its context too small until the agent has made the conversation shorter. */
-export const TOO_LONG = "OVERFLOW-ONCE";
+import { addressed, gemini } from "./gemini.mjs";
+import { isSummary, json, next, pieces, words } from "./loop.mjs";
+import { responses } from "./responses.mjs";
 
 const OVERFLOW = {
   anthropic: { type: "invalid_request_error", message: "prompt is too long: 213462 tokens > 200000 maximum" },
@@ -52,35 +50,15 @@ function parse(text) {
 }
 
 function answer(call, response) {
-  const speaks = { "/v1/messages": anthropic, "/v1/chat/completions": openai }[call.path];
+  const speaks = { "/v1/messages": anthropic, "/v1/chat/completions": openai, "/v1/responses": responses }[call.path];
   if (call.path === "/v1/messages/count_tokens") {
     return json(response, 200, { input_tokens: Math.ceil(JSON.stringify(call.body.messages).length / 4) });
   }
+  const google = addressed(call.path);
+  if (google) return gemini(google, call.body, response);
   if (!speaks) return json(response, 404, { error: { type: "not_found_error", message: `no ${call.path} here` } });
   speaks(call.body, response);
 }
-
-function json(response, status, body) {
-  response.writeHead(status, { "content-type": "application/json" });
-  response.end(JSON.stringify(body));
-}
-
-/** What the model does next, whatever the words: refuse, call the shell, or speak. */
-function next({ prompt, results, tools, summary }) {
-  if (summary) return { text: "<summary>The file note.txt was written and holds what was asked for.</summary>" };
-  if (prompt.includes(TOO_LONG) && results.length === 1) return { overflow: true };
-  if (!tools.includes("Bash") || prompt.includes("continued from a previous conversation")) {
-    return { text: `The file says ${SECRET}.` };
-  }
-  if (results.length === 0) return { call: { command: `echo ${SECRET} > note.txt`, description: "Writes the note" } };
-  if (results.length === 1) return { call: { command: "cat note.txt", description: "Reads the note" } };
-  const read = results.at(-1).includes(SECRET) ? SECRET : "nothing that I know";
-  return { text: `The file says ${read}.` };
-}
-
-const words = (content) =>
-  typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("\n");
-const isSummary = (text) => /summar/i.test(text) && /conversation so far|this conversation|detailed summary/i.test(text);
 
 // Anthropic
 
@@ -104,7 +82,7 @@ function anthropic(body, response) {
     content.push({ type: "thinking", thinking: "What comes next?", signature: SIGNATURE });
   }
   const id = `toolu_${String(results.length).padStart(24, "0")}`;
-  if (step.call) content.push({ type: "tool_use", id, name: "Bash", input: step.call });
+  if (step.call) content.push({ type: "tool_use", id, name: step.call.name, input: step.call.input });
   else content.push({ type: "text", text: step.text });
   const message = {
     id: "msg_1",
@@ -165,8 +143,6 @@ function anthropicDeltas(block) {
   }
 }
 
-const pieces = (text) => text.match(/[^]{1,7}/g) ?? [""];
-
 // OpenAI
 
 function openai(body, response) {
@@ -183,7 +159,7 @@ function openai(body, response) {
   const call = step.call && {
     id: `call_${results.length}`,
     type: "function",
-    function: { name: "Bash", arguments: JSON.stringify(step.call) },
+    function: { name: step.call.name, arguments: JSON.stringify(step.call.input) },
   };
   const finish_reason = call ? "tool_calls" : "stop";
   const usage = { prompt_tokens: 1000, completion_tokens: 20, total_tokens: 1020 };
@@ -200,7 +176,7 @@ function openai(body, response) {
   };
   say({ role: "assistant", content: call ? null : "" });
   if (call) {
-    say({ tool_calls: [{ index: 0, ...call, function: { name: "Bash", arguments: "" } }] });
+    say({ tool_calls: [{ index: 0, ...call, function: { name: step.call.name, arguments: "" } }] });
     for (const piece of pieces(call.function.arguments)) say({ tool_calls: [{ index: 0, function: { arguments: piece } }] });
   } else {
     for (const piece of pieces(step.text)) say({ content: piece });

@@ -23,11 +23,15 @@ export async function arrived() {
 /** How long one run of an agent may take. */
 const PATIENCE = 180_000;
 
-/** Runs a program in an empty folder with an empty home and nothing else of this process's environment: `{code, out, err, read}`. */
-export async function run(program, args, environment, work) {
+/**
+ * Runs a program in an empty folder with an empty home and nothing else of this process's environment: `{code, out, err, read}`.
+ * `prepare` may write into both before.
+ */
+export async function run(program, args, environment, work, prepare = async () => {}) {
   const home = await mkdtemp(join(tmpdir(), "agent-home-"));
   const folder = await mkdtemp(join(tmpdir(), "agent-work-"));
   try {
+    await prepare(home, folder);
     const child = spawn(program, args, {
       cwd: folder,
       env: { PATH: process.env.PATH, HOME: home, TERM: "dumb", ...environment },

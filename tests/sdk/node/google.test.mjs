@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ApiError, FunctionCallingConfigMode } from "@google/genai";
-import { PNG, arrived, google as client, leaves, model, steer } from "./setup.mjs";
+import { PNG, arrived, embeds, google as client, leaves, model, steer } from "./setup.mjs";
 
 const weather = {
   name: "get_weather",
@@ -116,4 +116,12 @@ test("cancel", async () => {
   abort.abort();
   await assert.rejects(read);
   assert.ok(await leaves(told));
+});
+
+test("embeddings", embeds(), async () => {
+  const config = { outputDimensionality: 4 };
+  const { embeddings } = await client.models.embedContent({ model, contents: ["one", "two"], config });
+  assert.deepEqual(embeddings.map(({ values }) => values.length), [4, 4]);
+  const again = await client.models.embedContent({ model, contents: "two", config });
+  assert.deepEqual(again.embeddings[0].values, embeddings[1].values);
 });

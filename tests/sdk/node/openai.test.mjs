@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import OpenAI from "openai";
-import { PNG, arrived, direct, leaves, model, native, openai as client, steer, user } from "./setup.mjs";
+import { PNG, arrived, direct, embeds, leaves, model, native, openai as client, steer, user } from "./setup.mjs";
 
 const weather = {
   type: "function",
@@ -208,7 +208,7 @@ test("legacy completion, an error", async () => {
   await assert.rejects(failed, OpenAI.RateLimitError);
 });
 
-test("embeddings", native("openai"), async () => {
+test("embeddings", embeds(), async () => {
   for (const encoding_format of ["float", "base64", undefined]) {
     const { data, usage } = await client.embeddings.create({ model, input: ["one", "two"], dimensions: 4, encoding_format });
     assert.deepEqual([data.length, usage.prompt_tokens], [2, 2]);

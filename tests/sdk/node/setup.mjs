@@ -49,6 +49,11 @@ export function native(dialect) {
   return { skip: provider && provider !== dialect ? `means something to ${dialect} only` : false };
 }
 
+/** Options of a test of embeddings: Anthropic has none. */
+export function embeds() {
+  return { skip: process.env.SLUICEGATE_PROVIDER === "anthropic" ? "this provider has no embeddings" : false };
+}
+
 /** Options of a test of what a provider says itself to the owner of its key: a gateway has words of its own for it. */
 export function direct() {
   return { skip: process.env.SLUICEGATE_PROVIDER ? "a gateway has words of its own for it" : false };

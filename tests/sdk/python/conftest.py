@@ -8,7 +8,7 @@ SLUICEGATE_GEMINI_BASE_URL     base URL for Google's SDK, without `/v1beta`
 SLUICEGATE_MODEL               a model that is known there; any other name must not be
 SLUICEGATE_PROVIDER            the dialect of the provider behind a gateway (`openai`, `anthropic`, `gemini`); absent: no gateway.
                                Tests marked `native` then run only where it is the SDK's own; those marked `direct`
-                               only without a gateway, those marked `gateway` only with one, those marked
+                               only without a gateway, `embeds` only where the provider has embeddings, those marked `gateway` only with one, those marked
                                `beyond_gemini` not in front of Gemini, for the reason they name.
 SLUICEGATE_JOURNAL             where the simulated provider says what it received
 """
@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(items):
         beyond = item.get_closest_marker("beyond_gemini")
         if beyond and provider == "gemini":
             item.add_marker(pytest.mark.skip(reason=f"beyond Gemini: {beyond.args[0]}"))
+        if item.get_closest_marker("embeds") and provider == "anthropic":
+            item.add_marker(pytest.mark.skip(reason="Anthropic has no embeddings"))
         if item.get_closest_marker("direct") and provider:
             item.add_marker(pytest.mark.skip(reason="a gateway has words of its own for it"))
         if item.get_closest_marker("gateway") and not provider:

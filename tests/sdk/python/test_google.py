@@ -297,6 +297,26 @@ def test_an_error_in_mid_stream_is_raised(google_client, model):
         list(stream(google_client, model, steered=steer(fail="stream-error", after=2)))
 
 
+# Embeddings
+
+
+@pytest.mark.embeds
+def test_embeddings(google_client, model):
+    settings = types.EmbedContentConfig(output_dimensionality=4, task_type="RETRIEVAL_DOCUMENT")
+    reply = google_client.models.embed_content(model=model, contents=["one", "two"], config=settings)
+    first, second = (embedding.values for embedding in reply.embeddings)
+    assert len(first) == len(second) == 4 and abs(sum(x * x for x in first) - 1) < 1e-5
+    again = google_client.models.embed_content(model=model, contents="two", config=settings)
+    assert again.embeddings[0].values == second
+
+
+@pytest.mark.embeds
+def test_embeddings_errors(google_client, model):
+    with pytest.raises(errors.ClientError) as caught:
+        google_client.models.embed_content(model=model, contents="")
+    assert caught.value.code == 400
+
+
 # Leaving
 
 

@@ -475,7 +475,7 @@ def test_completion_errors(openai_client, model):
 # Embeddings
 
 
-@pytest.mark.native
+@pytest.mark.embeds
 @pytest.mark.parametrize("encoding", ["float", "base64", None])
 def test_embeddings(openai_client, model, encoding):
     more = {"encoding_format": encoding} if encoding else {}
@@ -501,7 +501,7 @@ def test_embeddings_errors(openai_client, model):
 
 @pytest.mark.gateway
 def test_embeddings_of_a_provider_without_them_are_refused_in_clear_words(openai_client, model):
-    if os.environ["SLUICEGATE_PROVIDER"] == "openai":
+    if os.environ["SLUICEGATE_PROVIDER"] != "anthropic":
         pytest.skip("this provider has them")
     steered = steer()
     with pytest.raises(openai.BadRequestError, match="do not offer embeddings"):

@@ -93,3 +93,49 @@ async fn embeddings_that_nobody_offers_are_refused_in_clear_words() {
     let got = proxy.client().get(EMBEDDINGS).await.unwrap();
     assert_eq!((got.status, got.header("allow")), (405, "POST, OPTIONS"));
 }
+
+#[tokio::test]
+async fn embeddings_are_asked_for_and_given_in_each_dialect() {
+    const GOOGLES: &str = r#"{"embeddings":[{"values":[0.5,-1]},{"values":[1,0]}]}"#;
+    const OPENAIS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1]},{"object":"embedding","index":1,"embedding":[1,0]}],"model":"e-1","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+    let google = Upstream::always(vec![answer(200, JSON, GOOGLES.as_bytes())]).unwrap();
+    let openai = Upstream::always(vec![answer(200, JSON, OPENAIS.as_bytes())]).unwrap();
+    let renamed = "models: [{name: google, upstreamName: e-2}]";
+    let text = pool("google", &[provider("only", "Gemini", google.address, renamed)], "")
+        + &route("google", "google")
+        + &pool("openai", &[provider("only", "OpenAI", openai.address, "")], "")
+        + &route("openai", "openai");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let batch = |model: &str| format!("/v1beta/models/{model}:batchEmbedContents");
+    // A caller of Google's: its own bytes but for the model's name, and OpenAI's words.
+    let asked = r#"{"requests":[{"model":"models/google","content":{"parts":[{"text":"a"}]},"taskType":"CLUSTERING", "outputDimensionality":2},{"model":"models/google","content":{"parts":[{"text":"b"}]}, "outputDimensionality":2}]}"#;
+    let got = proxy.client().post(&batch("google"), JSON, asked).await.unwrap();
+    assert_eq!((got.status, got.text()), (200, GOOGLES.to_owned()));
+    let sent = google.received().pop().unwrap();
+    assert_eq!(String::from_utf8_lossy(&sent.body), asked.replace("models/google", "models/e-2"));
+    assert!(sent.head.starts_with("POST /v1beta/models/e-2:batchEmbedContents "), "{}", sent.head);
+    let got = proxy.client().post(&batch("openai"), JSON, asked).await.unwrap().json();
+    assert_eq!(got["embeddings"], serde_json::json!([{"values": [0.5, -1]}, {"values": [1, 0]}]), "{got}");
+    let sent: serde_json::Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
+    let expected =
+        serde_json::json!({"model": "openai", "input": ["a", "b"], "dimensions": 2, "encoding_format": "float"});
+    assert_eq!(sent, expected);
+    // One text has a path of its own, and one vector.
+    let one = r#"{"content":{"parts":[{"text":"a"}]}}"#;
+    let got = proxy.client().post("/v1beta/models/openai:embedContent", JSON, one).await.unwrap().json();
+    assert_eq!(got["embedding"]["values"], serde_json::json!([0.5, -1]), "{got}");
+    proxy.client().post("/v1beta/models/google:embedContent", JSON, one).await.unwrap();
+    assert!(google.received().pop().unwrap().head.starts_with("POST /v1beta/models/e-2:embedContent "));
+    // A caller of OpenAI's, before Google's models: what was used is estimated where nobody says it.
+    let asked = r#"{"model":"google","input":["a","b"],"encoding_format":"base64"}"#;
+    let got = proxy.client().post(EMBEDDINGS, JSON, asked).await.unwrap().json();
+    assert_eq!((&got["data"][0]["embedding"], &got["model"]), (&"AAAAPwAAgL8=".into(), &"google".into()), "{got}");
+    assert!(got["usage"]["prompt_tokens"].as_u64() > Some(0), "{got}");
+    let sent: serde_json::Value = serde_json::from_slice(&google.received().pop().unwrap().body).unwrap();
+    assert_eq!(sent["requests"][1], serde_json::json!({"model": "models/e-2", "content": {"parts": [{"text": "b"}]}}));
+    let tokens = r#"{"model":"google","input":[[1,2]]}"#;
+    let refused = proxy.client().post(EMBEDDINGS, JSON, tokens).await.unwrap();
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &"input[0]".into()), "{}", refused.text());
+    let labels = [("gen_ai_operation_name", "embeddings"), ("gen_ai_token_type", "input")];
+    assert!(proxy.metrics().unwrap().sum("gen_ai_client_token_usage_sum", &labels) > 10.0);
+}

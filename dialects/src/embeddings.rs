@@ -1,0 +1,55 @@
+//! Vectors of texts between dialects: the part of a spoke that reads and writes them, and what is left out on the way.
+
+use crate::codec::{Encoded, Malformed, Refusal};
+use crate::estimate;
+use crate::hub::{EmbeddingCall, EmbeddingReply, Usage};
+
+/// The part of a dialect's folder that is for vectors.
+pub(crate) struct Embeddings {
+    /// A caller's call. Errors: it is not what the dialect allows, or only its own vendor can read it.
+    pub(crate) decode_call: fn(&[u8]) -> Result<EmbeddingCall, Refusal>,
+    /// A provider's call; the model is the provider's own.
+    pub(crate) encode_call: fn(&EmbeddingCall, &str) -> Vec<u8>,
+    /// An answer. Errors: it is none.
+    pub(crate) decode_reply: fn(&[u8]) -> Result<EmbeddingReply, Malformed>,
+    /// An answer, written for who sent this body; what was used is known or estimated.
+    pub(crate) encode_reply: fn(&EmbeddingReply, &[u8], Usage) -> Vec<u8>,
+}
+
+/// An answer in a caller's words.
+#[derive(Debug)]
+pub struct EmbeddingAnswer {
+    /// The body.
+    pub body: Vec<u8>,
+    /// The model that answered, where the provider says it.
+    pub model: Option<String>,
+    /// The tokens used, where the provider says it.
+    pub usage: Option<Usage>,
+}
+
+/// A call in a provider's words.
+pub(crate) fn call(from: &Embeddings, to: &Embeddings, body: &[u8], model: &str) -> Result<Encoded, Refusal> {
+    let call = (from.decode_call)(body)?;
+    let body = (to.encode_call)(&call, model);
+    Ok(Encoded { body, dropped: call.beside, headers: Vec::new(), clamped: None })
+}
+
+/// An answer in the caller's words.
+pub(crate) fn answer(
+    from: &Embeddings,
+    to: &Embeddings,
+    body: &[u8],
+    asked: &[u8],
+) -> Result<EmbeddingAnswer, Malformed> {
+    let reply = (from.decode_reply)(body)?;
+    let known = reply.usage.unwrap_or_else(|| estimated(asked));
+    let body = (to.encode_reply)(&reply, asked, known);
+    Ok(EmbeddingAnswer { body, model: reply.model, usage: reply.usage })
+}
+
+/// The tokens that a call for vectors uses, by its texts.
+pub(crate) fn estimated(asked: &[u8]) -> Usage {
+    const TEXTS: [&str; 3] = ["input", "content", "requests"];
+    let input = estimate::tokens_of_messages(asked, &TEXTS).unwrap_or(0);
+    Usage { input, ..Usage::default() }
+}
