@@ -125,7 +125,7 @@ metadata: {name: agents}
 spec:
   rules:
   - {name: claude-foreign, matches: [{model: {exact: claude-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
-  - {name: claude, matches: [{model: {prefix: claude-}}], targets: [{poolRef: {name: anthropic}}]}
+  - {name: claude, matches: [{model: {exact: claude-sonnet-4-5}}], targets: [{poolRef: {name: anthropic}}]}
   - {name: gpt-foreign, matches: [{model: {exact: codex-through-anthropic}}], targets: [{poolRef: {name: anthropic}, model: claude-opus-4-5}]}
   - {name: gpt, matches: [{model: {prefix: gpt-}}], targets: [{poolRef: {name: openai}}]}
   - {name: gemini-foreign, matches: [{model: {exact: gemini-through-openai}}], targets: [{poolRef: {name: openai}, model: gpt-4o}]}
