@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::wire::UsageMetadata;
 use crate::codec::{Malformed, Refusal};
-use crate::embeddings::Embeddings;
-use crate::hub::{EmbeddingCall, EmbeddingReply, Usage};
+use crate::embeddings::{EmbeddingCall, EmbeddingReply, Embeddings};
+use crate::hub::Usage;
 use crate::json::{Object, Path, ROOT, Writer, count};
 use crate::scan;
 use crate::thoughts::{elements, member};

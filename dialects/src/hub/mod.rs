@@ -3,7 +3,6 @@
 //! Every spoke translates its own wire into these types and out of them. A spoke destructures without `..`, so that
 //! a new field here does not compile until each spoke has decided what to do with it.
 
-mod embeddings;
 mod error;
 
 use serde_json::value::RawValue;
@@ -11,7 +10,6 @@ use std::collections::BTreeMap;
 
 use crate::dialect::Dialect;
 
-pub(crate) use embeddings::{EmbeddingCall, EmbeddingReply};
 pub use error::CONTEXT_OVERFLOW;
 pub use error::{ErrorKind, ProviderError};
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::codec::{Malformed, Refusal};
-use crate::embeddings::Embeddings;
-use crate::hub::{EmbeddingCall, EmbeddingReply, Usage};
+use crate::embeddings::{EmbeddingCall, EmbeddingReply, Embeddings};
+use crate::hub::Usage;
 use crate::json::{Object, Path, ROOT, Writer, string};
 
 /// The dialect's part for vectors.
