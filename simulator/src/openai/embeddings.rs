@@ -53,6 +53,7 @@ fn inputs(fields: &Map<String, Value>) -> Result<Vec<String>, Box<Fault>> {
         Some(Value::String(text)) if text.is_empty() => Err(empty()),
         Some(Value::String(text)) => Ok(vec![text.clone()]),
         Some(Value::Array(list)) if list.is_empty() || list.len() > MOST_INPUTS => Err(empty()),
+        Some(Value::Array(list)) if list.iter().any(|one| one.as_str() == Some("")) => Err(empty()),
         Some(Value::Array(list)) if list.iter().all(Value::is_number) => {
             Ok(vec![Value::Array(list.clone()).to_string()])
         }

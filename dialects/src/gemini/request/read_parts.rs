@@ -59,7 +59,7 @@ fn goes_on(turn: &mut Message, parts: Vec<Part>) {
 }
 
 /// `parts`: a list, or as some clients have it a single one.
-pub(in crate::gemini) fn list_of<'a>(content: &mut Object<'a>, at: &Path<'_>) -> Result<Vec<&'a RawValue>, Refusal> {
+pub(crate) fn list_of<'a>(content: &mut Object<'a>, at: &Path<'_>) -> Result<Vec<&'a RawValue>, Refusal> {
     match content.take("parts") {
         Some(raw) if raw.get().starts_with('{') => Ok(vec![raw]),
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| at.field("parts").refuse("must be an array")),
