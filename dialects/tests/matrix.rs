@@ -6,6 +6,7 @@
 //! row in `DIALECTS` and, where it is a provider's, in `makes`. `UPDATE_GOLDEN=1` writes the outputs: read the difference.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
 
+mod cells;
 mod support;
 
 use std::path::{Path, PathBuf};

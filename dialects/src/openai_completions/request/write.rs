@@ -2,7 +2,7 @@
 
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Content, Extra, Message, Part, Role, Sampling, SystemPart};
+use crate::hub::{Call, Content, Extra, Message, Part, Reasoning, Role, Sampling, SystemPart};
 use crate::json::{ROOT, Writer};
 use crate::spoke::PartPath;
 
@@ -19,7 +19,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         sampling,
         stop,
         format,
-        reasoning: _,
+        reasoning,
         stream,
         stream_usage: _,
         end_user,
@@ -64,7 +64,10 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         return Err(ROOT.field("cachedContent").refuse("has no equivalent at this provider"));
     }
     json.close(b'}');
-    let dropped = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
+    let mut dropped: Vec<String> = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
+    // Its models think of nothing before they go on.
+    let thinks = reasoning.as_ref().filter(|reasoning| **reasoning != Reasoning::Off);
+    dropped.extend(thinks.map(|_| "reasoning_effort".to_owned()));
     Ok(Encoded { body: json.into_bytes(), dropped, headers: Vec::new(), clamped })
 }
 
