@@ -223,6 +223,9 @@ impl BlockWriter {
             }
             Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Content::Refusal(text) => Known::Text { text: Cow::Borrowed(text), citations: None },
+            Content::Image { source: Source::Base64 { media_type, data: _ }, detail: _ } if self.reply => {
+                Known::Text { text: Cow::Owned(unshown(media_type)), citations: None }
+            }
             Content::Image { source, detail } => {
                 if detail.as_deref().is_some_and(|detail| detail != "auto") {
                     self.drop_field("image_url.detail");
@@ -378,6 +381,11 @@ impl BlockWriter {
         let kept: String = id.chars().take(40).map(|c| if u8::try_from(c).is_ok_and(fine) { c } else { '_' }).collect();
         Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
     }
+}
+
+/// The words for a picture in an answer, which Anthropic has no block for.
+pub(super) fn unshown(media_type: &str) -> String {
+    format!("[The model answered with a picture ({media_type}), which this API can not show.]")
 }
 
 /// FNV-1a: stable between processes and versions.

@@ -6,7 +6,7 @@ use super::signature::Pending;
 use super::wire::{self, Candidate, Ended, WireAnswer};
 use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Stop, ToolCall};
+use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Source, Stop, ToolCall};
 use crate::json::Writer;
 
 /// The place of arguments that a model wrote as broken JSON: `args` must be an object.
@@ -141,6 +141,9 @@ fn write_part(content: &Content, pending: &mut Pending, json: &mut Writer) -> bo
         Content::RedactedThinking(_) => pending.add(content),
         Content::ToolCall(call) => write_call(call, pending.take().as_deref(), json),
         Content::Other { dialect: Dialect::Gemini, raw } => json.raw(raw.get()),
+        Content::Image { source: Source::Base64 { media_type, data }, detail: _ } => {
+            write_picture((media_type, data), pending.take().as_deref(), json);
+        }
         Content::Image { .. }
         | Content::Document { .. }
         | Content::Audio { .. }
@@ -157,6 +160,19 @@ pub(super) fn write_text(text: &str, thought: bool, signature: Option<&str>, jso
     if thought {
         json.value_field("thought", true);
     }
+    if let Some(signature) = signature {
+        json.text_field("thoughtSignature", signature);
+    }
+    json.close(b'}');
+}
+
+/// Writes a part that is a picture.
+pub(super) fn write_picture((media_type, data): (&str, &str), signature: Option<&str>, json: &mut Writer) {
+    json.open(b'{');
+    json.open_field("inlineData", b'{');
+    json.text_field("mimeType", media_type);
+    json.text_field("data", data);
+    json.close(b'}');
     if let Some(signature) = signature {
         json.text_field("thoughtSignature", signature);
     }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::signature;
 use crate::dialect::Dialect;
-use crate::hub::{Content, Part, Stop, ToolCall, Usage};
+use crate::hub::{Content, Part, Source, Stop, ToolCall, Usage};
 use crate::json::Writer;
 use crate::text::Text;
 
@@ -173,6 +173,16 @@ struct AnswerPart<'a> {
     thought_signature: Option<String>,
     #[serde(borrow)]
     function_call: Option<FunctionCall<'a>>,
+    inline_data: Option<InlineData>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InlineData {
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -198,6 +208,13 @@ pub(super) enum Piece {
     Signed(Vec<Content>),
     /// A tool call, whole; its id may be missing.
     Call(ToolCall),
+    /// A picture, whole.
+    Picture {
+        /// `image/png`.
+        media_type: String,
+        /// Base64.
+        data: String,
+    },
     /// A part that the hub has no word for.
     Other(Box<RawValue>),
 }
@@ -205,7 +222,8 @@ pub(super) enum Piece {
 /// Reads a part of an answer: a signature stands before what it belongs to, but for text, which may be in its middle.
 /// `None`: it is no part at all.
 pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
-    let AnswerPart { text, thought, thought_signature, function_call } = serde_json::from_str(raw.get()).ok()?;
+    let AnswerPart { text, thought, thought_signature, function_call, inline_data } =
+        serde_json::from_str(raw.get()).ok()?;
     let signed = thought_signature.filter(|wire| !wire.is_empty()).map(|wire| Piece::Signed(signature::read(&wire)));
     let mut pieces = Vec::with_capacity(2);
     match (text, function_call) {
@@ -222,7 +240,12 @@ pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
         }
         (None, None) => {
             pieces.extend(signed);
-            pieces.push(Piece::Other(raw.to_owned()));
+            // One that the model made on its way to the answer is a thought, and no other dialect's.
+            let picture = inline_data.filter(|data| data.mime_type.starts_with("image/") && !thought);
+            pieces.push(match picture {
+                Some(InlineData { mime_type: media_type, data }) => Piece::Picture { media_type, data },
+                None => Piece::Other(raw.to_owned()),
+            });
         }
     }
     Some(pieces)
@@ -241,6 +264,9 @@ pub(super) fn parts(piece: Piece) -> Vec<Part> {
         Piece::Text { text, thought: false } => Content::Text { text: text.whole(), citations: None },
         Piece::Signed(thoughts) => return thoughts.into_iter().map(Part::new).collect(),
         Piece::Call(call) => Content::ToolCall(call),
+        Piece::Picture { media_type, data } => {
+            Content::Image { source: Source::Base64 { media_type, data }, detail: None }
+        }
         Piece::Other(raw) => Content::Other { dialect: Dialect::Gemini, raw },
     };
     vec![Part::new(content)]

@@ -489,6 +489,13 @@ pub enum PartKind {
     Thinking,
     /// Thoughts the provider has encrypted, whole.
     RedactedThinking(String),
+    /// A picture, whole.
+    Picture {
+        /// `image/png`.
+        media_type: String,
+        /// Base64.
+        data: String,
+    },
     /// A tool call; its arguments come as deltas.
     ToolCall {
         /// The call's id.

@@ -6,7 +6,7 @@ use super::request::{function, tool_call};
 use super::wire::{self, ContentPiece, ThoughtBlock};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
+use crate::hub::{Choice, Content, Extra, Part, Reply, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer, string};
 
 const CHOICES: Path<'static> = ROOT.field("choices");
@@ -58,11 +58,16 @@ fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
     if let Some(text) = message.text("refusal", &in_message)?.filter(|text| !text.is_empty()) {
         parts.push(Part::new(Content::Refusal(text)));
     }
+    parts.extend(message.take("images").map(wire::pictures).unwrap_or_default().into_iter().map(picture));
     let called = calls(&mut message, &in_message, (id, number))?;
     let by = wire::stop_text([object.take("stop_reason"), object.take("matched_stop")]);
     let stop = wire::stop(&word, by, !called.is_empty());
     parts.extend(called);
     Ok(Choice { parts, stop, logprobs: object.raw("logprobs"), extra: message.rest() })
+}
+
+fn picture(url: String) -> Part {
+    Part::new(Content::Image { source: Source::of_url(url), detail: None })
 }
 
 /// The model's thoughts, by any of the names it has: where several are given they say the same.
@@ -156,6 +161,7 @@ fn is_said(content: &Content) -> bool {
         | Content::RedactedThinking(_)
         | Content::ToolCall(_) => true,
         Content::Other { dialect, raw } => *dialect == Dialect::OpenAiChat && is_custom_call(raw),
+        Content::Image { source: Source::Base64 { .. } | Source::Url(_), detail: _ } => true,
         Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => false,
     }
 }
@@ -179,6 +185,7 @@ fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut W
         }
     }
     write_thoughts(parts, json);
+    write_pictures(parts, json);
     let called = write_calls(parts, cross_dialect, json);
     if !cross_dialect {
         json.fields(extra);
@@ -191,6 +198,24 @@ fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut W
     json.text_field("finish_reason", wire::finish_reason(stop, called));
     wire::write_stop_text(stop, json);
     json.close(b'}');
+}
+
+/// Pictures in the list that clients of OpenRouter's and LiteLLM's read: OpenAI has no word for them here.
+fn write_pictures(parts: &[Part], json: &mut Writer) {
+    let url = |part: &Part| match &part.content {
+        Content::Image { source: Source::Base64 { media_type, data }, detail: _ } => {
+            Some(format!("data:{media_type};base64,{data}"))
+        }
+        Content::Image { source: Source::Url(url), detail: _ } => Some(url.clone()),
+        _ => None,
+    };
+    let mut pictures = parts.iter().filter_map(url).enumerate().peekable();
+    if pictures.peek().is_none() {
+        return;
+    }
+    json.open_field("images", b'[');
+    pictures.for_each(|(index, url)| wire::write_picture(index, &url, json));
+    json.close(b']');
 }
 
 /// Thoughts as text for who reads it, and as blocks where they are signed or encrypted: those must come back unchanged.

@@ -260,6 +260,31 @@ pub(crate) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
     json.close(b'}');
 }
 
+/// Writes a picture of an answer.
+pub(super) fn write_picture(index: usize, url: &str, json: &mut Writer) {
+    json.open(b'{');
+    json.text_field("type", "image_url");
+    json.value_field("index", index);
+    json.open_field("image_url", b'{');
+    json.text_field("url", url);
+    json.close(b'}');
+    json.close(b'}');
+}
+
+/// The addresses in a list of an answer's pictures.
+pub(super) fn pictures(list: &RawValue) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Listed {
+        image_url: Option<Address>,
+    }
+    #[derive(Deserialize)]
+    struct Address {
+        url: String,
+    }
+    let list: Vec<Listed> = serde_json::from_str(list.get()).unwrap_or_default();
+    list.into_iter().filter_map(|listed| Some(listed.image_url?.url)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

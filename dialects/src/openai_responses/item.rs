@@ -252,6 +252,19 @@ impl ResponseFrame<'_> {
     }
 }
 
+/// A picture as the item of OpenAI's own tool that makes them.
+pub(super) fn picture(id: &str, media_type: &str, data: &str) -> Option<Raw> {
+    let mut json = Writer::with_capacity(data.len() + 160);
+    json.open(b'{');
+    json.text_field("id", id);
+    json.text_field("type", "image_generation_call");
+    json.text_field("status", "completed");
+    json.text_field("output_format", media_type.strip_prefix("image/").unwrap_or(media_type));
+    json.text_field("result", data);
+    json.close(b'}');
+    RawValue::from_string(String::from_utf8(json.into_bytes()).ok()?).ok()
+}
+
 /// The elements of a raw list.
 pub(super) fn list(raw: &RawValue) -> Vec<Raw> {
     let list: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sluicegate_dialects::hub::{Delta, Event, ProviderError, Usage};
+use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
 use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
 use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
 
@@ -347,7 +347,7 @@ impl Translated {
                     self.text += text.len() as u64;
                 }
             }
-            Event::Finish { .. } => self.first_token = true,
+            Event::Finish { .. } | Event::PartStart { kind: PartKind::Picture { .. }, .. } => self.first_token = true,
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Error(error) => self.error = Some(error.clone()),
             Event::End => self.ended = true,

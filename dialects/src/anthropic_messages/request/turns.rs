@@ -47,6 +47,11 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut BlockWriter) -> Result<Conv
         };
         let mut blocks = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
+            // No model of Anthropic's has made it, and none takes it in its own turn.
+            if role == "assistant" && writer.cross_dialect() && matches!(part.content, Content::Image { .. }) {
+                writer.drop_field("messages.content");
+                continue;
+            }
             let block = writer.part(part);
             blocks.extend(block.map_err(|unsaid| refusal(unsaid, writer.path, message, index))?);
         }

@@ -5,6 +5,7 @@
 //! open are held back, within bounds, and the closing events wait for `End`.
 
 use super::held::Held;
+use crate::anthropic_messages::blocks_out::unshown;
 use crate::anthropic_messages::usage::MessagesUsage;
 use crate::anthropic_messages::{error, reply, stop};
 use crate::codec::StreamOptions;
@@ -167,7 +168,10 @@ impl MessagesEncoder {
         if self.open.is_none() {
             self.open(WrittenPart { part, thinks }, &begins, out);
         } else if self.held.begin(part, thinks, begins).is_err() {
-            self.overflow(out);
+            return self.overflow(out);
+        }
+        if let PartKind::Picture { media_type, data: _ } = kind {
+            self.delta(part, &Delta::Text(unshown(media_type)), out);
         }
     }
 
@@ -308,7 +312,7 @@ struct Empty {}
 /// The beginning of a part, as JSON; `None`: the dialect has no block for it.
 fn begins(kind: &PartKind) -> Option<Vec<u8>> {
     let begun = match kind {
-        PartKind::Text | PartKind::Refusal => Begun::Text { text: "" },
+        PartKind::Text | PartKind::Refusal | PartKind::Picture { .. } => Begun::Text { text: "" },
         PartKind::Thinking => Begun::Thinking { thinking: "", signature: "" },
         PartKind::RedactedThinking(data) => Begun::RedactedThinking { data },
         PartKind::ToolCall { id, name } => Begun::ToolUse { id, name, input: Empty {} },

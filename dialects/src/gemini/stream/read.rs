@@ -181,6 +181,9 @@ impl DecodedAnswer {
                 let deltas = vec![Delta::Arguments(arguments)];
                 self.whole(choice, PartKind::ToolCall { id, name }, deltas, out);
             }
+            Piece::Picture { media_type, data } => {
+                self.whole(choice, PartKind::Picture { media_type, data }, Vec::new(), out);
+            }
             Piece::Other(raw) => {
                 self.whole(choice, PartKind::Other { dialect: Dialect::Gemini, raw }, Vec::new(), out);
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::codec::StreamOptions;
-use crate::gemini::reply::{write_call, write_text};
+use crate::gemini::reply::{write_call, write_picture, write_text};
 use crate::gemini::signature::Pending;
 use crate::gemini::{error, wire};
 use crate::hub::{Content, Delta, ErrorKind, Event, PartKind, ProviderError, Stop, ToolCall, Usage};
@@ -64,7 +64,7 @@ impl GeminiEncoder {
         }
     }
 
-    fn part_start(&mut self, choice: u32, part: u32, kind: &PartKind) {
+    fn part_start(&mut self, choice: u32, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         let state = self.choices.entry(choice).or_default();
         let growing = match kind {
             PartKind::Text | PartKind::Refusal => OpenPart::Text,
@@ -76,11 +76,17 @@ impl GeminiEncoder {
             PartKind::ToolCall { id, name } => {
                 OpenPart::Call(ToolCall { id: id.clone(), name: name.clone(), arguments: String::new() })
             }
+            PartKind::Picture { media_type, data } => {
+                let signature = state.pending.take();
+                self.part(choice, out, |json| write_picture((media_type, data), signature.as_deref(), json));
+                OpenPart::Nothing
+            }
             PartKind::Other { .. } => {
                 self.skipped += 1;
                 OpenPart::Nothing
             }
         };
+        let state = self.choices.entry(choice).or_default();
         state.open.insert(part, growing);
     }
 
@@ -221,7 +227,7 @@ impl EncodeStream for GeminiEncoder {
         }
         match event {
             Event::Start { id, model, created: _ } => (self.id, self.model) = (id.clone(), model.clone()),
-            Event::PartStart { choice, part, kind } => self.part_start(*choice, *part, kind),
+            Event::PartStart { choice, part, kind } => self.part_start(*choice, *part, kind, out),
             Event::Delta { choice, part, delta } => self.delta(*choice, *part, delta, out),
             Event::PartEnd { choice, part } => self.part_end(*choice, *part, out),
             Event::Finish { choice, stop } => self.choices.entry(*choice).or_default().stop = Some(stop.clone()),

@@ -215,6 +215,8 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
     for piece in pieces(message) {
         match &piece.part.content {
             Content::Thinking { .. } | Content::RedactedThinking(_) => {}
+            // Only what looks like OpenAI lets a model say a picture, and takes none in its turn.
+            Content::Image { .. } if writer.cross_dialect => piece.at(|at| writer.drop(at)),
             Content::Other { dialect, raw }
                 if *dialect != Dialect::OpenAiChat && writer.profile.server_tools.leaves_out_trace(raw) =>
             {

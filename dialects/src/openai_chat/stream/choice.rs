@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
-use crate::hub::{Delta, Event, PartKind};
+use crate::hub::{Delta, Event, PartKind, Source};
 use crate::openai_chat::wire::{self, ThoughtBlock};
 use crate::text::{Seam, Text};
 
@@ -65,6 +65,7 @@ impl ChoiceRead {
             thinking_blocks,
             tool_calls,
             function_call,
+            images,
             audio,
             annotations,
         } = delta;
@@ -87,6 +88,7 @@ impl ChoiceRead {
         if let Some(text) = refusal {
             self.text(at, GrowingKind::Refusal, text, out);
         }
+        images.map(wire::pictures).into_iter().flatten().for_each(|url| self.picture(at, url, out));
         out.extend(audio.map(|raw| other("audio", raw)));
         out.extend(annotations.filter(|raw| raw.get() != "[]").map(|raw| other("annotations", raw)));
         // The deprecated form has one call and no ids.
@@ -121,6 +123,16 @@ impl ChoiceRead {
         let text = self.open.as_mut().map(|open| open.seam.join(text)).unwrap_or_default();
         if !text.is_empty() {
             out.push(Event::Delta { choice: at.choice, part, delta: Delta::Text(text) });
+        }
+    }
+
+    /// A picture by its bytes; of one by its address nothing is known that a stream of another dialect could say.
+    fn picture(&mut self, at: At<'_>, url: String, out: &mut Vec<Event>) {
+        if let Source::Base64 { media_type, data } = Source::of_url(url) {
+            self.tell_waiting(at, out);
+            self.end(at.choice, out);
+            self.begin_as(at.choice, GrowingKind::Text, PartKind::Picture { media_type, data }, out);
+            self.end(at.choice, out);
         }
     }
 

@@ -55,6 +55,9 @@ pub(super) struct ChunkDelta<'a> {
     /// Deprecated, and still what some servers answer with.
     #[serde(borrow)]
     pub(super) function_call: Option<ChunkFunction<'a>>,
+    /// OpenRouter's and LiteLLM's place for pictures.
+    #[serde(borrow)]
+    pub(super) images: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) audio: Option<&'a RawValue>,
     #[serde(borrow)]

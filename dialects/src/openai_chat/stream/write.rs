@@ -35,6 +35,8 @@ struct ChoiceWritten {
     /// The thoughts that are growing: their block is written whole when it is signed.
     thoughts: String,
     signature: String,
+    /// The number of pictures so far.
+    pictures: usize,
 }
 
 /// Longer thoughts stream without a block of their own, and so can not come back signed.
@@ -144,6 +146,16 @@ impl ChatEncoder {
             PartKind::RedactedThinking(data) => {
                 state.growing = "";
                 self.thought(choice, &ThoughtBlock::Redacted(data.clone()), out);
+            }
+            PartKind::Picture { media_type, data } => {
+                let (index, url) = (state.pictures, format!("data:{media_type};base64,{data}"));
+                (state.growing, state.pictures) = ("", index + 1);
+                let pictures = |json: &mut Writer| {
+                    json.open_field("images", b'[');
+                    wire::write_picture(index, &url, json);
+                    json.close(b']');
+                };
+                self.chunk(choice, out, pictures, Ending::default());
             }
             PartKind::Other { .. } => {
                 state.growing = "";

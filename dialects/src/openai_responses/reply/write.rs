@@ -4,10 +4,10 @@ use serde_json::value::RawValue;
 
 use crate::codec::EncodedReply;
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Part, Reply, Stop, ToolCall};
+use crate::hub::{Choice, Content, Part, Reply, Source, Stop, ToolCall};
 use crate::json::Writer;
 use crate::openai_responses::echo::Echo;
-use crate::openai_responses::item::{Called, Item, MessagePiece, ResponseFrame, list};
+use crate::openai_responses::item::{Called, Item, MessagePiece, ResponseFrame, list, picture};
 use crate::openai_responses::{sealed, wire};
 
 /// Writes a whole answer, which repeats some of its call's own body; the dialect has one, the first. `created_at` is 0 where nobody said it: the caller of this
@@ -70,6 +70,9 @@ fn items(parts: &[Part], id: &str, same: bool, echo: &Echo) -> (Vec<Item>, usize
                 items.push(Item::Call { id: wire::item_id(call.id_kind(), id, place), call });
             }
             Content::Other { dialect: Dialect::OpenAiResponses, raw } => items.push(Item::Raw(raw.clone())),
+            Content::Image { source: Source::Base64 { media_type, data }, detail: _ } => {
+                items.extend(picture(&wire::item_id("ig", id, place), media_type, data).map(Item::Raw));
+            }
             // Nothing that a model says, or other dialects' own words.
             Content::Image { .. }
             | Content::Document { .. }

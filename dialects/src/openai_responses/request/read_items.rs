@@ -82,11 +82,22 @@ fn item(raw: &RawValue, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
         "compaction" | "compaction_summary" | "context_compaction" => {
             return Err(at.refuse(format_args!("a conversation that was made shorter by OpenAI {KEPT}")));
         }
+        "image_generation_call" if object.take("result").is_some_and(|result| result.get().starts_with('"')) => {
+            return made_picture(raw, at).map(Some);
+        }
         // Tools that OpenAI runs itself: who is asked now decides whether it can be left out.
         _ => {
             ItemRead::Model(vec![Part::new(Content::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() })])
         }
     }))
+}
+
+/// A picture that a model has made, as it was told to the caller.
+fn made_picture(raw: &RawValue, at: &Path<'_>) -> Result<ItemRead, Refusal> {
+    let mut object = Object::read(raw.get(), at)?;
+    let form = object.text("output_format", at)?.unwrap_or_else(|| "png".to_owned());
+    let source = Source::Base64 { media_type: format!("image/{form}"), data: object.required("result", at)? };
+    Ok(ItemRead::Model(vec![Part::new(Content::Image { source, detail: None })]))
 }
 
 fn message(mut object: Object<'_>, at: &Path<'_>) -> Result<ItemRead, Refusal> {

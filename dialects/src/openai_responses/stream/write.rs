@@ -8,7 +8,9 @@ use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
 use crate::openai_responses::echo::Echo;
-use crate::openai_responses::item::{Called, Item, MessagePiece, ResponseFrame, list, or_empty_object, write_summary};
+use crate::openai_responses::item::{
+    Called, Item, MessagePiece, ResponseFrame, list, or_empty_object, picture, write_summary,
+};
 use crate::openai_responses::{error, sealed, wire};
 use crate::spoke::EncodeStream;
 use crate::sse::KEEP_ALIVE;
@@ -179,6 +181,14 @@ impl ResponsesEncoder {
                 self.held += raw.get().len();
                 self.add(Item::Raw(raw.clone()), out);
                 return self.item_end("completed", out);
+            }
+            PartKind::Picture { media_type, data } => {
+                self.held += data.len();
+                if let Some(raw) = picture(&wire::item_id("ig", &self.id, place), media_type, data) {
+                    self.add(Item::Raw(raw), out);
+                    self.item_end("completed", out);
+                }
+                return;
             }
             // A part without an item is nowhere, and its deltas find nobody.
             PartKind::Other { .. } => {
