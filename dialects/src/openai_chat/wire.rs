@@ -274,14 +274,14 @@ pub(super) fn write_picture(index: usize, url: &str, json: &mut Writer) {
 /// The addresses in a list of an answer's pictures.
 pub(super) fn pictures(list: &RawValue) -> Vec<String> {
     #[derive(Deserialize)]
-    struct Listed {
-        image_url: Option<Address>,
+    struct ListedPicture {
+        image_url: Option<PictureAddress>,
     }
     #[derive(Deserialize)]
-    struct Address {
+    struct PictureAddress {
         url: String,
     }
-    let list: Vec<Listed> = serde_json::from_str(list.get()).unwrap_or_default();
+    let list: Vec<ListedPicture> = serde_json::from_str(list.get()).unwrap_or_default();
     list.into_iter().filter_map(|listed| Some(listed.image_url?.url)).collect()
 }
 
