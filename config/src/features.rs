@@ -3,5 +3,13 @@
 //! something else than was meant. `FORMAT` is for what changes all objects.
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 7] =
-    ["azureOpenAI", "cacheWrite1h", "compatibility", "gemini", "maxOutputTokens", "passHeaders", "serviceEndpoints"];
+pub const FEATURES: [&str; 8] = [
+    "access",
+    "azureOpenAI",
+    "cacheWrite1h",
+    "compatibility",
+    "gemini",
+    "maxOutputTokens",
+    "passHeaders",
+    "serviceEndpoints",
+];

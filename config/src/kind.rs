@@ -1,9 +1,14 @@
 //! The kinds of resources, as data: one row each. Whatever is kept per kind, in the operator and in proxies, is keyed by
 //! these and walked in their order.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::consumer::Consumer;
+use crate::ids::ObjectId;
+use crate::snapshot::{Pool, Route, Snapshot};
 
 /// A kind's row.
 struct Row {
@@ -13,9 +18,25 @@ struct Row {
     credentials: Option<&'static str>,
 }
 
-/// Makes the type of its rows. Their order is their rank: a kind comes before those that name it.
+/// A compiled form, and the place that a snapshot has for its kind.
+pub trait CompiledForm: Sized + 'static {
+    /// Its kind.
+    const KIND: Kind;
+
+    /// The hash of its content.
+    fn revision(&self) -> &str;
+
+    /// All of its kind in a snapshot.
+    fn all(snapshot: &Snapshot) -> &BTreeMap<ObjectId, Self>;
+
+    /// As [`Self::all`], to be changed.
+    fn all_mut(snapshot: &mut Snapshot) -> &mut BTreeMap<ObjectId, Self>;
+}
+
+/// Makes the types of its rows: `Kind: Form in field of a snapshot = names`. Their order is their rank: a kind comes before
+/// those that name it.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $row:expr;)*) => {
+    ($($(#[$doc:meta])* $kind:ident: $form:ident in $field:ident = $row:expr;)*) => {
         /// A kind of resource. Ordered by rank: what is named comes before what names it, is published before it, and goes
         /// after it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,15 +55,58 @@ macro_rules! kinds {
                 }
             }
         }
+
+        /// A compiled resource of some kind.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum CompiledObject {
+            $($(#[$doc])* $kind(Box<$form>),)*
+        }
+
+        impl CompiledObject {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+        }
+
+        $(
+            impl From<Box<$form>> for CompiledObject {
+                fn from(form: Box<$form>) -> Self {
+                    Self::$kind(form)
+                }
+            }
+
+            impl CompiledForm for $form {
+                const KIND: Kind = Kind::$kind;
+
+                fn revision(&self) -> &str {
+                    &self.revision
+                }
+
+                fn all(snapshot: &Snapshot) -> &BTreeMap<ObjectId, Self> {
+                    &snapshot.$field
+                }
+
+                fn all_mut(snapshot: &mut Snapshot) -> &mut BTreeMap<ObjectId, Self> {
+                    &mut snapshot.$field
+                }
+            }
+        )*
     };
 }
 
 kinds! {
     /// `ProviderPool`.
-    ProviderPool =
+    ProviderPool: Pool in pools =
         Row { name: "ProviderPool", plural: "providerpools", compiled: "pool", credentials: Some("credentials") };
+    /// `LLMConsumer`.
+    LlmConsumer: Consumer in consumers =
+        Row { name: "LLMConsumer", plural: "llmconsumers", compiled: "consumer", credentials: None };
     /// `LLMRoute`.
-    LlmRoute = Row { name: "LLMRoute", plural: "llmroutes", compiled: "route", credentials: None };
+    LlmRoute: Route in routes = Row { name: "LLMRoute", plural: "llmroutes", compiled: "route", credentials: None };
 }
 
 impl Kind {

@@ -2,17 +2,27 @@
 //!
 //! The core knows no Kubernetes and no clock: plain values that serialise to the same bytes for the same input.
 
+mod access;
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
+mod consumer;
 mod features;
 pub mod forwarding;
+mod ids;
 mod kind;
+mod labels;
+mod matching;
 pub mod published;
 pub mod rollout;
 mod snapshot;
 
+pub use access::{Access, ConsumerMatch};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
+pub use consumer::{Consumer, ConsumerKey, KeyDigest};
 pub use features::FEATURES;
-pub use kind::Kind;
+pub use ids::{CredentialId, ObjectId};
+pub use kind::{CompiledForm, CompiledObject, Kind};
+pub use labels::{LabelMatch, LabelOperator};
+pub use matching::{HeaderMatch, HeaderValueMatch, Match, ModelMatch};
 pub use snapshot::*;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Access;
 use crate::compatibility::Compatibility;
+use crate::consumer::Consumer;
+use crate::ids::{CredentialId, ObjectId};
+use crate::labels::LabelMatch;
+use crate::matching::Match;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
-
-/// `namespace/name` of a resource: the stable id that live state is keyed by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ObjectId(pub String);
 
 /// A span of time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
@@ -41,6 +41,9 @@ pub struct Snapshot {
     pub routes: BTreeMap<ObjectId, Route>,
     /// Compiled pools by id.
     pub pools: BTreeMap<ObjectId, Pool>,
+    /// Compiled consumers by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consumers: BTreeMap<ObjectId, Consumer>,
 }
 
 /// One compiled `LLMRoute`: self-contained, so that it travels as one small object.
@@ -56,6 +59,9 @@ pub struct Route {
     pub requires: Vec<String>,
     /// Creation time in seconds since 1970 (0 from files): the older route wins a tie.
     pub created: i64,
+    /// The callers that it is for; `None`: as the proxy is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// The first rule that matches takes the call.
     pub rules: Vec<Rule>,
 }
@@ -85,50 +91,6 @@ pub struct Rule {
     pub cache: Option<Cache>,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
-}
-
-/// Conditions that must all hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-pub struct Match {
-    /// On the model's name.
-    pub model: Option<ModelMatch>,
-    /// On headers, all of them.
-    pub headers: Vec<HeaderMatch>,
-}
-
-/// A condition on the model's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ModelMatch {
-    /// This name.
-    Exact(String),
-    /// Names that begin so.
-    Prefix(String),
-    /// Names that match (the compiler has checked it and anchored it on both sides).
-    Regex(String),
-}
-
-/// A condition on one header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeaderMatch {
-    /// Lower case.
-    pub name: String,
-    /// On its value.
-    pub value: HeaderValueMatch,
-}
-
-/// A condition on a header's value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HeaderValueMatch {
-    /// This value.
-    Exact(String),
-    /// Values that match (checked and anchored by the compiler).
-    Regex(String),
-    /// Any value, as long as the header is there.
-    Present,
 }
 
 /// A pool that may take a rule's calls.
@@ -275,33 +237,6 @@ impl AllowedRoutes {
     }
 }
 
-/// A condition on one label of a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LabelMatch {
-    /// The label's key.
-    pub key: String,
-    /// The test of the label's value.
-    pub operator: LabelOperator,
-    /// For `In` and `NotIn`, sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<String>,
-}
-
-/// A test of a label's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LabelOperator {
-    /// Its value is one of these.
-    In,
-    /// It is none of them, or there is no such label.
-    NotIn,
-    /// It is there.
-    Exists,
-    /// It is not.
-    DoesNotExist,
-}
-
 /// The choice of a provider within a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -369,11 +304,6 @@ pub struct ServicePort {
     /// The port's number in the Service.
     pub port: u16,
 }
-
-/// `namespace/secret/key`: names a credential, never holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CredentialId(pub String);
 
 /// The provider's type: it decides dialect, paths and how a credential is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

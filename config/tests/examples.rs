@@ -58,7 +58,7 @@ spec: {providers: [{name: a, type: Simulated, models: [{name: m}]}]}
 apiVersion: v1
 kind: Secret
 metadata: {name: s}
-stringData: {api-key: k}
+stringData: {api-key: a-key-that-nobody-can-guess}
 ";
     let mut object = json!({
         "apiVersion": "sluicegate.dev/v1alpha1",

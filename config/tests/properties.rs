@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sluicegate_config::compile::{
     Compiled, Credentials, Inputs, Kind, Manifest, MatchConflicts, Needs, Reason, Service, compile, manifests, needs,
-    needs_of_compiled, reads_alike, references, references_of_compiled,
+    needs_of_compiled, reads_alike, references, references_of_compiled, steps,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
@@ -66,7 +66,7 @@ fn route() -> impl Strategy<Value = String> {
 }
 
 fn secret() -> impl Strategy<Value = String> {
-    (namespace(), prop_oneof![Just("k"), Just("l"), Just("two words"), Just("")]).prop_map(|(namespace, value)| {
+    (namespace(), prop_oneof![Just("k"), Just("l"), Just("two words"), Just("a-key-that-nobody-can-guess"), Just("")]).prop_map(|(namespace, value)| {
         format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: {namespace}}}\nstringData: {{api-key: \"{value}\"}}")
     })
 }
@@ -77,8 +77,18 @@ fn labels() -> impl Strategy<Value = String> {
     })
 }
 
+fn consumer() -> impl Strategy<Value = String> {
+    let model = prop_oneof![Just("exact: a"), Just("regex: \"(\""), Just("prefix: a, exact: b")];
+    let expires = prop_oneof![Just("2027-01-31T00:00:00Z"), Just("2027-02-31T00:00:00Z"), Just("soon")];
+    (0..3_u8, namespace(), model, expires).prop_map(|(name, namespace, model, expires)| {
+        format!(
+            "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: c{name}, namespace: {namespace}}}\nspec: {{models: {{allow: [{{{model}}}]}}, keys: [{{name: a, secretRef: {{name: s}}}}, {{name: b, secretRef: {{name: t}}, expiresAt: '{expires}'}}]}}"
+        )
+    })
+}
+
 fn documents() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(prop_oneof![3 => pool(), 3 => route(), 1 => secret(), 1 => labels()], 0..12)
+    prop::collection::vec(prop_oneof![3 => pool(), 3 => route(), 1 => consumer(), 1 => secret(), 1 => labels()], 0..12)
 }
 
 /// What a cluster would tell of Services, if there is one.
@@ -149,6 +159,8 @@ impl Part {
     fn of(&self, compiled: &Compiled) -> (String, Credentials) {
         let has = |kind, id: &ObjectId| match kind {
             Kind::ProviderPool => self.pools.contains(id),
+            // A consumer is compiled by itself.
+            Kind::LlmConsumer => false,
             Kind::LlmRoute => self.routes.contains(id),
         };
         let Compiled { snapshot, credentials, verdicts, kept, withdrawn: _ } = compiled;
@@ -162,6 +174,7 @@ impl Part {
     fn previous(&self, whole: &Snapshot) -> Snapshot {
         let mut part = whole.clone();
         part.pools.retain(|id, _| self.pools.contains(id));
+        part.consumers.clear();
         part.routes.retain(|id, _| self.routes.contains(id));
         part
     }
@@ -175,7 +188,7 @@ impl Part {
 
 /// Every pool that a route names is in the snapshot, and so is every credential.
 fn is_closed(compiled: &Compiled) -> bool {
-    let Snapshot { routes, pools } = &compiled.snapshot;
+    let Snapshot { routes, pools, consumers: _ } = &compiled.snapshot;
     let targets =
         routes.values().flat_map(|route| &route.rules).flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
     let credentials =
@@ -256,11 +269,7 @@ proptest! {
         let second = compile(&inputs);
         for (kind, id) in &second.kept {
             prop_assert!(second.verdicts.of(*kind, id).next().is_some());
-            let serves = match kind {
-                Kind::ProviderPool => second.snapshot.pools.contains_key(id),
-                Kind::LlmRoute => second.snapshot.routes.contains_key(id),
-            };
-            prop_assert!(serves);
+            prop_assert!(steps(*kind).serves(&second.snapshot, id));
         }
         // What is not kept serves as if there had never been anything before; a route also by what its pools were.
         for (id, pool) in second.snapshot.pools.iter().filter(|(id, _)| !second.kept.contains(&(Kind::ProviderPool, (*id).clone()))) {

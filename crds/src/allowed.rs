@@ -54,7 +54,7 @@ pub struct LabelSelector {
     pub match_expressions: Vec<LabelRequirement>,
 }
 
-fn label_value() -> serde_json::Value {
+pub(crate) fn label_value() -> serde_json::Value {
     serde_json::json!({"type": "string", "maxLength": 63})
 }
 

@@ -1,11 +1,13 @@
-//! The words users write: the kinds `ProviderPool` and `LLMRoute`, their schema and the rules it enforces.
+//! The words users write: the kinds `ProviderPool`, `LLMRoute` and `LLMConsumer`, their schema and the rules it enforces.
 //!
 //! Everything an API server checks is data here: types, bounds and patterns in the schema, what crosses fields in
 //! [`rules`]. Standalone mode reads the same data, so a manifest is judged alike with and without a cluster.
 
+mod access;
 mod allowed;
 mod cache;
 mod compatibility;
+mod consumer;
 pub mod patterns;
 mod pool;
 mod provider;
@@ -17,12 +19,14 @@ pub mod schema;
 mod simulated;
 mod status;
 
+pub use access::{Access, AccessFrom, ConsumerSelector};
 pub use allowed::{AllowedRoutes, LabelOperator, LabelRequirement, LabelSelector, NamespacesFrom, RouteNamespaces};
 pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
 pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,
 };
+pub use consumer::{ConsumerKey, ConsumerModels, LLMConsumer, LLMConsumerSpec};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
@@ -34,7 +38,7 @@ pub use provider::{
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
 };
-pub use scalar::{ByteSize, Decimal, Duration};
+pub use scalar::{ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
 pub use status::{Condition, ConditionStatus, Status};
 

@@ -2,6 +2,8 @@
 
 /// The spelling of a duration.
 pub const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+/// The spelling of a time.
+pub const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$";
 /// The spelling of a number of bytes.
 pub const BYTES: &str = "^[0-9]{1,12}(k|M|G|T|Ki|Mi|Gi|Ti)?$";
 /// The spelling of a decimal: six decimals of a price per million tokens are whole picodollars per token.
@@ -48,7 +50,8 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 16] = [
+pub const ADVICE: [(&str, &str); 17] = [
+    (TIME, "write a time such as 2027-01-31T00:00:00Z"),
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (BYTES, "write a number of bytes such as 1048576 or \"1Mi\""),
     (NAME, "write lower-case letters, digits and hyphens, such as my-name-1"),

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::schema;
 
 const HEAD: &str = "# Reference\n\n\
-    Every field of `ProviderPool` and `LLMRoute` (`sluicegate.dev/v1alpha1`). This page is generated from the schema in\n\
-    `crds/manifests/`; `crds/examples/` shows the fields at work.\n\n\
+    Every field of `ProviderPool`, `LLMRoute` and `LLMConsumer` (`sluicegate.dev/v1alpha1`). This page is generated from the\n\
+    schema in `crds/manifests/`; `crds/examples/` shows the fields at work.\n\n\
     Durations are written `30s`, `100ms`, `1h30m`; numbers of bytes `1048576` or `1Mi`; money and other decimals in quotes,\n\
     `\"2.50\"`. A field that is `null` counts as left out. An unknown field is refused.\n";
 
@@ -93,6 +93,7 @@ fn type_of(schema: &Value) -> String {
     let pattern = schema.get("pattern").and_then(Value::as_str).or(advised).unwrap_or_default();
     match (pattern, schema.get("type").and_then(Value::as_str)) {
         (crate::patterns::DURATION, _) => "duration".to_owned(),
+        (crate::patterns::TIME, _) => "time".to_owned(),
         (crate::patterns::BYTES, _) => "bytes".to_owned(),
         (crate::patterns::DECIMAL, _) => "decimal in quotes".to_owned(),
         (_, Some("object")) if schema.get("additionalProperties").is_some() => {

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Access, ConsumerSelector};
 use crate::cache::Cache;
 use crate::patterns;
 use crate::rules::{self, validations};
@@ -56,6 +57,9 @@ pub struct LLMRouteSpec {
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::RULE_NAMES]))
     )]
     pub rules: Vec<Rule>,
+    /// The callers that it is for. Left out: as the gateway's proxies are set up (`--access`), anyone unless said otherwise there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// The caching of answers. Left out: not at all. A rule's own is laid over it, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -111,6 +115,9 @@ pub struct Match {
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::HEADERS_EMPTY]))
     )]
     pub headers: Vec<HeaderMatch>,
+    /// The consumer that calls. A call that nobody known makes does not match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<ConsumerSelector>,
 }
 
 /// A condition on the model's name: exactly one of `exact`, `prefix` and `regex`.

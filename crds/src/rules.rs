@@ -164,8 +164,8 @@ pub const HEADER_ONE_OF: CelRule = CelRule {
 };
 /// A match says something.
 pub const MATCH_EMPTY: CelRule = CelRule {
-    cel: "has(self.model) || has(self.headers)",
-    message: "an empty match says nothing: write model or headers, or leave matches out to match every call",
+    cel: "has(self.model) || has(self.headers) || has(self.consumers)",
+    message: "an empty match says nothing: write model, headers or consumers, or leave matches out to match every call",
 };
 /// A list of matches has one.
 pub const MATCHES_EMPTY: CelRule = CelRule {
@@ -196,4 +196,14 @@ pub const ROUTE_FIRST_TOKEN_WITHIN_TOTAL: CelRule = CelRule {
 pub const ROUTE_TIMEOUTS_POSITIVE: CelRule = CelRule {
     cel: "(!has(self.firstToken) || duration(self.firstToken) > duration('0s')) && (!has(self.idle) || duration(self.idle) > duration('0s')) && (!has(self.total) || duration(self.total) > duration('0s'))",
     message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for the pool's",
+};
+/// A selector of consumers selects some.
+pub const CONSUMERS_EMPTY: CelRule = CelRule {
+    cel: "(has(self.namespaces) && size(self.namespaces) > 0) || (has(self.names) && size(self.names) > 0) || (has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+    message: "an empty selector says nothing: write names, matchLabels, matchExpressions or namespaces",
+};
+/// Consumers are selected where they are said to be.
+pub const ACCESS_SELECTOR: CelRule = CelRule {
+    cel: "(self.from == 'Selector') == has(self.selector)",
+    message: "selector goes with from: Selector and with no other: write from: Selector and a selector such as matchLabels: {team: a}, or remove selector",
 };

@@ -14,6 +14,11 @@ use crate::patterns;
 #[serde(transparent)]
 pub struct Duration(pub String);
 
+/// A time as RFC 3339 writes it: `2027-01-31T00:00:00Z`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub String);
+
 /// A decimal number in a string, since a binary fraction is not what was written: `"2.50"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -53,6 +58,20 @@ impl JsonSchema for Duration {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "maxLength": 24, "pattern": patterns::DURATION})
+    }
+}
+
+impl JsonSchema for Time {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": 25, "pattern": patterns::TIME})
     }
 }
 

@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 use crate::patterns;
 use crate::rules::MATCHES_EMPTY;
-use crate::{LLMRoute, ProviderPool};
+use crate::{LLMConsumer, LLMRoute, ProviderPool};
 
 /// The definition of each kind, as JSON, finished for an API server; in the order of their names.
 ///
 /// # Errors
 /// If a derived definition cannot be written as JSON; no input makes that happen.
 pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
-    [LLMRoute::crd(), ProviderPool::crd()].iter().map(finished).collect()
+    [LLMConsumer::crd(), LLMRoute::crd(), ProviderPool::crd()].iter().map(finished).collect()
 }
 
 fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
@@ -23,8 +23,8 @@ fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
     if let Some(spec) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec") {
         advise(spec);
     }
-    if crd.spec.names.kind == "LLMRoute" {
-        // One type serves both kinds; to a route nothing is attached.
+    if crd.spec.names.kind != "ProviderPool" {
+        // One type serves all kinds; nothing but a pool has routes attached.
         if let Some(status) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
         {
             status.as_object_mut().map(|fields| fields.remove("attachedRoutes"));

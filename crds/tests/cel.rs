@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
-use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec, patterns, schema};
+use sluicegate_crds::{LLMConsumerSpec, LLMRouteSpec, ProviderPoolSpec, patterns, schema};
 
 fn definition(kind: &str) -> Value {
     let definitions = schema::definitions().unwrap();
@@ -44,6 +44,7 @@ fn defaulted(kind: &str, spec: &Value) -> Value {
 fn read(kind: &str, spec: &Value) -> Value {
     match kind {
         "ProviderPool" => serde_json::to_value(serde_json::from_value::<ProviderPoolSpec>(spec.clone()).unwrap()),
+        "LLMConsumer" => serde_json::to_value(serde_json::from_value::<LLMConsumerSpec>(spec.clone()).unwrap()),
         _ => serde_json::to_value(serde_json::from_value::<LLMRouteSpec>(spec.clone()).unwrap()),
     }
     .unwrap()

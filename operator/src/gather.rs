@@ -88,7 +88,7 @@ async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> 
         Named::Object(..) => Ok(()),
     };
     if let Err(error) = &learnt {
-        tracing::warn!(error = error_text(error), ?named, "what a pool names could not be read; it is tried again");
+        tracing::warn!(error = error_text(error), ?named, "what a resource names could not be read; it is tried again");
     }
     learnt.is_err()
 }
@@ -180,15 +180,16 @@ pub fn collect(world: &World, batch: &Batch) -> Gathered {
 }
 
 impl Gathered {
-    /// Compiles it, beside the routes that serve and by what the platform says of models. No provider may be where it is
-    /// denied.
+    /// Compiles it, beside the routes and consumers that serve and by what the platform says of models. No provider may be
+    /// where it is denied.
     #[must_use]
     pub fn compile(self, world: &World, denied: &Arc<DeniedNetworks>) -> Compiled {
         let Self { inputs, previous, previous_credentials } = self;
         compile::compile(&Inputs {
             previous: Some(&previous),
             previous_credentials: Some(&previous_credentials),
-            conflicts: Some(world.conflicts()),
+            conflicts: Some(&world.conflicts().matches),
+            key_conflicts: Some(&world.conflicts().keys),
             model_claims: world.model_claims(),
             denied: Arc::clone(denied),
             ..inputs

@@ -83,7 +83,7 @@ pub struct Run {
 /// Compiling offline.
 #[derive(Debug, Clone, Args)]
 pub struct Compile {
-    /// Folder (or one file) of `LLMRoute`, `ProviderPool` and `Secret` manifests; sub-folders are not read.
+    /// Folder (or one file) of `LLMRoute`, `ProviderPool`, `LLMConsumer` and `Secret` manifests; sub-folders are not read.
     #[arg(long, env = "SLUICEGATE_MANIFESTS", value_name = "DIR")]
     pub manifests: PathBuf,
     /// The namespaces whose routes may claim models, as `run` takes it.

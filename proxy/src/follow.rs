@@ -61,7 +61,11 @@ mod tests {
     use crate::account::{LogQueue, Metrics};
     use crate::cache;
     use crate::source::Configuration;
-    use crate::state::Lasting;
+    use crate::state::{Lasting, Permission};
+
+    fn finds(ready: &ArcSwap<Ready>) -> bool {
+        matches!(ready.load().find("m", &http::HeaderMap::new(), None), Permission::Granted(..))
+    }
 
     #[tokio::test(flavor = "local")]
     async fn a_revision_is_told_of_when_calls_are_served_by_it() {
@@ -71,6 +75,7 @@ mod tests {
             cache: cache::SharedCache::new(),
             metrics,
             outward: Default::default(),
+            known_only: false,
         });
         let (configurations, configuration) = watch::channel(None);
         let (reports, report) = watch::channel(Arc::<Report>::default());
@@ -87,12 +92,12 @@ mod tests {
             snapshot: compiled.snapshot,
             credentials: compiled.credentials,
         };
-        assert!(ready.load().find("m", &http::HeaderMap::new()).is_none());
+        assert!(!finds(&ready));
         configurations.send_replace(Some(Arc::new(configuration)));
         reports.send_replace(Arc::new(Report { revision: Some("new".to_owned()), ..Report::default() }));
         assert_eq!(tells.borrow().revision, None, "nobody serves it yet");
         tells.changed().await.unwrap();
         assert_eq!(tells.borrow().revision.as_deref(), Some("new"));
-        assert!(ready.load().find("m", &http::HeaderMap::new()).is_some());
+        assert!(finds(&ready));
     }
 }

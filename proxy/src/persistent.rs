@@ -16,14 +16,14 @@ pub(crate) type List<T> = rpds::Vector<T, ArcTK>;
 /// Lets the list under a name be changed, an empty one if there is none; what is empty afterwards goes.
 pub(crate) fn change<K, V, T>(map: &mut PersistentMap<K, V>, key: K, change: impl FnOnce(&mut Vec<T>))
 where
-    K: Borrow<str> + Hash + Eq,
+    K: Hash + Eq,
     V: Borrow<[T]> + From<Vec<T>>,
     T: Clone,
 {
-    let mut list = map.get(key.borrow()).map(|list| list.borrow().to_vec()).unwrap_or_default();
+    let mut list = map.get(&key).map(|list| list.borrow().to_vec()).unwrap_or_default();
     change(&mut list);
     if list.is_empty() {
-        map.remove_mut(key.borrow());
+        map.remove_mut(&key);
     } else {
         map.insert_mut(key, list.into());
     }

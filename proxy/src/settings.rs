@@ -17,7 +17,7 @@ use crate::outward::Ways;
     after_help = "`sluicegate-proxy probe URL…` asks whether something answers."
 )]
 pub struct Settings {
-    /// Folder of `LLMRoute`, `ProviderPool` and `Secret` manifests (YAML), watched for changes.
+    /// Folder of `LLMRoute`, `ProviderPool`, `LLMConsumer` and `Secret` manifests (YAML), watched for changes.
     #[arg(
         long,
         env = "SLUICEGATE_MANIFESTS",
@@ -72,6 +72,9 @@ pub struct Settings {
     /// Compresses whole answers of more than 1 KiB for callers that accept it (zstd, gzip); streams never.
     #[arg(long, env = "SLUICEGATE_COMPRESS_ANSWERS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub compress_answers: bool,
+    /// The callers of routes that do not name them: anyone (`open`), or consumers only (`known`).
+    #[arg(long, env = "SLUICEGATE_ACCESS", value_name = "WHO", value_enum, default_value_t = DefaultAccess::Open)]
+    pub access: DefaultAccess,
     /// Networks (CIDR or address) whose `x-forwarded-for` is believed.
     #[arg(long, env = "SLUICEGATE_TRUSTED_PROXIES", value_name = "NET,NET…", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
@@ -84,6 +87,15 @@ pub struct Settings {
     /// The log lines that are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// The callers of routes that do not name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DefaultAccess {
+    /// Anyone.
+    Open,
+    /// Consumers only.
+    Known,
 }
 
 /// The login at Redis, where a URL does not say so itself.

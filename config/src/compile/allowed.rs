@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate_crds as crds;
+use sluicegate_crds::{self as crds, rules};
 
 use super::inputs::{Inputs, Labels};
+use super::report::Report;
 use crate::{AllowedRoutes, LabelMatch, LabelOperator, ObjectId, Pool};
 
 /// The label with a namespace's own name; an API server keeps it on every one.
@@ -41,7 +42,7 @@ impl<'a> Reachable<'a> {
         match allowed {
             AllowedRoutes::Same => false,
             AllowedRoutes::All => true,
-            AllowedRoutes::Selector(matches) => matches.iter().all(|one| holds(one, self.label(&one.key))),
+            AllowedRoutes::Selector(matches) => matches.iter().all(|one| one.holds(self.label(&one.key))),
         }
     }
 
@@ -50,17 +51,6 @@ impl<'a> Reachable<'a> {
             return Some(self.namespace);
         }
         self.labels?.get(key).map(String::as_str)
-    }
-}
-
-/// As `LabelSelector` of Kubernetes: `NotIn` also holds where there is no such label.
-fn holds(one: &LabelMatch, value: Option<&str>) -> bool {
-    let is_listed = || value.is_some_and(|value| one.values.iter().any(|listed| listed == value));
-    match one.operator {
-        LabelOperator::In => is_listed(),
-        LabelOperator::NotIn => !is_listed(),
-        LabelOperator::Exists => value.is_some(),
-        LabelOperator::DoesNotExist => value.is_none(),
     }
 }
 
@@ -76,7 +66,18 @@ pub(super) fn compile(spec: &crds::AllowedRoutes) -> AllowedRoutes {
 
 fn matches(selector: &crds::LabelSelector) -> Vec<LabelMatch> {
     let crds::LabelSelector { match_labels, match_expressions } = selector;
-    let labels = match_labels.iter().map(|(key, value)| LabelMatch {
+    labels(match_labels, match_expressions)
+}
+
+/// Says what is wrong with a requirement on a label.
+pub(super) fn check(one: &crds::LabelRequirement, path: &str, report: &mut Report<'_>) {
+    let takes_values = matches!(one.operator, crds::LabelOperator::In | crds::LabelOperator::NotIn);
+    report.rule(path, rules::SELECTOR_VALUES, takes_values != one.values.is_empty());
+}
+
+/// Labels and requirements on labels as one list of conditions.
+pub(super) fn labels(match_labels: &Labels, match_expressions: &[crds::LabelRequirement]) -> Vec<LabelMatch> {
+    let exact = match_labels.iter().map(|(key, value)| LabelMatch {
         key: key.clone(),
         operator: LabelOperator::In,
         values: vec![value.clone()],
@@ -93,5 +94,5 @@ fn matches(selector: &crds::LabelSelector) -> Vec<LabelMatch> {
         };
         LabelMatch { key: key.clone(), operator, values }
     });
-    labels.chain(expressions).collect()
+    exact.chain(expressions).collect()
 }

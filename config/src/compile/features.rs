@@ -1,6 +1,6 @@
 //! The features that a compiled object requires of proxies, by what it makes use of.
 
-use crate::{Pool, Provider, ProviderKind};
+use crate::{Pool, Provider, ProviderKind, Route};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
@@ -16,6 +16,20 @@ const OF_POOLS: [PoolFeature; 7] = [
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
 ];
+
+/// A feature's name, and whether a route makes use of it.
+type RouteFeature = (&'static str, fn(&Route) -> bool);
+
+const OF_ROUTES: [RouteFeature; 1] = [("access", |route| {
+    let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
+    route.access.is_some() || route.rules.iter().any(selects)
+})];
+
+/// The features that a route requires.
+pub(super) fn of_route(route: &Route) -> Vec<String> {
+    let required = OF_ROUTES.iter().filter(|(_, uses)| uses(route));
+    required.map(|(name, _)| (*name).to_owned()).collect()
+}
 
 /// The features that a pool requires.
 pub(super) fn of_pool(pool: &Pool) -> Vec<String> {
@@ -63,7 +77,28 @@ mod tests {
         assert_eq!(required_as("Gemini", plain), ["gemini"]);
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
-        let names: Vec<&str> = OF_POOLS.iter().map(|(name, _)| *name).collect();
+        let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
+        let mut names: Vec<&str> = of_pools.chain(OF_ROUTES.iter().map(|(name, _)| *name)).collect();
+        names.sort_unstable();
         assert_eq!(names, FEATURES);
+    }
+
+    #[test]
+    fn a_route_that_says_who_may_call_requires_proxies_that_ask() {
+        for (spec, expected) in [
+            ("rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &[][..]),
+            ("access: {from: Anyone}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["access"]),
+            (
+                "rules: [{name: a, matches: [{consumers: {names: [bob]}}], targets: [{poolRef: {name: p}}]}]",
+                &["access"],
+            ),
+        ] {
+            let manifest =
+                format!("apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{{spec}}}");
+            let (inputs, findings) = manifests::read(&[("r.yaml".to_owned(), manifest)]);
+            assert!(findings.is_empty());
+            let route = compile(&inputs).snapshot.routes.into_values().next().unwrap();
+            assert_eq!(route.requires, expected, "{spec}");
+        }
     }
 }

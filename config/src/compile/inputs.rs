@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use sluicegate_crds::{LLMRouteSpec, ProviderPoolSpec};
+use sluicegate_crds::{LLMConsumerSpec, LLMRouteSpec, ProviderPoolSpec};
 
 use super::claims::ModelClaims;
 use super::denied_networks::DeniedNetworks;
+use super::key_conflicts::KeyConflicts;
 use super::match_conflicts::MatchConflicts;
 use crate::{CredentialId, ObjectId, Snapshot};
 
@@ -18,6 +19,8 @@ pub struct Inputs<'a> {
     pub pools: Vec<Manifest<ProviderPoolSpec>>,
     /// Every `LLMRoute`.
     pub routes: Vec<Manifest<LLMRouteSpec>>,
+    /// Every `LLMConsumer`.
+    pub consumers: Vec<Manifest<LLMConsumerSpec>>,
     /// Every Secret that may be named, by `namespace/name`.
     pub secrets: BTreeMap<ObjectId, Secret>,
     /// Every Service that may be named, by `namespace/name`. `None`: there is no cluster to ask, so that their names are
@@ -36,6 +39,8 @@ pub struct Inputs<'a> {
     /// The routes that serve beside these, where these are not all. What is known there of routes that are here does not
     /// count.
     pub conflicts: Option<&'a MatchConflicts>,
+    /// The consumers that hold keys beside these, as [`Self::conflicts`] has routes.
+    pub key_conflicts: Option<&'a KeyConflicts>,
     /// The namespaces that may claim models; `None`: each may claim all.
     pub model_claims: Option<&'a ModelClaims>,
 }

@@ -130,7 +130,7 @@ pub(super) fn judge<'a>(
 
 /// The conditions of each rule, and of each whether it takes every call that gets to it.
 fn conditions(route: &Route) -> Vec<Vec<(Key, bool)>> {
-    static ANY: Match = Match { model: None, headers: Vec::new() };
+    static ANY: Match = Match { model: None, headers: Vec::new(), consumers: None };
     let matches = |rule: &'_ crate::Rule| -> Vec<Match> {
         if rule.matches.is_empty() { vec![ANY.clone()] } else { rule.matches.clone() }
     };
@@ -160,7 +160,8 @@ fn key(one: &Match) -> Key {
         HeaderValueMatch::Regex(regex) => format!("{} regex {regex:?}", header.name),
     };
     let headers: BTreeSet<String> = one.headers.iter().map(header).collect();
-    headers.into_iter().fold(model, |all, header| all + "\n" + &header).into()
+    let consumers = one.consumers.as_ref().map(|consumers| format!("consumers {consumers:?}"));
+    headers.into_iter().chain(consumers).fold(model, |all, further| all + "\n" + &further).into()
 }
 
 /// The order in which a proxy looks at conditions, the higher first.
@@ -171,7 +172,7 @@ fn rank(one: &Match) -> (u8, usize, usize) {
         Some(ModelMatch::Regex(_)) => (1, 0),
         None => (0, 0),
     };
-    (class, length, one.headers.len())
+    (class, length, one.headers.len() + usize::from(one.consumers.is_some()))
 }
 
 /// True if no call can match both, as far as their models tell.

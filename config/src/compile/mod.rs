@@ -3,6 +3,7 @@
 //! `compile` never fails. A bad object is reported on that object, and what it last said well keeps serving; its siblings
 //! do not notice. The same inputs, in any order, give the same bytes.
 
+mod access;
 mod address;
 mod advice;
 mod allowed;
@@ -11,12 +12,15 @@ mod certificates;
 mod claims;
 mod compatibility;
 mod compiled;
+mod conflicts;
+mod consumer;
 mod credentials;
 mod denied_networks;
 mod document;
 mod endpoints;
 mod features;
 mod inputs;
+mod key_conflicts;
 mod kinds;
 pub mod manifests;
 mod match_conflicts;
@@ -39,9 +43,11 @@ use crate::Snapshot;
 pub use crate::Kind;
 pub use claims::ModelClaims;
 pub use compiled::Compiled;
+pub use conflicts::Conflicts;
 pub use denied_networks::{Denial, DeniedNetworks};
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};
+pub use key_conflicts::KeyConflicts;
 pub use kinds::{Form, KindSteps, Reference, Resource, Spec, steps};
 pub use match_conflicts::MatchConflicts;
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
@@ -53,9 +59,10 @@ pub fn compile(inputs: &Inputs<'_>) -> Compiled {
     let mut told = objects::Told::default();
     let mut pools = objects::pools(inputs, &mut told);
     let credentials = credentials::gather(inputs, &mut pools, |id| told.is_kept(Kind::ProviderPool, id));
+    let consumers = consumer::consumers(inputs, &mut told);
     let routes = objects::routes(inputs, &pools, &mut told);
     let objects::Told { verdicts, mut kept, withdrawn } = told;
-    let snapshot = Snapshot { routes, pools };
+    let snapshot = Snapshot { routes, pools, consumers };
     kept.retain(|(kind, id)| steps(*kind).serves(&snapshot, id));
     Compiled { snapshot, credentials, verdicts: Verdicts::new(verdicts), kept, withdrawn }
 }

@@ -25,7 +25,7 @@ impl Told {
     }
 
     /// Notes that an object keeps its previous form, where it has one.
-    fn keep<T>(&mut self, kind: Kind, id: &ObjectId, previous: Option<T>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, kind: Kind, id: &ObjectId, previous: Option<T>) -> Option<T> {
         if previous.is_some() {
             self.kept.insert((kind, id.clone()));
         }
@@ -189,7 +189,7 @@ fn shadowed(
     });
 }
 
-fn by_id<S>(manifests: &[Manifest<S>]) -> BTreeMap<&ObjectId, Vec<&Manifest<S>>> {
+pub(super) fn by_id<S>(manifests: &[Manifest<S>]) -> BTreeMap<&ObjectId, Vec<&Manifest<S>>> {
     let mut groups: BTreeMap<&ObjectId, Vec<&Manifest<S>>> = BTreeMap::new();
     for manifest in manifests {
         groups.entry(&manifest.id).or_default().push(manifest);
@@ -201,13 +201,13 @@ fn by_id<S>(manifests: &[Manifest<S>]) -> BTreeMap<&ObjectId, Vec<&Manifest<S>>>
 }
 
 /// The place where the first of them was read.
-fn source<'a, S>(manifests: &[&'a Manifest<S>]) -> &'a Source {
+pub(super) fn source<'a, S>(manifests: &[&'a Manifest<S>]) -> &'a Source {
     static NOWHERE: Source = Source { file: None, lines: BTreeMap::new() };
     manifests.first().map_or(&NOWHERE, |manifest| &manifest.source)
 }
 
 /// The one manifest of an object and what it says. Two of them contradict each other, or will one day.
-fn only<'a, S>(manifests: &[&'a Manifest<S>], report: &mut Report<'_>) -> Option<(&'a Manifest<S>, &'a S)> {
+pub(super) fn only<'a, S>(manifests: &[&'a Manifest<S>], report: &mut Report<'_>) -> Option<(&'a Manifest<S>, &'a S)> {
     let (manifest, others) = manifests.split_first()?;
     for other in others {
         let place = match (&other.source.file, other.source.line("")) {
@@ -228,6 +228,6 @@ fn only<'a, S>(manifests: &[&'a Manifest<S>], report: &mut Report<'_>) -> Option
     }
 }
 
-fn namespace(id: &ObjectId) -> &str {
+pub(super) fn namespace(id: &ObjectId) -> &str {
     id.0.split_once('/').map_or("default", |(namespace, _)| namespace)
 }

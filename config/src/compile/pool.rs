@@ -16,9 +16,7 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
     let is_selector = *from == crds::NamespacesFrom::Selector;
     report.rule("spec.allowedRoutes.namespaces", rules::SELECTOR_WITH_FROM, is_selector == selector.is_some());
     for (index, one) in selector.iter().flat_map(|selector| &selector.match_expressions).enumerate() {
-        let takes_values = matches!(one.operator, crds::LabelOperator::In | crds::LabelOperator::NotIn);
-        let path = format!("spec.allowedRoutes.namespaces.selector.matchExpressions[{index}]");
-        report.rule(&path, rules::SELECTOR_VALUES, takes_values != one.values.is_empty());
+        allowed::check(one, &format!("spec.allowedRoutes.namespaces.selector.matchExpressions[{index}]"), report);
     }
     Pool {
         format: FORMAT,

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use sluicegate_crds::{self as crds, LLMRouteSpec, rules};
 
 use super::allowed::Reachable;
-use super::cache;
 use super::pattern::{anchored, header_name};
 use super::references::pool_id;
 use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
+use super::{access, cache, features};
 use crate::{
     FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
 };
@@ -22,12 +22,13 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 /// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools
 /// that do not exist.
 pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
-    let LLMRouteSpec { rules, cache, timeouts } = spec;
+    let LLMRouteSpec { rules, access, cache, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
     }
     ignorable(cache.as_ref(), "spec", report);
+    let access = access.as_ref().map(|access| access::compile(access, namespace, report));
     let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
     let rules = rules
         .iter()
@@ -40,7 +41,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
             Rule {
                 name: name.clone(),
-                matches: self::matches(matches, &path, report),
+                matches: self::matches(matches, (namespace, &path), report),
                 targets: targets.iter().map(|target| self::target(target, namespace)).collect(),
                 fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
                 cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
@@ -48,7 +49,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
             }
         })
         .collect();
-    Route { format: FORMAT, revision: String::new(), requires: Vec::new(), created, rules }
+    Route { format: FORMAT, revision: String::new(), requires: Vec::new(), created, access, rules }
 }
 
 /// Says which pools are missing. One that does not let the route in is missing in the same words: what another namespace
@@ -112,6 +113,7 @@ pub(super) fn prune(route: &mut Route, pools: &Reachable<'_>) {
         rule.targets.retain(|target| pools.get(&target.pool).is_some());
         rule.fallbacks.retain(|target| pools.get(&target.pool).is_some());
     }
+    route.requires = features::of_route(route);
     route.revision = String::new();
     route.revision = revision::of(route);
 }
@@ -126,11 +128,11 @@ fn fallback(spec: &crds::Fallback, namespace: &str) -> Target {
     Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() }
 }
 
-fn matches(specs: &[crds::Match], path: &str, report: &mut Report<'_>) -> Vec<Match> {
+fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut Report<'_>) -> Vec<Match> {
     let mut compiled = Vec::with_capacity(specs.len());
-    for (index, crds::Match { model, headers }) in specs.iter().enumerate() {
+    for (index, crds::Match { model, headers, consumers }) in specs.iter().enumerate() {
         let path = format!("{path}.matches[{index}]");
-        report.rule(&path, rules::MATCH_EMPTY, model.is_some() || !headers.is_empty());
+        report.rule(&path, rules::MATCH_EMPTY, model.is_some() || !headers.is_empty() || consumers.is_some());
         compiled.push(Match {
             model: model.as_ref().and_then(|spec| model_match(spec, &format!("{path}.model"), report)),
             headers: headers
@@ -138,12 +140,15 @@ fn matches(specs: &[crds::Match], path: &str, report: &mut Report<'_>) -> Vec<Ma
                 .enumerate()
                 .filter_map(|(at, spec)| header_match(spec, &format!("{path}.headers[{at}]"), report))
                 .collect(),
+            consumers: consumers
+                .as_ref()
+                .map(|spec| access::consumers(spec, namespace, &format!("{path}.consumers"), report)),
         });
     }
     compiled
 }
 
-fn model_match(spec: &crds::ModelMatch, path: &str, report: &mut Report<'_>) -> Option<ModelMatch> {
+pub(super) fn model_match(spec: &crds::ModelMatch, path: &str, report: &mut Report<'_>) -> Option<ModelMatch> {
     let crds::ModelMatch { exact, prefix, regex } = spec;
     match (exact, prefix, regex) {
         (Some(exact), None, None) => Some(ModelMatch::Exact(exact.clone())),

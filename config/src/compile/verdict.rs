@@ -51,6 +51,8 @@ pub enum Reason {
     ModelNotAllowed,
     /// Another route matches the same calls and comes first.
     Shadowed,
+    /// Another consumer is known by the same key.
+    DuplicateKey,
     /// A name that is taken letter by letter is written as a pattern.
     LooksLikePattern,
 }
@@ -73,6 +75,7 @@ impl Reason {
             Self::ModelNotServed => "ModelNotServed",
             Self::ModelNotAllowed => "ModelNotAllowed",
             Self::Shadowed => "Shadowed",
+            Self::DuplicateKey => "DuplicateKey",
             Self::LooksLikePattern => "LooksLikePattern",
         }
     }
@@ -81,7 +84,7 @@ impl Reason {
     /// not.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::NoEndpoints | Self::Shadowed)
+        matches!(self, Self::NoEndpoints | Self::Shadowed | Self::DuplicateKey)
     }
 
     /// The condition that turns false by it: `ResolvedRefs` for what is missing elsewhere, else `Accepted`.
@@ -101,6 +104,7 @@ impl Reason {
             | Self::ModelNotServed
             | Self::ModelNotAllowed
             | Self::Shadowed
+            | Self::DuplicateKey
             | Self::LooksLikePattern => "Accepted",
         }
     }

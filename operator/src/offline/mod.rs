@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sluicegate_config::Snapshot;
-use sluicegate_config::compile::{DeniedNetworks, Finding, Severity, Verdict, compile, manifests};
+use sluicegate_config::compile::{DeniedNetworks, Finding, Inputs, Kind, Severity, Verdict, compile, manifests, steps};
 use sluicegate_crds::schema;
 
 use crate::settings::{Compile, CrdFormat, Crds, Output};
@@ -110,10 +110,11 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
     let mut severities = severities.chain(compiled.verdicts.iter().map(|verdict| verdict.severity));
     let outcome = if severities.any(|severity| severity == Severity::Error) {
         Outcome::Refused
-    } else if inputs.routes.is_empty() && inputs.pools.is_empty() {
+    } else if Kind::ALL.iter().all(|kind| steps(*kind).given(&inputs) == 0) {
         // A check that checks nothing, of the wrong folder say, must not pass.
         let path = settings.manifests.display();
-        writeln!(errors, "error: {path} holds no LLMRoute and no ProviderPool: there was nothing to check")?;
+        let kinds = Kind::ALL.iter().rev().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", no ");
+        writeln!(errors, "error: {path} holds no {kinds}: there was nothing to check")?;
         Outcome::Unreadable
     } else {
         Outcome::Well
@@ -133,20 +134,34 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
             for verdict in &compiled.verdicts {
                 writeln!(out, "{verdict}")?;
             }
-            summary(&compiled.snapshot, &inputs.routes.len(), &inputs.pools.len(), out)?;
+            summary(&compiled.snapshot, &inputs, out)?;
         }
     }
     Ok(outcome)
 }
 
-fn summary(snapshot: &Snapshot, routes: &usize, pools: &usize, out: &mut dyn Write) -> io::Result<()> {
-    for (id, route) in &snapshot.routes {
-        writeln!(out, "LLMRoute {} compiles to revision {}", id.0, route.revision)?;
+/// Lists what compiles of each kind, those that others name last. A kind of which there is nothing is not counted.
+fn summary(snapshot: &Snapshot, inputs: &Inputs<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut counts = Vec::new();
+    for kind in Kind::ALL.iter().rev() {
+        let (compiled, given) = (steps(*kind).all(snapshot), steps(*kind).given(inputs));
+        for (id, revision) in &compiled {
+            writeln!(out, "{kind} {} compiles to revision {revision}", id.0)?;
+        }
+        if given > 0 {
+            counts.push(format!("{} of {given} {}s", compiled.len(), kind.compiled_label()));
+        }
     }
-    for (id, pool) in &snapshot.pools {
-        writeln!(out, "ProviderPool {} compiles to revision {}", id.0, pool.revision)?;
+    writeln!(out, "{} compile", listed(&counts))
+}
+
+/// `a, b and c`.
+fn listed(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [firsts @ .., last] => format!("{} and {last}", firsts.join(", ")),
     }
-    writeln!(out, "{} of {routes} routes and {} of {pools} pools compile", snapshot.routes.len(), snapshot.pools.len())
 }
 
 /// Prints the CustomResourceDefinitions.

@@ -348,9 +348,9 @@ fn what_a_platform_keeps_is_taken_away_at_once() {
     assert_eq!(reconcile(&mut world).1, Plan::default());
 }
 
-/// The first example that people see: it holds an object of each kind.
-fn quickstart() -> Vec<Value> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/quickstart");
+/// An example that holds an object of each kind.
+fn example() -> Vec<Value> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/consumers");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     files.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).unwrap()).collect()
 }
@@ -359,13 +359,19 @@ fn quickstart() -> Vec<Value> {
 fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_away_again() {
     let mut world = world();
     let mut keys: BTreeMap<Kind, Vec<Key>> = BTreeMap::new();
-    for object in quickstart() {
+    for object in example() {
         let Some(kind) = object["kind"].as_str().and_then(Kind::parse) else { continue };
         let key = key(kind, object["metadata"]["name"].as_str().unwrap());
         see(&mut world, &key, &object["spec"]);
         keys.entry(kind).or_default().push(key);
     }
     assert_eq!(keys.keys().collect::<Vec<_>>(), Kind::ALL.iter().collect::<Vec<_>>(), "an object of each");
+    for name in ["chat-team", "batch-team"] {
+        let id = ObjectId(format!("a/{name}"));
+        let stamp = world.secrets.stale(&id).unwrap();
+        let key = SecretValue::new(format!("{name}-key-that-nobody-can-guess").into_bytes());
+        world.secrets.learn(&id, stamp, Some([("api-key".to_owned(), key)].into()));
+    }
     let (taken, plan) = reconcile(&mut world);
     assert!(taken.is_sorted_by_key(|key| key.kind), "{taken:?}");
     let stages: Vec<Kind> = plan.written.keys().copied().collect();
@@ -397,11 +403,17 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
         world.gone(key);
     }
     // What is named goes when nothing that names it stands any longer.
-    for kind in Kind::ALL.iter().rev() {
+    let mut gone: BTreeMap<Kind, usize> = BTreeMap::new();
+    for _ in Kind::ALL {
         let (_, plan) = reconcile(&mut world);
-        assert_eq!(removes(&plan, *kind).len(), keys[kind].len(), "{kind}");
+        for kind in Kind::ALL {
+            *gone.entry(*kind).or_default() += removes(&plan, *kind).len();
+        }
+        let routes_stand = gone[&Kind::LlmRoute] < keys[&Kind::LlmRoute].len();
+        assert!(!(routes_stand && gone[&Kind::ProviderPool] > 0), "a pool goes after its routes");
         carry_out(&mut world, plan);
     }
+    assert!(keys.iter().all(|(kind, keys)| gone[kind] == keys.len()), "{gone:?}");
     world.look_at_all(|_| true);
     assert_eq!(reconcile(&mut world).1, Plan::default());
 }

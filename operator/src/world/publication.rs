@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sluicegate_config::compile::{Credentials, SecretValue};
 use sluicegate_config::published::{Content, LEAST_TOKEN};
-use sluicegate_config::{CredentialId, Kind, ObjectId, Route};
+use sluicegate_config::{CredentialId, ObjectId};
 
 use super::index::Named;
 use super::key::Key;
@@ -82,14 +82,14 @@ impl World {
         };
         match &published.claim {
             Some((content, id)) => {
-                let (revision, named, route) = contents(*content, &published);
+                let (revision, named) = contents(*content, &published);
                 published.is_sound = claimed.is_some() && self.template.fits(meta, *content, id, &revision);
                 published.revision = revision;
                 self.orphans.remove(&name);
                 if !content.is_secret() {
                     let key = Key { kind: content.kind(), id: id.clone() };
                     self.serve(&key, named);
-                    self.compete(&key, route.as_ref());
+                    self.compete(&key, published.text.as_deref());
                 }
             }
             None if meta.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER) => {
@@ -143,12 +143,10 @@ impl World {
         }
     }
 
-    /// This serves of a route now: others may be told that they get their calls, or that they do not.
-    fn compete(&mut self, key: &Key, route: Option<&Route>) {
-        if key.kind == Kind::LlmRoute {
-            for id in self.conflicts.set(&key.id, route) {
-                self.look_at(&Key { kind: Kind::LlmRoute, id });
-            }
+    /// This serves of an object now: others may be told that they get their calls, or that they do not.
+    fn compete(&mut self, key: &Key, text: Option<&str>) {
+        for (kind, id) in self.conflicts.set(key.kind, &key.id, text) {
+            self.look_at(&Key { kind, id });
         }
     }
 

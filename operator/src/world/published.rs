@@ -5,12 +5,12 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::de::DeserializeOwned;
+use sluicegate_config::ObjectId;
 use sluicegate_config::compile::steps;
 use sluicegate_config::published::{
     CONTENT_LABEL, Content, GATEWAY_LABEL, OBJECT_ANNOTATION, OPERATOR_CONTENT, REVISION_ANNOTATION,
     WITHDRAWN_ANNOTATION, name as name_of, operator_name,
 };
-use sluicegate_config::{Kind, ObjectId, Route};
 
 use super::index::Named;
 use super::key::Key;
@@ -157,12 +157,12 @@ pub(super) fn owners(meta: &ObjectMeta) -> Box<[Box<str>]> {
     owners.filter(|owner| owner.kind == "ConfigMap").map(|owner| owner.uid.as_str().into()).collect()
 }
 
-/// Revision of what is inside, what it names, and the route where it is one.
-pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>, Option<Route>) {
+/// Revision of what is inside, and what it names.
+pub(super) fn contents(content: Content, published: &Published) -> (Box<str>, BTreeSet<Named>) {
     let Content::Compiled(kind) = content else { return Default::default() };
     let read = published.text.as_deref().and_then(|text| steps(kind).references_of_compiled(text));
     let (revision, named) = read.unwrap_or_default();
-    (revision.into(), named, if kind == Kind::LlmRoute { published.parse() } else { None })
+    (revision.into(), named)
 }
 
 /// True if a `resourceVersion` comes before another. Where they are no numbers nothing is said.

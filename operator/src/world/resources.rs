@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
-use sluicegate_config::compile::{Labels, MatchConflicts, ModelClaims, Secret, Service, steps};
+use sluicegate_config::compile::{Conflicts, Labels, ModelClaims, Secret, Service, steps};
 use sluicegate_config::{Kind, ObjectId};
 use tokio::sync::Notify;
 
@@ -64,8 +64,8 @@ pub struct World {
     /// The last `resourceVersion` of what we have deleted, until the watch has said so.
     pub(super) deleted: HashMap<Name, Box<str>>,
     pub(super) owner: Owner,
-    /// The routes that serve under equal conditions.
-    pub(super) conflicts: MatchConflicts,
+    /// The objects that serve under equal conditions.
+    pub(super) conflicts: Conflicts,
     model_claims: Option<ModelClaims>,
     /// By which proxies know the operator.
     pub(super) token: PublishedToken,
@@ -94,7 +94,7 @@ impl World {
             lost: HashMap::new(),
             deleted: HashMap::new(),
             owner: Owner::default(),
-            conflicts: MatchConflicts::default(),
+            conflicts: Conflicts::default(),
             model_claims: None,
             token: PublishedToken::default(),
             orphans: BTreeSet::new(),
@@ -132,9 +132,9 @@ impl World {
         self.model_claims.as_ref()
     }
 
-    /// The routes that serve under equal conditions.
+    /// The objects that serve under equal conditions.
     #[must_use]
-    pub fn conflicts(&self) -> &MatchConflicts {
+    pub fn conflicts(&self) -> &Conflicts {
         &self.conflicts
     }
 

@@ -18,6 +18,7 @@ use super::metrics::{CallLabels, ConfigState, Metrics, MetricsReading, lock};
 use super::names::{self, Metric, MetricKind};
 use super::outcome::{AttemptEnd, CacheLayer};
 use super::process;
+use super::table::OTHER;
 
 /// Label values, in the order of the metric's labels.
 type Values<'a> = Vec<&'a str>;
@@ -60,6 +61,7 @@ impl Collector for Exposition {
         page.config(&reading.config)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
+        page.consumers(&self.0)?;
         page.gen_ai(&reading)?;
         page.process(&self.0)
     }
@@ -275,6 +277,19 @@ impl Page<'_> {
         let unpriced =
             reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.unpriced))));
         self.counters(&names::COST_UNKNOWN, &sums(unpriced))
+    }
+
+    fn consumers(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let read = metrics.consumers.read(Instant::now());
+        let named = || read.iter().map(|(id, cells)| (id.as_ref().map_or(OTHER, |id| id.0.as_str()), cells));
+        self.counters(&names::CONSUMER_REQUESTS, &sums(named().map(|(id, cells)| (vec![id], cells.calls.get()))))?;
+        let tokens = named().flat_map(|(id, cells)| {
+            [("input", &cells.input), ("output", &cells.output)].map(|(kind, count)| (vec![id, kind], count.get()))
+        });
+        self.counters(&names::CONSUMER_TOKENS, &sums(tokens))?;
+        let cost = sums(named().map(|(id, cells)| (vec![id], cells.cost.get())));
+        let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
+        self.counters(&names::CONSUMER_COST, &cost)
     }
 
     fn cache(&mut self, reading: &MetricsReading) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use sluicegate_config::ObjectId;
 
 use super::access_log::LogQueue;
 use super::cells::{AttemptCells, CallCells, CallKey};
+use super::consumer::ConsumerBook;
 use super::histogram::Counter;
 use super::inflight::Inflight;
 use super::outcome::Operation;
@@ -205,6 +206,7 @@ pub struct Metrics {
     pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
+    pub(super) consumers: ConsumerBook,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
     started: Instant,
@@ -231,6 +233,7 @@ impl Metrics {
             endpoints: Mutex::default(),
             caches: Mutex::default(),
             memory: Mutex::default(),
+            consumers: ConsumerBook::default(),
             folded: AtomicU64::new(0),
             log,
             started: Instant::now(),

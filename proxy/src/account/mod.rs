@@ -7,6 +7,7 @@
 mod access_log;
 mod attempt;
 mod cells;
+mod consumer;
 mod expose;
 mod histogram;
 mod inflight;
@@ -23,6 +24,7 @@ mod timestamp;
 
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use attempt::AttemptEntry;
+pub use consumer::ConsumerName;
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{CacheStat, CircuitStat, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};

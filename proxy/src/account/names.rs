@@ -90,6 +90,9 @@ metrics! {
     MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";
     LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, or errors came too fast.";
     SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
+    CONSUMER_REQUESTS = Counter "sluicegate_consumer_requests" ["consumer"] "Calls of a consumer, each counted once when it ended; of more than 1000 consumers the further ones together, as `other`.";
+    CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";
+    CONSUMER_COST = Counter "sluicegate_consumer_cost_usd" ["consumer"] "What those tokens cost by the configured prices, in US dollars.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
     GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
     GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";

@@ -10,6 +10,7 @@ use sluicegate_config::{PicoUsd, Price};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, Usage};
 
+use super::consumer::ConsumerName;
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::table::{ModelIx, NameTable, ProviderIx, RouteIx};
 
@@ -83,6 +84,8 @@ pub struct Record {
     pub(super) operation: Operation,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) client: Option<IpAddr>,
+    /// The consumer that calls, where it is known.
+    pub(super) consumer: Option<Arc<ConsumerName>>,
     pub(super) route: RouteIx,
     pub(super) rule: Option<u32>,
     /// The attempt that answered; until then the last one.
@@ -123,6 +126,7 @@ impl Record {
             operation,
             request_id: None,
             client: None,
+            consumer: None,
             route: RouteIx::default(),
             rule: None,
             attempt: AttemptFacts::default(),

@@ -9,9 +9,9 @@ use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Layer, Lead};
 use crate::state::{Ready, Rule};
 
-use super::caller::{self, KEY_HEADERS};
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
+use super::keys::{KEY_HEADERS, bearer, query_key};
 use super::{headers, outgoing};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
@@ -31,7 +31,7 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
     }
     let wanted = cache::CacheQuery {
         dialect: call.dialect(),
-        caller: consumer(&call.headers, caller::query_key(call.query())),
+        caller: caller(call),
         headers: &call.headers,
         goes_on: headers::may_go_on,
         beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),
@@ -54,9 +54,15 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
     taken
 }
 
-/// Stands for a caller where answers are kept apart by caller: a digest of every key that it sends, wherever SDKs put one.
+/// Stands for a caller where answers are kept apart by caller: the consumer, by whichever of its keys, or else the keys.
+fn caller(call: &InboundCall) -> Option<[u8; 32]> {
+    let known = call.context.consumer().map(|consumer| consumer.identity());
+    known.or_else(|| by_keys(&call.headers, query_key(call.query())))
+}
+
+/// Stands for a caller that nobody knows: a digest of every key that it sends, wherever SDKs put one.
 /// The keys themselves go nowhere. `None`: it sends none.
-fn consumer(headers: &HeaderMap, in_query: Option<&str>) -> Option<[u8; 32]> {
+fn by_keys(headers: &HeaderMap, in_query: Option<&str>) -> Option<[u8; 32]> {
     let mut digest = blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v2");
     let mut known = false;
     if let Some(key) = in_query {
@@ -76,18 +82,6 @@ fn consumer(headers: &HeaderMap, in_query: Option<&str>) -> Option<[u8; 32]> {
         }
     }
     known.then(|| *digest.finalize().as_bytes())
-}
-
-/// The key behind `Bearer`; whatever else stands there, as it stands.
-fn bearer(value: &[u8]) -> &[u8] {
-    match value.split_at_checked(6) {
-        Some((scheme, key))
-            if scheme.eq_ignore_ascii_case(b"bearer") && key.first().is_none_or(|next| *next == b' ') =>
-        {
-            key
-        }
-        _ => value,
-    }
 }
 
 /// Stands for whom a rule asks: its pools, the models it asks them for, and what they put into requests. An answer of
@@ -140,7 +134,7 @@ mod tests {
     fn of(pairs: &[(&'static str, &str)]) -> Option<[u8; 32]> {
         let headers =
             pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        consumer(&headers, None)
+        by_keys(&headers, None)
     }
 
     #[test]

@@ -13,8 +13,6 @@ use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
-/// The headers in which a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
-pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Longer request ids than this are replaced.
 const LONGEST_ID: usize = 128;
@@ -80,11 +78,6 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
 pub(super) fn wants_array(addressed: &Addressed, dialect: Dialect, query: Option<&str>) -> bool {
     let word = dialect.habits().events_word.filter(|_| addressed.stream == Some(true));
     word.is_some_and(|word| !query.unwrap_or_default().split('&').any(|said| said == word))
-}
-
-/// A key in the query, as Google's clients may send it. It goes nowhere.
-pub(super) fn query_key(query: Option<&str>) -> Option<&str> {
-    query?.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
 }
 
 fn without_slash(path: &str) -> &str {

@@ -1,7 +1,7 @@
 //! The context that goes with a call from its head to the last byte of its answer: who calls, under which configuration, and the
 //! one entry in the ledger.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
+use crate::consumer::KnownConsumer;
 use crate::listener::{AwaitsWrite, Busy};
 use crate::state::Ready;
 use crate::worker::own::Worker;
@@ -25,6 +26,8 @@ pub(super) struct CallContext {
     pub(super) caller: Caller,
     /// The time when the call's head had been read.
     pub(super) arrived: Instant,
+    /// The consumer that calls, where it is known.
+    consumer: OnceCell<Arc<KnownConsumer>>,
     /// The connection it came on, counted as busy; `None`: the caller has left, or there never was one.
     client: RefCell<Option<Busy>>,
     entry: RefCell<LedgerEntry>,
@@ -51,6 +54,7 @@ impl CallContext {
             ready,
             caller,
             arrived,
+            consumer: OnceCell::new(),
             client: RefCell::new(client),
             entry,
             unwritten: Cell::default(),
@@ -58,6 +62,16 @@ impl CallContext {
             cache: Cell::default(),
             clamped: Cell::default(),
         })
+    }
+
+    /// Notes the consumer that calls; only the first word counts.
+    pub(super) fn know(&self, consumer: Arc<KnownConsumer>) {
+        drop(self.consumer.set(consumer));
+    }
+
+    /// The consumer that calls, where it is known.
+    pub(super) fn consumer(&self) -> Option<&KnownConsumer> {
+        self.consumer.get().map(|consumer| &**consumer)
     }
 
     /// The bytes that the caller of a silent stream hears.

@@ -13,7 +13,6 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::account::{End, Operation};
 use crate::errors::Problem;
 use crate::listener::{Connection, RequestBody};
-use crate::models;
 use crate::worker::own::Worker;
 
 use super::cache_lookup::{self, CacheOutcome};
@@ -22,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{coding, compress, cors, failover, framing, intake, output_limit, reply};
+use super::{access, coding, compress, cors, failover, framing, intake, keys, output_limit, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -54,7 +53,8 @@ pub(crate) async fn handle(
     let operation = addressed.as_ref().map_or(Operation::Unknown, |addressed| addressed.operation);
     let context = CallContext::open(worker, caller, operation, Some(busy));
     let version = head.version;
-    match addressed.and_then(|addressed| known(&context, addressed)) {
+    let addressed = addressed.and_then(|addressed| known(&context, addressed));
+    match addressed.and_then(|addressed| access::identify(&context, addressed, &head)) {
         Ok(addressed) if operation.is_forwarded() => {
             let answering = Box::pin(forward(Rc::clone(&context), addressed, head, (body, from)));
             reply::answer(context, version, answering).await
@@ -107,8 +107,7 @@ async fn forward(
 /// An answer to a call, wherever it came from.
 async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     let context = &call.context;
-    let found = context.ready.find(call.model(), &call.headers);
-    let (route, at, rule) = found.ok_or_else(|| models::unknown(call.model()))?;
+    let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
     if call.operation.generates() {
         context.clamp(output_limit::of(call, rule));
@@ -140,10 +139,14 @@ fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> R
         }
         Operation::GetModel => {
             let id = addressed.model.as_deref().unwrap_or_default();
-            let created = context.ready.model(id).ok_or_else(|| models::unknown(id))?;
-            dialect.model(id, created)
+            let sent_a_key = || keys::keys(&head.headers, head.uri.query()).next().is_some();
+            let found = context.ready.model(id, context.consumer());
+            dialect.model(id, found.ok_or_else(|| access::refusal(context, id, false, sent_a_key))?)
         }
-        _ => context.ready.models().list(dialect, head.uri.query())?,
+        _ => match context.ready.models_for(context.consumer()) {
+            Some(own) => own.list(dialect, head.uri.query())?,
+            None => context.ready.models().list(dialect, head.uri.query())?,
+        },
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {

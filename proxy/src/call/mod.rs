@@ -5,6 +5,7 @@
 //! `upstream_stream` and `transcoder` are the way back of a stream, `pending` a stream before its first token,
 //! `reply` puts the answer together and `response_body` is its body.
 
+mod access;
 mod attempt;
 mod betas;
 mod cache_listener;
@@ -24,6 +25,7 @@ mod handle;
 mod headers;
 mod inbound;
 mod intake;
+mod keys;
 mod open_attempt;
 mod outgoing;
 mod output_limit;

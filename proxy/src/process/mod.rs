@@ -25,7 +25,7 @@ use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
 use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
-use crate::settings::Settings;
+use crate::settings::{DefaultAccess, Settings};
 use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
 use crate::worker;
@@ -74,7 +74,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     admin_socket.set_nonblocking(true)?;
     let admin_address = admin_socket.local_addr()?;
     let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
-    let lasting = Lasting { registry, cache, metrics: Arc::clone(&metrics), outward };
+    let known_only = settings.access == DefaultAccess::Known;
+    let lasting = Lasting { registry, cache, metrics: Arc::clone(&metrics), outward, known_only };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());
     let first = match &feed {

@@ -1,7 +1,7 @@
 //! The rule that takes a call: an index over all routes. Pure.
 //!
 //! Within a route the first rule that matches is its candidate. Across routes the more specific condition on the model
-//! wins (exact, then the longest prefix, then regex, then any), then more header conditions, then the older route,
+//! wins (exact, then the longest prefix, then regex, then any), then more further conditions, then the older route,
 //! then the smaller id. An exact model name is found by hash, whatever the number of routes.
 //!
 //! A route is compiled once, when it is filed. Copies of the index are cheap and share what is filed in them; a change
@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use regex::Regex;
-use sluicegate_config::{HeaderMatch, HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
+use sluicegate_config::{ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, Route};
 
+use crate::consumer::KnownConsumer;
+use crate::matching::{ModelTest, anchored};
 use crate::persistent::{self, PersistentMap};
 
 /// A route as the index files it: its compiled conditions, and what it leads to.
@@ -54,16 +56,7 @@ struct IndexEntry<R> {
 struct Condition {
     model: ModelTest,
     headers: Box<[HeaderTest]>,
-}
-
-#[derive(Debug)]
-enum ModelTest {
-    Any,
-    Exact(Box<str>),
-    Prefix(Box<str>),
-    Regex(Regex),
-    /// A pattern that does not compile: the configuration's compiler has reported it, here it matches nothing.
-    Never,
+    consumers: Option<ConsumerMatch>,
 }
 
 #[derive(Debug)]
@@ -117,16 +110,21 @@ impl<R> Filed<R> {
         Self { id: Arc::clone(id), created: from.created, route, rules }
     }
 
-    /// True if a rule could take calls for this model, with the headers it may ask for.
+    /// True if a rule could take a caller's calls for this model, with the headers it may ask for.
     #[must_use]
-    pub fn reaches(&self, rule: usize, model: &str) -> bool {
-        self.rules.get(rule).into_iter().flatten().any(|condition| condition.model.holds(model))
+    pub(crate) fn reaches(&self, rule: usize, model: &str, consumer: Option<&KnownConsumer>) -> bool {
+        self.rules.get(rule).into_iter().flatten().any(|condition| condition.may_hold(model, consumer))
     }
 
-    /// The exact names that a rule matches.
-    pub fn exact(&self, rule: usize) -> impl Iterator<Item = &str> {
-        self.rules.get(rule).into_iter().flatten().filter_map(|condition| match &condition.model {
-            ModelTest::Exact(name) => Some(&**name),
+    /// True if any of its rules asks who calls.
+    pub(crate) fn asks_for_consumers(&self) -> bool {
+        self.rules.iter().flatten().any(|condition| condition.consumers.is_some())
+    }
+
+    /// The exact names that a rule matches for a caller.
+    pub(crate) fn exact(&self, rule: usize, consumer: Option<&KnownConsumer>) -> impl Iterator<Item = &str> {
+        self.rules.get(rule).into_iter().flatten().filter_map(move |condition| match &condition.model {
+            ModelTest::Exact(name) if condition.is_for(consumer) => Some(&**name),
             _ => None,
         })
     }
@@ -138,19 +136,20 @@ impl<R> IndexEntry<R> {
     }
 
     fn preference(&self) -> (Reverse<usize>, i64, &str, usize, usize) {
-        let headers = self.condition().map_or(0, |condition| condition.headers.len());
+        let further = |condition: &Condition| condition.headers.len() + usize::from(condition.consumers.is_some());
+        let headers = self.condition().map_or(0, further);
         (Reverse(headers), self.filed.created, &self.filed.id.0, self.rule, self.condition)
     }
 
-    fn holds(&self, model: &str, headers: &HeaderMap) -> bool {
-        self.condition().is_some_and(|condition| condition.holds(model, headers))
+    fn holds(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
+        self.condition().is_some_and(|condition| condition.holds(model, headers, consumer))
     }
 
     /// An entry counts only where no earlier rule of its route takes the call: that rule is then the route's
     /// candidate, and stands in a list of its own.
-    fn shadowed(&self, model: &str, headers: &HeaderMap) -> bool {
+    fn shadowed(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
         let earlier = self.filed.rules.get(..self.rule);
-        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers))
+        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers, consumer))
     }
 }
 
@@ -204,18 +203,28 @@ impl<R> Index<R> {
         exact.chain(prefixes).map(|list| &**list).chain([self.regex.as_slice(), self.any.as_slice()])
     }
 
-    /// The route that takes a call for this model with these headers, and which of its rules.
+    /// The route that takes a caller's call for this model with these headers, and which of its rules.
     #[must_use]
-    pub fn find(&self, model: &str, headers: &HeaderMap) -> Option<(&Filed<R>, usize)> {
+    pub(crate) fn find(
+        &self,
+        model: &str,
+        headers: &HeaderMap,
+        consumer: Option<&KnownConsumer>,
+    ) -> Option<(&Filed<R>, usize)> {
         self.lists(model)
             .flatten()
-            .find(|entry| entry.holds(model, headers) && !entry.shadowed(model, headers))
+            .find(|entry| entry.holds(model, headers, consumer) && !entry.shadowed(model, headers, consumer))
             .map(|entry| (&*entry.filed, entry.rule))
     }
 
-    /// The rules that could take calls for this model, with the headers they may ask for.
-    pub fn reaching(&self, model: &str) -> impl Iterator<Item = (&Filed<R>, usize)> {
-        let reaches = move |entry: &&IndexEntry<R>| entry.condition().is_some_and(|test| test.model.holds(model));
+    /// The rules that could take a caller's calls for this model, with the headers they may ask for.
+    pub(crate) fn reaching(
+        &self,
+        model: &str,
+        consumer: Option<&KnownConsumer>,
+    ) -> impl Iterator<Item = (&Filed<R>, usize)> {
+        let reaches =
+            move |entry: &&IndexEntry<R>| entry.condition().is_some_and(|test| test.may_hold(model, consumer));
         self.lists(model).flatten().filter(reaches).map(|entry| (&*entry.filed, entry.rule))
     }
 }
@@ -224,42 +233,32 @@ impl Condition {
     /// A rule without matches takes every call.
     fn all(matches: &[Match]) -> Box<[Self]> {
         if matches.is_empty() {
-            return Box::new([Self { model: ModelTest::Any, headers: Box::default() }]);
+            return Box::new([Self { model: ModelTest::Any, headers: Box::default(), consumers: None }]);
         }
         matches.iter().map(Self::of).collect()
     }
 
     fn of(from: &Match) -> Self {
         let headers = from.headers.iter().map(HeaderTest::of).collect::<Option<_>>();
+        let consumers = from.consumers.clone();
         match headers {
-            Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers },
-            None => Self { model: ModelTest::Never, headers: Box::default() },
+            Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers, consumers },
+            None => Self { model: ModelTest::Never, headers: Box::default(), consumers },
         }
     }
 
-    fn holds(&self, model: &str, headers: &HeaderMap) -> bool {
-        self.model.holds(model) && self.headers.iter().all(|test| test.holds(headers))
-    }
-}
-
-impl ModelTest {
-    fn of(from: Option<&ModelMatch>) -> Self {
-        match from {
-            None => Self::Any,
-            Some(ModelMatch::Exact(name)) => Self::Exact(name.as_str().into()),
-            Some(ModelMatch::Prefix(prefix)) => Self::Prefix(prefix.as_str().into()),
-            Some(ModelMatch::Regex(pattern)) => anchored(pattern).map_or(Self::Never, Self::Regex),
-        }
+    fn holds(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
+        self.may_hold(model, consumer) && self.headers.iter().all(|test| test.holds(headers))
     }
 
-    fn holds(&self, model: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Exact(name) => **name == *model,
-            Self::Prefix(prefix) => model.starts_with(&**prefix),
-            Self::Regex(regex) => regex.is_match(model),
-            Self::Never => false,
-        }
+    /// True if it holds, with the headers it may ask for.
+    fn may_hold(&self, model: &str, consumer: Option<&KnownConsumer>) -> bool {
+        self.model.holds(model) && self.is_for(consumer)
+    }
+
+    fn is_for(&self, consumer: Option<&KnownConsumer>) -> bool {
+        let selects = |selector: &ConsumerMatch| consumer.is_some_and(|consumer| consumer.is_selected(selector));
+        self.consumers.as_ref().is_none_or(selects)
     }
 }
 
@@ -281,10 +280,6 @@ impl HeaderTest {
             ValueTest::Regex(regex) => value.to_str().is_ok_and(|value| regex.is_match(value)),
         })
     }
-}
-
-fn anchored(pattern: &str) -> Option<Regex> {
-    Regex::new(&format!("^(?:{pattern})$")).ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sluicegate_config::{Rule, Timeouts};
+use sluicegate_config::{ModelMatch, Rule, Timeouts};
 
 use super::*;
 
@@ -20,15 +20,15 @@ fn rule(matches: Vec<Match>) -> Rule {
 }
 
 fn route(created: i64, rules: Vec<Rule>) -> Route {
-    Route { format: 1, revision: String::new(), requires: Vec::new(), created, rules }
+    Route { format: 1, revision: String::new(), requires: Vec::new(), created, access: None, rules }
 }
 
 fn exact(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new() }
+    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new(), consumers: None }
 }
 
 fn prefix(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new() }
+    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new(), consumers: None }
 }
 
 fn header(name: &str) -> HeaderMatch {
@@ -39,7 +39,7 @@ fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(S
     let routes: BTreeMap<ObjectId, Route> =
         routes.iter().map(|(id, route)| (ObjectId((*id).into()), route.clone())).collect();
     let index = index(&routes);
-    let (filed, rule) = index.find(model, headers)?;
+    let (filed, rule) = index.find(model, headers, None)?;
     Some((filed.id.0.clone(), rule))
 }
 
@@ -96,7 +96,8 @@ fn more_headers_then_age_then_id_decide_a_tie() {
 
 #[test]
 fn patterns_match_whole_names_and_broken_ones_nothing() {
-    let regex = |pattern: &str| Match { model: Some(ModelMatch::Regex(pattern.into())), headers: Vec::new() };
+    let regex =
+        |pattern: &str| Match { model: Some(ModelMatch::Regex(pattern.into())), headers: Vec::new(), consumers: None };
     let routes =
         [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
     let none = HeaderMap::new();
@@ -121,10 +122,10 @@ fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) ->
             .iter()
             .map(|rule| Condition::all(&rule.matches))
             .enumerate()
-            .find(|(_, conditions)| conditions.iter().any(|condition| condition.holds(model, headers)))?;
+            .find(|(_, conditions)| conditions.iter().any(|condition| condition.holds(model, headers, None)))?;
         let best = conditions
             .iter()
-            .filter(|condition| condition.holds(model, headers))
+            .filter(|condition| condition.holds(model, headers, None))
             .map(|condition| (specificity(condition), condition.headers.len()))
             .max()?;
         Some((Reverse(best), route.created, id.0.clone(), rule))
@@ -141,7 +142,7 @@ fn some_match() -> impl Strategy<Value = Match> {
         name.prop_map(|name| Some(ModelMatch::Regex(format!("{name}.?")))),
     ];
     let headers = prop::collection::vec(prop_oneof![Just("x-a"), Just("x-b")].prop_map(header), 0..3);
-    (model, headers).prop_map(|(model, headers)| Match { model, headers })
+    (model, headers).prop_map(|(model, headers)| Match { model, headers, consumers: None })
 }
 
 fn some_route() -> impl Strategy<Value = Route> {
@@ -166,7 +167,7 @@ proptest! {
         let name = |at| ObjectId(format!("r{at}"));
         let routes: BTreeMap<ObjectId, Route> = routes.into_iter().enumerate().map(|(at, route)| (name(at), route)).collect();
         let index = index(&routes);
-        let found = index.find(&model, &headers).map(|(filed, rule)| (filed.id.0.clone(), rule));
+        let found = index.find(&model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
         prop_assert_eq!(found, scan(&routes, &model, &headers));
     }
 
@@ -196,7 +197,7 @@ proptest! {
         // Older copies stay what they were.
         for (index, routes) in copies {
             for model in &models {
-                let found = index.find(model, &headers).map(|(filed, rule)| (filed.id.0.clone(), rule));
+                let found = index.find(model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
                 prop_assert_eq!(found, scan(&routes, model, &headers));
             }
         }

@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use sluicegate_config::compile::Credentials;
-use sluicegate_config::{ObjectId, Pool, Route};
+use sluicegate_config::{CompiledObject, Kind, ObjectId};
 
 /// A change of what is to run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A pool, new or in another form, with the credentials it names.
-    Pool(Arc<ObjectId>, Box<(Pool, Credentials)>),
-    /// A pool that is gone.
-    PoolGone(Arc<ObjectId>),
-    /// A route, new or in another form.
-    Route(Arc<ObjectId>, Box<Route>),
-    /// A route that is gone.
-    RouteGone(Arc<ObjectId>),
+    /// A resource, new or in another form, with the credentials it names.
+    Put(Arc<ObjectId>, CompiledObject, Credentials),
+    /// A resource that is gone.
+    Gone(Kind, Arc<ObjectId>),
 }

@@ -67,7 +67,7 @@ impl Published {
     pub(super) fn compiled<T: DeserializeOwned>(
         &self,
         features: &[&str],
-        revision: fn(&T) -> &String,
+        revision: fn(&T) -> &str,
     ) -> Result<T, String> {
         let form: T = self.of_this_format(self.body()?, features)?;
         self.belongs(revision(&form))?;

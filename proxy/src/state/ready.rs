@@ -14,6 +14,7 @@ use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
+use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
@@ -30,6 +31,9 @@ pub struct Ready {
     /// Names by number, for the ledger.
     pub(crate) names: Arc<NameTable>,
     pub(super) index: Index<Route>,
+    pub(super) consumers: Consumers,
+    /// The numbers of routes by the callers that they are for.
+    pub(super) access: AccessCounts,
     /// Every route by its id.
     pub(super) routes: PersistentMap<Id, Arc<Filed<Route>>>,
     /// Pools by their places; a place without one is of a pool that routes name and that is not there.
@@ -38,6 +42,45 @@ pub struct Ready {
     pub(super) models: OnceLock<Models>,
     /// True if there was anything to make ready: until then nothing is known, not even that a model is not there.
     pub(super) configured: bool,
+}
+
+/// The numbers of routes by the callers that they are for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AccessCounts {
+    /// For anyone.
+    pub(super) anyone: usize,
+    /// For consumers only, or for some of them.
+    pub(super) known: usize,
+    /// For some consumers only, as a whole or by a rule.
+    pub(super) selected: usize,
+    /// True if routes that say nothing are for consumers only.
+    pub(super) known_only: bool,
+}
+
+impl AccessCounts {
+    /// Counts a route, one way or the other.
+    pub(super) fn count(&mut self, filed: &Filed<Route>, count: fn(usize, usize) -> usize) {
+        let access = &filed.route.access;
+        let (is_open, is_selective) = match access {
+            RouteAccess::Anyone => (true, false),
+            RouteAccess::Known => (false, false),
+            RouteAccess::Selector(_) => (false, true),
+        };
+        let is_selective = is_selective || filed.asks_for_consumers();
+        self.anyone = count(self.anyone, usize::from(is_open));
+        self.known = count(self.known, usize::from(!is_open));
+        self.selected = count(self.selected, usize::from(is_selective));
+    }
+}
+
+/// The outcome of a caller's call for a model.
+pub(crate) enum Permission<'a> {
+    /// It goes this way.
+    Granted(RouteIx, usize, &'a Rule),
+    /// It would go some way, and its caller may not.
+    Denied,
+    /// No route takes it.
+    NotFound,
 }
 
 /// An id that is found by its text.
@@ -55,6 +98,8 @@ impl Borrow<str> for Id {
 pub(crate) struct Route {
     pub(super) ix: RouteIx,
     pub(super) rules: Box<[Rule]>,
+    /// The callers that it is for.
+    pub(super) access: RouteAccess,
     /// Of the compiled form it was made of.
     pub(super) revision: Box<str>,
     /// The pools it names, each as often as it does.
@@ -140,10 +185,37 @@ impl Ready {
         self.configured
     }
 
-    /// The rule that takes a call for this model with these headers, and where it is.
-    pub(crate) fn find(&self, model: &str, headers: &HeaderMap) -> Option<(RouteIx, usize, &Rule)> {
-        let (filed, rule) = self.index.find(model, headers)?;
-        Some((filed.route.ix, rule, filed.route.rules.get(rule)?))
+    /// True if anything depends on who calls.
+    pub(crate) fn asks_who_calls(&self) -> bool {
+        self.access.known_only || self.access.known > 0 || !self.consumers.is_empty()
+    }
+
+    /// True if a caller that nobody knows may have anything.
+    pub(crate) fn serves_anyone(&self) -> bool {
+        !self.access.known_only || self.access.anyone > 0
+    }
+
+    /// True if a caller may not tell models that are not there from those that it may not have.
+    pub(crate) fn hides_from(&self, consumer: Option<&KnownConsumer>) -> bool {
+        match consumer {
+            None => self.access.known > 0 || self.access.selected > 0,
+            Some(consumer) => self.access.selected > 0 || consumer.is_limited(),
+        }
+    }
+
+    /// The consumers, by their keys.
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    /// The rule that takes a caller's call for this model with these headers, and where it is.
+    pub(crate) fn find(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> Permission<'_> {
+        let Some((filed, rule)) = self.index.find(model, headers, consumer) else { return Permission::NotFound };
+        if !filed.route.access.permits(consumer) || consumer.is_some_and(|consumer| !consumer.may_ask_for(model)) {
+            return Permission::Denied;
+        }
+        let found = filed.route.rules.get(rule);
+        found.map_or(Permission::NotFound, |found| Permission::Granted(filed.route.ix, rule, found))
     }
 
     /// The pool that a rule names; `None`: it is not there.
@@ -152,12 +224,16 @@ impl Ready {
         Some(RouteTarget { pool, model: target_ref.model.as_deref() })
     }
 
-    /// The time when the route was created that serves this model, listed or not; `None`: no route takes it, or no
-    /// provider behind one serves it.
-    pub(crate) fn model(&self, name: &str) -> Option<i64> {
+    /// The time when the route was created that serves this model for a caller, listed or not; `None`: no route takes it that the
+    /// caller may call, or no provider behind one serves it.
+    pub(crate) fn model(&self, name: &str, consumer: Option<&KnownConsumer>) -> Option<i64> {
+        if consumer.is_some_and(|consumer| !consumer.may_ask_for(name)) {
+            return None;
+        }
         let serving = self
             .index
-            .reaching(name)
+            .reaching(name, consumer)
+            .filter(|(filed, _)| filed.route.access.permits(consumer))
             .filter(|(filed, rule)| filed.route.rules.get(*rule).is_some_and(|rule| self.serves(rule, name)));
         serving.map(|(filed, _)| filed.created).min()
     }
@@ -169,26 +245,40 @@ impl Ready {
         })
     }
 
-    /// The models that callers can ask for.
+    /// The models that callers can ask for, where all of them can ask for the same.
     pub(crate) fn models(&self) -> &Models {
-        self.models.get_or_init(|| {
-            let mut routes: Vec<_> = self.routes.iter().map(|(_, filed)| filed).collect();
-            routes.sort_by(|one, other| one.id.cmp(&other.id));
-            Models::of(routes.into_iter().flat_map(|filed| self.names_of(filed)))
-        })
+        self.models.get_or_init(|| self.list(None))
+    }
+
+    /// The models that this caller can ask for, where that is not what all can.
+    pub(crate) fn models_for(&self, consumer: Option<&KnownConsumer>) -> Option<Models> {
+        let differs = self.access.known > 0 || self.hides_from(consumer);
+        differs.then(|| self.list(consumer))
+    }
+
+    fn list(&self, consumer: Option<&KnownConsumer>) -> Models {
+        let mut routes: Vec<_> = self.routes.iter().map(|(_, filed)| filed).collect();
+        routes.retain(|filed| filed.route.access.permits(consumer));
+        routes.sort_by(|one, other| one.id.cmp(&other.id));
+        let names = routes.into_iter().flat_map(|filed| self.names_of(filed, consumer));
+        Models::of(names.filter(|(name, _)| consumer.is_none_or(|consumer| consumer.may_ask_for(name))))
     }
 
     /// The names of models that a route takes and a provider serves: of the exact names of matches those that a provider
     /// answers to, and of the providers' models those that a match lets through. With the route's time of creation.
-    fn names_of<'a>(&'a self, filed: &'a Filed<Route>) -> impl Iterator<Item = (&'a str, i64)> {
+    fn names_of<'a>(
+        &'a self,
+        filed: &'a Filed<Route>,
+        consumer: Option<&'a KnownConsumer>,
+    ) -> impl Iterator<Item = (&'a str, i64)> {
         let rules = filed.route.rules.iter().enumerate();
         rules.flat_map(move |(at, rule)| {
             // Where a target renames the model, the providers' names are not the callers'.
             let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|target_ref| self.target(target_ref));
             let pools = targets.filter(|target| target.model.is_none()).map(|target| target.pool);
             let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
-            let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name));
-            let named = filed.exact(at).filter(move |name| self.serves(rule, name));
+            let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name, consumer));
+            let named = filed.exact(at, consumer).filter(move |name| self.serves(rule, name));
             named.chain(served).map(|name| (name, filed.created))
         })
     }

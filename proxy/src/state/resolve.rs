@@ -14,6 +14,7 @@ use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, Auth, KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
+use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::upstream::{Origin, Outward};
 
@@ -34,6 +35,8 @@ pub struct Lasting {
     pub metrics: Arc<Metrics>,
     /// The way in which providers are reached.
     pub outward: Outward,
+    /// True if routes that do not say who may call them are for consumers only.
+    pub known_only: bool,
 }
 
 /// Resolves a route. `place` says where a pool is, or will be, and how it is called.
@@ -65,7 +68,8 @@ pub(super) fn route(
             timeouts: rule.timeouts,
         });
     }
-    Route { ix, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
+    let access = RouteAccess::of(route.access.as_ref(), lasting.known_only);
+    Route { ix, access, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
 }
 
 /// A pool on its way from its compiled form.

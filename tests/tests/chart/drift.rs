@@ -12,7 +12,7 @@ use crate::helm::{Helm, chart, find, golden, read, root};
 use crate::readme::{leaves, schema, values};
 use crate::typed;
 
-const DEFINITIONS: [&str; 2] = ["llmroutes", "providerpools"];
+const DEFINITIONS: [&str; 3] = ["llmconsumers", "llmroutes", "providerpools"];
 
 #[test]
 fn the_charts_definitions_are_the_generated_ones() {

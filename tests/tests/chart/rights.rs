@@ -48,7 +48,7 @@ fn what_is_written_outside_the_gateways_namespace_is_status_and_events() {
             }
             for (resource, verbs) in rules(role) {
                 let allowed: &[&str] = match resource.as_str() {
-                    "llmroutes/status" | "providerpools/status" => &["patch"],
+                    "llmconsumers/status" | "llmroutes/status" | "providerpools/status" => &["patch"],
                     "events" => &["create"],
                     _ => &READ,
                 };
@@ -101,7 +101,9 @@ fn with_a_list_of_namespaces_nothing_is_read_in_others() {
         });
         let read: Vec<String> =
             rules(role.expect("a Role in each")).into_iter().map(|(resource, _)| resource).collect();
-        for resource in ["llmroutes", "providerpools", "secrets", "services", "endpointslices", "namespaces"] {
+        for resource in
+            ["llmconsumers", "llmroutes", "providerpools", "secrets", "services", "endpointslices", "namespaces"]
+        {
             assert!(read.iter().any(|known| known == resource), "{namespace}: {resource}");
         }
     }

@@ -5,8 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use sluicegate_config::ObjectId;
-use sluicegate_config::compile::{Inputs, Kind, Manifest, Source, Verdict, compile};
-use sluicegate_crds::{LLMRoute, ProviderPool};
+use sluicegate_config::compile::{Inputs, Kind, Resource, SecretValue, Source, Spec, Verdict, compile, steps};
 use sluicegate_tests::kube::{ControlPlane, manifests};
 
 /// A client to an API server that has the kinds, and a namespace of its own.
@@ -75,31 +74,26 @@ async fn the_schema_is_said_by_the_api_server() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The verdicts on an object as the API server keeps it, in the company of a good pool.
+/// The verdicts on an object as the API server keeps it, in the company of a good pool and a good key.
 fn judged(object: &Value) -> Vec<Verdict> {
-    let id = |object: &kube::api::ObjectMeta| {
-        ObjectId(format!("{}/{}", object.namespace.as_deref().unwrap(), object.name.as_deref().unwrap()))
-    };
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+    let (kind, namespace) = (Kind::parse(&text("/kind")).unwrap(), text("/metadata/namespace"));
+    let id = |name: &str| ObjectId(format!("{namespace}/{name}"));
+    let created = text("/metadata/creationTimestamp").parse::<Timestamp>().unwrap().as_second();
+    assert!(created > 0);
     let mut inputs = Inputs { services: Some(Default::default()), ..Inputs::default() };
-    let source = Source::default;
-    let (kind, id) = if object.get("kind") == Some(&"ProviderPool".into()) {
-        let pool: ProviderPool = serde_json::from_value(object.clone()).unwrap();
-        let id = id(&pool.metadata);
-        inputs.pools.push(Manifest { id: id.clone(), created: 0, source: source(), spec: Ok(pool.spec) });
-        (Kind::ProviderPool, id)
-    } else {
-        let route: LLMRoute = serde_json::from_value(object.clone()).unwrap();
-        let id = id(&route.metadata);
-        let created = route.metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |time| time.0).as_second();
-        assert!(created > 0);
-        let beside = id.0.replace("/x", "/p");
-        let good = json!({"providers": [{"name": "a", "type": "Simulated", "models": [{"name": "m"}]}]});
-        let good = Ok(serde_json::from_value(good).unwrap());
-        inputs.pools.push(Manifest { id: ObjectId(beside), created: 0, source: source(), spec: good });
-        inputs.routes.push(Manifest { id: id.clone(), created, source: source(), spec: Ok(route.spec) });
-        (Kind::LlmRoute, id)
+    let key = SecretValue::new(b"a-key-that-nobody-can-guess".to_vec());
+    inputs.secrets.insert(id("s"), [("api-key".to_owned(), key)].into());
+    let mut give = |kind: Kind, name: &str, created: i64, spec: &Value| {
+        let resource = Resource { id: id(name), created, source: Source::default(), spec: Spec::Tree(spec.clone()) };
+        steps(kind).give(&mut inputs, resource);
     };
-    compile(&inputs).verdicts.of(kind, &id).cloned().collect()
+    if kind != Kind::ProviderPool {
+        let good = json!({"providers": [{"name": "a", "type": "Simulated", "models": [{"name": "m"}]}]});
+        give(Kind::ProviderPool, "p", 0, &good);
+    }
+    give(kind, "x", created, &object["spec"]);
+    compile(&inputs).verdicts.of(kind, &id("x")).cloned().collect()
 }
 
 #[tokio::test]
@@ -136,14 +130,30 @@ async fn the_largest_objects_are_not_too_much_for_the_rules() {
         "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchExpressions": expressions}}},
     });
     create(&client, &namespace, "ProviderPool", Some(&pool)).await.unwrap();
+    let names: Vec<String> = (0..64).map(|i| format!("c{i}")).collect();
+    let namespaces: Vec<String> = (0..16).map(|i| format!("n{i}")).collect();
+    let selector = json!({"names": names, "namespaces": namespaces, "matchExpressions": expressions});
+    let keys: Vec<Value> = (0..16)
+        .map(|i| json!({"name": format!("k{i}"), "secretRef": {"name": "s"}, "expiresAt": "2027-01-31T00:00:00Z"}))
+        .collect();
+    let allow: Vec<Value> = (0..64).map(|i| json!({"regex": format!("m{i}.*")})).collect();
+    let consumer = json!({"keys": keys, "models": {"allow": allow}});
+    create(&client, &namespace, "LLMConsumer", Some(&consumer)).await.unwrap();
     let matches: Vec<Value> = (0..16)
         .map(|i| {
             let headers: Vec<Value> = (0..16).map(|h| json!({"name": format!("x-{h}"), "regex": "a+"})).collect();
-            json!({"model": {"regex": format!("m{i}.*")}, "headers": headers})
+            json!({"model": {"regex": format!("m{i}.*")}, "headers": headers, "consumers": {"names": names.get(..8)}})
         })
         .collect();
     let targets: Vec<Value> = (0..16).map(|i| json!({"poolRef": {"name": format!("p{i}")}})).collect();
     let rules: Vec<Value> =
         (0..64).map(|i| json!({"name": format!("r{i}"), "matches": matches, "targets": targets})).collect();
-    create(&client, &namespace, "LLMRoute", Some(&json!({"rules": rules}))).await.unwrap();
+    create(
+        &client,
+        &namespace,
+        "LLMRoute",
+        Some(&json!({"rules": rules, "access": {"from": "Selector", "selector": selector}})),
+    )
+    .await
+    .unwrap();
 }

@@ -5,6 +5,7 @@ mod azure;
 mod blame;
 mod clients;
 mod compressed;
+mod consumers;
 mod cuts;
 mod descriptors;
 mod egress;

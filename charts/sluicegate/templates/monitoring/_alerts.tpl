@@ -40,7 +40,7 @@
     annotations:
       summary: {{ printf "A proxy of %s does not run what is written" $gateway | quote }}
       description: >-
-        What was last valid keeps serving. kubectl get llmroutes,providerpools -A shows which object; /config on the admin address of
+        What was last valid keeps serving. kubectl get llmroutes,llmconsumers,providerpools -A shows which object; /config on the admin address of
         {{ "{{ $labels.pod }}" }} says why.
   - alert: SluicegateGatewaySlow
     expr: |-
@@ -97,7 +97,7 @@
       summary: {{ printf "Routes or pools of %s do not count as they are written" $gateway | quote }}
       description: >-
         {{ "{{ $value }} {{ $labels.kind }} {{ $labels.state }}" }} (kept: the last good form serves; refused: nothing does).
-        kubectl get llmroutes,providerpools -A shows which, their status says why.
+        kubectl get llmroutes,llmconsumers,providerpools -A shows which, their status says why.
   - alert: SluicegateNotReconciling
     expr: max(min_over_time(sluicegate_operator_queued_objects{ {{- $series }}}[10m])) > 0
     for: 5m

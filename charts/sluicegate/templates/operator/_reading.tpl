@@ -1,12 +1,12 @@
-{{/* What the operator needs of a namespace whose routes and pools it serves. */}}
+{{/* What the operator needs of a namespace whose resources it serves. */}}
 {{- define "sluicegate.reading" -}}
 - apiGroups: [sluicegate.dev]
-  resources: [llmroutes, providerpools]
+  resources: [llmconsumers, llmroutes, providerpools]
   verbs: [get, list, watch]
 - apiGroups: [sluicegate.dev]
-  resources: [llmroutes/status, providerpools/status]
+  resources: [llmconsumers/status, llmroutes/status, providerpools/status]
   verbs: [patch]
-# Keys of providers. Watched by metadata; the value is fetched of those that pools name.
+# Keys of providers and of consumers. Watched by metadata; the value is fetched of those that resources name.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]

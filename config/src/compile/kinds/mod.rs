@@ -1,6 +1,7 @@
 //! The part that each kind of resource has in the control plane: what it names, how it is given to `compile`, and what
 //! comes out for it. One file a kind, behind one trait; whoever walks kinds asks [`steps`] and names none.
 
+mod consumer;
 mod pool;
 mod route;
 mod step;
@@ -14,6 +15,7 @@ pub use step::{Form, KindSteps, Reference, Resource, Spec};
 pub fn steps(kind: Kind) -> &'static dyn KindSteps {
     match kind {
         Kind::ProviderPool => &pool::PoolSteps,
+        Kind::LlmConsumer => &consumer::ConsumerSteps,
         Kind::LlmRoute => &route::RouteSteps,
     }
 }
@@ -24,23 +26,23 @@ mod tests {
     use super::*;
     use crate::Snapshot;
 
-    /// The first example that people see: it holds an object of each kind.
-    fn quickstart() -> Vec<(String, String)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/quickstart");
+    /// An example that holds an object of each kind.
+    fn example() -> Vec<(String, String)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/consumers");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         files.map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap())).collect()
     }
 
     #[test]
     fn every_kind_goes_from_a_manifest_to_a_form_and_back() {
-        let (inputs, findings) = manifests::read(&quickstart());
+        let (inputs, findings) = manifests::read(&example());
         assert!(findings.is_empty(), "{findings:?}");
         let compiled = compile(&inputs);
         let mut recalled = Snapshot::default();
         for kind in Kind::ALL {
             let steps = steps(*kind);
             let all = steps.all(&compiled.snapshot);
-            assert!(!all.is_empty(), "the quickstart has no {kind}: {:?}", compiled.verdicts);
+            assert!(!all.is_empty(), "the example has no {kind}: {:?}", compiled.verdicts);
             for (id, revision) in all {
                 assert!(steps.serves(&compiled.snapshot, id));
                 let form = steps.form(&compiled, id).unwrap();

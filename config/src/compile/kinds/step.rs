@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::compiled::Compiled;
-use super::super::inputs::{Credentials, Fault, Inputs, Source};
-use crate::{Kind, ObjectId, Snapshot};
+use super::super::inputs::{Credentials, Fault, Inputs, Manifest, Source};
+use crate::{CompiledForm, Kind, ObjectId, Snapshot};
 
 /// Something that a resource names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ impl fmt::Debug for Form {
     }
 }
 
-/// The steps of a kind.
+/// The steps of a kind, for who walks kinds and knows none by name.
 pub trait KindSteps: Sync {
     /// The things that a `spec`, as JSON, names. One that cannot be read names nothing.
     fn references(&self, spec: &str, namespace: &str) -> BTreeSet<Reference>;
@@ -72,6 +72,9 @@ pub trait KindSteps: Sync {
 
     /// Gives a resource to `compile`.
     fn give(&self, inputs: &mut Inputs<'_>, resource: Resource<'_>);
+
+    /// The number of resources that were given.
+    fn given(&self, inputs: &Inputs<'_>) -> usize;
 
     /// Gives the form that was compiled last to `compile`.
     fn recall(&self, snapshot: &mut Snapshot, id: &ObjectId, text: &str);
@@ -86,29 +89,112 @@ pub trait KindSteps: Sync {
     fn all<'a>(&self, snapshot: &'a Snapshot) -> Vec<(&'a ObjectId, &'a str)>;
 
     /// The credentials that its form names, for kinds that have any.
-    fn credentials(&self, _compiled: &Compiled, _id: &ObjectId) -> Credentials {
+    fn credentials(&self, compiled: &Compiled, id: &ObjectId) -> Credentials;
+
+    /// True if proxies answer alike by two forms, but for endpoints.
+    fn answers_alike(&self, one: &str, other: &str) -> bool;
+
+    /// True if what was compiled now is to those that name it what the form before was.
+    fn reads_alike(&self, before: Option<&str>, compiled: &Compiled, id: &ObjectId) -> bool;
+
+    /// The reason why it serves nobody, although every proxy may run it.
+    fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str>;
+}
+
+/// The part of the steps that a kind fills in: its file. The rest follows from the types.
+pub(super) trait TypedSteps: Sync {
+    /// The words that users write.
+    type Spec: DeserializeOwned;
+    /// The words that proxies run on.
+    type Form: CompiledForm + Serialize + DeserializeOwned;
+
+    /// The place that the inputs have for the kind.
+    fn manifests<'i>(inputs: &'i Inputs<'_>) -> &'i Vec<Manifest<Self::Spec>>;
+
+    /// As [`Self::manifests`], to be added to.
+    fn manifests_mut<'i>(inputs: &'i mut Inputs<'_>) -> &'i mut Vec<Manifest<Self::Spec>>;
+
+    /// The things that it names.
+    fn named(spec: &Self::Spec, namespace: &str) -> BTreeSet<Reference>;
+
+    /// The things that its compiled form names.
+    fn named_by_form(form: &Self::Form) -> BTreeSet<Reference>;
+
+    /// See [`KindSteps::credentials`].
+    fn credentials_of(_form: &Self::Form, _all: &Credentials) -> Credentials {
         Credentials::new()
     }
 
-    /// True if proxies answer alike by two forms, but for endpoints.
-    fn answers_alike(&self, one: &str, other: &str) -> bool {
-        one == other
+    /// See [`KindSteps::answers_alike`]; of texts that differ.
+    fn are_alike(_one: &str, _other: &str) -> bool {
+        false
     }
 
-    /// True if what was compiled now is to those that name it what the form before was.
-    fn reads_alike(&self, _before: Option<&str>, _compiled: &Compiled, _id: &ObjectId) -> bool {
+    /// See [`KindSteps::reads_alike`].
+    fn read_alike(_before: Option<&Self::Form>, _after: Option<&Self::Form>) -> bool {
         true
     }
 
-    /// The reason why it serves nobody, although every proxy may run it.
-    fn idle(&self, _compiled: &Compiled, _id: &ObjectId) -> Option<&'static str> {
+    /// See [`KindSteps::idle`].
+    fn is_idle(_form: &Self::Form) -> Option<&'static str> {
         None
     }
 }
 
-/// Plain values and string keys have no way to fail.
-pub(super) fn form<T: Serialize>(revision: &str, content: &T) -> Option<Form> {
-    Some(Form { revision: revision.to_owned(), text: serde_json::to_string(content).ok()? })
+impl<T: TypedSteps> KindSteps for T {
+    fn references(&self, spec: &str, namespace: &str) -> BTreeSet<Reference> {
+        serde_json::from_str(spec).map(|spec| T::named(&spec, namespace)).unwrap_or_default()
+    }
+
+    fn references_of_compiled(&self, text: &str) -> Option<(String, BTreeSet<Reference>)> {
+        let form: T::Form = serde_json::from_str(text).ok()?;
+        Some((form.revision().to_owned(), T::named_by_form(&form)))
+    }
+
+    fn give(&self, inputs: &mut Inputs<'_>, resource: Resource<'_>) {
+        let Resource { id, created, source, spec } = resource;
+        T::manifests_mut(inputs).push(Manifest { id, created, source, spec: spec.read() });
+    }
+
+    fn given(&self, inputs: &Inputs<'_>) -> usize {
+        T::manifests(inputs).len()
+    }
+
+    fn recall(&self, snapshot: &mut Snapshot, id: &ObjectId, text: &str) {
+        T::Form::all_mut(snapshot).extend(serde_json::from_str(text).ok().map(|form| (id.clone(), form)));
+    }
+
+    fn form(&self, compiled: &Compiled, id: &ObjectId) -> Option<Form> {
+        let form = T::Form::all(&compiled.snapshot).get(id)?;
+        // Plain values and string keys have no way to fail.
+        Some(Form { revision: form.revision().to_owned(), text: serde_json::to_string(form).ok()? })
+    }
+
+    fn serves(&self, snapshot: &Snapshot, id: &ObjectId) -> bool {
+        T::Form::all(snapshot).contains_key(id)
+    }
+
+    fn all<'a>(&self, snapshot: &'a Snapshot) -> Vec<(&'a ObjectId, &'a str)> {
+        T::Form::all(snapshot).iter().map(|(id, form)| (id, form.revision())).collect()
+    }
+
+    fn credentials(&self, compiled: &Compiled, id: &ObjectId) -> Credentials {
+        let form = T::Form::all(&compiled.snapshot).get(id);
+        form.map(|form| T::credentials_of(form, &compiled.credentials)).unwrap_or_default()
+    }
+
+    fn answers_alike(&self, one: &str, other: &str) -> bool {
+        one == other || T::are_alike(one, other)
+    }
+
+    fn reads_alike(&self, before: Option<&str>, compiled: &Compiled, id: &ObjectId) -> bool {
+        let before: Option<T::Form> = before.and_then(|text| serde_json::from_str(text).ok());
+        T::read_alike(before.as_ref(), T::Form::all(&compiled.snapshot).get(id))
+    }
+
+    fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str> {
+        T::Form::all(&compiled.snapshot).get(id).and_then(T::is_idle)
+    }
 }
 
 impl Spec<'_> {

@@ -34,6 +34,7 @@ impl LineWriter {
             // A vector takes whatever it is given.
             let _ = write!(line.0, "\"{client}\"");
         }
+        line.maybe("consumer", record.consumer.as_ref().map(|consumer| consumer.id().0.as_str()));
         line.text("route", table.route_name(record.route));
         line.maybe("rule", record.rule.and_then(|rule| table.rule_name(record.route, rule)));
         line.text("pool", provider.map_or(NONE, |names| &names.pool));

@@ -15,6 +15,7 @@ use sluicegate_dialects::hub::ErrorKind;
 
 use super::access_log::{LogSettings, Sampler};
 use super::cells::{AttemptCells, CallCells, CallKey};
+use super::consumer::ConsumerName;
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::record::{AttemptFacts, ModelName, Record, clip};
@@ -127,6 +128,12 @@ impl Ledger {
         }
         let key = key(&record);
         self.call_cells(&record.table, key).count(&record);
+        if let Some(consumer) = &record.consumer {
+            // A kept answer used no tokens: its usage was counted when it was made.
+            let asked = Some(&record.attempt).filter(|_| !matches!(record.cache, CacheStatus::Hit(_)));
+            let cost = asked.and_then(|asked| asked.cost);
+            consumer.count(&self.metrics.consumers, asked.and_then(|asked| asked.usage.as_ref()), cost);
+        }
         // Behind its counts: who sees no call in flight sees all that calls have counted.
         if !has_left {
             self.one_less(now);
@@ -213,6 +220,11 @@ impl LedgerEntry {
     /// The caller's address.
     pub fn client(&mut self, address: IpAddr) {
         self.note(|record| record.client = Some(address));
+    }
+
+    /// Notes the consumer that calls.
+    pub fn consumer(&mut self, consumer: Arc<ConsumerName>) {
+        self.note(|record| record.consumer = Some(consumer));
     }
 
     /// Notes the dialect that the caller speaks, and if it wants a stream.

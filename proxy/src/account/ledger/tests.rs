@@ -84,7 +84,8 @@ fn snapshot() -> Snapshot {
         cache: None,
         timeouts: Timeouts::default(),
     };
-    let route = |rules| Route { format: 1, revision: "r".to_owned(), requires: Vec::new(), created: 0, rules };
+    let route =
+        |rules| Route { format: 1, revision: "r".to_owned(), requires: Vec::new(), created: 0, access: None, rules };
     Snapshot {
         routes: [
             (ObjectId("default/a".to_owned()), route(Vec::new())),
@@ -93,6 +94,7 @@ fn snapshot() -> Snapshot {
         .into_iter()
         .collect(),
         pools: [(ObjectId("default/pool".to_owned()), pool())].into_iter().collect(),
+        ..Snapshot::default()
     }
 }
 

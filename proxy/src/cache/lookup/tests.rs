@@ -34,7 +34,8 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
     let timeouts = Timeouts::default();
     let (targets, fallbacks, matches) = (Vec::new(), Vec::new(), Vec::new());
     let rule = Rule { name: "chat".into(), matches, targets, fallbacks, cache, timeouts };
-    let route = Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, rules: vec![rule] };
+    let route =
+        Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, access: None, rules: vec![rule] };
     Snapshot { routes: [(ObjectId(ROUTE.into()), route)].into(), ..Snapshot::default() }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sluicegate_config::FORMAT;
 use sluicegate_config::compile::{compile, manifests, steps};
 use sluicegate_config::published;
+use sluicegate_config::{CompiledObject, FORMAT};
 
 use super::*;
 use crate::source::objects::PENDING_LIMIT;
@@ -104,10 +104,12 @@ impl AssemblyBench {
     fn turn(&mut self) -> Vec<String> {
         let turn = self.assembly.turn(self.now).unwrap();
         let change = |change: Change| match change {
-            Change::Pool(id, of_it) => format!("+{} {} {}", id.0, of_it.0.revision, of_it.1.len()),
-            Change::PoolGone(id) => format!("-{}", id.0),
-            Change::Route(id, route) => format!("+{} {}", id.0, route.revision),
-            Change::RouteGone(id) => format!("-{}", id.0),
+            Change::Put(id, CompiledObject::ProviderPool(pool), credentials) => {
+                format!("+{} {} {}", id.0, pool.revision, credentials.len())
+            }
+            Change::Put(id, CompiledObject::LlmRoute(route), _) => format!("+{} {}", id.0, route.revision),
+            Change::Put(id, CompiledObject::LlmConsumer(consumer), _) => format!("+{} {}", id.0, consumer.revision),
+            Change::Gone(_, id) => format!("-{}", id.0),
         };
         turn.changes.into_iter().map(change).collect()
     }
@@ -367,8 +369,8 @@ fn an_older_proxy_rejects_what_requires_more_than_it_knows_and_says_so() {
 }
 
 /// What an operator publishes of the first example that people see, which holds an object of each kind.
-fn quickstart() -> Vec<(Kind, Event)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/quickstart");
+fn example() -> Vec<(Kind, Event)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/consumers");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.map(|path| (String::new(), std::fs::read_to_string(&path).unwrap())).collect();
     let compiled = compile(&manifests::read(&files).0);
@@ -391,10 +393,10 @@ fn quickstart() -> Vec<(Kind, Event)> {
 
 #[test]
 fn every_kind_is_assembled_whatever_comes_first_and_goes_again() {
-    let kinds: Vec<Kind> = quickstart().iter().map(|(kind, _)| *kind).collect();
+    let kinds: Vec<Kind> = example().iter().map(|(kind, _)| *kind).collect();
     for reversed in [false, true] {
         let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
-        let mut events: Vec<Event> = quickstart().into_iter().map(|(_, event)| event).collect();
+        let mut events: Vec<Event> = example().into_iter().map(|(_, event)| event).collect();
         if reversed {
             events.reverse();
         }

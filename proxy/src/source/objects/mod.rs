@@ -1,11 +1,12 @@
 //! One published resource by itself: what of it runs, what would, and what it waits for. Each kind in a file of its own,
 //! behind one trait.
 
+mod lone;
 mod object;
 mod pool;
 mod route;
 
-use sluicegate_config::Kind;
+use sluicegate_config::{Consumer, Kind};
 
 #[cfg(test)]
 pub(super) use object::PENDING_LIMIT;
@@ -15,6 +16,7 @@ pub(super) use object::{PublishedObject, StepOutcome, Surroundings};
 pub(super) fn blank(kind: Kind) -> Box<dyn PublishedObject> {
     match kind {
         Kind::ProviderPool => Box::<pool::PoolObject>::default(),
+        Kind::LlmConsumer => Box::<lone::LoneObject<Consumer>>::default(),
         Kind::LlmRoute => Box::<route::RouteObject>::default(),
     }
 }

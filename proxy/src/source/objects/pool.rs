@@ -75,7 +75,7 @@ impl PoolObject {
 
 impl PublishedObject for PoolObject {
     fn offer(&mut self, form: &Published, features: &[&str], now: Instant) -> Result<(), String> {
-        let pool: Box<Pool> = Box::new(form.compiled(features, |pool: &Pool| &pool.revision)?);
+        let pool: Box<Pool> = Box::new(form.compiled(features, |pool: &Pool| pool.revision.as_str())?);
         let version = form.version.as_str().into();
         (self.present, self.form, self.refused, self.since) = (true, Some((pool, version)), None, Some(now));
         Ok(())
@@ -158,9 +158,9 @@ impl PublishedObject for PoolObject {
             Step::Stay => (None, self.running().map(Into::into)),
             Step::Run((form, values)) => {
                 let revision = form.revision.as_str().into();
-                (Some(Change::Pool(Arc::clone(id), Box::new((*form, values)))), Some(revision))
+                (Some(Change::Put(Arc::clone(id), form.into(), values)), Some(revision))
             }
-            Step::Gone => (Some(Change::PoolGone(Arc::clone(id))), None),
+            Step::Gone => (Some(Change::Gone(Kind::ProviderPool, Arc::clone(id))), None),
         };
         StepOutcome { change, running, credentials }
     }

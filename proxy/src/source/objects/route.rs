@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sluicegate_config::compile::Credentials;
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{Kind, ObjectId, Route};
 
@@ -69,7 +70,7 @@ impl RouteObject {
 
 impl PublishedObject for RouteObject {
     fn offer(&mut self, form: &Published, features: &[&str], now: Instant) -> Result<(), String> {
-        let route: Box<Route> = Box::new(form.compiled(features, |route: &Route| &route.revision)?);
+        let route: Box<Route> = Box::new(form.compiled(features, |route: &Route| route.revision.as_str())?);
         let offer = Box::new(OfferedRoute { route, version: form.version.as_str().into(), since: now });
         (self.present, self.next, self.refused) = (true, Some(offer), None);
         Ok(())
@@ -88,9 +89,9 @@ impl PublishedObject for RouteObject {
             Step::Stay => (None, self.running().map(Into::into)),
             Step::Run(route) => {
                 let revision = route.revision.as_str().into();
-                (Some(Change::Route(Arc::clone(id), route)), Some(revision))
+                (Some(Change::Put(Arc::clone(id), route.into(), Credentials::new())), Some(revision))
             }
-            Step::Gone => (Some(Change::RouteGone(Arc::clone(id))), None),
+            Step::Gone => (Some(Change::Gone(Kind::LlmRoute, Arc::clone(id))), None),
         };
         StepOutcome { change, running, credentials: None }
     }

@@ -272,11 +272,12 @@ fn object(
 /// Names a snapshot's content, shortly.
 fn revision(snapshot: &Snapshot) -> String {
     let mut hash = blake3::Hasher::new();
-    let routes = snapshot.routes.iter().map(|(id, route)| ("route", id, &route.revision));
-    for (kind, id, revision) in routes.chain(snapshot.pools.iter().map(|(id, pool)| ("pool", id, &pool.revision))) {
-        for part in [kind, id.0.as_str(), revision.as_str()] {
-            hash.update(part.as_bytes());
-            hash.update(b"\n");
+    for kind in Kind::ALL.iter().rev() {
+        for (id, revision) in steps(*kind).all(snapshot) {
+            for part in [kind.compiled_label(), id.0.as_str(), revision] {
+                hash.update(part.as_bytes());
+                hash.update(b"\n");
+            }
         }
     }
     hash.finalize().to_hex().chars().take(12).collect()

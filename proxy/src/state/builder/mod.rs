@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sluicegate_config::compile::Credentials;
-use sluicegate_config::{self as config, ObjectId, Snapshot};
+use sluicegate_config::{self as config, CompiledObject, Kind, ObjectId, Snapshot};
 
-use super::ready::{Id, Ready};
+use super::ready::{AccessCounts, Id, Ready};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
 use crate::persistent::set;
@@ -39,7 +39,8 @@ impl Builder {
     #[must_use]
     pub fn new(lasting: Lasting) -> Self {
         let (places, free) = (HashMap::new(), Vec::new());
-        let (naming, next, ready) = (Naming::default(), Ready::default(), Arc::default());
+        let access = AccessCounts { known_only: lasting.known_only, ..AccessCounts::default() };
+        let (naming, next, ready) = (Naming::default(), Ready { access, ..Ready::default() }, Arc::default());
         let mut builder = Self { lasting, naming, places, free, next, ready };
         builder.finish(&Objects::default(), &Objects::default());
         builder
@@ -57,6 +58,13 @@ impl Builder {
         for (id, pool) in &snapshot.pools {
             let known = self.places.get_key_value(id).map(|(id, _)| Arc::clone(id));
             self.put_pool(&known.unwrap_or_else(|| Arc::new(id.clone())), pool, credentials, &mut here);
+        }
+        for (id, consumer) in &snapshot.consumers {
+            self.next.consumers.insert(&Arc::new(id.clone()), consumer);
+        }
+        let consumers = self.next.consumers.ids().filter(|id| !snapshot.consumers.contains_key(&***id));
+        for id in consumers.cloned().collect::<Vec<_>>() {
+            self.next.consumers.remove(&id);
         }
         for (id, route) in &snapshot.routes {
             let known = self.next.routes.get(&*id.0).map(|filed| Arc::clone(&filed.id));
@@ -78,13 +86,29 @@ impl Builder {
         let (mut here, mut gone) = self.begin();
         for change in changes {
             match change {
-                Change::Pool(id, of_it) => self.put_pool(&id, &of_it.0, &of_it.1, &mut here),
-                Change::PoolGone(id) => self.remove_pool(id, &mut gone),
-                Change::Route(id, route) => self.put_route(&id, &route, &mut here),
-                Change::RouteGone(id) => self.remove_route(id, &mut gone),
+                Change::Put(id, object, credentials) => self.put(&id, &object, &credentials, &mut here),
+                Change::Gone(kind, id) => self.remove(kind, id, &mut gone),
             }
         }
         self.finish(&here, &gone)
+    }
+
+    /// A resource, new or in another form: a row for each kind.
+    fn put(&mut self, id: &Arc<ObjectId>, object: &CompiledObject, credentials: &Credentials, here: &mut Objects) {
+        match object {
+            CompiledObject::ProviderPool(pool) => self.put_pool(id, pool, credentials, here),
+            CompiledObject::LlmConsumer(consumer) => self.next.consumers.insert(id, consumer),
+            CompiledObject::LlmRoute(route) => self.put_route(id, route, here),
+        }
+    }
+
+    /// A resource that is gone: a row for each kind.
+    fn remove(&mut self, kind: Kind, id: Arc<ObjectId>, gone: &mut Objects) {
+        match kind {
+            Kind::ProviderPool => self.remove_pool(id, gone),
+            Kind::LlmConsumer => self.next.consumers.remove(&id),
+            Kind::LlmRoute => self.remove_route(id, gone),
+        }
     }
 
     fn begin(&mut self) -> (Objects, Objects) {
@@ -96,10 +120,12 @@ impl Builder {
     fn finish(&mut self, here: &Objects, gone: &Objects) -> Arc<Ready> {
         self.lasting.metrics.configured(here, gone);
         self.next.names = Arc::new(self.naming.table());
-        let Ready { names, index, routes, pools, models: _, configured } = &self.next;
+        let Ready { names, index, consumers, access, routes, pools, models: _, configured } = &self.next;
         self.ready = Arc::new(Ready {
             names: Arc::clone(names),
             index: index.clone(),
+            consumers: consumers.clone(),
+            access: *access,
             routes: routes.clone(),
             pools: pools.clone(),
             models: OnceLock::new(),
@@ -150,8 +176,10 @@ impl Builder {
         self.next.routes.insert_mut(Id(Arc::clone(id)), Arc::clone(&filed));
         if let Some(before) = &before {
             self.next.index.remove(before);
+            self.next.access.count(before, usize::wrapping_sub);
         }
         self.next.index.insert(&filed);
+        self.next.access.count(&filed, usize::wrapping_add);
         before.iter().for_each(|before| self.unname(&before.route.names));
         here.routes.push(Arc::clone(id));
     }
@@ -160,6 +188,7 @@ impl Builder {
         let Some(before) = self.next.routes.get(&*id.0).cloned() else { return };
         self.next.routes.remove_mut(&*id.0);
         self.next.index.remove(&before);
+        self.next.access.count(&before, usize::wrapping_sub);
         self.unname(&before.route.names);
         self.naming.forget_route(&id);
         self.lasting.cache.forget(&id);

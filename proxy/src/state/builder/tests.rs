@@ -7,12 +7,19 @@ use sluicegate_config::CredentialId;
 use sluicegate_config::compile::{Compiled, Inputs, SecretValue, Severity, compile, manifests};
 
 use super::*;
-use crate::account::{LogQueue, Metrics};
+use crate::account::{LogQueue, Metrics, RouteIx};
 use crate::cache;
+use crate::state::{Permission, Rule};
 
 fn lasting() -> Lasting {
     let metrics = Metrics::new(LogQueue::new().0);
-    Lasting { registry: Arc::default(), cache: cache::SharedCache::new(), metrics, outward: Default::default() }
+    Lasting {
+        registry: Arc::default(),
+        cache: cache::SharedCache::new(),
+        metrics,
+        outward: Default::default(),
+        known_only: false,
+    }
 }
 
 const HEAD: &str = "apiVersion: sluicegate.dev/v1alpha1\n";
@@ -41,10 +48,17 @@ fn replace(builder: &mut Builder, text: &str) -> Arc<Ready> {
     builder.replace(&compiled.snapshot, &compiled.credentials)
 }
 
+fn granted<'a>(ready: &'a Ready, model: &str) -> Option<(RouteIx, &'a Rule)> {
+    match ready.find(model, &HeaderMap::new(), None) {
+        Permission::Granted(route, _, rule) => Some((route, rule)),
+        Permission::Denied | Permission::NotFound => None,
+    }
+}
+
 /// The route that takes a model, and the providers behind its first target.
 fn asked(ready: &Ready, model: &str) -> Option<(String, Option<Vec<String>>)> {
-    let (_, _, rule) = ready.find(model, &HeaderMap::new())?;
-    let (filed, _) = ready.index.find(model, &HeaderMap::new())?;
+    let (_, rule) = granted(ready, model)?;
+    let (filed, _) = ready.index.find(model, &HeaderMap::new(), None)?;
     let target = rule.targets.first().and_then(|aim| ready.target(aim));
     let names = target.map(|target| target.pool.providers.iter().map(|provider| provider.name.clone()).collect());
     Some((filed.id.0.clone(), names))
@@ -66,7 +80,7 @@ fn what_does_not_change_is_shared() {
     assert_eq!(asked(&second, "m"), None);
     assert_eq!(asked(&second, "other").unwrap().0, "default/r");
     assert_eq!(asked(&first, "m").unwrap().0, "default/r", "a call holds the one it began under");
-    let numbers = |ready: &Ready| ready.find("s", &HeaderMap::new()).unwrap().0;
+    let numbers = |ready: &Ready| granted(ready, "s").unwrap().0;
     assert_eq!(numbers(&first), numbers(&second));
 }
 
@@ -77,18 +91,19 @@ fn a_pool_comes_and_goes_beneath_its_routes() {
     let (pool_id, form) = snapshot.pools.into_iter().next().unwrap();
     let (route_id, route) = snapshot.routes.into_iter().next().unwrap();
     let (pool_id, route_id) = (Arc::new(pool_id), Arc::new(route_id));
-    let ready = builder.apply(vec![Change::Route(Arc::clone(&route_id), Box::new(route))]);
+    let ready = builder.apply(vec![Change::Put(Arc::clone(&route_id), Box::new(route).into(), Credentials::new())]);
     assert_eq!(asked(&ready, "m"), Some(("default/r".to_owned(), None)), "it is taken, and nobody answers yet");
-    let ready = builder.apply(vec![Change::Pool(Arc::clone(&pool_id), Box::new((form.clone(), Credentials::new())))]);
+    let ready =
+        builder.apply(vec![Change::Put(Arc::clone(&pool_id), Box::new(form.clone()).into(), Credentials::new())]);
     assert_eq!(asked(&ready, "m").unwrap().1, Some(vec!["a".to_owned()]));
-    let gone = builder.apply(vec![Change::PoolGone(pool_id)]);
+    let gone = builder.apply(vec![Change::Gone(Kind::ProviderPool, pool_id)]);
     assert_eq!(asked(&gone, "m").unwrap().1, None);
     assert_eq!(asked(&ready, "m").unwrap().1, Some(vec!["a".to_owned()]));
     // Another pool does not get the place that a route still leads to.
     let other = Arc::new(ObjectId("default/other".to_owned()));
-    let ready = builder.apply(vec![Change::Pool(Arc::clone(&other), Box::new((form, Credentials::new())))]);
+    let ready = builder.apply(vec![Change::Put(Arc::clone(&other), Box::new(form).into(), Credentials::new())]);
     assert_eq!(asked(&ready, "m").unwrap().1, None);
-    let ready = builder.apply(vec![Change::RouteGone(route_id), Change::PoolGone(other)]);
+    let ready = builder.apply(vec![Change::Gone(Kind::LlmRoute, route_id), Change::Gone(Kind::ProviderPool, other)]);
     assert_eq!(asked(&ready, "m"), None);
     assert!(builder.places.is_empty() && builder.next.routes.is_empty());
     assert_eq!(builder.free.iter().collect::<BTreeSet<_>>().len(), ready.pools.len());
@@ -160,6 +175,6 @@ fn the_models_are_listed_when_asked_for() {
     let list = ready.models().list(sluicegate_dialects::Dialect::OpenAiChat, None).unwrap();
     let list = String::from_utf8(list.to_vec()).unwrap();
     assert!(list.contains("\"named\"") && list.contains("\"served\"") && !list.contains("\"lost\""), "{list}");
-    assert_eq!((ready.model("named"), ready.model("served")), (Some(0), Some(0)));
-    assert_eq!((ready.model("lost"), ready.model("else")), (None, None));
+    assert_eq!((ready.model("named", None), ready.model("served", None)), (Some(0), Some(0)));
+    assert_eq!((ready.model("lost", None), ready.model("else", None)), (None, None));
 }

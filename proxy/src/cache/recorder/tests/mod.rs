@@ -35,7 +35,8 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
     let (matches, targets, fallbacks) = (Vec::new(), Vec::new(), Vec::new());
     let timeouts = Timeouts::default();
     let rule = Rule { name: "r".into(), matches, targets, fallbacks, cache: Some(cache.clone()), timeouts };
-    let route = Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, rules: vec![rule] };
+    let route =
+        Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, access: None, rules: vec![rule] };
     let id = ObjectId("team/route".into());
     let shared = SharedCache::new();
     shared.apply(&Snapshot { routes: [(id.clone(), route)].into(), ..Snapshot::default() });

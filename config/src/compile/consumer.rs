@@ -1,0 +1,158 @@
+//! `LLMConsumer` to `Consumer`, and which form of each serves. A key that is gone from its Secret is gone: nothing of before
+//! is kept of it, whatever else is wrong.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use sluicegate_crds::{self as crds, LLMConsumerSpec};
+
+use super::inputs::Inputs;
+use super::key_conflicts;
+use super::objects::{Told, by_id, namespace, only, source};
+use super::report::Report;
+use super::revision;
+use super::route::model_match;
+use super::verdict::Reason;
+use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
+
+const KIND: Kind = Kind::LlmConsumer;
+/// A shorter key can be guessed, or found by its digest.
+const SHORTEST: usize = 20;
+/// No header needs a longer one.
+const LONGEST: usize = 512;
+
+/// The consumers that serve.
+pub(super) fn consumers(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, Consumer> {
+    let last = |id: &ObjectId| {
+        inputs.previous.and_then(|snapshot| snapshot.consumers.get(id)).filter(|consumer| consumer.format == FORMAT)
+    };
+    let mut consumers = BTreeMap::new();
+    let objects = by_id(&inputs.consumers);
+    for (id, manifests) in &objects {
+        let mut report = Report::new(KIND, id, source(manifests));
+        let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
+            let compiling = Compiling { namespace: namespace(id), inputs, last: last(id) };
+            compiling.consumer(spec, manifest.created, &mut report)
+        });
+        let serving = match compiled {
+            // Whatever is missing is gone: the rest serves.
+            Some(consumer) if !report.is_unusable() => Some(consumer),
+            _ => told.keep(KIND, id, last(id).map(|last| as_of_now(last, inputs))),
+        };
+        consumers.extend(serving.map(|consumer| ((*id).clone(), sealed(consumer))));
+        told.verdicts.extend(report.into_verdicts());
+    }
+    if let Some(snapshot) = inputs.previous.filter(|_| inputs.incomplete) {
+        for id in snapshot.consumers.keys().filter(|id| !objects.contains_key(id)) {
+            let kept = told.keep(KIND, id, last(id).cloned());
+            consumers.extend(kept.map(|consumer| (id.clone(), consumer)));
+        }
+    }
+    key_conflicts::judge(&consumers, inputs.key_conflicts, |id, key, first| {
+        let Some(manifests) = objects.get(id) else { return };
+        let spec = manifests.first().and_then(|manifest| manifest.spec.as_ref().ok());
+        let at = spec.and_then(|spec| spec.keys.iter().position(|own| own.name == *key));
+        let path = at.map_or_else(String::new, |at| format!("spec.keys[{at}]"));
+        let who = if namespace(id) == namespace(first) { first.0.as_str() } else { "of another namespace" };
+        let message = format!(
+            "the consumer {who} has the same key and is the one that is known by it, being older or, at the same age, first \
+             by name: write another key into this one's Secret"
+        );
+        let mut report = Report::new(KIND, id, source(manifests));
+        report.error(&path, Reason::DuplicateKey, message);
+        told.verdicts.extend(report.into_verdicts());
+    });
+    consumers
+}
+
+/// One consumer on its way.
+struct Compiling<'a> {
+    namespace: &'a str,
+    inputs: &'a Inputs<'a>,
+    /// The form of it that was compiled last.
+    last: Option<&'a Consumer>,
+}
+
+impl Compiling<'_> {
+    fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
+        let LLMConsumerSpec { keys, labels, models, disabled } = spec;
+        let keys = keys.iter().enumerate();
+        let keys = keys.filter_map(|(at, key)| self.key(key, &format!("spec.keys[{at}]"), report)).collect();
+        let allow = models.iter().flat_map(|crds::ConsumerModels { allow }| allow).enumerate();
+        Consumer {
+            format: FORMAT,
+            revision: String::new(),
+            requires: Vec::new(),
+            created,
+            disabled: *disabled,
+            keys,
+            labels: labels.clone(),
+            models: allow
+                .filter_map(|(at, model)| model_match(model, &format!("spec.models.allow[{at}]"), report))
+                .collect(),
+        }
+    }
+
+    /// A key, if it can be had.
+    fn key(&self, spec: &crds::ConsumerKey, path: &str, report: &mut Report<'_>) -> Option<ConsumerKey> {
+        let crds::ConsumerKey { name, secret_ref, expires_at } = spec;
+        let secret = CredentialId(format!("{}/{}/{}", self.namespace, secret_ref.name, secret_ref.key));
+        let expires_at = expires_at.as_ref().map(|crds::Time(text)| {
+            let time = text.parse::<Timestamp>().map(Timestamp::as_second);
+            let time =
+                time.map_err(|_| format!("{text:?} is no time that there is: write one such as 2027-01-31T00:00:00Z"));
+            report.check(&format!("{path}.expiresAt"), time)
+        });
+        let digest = match look(&secret, self.inputs) {
+            Ok(digest) => digest,
+            Err((reason, message)) => {
+                report.error(&format!("{path}.secretRef"), reason, message);
+                // A file that could not be read may hold it: then what was last read of it is still so.
+                let may_be_unread = self.inputs.incomplete && self.inputs.services.is_none();
+                let last = self.last.filter(|_| may_be_unread)?;
+                last.keys.iter().find(|key| key.secret == secret)?.digest
+            }
+        };
+        Some(ConsumerKey { name: name.clone(), secret, digest, expires_at })
+    }
+}
+
+/// A previous form with the keys that its Secrets hold by now.
+fn as_of_now(last: &Consumer, inputs: &Inputs<'_>) -> Consumer {
+    let mut consumer = last.clone();
+    consumer.keys.retain_mut(|key| look(&key.secret, inputs).map(|digest| key.digest = digest).is_ok());
+    consumer
+}
+
+/// With the revision that belongs to its content.
+fn sealed(mut consumer: Consumer) -> Consumer {
+    consumer.revision = String::new();
+    consumer.revision = revision::of(&consumer);
+    consumer
+}
+
+/// The digest of a key, or why there is none.
+fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<KeyDigest, (Reason, String)> {
+    let (secret, key) = id.0.rsplit_once('/').unwrap_or((&id.0, ""));
+    let data = inputs.secrets.get(&ObjectId(secret.to_owned())).ok_or_else(|| {
+        let message = format!("there is no Secret {secret}: create it, with the consumer's key under {key:?}");
+        (Reason::SecretNotFound, message)
+    })?;
+    let value = data.get(key).ok_or_else(|| {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let message =
+            format!("the Secret {secret} has no key {key:?}: add it, or name one that is there ({})", keys.join(", "));
+        (Reason::SecretNotFound, message)
+    })?;
+    // `echo key | base64` leaves a newline at the end; no caller sends it.
+    let value = value.expose().trim_ascii();
+    if !(SHORTEST..=LONGEST).contains(&value.len()) || !value.iter().all(u8::is_ascii_graphic) {
+        let message = format!(
+            "{key:?} of the Secret {secret} is no key that callers can be known by: write {SHORTEST} to {LONGEST} letters of \
+             printable ASCII without spaces that nobody can guess, such as `openssl rand -hex 32` makes"
+        );
+        return Err((Reason::SecretInvalid, message));
+    }
+    Ok(KeyDigest(Sha256::digest(value).into()))
+}

@@ -1,0 +1,41 @@
+//! `LLMConsumer` as a kind: it names Secrets.
+
+use std::collections::BTreeSet;
+
+use sluicegate_crds::LLMConsumerSpec;
+
+use super::super::inputs::{Inputs, Manifest};
+use super::step::{Reference, TypedSteps};
+use crate::{Consumer, ObjectId};
+
+/// The steps of consumers.
+pub(super) struct ConsumerSteps;
+
+impl TypedSteps for ConsumerSteps {
+    type Spec = LLMConsumerSpec;
+    type Form = Consumer;
+
+    fn manifests<'i>(inputs: &'i Inputs<'_>) -> &'i Vec<Manifest<LLMConsumerSpec>> {
+        &inputs.consumers
+    }
+
+    fn manifests_mut<'i>(inputs: &'i mut Inputs<'_>) -> &'i mut Vec<Manifest<LLMConsumerSpec>> {
+        &mut inputs.consumers
+    }
+
+    fn named(spec: &LLMConsumerSpec, namespace: &str) -> BTreeSet<Reference> {
+        let names = spec.keys.iter().map(|key| &key.secret_ref.name);
+        names.map(|name| Reference::Secret(ObjectId(format!("{namespace}/{name}")))).collect()
+    }
+
+    fn named_by_form(form: &Consumer) -> BTreeSet<Reference> {
+        let ids = form.keys.iter().filter_map(|key| key.secret.0.rsplit_once('/'));
+        ids.map(|(id, _)| Reference::Secret(ObjectId(id.to_owned()))).collect()
+    }
+
+    fn is_idle(form: &Consumer) -> Option<&'static str> {
+        form.keys.is_empty().then_some(
+            "none of its keys can be had, so nobody is known by it (see ResolvedRefs): it heals by itself when one can",
+        )
+    }
+}

@@ -1,0 +1,90 @@
+//! A compiled `LLMConsumer`: who calls, known by digests of keys.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::CredentialId;
+use crate::matching::ModelMatch;
+
+/// One compiled `LLMConsumer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consumer {
+    /// `FORMAT` of the compiler that wrote it.
+    pub format: u32,
+    /// Hash of everything below.
+    pub revision: String,
+    /// The [`FEATURES`](crate::FEATURES) that a proxy must know to run it as it is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// Creation time in seconds since 1970 (0 from files): of two with one key the older has it.
+    pub created: i64,
+    /// Its keys are refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+    /// Its keys, those that could be had.
+    pub keys: Vec<ConsumerKey>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The models that it may ask for; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelMatch>,
+}
+
+/// A key of a consumer, of which nothing but its digest is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumerKey {
+    /// Unique in its consumer.
+    pub name: String,
+    /// The place that it was read from.
+    pub secret: CredentialId,
+    /// The digest that it is known by.
+    pub digest: KeyDigest,
+    /// From this time on, in seconds since 1970, it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+}
+
+/// SHA-256 of a key. Keys are long and random, so nobody finds one by its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "std::borrow::Cow<'_, str>")]
+pub struct KeyDigest(pub [u8; 32]);
+
+impl From<KeyDigest> for String {
+    fn from(digest: KeyDigest) -> Self {
+        let letter = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+        digest.0.iter().flat_map(|byte| [letter(byte >> 4), letter(byte & 15)]).collect()
+    }
+}
+
+impl TryFrom<std::borrow::Cow<'_, str>> for KeyDigest {
+    type Error = &'static str;
+
+    fn try_from(text: std::borrow::Cow<'_, str>) -> Result<Self, Self::Error> {
+        let nibble = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let byte = |[high, low]: &[u8; 2]| Some((nibble(*high)? << 4) | nibble(*low)?);
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        let whole = bytes.filter(|_| rest.is_empty()).and_then(|bytes| bytes.try_into().ok());
+        whole.map(Self).ok_or("not 64 hexadecimal digits")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_read_as_they_are_written() {
+        let digest = KeyDigest(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+        let text = serde_json::to_string(&digest).unwrap();
+        assert!(text.starts_with("\"0008101820"), "{text}");
+        assert_eq!(serde_json::from_str::<KeyDigest>(&text).unwrap(), digest);
+        for bad in ["", "00", "zz", &"0".repeat(63), &"0".repeat(66), &"é".repeat(32)] {
+            assert!(serde_json::from_str::<KeyDigest>(&format!("{bad:?}")).is_err(), "{bad}");
+        }
+    }
+}

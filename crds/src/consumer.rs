@@ -1,0 +1,98 @@
+//! `LLMConsumer`: a caller, its keys, and the models that it may ask for.
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own, and some the same")]
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::allowed::label_value;
+use crate::patterns;
+use crate::provider::SecretKeyRef;
+use crate::route::ModelMatch;
+use crate::scalar::Time;
+use crate::status::Status;
+
+/// Somebody who calls: a team, a program, a person.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "sluicegate.dev",
+    version = "v1alpha1",
+    kind = "LLMConsumer",
+    plural = "llmconsumers",
+    namespaced,
+    status = "Status",
+    shortname = "lc",
+    shortname = "llmc",
+    category = "sluicegate",
+    doc = "A caller: its keys, and the models that it may ask for.",
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#
+    ),
+    printcolumn(
+        name = "ResolvedRefs",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="ResolvedRefs")].status"#
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
+    ),
+    printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
+    printcolumn(name = "Disabled", type_ = "boolean", json_path = ".spec.disabled", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Programmed")].reason"#,
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LLMConsumerSpec {
+    /// The keys that it is known by, each of them good by itself: with two, one can be replaced while the other serves.
+    /// Proxies hold digests of them only.
+    #[schemars(
+        length(min = 1, max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub keys: Vec<ConsumerKey>,
+    /// Labels by which routes select consumers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]
+    pub labels: BTreeMap<String, String>,
+    /// The models that it may ask for. Left out: every one that a route lets it have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ConsumerModels>,
+    /// `true`: its keys are refused, as if they were wrong. Default: `false`.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A key of a consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsumerKey {
+    /// Name of the key, unique in its consumer: lower-case letters, digits and dashes.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// A key of a Secret in the consumer's namespace: 20 to 512 letters that nobody can guess, such as
+    /// `openssl rand -hex 32` makes.
+    pub secret_ref: SecretKeyRef,
+    /// From this time on the key is refused, such as `2027-01-31T00:00:00Z`. Left out: it stays good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+}
+
+/// Models that a consumer may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsumerModels {
+    /// Those that match any of these, by the name that the caller asks for.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub allow: Vec<ModelMatch>,
+}

@@ -1,0 +1,117 @@
+//! The caller's identity and its rights: the key is looked up before the body is read, the route's word asked once it is found.
+//! A refusal says the same of what is there and of what is not.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::WWW_AUTHENTICATE;
+use http::request;
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::account::{Operation, RouteIx};
+use crate::consumer::Identified;
+use crate::errors::Problem;
+use crate::models;
+use crate::state::{Permission, Rule};
+
+use super::caller::Addressed;
+use super::context::CallContext;
+use super::inbound::InboundCall;
+use super::keys::keys;
+
+/// Finds out who calls, if anything depends on it. Without a consumer and a route that asks for one it costs nothing.
+///
+/// # Errors
+/// A key that is good no longer; or, where no route is for anyone, none that is known.
+pub(super) fn identify(
+    context: &CallContext,
+    addressed: Addressed,
+    head: &request::Parts,
+) -> Result<Addressed, Problem> {
+    let ready = &context.ready;
+    if !ready.asks_who_calls() || matches!(addressed.operation, Operation::Options | Operation::Root) {
+        return Ok(addressed);
+    }
+    let mut sent = false;
+    for key in keys(&head.headers, head.uri.query()) {
+        sent = true;
+        match ready.consumers().known_by(&key, now) {
+            Identified::Known(consumer) => {
+                context.note(|entry| entry.consumer(Arc::clone(&consumer.name)));
+                context.know(consumer);
+                return Ok(addressed);
+            }
+            Identified::Refused => return Err(wrong_key()),
+            Identified::Unknown => {}
+        }
+    }
+    if ready.serves_anyone() { Ok(addressed) } else { Err(unknown_caller(sent)) }
+}
+
+/// The rule that takes a call, if its caller may have it.
+///
+/// # Errors
+/// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
+pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
+    let (context, model) = (&call.context, call.model());
+    let consumer = context.consumer();
+    match context.ready.find(model, &call.headers, consumer) {
+        Permission::Granted(route, at, rule) => Ok((route, at, rule)),
+        denied => Err(refusal(context, model, matches!(denied, Permission::Denied), || {
+            keys(&call.headers, call.query()).next().is_some()
+        })),
+    }
+}
+
+/// A model that a caller can not have: not there, or not for it.
+pub(super) fn refusal(
+    context: &CallContext,
+    model: &str,
+    is_denied: bool,
+    sent_a_key: impl FnOnce() -> bool,
+) -> Problem {
+    match context.consumer() {
+        None if is_denied || context.ready.hides_from(None) => unknown_caller(sent_a_key()),
+        Some(consumer) if is_denied || context.ready.hides_from(Some(consumer)) => not_for_it(model),
+        _ => models::unknown(model),
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn unknown_caller(sent_a_key: bool) -> Problem {
+    if sent_a_key {
+        return wrong_key();
+    }
+    unauthenticated(
+        "No API key was sent. Send a key of this gateway, as `Authorization: Bearer KEY` or where your SDK puts it.",
+    )
+}
+
+fn wrong_key() -> Problem {
+    unauthenticated(
+        "Incorrect API key: it is none of this gateway's, or no longer good. Ask its operators for another one.",
+    )
+}
+
+fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::client(ErrorKind::Authentication, message)
+        .code("invalid_api_key")
+        .retry(false, None)
+        .taking(WWW_AUTHENTICATE, "Bearer")
+}
+
+fn not_for_it(model: &str) -> Problem {
+    let shown: String = model.chars().take(200).collect();
+    let message = format!(
+        "The model `{shown}` does not exist here, or your key may not use it. GET /v1/models lists those that it may."
+    );
+    Problem::client(ErrorKind::Permission, message)
+        .code("model_not_allowed")
+        .param("model".to_owned())
+        .retry(false, None)
+}

@@ -1,0 +1,64 @@
+//! The places where callers put their keys: each vendor's SDKs have a place of their own.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
+
+/// The headers in which a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
+pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// The keys that a call brings, from the place that is looked at first to the last; of each place the first one.
+pub(super) fn keys<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let of = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let bearer = headers.get(AUTHORIZATION).map(|value| bearer(value.as_bytes()));
+    let others = KEY_HEADERS.into_iter().filter_map(of);
+    let in_headers = bearer.into_iter().chain(others).map(<[u8]>::trim_ascii).map(Cow::Borrowed);
+    let in_query = query_key(query).map(|key| Cow::from(percent_decode_str(key)));
+    in_headers.chain(in_query).filter(|key| !key.is_empty())
+}
+
+/// A key in the query, as Google's clients may send it. It goes nowhere.
+pub(super) fn query_key(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
+}
+
+/// The key behind `Bearer`; whatever else stands there, as it stands.
+pub(super) fn bearer(value: &[u8]) -> &[u8] {
+    match value.split_at_checked(6) {
+        Some((scheme, key))
+            if scheme.eq_ignore_ascii_case(b"bearer") && key.first().is_none_or(|next| *next == b' ') =>
+        {
+            key
+        }
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_found_where_each_sdk_puts_them() {
+        let found = |pairs: &[(&'static str, &str)], query: Option<&str>| -> Vec<String> {
+            let headers: HeaderMap =
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+            keys(&headers, query).map(|key| String::from_utf8(key.into_owned()).unwrap()).collect()
+        };
+        assert_eq!(found(&[("authorization", "Bearer one")], None), ["one"]);
+        assert_eq!(found(&[("authorization", "bearer  one ")], None), ["one"]);
+        for name in KEY_HEADERS {
+            assert_eq!(found(&[(name, "one")], None), ["one"]);
+        }
+        assert_eq!(found(&[], Some("alt=sse&key=a%2Bb%3D")), ["a+b="]);
+        assert_eq!(
+            found(&[("x-api-key", "two"), ("authorization", "Bearer one")], Some("key=three")),
+            ["one", "two", "three"]
+        );
+        assert!(found(&[("authorization", "Bearer "), ("x-api-key", " ")], Some("key=&x=1")).is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! A consumer made ready: its names, its tests compiled; and the callers that a route is for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
+
+use crate::account::ConsumerName;
+use crate::matching::ModelTest;
+
+/// A consumer of the configuration.
+pub(crate) struct KnownConsumer {
+    /// Its name, in logs and metrics.
+    pub(crate) name: Arc<ConsumerName>,
+    pub(super) created: i64,
+    pub(super) disabled: bool,
+    /// Its keys, each with the time from which on it is refused, in seconds since 1970.
+    pub(super) keys: Box<[(KeyDigest, Option<i64>)]>,
+    labels: BTreeMap<String, String>,
+    /// Empty: every model.
+    models: Box<[ModelTest]>,
+    /// Of the compiled form it was made of.
+    pub(super) revision: Box<str>,
+    /// Stands for it where answers are kept apart by caller.
+    identity: [u8; 32],
+}
+
+impl KnownConsumer {
+    /// Makes it ready, under a name that may have been there before.
+    pub(super) fn new(name: Arc<ConsumerName>, from: &Consumer) -> Self {
+        let mut identity = blake3::Hasher::new_derive_key("sluicegate consumer identity for cached answers v1");
+        identity.update(name.id().0.as_bytes());
+        Self {
+            created: from.created,
+            disabled: from.disabled,
+            keys: from.keys.iter().map(|key| (key.digest, key.expires_at)).collect(),
+            labels: from.labels.clone(),
+            models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
+            revision: from.revision.as_str().into(),
+            identity: *identity.finalize().as_bytes(),
+            name,
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> &Arc<ObjectId> {
+        self.name.id()
+    }
+
+    /// True if it may ask for a model.
+    pub(crate) fn may_ask_for(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|test| test.holds(model))
+    }
+
+    /// True if there are models that it may not ask for.
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.models.is_empty()
+    }
+
+    /// True if it is one of those that are selected.
+    pub(crate) fn is_selected(&self, by: &ConsumerMatch) -> bool {
+        let parts = self.id().0.split_once('/').unwrap_or(("", &self.id().0));
+        by.holds(parts, &self.labels)
+    }
+
+    /// Stands for it where answers are kept apart by caller: all of its keys are one caller.
+    pub(crate) fn identity(&self) -> [u8; 32] {
+        self.identity
+    }
+}
+
+impl fmt::Debug for KnownConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KnownConsumer({})", self.id().0)
+    }
+}
+
+/// The callers that a route is for.
+#[derive(Debug)]
+pub(crate) enum RouteAccess {
+    /// With a key or without.
+    Anyone,
+    /// Every consumer.
+    Known,
+    /// These consumers.
+    Selector(ConsumerMatch),
+}
+
+impl RouteAccess {
+    /// The word of a route, or else the gateway.
+    pub(crate) fn of(from: Option<&Access>, known_only: bool) -> Self {
+        match from {
+            Some(Access::Anyone) => Self::Anyone,
+            Some(Access::Known) => Self::Known,
+            Some(Access::Selector(selector)) => Self::Selector(selector.clone()),
+            None if known_only => Self::Known,
+            None => Self::Anyone,
+        }
+    }
+
+    /// True if a caller is one of them.
+    pub(crate) fn permits(&self, consumer: Option<&KnownConsumer>) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Known => consumer.is_some(),
+            Self::Selector(selector) => consumer.is_some_and(|consumer| consumer.is_selected(selector)),
+        }
+    }
+}
