@@ -7,6 +7,7 @@
 mod embeddings;
 pub(crate) mod error;
 mod fold;
+mod logprobs;
 mod models;
 mod observe;
 mod peek;

@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::logprobs;
 use super::signature::Pending;
 use super::wire::{self, Candidate, Ended, WireAnswer};
 use crate::codec::{EncodedReply, Malformed};
@@ -71,13 +72,11 @@ fn choice(candidate: Candidate<'_>, id: &str, number: u32) -> Result<Choice, Mal
     }
     let word = finish_reason.unwrap_or_default();
     match wire::ended(&word, calls > 0) {
-        Ended::Stop(stop) => Ok(Choice { parts, stop, logprobs: logprobs_result.map(logprobs), extra: Fields::new() }),
+        Ended::Stop(stop) => {
+            Ok(Choice { parts, stop, logprobs: logprobs_result.and_then(logprobs::read), extra: Fields::new() })
+        }
         Ended::Broken => Err(Malformed::new(wire::broken(&word, finish_message.as_deref()))),
     }
-}
-
-fn logprobs(raw: &RawValue) -> Box<RawValue> {
-    raw.to_owned()
 }
 
 /// Writes a whole answer.
@@ -102,7 +101,7 @@ pub(crate) fn encode(reply: &Reply) -> EncodedReply {
 
 /// Says how many parts were left out.
 fn write_choice(index: usize, choice: &Choice, json: &mut Writer) -> usize {
-    let Choice { parts, stop, logprobs: _, extra: _ } = choice;
+    let Choice { parts, stop, logprobs, extra: _ } = choice;
     json.open(b'{');
     json.open_field("content", b'{');
     json.open_field("parts", b'[');
@@ -119,6 +118,7 @@ fn write_choice(index: usize, choice: &Choice, json: &mut Writer) -> usize {
     json.text_field("role", "model");
     json.close(b'}');
     json.text_field("finishReason", wire::finish_reason(stop));
+    logprobs.iter().for_each(|raw| logprobs::write(raw, json));
     json.value_field("index", index);
     json.close(b'}');
     skipped

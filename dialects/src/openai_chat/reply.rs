@@ -192,7 +192,7 @@ fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut W
     }
     json.close(b'}');
     match logprobs {
-        Some(raw) if !cross_dialect => json.raw_field("logprobs", raw),
+        Some(raw) if !cross_dialect || wire::is_logprobs(raw) => json.raw_field("logprobs", raw),
         _ => json.value_field("logprobs", "null"),
     }
     json.text_field("finish_reason", wire::finish_reason(stop, called));

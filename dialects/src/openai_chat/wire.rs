@@ -260,6 +260,16 @@ pub(crate) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
     json.close(b'}');
 }
 
+/// True if log probabilities are in this dialect's words, whoever said them.
+pub(super) fn is_logprobs(raw: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Likelihoods<'a> {
+        #[serde(borrow)]
+        content: Option<Vec<&'a RawValue>>,
+    }
+    serde_json::from_str::<Likelihoods<'_>>(raw.get()).is_ok_and(|said| said.content.is_some())
+}
+
 /// Writes a picture of an answer.
 pub(super) fn write_picture(index: usize, url: &str, json: &mut Writer) {
     json.open(b'{');

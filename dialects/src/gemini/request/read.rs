@@ -40,9 +40,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let format = format(&mut config)?;
     let (reasoning, thinking) = thinking(&mut config)?;
     text_alone(&mut config)?;
+    let likelihoods = likelihoods(&mut config)?;
     let mut rest = config.rest();
     rest.extend(thinking.map(|raw| ("thinkingConfig".to_owned(), raw.to_owned())));
     let mut fields = top.rest();
+    fields.extend(likelihoods);
     fields.extend(raw_object(&rest).map(|raw| ("generationConfig".to_owned(), raw)));
     Ok(Call {
         model: String::new(),
@@ -132,6 +134,15 @@ fn format(config: &mut Object<'_>) -> Result<Option<Format>, Refusal> {
             "`{other}` can not be asked of a provider of another dialect; use `application/json` with a schema"
         ))),
     }
+}
+
+/// The log probabilities that are asked for, as the hub has them: in Chat Completions' words.
+fn likelihoods(config: &mut Object<'_>) -> Result<Fields, Refusal> {
+    let asked = config.boolean("responseLogprobs", &CONFIG)?.unwrap_or(false);
+    let count = config.count("logprobs", &CONFIG)?.filter(|count| asked && *count > 0);
+    let said = [("logprobs", asked.then(|| "true".to_owned())), ("top_logprobs", count.map(|count| count.to_string()))];
+    let field = |(name, text): (&str, Option<String>)| Some((name.to_owned(), RawValue::from_string(text?).ok()?));
+    Ok(said.into_iter().filter_map(field).collect())
 }
 
 /// Refuses what only a Gemini model answers with: pictures and sound.

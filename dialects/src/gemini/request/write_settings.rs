@@ -224,7 +224,7 @@ pub(super) fn rest(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     }
     for (name, raw) in &call.extra.fields {
         if draft.same() {
-            if name != "generationConfig" {
+            if !matches!(name.as_str(), "generationConfig" | "logprobs" | "top_logprobs") {
                 draft.json.raw_field(name, raw);
             }
             continue;

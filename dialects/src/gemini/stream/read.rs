@@ -6,9 +6,9 @@
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::frames::FrameDecoder;
-use crate::gemini::error;
 use crate::gemini::wire::{self, Candidate, Ended, Piece, WireAnswer};
-use crate::hub::{Content, Delta, ErrorKind, Event, PartKind, ProviderError, Stop, ToolCall};
+use crate::gemini::{error, logprobs};
+use crate::hub::{Content, Delta, ErrorKind, Event, PartKind, ProviderError, Raw, Stop, ToolCall};
 use crate::spoke::DecodeStream;
 use crate::sse::Frame;
 use crate::text::{Seam, Text};
@@ -135,7 +135,7 @@ impl AnswerReader {
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let Candidate { index, content, finish_reason, finish_message, logprobs_result: _ } = candidate;
+        let Candidate { index, content, finish_reason, finish_message, logprobs_result } = candidate;
         let choice = index.unwrap_or(0);
         if choice >= MOST_CHOICES {
             return Err(Malformed::new(format!("an event of the stream is for answer {choice}")));
@@ -149,6 +149,9 @@ impl AnswerReader {
             let pieces = wire::pieces(raw);
             let pieces = pieces.ok_or_else(|| Malformed::new("a part of the stream is not what the dialect allows"))?;
             pieces.into_iter().for_each(|piece| answer.piece((choice, id), piece, out));
+        }
+        if let Some(raw) = logprobs_result.and_then(logprobs::read) {
+            answer.logprobs(choice, raw, out);
         }
         let Some(word) = finish_reason.filter(|word| !word.is_empty()) else { return Ok(()) };
         if wire::ended(&word, false) == Ended::Broken {
@@ -187,6 +190,13 @@ impl DecodedAnswer {
             Piece::Other(raw) => {
                 self.whole(choice, PartKind::Other { dialect: Dialect::Gemini, raw }, Vec::new(), out);
             }
+        }
+    }
+
+    /// Log probabilities go with the text that is growing; of anything else other dialects tell none.
+    fn logprobs(&self, choice: u32, raw: Raw, out: &mut Vec<Event>) {
+        if let Some(OpenText { part, thought: false, .. }) = &self.open {
+            out.push(Event::Delta { choice, part: *part, delta: Delta::Logprobs(raw) });
         }
     }
 

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
 use crate::codec::StreamOptions;
 use crate::gemini::reply::{write_call, write_picture, write_text};
 use crate::gemini::signature::Pending;
-use crate::gemini::{error, wire};
+use crate::gemini::{error, logprobs, wire};
 use crate::hub::{Content, Delta, ErrorKind, Event, PartKind, ProviderError, Stop, ToolCall, Usage};
 use crate::json::Writer;
 use crate::spoke::EncodeStream;
@@ -97,6 +99,9 @@ impl GeminiEncoder {
                 let signature = state.pending.take();
                 return self.part(choice, out, |json| write_text(more, false, signature.as_deref(), json));
             }
+            (Some(OpenPart::Text), Delta::Logprobs(raw)) => {
+                return self.part_with(choice, out, |json| write_text("", false, None, json), Some(raw));
+            }
             (Some(OpenPart::Thinking { text, signature: _ }), Delta::Text(more)) => {
                 text.push_str(more);
                 let held = text.len();
@@ -136,6 +141,11 @@ impl GeminiEncoder {
 
     /// Writes an event of one part.
     fn part(&mut self, choice: u32, out: &mut Vec<u8>, part: impl FnOnce(&mut Writer)) {
+        self.part_with(choice, out, part, None);
+    }
+
+    /// Writes an event of one part, and of log probabilities.
+    fn part_with(&mut self, choice: u32, out: &mut Vec<u8>, part: impl FnOnce(&mut Writer), said: Option<&RawValue>) {
         let (id, model) = (std::mem::take(&mut self.id), std::mem::take(&mut self.model));
         self.framed(out, |json| {
             json.open(b'{');
@@ -148,6 +158,7 @@ impl GeminiEncoder {
             json.text_field("role", "model");
             json.close(b'}');
             json.value_field("index", choice);
+            said.into_iter().for_each(|raw| logprobs::write(raw, json));
             json.close(b'}');
             json.close(b']');
             ending(None, &model, &id, json);

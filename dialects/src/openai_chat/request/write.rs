@@ -232,6 +232,9 @@ fn write_sibling(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> 
 /// Another dialect's field that the hub has no word for.
 fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
     match name {
+        // Another dialect's reader has these words of ours for its own.
+        "logprobs" if raw.get() == "true" => writer.json.raw_field(name, raw),
+        "top_logprobs" if raw.get() != "0" => writer.json.raw_field(name, raw),
         // The one dialect beside this that has the word means the same by it.
         "logit_bias" => writer.json.raw_field(name, raw),
         "service_tier" => match raw.get() {

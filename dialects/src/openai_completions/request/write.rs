@@ -60,8 +60,8 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
     let own = *dialect == Dialect::OpenAiCompletions;
     if own {
         json.fields(fields);
-    } else if fields.contains_key("cachedContent") {
-        return Err(ROOT.field("cachedContent").refuse("has no equivalent at this provider"));
+    } else if let Some(name) = ["cachedContent", "logprobs"].into_iter().find(|name| fields.contains_key(*name)) {
+        return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
     }
     json.close(b'}');
     let mut dropped: Vec<String> = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
