@@ -22,6 +22,8 @@ use super::image::{Image, run};
 use crate::binaries::binary;
 use crate::process::Process;
 
+/// The nodes that the tests of a process share at most.
+pub const NODES: usize = 2;
 /// How long a Service may take to have somebody behind it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the API server listens inside.
@@ -74,8 +76,16 @@ impl Node {
     /// # Errors
     /// As [`Node::start`]; everybody gets the same error.
     pub fn shared() -> anyhow::Result<Option<&'static Self>> {
-        static SHARED: OnceLock<Result<Option<Node>, String>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| {
+        Self::nth(0)
+    }
+
+    /// One of [`NODES`] that the tests of this process share, by its number: each starts when it is asked for first.
+    ///
+    /// # Errors
+    /// As [`Node::shared`]; or there is no such one.
+    pub fn nth(number: usize) -> anyhow::Result<Option<&'static Self>> {
+        static SHARED: [OnceLock<Result<Option<Node>, String>>; NODES] = [const { OnceLock::new() }; NODES];
+        let shared = SHARED.get(number).context("there is no such node")?.get_or_init(|| {
             if !rustix::process::geteuid().is_root() {
                 // Not by a macro: the harness keeps what those print of tests that pass.
                 let _ = std::io::stderr().write_all(b"skipped: what needs a node (real pods) needs root\n");

@@ -1,4 +1,5 @@
-//! The product on the shared node, installed by Helm as its users do it, in the hands of one test at a time.
+//! The product on a node, installed by Helm as its users do it, in the hands of one test at a time. Tests wait for pods far
+//! more than they work, so two nodes stand side by side, and two tests are under way.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use sluicegate_tests::binaries::{Simulator, binary};
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::kube::assets;
 use sluicegate_tests::kube::image::Image;
-use sluicegate_tests::kube::node::{Forward, Node};
+use sluicegate_tests::kube::node::{Forward, NODES, Node};
 use sluicegate_tests::process::pause;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -33,13 +34,39 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The node's address, as its pods see it.
 const HOST: &str = "198.18.0.1";
 
-static TURN: Mutex<()> = Mutex::const_new(());
-/// Whether a test failed in the middle of what it did, so that nobody knows what stands.
-static SPOILT: AtomicBool = AtomicBool::new(false);
+/// A node, as tests take it in turns.
+struct Lane {
+    turn: Mutex<()>,
+    /// A test failed in the middle of what it did, so that nobody knows what stands.
+    spoilt: AtomicBool,
+    /// The product's image is in it.
+    loaded: OnceLock<()>,
+}
 
-/// The node with the product's image, and the right to do with the release what a test likes.
+static LANES: [Lane; NODES] = [const { Lane::new() }; NODES];
+
+impl Lane {
+    const fn new() -> Self {
+        Self { turn: Mutex::const_new(()), spoilt: AtomicBool::new(false), loaded: OnceLock::new() }
+    }
+
+    /// The number of the first that is free, and the right to it.
+    async fn free() -> (usize, MutexGuard<'static, ()>) {
+        for (number, lane) in LANES.iter().enumerate() {
+            if let Ok(turn) = lane.turn.try_lock() {
+                return (number, turn);
+            }
+        }
+        let waiting = LANES.iter().map(|lane| Box::pin(lane.turn.lock()));
+        let (turn, number, _) = futures_util::future::select_all(waiting).await;
+        (number, turn)
+    }
+}
+
+/// A node with the product's image, and the right to do with the release what a test likes.
 pub(crate) struct Gateway {
     pub(crate) node: &'static Node,
+    lane: &'static Lane,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -55,7 +82,7 @@ impl Gateway {
     /// but for the number of proxies, and to begin anew costs each of them a quarter of a minute.
     pub(crate) async fn installed(set: &str) -> Option<Self> {
         let gateway = Self::turn().await?;
-        if SPOILT.swap(false, Ordering::Relaxed) {
+        if gateway.lane.spoilt.swap(false, Ordering::Relaxed) {
             gateway.uninstall();
         }
         // What tests before changed by hand, replicas say, is the values' again.
@@ -63,16 +90,15 @@ impl Gateway {
         Some(gateway)
     }
 
-    /// The node with the product's image in it, once no other test has it.
+    /// A node with the product's image in it, once no other test has it.
     async fn turn() -> Option<Self> {
-        let node = Node::shared().unwrap_or_else(|error| panic!("{error:#}"))?;
-        let turn = TURN.lock().await;
-        static LOADED: OnceLock<()> = OnceLock::new();
-        LOADED.get_or_init(|| {
+        let (number, turn) = Lane::free().await;
+        let (lane, node) = (&LANES[number], Node::nth(number).unwrap_or_else(|error| panic!("{error:#}"))?);
+        lane.loaded.get_or_init(|| {
             let image = Image::of(IMAGE, &["sluicegate-proxy", "sluicegate-operator"]).unwrap();
             node.load(&image).unwrap();
         });
-        Some(Self { node, _turn: turn })
+        Some(Self { node, lane, _turn: turn })
     }
 
     pub(crate) fn uninstall(&self) {
@@ -232,7 +258,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        SPOILT.fetch_or(std::thread::panicking(), Ordering::Relaxed);
+        self.lane.spoilt.fetch_or(std::thread::panicking(), Ordering::Relaxed);
     }
 }
 
