@@ -49,7 +49,7 @@ doc:
 # The binaries first: tests from outside start them. No example in the docs is code, so there are no doc tests to run.
 unit:
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --all-targets
+	@CARGO=$(CARGO) tests/setup/tests.sh
 
 golden: ## rewrite the golden files and what is generated (CRDs, references), then look at `git diff`
 	UPDATE_GOLDEN=1 $(CARGO) test --workspace
