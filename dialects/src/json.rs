@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::hub::{Fields, Raw};
+use crate::scan;
 use crate::text::Text;
 
 /// The place of a value in a body; costs nothing until it is written into a message.
@@ -66,6 +68,12 @@ impl Path<'_> {
     }
 }
 
+/// From so many bytes on a text is worth a copy.
+const LONG: usize = 64;
+
+/// So many names are compared in pairs, which costs less than a set of them.
+const FEW: usize = 16;
+
 /// The body itself.
 pub(crate) const ROOT: Path<'static> = Path::top("");
 
@@ -92,7 +100,23 @@ impl<'a> Object<'a> {
         object.each_once(at)
     }
 
+    /// Reads the members of a whole body. Errors: as `read`; broken JSON is told from a wrong type, by a second look that only
+    /// a refused body gets.
+    pub(crate) fn read_body(json: &'a str) -> Result<Self, Refusal> {
+        Self::read(json, &ROOT).map_err(|refusal| broken(json).unwrap_or(refusal))
+    }
+
     fn each_once(self, at: &Path<'_>) -> Result<Self, Refusal> {
+        if self.members.len() <= FEW {
+            let mut rest = self.members.as_slice();
+            while let [(name, _), others @ ..] = rest {
+                if others.iter().any(|(other, _)| other == name) {
+                    return Err(at.field(name).refuse("the field stands there twice"));
+                }
+                rest = others;
+            }
+            return Ok(self);
+        }
         // By set, not by pairs: a body may hold a million members.
         let mut seen = std::collections::HashSet::with_capacity(self.members.len());
         match self.members.iter().find(|(name, _)| !seen.insert(name)) {
@@ -169,6 +193,12 @@ impl<'a> Object<'a> {
         let kept = self.members.into_iter().filter(|(_, raw)| raw.get() != "null");
         kept.map(|(name, raw)| (name.into_owned(), raw.to_owned())).collect()
     }
+}
+
+/// The refusal of a body that is not JSON; `None`: it is.
+pub(crate) fn broken(json: &str) -> Option<Refusal> {
+    let error = serde_json::from_str::<&RawValue>(json).err()?;
+    Some(Refusal::body(format!("the body is not JSON: {error}")))
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -248,6 +278,59 @@ pub(crate) fn one_line(raw: &RawValue) -> Cow<'_, str> {
     }
 }
 
+/// A value that prints as JSON, without the machinery of formats: a stream writes several with each event.
+pub(crate) trait Literal {
+    fn print(self, out: &mut Vec<u8>);
+}
+
+impl Literal for &str {
+    fn print(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+}
+
+impl Literal for bool {
+    fn print(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self { b"true" } else { b"false" });
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl Literal for $number {
+            fn print(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
+            }
+        })*
+    };
+}
+
+numbers!(i32 i64 u16 u32 u64 usize);
+
+impl Literal for &Number {
+    fn print(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.to_string().as_bytes());
+    }
+}
+
+impl<T: Literal + Copy> Literal for &T {
+    fn print(self, out: &mut Vec<u8>) {
+        (*self).print(out);
+    }
+}
+
+/// Writes a text as serde's derives do, at the price of a copy where nothing in it has to be escaped: prompts are long, and
+/// serde_json looks at each byte by itself.
+pub(crate) fn serialize_text<S: Serializer>(text: &str, writer: S) -> Result<S::Ok, S::Error> {
+    if text.len() < LONG || !scan::is_plain(text.as_bytes()) {
+        return writer.serialize_str(text);
+    }
+    match RawValue::from_string(["\"", text, "\""].concat()) {
+        Ok(raw) => raw.serialize(writer),
+        Err(_) => writer.serialize_str(text),
+    }
+}
+
 /// Writes JSON; commas are its own care.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
@@ -300,8 +383,15 @@ impl Writer {
 
     pub(crate) fn text(&mut self, text: &str) {
         self.comma();
-        // Writing a string into a vector can not fail.
-        let _ = serde_json::to_writer(&mut self.out, text);
+        if scan::is_plain(text.as_bytes()) {
+            self.out.reserve(text.len() + 2);
+            self.out.push(b'"');
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+        } else {
+            // Writing a string into a vector can not fail.
+            let _ = serde_json::to_writer(&mut self.out, text);
+        }
     }
 
     pub(crate) fn raw(&mut self, raw: &str) {
@@ -309,11 +399,10 @@ impl Writer {
         self.out.extend_from_slice(raw.as_bytes());
     }
 
-    /// A value that prints as JSON: a number or a boolean.
-    pub(crate) fn value(&mut self, value: impl fmt::Display) {
-        use std::io::Write;
+    /// A value that prints as JSON: a number, a boolean, or JSON itself.
+    pub(crate) fn value(&mut self, value: impl Literal) {
         self.comma();
-        let _ = write!(self.out, "{value}");
+        value.print(&mut self.out);
     }
 
     pub(crate) fn text_field(&mut self, name: &str, text: &str) {
@@ -321,7 +410,7 @@ impl Writer {
         self.text(text);
     }
 
-    pub(crate) fn value_field(&mut self, name: &str, value: impl fmt::Display) {
+    pub(crate) fn value_field(&mut self, name: &str, value: impl Literal) {
         self.key(name);
         self.value(value);
     }
@@ -363,6 +452,14 @@ mod tests {
         assert_eq!(object.text("a", &ROOT).unwrap_err().message, "a: must be a string");
         assert_eq!(object.rest().keys().collect::<Vec<_>>(), ["d"]);
         assert!(Object::read(r#"{"a":1,"a":2}"#, &ROOT).unwrap_err().message.contains("twice"));
+        for members in [2, FEW, FEW + 1, 100] {
+            let names = (1..members).map(|number| format!("\"{number}\":0")).collect::<Vec<_>>().join(",");
+            assert!(Object::read(&format!("{{{names}}}"), &ROOT).is_ok(), "{members}");
+            let twice = format!("{{{names},\"1\":0}}");
+            assert!(Object::read(&twice, &ROOT).unwrap_err().message.contains("twice"), "{members}");
+        }
+        assert_eq!(Object::read_body("[]").unwrap_err().message, "the body must be an object");
+        assert!(Object::read_body("{").unwrap_err().message.starts_with("the body is not JSON: "));
     }
 
     #[test]

@@ -123,21 +123,36 @@ fn count(json: &[u8]) -> Option<Count> {
 /// words.
 #[inline]
 fn plain(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
     for (at, word) in bytes.as_chunks::<8>().0.iter().take(SHORT).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // A byte that is less than `n` borrows: its highest bit is set, and so may be those of bytes behind it, but none
-        // before. Control characters and the quote, and they alone, are less than 0x21 when the bit of 2 is turned.
-        let turned = word ^ (ONES * 2);
-        let quote_or_control = turned.wrapping_sub(ONES * 0x21) & !turned;
-        let escape = word ^ (ONES * u64::from(b'\\'));
-        let escape = escape.wrapping_sub(ONES) & !escape;
-        let marked = (quote_or_control | escape) & (ONES << 7);
+        let marked = not_plain(*word);
         if marked != 0 {
             return Some(at * 8 + marked.trailing_zeros() as usize / 8);
         }
     }
     None
+}
+
+/// Marks the first of eight bytes that is a quote, a backslash or a control character; those behind it may be marked falsely.
+#[inline]
+const fn not_plain(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    // A byte that is less than `n` borrows: its highest bit is set, and so may be those of bytes behind it, but none
+    // before. Control characters and the quote, and they alone, are less than 0x21 when the bit of 2 is turned.
+    let turned = word ^ (ONES * 2);
+    let quote_or_control = turned.wrapping_sub(ONES * 0x21) & !turned;
+    let escape = word ^ (ONES * b'\\' as u64);
+    let escape = escape.wrapping_sub(ONES) & !escape;
+    (quote_or_control | escape) & (ONES << 7)
+}
+
+/// True if a text stands in JSON as it is: without a quote, a backslash or a control character.
+#[inline]
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+    words.iter().fold(not_plain(last), |marked, word| marked | not_plain(*word)) == 0
 }
 
 /// The lists and objects that are open: a bit for each.
@@ -455,6 +470,21 @@ mod tests {
     const VALUES: &str = r#"0|-0|01|-|1.|1.5|.5|1e|1e5|1E+5|1e-05|-1.0e1|+1|00|1.e1|0x1|true|tru|truee|false|null|nul|""|"a|"\u00e4"|
         "\u00g4"|"\u00"|"\x"|"\"|"\/\b\f\n\r\t"|"ä"|[]|[ ]|[1]|[1,]|[,1]|[1 2]|[1,2]|[1|]|[[[]]]|[[]|{}|{ }|{"a":1}|{"a":1,}|{,}|{"a"}|
         {"a":}|{a:1}|{"a" : [ { } , { "b" : null } ] }|{"a":1]|[1}|{"a":1}}|Infinity|NaN|'a'|1 "#;
+
+    #[test]
+    fn a_text_is_plain_if_json_has_no_other_form_of_it() {
+        for length in 0..40 {
+            let text = "a\u{7f}ä".chars().cycle().take(length).collect::<String>();
+            assert!(is_plain(text.as_bytes()), "{length}");
+            for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+                for mark in (0..0x20).map(char::from).chain(['"', '\\']) {
+                    let mut text = text.clone();
+                    text.insert(at, mark);
+                    assert!(!is_plain(text.as_bytes()), "{text:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn takes_what_is_json_and_nothing_else() {

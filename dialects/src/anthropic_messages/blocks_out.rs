@@ -4,6 +4,7 @@ use super::place::part_path;
 use crate::codec::ServerTools;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
+use crate::json::serialize_text;
 use crate::spoke::PartPath;
 use crate::thoughts::is_marked;
 use base64::Engine;
@@ -57,6 +58,7 @@ pub(super) struct WrittenBlock<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Known<'a> {
     Text {
+        #[serde(serialize_with = "serialize_text")]
         text: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         citations: Option<&'a RawValue>,
@@ -107,7 +109,7 @@ enum From<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Written<'a> {
-    Text(Cow<'a, str>),
+    Text(#[serde(serialize_with = "serialize_text")] Cow<'a, str>),
     Blocks(Vec<BlockOut<'a>>),
 }
 

@@ -361,6 +361,14 @@ pub struct Reply {
     pub extra: Extra,
 }
 
+impl Reply {
+    /// True if something is said in it and no error stands beside that: nobody need look whether it is an answer.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.choices.iter().any(|choice| !choice.parts.is_empty()) && !self.extra.fields.contains_key("error")
+    }
+}
+
 /// One of the answers.
 #[derive(Debug, Clone)]
 pub struct Choice {

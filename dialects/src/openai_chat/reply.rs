@@ -18,8 +18,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
 
 fn read(body: &[u8]) -> Result<Reply, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| ROOT.refuse("is not UTF-8"))?;
-    let whole: &RawValue = serde_json::from_str(text).map_err(|_| ROOT.refuse("is not JSON"))?;
-    let mut object = Object::read(whole.get(), &ROOT)?;
+    let mut object = Object::read_body(text)?;
     if object.take("error").is_some() {
         return Err(ROOT.field("error").refuse("an error stands where an answer should"));
     }

@@ -2,9 +2,10 @@
 //! and clients mark their prompts without knowing who will answer.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, EditKind, splice};
@@ -33,7 +34,8 @@ const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"m
 #[must_use]
 pub fn unmark(body: &Bytes) -> Bytes {
     // Nearly every body ends here.
-    if [MARK, THOUGHTS].iter().all(|name| memmem::find(body, name).is_none()) {
+    static FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [MARK, THOUGHTS].map(Finder::new));
+    if FINDERS.iter().all(|finder| finder.find(body).is_none()) {
         return body.clone();
     }
     let mut edits = Vec::new();

@@ -35,7 +35,7 @@ use super::transcoder::Transcoder;
 use super::upstream_stream::{FirstToken, StreamTerms, UpstreamStream};
 use super::write_buffer::WriteBuffer;
 
-/// A translated call is there so many times more: in neutral words twice, and once in the provider's.
+/// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
 const CALL_TRANSLATED: usize = 3;
 /// While a whole answer is translated it is there so many times more.
 const TRANSLATED: usize = 2;
@@ -256,9 +256,14 @@ impl Attempt<'_> {
             self.count(open, usage, None);
             return Ok((body.clone(), false));
         }
-        // A provider's error under status 200 says more than what is missing in it.
-        dialect.is_answer(body).map_err(|error| error.message)?;
-        let mut reply = dialect.decode_reply(body).map_err(|error| error.message)?;
+        let mut reply = match dialect.decode_reply(body) {
+            Ok(reply) if reply.says_something() => reply,
+            read => {
+                // A provider's error under status 200 says more than what is missing in it.
+                dialect.is_answer(body).map_err(|error| error.message)?;
+                read.map_err(|error| error.message)?
+            }
+        };
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));

@@ -16,20 +16,21 @@ const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-re
 pub(super) fn towards(from: &HeaderMap, (dialect, same): (Dialect, bool), provider: &Provider) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 4);
     let named = named_by_connection(from);
-    for name in from.keys() {
+    let goes = |name: &HeaderName| {
         let word = name.as_str();
-        let goes = if same { is_of(dialect, word) } else { is_neutral(word) };
-        if !(goes || provider.pass_headers.contains(name))
-            || stays_here(word)
-            || named.iter().any(|named| word.eq_ignore_ascii_case(named))
-            || provider.remove_headers.contains(name)
-        {
-            continue;
-        }
+        let known = if same { is_of(dialect, word) } else { is_neutral(word) };
+        (known || provider.pass_headers.contains(name))
+            && !stays_here(word)
+            && !named.iter().any(|named| word.eq_ignore_ascii_case(named))
+            && !provider.remove_headers.contains(name)
+    };
+    // The lines of one name follow one another.
+    let mut before = None;
+    for (name, value) in from {
+        let again = before.replace(name) == Some(name);
         // What is a list may come in several lines; of anything else the first one counts.
-        let lines = if word.ends_with("-beta") { usize::MAX } else { 1 };
-        for value in from.get_all(name).into_iter().take(lines) {
-            headers.append(name.clone(), value.clone());
+        if (!again || name.as_str().ends_with("-beta")) && goes(name) {
+            headers.append(name, value.clone());
         }
     }
     headers

@@ -1,7 +1,7 @@
 //! An inbound call as it was read: its head, its original bytes, and the few fields that routing needs. It borrows nothing: whoever
 //! holds it has all of it, a caller's connection or not.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub(super) struct InboundCall {
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
-    neutral: OnceCell<Result<hub::Call, Refusal>>,
+    neutral: RefCell<Option<Result<hub::Call, Refusal>>>,
     /// Counts the copies of the body that attempts make.
     copies: RefCell<Option<Charge>>,
     /// The call's own part of the memory budget.
@@ -86,7 +86,7 @@ impl InboundCall {
             body,
             path_names_model: addressed.model.is_some(),
             peek,
-            neutral: OnceCell::new(),
+            neutral: RefCell::default(),
             copies: RefCell::default(),
             _charge: charge,
         }))
@@ -130,16 +130,20 @@ impl InboundCall {
         self.peek.include_usage || !self.dialect().habits().usage_is_asked_for
     }
 
-    /// The call in neutral words.
+    /// Writes the call out of neutral words, in which an attempt may put what it asks for in place of what the caller did: a
+    /// copy for each would cost as much as the reading.
     ///
     /// # Errors
-    /// The body is not what the caller's dialect allows.
-    pub(super) fn neutral(&self) -> Result<&hub::Call, &Refusal> {
+    /// The body is not what the caller's dialect allows, or `write` refuses it.
+    pub(super) fn with_neutral<T>(
+        &self,
+        write: impl FnOnce(&mut hub::Call) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let read = || match self.operation.generates() {
             true => self.dialect().decode_call(&self.named_body()),
             false => self.dialect().decode_counted(&self.named_body()),
         };
-        self.neutral.get_or_init(read).as_ref()
+        write(self.neutral.borrow_mut().get_or_insert_with(read).as_mut().map_err(|refusal| refusal.clone())?)
     }
 
     /// Counts so many copies of the body, which an attempt makes.

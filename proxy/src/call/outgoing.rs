@@ -88,16 +88,17 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
 
 /// The call in another dialect's words.
 fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &Provider) -> Result<Encoded, Refusal> {
-    let mut neutral = call.neutral().map_err(Clone::clone)?.clone();
-    model.clone_into(&mut neutral.model);
-    // The ledger wants it, whatever the caller wants.
-    neutral.stream_usage = true;
-    // Where the path says it, the body does not.
-    neutral.stream = call.streams();
-    match call.operation.generates() {
-        true => dialect.encode_call(&neutral, &provider.defaults),
-        false => dialect.encode_count(&neutral, &provider.defaults),
-    }
+    call.with_neutral(|neutral| {
+        model.clone_into(&mut neutral.model);
+        // The ledger wants it, whatever the caller wants.
+        neutral.stream_usage = true;
+        // Where the path says it, the body does not.
+        neutral.stream = call.streams();
+        match call.operation.generates() {
+            true => dialect.encode_call(neutral, &provider.defaults),
+            false => dialect.encode_count(neutral, &provider.defaults),
+        }
+    })
 }
 
 /// The body under the provider's policy for fields.

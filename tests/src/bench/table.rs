@@ -19,21 +19,20 @@ pub(crate) fn report(measures: &Measures, latency: &Measures, memory: &Memory) -
 fn ratios(text: &mut String, measures: &Measures) {
     let _ = writeln!(
         text,
-        "| scenario | CPU µs: ours | bare | nginx | ratio (least–most) | first step | goal | calls/s | p99 µs | failed |"
+        "| scenario | CPU µs: ours | bare | nginx | ratio (least–most) | first step | goal | calls/s | p50, p99 µs: ours | bare | failed |"
     );
-    let _ = writeln!(text, "|---|---|---|---|---|---|---|---|---|---|");
+    let _ = writeln!(text, "|---|---|---|---|---|---|---|---|---|---|---|");
     for scenario in scenarios::all() {
         let Some(ours) = measures.get(&(scenario.name, Who::Sluicegate)) else { continue };
         let cpu = |who| {
             cell(measures.get(&(scenario.name, who)).and_then(|all| Spread::of(all.iter().map(|one| one.cpu))), 1)
         };
         let rate = Spread::of(ours.iter().map(|one| one.rate));
-        let p99 = Spread::of(ours.iter().map(|one| one.p99));
         let failed: u64 = ours.iter().map(|one| one.failures).sum();
         let unit = if scenario.per == Per::Event { " (per event)" } else { "" };
         let _ = writeln!(
             text,
-            "| {}{unit} | {} | {} | {} | {} | {} | {} | {} | {} | {failed} |",
+            "| {}{unit} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {failed} |",
             scenario.name,
             cpu(Who::Sluicegate),
             cpu(Who::Bare),
@@ -42,9 +41,17 @@ fn ratios(text: &mut String, measures: &Measures) {
             scenario.bars.0,
             scenario.bars.1,
             cell(rate, 0),
-            cell(p99, 0),
+            tail(Some(ours)),
+            tail(measures.get(&(scenario.name, Who::Bare))),
         );
     }
+}
+
+/// The distance of the slowest of a hundred calls from those in the middle: the fairness between connections.
+fn tail(all: Option<&Vec<Measure>>) -> String {
+    let of = |figure: fn(&Measure) -> f64| Some(Spread::of(all?.iter().map(figure))?.median());
+    let (Some(p50), Some(p99)) = (of(|one| one.p50), of(|one| one.p99)) else { return "–".to_owned() };
+    format!("{p50:.0}, {p99:.0} ({:.1}×)", p99 / p50)
 }
 
 /// Round by round against the other side of the same round.

@@ -28,7 +28,7 @@ pub(crate) fn decode_counted(body: &[u8]) -> Result<Call, Refusal> {
 fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Refusal::body(format!("the body is not UTF-8 (byte {})", error.valid_up_to())))?;
-    let mut top = Object::read(text, &ROOT).map_err(|refusal| broken(text).unwrap_or(refusal))?;
+    let mut top = Object::read_body(text)?;
     let max_tokens = top.count("max_tokens", &ROOT)?;
     let (tool_choice, parallel_tools) = tools::choice(top.take("tool_choice"))?;
     // What the hub can say of these; what it can not stays among the rest.
@@ -64,12 +64,6 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let kept = [("thinking", thought.thinking), ("output_config", thought.output_config), ("metadata", metadata)];
     call.extra.fields.extend(kept.into_iter().filter_map(|(name, raw)| Some((name.to_owned(), raw?))));
     Ok((call, max_tokens.is_some()))
-}
-
-/// Broken JSON is not to be called a wrong type; a second look only where the first one failed.
-fn broken(text: &str) -> Option<Refusal> {
-    let error = serde_json::from_str::<&RawValue>(text).err()?;
-    Some(Refusal::body(format!("the body is not JSON: {error}")))
 }
 
 /// The end user's id, and the whole where it says more than that.

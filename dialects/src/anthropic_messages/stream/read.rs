@@ -5,6 +5,7 @@ use crate::anthropic_messages::{error, stop};
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::hub::{Delta, Event, PartKind, Stop};
+use crate::scan::is_plain;
 use crate::spoke::DecodeStream;
 use crate::sse;
 use crate::text::{Seam, Text};
@@ -142,6 +143,20 @@ struct WireClosing {
     stop_sequence: Option<String>,
 }
 
+/// The event that a stream mostly consists of, where it stands as its vendor writes it: which block goes on, and its text,
+/// in which nothing is escaped. Any other event, and this one in other forms, is serde's to read.
+fn plain_text(data: &str) -> Option<(u32, &str)> {
+    let rest = data.strip_prefix("{\"type\":\"content_block_delta\",\"index\":")?;
+    let (index, rest) = rest.split_once(',')?;
+    let rest = rest.strip_prefix("\"delta\":{\"type\":\"text_delta\",\"text\":\"")?;
+    let rest = rest.strip_suffix('}')?.trim_ascii_end().strip_suffix('}')?.trim_ascii_end();
+    let text = rest.strip_suffix('"').filter(|text| is_plain(text.as_bytes()))?;
+    // Rust's parser takes a sign and zeros in front, which JSON has not.
+    let digits = index.bytes().all(|byte| byte.is_ascii_digit()) && (index.len() == 1 || !index.starts_with('0'));
+    let index = index.parse().ok().filter(|_| digits)?;
+    Some((index, text))
+}
+
 impl Reader {
     fn frame(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
         // Look-alikes that serve both dialects end with OpenAI's word.
@@ -149,6 +164,11 @@ impl Reader {
             return Ok(());
         }
         let data = std::str::from_utf8(data).map_err(|_| Malformed::new("an event of the stream is not UTF-8"))?;
+        if let Some((part, text)) = plain_text(data)
+            && self.text(part, text, out)
+        {
+            return Ok(());
+        }
         let said: WireEvent<'_> = match serde_json::from_str(data) {
             Ok(said) => said,
             Err(error) => return foreign(name, data).map(|event| out.push(event)).ok_or_else(|| broken(&error)),
@@ -268,6 +288,16 @@ impl Reader {
         Ok(())
     }
 
+    /// A piece of a block's text; `false`: the block is none that means what it says.
+    fn text(&mut self, part: u32, text: &str, out: &mut Vec<Event>) -> bool {
+        let Some(open) = self.open.iter_mut().find(|block| block.index == part && block.known) else { return false };
+        let text = open.seam.join(text.into());
+        if !text.is_empty() {
+            out.push(Event::Delta { choice: 0, part, delta: Delta::Text(text) });
+        }
+        true
+    }
+
     fn delta(&mut self, part: u32, raw: Option<&RawValue>, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let raw = raw.ok_or_else(|| Malformed::new("`content_block_delta` holds no delta"))?;
         let Some(open) = self.open.iter_mut().find(|block| block.index == part) else {
@@ -335,4 +365,36 @@ fn foreign(name: &[u8], data: &str) -> Option<Event> {
         name: Some(String::from_utf8_lossy(name).into_owned()),
         data: data.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_text;
+
+    #[test]
+    fn a_plain_piece_of_text_is_told_from_all_others() {
+        let event = |index: &str, text: &str, end: &str| {
+            format!(
+                "{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":{{\"type\":\"text_delta\",\"text\":{text}}}{end}"
+            )
+        };
+        assert_eq!(plain_text(&event("0", "\" äh, {}\"", "}")), Some((0, " äh, {}")));
+        assert_eq!(plain_text(event("12", "\"\"", "    }  ").trim_end()), Some((12, "")));
+        for (index, text, end) in [
+            ("0", "\"a\\n\"", "}"),
+            ("0", "\"a\",\"b\":\"c\"", "}"),
+            ("0", "\"a", "}"),
+            ("0", "\"", "}"),
+            ("0", "null", "}"),
+            ("+1", "\"a\"", "}"),
+            ("01", "\"a\"", "}"),
+            ("", "\"a\"", "}"),
+            ("-1", "\"a\"", "}"),
+            ("4294967296", "\"a\"", "}"),
+            ("0", "\"a\"", ""),
+            ("0", "\"a\"", ",\"usage\":{}}"),
+        ] {
+            assert_eq!(plain_text(&event(index, text, end)), None, "{index} {text} {end}");
+        }
+    }
 }

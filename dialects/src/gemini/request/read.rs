@@ -9,7 +9,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::gemini::schema;
 use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, SystemPart};
-use crate::json::{Object, Path, ROOT, Writer, count, string};
+use crate::json::{self, Object, Path, ROOT, Writer, count, string};
 
 const CONFIG: Path<'static> = ROOT.field("generationConfig");
 
@@ -21,9 +21,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
     })?;
-    let whole: &RawValue =
-        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
-    let mut top = Object::read_either(whole.get(), &ROOT)?;
+    let mut top = Object::read_either(text, &ROOT).map_err(|refusal| json::broken(text).unwrap_or(refusal))?;
     // Some clients repeat the path's.
     top.take("model");
     let system = system(&mut top)?;

@@ -16,10 +16,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
     })?;
-    // Said first, so that broken JSON is not called a wrong type.
-    let whole: &RawValue =
-        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
-    let mut object = Object::read(whole.get(), &ROOT)?;
+    let mut object = Object::read_body(text)?;
     let top = &mut object;
     refuse_legacy(top)?;
     let model = top.required("model", &ROOT)?;

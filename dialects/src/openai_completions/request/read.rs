@@ -20,9 +20,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to()))
     })?;
-    let whole: &RawValue =
-        serde_json::from_str(text).map_err(|error| Refusal::body(format!("the body is not JSON: {error}")))?;
-    let mut top = Object::read(whole.get(), &ROOT)?;
+    let mut top = Object::read_body(text)?;
     for (name, harmless) in UNTRANSLATABLE {
         if top.take(name).is_some_and(|raw| !harmless.contains(&raw.get())) {
             return Err(only_here(&ROOT.field(name)));
