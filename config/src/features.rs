@@ -3,9 +3,10 @@
 //! something else than was meant. `FORMAT` is for what changes all objects.
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 8] = [
+pub const FEATURES: [&str; 9] = [
     "access",
     "azureOpenAI",
+    "bedrock",
     "cacheWrite1h",
     "compatibility",
     "gemini",

@@ -9,6 +9,7 @@ pub mod compile;
 mod consumer;
 mod features;
 pub mod forwarding;
+pub mod identity;
 mod ids;
 mod kind;
 mod labels;

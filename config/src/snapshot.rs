@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 use crate::compatibility::Compatibility;
 use crate::consumer::Consumer;
+use crate::identity::Identity;
 use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
 use crate::matching::Match;
@@ -271,6 +272,9 @@ pub struct Provider {
     pub endpoints: Option<Vec<String>>,
     /// The credential to send; its value travels apart. `None`: none is sent.
     pub credential: Option<CredentialId>,
+    /// The kind of credential, where it is more than a key in a header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// Share within its tier; 0 takes no calls.
     pub weight: u32,
     /// Tier: a higher number serves when the lower ones cannot.
@@ -317,6 +321,8 @@ pub enum ProviderKind {
     Gemini,
     /// OpenAI's models at Azure.
     AzureOpenAi,
+    /// Anthropic's models at Amazon Bedrock.
+    Bedrock,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAiCompatible,
     /// Ours: no network, no key.

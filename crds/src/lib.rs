@@ -32,8 +32,8 @@ pub use pool::{
     RetryTrigger, Strategy,
 };
 pub use provider::{
-    Connection, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider, ProviderType, Scheme,
-    SecretKeyRef, ServiceRef, Tls,
+    Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider,
+    ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls,
 };
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,

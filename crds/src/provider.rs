@@ -15,13 +15,14 @@ use crate::simulated::Simulated;
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
+    rules::AWS_OF_BEDROCK,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
     /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API),
-    /// `AzureOpenAI` (OpenAI's models at Azure), `OpenAICompatible` (anything else that
+    /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (Anthropic's models at Amazon Bedrock), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
@@ -93,6 +94,8 @@ pub enum ProviderType {
     Gemini,
     /// OpenAI's models at Azure.
     AzureOpenAI,
+    /// Anthropic's models at Amazon Bedrock.
+    Bedrock,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAICompatible,
     /// A stand-in inside the gateway.
@@ -134,9 +137,31 @@ pub enum Scheme {
 /// The place of a provider's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::REGION_OF_AWS])))]
 pub struct Credentials {
-    /// A key of a Secret in the pool's namespace.
+    /// The kind: `Secret` (a key that goes in a header) or `AWS` (keys by which each request is signed; for `Bedrock`).
+    /// Default: `Secret`.
+    #[serde(default, rename = "type")]
+    pub kind: CredentialType,
+    /// A key of a Secret in the pool's namespace. For `AWS` its value is `ID:SECRET` or `ID:SECRET:TOKEN`, or a file of Amazon's
+    /// tools (`aws_access_key_id = …`).
     pub secret_ref: SecretKeyRef,
+    /// The region that signatures are made for; only for `AWS`. Left out: as the url's host says it
+    /// (`bedrock-runtime.REGION.amazonaws.com`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub region: Option<String>,
+}
+
+/// The kind of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub enum CredentialType {
+    /// A key that goes in a header.
+    #[default]
+    Secret,
+    /// Amazon's keys.
+    #[serde(rename = "AWS")]
+    Aws,
 }
 
 /// A key of a Secret in the same namespace.

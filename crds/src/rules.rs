@@ -50,7 +50,7 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
-    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI or OpenAICompatible",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI, Bedrock or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {
@@ -69,13 +69,23 @@ pub const FORMS_OF_LOOK_ALIKES: CelRule = CelRule {
 };
 /// Only Anthropic's dialect has betas.
 pub const BETAS_OF_ANTHROPIC: CelRule = CelRule {
-    cel: "self.type == 'Anthropic' || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
-    message: "compatibility.betas is only for type Anthropic: remove it, or set type to Anthropic",
+    cel: "self.type in ['Anthropic', 'Bedrock'] || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
+    message: "compatibility.betas is only for type Anthropic and Bedrock: remove it, or set type to one of them",
 };
 /// Only Azure's API has versions to choose from.
 pub const API_VERSION_OF_AZURE: CelRule = CelRule {
     cel: "self.type == 'AzureOpenAI' || !has(self.apiVersion)",
     message: "apiVersion is only for type AzureOpenAI: remove it, or set type to AzureOpenAI",
+};
+/// Only Bedrock's requests are signed.
+pub const AWS_OF_BEDROCK: CelRule = CelRule {
+    cel: "self.type == 'Bedrock' || !has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'AWS'",
+    message: "credentials of type AWS are only for type Bedrock: remove credentials.type, or set the provider's type to Bedrock",
+};
+/// Only signatures are made for a region.
+pub const REGION_OF_AWS: CelRule = CelRule {
+    cel: "!has(self.region) || (has(self.type) && self.type == 'AWS')",
+    message: "region goes with type AWS and with no other: write type: AWS, or remove region",
 };
 /// A new name goes with a renaming.
 pub const FIELD_TO: CelRule = CelRule {

@@ -16,12 +16,20 @@ pub enum Dialect {
     Gemini,
     /// OpenAI Responses: `POST /v1/responses`.
     OpenAiResponses,
+    /// Bedrock's InvokeModel for Anthropic's models: `POST /model/{model}/invoke`.
+    BedrockInvoke,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::OpenAiChat, Self::AnthropicMessages, Self::OpenAiCompletions, Self::Gemini, Self::OpenAiResponses];
+    pub const ALL: &'static [Self] = &[
+        Self::OpenAiChat,
+        Self::AnthropicMessages,
+        Self::OpenAiCompletions,
+        Self::Gemini,
+        Self::OpenAiResponses,
+        Self::BedrockInvoke,
+    ];
 
     /// Its number in what is kept: never another's.
     #[must_use]
@@ -32,6 +40,7 @@ impl Dialect {
             Self::OpenAiCompletions => 3,
             Self::Gemini => 4,
             Self::OpenAiResponses => 5,
+            Self::BedrockInvoke => 6,
         }
     }
 
@@ -50,6 +59,7 @@ impl Dialect {
             Self::OpenAiCompletions => "OpenAI Completions",
             Self::Gemini => "Gemini",
             Self::OpenAiResponses => "OpenAI Responses",
+            Self::BedrockInvoke => "Bedrock InvokeModel",
         }
     }
 }

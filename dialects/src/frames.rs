@@ -1,7 +1,8 @@
-//! The events of a stream, however they are framed: server-sent events, or the elements of a JSON array. Which of the two
-//! it is, its first byte says.
+//! The events of a stream, however they are framed: server-sent events, the elements of a JSON array, or messages of a binary
+//! event stream. Which of them it is, its first byte says.
 
 use crate::codec::Malformed;
+use crate::event_stream::EventStreamDecoder;
 use crate::json_array::ArrayDecoder;
 use crate::sse::{Frame, SseDecoder};
 
@@ -10,6 +11,7 @@ use crate::sse::{Frame, SseDecoder};
 pub(crate) struct FrameDecoder {
     events: SseDecoder,
     array: Option<ArrayDecoder>,
+    messages: Option<EventStreamDecoder>,
     begun: bool,
 }
 
@@ -30,10 +32,12 @@ impl FrameDecoder {
         {
             self.begun = true;
             self.array = (*first == b'[').then(ArrayDecoder::default);
+            self.messages = (*first == 0).then(EventStreamDecoder::default);
         }
-        match &mut self.array {
-            Some(array) => array.push(bytes, each),
-            None => self.events.push(bytes, each),
+        match (&mut self.array, &mut self.messages) {
+            (Some(array), _) => array.push(bytes, each),
+            (None, Some(messages)) => messages.push(bytes, each),
+            (None, None) => self.events.push(bytes, each),
         }
     }
 
@@ -43,12 +47,14 @@ impl FrameDecoder {
         F: FnMut(Frame<'_>) -> Result<(), Malformed>,
     {
         // An element that has not ended is cut.
-        if self.array.is_some() { Ok(()) } else { self.events.finish(each) }
+        if self.array.is_some() || self.messages.is_some() { Ok(()) } else { self.events.finish(each) }
     }
 
     /// True if the bytes so far end between two events.
     pub(crate) fn at_boundary(&self) -> bool {
-        self.array.as_ref().map_or_else(|| self.events.at_boundary(), ArrayDecoder::at_boundary)
+        let array = self.array.as_ref().map(ArrayDecoder::at_boundary);
+        let framed = array.or_else(|| self.messages.as_ref().map(EventStreamDecoder::at_boundary));
+        framed.unwrap_or_else(|| self.events.at_boundary())
     }
 
     /// True if an event beyond the limit is going by.
@@ -58,7 +64,8 @@ impl FrameDecoder {
 
     /// The memory that the unfinished event takes.
     pub(crate) fn held(&self) -> usize {
-        self.events.held() + self.array.as_ref().map_or(0, ArrayDecoder::held)
+        let messages = self.messages.as_ref().map_or(0, EventStreamDecoder::held);
+        self.events.held() + self.array.as_ref().map_or(0, ArrayDecoder::held) + messages
     }
 
     /// The number of bytes that have been searched for an event's end.

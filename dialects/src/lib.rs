@@ -3,12 +3,14 @@
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
 mod anthropic_messages;
+mod bedrock_invoke;
 mod codec;
 mod data_url;
 mod dialect;
 mod dispatch;
 mod embeddings;
 pub mod estimate;
+mod event_stream;
 pub mod fold;
 mod frames;
 mod gemini;
@@ -30,9 +32,10 @@ mod thoughts;
 pub mod vendors;
 pub mod verbatim;
 
+pub use bedrock_invoke::Reframer;
 pub use codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;
 pub use model_list::ListedModel;
-pub use spoke::{Habits, SettingsWithin};
+pub use spoke::{ErrorName, Habits, SettingsWithin};

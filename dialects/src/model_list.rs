@@ -9,6 +9,7 @@ pub type ListedModel = (String, i64);
 type WriteList = fn(models: &[ListedModel], query: Option<&str>) -> Result<Vec<u8>, Refusal>;
 
 /// The shape in which a dialect writes models.
+#[derive(Clone, Copy)]
 pub(crate) struct ModelShape {
     /// One model.
     pub(crate) one: fn(&str, i64) -> Vec<u8>,

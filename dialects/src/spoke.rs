@@ -10,7 +10,7 @@ use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
 use crate::observe::{AnswerShape, ObserveEvent};
 use crate::thoughts::ThoughtPlaces;
-use crate::verbatim::{Field, Look, Peeked};
+use crate::verbatim::{Envelope, Field, Look, Peeked};
 
 /// The customs of a dialect beside its words.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ pub struct Habits {
     pub events_word: Option<&'static str>,
     /// The bytes for the caller of a silent stream: nothing to any of its clients.
     pub keep_alive: &'static [u8],
+    /// The content type of its streams, where they are no JSON array.
+    pub stream_type: &'static str,
+    /// True if its streams are messages of a binary event stream, and not text.
+    pub is_binary: bool,
+    /// The envelope of Anthropic's bodies, where its bodies are those.
+    pub envelope: Option<Envelope>,
+    /// The header in which its clients look for an error's name, and the names.
+    pub error_header: Option<(&'static str, ErrorName)>,
     /// The fields whose tokens are counted, and the name that the count has.
     pub counted: (&'static [&'static str], &'static str),
     /// The word that a count calls itself (`object`), where it does.
@@ -56,6 +64,10 @@ pub struct SettingsWithin {
     pub temperature: &'static [&'static str],
 }
 
+/// The name of a kind of error.
+pub type ErrorName = fn(ErrorKind) -> &'static str;
+/// The content type of server-sent events.
+pub(crate) const EVENTS: &str = "text/event-stream";
 /// A comment of server-sent events.
 pub(crate) const COMMENT: &[u8] = b": keep-alive\n\n";
 /// The counted fields that Anthropic's dialect and OpenAI's have in common.

@@ -166,6 +166,7 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     name_call(headers, dialect, request_id);
+    name_error(headers, dialect, problem.kind);
     if let Some(retry) = problem.should_retry {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));
     }
@@ -179,6 +180,13 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Puts an error's name where the dialect's SDKs look for it, if that is a header.
+pub fn name_error(headers: &mut http::HeaderMap, dialect: Dialect, kind: ErrorKind) {
+    if let Some((name, of)) = dialect.habits().error_header {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(of(kind)));
+    }
 }
 
 /// Puts the call's id where the dialect's SDKs look for it. A provider's own id is the better one to have for a

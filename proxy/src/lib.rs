@@ -13,6 +13,7 @@ pub mod drain;
 pub mod endpoint;
 pub mod errors;
 mod follow;
+mod identity;
 pub mod listener;
 mod matching;
 pub mod memory;

@@ -86,7 +86,7 @@ impl Canned {
     pub(crate) fn answer(&self, vendor: Vendor, body: &[u8]) -> Fixed<'_> {
         let answers = match vendor {
             Vendor::OpenAi => &self.openai,
-            Vendor::Anthropic => &self.anthropic,
+            Vendor::Anthropic | Vendor::Amazon => &self.anthropic,
             Vendor::Google => &self.google,
         };
         let wants = self.finder.find_iter(body).any(|at| {

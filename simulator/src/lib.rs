@@ -7,6 +7,7 @@
 //! answers is decided by a [`SimulatedProvider`]; how well it behaves by its [`Behaviour`], and in tests, call by call,
 //! by the `x-simulate` header (see [`STEER_HEADER`]).
 
+mod amazon;
 mod anthropic;
 mod ask;
 mod behaviour;

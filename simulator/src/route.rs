@@ -12,6 +12,8 @@ pub(crate) enum Vendor {
     Anthropic,
     /// Google.
     Google,
+    /// Amazon.
+    Amazon,
 }
 
 /// An endpoint.
@@ -40,6 +42,13 @@ pub(crate) enum Route {
         /// `true`: the stream is one JSON array, as there is no `alt=sse`.
         array: bool,
     },
+    /// `POST …/model/NAME/invoke`, or `/invoke-with-response-stream`
+    Invoke {
+        /// The model.
+        model: String,
+        /// `true`: the answer is streamed.
+        stream: bool,
+    },
     /// `POST …/models/NAME:countTokens`
     CountContents(String),
     /// `POST …/models/NAME:embedContent`
@@ -65,6 +74,9 @@ pub(crate) enum Route {
 /// The vendor whose words to use: by the path where it says so, else by the headers only Anthropic's callers send.
 pub(crate) fn vendor(parts: &Parts) -> Vendor {
     let path = parts.uri.path();
+    if amazon_method(path).is_some() {
+        return Vendor::Amazon;
+    }
     if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {
         return Vendor::Google;
     }
@@ -86,6 +98,11 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
 /// The model and the method of a path of Google's.
 fn google_method(path: &str) -> Option<(&str, &str)> {
     path.split_once("/models/")?.1.rsplit_once(':')
+}
+
+/// The model and the method of a path of Bedrock's.
+fn amazon_method(path: &str) -> Option<(&str, &str)> {
+    path.split_once("/model/")?.1.rsplit_once('/')
 }
 
 /// A parameter of the query.
@@ -131,6 +148,14 @@ pub(crate) fn route(parts: &Parts) -> Route {
     }
     if path == "/healthz" {
         return Route::Health;
+    }
+    if let Some((model, method)) = amazon_method(path) {
+        let model = model.replace("%3A", ":").replace("%2F", "/");
+        match method {
+            "invoke" => return only(Method::POST, Route::Invoke { model, stream: false }),
+            "invoke-with-response-stream" => return only(Method::POST, Route::Invoke { model, stream: true }),
+            _ => {}
+        }
     }
     if let Some((model, method)) = google_method(path) {
         let model = model.to_owned();

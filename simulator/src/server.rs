@@ -31,7 +31,7 @@ use crate::route::{Route, Vendor, parameter, route, vendor};
 use crate::script::{Broken, Piece, Script};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
 use crate::wire::{Fate, Wire};
-use crate::{anthropic, gemini, openai};
+use crate::{amazon, anthropic, gemini, openai};
 
 /// The largest body that is read; vendors answer 413 beyond.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -182,7 +182,10 @@ fn key(parts: &Parts) -> Option<&str> {
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
     let named =
         ["x-api-key", "x-goog-api-key", "api-key"].into_iter().find_map(|name| headers.get(name)?.to_str().ok());
-    bearer.or(named).or_else(|| parameter(parts, "key"))
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let signed = authorization.and_then(|value| value.strip_prefix("AWS4-HMAC-SHA256 Credential="));
+    let signed = signed.and_then(|value| value.split('/').next());
+    bearer.or(signed).or(named).or_else(|| parameter(parts, "key"))
 }
 
 impl Call {
@@ -212,6 +215,7 @@ impl Call {
                         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth."
                     }
                     (Vendor::OpenAi, Some(_)) => "Incorrect API key provided.",
+                    (Vendor::Amazon, _) => "The security token included in the request is invalid.",
                     (_, None) => "x-api-key header is required",
                     (_, Some(_)) => "invalid x-api-key",
                 },
@@ -254,6 +258,9 @@ impl Call {
             Route::Generate { model, stream, .. } => {
                 gemini::request::read(&model, stream, body).and_then(|ask| self.known(ask))
             }
+            Route::Invoke { model, stream } => amazon::invoke::opened(body, &model, stream)
+                .and_then(|body| anthropic::request::read(&body, Purpose::Answer))
+                .and_then(|ask| self.known(ask)),
             _ => Err(Fault::new(404, "Unknown request URL. Please check the URL for typos.")),
         };
         match done {
@@ -298,7 +305,9 @@ impl Call {
         wait(plan, tokens).await;
         let cached = self.model.prompts().consult(&ask.beginnings);
         let value = match (self.vendor, answers.first()) {
-            (Vendor::Anthropic, Some(answer)) => anthropic::reply::write(ask, answer, cached, self.model.ids()),
+            (Vendor::Anthropic | Vendor::Amazon, Some(answer)) => {
+                anthropic::reply::write(ask, answer, cached, self.model.ids())
+            }
             _ if ask.completes => openai::completions::write(&self.letterhead(ask), ask, &answers, cached),
             (Vendor::Google, _) => gemini::reply::write(ask, &answers, cached, self.model.ids()),
             _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
@@ -330,6 +339,9 @@ impl Call {
         let cached = self.model.prompts().consult(&ask.beginnings);
         let pieces: Vec<Piece> = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, self.model.ids()),
+            (Vendor::Amazon, Some(answer)) => {
+                amazon::invoke::chunked(anthropic::stream::write(ask, answer, cached, self.model.ids()))
+            }
             (Vendor::Google, _) => gemini::stream::write(ask, answers, cached, (self.model.ids(), self.array)),
             _ => {
                 let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
@@ -346,6 +358,10 @@ impl Call {
                 openai::stream::event(&openai::error::body(&fault))
             }
             Vendor::Anthropic => anthropic::stream::event(&anthropic::error::event(&Fault::new(529, "Overloaded"))),
+            Vendor::Amazon => {
+                let body = amazon::error::body(&Fault::new(500, "The system encountered an unexpected error."));
+                amazon::message::exception("internalServerException", body.to_string().as_bytes())
+            }
             Vendor::Google => {
                 let body = gemini::error::body(&Fault::new(503, "The model is overloaded. Please try again later."));
                 gemini::stream::error(&body, self.array)
@@ -355,7 +371,11 @@ impl Call {
     }
 
     fn events(self, pieces: Vec<Piece>, error: Bytes, plan: &Plan) -> Response<Script> {
-        let kind = if self.array { JSON } else { EVENTS };
+        let kind = match self.vendor {
+            Vendor::Amazon => HeaderValue::from_static("application/vnd.amazon.eventstream"),
+            _ if self.array => JSON,
+            _ => EVENTS,
+        };
         let (headers, fate) = (self.headers(), Arc::clone(&self.fate));
         let script = Script::stream(pieces, error, plan, &fate, self.outcome);
         let mut response = respond(StatusCode::OK, kind, script);
@@ -376,6 +396,7 @@ impl Call {
         let body = match self.vendor {
             Vendor::OpenAi => openai::error::body(fault),
             Vendor::Anthropic => anthropic::error::body(fault, &self.id),
+            Vendor::Amazon => amazon::error::body(fault),
             Vendor::Google if self.array => json!([gemini::error::body(fault)]),
             Vendor::Google => gemini::error::body(fault),
         };
@@ -383,11 +404,13 @@ impl Call {
         match vendor {
             Vendor::OpenAi => openai::headers::fault(&mut headers, fault),
             Vendor::Anthropic => anthropic::headers::fault(&mut headers, fault),
+            Vendor::Amazon => put(&mut headers, "x-amzn-errortype", amazon::error::name(fault)),
             // When to come back stands in the body.
             Vendor::Google => {}
         }
         let script = Script::whole(Bytes::from(body.to_string()), &self.fate, self.outcome);
-        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = if vendor == Vendor::Amazon { amazon::error::status(fault) } else { fault.status };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = respond(status, JSON, script);
         response.headers_mut().extend(headers);
         response
@@ -399,6 +422,7 @@ impl Call {
         match self.vendor {
             Vendor::OpenAi => openai::headers::answer(&mut headers, &self.id, &self.quota, took),
             Vendor::Anthropic => anthropic::headers::answer(&mut headers, &self.id, &self.quota, took),
+            Vendor::Amazon => put(&mut headers, "x-amzn-requestid", &self.id),
             Vendor::Google => put(&mut headers, "server-timing", &format!("gfet4t7; dur={}", took.as_millis())),
         }
         headers
@@ -424,6 +448,9 @@ impl Call {
                 Fault::new(404, text).coded("model_not_found")
             }
             Vendor::Anthropic => Fault::new(404, format!("model: {name}")),
+            Vendor::Amazon => {
+                Fault::new(404, "Could not resolve the foundation model from the provided model identifier.")
+            }
             Vendor::Google => Fault::new(
                 404,
                 format!("models/{name} is not found for API version v1beta, or is not supported for generateContent."),
@@ -436,7 +463,7 @@ impl Call {
         let names = if self.model.models().is_empty() { &fallback[..] } else { self.model.models() };
         let list: Vec<Value> = names.iter().map(|name| self.describe(name)).collect();
         match self.vendor {
-            Vendor::OpenAi => json!({ "object": "list", "data": list }),
+            Vendor::OpenAi | Vendor::Amazon => json!({ "object": "list", "data": list }),
             Vendor::Anthropic => {
                 json!({ "data": list, "has_more": false, "first_id": names.first(), "last_id": names.last() })
             }
@@ -447,7 +474,9 @@ impl Call {
     fn describe(&self, name: &str) -> Value {
         let created = 1_700_000_000;
         match self.vendor {
-            Vendor::OpenAi => json!({ "id": name, "object": "model", "created": created, "owned_by": "simulated" }),
+            Vendor::OpenAi | Vendor::Amazon => {
+                json!({ "id": name, "object": "model", "created": created, "owned_by": "simulated" })
+            }
             Vendor::Anthropic => {
                 json!({ "type": "model", "id": name, "display_name": name, "created_at": rfc3339(created) })
             }

@@ -1,6 +1,6 @@
 //! The vendors' own SDKs as judges: their suites in `tests/sdk`, pointed at something that answers.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -43,12 +43,13 @@ pub enum Suite {
 pub const PROVIDERS_KEY: &str = "providers-key";
 
 /// The providers behind a gateway: the name of the pool, the type and further fields.
-const PROVIDERS: [(&str, &str, &str); 5] = [
+const PROVIDERS: [(&str, &str, &str); 6] = [
     ("openai", "OpenAI", ""),
     ("anthropic", "Anthropic", ""),
     ("gemini", "Gemini", ""),
     ("azure", "AzureOpenAI", "apiVersion: \"2024-10-21\","),
     ("azure-v1", "AzureOpenAI", ""),
+    ("bedrock", "Bedrock", "signed"),
 ];
 
 /// What aimock goes by, and no provider knows.
@@ -64,13 +65,20 @@ const STEERING: &str = "[x-mark, x-aimock-chaos-malformed, x-aimock-chaos-discon
 pub fn manifests(url: &str, upstream: &str) -> String {
     let mut text =
         format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {PROVIDERS_KEY}}}\n");
+    text += &format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: aws}}\nstringData: {{api-key: \"{PROVIDERS_KEY}:secret\"}}\n"
+    );
     for (dialect, kind, more) in PROVIDERS {
+        let (credentials, more) = match more {
+            "signed" => ("{type: AWS, region: us-east-1, secretRef: {name: aws}}", ""),
+            more => ("{secretRef: {name: key}}", more),
+        };
         for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
             text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";
             text += &format!("metadata: {{name: {pool}}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n");
             for at in 0..size {
                 text += &format!(
-                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {{secretRef: {{name: key}}}}, {more} \
+                    "  - {{name: p{at}, type: {kind}, url: \"{url}\", credentials: {credentials}, {more} \
                      headers: {{pass: {STEERING}}}}}\n"
                 );
             }
@@ -222,6 +230,25 @@ pub fn judge(suite: Suite, judged: &Judged, only: Option<&str>) -> anyhow::Resul
     let output = command.output().with_context(|| format!("running the {suite:?} suite"))?;
     if !output.status.success() {
         bail!("the {suite:?} SDKs object:\n{}", told(&output));
+    }
+    Ok(())
+}
+
+/// Has botocore sign requests once more: each is a line of JSON with `method`, `path`, `headers` and `body` (in base64).
+///
+/// # Errors
+///
+/// What differs, or what to install.
+pub fn judge_signatures(requests: &str) -> anyhow::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
+    let [python, _] = set_up(&folder)?;
+    let mut command = Command::new(python);
+    command.args(["-B", "signatures.py"]).current_dir(folder.join("python")).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("running signatures.py")?;
+    child.stdin.take().context("it has no input")?.write_all(requests.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("botocore signs otherwise:\n{}", told(&output));
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The vendors' own SDKs judge the simulated provider, then the proxy in front of it: what they do not accept is not what
 //! their vendor would send. Through the proxy each suite holds both SDKs, so that one of them is translated.
 
+use base64::Engine as _;
 use sluicegate_tests::binaries::Simulator;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::sdk::{AgentModel, Aimock, Judged, PROVIDERS_KEY, Suite, judge, manifests};
+use sluicegate_tests::sdk::{AgentModel, Aimock, Judged, PROVIDERS_KEY, Suite, judge, judge_signatures, manifests};
+use sluicegate_tests::upstream::{Upstream, answer};
 
 fn verdict(suite: Suite) -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096"])?;
@@ -94,6 +96,56 @@ fn python_sdks_accept_the_proxy_in_front_of_azure() -> anyhow::Result<()> {
 fn node_sdks_accept_the_proxy_in_front_of_azure() -> anyhow::Result<()> {
     verdict_on_azure(Suite::Node, "azure", "azure")?;
     verdict_on_azure(Suite::Node, "azure-v1", "azure")
+}
+
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_bedrock() -> anyhow::Result<()> {
+    let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;
+    let text = manifests(&simulator.url(""), "simulated-1");
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    let judged = through(&proxy, "bedrock", simulator.url("/__journal"));
+    let judged = Judged { provider: Some("anthropic".to_owned()), ..judged };
+    judge(Suite::Python, &judged, Some("test_anthropic or test_bedrock"))?;
+    judge(Suite::Python, &through(&proxy, "openai", simulator.url("/__journal")), Some("test_bedrock"))
+}
+
+#[tokio::test]
+async fn requests_are_signed_as_botocore_signs_them() -> anyhow::Result<()> {
+    let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], b"{}")])?;
+    let text = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: aws}}\nstringData: {{api-key: 'AKIDEXAMPLE:se/cret+key:tok/en=='}}\n---\n\
+         apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec: {{retry: {{attempts: 1}}, providers: [\
+         {{name: a, type: Bedrock, url: 'http://{}/pre fix/~x', credentials: {{type: AWS, region: eu-west-1, secretRef: {{name: aws}}}}}}]}}\n---\n\
+         apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{rules: [{{name: all, targets: [{{poolRef: {{name: p}}}}]}}]}}\n",
+        upstream.address
+    )
+    .replace("pre fix", "pre%20fix");
+    let proxy = Proxy::start(&[("signed.yaml", &text)], &["--workers", "1"])?;
+    let mut seed = 7_u64;
+    let mut next = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for at in 0..120 {
+        let letter = |number: u64| char::from_u32(u32::try_from(33 + number % 94).unwrap_or(65)).unwrap_or('a');
+        let name: String = (0..=next(40)).map(|_| letter(next(94))).collect();
+        let model = if at % 3 == 0 { "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.a b".to_owned() } else { name };
+        let said: String = (0..next(3000)).map(|_| letter(next(94))).collect();
+        let body = serde_json::json!({ "model": model, "max_tokens": 9, "stream": at % 2 == 0,
+            "messages": [{ "role": "user", "content": said }] });
+        proxy.client().post("/v1/messages", &[], body.to_string()).await?;
+    }
+    let line = |received: sluicegate_tests::upstream::Received| {
+        let mut lines = received.head.lines();
+        let mut first = lines.next().unwrap_or_default().split(' ');
+        let (method, path) = (first.next(), first.next());
+        let headers =
+            lines.filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let headers: std::collections::BTreeMap<String, String> = headers.collect();
+        let body = base64::engine::general_purpose::STANDARD.encode(&received.body);
+        format!("{}\n", serde_json::json!({ "method": method, "path": path, "headers": headers, "body": body }))
+    };
+    judge_signatures(&upstream.received().into_iter().map(line).collect::<String>())
 }
 
 #[test]

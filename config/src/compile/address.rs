@@ -8,6 +8,7 @@ pub(super) const fn default_path(kind: crds::ProviderType) -> &'static str {
     match kind {
         crds::ProviderType::Gemini => "/v1beta",
         crds::ProviderType::AzureOpenAI => "/openai",
+        crds::ProviderType::Bedrock => "",
         _ => "/v1",
     }
 }

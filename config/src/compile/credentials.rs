@@ -8,13 +8,15 @@ use super::inputs::{Credentials, Inputs, SecretValue};
 use super::pool;
 use super::report::Report;
 use super::verdict::Reason;
+use crate::identity::aws_keys;
 use crate::{CredentialId, ObjectId, Pool, Provider};
 
 /// Says which credentials of a pool are missing or cannot be sent.
 pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
         let credential = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.credential.as_ref());
-        if let Some(Err((reason, message))) = credential.map(|id| look(id, inputs)) {
+        let signed = pool.providers.iter().any(|p| p.name == provider.name && p.identity.is_some());
+        if let Some(Err((reason, message))) = credential.map(|id| look((id, signed), inputs)) {
             report.error(&format!("spec.providers[{index}].credentials.secretRef"), reason, message);
         }
     }
@@ -22,7 +24,8 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>,
 
 /// True if a provider's key can be had, if it takes one. Of a previous form the previous key will do.
 pub(super) fn has_key(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
-    provider.credential.as_ref().is_none_or(|id| value(id, inputs, is_previous).is_some())
+    let signed = provider.identity.is_some();
+    provider.credential.as_ref().is_none_or(|id| value((id, signed), inputs, is_previous).is_some())
 }
 
 /// The values that the pools name; `is_kept` tells those in their previous form. A provider whose credential is nowhere
@@ -37,7 +40,7 @@ pub(super) fn gather(
         let before = pool.providers.len();
         pool.providers.retain(|provider| {
             let Some(id) = &provider.credential else { return true };
-            let value = value(id, inputs, is_kept(pool_id));
+            let value = value((id, provider.identity.is_some()), inputs, is_kept(pool_id));
             let known = value.is_some();
             credentials.extend(value.map(|value| (id.clone(), value)));
             known
@@ -52,13 +55,13 @@ pub(super) fn gather(
 
 /// The value of a credential. The previous one belongs to previous forms only: a key whose Secret is gone is not sent to an
 /// address that it was never meant for.
-fn value(id: &CredentialId, inputs: &Inputs<'_>, is_previous: bool) -> Option<SecretValue> {
+fn value((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>, is_previous: bool) -> Option<SecretValue> {
     let previous = || inputs.previous_credentials.filter(|_| is_previous)?.get(id).cloned();
-    look(id, inputs).ok().or_else(previous)
+    look((id, signed), inputs).ok().or_else(previous)
 }
 
-/// The value of a credential, or why there is none.
-fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
+/// The value of a credential, whole or of keys by which requests are `signed`, or why there is none.
+fn look((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
     let (secret, key) = id.0.rsplit_once('/').unwrap_or((&id.0, ""));
     let data = inputs.secrets.get(&ObjectId(secret.to_owned())).ok_or_else(|| {
         let message = format!("there is no Secret {secret}: create it, with the provider's key under {key:?}");
@@ -72,6 +75,17 @@ fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, 
     })?;
     // `echo key | base64` leaves a newline at the end; no header can carry it.
     let trimmed = value.expose().trim_ascii();
+    if signed {
+        let message = || {
+            format!(
+                "{key:?} of the Secret {secret} holds no keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session"
+            )
+        };
+        return match aws_keys(trimmed) {
+            Some(_) => Ok(SecretValue::new(trimmed.to_vec())),
+            None => Err((Reason::SecretInvalid, message())),
+        };
+    }
     if trimmed.is_empty() || !trimmed.iter().all(u8::is_ascii_graphic) {
         let message = format!(
             "{key:?} of the Secret {secret} is empty or no key that a header can carry: write printable ASCII without spaces"

@@ -5,8 +5,9 @@ use crate::{Pool, Provider, ProviderKind, Route};
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 7] = [
+const OF_POOLS: [PoolFeature; 8] = [
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
+    ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
     ("cacheWrite1h", |provider| {
         provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
     }),
@@ -76,6 +77,7 @@ mod tests {
         }
         assert_eq!(required_as("Gemini", plain), ["gemini"]);
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
+        assert_eq!(required_as("Bedrock", plain), ["bedrock"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
         let mut names: Vec<&str> = of_pools.chain(OF_ROUTES.iter().map(|(name, _)| *name)).collect();

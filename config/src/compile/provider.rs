@@ -13,6 +13,7 @@ use super::report::Report;
 use super::scalar::{millis, price, scaled};
 use super::services;
 use crate::forwarding;
+use crate::identity::Identity;
 use crate::{
     Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Price, Provider,
     ProviderKind, ServicePort, Simulated, SimulatedFailure,
@@ -84,19 +85,14 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
     let is_azure = *kind == crds::ProviderType::AzureOpenAI;
+    let is_signed = credentials.as_ref().is_some_and(|spec| spec.kind == crds::CredentialType::Aws);
+    report.rule(path, rules::AWS_OF_BEDROCK, !is_signed || *kind == crds::ProviderType::Bedrock);
     report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || api_version.is_none());
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
     Provider {
         name: name.clone(),
-        kind: match kind {
-            crds::ProviderType::OpenAI => ProviderKind::OpenAi,
-            crds::ProviderType::Anthropic => ProviderKind::Anthropic,
-            crds::ProviderType::Gemini => ProviderKind::Gemini,
-            crds::ProviderType::AzureOpenAI => ProviderKind::AzureOpenAi,
-            crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
-            crds::ProviderType::Simulated => ProviderKind::Simulated,
-        },
+        kind: self::kind(*kind),
         url: address(spec, namespace, path, report),
         api_version: api_version.clone(),
         service: service_ref
@@ -107,6 +103,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             let crds::SecretKeyRef { name, key } = &credentials.secret_ref;
             CredentialId(format!("{namespace}/{name}/{key}"))
         }),
+        identity: credentials.as_ref().and_then(|spec| identity(spec, url.as_deref(), path, report)),
         weight: *weight,
         priority: *priority,
         models: self::models(models, path, report),
@@ -117,6 +114,18 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         remove_headers,
         compatibility: compatibility::compile(spec, path, report),
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
+    }
+}
+
+const fn kind(kind: crds::ProviderType) -> ProviderKind {
+    match kind {
+        crds::ProviderType::OpenAI => ProviderKind::OpenAi,
+        crds::ProviderType::Anthropic => ProviderKind::Anthropic,
+        crds::ProviderType::Gemini => ProviderKind::Gemini,
+        crds::ProviderType::AzureOpenAI => ProviderKind::AzureOpenAi,
+        crds::ProviderType::Bedrock => ProviderKind::Bedrock,
+        crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
+        crds::ProviderType::Simulated => ProviderKind::Simulated,
     }
 }
 
@@ -132,6 +141,28 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         }
         (None, None) => String::new(),
     }
+}
+
+/// The kind of a credential, where it is more than a key in a header.
+fn identity(spec: &crds::Credentials, url: Option<&str>, path: &str, report: &mut Report<'_>) -> Option<Identity> {
+    let path = format!("{path}.credentials");
+    let is_signed = spec.kind == crds::CredentialType::Aws;
+    report.rule(&path, rules::REGION_OF_AWS, is_signed || spec.region.is_none());
+    if !is_signed {
+        return None;
+    }
+    let of_host = || {
+        let host = url?.split_once("://")?.1.split(['/', ':']).next()?;
+        let (service, rest) = host.split_once('.')?;
+        (service.starts_with("bedrock-runtime") && rest.contains(".amazonaws.")).then_some(())?;
+        rest.split('.').next()
+    };
+    let region = spec.region.as_deref().or_else(of_host).unwrap_or_default().to_owned();
+    if region.is_empty() {
+        let message = "the url's host names no region of Amazon's: write region, such as us-east-1";
+        report.invalid(&format!("{path}.region"), message);
+    }
+    Some(Identity::Aws { region })
 }
 
 fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::bedrock_invoke::Reframer;
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
@@ -15,7 +16,9 @@ use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim};
+use crate::{
+    anthropic_messages, bedrock_invoke, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim,
+};
 
 impl Dialect {
     /// The spoke that speaks it.
@@ -26,6 +29,7 @@ impl Dialect {
             Self::OpenAiCompletions => &openai_completions::SPOKE,
             Self::Gemini => &gemini::SPOKE,
             Self::OpenAiResponses => &openai_responses::SPOKE,
+            Self::BedrockInvoke => &bedrock_invoke::SPOKE,
         }
     }
 
@@ -35,13 +39,26 @@ impl Dialect {
         &self.spoke().habits
     }
 
+    /// True if its bodies and events are another dialect's, but for what goes around them.
+    #[must_use]
+    pub fn is_kin(self, other: Self) -> bool {
+        self == other || (self.habits().envelope.is_some() && other.habits().envelope.is_some())
+    }
+
+    /// The engine that puts a stream's events into a kin dialect's framing; `None`: it is framed as that dialect's.
+    #[must_use]
+    pub fn reframer(self, to: Self) -> Option<Reframer> {
+        let into_chunks = to.habits().is_binary;
+        (self != to && self.is_kin(to) && self.habits().is_binary != into_chunks).then(|| Reframer::new(into_chunks))
+    }
+
     /// The most tokens that a model of this dialect's own vendor answers with, as far as the tables know it: calls of other dialects
     /// are held to it.
     #[must_use]
     pub fn output_limit(self, model: &str) -> Option<u64> {
         match self {
             Self::OpenAiChat | Self::OpenAiResponses => vendors::openai(model).max_output,
-            Self::AnthropicMessages => vendors::claude(model).max_output,
+            Self::AnthropicMessages | Self::BedrockInvoke => vendors::claude(model).max_output,
             Self::Gemini => vendors::gemini(model).max_output,
             Self::OpenAiCompletions => None,
         }

@@ -36,6 +36,10 @@ pub(crate) static SPOKE: Spoke = Spoke {
         events_word: Some("alt=sse"),
         // Google's Python SDK takes a comment for a broken answer.
         keep_alive: b"\n",
+        stream_type: crate::spoke::EVENTS,
+        is_binary: false,
+        envelope: None,
+        error_header: None,
         counted: (
             &["systemInstruction", "system_instruction", "contents", "tools", "generateContentRequest"],
             "totalTokens",

@@ -7,6 +7,7 @@ use crate::hub::{ProviderError, Usage};
 use crate::scan;
 
 /// The marks that a dialect's whole answers are known by.
+#[derive(Clone, Copy)]
 pub(crate) struct AnswerShape {
     /// The core of an answer: a list at its top level, by its name between quotes.
     pub(crate) core: &'static str,

@@ -193,6 +193,7 @@ const fn vendor(kind: ProviderKind) -> &'static str {
         ProviderKind::Anthropic => "anthropic",
         ProviderKind::Gemini => "gcp.gemini",
         ProviderKind::AzureOpenAi => "azure.ai.openai",
+        ProviderKind::Bedrock => "aws.bedrock",
         ProviderKind::OpenAiCompatible => "openai_compatible",
         ProviderKind::Simulated => "simulated",
     }

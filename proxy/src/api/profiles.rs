@@ -2,6 +2,7 @@
 
 use sluicegate_config::{Provider, ProviderKind};
 use sluicegate_dialects::Dialect;
+use sluicegate_dialects::verbatim::Envelope;
 
 use crate::account::Operation;
 
@@ -35,6 +36,8 @@ pub(crate) struct Offer {
     pub(crate) path: &'static str,
     /// The path of a streamed answer, where it is another.
     pub(crate) stream_path: Option<&'static str>,
+    /// The envelope of Anthropic's bodies, where it is not the dialect's own.
+    pub(crate) envelope: Option<Envelope>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
@@ -51,6 +54,7 @@ const CHAT: Offer = Offer {
     dialect: Dialect::OpenAiChat,
     path: "/chat/completions",
     stream_path: None,
+    envelope: None,
     headers: &[],
 };
 const COMPLETIONS: Offer =
@@ -64,6 +68,7 @@ const MESSAGES: Offer = Offer {
     dialect: Dialect::AnthropicMessages,
     path: "/messages",
     stream_path: None,
+    envelope: None,
     // What is said where the caller, speaking another dialect, could not.
     headers: &[("anthropic-version", "2023-06-01")],
 };
@@ -92,6 +97,7 @@ const GENERATE: Offer = Offer {
     dialect: Dialect::Gemini,
     path: "/models/{model}:generateContent",
     stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
+    envelope: None,
     headers: &[],
 };
 const COUNT_CONTENTS: Offer =
@@ -126,6 +132,15 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
     ],
     ..AZURE_V1
 };
+/// Anthropic's models at Bedrock.
+const INVOKE: Offer = Offer {
+    dialect: Dialect::BedrockInvoke,
+    path: "/model/{model}/invoke",
+    stream_path: Some("/model/{model}/invoke-with-response-stream"),
+    ..CHAT
+};
+/// A key of Bedrock's own goes as a bearer; what is signed carries none.
+const BEDROCK: KindProfile = KindProfile { auth: Some(BEARER), offers: &[INVOKE], refuses_unknown_fields: false };
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
@@ -141,6 +156,7 @@ const SIMULATED: KindProfile = KindProfile {
         COUNT_CONTENTS,
         EMBED_CONTENT,
         EMBED_CONTENTS,
+        INVOKE,
     ],
     refuses_unknown_fields: false,
 };
@@ -154,6 +170,7 @@ pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
         ProviderKind::Gemini => &GEMINI,
         ProviderKind::AzureOpenAi if provider.api_version.is_some() => &AZURE_DEPLOYMENTS,
         ProviderKind::AzureOpenAi => &AZURE_V1,
+        ProviderKind::Bedrock => &BEDROCK,
         ProviderKind::Simulated => &SIMULATED,
     }
 }

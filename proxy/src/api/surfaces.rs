@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, Method};
 use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
+use sluicegate_dialects::verbatim::Envelope;
 
 use crate::account::Operation;
 
@@ -30,18 +31,24 @@ pub(crate) struct Surface {
     pub(crate) operation: Operation,
     /// `Some`: the path says whether the answer is a stream; `None`: the body does.
     pub(crate) stream: Option<bool>,
+    /// The envelope of Anthropic's bodies, where it is not the dialect's own.
+    pub(crate) envelope: Option<Envelope>,
 }
 
 const fn posts(path: &'static str, dialect: Dialect, operation: Operation) -> Surface {
-    Surface { path, methods: POSTS, dialect: Some(dialect), operation, stream: None }
+    Surface { path, methods: POSTS, dialect: Some(dialect), operation, stream: None, envelope: None }
 }
 
 const fn generates(path: &'static str, stream: bool) -> Surface {
-    Surface { stream: Some(stream), ..posts(path, Dialect::Gemini, Operation::Chat) }
+    streams(path, Dialect::Gemini, stream)
+}
+
+const fn streams(path: &'static str, dialect: Dialect, stream: bool) -> Surface {
+    Surface { stream: Some(stream), ..posts(path, dialect, Operation::Chat) }
 }
 
 const fn gets(path: &'static str, operation: Operation) -> Surface {
-    Surface { path, methods: GETS, dialect: None, operation, stream: None }
+    Surface { path, methods: GETS, dialect: None, operation, stream: None, envelope: None }
 }
 
 /// Every row; the first whose pattern fits counts.
@@ -61,6 +68,8 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/openai/v1/responses", Dialect::OpenAiResponses, Operation::Chat),
     posts("/openai/v1/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
     posts("/openai/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
+    streams("/model/{model}/invoke", Dialect::BedrockInvoke, false),
+    streams("/model/{model}/invoke-with-response-stream", Dialect::BedrockInvoke, true),
     generates("/v1beta/models/{model}:generateContent", false),
     generates("/v1beta/models/{model}:streamGenerateContent", true),
     posts("/v1beta/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),

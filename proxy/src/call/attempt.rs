@@ -197,7 +197,7 @@ impl Attempt<'_> {
                 return Err(self.failed(&mut open, decision, &what));
             }
         };
-        let translated = dialect != self.call.dialect() || self.call.streams();
+        let translated = !dialect.is_kin(self.call.dialect()) || self.call.streams();
         if translated && body.len() > UNCOUNTED {
             let bytes = body.len() * TRANSLATED;
             if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
@@ -247,7 +247,8 @@ impl Attempt<'_> {
         if call.operation.embeds() {
             return self.read_vectors(dialect, body, open);
         }
-        if dialect == call.dialect() && !call.streams() {
+        let kin = dialect.is_kin(call.dialect());
+        if kin && !call.streams() {
             let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
             if usage.is_none() || !dialect.begins_an_answer(body) {
@@ -278,7 +279,7 @@ impl Attempt<'_> {
             true => Some(array(whole)),
             false => call.dialect().stream_of_whole(whole, call.sees_usage()),
         };
-        let told = if dialect == call.dialect() { tell(body) } else { None };
+        let told = if kin { tell(body) } else { None };
         let told = told.or_else(|| {
             let written = call.dialect().encode_reply(&reply, &call.body);
             open.entry().skipped_parts(written.skipped);
@@ -457,7 +458,8 @@ impl Attempt<'_> {
 /// # Errors
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
-    let translated = provider.speaks(call.operation, call.dialect()) != Some(call.dialect());
+    let spoken = provider.speaks(call.operation, call.dialect());
+    let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
     let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
     room.map_err(Failure::no_room)?;
     let outgoing = outgoing::write(call, model, provider).map_err(Failure::unsayable)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sluicegate_config::BetaAction;
-use sluicegate_dialects::Refusal;
+use sluicegate_dialects::{Refusal, verbatim};
 
 pub(super) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
@@ -17,6 +17,28 @@ pub(super) enum Betas {
     Only(HeaderValue),
     /// None of them goes on.
     None,
+}
+
+/// Says in a header what a body says in its envelope.
+pub(super) fn of_body(headers: &mut HeaderMap, body: &[u8]) {
+    let line = verbatim::betas(body).join(",");
+    if let Some(line) = HeaderValue::try_from(line).ok().filter(|line| !line.is_empty()) {
+        headers.append(ANTHROPIC_BETA, line);
+    }
+}
+
+impl Betas {
+    /// The betas that go on, one by one.
+    pub(super) fn list(&self, headers: &HeaderMap) -> Vec<String> {
+        let all =
+            || headers.get_all(ANTHROPIC_BETA).into_iter().filter_map(|line| line.to_str().ok()).collect::<Vec<_>>();
+        let lines = match self {
+            Self::AsTheyCame => all().join(","),
+            Self::Only(line) => line.to_str().unwrap_or_default().to_owned(),
+            Self::None => String::new(),
+        };
+        lines.split(',').map(str::trim).filter(|beta| !beta.is_empty()).map(str::to_owned).collect()
+    }
 }
 
 /// Goes through the caller's betas. Errors: one that the provider does not take.

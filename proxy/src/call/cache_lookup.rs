@@ -109,7 +109,7 @@ fn layer(layer: Layer) -> CacheLayer {
 }
 
 fn answer(call: &InboundCall, hit: Hit) -> Exchange {
-    let kind = if hit.stream { "text/event-stream" } else { "application/json" };
+    let kind = if hit.stream { call.context.stream_type() } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(hit.layer.as_str()));

@@ -6,6 +6,7 @@ use http::header::{ALLOW, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
+use sluicegate_dialects::verbatim::Envelope;
 
 use crate::account::Operation;
 use crate::api::surfaces::{self, SurfaceMatch};
@@ -42,6 +43,8 @@ pub(super) struct Addressed {
     pub(super) model: Option<String>,
     /// True if the answer is a stream, where the path says it.
     pub(super) stream: Option<bool>,
+    /// The envelope of its body, where that is Anthropic's.
+    pub(super) envelope: Option<Envelope>,
     /// The methods that the path takes.
     pub(super) methods: &'static str,
 }
@@ -56,7 +59,8 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
         return (either(), Err(no_websocket()));
     }
     if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
-        let root = Addressed { operation: Operation::Root, model: None, stream: None, methods: surfaces::GETS };
+        let methods = surfaces::GETS;
+        let root = Addressed { operation: Operation::Root, model: None, stream: None, envelope: None, methods };
         return (either(), Ok(root));
     }
     let path = without_slash(path);
@@ -71,7 +75,8 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
         return (dialect, Err(wrong_method(method, path, surface.methods)));
     }
     let operation = if *method == Method::OPTIONS { Operation::Options } else { surface.operation };
-    (dialect, Ok(Addressed { operation, model, stream: surface.stream, methods: surface.methods }))
+    let envelope = surface.envelope.or(dialect.habits().envelope);
+    (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods: surface.methods }))
 }
 
 /// True if a stream goes to the caller as one JSON array, and not as server-sent events.

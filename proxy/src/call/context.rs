@@ -80,8 +80,8 @@ impl CallContext {
     }
 
     /// The content type of a stream to the caller.
-    pub(super) const fn stream_type(&self) -> &'static str {
-        if self.caller.array { "application/json" } else { "text/event-stream" }
+    pub(super) fn stream_type(&self) -> &'static str {
+        if self.caller.array { "application/json" } else { self.caller.dialect.habits().stream_type }
     }
 
     /// Writes into the ledger's entry.

@@ -202,6 +202,7 @@ fn written(call: &InboundCall, error: &ProviderError, headed: Headed) -> Whole {
     let id = call.context.caller.request_id.to_str().unwrap_or_default();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(CONTENT_ENCODING);
+    errors::name_error(&mut headers, dialect, error.kind);
     let status = StatusCode::from_u16(dialect.status(error.kind)).unwrap_or(status);
     let body = dialect.encode_error(error, id);
     let body = match after {

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri};
-use sluicegate_dialects::verbatim::{self, Field, PathSays, Peek};
+use sluicegate_dialects::verbatim::{self, Envelope, Enveloped, Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, hub};
 
 use crate::account::Operation;
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
+use super::betas;
 use super::caller::Addressed;
 use super::context::CallContext;
 
@@ -33,6 +34,8 @@ pub(super) struct InboundCall {
     pub(super) body: Bytes,
     /// `true`: the path names the model, whatever the body says.
     path_names_model: bool,
+    /// The envelope of the body, where that is Anthropic's.
+    pub(super) envelope: Option<Envelope>,
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
@@ -64,7 +67,10 @@ impl InboundCall {
         addressed: &Addressed,
         received: Received,
     ) -> Result<Rc<Self>, Problem> {
-        let Received { headers, uri, body, charge, at } = received;
+        let Received { mut headers, uri, body, charge, at } = received;
+        if addressed.envelope == Some(Envelope::Bedrock) {
+            betas::of_body(&mut headers, &body);
+        }
         let operation = addressed.operation;
         let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
         let peek = context.caller.dialect.peek(&body, path)?;
@@ -85,6 +91,7 @@ impl InboundCall {
             uri,
             body,
             path_names_model: addressed.model.is_some(),
+            envelope: addressed.envelope,
             peek,
             neutral: RefCell::default(),
             copies: RefCell::default(),
@@ -114,6 +121,12 @@ impl InboundCall {
 
     /// The body with the model in it, for readers that look for it there and not in the path.
     fn named_body(&self) -> Bytes {
+        if self.dialect().habits().envelope == Some(Envelope::Plain)
+            && let Some(envelope) = self.envelope
+        {
+            let said = Enveloped { model: self.model(), stream: self.streams(), betas: &[] };
+            return verbatim::rewrap(&self.body, (envelope, Envelope::Plain), said);
+        }
         if self.peek.span(Field::Model).is_some() || !self.path_names_model || !self.dialect().habits().names_model {
             return self.body.clone();
         }

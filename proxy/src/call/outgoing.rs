@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use sluicegate_dialects::verbatim::{self, Edit, Field, Governed, NestedSetting};
+use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
-use crate::state::{Provider, RouteTarget};
+use crate::state::{Credential, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::headers;
@@ -53,14 +53,16 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let at = provider.offer(call.operation, call.dialect());
     let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
     let dialect = at.offer.dialect;
-    let cross_dialect = dialect != call.dialect();
+    let cross_dialect = !dialect.is_kin(call.dialect());
     let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
     let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
     let said = at.offer.headers;
-    if dialect == call.dialect() {
+    let envelope = at.offer.envelope.or(dialect.habits().envelope);
+    if !cross_dialect {
         let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer.names_the_model()), provider);
         let betas = betas::told(&call.headers, &provider.betas)?;
-        let uri = with_query(uri, call);
+        let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
+        let (body, betas) = enveloped(&body, (call, model), envelope, betas);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
         let body = dialect.disown(&body, model);
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
@@ -83,6 +85,11 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let Governed { body, dropped } = governed(Bytes::from(body), provider)?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
+    let said = at.offer.headers;
+    let body = match dialect.habits().envelope.zip(envelope) {
+        Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
+        None => body,
+    };
     Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas })
 }
 
@@ -99,6 +106,20 @@ fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &
             false => dialect.encode_count(neutral, &provider.defaults),
         }
     })
+}
+
+/// The body in the provider's envelope, where it is Anthropic's, and the betas that stand in a header beside it.
+fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envelope>, betas: Betas) -> (Bytes, Betas) {
+    let Some((from, to)) = call.envelope.zip(to) else { return (body.clone(), betas) };
+    if from == to && (to != Envelope::Bedrock || matches!(betas, Betas::AsTheyCame)) {
+        return (body.clone(), betas);
+    }
+    let list = betas.list(&call.headers);
+    let said = Enveloped { model, stream: call.streams(), betas: &list };
+    let plain = verbatim::rewrap(body, (from, Envelope::Plain), said);
+    let body = verbatim::rewrap(&plain, (Envelope::Plain, to), said);
+    let line = HeaderValue::try_from(list.join(",")).ok().filter(|line| !line.is_empty());
+    (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
 /// The body under the provider's policy for fields.
@@ -136,6 +157,13 @@ impl Outgoing {
             headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
         }
         finish(&mut headers, provider);
+        match &provider.credential {
+            Some(Credential::Header(name, value)) => drop(headers.insert(name.clone(), value.clone())),
+            Some(Credential::Signed(signer)) => {
+                signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);
+            }
+            None => {}
+        }
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -239,8 +267,5 @@ fn finish(headers: &mut HeaderMap, provider: &Provider) {
         if *name != HOST || !value.is_empty() {
             headers.insert(name.clone(), value.clone());
         }
-    }
-    if let Some((name, value)) = &provider.credential {
-        headers.insert(name.clone(), value.clone());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
 use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
-use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder, StreamOptions};
+use sluicegate_dialects::{Dialect, Reframer, StreamDecoder, StreamEncoder, StreamOptions};
 
 use crate::cache::Recorder;
 
@@ -30,14 +30,20 @@ pub(super) struct Verbatim {
     tail: EventTail,
     /// The beginning of an event has passed, as it was too long to be held, and its end has not.
     amid: bool,
-    /// True if it is one JSON array, and not server-sent events: then every byte passes as it comes.
+    /// True if it is one JSON array, and not server-sent events.
     array: bool,
+    /// True if every byte passes as it comes: it is no server-sent events.
+    raw: bool,
+    /// The engine that frames the provider's events as the caller's are, where they are framed otherwise.
+    reframer: Option<Box<Reframer>>,
 }
 
 /// Bytes → events → bytes.
 pub(super) struct Translated {
     decoder: StreamDecoder,
     encoder: StreamEncoder,
+    /// True if what is written is no text: then it ends between two events, always.
+    binary: bool,
     events: Vec<Event>,
     first_token: bool,
     ended: bool,
@@ -63,7 +69,7 @@ pub(super) fn now() -> Option<u64> {
 impl Transcoder {
     pub(super) fn new(call: &InboundCall, provider: Dialect, usage_is_ours: bool) -> Self {
         let caller = call.dialect();
-        if provider == caller {
+        if provider.is_kin(caller) {
             let mode = if usage_is_ours { ObserverMode::DropUsage } else { ObserverMode::Watch };
             return Self::Verbatim(Box::new(Verbatim {
                 dialect: caller,
@@ -72,11 +78,14 @@ impl Transcoder {
                 tail: EventTail::default(),
                 amid: false,
                 array: call.context.caller.array,
+                raw: call.context.caller.array || caller.habits().is_binary,
+                reframer: provider.reframer(caller).map(Box::new),
             }));
         }
         Self::Translated(Box::new(Translated {
             decoder: provider.stream_decoder(),
             encoder: caller.stream_encoder(options(call)),
+            binary: caller.habits().is_binary,
             events: Vec::new(),
             first_token: false,
             ended: false,
@@ -85,6 +94,29 @@ impl Transcoder {
             error: None,
             text: 0,
         }))
+    }
+
+    /// The provider's bytes in the caller's framing, where the two speak of the same events.
+    ///
+    /// # Errors
+    /// They are not what the provider's framing allows.
+    pub(super) fn reframed(&mut self, data: Bytes) -> Result<Bytes, String> {
+        match self {
+            Self::Verbatim(transcoder) => match &mut transcoder.reframer {
+                Some(reframer) => reframer.push(&data).map(Bytes::from).map_err(|error| error.message),
+                None => Ok(data),
+            },
+            Self::Translated(_) => Ok(data),
+        }
+    }
+
+    /// True if nothing of an event is left open behind these bytes, which go out.
+    pub(super) fn is_between(&self, out: &[u8]) -> bool {
+        match self {
+            Self::Verbatim(transcoder) if transcoder.raw => !transcoder.amid,
+            Self::Translated(transcoder) if transcoder.binary => true,
+            _ => ends_event(out),
+        }
     }
 
     /// Takes the provider's next bytes and adds what goes to the caller.
@@ -222,7 +254,10 @@ impl Transcoder {
     /// The memory that unfinished events take.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Verbatim(transcoder) => transcoder.observer.held() + transcoder.tail.held(),
+            Self::Verbatim(transcoder) => {
+                let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held());
+                transcoder.observer.held() + transcoder.tail.held() + reframed
+            }
             Self::Translated(transcoder) => transcoder.decoder.held() + transcoder.encoder.held(),
         }
     }
@@ -256,7 +291,7 @@ impl Transcoder {
 impl Verbatim {
     fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.observer.pass(data, &mut self.pieces);
-        if self.observer.error().is_some_and(ProviderError::is_context_overflow) {
+        if !self.raw && self.observer.error().is_some_and(ProviderError::is_context_overflow) {
             self.retell(out);
         }
         self.give(out);
@@ -285,7 +320,7 @@ impl Verbatim {
 
     fn give(&mut self, out: &mut WriteBuffer) {
         let mut pieces = std::mem::take(&mut self.pieces);
-        if self.array {
+        if self.raw {
             self.amid = !self.observer.at_boundary();
             pieces.drain(..).for_each(|piece| out.push(piece));
             self.pieces = pieces;
@@ -375,6 +410,8 @@ mod tests {
             tail: EventTail::default(),
             amid: false,
             array: false,
+            raw: false,
+            reframer: None,
         }
     }
 

@@ -26,7 +26,6 @@ use crate::upstream::UpstreamBody;
 
 use super::cache_listener::CacheListener;
 use super::context::CallContext;
-use super::event_tail::ends_event;
 use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
 use super::stream_timer::{Due, StreamTimer};
@@ -273,7 +272,7 @@ impl UpstreamStream {
     fn hand_out(&mut self) -> StreamPiece {
         if self.going.is_empty() && !self.out.is_empty() {
             self.going = self.context.worker.memory.nothing().hold(self.out.take());
-            self.clock.between = ends_event(&self.going);
+            self.clock.between = self.transcoder.is_between(&self.going);
             self.note_held();
         }
         let piece = self.going.split_to(self.going.len().min(ENOUGH));
@@ -301,6 +300,10 @@ impl UpstreamStream {
             Poll::Ready(Some(Ok(frame))) => {
                 self.clock.heard();
                 let Ok(data) = frame.into_data() else { return Polled::Some };
+                let data = match self.transcoder.reframed(data) {
+                    Ok(data) => data,
+                    Err(what) => return Polled::Broken(what),
+                };
                 self.cache.came(&data);
                 let fed = self.transcoder.feed(data, &mut self.out, self.cache.recorder());
                 self.notice_the_end();

@@ -11,5 +11,5 @@ mod resolve;
 
 pub use builder::Builder;
 pub use ready::Ready;
-pub(crate) use ready::{Permission, Pool, Provider, RouteTarget, Rule, TargetRef};
+pub(crate) use ready::{Credential, Permission, Pool, Provider, RouteTarget, Rule, TargetRef};
 pub use resolve::Lasting;

@@ -16,6 +16,7 @@ use crate::balance::Split;
 use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
+use crate::identity::aws::AwsSigner;
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index};
@@ -163,11 +164,19 @@ pub(crate) struct Provider {
     pub(crate) defaults: Arc<sluicegate_dialects::ProviderProfile>,
     /// The actions on the caller's betas.
     pub(crate) betas: BTreeMap<String, BetaAction>,
-    /// The credential, in the header that this kind of provider reads.
-    pub(crate) credential: Option<(HeaderName, HeaderValue)>,
+    pub(crate) credential: Option<Credential>,
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) pass_headers: Vec<HeaderName>,
     pub(crate) remove_headers: Vec<HeaderName>,
+}
+
+/// The gateway's credential at a provider.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// A header that goes with each request.
+    Header(HeaderName, HeaderValue),
+    /// Each request is signed.
+    Signed(Arc<AwsSigner>),
 }
 
 /// An operation that a provider offers, and its place there.
@@ -301,6 +310,7 @@ impl Provider {
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
         let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
+        let own = own.or_else(|| fitting.clone().find(|at| at.offer.dialect.is_kin(caller)));
         own.or_else(|| fitting.find(|at| operation.generates() || embeds(at) || counts(at)))
     }
 

@@ -16,10 +16,11 @@ use crate::balance::Split;
 use crate::cache;
 use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
+use crate::identity::aws::AwsSigner;
 use crate::upstream::{Origin, Outward};
 
 use super::profile;
-use super::ready::{OfferAt, Pool, Provider, Route, Rule, TargetRef};
+use super::ready::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;
@@ -161,16 +162,21 @@ impl Resolving<'_> {
         u32::try_from(shares.max(1)).unwrap_or(u32::MAX)
     }
 
-    fn credential(&self, from: &config::Provider) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+    fn credential(&self, from: &config::Provider) -> Result<Option<Credential>, String> {
         let Some(id) = &from.credential else { return Ok(None) };
         let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
         let secret = value.expose().trim_ascii();
+        if let Some(config::identity::Identity::Aws { region }) = &from.identity {
+            let keys =
+                config::identity::aws_keys(secret).ok_or_else(|| format!("its credential {} holds no keys", id.0))?;
+            return Ok(Some(Credential::Signed(Arc::new(AwsSigner::new(keys, region)))));
+        }
         let Some(auth) = &profiles::of(from).auth else { return Ok(None) };
         let Auth { header, before, .. } = if auth.takes_tokens && is_token(secret) { &profiles::BEARER } else { auth };
         let mut value = HeaderValue::from_bytes(&[before.as_bytes(), secret].concat())
             .map_err(|_| format!("its credential {} holds bytes that no header can", id.0))?;
         value.set_sensitive(true);
-        Ok(Some((HeaderName::from_static(header), value)))
+        Ok(Some(Credential::Header(HeaderName::from_static(header), value)))
     }
 }
 
@@ -187,6 +193,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             service,
             endpoints: _,
             credential: _,
+            identity: _,
             weight: _,
             priority: _,
             models,

@@ -144,6 +144,12 @@ impl Origin {
         Ok(Uri::from(path))
     }
 
+    /// The value of its `host` header.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.0.host_header
+    }
+
     /// `host:port` as the URL names it, or `simulated`: the address an endpoint is known by.
     #[must_use]
     pub fn address(&self) -> String {

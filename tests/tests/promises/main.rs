@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod azure;
+mod bedrock;
 mod blame;
 mod clients;
 mod compressed;

@@ -7,5 +7,5 @@ mod write;
 /// The end of a whole stream.
 pub(super) const END: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-pub(crate) use read::MessagesDecoder;
+pub(crate) use read::{MessagesDecoder, MessagesReader};
 pub(crate) use write::MessagesEncoder;

@@ -4,7 +4,7 @@ use crate::anthropic_messages::usage::MessagesUsage;
 use crate::anthropic_messages::{error, stop};
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
-use crate::hub::{Delta, Event, PartKind, Stop};
+use crate::hub::{Delta, Event, PartKind, ProviderError, Stop};
 use crate::scan::is_plain;
 use crate::spoke::DecodeStream;
 use crate::sse;
@@ -20,7 +20,7 @@ const MOST_OPEN: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct MessagesDecoder {
     frames: sse::SseDecoder,
-    reader: Reader,
+    reader: MessagesReader,
 }
 
 impl MessagesDecoder {
@@ -49,9 +49,7 @@ impl DecodeStream for MessagesDecoder {
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
         frames.finish(|frame| reader.frame(frame.name, frame.data, out))?;
-        if reader.finished && !std::mem::replace(&mut reader.over, true) {
-            out.push(Event::End);
-        }
+        reader.finish(out);
         Ok(())
     }
 
@@ -63,7 +61,7 @@ impl DecodeStream for MessagesDecoder {
 
 /// The answer as far as it has been read.
 #[derive(Debug, Default)]
-struct Reader {
+pub(crate) struct MessagesReader {
     open: Vec<OpenBlock>,
     tally: MessagesUsage,
     started: bool,
@@ -157,8 +155,9 @@ fn plain_text(data: &str) -> Option<(u32, &str)> {
     Some((index, text))
 }
 
-impl Reader {
-    fn frame(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+impl MessagesReader {
+    /// Takes one event.
+    pub(crate) fn frame(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
         // Look-alikes that serve both dialects end with OpenAI's word.
         if self.over || data == b"[DONE]" {
             return Ok(());
@@ -210,6 +209,25 @@ impl Reader {
             _ => out.extend(foreign(kind.as_bytes(), data)),
         }
         Ok(())
+    }
+
+    /// The provider failed.
+    pub(crate) fn fail(&mut self, error: ProviderError, out: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.over, true) {
+            out.push(Event::Error(error));
+        }
+    }
+
+    /// True if the answer has said why it ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The body came to its clean end.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Event>) {
+        if self.finished && !std::mem::replace(&mut self.over, true) {
+            out.push(Event::End);
+        }
     }
 
     /// The reason why the answer ended. Look-alikes say a plain end beside tool calls.

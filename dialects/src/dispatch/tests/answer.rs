@@ -34,7 +34,9 @@ fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
         Dialect::OpenAiChat | Dialect::OpenAiCompletions => {
             serde_json::from_str::<ChatUsage>(usage).ok().map(Usage::from)
         }
-        Dialect::AnthropicMessages => serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage()),
+        Dialect::AnthropicMessages | Dialect::BedrockInvoke => {
+            serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage())
+        }
         Dialect::Gemini => None,
         Dialect::OpenAiResponses => serde_json::from_str::<ResponseUsage>(usage).ok().map(Usage::from),
     }

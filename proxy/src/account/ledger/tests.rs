@@ -24,6 +24,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         service: None,
         endpoints: None,
         credential: None,
+        identity: None,
         weight: 1,
         priority: 0,
         models: models.into_iter().collect(),

@@ -9,7 +9,7 @@ use sluicegate_config::compile::{Compiled, Inputs, SecretValue, Severity, compil
 use super::*;
 use crate::account::{LogQueue, Metrics, RouteIx};
 use crate::cache;
-use crate::state::{Permission, Rule};
+use crate::state::{Credential, Permission, Provider, Rule};
 
 fn lasting() -> Lasting {
     let metrics = Metrics::new(LogQueue::new().0);
@@ -33,6 +33,13 @@ fn route(name: &str, model: &str, pool: &str) -> String {
         "{HEAD}kind: LLMRoute\nmetadata: {{name: {name}}}\nspec: {{rules: [{{name: all, matches: [{{model: {{exact: {model}}}}}], \
          targets: [{{poolRef: {{name: {pool}}}}}]}}]}}\n---\n"
     )
+}
+
+fn header_of(provider: &Provider) -> http::HeaderValue {
+    match provider.credential.as_ref() {
+        Some(Credential::Header(_, value)) => value.clone(),
+        _ => panic!("no header"),
+    }
 }
 
 const SIMULATED: &str = "{name: a, type: Simulated}";
@@ -123,7 +130,7 @@ fn a_rotated_credential_makes_another_pool_and_an_equal_one_does_not() {
     };
     let sent = |ready: &Ready| {
         let pool = ready.pools.get(0).unwrap().as_ref().unwrap();
-        (Arc::as_ptr(pool), pool.providers[0].credential.as_ref().unwrap().1.clone())
+        (Arc::as_ptr(pool), header_of(&pool.providers[0]))
     };
     let one = sent(&builder.replace(&snapshot, &credentials));
     assert_eq!(one, sent(&builder.replace(&snapshot, &rotated("one"))));

@@ -60,6 +60,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         service: None,
         endpoints: None,
         credential: None,
+        identity: None,
         weight: 1,
         priority: 0,
         models: Default::default(),

@@ -125,7 +125,7 @@ fn responses(text: &str) -> Value {
 fn answer(dialect: Dialect, text: &str) -> Value {
     match dialect {
         Dialect::OpenAiChat => openai(text, "stop"),
-        Dialect::AnthropicMessages => anthropic(text, "end_turn"),
+        Dialect::AnthropicMessages | Dialect::BedrockInvoke => anthropic(text, "end_turn"),
         Dialect::OpenAiCompletions => json!({"id": "cmpl-1", "object": "text_completion", "created": 1_700_000_000,
             "model": "gpt-x", "choices": [{"text": text, "index": 0, "logprobs": null, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}),
@@ -138,7 +138,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
     let value: Value = serde_json::from_slice(whole).unwrap();
     let text = match dialect {
         Dialect::OpenAiChat => &value["choices"][0]["message"]["content"],
-        Dialect::AnthropicMessages => &value["content"][0]["text"],
+        Dialect::AnthropicMessages | Dialect::BedrockInvoke => &value["content"][0]["text"],
         Dialect::OpenAiCompletions => &value["choices"][0]["text"],
         Dialect::Gemini => &value["candidates"][0]["content"]["parts"][0]["text"],
         Dialect::OpenAiResponses => &value["output"][0]["content"][0]["text"],
@@ -226,6 +226,8 @@ fn a_cut_stream_is_not_kept() {
             Dialect::OpenAiChat | Dialect::OpenAiCompletions => "\"finish_reason\":\"stop\"",
             Dialect::AnthropicMessages => "event: message_stop",
             Dialect::Gemini => "data: ",
+            // The last chunk.
+            Dialect::BedrockInvoke => "eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=",
             Dialect::OpenAiResponses => "event: response.completed",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();

@@ -1,0 +1,34 @@
+//! A stream folded into a whole answer, and a whole answer told as a stream: Anthropic's, in chunks.
+
+use super::{chunks, error};
+use crate::anthropic_messages::fold as messages;
+use crate::anthropic_messages::fold::MessagesFold;
+use crate::codec::Unfolded;
+use crate::fold::FoldEvents;
+use crate::hub::Usage;
+use crate::sse::Frame;
+
+/// Folds one stream.
+#[derive(Debug, Default)]
+pub(super) struct InvokeFold(MessagesFold);
+
+impl FoldEvents for InvokeFold {
+    fn push(&mut self, frame: &Frame<'_>) -> Result<usize, Unfolded> {
+        if error::of_event(frame.name, frame.data).is_some() {
+            return Err(Unfolded::Failed);
+        }
+        self.0.push(frame)
+    }
+
+    fn finish(self: Box<Self>, usage: Option<&Usage>) -> Result<Vec<u8>, Unfolded> {
+        Box::new(self.0).finish(usage)
+    }
+}
+
+/// Tells a whole answer as a stream.
+pub(super) fn replay(whole: &[u8], _include_usage: bool, out: &mut Vec<u8>) -> Option<()> {
+    let mut events = Vec::with_capacity(whole.len() * 2);
+    messages::replay(whole, &mut events)?;
+    chunks(&events, out);
+    Some(())
+}

@@ -1,0 +1,50 @@
+//! Bedrock's InvokeModel for Anthropic's models: `POST /model/{model}/invoke`, and with a stream `…/invoke-with-response-stream`.
+//!
+//! The bodies are Anthropic's in Bedrock's envelope, the events Anthropic's in chunks of a binary event stream, the errors
+//! Amazon's (docs.aws.amazon.com, "Anthropic Claude Messages API" and "InvokeModelWithResponseStream" of the Bedrock runtime).
+
+pub(crate) mod error;
+mod fold;
+mod observe;
+mod reframe;
+mod request;
+mod stream;
+
+use std::time::Duration;
+
+use crate::anthropic_messages;
+use crate::spoke::{Habits, Spoke};
+
+pub use reframe::Reframer;
+use stream::chunks;
+
+/// The dialect's functions: Anthropic's but for what goes around bodies and events.
+pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "x-amzn-bedrock-",
+        names_model: false,
+        query_words: &[],
+        request_id_header: Some("x-amzn-requestid"),
+        keep_alive: stream::PING,
+        stream_type: "application/vnd.amazon.eventstream",
+        is_binary: true,
+        envelope: Some(crate::verbatim::Envelope::Bedrock),
+        error_header: Some(("x-amzn-errortype", error::name)),
+        ..anthropic_messages::SPOKE.habits
+    },
+    decode_call: request::decode,
+    decode_counted: request::decode_counted,
+    encode_call: request::encode,
+    stream_decoder: || Box::new(stream::InvokeDecoder::default()),
+    stream_encoder: |options| Box::new(stream::InvokeEncoder::new(&options)),
+    stream_end: stream::END,
+    decode_error: error::decode,
+    encode_error: error::encode,
+    say_when: |body, _: Duration| body,
+    tells_overflow: error::tells_overflow,
+    status: error::status,
+    observe: observe::observe,
+    fold: || Box::new(fold::InvokeFold::default()),
+    replay: fold::replay,
+    ..anthropic_messages::SPOKE
+};

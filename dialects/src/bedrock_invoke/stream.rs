@@ -1,0 +1,125 @@
+//! A streamed answer: Anthropic's events, each in a chunk of a binary event stream.
+
+use super::error;
+use crate::anthropic_messages::stream::{MessagesEncoder, MessagesReader};
+use crate::codec::{Malformed, StreamOptions};
+use crate::event_stream::{self, MessageKind};
+use crate::frames::FrameDecoder;
+use crate::hub::{Event, ProviderError};
+use crate::spoke::{DecodeStream, EncodeStream};
+use crate::sse::{Frame, SseDecoder};
+
+/// A chunk that says nothing; written out, as it has to last.
+pub(super) const PING: &[u8] = b"\x00\x00\x00{\x00\x00\x00K\x0a.\x96\xaf\x0b:event-type\x07\x00\x05chunk\x0d:content-type\x07\x00\x10application/json\x0d:message-type\x07\x00\x05event{\x22bytes\x22:\x22eyJ0eXBlIjoicGluZyJ9\x22}\xa0\x1fV\xc4";
+/// The end of a whole stream.
+pub(super) const END: &[u8] = b"\x00\x00\x00\x87\x00\x00\x00K\x87\xea+\xf3\x0b:event-type\x07\x00\x05chunk\x0d:content-type\x07\x00\x10application/json\x0d:message-type\x07\x00\x05event{\x22bytes\x22:\x22eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=\x22}\xbaH\xab\x22";
+
+/// Reads one streamed answer.
+#[derive(Debug, Default)]
+pub(super) struct InvokeDecoder {
+    frames: FrameDecoder,
+    reader: MessagesReader,
+}
+
+fn read(reader: &mut MessagesReader, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+    match error::of_event(frame.name, frame.data) {
+        Some(error) => {
+            reader.fail(error, out);
+            Ok(())
+        }
+        None => reader.frame(frame.name, frame.data, out),
+    }
+}
+
+impl DecodeStream for InvokeDecoder {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Self { frames, reader } = self;
+        frames.push(bytes, |frame| read(reader, frame, out))
+    }
+
+    fn held(&self) -> usize {
+        self.frames.held()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        let Self { frames, reader } = self;
+        frames.finish(|frame| read(reader, frame, out))?;
+        reader.finish(out);
+        Ok(())
+    }
+}
+
+/// Writes one streamed answer.
+#[derive(Debug)]
+pub(super) struct InvokeEncoder {
+    inner: MessagesEncoder,
+    events: Vec<u8>,
+}
+
+impl InvokeEncoder {
+    pub(super) fn new(options: &StreamOptions) -> Self {
+        Self { inner: MessagesEncoder::new(options), events: Vec::new() }
+    }
+}
+
+impl EncodeStream for InvokeEncoder {
+    fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if let Event::Error(error) = event {
+            return self.error(error, out);
+        }
+        self.events.clear();
+        self.inner.push(event, &mut self.events);
+        chunks(&self.events, out);
+    }
+
+    fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
+        let (name, payload) = error::event(error);
+        event_stream::write(MessageKind::Exception, name, &payload, out);
+    }
+
+    fn skipped(&self) -> usize {
+        self.inner.skipped()
+    }
+
+    fn held(&self) -> usize {
+        self.inner.held() + self.events.capacity()
+    }
+}
+
+/// Puts whole events into chunks; an error becomes an exception.
+pub(crate) fn chunks(events: &[u8], out: &mut Vec<u8>) {
+    let mut decoder = SseDecoder::default();
+    // These are ours, and whole.
+    let _ = decoder.push(events, |frame| {
+        chunk(frame, out);
+        Ok(())
+    });
+}
+
+/// Puts one event into a chunk; an error becomes an exception.
+pub(crate) fn chunk(frame: Frame<'_>, out: &mut Vec<u8>) {
+    if frame.name == b"error" {
+        let (name, payload) = error::event(&(crate::anthropic_messages::SPOKE.decode_error)(500, frame.data));
+        event_stream::write(MessageKind::Exception, name, &payload, out);
+    } else if !frame.data.is_empty() {
+        event_stream::write_chunk(frame.data, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_out_is_what_would_be_written() {
+        for (written, data) in [(PING, r#"{"type":"ping"}"#), (END, r#"{"type":"message_stop"}"#)] {
+            let mut out = Vec::new();
+            event_stream::write_chunk(data.as_bytes(), &mut out);
+            assert_eq!(out.escape_ascii().to_string(), written.escape_ascii().to_string());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+"""boto3 and Anthropic's own client for Bedrock as the judges of InvokeModel."""
+
+import json
+
+import anthropic
+import pytest
+from conftest import need, steer
+
+botocore = pytest.importorskip("botocore", reason="not among the frameworks")
+import boto3  # noqa: E402
+from botocore.config import Config  # noqa: E402
+from botocore.exceptions import ClientError, EventStreamError  # noqa: E402
+
+WEATHER = {
+    "name": "get_weather",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+@pytest.fixture(scope="module")
+def bedrock():
+    return boto3.client(
+        "bedrock-runtime",
+        endpoint_url=need("SLUICEGATE_ANTHROPIC_BASE_URL"),
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 1}, read_timeout=20),
+    )
+
+
+@pytest.fixture(scope="module")
+def claude():
+    url = need("SLUICEGATE_ANTHROPIC_BASE_URL")
+    keys = {"aws_access_key": "test", "aws_secret_key": "test", "aws_region": "us-east-1"}
+    return anthropic.AnthropicBedrock(base_url=url, max_retries=0, timeout=20, **keys)
+
+
+def body(text="How deep is the sea?", **more):
+    messages = [{"role": "user", "content": text}]
+    return json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": messages, **more})
+
+
+def events(answer):
+    return [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
+
+
+def steered(client, **told):
+    """One call with a header that steers it."""
+    header = steer(**told)["x-simulate"]
+    client.meta.events.register_first("before-sign.*", lambda request, **_: request.headers.add_header("x-simulate", header))
+    return client
+
+
+def fresh():
+    session = boto3.session.Session()
+    return session.client(
+        "bedrock-runtime", endpoint_url=need("SLUICEGATE_ANTHROPIC_BASE_URL"), region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test", config=Config(retries={"max_attempts": 1}, read_timeout=20),
+    )
+
+
+def test_whole(bedrock, model):
+    answer = json.loads(bedrock.invoke_model(modelId=model, body=body())["body"].read())
+    assert answer["type"] == "message" and "How deep is the sea?" in answer["content"][0]["text"]
+    assert answer["usage"]["output_tokens"] > 0
+
+
+def test_stream(bedrock, model):
+    seen = events(bedrock.invoke_model_with_response_stream(modelId=model, body=body()))
+    assert [seen[0]["type"], seen[-1]["type"]] == ["message_start", "message_stop"]
+    assert "sea?" in "".join(event["delta"].get("text", "") for event in seen if event["type"] == "content_block_delta")
+
+
+def test_tools(bedrock, model):
+    asked = body("Weather in Oslo?", tools=[WEATHER], tool_choice={"type": "tool", "name": "get_weather"})
+    answer = json.loads(bedrock.invoke_model(modelId=model, body=asked)["body"].read())
+    assert answer["stop_reason"] == "tool_use"
+    assert [block["name"] for block in answer["content"] if block["type"] == "tool_use"] == ["get_weather"]
+
+
+def test_errors(bedrock, model):
+    with pytest.raises(ClientError) as raised:
+        bedrock.invoke_model(modelId="no-such-model-1", body=body())
+    assert raised.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    with pytest.raises(ClientError) as raised:
+        bedrock.invoke_model(modelId=model, body=json.dumps({"anthropic_version": "bedrock-2023-05-31", "messages": 1}))
+    assert raised.value.response["Error"]["Code"] == "ValidationException"
+    with pytest.raises(ClientError) as raised:
+        steered(fresh(), status="429", retry_after="7").invoke_model(modelId=model, body=body())
+    assert raised.value.response["Error"]["Code"] == "ThrottlingException"
+
+
+def test_an_error_in_mid_stream_is_an_exception(model):
+    client = steered(fresh(), fail="stream-error", after="3", text="one two three four five six seven")
+    answer = client.invoke_model_with_response_stream(modelId=model, body=body())
+    with pytest.raises(EventStreamError):
+        events(answer)
+
+
+def test_anthropics_own_client(claude, model):
+    asked = {"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": "How deep is the sea?"}]}
+    assert "sea?" in claude.messages.create(**asked).content[0].text
+    with claude.messages.stream(**asked) as stream:
+        assert "sea?" in "".join(stream.text_stream)
+        assert stream.get_final_message().stop_reason == "end_turn"
+    with pytest.raises(anthropic.NotFoundError):
+        claude.messages.create(**{**asked, "model": "no-such-model-1"})

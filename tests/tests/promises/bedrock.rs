@@ -1,0 +1,208 @@
+//! Anthropic's models at Amazon Bedrock: as a provider that is signed for, and as callers speak to it; bodies in either envelope,
+//! streams in either framing, every byte of a body as it came.
+
+use base64::Engine as _;
+use serde_json::Value;
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
+
+use crate::resources::{CHAT, MESSAGES, SAVED, WAYS, chat, good, message, pool, provider, route};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const INVOKE: &str = "/model/m/invoke";
+const STREAM: &str = "/model/m/invoke-with-response-stream";
+const ASKED: &str = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":64,"messages":[{"role":"user","content":"Say something."}]}"#;
+const KEYS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: aws}\nstringData: {api-key: \"AKIDEXAMPLE:se/cret+key:session==\"}\n---\n";
+const SIGNED: &str = "credentials: {type: AWS, region: eu-west-1, secretRef: {name: aws}}";
+
+/// The events that are packed in chunks, or the names of exceptions.
+fn packed(body: &[u8]) -> Vec<Value> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+    let (mut rest, mut seen) = (body, Vec::new());
+    while rest.len() >= 16 {
+        let length = number(&rest[..4]);
+        let (message, behind) = rest.split_at(length.min(rest.len()));
+        rest = behind;
+        let head = String::from_utf8_lossy(&message[12..12 + number(&message[4..8])]).into_owned();
+        let payload: Value = serde_json::from_slice(&message[12 + number(&message[4..8])..length - 4]).unwrap();
+        match payload["bytes"].as_str() {
+            Some(bytes) => {
+                let inner = base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
+                seen.push(serde_json::from_slice(&inner).unwrap());
+            }
+            None => seen.push(serde_json::json!({ "exception": head.contains("exception"), "said": payload })),
+        }
+    }
+    seen
+}
+
+fn text_of(events: &[Value]) -> String {
+    events.iter().filter_map(|event| event["delta"]["text"].as_str()).collect()
+}
+
+fn one(kind: &str, address: std::net::SocketAddr, more: &str) -> String {
+    pool("p", &[provider("only", kind, address, more)], "") + &route("m", "p")
+}
+
+#[tokio::test]
+async fn every_provider_answers_and_every_caller_is_answered() {
+    let simulator = good();
+    for kind in ["Bedrock", "Anthropic", "OpenAI", "Gemini"] {
+        let more = if kind == "Bedrock" { SIGNED } else { "" };
+        let text = KEYS.to_owned() + &one(kind, simulator.address, more);
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let whole = proxy.client().post(INVOKE, JSON, ASKED).await.unwrap();
+        assert!(whole.is_good(), "{kind}: {}", whole.text());
+        assert_eq!(whole.json()["content"][0]["text"], SAVED, "{kind}");
+        let streamed = proxy.client().post(STREAM, JSON, ASKED).await.unwrap();
+        assert_eq!(
+            (streamed.status, streamed.header("content-type")),
+            (200, "application/vnd.amazon.eventstream"),
+            "{kind}"
+        );
+        let events = packed(&streamed.body);
+        assert_eq!(
+            (text_of(&events).trim(), &events.last().unwrap()["type"]),
+            (SAVED, &Value::from("message_stop")),
+            "{kind}"
+        );
+        for way in WAYS {
+            let answer = way.call(&proxy.client(), "m", &[]).await;
+            assert!(answer.is_good() && (!way.stream || way.says_end(&answer)), "{kind} {way:?}: {}", answer.text());
+            assert_eq!(way.said(&answer).trim(), SAVED, "{kind} {way:?}");
+        }
+        let metrics = proxy.metrics().unwrap();
+        assert_eq!(metrics.sum("sluicegate_requests_total", &[("outcome", "done")]), 6.0, "{}", metrics.0);
+        let labels = [("gen_ai_token_type", "output")];
+        assert!(metrics.sum("gen_ai_client_token_usage_count", &labels) >= 6.0, "{}", metrics.0);
+    }
+}
+
+#[tokio::test]
+async fn each_envelope_becomes_the_providers_and_what_is_in_it_stays() {
+    let said = r#"{"id":"msg_1" ,"type":"message","role":"assistant","content":[{"type":"text","text":"x", "new":1.50}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
+    let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
+    let plain =
+        r#"{"max_tokens":9, "model":"m","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
+    let packed = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9, "messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
+    let betas = packed.replace(",\"max", ",\"anthropic_beta\":[\"a-1\",\"b-2\"],\"max");
+    let headed = plain.replace("\"max_tokens\":9, \"model\":\"m\",", "\"model\":\"m\",\"max_tokens\":9, ");
+    let beta = [("content-type", "application/json"), ("anthropic-beta", "a-1,b-2")];
+    for (kind, path, headers, body, at, sent, told) in [
+        ("Bedrock", INVOKE, JSON, packed, INVOKE, packed, false),
+        ("Bedrock", INVOKE, JSON, betas.as_str(), INVOKE, betas.as_str(), false),
+        ("Bedrock", MESSAGES, JSON, plain, INVOKE, packed, false),
+        ("Bedrock", MESSAGES, &beta[..], plain, INVOKE, betas.as_str(), false),
+        ("Anthropic", INVOKE, JSON, packed, "/v1/messages", headed.as_str(), false),
+        ("Anthropic", INVOKE, JSON, betas.as_str(), "/v1/messages", headed.as_str(), true),
+    ] {
+        let proxy = Proxy::start(&[("all.yaml", &one(kind, upstream.address, ""))], &[]).unwrap();
+        let got = proxy.client().post(path, headers, body.to_owned()).await.unwrap();
+        assert_eq!((got.status, got.text().as_str()), (200, said), "{kind} {path}");
+        let received = upstream.received().pop().unwrap();
+        assert!(received.head.starts_with(&format!("POST {at} ")), "{}", received.head);
+        assert_eq!(String::from_utf8_lossy(&received.body), sent, "{kind} {path}");
+        assert_eq!(received.head.to_lowercase().contains("anthropic-beta: a-1,b-2"), told, "{}", received.head);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_between_the_two_of_amazon_passes_byte_for_byte() {
+    let simulator = good();
+    let text = one("Bedrock", simulator.address, "");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let streamed = proxy.client().post(STREAM, JSON, ASKED).await.unwrap();
+    // The simulated provider pads its chunks as Bedrock does, and nobody here would.
+    assert!(streamed.text().contains("\"p\":\"abcdefghijklmno\""), "{}", streamed.text());
+}
+
+#[tokio::test]
+async fn requests_are_signed_and_keys_stay_here() {
+    let upstream = Upstream::always(vec![answer(200, JSON, b"{}")]).unwrap();
+    let text = KEYS.to_owned() + &one("Bedrock", upstream.address, SIGNED);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let callers = [("authorization", "Bearer callers-own")];
+    proxy.client().post(MESSAGES, &callers, message("m", false)).await.unwrap();
+    let head = upstream.received().pop().unwrap().head.to_lowercase();
+    for part in [
+        "authorization: aws4-hmac-sha256 credential=akidexample/",
+        "/eu-west-1/bedrock/aws4_request, signedheaders=host;x-amz-date;x-amz-security-token, signature=",
+        "x-amz-security-token: session==",
+    ] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+    assert!(!head.contains("se/cret") && !head.contains("callers-own"), "{head}");
+    let key = KEYS.replace("AKIDEXAMPLE:se/cret+key:session==", "bedrock-api-key");
+    let text = key + &one("Bedrock", upstream.address, "credentials: {secretRef: {name: aws}}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    proxy.client().post(MESSAGES, &callers, message("m", false)).await.unwrap();
+    let head = upstream.received().pop().unwrap().head.to_lowercase();
+    assert!(head.contains("authorization: bearer bedrock-api-key"), "{head}");
+}
+
+#[tokio::test]
+async fn errors_have_each_sides_words() {
+    let slow = [
+        ("content-type", "application/json"),
+        ("x-amzn-errortype", "ThrottlingException"),
+        ("x-amzn-requestid", "r-1"),
+    ];
+    let amazon = Upstream::start(move |received| match received.head.contains("long") {
+        true => vec![answer(400, JSON, br#"{"message":"Input is too long for requested model."}"#)],
+        false => vec![answer(429, &slow, br#"{"message":"Too many tokens, please wait before trying again."}"#)],
+    })
+    .unwrap();
+    let once = "  retry: {attempts: 1}";
+    let of =
+        |name: &str, kind: &str, address| pool(name, &[provider("only", kind, address, "")], once) + &route(name, name);
+    let all = ["a", "b", "c", "long"].map(|name| of(name, "Bedrock", amazon.address)).concat();
+    let proxy = Proxy::start(&[("all.yaml", &all)], &[]).unwrap();
+    let got = proxy.client().post("/model/a/invoke", JSON, ASKED).await.unwrap();
+    assert_eq!((got.status, got.header("x-amzn-errortype")), (429, "ThrottlingException"));
+    assert_eq!(got.text(), r#"{"message":"Too many tokens, please wait before trying again."}"#);
+    let got = proxy.client().post(CHAT, JSON, chat("b", false)).await.unwrap();
+    assert_eq!(
+        (got.status, got.json()["error"]["code"].as_str()),
+        (429, Some("rate_limit_exceeded")),
+        "{}",
+        got.text()
+    );
+    let got = proxy.client().post(MESSAGES, JSON, message("c", false)).await.unwrap();
+    assert_eq!((got.status, got.json()["error"]["type"].as_str()), (429, Some("rate_limit_error")), "{}", got.text());
+    let got = proxy.client().post(MESSAGES, JSON, message("long", false)).await.unwrap();
+    assert!(got.status == 400 && got.text().contains("prompt is too long"), "{}", got.text());
+    let got = proxy.client().post("/model/nobody/invoke", JSON, ASKED).await.unwrap();
+    assert_eq!((got.status, got.header("x-amzn-errortype")), (404, "ResourceNotFoundException"), "{}", got.text());
+    assert!(got.json()["message"].as_str().unwrap().contains("nobody"), "{}", got.text());
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_says_so_and_never_that_it_is_whole() {
+    let simulator = good();
+    for kind in ["Bedrock", "Anthropic", "OpenAI"] {
+        let proxy = Proxy::start(&[("all.yaml", &one(kind, simulator.address, ""))], &[]).unwrap();
+        for why in ["fail=cut; after=3", "fail=stream-error; after=3"] {
+            let steer = format!("{why}; text=one two three four five six seven eight; id={kind}{why}");
+            let got = proxy.client().post(STREAM, &[("x-simulate", steer.as_str())], ASKED).await.unwrap();
+            let raw = String::from_utf8_lossy(&got.body).into_owned();
+            let events = if got.whole { packed(&got.body) } else { Vec::new() };
+            let told = events.iter().any(|event| event["exception"] == true);
+            assert!(got.status == 200 && (told || !got.whole), "{kind} {why}: {raw}");
+            assert!(!events.iter().any(|event| event["type"] == "message_stop"), "{kind} {why}: {raw}");
+        }
+    }
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", simulator.address, ""))], &[]).unwrap();
+    for way in WAYS.into_iter().filter(|way| way.stream) {
+        for why in ["fail=cut; after=3", "fail=stream-error; after=3"] {
+            let steer = format!("{why}; text=one two three four five six seven eight; id={way:?}{why}");
+            let got = way.call(&proxy.client(), "m", &[("x-simulate", &steer)]).await;
+            assert!(way.said(&got).starts_with("one") && !way.says_end(&got), "{why}: {}", got.text());
+        }
+    }
+    // A damaged message is no answer.
+    let torn = Upstream::always(vec![stream_head(), chunk(&[0, 0, 0, 99, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6]), last_chunk()])
+        .unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", torn.address, ""))], &[]).unwrap();
+    let got = proxy.client().post(MESSAGES, JSON, message("m", true)).await.unwrap();
+    assert_eq!(got.status, 502, "{}", got.text());
+}
