@@ -260,7 +260,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Origin and path prefix, no trailing slash (`https://api.openai.com/v1`); empty for `Simulated`.
     pub url: String,
-    /// The version of Azure's API; `None`: its API v1, or another provider's.
+    /// The version of Azure's API; `None`: its API v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The Service whose pods these are; `None`: the url's host is asked for by DNS.

@@ -120,7 +120,7 @@ impl EventStreamDecoder {
             return Err(damaged());
         };
         if name == CHUNK && !exception {
-            let chunk: Chunk<'_> = serde_json::from_slice(payload).map_err(|_| damaged())?;
+            let chunk: PackedEvent<'_> = serde_json::from_slice(payload).map_err(|_| damaged())?;
             let data = STANDARD.decode(chunk.bytes.as_bytes()).map_err(|_| damaged())?;
             return each(Frame { name: b"", data: &data, end, skipped: false });
         }
@@ -129,7 +129,7 @@ impl EventStreamDecoder {
 }
 
 #[derive(serde::Deserialize)]
-struct Chunk<'a> {
+struct PackedEvent<'a> {
     #[serde(borrow)]
     bytes: std::borrow::Cow<'a, str>,
 }

@@ -1,6 +1,7 @@
 //! A stream folded into a whole answer, and a whole answer told as a stream: Anthropic's, in chunks.
 
-use super::{chunks, error};
+use super::error;
+use super::stream::chunks;
 use crate::anthropic_messages::fold as messages;
 use crate::anthropic_messages::fold::MessagesFold;
 use crate::codec::Unfolded;

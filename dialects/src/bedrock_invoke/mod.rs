@@ -16,7 +16,6 @@ use crate::anthropic_messages;
 use crate::spoke::{Habits, Spoke};
 
 pub use reframe::Reframer;
-use stream::chunks;
 
 /// The dialect's functions: Anthropic's but for what goes around bodies and events.
 pub(crate) static SPOKE: Spoke = Spoke {

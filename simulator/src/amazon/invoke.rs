@@ -19,7 +19,7 @@ pub(crate) fn opened(body: &[u8], model: &str, stream: bool) -> Checked<Vec<u8>>
             return Err(Fault::new(400, format!("{stranger}: Extra inputs are not permitted")));
         }
     }
-    if fields.remove("anthropic_version") != Some(json!("bedrock-2023-05-31")) {
+    if !fields.remove("anthropic_version").is_some_and(|version| version.is_string()) {
         return Err(Fault::new(400, "anthropic_version: Field required"));
     }
     if fields.remove("anthropic_beta").is_some_and(|betas| !betas.is_array()) {
