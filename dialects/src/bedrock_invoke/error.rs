@@ -41,7 +41,7 @@ const VALIDATION: &str = "ValidationException";
 const UNAVAILABLE: &str = "ServiceUnavailableException";
 
 #[derive(Deserialize, Default)]
-struct Said {
+struct SaidByAmazon {
     #[serde(alias = "Message")]
     message: Option<String>,
     #[serde(rename = "__type")]
@@ -50,7 +50,7 @@ struct Said {
 
 /// Reads a provider's error answer; anything at all gives an error, if need be only by its status.
 pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
-    let Said { message, name } = serde_json::from_slice(body).unwrap_or_default();
+    let SaidByAmazon { message, name } = serde_json::from_slice(body).unwrap_or_default();
     let message = message.filter(|message| !message.is_empty());
     let message =
         message.unwrap_or_else(|| format!("the provider answered with status {status} and no readable error"));

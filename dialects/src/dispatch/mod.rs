@@ -16,9 +16,8 @@ use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{
-    anthropic_messages, bedrock_invoke, gemini, observe, openai_chat, openai_completions, openai_responses, verbatim,
-};
+use crate::{anthropic_messages, bedrock_invoke, gemini};
+use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
     /// The spoke that speaks it.
