@@ -14,6 +14,11 @@ pub(crate) fn no_threads() -> Refusal {
     Refusal::field("thread", "message threads are not available at this provider").code(NO_THREADS)
 }
 
+/// The refusal of a call that has to use a tool where the provider is given none: there are none, or all were left out.
+pub(crate) fn no_tool_to_call() -> Refusal {
+    Refusal::field("tool_choice", "a tool must be called, and there is none that this provider can be given")
+}
+
 /// A call that is wrong, or that a target can not express: the caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

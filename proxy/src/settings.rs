@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::outward::Ways;
 
-/// An LLM gateway: answers OpenAI and Anthropic calls from the providers that its resources describe.
+/// An LLM gateway: answers calls in the words of OpenAI, Anthropic and Google from the providers that its resources describe.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "sluicegate-proxy",

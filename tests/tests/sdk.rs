@@ -105,7 +105,11 @@ fn python_sdks_accept_the_proxy_in_front_of_bedrock() -> anyhow::Result<()> {
     let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
     let judged = through(&proxy, "bedrock", simulator.url("/__journal"));
     let judged = Judged { provider: Some("anthropic".to_owned()), ..judged };
-    judge(Suite::Python, &judged, Some("test_bedrock or (test_anthropic and (stream or image or thinking))"))?;
+    judge(
+        Suite::Python,
+        &judged,
+        Some("test_bedrock or (test_anthropic and (stream or image or thinking or thread or tool))"),
+    )?;
     judge(Suite::Python, &through(&proxy, "openai", simulator.url("/__journal")), Some("test_bedrock"))
 }
 

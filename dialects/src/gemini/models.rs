@@ -18,7 +18,7 @@ fn model(name: &str) -> Value {
     json!({
         "name": format!("models/{name}"),
         "displayName": name,
-        "supportedGenerationMethods": ["generateContent", "countTokens"],
+        "supportedGenerationMethods": ["generateContent", "countTokens", "embedContent"],
     })
 }
 
@@ -64,6 +64,8 @@ mod tests {
             query = format!("pageSize=3&pageToken={}", token.replace('/', "%2F"));
         }
         assert_eq!(names, ["models/a", "models/b", "models/c/d", "models/e"]);
+        // Which models have vectors the gateway does not know: a client that looks for them must find its own.
+        assert_eq!(model("a")["supportedGenerationMethods"], json!(["generateContent", "countTokens", "embedContent"]));
         assert!(list(&models, Some("pageSize=many")).is_err());
     }
 }

@@ -313,6 +313,17 @@ pub enum ToolChoice {
     Named(String),
 }
 
+impl ToolChoice {
+    /// True if a tool has to be called: nothing can be left out then without changing what is asked for.
+    #[must_use]
+    pub fn is_a_must(&self) -> bool {
+        match self {
+            Self::Required | Self::Named(_) => true,
+            Self::Auto | Self::None => false,
+        }
+    }
+}
+
 /// The shape that an answer must have.
 #[derive(Debug, Clone)]
 pub enum Format {

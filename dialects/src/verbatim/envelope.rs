@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::fields::names;
 use super::splice::{Edit, EditKind, splice};
+use crate::codec::{Refusal, no_threads};
 
 /// A host's envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,18 @@ pub fn rewrap(body: &Bytes, (from, to): (Envelope, Envelope), said: Enveloped<'_
     let mut edits = vec![Edit { span: open..open, kind: EditKind::Write(added.into_bytes()) }];
     edits.extend(own.iter().map(|(_, name, value)| Edit { span: name.start..value.end, kind: EditKind::RemoveMember }));
     splice(body, &edits)
+}
+
+/// Refuses a conversation of which Anthropic holds what came before, for another host of its models: those hold none, and would
+/// say so in words upon which SDKs that try it first give up.
+///
+/// Errors: the body has a `thread`.
+pub fn refuse_threads(body: &[u8]) -> Result<(), Refusal> {
+    let thread = names(body).into_iter().find(|(name, ..)| name == "thread");
+    match thread.and_then(|(_, _, value)| body.get(value)) {
+        None | Some(b"null") => Ok(()),
+        Some(_) => Err(no_threads()),
+    }
 }
 
 /// The betas that a body says in its envelope.
@@ -117,6 +130,13 @@ mod tests {
             let body = rewrap(&Bytes::copy_from_slice(given.as_bytes()), (from, to), said);
             assert_eq!(String::from_utf8_lossy(&body), made);
             assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok());
+        }
+        for (body, refused) in [
+            (&br#"{"thread":{"type":"create"}}"#[..], true),
+            (br#"{"thread" : null}"#, false),
+            (br#"{"messages":[{"thread":1}]}"#, false),
+        ] {
+            assert_eq!(refuse_threads(body).is_err(), refused, "{}", String::from_utf8_lossy(body));
         }
         assert_eq!(super::betas(br#"{"anthropic_beta":["x","y"]}"#), ["x", "y"]);
         assert!(super::betas(br#"{"anthropic_beta":"x"}"#).is_empty());

@@ -18,7 +18,7 @@ use crate::codec::Refusal;
 use crate::json::count;
 use crate::scan;
 
-pub use envelope::{Envelope, Enveloped, betas, rewrap};
+pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};
 pub use fields::{Governed, govern};
 pub use marks::unmark;
 pub use nested::NestedSetting;

@@ -62,6 +62,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer.names_the_model()), provider);
         let betas = betas::told(&call.headers, &provider.betas)?;
         let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
+        whole_conversation(call, envelope, provider)?;
         let (body, betas) = enveloped(&body, (call, model), envelope, betas);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
         let body = dialect.disown(&body, model);
@@ -106,6 +107,16 @@ fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &
             false => dialect.encode_count(neutral, &provider.defaults),
         }
     })
+}
+
+/// Refuses a conversation of which a part is held by Anthropic, where the call goes to another host of its models. What the
+/// provider's policy says of the field goes before.
+fn whole_conversation(call: &InboundCall, to: Option<Envelope>, provider: &Provider) -> Result<(), Refusal> {
+    let leaves = call.envelope == Some(Envelope::Plain) && to.is_some_and(|to| to != Envelope::Plain);
+    if leaves && !provider.defaults.fields.contains_key("thread") {
+        verbatim::refuse_threads(&call.body)?;
+    }
+    Ok(())
 }
 
 /// The body in the provider's envelope, where it is Anthropic's, and the betas that stand in a header beside it.

@@ -107,6 +107,21 @@ async fn each_envelope_becomes_the_providers_and_what_is_in_it_stays() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_anthropic_holds_is_refused_in_the_words_upon_which_sdks_go_on_without() {
+    let said = r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
+    let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
+    let text = one("Bedrock", upstream.address, "");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let body = r#"{"model":"m","max_tokens":9,"thread":{"type":"create"},"messages":[{"role":"user","content":"x"}]}"#;
+    let refused = proxy.client().post(MESSAGES, JSON, body).await.unwrap();
+    let details = serde_json::json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
+    assert_eq!((refused.status, &refused.json()["error"]["details"]), (400, &details), "{}", refused.text());
+    assert!(upstream.received().is_empty());
+    let without = body.replace(r#"{"type":"create"}"#, "null");
+    assert_eq!(proxy.client().post(MESSAGES, JSON, without).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_stream_between_the_two_of_amazon_passes_byte_for_byte() {
     let simulator = good();
     let text = one("Bedrock", simulator.address, "");

@@ -252,15 +252,35 @@ async fn a_search_that_agents_only_offer_keeps_no_provider_from_answering() {
             &[provider("only", "Anthropic", simulator.address, "compatibility: {serverTools: Refuse}")],
             "",
         )
-        + &route("strict", "strict");
+        + &route("strict", "strict")
+        + &pool("gemini", &[provider("only", "Gemini", simulator.address, "")], "")
+        + &route("gemini", "gemini");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let tools = json!([{"type": "web_search", "external_web_access": true}]);
-    for model in ["openaicompatible", "anthropic"] {
-        let body = json!({"model": model, "input": "x", "tools": tools});
-        assert_eq!(ask(&proxy.client(), &[], &body).await.status, 200, "{model}");
-        let forced = json!({"model": model, "input": "x", "tools": tools, "tool_choice": {"type": "web_search"}});
-        let refused = ask(&proxy.client(), &[], &forced).await;
-        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("tool_choice")), "{model}");
+    for model in ["openaicompatible", "anthropic", "gemini"] {
+        for (choice, status) in [
+            (json!(null), 200),
+            (json!("auto"), 200),
+            (json!("none"), 200),
+            (json!("required"), 400),
+            (json!({"type": "web_search"}), 400),
+        ] {
+            let body = json!({"model": model, "input": "x", "tools": tools, "tool_choice": choice});
+            let said = ask(&proxy.client(), &[], &body).await;
+            assert_eq!(said.status, status, "{model}, {choice}: {}", said.text());
+            if status == 400 {
+                assert_eq!(said.json()["error"]["param"], "tool_choice", "{model}, {choice}");
+            }
+        }
+        let likelihoods = ask(&proxy.client(), &[], &json!({"model": model, "input": "x", "top_logprobs": 2})).await;
+        assert_eq!(
+            (likelihoods.status, &likelihoods.json()["error"]["param"]),
+            (400, &json!("top_logprobs")),
+            "{model}"
+        );
+        let searched = json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}});
+        let alone = ask(&proxy.client(), &[], &json!({"model": model, "input": [searched]})).await;
+        assert_eq!((alone.status, &alone.json()["error"]["param"]), (400, &json!("input")), "{model}");
         let other = json!({"model": model, "input": "x", "tools": [{"type": "code_interpreter"}]});
         let refused = ask(&proxy.client(), &[], &other).await;
         assert!(refused.status == 400 && refused.text().contains("code_interpreter"), "{model}: {}", refused.text());

@@ -2,7 +2,7 @@
 
 use super::schema;
 use crate::anthropic_messages::blocks_out::BlockWriter;
-use crate::codec::{ProviderProfile, Refusal};
+use crate::codec::{ProviderProfile, Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
@@ -158,9 +158,9 @@ pub(super) fn write_choice<'a>(
     };
     if tools.is_empty() && writer.cross_dialect() {
         // Anthropic refuses a choice where there is nothing to choose from; with these two nothing is lost.
-        return match r#type {
-            "auto" | "none" => Ok(None),
-            _ => Err(Refusal::field("tool_choice", "a tool must be called, and `tools` is empty")),
+        return match &call.tool_choice {
+            Some(choice) if choice.is_a_must() => Err(no_tool_to_call()),
+            _ => Ok(None),
         };
     }
     let single = call.parallel_tools.map(|parallel| !parallel).filter(|single| *single || !writer.cross_dialect());

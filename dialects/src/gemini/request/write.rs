@@ -41,7 +41,7 @@ pub(crate) fn count_tokens(call: &Call, target: &ProviderProfile, path: PartPath
 fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
     let mut system = system(call, draft)?;
     let mut turns: Vec<&Message> = call.messages.iter().filter(|message| !instructs(message)).collect();
-    turns.retain(|message| !message.parts.is_empty());
+    turns.retain(|message| !message.parts.is_empty() && !write_parts::is_unsaid(message, draft));
     draft.json.open_field("contents", b'[');
     if turns.is_empty() && !system.is_empty() {
         // A prompt that is all instructions is common elsewhere; Gemini wants somebody to speak.
@@ -56,8 +56,8 @@ fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
         draft.json.key("systemInstruction");
         content("", &system, draft);
     }
-    write_tools::tools(call, draft)?;
-    write_tools::choice(call, draft)?;
+    let tools = write_tools::tools(call, draft)?;
+    write_tools::choice(call, tools, draft)?;
     let clamped = write_settings::config(call, draft)?;
     write_settings::rest(call, draft)?;
     Ok(clamped)

@@ -12,6 +12,44 @@ use crate::json::kind_of;
 /// The place of arguments that a model wrote as broken JSON: `args` must be an object.
 const UNPARSED: &str = "_unparsed_arguments";
 
+/// True if nothing of another dialect's turn is said to a Gemini model; what is left out of it is noted. Such a turn would stand
+/// empty in the conversation.
+pub(super) fn is_unsaid(message: &Message, draft: &mut Draft<'_>) -> bool {
+    let empty = |part: &Part| matches!(&part.content, Content::Text { text, citations: None } if text.is_empty());
+    let unsaid = |part: &Part| {
+        (message.role == Role::Assistant && empty(part)) || left_out(message.role, &part.content, draft).is_some()
+    };
+    if draft.same() || !message.parts.iter().all(unsaid) {
+        return false;
+    }
+    for part in &message.parts {
+        if let Some(name) = left_out(message.role, &part.content, draft) {
+            draft.drop(name);
+        }
+        draft.cache(part.cache.as_ref());
+    }
+    draft.extra("messages", &message.extra);
+    if message.name.is_some() {
+        draft.drop("messages.name");
+    }
+    true
+}
+
+/// The name under which a part that is left out of a turn is noted; `None`: it is said, or refused.
+fn left_out(role: Role, content: &Content, draft: &Draft<'_>) -> Option<&'static str> {
+    let out = match content {
+        Content::Thinking { text: _, signature } if role == Role::Assistant => {
+            let own = signature.as_deref().and_then(signature::own);
+            return own.is_none().then_some("messages.thinking");
+        }
+        Content::RedactedThinking(_) if role == Role::Assistant => return Some("messages.thinking"),
+        Content::Other { dialect: Dialect::Gemini, raw: _ } => false,
+        Content::Other { dialect: _, raw } => draft.target.server_tools.leaves_out_trace(raw),
+        _ => false,
+    };
+    out.then_some("messages.content")
+}
+
 /// Writes the turns; those of one role that follow one another are one.
 pub(super) fn turns(messages: &[&Message], draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let mut names = HashMap::new();

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::draft::Draft;
 use crate::codec::{Refusal, no_threads};
+use crate::dialect::Dialect;
 use crate::gemini::schema;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::{Object, ROOT};
@@ -243,6 +244,10 @@ pub(super) fn rest(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
 fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if name == "thread" {
         return Err(no_threads());
+    }
+    if name == "top_logprobs" && draft.caller == Dialect::OpenAiResponses && raw.get() != "0" {
+        // They come back in the words of Chat Completions, of which an answer in this dialect tells none.
+        return Err(Refusal::field(name, "is not translated to this provider"));
     }
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),

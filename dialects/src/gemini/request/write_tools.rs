@@ -1,20 +1,18 @@
 //! Writes a request's tools, and the choice among them.
 
 use super::draft::Draft;
-use crate::codec::Refusal;
+use crate::codec::{Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::gemini::schema;
 use crate::hub::{Call, Tool, ToolChoice};
 use crate::json::kind_of;
 
-/// Writes `tools`. Errors: a tool that another provider runs.
-pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    if call.tools.is_empty() {
-        return Ok(());
-    }
-    draft.json.open_field("tools", b'[');
+/// Writes `tools`; `false`: there are none, or all were left out. Errors: a tool that another provider runs.
+pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<bool, Refusal> {
     let functions = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+    let mut written = functions;
     if functions {
+        draft.json.open_field("tools", b'[');
         draft.json.open(b'{');
         draft.json.open_field("functionDeclarations", b'[');
         for (index, tool) in call.tools.iter().enumerate() {
@@ -26,7 +24,12 @@ pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     for (index, tool) in call.tools.iter().enumerate() {
         match tool {
             Tool::Function { .. } => {}
-            Tool::Other { dialect: Dialect::Gemini, raw } => draft.json.raw(raw.get()),
+            Tool::Other { dialect: Dialect::Gemini, raw } => {
+                if !std::mem::replace(&mut written, true) {
+                    draft.json.open_field("tools", b'[');
+                }
+                draft.json.raw(raw.get());
+            }
             Tool::Other { dialect: _, raw } if draft.target.server_tools.leaves_out(raw) => {
                 draft.drop(format!("tools[{index}]"));
             }
@@ -40,8 +43,10 @@ pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
             }
         }
     }
-    draft.json.close(b']');
-    Ok(())
+    if written {
+        draft.json.close(b']');
+    }
+    Ok(written)
 }
 
 fn function(index: usize, tool: &Tool, draft: &mut Draft<'_>) {
@@ -65,24 +70,19 @@ fn function(index: usize, tool: &Tool, draft: &mut Draft<'_>) {
     draft.json.close(b'}');
 }
 
-/// Writes `toolConfig`. Errors: a tool must be called, and there is none.
-pub(super) fn choice(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+/// Writes `toolConfig`, which says nothing where there are no `tools`. Errors: a tool must be called, and there is none.
+pub(super) fn choice(call: &Call, tools: bool, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if call.parallel_tools == Some(false) {
         draft.drop("parallel_tool_calls");
     }
     let (mode, name) = match &call.tool_choice {
         None => return Ok(()),
+        Some(choice) if !tools => return if choice.is_a_must() { Err(no_tool_to_call()) } else { Ok(()) },
         Some(ToolChoice::Auto) => ("AUTO", None),
         Some(ToolChoice::None) => ("NONE", None),
         Some(ToolChoice::Required) => ("ANY", None),
         Some(ToolChoice::Named(name)) => ("ANY", Some(name)),
     };
-    if call.tools.is_empty() {
-        return match mode {
-            "ANY" => Err(Refusal::field("tool_choice", "a tool must be called, and `tools` is empty")),
-            _ => Ok(()),
-        };
-    }
     draft.json.open_field("toolConfig", b'{');
     draft.json.open_field("functionCallingConfig", b'{');
     draft.json.text_field("mode", mode);

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::write_parts::type_of;
 use super::writer::RequestWriter;
 use super::{schema, write_settings, write_system, write_turns};
-use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads};
+use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
@@ -52,8 +52,10 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     writer.json.close(b']');
     let tools = write_tools(tools, &mut writer)?;
     // OpenAI refuses both where there are no tools; other dialects' callers may set them all the same.
-    if let Some(choice) = tool_choice.as_ref().filter(|_| !writer.cross_dialect || tools) {
-        write_tool_choice(choice, &mut writer.json);
+    match tool_choice {
+        Some(choice) if !writer.cross_dialect || tools => write_tool_choice(choice, &mut writer.json),
+        Some(choice) if choice.is_a_must() => return Err(no_tool_to_call()),
+        Some(_) | None => {}
     }
     if let Some(parallel) = parallel_tools.filter(|_| !writer.cross_dialect || tools) {
         writer.json.value_field("parallel_tool_calls", parallel);

@@ -12,6 +12,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Message, Part, Role, ToolCall};
 use crate::json::{Path, ROOT};
+use crate::vendors::ReasoningBack;
 
 const MESSAGES: Path<'static> = ROOT.field("messages");
 
@@ -20,7 +21,8 @@ const MESSAGES: Path<'static> = ROOT.field("messages");
 pub(super) fn messages(messages: &[Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
     let gathers = writer.gathers();
     let alternate = writer.cross_dialect && writer.look_alike().is_some();
-    let kept: Vec<&Message> = messages.iter().filter(|message| !(gathers && instructs(message.role))).collect();
+    let mut leaves = |message: &Message| (gathers && instructs(message.role)) || is_unsaid(message, writer);
+    let kept: Vec<&Message> = messages.iter().filter(|message| !leaves(message)).collect();
     let last_said = kept.iter().rposition(|message| message.role == Role::User && !message.parts.iter().all(is_result));
     let mut place = 0;
     for turn in kept.chunk_by(|one, next| alternate && one.role == Role::User && next.role == Role::User) {
@@ -34,6 +36,35 @@ pub(super) fn messages(messages: &[Message], writer: &mut RequestWriter<'_>) -> 
         place += turn.len();
     }
     Ok(())
+}
+
+/// True if nothing of what the model said in another dialect is said here; what is left out of it is noted. Such a turn would
+/// stand empty in the conversation.
+fn is_unsaid(message: &Message, writer: &mut RequestWriter<'_>) -> bool {
+    let speaks = |part: &Part| match &part.content {
+        Content::Text { text, citations: _ } => !text.is_empty(),
+        Content::Thinking { text, signature: _ } => writer.reasoning() != ReasoningBack::Never && !text.is_empty(),
+        Content::RedactedThinking(_) => false,
+        content => !is_left_out(content, writer),
+    };
+    if !writer.cross_dialect || message.role != Role::Assistant || message.parts.iter().any(speaks) {
+        return false;
+    }
+    said(message, writer);
+    write_thoughts::thoughts(message, false, writer);
+    writer.extra(&message.extra, &MESSAGES.index(message.at));
+    true
+}
+
+/// True if a model's turn goes without this part: a picture, as only what looks like OpenAI lets a model say one, and takes
+/// none in its turn; and what tells of tools that a vendor ran, where the provider's policy leaves that out.
+fn is_left_out(content: &Content, writer: &RequestWriter<'_>) -> bool {
+    match content {
+        Content::Image { .. } => writer.cross_dialect,
+        Content::Other { dialect: Dialect::OpenAiChat, raw: _ } => false,
+        Content::Other { dialect: _, raw } => writer.profile.server_tools.leaves_out_trace(raw),
+        _ => false,
+    }
 }
 
 fn is_result(part: &Part) -> bool {
@@ -208,20 +239,13 @@ fn assistant(message: &Message, in_loop: bool, writer: &mut RequestWriter<'_>) -
     Ok(())
 }
 
-/// The parts that are content here. Of tools that a vendor runs itself nothing is said to a provider whose policy leaves
-/// them out.
+/// The parts that are content here; what is left out is noted.
 fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedPart<'a>> {
     let mut said = Vec::new();
     for piece in pieces(message) {
         match &piece.part.content {
             Content::Thinking { .. } | Content::RedactedThinking(_) => {}
-            // Only what looks like OpenAI lets a model say a picture, and takes none in its turn.
-            Content::Image { .. } if writer.cross_dialect => piece.at(|at| writer.drop(at)),
-            Content::Other { dialect, raw }
-                if *dialect != Dialect::OpenAiChat && writer.profile.server_tools.leaves_out_trace(raw) =>
-            {
-                piece.at(|at| writer.drop(at));
-            }
+            content if is_left_out(content, writer) => piece.at(|at| writer.drop(at)),
             _ if is_call(piece.part) => {}
             _ => said.push(piece),
         }

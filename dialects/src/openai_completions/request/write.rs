@@ -1,8 +1,8 @@
 //! Writes a request for a provider that has nothing else: a conversation of one text is a prompt.
 
-use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::codec::{Encoded, ProviderProfile, Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Content, Extra, Message, Part, Reasoning, Role, Sampling, SystemPart};
+use crate::hub::{Call, Content, Extra, Message, Part, Reasoning, Role, Sampling, SystemPart, ToolChoice};
 use crate::json::{ROOT, Writer};
 use crate::spoke::PartPath;
 
@@ -13,7 +13,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         system,
         messages,
         tools,
-        tool_choice: _,
+        tool_choice,
         parallel_tools: _,
         max_tokens,
         sampling,
@@ -25,11 +25,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         end_user,
         extra,
     } = call;
-    for (name, is_there) in [("tools", !tools.is_empty()), ("response_format", format.is_some())] {
-        if is_there {
-            return Err(ROOT.field(name).refuse("this provider only goes on from a prompt"));
-        }
-    }
+    nothing_else(&[("tools", !tools.is_empty()), ("response_format", format.is_some())], tool_choice.as_ref())?;
     let prompt = prompt(system, messages)?;
     let mut json = Writer::with_capacity(prompt.len() + 256);
     json.open(b'{');
@@ -69,6 +65,17 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
     let thinks = reasoning.as_ref().filter(|reasoning| **reasoning != Reasoning::Off);
     dropped.extend(thinks.map(|_| "reasoning_effort".to_owned()));
     Ok(Encoded { body: json.into_bytes(), dropped, headers: Vec::new(), clamped })
+}
+
+/// Refuses what there is beside a prompt, each by its name, and a tool that has to be called.
+fn nothing_else(fields: &[(&str, bool)], choice: Option<&ToolChoice>) -> Result<(), Refusal> {
+    if let Some((name, _)) = fields.iter().find(|(_, is_there)| *is_there) {
+        return Err(ROOT.field(name).refuse("this provider only goes on from a prompt"));
+    }
+    match choice {
+        Some(choice) if choice.is_a_must() => Err(no_tool_to_call()),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The one text that there is. Errors: there is more, or none.

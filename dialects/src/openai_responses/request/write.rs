@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::write_items;
 use super::writer::ItemWriter;
-use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads};
+use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
@@ -43,8 +43,10 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     }
     writer.json.close(b']');
     let tools = write_tools(tools, &mut writer)?;
-    if let Some(choice) = tool_choice.as_ref().filter(|_| tools) {
-        write_choice(choice, &mut writer.json);
+    match tool_choice {
+        Some(choice) if tools => write_choice(choice, &mut writer.json),
+        Some(choice) if choice.is_a_must() => return Err(no_tool_to_call()),
+        Some(_) | None => {}
     }
     if let Some(parallel) = parallel_tools.filter(|_| tools) {
         writer.json.value_field("parallel_tool_calls", parallel);
