@@ -5,7 +5,6 @@ use serde_json::value::RawValue;
 
 use super::draft::Draft;
 use crate::codec::{Refusal, no_threads};
-use crate::dialect::Dialect;
 use crate::gemini::schema;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::{Object, ROOT};
@@ -165,10 +164,16 @@ fn asked(call: &Call) -> Option<Reasoning> {
     }
 }
 
-/// OpenAI's `logprobs` and `top_logprobs`. Errors: they are no switch and no count.
+/// OpenAI's `logprobs` and `top_logprobs`. Errors: they are no switch and no count, or the second stands alone.
 fn logprobs(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let field = |name: &str| call.extra.fields.get(name).map(|raw| raw.get());
+    // OpenAI refuses it without the switch, too, and Responses has none: what comes back is told in the words of Chat Completions.
+    let asks_in_vain =
+        field("top_logprobs").is_some_and(|count| count != "0") && !draft.target.fields.contains_key("top_logprobs");
     match field("logprobs") {
+        None | Some("false") if asks_in_vain => {
+            return Err(Refusal::field("top_logprobs", "the answer would tell no log probabilities"));
+        }
         None | Some("false") => return Ok(()),
         Some("true") => draft.json.value_field("responseLogprobs", true),
         Some(_) => return Err(Refusal::field("logprobs", "must be true or false")),
@@ -244,10 +249,6 @@ pub(super) fn rest(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
 fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if name == "thread" {
         return Err(no_threads());
-    }
-    if name == "top_logprobs" && draft.caller == Dialect::OpenAiResponses && raw.get() != "0" {
-        // They come back in the words of Chat Completions, of which an answer in this dialect tells none.
-        return Err(Refusal::field(name, "is not translated to this provider"));
     }
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),
