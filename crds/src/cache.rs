@@ -40,11 +40,11 @@ pub struct Cache {
     pub generation: Option<u32>,
 }
 
-/// The callers that share an answer: `Consumer` (only calls with the same key) or `Route` (every call of the route).
-/// Default: `Consumer`.
+/// The callers that share an answer: `Consumer` (calls of the same consumer, by whichever of its keys; where no consumer calls,
+/// those with the same keys) or `Route` (every call of the route). Default: `Consumer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CacheScope {
-    /// Only calls with the same key.
+    /// Calls of the same consumer, or else with the same keys.
     Consumer,
     /// Every call of the route.
     Route,

@@ -68,7 +68,7 @@ pub struct LLMConsumerSpec {
     /// The models that it may ask for. Left out: every one that a route lets it have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<ConsumerModels>,
-    /// `true`: its keys are refused, as if they were wrong. Default: `false`.
+    /// `true`: its keys are refused, by routes that are for anyone as well. Default: `false`.
     #[serde(default)]
     pub disabled: bool,
 }
@@ -83,7 +83,8 @@ pub struct ConsumerKey {
     /// A key of a Secret in the consumer's namespace: 20 to 512 letters that nobody can guess, such as
     /// `openssl rand -hex 32` makes.
     pub secret_ref: SecretKeyRef,
-    /// From this time on the key is refused, such as `2027-01-31T00:00:00Z`. Left out: it stays good.
+    /// From this time on the key is refused, by routes that are for anyone as well, such as `2027-01-31T00:00:00Z`. Left out:
+    /// it stays good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }

@@ -2,8 +2,8 @@
 
 use sluicegate_crds::{self as crds, rules};
 
-use super::allowed;
 use super::report::Report;
+use super::{allowed, kubernetes_names};
 use crate::{Access, ConsumerMatch};
 
 /// Compiles the callers of a route in a namespace.
@@ -30,6 +30,9 @@ pub(super) fn consumers(
     let crds::ConsumerSelector { namespaces, names, match_labels, match_expressions } = spec;
     let is_empty = namespaces.is_empty() && names.is_empty() && match_labels.is_empty() && match_expressions.is_empty();
     report.rule(path, rules::CONSUMERS_EMPTY, !is_empty);
+    kubernetes_names::namespaces(namespaces, &format!("{path}.namespaces"), report);
+    kubernetes_names::consumers(names, &format!("{path}.names"), report);
+    kubernetes_names::labels(match_labels, &format!("{path}.matchLabels"), report);
     for (index, one) in match_expressions.iter().enumerate() {
         allowed::check(one, &format!("{path}.matchExpressions[{index}]"), report);
     }

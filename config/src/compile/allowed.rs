@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sluicegate_crds::{self as crds, rules};
 
 use super::inputs::{Inputs, Labels};
+use super::kubernetes_names;
 use super::report::Report;
 use crate::{AllowedRoutes, LabelMatch, LabelOperator, ObjectId, Pool};
 
@@ -73,6 +74,10 @@ fn matches(selector: &crds::LabelSelector) -> Vec<LabelMatch> {
 pub(super) fn check(one: &crds::LabelRequirement, path: &str, report: &mut Report<'_>) {
     let takes_values = matches!(one.operator, crds::LabelOperator::In | crds::LabelOperator::NotIn);
     report.rule(path, rules::SELECTOR_VALUES, takes_values != one.values.is_empty());
+    kubernetes_names::label_key(&one.key, &format!("{path}.key"), report);
+    for (index, value) in one.values.iter().enumerate() {
+        kubernetes_names::label_value(value, &format!("{path}.values[{index}]"), report);
+    }
 }
 
 /// Labels and requirements on labels as one list of conditions.

@@ -8,12 +8,12 @@ use sha2::{Digest as _, Sha256};
 use sluicegate_crds::{self as crds, LLMConsumerSpec};
 
 use super::inputs::Inputs;
-use super::key_conflicts;
 use super::objects::{Told, by_id, namespace, only, source};
 use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
+use super::{key_conflicts, kubernetes_names};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -77,6 +77,7 @@ struct Compiling<'a> {
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
         let LLMConsumerSpec { keys, labels, models, disabled } = spec;
+        kubernetes_names::labels(labels, "spec.labels", report);
         let keys = keys.iter().enumerate();
         let keys = keys.filter_map(|(at, key)| self.key(key, &format!("spec.keys[{at}]"), report)).collect();
         let allow = models.iter().flat_map(|crds::ConsumerModels { allow }| allow).enumerate();

@@ -22,6 +22,7 @@ mod features;
 mod inputs;
 mod key_conflicts;
 mod kinds;
+mod kubernetes_names;
 pub mod manifests;
 mod match_conflicts;
 mod objects;

@@ -5,7 +5,7 @@ use sluicegate_crds::{self as crds, ProviderPoolSpec, rules};
 use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
-use super::{allowed, features, provider};
+use super::{allowed, features, kubernetes_names, provider};
 use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
@@ -15,8 +15,12 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
     let crds::RouteNamespaces { from, selector } = &allowed_routes.namespaces;
     let is_selector = *from == crds::NamespacesFrom::Selector;
     report.rule("spec.allowedRoutes.namespaces", rules::SELECTOR_WITH_FROM, is_selector == selector.is_some());
+    let path = "spec.allowedRoutes.namespaces.selector";
+    selector
+        .iter()
+        .for_each(|selector| kubernetes_names::labels(&selector.match_labels, &format!("{path}.matchLabels"), report));
     for (index, one) in selector.iter().flat_map(|selector| &selector.match_expressions).enumerate() {
-        allowed::check(one, &format!("spec.allowedRoutes.namespaces.selector.matchExpressions[{index}]"), report);
+        allowed::check(one, &format!("{path}.matchExpressions[{index}]"), report);
     }
     Pool {
         format: FORMAT,

@@ -145,7 +145,10 @@ impl Checker {
             return Value::Null;
         }
         if let Some(least) = schema.get("minItems").and_then(Value::as_u64).filter(|least| count < *least) {
-            self.fault(path, format!("Invalid value: {count}: should have at least {least} items"));
+            self.fault(
+                path,
+                format!("Invalid value: {count}: should have at least {least} items: add what belongs in it"),
+            );
         }
         if let Some(message) = schema.get(NOT_EMPTY).and_then(Value::as_str).filter(|_| items.is_empty()) {
             self.fault(path, message.to_owned());
@@ -199,7 +202,7 @@ impl Checker {
         }
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             if !map.contains_key(name) {
-                let what = properties.get(name).map(example).unwrap_or_default();
+                let what = properties.get(name).map(wanted).unwrap_or_default();
                 self.fault(&join(path, name), format!("Required value{what}"));
             }
         }
@@ -236,10 +239,39 @@ fn type_mismatch(schema: &Value, node: &Node) -> Option<String> {
         (NodeContent::Str(text), "boolean") if matches!(text.as_str(), "true" | "false") => {
             format!(": write {text} without quotes")
         }
-        (_, "array") => ": begin each item with a dash".to_owned(),
+        (_, "boolean") => ": write true or false".to_owned(),
+        (NodeContent::Str(text), "object") => field_for(schema, text).unwrap_or_else(|| wanted(schema)),
+        (_, "array" | "object") => wanted(schema),
         _ => String::new(),
     };
     Some(format!("Invalid value: must be of type {expected}: {found:?}{hint}"))
+}
+
+/// A description of what belongs where nothing of the kind is there.
+fn wanted(schema: &Value) -> String {
+    let fields = |schema: &Value| -> Option<String> {
+        let fields = schema.get("properties").and_then(Value::as_object).filter(|fields| !fields.is_empty())?;
+        let fields: Vec<&str> = fields.keys().map(String::as_str).collect();
+        Some(fields.join(", "))
+    };
+    match schema.get("type").and_then(Value::as_str) {
+        Some("array") => match schema.get("items").and_then(fields) {
+            Some(fields) => format!(": begin each item with a dash; its fields are {fields}"),
+            None => ": begin each item with a dash".to_owned(),
+        },
+        Some("object") => fields(schema).map(|fields| format!(": its fields are {fields}")).unwrap_or_default(),
+        _ => example(schema),
+    }
+}
+
+/// The field that takes a word which stands in place of all fields. No other text is repeated: it may be a key.
+fn field_for(schema: &Value, word: &str) -> Option<String> {
+    let fields = schema.get("properties").and_then(Value::as_object)?;
+    let takes = |field: &Value| {
+        let words = field.get("enum").and_then(Value::as_array);
+        words.is_some_and(|words| words.iter().any(|known| known.as_str() == Some(word)))
+    };
+    fields.iter().find(|(_, field)| takes(field)).map(|(name, _)| format!(": write {{{name}: {word}}}"))
 }
 
 fn pattern_of(schema: &Value) -> Option<&str> {

@@ -11,7 +11,7 @@ use crate::state::{Ready, Rule};
 
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
-use super::keys::{KEY_HEADERS, bearer, query_key};
+use super::keys::{KEY_HEADERS, bearer, query_keys};
 use super::{headers, outgoing};
 
 const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
@@ -57,15 +57,16 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
 /// Stands for a caller where answers are kept apart by caller: the consumer, by whichever of its keys, or else the keys.
 fn caller(call: &InboundCall) -> Option<[u8; 32]> {
     let known = call.context.consumer().map(|consumer| consumer.identity());
-    known.or_else(|| by_keys(&call.headers, query_key(call.query())))
+    known.or_else(|| by_keys(&call.headers, query_keys(call.query())))
 }
 
 /// Stands for a caller that nobody knows: a digest of every key that it sends, wherever SDKs put one.
 /// The keys themselves go nowhere. `None`: it sends none.
-fn by_keys(headers: &HeaderMap, in_query: Option<&str>) -> Option<[u8; 32]> {
+fn by_keys<'a>(headers: &HeaderMap, in_query: impl Iterator<Item = &'a str>) -> Option<[u8; 32]> {
     let mut digest = blake3::Hasher::new_derive_key("sluicegate caller identity for cached answers v2");
     let mut known = false;
-    if let Some(key) = in_query {
+    // In an address no byte is 255: where one key ends and the next begins is plain.
+    for key in in_query {
         known = true;
         digest.update(&[u8::MAX]);
         digest.update(key.as_bytes());
@@ -134,7 +135,7 @@ mod tests {
     fn of(pairs: &[(&'static str, &str)]) -> Option<[u8; 32]> {
         let headers =
             pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        by_keys(&headers, None)
+        by_keys(&headers, std::iter::empty())
     }
 
     #[test]

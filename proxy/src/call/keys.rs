@@ -9,26 +9,31 @@ use percent_encoding::percent_decode_str;
 /// The headers in which a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
-/// The keys that a call brings, from the place that is looked at first to the last; of each place the first one.
+/// The most keys of a call that are looked at: each costs a hash, and callers have one, or one in each place.
+const MOST_KEYS: usize = 16;
+
+/// The keys that a call brings, from the place that is looked at first to the last; of each place in the order in which they
+/// came.
 pub(super) fn keys<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = Cow<'a, [u8]>> {
-    let of = |name: &str| headers.get(name).map(|value| value.as_bytes());
-    let bearer = headers.get(AUTHORIZATION).map(|value| bearer(value.as_bytes()));
-    let others = KEY_HEADERS.into_iter().filter_map(of);
-    let in_headers = bearer.into_iter().chain(others).map(<[u8]>::trim_ascii).map(Cow::Borrowed);
-    let in_query = query_key(query).map(|key| Cow::from(percent_decode_str(key)));
-    in_headers.chain(in_query).filter(|key| !key.is_empty())
+    let bearers = headers.get_all(AUTHORIZATION).into_iter().map(|value| bearer(value.as_bytes()));
+    let others = KEY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)).map(|value| value.as_bytes());
+    let in_headers = bearers.chain(others).map(<[u8]>::trim_ascii).map(Cow::Borrowed);
+    let in_query = query_keys(query).map(|key| Cow::from(percent_decode_str(key)));
+    in_headers.chain(in_query).filter(|key| !key.is_empty()).take(MOST_KEYS)
 }
 
-/// A key in the query, as Google's clients may send it. It goes nowhere.
-pub(super) fn query_key(query: Option<&str>) -> Option<&str> {
-    query?.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
+/// The keys in the query, as Google's clients may send one. They go nowhere.
+pub(super) fn query_keys(query: Option<&str>) -> impl Iterator<Item = &str> {
+    let pairs = query.into_iter().flat_map(|query| query.split('&'));
+    pairs.filter_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
 }
 
 /// The key behind `Bearer`; whatever else stands there, as it stands.
 pub(super) fn bearer(value: &[u8]) -> &[u8] {
     match value.split_at_checked(6) {
         Some((scheme, key))
-            if scheme.eq_ignore_ascii_case(b"bearer") && key.first().is_none_or(|next| *next == b' ') =>
+            if scheme.eq_ignore_ascii_case(b"bearer")
+                && key.first().is_none_or(|next| matches!(next, b' ' | b'\t')) =>
         {
             key
         }
@@ -45,12 +50,16 @@ mod tests {
     #[test]
     fn keys_are_found_where_each_sdk_puts_them() {
         let found = |pairs: &[(&'static str, &str)], query: Option<&str>| -> Vec<String> {
-            let headers: HeaderMap =
-                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(HeaderName::from_static(name), value.parse().unwrap());
+            }
             keys(&headers, query).map(|key| String::from_utf8(key.into_owned()).unwrap()).collect()
         };
         assert_eq!(found(&[("authorization", "Bearer one")], None), ["one"]);
         assert_eq!(found(&[("authorization", "bearer  one ")], None), ["one"]);
+        assert_eq!(found(&[("authorization", "Bearer\tone")], None), ["one"]);
+        assert_eq!(found(&[("authorization", "Bearerone")], None), ["Bearerone"]);
         for name in KEY_HEADERS {
             assert_eq!(found(&[(name, "one")], None), ["one"]);
         }
@@ -60,5 +69,9 @@ mod tests {
             ["one", "two", "three"]
         );
         assert!(found(&[("authorization", "Bearer "), ("x-api-key", " ")], Some("key=&x=1")).is_empty());
+        // Sent twice: the first one may be empty, or what somebody in between has put there.
+        let twice = [("x-api-key", ""), ("x-api-key", "one"), ("authorization", "a"), ("authorization", "Bearer b")];
+        assert_eq!(found(&twice, Some("key=&key=two&key=three")), ["a", "b", "one", "two", "three"]);
+        assert_eq!(found(&[], Some(&"key=x&".repeat(1_000))).len(), MOST_KEYS);
     }
 }

@@ -121,6 +121,16 @@ impl<R> Filed<R> {
         self.rules.iter().flatten().any(|condition| condition.consumers.is_some())
     }
 
+    /// True if any of its rules takes calls without asking who calls.
+    pub(crate) fn takes_anyone(&self) -> bool {
+        self.rules.iter().flatten().any(|condition| condition.consumers.is_none())
+    }
+
+    /// True if any of its rules has a match that is not for this consumer.
+    pub(crate) fn keeps_from(&self, consumer: &KnownConsumer) -> bool {
+        self.rules.iter().flatten().any(|condition| !condition.is_for(Some(consumer)))
+    }
+
     /// The exact names that a rule matches for a caller.
     pub(crate) fn exact(&self, rule: usize, consumer: Option<&KnownConsumer>) -> impl Iterator<Item = &str> {
         self.rules.get(rule).into_iter().flatten().filter_map(move |condition| match &condition.model {

@@ -48,7 +48,7 @@ pub struct Ready {
 /// The numbers of routes by the callers that they are for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct AccessCounts {
-    /// For anyone.
+    /// For anyone, by at least one of their matches.
     pub(super) anyone: usize,
     /// For consumers only, or for some of them.
     pub(super) known: usize,
@@ -68,7 +68,7 @@ impl AccessCounts {
             RouteAccess::Selector(_) => (false, true),
         };
         let is_selective = is_selective || filed.asks_for_consumers();
-        self.anyone = count(self.anyone, usize::from(is_open));
+        self.anyone = count(self.anyone, usize::from(is_open && filed.takes_anyone()));
         self.known = count(self.known, usize::from(!is_open));
         self.selected = count(self.selected, usize::from(is_selective));
     }
@@ -196,20 +196,26 @@ impl Ready {
 
     /// True if anything depends on who calls.
     pub(crate) fn asks_who_calls(&self) -> bool {
-        self.access.known_only || self.access.known > 0 || !self.consumers.is_empty()
+        self.access.known_only || self.access.known > 0 || self.access.selected > 0 || !self.consumers.is_empty()
     }
 
-    /// True if a caller that nobody knows may have anything.
+    /// True if a caller that nobody knows may have anything: a route says so, or there is none yet and the gateway is open.
     pub(crate) fn serves_anyone(&self) -> bool {
-        !self.access.known_only || self.access.anyone > 0
+        self.access.anyone > 0 || (self.routes.is_empty() && !self.access.known_only)
     }
 
     /// True if a caller may not tell models that are not there from those that it may not have.
     pub(crate) fn hides_from(&self, consumer: Option<&KnownConsumer>) -> bool {
         match consumer {
             None => self.access.known > 0 || self.access.selected > 0,
-            Some(consumer) => self.access.selected > 0 || consumer.is_limited(),
+            Some(consumer) => consumer.is_limited() || self.keeps_from(consumer),
         }
+    }
+
+    /// True if a route, or a match of one, is for other consumers only.
+    fn keeps_from(&self, consumer: &KnownConsumer) -> bool {
+        let keeps = |filed: &Filed<Route>| !filed.route.access.permits(Some(consumer)) || filed.keeps_from(consumer);
+        self.access.selected > 0 && self.routes.iter().any(|(_, filed)| keeps(filed))
     }
 
     /// The consumers, by their keys.
@@ -261,7 +267,8 @@ impl Ready {
 
     /// The models that this caller can ask for, where that is not what all can.
     pub(crate) fn models_for(&self, consumer: Option<&KnownConsumer>) -> Option<Models> {
-        let differs = self.access.known > 0 || self.hides_from(consumer);
+        let (by_route, by_rule) = (self.access.known > 0, self.access.selected > 0);
+        let differs = by_route || by_rule || consumer.is_some_and(KnownConsumer::is_limited);
         differs.then(|| self.list(consumer))
     }
 

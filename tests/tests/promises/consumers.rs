@@ -1,7 +1,7 @@
 //! Consumers: who is known by which key, in every place where SDKs put one, and what a caller that may not is told.
 
 use serde_json::Value;
-use sluicegate_tests::client::{Answer, Client};
+use sluicegate_tests::client::{Answer, Client, raw};
 use sluicegate_tests::proxy::Proxy;
 
 use crate::resources::{CHAT, MESSAGES, chat, message, plain_upstream, pool, provider};
@@ -135,7 +135,7 @@ async fn a_key_is_known_wherever_an_sdk_puts_it_and_goes_no_further() {
     assert_eq!(upstream.received().len(), asked, "nobody was asked");
     // A caller that may have everything is told the truth.
     let answer = client.post(CHAT, &[("x-api-key", ONE)], chat("nothing-such", false)).await.unwrap();
-    assert_eq!(answer.status, 403, "a route that selects its callers hides: {}", answer.text());
+    assert_eq!(answer.status, 404, "{}", answer.text());
     let log = || proxy.log().join("\n");
     proxy.until("the log tells who calls", |_| log().contains("\"consumer\":\"default/limited\"")).await.unwrap();
     let log = log();
@@ -168,6 +168,63 @@ async fn an_open_gateway_takes_any_key_and_a_routes_own_word_counts() {
         let answer = client.post(CHAT, &[("x-api-key", SECOND)], chat(model, false)).await.unwrap();
         assert_eq!(answer.status, 200, "{model}: {}", answer.text());
     }
+}
+
+#[tokio::test]
+async fn where_no_route_is_for_anyone_a_call_without_a_key_is_refused_before_its_body() {
+    let text = consumers()
+        + &pool("p", &["  - {name: only, type: Simulated}\n".to_owned()], "")
+        + &route("kept", KNOWN, "")
+        + &route("chosen", "  access: {from: Selector, selector: {matchLabels: {team: a}}}\n", "")
+        // For anyone by its own word, and for one consumer by that of its only match.
+        + &route("for-one", "", ", consumers: {names: [first]}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    for (key, status) in [(None, 401), (Some("nobodys-key-that-is-long-enough"), 401), (Some(ONE), 400)] {
+        let headers: Vec<_> = key.map(|key| ("x-api-key", key)).into_iter().collect();
+        let answer = client.post(CHAT, &headers, "{bad").await.unwrap();
+        assert_eq!(answer.status, status, "{key:?}: {}", answer.text());
+        let mut request = http::Request::get("/v1/models");
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        let answer = client.send(request.body(Default::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status, if status == 401 { 401 } else { 200 }, "{key:?}: {}", answer.text());
+    }
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 30000000\r\n\r\n{{"
+    );
+    let (said, _) = raw(proxy.address, head.as_bytes(), 12).await.unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&said));
+    // One route for anyone, and a key is nobody's business until it is known which route takes the call.
+    write(&proxy, &(text + &route("plain", "  access: {from: Anyone}\n", ""))).await;
+    assert_eq!(client.post(CHAT, &[], "{bad").await.unwrap().status, 400);
+    assert_eq!(client.post(CHAT, &[], chat("plain", false)).await.unwrap().status, 200);
+    assert_eq!(client.post(CHAT, &[], chat("kept", false)).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_there_is_told_to_those_who_may_have_everything() {
+    let text = consumers()
+        + &pool("p", &["  - {name: only, type: Simulated}\n".to_owned()], "")
+        + &route("plain", KNOWN, "")
+        + &route("for-one", KNOWN, ", consumers: {names: [first, unlimited]}")
+        + &route("chosen", "  access: {from: Selector, selector: {matchLabels: {team: a}}}\n", "")
+        + &secret("free", "a-key-of-a-consumer-without-limits")
+        + &consumer("unlimited", &format!("keys: [{}]", key("free", "")));
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    // Everything; not what its own models leave out; not what a route selects others for.
+    for (key, status) in [(ONE, 404), (OTHER, 403), ("a-key-of-a-consumer-without-limits", 403)] {
+        let answer = client.post(CHAT, &[("x-api-key", key)], chat("nothing-such", false)).await.unwrap();
+        assert_eq!(answer.status, status, "{key}: {}", answer.text());
+        let request = http::Request::get("/v1/models/nothing-such").header("x-api-key", key);
+        let answer = client.send(request.body(Default::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status, status, "{key}: {}", answer.text());
+    }
+    let request = http::Request::get("/v1/models").header("x-api-key", ONE).body(Default::default()).unwrap();
+    let listed = client.send(request).await.unwrap();
+    assert_eq!(listed.json()["data"].as_array().unwrap().len(), 3, "all of them: {}", listed.text());
 }
 
 #[tokio::test]
@@ -255,6 +312,11 @@ async fn a_key_that_is_taken_away_is_refused_and_its_consumers_other_keys_serve_
     write(&proxy, &text.replace(&secret("one", ONE), "")).await;
     assert_eq!((status(ONE).await, status(SECOND).await), (401, 200));
     assert!(proxy.page("/config").unwrap().1.contains("there is no Secret default/one"));
+    let refused = "\"meanwhile\":\"this key is refused; the consumer's others serve\"";
+    let told = |proxy: &Proxy| {
+        proxy.log().iter().any(|line| line.contains("there is no Secret default/one") && line.contains(refused))
+    };
+    proxy.until("the log tells that the key is refused", told).await.unwrap();
     let senseless = text.replace(SECOND, "another-second-key-of-it").replace("prefix: plain", "regex: '('");
     let senseless = senseless.replace("team: a}", "team: a}, models: {allow: [{regex: '('}]}");
     write(&proxy, &senseless).await;

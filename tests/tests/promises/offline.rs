@@ -70,6 +70,42 @@ fn what_is_refused_is_named_by_file_and_line_and_ends_with_one() {
 }
 
 #[test]
+fn names_that_nobody_has_are_refused_and_words_in_the_wrong_place_say_what_to_write() {
+    let route = |access: &str| {
+        format!(
+            "{GOOD}---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: other}}\n\
+             spec: {{{access}rules: [{{name: all, targets: [{{poolRef: {{name: pool}}}}]}}]}}\n"
+        )
+    };
+    let consumer = |spec: &str| {
+        format!(
+            "{GOOD}---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: a}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let selector = |selector: &str| route(&format!("access: {{from: Selector, selector: {{{selector}}}}}, "));
+    let keys = "keys: [{name: a, secretRef: {name: key, key: token}}]";
+    for (text, told) in [
+        (selector("namespaces: ['*']"), "no namespace is called \"*\""),
+        (selector("namespaces: [Team]"), "no namespace is called \"Team\""),
+        (selector("names: [chat-*]"), "no consumer is called \"chat-*\""),
+        (selector("matchLabels: {'bad key!': a}"), "\"bad key!\" is no label's key"),
+        (selector("matchLabels: {a: has space}"), "\"has space\" is no label's value"),
+        (selector("matchExpressions: [{key: a, operator: In, values: ['*']}]"), "\"*\" is no label's value"),
+        (consumer(&format!("labels: {{'bad key!': has space}}, {keys}")), "\"bad key!\" is no label's key"),
+        (route("access: Known, "), "\"string\": write {from: Known}"),
+        (consumer(&format!("models: {{allow: [demo]}}, {keys}")), "\"string\": its fields are exact, prefix, regex"),
+        (consumer("keys: [{name: a, secretRef: planted}]"), "\"string\": its fields are key, name"),
+        (consumer("keys: []"), "should have at least 1 items: "),
+        (consumer(""), "spec.keys: Required value: begin each item with a dash"),
+        (consumer("keys: [{name: a}]"), "spec.keys[0].secretRef: Required value: its fields are key, name"),
+        (consumer(&format!("disabled: 'yes', {keys}")), "\"string\": write true or false"),
+    ] {
+        let (status, said) = compile(folder(&text).path(), "text");
+        assert!(status == Some(1) && said.contains(told), "{told}\n{said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_ends_with_two() {
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(compile(empty.path(), "text").0, Some(2));
