@@ -103,7 +103,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             let crds::SecretKeyRef { name, key } = &credentials.secret_ref;
             CredentialId(format!("{namespace}/{name}/{key}"))
         }),
-        identity: credentials.as_ref().and_then(|spec| identity(spec, url.as_deref(), path, report)),
+        identity: credentials.as_ref().and_then(|given| identity(given, spec, path, report)),
         weight: *weight,
         priority: *priority,
         models: self::models(models, path, report),
@@ -144,20 +144,21 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 }
 
 /// The kind of a credential, where it is more than a key in a header.
-fn identity(spec: &crds::Credentials, url: Option<&str>, path: &str, report: &mut Report<'_>) -> Option<Identity> {
+fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: &mut Report<'_>) -> Option<Identity> {
     let path = format!("{path}.credentials");
-    let is_signed = spec.kind == crds::CredentialType::Aws;
-    report.rule(&path, rules::REGION_OF_AWS, is_signed || spec.region.is_none());
-    if !is_signed {
+    let is_signed = given.kind == crds::CredentialType::Aws;
+    report.rule(&path, rules::REGION_OF_AWS, is_signed || given.region.is_none());
+    // At any other type they are refused already: what they lack there helps nobody.
+    if !is_signed || of.kind != crds::ProviderType::Bedrock {
         return None;
     }
     let of_host = || {
-        let host = url?.split_once("://")?.1.split(['/', ':']).next()?;
+        let host = of.url.as_deref()?.split_once("://")?.1.split(['/', ':']).next()?;
         let (service, rest) = host.split_once('.')?;
         (service.starts_with("bedrock-runtime") && rest.contains(".amazonaws.")).then_some(())?;
         rest.split('.').next()
     };
-    let region = spec.region.as_deref().or_else(of_host).unwrap_or_default().to_owned();
+    let region = given.region.as_deref().or_else(of_host).unwrap_or_default().to_owned();
     if region.is_empty() {
         let message = "the url's host names no region of Amazon's: write region, such as us-east-1";
         report.invalid(&format!("{path}.region"), message);
