@@ -13,7 +13,7 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{key_conflicts, kubernetes_names};
+use super::{credentials, key_conflicts, kubernetes_names};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -135,17 +135,7 @@ fn sealed(mut consumer: Consumer) -> Consumer {
 
 /// The digest of a key, or why there is none.
 fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<KeyDigest, (Reason, String)> {
-    let (secret, key) = id.0.rsplit_once('/').unwrap_or((&id.0, ""));
-    let data = inputs.secrets.get(&ObjectId(secret.to_owned())).ok_or_else(|| {
-        let message = format!("there is no Secret {secret}: create it, with the consumer's key under {key:?}");
-        (Reason::SecretNotFound, message)
-    })?;
-    let value = data.get(key).ok_or_else(|| {
-        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-        let message =
-            format!("the Secret {secret} has no key {key:?}: add it, or name one that is there ({})", keys.join(", "));
-        (Reason::SecretNotFound, message)
-    })?;
+    let (secret, key, value) = credentials::find(id, "consumer", inputs)?;
     // `echo key | base64` leaves a newline at the end; no caller sends it.
     let value = value.expose().trim_ascii();
     if !(SHORTEST..=LONGEST).contains(&value.len()) || !value.iter().all(u8::is_ascii_graphic) {

@@ -60,11 +60,15 @@ fn value((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>, is_previous: 
     look((id, signed), inputs).ok().or_else(previous)
 }
 
-/// The value of a credential, whole or of keys by which requests are `signed`, or why there is none.
-fn look((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
+/// A key of a Secret: the Secret's name, the key's, and the value; or why there is none. `whose` key it is, the words tell.
+pub(super) fn find<'i>(
+    id: &'i CredentialId,
+    whose: &str,
+    inputs: &'i Inputs<'_>,
+) -> Result<(&'i str, &'i str, &'i SecretValue), (Reason, String)> {
     let (secret, key) = id.0.rsplit_once('/').unwrap_or((&id.0, ""));
     let data = inputs.secrets.get(&ObjectId(secret.to_owned())).ok_or_else(|| {
-        let message = format!("there is no Secret {secret}: create it, with the provider's key under {key:?}");
+        let message = format!("there is no Secret {secret}: create it, with the {whose}'s key under {key:?}");
         (Reason::SecretNotFound, message)
     })?;
     let value = data.get(key).ok_or_else(|| {
@@ -73,6 +77,12 @@ fn look((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>) -> Result<Secr
             format!("the Secret {secret} has no key {key:?}: add it, or name one that is there ({})", keys.join(", "));
         (Reason::SecretNotFound, message)
     })?;
+    Ok((secret, key, value))
+}
+
+/// The value of a credential, whole or of keys by which requests are `signed`, or why there is none.
+fn look((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
+    let (secret, key, value) = find(id, "provider", inputs)?;
     // `echo key | base64` leaves a newline at the end; no header can carry it.
     let trimmed = value.expose().trim_ascii();
     if signed {
