@@ -5,11 +5,11 @@
 //! connections, cached answers, counters) is held elsewhere by stable ids, and only looked up here.
 
 mod builder;
+mod configured;
 mod profile;
-mod ready;
 mod resolve;
 
 pub use builder::Builder;
-pub use ready::Ready;
-pub(crate) use ready::{Credential, Permission, Pool, Provider, RouteTarget, Rule, TargetRef};
+pub use configured::Ready;
+pub(crate) use configured::{Credential, Permission, Pool, Provider, RouteTarget, Rule, TargetRef};
 pub use resolve::Lasting;

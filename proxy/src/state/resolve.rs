@@ -19,8 +19,8 @@ use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::upstream::{Origin, Outward};
 
+use super::configured::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
 use super::profile;
-use super::ready::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, CompiledObject, Kind, ObjectId, Snapshot};
 
-use super::ready::{AccessCounts, Id, Ready};
+use super::configured::{AccessCounts, Id, Ready};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
 use crate::persistent::set;
