@@ -15,7 +15,8 @@ use sluicegate_tests::process::{Process, pause};
 
 const IMAGE: &str = "sluicegate.test/proxy:1";
 
-/// The proxy on a simulated provider, as two pods behind a Service.
+/// The proxy on a simulated provider, as two pods behind a Service. They ask for little: what a limit alone asks for would
+/// leave no room beside them for a release with its own values, which another test may install meanwhile.
 const MANIFESTS: &str = r#"
 apiVersion: v1
 kind: ConfigMap
@@ -49,7 +50,7 @@ spec:
         args: [--manifests, /manifests, --listen, "0.0.0.0:8080", --admin-listen, "0.0.0.0:9090", --workers, "1"]
         ports: [{name: http, containerPort: 8080}, {name: admin, containerPort: 9090}]
         readinessProbe: {httpGet: {path: /readyz, port: admin}, periodSeconds: 1}
-        resources: {limits: {cpu: 500m, memory: 128Mi}}
+        resources: {requests: {cpu: 20m}, limits: {cpu: 500m, memory: 128Mi}}
         securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
         volumeMounts: [{name: manifests, mountPath: /manifests}]
       volumes: [{name: manifests, configMap: {name: manifests}}]
