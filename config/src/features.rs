@@ -2,6 +2,9 @@
 //! before it would read past or misunderstand: a proxy that does not know the name rejects the object instead of running
 //! something else than was meant. `FORMAT` is for what changes all objects.
 
+/// The beginning of the name of a feature that is a look-alike of this name.
+pub const PROFILE_FEATURE: &str = "profile/";
+
 /// The names that a proxy of this version knows.
 pub const FEATURES: [&str; 9] = [
     "access",

@@ -21,7 +21,7 @@ mod snapshot;
 pub use access::{Access, ConsumerMatch};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
 pub use consumer::{Consumer, ConsumerKey, KeyDigest};
-pub use features::FEATURES;
+pub use features::{FEATURES, PROFILE_FEATURE};
 pub use ids::{CredentialId, ObjectId};
 pub use kind::{CompiledForm, CompiledObject, Kind};
 pub use labels::{LabelMatch, LabelOperator};

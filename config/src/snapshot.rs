@@ -381,6 +381,9 @@ pub struct Connection {
     pub max_idle: u32,
     /// An idle one is closed after this.
     pub idle_timeout: Millis,
+    /// True if the user has said so; else what is known of the provider may be less.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle_said: bool,
     /// First TCP keep-alive probe after this silence; `None`: off.
     pub tcp_keepalive: Option<Millis>,
     /// The time that an address is believed; `None`: as long as DNS says.

@@ -3,13 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::patterns;
 use crate::rules::{self, validations};
 
 /// A provider's differences from its dialect's vendor. The gateway knows many by the host of their address
-/// (docs/dialects-openai.md); what is said here goes over that.
+/// (docs/providers.md); what is said here goes over that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Compatibility {
+    /// The look-alike that it is, by its name in docs/providers.md, such as `vLLM` or `Mistral`, where its host does not say so;
+    /// for type `OpenAICompatible`. Proxies that know none of that name reject the pool. Left out: as its host is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = patterns::PROFILE))]
+    pub profile: Option<String>,
     /// The policy for top-level fields of the requests it is sent, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -28,6 +28,8 @@ pub const HEADER_VALUE: &str = r"^[ -~]*$";
 pub const MULTIPLIER: &str = r"^([1-9](\.[0-9]{1,3})?|10(\.0{1,3})?)$";
 /// The spelling of a sampling temperature.
 pub const TEMPERATURE: &str = r"^([01](\.[0-9]{1,4})?|2(\.0{1,4})?)$";
+/// The name of a look-alike.
+pub const PROFILE: &str = r"^[A-Za-z0-9]+$";
 /// The spelling of the name of a request's field.
 pub const FIELD_NAME: &str = r"^[A-Za-z0-9_.-]+$";
 /// The spelling of a beta's name, or of the beginning of several.
@@ -50,7 +52,7 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 17] = [
+pub const ADVICE: [(&str, &str); 18] = [
     (TIME, "write a time such as 2027-01-31T00:00:00Z"),
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (BYTES, "write a number of bytes such as 1048576 or \"1Mi\""),
@@ -66,6 +68,7 @@ pub const ADVICE: [(&str, &str); 17] = [
     (MULTIPLIER, "write a number from 1 to 10 in quotes, with at most three digits after the point, such as \"2\""),
     (TEMPERATURE, "write a number from 0 to 2 in quotes, with at most four digits after the point, such as \"0.7\""),
     (FIELD_NAME, "write the name of a field: letters, digits, dots, hyphens and underscores, such as top_k"),
+    (PROFILE, "write the name of a look-alike: letters and digits, such as vLLM"),
     (API_VERSION, "write a version of Azure's API, such as 2024-10-21"),
     (BETA, "write the name of a beta such as context-management-2025-06-27, or its beginning and a *"),
 ];

@@ -27,7 +27,7 @@ pub struct Provider {
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
     pub kind: ProviderType,
-    /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added, for
+    /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added (for a known look-alike its own, docs/providers.md), for
     /// type `Gemini` `/v1beta`, for `AzureOpenAI` `/openai`
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
     /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
@@ -253,7 +253,7 @@ pub struct Connection {
     #[schemars(range(min = 0, max = 100_000))]
     pub max_idle: Option<u32>,
     /// An idle connection is closed after this: shorter than the provider itself keeps one, or calls meet its end. Left
-    /// out: 10s, and with `serviceRef` 4s (common model servers close after 5s).
+    /// out: 10s, and 4s with `serviceRef` and for look-alikes that close after 5s, as common model servers do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
     /// Silence before the first TCP keep-alive probe; `0s` sends none. Default: 60s.

@@ -64,8 +64,8 @@ pub const SIMULATED_ON_OTHERS: CelRule = CelRule {
 };
 /// Only look-alikes differ in the forms of their messages.
 pub const FORMS_OF_LOOK_ALIKES: CelRule = CelRule {
-    cel: "self.type == 'OpenAICompatible' || !has(self.compatibility) || !(has(self.compatibility.content) || has(self.compatibility.systemMessages) || has(self.compatibility.reasoningContent))",
-    message: "compatibility.content, systemMessages and reasoningContent are only for type OpenAICompatible: remove them, or set type to OpenAICompatible",
+    cel: "self.type == 'OpenAICompatible' || !has(self.compatibility) || !(has(self.compatibility.profile) || has(self.compatibility.content) || has(self.compatibility.systemMessages) || has(self.compatibility.reasoningContent))",
+    message: "compatibility.profile, content, systemMessages and reasoningContent are only for type OpenAICompatible: remove them, or set type to OpenAICompatible",
 };
 /// Only Anthropic's dialect has betas.
 pub const BETAS_OF_ANTHROPIC: CelRule = CelRule {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::hub::ErrorKind;
-use crate::vendors::{FieldPolicy, LookAlike};
+use crate::vendors::{FieldPolicy, LookAlike, UsageHabit};
 
 /// The code by which Anthropic's SDKs learn that they have to go on without a message thread.
 pub(crate) const NO_THREADS: &str = "thread_unsupported_request";
@@ -151,6 +151,12 @@ impl ProviderProfile {
     #[must_use]
     pub fn compatible(&self) -> bool {
         self.look_alike.is_some()
+    }
+
+    /// True if its streams say what was used only where they are asked for it.
+    #[must_use]
+    pub fn asks_for_usage(&self) -> bool {
+        self.look_alike.is_none_or(|row| row.usage == UsageHabit::WhenAsked)
     }
 }
 

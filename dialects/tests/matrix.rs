@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects")]
 
 mod cells;
+mod look_alikes;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::vendors::look_alike;
+use sluicegate_dialects::vendors::LookAlike;
 use sluicegate_dialects::{Dialect, ProviderProfile, StreamOptions};
 use support::{events, events_cut_anywhere, golden, testdata};
 
@@ -34,7 +35,7 @@ const CREATED: u64 = 1_700_000_000;
 
 /// Makes of provider: what its goldens are called, what it speaks, and how it is spoken to.
 fn makes() -> Vec<(&'static str, Dialect, ProviderProfile)> {
-    let like = |host| ProviderProfile { look_alike: Some(look_alike(host)), ..ProviderProfile::default() };
+    let like = |host| ProviderProfile { look_alike: Some(LookAlike::at(host)), ..ProviderProfile::default() };
     let vendors = DIALECTS.iter().map(|(name, dialect)| (*name, *dialect, ProviderProfile::default()));
     let others = [
         ("look-alike", Dialect::OpenAiChat, like("models.example")),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, SimulatedProvider};
+use sluicegate_simulator::{Behaviour, Canned, Failure, FailureKind, LookAlike, SimulatedProvider};
 
 /// A simulated provider of large language models: OpenAI Chat Completions at /v1/chat/completions,
 /// Responses at /v1/responses, Anthropic Messages at /v1/messages. Single calls are steered by the header `x-simulate`.
@@ -50,6 +50,9 @@ pub(crate) struct Flags {
     /// The key it asks for; none: no key is asked for.
     #[arg(long, env = "SLUICEGATE_SIMULATOR_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Speak Chat Completions as this look-alike does: `deepseek`, `groq`, `mistral` or `perplexity`.
+    #[arg(long, value_parser = look_alike)]
+    like: Option<LookAlike>,
     /// Calls kept to be read at /__journal.
     #[arg(long, default_value_t = 256)]
     journal: usize,
@@ -95,8 +98,13 @@ impl Flags {
         if self.canned {
             return model.with_canned(Canned::new(self.tokens.unwrap_or(64), self.interval));
         }
+        let model = model.with_look_alike(self.like);
         model.with_models(self.models.clone()).with_api_key(self.api_key.clone()).with_journal(self.journal)
     }
+}
+
+fn look_alike(name: &str) -> Result<LookAlike, String> {
+    LookAlike::named(name).ok_or_else(|| format!("no look-alike is called {name}"))
 }
 
 fn span(text: &str) -> Result<Duration, String> {

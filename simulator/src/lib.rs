@@ -35,6 +35,7 @@ mod wire;
 
 pub use behaviour::{Behaviour, Failure, FailureKind};
 pub use canned::Canned;
+pub use openai::look_alike::LookAlike;
 pub use provider::SimulatedProvider;
 pub use server::{serve, serve_with_fate};
 pub use steer::{ECHO_HEADER, STEER_HEADER};

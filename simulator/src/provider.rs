@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::ids::Ids;
 use crate::journal::Journal;
 use crate::limits::{Minute, Quota};
+use crate::openai::look_alike::LookAlike;
 use crate::plan::{Plan, lay_out};
 use crate::prompts::Prompts;
 use crate::steer;
@@ -27,6 +28,7 @@ pub struct SimulatedProvider {
     api_key: Option<String>,
     journal: Option<Journal>,
     canned: Option<Canned>,
+    look_alike: Option<LookAlike>,
     ids: Ids,
     calls: AtomicU64,
     minute: Mutex<Minute>,
@@ -61,6 +63,7 @@ impl SimulatedProvider {
             api_key: None,
             journal: None,
             canned: None,
+            look_alike: None,
             ids: Ids::new(),
             calls: AtomicU64::new(0),
             minute: Mutex::default(),
@@ -95,6 +98,17 @@ impl SimulatedProvider {
     pub fn with_canned(mut self, canned: Canned) -> Self {
         self.canned = Some(canned);
         self
+    }
+
+    /// Speaks Chat Completions as this look-alike does, with its refusals and habits.
+    #[must_use]
+    pub fn with_look_alike(mut self, look_alike: Option<LookAlike>) -> Self {
+        self.look_alike = look_alike;
+        self
+    }
+
+    pub(crate) fn look_alike(&self) -> Option<LookAlike> {
+        self.look_alike
     }
 
     pub(crate) fn canned(&self) -> Option<&Canned> {

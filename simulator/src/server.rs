@@ -175,6 +175,12 @@ async fn wait(plan: &Plan, tokens: u64) {
     }
 }
 
+/// OpenAI's error in a stream.
+fn openai_failure() -> Bytes {
+    let fault = Fault::new(500, "The server had an error while processing your request (simulated).");
+    openai::stream::event(&openai::error::body(&fault))
+}
+
 /// The key a caller shows, in any vendor's way.
 fn key(parts: &Parts) -> Option<&str> {
     let headers = &parts.headers;
@@ -245,7 +251,11 @@ impl Call {
             };
         }
         let done = match path {
-            Route::Chat => openai::request::read(body).and_then(|ask| self.known(ask)),
+            Route::Chat => match self.model.look_alike() {
+                Some(like) => like.admit(body).and_then(|body| openai::request::read(&body)),
+                None => openai::request::read(body),
+            }
+            .and_then(|ask| self.known(ask)),
             Route::Responses => {
                 let asked = openai::responses::request::read(body).and_then(|ask| self.known(ask));
                 return match asked {
@@ -310,7 +320,13 @@ impl Call {
             }
             _ if ask.completes => openai::completions::write(&self.letterhead(ask), ask, &answers, cached),
             (Vendor::Google, _) => gemini::reply::write(ask, &answers, cached, self.model.ids()),
-            _ => openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids()),
+            _ => {
+                let value = openai::reply::write(&self.letterhead(ask), ask, &answers, cached, self.model.ids());
+                match self.model.look_alike() {
+                    Some(like) => like.whole(value),
+                    None => value,
+                }
+            }
         };
         self.whole(&value, tokens, plan)
     }
@@ -344,7 +360,14 @@ impl Call {
             }
             (Vendor::Google, _) => gemini::stream::write(ask, answers, cached, (self.model.ids(), self.array)),
             _ => {
-                let usage = ask.stream_usage.then(|| openai::reply::usage(ask, answers, cached));
+                let usage = openai::reply::usage(ask, answers, cached);
+                if let (Some(like), false) = (self.model.look_alike(), ask.completes) {
+                    let asked = (ask.stream_usage && like.is_asked_for_usage()).then(|| usage.clone());
+                    let head = self.letterhead(ask);
+                    let pieces = openai::stream::Writer::new(&head, self.model.ids(), asked).write(answers);
+                    return self.events(like.streamed(&pieces, &usage), openai_failure(), plan);
+                }
+                let usage = ask.stream_usage.then_some(usage);
                 if ask.completes {
                     openai::completions::stream(&self.letterhead(ask), answers, usage.as_ref())
                 } else {
@@ -353,10 +376,7 @@ impl Call {
             }
         };
         let error = match self.vendor {
-            Vendor::OpenAi => {
-                let fault = Fault::new(500, "The server had an error while processing your request (simulated).");
-                openai::stream::event(&openai::error::body(&fault))
-            }
+            Vendor::OpenAi => openai_failure(),
             Vendor::Anthropic => anthropic::stream::event(&anthropic::error::event(&Fault::new(529, "Overloaded"))),
             Vendor::Amazon => {
                 let body = amazon::error::body(&Fault::new(500, "The system encountered an unexpected error."));
@@ -394,7 +414,10 @@ impl Call {
 
     fn refuse(self, fault: &Fault) -> Response<Script> {
         let body = match self.vendor {
-            Vendor::OpenAi => openai::error::body(fault),
+            Vendor::OpenAi => match self.model.look_alike() {
+                Some(like) => like.error(fault),
+                None => openai::error::body(fault),
+            },
             Vendor::Anthropic => anthropic::error::body(fault, &self.id),
             Vendor::Amazon => amazon::error::body(fault),
             Vendor::Google if self.array => json!([gemini::error::body(fault)]),

@@ -10,13 +10,16 @@ use crate::{BetaAction, Compatibility, FieldAction, ReasoningContent};
 /// Compiles it. `path` is the provider's.
 pub(super) fn compile(spec: &crds::Provider, path: &str, report: &mut Report<'_>) -> Compatibility {
     let Some(given) = &spec.compatibility else { return Compatibility::default() };
-    let crds::Compatibility { fields, betas, server_tools, content, system_messages, reasoning_content } = given;
+    let crds::Compatibility { profile, fields, betas, server_tools, content, system_messages, reasoning_content } =
+        given;
     let look_alike = spec.kind == crds::ProviderType::OpenAICompatible;
-    let forms = content.is_some() || system_messages.is_some() || reasoning_content.is_some();
+    let forms = profile.is_some() || content.is_some() || system_messages.is_some() || reasoning_content.is_some();
     report.rule(path, rules::FORMS_OF_LOOK_ALIKES, look_alike || !forms);
-    report.rule(path, rules::BETAS_OF_ANTHROPIC, spec.kind == crds::ProviderType::Anthropic || betas.is_empty());
+    let has_betas = matches!(spec.kind, crds::ProviderType::Anthropic | crds::ProviderType::Bedrock);
+    report.rule(path, rules::BETAS_OF_ANTHROPIC, has_betas || betas.is_empty());
     let path = format!("{path}.compatibility");
     Compatibility {
+        profile: profile.clone(),
         fields: self::fields(fields, &path, report),
         betas: self::betas(betas, &path, report),
         drop_server_tools: *server_tools == Some(crds::ServerTools::Drop),

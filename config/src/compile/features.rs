@@ -1,6 +1,8 @@
 //! The features that a compiled object requires of proxies, by what it makes use of.
 
-use crate::{Pool, Provider, ProviderKind, Route};
+use std::collections::BTreeSet;
+
+use crate::{PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
@@ -32,10 +34,13 @@ pub(super) fn of_route(route: &Route) -> Vec<String> {
     required.map(|(name, _)| (*name).to_owned()).collect()
 }
 
-/// The features that a pool requires.
+/// The features that a pool requires, and the look-alikes that it names.
 pub(super) fn of_pool(pool: &Pool) -> Vec<String> {
     let required = OF_POOLS.iter().filter(|(_, uses)| pool.providers.iter().any(uses));
-    required.map(|(name, _)| (*name).to_owned()).collect()
+    let profiles: BTreeSet<&str> =
+        pool.providers.iter().filter_map(|provider| provider.compatibility.profile.as_deref()).collect();
+    let profiles = profiles.into_iter().map(|name| format!("{PROFILE_FEATURE}{name}"));
+    required.map(|(name, _)| (*name).to_owned()).chain(profiles).collect()
 }
 
 #[cfg(test)]
@@ -75,6 +80,8 @@ mod tests {
         for (feature, field) in uses {
             assert_eq!(required(&format!("{plain}, {field}")), [feature]);
         }
+        let profile = format!("{plain}, compatibility: {{profile: vLLM}}");
+        assert_eq!(required(&profile), ["compatibility", "profile/vLLM"]);
         assert_eq!(required_as("Gemini", plain), ["gemini"]);
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required_as("Bedrock", plain), ["bedrock"]);

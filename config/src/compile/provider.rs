@@ -237,6 +237,7 @@ fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Repo
         idle_timeout: idle_timeout.as_ref().map_or(if pods { IDLE_PODS } else { IDLE }, |idle| {
             report.check(&format!("{path}.idleTimeout"), millis(idle))
         }),
+        idle_said: idle_timeout.is_some(),
         tcp_keepalive: (keepalive > Millis(0)).then_some(keepalive),
         dns_ttl: dns_ttl.as_ref().map(|ttl| report.check(&format!("{path}.dnsTTL"), millis(ttl))),
         ca_pem,

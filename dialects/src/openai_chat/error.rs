@@ -119,11 +119,13 @@ fn message_of(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.as_str(),
         Value::Object(fields) => {
-            let said = ["message", "detail", "msg", "error_description"].iter().find_map(|name| fields.get(*name))?;
+            let said = ["message", "detail", "msg", "error_description", "errors"]
+                .iter()
+                .find_map(|name| fields.get(*name))?;
             match said {
                 Value::String(text) => text,
-                // FastAPI's validation errors: a list, each with `msg`.
-                Value::Array(list) => list.first()?.get("msg")?.as_str()?,
+                // A list: FastAPI's validation errors have `msg` each, Cloudflare's `message`.
+                Value::Array(list) => ["msg", "message"].iter().find_map(|name| list.first()?.get(*name)?.as_str())?,
                 Value::Object(deeper) => deeper.get("message")?.as_str()?,
                 _ => return None,
             }
@@ -212,6 +214,7 @@ mod tests {
             (404, r#"{"object":"error","message":"no model","code":404}"#, K::NotFound, "no model"),
             (401, r#"{"detail":"who"}"#, K::Authentication, "who"),
             (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, K::Unprocessable, "field required"),
+            (401, r#"{"success":false,"errors":[{"code":10000,"message":"who"}]}"#, K::Authentication, "who"),
             (503, r#"[{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#, K::Overloaded, "busy"),
             (0, r#"{"error":{"code":503,"message":"busy"}}"#, K::Overloaded, "busy"),
             (502, "<html>", K::BadGateway, "the provider answered with status 502 and no error message"),

@@ -7,14 +7,18 @@
 mod attribution;
 mod claude;
 mod gemini;
-mod hosts;
+mod look_alikes;
 mod openai;
+mod policy;
 
 pub(crate) use attribution::without_attribution;
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
 pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
-pub use hosts::{FieldAction, FieldPolicy, HostFieldRule, LookAlike, ReasoningBack, SystemMessages, look_alike};
+pub use look_alikes::{
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+};
 pub(crate) use openai::{Beside, openai};
+pub use policy::{FieldAction, FieldPolicy};
 
 /// The efforts that may be asked for, from little to much.
 const EFFORTS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];

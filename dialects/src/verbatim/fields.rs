@@ -26,6 +26,9 @@ pub fn govern(body: &Bytes, policy: &FieldPolicy) -> Result<Governed, Refusal> {
         for (name, start, value) in &names {
             match policy.get(name.as_str()) {
                 None | Some(FieldAction::Pass) => {}
+                Some(FieldAction::Refuse) if body.get(value.clone()) == Some(b"null") => {
+                    edits.push(Edit { span: start.start..value.end, kind: EditKind::RemoveMember });
+                }
                 Some(FieldAction::Refuse) => refused = Some(name.clone()),
                 // Where the other name stands there already, this one has nothing more to say.
                 Some(FieldAction::Rename(to)) if !names.iter().any(|(other, ..)| other == to) => {
@@ -85,7 +88,10 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&governed.body), made);
             assert_eq!(governed.dropped, dropped, "{given}");
         }
-        let refusal = govern(&Bytes::from_static(br#"{"c":1}"#), &policy(&[("c", FieldAction::Refuse)])).unwrap_err();
+        let refuses = policy(&[("c", FieldAction::Refuse)]);
+        // Who says nothing asks for nothing.
+        assert_eq!(&govern(&Bytes::from_static(br#"{"c": null,"d":1}"#), &refuses).unwrap().body[..], br#"{"d":1}"#);
+        let refusal = govern(&Bytes::from_static(br#"{"c":1}"#), &refuses).unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some("c"));
     }
 }

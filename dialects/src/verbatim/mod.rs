@@ -3,6 +3,7 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
+mod call_ids;
 mod envelope;
 mod fields;
 mod marks;
@@ -18,6 +19,7 @@ use crate::codec::Refusal;
 use crate::json::count;
 use crate::scan;
 
+pub use call_ids::fit_call_ids;
 pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};
 pub use fields::{Governed, govern};
 pub use marks::unmark;

@@ -67,7 +67,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
         let body = dialect.disown(&body, model);
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
-        let Governed { body, dropped } = governed(body, provider)?;
+        let Governed { body, dropped } = governed(&body, provider)?;
         let dropped = dropped.len();
         return Ok(Outgoing { body, uri, said, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
     }
@@ -83,7 +83,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let header =
         |(name, value): &(String, String)| HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
     let added = headers.iter().filter_map(header).collect();
-    let Governed { body, dropped } = governed(Bytes::from(body), provider)?;
+    let Governed { body, dropped } = governed(&Bytes::from(body), provider)?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
     let said = at.offer.headers;
@@ -133,8 +133,9 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
     (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
-/// The body under the provider's policy for fields.
-fn governed(body: Bytes, provider: &Provider) -> Result<Governed, Refusal> {
+/// The body with call ids that the provider takes, under its policy for fields.
+fn governed(body: &Bytes, provider: &Provider) -> Result<Governed, Refusal> {
+    let body = verbatim::fit_call_ids(body, provider.defaults.look_alike.as_ref());
     if provider.defaults.fields.is_empty() {
         return Ok(Governed { body, dropped: Vec::new() });
     }
@@ -241,7 +242,7 @@ fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider
             let most = provider.defaults.default_max_tokens.filter(|_| peek.max_tokens.is_none()).or(clamped);
             *settings = settings_within(call, within, (most, clamped.is_some()), &provider.defaults);
         }
-        if peek.stream && habits.usage_is_asked_for {
+        if peek.stream && habits.usage_is_asked_for && provider.defaults.asks_for_usage() {
             *usage = peek.ask_for_usage(&call.body);
         }
     }

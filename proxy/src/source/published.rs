@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sluicegate_config::compile::{Credentials, SecretValue};
 use sluicegate_config::published::{self, Content};
-use sluicegate_config::{CredentialId, FORMAT, ObjectId};
+use sluicegate_config::{CredentialId, FORMAT, ObjectId, PROFILE_FEATURE};
+use sluicegate_dialects::vendors::LookAlike;
 
 /// The most bytes of one object; more than the API server takes.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -102,7 +103,7 @@ impl Published {
                 env!("CARGO_PKG_VERSION")
             ));
         }
-        if let Some(unknown) = requires.iter().find(|name| !features.contains(&name.as_str())) {
+        if let Some(unknown) = requires.iter().find(|name| !is_known(name, features)) {
             let name: String = unknown.chars().filter(|letter| !letter.is_control()).take(MOST_NAME).collect();
             return Err(format!(
                 "it requires {name:?}, which this proxy ({}) does not know: upgrade it with the operator",
@@ -118,6 +119,12 @@ impl Published {
         }
         Err(format!("its annotation {} says another revision than its content", published::REVISION_ANNOTATION))
     }
+}
+
+/// True if a feature is among those that are known, or the name of a look-alike that the tables have.
+fn is_known(feature: &str, features: &[&str]) -> bool {
+    let profile = feature.strip_prefix(PROFILE_FEATURE);
+    features.contains(&feature) || profile.is_some_and(|name| LookAlike::named(name).is_some())
 }
 
 /// The place where the reading ended, not what was there: it may be a credential's Secret.

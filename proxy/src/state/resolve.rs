@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, ObjectId};
 
-use sluicegate_dialects::vendors::LookAlike;
+use sluicegate_dialects::vendors::{LookAlike, SideOperation};
 
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, Auth, KindProfile, Offer};
@@ -111,6 +111,7 @@ impl Resolving<'_> {
         let models = Arc::new(from.models.clone());
         let kind = profiles::of(from);
         let profile = Arc::new(profile::of(from));
+        let from = &*profile::completed(from, profile.look_alike.as_ref());
         let credential = self.credential(from)?;
         let set_headers = set_headers(from)?;
         let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
@@ -225,8 +226,14 @@ fn offers(
     (kind, version): (&'static KindProfile, Option<&str>),
     look_alike: Option<&LookAlike>,
 ) -> Result<Vec<OfferAt>, String> {
-    let is_there =
-        |offer: &&Offer| offer.operation != Operation::TextCompletion || look_alike.is_none_or(|row| row.completions);
+    let is_there = |offer: &&Offer| {
+        let beside = match offer.operation {
+            Operation::TextCompletion => SideOperation::Completions,
+            Operation::Embeddings => SideOperation::Embeddings,
+            _ => return true,
+        };
+        look_alike.is_none_or(|row| row.has(beside))
+    };
     let offer = |offer: &'static Offer| {
         let path = offer.path.replace("{version}", version.unwrap_or_default());
         let uri = if offer.names_the_model() { Ok(None) } else { origin.uri(&path).map(Some) };

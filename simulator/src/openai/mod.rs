@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod error;
 pub(crate) mod headers;
+pub(crate) mod look_alike;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod responses;

@@ -18,6 +18,7 @@ mod kept;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod look_alikes;
 mod memory;
 mod offline;
 mod operations;

@@ -178,6 +178,9 @@ fn write_stream(stream: bool, extra: &Extra, writer: &mut RequestWriter<'_>) {
         return;
     }
     writer.json.value_field("stream", true);
+    if !writer.profile.asks_for_usage() {
+        return;
+    }
     writer.json.open_field("stream_options", b'{');
     writer.json.value_field("include_usage", true);
     let own = extra.fields.get("stream_options").filter(|_| !writer.cross_dialect);

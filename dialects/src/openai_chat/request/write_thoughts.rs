@@ -26,7 +26,8 @@ pub(super) fn thoughts(message: &Message, needed: bool, writer: &mut RequestWrit
         }
     }
     if !texts.is_empty() || (needed && how == ReasoningBack::Required) {
-        writer.json.text_field("reasoning_content", &texts.join("\n\n"));
+        let field = writer.look_alike().map_or("reasoning_content", |row| row.thoughts);
+        writer.json.text_field(field, &texts.join("\n\n"));
     }
 }
 

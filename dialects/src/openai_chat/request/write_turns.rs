@@ -80,11 +80,13 @@ fn pieces<'a>(message: &'a Message) -> impl Iterator<Item = PlacedPart<'a>> {
 fn user(turn: &[&Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
     let (results, said): (Vec<PlacedPart<'_>>, Vec<PlacedPart<'_>>) =
         turn.iter().flat_map(|message| pieces(message)).partition(|piece| is_result(piece.part));
+    let joined = if writer.user_after_results() { None } else { texts_alone(&results, &said) };
     let mut moved = Vec::new();
-    for result in &results {
-        moved.extend(result.at(|at| tool_message(result, at, writer))?);
+    for (at, result) in results.iter().enumerate() {
+        let joined = joined.as_deref().filter(|_| at + 1 == results.len()).unwrap_or_default();
+        moved.extend(result.at(|at| tool_message(result, at, joined, writer))?);
     }
-    if said.is_empty() && moved.is_empty() && !results.is_empty() {
+    if (said.is_empty() || joined.is_some()) && moved.is_empty() && !results.is_empty() {
         // The turn was tool results only: what it says of itself has no message to stand on.
         for message in turn {
             message.extra.keys().for_each(|name| writer.drop(format_args!("{}.{name}", MESSAGES.index(message.at))));
@@ -106,6 +108,24 @@ fn user(turn: &[&Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal
     own(turn, writer);
     writer.json.close(b'}');
     Ok(())
+}
+
+/// The texts that a turn says beside its results, where both are texts alone: they can stand in the last of the results for a
+/// server that takes no turn of the user's behind them.
+fn texts_alone<'a>(results: &[PlacedPart<'a>], said: &[PlacedPart<'a>]) -> Option<Vec<&'a str>> {
+    let is_text = |part: &Part| matches!(part.content, Content::Text { .. });
+    let holds_texts = |result: &PlacedPart<'_>| match &result.part.content {
+        Content::ToolResult { parts, .. } => parts.iter().all(is_text),
+        _ => false,
+    };
+    if results.is_empty() || !results.iter().all(holds_texts) {
+        return None;
+    }
+    let text = |piece: &PlacedPart<'a>| match &piece.part.content {
+        Content::Text { text, citations: _ } => Some(text.as_str()),
+        _ => None,
+    };
+    said.iter().map(text).collect()
 }
 
 /// The fields that messages have of their own.
@@ -137,10 +157,11 @@ struct Moved<'a> {
     part: &'a Part,
 }
 
-/// Writes a result as a tool message.
+/// Writes a result as a tool message; texts that are `joined` to it stand behind its own.
 fn tool_message<'a>(
     result: &PlacedPart<'a>,
     at: &Path<'_>,
+    joined: &[&'a str],
     writer: &mut RequestWriter<'_>,
 ) -> Result<Vec<Moved<'a>>, Refusal> {
     let mut moved = Vec::new();
@@ -171,6 +192,7 @@ fn tool_message<'a>(
             other => return Err(in_result.index(index).refuse(unspeakable(other, "a tool result"))),
         }
     }
+    texts.extend(joined.iter().copied().map(Cow::Borrowed));
     writer.texts(&texts);
     if *is_error {
         writer.drop(at.field("is_error"));

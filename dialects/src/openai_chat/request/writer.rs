@@ -49,6 +49,11 @@ impl<'a> RequestWriter<'a> {
         self.look_alike().map_or(ReasoningBack::Never, |row| row.reasoning)
     }
 
+    /// True if it takes a turn of the user's right behind tool results.
+    pub(super) fn user_after_results(&self) -> bool {
+        !self.cross_dialect || self.look_alike().is_none_or(|row| row.user_after_results)
+    }
+
     /// The provider's policy for a top-level field.
     pub(super) fn policy(&self, name: &str) -> Option<&'a FieldAction> {
         self.profile.fields.get(name)

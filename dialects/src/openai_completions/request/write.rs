@@ -48,6 +48,8 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
     }
     if *stream {
         json.value_field("stream", true);
+    }
+    if *stream && profile.asks_for_usage() {
         json.open_field("stream_options", b'{');
         json.value_field("include_usage", true);
         json.close(b'}');

@@ -34,6 +34,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
             max_connections: 1,
             max_idle: 1,
             idle_timeout: Millis(1),
+            idle_said: true,
             tcp_keepalive: None,
             dns_ttl: None,
             ca_pem: None,

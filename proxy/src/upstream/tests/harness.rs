@@ -34,6 +34,7 @@ pub(super) fn connection() -> Connection {
         max_connections: 100,
         max_idle: 100,
         idle_timeout: Millis(60_000),
+        idle_said: true,
         tcp_keepalive: Some(Millis(30_000)),
         dns_ttl: None,
         ca_pem: None,

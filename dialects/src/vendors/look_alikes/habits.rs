@@ -1,0 +1,82 @@
+//! The ways in which look-alikes differ, each a word for a row.
+
+/// The use of keys at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It asks for one, as a bearer.
+    Needed,
+    /// It asks for none, or for one that whoever runs it has set.
+    Optional,
+}
+
+/// An operation beside Chat Completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SideOperation {
+    /// Legacy Completions.
+    Completions,
+    /// Embeddings.
+    Embeddings,
+}
+
+/// The way in which the model's earlier thoughts go back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasoningBack {
+    /// No.
+    Never,
+    /// They go back where the caller has them.
+    Sent,
+    /// They go back where the caller has them, and empty in turns that call tools where he has not: the server refuses
+    /// such a turn without the field.
+    Required,
+}
+
+/// The place that instructions in mid-conversation go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemMessages {
+    /// Into the one message at the beginning: many prompt templates take no other.
+    First,
+    /// They stay where they are.
+    InPlace,
+}
+
+/// The way in which streams say what was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageHabit {
+    /// The last chunk says it, where `stream_options` asks for it.
+    WhenAsked,
+    /// The last chunk says it, asked or not; `stream_options` is left out.
+    AtTheEnd,
+    /// Every chunk says what has been used so far, asked or not; `stream_options` is left out.
+    InEveryChunk,
+}
+
+/// The ids of tool calls that a server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallIds {
+    /// Any.
+    Any,
+    /// Nine letters and digits; a call with another id is refused.
+    NineLetters,
+}
+
+/// A difference of tool calls in a stream from OpenAI's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallHabit {
+    /// A call comes whole, in one chunk.
+    Whole,
+    /// All calls have index 0, or none.
+    NoIndex,
+    /// Later pieces of a call have an empty id.
+    EmptyId,
+}
+
+/// A row's rule for a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFieldRule {
+    /// It is left out: the server refuses it, and it only steers.
+    Drop,
+    /// A call that has it is not sent: the server refuses it, or reads past what decides the answer.
+    Refuse,
+    /// The server has another name for it.
+    Rename(&'static str),
+}

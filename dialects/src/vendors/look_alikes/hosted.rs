@@ -1,0 +1,253 @@
+//! Look-alikes that answer at hosts of their own. Sources stand in the rows, read in November 2026; comments say what of
+//! them decides.
+
+use super::habits::HostFieldRule::{Drop, Refuse, Rename};
+use super::habits::SideOperation::{Completions, Embeddings};
+use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SystemMessages, UsageHabit};
+use super::row::{LookAlike, UNKNOWN};
+
+/// A server with a key and Chat Completions alone.
+const HOSTED: LookAlike = LookAlike { key: KeyUse::Needed, beside_chat: &[], ..UNKNOWN };
+
+/// Every row.
+pub(super) const ROWS: [LookAlike; 21] = [
+    // Of the fields that it says are answered with 400, two decide what is answered; `logprobs` may say `false`.
+    LookAlike {
+        name: "Groq",
+        hosts: &["api.groq.com"],
+        base: Some("https://api.groq.com/openai/v1"),
+        source: "console.groq.com/docs/openai",
+        content_lists: true,
+        thoughts: "reasoning",
+        fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
+        ..HOSTED
+    },
+    // A turn that calls tools is refused without its thoughts, and empty ones are taken; efforts `high` and `max` (lower
+    // ones are taken as `high`). The reference knows `max_tokens` alone.
+    LookAlike {
+        name: "DeepSeek",
+        hosts: &["api.deepseek.com"],
+        base: Some("https://api.deepseek.com/v1"),
+        source: "api-docs.deepseek.com/guides/thinking_mode, …/api/create-chat-completion",
+        reasoning: ReasoningBack::Required,
+        efforts: Some(&["low", "medium", "high", "max"]),
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Together",
+        hosts: &["api.together.ai", "api.together.xyz"],
+        base: Some("https://api.together.ai/v1"),
+        source: "docs.together.ai/docs/inference/openai-compatibility",
+        beside_chat: &[Completions, Embeddings],
+        thoughts: "reasoning",
+        ..HOSTED
+    },
+    // What does not fit lowers `max_tokens` there, and is no error.
+    LookAlike {
+        name: "Fireworks",
+        hosts: &["api.fireworks.ai"],
+        base: Some("https://api.fireworks.ai/inference/v1"),
+        source: "docs.fireworks.ai/tools-sdks/openai-compatibility",
+        beside_chat: &[Completions, Embeddings],
+        usage: UsageHabit::AtTheEnd,
+        ..HOSTED
+    },
+    // Any effort, mapped to what the model behind it takes.
+    LookAlike {
+        name: "OpenRouter",
+        hosts: &["openrouter.ai"],
+        base: Some("https://openrouter.ai/api/v1"),
+        source: "openrouter.ai/docs/guides/best-practices/reasoning-tokens, …/docs/api/api-reference",
+        beside_chat: &[Completions, Embeddings],
+        content_lists: true,
+        system_messages: SystemMessages::InPlace,
+        thoughts: "reasoning",
+        efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
+        ..HOSTED
+    },
+    // Its models that reason refuse both penalties; an effort is refused by those that choose for themselves.
+    LookAlike {
+        name: "xAI",
+        hosts: &["api.x.ai"],
+        base: Some("https://api.x.ai/v1"),
+        source: "docs.x.ai/docs/guides/reasoning",
+        content_lists: true,
+        efforts: Some(&[]),
+        fields: &[("frequency_penalty", Drop), ("presence_penalty", Drop), ("top_k", Drop)],
+        ..HOSTED
+    },
+    // No tools, and an address without a version. What was used grows from chunk to chunk.
+    LookAlike {
+        name: "Perplexity",
+        hosts: &["api.perplexity.ai"],
+        base: Some("https://api.perplexity.ai"),
+        source: "docs.perplexity.ai/docs/sonar/openai-compatibility; github.com/agno-agi/agno/pull/6058 (usage)",
+        efforts: Some(&[]),
+        usage: UsageHabit::InEveryChunk,
+        fields: &[("max_completion_tokens", Rename("max_tokens")), ("tools", Refuse)],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Cerebras",
+        hosts: &["api.cerebras.ai"],
+        base: Some("https://api.cerebras.ai/v1"),
+        source: "inference-docs.cerebras.ai/resources/openai (refused fields)",
+        beside_chat: &[Completions],
+        thoughts: "reasoning",
+        fields: &[
+            ("frequency_penalty", Drop),
+            ("logit_bias", Refuse),
+            ("presence_penalty", Drop),
+            ("service_tier", Drop),
+            ("top_k", Drop),
+        ],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "SambaNova",
+        hosts: &["api.sambanova.ai"],
+        base: Some("https://api.sambanova.ai/v1"),
+        source: "docs.sambanova.ai/docs/en/features/openai-compatibility",
+        beside_chat: &[Completions, Embeddings],
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Nebius",
+        hosts: &["api.tokenfactory.nebius.com", "api.studio.nebius.com", "api.studio.nebius.ai"],
+        base: Some("https://api.tokenfactory.nebius.com/v1"),
+        source: "docs.tokenfactory.nebius.com/api-reference/introduction",
+        beside_chat: &[Completions, Embeddings],
+        ..HOSTED
+    },
+    // The same refusal of turns without thoughts as DeepSeek's; no efforts before K3.
+    LookAlike {
+        name: "Moonshot",
+        hosts: &["api.moonshot.ai", "api.moonshot.cn"],
+        base: Some("https://api.moonshot.ai/v1"),
+        source: "platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model",
+        reasoning: ReasoningBack::Required,
+        efforts: Some(&[]),
+        ..HOSTED
+    },
+    // Thoughts are taken back, and not asked for. A call is streamed in pieces only where `tool_stream` says so.
+    LookAlike {
+        name: "Zhipu",
+        hosts: &["api.z.ai", "open.bigmodel.cn"],
+        base: Some("https://api.z.ai/api/paas/v4"),
+        source: "docs.z.ai/guides/capabilities/thinking-mode, …/capabilities/stream-tool",
+        beside_chat: &[Embeddings],
+        reasoning: ReasoningBack::Sent,
+        efforts: Some(&[]),
+        calls: &[CallHabit::Whole],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Qwen",
+        hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
+        base: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope",
+        beside_chat: &[Embeddings],
+        content_lists: true,
+        calls: &[CallHabit::EmptyId],
+        ..HOSTED
+    },
+    // It reads past what it does not take. Older models think between `<think>` and `</think>` in the text itself.
+    LookAlike {
+        name: "MiniMax",
+        hosts: &["api.minimax.io", "api.minimaxi.com"],
+        base: Some("https://api.minimax.io/v1"),
+        source: "platform.minimax.io/docs/api-reference/text-openai-api",
+        efforts: Some(&[]),
+        ..HOSTED
+    },
+    // Fields that it does not know are refused (422, `extra_forbidden`); those it knows are in its SDK (`mistralai` 3.7,
+    // ChatCompletionRequest). Call ids: 400, "must be a-z, A-Z, 0-9, with a length of 9"; a user's turn behind a tool's: 400,
+    // "Unexpected role 'user' after role 'tool'". Calls come whole; usage comes with the last chunk.
+    LookAlike {
+        name: "Mistral",
+        hosts: &["api.mistral.ai"],
+        base: Some("https://api.mistral.ai/v1"),
+        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order)",
+        beside_chat: &[Embeddings],
+        content_lists: true,
+        thoughts: "content",
+        usage: UsageHabit::AtTheEnd,
+        call_ids: CallIds::NineLetters,
+        calls: &[CallHabit::Whole],
+        user_after_results: false,
+        fields: &[
+            ("seed", Rename("random_seed")),
+            ("max_completion_tokens", Rename("max_tokens")),
+            ("user", Drop),
+            ("store", Drop),
+            ("service_tier", Drop),
+            ("safety_identifier", Drop),
+            ("prompt_cache_retention", Drop),
+            ("verbosity", Drop),
+            ("modalities", Drop),
+            ("logit_bias", Refuse),
+            ("audio", Refuse),
+            ("web_search_options", Refuse),
+        ],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "HuggingFace",
+        hosts: &["router.huggingface.co"],
+        base: Some("https://router.huggingface.co/v1"),
+        source: "huggingface.co/docs/inference-providers",
+        ..HOSTED
+    },
+    // vLLM or SGLang behind it.
+    LookAlike {
+        name: "NIM",
+        hosts: &["integrate.api.nvidia.com"],
+        base: Some("https://integrate.api.nvidia.com/v1"),
+        source: "docs.nvidia.com/nim/large-language-models/latest/api-reference",
+        beside_chat: &[Completions, Embeddings],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Databricks",
+        hosts: &["cloud.databricks.com", "azuredatabricks.net", "gcp.databricks.com"],
+        base: Some("https://WORKSPACE.cloud.databricks.com/serving-endpoints"),
+        source: "docs.databricks.com/machine-learning/foundation-models/query-foundation-model-apis",
+        beside_chat: &[Completions, Embeddings],
+        content_lists: true,
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "Cloudflare",
+        hosts: &["api.cloudflare.com"],
+        base: Some("https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1"),
+        source: "developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",
+        beside_chat: &[Embeddings],
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..HOSTED
+    },
+    LookAlike {
+        name: "GeminiOpenAI",
+        hosts: &["generativelanguage.googleapis.com"],
+        base: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
+        source: "ai.google.dev/gemini-api/docs/openai",
+        beside_chat: &[Embeddings],
+        content_lists: true,
+        efforts: Some(&["low", "medium", "high"]),
+        calls: &[CallHabit::Whole],
+        ..HOSTED
+    },
+    // The models in its cloud; who runs it himself names it.
+    LookAlike {
+        name: "OllamaCloud",
+        hosts: &["ollama.com"],
+        base: Some("https://ollama.com/v1"),
+        source: "docs.ollama.com/api/openai-compatibility",
+        thoughts: "reasoning",
+        calls: &[CallHabit::Whole],
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..HOSTED
+    },
+];

@@ -1,0 +1,60 @@
+//! Look-alikes that people run themselves, at hosts that say nothing: `compatibility.profile` names them. Sources stand in the
+//! rows, read in November 2026; comments say what of them decides.
+
+use super::habits::CallHabit;
+use super::habits::HostFieldRule::Rename;
+use super::habits::SideOperation::Completions;
+use super::row::{LookAlike, UNKNOWN};
+
+/// The seconds that a connection is kept where the server closes one after five.
+const BEFORE_FIVE: Option<u64> = Some(4);
+
+/// Every row.
+pub(super) const ROWS: [LookAlike; 6] = [
+    // The reference lists `max_tokens` alone.
+    LookAlike {
+        name: "Ollama",
+        source: "docs.ollama.com/api/openai-compatibility",
+        thoughts: "reasoning",
+        calls: &[CallHabit::Whole],
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..UNKNOWN
+    },
+    // `reasoning_content` is called `reasoning` since 0.11. Its HTTP server closes an idle connection after 5 s.
+    LookAlike {
+        name: "vLLM",
+        source: "docs.vllm.ai/en/stable/features/reasoning_outputs; github.com/vllm-project/vllm/pull/18472 (idle)",
+        thoughts: "reasoning",
+        idle_seconds: BEFORE_FIVE,
+        ..UNKNOWN
+    },
+    LookAlike {
+        name: "SGLang",
+        source: "docs.sglang.ai/basic_usage/openai_api; github.com/sgl-project/sglang/issues/20851 (idle)",
+        idle_seconds: BEFORE_FIVE,
+        ..UNKNOWN
+    },
+    // cpp-httplib, which it serves with, closes an idle connection after 5 s (CPPHTTPLIB_KEEPALIVE_TIMEOUT_SECOND).
+    LookAlike {
+        name: "LlamaCpp",
+        source: "github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+        idle_seconds: BEFORE_FIVE,
+        ..UNKNOWN
+    },
+    LookAlike {
+        name: "TGI",
+        source: "huggingface.co/docs/text-generation-inference/messages_api",
+        beside_chat: &[Completions],
+        calls: &[CallHabit::NoIndex],
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        ..UNKNOWN
+    },
+    // Node's HTTP server, which it serves with, closes an idle connection after 5 s.
+    LookAlike {
+        name: "LMStudio",
+        source: "lmstudio.ai/docs/developer/openai-compat",
+        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        idle_seconds: BEFORE_FIVE,
+        ..UNKNOWN
+    },
+];

@@ -1,0 +1,73 @@
+//! A row of the tables, and the one of a server of an unknown make.
+
+use super::habits::{
+    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+};
+
+/// A row: a look-alike, and the way to speak to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookAlike {
+    /// Its name, by which `compatibility.profile` knows it; empty: a server of an unknown make.
+    pub name: &'static str,
+    /// The hosts that it answers at; all below them count too. None: people run it themselves.
+    pub hosts: &'static [&'static str],
+    /// The address to call it at; words in capitals stand for what each customer has of his own. `None`: people run it
+    /// themselves.
+    pub base: Option<&'static str>,
+    /// The place that its facts are from.
+    pub source: &'static str,
+    /// True if it asks for a key.
+    pub key: KeyUse,
+    /// The operations that it has beside Chat Completions.
+    pub beside_chat: &'static [SideOperation],
+    /// True if it takes text as a list of parts; else text alone is one string.
+    pub content_lists: bool,
+    /// The place that instructions in mid-conversation go to.
+    pub system_messages: SystemMessages,
+    /// The field of the model's thoughts, in answers and on their way back.
+    pub thoughts: &'static str,
+    /// The way in which the model's thoughts go back to it.
+    pub reasoning: ReasoningBack,
+    /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
+    pub efforts: Option<&'static [&'static str]>,
+    /// The way in which its streams say what was used.
+    pub usage: UsageHabit,
+    /// The ids of tool calls that it takes.
+    pub call_ids: CallIds,
+    /// The differences of its tool calls from OpenAI's in a stream.
+    pub calls: &'static [CallHabit],
+    /// True if it takes a turn of the user's right behind tool results.
+    pub user_after_results: bool,
+    /// The rules for top-level fields, in its own words.
+    pub fields: &'static [(&'static str, HostFieldRule)],
+    /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
+    pub idle_seconds: Option<u64>,
+}
+
+/// A server of an unknown make.
+pub(super) const UNKNOWN: LookAlike = LookAlike {
+    name: "",
+    hosts: &[],
+    base: None,
+    source: "",
+    key: KeyUse::Optional,
+    // vLLM, SGLang, llama.cpp, LM Studio and Ollama all have them.
+    beside_chat: &[SideOperation::Completions, SideOperation::Embeddings],
+    content_lists: false,
+    system_messages: SystemMessages::First,
+    thoughts: "reasoning_content",
+    reasoning: ReasoningBack::Never,
+    efforts: None,
+    usage: UsageHabit::WhenAsked,
+    call_ids: CallIds::Any,
+    calls: &[],
+    user_after_results: true,
+    fields: &[],
+    idle_seconds: None,
+};
+
+impl Default for LookAlike {
+    fn default() -> Self {
+        UNKNOWN
+    }
+}
