@@ -319,6 +319,8 @@ pub enum ProviderKind {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// Cohere itself.
+    Cohere,
     /// OpenAI's models at Azure.
     AzureOpenAi,
     /// Anthropic's models at Amazon Bedrock.

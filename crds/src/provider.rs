@@ -21,14 +21,14 @@ pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
-    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API),
+    /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API), `Cohere` (Cohere itself),
     /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (Anthropic's models at Amazon Bedrock), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
     pub kind: ProviderType,
     /// Address, `http` or `https`, without user, query or fragment. Without a path `/v1` is added (for a known look-alike its own, docs/providers.md), for
-    /// type `Gemini` `/v1beta`, for `AzureOpenAI` `/openai`
+    /// type `Gemini` `/v1beta`, for `Cohere` `/v2`, for `AzureOpenAI` `/openai`
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
     /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
     /// and `serviceRef` is there, and neither where `type` is `Simulated`.
@@ -92,6 +92,8 @@ pub enum ProviderType {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// Cohere itself.
+    Cohere,
     /// OpenAI's models at Azure.
     AzureOpenAI,
     /// Anthropic's models at Amazon Bedrock.

@@ -18,6 +18,8 @@ pub enum Dialect {
     OpenAiResponses,
     /// Bedrock's InvokeModel for Anthropic's models: `POST /model/{model}/invoke`.
     BedrockInvoke,
+    /// Cohere's Chat: `POST /v2/chat`.
+    CohereChat,
 }
 
 impl Dialect {
@@ -29,6 +31,7 @@ impl Dialect {
         Self::Gemini,
         Self::OpenAiResponses,
         Self::BedrockInvoke,
+        Self::CohereChat,
     ];
 
     /// Its number in what is kept: never another's.
@@ -41,6 +44,7 @@ impl Dialect {
             Self::Gemini => 4,
             Self::OpenAiResponses => 5,
             Self::BedrockInvoke => 6,
+            Self::CohereChat => 8,
         }
     }
 
@@ -60,6 +64,7 @@ impl Dialect {
             Self::Gemini => "Gemini",
             Self::OpenAiResponses => "OpenAI Responses",
             Self::BedrockInvoke => "Bedrock InvokeModel",
+            Self::CohereChat => "Cohere Chat",
         }
     }
 }

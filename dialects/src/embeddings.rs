@@ -71,7 +71,7 @@ pub(crate) fn answer(
 
 /// The tokens that a call for vectors uses, by its texts.
 pub(crate) fn estimated(asked: &[u8]) -> Usage {
-    const TEXTS: [&str; 3] = ["input", "content", "requests"];
+    const TEXTS: [&str; 4] = ["input", "content", "requests", "texts"];
     let input = estimate::tokens_of_messages(asked, &TEXTS).unwrap_or(0);
     Usage { input, ..Usage::default() }
 }

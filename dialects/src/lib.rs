@@ -5,6 +5,7 @@
 mod anthropic_messages;
 mod bedrock_invoke;
 mod codec;
+mod cohere_chat;
 mod data_url;
 mod dialect;
 mod dispatch;

@@ -28,6 +28,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("gemini", Dialect::Gemini),
     ("openai_responses", Dialect::OpenAiResponses),
     ("bedrock_invoke", Dialect::BedrockInvoke),
+    ("cohere_chat", Dialect::CohereChat),
 ];
 
 /// A time for dialects whose answers say when they were made.

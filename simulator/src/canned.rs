@@ -85,7 +85,7 @@ impl Canned {
     /// The answer to this body, which is not read beyond `"stream": true`.
     pub(crate) fn answer(&self, vendor: Vendor, body: &[u8]) -> Fixed<'_> {
         let answers = match vendor {
-            Vendor::OpenAi => &self.openai,
+            Vendor::OpenAi | Vendor::Cohere => &self.openai,
             Vendor::Anthropic | Vendor::Amazon => &self.anthropic,
             Vendor::Google => &self.google,
         };

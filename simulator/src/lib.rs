@@ -13,6 +13,7 @@ mod ask;
 mod behaviour;
 mod canned;
 mod clock;
+mod cohere;
 mod digest;
 mod fault;
 mod gemini;

@@ -14,6 +14,8 @@ pub(crate) enum Vendor {
     Google,
     /// Amazon.
     Amazon,
+    /// Cohere.
+    Cohere,
 }
 
 /// An endpoint.
@@ -49,6 +51,10 @@ pub(crate) enum Route {
         /// `true`: the answer is streamed.
         stream: bool,
     },
+    /// `POST …/v2/chat`
+    CohereChat,
+    /// `POST …/v2/embed`
+    CohereEmbed,
     /// `POST …/models/NAME:countTokens`
     CountContents(String),
     /// `POST …/models/NAME:embedContent`
@@ -77,6 +83,9 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     if amazon_method(path).is_some() {
         return Vendor::Amazon;
     }
+    if cohere_route(path).is_some() {
+        return Vendor::Cohere;
+    }
     if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {
         return Vendor::Google;
     }
@@ -100,6 +109,15 @@ fn google_method(path: &str) -> Option<(&str, &str)> {
     path.split_once("/models/")?.1.rsplit_once(':')
 }
 
+/// The endpoint that a path of Cohere's is.
+fn cohere_route(path: &str) -> Option<Route> {
+    match path.rsplit('/').next()? {
+        "chat" => Some(Route::CohereChat),
+        "embed" => Some(Route::CohereEmbed),
+        _ => None,
+    }
+}
+
 /// The model and the method of a path of Bedrock's.
 fn amazon_method(path: &str) -> Option<(&str, &str)> {
     path.split_once("/model/")?.1.rsplit_once('/')
@@ -115,26 +133,18 @@ pub(crate) fn parameter<'p>(parts: &'p Parts, wanted: &str) -> Option<&'p str> {
 pub(crate) fn route(parts: &Parts) -> Route {
     let path = parts.uri.path();
     let only = |method: Method, route: Route| if parts.method == method { route } else { Route::WrongMethod };
-    if path.ends_with("/chat/completions") {
-        return only(Method::POST, Route::Chat);
-    }
-    if path.ends_with("/completions") {
-        return only(Method::POST, Route::Completions);
-    }
-    if path.ends_with("/embeddings") {
-        return only(Method::POST, Route::Embeddings);
-    }
-    if path.ends_with("/responses") {
-        return only(Method::POST, Route::Responses);
-    }
-    if path.ends_with("/responses/input_tokens") {
-        return only(Method::POST, Route::CountItems);
-    }
-    if path.ends_with("/messages") {
-        return only(Method::POST, Route::Messages);
-    }
-    if path.ends_with("/messages/count_tokens") {
-        return only(Method::POST, Route::CountTokens);
+    let posted = [
+        ("/chat/completions", Route::Chat),
+        ("/completions", Route::Completions),
+        ("/embeddings", Route::Embeddings),
+        ("/responses", Route::Responses),
+        ("/responses/input_tokens", Route::CountItems),
+        ("/messages", Route::Messages),
+        ("/messages/count_tokens", Route::CountTokens),
+    ];
+    let posted = posted.into_iter().find(|(end, _)| path.ends_with(end)).map(|(_, route)| route);
+    if let Some(route) = posted.or_else(|| cohere_route(path)) {
+        return only(Method::POST, route);
     }
     if path.ends_with("/models") {
         return only(Method::GET, Route::Models);

@@ -31,7 +31,7 @@ use crate::route::{Route, Vendor, parameter, route, vendor};
 use crate::script::{Broken, Piece, Script};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
 use crate::wire::{Fate, Wire};
-use crate::{amazon, anthropic, gemini, openai};
+use crate::{amazon, anthropic, cohere, gemini, openai};
 
 /// The largest body that is read; vendors answer 413 beyond.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -221,6 +221,8 @@ impl Call {
                         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth."
                     }
                     (Vendor::OpenAi, Some(_)) => "Incorrect API key provided.",
+                    (Vendor::Cohere, None) => "no api key supplied",
+                    (Vendor::Cohere, Some(_)) => "invalid api token",
                     (Vendor::Amazon, _) => "The security token included in the request is invalid.",
                     (_, None) => "x-api-key header is required",
                     (_, Some(_)) => "invalid x-api-key",
@@ -264,6 +266,7 @@ impl Call {
                 };
             }
             Route::Completions => openai::completions::read(body).and_then(|ask| self.known(ask)),
+            Route::CohereChat => cohere::request::read(body).and_then(|ask| self.known(ask)),
             Route::Messages => anthropic::request::read(body, Purpose::Answer).and_then(|ask| self.known(ask)),
             Route::Generate { model, stream, .. } => {
                 gemini::request::read(&model, stream, body).and_then(|ask| self.known(ask))
@@ -286,6 +289,9 @@ impl Call {
             Route::Embeddings => {
                 let embed = openai::embeddings::read(body);
                 embed.and_then(|embed| self.named(&embed.model).map(|()| openai::embeddings::write(&embed)))
+            }
+            Route::CohereEmbed => {
+                cohere::embed::answer(body).and_then(|(model, value)| self.named(&model).map(|()| value))
             }
             Route::EmbedContent(model) => self.named(model).and_then(|()| gemini::embeddings::one(model, body)),
             Route::EmbedContents(model) => self.named(model).and_then(|()| gemini::embeddings::batch(model, body)),
@@ -318,6 +324,7 @@ impl Call {
             (Vendor::Anthropic | Vendor::Amazon, Some(answer)) => {
                 anthropic::reply::write(ask, answer, cached, self.model.ids())
             }
+            (Vendor::Cohere, Some(answer)) => cohere::reply::write(ask, answer, self.model.ids()),
             _ if ask.completes => openai::completions::write(&self.letterhead(ask), ask, &answers, cached),
             (Vendor::Google, _) => gemini::reply::write(ask, &answers, cached, self.model.ids()),
             _ => {
@@ -358,6 +365,7 @@ impl Call {
             (Vendor::Amazon, Some(answer)) => {
                 amazon::invoke::chunked(anthropic::stream::write(ask, answer, cached, self.model.ids()))
             }
+            (Vendor::Cohere, Some(answer)) => cohere::stream::write(ask, answer, self.model.ids()),
             (Vendor::Google, _) => gemini::stream::write(ask, answers, cached, (self.model.ids(), self.array)),
             _ => {
                 let usage = openai::reply::usage(ask, answers, cached);
@@ -377,6 +385,7 @@ impl Call {
         };
         let error = match self.vendor {
             Vendor::OpenAi => openai_failure(),
+            Vendor::Cohere => cohere::stream::failure("internal server error, this has been reported (simulated)"),
             Vendor::Anthropic => anthropic::stream::event(&anthropic::error::event(&Fault::new(529, "Overloaded"))),
             Vendor::Amazon => {
                 let body = amazon::error::body(&Fault::new(500, "The system encountered an unexpected error."));
@@ -420,6 +429,7 @@ impl Call {
             },
             Vendor::Anthropic => anthropic::error::body(fault, &self.id),
             Vendor::Amazon => amazon::error::body(fault),
+            Vendor::Cohere => cohere::error(fault, &self.id),
             Vendor::Google if self.array => json!([gemini::error::body(fault)]),
             Vendor::Google => gemini::error::body(fault),
         };
@@ -428,6 +438,7 @@ impl Call {
             Vendor::OpenAi => openai::headers::fault(&mut headers, fault),
             Vendor::Anthropic => anthropic::headers::fault(&mut headers, fault),
             Vendor::Amazon => put(&mut headers, "x-amzn-errortype", amazon::error::name(fault)),
+            Vendor::Cohere => openai::headers::fault(&mut headers, fault),
             // When to come back stands in the body.
             Vendor::Google => {}
         }
@@ -446,6 +457,7 @@ impl Call {
             Vendor::OpenAi => openai::headers::answer(&mut headers, &self.id, &self.quota, took),
             Vendor::Anthropic => anthropic::headers::answer(&mut headers, &self.id, &self.quota, took),
             Vendor::Amazon => put(&mut headers, "x-amzn-requestid", &self.id),
+            Vendor::Cohere => put(&mut headers, "x-debug-trace-id", &self.id),
             Vendor::Google => put(&mut headers, "server-timing", &format!("gfet4t7; dur={}", took.as_millis())),
         }
         headers
@@ -471,6 +483,9 @@ impl Call {
                 Fault::new(404, text).coded("model_not_found")
             }
             Vendor::Anthropic => Fault::new(404, format!("model: {name}")),
+            Vendor::Cohere => {
+                Fault::new(404, format!("model '{name}' not found, make sure the correct model ID was used"))
+            }
             Vendor::Amazon => {
                 Fault::new(404, "Could not resolve the foundation model from the provided model identifier.")
             }
@@ -486,7 +501,7 @@ impl Call {
         let names = if self.model.models().is_empty() { &fallback[..] } else { self.model.models() };
         let list: Vec<Value> = names.iter().map(|name| self.describe(name)).collect();
         match self.vendor {
-            Vendor::OpenAi | Vendor::Amazon => json!({ "object": "list", "data": list }),
+            Vendor::OpenAi | Vendor::Amazon | Vendor::Cohere => json!({ "object": "list", "data": list }),
             Vendor::Anthropic => {
                 json!({ "data": list, "has_more": false, "first_id": names.first(), "last_id": names.last() })
             }
@@ -497,7 +512,7 @@ impl Call {
     fn describe(&self, name: &str) -> Value {
         let created = 1_700_000_000;
         match self.vendor {
-            Vendor::OpenAi | Vendor::Amazon => {
+            Vendor::OpenAi | Vendor::Amazon | Vendor::Cohere => {
                 json!({ "id": name, "object": "model", "created": created, "owned_by": "simulated" })
             }
             Vendor::Anthropic => {

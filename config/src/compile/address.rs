@@ -7,6 +7,7 @@ use sluicegate_crds as crds;
 pub(super) const fn default_path(kind: crds::ProviderType) -> &'static str {
     match kind {
         crds::ProviderType::Gemini => "/v1beta",
+        crds::ProviderType::Cohere => "/v2",
         crds::ProviderType::AzureOpenAI => "/openai",
         crds::ProviderType::Bedrock => "",
         _ => "/v1",

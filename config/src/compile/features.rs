@@ -7,12 +7,13 @@ use crate::{PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 8] = [
+const OF_POOLS: [PoolFeature; 9] = [
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
     ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
     ("cacheWrite1h", |provider| {
         provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
     }),
+    ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
@@ -83,6 +84,7 @@ mod tests {
         let profile = format!("{plain}, compatibility: {{profile: vLLM}}");
         assert_eq!(required(&profile), ["compatibility", "profile/vLLM"]);
         assert_eq!(required_as("Gemini", plain), ["gemini"]);
+        assert_eq!(required_as("Cohere", plain), ["cohere"]);
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required_as("Bedrock", plain), ["bedrock"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);

@@ -122,6 +122,7 @@ const fn kind(kind: crds::ProviderType) -> ProviderKind {
         crds::ProviderType::OpenAI => ProviderKind::OpenAi,
         crds::ProviderType::Anthropic => ProviderKind::Anthropic,
         crds::ProviderType::Gemini => ProviderKind::Gemini,
+        crds::ProviderType::Cohere => ProviderKind::Cohere,
         crds::ProviderType::AzureOpenAI => ProviderKind::AzureOpenAi,
         crds::ProviderType::Bedrock => ProviderKind::Bedrock,
         crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,

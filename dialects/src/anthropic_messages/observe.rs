@@ -14,6 +14,7 @@ use crate::sse::Frame;
 /// The marks of a whole answer. The model may have nothing to say, and says why it stopped.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "\"content\"",
+    core_is_object: false,
     may_be_empty_beside: Some("stop_reason"),
     usage: usage_of_whole,
     error: error::decode,

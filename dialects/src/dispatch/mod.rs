@@ -16,7 +16,7 @@ use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, bedrock_invoke, gemini};
+use crate::{anthropic_messages, bedrock_invoke, cohere_chat, gemini};
 use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
@@ -29,6 +29,7 @@ impl Dialect {
             Self::Gemini => &gemini::SPOKE,
             Self::OpenAiResponses => &openai_responses::SPOKE,
             Self::BedrockInvoke => &bedrock_invoke::SPOKE,
+            Self::CohereChat => &cohere_chat::SPOKE,
         }
     }
 
@@ -59,7 +60,7 @@ impl Dialect {
             Self::OpenAiChat | Self::OpenAiResponses => vendors::openai(model).max_output,
             Self::AnthropicMessages | Self::BedrockInvoke => vendors::claude(model).max_output,
             Self::Gemini => vendors::gemini(model).max_output,
-            Self::OpenAiCompletions => None,
+            Self::OpenAiCompletions | Self::CohereChat => None,
         }
     }
 

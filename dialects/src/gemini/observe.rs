@@ -17,6 +17,7 @@ use crate::sse::Frame;
 /// The marks of a whole answer: a prompt that was blocked has no candidates.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "\"candidates\"",
+    core_is_object: false,
     may_be_empty_beside: Some("promptFeedback"),
     usage: usage_of_whole,
     error: error::decode,

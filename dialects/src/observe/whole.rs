@@ -11,6 +11,8 @@ use crate::scan;
 pub(crate) struct AnswerShape {
     /// The core of an answer: a list at its top level, by its name between quotes.
     pub(crate) core: &'static str,
+    /// True if that is an object, and no list.
+    pub(crate) core_is_object: bool,
     /// The list may be empty where this member says something.
     pub(crate) may_be_empty_beside: Option<&'static str>,
     /// The usage of an answer; `None`: it is not a JSON object to its last byte.
@@ -29,7 +31,11 @@ pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
     let key = shape.core.as_bytes();
     let Some(at) = memmem::find(body, key) else { return false };
     let rest = body.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
-    let list = rest.strip_prefix(b":").and_then(|rest| rest.trim_ascii_start().strip_prefix(b"["));
+    let core = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+    if shape.core_is_object {
+        return core.is_some_and(|core| core.starts_with(b"{"));
+    }
+    let list = core.and_then(|core| core.strip_prefix(b"["));
     list.is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
 }
 
@@ -42,7 +48,7 @@ pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malforme
         let value = body.get(value).unwrap_or_default();
         let something = value != b"null";
         if name == core.as_bytes() {
-            holds = value.starts_with(b"[");
+            holds = value.starts_with(if shape.core_is_object { b"{" } else { b"[" });
             empty = value.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"]"));
         }
         stopped |= something && shape.may_be_empty_beside.is_some_and(|beside| name == beside.as_bytes());

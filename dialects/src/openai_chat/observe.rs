@@ -20,8 +20,13 @@ use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer.
-pub(crate) const ANSWER: AnswerShape =
-    AnswerShape { core: "\"choices\"", may_be_empty_beside: None, usage: usage_of_whole, error: error::decode };
+pub(crate) const ANSWER: AnswerShape = AnswerShape {
+    core: "\"choices\"",
+    core_is_object: false,
+    may_be_empty_beside: None,
+    usage: usage_of_whole,
+    error: error::decode,
+};
 
 fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
     let seen = scan::counts(body, b"usage", ChatUsage::PLACES).ok()?;

@@ -13,6 +13,7 @@ use crate::sse::Frame;
 /// The signs of a whole answer. One that is made in the background says its status and nothing yet.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "\"output\"",
+    core_is_object: false,
     may_be_empty_beside: Some("status"),
     usage: usage_of_whole,
     error: error::decode,

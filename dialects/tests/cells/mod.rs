@@ -160,6 +160,7 @@ fn model(dialect: Dialect) -> &'static str {
     match dialect.name() {
         "Anthropic Messages" => "claude-sonnet-4-5",
         "Gemini" => "gemini-2.5-pro",
+        "Cohere Chat" => "command-a-reasoning-08-2025",
         _ => "gpt-5.1",
     }
 }

@@ -192,6 +192,7 @@ const fn vendor(kind: ProviderKind) -> &'static str {
         ProviderKind::OpenAi => "openai",
         ProviderKind::Anthropic => "anthropic",
         ProviderKind::Gemini => "gcp.gemini",
+        ProviderKind::Cohere => "cohere",
         ProviderKind::AzureOpenAi => "azure.ai.openai",
         ProviderKind::Bedrock => "aws.bedrock",
         ProviderKind::OpenAiCompatible => "openai_compatible",

@@ -111,6 +111,10 @@ const GEMINI: KindProfile = KindProfile {
     offers: &[GENERATE, COUNT_CONTENTS, EMBED_CONTENT, EMBED_CONTENTS],
     refuses_unknown_fields: false,
 };
+const COHERE_CHAT: Offer = Offer { dialect: Dialect::CohereChat, path: "/chat", ..CHAT };
+const COHERE_EMBED: Offer = Offer { operation: Operation::Embeddings, path: "/embed", ..COHERE_CHAT };
+const COHERE: KindProfile =
+    KindProfile { auth: Some(BEARER), offers: &[COHERE_CHAT, COHERE_EMBED], refuses_unknown_fields: false };
 /// Azure's API v1, which names the model in the body as OpenAI does.
 const AZURE_V1: KindProfile = KindProfile {
     auth: Some(Auth { header: "api-key", takes_tokens: true, ..PLAIN }),
@@ -157,6 +161,8 @@ const SIMULATED: KindProfile = KindProfile {
         EMBED_CONTENT,
         EMBED_CONTENTS,
         INVOKE,
+        COHERE_CHAT,
+        COHERE_EMBED,
     ],
     refuses_unknown_fields: false,
 };
@@ -168,6 +174,7 @@ pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
         ProviderKind::OpenAiCompatible => &OPENAI_COMPATIBLE,
         ProviderKind::Anthropic => &ANTHROPIC,
         ProviderKind::Gemini => &GEMINI,
+        ProviderKind::Cohere => &COHERE,
         ProviderKind::AzureOpenAi if provider.api_version.is_some() => &AZURE_DEPLOYMENTS,
         ProviderKind::AzureOpenAi => &AZURE_V1,
         ProviderKind::Bedrock => &BEDROCK,

@@ -60,6 +60,8 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     posts("/v1/messages", Dialect::AnthropicMessages, Operation::Chat),
     posts("/v1/messages/count_tokens", Dialect::AnthropicMessages, Operation::CountTokens),
+    posts("/v2/chat", Dialect::CohereChat, Operation::Chat),
+    posts("/v2/embed", Dialect::CohereChat, Operation::Embeddings),
     posts("/openai/deployments/{model}/chat/completions", Dialect::OpenAiChat, Operation::Chat),
     posts("/openai/deployments/{model}/completions", Dialect::OpenAiCompletions, Operation::TextCompletion),
     posts("/openai/deployments/{model}/embeddings", Dialect::OpenAiChat, Operation::Embeddings),

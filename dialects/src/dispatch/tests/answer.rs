@@ -2,6 +2,7 @@
 
 use crate::anthropic_messages::MessagesUsage;
 use crate::codec::StreamOptions;
+use crate::cohere_chat::CohereUsage;
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Event, Extra, Fields, Part, PartKind, Reply, Stop, ToolCall, Usage};
 use crate::openai_chat::ChatUsage;
@@ -38,6 +39,7 @@ fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
             serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage())
         }
         Dialect::Gemini => None,
+        Dialect::CohereChat => serde_json::from_str::<CohereUsage>(usage).ok().map(Usage::from),
         Dialect::OpenAiResponses => serde_json::from_str::<ResponseUsage>(usage).ok().map(Usage::from),
     }
 }

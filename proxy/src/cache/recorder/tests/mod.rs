@@ -131,6 +131,9 @@ fn answer(dialect: Dialect, text: &str) -> Value {
             "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}),
         Dialect::Gemini => gemini(text, "STOP"),
         Dialect::OpenAiResponses => responses(text),
+        Dialect::CohereChat => json!({"id": "c", "finish_reason": "COMPLETE",
+            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
+            "usage": {"billed_units": {"input_tokens": 5, "output_tokens": 7}}}),
     }
 }
 
@@ -142,6 +145,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
         Dialect::OpenAiCompletions => &value["choices"][0]["text"],
         Dialect::Gemini => &value["candidates"][0]["content"]["parts"][0]["text"],
         Dialect::OpenAiResponses => &value["output"][0]["content"][0]["text"],
+        Dialect::CohereChat => &value["message"]["content"][0]["text"],
     };
     text.as_str().unwrap().to_owned()
 }
@@ -229,6 +233,7 @@ fn a_cut_stream_is_not_kept() {
             // The last chunk.
             Dialect::BedrockInvoke => "eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=",
             Dialect::OpenAiResponses => "event: response.completed",
+            Dialect::CohereChat => "event: message-end",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();
         for cut in [0, 1, last / 2, last] {

@@ -1,0 +1,84 @@
+//! The observer of what passes: usage, first token, end and errors of a stream's events, and what a whole answer is known by.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{error, wire};
+use crate::hub::Usage;
+use crate::observe::{AnswerShape, Observed};
+use crate::scan;
+use crate::sse::Frame;
+
+/// The marks of a whole answer.
+pub(super) const ANSWER: AnswerShape = AnswerShape {
+    core: "\"message\"",
+    core_is_object: true,
+    may_be_empty_beside: None,
+    usage: usage_of_whole,
+    error: error::decode,
+};
+
+fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
+    let mut usage = None;
+    scan::members(body, |name, value| {
+        if name == b"usage" {
+            let value = body.get(value).unwrap_or_default();
+            usage = serde_json::from_slice::<Option<wire::CohereUsage>>(value).ok().flatten();
+        }
+    })
+    .ok()?;
+    Some(usage.map(Usage::from))
+}
+
+#[derive(Deserialize)]
+struct ObservedPiece<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a str>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct MessageEnd<'a> {
+    pub(super) error: Option<String>,
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<&'a str>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+}
+
+/// Takes one event to what is known. None of them is there for the usage alone.
+pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
+    let data = frame.data.trim_ascii();
+    if data == b"[DONE]" {
+        observed.ended = true;
+        return false;
+    }
+    let Ok(piece) = serde_json::from_slice::<ObservedPiece<'_>>(data) else { return false };
+    match piece.r#type.unwrap_or_default() {
+        "content-delta" | "tool-plan-delta" | "tool-call-start" | "tool-call-delta" => {
+            observed.first_token = true;
+            observed.answer(0, false);
+        }
+        "message-end" => {
+            let end = piece.delta.and_then(|delta| serde_json::from_str::<MessageEnd<'_>>(delta.get()).ok());
+            let Some(MessageEnd { error, finish_reason, usage }) = end else { return false };
+            if error.is_some() || finish_reason == Some(wire::FAILED) {
+                observed.fail(|| failed(error));
+                return false;
+            }
+            observed.usage = usage.and_then(wire::usage).or(observed.usage);
+            observed.first_token = true;
+            observed.answer(0, true);
+        }
+        _ => {}
+    }
+    false
+}
+
+/// The error that a stream ends in.
+pub(super) fn failed(message: Option<String>) -> crate::hub::ProviderError {
+    let message = message.unwrap_or_else(|| "the provider could not go on".to_owned());
+    let body = serde_json::json!({ "message": message }).to_string();
+    error::decode(500, body.as_bytes())
+}

@@ -1,0 +1,8 @@
+//! A caller's request: read into the hub's words (`read`), and written out of them (`write`, `write_turns`).
+
+mod read;
+mod write;
+mod write_turns;
+
+pub(super) use read::decode;
+pub(super) use write::encode;

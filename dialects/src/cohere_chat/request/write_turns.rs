@@ -1,0 +1,241 @@
+//! Writes a request's conversation: instructions, turns and their parts, tool results.
+
+use std::borrow::Cow;
+
+use super::write::CohereWriter;
+use crate::codec::Refusal;
+use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
+use crate::json::{ROOT, kind_of};
+use crate::vendors::without_attribution;
+
+/// Writes the member `"messages":[…]`.
+pub(super) fn messages(
+    system: &[SystemPart],
+    messages: &[Message],
+    writer: &mut CohereWriter<'_>,
+) -> Result<(), Refusal> {
+    writer.json.open_field("messages", b'[');
+    let mut texts = Vec::new();
+    for (index, SystemPart { text, cache, developer: _, name: _, extra: _ }) in system.iter().enumerate() {
+        if cache.is_some() {
+            writer.drop(format_args!("system[{index}].cache_control"));
+        }
+        texts.extend(without_attribution(text));
+    }
+    if !texts.is_empty() {
+        said("system", &texts.join("\n\n"), writer);
+    }
+    for message in messages {
+        let Message { role, name: _, parts: _, extra, at } = message;
+        extra.keys().for_each(|name| writer.drop(format_args!("messages[{at}].{name}")));
+        match role {
+            Role::Assistant => assistant(message, writer)?,
+            Role::User => user(message, writer)?,
+            Role::System | Role::Developer => instructions(message, writer)?,
+        }
+    }
+    if writer.json.is_bare() {
+        return Err(ROOT.field("messages").refuse("at least one message with content is required"));
+    }
+    writer.json.close(b']');
+    Ok(())
+}
+
+fn said(role: &str, text: &str, writer: &mut CohereWriter<'_>) {
+    writer.json.open(b'{');
+    writer.json.text_field("role", role);
+    writer.json.text_field("content", text);
+    writer.json.close(b'}');
+}
+
+fn instructions(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    let mut texts = Vec::new();
+    for (index, part) in message.parts.iter().enumerate() {
+        let Content::Text { text, citations: _ } = &part.content else {
+            return Err(Refusal::field((writer.path)(message, index, None), "instructions may hold text only"));
+        };
+        texts.extend(without_attribution(text));
+    }
+    if !texts.is_empty() {
+        said("system", &texts.join("\n\n"), writer);
+    }
+    Ok(())
+}
+
+/// Writes a user's turn: the tool results as messages of their own, then all else, with the pictures of the results.
+fn user(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    let mut pieces: Vec<UserPiece<'_>> = Vec::new();
+    let mut results = false;
+    for (index, part) in message.parts.iter().enumerate() {
+        match &part.content {
+            Content::ToolResult { .. } => {
+                results = true;
+                result(message, index, writer, &mut pieces)?;
+            }
+            _ => pieces.push(piece(part, || (writer.path)(message, index, None))?),
+        }
+        if part.cache.is_some() {
+            writer.dropped.push(format!("{}.cache_control", (writer.path)(message, index, None)));
+        }
+    }
+    if pieces.is_empty() && results {
+        return Ok(());
+    }
+    writer.json.open(b'{');
+    writer.json.text_field("role", "user");
+    if let [UserPiece::Text(text)] = pieces.as_slice() {
+        writer.json.text_field("content", text);
+    } else {
+        writer.json.open_field("content", b'[');
+        pieces.iter().for_each(|piece| piece.write(writer));
+        writer.json.close(b']');
+    }
+    writer.json.close(b'}');
+    Ok(())
+}
+
+/// A piece of a user's turn.
+enum UserPiece<'a> {
+    Text(Cow<'a, str>),
+    Picture { url: Cow<'a, str>, detail: Option<&'a str> },
+}
+
+impl UserPiece<'_> {
+    fn write(&self, writer: &mut CohereWriter<'_>) {
+        writer.json.open(b'{');
+        match self {
+            Self::Text(text) => {
+                writer.json.text_field("type", "text");
+                writer.json.text_field("text", text);
+            }
+            Self::Picture { url, detail } => {
+                writer.json.text_field("type", "image_url");
+                writer.json.open_field("image_url", b'{');
+                writer.json.text_field("url", url);
+                if let Some(detail) = detail {
+                    writer.json.text_field("detail", detail);
+                }
+                writer.json.close(b'}');
+            }
+        }
+        writer.json.close(b'}');
+    }
+}
+
+fn piece(part: &Part, path: impl Fn() -> String) -> Result<UserPiece<'_>, Refusal> {
+    let refuse = |what: &str| Err(Refusal::field(path(), what));
+    match &part.content {
+        Content::Text { text, citations: _ } | Content::Refusal(text) => Ok(UserPiece::Text(Cow::Borrowed(text))),
+        Content::Image { source: Source::Url(url), detail } => {
+            Ok(UserPiece::Picture { url: Cow::Borrowed(url), detail: detail.as_deref() })
+        }
+        Content::Image { source: Source::Base64 { media_type, data }, detail } => {
+            let url = Cow::Owned(format!("data:{media_type};base64,{data}"));
+            Ok(UserPiece::Picture { url, detail: detail.as_deref() })
+        }
+        Content::Document { source: Source::Text(text), name, settings: _ } => Ok(UserPiece::Text(
+            name.as_ref().map_or(Cow::Borrowed(text), |name| Cow::Owned(format!("{name}\n\n{text}"))),
+        )),
+        Content::Image { .. } => refuse("the file is not in this provider's store"),
+        Content::Document { .. } => refuse("this provider takes documents of plain text only"),
+        Content::Audio { .. } => refuse("sound can not be told to this provider"),
+        Content::Other { dialect: _, raw } => {
+            let kind = kind_of(raw.get());
+            refuse(&format!("a `{kind}` block has no equivalent at this provider"))
+        }
+        Content::ToolCall(_) | Content::ToolResult { .. } | Content::Thinking { .. } | Content::RedactedThinking(_) => {
+            refuse("can not stand in a turn of this role at this provider")
+        }
+    }
+}
+
+/// Writes a result. Its pictures, which a result can not hold, go to the user's turn behind it.
+fn result<'a>(
+    message: &'a Message,
+    index: usize,
+    writer: &mut CohereWriter<'_>,
+    moved: &mut Vec<UserPiece<'a>>,
+) -> Result<(), Refusal> {
+    let path = writer.path;
+    let Some(Content::ToolResult { call_id, parts, is_error }) = message.parts.get(index).map(|part| &part.content)
+    else {
+        return Ok(());
+    };
+    let mut texts = Vec::new();
+    let mut first = true;
+    for (inner, part) in parts.iter().enumerate() {
+        match piece(part, || path(message, index, Some(inner)))? {
+            UserPiece::Text(text) => texts.push(text),
+            picture @ UserPiece::Picture { .. } => {
+                if std::mem::take(&mut first) {
+                    moved.push(UserPiece::Text(format!("Attached to the result of tool call {call_id}:").into()));
+                }
+                moved.push(picture);
+            }
+        }
+    }
+    if *is_error {
+        writer.drop(format_args!("{}.is_error", path(message, index, None)));
+    }
+    writer.json.open(b'{');
+    writer.json.text_field("role", "tool");
+    writer.json.text_field("tool_call_id", call_id);
+    writer.json.text_field("content", &texts.join("\n\n"));
+    writer.json.close(b'}');
+    Ok(())
+}
+
+/// Writes the model's turn. What it says before it calls tools is its plan.
+fn assistant(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    let (mut texts, mut thoughts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, part) in message.parts.iter().enumerate() {
+        match &part.content {
+            Content::Text { text, citations: _ } | Content::Refusal(text) if !text.is_empty() => {
+                texts.push(text.as_str());
+            }
+            Content::Text { .. } | Content::Refusal(_) => {}
+            Content::ToolCall(call) => calls.push(call),
+            Content::Thinking { text, signature: None } if !text.is_empty() => thoughts.push(text.as_str()),
+            // Another vendor's, a picture that the model made, or what a tool of a vendor's left.
+            Content::Thinking { .. } | Content::RedactedThinking(_) | Content::Image { .. } => {
+                writer.dropped.push((writer.path)(message, index, None));
+            }
+            Content::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out_trace(raw) => {
+                writer.dropped.push((writer.path)(message, index, None));
+            }
+            _ => {
+                piece(part, || (writer.path)(message, index, None))?;
+            }
+        }
+    }
+    if texts.is_empty() && thoughts.is_empty() && calls.is_empty() {
+        return Ok(());
+    }
+    writer.json.open(b'{');
+    writer.json.text_field("role", "assistant");
+    let plan = !calls.is_empty() && thoughts.is_empty();
+    if plan && !texts.is_empty() {
+        writer.json.text_field("tool_plan", &texts.join("\n\n"));
+    } else if thoughts.is_empty() && !plan {
+        writer.json.text_field("content", &texts.join("\n\n"));
+    } else if !thoughts.is_empty() {
+        writer.json.open_field("content", b'[');
+        let kinds = thoughts.iter().map(|text| ("thinking", text)).chain(texts.iter().map(|text| ("text", text)));
+        for (kind, text) in kinds {
+            writer.json.open(b'{');
+            writer.json.text_field("type", kind);
+            writer.json.text_field(kind, text);
+            writer.json.close(b'}');
+        }
+        writer.json.close(b']');
+    }
+    if !calls.is_empty() {
+        writer.json.open_field("tool_calls", b'[');
+        for ToolCall { id, name, arguments } in calls {
+            super::super::wire::write_call(id, name, arguments, &mut writer.json);
+        }
+        writer.json.close(b']');
+    }
+    writer.json.close(b'}');
+    Ok(())
+}

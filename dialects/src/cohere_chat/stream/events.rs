@@ -1,0 +1,121 @@
+//! The events of a stream, each in one line with its name before it.
+
+use crate::hub::Usage;
+use crate::json::Writer;
+
+use super::super::wire;
+
+/// A piece of a streamed answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Piece<'a> {
+    /// The message begins, with its id.
+    Start(&'a str),
+    /// A content of a kind (`text`, `thinking`) begins.
+    ContentStart(usize, &'a str),
+    /// More of it.
+    Content(usize, &'a str, &'a str),
+    /// It ends.
+    ContentEnd(usize),
+    /// More of the plan before tools are called.
+    Plan(&'a str),
+    /// A call of a tool begins: its id and its name.
+    CallStart(usize, &'a str, &'a str),
+    /// More of its arguments.
+    Call(usize, &'a str),
+    /// It ends.
+    CallEnd(usize),
+    /// The message ends: why, and what was used.
+    End(&'a str, Option<&'a Usage>),
+    /// The provider could not go on.
+    Failed(&'a str),
+}
+
+/// Appends an event.
+pub(crate) fn event(piece: Piece<'_>, out: &mut Vec<u8>) {
+    let (name, index) = match piece {
+        Piece::Start(_) => ("message-start", None),
+        Piece::ContentStart(index, _) => ("content-start", Some(index)),
+        Piece::Content(index, ..) => ("content-delta", Some(index)),
+        Piece::ContentEnd(index) => ("content-end", Some(index)),
+        Piece::Plan(_) => ("tool-plan-delta", None),
+        Piece::CallStart(index, ..) => ("tool-call-start", Some(index)),
+        Piece::Call(index, _) => ("tool-call-delta", Some(index)),
+        Piece::CallEnd(index) => ("tool-call-end", Some(index)),
+        Piece::End(..) | Piece::Failed(_) => ("message-end", None),
+    };
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    let mut json = Writer::onto(std::mem::take(out));
+    json.open_written(b"\ndata: ");
+    json.open(b'{');
+    if let Piece::Start(id) = piece {
+        json.text_field("id", id);
+    }
+    json.text_field("type", name);
+    if let Some(index) = index {
+        json.value_field("index", index);
+    }
+    delta(piece, &mut json);
+    json.close(b'}');
+    *out = json.into_bytes();
+    out.extend_from_slice(b"\n\n");
+}
+
+fn delta(piece: Piece<'_>, json: &mut Writer) {
+    match piece {
+        Piece::ContentEnd(_) | Piece::CallEnd(_) => return,
+        Piece::End(reason, usage) => {
+            json.open_field("delta", b'{');
+            json.text_field("finish_reason", reason);
+            if let Some(usage) = usage {
+                wire::write_usage(usage, json);
+            }
+            return json.close(b'}');
+        }
+        Piece::Failed(message) => {
+            json.open_field("delta", b'{');
+            json.text_field("error", message);
+            json.text_field("finish_reason", wire::FAILED);
+            return json.close(b'}');
+        }
+        _ => {}
+    }
+    json.open_field("delta", b'{');
+    json.open_field("message", b'{');
+    match piece {
+        Piece::Start(_) => {
+            json.text_field("role", "assistant");
+            for list in ["content", "tool_calls", "citations"] {
+                json.open_field(list, b'[');
+                json.close(b']');
+            }
+            json.text_field("tool_plan", "");
+        }
+        Piece::ContentStart(_, kind) => {
+            json.open_field("content", b'{');
+            json.text_field("type", kind);
+            json.text_field(kind, "");
+            json.close(b'}');
+        }
+        Piece::Content(_, kind, text) => {
+            json.open_field("content", b'{');
+            json.text_field(kind, text);
+            json.close(b'}');
+        }
+        Piece::Plan(text) => json.text_field("tool_plan", text),
+        Piece::CallStart(_, id, name) => {
+            json.key("tool_calls");
+            wire::write_call(id, name, "", json);
+        }
+        Piece::Call(_, arguments) => {
+            json.open_field("tool_calls", b'{');
+            json.open_field("function", b'{');
+            json.text_field("arguments", arguments);
+            json.close(b'}');
+            json.close(b'}');
+        }
+        _ => {}
+    }
+    json.close(b'}');
+    json.close(b'}');
+}
