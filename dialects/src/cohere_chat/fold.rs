@@ -4,7 +4,7 @@
 
 use serde_json::value::RawValue;
 
-use super::stream::{END, Piece, event};
+use super::stream::{CohereEvent, END, event};
 use super::wire;
 use crate::codec::Unfolded;
 use crate::fold::FoldEvents;
@@ -172,19 +172,19 @@ pub(super) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let usage = top.take("usage").and_then(wire::usage);
     let mut message = Object::read(top.take("message")?.get(), &ROOT).ok()?;
     message.take("role");
-    event(Piece::Start(&id), out);
+    event(CohereEvent::Start(&id), out);
     let contents: Vec<&RawValue> =
         message.take("content").map_or(Some(Vec::new()), |raw| serde_json::from_str(raw.get()).ok())?;
     for (index, raw) in contents.into_iter().enumerate() {
         let mut content = Object::read(raw.get(), &ROOT).ok()?;
         let kind = content.take("type").and_then(string)?;
         let text = content.take(&kind).and_then(string)?;
-        event(Piece::ContentStart(index, &kind), out);
-        event(Piece::Content(index, &kind, &text), out);
-        event(Piece::ContentEnd(index), out);
+        event(CohereEvent::ContentStart(index, &kind), out);
+        event(CohereEvent::Content(index, &kind, &text), out);
+        event(CohereEvent::ContentEnd(index), out);
     }
     if let Some(plan) = message.take("tool_plan").and_then(string) {
-        event(Piece::Plan(&plan), out);
+        event(CohereEvent::Plan(&plan), out);
     }
     let calls: Vec<&RawValue> =
         message.take("tool_calls").map_or(Some(Vec::new()), |raw| serde_json::from_str(raw.get()).ok())?;
@@ -192,14 +192,14 @@ pub(super) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let mut call = Object::read(raw.get(), &ROOT).ok()?;
         let mut function = Object::read(call.take("function")?.get(), &ROOT).ok()?;
         let mut text = |name| function.take(name).and_then(string);
-        event(Piece::CallStart(index, &call.take("id").and_then(string)?, &text("name")?), out);
-        event(Piece::Call(index, &text("arguments")?), out);
-        event(Piece::CallEnd(index), out);
+        event(CohereEvent::CallStart(index, &call.take("id").and_then(string)?, &text("name")?), out);
+        event(CohereEvent::Call(index, &text("arguments")?), out);
+        event(CohereEvent::CallEnd(index), out);
     }
     if !message.is_empty() || !top.is_empty() {
         return None;
     }
-    event(Piece::End(&finish, usage.as_ref()), out);
+    event(CohereEvent::End(&finish, usage.as_ref()), out);
     out.extend_from_slice(END);
     Some(())
 }

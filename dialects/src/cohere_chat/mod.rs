@@ -1,6 +1,6 @@
 //! Cohere's Chat, `POST /v2/chat`, whole and streamed, and its vectors (`/v2/embed`), in both directions.
 //!
-//! What can not be said in it is refused or dropped by the rules in `docs/dialects-cohere.md`.
+//! The rules by which fields are refused or dropped are in `docs/dialects-cohere.md`.
 
 mod embeddings;
 mod error;

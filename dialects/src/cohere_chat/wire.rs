@@ -29,7 +29,7 @@ fn count(number: f64) -> u64 {
 }
 
 impl From<CohereUsage> for Usage {
-    /// What is billed counts, so that the books agree with the invoice.
+    /// The counts that are billed, where they are said: so the books agree with the invoice.
     fn from(wire: CohereUsage) -> Self {
         let CohereUsage { billed_units, tokens, cached_tokens } = wire;
         let (billed, tokens) = (billed_units.unwrap_or_default(), tokens.unwrap_or_default());

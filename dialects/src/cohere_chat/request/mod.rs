@@ -3,6 +3,7 @@
 mod read;
 mod write;
 mod write_turns;
+mod writer;
 
 pub(super) use read::decode;
 pub(super) use write::encode;

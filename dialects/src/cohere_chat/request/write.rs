@@ -3,33 +3,13 @@
 use serde_json::Number;
 
 use super::write_turns;
+use super::writer::CohereWriter;
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
-use crate::json::{Path, ROOT, Writer, kind_of};
+use crate::json::{Path, ROOT, kind_of};
 use crate::spoke::PartPath;
 use crate::vendors::FieldAction;
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
-
-/// A request being written, and what was left out of it.
-pub(super) struct CohereWriter<'a> {
-    pub(super) json: Writer,
-    pub(super) dropped: Vec<String>,
-    pub(super) profile: &'a ProviderProfile,
-    /// The caller's own name of a part's place.
-    pub(super) path: PartPath,
-}
-
-impl CohereWriter<'_> {
-    /// Notes a field left out by rule.
-    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        if self.dropped.len() < MOST_DROPPED {
-            self.dropped.push(path.to_string());
-        }
-    }
-}
 
 /// Writes what a provider is sent. Errors: the call holds what Cohere has no word for.
 pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
@@ -50,7 +30,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         end_user,
         extra,
     } = call;
-    let mut writer = CohereWriter { json: Writer::with_capacity(4096), dropped: Vec::new(), profile, path };
+    let mut writer = CohereWriter::new(profile, path);
     writer.json.open(b'{');
     writer.json.text_field("model", model);
     write_turns::messages(system, messages, &mut writer)?;

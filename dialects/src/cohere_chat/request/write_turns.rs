@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::write::CohereWriter;
+use super::writer::CohereWriter;
 use crate::codec::Refusal;
 use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{ROOT, kind_of};

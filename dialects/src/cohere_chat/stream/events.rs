@@ -5,9 +5,12 @@ use crate::json::Writer;
 
 use super::super::wire;
 
+/// The end of a whole stream.
+pub(crate) const END: &[u8] = b"data: [DONE]\n\n";
+
 /// A piece of a streamed answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum CohereEvent<'a> {
     /// The message begins, with its id.
     Start(&'a str),
     /// A content of a kind (`text`, `thinking`) begins.
@@ -31,24 +34,24 @@ pub(crate) enum Piece<'a> {
 }
 
 /// Appends an event.
-pub(crate) fn event(piece: Piece<'_>, out: &mut Vec<u8>) {
+pub(crate) fn event(piece: CohereEvent<'_>, out: &mut Vec<u8>) {
     let (name, index) = match piece {
-        Piece::Start(_) => ("message-start", None),
-        Piece::ContentStart(index, _) => ("content-start", Some(index)),
-        Piece::Content(index, ..) => ("content-delta", Some(index)),
-        Piece::ContentEnd(index) => ("content-end", Some(index)),
-        Piece::Plan(_) => ("tool-plan-delta", None),
-        Piece::CallStart(index, ..) => ("tool-call-start", Some(index)),
-        Piece::Call(index, _) => ("tool-call-delta", Some(index)),
-        Piece::CallEnd(index) => ("tool-call-end", Some(index)),
-        Piece::End(..) | Piece::Failed(_) => ("message-end", None),
+        CohereEvent::Start(_) => ("message-start", None),
+        CohereEvent::ContentStart(index, _) => ("content-start", Some(index)),
+        CohereEvent::Content(index, ..) => ("content-delta", Some(index)),
+        CohereEvent::ContentEnd(index) => ("content-end", Some(index)),
+        CohereEvent::Plan(_) => ("tool-plan-delta", None),
+        CohereEvent::CallStart(index, ..) => ("tool-call-start", Some(index)),
+        CohereEvent::Call(index, _) => ("tool-call-delta", Some(index)),
+        CohereEvent::CallEnd(index) => ("tool-call-end", Some(index)),
+        CohereEvent::End(..) | CohereEvent::Failed(_) => ("message-end", None),
     };
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());
     let mut json = Writer::onto(std::mem::take(out));
     json.open_written(b"\ndata: ");
     json.open(b'{');
-    if let Piece::Start(id) = piece {
+    if let CohereEvent::Start(id) = piece {
         json.text_field("id", id);
     }
     json.text_field("type", name);
@@ -61,10 +64,10 @@ pub(crate) fn event(piece: Piece<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn delta(piece: Piece<'_>, json: &mut Writer) {
+fn delta(piece: CohereEvent<'_>, json: &mut Writer) {
     match piece {
-        Piece::ContentEnd(_) | Piece::CallEnd(_) => return,
-        Piece::End(reason, usage) => {
+        CohereEvent::ContentEnd(_) | CohereEvent::CallEnd(_) => return,
+        CohereEvent::End(reason, usage) => {
             json.open_field("delta", b'{');
             json.text_field("finish_reason", reason);
             if let Some(usage) = usage {
@@ -72,7 +75,7 @@ fn delta(piece: Piece<'_>, json: &mut Writer) {
             }
             return json.close(b'}');
         }
-        Piece::Failed(message) => {
+        CohereEvent::Failed(message) => {
             json.open_field("delta", b'{');
             json.text_field("error", message);
             json.text_field("finish_reason", wire::FAILED);
@@ -83,7 +86,7 @@ fn delta(piece: Piece<'_>, json: &mut Writer) {
     json.open_field("delta", b'{');
     json.open_field("message", b'{');
     match piece {
-        Piece::Start(_) => {
+        CohereEvent::Start(_) => {
             json.text_field("role", "assistant");
             for list in ["content", "tool_calls", "citations"] {
                 json.open_field(list, b'[');
@@ -91,23 +94,23 @@ fn delta(piece: Piece<'_>, json: &mut Writer) {
             }
             json.text_field("tool_plan", "");
         }
-        Piece::ContentStart(_, kind) => {
+        CohereEvent::ContentStart(_, kind) => {
             json.open_field("content", b'{');
             json.text_field("type", kind);
             json.text_field(kind, "");
             json.close(b'}');
         }
-        Piece::Content(_, kind, text) => {
+        CohereEvent::Content(_, kind, text) => {
             json.open_field("content", b'{');
             json.text_field(kind, text);
             json.close(b'}');
         }
-        Piece::Plan(text) => json.text_field("tool_plan", text),
-        Piece::CallStart(_, id, name) => {
+        CohereEvent::Plan(text) => json.text_field("tool_plan", text),
+        CohereEvent::CallStart(_, id, name) => {
             json.key("tool_calls");
             wire::write_call(id, name, "", json);
         }
-        Piece::Call(_, arguments) => {
+        CohereEvent::Call(_, arguments) => {
             json.open_field("tool_calls", b'{');
             json.open_field("function", b'{');
             json.text_field("arguments", arguments);

@@ -4,9 +4,6 @@ mod events;
 mod read;
 mod write;
 
-pub(super) use events::{Piece, event};
+pub(super) use events::{CohereEvent, END, event};
 pub(super) use read::CohereDecoder;
 pub(super) use write::CohereEncoder;
-
-/// The end of a whole stream.
-pub(super) const END: &[u8] = b"data: [DONE]\n\n";

@@ -52,12 +52,12 @@ struct CohereRead {
     ended: bool,
     called: bool,
     next: u32,
-    open: Option<OpenPart>,
+    open: Option<GrowingPiece>,
 }
 
 /// The part that is growing.
 #[derive(Debug)]
-struct OpenPart {
+struct GrowingPiece {
     part: u32,
     kind: OpenKind,
     seam: Seam,
@@ -81,13 +81,13 @@ struct StreamPiece<'a> {
 }
 
 #[derive(Deserialize)]
-struct MessageDelta<'a> {
+struct CohereDelta<'a> {
     #[serde(borrow)]
-    message: Option<MessagePiece<'a>>,
+    message: Option<CohereMessage<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-struct MessagePiece<'a> {
+struct CohereMessage<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     tool_plan: Option<Text>,
@@ -118,7 +118,7 @@ impl CohereRead {
             return Ok(());
         }
         self.start(String::new(), out);
-        let piece = delta.and_then(|delta| serde_json::from_str::<MessageDelta<'_>>(delta.get()).ok());
+        let piece = delta.and_then(|delta| serde_json::from_str::<CohereDelta<'_>>(delta.get()).ok());
         let piece = piece.and_then(|delta| delta.message).unwrap_or_default();
         match kind {
             "content-start" | "content-delta" => self.content(kind == "content-start", piece.content, out),
@@ -188,7 +188,7 @@ impl CohereRead {
         self.close(out);
         let part = self.next;
         self.next = part.saturating_add(1);
-        self.open = Some(OpenPart { part, kind, seam: Seam::default() });
+        self.open = Some(GrowingPiece { part, kind, seam: Seam::default() });
         out.push(Event::PartStart { choice: 0, part, kind: told });
     }
 

@@ -1,8 +1,7 @@
 //! Writes a streamed answer as the dialect's events.
 
 use super::super::{error, wire};
-use super::END;
-use super::events::{Piece, event};
+use super::events::{CohereEvent, END, event};
 use crate::hub::{Delta, Event, PartKind, ProviderError, Stop, Usage};
 use crate::spoke::EncodeStream;
 use crate::sse::KEEP_ALIVE;
@@ -33,7 +32,7 @@ impl CohereEncoder {
             PartKind::Text | PartKind::Refusal => "text",
             PartKind::Thinking => "thinking",
             PartKind::ToolCall { id, name } => {
-                event(Piece::CallStart(self.calls, id, name), out);
+                event(CohereEvent::CallStart(self.calls, id, name), out);
                 self.open = Some(OpenPiece::Call(self.calls));
                 self.calls += 1;
                 return;
@@ -44,42 +43,44 @@ impl CohereEncoder {
                 return;
             }
         };
-        event(Piece::ContentStart(self.contents, content), out);
+        event(CohereEvent::ContentStart(self.contents, content), out);
         self.open = Some(OpenPiece::Content(self.contents, content));
         self.contents += 1;
     }
 
     fn grow(&self, delta: &Delta, out: &mut Vec<u8>) {
         match (delta, self.open) {
-            (Delta::Text(text), Some(OpenPiece::Content(index, kind))) => event(Piece::Content(index, kind, text), out),
-            (Delta::Arguments(text), Some(OpenPiece::Call(index))) => event(Piece::Call(index, text), out),
+            (Delta::Text(text), Some(OpenPiece::Content(index, kind))) => {
+                event(CohereEvent::Content(index, kind, text), out);
+            }
+            (Delta::Arguments(text), Some(OpenPiece::Call(index))) => event(CohereEvent::Call(index, text), out),
             _ => {}
         }
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
         match self.open.take() {
-            Some(OpenPiece::Content(index, _)) => event(Piece::ContentEnd(index), out),
-            Some(OpenPiece::Call(index)) => event(Piece::CallEnd(index), out),
+            Some(OpenPiece::Content(index, _)) => event(CohereEvent::ContentEnd(index), out),
+            Some(OpenPiece::Call(index)) => event(CohereEvent::CallEnd(index), out),
             None => {}
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         let stop = self.stop.take().unwrap_or(Stop::End);
-        event(Piece::End(wire::finish_reason(&stop, self.calls > 0), self.usage.as_ref()), out);
+        event(CohereEvent::End(wire::finish_reason(&stop, self.calls > 0), self.usage.as_ref()), out);
         out.extend_from_slice(END);
         self.over = true;
     }
 }
 
 impl EncodeStream for CohereEncoder {
-    fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+    fn push(&mut self, told: &Event, out: &mut Vec<u8>) {
         if self.over {
             return;
         }
-        match event {
-            Event::Start { id, .. } => super::event(Piece::Start(id), out),
+        match told {
+            Event::Start { id, .. } => event(CohereEvent::Start(id), out),
             Event::PartStart { choice: 0, part: _, kind } => self.begin(kind, out),
             Event::Delta { choice: 0, part: _, delta } => self.grow(delta, out),
             Event::PartEnd { choice: 0, .. } => self.close(out),
@@ -103,7 +104,7 @@ impl EncodeStream for CohereEncoder {
     /// Appends the end of a message that says what went wrong. Nothing follows it.
     fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.over, true) {
-            event(Piece::Failed(&error::told(error)), out);
+            event(CohereEvent::Failed(&error::told(error)), out);
         }
     }
 }
