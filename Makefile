@@ -67,8 +67,7 @@ fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS
 	tests/setup/fuzz.sh
 
 deny: ## licences, bans, advisories; dependencies that nothing uses (needs cargo-deny, cargo-machete)
-	cargo deny check
-	cargo machete
+	@tests/setup/deny.sh
 
 cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
 	@tests/setup/long.sh target/fast/sluicegate-operator

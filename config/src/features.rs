@@ -6,11 +6,12 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 10] = [
+pub const FEATURES: [&str; 11] = [
     "access",
     "azureOpenAI",
     "bedrock",
     "cacheWrite1h",
+    "coalesce",
     "cohere",
     "compatibility",
     "gemini",

@@ -90,6 +90,9 @@ pub struct Rule {
     pub fallbacks: Vec<Target>,
     /// `None`: answers are not cached.
     pub cache: Option<Cache>,
+    /// `None`: identical calls are calls of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesce: Option<Coalesce>,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }
@@ -155,6 +158,26 @@ pub enum CacheScope {
     Consumer,
     /// Every call of the route.
     Route,
+}
+
+/// The sharing of one answer by identical calls that come while it is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Coalesce {
+    /// The reach of one answer.
+    pub scope: CoalesceScope,
+    /// The callers that share an answer.
+    pub callers: CacheScope,
+    /// The parts that make two requests the same.
+    pub key: CacheKey,
+}
+
+/// The reach of one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CoalesceScope {
+    /// The calls of one proxy.
+    Pod,
 }
 
 /// The layer in this process.

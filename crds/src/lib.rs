@@ -6,6 +6,7 @@
 mod access;
 mod allowed;
 mod cache;
+mod coalesce;
 mod compatibility;
 mod consumer;
 pub mod patterns;
@@ -22,6 +23,7 @@ mod status;
 pub use access::{Access, AccessFrom, ConsumerSelector};
 pub use allowed::{AllowedRoutes, LabelOperator, LabelRequirement, LabelSelector, NamespacesFrom, RouteNamespaces};
 pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
+pub use coalesce::{Coalesce, CoalesceScope};
 pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, ConsumerSelector};
 use crate::cache::Cache;
+use crate::coalesce::Coalesce;
 use crate::patterns;
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
@@ -63,6 +64,9 @@ pub struct LLMRouteSpec {
     /// The caching of answers. Left out: not at all. A rule's own is laid over it, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// The sharing of one answer by identical calls that come while it is under way. Left out: each is a call of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesce: Option<Coalesce>,
     /// Timeouts over the pools'. A rule's own are laid over them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
@@ -95,6 +99,9 @@ pub struct Rule {
     /// The caching of answers to its calls, laid over the route's, field by field. `ttl: 0s` caches nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// The sharing of one answer by identical calls, in place of what the route says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesce: Option<Coalesce>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,

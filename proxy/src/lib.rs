@@ -6,6 +6,7 @@ mod api;
 pub mod balance;
 pub mod cache;
 pub mod call;
+pub mod coalescing;
 pub mod compression;
 mod consumer;
 pub mod count;

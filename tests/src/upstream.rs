@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -50,12 +50,31 @@ pub enum Act {
     Send(Vec<u8>),
     /// Nothing for so long.
     Wait(Duration),
+    /// Nothing until the test opens it.
+    Until(Gate),
     /// Nothing any more, until the caller leaves.
     Hang,
     /// The connection is closed in order.
     Close,
     /// The connection is reset.
     Reset,
+}
+
+/// A gate that a test opens, once.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// Opens it, for good.
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let closed = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.1.wait_timeout_while(closed, IDLE, |open| !*open));
+    }
 }
 
 /// A running upstream; it stops taking connections when dropped.
@@ -158,6 +177,7 @@ fn perform(mut socket: &TcpStream, act: &Act) -> io::Result<bool> {
     match act {
         Act::Send(bytes) => socket.write_all(bytes)?,
         Act::Wait(time) => pause(*time),
+        Act::Until(gate) => gate.wait(),
         Act::Hang => {
             let mut rest = [0; 1024];
             while socket.read(&mut rest)? > 0 {}

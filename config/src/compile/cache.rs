@@ -4,7 +4,7 @@ use sluicegate_crds as crds;
 
 use super::report::Report;
 use super::scalar::{bytes, millis};
-use crate::{Cache, CacheKey, CacheScope, MemoryCache, Millis, Promotion};
+use crate::{Cache, CacheKey, CacheScope, Coalesce, CoalesceScope, MemoryCache, Millis, Promotion};
 
 const TTL: Millis = Millis(3_600_000);
 const MEMORY_ENTRIES: u32 = 10_000;
@@ -48,10 +48,7 @@ pub(super) fn merge(
     let layers = Layers { rule, route, rule_path };
     let cache = Cache {
         ttl: time(layers.get("ttl", |c| c.ttl.as_ref()), report).unwrap_or(TTL),
-        scope: match layers.value(|c| c.scope) {
-            None | Some(crds::CacheScope::Consumer) => CacheScope::Consumer,
-            Some(crds::CacheScope::Route) => CacheScope::Route,
-        },
+        scope: scope(&layers),
         memory: memory(&layers, report),
         redis: layers.value(|c| c.redis.as_ref()?.enabled).unwrap_or(true),
         promotion: promotion(&layers, report),
@@ -68,6 +65,27 @@ pub(super) fn merge(
     };
     // Judged whole before it is turned off, so that a mistake in it does not wait for the day it is turned on.
     (cache.ttl > Millis(0) && (cache.memory.is_some() || cache.redis)).then_some(cache)
+}
+
+/// The sharing of one answer by identical calls: who shares, and what is identical, is as the cache has it, on or off.
+pub(super) fn coalesce(
+    coalesce: Option<&crds::Coalesce>,
+    rule: Option<&crds::Cache>,
+    route: Option<&crds::Cache>,
+) -> Option<Coalesce> {
+    let scope = match coalesce?.scope {
+        crds::CoalesceScope::Off => return None,
+        crds::CoalesceScope::Pod => CoalesceScope::Pod,
+    };
+    let layers = Layers { rule, route, rule_path: "" };
+    Some(Coalesce { scope, callers: self::scope(&layers), key: key(&layers) })
+}
+
+fn scope(layers: &Layers<'_>) -> CacheScope {
+    match layers.value(|c| c.scope) {
+        None | Some(crds::CacheScope::Consumer) => CacheScope::Consumer,
+        Some(crds::CacheScope::Route) => CacheScope::Route,
+    }
 }
 
 fn memory(layers: &Layers<'_>, report: &mut Report<'_>) -> Option<MemoryCache> {

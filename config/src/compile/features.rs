@@ -24,10 +24,13 @@ const OF_POOLS: [PoolFeature; 9] = [
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 1] = [("access", |route| {
-    let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
-    route.access.is_some() || route.rules.iter().any(selects)
-})];
+const OF_ROUTES: [RouteFeature; 2] = [
+    ("access", |route| {
+        let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
+        route.access.is_some() || route.rules.iter().any(selects)
+    }),
+    ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+];
 
 /// The features that a route requires.
 pub(super) fn of_route(route: &Route) -> Vec<String> {
@@ -95,13 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_says_who_may_call_requires_proxies_that_ask() {
+    fn a_route_requires_of_proxies_what_it_makes_use_of() {
         for (spec, expected) in [
             ("rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &[][..]),
             ("access: {from: Anyone}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["access"]),
             (
                 "rules: [{name: a, matches: [{consumers: {names: [bob]}}], targets: [{poolRef: {name: p}}]}]",
                 &["access"],
+            ),
+            ("coalesce: {scope: Pod}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["coalesce"]),
+            (
+                "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",
+                &[],
             ),
         ] {
             let manifest =

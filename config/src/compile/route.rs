@@ -22,7 +22,7 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 /// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools
 /// that do not exist.
 pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
-    let LLMRouteSpec { rules, access, cache, timeouts } = spec;
+    let LLMRouteSpec { rules, access, cache, coalesce, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
@@ -35,7 +35,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule { name, matches, targets, fallbacks, cache: own, timeouts } = rule;
+            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, timeouts } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
@@ -45,6 +45,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
                 targets: targets.iter().map(|target| self::target(target, namespace)).collect(),
                 fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
                 cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
+                coalesce: cache::coalesce(shares.as_ref().or(coalesce.as_ref()), own.as_ref(), cache.as_ref()),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
         })

@@ -125,7 +125,7 @@ pub(super) struct Seldom {
     pub(super) failovers: Counter,
     /// Calls whose usage was estimated.
     pub(super) estimated: Counter,
-    pub(super) cache_hits: [Counter; 2],
+    pub(super) cache_hits: [Counter; 3],
     pub(super) cache_misses: Counter,
     pub(super) cache_bypasses: Counter,
 }
@@ -227,6 +227,7 @@ impl CallCells {
             CacheStatus::Miss => self.sometimes().cache_misses.add(1),
             CacheStatus::Hit(CacheLayer::Memory) => self.sometimes().cache_hits[0].add(1),
             CacheStatus::Hit(CacheLayer::Redis) => self.sometimes().cache_hits[1].add(1),
+            CacheStatus::Hit(CacheLayer::Flight) => self.sometimes().cache_hits[2].add(1),
         }
     }
 }

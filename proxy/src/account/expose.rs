@@ -59,6 +59,7 @@ impl Collector for Exposition {
         page.cache_layers(&self.0)?;
         page.endpoints(&self.0)?;
         page.config(&reading.config)?;
+        page.flights(&self.0)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
         page.consumers(&self.0)?;
@@ -295,7 +296,8 @@ impl Page<'_> {
     fn cache(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let hits = reading.calls.iter().flat_map(|(labels, cells)| {
             cells.iter().filter_map(|cells| cells.seldom()).flat_map(move |seldom: &Seldom| {
-                let layers = [CacheLayer::Memory, CacheLayer::Redis].into_iter().zip(&seldom.cache_hits);
+                let layers =
+                    [CacheLayer::Memory, CacheLayer::Redis, CacheLayer::Flight].into_iter().zip(&seldom.cache_hits);
                 layers.map(move |(layer, count)| (vec![&*labels.route, layer.label()], count.get()))
             })
         });
@@ -357,6 +359,13 @@ impl Page<'_> {
         }
         self.gauge(&names::CONFIG_REJECTED, config.rejected)?;
         self.counter(&names::CONFIG_REJECTIONS, config.rejections)
+    }
+
+    fn flights(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.flights).iter().flat_map(|ask| ask()).collect();
+        let calls = stats.iter().flat_map(|stat| &stat.calls).map(|(outcome, count)| (vec![*outcome], *count));
+        self.counters(&names::COALESCED, &calls.collect())?;
+        self.gauge(&names::FLIGHTS, stats.iter().map(|stat| stat.under_way).sum::<u64>())
     }
 
     fn memory(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -189,6 +189,15 @@ pub struct MemoryStat {
     pub refusals: Vec<(&'static str, u64)>,
 }
 
+/// The facts told at a scrape of calls that share answers.
+#[derive(Debug, Clone, Default)]
+pub struct FlightStat {
+    /// Calls that had one made, joined one, or went alone, by these words.
+    pub calls: Vec<(&'static str, u64)>,
+    /// Answers under way that others may join.
+    pub under_way: u64,
+}
+
 /// Objects by their ids.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -206,6 +215,7 @@ pub struct Metrics {
     pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
+    pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
     pub(super) consumers: ConsumerBook,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
@@ -233,6 +243,7 @@ impl Metrics {
             endpoints: Mutex::default(),
             caches: Mutex::default(),
             memory: Mutex::default(),
+            flights: Mutex::default(),
             consumers: ConsumerBook::default(),
             folded: AtomicU64::new(0),
             log,
@@ -301,6 +312,11 @@ impl Metrics {
     /// Asked at each scrape how the memory budget stands.
     pub fn ask_memory(&self, ask: impl Fn() -> Vec<MemoryStat> + Send + Sync + 'static) {
         lock(&self.memory).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape about the calls that share answers.
+    pub fn ask_flights(&self, ask: impl Fn() -> Vec<FlightStat> + Send + Sync + 'static) {
+        lock(&self.flights).push(Box::new(ask));
     }
 
     /// Calls in flight, all workers together.

@@ -27,7 +27,9 @@ pub use attempt::AttemptEntry;
 pub use consumer::ConsumerName;
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
-pub use metrics::{CacheStat, CircuitStat, ConfigEvent, EndpointStat, MemoryStat, Metrics, Objects, RemoteStat};
+pub use metrics::{
+    CacheStat, CircuitStat, ConfigEvent, EndpointStat, FlightStat, MemoryStat, Metrics, Objects, RemoteStat,
+};
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};
 pub use record::{ModelName, Record};

@@ -85,6 +85,8 @@ metrics! {
     CONFIG_APPLIED = Gauge "sluicegate_config_applied_timestamp_seconds" [] "When the running configuration was applied, in seconds since 1970.";
     CONFIG_REJECTED = Gauge "sluicegate_config_rejected_objects" [] "Objects of the newest configuration that are not applied as written.";
     CONFIG_REJECTIONS = Counter "sluicegate_config_rejections" [] "Configurations read with at least one object rejected.";
+    COALESCED = Counter "sluicegate_coalesced_calls" ["outcome"] "Calls of coalescing rules: had an answer made (`led`), shared one under way (`joined`), found none to share (`alone`).";
+    FLIGHTS = Gauge "sluicegate_flights" [] "Answers under way that identical calls may share.";
     MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
     MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";
     MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";

@@ -189,6 +189,8 @@ pub enum CacheLayer {
     Memory,
     /// In Redis.
     Redis,
+    /// None: another call's answer, while it came.
+    Flight,
 }
 
 impl CacheLayer {
@@ -198,6 +200,7 @@ impl CacheLayer {
         match self {
             Self::Memory => "memory",
             Self::Redis => "redis",
+            Self::Flight => "flight",
         }
     }
 }
@@ -226,6 +229,7 @@ impl CacheStatus {
             Self::Miss => "miss",
             Self::Hit(CacheLayer::Memory) => "hit_memory",
             Self::Hit(CacheLayer::Redis) => "hit_redis",
+            Self::Hit(CacheLayer::Flight) => "hit_flight",
         }
     }
 }

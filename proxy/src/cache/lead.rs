@@ -20,11 +20,19 @@ pub struct Lead {
     plan: Arc<Plan>,
     key: Key,
     dialect: Dialect,
+    /// Held until the answer is kept, or is known not to be.
+    _seat: Option<Arc<dyn std::fmt::Debug + Send + Sync>>,
 }
 
 impl Lead {
     pub(super) fn new(store: &Rc<Store>, plan: &Arc<Plan>, key: Key, dialect: Dialect) -> Self {
-        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, dialect }
+        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, dialect, _seat: None }
+    }
+
+    /// Holds this until the answer is kept, or is known not to be.
+    #[must_use]
+    pub fn seated(self, seat: Arc<dyn std::fmt::Debug + Send + Sync>) -> Self {
+        Self { _seat: Some(seat), ..self }
     }
 
     /// The call's key.

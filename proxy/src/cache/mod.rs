@@ -14,9 +14,9 @@ pub mod stats;
 pub mod store;
 
 pub use entry::{Meta, Wall};
-pub use key::{CacheQuery, Key, Uncacheable};
+pub use key::{CacheQuery, Key, Recipe, Uncacheable};
 pub use lead::Lead;
-pub use lookup::{CacheLookup, Hit, Layer};
+pub use lookup::{CacheLookup, Hit, Layer, wants_its_own};
 pub use recorder::Recorder;
 pub use stats::{Refused, Stats};
 pub use store::{Plan, SharedCache, Store};

@@ -23,6 +23,7 @@ use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Pool, Provider, RouteTarget, Rule};
 use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
+use super::answer_stream::{AnswerStream, FirstToken, StreamTerms};
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
 use super::headers;
@@ -30,9 +31,9 @@ use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
+use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::Transcoder;
-use super::upstream_stream::{FirstToken, StreamTerms, UpstreamStream};
 use super::write_buffer::WriteBuffer;
 
 /// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
@@ -151,12 +152,16 @@ impl Attempt<'_> {
         lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
-        let mut stream = Box::new(UpstreamStream::new(self.terms(lead.is_some()), body, transcoder, open));
-        let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(cx))).await;
+        let source = StreamSource::Provider(self.source(body, open));
+        let mut stream = Box::new(AnswerStream::new(self.terms(lead.is_some()), source, transcoder));
+        let retry_on = &self.target.pool.retry.on;
+        let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
+        // A stream of a provider's has one.
+        let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(headers::back(head.headers), stream)) };
         match held {
             Ok(FirstToken::Ready) => {
                 let now = Instant::now();
-                stream.attempt().entry().upstream_head(now);
+                open.entry().upstream_head(now);
                 self.call.context.note(|entry| entry.first_token(now));
                 lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = headers::back(head.headers);
@@ -166,10 +171,10 @@ impl Attempt<'_> {
                 }
                 Ok(Exchange::Stream(headers, stream))
             }
-            Err(_) => Err(self.silent(stream.attempt(), "no first token")),
-            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(stream.attempt(), decision, &what)),
-            Ok(FirstToken::Full(full)) => Err(self.no_room(stream.attempt(), full)),
-            Ok(FirstToken::Said(error)) => Err(self.said(stream.attempt(), error)),
+            Err(_) => Err(self.silent(open, "no first token")),
+            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(open, decision, &what)),
+            Ok(FirstToken::Full(full)) => Err(self.no_room(open, full)),
+            Ok(FirstToken::Said(error)) => Err(self.said(open, error)),
         }
     }
 
@@ -277,7 +282,7 @@ impl Attempt<'_> {
         let array = |whole: &[u8]| [b"[", whole, b"]"].concat();
         let tell = |whole: &[u8]| match call.context.caller.array {
             true => Some(array(whole)),
-            false => call.dialect().stream_of_whole(whole, call.sees_usage()),
+            false => call.dialect().stream_of_whole(whole, call.passes_usage()),
         };
         let told = if kin { tell(body) } else { None };
         let told = told.or_else(|| {
@@ -436,15 +441,17 @@ impl Attempt<'_> {
     }
 
     fn terms(&self, recorded: bool) -> StreamTerms {
-        StreamTerms {
-            context: self.context(),
+        StreamTerms { context: self.context(), idle: self.times.idle, deadline: self.deadline, recorded }
+    }
+
+    fn source(&self, body: UpstreamBody, attempt: OpenAttempt) -> ProviderSource {
+        ProviderSource {
+            body,
+            attempt,
             provider: Arc::clone(self.provider),
             price: self.price().copied(),
-            idle: self.times.idle,
-            deadline: self.deadline,
             retry_on: self.target.pool.retry.on.clone(),
             prompt: estimate::tokens_of_body(&self.call.body),
-            recorded,
         }
     }
 

@@ -6,7 +6,7 @@ use http::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
-use crate::cache::{self, Hit, Layer, Lead};
+use crate::cache::{self, Hit, Key, Layer, Lead};
 use crate::state::{Ready, Rule};
 
 use super::exchange::{Exchange, Whole};
@@ -14,7 +14,8 @@ use super::inbound::InboundCall;
 use super::keys::{KEY_HEADERS, bearer, query_keys};
 use super::{headers, outgoing};
 
-const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
+/// The layer that a hit came from.
+pub(super) const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-sluicegate-cache");
 
 /// The outcome of the cache for a call.
 pub(super) enum CacheOutcome {
@@ -29,7 +30,33 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
     if !call.operation.generates() {
         return CacheOutcome::Fetch(None);
     }
-    let wanted = cache::CacheQuery {
+    let seat = call.context.worker.cache.look_up(plan, &query(call, rule)).await;
+    call.context.cache_said(seat.as_str());
+    let (status, taken) = match seat {
+        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
+        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead))),
+        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None)),
+    };
+    call.context.note(|entry| entry.cache(status));
+    taken
+}
+
+/// The key under which a call shares its answer with those that ask for the same meanwhile; `None`: it does not.
+pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -> Option<Key> {
+    let recipe = rule.coalesce.as_ref()?;
+    // An array is no stream that a whole answer can be made of.
+    if !call.operation.generates() || call.context.caller.array || cache::wants_its_own(&call.headers) {
+        return None;
+    }
+    match (lead, &rule.cache) {
+        (Some(lead), _) => Some(*lead.key()),
+        (None, Some(_)) => None,
+        (None, None) => recipe.key(&query(call, rule)).ok(),
+    }
+}
+
+fn query<'a>(call: &'a InboundCall, rule: &Rule) -> cache::CacheQuery<'a> {
+    cache::CacheQuery {
         dialect: call.dialect(),
         caller: caller(call),
         headers: &call.headers,
@@ -42,16 +69,7 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
         stream: call.streams() && !call.context.caller.array,
         stream_usage: call.sees_usage(),
         accepts: call.context.caller.accepts,
-    };
-    let seat = call.context.worker.cache.look_up(plan, &wanted).await;
-    call.context.cache_said(seat.as_str());
-    let (status, taken) = match seat {
-        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
-        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead))),
-        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None)),
-    };
-    call.context.note(|entry| entry.cache(status));
-    taken
+    }
 }
 
 /// Stands for a caller where answers are kept apart by caller: the consumer, by whichever of its keys, or else the keys.

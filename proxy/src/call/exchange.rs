@@ -7,15 +7,15 @@ use http::{HeaderMap, StatusCode};
 use crate::account::{End, ErrorSource};
 use crate::errors::Problem;
 
+use super::answer_stream::AnswerStream;
 use super::context::CallContext;
-use super::upstream_stream::UpstreamStream;
 
 /// The outcome of a call.
 pub(super) enum Exchange {
     /// An answer, or a provider's error, that is here whole.
     Whole(Whole),
     /// A stream, from its first token on.
-    Stream(HeaderMap, Box<UpstreamStream>),
+    Stream(HeaderMap, Box<AnswerStream>),
 }
 
 /// An answer that is here whole.

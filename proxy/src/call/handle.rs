@@ -21,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, coding, compress, cors, failover, framing, intake, keys, output_limit, reply};
+use super::{access, coalesce, coding, compress, cors, failover, framing, intake, keys, output_limit, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -120,7 +120,11 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
             CacheOutcome::Fetch(lead) => lead,
         },
     };
-    failover::exchange(call, rule, lead).await
+    match cache_lookup::shared_key(call, rule, lead.as_ref()) {
+        None => failover::exchange(call, rule, lead).await,
+        // Boxed, as the cache's part.
+        Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
+    }
 }
 
 /// Answers what the gateway knows by itself.

@@ -1,7 +1,7 @@
 //! An inbound call as it was read: its head, its original bytes, and the few fields that routing needs. It borrows nothing: whoever
 //! holds it has all of it, a caller's connection or not.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -40,6 +40,8 @@ pub(super) struct InboundCall {
     pub(super) peek: Peek,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
     neutral: RefCell<Option<Result<hub::Call, Refusal>>>,
+    /// True if its answer may be shared with calls that ask for the same in other forms.
+    shared: Cell<bool>,
     /// Counts the copies of the body that attempts make.
     copies: RefCell<Option<Charge>>,
     /// The call's own part of the memory budget.
@@ -94,6 +96,7 @@ impl InboundCall {
             envelope: addressed.envelope,
             peek,
             neutral: RefCell::default(),
+            shared: Cell::default(),
             copies: RefCell::default(),
             _charge: charge,
         }))
@@ -141,6 +144,16 @@ impl InboundCall {
     /// True if the caller sees usage at a stream's end.
     pub(super) fn sees_usage(&self) -> bool {
         self.peek.include_usage || !self.dialect().habits().usage_is_asked_for
+    }
+
+    /// True if usage passes at a stream's end: the caller sees it, or others may that share the answer.
+    pub(super) fn passes_usage(&self) -> bool {
+        self.sees_usage() || self.shared.get()
+    }
+
+    /// Its answer is shared with calls that ask for the same in other forms, or it is not.
+    pub(super) fn shares(&self, shared: bool) {
+        self.shared.set(shared);
     }
 
     /// Writes the call out of neutral words, in which an attempt may put what it asks for in place of what the caller did: a

@@ -1,16 +1,18 @@
 //! The life of one call: `handle` is its table of contents.
 //!
-//! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `failover` is
+//! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `failover` is
 //! the only loop (with `plan`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
-//! `upstream_stream` and `transcoder` are the way back of a stream, `pending` a stream before its first token,
+//! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
 //! `reply` puts the answer together and `response_body` is its body.
 
 mod access;
+mod answer_stream;
 mod attempt;
 mod betas;
 mod cache_listener;
 mod cache_lookup;
 mod caller;
+mod coalesce;
 mod coding;
 mod compress;
 mod context;
@@ -35,10 +37,10 @@ mod reply;
 mod response_body;
 mod retry_after;
 mod retry_policy;
+mod stream_source;
 mod stream_timer;
 mod suspects;
 mod transcoder;
-mod upstream_stream;
 mod write_buffer;
 
 pub(crate) use handle::handle;

@@ -18,9 +18,9 @@ use tokio::time::{Instant, Sleep};
 use crate::account::End;
 use crate::errors::Problem;
 
+use super::answer_stream::AnswerStream;
 use super::context::CallContext;
 use super::exchange::{self, Exchange, Whole};
-use super::upstream_stream::UpstreamStream;
 
 /// A call that is still being answered.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Exchange, Problem>>>>;
@@ -39,7 +39,7 @@ pub(super) enum PendingOutcome {
     /// A comment line.
     Comment(Bytes),
     /// The stream.
-    Stream(Box<UpstreamStream>),
+    Stream(Box<AnswerStream>),
     /// The whole stream at once.
     Whole(Bytes, End),
     /// The dialect's error event, which is the last.

@@ -14,9 +14,9 @@ use tokio::time::Sleep;
 use crate::account::End;
 use crate::listener::Busy;
 
+use super::answer_stream::{AnswerStream, StreamPiece};
 use super::context::CallContext;
 use super::pending::{PendingOutcome, PendingStream};
-use super::upstream_stream::{StreamPiece, UpstreamStream};
 
 /// Before a connection is aborted: what was written has to leave first.
 const LAST_WORDS: Duration = Duration::from_millis(25);
@@ -42,7 +42,7 @@ pub(super) enum Content {
     /// A stream whose model is silent, answered with comments so far.
     Pending(Box<PendingStream>),
     /// A stream.
-    Stream(Box<UpstreamStream>),
+    Stream(Box<AnswerStream>),
     /// It broke in the middle of an event; the abort follows.
     Aborting(Pin<Box<Sleep>>),
     /// Nothing more.
@@ -186,7 +186,12 @@ impl Drop for ResponseBody {
             // The cache still wants the answer that this caller does not.
             Content::Stream(stream) if !too_long && stream.is_wanted() && self.context.worker.background.has_room() => {
                 self.context.leave();
-                self.context.worker.background.go_on(stream.go_on());
+                self.context.worker.background.go_on(stream.go_on(None));
+            }
+            // Its flight goes on as long as others read it.
+            Content::Stream(stream) if stream.is_shared() && !stream.is_over() => {
+                drop(stream);
+                self.context.leave();
             }
             // A stream tells the ledger what it used.
             unfinished => drop(unfinished),

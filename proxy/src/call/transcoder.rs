@@ -58,7 +58,7 @@ pub(super) struct Translated {
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
-    StreamOptions { include_usage: call.sees_usage(), created: now(), array, goes_on: false, call: body }
+    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: false, call: body }
 }
 
 /// Seconds since 1970.
@@ -70,17 +70,7 @@ impl Transcoder {
     pub(super) fn new(call: &InboundCall, provider: Dialect, usage_is_ours: bool) -> Self {
         let caller = call.dialect();
         if provider.is_kin(caller) {
-            let mode = if usage_is_ours { ObserverMode::DropUsage } else { ObserverMode::Watch };
-            return Self::Verbatim(Box::new(Verbatim {
-                dialect: caller,
-                observer: caller.observer(mode),
-                pieces: Vec::new(),
-                tail: EventTail::default(),
-                amid: false,
-                array: call.context.caller.array,
-                raw: call.context.caller.array || caller.habits().is_binary,
-                reframer: provider.reframer(caller).map(Box::new),
-            }));
+            return Self::verbatim(call, usage_is_ours && !call.passes_usage(), provider.reframer(caller));
         }
         Self::Translated(Box::new(Translated {
             decoder: provider.stream_decoder(),
@@ -94,6 +84,26 @@ impl Transcoder {
             error: None,
             text: 0,
         }))
+    }
+
+    fn verbatim(call: &InboundCall, drops_usage: bool, reframer: Option<Reframer>) -> Self {
+        let (dialect, array) = (call.dialect(), call.context.caller.array);
+        let mode = if drops_usage { ObserverMode::DropUsage } else { ObserverMode::Watch };
+        Self::Verbatim(Box::new(Verbatim {
+            dialect,
+            observer: dialect.observer(mode),
+            pieces: Vec::new(),
+            tail: EventTail::default(),
+            amid: false,
+            array,
+            raw: array || dialect.habits().is_binary,
+            reframer: reframer.map(Box::new),
+        }))
+    }
+
+    /// Of an answer that stands in the caller's dialect already, with its usage in it.
+    pub(super) fn shared(call: &InboundCall) -> Self {
+        Self::verbatim(call, !call.sees_usage(), None)
     }
 
     /// The provider's bytes in the caller's framing, where the two speak of the same events.

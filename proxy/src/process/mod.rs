@@ -17,9 +17,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitStat, EndpointStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat, init_logging,
+    CacheStat, CircuitStat, EndpointStat, FlightStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat,
+    init_logging,
 };
 use crate::admin::{self, Admin};
+use crate::coalescing::Flights;
 use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
@@ -85,6 +87,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let shared = Arc::new(ProcessShared {
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
+        flights: Arc::default(),
         memory: memory_budget(&mut settings),
         board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
@@ -202,6 +205,12 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let (size, used) = (bytes(memory.size()), bytes(memory.used()));
         vec![MemoryStat { size, used, refusals: memory.refusals().collect() }]
+    });
+    let flights = Arc::clone(&shared.flights);
+    shared.metrics.ask_flights(move || {
+        let Flights { led, joined, alone, .. } = &*flights;
+        let calls = vec![("led", led.get()), ("joined", joined.get()), ("alone", alone.get())];
+        vec![FlightStat { calls, under_way: flights.under_way() }]
     });
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
 }

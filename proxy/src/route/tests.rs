@@ -15,6 +15,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         targets: Vec::new(),
         fallbacks: Vec::new(),
         cache: None,
+        coalesce: None,
         timeouts: Timeouts::default(),
     }
 }

@@ -115,6 +115,8 @@ pub(crate) struct Rule {
     pub(crate) turn: AtomicU64,
     pub(crate) fallbacks: Vec<TargetRef>,
     pub(crate) cache: Option<Arc<cache::Plan>>,
+    /// Says which calls are identical, where those share one answer.
+    pub(crate) coalesce: Option<cache::Recipe>,
     pub(crate) timeouts: Timeouts,
 }
 

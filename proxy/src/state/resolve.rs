@@ -66,6 +66,7 @@ pub(super) fn route(
             targets: target_refs(&rule.targets),
             fallbacks: target_refs(&rule.fallbacks),
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
+            coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
             timeouts: rule.timeouts,
         });
     }

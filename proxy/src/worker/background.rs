@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -14,7 +15,21 @@ use tokio::sync::Notify;
 /// So much goes on at once in a worker.
 const MOST: usize = 32;
 
-type Work = Pin<Box<dyn Future<Output = ()>>>;
+/// A piece of work.
+struct Work {
+    /// True if it is one of the [`MOST`].
+    counted: bool,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Future for Work {
+    /// True if it was counted.
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.future.as_mut().poll(cx).map(|()| self.counted)
+    }
+}
 
 /// Work that goes on in the background.
 #[derive(Default)]
@@ -36,7 +51,15 @@ impl Background {
             && let Ok(mut new) = self.new.try_borrow_mut()
         {
             self.count.set(self.count.get() + 1);
-            new.push(Box::pin(work));
+            new.push(Work { counted: true, future: Box::pin(work) });
+            self.changed.notify_one();
+        }
+    }
+
+    /// Goes on with a flight: as many of them are bounded elsewhere.
+    pub(crate) fn fly(&self, work: impl Future<Output = ()> + 'static) {
+        if let Ok(mut new) = self.new.try_borrow_mut() {
+            new.push(Work { counted: false, future: Box::pin(work) });
             self.changed.notify_one();
         }
     }
@@ -47,7 +70,7 @@ impl Background {
         loop {
             running.extend(self.new.take());
             tokio::select! {
-                Some(()) = running.next() => self.count.set(self.count.get().saturating_sub(1)),
+                Some(counted) = running.next() => self.count.set(self.count.get().saturating_sub(counted.into())),
                 () = self.changed.notified() => {}
             }
         }

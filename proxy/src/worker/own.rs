@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 
 use crate::account::{Ledger, LogSettings, Metrics};
+use crate::coalescing::Flights;
 use crate::drain::Lifecycle;
 use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
@@ -29,6 +30,8 @@ pub struct ProcessShared {
     pub metrics: Arc<Metrics>,
     /// The cache's memory layer.
     pub cache: Arc<cache::SharedCache>,
+    /// The flights that identical calls share.
+    pub flights: Arc<Flights>,
     /// The memory that calls may hold in sum.
     pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.

@@ -5,6 +5,7 @@ mod azure;
 mod bedrock;
 mod blame;
 mod clients;
+mod coalescing;
 mod cohere;
 mod compressed;
 mod consumers;

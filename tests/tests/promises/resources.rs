@@ -125,7 +125,7 @@ pub(crate) fn plain_upstream() -> Upstream {
     .unwrap()
 }
 
-fn anthropic_whole(text: &str) -> Act {
+pub(crate) fn anthropic_whole(text: &str) -> Act {
     let body = format!(
         r#"{{"id":"m","type":"message","role":"assistant","model":"m","content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":3,"output_tokens":2}}}}"#
     );

@@ -84,6 +84,7 @@ fn snapshot() -> Snapshot {
         targets: Vec::new(),
         fallbacks: Vec::new(),
         cache: None,
+        coalesce: None,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -13,7 +13,7 @@ mod rules;
 use std::cell::RefCell;
 
 use http::{HeaderMap, HeaderName};
-use sluicegate_config::{Cache, CacheScope, ObjectId};
+use sluicegate_config::{Cache, CacheKey, CacheScope, Coalesce, ObjectId};
 use sluicegate_dialects::Dialect;
 
 use canon::Scratch;
@@ -82,13 +82,23 @@ impl Recipe {
     /// Of one rule of a route. The rule's name is in it: two rules may send equal bodies to different models.
     #[must_use]
     pub fn new(route: &ObjectId, rule: &str, settings: &Cache) -> Self {
-        let rules = Rules::new(&settings.key);
+        Self::of((route, rule), (&settings.key, settings.scope), settings.generation)
+    }
+
+    /// Of one rule of a route, for calls that share an answer while it comes and do not keep it.
+    #[must_use]
+    pub fn of_shared(route: &ObjectId, rule: &str, settings: &Coalesce) -> Self {
+        Self::of((route, rule), (&settings.key, settings.callers), 0)
+    }
+
+    fn of((route, rule): (&ObjectId, &str), (key, scope): (&CacheKey, CacheScope), generation: u64) -> Self {
+        let rules = Rules::new(key);
         let mut prefix = vec![VERSION];
         put(&mut prefix, route.0.as_bytes());
         put(&mut prefix, rule.as_bytes());
-        prefix.extend_from_slice(&settings.generation.to_le_bytes());
+        prefix.extend_from_slice(&generation.to_le_bytes());
         rules.fingerprint(&mut prefix);
-        Self { prefix, rules, scope: settings.scope }
+        Self { prefix, rules, scope }
     }
 
     /// The key of a call.

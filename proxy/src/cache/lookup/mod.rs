@@ -151,6 +151,13 @@ impl Store {
     }
 }
 
+/// True if a caller's `Cache-Control` says that it wants an answer of its own.
+#[must_use]
+pub fn wants_its_own(headers: &HeaderMap) -> bool {
+    let wish = Wish::of(headers);
+    !wish.store || wish.max_age.is_zero()
+}
+
 /// The wish of a caller's `Cache-Control` (RFC 9111, 5.2.1).
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {

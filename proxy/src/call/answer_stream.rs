@@ -1,33 +1,29 @@
-//! A stream from a provider to whoever listens: the caller, the cache, the attempt's meter. No channel; it is polled by whoever
-//! writes the answer, and, when the caller has left and the cache still listens, by the worker's background.
+//! A stream from its source to whoever listens: the caller, the cache, those who share a flight, the attempt's meter. No channel;
+//! it is polled by whoever writes the answer; where others listen and no caller does, by the worker's background.
 //!
 //! Everything that is counted rides in here and is given back when the stream ends, is cut, or is dropped: the attempt with its
 //! permit and its entry, the connection, the cache's lead.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::Body;
-use sluicegate_config::{Price, RetryOn};
-use sluicegate_dialects::estimate;
+use sluicegate_config::RetryOn;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
 use crate::cache::Lead;
+use crate::coalescing::{FlightClose, Publisher};
 use crate::endpoint::Outcome;
 use crate::memory::{Charge, Exhausted, Purpose};
-use crate::state::Provider;
-use crate::upstream::UpstreamBody;
 
 use super::cache_listener::CacheListener;
 use super::context::CallContext;
 use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
+use super::stream_source::StreamSource;
 use super::stream_timer::{Due, StreamTimer};
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
@@ -44,15 +40,11 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 const USAGE_GRACE: Duration = Duration::from_secs(3);
 
 /// A stream on its way.
-pub(super) struct UpstreamStream {
+pub(super) struct AnswerStream {
     context: Rc<CallContext>,
-    provider: Arc<Provider>,
-    price: Option<Price>,
-    upstream: UpstreamBody,
+    source: StreamSource,
     transcoder: Transcoder,
     out: WriteBuffer,
-    /// The handle, which is also what meters the stream.
-    attempt: OpenAttempt,
     /// True if the caller listens still.
     caller: bool,
     /// The cache as a listener, if it listens.
@@ -62,26 +54,18 @@ pub(super) struct UpstreamStream {
     /// The rest of what is being handed out.
     going: Bytes,
     clock: StreamTimer,
-    /// The time that the provider is still listened to: without end, until it has said that it is done.
+    /// The time that the source is still listened to: without end, until it has said that it is done.
     timeout: Duration,
-    retry_on: RetryOn,
-    /// The tokens of the prompt, roughly.
-    prompt: u64,
     over: Option<StreamEnd>,
 }
 
-/// The terms of the attempt that a stream belongs to.
+/// The terms of a stream.
 pub(super) struct StreamTerms {
     pub(super) context: Rc<CallContext>,
-    pub(super) provider: Arc<Provider>,
-    pub(super) price: Option<Price>,
     /// The longest silence.
     pub(super) idle: Duration,
     /// The time when the whole call has to be over.
     pub(super) deadline: Instant,
-    pub(super) retry_on: RetryOn,
-    /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
-    pub(super) prompt: u64,
     /// True if the cache wants the answer.
     pub(super) recorded: bool,
 }
@@ -126,33 +110,23 @@ enum Polled {
     Full(Exhausted),
 }
 
-impl UpstreamStream {
-    pub(super) fn new(
-        terms: StreamTerms,
-        upstream: UpstreamBody,
-        transcoder: Transcoder,
-        attempt: OpenAttempt,
-    ) -> Self {
-        let keep_alive = terms.context.comments();
-        let StreamTerms { context, provider, price, idle, deadline, retry_on, prompt, recorded } = terms;
+impl AnswerStream {
+    pub(super) fn new(terms: StreamTerms, source: StreamSource, transcoder: Transcoder) -> Self {
+        let StreamTerms { context, idle, deadline, recorded } = terms;
+        let keep_alive = context.comments();
         let [held, recorded_bytes] = [context.worker.memory.nothing(), context.worker.memory.nothing()];
         let cache = CacheListener::new(recorded && transcoder.needs_early(), recorded_bytes);
         Self {
             context,
-            provider,
-            price,
-            upstream,
+            source,
             transcoder,
             out: WriteBuffer::default(),
-            attempt,
             caller: true,
             cache,
             held,
             going: Bytes::new(),
             clock: StreamTimer::new((idle, deadline), keep_alive),
             timeout: Duration::MAX,
-            retry_on,
-            prompt,
             over: None,
         }
     }
@@ -163,7 +137,7 @@ impl UpstreamStream {
     }
 
     /// Waits for the first token; everything before it is held.
-    pub(super) fn poll_first_token(&mut self, cx: &mut Context<'_>) -> Poll<FirstToken> {
+    pub(super) fn poll_first_token(&mut self, retry_on: &RetryOn, cx: &mut Context<'_>) -> Poll<FirstToken> {
         loop {
             let pulled = self.pull(cx);
             if let Some(error) = self.transcoder.error().filter(|_| !self.transcoder.first_token()) {
@@ -174,9 +148,9 @@ impl UpstreamStream {
             let waits = !token && self.cache.total() <= MOST_HELD;
             match pulled {
                 Polled::Full(full) => return Poll::Ready(FirstToken::Full(full)),
-                Polled::End if !token => return Poll::Ready(self.ended_before_first_token()),
+                Polled::End if !token => return Poll::Ready(self.ended_before_first_token(retry_on)),
                 Polled::Broken(what) if !token => {
-                    return Poll::Ready(FirstToken::Broken(retry_policy::cut(&self.retry_on), what));
+                    return Poll::Ready(FirstToken::Broken(retry_policy::cut(retry_on), what));
                 }
                 Polled::Some if waits => {}
                 Polled::Nothing if waits => return Poll::Pending,
@@ -189,20 +163,24 @@ impl UpstreamStream {
     }
 
     /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
-    fn ended_before_first_token(&mut self) -> FirstToken {
+    fn ended_before_first_token(&mut self, retry_on: &RetryOn) -> FirstToken {
         match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
             Ok(true) => FirstToken::Broken(retry_policy::malformed(), "a stream without an answer in it".to_owned()),
-            Ok(false) => FirstToken::Broken(
-                retry_policy::cut(&self.retry_on),
-                "the stream ended before its first token".to_owned(),
-            ),
+            Ok(false) => {
+                FirstToken::Broken(retry_policy::cut(retry_on), "the stream ended before its first token".to_owned())
+            }
             Err(what) => FirstToken::Broken(retry_policy::malformed(), what),
         }
     }
 
-    /// The attempt that it belongs to.
-    pub(super) fn attempt(&mut self) -> &mut OpenAttempt {
-        &mut self.attempt
+    /// The attempt that it belongs to, where a provider is asked for it.
+    pub(super) fn attempt(&mut self) -> Option<&mut OpenAttempt> {
+        self.source.attempt()
+    }
+
+    /// True if it is another call's answer, read along.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.source.is_shared()
     }
 
     /// True if somebody beside the caller listens, and there is still something to come.
@@ -210,21 +188,34 @@ impl UpstreamStream {
         self.over.is_none() && self.cache.listens()
     }
 
-    /// The caller has left: the stream is polled for whoever else listens, to its end.
-    pub(super) async fn go_on(mut self: Box<Self>) {
+    /// It has no caller, or none any longer: the stream is polled for whoever else listens, to its end.
+    pub(super) async fn go_on(mut self: Box<Self>, mut flight: Option<Publisher>) {
         self.caller = false;
         self.clock.without_comments();
-        self.discard();
-        poll_fn(|cx| self.poll_without_caller(cx)).await;
+        self.going = Bytes::new();
+        self.hand_over(&mut flight);
+        poll_fn(|cx| self.poll_without_caller(&mut flight, cx)).await;
+        if let (Some(flight), Some(end)) = (flight, &self.over) {
+            flight.finish(if matches!(end, StreamEnd::Cut) { FlightClose::Cut } else { FlightClose::Whole });
+        }
     }
 
-    fn poll_without_caller(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_without_caller(&mut self, flight: &mut Option<Publisher>, cx: &mut Context<'_>) -> Poll<()> {
         let before = self.cache.total();
-        while self.is_wanted() {
+        while self.over.is_none() {
+            if flight.as_ref().is_some_and(|flight| flight.is_deserted(cx)) {
+                *flight = None;
+            }
+            match flight {
+                Some(flight) => std::task::ready!(flight.poll_room(cx)),
+                None if self.is_wanted() => {}
+                None => break,
+            }
             match self.pull(cx) {
                 Polled::Some if self.clock.total_is_over() => self.late(),
                 Polled::Some if self.cache.total() - before > ENOUGH => {
                     // Others have their turn.
+                    self.hand_over(flight);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -235,14 +226,17 @@ impl UpstreamStream {
                 },
                 ended => self.conclude(ended),
             }
-            self.discard();
+            self.hand_over(flight);
         }
         Poll::Ready(())
     }
 
-    /// Nobody takes what goes out.
-    fn discard(&mut self) {
-        drop((self.out.take(), std::mem::take(&mut self.going)));
+    /// Gives what goes out to those who share the flight, if there is one. Without memory for them it is cut.
+    fn hand_over(&mut self, flight: &mut Option<Publisher>) {
+        let out = self.out.take();
+        if flight.as_ref().is_some_and(|flight| flight.push(out).is_err()) {
+            *flight = None;
+        }
         self.note_held();
     }
 
@@ -293,13 +287,15 @@ impl UpstreamStream {
         if self.over.is_some() {
             return Polled::Nothing;
         }
-        match Pin::new(&mut self.upstream).poll_frame(cx) {
+        match self.source.poll(cx) {
             Poll::Pending => Polled::Nothing,
             Poll::Ready(None) => Polled::End,
-            Poll::Ready(Some(Err(error))) => Polled::Broken(error.to_string()),
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Err(what))) => Polled::Broken(what),
+            Poll::Ready(Some(Ok(data))) => {
                 self.clock.heard();
-                let Ok(data) = frame.into_data() else { return Polled::Some };
+                if data.is_empty() {
+                    return Polled::Some;
+                }
                 let data = match self.transcoder.reframed(data) {
                     Ok(data) => data,
                     Err(what) => return Polled::Broken(what),
@@ -349,7 +345,7 @@ impl UpstreamStream {
         let broken = match pulled {
             Polled::Some | Polled::Nothing => return,
             Polled::Full(full) => {
-                self.attempt.outcome(Outcome::Neutral, Instant::now());
+                self.source.outcome(Outcome::Neutral);
                 return self.cut(ErrorKind::Overloaded, AttemptEnd::Cancelled, full.to_string());
             }
             Polled::Broken(what) => Some(what),
@@ -370,10 +366,9 @@ impl UpstreamStream {
 
     /// The stream broke, or said an error: a limit or the caller's own mistake does not count against its endpoint.
     fn cut_or_said(&mut self, what: String) {
-        let end =
-            self.transcoder.error().map_or(AttemptEnd::Reset, |error| retry_policy::said(error, &self.retry_on).end);
+        let end = self.source.end_of(self.transcoder.error());
         if matches!(end, AttemptEnd::ClientError | AttemptEnd::RateLimited) {
-            self.attempt.outcome(Outcome::Neutral, Instant::now());
+            self.source.outcome(Outcome::Neutral);
         }
         self.cut(ErrorKind::BadGateway, end, what);
     }
@@ -397,7 +392,7 @@ impl UpstreamStream {
             );
         }
         // It spoke until the caller's time was over: that says nothing against it.
-        self.attempt.outcome(Outcome::Neutral, Instant::now());
+        self.source.outcome(Outcome::Neutral);
         let what = "the call took longer than its total timeout";
         self.cut(ErrorKind::Timeout, AttemptEnd::TimedOut, what.to_owned());
     }
@@ -409,20 +404,20 @@ impl UpstreamStream {
     }
 
     fn whole(&mut self) {
-        self.settle(Outcome::Success, AttemptEnd::Success);
+        self.source.settle(Outcome::Success, AttemptEnd::Success, &self.transcoder);
         self.cache.finish(self.transcoder.usage());
         self.over = Some(StreamEnd::Whole);
     }
 
     fn cut(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
-        self.settle(Outcome::Failure, end);
+        self.source.settle(Outcome::Failure, end, &self.transcoder);
         self.cache.cut();
         // An error that the provider said itself has passed already.
         let told = if self.transcoder.error().is_some() {
             self.transcoder.close_after_error(&mut self.out);
             true
         } else {
-            let message = format!("The answer of provider `{}` broke off: {what}.", self.provider.name);
+            let message = self.source.broke_off(&what);
             let error = ProviderError { kind, message, r#type: None, code: None, param: None };
             self.transcoder.write_error(&error, &mut self.out)
         };
@@ -435,33 +430,13 @@ impl UpstreamStream {
         });
         self.context.close(if end == AttemptEnd::TimedOut { End::TimedOut } else { End::UpstreamCut });
     }
-
-    /// The one place where a stream's attempt is counted.
-    fn settle(&mut self, outcome: Outcome, end: AttemptEnd) {
-        self.attempt.outcome(outcome, Instant::now());
-        self.note_usage(end == AttemptEnd::Success);
-        self.attempt.close(end);
-    }
-
-    fn note_usage(&mut self, whole: bool) {
-        let (said, model) = (self.transcoder.usage(), self.transcoder.model());
-        let text = self.transcoder.first_token().then(|| self.transcoder.text_bytes()).filter(|_| !whole);
-        let guess = text.and_then(|text| estimate::used_so_far(said, self.prompt, text));
-        let (price, entry) = (self.price.as_ref(), self.attempt.entry());
-        match guess {
-            Some(usage) => entry.estimated_usage(usage, price),
-            None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
-        }
-        model.into_iter().for_each(|model| entry.answered_model(model));
-        entry.skipped_parts(self.transcoder.skipped());
-    }
 }
 
-impl Drop for UpstreamStream {
+impl Drop for AnswerStream {
     fn drop(&mut self) {
         // Nobody listens any longer: what was used until then is still counted.
         if self.over.is_none() {
-            self.note_usage(self.transcoder.ended());
+            self.source.note_usage(&self.transcoder, self.transcoder.ended());
         }
     }
 }

@@ -1,0 +1,23 @@
+//! Identical calls that share one answer while it comes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The sharing of one answer by identical calls that come while it is under way. Who shares with whom, and what makes two calls
+/// the same, is the cache's to say (`cache.scope`, `cache.key`), also where its `ttl` is `0s`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Coalesce {
+    /// The reach of one answer (the schema takes the words from the type).
+    pub scope: CoalesceScope,
+}
+
+/// The reach of one answer: `Pod` (identical calls that one proxy has under way are one call to a provider) or `Off` (each is a
+/// call of its own, as where nothing is said).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CoalesceScope {
+    /// The calls of one proxy.
+    Pod,
+    /// None.
+    Off,
+}

@@ -1,0 +1,220 @@
+//! Identical calls share one flight: the first to come leads it, from inside and with no caller's connection, and all of them read
+//! its answer, each in its own form.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::account::{CacheLayer, CacheStatus, End};
+use crate::cache::{Key, Lead};
+use crate::coalescing::{Begun, FlightClose, FlightHead, FlightReader, Joined, Publisher, WholeAnswer};
+use crate::errors::Problem;
+use crate::state::Rule;
+
+use super::answer_stream::{AnswerStream, StreamTerms};
+use super::cache_lookup::X_SLUICEGATE_CACHE;
+use super::context::CallContext;
+use super::exchange::{Exchange, Whole};
+use super::inbound::InboundCall;
+use super::stream_source::StreamSource;
+use super::transcoder::Transcoder;
+use super::{access, failover};
+
+/// A call whose flight gives it no answer that it can be given joins another one, so many times; then it goes alone.
+const ROUNDS: usize = 3;
+/// The time that a rule without targets gives its calls.
+const TOTAL: Duration = Duration::from_secs(600);
+
+/// An answer to a call that may share it with others: as the leader of a flight, or as one who reads along.
+///
+/// # Errors
+/// As those of [`failover::exchange`]; who reads along is told what its leader was.
+pub(super) async fn exchange(
+    call: &Rc<InboundCall>,
+    rule: &Rule,
+    key: Key,
+    mut lead: Option<Lead>,
+) -> Result<Exchange, Problem> {
+    let worker = &call.context.worker;
+    let flights = &worker.shared.flights;
+    for _ in 0..ROUNDS {
+        let (reader, leads) = match flights.join(key, worker.memory.nothing()) {
+            Joined::Full => break,
+            Joined::Follow(reader) => (reader, false),
+            Joined::Lead(publisher, reader) => {
+                let lead = lead.take().map(|lead| lead.seated(publisher.seat()));
+                call.shares(true);
+                worker.background.fly(fly(Rc::clone(call), lead, publisher));
+                (reader, true)
+            }
+        };
+        let until = Instant::now() + total(call, rule);
+        call.context.tell_client(|client| client.last_until(until));
+        let mut passenger = Passenger { call, reader, leads, until, answered: false };
+        if let Some(answer) = passenger.answer().await {
+            passenger.answered = true;
+            return answer;
+        }
+        passenger.answered = true;
+    }
+    flights.alone.add();
+    call.shares(false);
+    failover::exchange(call, rule, lead).await
+}
+
+/// The most time that any of a rule's pools gives a call.
+fn total(call: &InboundCall, rule: &Rule) -> Duration {
+    let targets = rule.targets.iter().chain(&rule.fallbacks);
+    let of_pools = targets.filter_map(|target| Some(call.context.ready.target(target)?.pool.timeouts.total.get()));
+    rule.timeouts.total.map_or_else(|| of_pools.max().unwrap_or(TOTAL), |total| total.get())
+}
+
+/// Leads a flight: the call as any other, but for its listeners. It ends when nobody reads any longer, and goes on while the cache
+/// still listens to a stream.
+async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
+    let answering = async {
+        let (_, _, rule) = access::permitted(&call)?;
+        failover::exchange(&call, rule, lead).await
+    };
+    let outcome = {
+        let mut answering = pin!(answering);
+        let next = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if flight.is_deserted(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        next.await
+    };
+    let clamped = call.context.clamped();
+    match outcome {
+        None => {}
+        Some(Err(problem)) => flight.fail(problem),
+        Some(Ok(Exchange::Whole(Whole { status, headers, body, end }))) => {
+            // Asked for a stream, its provider answered whole, and that was told as one.
+            if call.streams() && status == StatusCode::OK {
+                flight.begin(FlightHead { headers, clamped });
+                if flight.push(body).is_ok() {
+                    flight.finish(FlightClose::Whole);
+                }
+            } else {
+                flight.whole(WholeAnswer { status, headers, body, end, clamped });
+            }
+        }
+        Some(Ok(Exchange::Stream(headers, stream))) => {
+            flight.begin(FlightHead { headers, clamped });
+            stream.go_on(Some(flight)).await;
+        }
+    }
+}
+
+/// A call that reads a flight.
+struct Passenger<'a> {
+    call: &'a Rc<InboundCall>,
+    reader: FlightReader,
+    /// True if it is its own answer that it reads: it has led the flight.
+    leads: bool,
+    /// The time when it has to be over.
+    until: Instant,
+    /// False as long as its caller may leave unanswered.
+    answered: bool,
+}
+
+impl Passenger<'_> {
+    /// Its answer; `None`: this flight has none for it.
+    async fn answer(&mut self) -> Option<Result<Exchange, Problem>> {
+        match poll_fn(|cx| self.reader.poll_begun(cx)).await {
+            Begun::Abandoned => None,
+            Begun::Failed(problem) => Some(Err(problem)),
+            Begun::Whole(answer) => self.whole(answer).map(Ok),
+            Begun::Stream(head) if self.call.streams() => Some(Ok(self.stream(head))),
+            Begun::Stream(head) => self.folded(head).await.map(Ok),
+        }
+    }
+
+    /// A whole answer, as it is or as a stream.
+    fn whole(&self, answer: WholeAnswer) -> Option<Exchange> {
+        let WholeAnswer { status, headers, body, end, clamped } = answer;
+        if !status.is_success() {
+            return Some(Exchange::Whole(Whole { status, headers, body, end }));
+        }
+        if !self.call.streams() {
+            let headers = self.headers(headers, "application/json");
+            self.joined(clamped);
+            return Some(Exchange::Whole(Whole { status, headers, body, end }));
+        }
+        let told = self.call.dialect().stream_of_whole(&body, true)?;
+        let told = self.call.context.worker.memory.nothing().hold(told.into());
+        self.joined(clamped);
+        Some(self.exchange(headers, StreamSource::Kept(told)))
+    }
+
+    /// A stream, read along from its beginning.
+    fn stream(&mut self, head: FlightHead) -> Exchange {
+        self.joined(head.clamped);
+        // This one stays where it is until it is dropped, which is when the stream has the flight by itself.
+        let source = StreamSource::Flight(self.reader.again());
+        self.exchange(head.headers, source)
+    }
+
+    /// A stream, as the whole answer that it adds up to.
+    async fn folded(&mut self, head: FlightHead) -> Option<Exchange> {
+        let pieces = poll_fn(|cx| self.reader.poll_all(cx)).await?;
+        let context = &self.call.context;
+        let body = self.reader.folded(|| {
+            let mut fold = self.call.dialect().stream_fold(usize::MAX);
+            pieces.iter().try_for_each(|piece| fold.push(piece)).ok()?;
+            let whole = Bytes::from(fold.finish(None).ok()?);
+            Some(context.worker.memory.nothing().hold(whole))
+        })?;
+        self.joined(head.clamped);
+        let headers = self.headers(head.headers, "application/json");
+        Some(Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done }))
+    }
+
+    fn exchange(&self, headers: HeaderMap, source: StreamSource) -> Exchange {
+        let context = &self.call.context;
+        let headers = self.headers(headers, context.stream_type());
+        if !self.leads {
+            context.note(|entry| entry.first_token(Instant::now()));
+        }
+        let idle = self.until.saturating_duration_since(Instant::now());
+        let terms = StreamTerms { context: Rc::clone(context), idle, deadline: self.until, recorded: false };
+        Exchange::Stream(headers, Box::new(AnswerStream::new(terms, source, Transcoder::shared(self.call))))
+    }
+
+    /// The headers of its answer: the provider's own are for who has led, as with any kept answer.
+    fn headers(&self, provider: HeaderMap, kind: &'static str) -> HeaderMap {
+        if self.leads {
+            return provider;
+        }
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(X_SLUICEGATE_CACHE, HeaderValue::from_static(CacheLayer::Flight.label()));
+        headers
+    }
+
+    /// It has another call's answer, which is no call to a provider: a hit.
+    fn joined(&self, clamped: Option<u64>) {
+        let context = &self.call.context;
+        context.clamp(clamped);
+        if !self.leads {
+            context.cache_said("hit");
+            context.note(|entry| entry.cache(CacheStatus::Hit(CacheLayer::Flight)));
+        }
+    }
+}
+
+impl Drop for Passenger<'_> {
+    fn drop(&mut self) {
+        // Its call may go on without it.
+        if !self.answered {
+            CallContext::leave(&self.call.context);
+        }
+    }
+}

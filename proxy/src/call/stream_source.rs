@@ -1,0 +1,120 @@
+//! The source of a stream's bytes: a provider, by an attempt; a flight that somebody else leads; an answer that is here already.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::Body;
+use sluicegate_config::{Price, RetryOn};
+use sluicegate_dialects::estimate;
+use sluicegate_dialects::hub::ProviderError;
+
+use crate::account::AttemptEnd;
+use crate::coalescing::FlightReader;
+use crate::endpoint::Outcome;
+use crate::state::Provider;
+use crate::upstream::UpstreamBody;
+
+use super::open_attempt::OpenAttempt;
+use super::retry_policy;
+use super::transcoder::Transcoder;
+
+/// The source of a stream.
+#[expect(clippy::large_enum_variant, reason = "most streams are a provider's, and a stream is boxed as a whole")]
+pub(super) enum StreamSource {
+    /// A provider is asked for it.
+    Provider(ProviderSource),
+    /// Another call is given it, and this one reads along.
+    Flight(FlightReader),
+    /// It is here, to its end.
+    Kept(Bytes),
+}
+
+/// A provider that answers an attempt: what is counted of it rides in here.
+pub(super) struct ProviderSource {
+    pub(super) body: UpstreamBody,
+    /// The handle, which is also what meters the stream.
+    pub(super) attempt: OpenAttempt,
+    pub(super) provider: Arc<Provider>,
+    pub(super) price: Option<Price>,
+    pub(super) retry_on: RetryOn,
+    /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
+    pub(super) prompt: u64,
+}
+
+impl StreamSource {
+    /// The next bytes; none at all where something came that is no part of the answer. An error says what broke.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        match self {
+            Self::Provider(source) => match std::task::ready!(Pin::new(&mut source.body).poll_frame(cx)) {
+                None => Poll::Ready(None),
+                Some(Err(error)) => Poll::Ready(Some(Err(error.to_string()))),
+                Some(Ok(frame)) => Poll::Ready(Some(Ok(frame.into_data().unwrap_or_default()))),
+            },
+            Self::Flight(reader) => {
+                let piece = std::task::ready!(reader.poll_piece(cx));
+                Poll::Ready(piece.map(|piece| piece.map_err(|_| "it stopped before its end".to_owned())))
+            }
+            Self::Kept(answer) if answer.is_empty() => Poll::Ready(None),
+            Self::Kept(answer) => Poll::Ready(Some(Ok(std::mem::take(answer)))),
+        }
+    }
+
+    /// The attempt that it belongs to, where a provider is asked.
+    pub(super) fn attempt(&mut self) -> Option<&mut OpenAttempt> {
+        match self {
+            Self::Provider(source) => Some(&mut source.attempt),
+            Self::Flight(_) | Self::Kept(_) => None,
+        }
+    }
+
+    /// True if its answer is another call's.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Flight(_))
+    }
+
+    /// Notes what it says about its endpoint; only the first word counts.
+    pub(super) fn outcome(&mut self, outcome: Outcome) {
+        self.attempt().into_iter().for_each(|attempt| attempt.outcome(outcome, Instant::now()));
+    }
+
+    /// The one place where a stream's attempt is counted.
+    pub(super) fn settle(&mut self, outcome: Outcome, end: AttemptEnd, transcoder: &Transcoder) {
+        self.outcome(outcome);
+        self.note_usage(transcoder, end == AttemptEnd::Success);
+        self.attempt().into_iter().for_each(|attempt| attempt.close(end));
+    }
+
+    /// The end of an attempt whose stream said this error, or broke.
+    pub(super) fn end_of(&self, said: Option<&ProviderError>) -> AttemptEnd {
+        match (self, said) {
+            (Self::Provider(source), Some(error)) => retry_policy::said(error, &source.retry_on).end,
+            _ => AttemptEnd::Reset,
+        }
+    }
+
+    /// The words for an answer that broke off.
+    pub(super) fn broke_off(&self, what: &str) -> String {
+        match self {
+            Self::Provider(source) => format!("The answer of provider `{}` broke off: {what}.", source.provider.name),
+            Self::Flight(_) | Self::Kept(_) => format!("The answer broke off: {what}."),
+        }
+    }
+
+    /// Notes what was used. Where the provider has not said it and the answer is not whole, it is estimated.
+    pub(super) fn note_usage(&mut self, transcoder: &Transcoder, whole: bool) {
+        let Self::Provider(source) = self else { return };
+        let (said, model) = (transcoder.usage(), transcoder.model());
+        let text = transcoder.first_token().then(|| transcoder.text_bytes()).filter(|_| !whole);
+        let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
+        let (price, entry) = (source.price.as_ref(), source.attempt.entry());
+        match guess {
+            Some(usage) => entry.estimated_usage(usage, price),
+            None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
+        }
+        model.into_iter().for_each(|model| entry.answered_model(model));
+        entry.skipped_parts(transcoder.skipped());
+    }
+}

@@ -1,0 +1,165 @@
+//! The flights that are under way in this process, by what they answer; and the side of those who lead them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::flight::{Flight, FlightClose, FlightHead, FlightPhase, WholeAnswer};
+use super::reader::FlightReader;
+use crate::cache::Key;
+use crate::count::Count;
+use crate::errors::Problem;
+use crate::memory::{Charge, Exhausted};
+
+/// The most flights at once in a process; calls beyond go alone.
+const MOST: usize = 16_384;
+
+/// The flights of this process; one per process.
+#[derive(Debug, Default)]
+pub struct Flights {
+    flights: Mutex<HashMap<Key, Arc<Flight>>>,
+    /// Calls that lead a flight.
+    pub led: Count,
+    /// Calls that found one and joined it.
+    pub joined: Count,
+    /// Calls that found no room for a flight, or no answer in one that they could be given, and went alone.
+    pub alone: Count,
+}
+
+/// A call's part in a flight.
+#[derive(Debug)]
+pub enum Joined {
+    /// It leads a new one, and reads it too.
+    Lead(Publisher, FlightReader),
+    /// It reads along.
+    Follow(FlightReader),
+    /// There are too many flights.
+    Full,
+}
+
+impl Flights {
+    /// Joins the flight that answers this, or begins it. `charge` counts what a new one holds.
+    pub fn join(self: &Arc<Self>, key: Key, charge: Charge) -> Joined {
+        let mut flights = self.lock();
+        if let Some(reader) = flights.get(&key).and_then(FlightReader::join) {
+            self.joined.add();
+            return Joined::Follow(reader);
+        }
+        // One that nobody joins any more gives way.
+        if flights.len() >= MOST && !flights.contains_key(&key) {
+            return Joined::Full;
+        }
+        let flight = Arc::new(Flight::new(charge));
+        let Some(reader) = FlightReader::join(&flight) else { return Joined::Full };
+        flights.insert(key, Arc::clone(&flight));
+        self.led.add();
+        let seat = Arc::new(Seat { flights: Arc::clone(self), key, flight });
+        Joined::Lead(Publisher { seat, over: false }, reader)
+    }
+
+    /// The number of flights that can be joined.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        u64::try_from(self.lock().len()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A flight's seat in the table: who holds it keeps the flight there for those who come. A cache that keeps the answer holds it
+/// until it has, so that nobody finds neither.
+#[derive(Debug)]
+pub struct Seat {
+    flights: Arc<Flights>,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock();
+        if flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+/// The side of who leads a flight. Dropped before the answer has begun: the flight is abandoned; later: it is cut.
+#[derive(Debug)]
+pub struct Publisher {
+    seat: Arc<Seat>,
+    over: bool,
+}
+
+impl Publisher {
+    /// The flight's seat in the table.
+    #[must_use]
+    pub fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
+    }
+
+    /// True if nobody reads: nobody will, then.
+    pub fn is_deserted(&self, cx: &Context<'_>) -> bool {
+        self.seat.flight.state().is_deserted(cx.waker())
+    }
+
+    /// Ready when the readers have room for more.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.seat.flight.state().is_full_for(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// The answer comes as a stream.
+    pub fn begin(&self, head: FlightHead) {
+        self.seat.flight.enter(FlightPhase::Streaming(head, None));
+    }
+
+    /// The stream's next bytes.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn push(&self, piece: Bytes) -> Result<(), Exhausted> {
+        if piece.is_empty() { Ok(()) } else { self.seat.flight.push(piece) }
+    }
+
+    /// The stream is over.
+    pub fn finish(mut self, close: FlightClose) {
+        self.close(close);
+    }
+
+    /// The answer is here whole.
+    pub fn whole(self, answer: WholeAnswer) {
+        self.land(FlightPhase::Whole(answer));
+    }
+
+    /// There is no answer, for any of those who asked.
+    pub fn fail(self, problem: Problem) {
+        self.land(FlightPhase::Failed(problem));
+    }
+
+    fn land(mut self, phase: FlightPhase) {
+        self.over = true;
+        self.seat.flight.enter(phase);
+    }
+
+    fn close(&mut self, close: FlightClose) {
+        self.over = true;
+        let phase = match self.seat.flight.state().phase.clone() {
+            FlightPhase::Streaming(head, None) => FlightPhase::Streaming(head, Some(close)),
+            FlightPhase::Waiting => FlightPhase::Abandoned,
+            over => over,
+        };
+        self.seat.flight.enter(phase);
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if !self.over {
+            self.close(FlightClose::Cut);
+        }
+    }
+}
