@@ -18,6 +18,7 @@ mod gemini;
 pub mod hub;
 mod json;
 mod json_array;
+mod mark;
 mod model_list;
 pub mod observe;
 mod openai_chat;

@@ -5,8 +5,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memmem;
 
+use crate::mark::Mark;
 use crate::scan;
 use crate::verbatim::{Edit, splice};
 
@@ -33,7 +33,7 @@ pub(crate) enum Fate {
 /// The places of a dialect's thoughts.
 pub(crate) struct ThoughtPlaces {
     /// Texts of which one stands in every body that holds another vendor's thoughts; most bodies are only searched for them.
-    pub(crate) marks: &'static [&'static str],
+    pub(crate) marks: &'static [Mark],
     /// The list of turns or items.
     pub(crate) turns: &'static [u8],
     /// The list of parts in a turn; `None`: the items themselves are the parts.
@@ -46,7 +46,7 @@ pub(crate) struct ThoughtPlaces {
 
 /// The body without thoughts that its provider can not read; itself, uncopied, where there are none.
 pub(crate) fn disown(body: &Bytes, model: &str, places: &ThoughtPlaces) -> Bytes {
-    if !places.marks.iter().any(|mark| memmem::find(body, mark.as_bytes()).is_some()) {
+    if !places.marks.iter().any(|mark| mark.is_in(body)) {
         return body.clone();
     }
     let mut edits = Vec::new();

@@ -1,6 +1,6 @@
 //! A whole answer that passes: its usage, found by a scan that builds nothing, and an answer told from what only looks like one.
 
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use crate::codec::Malformed;
 use crate::hub::{ProviderError, Usage};
@@ -29,9 +29,8 @@ pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<Option<
 /// True if something that looks like a dialect's answers stands in a body, without reading the whole of it.
 pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
     let key = shape.core.as_bytes();
-    let Some(at) = memmem::find(body, key) else { return false };
-    let rest = body.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
-    let core = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+    let found = memchr_iter(b'"', body).find_map(|at| body.get(at..)?.strip_prefix(key));
+    let core = found.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":")).map(<[u8]>::trim_ascii_start);
     if shape.core_is_object {
         return core.is_some_and(|core| core.starts_with(b"{"));
     }

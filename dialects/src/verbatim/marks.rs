@@ -2,18 +2,17 @@
 //! and clients mark their prompts without knowing who will answer.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, EditKind, splice};
+use crate::mark::Mark;
 use crate::scan;
 
-const MARK: &[u8] = b"cache_control";
+const MARK: &str = "cache_control";
 /// Signed thoughts, which other vendors have behind this gateway.
-const THOUGHTS: &[u8] = b"thinking_blocks";
+const THOUGHTS: &str = "thinking_blocks";
 
 /// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
@@ -34,8 +33,8 @@ const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"m
 #[must_use]
 pub fn unmark(body: &Bytes) -> Bytes {
     // Nearly every body ends here.
-    static FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [MARK, THOUGHTS].map(Finder::new));
-    if FINDERS.iter().all(|finder| finder.find(body).is_none()) {
+    static MARKS: [Mark; 2] = [Mark::new(MARK), Mark::new(THOUGHTS)];
+    if !MARKS.iter().any(|mark| mark.is_in(body)) {
         return body.clone();
     }
     let mut edits = Vec::new();
@@ -49,7 +48,7 @@ fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Ed
     // What is broken goes on as it is: the provider says so.
     let _ = scan::members(json, |name, value| {
         let value = span.start + value.start..span.start + value.end;
-        if (place.marked && name == MARK) || (place.thinks && name == THOUGHTS) {
+        if (place.marked && name == MARK.as_bytes()) || (place.thinks && name == THOUGHTS.as_bytes()) {
             let quote = (name.as_ptr() as usize).saturating_sub(body.as_ptr() as usize + 1);
             edits.push(Edit { span: quote..value.end, kind: EditKind::RemoveMember });
         } else if let Some((_, place)) = place.within.iter().find(|(known, _)| *known == name) {
