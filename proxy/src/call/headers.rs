@@ -1,7 +1,7 @@
 //! The headers that pass between caller and provider, in both directions. Towards providers it is a list of what goes
 //! on: whatever a proxy in front, a browser or a caller may add besides stays here.
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, HeaderName};
 use sluicegate_config::forwarding::{names_an_account, stays_here};
 use sluicegate_dialects::Dialect;
@@ -12,9 +12,15 @@ use crate::state::Provider;
 /// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
 const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
+/// A call with so many headers is one without an SDK's, of which about so many go on, with those that are added.
+const FEW: usize = 8;
+const FEW_GO_ON: usize = 6;
+
 /// The caller's headers that a provider is sent. `same`: it speaks the caller's dialect.
 pub(super) fn towards(from: &HeaderMap, (dialect, same): (Dialect, bool), provider: &Provider) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(from.len() + 4);
+    // Of a few headers most stay here; of many, most are an SDK's own words.
+    let room = if from.len() <= FEW { FEW_GO_ON } else { from.len() + 4 };
+    let mut headers = HeaderMap::with_capacity(room);
     let named = named_by_connection(from);
     let goes = |name: &HeaderName| {
         let word = name.as_str();
@@ -44,27 +50,32 @@ pub(super) fn may_go_on(name: &HeaderName) -> bool {
 /// True for what a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that
 /// is new today passes by the beginning of its name.
 fn is_of(dialect: Dialect, name: &str) -> bool {
-    let beginnings = [dialect.habits().header_beginning, "x-stainless-", "x-claude-code-", "x-codex-"];
     is_neutral(name)
-        || beginnings.iter().any(|beginning| name.starts_with(beginning))
-        || matches!(
-            name,
-            "conversation-id" | "conversation_id" | "originator" | "session-id" | "session_id" | "thread-id" | "x-app"
-        )
+        || name.starts_with(dialect.habits().header_beginning)
+        || match name.as_bytes().first() {
+            Some(b'c') => matches!(name, "conversation-id" | "conversation_id"),
+            Some(b'o') => name == "originator",
+            Some(b's') => matches!(name, "session-id" | "session_id"),
+            Some(b't') => name == "thread-id",
+            Some(b'x') => {
+                let mut beginnings = ["x-stainless-", "x-claude-code-", "x-codex-"].iter();
+                name == "x-app" || beginnings.any(|beginning| name.starts_with(beginning))
+            }
+            _ => false,
+        }
 }
 
 /// True for what providers of every dialect may be sent: `x-simulate` is how a caller steers our own stand-in.
 fn is_neutral(name: &str) -> bool {
-    matches!(
-        name,
-        "idempotency-key"
-            | "user-agent"
-            | "x-client-request-id"
-            | "x-session-affinity"
-            | "x-session-id"
-            | "x-simulate"
-            | "x-simulate-echo"
-    )
+    match name.as_bytes().first() {
+        Some(b'i') => name == "idempotency-key",
+        Some(b'u') => name == "user-agent",
+        Some(b'x') => matches!(
+            name,
+            "x-client-request-id" | "x-session-affinity" | "x-session-id" | "x-simulate" | "x-simulate-echo"
+        ),
+        _ => false,
+    }
 }
 
 /// The provider's headers that a caller is given: not what belongs to its connection or its caches, or tells of its account.
@@ -73,6 +84,8 @@ pub(super) fn back(mut from: HeaderMap) -> HeaderMap {
     if let Some(id) = from.remove(X_REQUEST_ID) {
         from.insert(X_UPSTREAM_REQUEST_ID, id);
     }
+    // Most answers have nothing else that stays.
+    from.remove(CONTENT_LENGTH);
     let goes =
         |name: &HeaderName| comes_back(name.as_str()) && !named.iter().any(|n| name.as_str().eq_ignore_ascii_case(n));
     // There are few such names, and each goes with all of its values.
@@ -83,29 +96,23 @@ pub(super) fn back(mut from: HeaderMap) -> HeaderMap {
 }
 
 fn comes_back(name: &str) -> bool {
-    const BEGINNINGS: [&str; 6] = ["access-control-", "cf-", "cross-origin-", "proxy-", "x-cache", "x-sluicegate-"];
-    !(matches!(
-        name,
-        "age"
-            | "alt-svc"
-            | "clear-site-data"
-            | "connection"
-            | "content-length"
-            | "keep-alive"
-            | "nel"
-            | "report-to"
-            | "reporting-endpoints"
-            | "set-cookie"
-            | "strict-transport-security"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "via"
-            | "www-authenticate"
-            | "x-request-id"
-    ) || names_an_account(name)
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)))
+    // By its first letter: every header of every answer is asked.
+    let (words, beginnings): (&[&str], &[&str]) = match name.as_bytes().first() {
+        Some(b'a') => (&["age", "alt-svc"], &["access-control-"]),
+        Some(b'c') => (&["clear-site-data", "connection", "content-length"], &["cf-", "cross-origin-"]),
+        Some(b'k') => (&["keep-alive"], &[]),
+        Some(b'n') => (&["nel"], &[]),
+        Some(b'p') => (&[], &["proxy-"]),
+        Some(b'r') => (&["report-to", "reporting-endpoints"], &[]),
+        Some(b's') => (&["set-cookie", "strict-transport-security"], &[]),
+        Some(b't') => (&["te", "trailer", "transfer-encoding"], &[]),
+        Some(b'u') => (&["upgrade"], &[]),
+        Some(b'v') => (&["via"], &[]),
+        Some(b'w') => (&["www-authenticate"], &[]),
+        Some(b'x') => (&["x-request-id"], &["x-cache", "x-sluicegate-"]),
+        _ => (&[], &[]),
+    };
+    !(words.contains(&name) || beginnings.iter().any(|beginning| name.starts_with(beginning)) || names_an_account(name))
 }
 
 /// The headers that `connection` names, in however many lines; they go no further than that connection.
