@@ -38,8 +38,11 @@ pub(super) struct InboundCall {
     pub(super) envelope: Option<Envelope>,
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
-    /// The body in neutral words: read at most once, and only when a provider speaks another dialect.
-    neutral: RefCell<Option<Result<hub::Call, Refusal>>>,
+    /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
+    model: Box<str>,
+    /// The body in neutral words: read at most once, and only when a provider speaks another dialect. Boxed: most calls have
+    /// no use for the room.
+    neutral: RefCell<Option<Box<Result<hub::Call, Refusal>>>>,
     /// True if its answer may be shared with calls that ask for the same in other forms.
     shared: Cell<bool>,
     /// Counts the copies of the body that attempts make.
@@ -76,11 +79,12 @@ impl InboundCall {
         let operation = addressed.operation;
         let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
         let peek = context.caller.dialect.peek(&body, path)?;
+        let model = Box::from(peek.model.of(&body));
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(body.len() as u64, at);
             entry.caller(context.caller.dialect, peek.stream);
-            entry.asked(peek.model.of(&body));
+            entry.asked(&model);
             retries.into_iter().for_each(|count| entry.client_retry(count));
         });
         if peek.stream && operation.generates() {
@@ -95,6 +99,7 @@ impl InboundCall {
             path_names_model: addressed.model.is_some(),
             envelope: addressed.envelope,
             peek,
+            model,
             neutral: RefCell::default(),
             shared: Cell::default(),
             copies: RefCell::default(),
@@ -114,7 +119,7 @@ impl InboundCall {
 
     /// The model asked for.
     pub(super) fn model(&self) -> &str {
-        self.peek.model.of(&self.body)
+        &self.model
     }
 
     /// The model, where the path names it.
@@ -166,10 +171,11 @@ impl InboundCall {
         write: impl FnOnce(&mut hub::Call) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let read = || match self.operation.generates() {
-            true => self.dialect().decode_call(&self.named_body()),
-            false => self.dialect().decode_counted(&self.named_body()),
+            true => Box::new(self.dialect().decode_call(&self.named_body())),
+            false => Box::new(self.dialect().decode_counted(&self.named_body())),
         };
-        write(self.neutral.borrow_mut().get_or_insert_with(read).as_mut().map_err(|refusal| refusal.clone())?)
+        let mut neutral = self.neutral.borrow_mut();
+        write(neutral.get_or_insert_with(read).as_mut().as_mut().map_err(|refusal| refusal.clone())?)
     }
 
     /// Counts so many copies of the body, which an attempt makes.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
+use crate::api::profiles::Offer;
 use crate::state::{Credential, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
@@ -59,7 +60,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let said = at.offer.headers;
     let envelope = at.offer.envelope.or(dialect.habits().envelope);
     if !cross_dialect {
-        let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer.names_the_model()), provider);
+        let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
         let betas = betas::told(&call.headers, &provider.betas)?;
         let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
         whole_conversation(call, envelope, provider)?;
@@ -208,14 +209,13 @@ struct Spliced {
     clamped: Option<u64>,
 }
 
-/// `named`: the provider's path names the model.
-fn spliced(call: &InboundCall, (model, named): (&str, bool), provider: &Provider) -> Spliced {
+fn spliced(call: &InboundCall, (model, offer): (&str, &Offer), provider: &Provider) -> Spliced {
     let peek = &call.peek;
     let mut edits: [Option<Edit>; 6] = [const { None }; 6];
     let [new_model, max_tokens, other_max_tokens, temperature, usage, settings] = &mut edits;
     let mut clamped = None;
     // A body behind a path that named the model may name another, or none.
-    let only_in_body = !named && call.path_model().is_some();
+    let only_in_body = call.path_model().is_some() && !offer.names_the_model();
     if only_in_body || (model != call.model() && peek.span(Field::Model).is_some()) {
         *new_model = Some(peek.set_model(model));
     }
