@@ -46,6 +46,8 @@ pub(super) struct Conn {
     reader: HeadReader,
     /// The room that the next read is given.
     read_size: usize,
+    /// The request's head, and its body if that is short. The room stays for the next one.
+    out: Vec<u8>,
     /// The part of the request that has not left yet: usually all of it leaves at once.
     pending_write: Option<PendingWrite>,
     /// True if another exchange may follow this one.
@@ -63,8 +65,7 @@ pub(super) struct Conn {
 
 /// A request on its way out.
 struct PendingWrite {
-    head: Vec<u8>,
-    /// So much of the head has left.
+    /// So much of `out` has left.
     at: usize,
     body: Bytes,
     /// True if anything has.
@@ -78,6 +79,7 @@ impl Conn {
             read_buf: BytesMut::new(),
             reader: HeadReader::default(),
             read_size: FIRST_READ,
+            out: Vec::new(),
             pending_write: None,
             keep_alive: true,
             reused: false,
@@ -123,16 +125,17 @@ impl Conn {
     ) -> Result<Response<Framing>, Failed> {
         let (mut head, body) = request.into_parts();
         let copied = body.len() <= COPIED;
-        let mut out = Vec::with_capacity(HEAD + if copied { body.len() } else { 0 });
-        head::write(&mut out, &head, host, body.len());
+        self.out.clear();
+        self.out.reserve(HEAD + if copied { body.len() } else { 0 });
+        head::write(&mut self.out, &head, host, body.len());
         let body = if copied {
-            out.extend_from_slice(&body);
+            self.out.extend_from_slice(&body);
             Bytes::new()
         } else {
             body
         };
         self.keep_alive = !head::says(&head.headers, b"close");
-        self.pending_write = Some(PendingWrite { head: out, at: 0, body, wrote: false });
+        self.pending_write = Some(PendingWrite { at: 0, body, wrote: false });
         head.headers.clear();
         self.spare = head.headers;
         self.read_size = FIRST_READ;
@@ -205,12 +208,12 @@ impl Conn {
 
     /// Lets the request leave. Done when all of it has.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(PendingWrite { head, at, body, wrote: some }) = &mut self.pending_write else {
+        let Some(PendingWrite { at, body, wrote: some }) = &mut self.pending_write else {
             return Poll::Ready(Ok(()));
         };
         let mut io = Pin::new(&mut self.io);
         loop {
-            let rest = head.get(*at..).unwrap_or_default();
+            let rest = self.out.get(*at..).unwrap_or_default();
             let wrote = ready!(match (rest.is_empty(), body.is_empty()) {
                 (true, true) => break,
                 (false, false) => io.as_mut().poll_write_vectored(cx, &[IoSlice::new(rest), IoSlice::new(body)]),

@@ -77,25 +77,32 @@ impl HeadReader {
     ) -> Result<Option<Head>, ProtocolError> {
         loop {
             self.skip_blank(read_buf)?;
-            if read_buf.is_empty() || !self.is_worth_parsing(read_buf) {
+            if read_buf.is_empty() {
                 return Ok(None);
             }
-            let Some((status, keeps, length, lines)) = parse(read_buf)? else {
+            let Some(length) = self.find_end(read_buf) else {
+                if self.is_worth_parsing(read_buf) {
+                    parse(read_buf, |_, _| Ok(()))?;
+                }
                 return if read_buf.len() < LARGEST { Ok(None) } else { Err(TOO_LARGE) };
             };
             (self.searched, self.parsed) = (0, 0);
             let bytes = read_buf.split_to(length).freeze();
+            let add = |name: &str, value: Range<usize>| {
+                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| ProtocolError("a header's name"))?;
+                // Checked once more: it costs less than a copy.
+                let value = HeaderValue::from_maybe_shared(bytes.slice(value));
+                headers.append(name, value.map_err(|_| ProtocolError("a header's value"))?);
+                Ok(())
+            };
+            let Some((status, keeps)) = parse(&bytes, add)? else { return Err(ProtocolError("not an HTTP/1.1 head")) };
             match status.as_u16() {
                 101 => return Err(ProtocolError("it changes to another protocol")),
-                100..=199 => continue,
+                100..=199 => {
+                    headers.clear();
+                    continue;
+                }
                 _ => {}
-            }
-            headers.reserve(lines.len());
-            for (name, value) in lines {
-                // Checked once more: it costs less than a copy.
-                let value = HeaderValue::from_maybe_shared(bytes.slice(value))
-                    .map_err(|_| ProtocolError("a header's value"))?;
-                headers.append(name, value);
             }
             let headers = std::mem::take(headers);
             let framing = framing(status, keeps, &headers)?;
@@ -116,52 +123,59 @@ impl HeadReader {
         if self.blank > LARGEST { Err(TOO_LARGE) } else { Ok(()) }
     }
 
-    /// True if the head may be whole, or has doubled since it was last looked at: what is no head is told early, and at
-    /// a cost that grows with its length only.
-    fn is_worth_parsing(&mut self, read_buf: &[u8]) -> bool {
+    /// The head's length, if all of it has come: to its first empty line (LF, LF or LF, CRLF).
+    fn find_end(&mut self, read_buf: &[u8]) -> Option<usize> {
         let from = self.searched.saturating_sub(2);
         let new = read_buf.get(from..).unwrap_or_default();
-        // An empty line: LF, LF or LF, CRLF.
-        let ends = memchr::memchr_iter(b'\n', new)
-            .any(|at| matches!(new.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])));
+        let end = memchr::memchr_iter(b'\n', new).find_map(|at| match new.get(at + 1..) {
+            Some([b'\n', ..]) => Some(at + 2),
+            Some([b'\r', b'\n', ..]) => Some(at + 3),
+            _ => None,
+        });
         self.searched = read_buf.len();
-        let worth = ends || read_buf.len() >= 2 * self.parsed || read_buf.len() >= LARGEST;
-        if worth {
-            self.parsed = read_buf.len();
-        }
         #[cfg(test)]
         {
-            self.cost += new.len() + if worth { read_buf.len() } else { 0 };
+            self.cost += new.len() + if end.is_some() { read_buf.len() } else { 0 };
+        }
+        end.map(|end| from + end)
+    }
+
+    /// True if a head that is not whole has doubled since it was last looked at: what is no head is told early, and at a cost
+    /// that grows with its length only.
+    fn is_worth_parsing(&mut self, read_buf: &[u8]) -> bool {
+        let worth = read_buf.len() >= 2 * self.parsed || read_buf.len() >= LARGEST;
+        if worth {
+            self.parsed = read_buf.len();
+            #[cfg(test)]
+            {
+                self.cost += read_buf.len();
+            }
         }
         worth
     }
 }
 
-/// Status, whether it is HTTP/1.1, the head's length, and its headers: names, and where the values stand.
-type Parsed = (StatusCode, bool, usize, Vec<(HeaderName, Range<usize>)>);
-
-fn parse(read_buf: &[u8]) -> Result<Option<Parsed>, ProtocolError> {
+/// Reads a head: its status, and whether it is HTTP/1.1. `add` is given its headers: names, and where their values stand.
+/// `None`: it is not whole.
+fn parse(
+    bytes: &[u8],
+    mut add: impl FnMut(&str, Range<usize>) -> Result<(), ProtocolError>,
+) -> Result<Option<(StatusCode, bool)>, ProtocolError> {
     let mut room = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
-    let parsed = parser.parse_response_with_uninit_headers(&mut answer, read_buf, &mut room);
-    let length = match parsed {
-        Ok(httparse::Status::Complete(length)) => length,
+    match parser.parse_response_with_uninit_headers(&mut answer, bytes, &mut room) {
+        Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(ProtocolError("too many headers")),
         Err(_) => return Err(ProtocolError("not an HTTP/1.1 head")),
-    };
+    }
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(ProtocolError("no status"))?;
-    let place = |part: &[u8]| {
-        let start = (part.as_ptr() as usize).saturating_sub(read_buf.as_ptr() as usize);
-        start..start + part.len()
-    };
-    let named = |header: &httparse::Header<'_>| {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| ProtocolError("a header's name"))?;
-        Ok((name, place(header.value)))
-    };
-    let lines = answer.headers.iter().map(named).collect::<Result<_, _>>()?;
-    Ok(Some((status, answer.version == Some(1), length, lines)))
+    for header in answer.headers.iter() {
+        let start = (header.value.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
+        add(header.name, start..start + header.value.len())?;
+    }
+    Ok(Some((status, answer.version == Some(1))))
 }
 
 /// The framing of the body behind this head (RFC 9112, 6.3), as the answer to anything but `HEAD` and `CONNECT`.
