@@ -217,7 +217,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
+        // Most objects have no more.
+        let mut members = Vec::with_capacity(8);
         while let Some((Name(name), raw)) = access.next_entry()? {
             members.push((name, raw));
         }
@@ -267,6 +268,15 @@ pub(crate) fn camel_case(name: &str) -> String {
 /// The text of a JSON string value, if it is one.
 pub(crate) fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok().or_else(|| Text::of(raw).map(Text::whole))
+}
+
+/// An answer, written: there is room for a usual one from the beginning.
+pub(crate) fn written(answer: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 << 10);
+    if serde_json::to_writer(&mut out, answer).is_err() {
+        out.clear();
+    }
+    out
 }
 
 /// The value in one line, as a stream's events need it: providers print whole answers over many. Within JSON's strings

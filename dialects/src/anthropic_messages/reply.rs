@@ -7,7 +7,8 @@ use super::usage::{MessagesUsage, NAMES};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Raw, Reply, Stop, Usage};
-use crate::json::{Object, Path, ROOT};
+use crate::json::{Object, Path, ROOT, written};
+use crate::scan;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -59,8 +60,8 @@ fn calls(parts: &[Part]) -> bool {
 fn used(top: &mut Object<'_>) -> Result<Used, Refusal> {
     const USAGE: Path<'static> = ROOT.field("usage");
     let Some(raw) = top.take("usage") else { return Ok((None, None)) };
-    let tally: MessagesUsage =
-        serde_json::from_str(raw.get()).map_err(|_| USAGE.refuse("must be an object of counts"))?;
+    let tally = MessagesUsage::read(&scan::counts_of(raw.get(), MessagesUsage::PLACES));
+    let tally = tally.ok_or_else(|| USAGE.refuse("must be an object of counts"))?;
     let mut more = Object::read(raw.get(), &USAGE)?;
     for name in NAMES {
         more.take(name);
@@ -115,7 +116,7 @@ pub(crate) fn encode(reply: &Reply) -> EncodedReply {
         usage: (!extra.contains_key("usage")).then(|| MessagesUsage::of(usage.unwrap_or_default())),
         extra,
     };
-    EncodedReply { body: serde_json::to_vec(&message).unwrap_or_default(), skipped }
+    EncodedReply { body: written(&message), skipped }
 }
 
 /// An id as Anthropic's begin; another provider's stays recognisable in it.
