@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 11] = [
+pub const FEATURES: [&str; 12] = [
     "access",
     "azureOpenAI",
     "bedrock",
@@ -18,4 +18,5 @@ pub const FEATURES: [&str; 11] = [
     "maxOutputTokens",
     "passHeaders",
     "serviceEndpoints",
+    "vertexAI",
 ];

@@ -348,6 +348,8 @@ pub enum ProviderKind {
     AzureOpenAi,
     /// Anthropic's models at Amazon Bedrock.
     Bedrock,
+    /// Google's and Anthropic's models at Google Vertex AI; the url names project and location.
+    VertexAi,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAiCompatible,
     /// Ours: no network, no key.

@@ -35,7 +35,7 @@ pub use pool::{
 };
 pub use provider::{
     Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider,
-    ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls,
+    ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,

@@ -38,6 +38,9 @@ pub const BETA: &str = r"^[A-Za-z0-9_.-]*\*?$";
 /// The spelling of a version of Azure's API.
 pub const API_VERSION: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$";
 
+/// The spelling of the id of a project of Google's.
+pub const PROJECT: &str = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$";
+
 /// The rule by which an API server holds [`BYTES`]. It looks at single characters: what `matches` costs is reckoned by the
 /// longest value, and a field which takes numbers and texts has none. At most twelve digits, the first character one of them;
 /// before the last two nothing but digits; then two digits, or a digit and a unit of thousands, or a unit of 1024s.

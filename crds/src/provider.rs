@@ -15,14 +15,15 @@ use crate::simulated::Simulated;
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
-    rules::AWS_OF_BEDROCK,
+    rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
     /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API), `Cohere` (Cohere itself),
-    /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (Anthropic's models at Amazon Bedrock), `OpenAICompatible` (anything else that
+    /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (Anthropic's models at Amazon Bedrock), `VertexAI` (Google's and
+    /// Anthropic's models at Google Vertex AI), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
     #[serde(rename = "type")]
@@ -31,7 +32,8 @@ pub struct Provider {
     /// type `Gemini` `/v1beta`, for `Cohere` `/v2`, for `AzureOpenAI` `/openai`
     /// (`https://api.openai.com` is called at `https://api.openai.com/v1/chat/completions`); with a path it is used as
     /// it is (`https://llm.example.com/api/openai` is called at `…/api/openai/chat/completions`). Exactly one of `url`
-    /// and `serviceRef` is there, and neither where `type` is `Simulated`.
+    /// and `serviceRef` is there, and neither where `type` is `Simulated`; for `VertexAI` both may be left out: then it is Google's
+    /// address of the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::URL))]
     pub url: Option<String>,
@@ -41,6 +43,9 @@ pub struct Provider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 10, max = 20), regex(pattern = patterns::API_VERSION))]
     pub api_version: Option<String>,
+    /// The project and the location of Vertex AI; where `type` is `VertexAI`, and only there.
+    #[serde(default, rename = "vertexAI", skip_serializing_if = "Option::is_none")]
+    pub vertex_ai: Option<VertexAi>,
     /// A Service in the pool's namespace, instead of `url`: its pods are balanced one by one, and each has a circuit of
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,10 +103,24 @@ pub enum ProviderType {
     AzureOpenAI,
     /// Anthropic's models at Amazon Bedrock.
     Bedrock,
+    /// Google's and Anthropic's models at Google Vertex AI.
+    VertexAI,
     /// Anything that speaks OpenAI Chat Completions.
     OpenAICompatible,
     /// A stand-in inside the gateway.
     Simulated,
+}
+
+/// A place at Vertex AI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VertexAi {
+    /// The id of the project that is charged, such as `my-project`.
+    #[schemars(length(min = 1, max = 100), regex(pattern = patterns::PROJECT))]
+    pub project: String,
+    /// The location that serves, such as `us-east5`, or `global`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub location: String,
 }
 
 /// A Service in the same namespace, whose pods answer.

@@ -39,8 +39,8 @@ fn guarded(cel: &str) -> String {
 
 /// Providers but simulated ones have an address.
 pub const ADDRESS_MISSING: CelRule = CelRule {
-    cel: "self.type == 'Simulated' || has(self.url) || has(self.serviceRef)",
-    message: "url or serviceRef is required: write url, the provider's address such as https://api.openai.com, or serviceRef, a Service in the pool's namespace (only type Simulated has neither)",
+    cel: "self.type in ['Simulated', 'VertexAI'] || has(self.url) || has(self.serviceRef)",
+    message: "url or serviceRef is required: write url, the provider's address such as https://api.openai.com, or serviceRef, a Service in the pool's namespace (only the types Simulated and VertexAI do without)",
 };
 /// Providers have one address.
 pub const ADDRESS_TWICE: CelRule = CelRule {
@@ -50,7 +50,7 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
-    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI, Bedrock or OpenAICompatible",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI, Bedrock, VertexAI or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {
@@ -69,8 +69,8 @@ pub const FORMS_OF_LOOK_ALIKES: CelRule = CelRule {
 };
 /// Only Anthropic's dialect has betas.
 pub const BETAS_OF_ANTHROPIC: CelRule = CelRule {
-    cel: "self.type in ['Anthropic', 'Bedrock'] || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
-    message: "compatibility.betas is only for type Anthropic and Bedrock: remove it, or set type to one of them",
+    cel: "self.type in ['Anthropic', 'Bedrock', 'VertexAI'] || !has(self.compatibility) || !has(self.compatibility.betas) || size(self.compatibility.betas) == 0",
+    message: "compatibility.betas is only for the types Anthropic, Bedrock and VertexAI: remove it, or set type to one of them",
 };
 /// Only Azure's API has versions to choose from.
 pub const API_VERSION_OF_AZURE: CelRule = CelRule {
@@ -81,6 +81,11 @@ pub const API_VERSION_OF_AZURE: CelRule = CelRule {
 pub const AWS_OF_BEDROCK: CelRule = CelRule {
     cel: "self.type == 'Bedrock' || !has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'AWS'",
     message: "credentials of type AWS are only for type Bedrock: remove credentials.type, or set the provider's type to Bedrock",
+};
+/// A call to Vertex AI names a project and a location.
+pub const PLACE_OF_VERTEX: CelRule = CelRule {
+    cel: "(self.type == 'VertexAI') == has(self.vertexAI)",
+    message: "vertexAI goes with type VertexAI and with no other: write vertexAI with project and location, or remove it",
 };
 /// Only signatures are made for a region.
 pub const REGION_OF_AWS: CelRule = CelRule {

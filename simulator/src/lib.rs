@@ -32,6 +32,7 @@ mod server;
 mod steer;
 mod tokens;
 mod vector;
+mod vertex;
 mod wire;
 
 pub use behaviour::{Behaviour, Failure, FailureKind};

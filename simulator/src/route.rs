@@ -3,6 +3,8 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::vertex;
+
 /// The vendor whose words an answer is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vendor {
@@ -55,6 +57,12 @@ pub(crate) enum Route {
     CohereChat,
     /// `POST …/v2/embed`
     CohereEmbed,
+    /// `POST …/publishers/anthropic/models/NAME:rawPredict`, or `:streamRawPredict`
+    Predict(String),
+    /// `POST …/publishers/anthropic/models/count-tokens:rawPredict`
+    CountPredicted,
+    /// `POST …/publishers/google/models/NAME:countTokens`
+    CountAtVertex(String),
     /// `POST …/models/NAME:countTokens`
     CountContents(String),
     /// `POST …/models/NAME:embedContent`
@@ -85,6 +93,9 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     }
     if cohere_route(path).is_some() {
         return Vendor::Cohere;
+    }
+    if vertex::is_of_anthropic(path) {
+        return Vendor::Anthropic;
     }
     if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {
         return Vendor::Google;
@@ -167,20 +178,30 @@ pub(crate) fn route(parts: &Parts) -> Route {
             _ => {}
         }
     }
-    if let Some((model, method)) = google_method(path) {
-        let model = model.to_owned();
-        let array = parameter(parts, "alt") != Some("sse");
-        match method {
-            "generateContent" => return only(Method::POST, Route::Generate { model, stream: false, array: false }),
-            "streamGenerateContent" => return only(Method::POST, Route::Generate { model, stream: true, array }),
-            "embedContent" => return only(Method::POST, Route::EmbedContent(model)),
-            "batchEmbedContents" => return only(Method::POST, Route::EmbedContents(model)),
-            "countTokens" => return only(Method::POST, Route::CountContents(model)),
-            _ => {}
-        }
+    if let Some(found) = of_google(parts) {
+        return only(Method::POST, found);
     }
     match path.split_once("/models/") {
         Some((_, name)) if !name.is_empty() => only(Method::GET, Route::Model(name.to_owned())),
         _ => Route::Unknown,
     }
+}
+
+/// The endpoint of a method of Google's.
+fn of_google(parts: &Parts) -> Option<Route> {
+    let path = parts.uri.path();
+    let (model, method) = google_method(path)?;
+    let model = model.to_owned();
+    let array = parameter(parts, "alt") != Some("sse");
+    Some(match method {
+        "generateContent" => Route::Generate { model, stream: false, array: false },
+        "streamGenerateContent" => Route::Generate { model, stream: true, array },
+        "embedContent" => Route::EmbedContent(model),
+        "batchEmbedContents" => Route::EmbedContents(model),
+        "rawPredict" if model == "count-tokens" => Route::CountPredicted,
+        "rawPredict" | "streamRawPredict" => Route::Predict(model),
+        "countTokens" if vertex::is_of_google(path) => Route::CountAtVertex(model),
+        "countTokens" => Route::CountContents(model),
+        _ => return None,
+    })
 }

@@ -31,7 +31,7 @@ use crate::route::{Route, Vendor, parameter, route, vendor};
 use crate::script::{Broken, Piece, Script};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
 use crate::wire::{Fate, Wire};
-use crate::{amazon, anthropic, cohere, gemini, openai};
+use crate::{amazon, anthropic, cohere, gemini, openai, vertex};
 
 /// The largest body that is read; vendors answer 413 beyond.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -239,7 +239,11 @@ impl Call {
             return Err(fault.coded("rate_limit_exceeded"));
         }
         openai::azure::admit(parts)?;
-        if self.vendor == Vendor::Anthropic && !parts.headers.contains_key("anthropic-version") {
+        let says_it_in_the_body = vertex::is_of_anthropic(parts.uri.path());
+        if self.vendor == Vendor::Anthropic
+            && !says_it_in_the_body
+            && !parts.headers.contains_key("anthropic-version")
+        {
             return Err(Fault::new(400, "anthropic-version: header is required"));
         }
         Ok(())
@@ -274,6 +278,9 @@ impl Call {
             Route::Invoke { model, stream } => amazon::invoke::opened(body, &model, stream)
                 .and_then(|body| anthropic::request::read(&body, Purpose::Answer))
                 .and_then(|ask| self.known(ask)),
+            Route::Predict(model) => vertex::opened(body, &model)
+                .and_then(|body| anthropic::request::read(&body, Purpose::Answer))
+                .and_then(|ask| self.known(ask)),
             _ => Err(Fault::new(404, "Unknown request URL. Please check the URL for typos.")),
         };
         match done {
@@ -299,6 +306,14 @@ impl Call {
                 .map(|tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens })),
             Route::CountContents(model) => {
                 counted(gemini::request::read_count(model, body)).map(|tokens| json!({ "totalTokens": tokens }))
+            }
+            Route::CountAtVertex(model) => {
+                let counted = counted(gemini::request::read(model, false, body));
+                counted.map(|tokens| json!({ "totalTokens": tokens }))
+            }
+            Route::CountPredicted => {
+                let read = vertex::counted(body).and_then(|body| anthropic::request::read(&body, Purpose::Count));
+                counted(read).map(|tokens| json!({ "input_tokens": tokens }))
             }
             Route::CountTokens => {
                 counted(anthropic::request::read(body, Purpose::Count)).map(|tokens| json!({ "input_tokens": tokens }))

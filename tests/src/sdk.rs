@@ -43,13 +43,14 @@ pub enum Suite {
 pub const PROVIDERS_KEY: &str = "providers-key";
 
 /// The providers behind a gateway: the name of the pool, the type and further fields.
-const PROVIDERS: [(&str, &str, &str); 6] = [
+const PROVIDERS: [(&str, &str, &str); 7] = [
     ("openai", "OpenAI", ""),
     ("anthropic", "Anthropic", ""),
     ("gemini", "Gemini", ""),
     ("azure", "AzureOpenAI", "apiVersion: \"2024-10-21\","),
     ("azure-v1", "AzureOpenAI", ""),
     ("bedrock", "Bedrock", "signed"),
+    ("vertex", "VertexAI", "vertexAI: {project: own, location: global},"),
 ];
 
 /// What aimock goes by, and no provider knows.

@@ -98,6 +98,23 @@ fn node_sdks_accept_the_proxy_in_front_of_azure() -> anyhow::Result<()> {
     verdict_on_azure(Suite::Node, "azure-v1", "azure")
 }
 
+/// The name of a model says whose it is at Vertex AI, and so which dialect is spoken there.
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_vertex() -> anyhow::Result<()> {
+    for (model, provider, only) in [
+        ("claude-1", "anthropic", "test_vertex or (test_anthropic and (stream or image or thinking or tool or count))"),
+        ("gemini-1", "gemini", "test_vertex or test_google"),
+    ] {
+        let simulator = Simulator::start(&["--models", model, "--journal", "4096", "--api-key", PROVIDERS_KEY])?;
+        let text = manifests(&simulator.url(""), model);
+        let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+        let judged = through(&proxy, "vertex", simulator.url("/__journal"));
+        judge(Suite::Python, &Judged { provider: Some(provider.to_owned()), ..judged }, Some(only))?;
+        judge(Suite::Python, &through(&proxy, "openai", simulator.url("/__journal")), Some("test_vertex"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn python_sdks_accept_the_proxy_in_front_of_bedrock() -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;

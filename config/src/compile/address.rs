@@ -14,6 +14,21 @@ pub(super) const fn default_path(kind: crds::ProviderType) -> &'static str {
     }
 }
 
+/// Google's address of a location of Vertex AI.
+pub(super) fn of_vertex(place: &crds::VertexAi) -> String {
+    match place.location.as_str() {
+        "global" => "https://aiplatform.googleapis.com/v1".to_owned(),
+        // Several regions together.
+        wide @ ("us" | "eu") => format!("https://aiplatform.{wide}.rep.googleapis.com/v1"),
+        location => format!("https://{location}-aiplatform.googleapis.com/v1"),
+    }
+}
+
+/// The path of a place at Vertex AI below the API's version.
+pub(super) fn below_vertex(place: &crds::VertexAi) -> String {
+    format!("/projects/{}/locations/{}", place.project, place.location)
+}
+
 /// Endings of a call's own path. It is added to an address: copied out of a vendor's example into one, it would be there
 /// twice.
 const CALLS: [&str; 2] = ["/chat/completions", "/messages"];
@@ -55,9 +70,12 @@ pub(super) fn normalise(url: &str, default_path: &str) -> Result<String, String>
     Ok(format!("{scheme}://{host}{port}{}", if path.is_empty() { default_path } else { path }))
 }
 
-/// The address as a kind of provider has it: Azure's portal shows its addresses with the API's version or a deployment behind
-/// them, which every call has of its own.
+/// The address as a kind of provider has it: vendors' pages show theirs with the API's version, a deployment or
+/// a project behind them, which every call has of its own.
 pub(super) fn of_kind(kind: crds::ProviderType, url: String) -> Result<String, String> {
+    if kind == crds::ProviderType::VertexAI && url.contains("/projects/") {
+        return Err(format!("{url:?} names a project: leave /projects/… out, and write it as vertexAI.project"));
+    }
     if kind != crds::ProviderType::AzureOpenAI {
         return Ok(url);
     }
@@ -112,6 +130,17 @@ mod tests {
         }
         assert_eq!(of("https://apim.example.com/llm").as_deref(), Ok("https://apim.example.com/llm"));
         assert!(of("https://x.openai.azure.com/openai/deployments/gpt").is_err());
+    }
+
+    #[test]
+    fn vertex_is_where_its_location_is() {
+        for (location, host) in [("global", "aiplatform"), ("eu", "aiplatform.eu.rep"), ("us-east5", "us-east5-aiplatform")] {
+            let place = sluicegate_crds::VertexAi { project: "p".to_owned(), location: location.to_owned() };
+            assert_eq!(
+                super::of_vertex(&place) + &super::below_vertex(&place),
+                format!("https://{host}.googleapis.com/v1/projects/p/locations/{location}")
+            );
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 9] = [
+const OF_POOLS: [PoolFeature; 10] = [
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
     ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
     ("cacheWrite1h", |provider| {
@@ -19,6 +19,7 @@ const OF_POOLS: [PoolFeature; 9] = [
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
+    ("vertexAI", |provider| provider.kind == ProviderKind::VertexAi),
 ];
 
 /// A feature's name, and whether a route makes use of it.
@@ -90,6 +91,7 @@ mod tests {
         assert_eq!(required_as("Cohere", plain), ["cohere"]);
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required_as("Bedrock", plain), ["bedrock"]);
+        assert_eq!(required_as("VertexAI", "vertexAI: {project: p, location: global}"), ["vertexAI"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
         let mut names: Vec<&str> = of_pools.chain(OF_ROUTES.iter().map(|(name, _)| *name)).collect();

@@ -67,6 +67,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         kind,
         url,
         api_version,
+        vertex_ai,
         service_ref,
         credentials,
         weight,
@@ -79,7 +80,9 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         simulated,
     } = spec;
     let is_simulated = *kind == crds::ProviderType::Simulated;
-    report.rule(path, rules::ADDRESS_MISSING, is_simulated || url.is_some() || service_ref.is_some());
+    let is_vertex = *kind == crds::ProviderType::VertexAI;
+    report.rule(path, rules::ADDRESS_MISSING, is_simulated || is_vertex || url.is_some() || service_ref.is_some());
+    report.rule(path, rules::PLACE_OF_VERTEX, is_vertex == vertex_ai.is_some());
     report.rule(path, rules::ADDRESS_TWICE, url.is_none() || service_ref.is_none());
     report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
@@ -125,6 +128,7 @@ const fn kind(kind: crds::ProviderType) -> ProviderKind {
         crds::ProviderType::Cohere => ProviderKind::Cohere,
         crds::ProviderType::AzureOpenAI => ProviderKind::AzureOpenAi,
         crds::ProviderType::Bedrock => ProviderKind::Bedrock,
+        crds::ProviderType::VertexAI => ProviderKind::VertexAi,
         crds::ProviderType::OpenAICompatible => ProviderKind::OpenAiCompatible,
         crds::ProviderType::Simulated => ProviderKind::Simulated,
     }
@@ -132,7 +136,8 @@ const fn kind(kind: crds::ProviderType) -> ProviderKind {
 
 fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Report<'_>) -> String {
     let default = address::default_path(spec.kind);
-    match (&spec.url, &spec.service_ref) {
+    let below = spec.vertex_ai.as_ref().map(address::below_vertex).unwrap_or_default();
+    let origin = match (&spec.url, &spec.service_ref) {
         (Some(url), _) => {
             let normalised = address::normalise(url, default).and_then(|url| address::of_kind(spec.kind, url));
             report.check(&format!("{path}.url"), normalised)
@@ -140,8 +145,9 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         (None, Some(service)) => {
             report.check(&format!("{path}.serviceRef"), services::url(service, namespace, default))
         }
-        (None, None) => String::new(),
-    }
+        (None, None) => spec.vertex_ai.as_ref().map(address::of_vertex).unwrap_or_default(),
+    };
+    origin + &below
 }
 
 /// The kind of a credential, where it is more than a key in a header.

@@ -9,6 +9,7 @@ mod fields;
 mod marks;
 mod nested;
 mod splice;
+mod unpack;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,6 +27,7 @@ pub use marks::unmark;
 pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
+pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

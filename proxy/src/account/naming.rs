@@ -195,6 +195,7 @@ const fn vendor(kind: ProviderKind) -> &'static str {
         ProviderKind::Cohere => "cohere",
         ProviderKind::AzureOpenAi => "azure.ai.openai",
         ProviderKind::Bedrock => "aws.bedrock",
+        ProviderKind::VertexAi => "gcp.vertex_ai",
         ProviderKind::OpenAiCompatible => "openai_compatible",
         ProviderKind::Simulated => "simulated",
     }

@@ -38,8 +38,30 @@ pub(crate) struct Offer {
     pub(crate) stream_path: Option<&'static str>,
     /// The envelope of Anthropic's bodies, where it is not the dialect's own.
     pub(crate) envelope: Option<Envelope>,
+    /// The field that a request may stand in, and at this place does not.
+    pub(crate) unpacks: Option<&'static str>,
+    /// The publisher whose models it is for; `None`: it is for all.
+    pub(crate) publisher: Option<Publisher>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+/// A publisher of models at a host of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    Google,
+    Anthropic,
+}
+
+/// The beginnings of models' names by which their publisher is known; any other is Google's.
+const PUBLISHERS: [(&str, Publisher); 1] = [("claude", Publisher::Anthropic)];
+
+impl Publisher {
+    /// The one of a model, by the host's name of it.
+    pub(crate) fn of(model: &str) -> Self {
+        let known = PUBLISHERS.iter().find(|(beginning, _)| model.starts_with(beginning));
+        known.map_or(Self::Google, |(_, publisher)| *publisher)
+    }
 }
 
 impl Offer {
@@ -55,6 +77,8 @@ const CHAT: Offer = Offer {
     path: "/chat/completions",
     stream_path: None,
     envelope: None,
+    unpacks: None,
+    publisher: None,
     headers: &[],
 };
 const COMPLETIONS: Offer =
@@ -64,13 +88,11 @@ const EMBEDDINGS: Offer = Offer { operation: Operation::Embeddings, path: "/embe
 const RESPONSES: Offer = Offer { dialect: Dialect::OpenAiResponses, path: "/responses", ..CHAT };
 const COUNT_ITEMS: Offer = Offer { operation: Operation::CountTokens, path: "/responses/input_tokens", ..RESPONSES };
 const MESSAGES: Offer = Offer {
-    operation: Operation::Chat,
     dialect: Dialect::AnthropicMessages,
     path: "/messages",
-    stream_path: None,
-    envelope: None,
     // What is said where the caller, speaking another dialect, could not.
     headers: &[("anthropic-version", "2023-06-01")],
+    ..CHAT
 };
 const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/messages/count_tokens", ..MESSAGES };
 
@@ -93,12 +115,10 @@ const ANTHROPIC: KindProfile = KindProfile {
     refuses_unknown_fields: false,
 };
 const GENERATE: Offer = Offer {
-    operation: Operation::Chat,
     dialect: Dialect::Gemini,
     path: "/models/{model}:generateContent",
     stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
-    envelope: None,
-    headers: &[],
+    ..CHAT
 };
 const COUNT_CONTENTS: Offer =
     Offer { operation: Operation::CountTokens, path: "/models/{model}:countTokens", stream_path: None, ..GENERATE };
@@ -145,6 +165,39 @@ const INVOKE: Offer = Offer {
 };
 /// A key of Bedrock's own goes as a bearer; what is signed carries none.
 const BEDROCK: KindProfile = KindProfile { auth: Some(BEARER), offers: &[INVOKE], refuses_unknown_fields: false };
+/// Vertex AI: each publisher's models are spoken to in its own dialect.
+const VERTEX: KindProfile = KindProfile {
+    auth: Some(Auth { header: "x-goog-api-key", takes_tokens: true, ..PLAIN }),
+    offers: &[
+        Offer {
+            path: "/publishers/google/models/{model}:generateContent",
+            stream_path: Some("/publishers/google/models/{model}:streamGenerateContent?alt=sse"),
+            publisher: Some(Publisher::Google),
+            ..GENERATE
+        },
+        Offer {
+            path: "/publishers/google/models/{model}:countTokens",
+            unpacks: Some("generateContentRequest"),
+            publisher: Some(Publisher::Google),
+            ..COUNT_CONTENTS
+        },
+        Offer {
+            path: "/publishers/anthropic/models/{model}:rawPredict",
+            stream_path: Some("/publishers/anthropic/models/{model}:streamRawPredict"),
+            envelope: Some(Envelope::Vertex),
+            publisher: Some(Publisher::Anthropic),
+            headers: &[],
+            ..MESSAGES
+        },
+        Offer {
+            path: "/publishers/anthropic/models/count-tokens:rawPredict",
+            publisher: Some(Publisher::Anthropic),
+            headers: &[],
+            ..COUNT_TOKENS
+        },
+    ],
+    refuses_unknown_fields: false,
+};
 /// Ours speaks whatever it is spoken to in.
 const SIMULATED: KindProfile = KindProfile {
     auth: None,
@@ -178,6 +231,7 @@ pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
         ProviderKind::AzureOpenAi if provider.api_version.is_some() => &AZURE_DEPLOYMENTS,
         ProviderKind::AzureOpenAi => &AZURE_V1,
         ProviderKind::Bedrock => &BEDROCK,
+        ProviderKind::VertexAi => &VERTEX,
         ProviderKind::Simulated => &SIMULATED,
     }
 }

@@ -47,6 +47,11 @@ const fn streams(path: &'static str, dialect: Dialect, stream: bool) -> Surface 
     Surface { stream: Some(stream), ..posts(path, dialect, Operation::Chat) }
 }
 
+/// A row of the Messages API as Vertex AI has it.
+const fn predicts(path: &'static str, stream: bool) -> Surface {
+    Surface { envelope: Some(Envelope::Vertex), ..streams(path, Dialect::AnthropicMessages, stream) }
+}
+
 const fn gets(path: &'static str, operation: Operation) -> Surface {
     Surface { path, methods: GETS, dialect: None, operation, stream: None, envelope: None }
 }
@@ -82,6 +87,32 @@ pub(crate) const SURFACES: &[Surface] = &[
     generates("/v1/models/{model}:generateContent", false),
     generates("/v1/models/{model}:streamGenerateContent", true),
     posts("/v1/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
+    generates("/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent", false),
+    generates(
+        "/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:streamGenerateContent",
+        true,
+    ),
+    posts(
+        "/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:countTokens",
+        Dialect::Gemini,
+        Operation::CountTokens,
+    ),
+    generates("/{version}/publishers/google/models/{model}:generateContent", false),
+    generates("/{version}/publishers/google/models/{model}:streamGenerateContent", true),
+    posts("/{version}/publishers/google/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
+    Surface {
+        envelope: Some(Envelope::Vertex),
+        ..posts(
+            "/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/count-tokens:rawPredict",
+            Dialect::AnthropicMessages,
+            Operation::CountTokens,
+        )
+    },
+    predicts("/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict", false),
+    predicts(
+        "/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
+        true,
+    ),
     Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models", Operation::ListModels) },
     Surface { dialect: Some(Dialect::Gemini), ..gets("/v1beta/models/{model}", Operation::GetModel) },
     Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/models", Operation::ListModels) },

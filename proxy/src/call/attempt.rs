@@ -465,7 +465,7 @@ impl Attempt<'_> {
 /// # Errors
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
-    let spoken = provider.speaks(call.operation, call.dialect());
+    let spoken = provider.offer(call.operation, call.dialect(), || model).map(|at| at.offer.dialect);
     let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
     let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
     room.map_err(Failure::no_room)?;

@@ -195,8 +195,13 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
         return count::estimated(call);
     }
     let offers = |target: &TargetRef| {
-        let speaks = |provider: &std::sync::Arc<Provider>| provider.speaks(call.operation, call.dialect()).is_some();
-        ready.target(target).is_none_or(|target| target.pool.providers.iter().any(speaks))
+        ready.target(target).is_none_or(|target| {
+            let routed = outgoing::routed_model(call, target);
+            let speaks = |provider: &std::sync::Arc<Provider>| {
+                provider.speaks(call.operation, call.dialect(), routed).is_some()
+            };
+            target.pool.providers.iter().any(speaks)
+        })
     };
     if !rule.targets.iter().chain(&rule.fallbacks).any(offers) {
         let what = call.operation.label().replace('_', " ");
@@ -306,7 +311,8 @@ fn candidate(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider, n
 
 /// `true` for a provider that can take the call at all.
 fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
-    provider.speaks(call.operation, call.dialect()).is_some() && provider.serves(outgoing::routed_model(call, target))
+    let routed = outgoing::routed_model(call, target);
+    provider.speaks(call.operation, call.dialect(), routed).is_some() && provider.serves(routed)
 }
 
 /// The wait before an endpoint is asked again: exponential, with full jitter.

@@ -38,7 +38,7 @@ pub(super) struct Outgoing {
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
 pub(super) fn model<'a>(call: &'a InboundCall, target: RouteTarget<'a>, provider: &'a Provider) -> &'a str {
     let name = routed_model(call, target);
-    provider.models.get(name).and_then(|model| model.upstream_name.as_deref()).unwrap_or(name)
+    provider.upstream_name(name)
 }
 
 /// The model by the name that routes and providers' lists use.
@@ -51,7 +51,7 @@ pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -
 /// # Errors
 /// The call holds what the provider's dialect has no word for.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
-    let at = provider.offer(call.operation, call.dialect());
+    let at = provider.offer(call.operation, call.dialect(), || model);
     let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
     let dialect = at.offer.dialect;
     let cross_dialect = !dialect.is_kin(call.dialect());
@@ -66,6 +66,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         whole_conversation(call, envelope, provider)?;
         let (body, betas) = enveloped(&body, (call, model), envelope, betas);
         let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
+        let body = unpacked(&body, at.offer);
         let body = dialect.disown(&body, model);
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
         let Governed { body, dropped } = governed(&body, provider)?;
@@ -90,9 +91,13 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let said = at.offer.headers;
     let body = match dialect.habits().envelope.zip(envelope) {
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
-        None => body,
+        None => unpacked(&body, at.offer),
     };
     Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas })
+}
+
+fn unpacked(body: &Bytes, offer: &Offer) -> Bytes {
+    offer.unpacks.map_or_else(|| body.clone(), |field| verbatim::unpack(body, field))
 }
 
 /// The call in another dialect's words.

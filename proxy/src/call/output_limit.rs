@@ -13,7 +13,7 @@ pub(super) fn of(call: &InboundCall, rule: &Rule) -> Option<u64> {
     for target in targets.filter_map(|target| call.context.ready.target(target)) {
         let routed = outgoing::routed_model(call, target);
         for provider in target.pool.providers.iter().filter(|provider| provider.weight > 0 && provider.serves(routed)) {
-            let Some(dialect) = provider.speaks(call.operation, call.dialect()) else { continue };
+            let Some(dialect) = provider.speaks(call.operation, call.dialect(), routed) else { continue };
             let model = outgoing::model(call, target, provider);
             // Within a dialect the caller knows its vendor, unless the pool says a number.
             let by_table = || dialect.output_limit(model).filter(|_| dialect != call.dialect());

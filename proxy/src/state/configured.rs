@@ -11,7 +11,7 @@ use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strate
 use sluicegate_dialects::Dialect;
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
-use crate::api::profiles::{KindProfile, Offer};
+use crate::api::profiles::{KindProfile, Offer, Publisher};
 use crate::balance::Split;
 use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
@@ -303,17 +303,25 @@ impl Ready {
 }
 
 impl Provider {
-    /// The dialect that it speaks to a call of this operation; `None`: it does not offer that.
-    pub(crate) fn speaks(&self, operation: Operation, caller: Dialect) -> Option<Dialect> {
-        self.offer(operation, caller).map(|at| at.offer.dialect)
+    /// The dialect that it speaks to a call of this operation, about a model by the name that routes use; `None`: it does not
+    /// offer that.
+    pub(crate) fn speaks(&self, operation: Operation, caller: Dialect, routed: &str) -> Option<Dialect> {
+        self.offer(operation, caller, || self.upstream_name(routed)).map(|at| at.offer.dialect)
     }
 
-    /// The offer that it has for a call: the operation in the caller's own dialect, else an answer in its main one.
-    pub(crate) fn offer(&self, operation: Operation, caller: Dialect) -> Option<&OfferAt> {
+    /// The offer that it has for a call: the operation in the caller's own dialect, else an answer in its main one. The model,
+    /// by its own name of it, is asked for where that matters.
+    pub(crate) fn offer<'m>(
+        &self,
+        operation: Operation,
+        caller: Dialect,
+        model: impl Fn() -> &'m str,
+    ) -> Option<&OfferAt> {
         let fits = |at: &&OfferAt| {
-            at.offer.operation == operation
+            let is_it = at.offer.operation == operation
                 || (operation.generates() && at.offer.operation.generates())
-                || (operation.embeds() && at.offer.operation == Operation::Embeddings)
+                || (operation.embeds() && at.offer.operation == Operation::Embeddings);
+            is_it && at.offer.publisher.is_none_or(|publisher| publisher == Publisher::of(model()))
         };
         let mut fitting = self.offers.iter().filter(fits);
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
@@ -321,6 +329,11 @@ impl Provider {
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
         let own = own.or_else(|| fitting.clone().find(|at| at.offer.dialect.is_kin(caller)));
         own.or_else(|| fitting.find(|at| operation.generates() || embeds(at) || counts(at)))
+    }
+
+    /// Its own name of a model.
+    pub(crate) fn upstream_name<'m>(&'m self, routed: &'m str) -> &'m str {
+        self.models.get(routed).and_then(|model| model.upstream_name.as_deref()).unwrap_or(routed)
     }
 
     /// True if it serves a model by the name that routes use.

@@ -37,4 +37,5 @@ mod unread;
 mod untaken;
 mod upstreams;
 mod verbatim;
+mod vertex;
 mod weather;
