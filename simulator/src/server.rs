@@ -240,9 +240,7 @@ impl Call {
         }
         openai::azure::admit(parts)?;
         let says_it_in_the_body = vertex::is_of_anthropic(parts.uri.path());
-        if self.vendor == Vendor::Anthropic
-            && !says_it_in_the_body
-            && !parts.headers.contains_key("anthropic-version")
+        if self.vendor == Vendor::Anthropic && !says_it_in_the_body && !parts.headers.contains_key("anthropic-version")
         {
             return Err(Fault::new(400, "anthropic-version: header is required"));
         }

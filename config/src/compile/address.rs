@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn vertex_is_where_its_location_is() {
-        for (location, host) in [("global", "aiplatform"), ("eu", "aiplatform.eu.rep"), ("us-east5", "us-east5-aiplatform")] {
+        for (location, host) in
+            [("global", "aiplatform"), ("eu", "aiplatform.eu.rep"), ("us-east5", "us-east5-aiplatform")]
+        {
             let place = sluicegate_crds::VertexAi { project: "p".to_owned(), location: location.to_owned() };
             assert_eq!(
                 super::of_vertex(&place) + &super::below_vertex(&place),

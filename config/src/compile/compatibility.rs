@@ -15,7 +15,8 @@ pub(super) fn compile(spec: &crds::Provider, path: &str, report: &mut Report<'_>
     let look_alike = spec.kind == crds::ProviderType::OpenAICompatible;
     let forms = profile.is_some() || content.is_some() || system_messages.is_some() || reasoning_content.is_some();
     report.rule(path, rules::FORMS_OF_LOOK_ALIKES, look_alike || !forms);
-    let has_betas = matches!(spec.kind, crds::ProviderType::Anthropic | crds::ProviderType::Bedrock | crds::ProviderType::VertexAI);
+    let has_betas =
+        matches!(spec.kind, crds::ProviderType::Anthropic | crds::ProviderType::Bedrock | crds::ProviderType::VertexAI);
     report.rule(path, rules::BETAS_OF_ANTHROPIC, has_betas || betas.is_empty());
     let path = format!("{path}.compatibility");
     Compatibility {

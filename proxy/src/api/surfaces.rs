@@ -87,7 +87,10 @@ pub(crate) const SURFACES: &[Surface] = &[
     generates("/v1/models/{model}:generateContent", false),
     generates("/v1/models/{model}:streamGenerateContent", true),
     posts("/v1/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
-    generates("/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent", false),
+    generates(
+        "/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent",
+        false,
+    ),
     generates(
         "/{version}/projects/{project}/locations/{location}/publishers/google/models/{model}:streamGenerateContent",
         true,
@@ -108,7 +111,10 @@ pub(crate) const SURFACES: &[Surface] = &[
             Operation::CountTokens,
         )
     },
-    predicts("/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict", false),
+    predicts(
+        "/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
+        false,
+    ),
     predicts(
         "/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
         true,

@@ -197,9 +197,8 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
     let offers = |target: &TargetRef| {
         ready.target(target).is_none_or(|target| {
             let routed = outgoing::routed_model(call, target);
-            let speaks = |provider: &std::sync::Arc<Provider>| {
-                provider.speaks(call.operation, call.dialect(), routed).is_some()
-            };
+            let speaks =
+                |provider: &std::sync::Arc<Provider>| provider.speaks(call.operation, call.dialect(), routed).is_some();
             target.pool.providers.iter().any(speaks)
         })
     };

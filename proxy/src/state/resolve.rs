@@ -246,7 +246,8 @@ fn offers(
 /// True if a secret is a token and no key: a signed one (of Entra ID), three parts of which the first begins as JSON does, or
 /// one of Google's.
 fn is_token(secret: &[u8]) -> bool {
-    secret.starts_with(b"ya29.") || secret.starts_with(b"eyJ") && secret.iter().filter(|byte| **byte == b'.').count() == 2
+    secret.starts_with(b"ya29.")
+        || secret.starts_with(b"eyJ") && secret.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

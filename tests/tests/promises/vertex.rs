@@ -35,14 +35,19 @@ async fn every_provider_answers_and_every_caller_is_answered() {
         let proxy = Proxy::start(&[("all.yaml", &both)], &[]).unwrap();
         for version in ["/v1", "/v1beta1"] {
             let of = |end: &str| format!("{version}{THEIRS}{end}");
-            let whole = proxy.client().post(&of("/anthropic/models/claude-x:rawPredict"), JSON, PREDICTED).await.unwrap();
+            let whole =
+                proxy.client().post(&of("/anthropic/models/claude-x:rawPredict"), JSON, PREDICTED).await.unwrap();
             assert!(whole.is_good(), "{kind}: {}", whole.text());
             assert_eq!(whole.json()["content"][0]["text"], SAVED, "{kind}");
             let body = PREDICTED.replace("{\"anth", "{\"stream\":true,\"anth");
             let path = of("/anthropic/models/claude-x:streamRawPredict");
             let streamed = proxy.client().post(&path, JSON, body).await.unwrap();
             let seen = events(&streamed);
-            assert_eq!((said(&seen).as_str(), &seen.last().unwrap()["type"]), (SAVED, &json!("message_stop")), "{kind}");
+            assert_eq!(
+                (said(&seen).as_str(), &seen.last().unwrap()["type"]),
+                (SAVED, &json!("message_stop")),
+                "{kind}"
+            );
             for path in [of("/google/models/gemini-x:"), format!("{version}/publishers/google/models/gemini-x:")] {
                 let whole = proxy.client().post(&format!("{path}generateContent"), JSON, ASKED).await.unwrap();
                 assert!(whole.is_good(), "{kind} {path}: {}", whole.text());
@@ -77,8 +82,7 @@ async fn each_publishers_models_are_asked_for_at_its_own_place_in_its_own_words(
     let place = "/v1/projects/own-1/locations/europe-west1/publishers";
     let claude = format!("{place}/anthropic/models/claude-sonnet-4-5@20250929:rawPredict");
     let gemini = format!("{place}/google/models/gemini-x:generateContent");
-    let plain =
-        r#"{"max_tokens":9, "model":"claude-x","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
+    let plain = r#"{"max_tokens":9, "model":"claude-x","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let packed = r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":9, "messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let theirs = format!("/v1{THEIRS}/anthropic/models/claude-x:rawPredict");
     let google = format!("/v1beta1{THEIRS}/google/models/gemini-x:generateContent");
@@ -98,7 +102,8 @@ async fn each_publishers_models_are_asked_for_at_its_own_place_in_its_own_words(
         assert!(head.contains("authorization: bearer ya29.own-token") && !head.contains("callers-own"), "{head}");
         assert_eq!(head.contains("anthropic-beta: a-1"), at == &claude, "{head}");
     }
-    for (path, body, at) in [(CHAT, chat("claude-x", false), &claude), (MESSAGES, message("gemini-x", false), &gemini)] {
+    for (path, body, at) in [(CHAT, chat("claude-x", false), &claude), (MESSAGES, message("gemini-x", false), &gemini)]
+    {
         let got = proxy.client().post(path, JSON, body).await.unwrap();
         assert_eq!(got.status, 200, "{}", got.text());
         assert!(upstream.received().pop().unwrap().head.starts_with(&format!("POST {at} ")));
