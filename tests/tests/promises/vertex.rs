@@ -70,7 +70,7 @@ async fn each_publishers_models_are_asked_for_at_its_own_place_in_its_own_words(
     let upstream = Upstream::start(|received| {
         let said = match received.head.contains("/google/") {
             true => r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}"#,
-            false => r#"{"id":"msg_1" ,"type":"message","role":"assistant","content":[{"type":"text","text":"x", "new":1.50}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#,
+            false => r#"{"id":"msg_1" ,"type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"x", "new":1.50}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#,
         };
         vec![answer(200, JSON, said.as_bytes())]
     })
