@@ -23,7 +23,10 @@ pub(crate) fn opened(body: &[u8], model: &str) -> Checked<Vec<u8>> {
         return Err(Fault::new(400, "model: Extra inputs are not permitted"));
     }
     let version = fields.remove("anthropic_version");
-    if version.as_ref().and_then(Value::as_str) != Some(VERSION) {
+    let said = version.as_ref().and_then(Value::as_str).unwrap_or_default();
+    // Newer ones of its clients say the version of Anthropic's own API.
+    let is_date = said.len() == 10 && said.starts_with("20") && said.split('-').count() == 3;
+    if said != VERSION && !is_date {
         return Err(Fault::new(400, format!("anthropic_version: Input should be '{VERSION}'")));
     }
     fields.insert("model".to_owned(), json!(model));
