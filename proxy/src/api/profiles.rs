@@ -41,22 +41,22 @@ pub(crate) struct Offer {
     /// The field that a request may stand in, and at this place does not.
     pub(crate) unpacks: Option<&'static str>,
     /// The publisher whose models it is for; `None`: it is for all.
-    pub(crate) publisher: Option<Publisher>,
+    pub(crate) publisher: Option<ModelPublisher>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
 /// A publisher of models at a host of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Publisher {
+pub(crate) enum ModelPublisher {
     Google,
     Anthropic,
 }
 
 /// The beginnings of models' names by which their publisher is known; any other is Google's.
-const PUBLISHERS: [(&str, Publisher); 1] = [("claude", Publisher::Anthropic)];
+const PUBLISHERS: [(&str, ModelPublisher); 1] = [("claude", ModelPublisher::Anthropic)];
 
-impl Publisher {
+impl ModelPublisher {
     /// The one of a model, by the host's name of it.
     pub(crate) fn of(model: &str) -> Self {
         let known = PUBLISHERS.iter().find(|(beginning, _)| model.starts_with(beginning));
@@ -172,26 +172,26 @@ const VERTEX: KindProfile = KindProfile {
         Offer {
             path: "/publishers/google/models/{model}:generateContent",
             stream_path: Some("/publishers/google/models/{model}:streamGenerateContent?alt=sse"),
-            publisher: Some(Publisher::Google),
+            publisher: Some(ModelPublisher::Google),
             ..GENERATE
         },
         Offer {
             path: "/publishers/google/models/{model}:countTokens",
             unpacks: Some("generateContentRequest"),
-            publisher: Some(Publisher::Google),
+            publisher: Some(ModelPublisher::Google),
             ..COUNT_CONTENTS
         },
         Offer {
             path: "/publishers/anthropic/models/{model}:rawPredict",
             stream_path: Some("/publishers/anthropic/models/{model}:streamRawPredict"),
             envelope: Some(Envelope::Vertex),
-            publisher: Some(Publisher::Anthropic),
+            publisher: Some(ModelPublisher::Anthropic),
             headers: &[],
             ..MESSAGES
         },
         Offer {
             path: "/publishers/anthropic/models/count-tokens:rawPredict",
-            publisher: Some(Publisher::Anthropic),
+            publisher: Some(ModelPublisher::Anthropic),
             headers: &[],
             ..COUNT_TOKENS
         },

@@ -11,7 +11,7 @@ use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strate
 use sluicegate_dialects::Dialect;
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
-use crate::api::profiles::{KindProfile, Offer, Publisher};
+use crate::api::profiles::{KindProfile, ModelPublisher, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
@@ -321,7 +321,7 @@ impl Provider {
             let is_it = at.offer.operation == operation
                 || (operation.generates() && at.offer.operation.generates())
                 || (operation.embeds() && at.offer.operation == Operation::Embeddings);
-            is_it && at.offer.publisher.is_none_or(|publisher| publisher == Publisher::of(model()))
+            is_it && at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(model()))
         };
         let mut fitting = self.offers.iter().filter(fits);
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
