@@ -40,10 +40,8 @@ pub(super) enum PendingOutcome {
     Comment(Bytes),
     /// The stream.
     Stream(Box<AnswerStream>),
-    /// The whole stream at once.
+    /// All that comes, at once: the whole stream, or the dialect's error event.
     Whole(Bytes, End),
-    /// The dialect's error event, which is the last.
-    Failed(Bytes),
 }
 
 impl PendingStream {
@@ -79,8 +77,7 @@ impl PendingStream {
                 (problem.neutral(), exchange::end_of(&problem))
             }
         };
-        self.context.close(end);
-        PendingOutcome::Failed(event(dialect, self.context.caller.array, &error))
+        PendingOutcome::Whole(event(dialect, self.context.caller.array, &error), end)
     }
 }
 

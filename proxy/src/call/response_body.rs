@@ -85,13 +85,12 @@ impl ResponseBody {
                     return Poll::Ready(Some(Err(Cut)));
                 }
                 Content::Pending(waiting) => match std::task::ready!(waiting.poll(cx)) {
-                    PendingOutcome::Comment(comment) => return Poll::Ready(Some(Ok(comment))),
+                    PendingOutcome::Comment(comment) => {
+                        self.context.note(|entry| entry.bytes_out(comment.len() as u64));
+                        return Poll::Ready(Some(Ok(comment)));
+                    }
                     PendingOutcome::Stream(stream) => self.content = Content::Stream(stream),
                     PendingOutcome::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
-                    PendingOutcome::Failed(event) => {
-                        self.content = Content::Done;
-                        return Poll::Ready(Some(Ok(event)));
-                    }
                 },
                 Content::Stream(stream) => match std::task::ready!(stream.poll_next(cx)) {
                     StreamPiece::Bytes(bytes) => {

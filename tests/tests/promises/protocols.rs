@@ -119,6 +119,17 @@ async fn a_silent_models_caller_is_kept_company() {
             // … and when nobody answers, that is said, and never that it was all.
             let lost = way.call(client, "dead", &[]).await;
             assert_eq!((lost.status, lost.whole), (200, true), "{}", lost.text());
+            // The call ends with the event's last byte, which is counted as its comments are.
+            let id = lost.header("x-request-id");
+            let mut line = serde_json::Value::Null;
+            let told = |proxy: &Proxy| {
+                let mut lines =
+                    proxy.log().into_iter().filter(|line| line.contains(id) && line.contains("\"kind\":\"call\""));
+                line = lines.next_back().and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
+                !line.is_null()
+            };
+            proxy.until("the call is told of", told).await.unwrap();
+            assert_eq!((&line["outcome"], &line["bytes_out"]), (&"failed".into(), &lost.body.len().into()), "{line}");
             assert!(!way.says_end(&lost) && !way.error(&lost).1.is_empty(), "{}", lost.text());
         }
     }
