@@ -27,7 +27,7 @@ pub struct Judged {
 /// The suites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// `openai`, `anthropic` and `google-genai` from PyPI.
+    /// `openai`, `anthropic`, `google-genai`, `cohere`, `mistralai` and `boto3` from PyPI.
     Python,
     /// `openai`, `@anthropic-ai/sdk` and `@google/genai` from npm.
     Node,
@@ -43,7 +43,7 @@ pub enum Suite {
 pub const PROVIDERS_KEY: &str = "providers-key";
 
 /// The providers behind a gateway: the name of the pool, the type and further fields.
-const PROVIDERS: [(&str, &str, &str); 7] = [
+const PROVIDERS: [(&str, &str, &str); 8] = [
     ("openai", "OpenAI", ""),
     ("anthropic", "Anthropic", ""),
     ("gemini", "Gemini", ""),
@@ -51,6 +51,7 @@ const PROVIDERS: [(&str, &str, &str); 7] = [
     ("azure-v1", "AzureOpenAI", ""),
     ("bedrock", "Bedrock", "signed"),
     ("vertex", "VertexAI", "vertexAI: {project: own, location: global},"),
+    ("cohere", "Cohere", ""),
 ];
 
 /// What aimock goes by, and no provider knows.

@@ -130,6 +130,15 @@ fn python_sdks_accept_the_proxy_in_front_of_bedrock() -> anyhow::Result<()> {
     judge(Suite::Python, &through(&proxy, "openai", simulator.url("/__journal")), Some("test_bedrock"))
 }
 
+#[test]
+fn python_sdks_accept_the_proxy_in_front_of_cohere() -> anyhow::Result<()> {
+    let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;
+    let text = manifests(&simulator.url(""), "simulated-1");
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    let judged = through(&proxy, "cohere", simulator.url("/__journal"));
+    judge(Suite::Python, &judged, Some("test_cohere or test_mistral"))
+}
+
 #[tokio::test]
 async fn requests_are_signed_as_botocore_signs_them() -> anyhow::Result<()> {
     let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], b"{}")])?;

@@ -169,7 +169,7 @@ pub(super) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut top = Object::read(std::str::from_utf8(whole).ok()?, &ROOT).ok()?;
     let id = top.take("id").and_then(string).unwrap_or_default();
     let finish = top.take("finish_reason").and_then(string)?;
-    let usage = top.take("usage").and_then(wire::usage);
+    let usage = top.take("usage");
     let mut message = Object::read(top.take("message")?.get(), &ROOT).ok()?;
     message.take("role");
     event(CohereEvent::Start(&id), out);
@@ -199,7 +199,7 @@ pub(super) fn replay(whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
     if !message.is_empty() || !top.is_empty() {
         return None;
     }
-    event(CohereEvent::End(&finish, usage.as_ref()), out);
+    event(CohereEvent::EndAsSaid(&finish, usage), out);
     out.extend_from_slice(END);
     Some(())
 }

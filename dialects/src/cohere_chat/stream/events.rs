@@ -1,7 +1,9 @@
 //! The events of a stream, each in one line with its name before it.
 
+use serde_json::value::RawValue;
+
 use crate::hub::Usage;
-use crate::json::Writer;
+use crate::json::{Writer, one_line};
 
 use super::super::wire;
 
@@ -29,6 +31,8 @@ pub(crate) enum CohereEvent<'a> {
     CallEnd(usize),
     /// The message ends: why, and what was used.
     End(&'a str, Option<&'a Usage>),
+    /// The same, the usage as it was said.
+    EndAsSaid(&'a str, Option<&'a RawValue>),
     /// The provider could not go on.
     Failed(&'a str),
 }
@@ -44,7 +48,7 @@ pub(crate) fn event(piece: CohereEvent<'_>, out: &mut Vec<u8>) {
         CohereEvent::CallStart(index, ..) => ("tool-call-start", Some(index)),
         CohereEvent::Call(index, _) => ("tool-call-delta", Some(index)),
         CohereEvent::CallEnd(index) => ("tool-call-end", Some(index)),
-        CohereEvent::End(..) | CohereEvent::Failed(_) => ("message-end", None),
+        CohereEvent::End(..) | CohereEvent::EndAsSaid(..) | CohereEvent::Failed(_) => ("message-end", None),
     };
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());
@@ -64,24 +68,33 @@ pub(crate) fn event(piece: CohereEvent<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn delta(piece: CohereEvent<'_>, json: &mut Writer) {
+/// Writes the end of a message; `false`: it is none.
+fn ended(piece: CohereEvent<'_>, json: &mut Writer) -> bool {
+    let (error, reason) = match piece {
+        CohereEvent::End(reason, _) | CohereEvent::EndAsSaid(reason, _) => (None, reason),
+        CohereEvent::Failed(message) => (Some(message), wire::FAILED),
+        _ => return false,
+    };
+    json.open_field("delta", b'{');
+    if let Some(message) = error {
+        json.text_field("error", message);
+    }
+    json.text_field("finish_reason", reason);
     match piece {
-        CohereEvent::ContentEnd(_) | CohereEvent::CallEnd(_) => return,
-        CohereEvent::End(reason, usage) => {
-            json.open_field("delta", b'{');
-            json.text_field("finish_reason", reason);
-            if let Some(usage) = usage {
-                wire::write_usage(usage, json);
-            }
-            return json.close(b'}');
-        }
-        CohereEvent::Failed(message) => {
-            json.open_field("delta", b'{');
-            json.text_field("error", message);
-            json.text_field("finish_reason", wire::FAILED);
-            return json.close(b'}');
+        CohereEvent::End(_, Some(usage)) => wire::write_usage(usage, json),
+        CohereEvent::EndAsSaid(_, Some(usage)) => {
+            json.key("usage");
+            json.raw(&one_line(usage));
         }
         _ => {}
+    }
+    json.close(b'}');
+    true
+}
+
+fn delta(piece: CohereEvent<'_>, json: &mut Writer) {
+    if matches!(piece, CohereEvent::ContentEnd(_) | CohereEvent::CallEnd(_)) || ended(piece, json) {
+        return;
     }
     json.open_field("delta", b'{');
     json.open_field("message", b'{');
