@@ -94,6 +94,14 @@ pub struct Plan {
     pub(super) memory: Option<Arc<Memory>>,
 }
 
+impl Plan {
+    /// The part of the rule that goes into its keys.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
 /// One worker's handle on the cache.
 #[derive(Debug)]
 pub struct Store {

@@ -30,7 +30,7 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
     if !call.operation.generates() {
         return CacheOutcome::Fetch(None);
     }
-    let seat = call.context.worker.cache.look_up(plan, &query(call, rule)).await;
+    let seat = call.context.worker.cache.look_up(plan, &query(call, rule, plan.recipe())).await;
     call.context.cache_said(seat.as_str());
     let (status, taken) = match seat {
         cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
@@ -51,14 +51,15 @@ pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -
     match (lead, &rule.cache) {
         (Some(lead), _) => Some(*lead.key()),
         (None, Some(_)) => None,
-        (None, None) => recipe.key(&query(call, rule)).ok(),
+        (None, None) => recipe.key(&query(call, rule, recipe)).ok(),
     }
 }
 
-fn query<'a>(call: &'a InboundCall, rule: &Rule) -> cache::CacheQuery<'a> {
+fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cache::CacheQuery<'a> {
     cache::CacheQuery {
         dialect: call.dialect(),
-        caller: caller(call),
+        // A digest of keys costs as much as a look at the body.
+        caller: if recipe.tells_callers_apart() { caller(call) } else { None },
         headers: &call.headers,
         goes_on: headers::may_go_on,
         beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),

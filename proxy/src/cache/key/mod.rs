@@ -56,7 +56,8 @@ pub struct Recipe {
 pub struct CacheQuery<'a> {
     /// The caller's dialect.
     pub dialect: Dialect,
-    /// Digest of the caller's credential; `None`: the caller showed none (all such callers are one).
+    /// Digest of the caller's credential; `None`: the caller showed none (all such callers are one), or the recipe does not
+    /// tell callers apart.
     pub caller: Option<[u8; 32]>,
     /// The caller's request headers.
     pub headers: &'a HeaderMap,
@@ -99,6 +100,12 @@ impl Recipe {
         prefix.extend_from_slice(&generation.to_le_bytes());
         rules.fingerprint(&mut prefix);
         Self { prefix, rules, scope }
+    }
+
+    /// True if callers share no answers.
+    #[must_use]
+    pub fn tells_callers_apart(&self) -> bool {
+        self.scope != CacheScope::Route
     }
 
     /// The key of a call.
