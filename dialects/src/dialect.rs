@@ -20,6 +20,8 @@ pub enum Dialect {
     BedrockInvoke,
     /// Cohere's Chat: `POST /v2/chat`.
     CohereChat,
+    /// Bedrock's Converse, for every model there: `POST /model/{model}/converse`.
+    BedrockConverse,
 }
 
 impl Dialect {
@@ -32,6 +34,7 @@ impl Dialect {
         Self::OpenAiResponses,
         Self::BedrockInvoke,
         Self::CohereChat,
+        Self::BedrockConverse,
     ];
 
     /// Its number in what is kept: never another's.
@@ -45,6 +48,7 @@ impl Dialect {
             Self::OpenAiResponses => 5,
             Self::BedrockInvoke => 6,
             Self::CohereChat => 8,
+            Self::BedrockConverse => 7,
         }
     }
 
@@ -65,6 +69,7 @@ impl Dialect {
             Self::OpenAiResponses => "OpenAI Responses",
             Self::BedrockInvoke => "Bedrock InvokeModel",
             Self::CohereChat => "Cohere Chat",
+            Self::BedrockConverse => "Bedrock Converse",
         }
     }
 }

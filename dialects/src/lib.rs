@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
 mod anthropic_messages;
+mod bedrock_converse;
 mod bedrock_invoke;
 mod codec;
 mod cohere_chat;

@@ -29,6 +29,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("openai_responses", Dialect::OpenAiResponses),
     ("bedrock_invoke", Dialect::BedrockInvoke),
     ("cohere_chat", Dialect::CohereChat),
+    ("bedrock_converse", Dialect::BedrockConverse),
 ];
 
 /// A time for dialects whose answers say when they were made.

@@ -63,6 +63,13 @@ pub(crate) enum Route {
     CountPredicted,
     /// `POST …/publishers/google/models/NAME:countTokens`
     CountAtVertex(String),
+    /// `POST …/model/NAME/converse`, or `/converse-stream`
+    Converse {
+        /// The model.
+        model: String,
+        /// `true`: the answer is streamed.
+        stream: bool,
+    },
     /// `POST …/models/NAME:countTokens`
     CountContents(String),
     /// `POST …/models/NAME:embedContent`
@@ -175,6 +182,8 @@ pub(crate) fn route(parts: &Parts) -> Route {
         match method {
             "invoke" => return only(Method::POST, Route::Invoke { model, stream: false }),
             "invoke-with-response-stream" => return only(Method::POST, Route::Invoke { model, stream: true }),
+            "converse" => return only(Method::POST, Route::Converse { model, stream: false }),
+            "converse-stream" => return only(Method::POST, Route::Converse { model, stream: true }),
             _ => {}
         }
     }

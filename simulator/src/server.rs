@@ -78,6 +78,8 @@ struct Call {
     vendor: Vendor,
     /// `true`: a stream, and an error in its place, are a JSON array.
     array: bool,
+    /// `true`: it is Amazon's Converse.
+    converses: bool,
     id: String,
     began: Instant,
     quota: Quota,
@@ -108,7 +110,8 @@ async fn handle(
     let id = model.ids().next("req_");
     let quota = model.count();
     let array = matches!(path, Route::Generate { array: true, .. });
-    let call = Call { vendor, array, id, began: Instant::now(), quota, model, fate, outcome };
+    let converses = matches!(path, Route::Converse { .. });
+    let call = Call { vendor, array, converses, id, began: Instant::now(), quota, model, fate, outcome };
     let Ok(body) = body else {
         return Ok(call.refuse(&Fault::new(413, "Request exceeds the maximum size")));
     };
@@ -279,6 +282,9 @@ impl Call {
             Route::Predict(model) => vertex::opened(body, &model)
                 .and_then(|body| anthropic::request::read(&body, Purpose::Answer))
                 .and_then(|ask| self.known(ask)),
+            Route::Converse { model, stream } => {
+                amazon::converse_request::read(&model, stream, body).and_then(|ask| self.known(ask))
+            }
             _ => Err(Fault::new(404, "Unknown request URL. Please check the URL for typos.")),
         };
         match done {
@@ -334,6 +340,9 @@ impl Call {
         wait(plan, tokens).await;
         let cached = self.model.prompts().consult(&ask.beginnings);
         let value = match (self.vendor, answers.first()) {
+            (Vendor::Amazon, Some(answer)) if self.converses => {
+                amazon::converse::write(ask, answer, cached, self.model.ids())
+            }
             (Vendor::Anthropic | Vendor::Amazon, Some(answer)) => {
                 anthropic::reply::write(ask, answer, cached, self.model.ids())
             }
@@ -375,6 +384,9 @@ impl Call {
         let cached = self.model.prompts().consult(&ask.beginnings);
         let pieces: Vec<Piece> = match (self.vendor, answers.first()) {
             (Vendor::Anthropic, Some(answer)) => anthropic::stream::write(ask, answer, cached, self.model.ids()),
+            (Vendor::Amazon, Some(answer)) if self.converses => {
+                amazon::converse::stream(ask, answer, cached, self.model.ids())
+            }
             (Vendor::Amazon, Some(answer)) => {
                 amazon::invoke::chunked(anthropic::stream::write(ask, answer, cached, self.model.ids()))
             }

@@ -16,7 +16,7 @@ use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
-use crate::{anthropic_messages, bedrock_invoke, cohere_chat, gemini};
+use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
 use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
 
 impl Dialect {
@@ -30,6 +30,7 @@ impl Dialect {
             Self::OpenAiResponses => &openai_responses::SPOKE,
             Self::BedrockInvoke => &bedrock_invoke::SPOKE,
             Self::CohereChat => &cohere_chat::SPOKE,
+            Self::BedrockConverse => &bedrock_converse::SPOKE,
         }
     }
 
@@ -60,7 +61,8 @@ impl Dialect {
             Self::OpenAiChat | Self::OpenAiResponses => vendors::openai(model).max_output,
             Self::AnthropicMessages | Self::BedrockInvoke => vendors::claude(model).max_output,
             Self::Gemini => vendors::gemini(model).max_output,
-            Self::OpenAiCompletions | Self::CohereChat => None,
+            // Converse's models are of many vendors.
+            Self::OpenAiCompletions | Self::CohereChat | Self::BedrockConverse => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::scan;
 /// The marks that a dialect's whole answers are known by.
 #[derive(Clone, Copy)]
 pub(crate) struct AnswerShape {
-    /// The core of an answer: a list at its top level, by its name between quotes.
+    /// The core of an answer: a member of its top level, by its name between quotes.
     pub(crate) core: &'static str,
     /// True if that is an object, and no list.
     pub(crate) core_is_object: bool,

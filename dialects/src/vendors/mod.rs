@@ -5,6 +5,7 @@
 //! one in the provider's `compatibility`.
 
 mod attribution;
+mod bedrock;
 mod claude;
 mod gemini;
 mod look_alikes;
@@ -12,6 +13,7 @@ mod openai;
 mod policy;
 
 pub(crate) use attribution::without_attribution;
+pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, bedrock};
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
 pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
 pub use look_alikes::{

@@ -52,9 +52,11 @@ pub enum Field {
     Metadata,
     /// `generationConfig`: in Gemini it holds `maxOutputTokens`.
     GenerationConfig,
+    /// `inferenceConfig`: in Converse it holds `maxTokens`.
+    InferenceConfig,
 }
 
-const FIELDS: usize = Field::GenerationConfig as usize + 1;
+const FIELDS: usize = Field::InferenceConfig as usize + 1;
 
 impl Field {
     /// The field's name on the wire.
@@ -71,6 +73,7 @@ impl Field {
             Self::User => "user",
             Self::Metadata => "metadata",
             Self::GenerationConfig => "generationConfig",
+            Self::InferenceConfig => "inferenceConfig",
         }
     }
 
@@ -86,6 +89,7 @@ impl Field {
             b"user" => Self::User,
             b"metadata" => Self::Metadata,
             b"generationConfig" | b"generation_config" => Self::GenerationConfig,
+            b"inferenceConfig" => Self::InferenceConfig,
             _ => return None,
         })
     }

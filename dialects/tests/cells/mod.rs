@@ -161,6 +161,7 @@ fn model(dialect: Dialect) -> &'static str {
         "Anthropic Messages" => "claude-sonnet-4-5",
         "Gemini" => "gemini-2.5-pro",
         "Cohere Chat" => "command-a-reasoning-08-2025",
+        "Bedrock Converse" => "openai.gpt-oss-120b-1:0",
         _ => "gpt-5.1",
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Offer {
     pub(crate) unpacks: Option<&'static str>,
     /// The publisher whose models it is for; `None`: it is for all.
     pub(crate) publisher: Option<ModelPublisher>,
+    /// Words of which one stands in the names of the models that it is for; `None`: every model.
+    pub(crate) models: Option<&'static [&'static str]>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
@@ -79,6 +81,7 @@ const CHAT: Offer = Offer {
     envelope: None,
     unpacks: None,
     publisher: None,
+    models: None,
     headers: &[],
 };
 const COMPLETIONS: Offer =
@@ -156,15 +159,28 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
     ],
     ..AZURE_V1
 };
-/// Anthropic's models at Bedrock.
+/// Words in the names of Anthropic's models at Bedrock, of their inference profiles, and in what people call them.
+const ANTHROPICS: &[&str] = &["anthropic.", "claude"];
+/// Models at Bedrock in their vendor's own words.
 const INVOKE: Offer = Offer {
     dialect: Dialect::BedrockInvoke,
     path: "/model/{model}/invoke",
     stream_path: Some("/model/{model}/invoke-with-response-stream"),
     ..CHAT
 };
-/// A key of Bedrock's own goes as a bearer; what is signed carries none.
-const BEDROCK: KindProfile = KindProfile { auth: Some(BEARER), offers: &[INVOKE], refuses_unknown_fields: false };
+const CONVERSE: Offer = Offer {
+    dialect: Dialect::BedrockConverse,
+    path: "/model/{model}/converse",
+    stream_path: Some("/model/{model}/converse-stream"),
+    ..CHAT
+};
+/// A key of Bedrock's own goes as a bearer; what is signed carries none. Anthropic's models are asked in Anthropic's words, in which
+/// nothing is lost; all others in Converse's.
+const BEDROCK: KindProfile = KindProfile {
+    auth: Some(BEARER),
+    offers: &[Offer { models: Some(ANTHROPICS), ..INVOKE }, CONVERSE],
+    refuses_unknown_fields: false,
+};
 /// Vertex AI: each publisher's models are spoken to in its own dialect.
 const VERTEX: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-goog-api-key", takes_tokens: true, ..PLAIN }),
@@ -216,6 +232,7 @@ const SIMULATED: KindProfile = KindProfile {
         INVOKE,
         COHERE_CHAT,
         COHERE_EMBED,
+        CONVERSE,
     ],
     refuses_unknown_fields: false,
 };

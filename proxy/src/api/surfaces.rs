@@ -77,6 +77,8 @@ pub(crate) const SURFACES: &[Surface] = &[
     posts("/openai/v1/embeddings", Dialect::OpenAiChat, Operation::Embeddings),
     streams("/model/{model}/invoke", Dialect::BedrockInvoke, false),
     streams("/model/{model}/invoke-with-response-stream", Dialect::BedrockInvoke, true),
+    streams("/model/{model}/converse", Dialect::BedrockConverse, false),
+    streams("/model/{model}/converse-stream", Dialect::BedrockConverse, true),
     generates("/v1beta/models/{model}:generateContent", false),
     generates("/v1beta/models/{model}:streamGenerateContent", true),
     posts("/v1beta/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),

@@ -33,7 +33,7 @@ use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
-use super::transcoder::Transcoder;
+use super::transcoder::{self, Transcoder};
 use super::write_buffer::WriteBuffer;
 
 /// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
@@ -273,6 +273,7 @@ impl Attempt<'_> {
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));
+        transcoder::named(call, &mut reply.id, &mut reply.model);
         if !call.streams() {
             let written = call.dialect().encode_reply(&reply, &call.body);
             open.entry().skipped_parts(written.skipped);

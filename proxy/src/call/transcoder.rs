@@ -52,6 +52,8 @@ pub(super) struct Translated {
     error: Option<ProviderError>,
     /// Of the answer itself, so far.
     text: u64,
+    /// The id and the model that an answer is told by whose provider names neither.
+    names: (String, String),
 }
 
 /// The form in which the caller's dialect is written.
@@ -59,6 +61,18 @@ pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
     StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: false, call: body }
+}
+
+/// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.
+pub(super) fn named(call: &InboundCall, id: &mut String, model: &mut String) {
+    fill(id, call.context.caller.request_id.to_str().unwrap_or_default());
+    fill(model, call.model());
+}
+
+fn fill(empty: &mut String, text: &str) {
+    if empty.is_empty() {
+        text.clone_into(empty);
+    }
 }
 
 /// Seconds since 1970.
@@ -83,6 +97,7 @@ impl Transcoder {
             model: None,
             error: None,
             text: 0,
+            names: (call.context.caller.request_id.to_str().unwrap_or_default().to_owned(), call.model().to_owned()),
         }))
     }
 
@@ -373,8 +388,12 @@ impl Translated {
         let mut events = std::mem::take(&mut self.events);
         let text = out.rest();
         let before = text.len();
-        for event in events.drain(..) {
+        for mut event in events.drain(..) {
             self.note(&event);
+            if let Event::Start { id, model, .. } = &mut event {
+                fill(id, &self.names.0);
+                fill(model, &self.names.1);
+            }
             self.encoder.push(&event, text);
         }
         self.events = events;
@@ -385,7 +404,7 @@ impl Translated {
 
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Start { model, .. } => self.model = Some(model.clone()),
+            Event::Start { model, .. } => self.model = Some(model.clone()).filter(|model| !model.is_empty()),
             Event::Delta { delta, .. } => {
                 self.first_token = true;
                 if let Delta::Text(text) | Delta::Arguments(text) = delta {

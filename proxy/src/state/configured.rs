@@ -323,7 +323,8 @@ impl Provider {
                 || (operation.embeds() && at.offer.operation == Operation::Embeddings);
             is_it && at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(model()))
         };
-        let mut fitting = self.offers.iter().filter(fits);
+        let takes = |at: &&OfferAt| at.offer.models.is_none_or(|words| self.is_called(model(), words));
+        let mut fitting = self.offers.iter().filter(fits).filter(takes);
         let own = fitting.clone().find(|at| at.offer.dialect == caller);
         let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
@@ -334,6 +335,13 @@ impl Provider {
     /// Its own name of a model.
     pub(crate) fn upstream_name<'m>(&'m self, routed: &'m str) -> &'m str {
         self.models.get(routed).and_then(|model| model.upstream_name.as_deref()).unwrap_or(routed)
+    }
+
+    /// True if one of the words stands in a model's name: its own here, or one that routes have for it, as an ARN may say nothing.
+    fn is_called(&self, model: &str, words: &[&str]) -> bool {
+        let names = |name: &str| words.iter().any(|word| name.contains(word));
+        let own = |listed: &Model| listed.upstream_name.as_deref() == Some(model);
+        names(model) || self.models.iter().any(|(name, listed)| own(listed) && names(name))
     }
 
     /// True if it serves a model by the name that routes use.

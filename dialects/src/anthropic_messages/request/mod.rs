@@ -10,4 +10,5 @@ mod turns;
 mod write;
 
 pub(crate) use read::{decode, decode_counted};
+pub(crate) use schema::closed;
 pub(crate) use write::encode;

@@ -40,7 +40,7 @@ const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
 /// The schema as Anthropic takes it; the same bytes where nothing has to change.
-pub(super) fn closed(schema: Cow<'_, RawValue>) -> Cow<'_, RawValue> {
+pub(crate) fn closed(schema: Cow<'_, RawValue>) -> Cow<'_, RawValue> {
     let Ok(mut value) = serde_json::from_str::<Value>(schema.get()) else { return schema };
     if !close(&mut value) {
         return schema;

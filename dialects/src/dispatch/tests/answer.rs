@@ -1,6 +1,7 @@
 //! Whole answers that pass: their usage, and what is none.
 
 use crate::anthropic_messages::MessagesUsage;
+use crate::bedrock_converse::ConverseUsage;
 use crate::codec::StreamOptions;
 use crate::cohere_chat::CohereUsage;
 use crate::dialect::Dialect;
@@ -39,6 +40,7 @@ fn parsed(dialect: Dialect, usage: &str) -> Option<Usage> {
             serde_json::from_str::<MessagesUsage>(usage).ok().map(|counts| counts.usage())
         }
         Dialect::Gemini => None,
+        Dialect::BedrockConverse => serde_json::from_str::<ConverseUsage>(usage).ok().map(Usage::from),
         Dialect::CohereChat => serde_json::from_str::<CohereUsage>(usage).ok().map(Usage::from),
         Dialect::OpenAiResponses => serde_json::from_str::<ResponseUsage>(usage).ok().map(Usage::from),
     }

@@ -135,6 +135,9 @@ fn answer(dialect: Dialect, text: &str) -> Value {
         Dialect::CohereChat => json!({"id": "c", "finish_reason": "COMPLETE",
             "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
             "usage": {"billed_units": {"input_tokens": 5, "output_tokens": 7}}}),
+        Dialect::BedrockConverse => json!({"output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+            "stopReason": "end_turn", "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12},
+            "metrics": {"latencyMs": 3}}),
     }
 }
 
@@ -147,6 +150,7 @@ fn text_of(dialect: Dialect, whole: &[u8]) -> String {
         Dialect::Gemini => &value["candidates"][0]["content"]["parts"][0]["text"],
         Dialect::OpenAiResponses => &value["output"][0]["content"][0]["text"],
         Dialect::CohereChat => &value["message"]["content"][0]["text"],
+        Dialect::BedrockConverse => &value["output"]["message"]["content"][0]["text"],
     };
     text.as_str().unwrap().to_owned()
 }
@@ -235,6 +239,7 @@ fn a_cut_stream_is_not_kept() {
             Dialect::BedrockInvoke => "eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=",
             Dialect::OpenAiResponses => "event: response.completed",
             Dialect::CohereChat => "event: message-end",
+            Dialect::BedrockConverse => "metadata",
         };
         let last = stream.windows(end.len()).position(|w| w == end.as_bytes()).unwrap();
         for cut in [0, 1, last / 2, last] {

@@ -1,0 +1,80 @@
+//! Bedrock's Converse, for every model there: `POST /model/{model}/converse`, and with a stream `…/converse-stream`.
+//!
+//! The model, and whether the answer streams, stand in the path. Answers name neither a model nor an id. A stream is messages of a
+//! binary event stream, of which `metadata` is the last; the errors are Amazon's (docs.aws.amazon.com, "Converse" and
+//! "ConverseStream" of the Bedrock runtime). What can not be said is refused or dropped by the rules in `docs/bedrock.md`.
+
+mod blocks;
+mod fold;
+mod observe;
+mod peek;
+mod place;
+mod reply;
+mod request;
+mod stream;
+mod thoughts;
+mod wire;
+
+use std::time::Duration;
+
+use crate::bedrock_invoke::error;
+use crate::spoke::{Habits, SettingsWithin, Spoke};
+use crate::verbatim::Field;
+
+#[cfg(test)]
+pub(crate) use wire::ConverseUsage;
+
+/// The dialect's spoke: all that it offers.
+pub(crate) static SPOKE: Spoke = Spoke {
+    habits: Habits {
+        header_beginning: "x-amzn-bedrock-",
+        names_model: false,
+        query_words: &[],
+        request_id_header: Some("x-amzn-requestid"),
+        usage_is_asked_for: false,
+        max_tokens: None,
+        old_max_tokens: Field::MaxTokens,
+        events_word: None,
+        keep_alive: stream::KEEP_ALIVE,
+        stream_type: "application/vnd.amazon.eventstream",
+        is_binary: true,
+        envelope: None,
+        error_header: Some(("x-amzn-errortype", error::name)),
+        counted: (&["system", "messages", "toolConfig"], "inputTokens"),
+        count_object: None,
+        overflow_in_stream: false,
+        settings_within: Some(SettingsWithin {
+            field: Field::InferenceConfig,
+            max_tokens: &["maxTokens"],
+            temperature: &["temperature"],
+        }),
+    },
+    decode_call: request::decode,
+    decode_counted: request::decode,
+    encode_call: request::encode,
+    encode_count: None,
+    embeddings: None,
+    rename: None,
+    part_path: place::part_path,
+    words: place::WORDS,
+    thoughts: Some(&thoughts::PLACES),
+    decode_reply: reply::decode,
+    encode_reply: |reply, _| reply::encode(reply),
+    repeats_the_call: false,
+    stream_decoder: || Box::new(stream::ConverseDecoder::default()),
+    stream_encoder: |_| Box::new(stream::ConverseEncoder::default()),
+    stream_end: b"",
+    decode_error: error::decode,
+    encode_error: error::encode,
+    say_when: |body, _: Duration| body,
+    tells_overflow: error::tells_overflow,
+    status: error::status,
+    peek: peek::peek,
+    text_key: "\"delta\"",
+    observe: observe::observe,
+    answer: observe::ANSWER,
+    fold: || Box::new(fold::ConverseFold::default()),
+    replay: |whole, _, out| fold::replay(whole, out),
+    has_stop_reason: fold::has_stop_reason,
+    models: crate::bedrock_invoke::SPOKE.models,
+};

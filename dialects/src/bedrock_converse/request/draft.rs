@@ -1,0 +1,92 @@
+//! The state that a request's writers share: the JSON so far, for whom it is, and what was left out.
+
+use std::collections::BTreeSet;
+
+use crate::codec::{ProviderProfile, Refusal};
+use crate::dialect::Dialect;
+use crate::hub::{CacheMark, Call, Fields, Message};
+use crate::json::{Object, ROOT, Writer, string};
+use crate::spoke::PartPath;
+use crate::vendors::{self, BedrockModel};
+
+/// The most names in the list of what was left out: it is for people.
+const MOST_DROPPED: usize = 32;
+
+/// A request that is being written.
+pub(super) struct Draft<'a> {
+    pub(super) json: Writer,
+    dropped: Vec<String>,
+    /// The dialect of the caller.
+    pub(super) caller: Dialect,
+    pub(super) target: &'a ProviderProfile,
+    path: PartPath,
+    /// The facts known of the model.
+    pub(super) model: &'static BedrockModel,
+    /// The names of documents so far: no two may have the same.
+    pub(super) documents: BTreeSet<String>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(call: &Call, target: &'a ProviderProfile, path: PartPath) -> Self {
+        Self {
+            json: Writer::with_capacity(4096),
+            dropped: Vec::new(),
+            caller: call.extra.dialect,
+            target,
+            path,
+            model: vendors::bedrock(&call.model),
+            documents: BTreeSet::new(),
+        }
+    }
+
+    /// True if the caller speaks this dialect too, so that its own words can be given back.
+    pub(super) fn same(&self) -> bool {
+        self.caller == Dialect::BedrockConverse
+    }
+
+    /// Notes a field left out by rule, once.
+    pub(super) fn drop(&mut self, path: impl Into<String>) {
+        let path = path.into();
+        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(&path) {
+            self.dropped.push(path);
+        }
+    }
+
+    /// Notes that fields of the caller's own are left out.
+    pub(super) fn extra(&mut self, owner: &str, fields: &Fields) {
+        fields.keys().take(MOST_DROPPED).for_each(|name| self.drop(format!("{owner}.{name}")));
+    }
+
+    /// Writes the point of the prompt cache that a mark stands for, where the model has any.
+    pub(super) fn cache(&mut self, mark: Option<&CacheMark>) {
+        let Some(CacheMark(raw)) = mark else { return };
+        if !self.model.caches {
+            return self.drop("cache_control");
+        }
+        let lifetime = Object::read(raw.get(), &ROOT).ok().and_then(|mut mark| mark.take("ttl").and_then(string));
+        self.json.open(b'{');
+        self.json.open_field("cachePoint", b'{');
+        self.json.text_field("type", "default");
+        // What is not said is the shorter.
+        if let Some(lifetime) = lifetime.filter(|lifetime| lifetime != "5m") {
+            self.json.text_field("ttl", &lifetime);
+        }
+        self.json.close(b'}');
+        self.json.close(b'}');
+    }
+
+    /// The refusal of a part by where it stood in the caller's own body.
+    pub(super) fn refuse(
+        &self,
+        message: &Message,
+        (index, inner): (usize, Option<usize>),
+        why: impl std::fmt::Display,
+    ) -> Refusal {
+        Refusal::field((self.path)(message, index, inner), why)
+    }
+
+    /// The body, and what was left out of it.
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<String>) {
+        (self.json.into_bytes(), self.dropped)
+    }
+}

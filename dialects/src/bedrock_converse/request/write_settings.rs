@@ -1,0 +1,233 @@
+//! Writes a request's settings: how long the answer may be, how it is drawn and shaped, how much the model may think.
+
+use std::borrow::Cow;
+
+use serde_json::Number;
+
+use super::draft::Draft;
+use crate::anthropic_messages::request::closed;
+use crate::codec::Refusal;
+use crate::hub::{Call, Format, Reasoning, Sampling};
+use crate::json::Writer;
+use crate::vendors::{ConverseThinking, ConverseTopK, FieldAction, nearest};
+
+/// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
+const REFUSED: [(&str, &[&str]); 8] = [
+    ("audio", &[]),
+    ("cachedContent", &[]),
+    ("logit_bias", &["{}"]),
+    ("logprobs", &["false"]),
+    ("mcp_servers", &["[]"]),
+    ("modalities", &["[\"text\"]", "[]"]),
+    ("top_logprobs", &["0"]),
+    ("web_search_options", &[]),
+];
+/// Fields that the hub says, or that nothing is lost with.
+const SILENT: [&str; 6] = [
+    "additionalModelRequestFields",
+    "output_config",
+    "safety_identifier",
+    "service_tier",
+    "stream_options",
+    "thinking",
+];
+
+/// Writes all of them; gives what the most tokens were brought down to.
+///
+/// Errors: more answers than one, a temperature that Converse's range does not have, a field whose meaning would be lost.
+pub(super) fn write(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
+    let clamped = inference(call, draft)?;
+    format(call, draft);
+    tier(call, draft);
+    let mut more = Writer::default();
+    thinking(call, &mut more, draft);
+    top_k(call, &mut more, draft);
+    extra(call, &mut more, draft)?;
+    let more = more.into_bytes();
+    if !more.is_empty() {
+        draft.json.open_field("additionalModelRequestFields", b'{');
+        draft.json.open_written(&more);
+        draft.json.close(b'}');
+    }
+    Ok(clamped)
+}
+
+fn inference(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
+    let Sampling { temperature, top_p, top_k: _, seed, frequency_penalty, presence_penalty, choices } = &call.sampling;
+    if choices.is_some_and(|n| n != 1) {
+        let why = "Bedrock gives one answer to a call; send as many calls as answers are wanted";
+        return Err(Refusal::field("n", why));
+    }
+    let is_set = |penalty: &Option<Number>| penalty.as_ref().and_then(Number::as_f64).is_some_and(|value| value != 0.0);
+    for (name, said) in [
+        ("seed", seed.is_some()),
+        ("frequency_penalty", is_set(frequency_penalty)),
+        ("presence_penalty", is_set(presence_penalty)),
+        ("user", call.end_user.is_some()),
+    ] {
+        if said {
+            draft.drop(name);
+        }
+    }
+    let target = draft.target;
+    let temperature = temperature.as_ref().or(target.default_temperature.as_ref());
+    if let Some(degree) = temperature.and_then(Number::as_f64)
+        && !draft.same()
+        && !(0.0..=1.0).contains(&degree)
+    {
+        return Err(Refusal::field("temperature", format_args!("{degree} is outside Bedrock's range of 0 to 1")));
+    }
+    let most = target.max_output.get(&call.model).copied();
+    let asked = call.max_tokens.or(target.default_max_tokens);
+    let tokens = asked.map(|asked| most.map_or(asked, |most| most.min(asked)));
+    let stop: Vec<&String> = call.stop.iter().filter(|text| draft.same() || !text.trim().is_empty()).collect();
+    if stop.len() < call.stop.len() {
+        draft.drop("stop");
+    }
+    if tokens.is_some() || temperature.is_some() || top_p.is_some() || !stop.is_empty() {
+        draft.json.open_field("inferenceConfig", b'{');
+        tokens.into_iter().for_each(|tokens| draft.json.value_field("maxTokens", tokens));
+        temperature.into_iter().for_each(|degree| draft.json.value_field("temperature", degree));
+        top_p.iter().for_each(|share| draft.json.value_field("topP", share));
+        if !stop.is_empty() {
+            draft.json.open_field("stopSequences", b'[');
+            stop.into_iter().for_each(|text| draft.json.text(text));
+            draft.json.close(b']');
+        }
+        draft.json.close(b'}');
+    }
+    Ok(tokens.filter(|tokens| call.max_tokens.is_some_and(|asked| *tokens < asked)))
+}
+
+fn format(call: &Call, draft: &mut Draft<'_>) {
+    let Some(Format::Schema { name, description, schema, strict: _ }) = &call.format else { return };
+    let schema = Cow::Borrowed(&**schema);
+    let schema = if draft.same() { schema } else { closed(schema) };
+    draft.json.open_field("outputConfig", b'{');
+    draft.json.open_field("textFormat", b'{');
+    draft.json.text_field("type", "json_schema");
+    draft.json.open_field("structure", b'{');
+    draft.json.open_field("jsonSchema", b'{');
+    draft.json.text_field("schema", schema.get());
+    name.iter().for_each(|name| draft.json.text_field("name", name));
+    description.iter().for_each(|text| draft.json.text_field("description", text));
+    (0..4).for_each(|_| draft.json.close(b'}'));
+}
+
+/// How fast the call is served, in the words that both sides have.
+fn tier(call: &Call, draft: &mut Draft<'_>) {
+    let Some(tier) = call.extra.fields.get("service_tier") else { return };
+    if draft.target.fields.contains_key("service_tier") {
+        return;
+    }
+    match tier.get() {
+        "\"default\"" | "\"flex\"" | "\"priority\"" => {
+            draft.json.open_field("serviceTier", b'{');
+            draft.json.raw_field("type", tier);
+            draft.json.close(b'}');
+        }
+        "\"auto\"" => {}
+        _ => draft.drop("service_tier"),
+    }
+}
+
+/// How much the model may think, in its own words.
+fn thinking(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
+    let effort = match &call.reasoning {
+        None => return,
+        Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
+        Some(Reasoning::Budget(0..=2048)) => Some("low"),
+        Some(Reasoning::Budget(2049..=8192)) => Some("medium"),
+        Some(Reasoning::Budget(_)) => Some("high"),
+        Some(Reasoning::Adaptive) => Some("medium"),
+        Some(Reasoning::Off) => None,
+    };
+    let dropped = if matches!(call.reasoning, Some(Reasoning::Effort(_))) { "reasoning_effort" } else { "thinking" };
+    match (draft.model.thinking, effort) {
+        (ConverseThinking::Effort(known), Some(effort)) => match nearest(effort, known) {
+            Some(effort) => more.text_field("reasoning_effort", effort),
+            None => draft.drop(dropped),
+        },
+        (ConverseThinking::Config(known), effort) => {
+            let told = effort.and_then(|effort| nearest(effort, known));
+            more.open_field("reasoningConfig", b'{');
+            more.text_field("type", if told.is_some() { "enabled" } else { "disabled" });
+            told.into_iter().for_each(|effort| more.text_field("maxReasoningEffort", effort));
+            more.close(b'}');
+        }
+        (ConverseThinking::Budget, Some(_)) => match budget(call, draft) {
+            Some(tokens) => {
+                more.open_field("thinking", b'{');
+                more.text_field("type", "enabled");
+                more.value_field("budget_tokens", tokens);
+                more.close(b'}');
+            }
+            None => draft.drop(dropped),
+        },
+        (ConverseThinking::Effort(_) | ConverseThinking::Never, _) => draft.drop(dropped),
+        (ConverseThinking::Budget, None) => {}
+    }
+}
+
+/// The budget that an amount of thinking stands for: the answer needs its half of what the caller allows. `None`: too little is left,
+/// or a tool has to be called, beside which there is no thinking.
+fn budget(call: &Call, draft: &Draft<'_>) -> Option<u64> {
+    const LEAST: u64 = 1024;
+    let wanted = match &call.reasoning {
+        Some(Reasoning::Budget(tokens)) => *tokens,
+        Some(Reasoning::Effort(effort)) => match effort.as_str() {
+            "minimal" => LEAST,
+            "low" => 2048,
+            "medium" => 8192,
+            _ => 16_384,
+        },
+        _ => 8192,
+    };
+    let most = call.max_tokens.or(draft.target.default_max_tokens)?;
+    let forced = call.tool_choice.as_ref().is_some_and(crate::hub::ToolChoice::is_a_must);
+    Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced)
+}
+
+fn top_k(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
+    let Some(top_k) = call.sampling.top_k else { return };
+    match draft.model.top_k {
+        ConverseTopK::Field => more.value_field("top_k", top_k),
+        ConverseTopK::InConfig => {
+            more.open_field("inferenceConfig", b'{');
+            more.value_field("topK", top_k);
+            more.close(b'}');
+        }
+        ConverseTopK::Never if draft.same() => more.value_field("top_k", top_k),
+        ConverseTopK::Never => draft.drop("top_k"),
+    }
+}
+
+/// Fields the hub has no word for: Converse's own to itself, others' by the provider's policy or the tables above.
+fn extra(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    for (name, raw) in &call.extra.fields {
+        match draft.target.fields.get(name) {
+            Some(FieldAction::Pass) => more.raw_field(name, raw),
+            Some(FieldAction::Rename(to)) => more.raw_field(to, raw),
+            Some(FieldAction::Drop) => draft.drop(name),
+            Some(FieldAction::Refuse) => return Err(Refusal::field(name, "this provider does not take it")),
+            None if draft.same() && name == "additionalModelRequestFields" => {
+                let inner = raw.get().trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+                inner.filter(|inner| !inner.trim().is_empty()).into_iter().for_each(|inner| more.raw(inner));
+            }
+            None if SILENT.contains(&name.as_str()) => {}
+            None if draft.same() => draft.json.raw_field(name, raw),
+            None => {
+                let value: String = raw.get().split_ascii_whitespace().collect();
+                let rule = REFUSED.iter().find(|(known, _)| known == name);
+                if rule.is_some_and(|(_, harmless)| !harmless.contains(&&*value)) {
+                    let why = "Bedrock has no counterpart of this field, and the answer would lack what it asks for";
+                    return Err(Refusal::field(name, why));
+                }
+                if rule.is_none() {
+                    draft.drop(name);
+                }
+            }
+        }
+    }
+    Ok(())
+}
