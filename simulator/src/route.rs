@@ -141,6 +141,19 @@ fn amazon_method(path: &str) -> Option<(&str, &str)> {
     path.split_once("/model/")?.1.rsplit_once('/')
 }
 
+/// The endpoint that a path of Bedrock's is.
+fn amazons(path: &str) -> Option<Route> {
+    let (model, method) = amazon_method(path)?;
+    let model = model.replace("%3A", ":").replace("%2F", "/");
+    Some(match method {
+        "invoke" => Route::Invoke { model, stream: false },
+        "invoke-with-response-stream" => Route::Invoke { model, stream: true },
+        "converse" => Route::Converse { model, stream: false },
+        "converse-stream" => Route::Converse { model, stream: true },
+        _ => return None,
+    })
+}
+
 /// A parameter of the query.
 pub(crate) fn parameter<'p>(parts: &'p Parts, wanted: &str) -> Option<&'p str> {
     let pairs = parts.uri.query().into_iter().flat_map(|query| query.split('&'));
@@ -177,15 +190,8 @@ pub(crate) fn route(parts: &Parts) -> Route {
     if path == "/healthz" {
         return Route::Health;
     }
-    if let Some((model, method)) = amazon_method(path) {
-        let model = model.replace("%3A", ":").replace("%2F", "/");
-        match method {
-            "invoke" => return only(Method::POST, Route::Invoke { model, stream: false }),
-            "invoke-with-response-stream" => return only(Method::POST, Route::Invoke { model, stream: true }),
-            "converse" => return only(Method::POST, Route::Converse { model, stream: false }),
-            "converse-stream" => return only(Method::POST, Route::Converse { model, stream: true }),
-            _ => {}
-        }
+    if let Some(route) = amazons(path) {
+        return only(Method::POST, route);
     }
     if let Some(found) = of_google(parts) {
         return only(Method::POST, found);

@@ -43,15 +43,16 @@ pub enum Suite {
 pub const PROVIDERS_KEY: &str = "providers-key";
 
 /// The providers behind a gateway: the name of the pool, the type and further fields.
-const PROVIDERS: [(&str, &str, &str); 8] = [
+const PROVIDERS: [(&str, &str, &str); 9] = [
     ("openai", "OpenAI", ""),
     ("anthropic", "Anthropic", ""),
     ("gemini", "Gemini", ""),
     ("azure", "AzureOpenAI", "apiVersion: \"2024-10-21\","),
     ("azure-v1", "AzureOpenAI", ""),
-    ("bedrock", "Bedrock", "signed"),
     ("vertex", "VertexAI", "vertexAI: {project: own, location: global},"),
     ("cohere", "Cohere", ""),
+    ("bedrock", "Bedrock", "signed, as a model of Anthropic's"),
+    ("converse", "Bedrock", "signed"),
 ];
 
 /// What aimock goes by, and no provider knows.
@@ -71,9 +72,12 @@ pub fn manifests(url: &str, upstream: &str) -> String {
         "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: aws}}\nstringData: {{api-key: \"{PROVIDERS_KEY}:secret\"}}\n"
     );
     for (dialect, kind, more) in PROVIDERS {
-        let (credentials, more) = match more {
-            "signed" => ("{type: AWS, region: us-east-1, secretRef: {name: aws}}", ""),
-            more => ("{secretRef: {name: key}}", more),
+        const KEYS: &str = "{type: AWS, region: us-east-1, secretRef: {name: aws}}";
+        let named = format!("models: [{{name: claude-{upstream}, upstreamName: {upstream}}}],");
+        let (credentials, more, upstream) = match more {
+            "signed" => (KEYS, "", upstream.to_owned()),
+            more if more.starts_with("signed") => (KEYS, &*named, format!("claude-{upstream}")),
+            more => ("{secretRef: {name: key}}", more, upstream.to_owned()),
         };
         for (pool, size) in [(dialect.to_owned(), 1), (format!("{dialect}-aside"), 16)] {
             text += "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\n";

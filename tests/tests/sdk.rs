@@ -127,6 +127,7 @@ fn python_sdks_accept_the_proxy_in_front_of_bedrock() -> anyhow::Result<()> {
         &judged,
         Some("test_bedrock or (test_anthropic and (stream or image or thinking or thread or tool))"),
     )?;
+    judge(Suite::Python, &through(&proxy, "converse", simulator.url("/__journal")), Some("test_bedrock"))?;
     judge(Suite::Python, &through(&proxy, "openai", simulator.url("/__journal")), Some("test_bedrock"))
 }
 

@@ -324,8 +324,8 @@ impl Provider {
             is_it && at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(model()))
         };
         let takes = |at: &&OfferAt| at.offer.models.is_none_or(|words| self.is_called(model(), words));
+        let own = self.offers.iter().filter(fits).find(|at| at.offer.dialect == caller);
         let mut fitting = self.offers.iter().filter(fits).filter(takes);
-        let own = fitting.clone().find(|at| at.offer.dialect == caller);
         let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
         let own = own.or_else(|| fitting.clone().find(|at| at.offer.dialect.is_kin(caller)));

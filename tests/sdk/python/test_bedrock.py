@@ -1,10 +1,11 @@
-"""boto3 and Anthropic's own client for Bedrock as the judges of InvokeModel."""
+"""boto3 and Anthropic's own client for Bedrock as the judges of InvokeModel and of Converse."""
 
+import base64
 import json
 
 import anthropic
 import pytest
-from conftest import need, steer
+from conftest import PNG, need, steer
 
 botocore = pytest.importorskip("botocore", reason="not among the frameworks")
 import boto3  # noqa: E402
@@ -106,3 +107,64 @@ def test_anthropics_own_client(claude, model):
         assert stream.get_final_message().stop_reason == "end_turn"
     with pytest.raises(anthropic.NotFoundError):
         claude.messages.create(**{**asked, "model": "no-such-model-1"})
+
+
+def asked(text="How deep is the sea?", **more):
+    return {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 100}, **more}
+
+
+TOOL = {"toolSpec": {"name": "get_weather", "inputSchema": {"json": WEATHER["input_schema"]}}}
+
+
+def test_converse(bedrock, model):
+    answer = bedrock.converse(modelId=model, system=[{"text": "Be brief."}], **asked())
+    message = answer["output"]["message"]
+    assert message["role"] == "assistant" and "How deep is the sea?" in message["content"][0]["text"]
+    assert answer["stopReason"] == "end_turn" and answer["usage"]["outputTokens"] > 0
+
+
+def test_converse_stream(bedrock, model):
+    seen = list(bedrock.converse_stream(modelId=model, **asked())["stream"])
+    assert "messageStart" in seen[0] and "metadata" in seen[-1] and "messageStop" in seen[-2]
+    text = "".join(event["contentBlockDelta"]["delta"].get("text", "") for event in seen if "contentBlockDelta" in event)
+    assert "sea?" in text and seen[-1]["metadata"]["usage"]["outputTokens"] > 0
+
+
+def test_converse_with_tools_over_two_turns(bedrock, model):
+    config = {"tools": [TOOL], "toolChoice": {"tool": {"name": "get_weather"}}}
+    first = asked("Weather in Oslo?", toolConfig=config)
+    answer = bedrock.converse(modelId=model, **first)
+    assert answer["stopReason"] == "tool_use"
+    calls = [block["toolUse"] for block in answer["output"]["message"]["content"] if "toolUse" in block]
+    assert [call["name"] for call in calls] == ["get_weather"]
+    seen = list(bedrock.converse_stream(modelId=model, **first)["stream"])
+    starts = [event["contentBlockStart"]["start"]["toolUse"] for event in seen if "contentBlockStart" in event]
+    deltas = [event["contentBlockDelta"]["delta"] for event in seen if "contentBlockDelta" in event]
+    assert [start["name"] for start in starts] == ["get_weather"]
+    assert "city" in json.loads("".join(delta["toolUse"]["input"] for delta in deltas if "toolUse" in delta))
+    results = [{"toolResult": {"toolUseId": call["toolUseId"], "content": [{"json": {"degrees": 3}}]}} for call in calls]
+    messages = [*first["messages"], answer["output"]["message"], {"role": "user", "content": results}]
+    done = bedrock.converse(modelId=model, messages=messages, toolConfig={"tools": [TOOL]})
+    assert done["stopReason"] == "end_turn"
+
+
+def test_converse_with_a_picture_and_a_document(bedrock, model):
+    content = [
+        {"text": "What is this?"},
+        {"image": {"format": "png", "source": {"bytes": base64.b64decode(PNG)}}},
+        {"document": {"format": "txt", "name": "notes", "source": {"bytes": b"The sea is deep."}}},
+    ]
+    answer = bedrock.converse(modelId=model, messages=[{"role": "user", "content": content}])
+    assert answer["stopReason"] == "end_turn"
+
+
+def test_errors_of_converse(bedrock, model):
+    with pytest.raises(ClientError) as raised:
+        bedrock.converse(modelId="no-such-model-1", **asked())
+    assert raised.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    with pytest.raises(ClientError) as raised:
+        steered(fresh(), status="429", retry_after="7").converse(modelId=model, **asked())
+    assert raised.value.response["Error"]["Code"] == "ThrottlingException"
+    client = steered(fresh(), fail="stream-error", after="3", text="one two three four five six seven")
+    with pytest.raises(EventStreamError):
+        list(client.converse_stream(modelId=model, **asked())["stream"])

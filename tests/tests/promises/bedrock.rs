@@ -1,5 +1,5 @@
-//! Anthropic's models at Amazon Bedrock: as a provider that is signed for, and as callers speak to it; bodies in either envelope,
-//! streams in either framing, every byte of a body as it came.
+//! Amazon Bedrock: as a provider that is signed for, and as callers speak to it, by InvokeModel for Anthropic's models and by Converse
+//! for all; bodies in either envelope, streams in either framing, every byte of a body as it came.
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -9,8 +9,8 @@ use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_hea
 use crate::resources::{CHAT, MESSAGES, SAVED, WAYS, chat, good, message, pool, provider, route};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
-const INVOKE: &str = "/model/m/invoke";
-const STREAM: &str = "/model/m/invoke-with-response-stream";
+const INVOKE: &str = "/model/claude-m/invoke";
+const STREAM: &str = "/model/claude-m/invoke-with-response-stream";
 const ASKED: &str = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":64,"messages":[{"role":"user","content":"Say something."}]}"#;
 const KEYS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: aws}\nstringData: {api-key: \"AKIDEXAMPLE:se/cret+key:session==\"}\n---\n";
 const SIGNED: &str = "credentials: {type: AWS, region: eu-west-1, secretRef: {name: aws}}";
@@ -41,7 +41,7 @@ fn text_of(events: &[Value]) -> String {
 }
 
 fn one(kind: &str, address: std::net::SocketAddr, more: &str) -> String {
-    pool("p", &[provider("only", kind, address, more)], "") + &route("m", "p")
+    pool("p", &[provider("only", kind, address, more)], "") + &route("claude-m", "p") + &route("m", "p")
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn every_provider_answers_and_every_caller_is_answered() {
             "{kind}"
         );
         for way in WAYS {
-            let answer = way.call(&proxy.client(), "m", &[]).await;
+            let answer = way.call(&proxy.client(), "claude-m", &[]).await;
             assert!(answer.is_good() && (!way.stream || way.says_end(&answer)), "{kind} {way:?}: {}", answer.text());
             assert_eq!(way.said(&answer).trim(), SAVED, "{kind} {way:?}");
         }
@@ -82,8 +82,7 @@ async fn every_provider_answers_and_every_caller_is_answered() {
 async fn each_envelope_becomes_the_providers_and_what_is_in_it_stays() {
     let said = r#"{"id":"msg_1" ,"type":"message","role":"assistant","content":[{"type":"text","text":"x", "new":1.50}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
     let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
-    let plain =
-        r#"{"max_tokens":9, "model":"m","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
+    let plain = r#"{"max_tokens":9, "model":"claude-m","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let packed = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9, "messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let betas = packed.replace(",\"max", ",\"anthropic_beta\":[\"a-1\",\"b-2\"],\"max");
     let headed = plain.replace("\"max_tokens\":9, \"model\":\"m\",", "\"model\":\"m\",\"max_tokens\":9, ");
@@ -112,7 +111,8 @@ async fn a_conversation_that_anthropic_holds_is_refused_in_the_words_upon_which_
     let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
     let text = one("Bedrock", upstream.address, "");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
-    let body = r#"{"model":"m","max_tokens":9,"thread":{"type":"create"},"messages":[{"role":"user","content":"x"}]}"#;
+    let body =
+        r#"{"model":"claude-m","max_tokens":9,"thread":{"type":"create"},"messages":[{"role":"user","content":"x"}]}"#;
     let refused = proxy.client().post(MESSAGES, JSON, body).await.unwrap();
     let details = serde_json::json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]});
     assert_eq!((refused.status, &refused.json()["error"]["details"]), (400, &details), "{}", refused.text());
@@ -137,7 +137,7 @@ async fn requests_are_signed_and_keys_stay_here() {
     let text = KEYS.to_owned() + &one("Bedrock", upstream.address, SIGNED);
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let callers = [("authorization", "Bearer callers-own")];
-    proxy.client().post(MESSAGES, &callers, message("m", false)).await.unwrap();
+    proxy.client().post(MESSAGES, &callers, message("claude-m", false)).await.unwrap();
     let head = upstream.received().pop().unwrap().head.to_lowercase();
     for part in [
         "authorization: aws4-hmac-sha256 credential=akidexample/",
@@ -150,7 +150,7 @@ async fn requests_are_signed_and_keys_stay_here() {
     let key = KEYS.replace("AKIDEXAMPLE:se/cret+key:session==", "bedrock-api-key");
     let text = key + &one("Bedrock", upstream.address, "credentials: {secretRef: {name: aws}}");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
-    proxy.client().post(MESSAGES, &callers, message("m", false)).await.unwrap();
+    proxy.client().post(MESSAGES, &callers, message("claude-m", false)).await.unwrap();
     let head = upstream.received().pop().unwrap().head.to_lowercase();
     assert!(head.contains("authorization: bearer bedrock-api-key"), "{head}");
 }
@@ -210,7 +210,7 @@ async fn a_stream_that_breaks_says_so_and_never_that_it_is_whole() {
     for way in WAYS.into_iter().filter(|way| way.stream) {
         for why in ["fail=cut; after=3", "fail=stream-error; after=3"] {
             let steer = format!("{why}; text=one two three four five six seven eight; id={way:?}{why}");
-            let got = way.call(&proxy.client(), "m", &[("x-simulate", &steer)]).await;
+            let got = way.call(&proxy.client(), "claude-m", &[("x-simulate", &steer)]).await;
             assert!(way.said(&got).starts_with("one") && !way.says_end(&got), "{why}: {}", got.text());
         }
     }
@@ -218,6 +218,134 @@ async fn a_stream_that_breaks_says_so_and_never_that_it_is_whole() {
     let torn = Upstream::always(vec![stream_head(), chunk(&[0, 0, 0, 99, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6]), last_chunk()])
         .unwrap();
     let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", torn.address, ""))], &[]).unwrap();
-    let got = proxy.client().post(MESSAGES, JSON, message("m", true)).await.unwrap();
+    let got = proxy.client().post(MESSAGES, JSON, message("claude-m", true)).await.unwrap();
     assert_eq!(got.status, 502, "{}", got.text());
+}
+
+const CONVERSE: &str = "/model/m/converse";
+const CONVERSE_STREAM: &str = "/model/m/converse-stream";
+const CONVERSED: &str =
+    r#"{"messages": [{"role":"user","content":[{"text":"Say something."}]}],"inferenceConfig":{"maxTokens":64}}"#;
+
+/// The messages of a binary event stream: names and payloads.
+fn conversed(body: &[u8]) -> Vec<(String, Value)> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+    let (mut rest, mut seen) = (body, Vec::new());
+    while rest.len() >= 16 {
+        let (message, behind) = rest.split_at(number(&rest[..4]).min(rest.len()));
+        rest = behind;
+        let end = 12 + number(&message[4..8]);
+        let head = String::from_utf8_lossy(&message[12..end]).into_owned();
+        let name = head.split("-type\u{7}\u{0}").nth(1).unwrap_or_default();
+        let name = name[1..].split(|letter: char| !letter.is_alphabetic()).next().unwrap_or_default();
+        seen.push((name.to_owned(), serde_json::from_slice(&message[end..message.len() - 4]).unwrap()));
+    }
+    seen
+}
+
+fn told(events: &[(String, Value)]) -> String {
+    events.iter().filter_map(|(_, event)| event["delta"]["text"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn converse_is_answered_by_every_provider() {
+    let simulator = good();
+    for kind in ["Bedrock", "Anthropic", "OpenAI", "Gemini"] {
+        let more = if kind == "Bedrock" { SIGNED } else { "" };
+        let text = KEYS.to_owned() + &one(kind, simulator.address, more);
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let whole = proxy.client().post(CONVERSE, JSON, CONVERSED).await.unwrap();
+        assert!(whole.is_good(), "{kind}: {}", whole.text());
+        let said = whole.json();
+        assert_eq!(said["output"]["message"]["content"][0]["text"], SAVED, "{kind}");
+        assert_eq!(said["stopReason"], "end_turn", "{kind}");
+        assert!(said["usage"]["outputTokens"].as_u64().unwrap() > 0, "{kind}");
+        let streamed = proxy.client().post(CONVERSE_STREAM, JSON, CONVERSED).await.unwrap();
+        let kind_of = streamed.header("content-type");
+        assert_eq!((streamed.status, kind_of), (200, "application/vnd.amazon.eventstream"), "{kind}");
+        let events = conversed(&streamed.body);
+        assert_eq!(told(&events).trim(), SAVED, "{kind}");
+        let (name, last) = events.last().unwrap();
+        assert_eq!(name, "metadata", "{kind}");
+        assert!(last["usage"]["outputTokens"].as_u64().unwrap() > 0, "{kind}: {last}");
+    }
+}
+
+#[tokio::test]
+async fn each_model_at_bedrock_is_asked_in_the_words_that_it_is_served_in() {
+    let simulator = Upstream::start(|received| {
+        let said: &[u8] = match received.head.contains("/converse") {
+            true => br#"{"output":{"message":{"role":"assistant","content":[{"text":"x"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5},"metrics":{"latencyMs":1}}"#,
+            false => br#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#,
+        };
+        vec![answer(200, JSON, said)]
+    })
+    .unwrap();
+    let arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc";
+    for (model, upstream, invoked) in [
+        ("m", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", true),
+        ("claude-by-arn", arn, true),
+        ("m", arn, false),
+        ("m", "us.amazon.nova-2-lite-v1:0", false),
+    ] {
+        let more = format!("models: [{{name: {model}, upstreamName: \"{upstream}\"}}]");
+        let text = pool("p", &[provider("only", "Bedrock", simulator.address, &more)], "") + &route(model, "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for (path, body) in [(MESSAGES, message(model, false)), (CHAT, chat(model, false))] {
+            let got = proxy.client().post(path, JSON, body).await.unwrap();
+            assert!(got.is_good(), "{upstream} {path}: {}", got.text());
+            let head = simulator.received().pop().unwrap().head;
+            let line = head.lines().next().unwrap();
+            assert_eq!(line.contains("/invoke "), invoked, "{upstream}: {line}");
+            assert_eq!(line.contains("/converse "), !invoked, "{upstream}: {line}");
+            // An answer names its model and has an id, whatever the provider says.
+            let said = got.json();
+            assert!(said["id"].as_str().unwrap().len() > 4, "{said}");
+            if !invoked {
+                assert_eq!(said["model"], model, "{said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn converse_passes_byte_for_byte_both_ways() {
+    let said = r#"{"output":{"message":{"role":"assistant","content":[{"text":"x", "new":1.50}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5},"metrics":{"latencyMs":1}}"#;
+    let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", upstream.address, ""))], &[]).unwrap();
+    let body = r#"{"guardrailConfig" :{"guardrailIdentifier":"g"},"messages": [{"role":"user","content":[{"text":"x", "n":1.50e2}]}],"new":{"a":[ ]}}"#;
+    let got = proxy.client().post(CONVERSE, JSON, body).await.unwrap();
+    assert_eq!((got.status, got.text().as_str()), (200, said));
+    let received = upstream.received().pop().unwrap();
+    assert!(received.head.starts_with("POST /model/m/converse "), "{}", received.head);
+    assert_eq!(String::from_utf8_lossy(&received.body), body);
+    let simulator = good();
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", simulator.address, ""))], &[]).unwrap();
+    let streamed = proxy.client().post(CONVERSE_STREAM, JSON, CONVERSED).await.unwrap();
+    // The simulated provider pads its events as Bedrock does, and nobody here would.
+    assert!(streamed.text().contains("\"p\":\"abcdefghijklm\""), "{}", streamed.text());
+}
+
+#[tokio::test]
+async fn a_conversation_that_breaks_says_so_and_never_that_it_is_whole() {
+    let simulator = good();
+    for kind in ["Bedrock", "Anthropic", "OpenAI"] {
+        let proxy = Proxy::start(&[("all.yaml", &one(kind, simulator.address, ""))], &[]).unwrap();
+        for why in ["fail=cut; after=3", "fail=stream-error; after=3"] {
+            let steer = format!("{why}; text=one two three four five six seven eight; id=converse{kind}{why}");
+            let got = proxy.client().post(CONVERSE_STREAM, &[("x-simulate", steer.as_str())], CONVERSED).await.unwrap();
+            let raw = String::from_utf8_lossy(&got.body).into_owned();
+            assert!(got.status == 200 && (raw.contains("Exception") || !got.whole), "{kind} {why}: {raw}");
+            assert!(!raw.contains("metadata") && !raw.contains("messageStop"), "{kind} {why}: {raw}");
+        }
+    }
+    // Others are told of an exception in mid-stream, too.
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", simulator.address, ""))], &[]).unwrap();
+    for way in WAYS.into_iter().filter(|way| way.stream) {
+        let steer = format!("fail=stream-error; after=3; text=one two three four five six; id=converse{way:?}");
+        let got = way.call(&proxy.client(), "m", &[("x-simulate", &steer)]).await;
+        assert!(way.said(&got).starts_with("one") && !way.says_end(&got), "{}", got.text());
+    }
+    let got = proxy.client().post("/model/nobody/converse", JSON, CONVERSED).await.unwrap();
+    assert_eq!((got.status, got.header("x-amzn-errortype")), (404, "ResourceNotFoundException"), "{}", got.text());
 }

@@ -38,7 +38,6 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<SettingsRead, Refusal> {
     let reasoning = reasoning(&mut additional)?.or(effort.map(Reasoning::Effort));
     let format = output.object("textFormat", &OUTPUT)?.map(format).transpose()?;
     let mut more = Fields::new();
-    more.extend(tier(top)?.map(|tier| ("service_tier".to_owned(), tier)));
     more.extend(object(&additional.rest()).map(|raw| ("additionalModelRequestFields".to_owned(), raw)));
     Ok(SettingsRead { max_tokens, sampling, stop, format, reasoning, more })
 }
@@ -75,15 +74,6 @@ fn format(mut format: Object<'_>) -> Result<Format, Refusal> {
     let said = schema.required("schema", &SCHEMA)?;
     let read = RawValue::from_string(said).map_err(|_| SCHEMA.field("schema").refuse("must be JSON in a string"))?;
     Ok(Format::Schema { name, description, schema: read, strict: Some(true) })
-}
-
-/// The service tier in the words that the hub's fields have for it: Chat Completions'. Others are Bedrock's alone.
-fn tier(top: &mut Object<'_>) -> Result<Option<Raw>, Refusal> {
-    let at = ROOT.field("serviceTier");
-    let Some(mut tier) = top.object("serviceTier", &ROOT)? else { return Ok(None) };
-    let word = tier.text("type", &at)?;
-    let known = word.filter(|word| matches!(&**word, "default" | "flex" | "priority"));
-    Ok(known.and_then(|word| RawValue::from_string(format!("\"{word}\"")).ok()))
 }
 
 /// Members that were not read, as an object; `None`: there are none.
