@@ -85,7 +85,8 @@ async fn each_envelope_becomes_the_providers_and_what_is_in_it_stays() {
     let plain = r#"{"max_tokens":9, "model":"claude-m","messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let packed = r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9, "messages" :[{"role":"user","content":"x", "n":1.50e2}],"new":{"a":[ ]}}"#;
     let betas = packed.replace(",\"max", ",\"anthropic_beta\":[\"a-1\",\"b-2\"],\"max");
-    let headed = plain.replace("\"max_tokens\":9, \"model\":\"m\",", "\"model\":\"m\",\"max_tokens\":9, ");
+    let headed =
+        plain.replace("\"max_tokens\":9, \"model\":\"claude-m\",", "\"model\":\"claude-m\",\"max_tokens\":9, ");
     let beta = [("content-type", "application/json"), ("anthropic-beta", "a-1,b-2")];
     for (kind, path, headers, body, at, sent, told) in [
         ("Bedrock", INVOKE, JSON, packed, INVOKE, packed, false),
@@ -276,7 +277,7 @@ async fn each_model_at_bedrock_is_asked_in_the_words_that_it_is_served_in() {
     let simulator = Upstream::start(|received| {
         let said: &[u8] = match received.head.contains("/converse") {
             true => br#"{"output":{"message":{"role":"assistant","content":[{"text":"x"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5},"metrics":{"latencyMs":1}}"#,
-            false => br#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#,
+            false => br#"{"id":"msg_1","model":"c","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#,
         };
         vec![answer(200, JSON, said)]
     })
