@@ -19,7 +19,7 @@ use crate::sse::Frame;
 #[derive(Debug, Default)]
 pub(super) struct ConverseFold {
     role: Option<Raw>,
-    blocks: BTreeMap<u64, FoldedBlock>,
+    blocks: BTreeMap<u64, FoldedContent>,
     /// The fields of the events that end it, by name.
     rest: Vec<(String, Raw)>,
     stopped: bool,
@@ -27,7 +27,7 @@ pub(super) struct ConverseFold {
 }
 
 #[derive(Debug)]
-enum FoldedBlock {
+enum FoldedContent {
     Text(String),
     Thought { text: String, signature: String },
     Hidden(String),
@@ -99,7 +99,7 @@ impl ConverseFold {
         if !call.is_empty() || !start.is_empty() {
             return Err(Unfolded::Unknown);
         }
-        let block = FoldedBlock::Call(ToolCall { id, name, arguments: String::new() });
+        let block = FoldedContent::Call(ToolCall { id, name, arguments: String::new() });
         if self.blocks.insert(index, block).is_some() { Err(Unfolded::Malformed) } else { Ok(size) }
     }
 
@@ -114,14 +114,14 @@ impl ConverseFold {
             return Err(Unfolded::Unknown);
         }
         if let Some(more) = text {
-            match self.blocks.entry(index).or_insert_with(|| FoldedBlock::Text(String::new())) {
-                FoldedBlock::Text(text) => text.push_str(&more),
+            match self.blocks.entry(index).or_insert_with(|| FoldedContent::Text(String::new())) {
+                FoldedContent::Text(text) => text.push_str(&more),
                 _ => return Err(Unfolded::Unknown),
             }
         }
         if let Some(mut input) = input {
             match self.blocks.get_mut(&index) {
-                Some(FoldedBlock::Call(call)) => {
+                Some(FoldedContent::Call(call)) => {
                     call.arguments.push_str(&said(input.take("input"))?.unwrap_or_default());
                 }
                 _ => return Err(Unfolded::Malformed),
@@ -142,12 +142,12 @@ impl ConverseFold {
         hidden: Option<String>,
     ) -> Result<(), Unfolded> {
         if let Some(data) = hidden {
-            let before = self.blocks.insert(index, FoldedBlock::Hidden(data));
+            let before = self.blocks.insert(index, FoldedContent::Hidden(data));
             return if before.is_some() { Err(Unfolded::Unknown) } else { Ok(()) };
         }
-        let empty = || FoldedBlock::Thought { text: String::new(), signature: String::new() };
+        let empty = || FoldedContent::Thought { text: String::new(), signature: String::new() };
         match self.blocks.entry(index).or_insert_with(empty) {
-            FoldedBlock::Thought { text, signature } => {
+            FoldedContent::Thought { text, signature } => {
                 text.push_str(&more.unwrap_or_default());
                 signature.push_str(&signed.unwrap_or_default());
                 Ok(())
@@ -157,7 +157,7 @@ impl ConverseFold {
     }
 }
 
-impl FoldedBlock {
+impl FoldedContent {
     fn write(&self, json: &mut Writer) {
         match self {
             Self::Text(text) => blocks::write_text(text, json),

@@ -31,7 +31,7 @@ fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
 }
 
 #[derive(Deserialize)]
-struct ObservedDelta<'a> {
+struct ObservedBlockDelta<'a> {
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
 }
@@ -47,7 +47,7 @@ pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
         b"messageStart" => observed.answer(0, false),
         b"contentBlockStart" => observed.first_token = true,
         b"contentBlockDelta" if !observed.first_token => {
-            let delta = serde_json::from_slice::<ObservedDelta<'_>>(frame.data).ok().and_then(|event| event.delta);
+            let delta = serde_json::from_slice::<ObservedBlockDelta<'_>>(frame.data).ok().and_then(|event| event.delta);
             observed.first_token = delta.is_some_and(|delta| delta.get() != "{\"text\":\"\"}");
         }
         b"messageStop" => {

@@ -11,7 +11,7 @@ use crate::prompts::Cached;
 use crate::script::Piece;
 use crate::tokens::pieces;
 
-/// What fills events up to lengths that tell nothing.
+/// The filling of events up to lengths that tell nothing.
 const PADDING: &str = "abcdefghijklm";
 
 /// A whole answer.

@@ -24,7 +24,7 @@ const FIELDS: [&str; 14] = [
     "modelId",
 ];
 
-type Fields = Map<String, Value>;
+type Members = Map<String, Value>;
 
 /// Reads a request for this model, or says what is wrong with it.
 pub(crate) fn read(model: &str, stream: bool, body: &[u8]) -> Checked<Ask> {
@@ -58,7 +58,7 @@ pub(crate) fn read(model: &str, stream: bool, body: &[u8]) -> Checked<Ask> {
 }
 
 /// The beginning that ends with a point of the prompt cache in the instructions.
-fn cached(fields: &Fields) -> Vec<Beginning> {
+fn cached(fields: &Members) -> Vec<Beginning> {
     let system = fields.get("system").map(Value::to_string).filter(|text| text.contains("cachePoint"));
     let known = system.map(|text| Beginning { hash: fnv(text.as_bytes()), tokens: tokens::count(&text) });
     known.into_iter().collect()
@@ -146,7 +146,7 @@ fn said(text: &str, path: &str) -> Checked<()> {
     Ok(())
 }
 
-fn tools(fields: &Fields, ask: &mut Ask) -> Checked<()> {
+fn tools(fields: &Members, ask: &mut Ask) -> Checked<()> {
     let called = |part: &Part| matches!(part, Part::Call { .. } | Part::Result { .. });
     let Some(config) = fields.get("toolConfig") else {
         if ask.turns.iter().any(|turn| turn.parts.iter().any(called)) {
@@ -179,7 +179,7 @@ fn tools(fields: &Fields, ask: &mut Ask) -> Checked<()> {
     Ok(())
 }
 
-fn settings(fields: &Fields, ask: &mut Ask) -> Checked<()> {
+fn settings(fields: &Members, ask: &mut Ask) -> Checked<()> {
     if let Some(config) = fields.get("inferenceConfig") {
         let config = only(config, "inferenceConfig", &["maxTokens", "temperature", "topP", "stopSequences"])?;
         ask.max_tokens = config.get("maxTokens").and_then(Value::as_u64);
@@ -212,7 +212,7 @@ fn wrong(path: &str, what: &str) -> Box<Fault> {
     Fault::new(400, format!("1 validation error detected: Value at '{path}' failed to satisfy constraint: {what}"))
 }
 
-fn only<'v>(value: &'v Value, path: &str, known: &[&str]) -> Checked<&'v Fields> {
+fn only<'v>(value: &'v Value, path: &str, known: &[&str]) -> Checked<&'v Members> {
     let fields = value.as_object().ok_or_else(|| wrong(path, "must be an object"))?;
     match fields.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(Fault::new(400, format!("{path}: extraneous key [{name}] is not permitted"))),
@@ -220,7 +220,7 @@ fn only<'v>(value: &'v Value, path: &str, known: &[&str]) -> Checked<&'v Fields>
     }
 }
 
-fn list<'v>(fields: &'v Fields, name: &str, path: &str) -> Checked<&'v [Value]> {
+fn list<'v>(fields: &'v Members, name: &str, path: &str) -> Checked<&'v [Value]> {
     match fields.get(name) {
         None => Ok(&[]),
         Some(Value::Array(list)) => Ok(list),

@@ -13,7 +13,7 @@ use crate::vendors::{self, BedrockModel};
 const MOST_DROPPED: usize = 32;
 
 /// A request that is being written.
-pub(super) struct Draft<'a> {
+pub(super) struct ConverseDraft<'a> {
     pub(super) json: Writer,
     dropped: Vec<String>,
     /// The dialect of the caller.
@@ -26,7 +26,7 @@ pub(super) struct Draft<'a> {
     pub(super) documents: BTreeSet<String>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> ConverseDraft<'a> {
     pub(super) fn new(call: &Call, target: &'a ProviderProfile, path: PartPath) -> Self {
         Self {
             json: Writer::with_capacity(4096),

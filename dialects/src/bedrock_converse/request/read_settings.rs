@@ -42,7 +42,7 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<SettingsRead, Refusal> {
     Ok(SettingsRead { max_tokens, sampling, stop, format, reasoning, more })
 }
 
-/// How much the model may think, in the words of the models there.
+/// The amount that the model may think, in the words of the models there.
 fn reasoning(additional: &mut Object<'_>) -> Result<Option<Reasoning>, Refusal> {
     for name in ["thinking", "reasoning_config"] {
         let Some(mut thinking) = additional.object(name, &MORE)? else { continue };

@@ -1,6 +1,6 @@
 //! Writes a request out of the hub's words. The model is in the path that the caller of this makes.
 
-use super::draft::Draft;
+use super::draft::ConverseDraft;
 use super::{write_parts, write_settings, write_tools};
 use crate::bedrock_converse::blocks;
 use crate::codec::{Encoded, ProviderProfile, Refusal};
@@ -16,7 +16,7 @@ const JSON_ONLY: &str =
 ///
 /// Errors: the call holds what Converse has no word for, and the answer would lack what it asks for.
 pub(crate) fn encode(call: &Call, target: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
-    let mut draft = Draft::new(call, target, path);
+    let mut draft = ConverseDraft::new(call, target, path);
     let mut system = system(call, &mut draft)?;
     let turns: Vec<&Message> = call.messages.iter().filter(|message| !instructs(message)).collect();
     draft.json.open(b'{');
@@ -58,7 +58,7 @@ fn instructs(message: &Message) -> bool {
 type Instruction<'a> = (std::borrow::Cow<'a, str>, Option<&'a CacheMark>);
 
 /// All instructions, in order. Errors: there are pictures or the like among them.
-fn system<'a>(call: &'a Call, draft: &mut Draft<'_>) -> Result<Vec<Instruction<'a>>, Refusal> {
+fn system<'a>(call: &'a Call, draft: &mut ConverseDraft<'_>) -> Result<Vec<Instruction<'a>>, Refusal> {
     let mut system = Vec::with_capacity(call.system.len());
     let said = |text: &str| !text.trim().is_empty();
     for part in &call.system {
@@ -85,7 +85,7 @@ fn system<'a>(call: &'a Call, draft: &mut Draft<'_>) -> Result<Vec<Instruction<'
     Ok(system)
 }
 
-fn texts(system: &[Instruction<'_>], draft: &mut Draft<'_>) {
+fn texts(system: &[Instruction<'_>], draft: &mut ConverseDraft<'_>) {
     draft.json.open(b'[');
     for (text, mark) in system {
         blocks::write_text(text, &mut draft.json);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::draft::Draft;
+use super::draft::ConverseDraft;
 use crate::bedrock_converse::blocks;
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
@@ -18,7 +18,7 @@ const LONGEST_ID: usize = 64;
 
 /// Writes the turns; those of one role that follow one another are one, and those that nothing is said in are none. Tools' results
 /// come first in theirs, as they have to follow their calls at once.
-pub(super) fn turns(messages: &[&Message], draft: &mut Draft<'_>) -> Result<(), Refusal> {
+pub(super) fn turns(messages: &[&Message], draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     let body = std::mem::take(&mut draft.json);
     let mut written: Vec<(&'static str, Vec<u8>)> = Vec::with_capacity(messages.len());
     for turn in messages.chunk_by(|one, next| one.role == next.role) {
@@ -58,7 +58,7 @@ pub(super) fn turns(messages: &[&Message], draft: &mut Draft<'_>) -> Result<(), 
 }
 
 /// The blocks of one message: the tools' results in it, or all others.
-fn blocks_of(message: &Message, results: bool, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+fn blocks_of(message: &Message, results: bool, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     let wanted = |part: &Part| matches!(part.content, Content::ToolResult { .. }) == results;
     for (index, part) in message.parts.iter().enumerate().filter(|(_, part)| wanted(part)) {
         let before = std::mem::take(&mut draft.json).into_bytes();
@@ -77,7 +77,7 @@ fn blocks_of(message: &Message, results: bool, draft: &mut Draft<'_>) -> Result<
 }
 
 /// One part as its block; nothing, where a rule leaves it out.
-fn block(message: &Message, index: usize, part: &Part, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     match &part.content {
         Content::Text { text, citations } => {
             if citations.is_some() {
@@ -118,7 +118,7 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut Draft<'_>) ->
     Ok(())
 }
 
-fn text_block(text: &str, draft: &mut Draft<'_>) {
+fn text_block(text: &str, draft: &mut ConverseDraft<'_>) {
     // Blank ones are refused.
     if draft.same() || !text.trim().is_empty() {
         blocks::write_text(text, &mut draft.json);
@@ -126,7 +126,7 @@ fn text_block(text: &str, draft: &mut Draft<'_>) {
 }
 
 /// A piece of a tool's result. Errors: why it can not be said.
-fn result_piece(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
+fn result_piece(content: &Content, draft: &mut ConverseDraft<'_>) -> Result<(), String> {
     match content {
         Content::Text { text, citations: _ } => {
             text_block(text, draft);
@@ -143,7 +143,7 @@ fn result_piece(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> 
 }
 
 /// Writes a picture, document or sound. Errors: why Converse can not be told it.
-fn media(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
+fn media(content: &Content, draft: &mut ConverseDraft<'_>) -> Result<(), String> {
     match content {
         Content::Image { source, detail } => {
             if detail.as_deref().is_some_and(|detail| detail != "auto") {
@@ -208,7 +208,7 @@ fn inline(source: &Source) -> Result<(Cow<'_, str>, Cow<'_, str>), String> {
 fn document(
     (media_type, data): (&str, &str),
     (name, settings): (Option<&str>, &Fields),
-    draft: &mut Draft<'_>,
+    draft: &mut ConverseDraft<'_>,
 ) -> Result<(), String> {
     let text = media_type.starts_with("text/").then_some("txt");
     let format = blocks::document_format(media_type).or(text);
@@ -231,7 +231,7 @@ fn document(
 }
 
 /// A name as Bedrock takes it: of letters, digits, single blanks and a few signs, and none of another document's.
-fn document_name(name: Option<&str>, draft: &mut Draft<'_>) -> String {
+fn document_name(name: Option<&str>, draft: &mut ConverseDraft<'_>) -> String {
     let fine = |letter: char| if letter.is_ascii_alphanumeric() || "()[]-".contains(letter) { letter } else { ' ' };
     let said: String = name.unwrap_or_default().chars().take(150).map(fine).collect();
     let said = said.split_ascii_whitespace().collect::<Vec<_>>().join(" ");

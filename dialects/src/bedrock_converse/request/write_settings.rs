@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Number;
 
-use super::draft::Draft;
+use super::draft::ConverseDraft;
 use crate::anthropic_messages::request::closed;
 use crate::codec::Refusal;
 use crate::hub::{Call, Format, Reasoning, Sampling};
@@ -35,7 +35,7 @@ const SILENT: [&str; 6] = [
 /// Writes all of them; gives what the most tokens were brought down to.
 ///
 /// Errors: more answers than one, a temperature that Converse's range does not have, a field whose meaning would be lost.
-pub(super) fn write(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
+pub(super) fn write(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, Refusal> {
     let clamped = inference(call, draft)?;
     format(call, draft);
     tier(call, draft);
@@ -52,7 +52,7 @@ pub(super) fn write(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, R
     Ok(clamped)
 }
 
-fn inference(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
+fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, Refusal> {
     let Sampling { temperature, top_p, top_k: _, seed, frequency_penalty, presence_penalty, choices } = &call.sampling;
     if choices.is_some_and(|n| n != 1) {
         let why = "Bedrock gives one answer to a call; send as many calls as answers are wanted";
@@ -99,7 +99,7 @@ fn inference(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal>
     Ok(tokens.filter(|tokens| call.max_tokens.is_some_and(|asked| *tokens < asked)))
 }
 
-fn format(call: &Call, draft: &mut Draft<'_>) {
+fn format(call: &Call, draft: &mut ConverseDraft<'_>) {
     let Some(Format::Schema { name, description, schema, strict: _ }) = &call.format else { return };
     let schema = Cow::Borrowed(&**schema);
     let schema = if draft.same() { schema } else { closed(schema) };
@@ -114,8 +114,8 @@ fn format(call: &Call, draft: &mut Draft<'_>) {
     (0..4).for_each(|_| draft.json.close(b'}'));
 }
 
-/// How fast the call is served, in the words that both sides have.
-fn tier(call: &Call, draft: &mut Draft<'_>) {
+/// The speed at which the call is served, in the words that both sides have.
+fn tier(call: &Call, draft: &mut ConverseDraft<'_>) {
     let Some(tier) = call.extra.fields.get("service_tier") else { return };
     if draft.target.fields.contains_key("service_tier") {
         return;
@@ -131,8 +131,8 @@ fn tier(call: &Call, draft: &mut Draft<'_>) {
     }
 }
 
-/// How much the model may think, in its own words.
-fn thinking(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
+/// The amount that the model may think, in its own words.
+fn thinking(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
     let effort = match &call.reasoning {
         None => return,
         Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
@@ -171,7 +171,7 @@ fn thinking(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
 
 /// The budget that an amount of thinking stands for: the answer needs its half of what the caller allows. `None`: too little is left,
 /// or a tool has to be called, beside which there is no thinking.
-fn budget(call: &Call, draft: &Draft<'_>) -> Option<u64> {
+fn budget(call: &Call, draft: &ConverseDraft<'_>) -> Option<u64> {
     const LEAST: u64 = 1024;
     let wanted = match &call.reasoning {
         Some(Reasoning::Budget(tokens)) => *tokens,
@@ -188,7 +188,7 @@ fn budget(call: &Call, draft: &Draft<'_>) -> Option<u64> {
     Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced)
 }
 
-fn top_k(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
+fn top_k(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
     let Some(top_k) = call.sampling.top_k else { return };
     match draft.model.top_k {
         ConverseTopK::Field => more.value_field("top_k", top_k),
@@ -203,7 +203,7 @@ fn top_k(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) {
 }
 
 /// Fields the hub has no word for: Converse's own to itself, others' by the provider's policy or the tables above.
-fn extra(call: &Call, more: &mut Writer, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+fn extra(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     for (name, raw) in &call.extra.fields {
         match draft.target.fields.get(name) {
             Some(FieldAction::Pass) => more.raw_field(name, raw),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::draft::Draft;
+use super::draft::ConverseDraft;
 use crate::codec::{Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Content, Tool, ToolChoice};
@@ -14,7 +14,7 @@ use crate::json::{Object, Path, ROOT, Writer, kind_of};
 const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Writes it, if there are tools. Errors: a tool that another provider runs; a tool must be called, and there is none.
-pub(super) fn config(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     if call.parallel_tools == Some(false) {
         draft.drop("parallel_tool_calls");
     }
@@ -65,7 +65,7 @@ fn called(call: &Call) -> Vec<&str> {
     names
 }
 
-fn tool(index: usize, tool: &Tool, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     match tool {
         Tool::Function { name, description, parameters, strict, cache, extra } => {
             let schema = object(parameters.as_deref(), index)?;

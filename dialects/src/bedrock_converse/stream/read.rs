@@ -55,12 +55,12 @@ struct ConverseReader {
     /// Whole or failed: what comes now is nothing.
     over: bool,
     next_part: u32,
-    open: BTreeMap<u64, OpenBlock>,
+    open: BTreeMap<u64, OpenContent>,
 }
 
 /// A block that is growing.
 #[derive(Debug)]
-struct OpenBlock {
+struct OpenContent {
     part: u32,
     kind: BlockKind,
     seam: Seam,
@@ -109,12 +109,12 @@ struct BlockDelta {
     #[serde(default)]
     content_block_index: u64,
     #[serde(default)]
-    delta: WireDelta,
+    delta: ContentDelta,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-struct WireDelta {
+struct ContentDelta {
     text: Option<Text>,
     tool_use: Option<CallDelta>,
     reasoning_content: Option<ThoughtDelta>,
@@ -228,12 +228,12 @@ impl ConverseReader {
 
     fn block_delta(&mut self, event: BlockDelta, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let BlockDelta { content_block_index: index, delta } = event;
-        let WireDelta { text, tool_use, reasoning_content, image } = delta;
+        let ContentDelta { text, tool_use, reasoning_content, image } = delta;
         if let Some(text) = text {
             self.text(index, (BlockKind::Text, PartKind::Text), text, out)?;
         }
         if let Some(CallDelta { input }) = tool_use
-            && let Some(OpenBlock { part, kind: BlockKind::Call, .. }) = self.open.get(&index)
+            && let Some(OpenContent { part, kind: BlockKind::Call, .. }) = self.open.get(&index)
         {
             out.push(Event::Delta { choice: 0, part: *part, delta: Delta::Arguments(input) });
         }
@@ -243,7 +243,7 @@ impl ConverseReader {
             }
             if let Some(signature) = signature {
                 self.grow(index, (BlockKind::Thinking, PartKind::Thinking), out)?;
-                if let Some(OpenBlock { part, .. }) = self.open.get(&index) {
+                if let Some(OpenContent { part, .. }) = self.open.get(&index) {
                     out.push(Event::Delta { choice: 0, part: *part, delta: Delta::Signature(signature) });
                 }
             }
@@ -256,7 +256,8 @@ impl ConverseReader {
             }
         }
         let data = image.and_then(|image| image.source).and_then(|source| source.bytes);
-        if let (Some(data), Some(OpenBlock { kind: BlockKind::Picture(format), .. })) = (data, self.open.get(&index)) {
+        if let (Some(data), Some(OpenContent { kind: BlockKind::Picture(format), .. })) = (data, self.open.get(&index))
+        {
             let media_type = format!("image/{format}");
             self.told(index, PartKind::Picture { media_type, data }, out);
         }
@@ -271,7 +272,7 @@ impl ConverseReader {
         out: &mut Vec<Event>,
     ) -> Result<(), Malformed> {
         self.grow(index, kind, out)?;
-        let Some(OpenBlock { part, seam, .. }) = self.open.get_mut(&index) else { return Ok(()) };
+        let Some(OpenContent { part, seam, .. }) = self.open.get_mut(&index) else { return Ok(()) };
         let text = seam.join(text);
         if !text.is_empty() {
             out.push(Event::Delta { choice: 0, part: *part, delta: Delta::Text(text) });
@@ -295,12 +296,12 @@ impl ConverseReader {
             return Err(Malformed::new("the stream has too many blocks open at once"));
         }
         let part = self.part();
-        self.open.insert(index, OpenBlock { part, kind, seam: Seam::default() });
+        self.open.insert(index, OpenContent { part, kind, seam: Seam::default() });
         Ok(())
     }
 
     fn told(&self, index: u64, kind: PartKind, out: &mut Vec<Event>) {
-        if let Some(OpenBlock { part, .. }) = self.open.get(&index) {
+        if let Some(OpenContent { part, .. }) = self.open.get(&index) {
             out.push(Event::PartStart { choice: 0, part: *part, kind });
         }
     }
@@ -312,7 +313,7 @@ impl ConverseReader {
     }
 
     fn end(&mut self, index: u64, out: &mut Vec<Event>) {
-        let Some(OpenBlock { part, kind: _, mut seam }) = self.open.remove(&index) else { return };
+        let Some(OpenContent { part, kind: _, mut seam }) = self.open.remove(&index) else { return };
         out.extend(seam.end().map(|half| Event::Delta { choice: 0, part, delta: Delta::Text(half.into()) }));
         out.push(Event::PartEnd { choice: 0, part });
     }
