@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CredentialId;
+use crate::limits::RateLimit;
 use crate::matching::ModelMatch;
 
 /// One compiled `LLMConsumer`.
@@ -31,6 +32,9 @@ pub struct Consumer {
     /// The models that it may ask for; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelMatch>,
+    /// The limits of its calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<RateLimit>,
 }
 
 /// A key of a consumer, of which nothing but its digest is known.

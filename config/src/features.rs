@@ -15,6 +15,7 @@ pub const FEATURES: [&str; 12] = [
     "cohere",
     "compatibility",
     "gemini",
+    "limits",
     "maxOutputTokens",
     "passHeaders",
     "serviceEndpoints",

@@ -11,6 +11,7 @@ use crate::consumer::Consumer;
 use crate::identity::Identity;
 use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
+use crate::limits::RateLimit;
 use crate::matching::Match;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
@@ -93,6 +94,12 @@ pub struct Rule {
     /// `None`: identical calls are calls of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<Coalesce>,
+    /// The limits of its calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<RateLimit>,
+    /// True if these are the rule's own, and its calls are counted apart from those of the route's other rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_limits: bool,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }

@@ -1,4 +1,4 @@
-//! `LLMConsumer`: a caller, its keys, and the models that it may ask for.
+//! `LLMConsumer`: a caller, its keys, the models that it may ask for, and how much of them.
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own, and some the same")]
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::allowed::label_value;
+use crate::limits::Limits;
 use crate::patterns;
 use crate::provider::SecretKeyRef;
 use crate::route::ModelMatch;
@@ -68,6 +69,9 @@ pub struct LLMConsumerSpec {
     /// The models that it may ask for. Left out: every one that a route lets it have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<ConsumerModels>,
+    /// The most that it may ask for within a time, beside the limits of routes. Left out: as much as they let it have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// `true`: its keys are refused, by routes that are for anyone as well. Default: `false`.
     #[serde(default)]
     pub disabled: bool,

@@ -9,6 +9,7 @@ mod cache;
 mod coalesce;
 mod compatibility;
 mod consumer;
+mod limits;
 pub mod patterns;
 mod pool;
 mod provider;
@@ -29,6 +30,7 @@ pub use compatibility::{
     SystemMessages,
 };
 pub use consumer::{ConsumerKey, ConsumerModels, LLMConsumer, LLMConsumerSpec};
+pub use limits::{LimitPer, LimitUnit, Limits, OnExceeded, OnUnavailable, RateLimit};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Access, ConsumerSelector};
 use crate::cache::Cache;
 use crate::coalesce::Coalesce;
+use crate::limits::Limits;
 use crate::patterns;
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
@@ -67,6 +68,9 @@ pub struct LLMRouteSpec {
     /// The sharing of one answer by identical calls that come while it is under way. Left out: each is a call of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<Coalesce>,
+    /// The limits of its calls, beside those of their consumers. A rule's own take their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Timeouts over the pools'. A rule's own are laid over them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
@@ -102,6 +106,9 @@ pub struct Rule {
     /// The sharing of one answer by identical calls, in place of what the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<Coalesce>,
+    /// The limits of its calls, in place of the route's, and counted apart from other rules' calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,

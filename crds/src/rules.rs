@@ -222,3 +222,23 @@ pub const ACCESS_SELECTOR: CelRule = CelRule {
     cel: "(self.from == 'Selector') == has(self.selector)",
     message: "selector goes with from: Selector and with no other: write from: Selector and a selector such as matchLabels: {team: a}, or remove selector",
 };
+/// A header is named where values of one are told apart.
+pub const LIMIT_HEADER: CelRule = CelRule {
+    cel: "(self.per == 'Header') == has(self.header)",
+    message: "header goes with per: Header and with no other: write per: Header and the header's name such as x-team, or remove header",
+};
+/// A window is long enough to be measured, and short enough to be remembered.
+pub const LIMIT_WINDOW: CelRule = CelRule {
+    cel: "duration(self.window) >= duration('1s') && duration(self.window) <= duration('24h')",
+    message: "window must be from 1s to 24h: write a time such as 1m",
+};
+/// Calls do not wait for room.
+pub const LIMIT_QUEUE: CelRule = CelRule {
+    cel: "!has(self.onExceeded) || self.onExceeded == 'Reject'",
+    message: "calls do not wait for room in this version: write onExceeded: Reject, or leave it out",
+};
+/// Two limits do not count the same.
+pub const LIMITS_ONCE: CelRule = CelRule {
+    cel: "self.all(a, self.exists_one(b, b.per == a.per && b.unit == a.unit && b.window == a.window && (has(b.header) ? b.header : '') == (has(a.header) ? a.header : '')))",
+    message: "two limits count the same calls in the same unit and window: keep the one with the smaller amount",
+};

@@ -73,6 +73,7 @@ mod tests {
         let builder = Builder::new(Lasting {
             registry: Arc::default(),
             cache: cache::SharedCache::new(),
+            limits: Arc::default(),
             metrics,
             outward: Default::default(),
             known_only: false,

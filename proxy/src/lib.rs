@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod errors;
 mod follow;
 mod identity;
+pub mod limit;
 pub mod listener;
 mod matching;
 pub mod memory;

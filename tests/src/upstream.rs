@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -24,6 +24,8 @@ pub struct Received {
     pub body: Vec<u8>,
     /// How many came before it, over all connections.
     pub number: u64,
+    /// When it was here whole.
+    pub at: Instant,
 }
 
 impl Received {
@@ -206,7 +208,7 @@ fn receive(mut socket: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Re
     };
     let mut rest = buffer.split_off(end);
     let head = String::from_utf8_lossy(buffer).into_owned();
-    let mut received = Received { head, body: Vec::new(), number: 0 };
+    let mut received = Received { head, body: Vec::new(), number: 0, at: Instant::now() };
     let length = received.header("content-length").parse::<usize>().unwrap_or(0);
     while rest.len() < length {
         match socket.read(&mut more)? {
@@ -216,6 +218,7 @@ fn receive(mut socket: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Re
     }
     *buffer = rest.split_off(length);
     received.body = rest;
+    received.at = Instant::now();
     Ok(Some(received))
 }
 

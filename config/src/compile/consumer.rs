@@ -13,7 +13,7 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{credentials, key_conflicts, kubernetes_names};
+use super::{credentials, features, key_conflicts, kubernetes_names, limits};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -76,7 +76,7 @@ struct Compiling<'a> {
 
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
-        let LLMConsumerSpec { keys, labels, models, disabled } = spec;
+        let LLMConsumerSpec { keys, labels, models, limits, disabled } = spec;
         kubernetes_names::labels(labels, "spec.labels", report);
         let keys = keys.iter().enumerate();
         let keys = keys.filter_map(|(at, key)| self.key(key, &format!("spec.keys[{at}]"), report)).collect();
@@ -89,6 +89,7 @@ impl Compiling<'_> {
             disabled: *disabled,
             keys,
             labels: labels.clone(),
+            limits: limits::compile(limits.as_ref(), "spec", report),
             models: allow
                 .filter_map(|(at, model)| model_match(model, &format!("spec.models.allow[{at}]"), report))
                 .collect(),
@@ -128,6 +129,7 @@ fn as_of_now(last: &Consumer, inputs: &Inputs<'_>) -> Consumer {
 
 /// With the revision that belongs to its content.
 fn sealed(mut consumer: Consumer) -> Consumer {
+    consumer.requires = features::of_consumer(&consumer);
     consumer.revision = String::new();
     consumer.revision = revision::of(&consumer);
     consumer

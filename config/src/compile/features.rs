@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
+use crate::{Consumer, PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
@@ -25,13 +25,25 @@ const OF_POOLS: [PoolFeature; 10] = [
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 2] = [
+const OF_ROUTES: [RouteFeature; 3] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
     }),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+    ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
 ];
+
+/// A feature's name, and whether a consumer makes use of it.
+type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
+
+const OF_CONSUMERS: [ConsumerFeature; 1] = [("limits", |consumer| !consumer.limits.is_empty())];
+
+/// The features that a consumer requires.
+pub(super) fn of_consumer(consumer: &Consumer) -> Vec<String> {
+    let required = OF_CONSUMERS.iter().filter(|(_, uses)| uses(consumer));
+    required.map(|(name, _)| (*name).to_owned()).collect()
+}
 
 /// The features that a route requires.
 pub(super) fn of_route(route: &Route) -> Vec<String> {
@@ -94,8 +106,10 @@ mod tests {
         assert_eq!(required_as("VertexAI", "vertexAI: {project: p, location: global}"), ["vertexAI"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
-        let mut names: Vec<&str> = of_pools.chain(OF_ROUTES.iter().map(|(name, _)| *name)).collect();
+        let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));
+        let mut names: Vec<&str> = of_pools.chain(of_others).collect();
         names.sort_unstable();
+        names.dedup();
         assert_eq!(names, FEATURES);
     }
 
@@ -112,6 +126,10 @@ mod tests {
             (
                 "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",
                 &[],
+            ),
+            (
+                "limits: {rate: [{per: Route, unit: Requests, amount: 1}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["limits"],
             ),
         ] {
             let manifest =

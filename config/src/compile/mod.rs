@@ -23,6 +23,7 @@ mod inputs;
 mod key_conflicts;
 mod kinds;
 mod kubernetes_names;
+mod limits;
 pub mod manifests;
 mod match_conflicts;
 mod objects;

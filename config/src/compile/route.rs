@@ -11,7 +11,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use super::{access, cache, features};
+use super::{access, cache, features, limits};
 use crate::{
     FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
 };
@@ -22,22 +22,24 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 /// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools
 /// that do not exist.
 pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
-    let LLMRouteSpec { rules, access, cache, coalesce, timeouts } = spec;
+    let LLMRouteSpec { rules, access, cache, coalesce, limits, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
     }
     ignorable(cache.as_ref(), "spec", report);
     let access = access.as_ref().map(|access| access::compile(access, namespace, report));
+    let route_limits = limits::compile(limits.as_ref(), "spec", report);
     let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
     let rules = rules
         .iter()
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, timeouts } = rule;
+            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, timeouts } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
+            let own_limits = limits::compile(limits.as_ref(), &path, report);
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
             Rule {
                 name: name.clone(),
@@ -46,6 +48,8 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
                 fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
                 cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
                 coalesce: cache::coalesce(shares.as_ref().or(coalesce.as_ref()), own.as_ref(), cache.as_ref()),
+                own_limits: !own_limits.is_empty(),
+                limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
         })

@@ -43,9 +43,10 @@ impl ConsumerName {
     }
 
     /// Counts a closed call; `usage` and `cost` of what was asked of a provider for it.
-    pub(super) fn count(&self, book: &ConsumerBook, usage: Option<&Usage>, cost: Option<PicoUsd>) {
+    pub(super) fn count(&self, book: &ConsumerBook, usage: Option<&Usage>, cost: Option<PicoUsd>, is_limited: bool) {
         let cells = self.cells.get_or_init(|| book.cells(&self.id));
         cells.calls.add();
+        cells.limited.plus(u64::from(is_limited));
         if let Some(usage) = usage {
             cells.input.plus(usage.input);
             cells.output.plus(usage.output);
@@ -58,6 +59,8 @@ impl ConsumerName {
 #[derive(Debug, Default)]
 pub(super) struct ConsumerCells {
     pub(super) calls: Count,
+    /// Those that a limit had no room for.
+    pub(super) limited: Count,
     /// Tokens.
     pub(super) input: Count,
     /// Tokens.
@@ -116,7 +119,7 @@ mod tests {
     fn consumers_beyond_the_most_are_counted_together_and_gone_ones_go() {
         let (book, now) = (ConsumerBook::default(), Instant::now());
         let names: Vec<ConsumerName> = (0..MOST + 5).map(name).collect();
-        names.iter().for_each(|name| name.count(&book, None, Some(PicoUsd(2))));
+        names.iter().for_each(|name| name.count(&book, None, Some(PicoUsd(2)), false));
         let read = book.read(now);
         assert_eq!(read.len(), MOST + 1);
         let others = read.iter().find(|(id, _)| id.is_none()).unwrap();

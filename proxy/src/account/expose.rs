@@ -63,6 +63,7 @@ impl Collector for Exposition {
         page.memory(&self.0)?;
         page.log(&self.0)?;
         page.consumers(&self.0)?;
+        page.limits(&self.0)?;
         page.gen_ai(&reading)?;
         page.process(&self.0)
     }
@@ -290,7 +291,21 @@ impl Page<'_> {
         self.counters(&names::CONSUMER_TOKENS, &sums(tokens))?;
         let cost = sums(named().map(|(id, cells)| (vec![id], cells.cost.get())));
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
-        self.counters(&names::CONSUMER_COST, &cost)
+        self.counters(&names::CONSUMER_COST, &cost)?;
+        let limited = sums(named().map(|(id, cells)| (vec![id], cells.limited.get())));
+        self.counters(&names::CONSUMER_LIMITED, &limited)
+    }
+
+    fn limits(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.limits).iter().flat_map(|ask| ask()).collect();
+        let checks = stats.iter().flat_map(|stat| &stat.checks);
+        self.counters(
+            &names::LIMIT_CHECKS,
+            &sums(checks.map(|(unit, outcome, count)| (vec![*unit, *outcome], *count))),
+        )?;
+        self.counter(&names::LIMIT_UNANSWERED, stats.iter().map(|stat| stat.unanswered).sum::<u64>())?;
+        self.counter(&names::LIMIT_LOST, stats.iter().map(|stat| stat.lost).sum::<u64>())?;
+        self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))
     }
 
     fn cache(&mut self, reading: &MetricsReading) -> Result<(), Error> {

@@ -198,6 +198,19 @@ pub struct FlightStat {
     pub under_way: u64,
 }
 
+/// The facts told of rate limits at a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct LimitStat {
+    /// Limits that were asked for room, by unit and outcome.
+    pub checks: Vec<(&'static str, &'static str, u64)>,
+    /// Those that Redis did not answer for.
+    pub unanswered: u64,
+    /// What was used and could not be told.
+    pub lost: u64,
+    /// Proxies that share them.
+    pub proxies: u64,
+}
+
 /// Objects by their ids.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -216,6 +229,7 @@ pub struct Metrics {
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
+    pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) consumers: ConsumerBook,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
@@ -244,6 +258,7 @@ impl Metrics {
             caches: Mutex::default(),
             memory: Mutex::default(),
             flights: Mutex::default(),
+            limits: Mutex::default(),
             consumers: ConsumerBook::default(),
             folded: AtomicU64::new(0),
             log,
@@ -317,6 +332,11 @@ impl Metrics {
     /// Asked at each scrape about the calls that share answers.
     pub fn ask_flights(&self, ask: impl Fn() -> Vec<FlightStat> + Send + Sync + 'static) {
         lock(&self.flights).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how rate limits stand.
+    pub fn ask_limits(&self, ask: impl Fn() -> Vec<LimitStat> + Send + Sync + 'static) {
+        lock(&self.limits).push(Box::new(ask));
     }
 
     /// Calls in flight, all workers together.

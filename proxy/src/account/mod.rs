@@ -9,6 +9,7 @@ mod attempt;
 mod cells;
 mod consumer;
 mod expose;
+mod held;
 mod histogram;
 mod inflight;
 mod ledger;
@@ -25,10 +26,11 @@ mod timestamp;
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use attempt::AttemptEntry;
 pub use consumer::ConsumerName;
+pub use held::{Held, Settlement};
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{
-    CacheStat, CircuitStat, ConfigEvent, EndpointStat, FlightStat, MemoryStat, Metrics, Objects, RemoteStat,
+    CacheStat, CircuitStat, ConfigEvent, EndpointStat, FlightStat, LimitStat, MemoryStat, Metrics, Objects, RemoteStat,
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};

@@ -95,6 +95,11 @@ metrics! {
     CONSUMER_REQUESTS = Counter "sluicegate_consumer_requests" ["consumer"] "Calls of a consumer, each counted once when it ended; of more than 1000 consumers the further ones together, as `other`.";
     CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";
     CONSUMER_COST = Counter "sluicegate_consumer_cost_usd" ["consumer"] "What those tokens cost by the configured prices, in US dollars.";
+    CONSUMER_LIMITED = Counter "sluicegate_consumer_limited" ["consumer"] "Calls of a consumer that a rate limit had no room for.";
+    LIMIT_CHECKS = Counter "sluicegate_limit_checks" ["unit", "outcome"] "Rate limits that calls asked for room, by whether there was any.";
+    LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
+    LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
+    LIMIT_PROXIES = Gauge "sluicegate_limit_proxies" [] "Proxies that share rate limits, as this one last heard.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
     GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
     GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";

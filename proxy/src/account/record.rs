@@ -11,6 +11,7 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, Usage};
 
 use super::consumer::ConsumerName;
+use super::held::Settlement;
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::table::{ModelIx, NameTable, ProviderIx, RouteIx};
 
@@ -103,6 +104,8 @@ pub struct Record {
     pub(super) resends: u32,
     pub(super) client_retry: u32,
     pub(super) cache: CacheStatus,
+    /// The limit that had no room for it.
+    pub(super) limited: Option<Arc<str>>,
     pub(super) status: Option<u16>,
     pub(super) error: Option<(ErrorSource, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
@@ -141,6 +144,7 @@ impl Record {
             resends: 0,
             client_retry: 0,
             cache: CacheStatus::Off,
+            limited: None,
             status: None,
             error: None,
             detail: None,
@@ -148,6 +152,19 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             end: End::ClientGone,
+        }
+    }
+
+    /// The facts by which what it has taken beforehand is settled. An attempt that was given up may have used anything.
+    pub(super) fn settlement(&self) -> Settlement {
+        if matches!(self.cache, CacheStatus::Hit(_)) {
+            return Settlement::Kept;
+        }
+        match (self.attempt.usage, self.last_attempt) {
+            (Some(usage), _) => Settlement::Used(Some(usage)),
+            (None, Some(AttemptEnd::Success | AttemptEnd::Cancelled)) => Settlement::Unknown,
+            (None, _) if self.attempts == 0 => Settlement::Unasked,
+            (None, _) => Settlement::Used(None),
         }
     }
 

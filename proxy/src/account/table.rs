@@ -70,7 +70,7 @@ impl NameTable {
         self.generation
     }
 
-    pub(super) fn route_name(&self, route: RouteIx) -> &str {
+    pub(crate) fn route_name(&self, route: RouteIx) -> &str {
         self.route_names(route).map_or(NONE, |route| &route.id)
     }
 

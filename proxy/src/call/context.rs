@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
 use crate::consumer::KnownConsumer;
+use crate::limit::Told;
 use crate::listener::{AwaitsWrite, Busy};
 use crate::state::Ready;
 use crate::worker::own::Worker;
@@ -39,6 +40,8 @@ pub(super) struct CallContext {
     cache: Cell<Option<&'static str>>,
     /// `x-sluicegate-max-tokens`, where the caller asked for more.
     clamped: Cell<Option<u64>>,
+    /// How its limits stand, where it has any.
+    limits: OnceCell<Vec<Told>>,
 }
 
 impl CallContext {
@@ -61,6 +64,7 @@ impl CallContext {
             comments: Cell::default(),
             cache: Cell::default(),
             clamped: Cell::default(),
+            limits: OnceCell::new(),
         })
     }
 
@@ -149,6 +153,16 @@ impl CallContext {
     /// The most tokens that the provider was asked for, where the caller asked for more.
     pub(super) fn clamp(&self, most: Option<u64>) {
         self.clamped.set(most);
+    }
+
+    /// Notes how its limits stand.
+    pub(super) fn limits_told(&self, told: Vec<Told>) {
+        drop(self.limits.set(told));
+    }
+
+    /// How its limits stand.
+    pub(super) fn limits(&self) -> Option<&[Told]> {
+        self.limits.get().map(Vec::as_slice)
     }
 
     /// The value of `x-sluicegate-max-tokens`.

@@ -21,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, coalesce, coding, compress, cors, failover, framing, intake, keys, output_limit, reply};
+use super::{access, coalesce, coding, compress, cors, failover, framing, intake, keys, limits, output_limit, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -109,6 +109,10 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     let context = &call.context;
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
+    if limits::apply(call, rule) {
+        // Boxed: a call without limits has no use for the room.
+        Box::pin(limits::take(call, rule, context.ready.names.route_name(route))).await?;
+    }
     if call.operation.generates() {
         context.clamp(output_limit::of(call, rule));
     }

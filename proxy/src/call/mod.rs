@@ -28,6 +28,7 @@ mod headers;
 mod inbound;
 mod intake;
 mod keys;
+mod limits;
 mod open_attempt;
 mod outgoing;
 mod output_limit;

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::known::KnownConsumer;
 use crate::account::ConsumerName;
+use crate::limit::SharedLimits;
 use crate::persistent::{self, PersistentMap};
 
 /// A consumer that holds a key, the one that is known by it first.
@@ -43,7 +44,7 @@ impl Consumers {
     }
 
     /// A consumer, new or in another form.
-    pub(crate) fn insert(&mut self, id: &Arc<ObjectId>, from: &Consumer) {
+    pub(crate) fn insert(&mut self, id: &Arc<ObjectId>, from: &Consumer, limits: &SharedLimits) {
         let before = self.by_id.get(id.0.as_str()).cloned();
         if before.as_ref().is_some_and(|before| *before.revision == *from.revision) {
             return;
@@ -53,7 +54,7 @@ impl Consumers {
             None => Arc::new(ConsumerName::new(Arc::clone(id))),
         };
         self.take_out(before.as_deref());
-        let consumer = Arc::new(KnownConsumer::new(name, from));
+        let consumer = Arc::new(KnownConsumer::new(name, from, limits));
         for (digest, expires_at) in &consumer.keys {
             let holder = Holder { consumer: Arc::clone(&consumer), digest: *digest, expires_at: *expires_at };
             self.change(*digest, |list| {
@@ -144,11 +145,11 @@ mod tests {
     fn consumers_come_change_and_go_with_their_keys() {
         let mut consumers = Consumers::default();
         let (id, both) = consumer("a", &[ONE, TWO], "");
-        consumers.insert(&id, &both);
+        consumers.insert(&id, &both, &SharedLimits::default());
         assert_eq!((known(&consumers, ONE), known(&consumers, TWO)), ("default/a".to_owned(), "default/a".to_owned()));
         let before = consumers.clone();
         let (id, one) = consumer("a", &[ONE], "");
-        consumers.insert(&id, &one);
+        consumers.insert(&id, &one, &SharedLimits::default());
         assert_eq!((known(&consumers, ONE), known(&consumers, TWO)), ("default/a".to_owned(), "unknown".to_owned()));
         assert_eq!(known(&before, TWO), "default/a", "a call holds the one it began under");
         consumers.remove(&id);
@@ -162,7 +163,7 @@ mod tests {
         (older.created, younger.created) = (1, 2);
         for order in [[(&a, &older), (&b, &younger)], [(&b, &younger), (&a, &older)]] {
             let mut consumers = Consumers::default();
-            order.iter().for_each(|(id, consumer)| consumers.insert(id, consumer));
+            order.iter().for_each(|(id, consumer)| consumers.insert(id, consumer, &SharedLimits::default()));
             assert_eq!(known(&consumers, ONE), "default/b");
             consumers.remove(&a);
             assert_eq!(known(&consumers, ONE), "default/a");
@@ -173,13 +174,13 @@ mod tests {
     fn a_key_that_is_over_and_one_of_a_disabled_consumer_are_refused() {
         let mut consumers = Consumers::default();
         let (a, over) = consumer("a", &[ONE], ", expiresAt: '1970-01-01T00:16:40Z'");
-        consumers.insert(&a, &over);
+        consumers.insert(&a, &over, &SharedLimits::default());
         assert_eq!(known(&consumers, ONE), "refused");
         let (b, mut disabled) = consumer("b", &[TWO], ", expiresAt: '1970-01-01T00:16:41Z'");
-        consumers.insert(&b, &disabled);
+        consumers.insert(&b, &disabled, &SharedLimits::default());
         assert_eq!(known(&consumers, TWO), "default/b");
         (disabled.disabled, disabled.revision) = (true, "other".to_owned());
-        consumers.insert(&b, &disabled);
+        consumers.insert(&b, &disabled, &SharedLimits::default());
         assert_eq!(known(&consumers, TWO), "refused");
     }
 }

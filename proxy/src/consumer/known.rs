@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
 
 use crate::account::ConsumerName;
+use crate::limit::{PreparedLimit, Scope, SharedLimits};
 use crate::matching::ModelTest;
 
 /// A consumer of the configuration.
@@ -20,6 +21,8 @@ pub(crate) struct KnownConsumer {
     labels: BTreeMap<String, String>,
     /// Empty: every model.
     models: Box<[ModelTest]>,
+    /// The limits of its calls, whichever way they go.
+    pub(crate) limits: Box<[PreparedLimit]>,
     /// Of the compiled form it was made of.
     pub(super) revision: Box<str>,
     /// Stands for it where answers are kept apart by caller.
@@ -28,7 +31,11 @@ pub(crate) struct KnownConsumer {
 
 impl KnownConsumer {
     /// Makes it ready, under a name that may have been there before.
-    pub(super) fn new(name: Arc<ConsumerName>, from: &Consumer) -> Self {
+    pub(super) fn new(name: Arc<ConsumerName>, from: &Consumer, shared: &SharedLimits) -> Self {
+        if !from.limits.is_empty() {
+            shared.put_in_use();
+        }
+        let limit = |limit| PreparedLimit::of(shared.gateway(), Scope::Consumer(&name.id().0), limit);
         let mut identity = blake3::Hasher::new_derive_key("sluicegate consumer identity for cached answers v1");
         identity.update(name.id().0.as_bytes());
         Self {
@@ -37,6 +44,7 @@ impl KnownConsumer {
             keys: from.keys.iter().map(|key| (key.digest, key.expires_at)).collect(),
             labels: from.labels.clone(),
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
+            limits: from.limits.iter().map(limit).collect(),
             revision: from.revision.as_str().into(),
             identity: *identity.finalize().as_bytes(),
             name,

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitStat, EndpointStat, FlightStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics, RemoteStat,
-    init_logging,
+    CacheStat, CircuitStat, EndpointStat, FlightStat, LimitStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics,
+    RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
 use crate::coalescing::Flights;
@@ -32,7 +32,7 @@ use crate::state::{Builder, Lasting};
 use crate::upstream::StatsBoard;
 use crate::worker;
 use crate::worker::own::ProcessShared;
-use crate::{cache, listener};
+use crate::{cache, limit, listener};
 
 use prepare::{Feed, Prepared};
 
@@ -77,7 +77,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let admin_address = admin_socket.local_addr()?;
     let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
     let known_only = settings.access == DefaultAccess::Known;
-    let lasting = Lasting { registry, cache, metrics: Arc::clone(&metrics), outward, known_only };
+    let limits = Arc::new(limit::SharedLimits::new(settings.gateway.as_deref().unwrap_or_default()));
+    let lasting = Lasting { registry, cache, limits, metrics: Arc::clone(&metrics), outward, known_only };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());
     let first = match &feed {
@@ -88,6 +89,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
         flights: Arc::default(),
+        limits: Arc::clone(&lasting.limits),
         memory: memory_budget(&mut settings),
         board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
@@ -211,6 +213,11 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
         let Flights { led, joined, alone, .. } = &*flights;
         let calls = vec![("led", led.get()), ("joined", joined.get()), ("alone", alone.get())];
         vec![FlightStat { calls, under_way: flights.under_way() }]
+    });
+    let limits = Arc::clone(&lasting.limits);
+    shared.metrics.ask_limits(move || {
+        let (unanswered, lost) = limits.troubles();
+        vec![LimitStat { checks: limits.checks().collect(), unanswered, lost, proxies: limits.proxies() }]
     });
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
 }

@@ -42,8 +42,8 @@ const MAX_NODES: usize = 1024;
 #[error("Redis has not answered")]
 pub struct Unanswered;
 
-/// One worker's client of the shared Redis.
-#[derive(Debug)]
+/// One worker's client of the shared Redis. Clones are the same client.
+#[derive(Debug, Clone)]
 pub struct RedisClient(Rc<ClientParts>);
 
 struct ClientParts {

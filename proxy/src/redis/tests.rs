@@ -1,5 +1,5 @@
 //! The client against a real `redis-server`, which must be installed (tests/setup/packages.sh). Clusters are tested
-//! from outside, in tests/tests/shared_cache.rs.
+//! from outside, in tests/tests/shared_cache/main.rs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

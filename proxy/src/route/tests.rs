@@ -16,6 +16,8 @@ fn rule(matches: Vec<Match>) -> Rule {
         fallbacks: Vec::new(),
         cache: None,
         coalesce: None,
+        limits: Vec::new(),
+        own_limits: false,
         timeouts: Timeouts::default(),
     }
 }

@@ -17,6 +17,7 @@ use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::identity::aws::AwsSigner;
+use crate::limit::PreparedLimit;
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index};
@@ -117,6 +118,7 @@ pub(crate) struct Rule {
     pub(crate) cache: Option<Arc<cache::Plan>>,
     /// Says which calls are identical, where those share one answer.
     pub(crate) coalesce: Option<cache::Recipe>,
+    pub(crate) limits: Box<[PreparedLimit]>,
     pub(crate) timeouts: Timeouts,
 }
 

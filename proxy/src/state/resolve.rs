@@ -17,6 +17,7 @@ use crate::cache;
 use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
+use crate::limit::{PreparedLimit, Scope, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
@@ -32,6 +33,8 @@ pub struct Lasting {
     pub registry: Arc<Registry>,
     /// The cache's memory layers.
     pub cache: Arc<cache::SharedCache>,
+    /// What has been taken of limits.
+    pub limits: Arc<SharedLimits>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The way in which providers are reached.
@@ -67,11 +70,21 @@ pub(super) fn route(
             fallbacks: target_refs(&rule.fallbacks),
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
             coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
+            limits: limits(lasting, id, rule),
             timeouts: rule.timeouts,
         });
     }
     let access = RouteAccess::of(route.access.as_ref(), lasting.known_only);
     Route { ix, access, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
+}
+
+/// The limits of a rule.
+fn limits(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Box<[PreparedLimit]> {
+    if !rule.limits.is_empty() {
+        lasting.limits.put_in_use();
+    }
+    let scope = Scope::Route(&id.0, rule.own_limits.then_some(rule.name.as_str()));
+    rule.limits.iter().map(|limit| PreparedLimit::of(lasting.limits.gateway(), scope, limit)).collect()
 }
 
 /// A pool on its way from its compiled form.

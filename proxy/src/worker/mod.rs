@@ -64,6 +64,8 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
+        let limiter = Rc::clone(&worker.limiter);
+        let telling = tokio::task::spawn_local(async move { limiter.run().await });
         tokio::select! {
             () = accept_until_closing(ports, &worker, &table, lifecycle.subscribe()) => {}
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
@@ -72,6 +74,7 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         table.emptied().await;
         tick.abort();
         background.abort();
+        telling.abort();
         worker.background.clear();
         Ok(())
     })

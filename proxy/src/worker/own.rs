@@ -15,7 +15,7 @@ use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
-use crate::{cache, redis, upstream};
+use crate::{cache, limit, redis, upstream};
 
 use super::background::Background;
 use super::ids::RequestIds;
@@ -32,6 +32,8 @@ pub struct ProcessShared {
     pub cache: Arc<cache::SharedCache>,
     /// The flights that identical calls share.
     pub flights: Arc<Flights>,
+    /// What has been taken of limits.
+    pub limits: Arc<limit::SharedLimits>,
     /// The memory that calls may hold in sum.
     pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.
@@ -51,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) memory: Arc<Allowance>,
     pub(crate) client: upstream::UpstreamClient,
     pub(crate) cache: Rc<cache::Store>,
+    pub(crate) limiter: Rc<limit::Limiter>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: RequestIds,
     pub(crate) background: Background,
@@ -76,6 +79,7 @@ impl Worker {
             limits: Rc::new(settings.limits.clone()),
             memory: shared.memory.allowance(),
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
+            limiter: limit::Limiter::new(&shared.limits, remote.clone()),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: RequestIds::new(rand::random()),

@@ -26,6 +26,7 @@ mod offline;
 mod operations;
 mod overflow;
 mod protocols;
+mod rate_limits;
 mod requests;
 mod resources;
 mod responses;

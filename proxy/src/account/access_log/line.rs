@@ -146,6 +146,7 @@ impl Line<'_> {
         self.maybe("last_attempt", record.last_attempt.map(AttemptEnd::label));
         self.number("client_retry", record.client_retry.into());
         self.text("cache", record.cache.label());
+        self.maybe("limit", record.limited.as_deref());
     }
 
     /// Its usage, and what that costs: `null` where that is unknown.

@@ -16,6 +16,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use super::access_log::{LogSettings, Sampler};
 use super::cells::{AttemptCells, CallCells, CallKey};
 use super::consumer::ConsumerName;
+use super::held::{Held, Settlement};
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::record::{AttemptFacts, ModelName, Record, clip};
@@ -91,7 +92,7 @@ impl Ledger {
         self.worker.inflight.change(1, self.metrics.micros(now));
         self.unclosed.set(self.unclosed.get() + 1);
         let record = Box::new(Record::new(Arc::clone(table), operation.counted(), now));
-        LedgerEntry { ledger: Rc::clone(self), record: Some(record) }
+        LedgerEntry { ledger: Rc::clone(self), record: Some(record), held: None }
     }
 
     /// Calls of this worker that are open.
@@ -116,7 +117,8 @@ impl Ledger {
         self.unclosed.set(self.unclosed.get().saturating_sub(1));
     }
 
-    fn close(&self, mut record: Box<Record>, end: End, now: Instant) {
+    /// Says by what the call is settled.
+    fn close(&self, mut record: Box<Record>, end: End, now: Instant) -> Settlement {
         let has_left = record.left.is_some();
         record.end = if has_left { End::ClientGone } else { end };
         record.duration = record.left.unwrap_or(now).saturating_duration_since(record.opened);
@@ -132,13 +134,16 @@ impl Ledger {
             // A kept answer used no tokens: its usage was counted when it was made.
             let asked = Some(&record.attempt).filter(|_| !matches!(record.cache, CacheStatus::Hit(_)));
             let cost = asked.and_then(|asked| asked.cost);
-            consumer.count(&self.metrics.consumers, asked.and_then(|asked| asked.usage.as_ref()), cost);
+            let usage = asked.and_then(|asked| asked.usage.as_ref());
+            consumer.count(&self.metrics.consumers, usage, cost, record.limited.is_some());
         }
         // Behind its counts: who sees no call in flight sees all that calls have counted.
         if !has_left {
             self.one_less(now);
         }
+        let settlement = record.settlement();
         self.sampler.offer(record, now);
+        settlement
     }
 
     pub(super) fn call_cells(&self, table: &NameTable, key: CallKey) -> Arc<CallCells> {
@@ -183,6 +188,8 @@ pub struct LedgerEntry {
     ledger: Rc<Ledger>,
     /// Taken by whoever closes first: that is what makes it exactly once.
     record: Option<Box<Record>>,
+    /// Held until then.
+    held: Option<Box<dyn Held>>,
 }
 
 impl LedgerEntry {
@@ -196,7 +203,10 @@ impl LedgerEntry {
     /// Closes the entry of a call that ended at `now`.
     pub fn close_at(&mut self, end: End, now: Instant) {
         if let Some(record) = self.record.take() {
-            self.ledger.close(record, end, now);
+            let settlement = self.ledger.close(record, end, now);
+            if let Some(held) = self.held.take() {
+                held.settle(settlement);
+            }
         }
     }
 
@@ -264,6 +274,18 @@ impl LedgerEntry {
     /// Notes the cache's part in the call.
     pub fn cache(&mut self, status: CacheStatus) {
         self.note(|record| record.cache = status);
+    }
+
+    /// Holds something until the call is over. Of a call that is over it is let go at once.
+    pub fn hold(&mut self, held: Box<dyn Held>) {
+        if self.is_open() {
+            self.held = Some(held);
+        }
+    }
+
+    /// Notes the limit that has no room for the call.
+    pub fn limited(&mut self, limit: &Arc<str>) {
+        self.note(|record| record.limited = Some(Arc::clone(limit)));
     }
 
     pub(super) fn ledger(&self) -> &Rc<Ledger> {

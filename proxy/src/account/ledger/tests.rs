@@ -85,6 +85,8 @@ fn snapshot() -> Snapshot {
         fallbacks: Vec::new(),
         cache: None,
         coalesce: None,
+        limits: Vec::new(),
+        own_limits: false,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -33,7 +33,17 @@ fn settings() -> Cache {
 fn snapshot(cache: Option<Cache>) -> Snapshot {
     let timeouts = Timeouts::default();
     let (targets, fallbacks, matches) = (Vec::new(), Vec::new(), Vec::new());
-    let rule = Rule { name: "chat".into(), matches, targets, fallbacks, cache, coalesce: None, timeouts };
+    let rule = Rule {
+        name: "chat".into(),
+        matches,
+        targets,
+        fallbacks,
+        cache,
+        coalesce: None,
+        limits: Vec::new(),
+        own_limits: false,
+        timeouts,
+    };
     let route =
         Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, access: None, rules: vec![rule] };
     Snapshot { routes: [(ObjectId(ROUTE.into()), route)].into(), ..Snapshot::default() }

@@ -16,6 +16,7 @@ fn lasting() -> Lasting {
     Lasting {
         registry: Arc::default(),
         cache: cache::SharedCache::new(),
+        limits: Arc::default(),
         metrics,
         outward: Default::default(),
         known_only: false,

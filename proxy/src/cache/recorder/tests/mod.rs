@@ -34,8 +34,17 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
     change(&mut cache);
     let (matches, targets, fallbacks) = (Vec::new(), Vec::new(), Vec::new());
     let timeouts = Timeouts::default();
-    let rule =
-        Rule { name: "r".into(), matches, targets, fallbacks, cache: Some(cache.clone()), coalesce: None, timeouts };
+    let rule = Rule {
+        name: "r".into(),
+        matches,
+        targets,
+        fallbacks,
+        cache: Some(cache.clone()),
+        coalesce: None,
+        limits: Vec::new(),
+        own_limits: false,
+        timeouts,
+    };
     let route =
         Route { format: 1, revision: String::new(), requires: Vec::new(), created: 0, access: None, rules: vec![rule] };
     let id = ObjectId("team/route".into());

@@ -1,6 +1,9 @@
-//! One cache for all proxies: what one has answered another gives again, and no trouble of Redis fails a call.
+//! One cache for all proxies: what one has answered another gives again, and no trouble of Redis fails a call. And one count of
+//! what limits let through.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
+
+mod limits;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

@@ -1,0 +1,274 @@
+//! The limits of a call: what it would take of each, taken before anything is asked for it, and told in its caller's dialect.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use sluicegate_config::LimitUnit;
+use sluicegate_dialects::hub::ErrorKind;
+use sluicegate_dialects::{Dialect, estimate};
+
+use crate::errors::Problem;
+use crate::limit::{Demand, LimitKey, Per, PreparedLimit, Refused, Told};
+use crate::state::Rule;
+
+use super::inbound::InboundCall;
+
+/// Callers wait no longer by themselves: what has room later than this is not to be asked for again.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// True if anything limits the call. Without a limit this is all that it costs.
+pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
+    !rule.limits.is_empty() || call.context.consumer().is_some_and(|consumer| !consumer.limits.is_empty())
+}
+
+/// Takes from all limits of a call, to be held until its end.
+///
+/// # Errors
+/// One of them has no room: then nothing is taken of any.
+pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Result<(), Problem> {
+    let context = &call.context;
+    let own = context.consumer().map_or(&[][..], |consumer| &consumer.limits);
+    let mut demands = Vec::with_capacity(own.len() + rule.limits.len());
+    for limit in own.iter().chain(&rule.limits) {
+        if limit.counts_tokens() && !call.operation.is_metered() {
+            continue;
+        }
+        let key = key(call, limit, route);
+        let cost = if limit.counts_tokens() { tokens(call, limit, &key)? } else { 1 };
+        demands.push(Demand { limit, key, cost });
+    }
+    let (told, taken) = context.worker.limiter.take(&demands).await;
+    context.limits_told(told);
+    match taken {
+        Ok(holds) => {
+            context.note(|entry| entry.hold(Box::new(holds)));
+            Ok(())
+        }
+        Err(refused) => {
+            let limit = demands.get(refused.at).map(|demand| demand.limit);
+            limit.iter().for_each(|limit| context.note(|entry| entry.limited(&limit.name)));
+            Err(limit.map_or_else(unavailable, |limit| refusal(limit, refused)))
+        }
+    }
+}
+
+/// The key under which a limit counts the call.
+fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
+    let consumer = call.context.consumer().map(|consumer| consumer.id().0.as_bytes());
+    match &limit.per {
+        Per::Consumer => limit.key(consumer.map(std::iter::once)),
+        Per::Route => limit.key(Some(std::iter::once(route.as_bytes()))),
+        Per::Header(name) => {
+            let values = call.headers.contains_key(name).then(|| call.headers.get_all(name).iter());
+            limit.key(values.map(|values| values.map(HeaderValue::as_bytes)))
+        }
+    }
+}
+
+/// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have.
+///
+/// # Errors
+/// It may use more than there ever is.
+fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, Problem> {
+    let input = match limit.unit {
+        LimitUnit::OutputTokens => 0,
+        _ => estimate::tokens_of_body(&call.body),
+    };
+    let output = match limit.unit {
+        LimitUnit::InputTokens => Some(0),
+        _ if !call.operation.generates() => Some(0),
+        _ => call.peek.max_tokens,
+    };
+    let most = input.saturating_add(output.unwrap_or_default());
+    if most > limit.amount {
+        call.context.note(|entry| entry.limited(&limit.name));
+        return Err(too_large(limit, most));
+    }
+    let typical = || call.context.worker.limiter.shared().typical(key, limit).min(limit.amount - most);
+    // What takes nothing would be let in whatever has been used.
+    Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
+}
+
+/// What a limit is of, in its caller's words.
+fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
+    let (unit, amount, window) = (words(limit.unit), limit.amount, &limit.window);
+    match &limit.per {
+        Per::Consumer => format!("{amount} {unit} per {window} for each consumer").into(),
+        Per::Route => format!("{amount} {unit} per {window} for this route").into(),
+        Per::Header(name) => format!("{amount} {unit} per {window} for each `{name}`").into(),
+    }
+}
+
+const fn words(unit: LimitUnit) -> &'static str {
+    match unit {
+        LimitUnit::Requests => "requests",
+        LimitUnit::Tokens => "tokens",
+        LimitUnit::InputTokens => "input tokens",
+        LimitUnit::OutputTokens => "output tokens",
+    }
+}
+
+fn refusal(limit: &PreparedLimit, refused: Refused) -> Problem {
+    if refused.is_unavailable {
+        return unavailable();
+    }
+    let Some(after) = refused.after else { return too_large(limit, limit.amount) };
+    let seconds = (after.as_secs_f64() * 1_000.0).ceil() / 1_000.0;
+    let message =
+        format!("Rate limit reached: the limit is {}. Please try again in {seconds}s.", limit_in_words(limit));
+    limited(message).retry(after <= LONGEST_WAIT, Some(after))
+}
+
+fn too_large(limit: &PreparedLimit, most: u64) -> Problem {
+    let message = format!(
+        "This request is too large: it may use {most} {}, and the limit is {}. Send less, or set a lower limit on the answer's \
+         tokens.",
+        words(limit.unit),
+        limit_in_words(limit)
+    );
+    limited(message).retry(false, None)
+}
+
+fn limited(message: String) -> Problem {
+    Problem::client(ErrorKind::RateLimit, message).code("rate_limit_exceeded")
+}
+
+fn unavailable() -> Problem {
+    let message = "This gateway can not look up the rate limits of this call now; please try again.";
+    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
+}
+
+/// Says how the limits stand, as the vendor of the caller's dialect does.
+pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
+    let now = SystemTime::now();
+    for told in all {
+        let Some([limit, remaining, reset]) = names(dialect, told.unit) else { continue };
+        // Of several the tightest counts.
+        let is_tighter = all
+            .iter()
+            .any(|other| names(dialect, other.unit) == names(dialect, told.unit) && other.remaining < told.remaining);
+        if is_tighter {
+            continue;
+        }
+        let when = if dialect == Dialect::AnthropicMessages { at(now, told.reset) } else { span(told.reset) };
+        headers.insert(HeaderName::from_static(limit), HeaderValue::from(told.amount));
+        headers.insert(HeaderName::from_static(remaining), HeaderValue::from(told.remaining));
+        if let Ok(when) = HeaderValue::try_from(when) {
+            headers.insert(HeaderName::from_static(reset), when);
+        }
+    }
+}
+
+/// The headers by which a vendor says how a limit stands: the limit, what remains, when all is there again.
+const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static str; 3]> {
+    macro_rules! anthropic {
+        ($unit:literal) => {
+            Some([
+                concat!("anthropic-ratelimit-", $unit, "-limit"),
+                concat!("anthropic-ratelimit-", $unit, "-remaining"),
+                concat!("anthropic-ratelimit-", $unit, "-reset"),
+            ])
+        };
+    }
+    match (dialect, unit) {
+        (Dialect::AnthropicMessages, LimitUnit::Requests) => anthropic!("requests"),
+        (Dialect::AnthropicMessages, LimitUnit::Tokens) => anthropic!("tokens"),
+        (Dialect::AnthropicMessages, LimitUnit::InputTokens) => anthropic!("input-tokens"),
+        (Dialect::AnthropicMessages, LimitUnit::OutputTokens) => anthropic!("output-tokens"),
+        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, LimitUnit::Requests) => {
+            Some(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"])
+        }
+        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, _) => {
+            Some(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"])
+        }
+        // Google, Amazon and Cohere have none.
+        (Dialect::Gemini | Dialect::BedrockInvoke | Dialect::CohereChat, _) => None,
+    }
+}
+
+/// A time as Anthropic says it, in whole seconds.
+fn at(now: SystemTime, after: Duration) -> String {
+    let at = Timestamp::try_from(now + after + Duration::from_millis(999)).unwrap_or_default();
+    format!("{at:.0}")
+}
+
+/// A span as OpenAI says it: `6m0s`, `1s`, `120ms`.
+fn span(span: Duration) -> String {
+    let millis = span.as_millis();
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    let seconds = millis.div_ceil(1_000);
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_each_vendor_says_them() {
+        for (millis, text) in
+            [(0, "0ms"), (120, "120ms"), (1_000, "1s"), (61_001, "1m2s"), (360_000, "6m0s"), (7_260_000, "2h1m0s")]
+        {
+            assert_eq!(span(Duration::from_millis(millis)), text);
+        }
+        let at = |millis: u64| at(UNIX_EPOCH, Duration::from_millis(millis));
+        assert_eq!((at(1_000).as_str(), at(59_001).as_str()), ("1970-01-01T00:00:01Z", "1970-01-01T00:01:00Z"));
+    }
+
+    #[test]
+    fn of_several_limits_in_one_unit_the_tightest_is_told() {
+        let told = |unit: LimitUnit, amount: u64, remaining: u64| Told {
+            unit,
+            amount,
+            remaining,
+            reset: Duration::from_secs(60),
+        };
+        let all = [
+            told(LimitUnit::Requests, 100, 40),
+            told(LimitUnit::Requests, 10, 3),
+            told(LimitUnit::Tokens, 1_000, 900),
+            told(LimitUnit::OutputTokens, 500, 100),
+        ];
+        let headers = |dialect: Dialect| {
+            let mut headers = HeaderMap::new();
+            tell(&mut headers, dialect, &all);
+            let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            lines.retain(|line| !line.contains("reset"));
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(
+            headers(Dialect::OpenAiResponses),
+            [
+                r#"x-ratelimit-limit-requests: "10""#,
+                r#"x-ratelimit-limit-tokens: "500""#,
+                r#"x-ratelimit-remaining-requests: "3""#,
+                r#"x-ratelimit-remaining-tokens: "100""#,
+            ]
+        );
+        assert_eq!(
+            headers(Dialect::AnthropicMessages),
+            [
+                r#"anthropic-ratelimit-output-tokens-limit: "500""#,
+                r#"anthropic-ratelimit-output-tokens-remaining: "100""#,
+                r#"anthropic-ratelimit-requests-limit: "10""#,
+                r#"anthropic-ratelimit-requests-remaining: "3""#,
+                r#"anthropic-ratelimit-tokens-limit: "1000""#,
+                r#"anthropic-ratelimit-tokens-remaining: "900""#,
+            ]
+        );
+        assert!(headers(Dialect::Gemini).is_empty());
+    }
+}

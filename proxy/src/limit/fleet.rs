@@ -1,0 +1,109 @@
+//! The proxies that share limits: each says in Redis that it is there, and learns how many there are. What each may take while Redis
+//! is away is its part by the last count.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ::redis::Value;
+
+use crate::redis::{RedisClient, Script, Unanswered};
+
+/// A proxy says that it is there this often, in microseconds …
+const EVERY: u64 = 2_000_000;
+/// … and is believed to be gone when it has not for this time, in milliseconds.
+const BELIEVED: &str = "7000";
+
+/// By the server's clock: who was heard of last when. Says how many there are, and how many come before this one.
+const SOURCE: &str = "
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - tonumber(ARGV[2])))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local names, before = redis.call('ZRANGE', KEYS[1], 0, -1), 0
+for _, name in ipairs(names) do
+  if name < ARGV[1] then before = before + 1 end
+end
+return {#names, before}
+";
+
+/// This process among those that share limits.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// Where they say that they are there.
+    key: String,
+    /// This one's own name, for as long as it lives.
+    name: String,
+    /// How many there are, and how many of them come before this one.
+    known: AtomicU64,
+    /// Any worker may be the one that says it.
+    next: AtomicU64,
+}
+
+impl Fleet {
+    pub(super) fn new(gateway: &str) -> Self {
+        let name = format!("{:032x}", rand::random::<u128>());
+        Self {
+            key: format!("sluicegate:{{proxies:{gateway}}}"),
+            name,
+            known: AtomicU64::new(1 << 32),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// How many there are, as last heard.
+    pub(super) fn size(&self) -> u64 {
+        (self.known.load(Relaxed) >> 32).max(1)
+    }
+
+    /// This one's part of something: all parts together are the whole.
+    pub(super) fn share(&self, of: u64) -> u64 {
+        let known = self.known.load(Relaxed);
+        let (size, before) = ((known >> 32).max(1), known & u64::from(u32::MAX));
+        of / size + u64::from(before < of % size)
+    }
+
+    /// Says that it is there, when it is time to.
+    pub(super) async fn beat(&self, script: &Script, redis: &RedisClient, now: u64) {
+        let next = self.next.load(Relaxed);
+        if now < next || self.next.compare_exchange(next, now + EVERY, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        let answer = redis.eval(script, &[&self.key], &[self.name.as_bytes(), BELIEVED.as_bytes()]).await;
+        if let Some((size, before)) = read(answer) {
+            self.known.store((size << 32) | before.min(u64::from(u32::MAX)), Relaxed);
+        }
+    }
+
+    pub(super) fn script() -> Script {
+        Script::new(SOURCE)
+    }
+}
+
+fn read(answer: Result<Value, Unanswered>) -> Option<(u64, u64)> {
+    let Ok(Value::Array(values)) = answer else { return None };
+    let number = |at: usize| match values.get(at)? {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    number(0).filter(|size| (1..u64::from(u32::MAX)).contains(size)).zip(number(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_whole_together() {
+        for size in 1..9_u64 {
+            for whole in [0, 1, 7, 100] {
+                let part = |before: u64| {
+                    let fleet = Fleet::new("");
+                    fleet.known.store((size << 32) | before, Relaxed);
+                    fleet.share(whole)
+                };
+                assert_eq!((0..size).map(part).sum::<u64>(), whole, "{whole} among {size}");
+            }
+        }
+        assert_eq!(Fleet::new("").share(5), 5, "alone as long as it has not heard of others");
+    }
+}

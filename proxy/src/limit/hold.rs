@@ -1,0 +1,90 @@
+//! What a call has taken of its limits, until it is settled.
+
+use std::fmt;
+use std::rc::Rc;
+
+use sluicegate_config::LimitUnit;
+
+use super::limiter::Limiter;
+use super::prepared::LimitKey;
+use super::script::SharedSlot;
+use super::window::Terms;
+use crate::account::{Held, Settlement};
+
+/// What was taken of one limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hold {
+    pub(super) key: LimitKey,
+    pub(super) unit: LimitUnit,
+    pub(super) cost: u64,
+    /// The terms of the count of this process, and the slot there.
+    pub(super) local: (Terms, Option<u64>),
+    /// The terms of the count in Redis, and the slot there.
+    pub(super) shared: (Terms, SharedPart),
+}
+
+/// Where Redis has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SharedPart {
+    /// Nowhere: there is no Redis.
+    None,
+    /// In this slot.
+    Slot(SharedSlot),
+    /// It is yet to be told.
+    Untold,
+}
+
+/// All that a call has taken.
+pub(crate) struct Holds {
+    limiter: Rc<Limiter>,
+    holds: Vec<Hold>,
+}
+
+impl fmt::Debug for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Holds").field(&self.holds).finish()
+    }
+}
+
+impl Holds {
+    pub(super) fn new(limiter: &Rc<Limiter>, holds: Vec<Hold>) -> Self {
+        Self { limiter: Rc::clone(limiter), holds }
+    }
+
+    pub(super) fn add(&mut self, hold: Hold) {
+        self.holds.push(hold);
+    }
+}
+
+impl Held for Holds {
+    fn settle(mut self: Box<Self>, by: Settlement) {
+        for hold in std::mem::take(&mut self.holds) {
+            self.limiter.settle(&hold, used(&hold, by));
+            if let Settlement::Used(Some(usage)) = by
+                && hold.unit != LimitUnit::Requests
+            {
+                self.limiter.learn(&hold, usage.output);
+            }
+        }
+    }
+}
+
+impl Drop for Holds {
+    fn drop(&mut self) {
+        for hold in std::mem::take(&mut self.holds) {
+            self.limiter.settle(&hold, 0);
+        }
+    }
+}
+
+/// So much of it was used.
+fn used(hold: &Hold, by: Settlement) -> u64 {
+    match (hold.unit, by) {
+        (_, Settlement::Unasked) => 0,
+        (LimitUnit::Requests, _) | (_, Settlement::Unknown) => hold.cost,
+        (_, Settlement::Kept | Settlement::Used(None)) => 0,
+        (LimitUnit::Tokens, Settlement::Used(Some(usage))) => usage.input.saturating_add(usage.output),
+        (LimitUnit::InputTokens, Settlement::Used(Some(usage))) => usage.input,
+        (LimitUnit::OutputTokens, Settlement::Used(Some(usage))) => usage.output,
+    }
+}

@@ -1,0 +1,310 @@
+//! One worker's handle on limits: takes from all limits of a call together, and tells Redis what was used.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use sluicegate_config::{LimitUnit, OnUnavailable};
+use tokio::sync::Notify;
+
+use super::fleet::Fleet;
+use super::hold::{Hold, Holds, SharedPart};
+use super::local::{SharedLimits, micros};
+use super::pending::{Correction, Pending, PendingKey};
+use super::prepared::{LimitKey, PreparedLimit};
+use super::script::{Answer, WindowScript};
+use super::window::Full;
+use crate::redis::{RedisClient, Script};
+
+/// What calls used is told this long after: much of it goes along with what the next calls ask.
+const GATHER: Duration = Duration::from_millis(20);
+/// What could not be told is told again after this.
+const AGAIN: Duration = Duration::from_millis(100);
+/// It is looked this often whether there is something to say.
+const LOOK: Duration = Duration::from_millis(500);
+/// The time after which a caller is to come again whose limit can not be asked.
+const UNAVAILABLE: Duration = Duration::from_secs(1);
+
+/// What a call would take of one limit.
+pub(crate) struct Demand<'a> {
+    pub(crate) limit: &'a PreparedLimit,
+    pub(crate) key: LimitKey,
+    pub(crate) cost: u64,
+}
+
+/// How a limit stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) unit: LimitUnit,
+    pub(crate) amount: u64,
+    pub(crate) remaining: u64,
+    /// The time after which all of it is there again, if nobody takes any.
+    pub(crate) reset: Duration,
+}
+
+/// A limit has no room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused {
+    /// The place of the limit among those that were asked.
+    pub(crate) at: usize,
+    /// The time after which there may be; `None`: there never is.
+    pub(crate) after: Option<Duration>,
+    /// True if nobody could be asked.
+    pub(crate) is_unavailable: bool,
+}
+
+/// One worker's handle.
+pub(crate) struct Limiter {
+    shared: Arc<SharedLimits>,
+    redis: Option<RedisClient>,
+    script: WindowScript,
+    beat: Script,
+    pending: RefCell<Pending>,
+    wake: Notify,
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").finish_non_exhaustive()
+    }
+}
+
+/// The outcome of asking one limit.
+struct Asked {
+    told: Told,
+    outcome: Result<Hold, (Option<Duration>, bool)>,
+}
+
+impl Limiter {
+    /// Over what all workers share and this worker's own connections to Redis, where there is one.
+    pub(crate) fn new(shared: &Arc<SharedLimits>, redis: Option<RedisClient>) -> Rc<Self> {
+        Rc::new(Self {
+            shared: Arc::clone(shared),
+            redis,
+            script: WindowScript::new(),
+            beat: Fleet::script(),
+            pending: RefCell::default(),
+            wake: Notify::new(),
+        })
+    }
+
+    /// What all workers share.
+    pub(crate) fn shared(&self) -> &SharedLimits {
+        &self.shared
+    }
+
+    /// Takes of all limits, or of none. Waits for Redis at most, and not for long.
+    pub(crate) async fn take(self: &Rc<Self>, demands: &[Demand<'_>]) -> (Vec<Told>, Result<Holds, Refused>) {
+        // Dropped, what was taken is given back: if a limit has no room, and if the caller leaves meanwhile.
+        let mut holds = Holds::new(self, Vec::new());
+        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<Refused>);
+        for (at, asked) in join_all(demands.iter().map(|demand| self.ask(demand))).await.into_iter().enumerate() {
+            all.push(asked.told);
+            match asked.outcome {
+                Ok(hold) => holds.add(hold),
+                Err((after, is_unavailable)) => {
+                    let patience = |after: Option<Duration>| after.unwrap_or(Duration::MAX);
+                    if refused.is_none_or(|refused| patience(refused.after) < patience(after)) {
+                        refused = Some(Refused { at, after, is_unavailable });
+                    }
+                }
+            }
+        }
+        match refused {
+            None => (all, Ok(holds)),
+            Some(refused) => (all, Err(refused)),
+        }
+    }
+
+    async fn ask(&self, demand: &Demand<'_>) -> Asked {
+        let asked = match &self.redis {
+            None => self.alone(demand),
+            Some(redis) => self.together(redis, demand).await,
+        };
+        let [room, none] = match demand.limit.unit {
+            LimitUnit::Requests => &self.shared.counts.checks[0],
+            LimitUnit::Tokens => &self.shared.counts.checks[1],
+            LimitUnit::InputTokens => &self.shared.counts.checks[2],
+            LimitUnit::OutputTokens => &self.shared.counts.checks[3],
+        };
+        if asked.outcome.is_ok() {
+            room.add()
+        } else {
+            none.add()
+        }
+        asked
+    }
+
+    fn alone(&self, demand: &Demand<'_>) -> Asked {
+        let Demand { limit, key, cost } = demand;
+        let (now, terms) = (self.shared.now(), limit.alone());
+        let taken = self.shared.alone((key, terms), *cost, now);
+        let used = taken.map_or_else(|full| full.used, |taken| taken.used);
+        let told = told(limit, used, self.shared.empty_after((key, terms), now));
+        let outcome = taken.map_err(refusal).map(|taken| Hold {
+            key: *key,
+            unit: limit.unit,
+            cost: *cost,
+            local: (terms, Some(taken.slot)),
+            shared: (terms, SharedPart::None),
+        });
+        Asked { told, outcome }
+    }
+
+    async fn together(&self, redis: &RedisClient, demand: &Demand<'_>) -> Asked {
+        let Demand { limit, key, cost } = demand;
+        let (now, noted, shared) = (self.shared.now(), limit.noted(), limit.shared());
+        let at = (key, noted);
+        let hold = |slot: u64, part: SharedPart| Hold {
+            key: *key,
+            unit: limit.unit,
+            cost: *cost,
+            local: (noted, Some(slot)),
+            shared: (shared, part),
+        };
+        let guarded = match self.shared.guard(at, *cost, now) {
+            None => None,
+            Some(Ok(taken)) => Some(taken.slot),
+            Some(Err(full)) => {
+                return Asked { told: told(limit, limit.amount, noted.span), outcome: Err(refusal(full)) };
+            }
+        };
+        let undo = || guarded.into_iter().for_each(|slot| self.shared.correct(at, slot, (*cost, 0)));
+        let corrections = self.pending.borrow_mut().on_the_way(key);
+        let answer = self.script.ask(redis, (key, shared), *cost, &corrections).await;
+        match answer {
+            Ok(Answer { slot: Some(slot), used, empty_after, .. }) => {
+                let taken = if guarded.is_some() { 0 } else { *cost };
+                let noted_slot = self.shared.note(at, (taken, used), now);
+                let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
+                Asked { told: told(limit, used, empty_after), outcome: Ok(hold) }
+            }
+            Ok(Answer { slot: None, used, after, empty_after }) => {
+                undo();
+                self.shared.note(at, (0, used), now);
+                Asked { told: told(limit, used, empty_after), outcome: Err((after.map(micros), false)) }
+            }
+            Err(_) => {
+                undo();
+                self.unanswered(demand, hold)
+            }
+        }
+    }
+
+    /// Decides without Redis.
+    fn unanswered(&self, demand: &Demand<'_>, hold: impl Fn(u64, SharedPart) -> Hold) -> Asked {
+        let Demand { limit, key, cost } = demand;
+        let (now, noted) = (self.shared.now(), limit.noted());
+        let at = (key, noted);
+        self.shared.counts.unanswered.add();
+        let told = told(limit, limit.amount, noted.span);
+        let slot = match limit.on_unavailable {
+            OnUnavailable::FailClosed => return Asked { told, outcome: Err((Some(UNAVAILABLE), true)) },
+            OnUnavailable::FailOpen => Ok(self.shared.note(at, (*cost, limit.amount), now)),
+            OnUnavailable::Share => self.shared.share(at, *cost, now).map(|taken| taken.slot),
+        };
+        let outcome = slot.map_err(refusal).map(|slot| {
+            self.tell((key, limit.shared()), Correction::New(*cost));
+            hold(slot, SharedPart::Untold)
+        });
+        Asked { told, outcome }
+    }
+
+    /// So much of what was taken was used.
+    pub(super) fn settle(&self, hold: &Hold, used: u64) {
+        let Hold { key, cost, .. } = hold;
+        if used == *cost {
+            return;
+        }
+        if let (terms, Some(slot)) = hold.local {
+            self.shared.correct((key, terms), slot, (*cost, used));
+        }
+        let change = i64::try_from(used).unwrap_or(i64::MAX).saturating_sub(i64::try_from(*cost).unwrap_or(i64::MAX));
+        match hold.shared {
+            (_, SharedPart::None) => {}
+            (terms, SharedPart::Slot(slot)) => self.tell((key, terms), Correction::Of(slot, change)),
+            (terms, SharedPart::Untold) if used > *cost => self.tell((key, terms), Correction::New(used - cost)),
+            (_, SharedPart::Untold) => self.pending.borrow_mut().take_back(key, cost - used),
+        }
+    }
+
+    /// Learns what a typical answer has.
+    pub(super) fn learn(&self, hold: &Hold, output: u64) {
+        self.shared.learn((&hold.key, hold.local.0), output);
+    }
+
+    fn tell(&self, (key, terms): (&LimitKey, super::window::Terms), correction: Correction) {
+        if self.pending.borrow_mut().add((*key, terms), correction, self.shared.now()) {
+            self.wake.notify_one();
+        } else {
+            self.shared.counts.lost.add();
+        }
+    }
+
+    /// Tells Redis what there is to tell, for ever.
+    pub(crate) async fn run(&self) {
+        let Some(redis) = &self.redis else { return };
+        loop {
+            let woken = tokio::time::timeout(LOOK, self.wake.notified()).await.is_ok();
+            if woken {
+                tokio::time::sleep(GATHER).await;
+            }
+            if self.shared.is_in_use() {
+                self.shared.fleet.beat(&self.beat, redis, self.shared.now()).await;
+            }
+            if !self.tell_all(redis).await {
+                tokio::time::sleep(AGAIN).await;
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    /// Tells all there is. `false`: something is left.
+    async fn tell_all(&self, redis: &RedisClient) -> bool {
+        let all = self.pending.borrow_mut().take();
+        let mut telling: FuturesUnordered<_> = all
+            .into_iter()
+            .map(|(key, pending)| async move {
+                let told = self.script.ask(redis, (&key, pending.terms), 0, &pending.corrections).await;
+                told.err().map(|_| (key, pending))
+            })
+            .collect();
+        let mut whole = true;
+        while let Some(failed) = telling.next().await {
+            if let Some((key, pending)) = failed {
+                whole &= !self.keep(key, pending);
+            }
+        }
+        whole
+    }
+
+    /// Keeps what could not be told. What was used of a slot is not told a second time, for Redis may have heard it: it stays as it was
+    /// taken. What was taken without asking is told until it counts no longer. `true`: there is something to tell again.
+    fn keep(&self, key: LimitKey, pending: PendingKey) -> bool {
+        let PendingKey { terms, corrections, since } = pending;
+        let lately = self.shared.now().saturating_sub(since) < terms.span;
+        let mut kept = false;
+        for correction in corrections {
+            match correction {
+                Correction::New(0) => {}
+                Correction::New(_) if lately => {
+                    kept |= self.pending.borrow_mut().add((key, terms), correction, since);
+                }
+                Correction::New(_) | Correction::Of(..) => self.shared.counts.lost.add(),
+            }
+        }
+        kept
+    }
+}
+
+fn refusal(full: Full) -> (Option<Duration>, bool) {
+    (full.after.map(micros), false)
+}
+
+fn told(limit: &PreparedLimit, used: u64, reset: u64) -> Told {
+    Told { unit: limit.unit, amount: limit.amount, remaining: limit.amount.saturating_sub(used), reset: micros(reset) }
+}

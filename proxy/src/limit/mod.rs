@@ -1,0 +1,17 @@
+//! Rate limits: sliding windows, counted in Redis for all proxies together, or in this process where there is none.
+//!
+//! A call takes from all of its limits together and holds what it took until its end; then it is settled by what was used. What
+//! Redis does not answer in time this process decides alone, by its share, and tells Redis of it later.
+
+mod fleet;
+mod hold;
+mod limiter;
+mod local;
+mod pending;
+mod prepared;
+mod script;
+mod window;
+
+pub(crate) use limiter::{Demand, Limiter, Refused, Told};
+pub use local::SharedLimits;
+pub(crate) use prepared::{LimitKey, Per, PreparedLimit, Scope};

@@ -1,0 +1,217 @@
+//! A limit made ready: what it counts, under which key.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::HeaderName;
+use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
+
+use super::window::Terms;
+
+/// What was taken counts for this part of the window longer than the window: providers see calls a little later than they are
+/// counted, some more than others, and are not to see more than the amount within any window either.
+const GRACE: u64 = 64;
+
+/// The slots of a window that is counted alone, in Redis, and as a note of what Redis counts.
+const ALONE: u64 = 64;
+const SHARED: u64 = 128;
+const NOTED: u64 = 16;
+
+/// Stands for calls that are counted together by one limit: a digest, whatever they have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LimitKey(pub(super) [u8; 16]);
+
+impl LimitKey {
+    /// The key of it in Redis; all that belongs to it lies in one slot.
+    pub(super) fn place(&self) -> String {
+        let mut text = String::with_capacity(52);
+        text.push_str("sluicegate:{");
+        self.0.iter().for_each(|byte| {
+            // A text takes whatever it is given.
+            let _ = write!(text, "{byte:02x}");
+        });
+        text.push_str("}:limit");
+        text
+    }
+}
+
+/// The calls that a limit is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope<'a> {
+    /// Those of the consumer with this id.
+    Consumer(&'a str),
+    /// Those of the route with this id, or of one of its rules.
+    Route(&'a str, Option<&'a str>),
+}
+
+/// A limit, ready to run.
+#[derive(Debug)]
+pub(crate) struct PreparedLimit {
+    pub(crate) per: Per,
+    pub(crate) unit: LimitUnit,
+    pub(crate) amount: u64,
+    pub(crate) on_unavailable: OnUnavailable,
+    /// It, in the words of its resource.
+    pub(crate) name: Arc<str>,
+    /// The length of its window, as people write it.
+    pub(crate) window: Box<str>,
+    micros: u64,
+    /// Stands for everything that its calls have in common beforehand.
+    seed: [u8; 32],
+}
+
+/// Calls that are counted together, within those that the limit is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Per {
+    /// Those of one consumer.
+    Consumer,
+    /// Those of one route.
+    Route,
+    /// Those with one value of a header.
+    Header(HeaderName),
+}
+
+impl PreparedLimit {
+    /// Makes it ready. The amount is no part of its identity: raised or lowered, it goes on from what has been taken.
+    pub(crate) fn of(gateway: &str, scope: Scope<'_>, from: &RateLimit) -> Self {
+        let mut seed = blake3::Hasher::new_derive_key("sluicegate identity of a rate limit v1");
+        let mut part = |text: &str| {
+            seed.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+            seed.update(text.as_bytes());
+        };
+        part(gateway);
+        let mut name = match scope {
+            Scope::Consumer(id) => format!("LLMConsumer {id}"),
+            Scope::Route(id, None) => format!("LLMRoute {id}"),
+            Scope::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
+        };
+        part(&name);
+        let (word, per) = match &from.per {
+            LimitPer::Consumer => ("consumer", Per::Consumer),
+            LimitPer::Route => ("route", Per::Route),
+            // The compiler has checked its name.
+            LimitPer::Header(header) => {
+                part(header);
+                ("header", HeaderName::try_from(header.as_str()).map_or(Per::Route, Per::Header))
+            }
+        };
+        [word, unit_label(from.unit), &from.window.0.to_string()].into_iter().for_each(part);
+        let window = written(from.window.0);
+        let _ = write!(name, ": {} {} per {window}, per {word}", from.amount, unit_label(from.unit));
+        Self {
+            per,
+            unit: from.unit,
+            amount: from.amount,
+            on_unavailable: from.on_unavailable,
+            name: name.into(),
+            window: window.into(),
+            micros: from.window.0.saturating_mul(1_000),
+            seed: *seed.finalize().as_bytes(),
+        }
+    }
+
+    /// The key under which calls are counted that have these values in common; `None`: those that have none.
+    pub(crate) fn key<'a>(&self, values: Option<impl Iterator<Item = &'a [u8]>>) -> LimitKey {
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
+        for value in values.into_iter().flatten() {
+            hasher.update(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hasher.update(value);
+        }
+        let mut key = [0; 16];
+        hasher.finalize_xof().fill(&mut key);
+        LimitKey(key)
+    }
+
+    /// True if it counts tokens.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.unit != LimitUnit::Requests
+    }
+
+    /// The terms of a count of this process that no other one shares.
+    pub(super) fn alone(&self) -> Terms {
+        self.terms(ALONE)
+    }
+
+    /// The terms of the count in Redis.
+    pub(super) fn shared(&self) -> Terms {
+        self.terms(SHARED)
+    }
+
+    /// The terms of this process's note of what it has taken from the count in Redis.
+    pub(super) fn noted(&self) -> Terms {
+        self.terms(NOTED)
+    }
+
+    fn terms(&self, slots: u64) -> Terms {
+        // A slot each, where there can not be more.
+        let width = if self.counts_tokens() || self.amount > slots { self.micros / slots } else { 0 };
+        Terms { amount: self.amount, span: self.micros + self.micros / GRACE, width }
+    }
+}
+
+/// The label of a unit.
+pub(super) const fn unit_label(unit: LimitUnit) -> &'static str {
+    match unit {
+        LimitUnit::Requests => "requests",
+        LimitUnit::Tokens => "tokens",
+        LimitUnit::InputTokens => "input_tokens",
+        LimitUnit::OutputTokens => "output_tokens",
+    }
+}
+
+/// Milliseconds as people write them: `1m`, `90s`, `1500ms`.
+fn written(millis: u64) -> String {
+    for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+        if millis > 0 && millis.is_multiple_of(scale) {
+            return format!("{}{unit}", millis / scale);
+        }
+    }
+    format!("{millis}ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::Millis;
+
+    use super::*;
+
+    fn limit(amount: u64, window: u64, unit: LimitUnit) -> RateLimit {
+        let per = LimitPer::Header("x-team".to_owned());
+        RateLimit { per, unit, amount, window: Millis(window), on_unavailable: OnUnavailable::Share }
+    }
+
+    #[test]
+    fn what_is_counted_together_has_one_key_and_nothing_else_has_it() {
+        let key = |gateway: &str, scope: Scope<'_>, from: &RateLimit, value: Option<&str>| {
+            PreparedLimit::of(gateway, scope, from).key(value.map(|value| std::iter::once(value.as_bytes())))
+        };
+        let (route, from) = (Scope::Route("a/r", None), limit(5, 60_000, LimitUnit::Requests));
+        let first = key("", route, &from, Some("x"));
+        assert_eq!(first, key("", route, &limit(9, 60_000, LimitUnit::Requests), Some("x")), "whatever the amount");
+        let others = [
+            key("", route, &from, Some("y")),
+            key("", route, &from, Some("")),
+            key("", route, &from, None),
+            key("gw", route, &from, Some("x")),
+            key("", Scope::Route("a/r", Some("one")), &from, Some("x")),
+            key("", Scope::Consumer("a/r"), &from, Some("x")),
+            key("", route, &limit(5, 1_000, LimitUnit::Requests), Some("x")),
+            key("", route, &limit(5, 60_000, LimitUnit::Tokens), Some("x")),
+        ];
+        let all: std::collections::BTreeSet<_> = others.iter().chain([&first]).collect();
+        assert_eq!(all.len(), others.len() + 1);
+        assert_eq!(first.place().len(), 51);
+    }
+
+    #[test]
+    fn small_numbers_of_calls_are_kept_one_by_one_and_windows_are_told_as_written() {
+        let of = |from: &RateLimit| PreparedLimit::of("", Scope::Route("a/r", None), from);
+        assert_eq!(of(&limit(64, 64_000, LimitUnit::Requests)).alone().width, 0);
+        assert_eq!(of(&limit(65, 64_000, LimitUnit::Requests)).alone().width, 1_000_000);
+        assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);
+        assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().span, 65_000_000);
+        for (millis, text) in [(60_000, "1m"), (90_000, "90s"), (86_400_000, "24h"), (1_500, "1500ms")] {
+            assert_eq!(written(millis), text);
+        }
+    }
+}
