@@ -11,7 +11,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::{Dialect, estimate};
 
 use crate::errors::Problem;
-use crate::limit::{Demand, LimitKey, Per, PreparedLimit, Refused, Told};
+use crate::limit::{Demand, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
 use crate::state::Rule;
 
 use super::inbound::InboundCall;
@@ -111,7 +111,7 @@ const fn words(unit: LimitUnit) -> &'static str {
     }
 }
 
-fn refusal(limit: &PreparedLimit, refused: Refused) -> Problem {
+fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
     if refused.is_unavailable {
         return unavailable();
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
 
 use crate::account::ConsumerName;
-use crate::limit::{PreparedLimit, Scope, SharedLimits};
+use crate::limit::{LimitScope, PreparedLimit, SharedLimits};
 use crate::matching::ModelTest;
 
 /// A consumer of the configuration.
@@ -35,7 +35,7 @@ impl KnownConsumer {
         if !from.limits.is_empty() {
             shared.put_in_use();
         }
-        let limit = |limit| PreparedLimit::of(shared.gateway(), Scope::Consumer(&name.id().0), limit);
+        let limit = |limit| PreparedLimit::of(shared.gateway(), LimitScope::Consumer(&name.id().0), limit);
         let mut identity = blake3::Hasher::new_derive_key("sluicegate consumer identity for cached answers v1");
         identity.update(name.id().0.as_bytes());
         Self {

@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use sluicegate_config::LimitUnit;
 
-use super::limiter::Limiter;
+use super::pending::SharedSlot;
 use super::prepared::LimitKey;
-use super::script::SharedSlot;
 use super::window::Terms;
 use crate::account::{Held, Settlement};
 
@@ -34,9 +33,18 @@ pub(super) enum SharedPart {
     Untold,
 }
 
+/// Whoever what was taken is given back to.
+pub(super) trait HoldKeeper {
+    /// So much of it was used.
+    fn settle(&self, hold: &Hold, used: u64);
+
+    /// A call's answer had so many tokens.
+    fn learn(&self, hold: &Hold, output: u64);
+}
+
 /// All that a call has taken.
 pub(crate) struct Holds {
-    limiter: Rc<Limiter>,
+    keeper: Rc<dyn HoldKeeper>,
     holds: Vec<Hold>,
 }
 
@@ -47,8 +55,8 @@ impl fmt::Debug for Holds {
 }
 
 impl Holds {
-    pub(super) fn new(limiter: &Rc<Limiter>, holds: Vec<Hold>) -> Self {
-        Self { limiter: Rc::clone(limiter), holds }
+    pub(super) fn new(keeper: Rc<dyn HoldKeeper>) -> Self {
+        Self { keeper, holds: Vec::new() }
     }
 
     pub(super) fn add(&mut self, hold: Hold) {
@@ -59,11 +67,11 @@ impl Holds {
 impl Held for Holds {
     fn settle(mut self: Box<Self>, by: Settlement) {
         for hold in std::mem::take(&mut self.holds) {
-            self.limiter.settle(&hold, used(&hold, by));
+            self.keeper.settle(&hold, used(&hold, by));
             if let Settlement::Used(Some(usage)) = by
                 && hold.unit != LimitUnit::Requests
             {
-                self.limiter.learn(&hold, usage.output);
+                self.keeper.learn(&hold, usage.output);
             }
         }
     }
@@ -72,7 +80,7 @@ impl Held for Holds {
 impl Drop for Holds {
     fn drop(&mut self) {
         for hold in std::mem::take(&mut self.holds) {
-            self.limiter.settle(&hold, 0);
+            self.keeper.settle(&hold, 0);
         }
     }
 }

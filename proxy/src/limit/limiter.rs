@@ -12,11 +12,11 @@ use sluicegate_config::{LimitUnit, OnUnavailable};
 use tokio::sync::Notify;
 
 use super::fleet::Fleet;
-use super::hold::{Hold, Holds, SharedPart};
+use super::hold::{Hold, HoldKeeper, Holds, SharedPart};
 use super::local::{SharedLimits, micros};
 use super::pending::{Correction, Pending, PendingKey};
 use super::prepared::{LimitKey, PreparedLimit};
-use super::script::{Answer, WindowScript};
+use super::script::{CountAnswer, WindowScript};
 use super::window::Full;
 use crate::redis::{RedisClient, Script};
 
@@ -48,7 +48,7 @@ pub(crate) struct Told {
 
 /// A limit has no room.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Refused {
+pub(crate) struct LimitRefusal {
     /// The place of the limit among those that were asked.
     pub(crate) at: usize,
     /// The time after which there may be; `None`: there never is.
@@ -98,10 +98,10 @@ impl Limiter {
     }
 
     /// Takes of all limits, or of none. Waits for Redis at most, and not for long.
-    pub(crate) async fn take(self: &Rc<Self>, demands: &[Demand<'_>]) -> (Vec<Told>, Result<Holds, Refused>) {
+    pub(crate) async fn take(self: &Rc<Self>, demands: &[Demand<'_>]) -> (Vec<Told>, Result<Holds, LimitRefusal>) {
         // Dropped, what was taken is given back: if a limit has no room, and if the caller leaves meanwhile.
-        let mut holds = Holds::new(self, Vec::new());
-        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<Refused>);
+        let mut holds = Holds::new(Rc::clone(self) as Rc<dyn HoldKeeper>);
+        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<LimitRefusal>);
         for (at, asked) in join_all(demands.iter().map(|demand| self.ask(demand))).await.into_iter().enumerate() {
             all.push(asked.told);
             match asked.outcome {
@@ -109,7 +109,7 @@ impl Limiter {
                 Err((after, is_unavailable)) => {
                     let patience = |after: Option<Duration>| after.unwrap_or(Duration::MAX);
                     if refused.is_none_or(|refused| patience(refused.after) < patience(after)) {
-                        refused = Some(Refused { at, after, is_unavailable });
+                        refused = Some(LimitRefusal { at, after, is_unavailable });
                     }
                 }
             }
@@ -177,13 +177,13 @@ impl Limiter {
         let corrections = self.pending.borrow_mut().on_the_way(key);
         let answer = self.script.ask(redis, (key, shared), *cost, &corrections).await;
         match answer {
-            Ok(Answer { slot: Some(slot), used, empty_after, .. }) => {
+            Ok(CountAnswer { slot: Some(slot), used, empty_after, .. }) => {
                 let taken = if guarded.is_some() { 0 } else { *cost };
                 let noted_slot = self.shared.note(at, (taken, used), now);
                 let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
                 Asked { told: told(limit, used, empty_after), outcome: Ok(hold) }
             }
-            Ok(Answer { slot: None, used, after, empty_after }) => {
+            Ok(CountAnswer { slot: None, used, after, empty_after }) => {
                 undo();
                 self.shared.note(at, (0, used), now);
                 Asked { told: told(limit, used, empty_after), outcome: Err((after.map(micros), false)) }
@@ -212,29 +212,6 @@ impl Limiter {
             hold(slot, SharedPart::Untold)
         });
         Asked { told, outcome }
-    }
-
-    /// So much of what was taken was used.
-    pub(super) fn settle(&self, hold: &Hold, used: u64) {
-        let Hold { key, cost, .. } = hold;
-        if used == *cost {
-            return;
-        }
-        if let (terms, Some(slot)) = hold.local {
-            self.shared.correct((key, terms), slot, (*cost, used));
-        }
-        let change = i64::try_from(used).unwrap_or(i64::MAX).saturating_sub(i64::try_from(*cost).unwrap_or(i64::MAX));
-        match hold.shared {
-            (_, SharedPart::None) => {}
-            (terms, SharedPart::Slot(slot)) => self.tell((key, terms), Correction::Of(slot, change)),
-            (terms, SharedPart::Untold) if used > *cost => self.tell((key, terms), Correction::New(used - cost)),
-            (_, SharedPart::Untold) => self.pending.borrow_mut().take_back(key, cost - used),
-        }
-    }
-
-    /// Learns what a typical answer has.
-    pub(super) fn learn(&self, hold: &Hold, output: u64) {
-        self.shared.learn((&hold.key, hold.local.0), output);
     }
 
     fn tell(&self, (key, terms): (&LimitKey, super::window::Terms), correction: Correction) {
@@ -298,6 +275,29 @@ impl Limiter {
             }
         }
         kept
+    }
+}
+
+impl HoldKeeper for Limiter {
+    fn settle(&self, hold: &Hold, used: u64) {
+        let Hold { key, cost, .. } = hold;
+        if used == *cost {
+            return;
+        }
+        if let (terms, Some(slot)) = hold.local {
+            self.shared.correct((key, terms), slot, (*cost, used));
+        }
+        let change = i64::try_from(used).unwrap_or(i64::MAX).saturating_sub(i64::try_from(*cost).unwrap_or(i64::MAX));
+        match hold.shared {
+            (_, SharedPart::None) => {}
+            (terms, SharedPart::Slot(slot)) => self.tell((key, terms), Correction::Of(slot, change)),
+            (terms, SharedPart::Untold) if used > *cost => self.tell((key, terms), Correction::New(used - cost)),
+            (_, SharedPart::Untold) => self.pending.borrow_mut().take_back(key, cost - used),
+        }
+    }
+
+    fn learn(&self, hold: &Hold, output: u64) {
+        self.shared.learn((&hold.key, hold.local.0), output);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::fleet::Fleet;
 use super::prepared::{LimitKey, PreparedLimit};
-use super::window::{Full, Taken, Terms, Window};
+use super::window::{Full, SlidingWindow, TakenSlot, Terms};
 use crate::count::Count;
 
 const SHARDS: usize = 16;
@@ -61,7 +61,7 @@ struct Shard {
 /// This process's count of one key.
 #[derive(Debug, Default)]
 struct LocalCount {
-    window: Window,
+    window: SlidingWindow,
     /// The longest that anything in it counts.
     span: u64,
     /// What all proxies together had taken when Redis was last heard of it, and when that was.
@@ -125,12 +125,17 @@ impl SharedLimits {
     }
 
     /// Takes where nobody else counts.
-    pub(super) fn alone(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Result<Taken, Full> {
+    pub(super) fn alone(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Result<TakenSlot, Full> {
         self.with((key, terms.span), now, |count| count.window.take(cost, terms, now))
     }
 
     /// Takes within this process's share, before Redis is asked, where others may have taken what Redis does not know of.
-    pub(super) fn guard(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Option<Result<Taken, Full>> {
+    pub(super) fn guard(
+        &self,
+        (key, terms): (&LimitKey, Terms),
+        cost: u64,
+        now: u64,
+    ) -> Option<Result<TakenSlot, Full>> {
         let terms = Terms { amount: self.fleet.share(terms.amount), ..terms };
         self.with((key, terms.span), now, |count| {
             (now < count.guarded_until).then(|| count.window.take(cost, terms, now))
@@ -147,7 +152,7 @@ impl SharedLimits {
 
     /// Takes while Redis is away: within this process's share, and as long as what was taken last still counts within its share of
     /// what that left.
-    pub(super) fn share(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Result<Taken, Full> {
+    pub(super) fn share(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Result<TakenSlot, Full> {
         let mine = Terms { amount: self.fleet.share(terms.amount), ..terms };
         self.with((key, terms.span), now, |count| {
             if let Some((used, at)) = count.seen.filter(|(_, at)| now.saturating_sub(*at) < terms.span) {
@@ -212,7 +217,7 @@ impl SharedLimits {
 
 impl LocalCount {
     fn new(now: u64) -> Self {
-        Self { window: Window::new(now), ..Self::default() }
+        Self { window: SlidingWindow::new(now), ..Self::default() }
     }
 
     /// True if nothing would be lost with it.

@@ -12,6 +12,6 @@ mod prepared;
 mod script;
 mod window;
 
-pub(crate) use limiter::{Demand, Limiter, Refused, Told};
+pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
 pub use local::SharedLimits;
-pub(crate) use prepared::{LimitKey, Per, PreparedLimit, Scope};
+pub(crate) use prepared::{LimitKey, LimitScope, Per, PreparedLimit};

@@ -4,12 +4,19 @@
 use std::collections::HashMap;
 
 use super::prepared::LimitKey;
-use super::script::SharedSlot;
 use super::window::Terms;
 
 /// The most keys of which something is to be told, and corrections of one.
 const MOST_KEYS: usize = 8_192;
 const MOST_CORRECTIONS: usize = 64;
+
+/// A slot in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SharedSlot {
+    pub(super) number: u64,
+    /// The time of its first part: a slot that was lost with a master has another one than the one that takes its number.
+    pub(super) from: u64,
+}
 
 /// Something that is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,7 @@ impl LimitKey {
 
 /// The calls that a limit is about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Scope<'a> {
+pub(crate) enum LimitScope<'a> {
     /// Those of the consumer with this id.
     Consumer(&'a str),
     /// Those of the route with this id, or of one of its rules.
@@ -73,7 +73,7 @@ pub(crate) enum Per {
 
 impl PreparedLimit {
     /// Makes it ready. The amount is no part of its identity: raised or lowered, it goes on from what has been taken.
-    pub(crate) fn of(gateway: &str, scope: Scope<'_>, from: &RateLimit) -> Self {
+    pub(crate) fn of(gateway: &str, scope: LimitScope<'_>, from: &RateLimit) -> Self {
         let mut seed = blake3::Hasher::new_derive_key("sluicegate identity of a rate limit v1");
         let mut part = |text: &str| {
             seed.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -81,9 +81,9 @@ impl PreparedLimit {
         };
         part(gateway);
         let mut name = match scope {
-            Scope::Consumer(id) => format!("LLMConsumer {id}"),
-            Scope::Route(id, None) => format!("LLMRoute {id}"),
-            Scope::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
+            LimitScope::Consumer(id) => format!("LLMConsumer {id}"),
+            LimitScope::Route(id, None) => format!("LLMRoute {id}"),
+            LimitScope::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
         };
         part(&name);
         let (word, per) = match &from.per {
@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn what_is_counted_together_has_one_key_and_nothing_else_has_it() {
-        let key = |gateway: &str, scope: Scope<'_>, from: &RateLimit, value: Option<&str>| {
+        let key = |gateway: &str, scope: LimitScope<'_>, from: &RateLimit, value: Option<&str>| {
             PreparedLimit::of(gateway, scope, from).key(value.map(|value| std::iter::once(value.as_bytes())))
         };
-        let (route, from) = (Scope::Route("a/r", None), limit(5, 60_000, LimitUnit::Requests));
+        let (route, from) = (LimitScope::Route("a/r", None), limit(5, 60_000, LimitUnit::Requests));
         let first = key("", route, &from, Some("x"));
         assert_eq!(first, key("", route, &limit(9, 60_000, LimitUnit::Requests), Some("x")), "whatever the amount");
         let others = [
@@ -193,8 +193,8 @@ mod tests {
             key("", route, &from, Some("")),
             key("", route, &from, None),
             key("gw", route, &from, Some("x")),
-            key("", Scope::Route("a/r", Some("one")), &from, Some("x")),
-            key("", Scope::Consumer("a/r"), &from, Some("x")),
+            key("", LimitScope::Route("a/r", Some("one")), &from, Some("x")),
+            key("", LimitScope::Consumer("a/r"), &from, Some("x")),
             key("", route, &limit(5, 1_000, LimitUnit::Requests), Some("x")),
             key("", route, &limit(5, 60_000, LimitUnit::Tokens), Some("x")),
         ];
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn small_numbers_of_calls_are_kept_one_by_one_and_windows_are_told_as_written() {
-        let of = |from: &RateLimit| PreparedLimit::of("", Scope::Route("a/r", None), from);
+        let of = |from: &RateLimit| PreparedLimit::of("", LimitScope::Route("a/r", None), from);
         assert_eq!(of(&limit(64, 64_000, LimitUnit::Requests)).alone().width, 0);
         assert_eq!(of(&limit(65, 64_000, LimitUnit::Requests)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);

@@ -1,29 +1,21 @@
 //! The script by which Redis counts, and its answers.
 //!
-//! It is a `Window` in a hash: `h` and `n` are the numbers of the first slot and of the one after the last, `u` is all that counts,
+//! It is a `SlidingWindow` in a hash: `h` and `n` are the numbers of the first slot and of the one after the last, `u` is all that counts,
 //! `c` the clock of the last write; a slot is a field named by its number. One script on one key: it takes, corrects what was
 //! taken before, and says how it stands.
 
 use ::redis::Value;
 
-use super::pending::Correction;
+use super::pending::{Correction, SharedSlot};
 use super::prepared::LimitKey;
 use super::window::Terms;
 use crate::redis::{RedisClient, Script, Unanswered};
 
 const SOURCE: &str = include_str!("window.lua");
 
-/// A slot in Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SharedSlot {
-    pub(super) number: u64,
-    /// The time of its first part: a slot that was lost with a master has another one than the one that takes its number.
-    pub(super) from: u64,
-}
-
 /// The count's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct CountAnswer {
     /// The slot that was taken from; `None`: there is no room.
     pub(super) slot: Option<SharedSlot>,
     /// All that counts now.
@@ -50,7 +42,7 @@ impl WindowScript {
         (key, terms): (&LimitKey, Terms),
         cost: u64,
         corrections: &[Correction],
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<CountAnswer, Unanswered> {
         let Terms { amount, span, width } = terms;
         let mut numbers: Vec<String> = [span, width, amount, cost].iter().map(u64::to_string).collect();
         for correction in corrections {
@@ -68,7 +60,7 @@ impl WindowScript {
     }
 }
 
-fn read(value: &Value) -> Option<Answer> {
+fn read(value: &Value) -> Option<CountAnswer> {
     let Value::Array(values) = value else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => Some(*number),
@@ -77,5 +69,5 @@ fn read(value: &Value) -> Option<Answer> {
     let positive = |at: usize| number(at).and_then(|number| u64::try_from(number).ok());
     let granted = number(0)? == 1;
     let slot = if granted { Some(SharedSlot { number: positive(2)?, from: positive(3)? }) } else { None };
-    Some(Answer { slot, used: positive(1)?, after: positive(4), empty_after: positive(5)? })
+    Some(CountAnswer { slot, used: positive(1)?, after: positive(4), empty_after: positive(5)? })
 }

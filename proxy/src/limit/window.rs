@@ -29,7 +29,7 @@ struct Slot {
 
 /// What was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct TakenSlot {
     /// The number of its slot, to correct it by.
     pub(super) slot: u64,
     /// All that counts now.
@@ -47,7 +47,7 @@ pub(super) struct Full {
 
 /// A sliding window.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     slots: VecDeque<Slot>,
     /// The number of the first slot. Numbers are never used twice, not even by a window that takes another's place: they begin at the
     /// time.
@@ -55,7 +55,7 @@ pub(super) struct Window {
     used: u64,
 }
 
-impl Window {
+impl SlidingWindow {
     /// One in which nothing counts.
     pub(super) fn new(now: u64) -> Self {
         Self { slots: VecDeque::new(), first: now, used: 0 }
@@ -72,7 +72,7 @@ impl Window {
     }
 
     /// Takes, if there is room.
-    pub(super) fn take(&mut self, cost: u64, terms: Terms, now: u64) -> Result<Taken, Full> {
+    pub(super) fn take(&mut self, cost: u64, terms: Terms, now: u64) -> Result<TakenSlot, Full> {
         let used = self.used(now, terms.span);
         if used.saturating_add(cost) > terms.amount {
             return Err(Full { used, after: self.room_after(cost, terms, now) });
@@ -81,7 +81,7 @@ impl Window {
     }
 
     /// Takes, whether there is room or not.
-    pub(super) fn charge(&mut self, cost: u64, terms: Terms, now: u64) -> Taken {
+    pub(super) fn charge(&mut self, cost: u64, terms: Terms, now: u64) -> TakenSlot {
         self.used(now, terms.span);
         let full = self.slots.len() >= MOST_SLOTS;
         match self.slots.back_mut() {
@@ -93,7 +93,7 @@ impl Window {
         }
         self.used = self.used.saturating_add(cost);
         let slot = self.first + u64::try_from(self.slots.len().saturating_sub(1)).unwrap_or_default();
-        Taken { slot, used: self.used }
+        TakenSlot { slot, used: self.used }
     }
 
     /// What was taken turns out to be another number. More of it counts from now on.
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_leaves_when_its_time_is_over() {
-        let mut window = Window::new(7);
+        let mut window = SlidingWindow::new(7);
         for now in [0, 10, 20] {
             assert_eq!(window.take(1, TERMS, now).map(|taken| taken.slot), Ok(7 + now / 10));
         }
@@ -154,14 +154,14 @@ mod tests {
         assert_eq!(window.take(2, TERMS, 30), Err(Full { used: 3, after: Some(980) }));
         assert_eq!(window.take(4, TERMS, 30), Err(Full { used: 3, after: None }));
         assert_eq!(window.take(1, TERMS, 999), Err(Full { used: 3, after: Some(1) }));
-        assert_eq!(window.take(1, TERMS, 1_000), Ok(Taken { slot: 10, used: 3 }));
+        assert_eq!(window.take(1, TERMS, 1_000), Ok(TakenSlot { slot: 10, used: 3 }));
         assert_eq!((window.taken_since(1_000), window.empty_after(1_500, 1_000)), (1, 500));
     }
 
     #[test]
     fn what_was_taken_is_corrected_in_its_slot_and_nowhere_else() {
         let terms = Terms { amount: 100, ..TERMS };
-        let mut window = Window::new(0);
+        let mut window = SlidingWindow::new(0);
         let first = window.take(50, terms, 0).unwrap();
         let second = window.take(50, terms, 500).unwrap();
         window.correct(first.slot, (50, 20), terms, 600);
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_smaller_amount_holds_at_once_and_a_larger_one_is_not_given_twice() {
-        let mut window = Window::new(0);
+        let mut window = SlidingWindow::new(0);
         assert!((0..3).all(|now| window.take(1, TERMS, now).is_ok()));
         assert!(window.take(1, Terms { amount: 2, ..TERMS }, 10).is_err());
         let larger = Terms { amount: 5, ..TERMS };
@@ -193,7 +193,7 @@ mod tests {
             width in prop::sample::select(vec![0_u64, 10, 100]),
         ) {
             let terms = Terms { amount, span: 2_000, width };
-            let (mut window, mut now, mut taken) = (Window::new(0), 0, Vec::new());
+            let (mut window, mut now, mut taken) = (SlidingWindow::new(0), 0, Vec::new());
             for (pause, cost) in calls {
                 now += pause;
                 if window.take(cost, terms, now).is_ok() {

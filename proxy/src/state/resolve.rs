@@ -17,7 +17,7 @@ use crate::cache;
 use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
-use crate::limit::{PreparedLimit, Scope, SharedLimits};
+use crate::limit::{LimitScope, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
@@ -83,7 +83,7 @@ fn limits(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Box<[Prepare
     if !rule.limits.is_empty() {
         lasting.limits.put_in_use();
     }
-    let scope = Scope::Route(&id.0, rule.own_limits.then_some(rule.name.as_str()));
+    let scope = LimitScope::Route(&id.0, rule.own_limits.then_some(rule.name.as_str()));
     rule.limits.iter().map(|limit| PreparedLimit::of(lasting.limits.gateway(), scope, limit)).collect()
 }
 
