@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 12] = [
+pub const FEATURES: [&str; 13] = [
     "access",
     "azureOpenAI",
     "bedrock",
