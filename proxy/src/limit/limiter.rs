@@ -132,9 +132,9 @@ impl Limiter {
             LimitUnit::OutputTokens => &self.shared.counts.checks[3],
         };
         if asked.outcome.is_ok() {
-            room.add()
+            room.add();
         } else {
-            none.add()
+            none.add();
         }
         asked
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{CHAT, MESSAGES, chat, message, openai_stream, openai_whole, plain_upstream, pool, provider};
+use crate::resources::{CHAT, MESSAGES, chat, message, openai_whole, plain_upstream, pool, provider};
 
 const KEY: &str = "one-key-that-nobody-can-guess";
 const OTHER: &str = "other-key-that-nobody-can-guess";
@@ -197,7 +197,20 @@ fn by_model() -> Upstream {
         if model("hangs") && body.contains("1000") {
             return vec![Act::Hang];
         }
-        if received.streams() { openai_stream("fine") } else { vec![openai_whole("fine")] }
+        if !received.streams() {
+            return vec![openai_whole("fine")];
+        }
+        // A stream that does not say what it used stays as it was reserved.
+        let said = chunk(
+            b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\n",
+        );
+        let used = chunk(
+            b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\n",
+        );
+        if model("silent") {
+            return vec![stream_head(), said, chunk(b"data: [DONE]\n\n"), last_chunk()];
+        }
+        vec![stream_head(), said, used, chunk(b"data: [DONE]\n\n"), last_chunk()]
     })
     .unwrap()
 }
@@ -206,13 +219,17 @@ fn by_model() -> Upstream {
 async fn tokens_are_reserved_and_settled_by_what_was_used_however_a_call_ends() {
     let upstream = by_model();
     let limit = "{per: Header, header: x-case, unit: Tokens, amount: 10000, window: 1h}";
-    let models = ["good", "fails", "cuts", "hangs"];
+    let models = ["good", "silent", "fails", "cuts", "hangs"];
     let text = pool_of(&upstream) + &models.map(|model| limited(model, limit)).concat();
     let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
     let client = proxy.client();
-    for (model, stream, used) in
-        [("good", false, 5..=5), ("good", true, 5..=5), ("fails", false, 0..=0), ("cuts", true, 5..=200)]
-    {
+    for (model, stream, used) in [
+        ("good", false, 5..=5),
+        ("good", true, 5..=5),
+        ("silent", true, 1_000..=1_100),
+        ("fails", false, 0..=0),
+        ("cuts", true, 5..=200),
+    ] {
         let case = format!("{model} {stream}");
         let headers = [("x-case", case.as_str())];
         let first = client.post(CHAT, &headers, asking(model, 1_000, stream)).await.unwrap();
