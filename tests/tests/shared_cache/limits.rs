@@ -22,7 +22,7 @@ fn upstream() -> Upstream {
 fn manifests(upstream: &Upstream, limits: &str) -> String {
     format!(
         "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  providers:\n  \
-         - {{name: one, type: OpenAICompatible, url: \"http://{}\", headers: {{pass: [x-user]}}}}\n---\n\
+         - {{name: one, type: OpenAICompatible, url: \"http://{}\", headers: {{pass: [x-lane]}}}}\n---\n\
          apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  limits: {{rate: [{limits}]}}\n  \
          rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n",
         upstream.address
@@ -36,7 +36,7 @@ fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
 
 async fn ask(client: &Client, user: &str, max_tokens: usize) -> anyhow::Result<Answer> {
     let body = format!(r#"{{"model":"m","max_tokens":{max_tokens},"messages":[{{"role":"user","content":"?"}}]}}"#);
-    client.post(CHAT, &[("x-user", user)], body).await
+    client.post(CHAT, &[("x-lane", user)], body).await
 }
 
 /// Every user asks every proxy in turn, all together four times what its limit lets through, until the time is over.
@@ -63,7 +63,7 @@ async fn flood(clients: &[Client], time: Duration, gone: &std::cell::Cell<bool>)
 fn seen(upstream: &Upstream) -> BTreeMap<String, (usize, usize)> {
     let mut times: BTreeMap<String, Vec<Instant>> = BTreeMap::new();
     for call in upstream.received() {
-        times.entry(call.header("x-user").to_owned()).or_default().push(call.at);
+        times.entry(call.header("x-lane").to_owned()).or_default().push(call.at);
     }
     times
         .into_iter()
@@ -77,7 +77,7 @@ fn seen(upstream: &Upstream) -> BTreeMap<String, (usize, usize)> {
 }
 
 fn per_user() -> String {
-    format!("{{per: Header, header: x-user, unit: Requests, amount: {AMOUNT}, window: {}s}}", WINDOW.as_secs())
+    format!("{{per: Header, header: x-lane, unit: Requests, amount: {AMOUNT}, window: {}s}}", WINDOW.as_secs())
 }
 
 fn unanswered(proxies: &[Proxy]) -> f64 {
@@ -167,12 +167,12 @@ async fn tokens_are_settled_for_all_proxies_by_what_was_used() {
 async fn with_all_of_redis_gone_each_proxy_takes_its_share_and_none_more() {
     let (mut cluster, upstream) = (RedisCluster::start().unwrap(), upstream());
     let limit = |on: &str| {
-        format!("{{per: Header, header: x-user, unit: Requests, amount: 10, window: 1h, onUnavailable: {on}}}")
+        format!("{{per: Header, header: x-lane, unit: Requests, amount: 10, window: 1h, onUnavailable: {on}}}")
     };
     let text = manifests(&upstream, &limit("Share"));
     let rule = |name: &str| {
         format!(
-            "  - {{name: {name}, matches: [{{headers: [{{name: x-user, exact: {name}}}]}}], limits: {{rate: [{}]}}, targets: [{{poolRef: {{name: p}}}}]}}\n",
+            "  - {{name: {name}, matches: [{{headers: [{{name: x-lane, exact: {name}}}]}}], limits: {{rate: [{}]}}, targets: [{{poolRef: {{name: p}}}}]}}\n",
             limit(if name == "open" { "FailOpen" } else { "FailClosed" })
         )
     };
