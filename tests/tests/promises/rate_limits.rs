@@ -45,6 +45,23 @@ fn remaining(answer: &Answer) -> u64 {
     answer.header("x-ratelimit-remaining-tokens").parse().unwrap_or_else(|_| panic!("{:?}", answer.headers))
 }
 
+/// A call for a model in every dialect: its path and body, and where and how its error begins.
+fn in_every_dialect(model: &str) -> Vec<(String, String, &'static str, &'static str)> {
+    let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"Say something."}]}]}"#;
+    let invoke =
+        r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"?"}]}"#;
+    let responses = format!(r#"{{"model":"{model}","input":"Say something."}}"#);
+    let completions = format!(r#"{{"model":"{model}","prompt":"Say something."}}"#);
+    vec![
+        ("/v1/chat/completions".to_owned(), chat(model, false), "/error/code", "rate_limit_exceeded"),
+        ("/v1/responses".to_owned(), responses, "/error/code", "rate_limit_exceeded"),
+        ("/v1/completions".to_owned(), completions, "/error/code", "rate_limit_exceeded"),
+        (MESSAGES.to_owned(), message(model, false), "/error/type", "rate_limit_error"),
+        (format!("/v1beta/models/{model}:generateContent"), gemini.to_owned(), "/error/status", "RESOURCE_EXHAUSTED"),
+        (format!("/model/{model}/invoke"), invoke.to_owned(), "/message", "Rate limit reached"),
+    ]
+}
+
 #[tokio::test]
 async fn a_refusal_is_the_vendors_own_in_every_dialect() {
     let upstream = plain_upstream();
@@ -54,25 +71,7 @@ async fn a_refusal_is_the_vendors_own_in_every_dialect() {
     let client = proxy.client();
     let mut refused = 0;
     for (model, retry) in [("soon", "true"), ("late", "false")] {
-        let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"Say something."}]}]}"#;
-        let invoke =
-            r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"?"}]}"#;
-        let responses = format!(r#"{{"model":"{model}","input":"Say something."}}"#);
-        let completions = format!(r#"{{"model":"{model}","prompt":"Say something."}}"#);
-        let cases = [
-            ("/v1/chat/completions".to_owned(), chat(model, false), "/error/code", "rate_limit_exceeded"),
-            ("/v1/responses".to_owned(), responses, "/error/code", "rate_limit_exceeded"),
-            ("/v1/completions".to_owned(), completions, "/error/code", "rate_limit_exceeded"),
-            (MESSAGES.to_owned(), message(model, false), "/error/type", "rate_limit_error"),
-            (
-                format!("/v1beta/models/{model}:generateContent"),
-                gemini.to_owned(),
-                "/error/status",
-                "RESOURCE_EXHAUSTED",
-            ),
-            (format!("/model/{model}/invoke"), invoke.to_owned(), "/message", "Rate limit reached"),
-        ];
-        for (path, body, at, word) in cases {
+        for (path, body, at, word) in in_every_dialect(model) {
             let headers = [("x-case", path.as_str())];
             let first = client.post(&path, &headers, body.clone()).await.unwrap();
             assert_ne!(first.status, 429, "{path}: {}", first.text());
