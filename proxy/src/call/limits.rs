@@ -185,7 +185,7 @@ const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static str; 3]> {
             Some(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"])
         }
         // Google, Amazon and Cohere have none.
-        (Dialect::Gemini | Dialect::BedrockInvoke | Dialect::CohereChat, _) => None,
+        (Dialect::Gemini | Dialect::BedrockInvoke | Dialect::BedrockConverse | Dialect::CohereChat, _) => None,
     }
 }
 
