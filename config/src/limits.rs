@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Millis;
-
 /// The most that is taken within any window of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,8 +12,8 @@ pub struct RateLimit {
     pub unit: LimitUnit,
     /// The most within any window; above 0.
     pub amount: u64,
-    /// The length of the window; a second or more.
-    pub window: Millis,
+    /// The length of the window, in milliseconds; a second or more.
+    pub window: u64,
     /// The treatment of calls while the shared count can not be had.
     #[serde(default, skip_serializing_if = "OnUnavailable::is_share")]
     pub on_unavailable: OnUnavailable,

@@ -48,7 +48,7 @@ fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit
             crds::LimitUnit::OutputTokens => LimitUnit::OutputTokens,
         },
         amount: *amount,
-        window,
+        window: window.0,
         on_unavailable: match on_unavailable {
             None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,
             Some(crds::OnUnavailable::FailOpen) => OnUnavailable::FailOpen,

@@ -1,4 +1,4 @@
-//! What a call holds until its end, and what it is settled by.
+//! Things that a call holds until its end, and the facts by which they are settled.
 
 use std::fmt;
 

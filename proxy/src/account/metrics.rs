@@ -205,7 +205,7 @@ pub struct LimitStat {
     pub checks: Vec<(&'static str, &'static str, u64)>,
     /// Those that Redis did not answer for.
     pub unanswered: u64,
-    /// What was used and could not be told.
+    /// Uses that could not be told.
     pub lost: u64,
     /// Proxies that share them.
     pub proxies: u64,

@@ -3,5 +3,6 @@
 //! A dialect's grammar is in the crate `dialects`. Which paths lead to it, who offers it and how a provider is to be
 //! authenticated with stands here, and nowhere else.
 
+pub(crate) mod limit_headers;
 pub(crate) mod profiles;
 pub(crate) mod surfaces;

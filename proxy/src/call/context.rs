@@ -40,7 +40,7 @@ pub(super) struct CallContext {
     cache: Cell<Option<&'static str>>,
     /// `x-sluicegate-max-tokens`, where the caller asked for more.
     clamped: Cell<Option<u64>>,
-    /// How its limits stand, where it has any.
+    /// The state of its limits, where it has any.
     limits: OnceCell<Vec<Told>>,
 }
 
@@ -160,7 +160,7 @@ impl CallContext {
         drop(self.limits.set(told));
     }
 
-    /// How its limits stand.
+    /// The state of its limits.
     pub(super) fn limits(&self) -> Option<&[Told]> {
         self.limits.get().map(Vec::as_slice)
     }

@@ -10,6 +10,7 @@ use sluicegate_config::LimitUnit;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::{Dialect, estimate};
 
+use crate::api::limit_headers::{names, says_a_time};
 use crate::errors::Problem;
 use crate::limit::{Demand, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
 use crate::state::Rule;
@@ -92,7 +93,7 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
     Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
 }
 
-/// What a limit is of, in its caller's words.
+/// The limit in its caller's words.
 fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
     let (unit, amount, window) = (words(limit.unit), limit.amount, &limit.window);
     match &limit.per {
@@ -153,39 +154,12 @@ pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
         if is_tighter {
             continue;
         }
-        let when = if dialect == Dialect::AnthropicMessages { at(now, told.reset) } else { span(told.reset) };
+        let when = if says_a_time(dialect) { at(now, told.reset) } else { span(told.reset) };
         headers.insert(HeaderName::from_static(limit), HeaderValue::from(told.amount));
         headers.insert(HeaderName::from_static(remaining), HeaderValue::from(told.remaining));
         if let Ok(when) = HeaderValue::try_from(when) {
             headers.insert(HeaderName::from_static(reset), when);
         }
-    }
-}
-
-/// The headers by which a vendor says how a limit stands: the limit, what remains, when all is there again.
-const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static str; 3]> {
-    macro_rules! anthropic {
-        ($unit:literal) => {
-            Some([
-                concat!("anthropic-ratelimit-", $unit, "-limit"),
-                concat!("anthropic-ratelimit-", $unit, "-remaining"),
-                concat!("anthropic-ratelimit-", $unit, "-reset"),
-            ])
-        };
-    }
-    match (dialect, unit) {
-        (Dialect::AnthropicMessages, LimitUnit::Requests) => anthropic!("requests"),
-        (Dialect::AnthropicMessages, LimitUnit::Tokens) => anthropic!("tokens"),
-        (Dialect::AnthropicMessages, LimitUnit::InputTokens) => anthropic!("input-tokens"),
-        (Dialect::AnthropicMessages, LimitUnit::OutputTokens) => anthropic!("output-tokens"),
-        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, LimitUnit::Requests) => {
-            Some(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"])
-        }
-        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, _) => {
-            Some(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"])
-        }
-        // Google, Amazon and Cohere have none.
-        (Dialect::Gemini | Dialect::BedrockInvoke | Dialect::BedrockConverse | Dialect::CohereChat, _) => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a call has taken of its limits, until it is settled.
+//! The parts of limits that a call has taken, until they are settled.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use super::prepared::LimitKey;
 use super::window::Terms;
 use crate::account::{Held, Settlement};
 
-/// What was taken of one limit.
+/// The part that was taken of one limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hold {
     pub(super) key: LimitKey,
@@ -22,7 +22,7 @@ pub(super) struct Hold {
     pub(super) shared: (Terms, SharedPart),
 }
 
-/// Where Redis has it.
+/// Its place in Redis.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SharedPart {
     /// Nowhere: there is no Redis.
@@ -33,7 +33,7 @@ pub(super) enum SharedPart {
     Untold,
 }
 
-/// Whoever what was taken is given back to.
+/// The keeper that it is given back to.
 pub(super) trait HoldKeeper {
     /// So much of it was used.
     fn settle(&self, hold: &Hold, used: u64);

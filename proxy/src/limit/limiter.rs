@@ -20,23 +20,23 @@ use super::script::{CountAnswer, WindowScript};
 use super::window::Full;
 use crate::redis::{RedisClient, Script};
 
-/// What calls used is told this long after: much of it goes along with what the next calls ask.
+/// The time after which it is told what calls used: much of it goes along with what the next calls ask.
 const GATHER: Duration = Duration::from_millis(20);
-/// What could not be told is told again after this.
+/// The time after which it is told again that could not be told.
 const AGAIN: Duration = Duration::from_millis(100);
 /// It is looked this often whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
 /// The time after which a caller is to come again whose limit can not be asked.
 const UNAVAILABLE: Duration = Duration::from_secs(1);
 
-/// What a call would take of one limit.
+/// The part that a call would take of one limit.
 pub(crate) struct Demand<'a> {
     pub(crate) limit: &'a PreparedLimit,
     pub(crate) key: LimitKey,
     pub(crate) cost: u64,
 }
 
-/// How a limit stands.
+/// The state of a limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told {
     pub(crate) unit: LimitUnit,
@@ -92,7 +92,7 @@ impl Limiter {
         })
     }
 
-    /// What all workers share.
+    /// The part that all workers share.
     pub(crate) fn shared(&self) -> &SharedLimits {
         &self.shared
     }

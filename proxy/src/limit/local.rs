@@ -1,4 +1,4 @@
-//! What all workers share of limits: this process's own counts, and what it knows of the others.
+//! The part of limits that all workers share: this process's own counts, and what it knows of the others.
 //!
 //! Where there is no Redis they are the limits. Where there is one they note what this process has taken of each, so that it can
 //! go on within its share when Redis does not answer. Bounded: beyond the most keys, further ones of a shard count together.
@@ -32,7 +32,7 @@ pub(super) struct LimitCounts {
     pub(super) lost: Count,
 }
 
-/// What all workers share.
+/// The part that all workers share.
 #[derive(Debug)]
 pub struct SharedLimits {
     shards: [Mutex<Shard>; SHARDS],
@@ -64,7 +64,7 @@ struct LocalCount {
     window: SlidingWindow,
     /// The longest that anything in it counts.
     span: u64,
-    /// What all proxies together had taken when Redis was last heard of it, and when that was.
+    /// The sum that all proxies together had taken when Redis was last heard of it, and when that was.
     seen: Option<(u64, u64)>,
     /// Until then others may have taken what Redis does not know of: this process stays within its share.
     guarded_until: u64,
@@ -169,7 +169,7 @@ impl SharedLimits {
         })
     }
 
-    /// What was taken turns out to be another number.
+    /// A part that was taken turns out to be another number.
     pub(super) fn correct(&self, (key, terms): (&LimitKey, Terms), slot: u64, change: (u64, u64)) {
         let now = self.now();
         self.with((key, terms.span), now, |count| count.window.correct(slot, change, terms, now));

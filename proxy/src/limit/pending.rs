@@ -1,4 +1,4 @@
-//! What a worker has still to tell Redis: what calls used of what they took, and what was taken while Redis was away. Bounded: what
+//! The things that a worker has still to tell Redis: what calls used of what they took, and what was taken while Redis was away. Bounded: what
 //! does not fit stays as it was counted, which is on the safe side.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(super) enum Correction {
     New(u64),
 }
 
-/// What is to be told of one key.
+/// All that is to be told of one key.
 #[derive(Debug)]
 pub(super) struct PendingKey {
     pub(super) terms: Terms,
@@ -79,7 +79,7 @@ impl Pending {
         }
     }
 
-    /// What calls used of a key, to be told on the way. What was taken without asking stays: whoever asks on the way may leave before
+    /// The use of a key by calls, to be told on the way. What was taken without asking stays: whoever asks on the way may leave before
     /// there is an answer.
     pub(super) fn on_the_way(&mut self, key: &LimitKey) -> Vec<Correction> {
         let Some(pending) = self.0.get_mut(key) else { return Vec::new() };

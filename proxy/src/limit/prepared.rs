@@ -8,7 +8,7 @@ use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
 
 use super::window::Terms;
 
-/// What was taken counts for this part of the window longer than the window: providers see calls a little later than they are
+/// The part of a window for which it counts longer than the window what was taken: providers see calls a little later than they are
 /// counted, some more than others, and are not to see more than the amount within any window either.
 const GRACE: u64 = 64;
 
@@ -95,8 +95,8 @@ impl PreparedLimit {
                 ("header", HeaderName::try_from(header.as_str()).map_or(Per::Route, Per::Header))
             }
         };
-        [word, unit_label(from.unit), &from.window.0.to_string()].into_iter().for_each(part);
-        let window = written(from.window.0);
+        [word, unit_label(from.unit), &from.window.to_string()].into_iter().for_each(part);
+        let window = written(from.window);
         let _ = write!(name, ": {} {} per {window}, per {word}", from.amount, unit_label(from.unit));
         Self {
             per,
@@ -105,7 +105,7 @@ impl PreparedLimit {
             on_unavailable: from.on_unavailable,
             name: name.into(),
             window: window.into(),
-            micros: from.window.0.saturating_mul(1_000),
+            micros: from.window.saturating_mul(1_000),
             seed: *seed.finalize().as_bytes(),
         }
     }
@@ -171,13 +171,11 @@ fn written(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::Millis;
-
     use super::*;
 
     fn limit(amount: u64, window: u64, unit: LimitUnit) -> RateLimit {
         let per = LimitPer::Header("x-team".to_owned());
-        RateLimit { per, unit, amount, window: Millis(window), on_unavailable: OnUnavailable::Share }
+        RateLimit { per, unit, amount, window, on_unavailable: OnUnavailable::Share }
     }
 
     #[test]

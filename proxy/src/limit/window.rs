@@ -6,17 +6,17 @@
 
 use std::collections::VecDeque;
 
-/// However small the width: no window has more slots. Beyond it they grow.
+/// The most slots of a window, however small the width. Beyond it they grow.
 const MOST_SLOTS: usize = 256;
 
-/// What a window is held to. Times are in microseconds.
+/// The terms that a window is held to. Times are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
     /// The most within the span.
     pub(super) amount: u64,
     /// The time for which what was taken counts.
     pub(super) span: u64,
-    /// What is taken within this time may be one slot; 0: nothing is.
+    /// The time within which all that is taken may be one slot; 0: nothing is.
     pub(super) width: u64,
 }
 
@@ -27,7 +27,7 @@ struct Slot {
     count: u64,
 }
 
-/// What was taken.
+/// A part that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TakenSlot {
     /// The number of its slot, to correct it by.
@@ -96,7 +96,7 @@ impl SlidingWindow {
         TakenSlot { slot, used: self.used }
     }
 
-    /// What was taken turns out to be another number. More of it counts from now on.
+    /// A part that was taken turns out to be another number. More of it counts from now on.
     pub(super) fn correct(&mut self, slot: u64, (before, after): (u64, u64), terms: Terms, now: u64) {
         self.used(now, terms.span);
         if after > before {

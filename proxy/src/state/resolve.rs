@@ -33,7 +33,7 @@ pub struct Lasting {
     pub registry: Arc<Registry>,
     /// The cache's memory layers.
     pub cache: Arc<cache::SharedCache>,
-    /// What has been taken of limits.
+    /// The limits, and all that has been taken of them.
     pub limits: Arc<SharedLimits>,
     /// Counters.
     pub metrics: Arc<Metrics>,

@@ -32,7 +32,7 @@ pub struct ProcessShared {
     pub cache: Arc<cache::SharedCache>,
     /// The flights that identical calls share.
     pub flights: Arc<Flights>,
-    /// What has been taken of limits.
+    /// The limits, and all that has been taken of them.
     pub limits: Arc<limit::SharedLimits>,
     /// The memory that calls may hold in sum.
     pub memory: Arc<MemoryBudget>,
