@@ -29,11 +29,11 @@ return {#names, before}
 /// This process among those that share limits.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// Where they say that they are there.
+    /// The key under which they say that they are there.
     key: String,
     /// This one's own name, for as long as it lives.
     name: String,
-    /// How many there are, and how many of them come before this one.
+    /// The number of them, and of those that come before this one.
     known: AtomicU64,
     /// Any worker may be the one that says it.
     next: AtomicU64,
@@ -50,7 +50,7 @@ impl Fleet {
         }
     }
 
-    /// How many there are, as last heard.
+    /// The number of them, as last heard.
     pub(super) fn size(&self) -> u64 {
         (self.known.load(Relaxed) >> 32).max(1)
     }

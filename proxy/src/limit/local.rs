@@ -1,6 +1,6 @@
 //! The part of limits that all workers share: this process's own counts, and what it knows of the others.
 //!
-//! Where there is no Redis they are the limits. Where there is one they note what this process has taken of each, so that it can
+//! They are the limits where there is no Redis. Where there is one they note what this process has taken of each, so that it can
 //! go on within its share when Redis does not answer. Bounded: beyond the most keys, further ones of a shard count together.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(super) struct LimitCounts {
     pub(super) checks: [[Count; 2]; 4],
     /// Checks that Redis has not answered.
     pub(super) unanswered: Count,
-    /// What calls used and could not be told.
+    /// Uses of calls that could not be told.
     pub(super) lost: Count,
 }
 

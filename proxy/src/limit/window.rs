@@ -1,7 +1,7 @@
 //! A sliding window in one process: what was taken, and when it leaves. Bounded, exact or on the safe side: never more than the
 //! amount within any window.
 //!
-//! What is taken within a short while is kept as one slot, which leaves when its last part does. So slots make a window longer by
+//! All that is taken within a short while is kept as one slot, which leaves when its last part does. So slots make a window longer by
 //! their width at most, and never shorter. The script of Redis does the same.
 
 use std::collections::VecDeque;
