@@ -353,7 +353,7 @@ pub enum ProviderKind {
     Cohere,
     /// OpenAI's models at Azure.
     AzureOpenAi,
-    /// Anthropic's models at Amazon Bedrock.
+    /// Models at Amazon Bedrock.
     Bedrock,
     /// Google's and Anthropic's models at Google Vertex AI; the url names project and location.
     VertexAi,

@@ -22,7 +22,7 @@ pub struct Provider {
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
     /// The API it speaks: `OpenAI` (OpenAI itself), `Anthropic` (Anthropic itself), `Gemini` (Google's Gemini API), `Cohere` (Cohere itself),
-    /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (Anthropic's models at Amazon Bedrock), `VertexAI` (Google's and
+    /// `AzureOpenAI` (OpenAI's models at Azure), `Bedrock` (models at Amazon Bedrock), `VertexAI` (Google's and
     /// Anthropic's models at Google Vertex AI), `OpenAICompatible` (anything else that
     /// speaks OpenAI Chat Completions, such as vLLM or Ollama) or `Simulated` (a stand-in inside the gateway, no
     /// network and no key). A call in one dialect is translated where its provider speaks another.
@@ -101,7 +101,7 @@ pub enum ProviderType {
     Cohere,
     /// OpenAI's models at Azure.
     AzureOpenAI,
-    /// Anthropic's models at Amazon Bedrock.
+    /// Models at Amazon Bedrock.
     Bedrock,
     /// Google's and Anthropic's models at Google Vertex AI.
     VertexAI,
