@@ -50,7 +50,7 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",
-    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, AzureOpenAI, Bedrock, VertexAI or OpenAICompatible",
+    message: "a Simulated provider has no url and no serviceRef: remove it, or set type to OpenAI, Anthropic, Gemini, Cohere, AzureOpenAI, Bedrock, VertexAI or OpenAICompatible",
 };
 /// Simulated ones need no key.
 pub const CREDENTIALS_ON_SIMULATED: CelRule = CelRule {
@@ -229,7 +229,7 @@ pub const LIMIT_HEADER: CelRule = CelRule {
 };
 /// A window is long enough to be measured, and short enough to be remembered.
 pub const LIMIT_WINDOW: CelRule = CelRule {
-    cel: "duration(self.window) >= duration('1s') && duration(self.window) <= duration('24h')",
+    cel: "!has(self.window) || (duration(self.window) >= duration('1s') && duration(self.window) <= duration('24h'))",
     message: "window must be from 1s to 24h: write a time such as 1m",
 };
 /// Calls do not wait for room.
@@ -237,8 +237,8 @@ pub const LIMIT_QUEUE: CelRule = CelRule {
     cel: "!has(self.onExceeded) || self.onExceeded == 'Reject'",
     message: "calls do not wait for room in this version: write onExceeded: Reject, or leave it out",
 };
-/// Two limits do not count the same.
+/// Two limits do not count the same. A window that is not there is the default: nothing is filled in within a list.
 pub const LIMITS_ONCE: CelRule = CelRule {
-    cel: "self.all(a, self.exists_one(b, b.per == a.per && b.unit == a.unit && b.window == a.window && (has(b.header) ? b.header : '') == (has(a.header) ? a.header : '')))",
+    cel: "self.all(a, self.exists_one(b, b.per == a.per && b.unit == a.unit && (has(b.window) ? b.window : '1m') == (has(a.window) ? a.window : '1m') && (has(b.header) ? b.header : '') == (has(a.header) ? a.header : '')))",
     message: "two limits count the same calls in the same unit and window: keep the one with the smaller amount",
 };
