@@ -8,6 +8,7 @@ mod consumers;
 mod control_plane;
 mod gateway;
 mod kinds;
+mod limits;
 mod manifests;
 mod namespaces;
 mod operator;

@@ -1,0 +1,47 @@
+//! Limits in a cluster: written on a resource, they hold at the proxies, and a new amount goes on from what was counted.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::gateway::{Gateway, pool};
+
+/// A route with this limit; without a window, as most are written.
+fn route(name: &str, amount: u32) -> String {
+    json!({"apiVersion": "sluicegate.dev/v1alpha1", "kind": "LLMRoute", "metadata": {"name": name}, "spec": {
+        "limits": {"rate": [
+            {"per": "Route", "unit": "Requests", "amount": amount, "window": "1h"},
+            {"per": "Route", "unit": "Tokens", "amount": 1_000_000},
+        ]},
+        "rules": [{"name": "only", "matches": [{"model": {"exact": name}}], "targets": [{"poolRef": {"name": "p"}}]}],
+    }})
+    .to_string()
+}
+
+/// How many of these calls, one after the other, were answered with which status.
+async fn statuses(gateway: &Gateway, calls: u32) -> BTreeMap<u16, u32> {
+    let mut all = BTreeMap::new();
+    for _ in 0..calls {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "?"}]}).to_string();
+        let answer = gateway.proxies[0].client().post("/v1/chat/completions", &[], body).await.unwrap();
+        assert!(answer.status != 429 || !answer.header("retry-after").is_empty(), "{answer:?}");
+        *all.entry(answer.status).or_default() += 1;
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_limit_holds_where_it_is_programmed_and_a_new_amount_goes_on_from_what_was_counted() {
+    let gateway = Gateway::start(1).await;
+    gateway.apply(&[pool("p", "fine"), route("m", 5)].join("\n")).await;
+    gateway.programmed("LLMRoute", "m", "True Programmed").await;
+    assert_eq!(statuses(&gateway, 8).await, [(200, 5), (429, 3)].into());
+    // One that grows is not given twice.
+    gateway.apply(&route("m", 7)).await;
+    gateway.programmed("LLMRoute", "m", "True Programmed").await;
+    assert_eq!(statuses(&gateway, 4).await, [(200, 2), (429, 2)].into());
+    // One that shrinks holds at once.
+    gateway.apply(&route("m", 6)).await;
+    gateway.programmed("LLMRoute", "m", "True Programmed").await;
+    assert_eq!(statuses(&gateway, 2).await, [(429, 2)].into());
+}
