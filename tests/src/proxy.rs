@@ -240,7 +240,7 @@ impl Proxy {
     /// Nobody answers.
     pub fn metrics(&self) -> anyhow::Result<Metrics> {
         for _ in 0..BOOKING_LOOKS {
-            if Metrics(self.page("/metrics")?.1).sum("sluicegate_requests_in_flight", &[]) == 0.0 {
+            if Metrics(self.page("/metrics")?.1).sum("sluicegate_inflight_requests", &[]) == 0.0 {
                 break;
             }
             pause(Duration::from_millis(10));

@@ -176,7 +176,7 @@ async fn who_leads_may_leave_and_the_others_are_answered() {
             others.extend(join(&proxy, &[STREAM, WHOLE], 10).await);
             leader.abort();
         }
-        let flying = ("sluicegate_requests_in_flight", &[][..]);
+        let flying = ("sluicegate_inflight_requests", &[][..]);
         proxy.until("it has left", |proxy| count(proxy, flying) < 10.5).await.unwrap();
         gate.open();
         for (way, answer) in others {

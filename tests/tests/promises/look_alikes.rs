@@ -80,7 +80,7 @@ async fn an_agents_loop_goes_on_at_each_of_them() {
             assert!(said.contains("It is sunny."), "{like} {way:?}: {}", got.text());
         }
         assert!(used(&proxy, "input") > 0.0 && used(&proxy, "output") > 0.0, "{like}: usage is metered");
-        let estimated = proxy.metrics().unwrap().sum("sluicegate_calls_total", &[("usage", "estimated")]);
+        let estimated = proxy.metrics().unwrap().sum("sluicegate_usage_estimated_total", &[]);
         assert!(estimated < 0.5, "{like}: by what the provider says");
     }
 }

@@ -103,7 +103,7 @@ async fn what_is_read_on_of_a_refused_body_is_bounded() {
     assert_eq!(refused(&proxy, ("/v1/none", &[]), Box::pin(silent)).await, (404, 2), "given up after a while");
     // The connections were given back, and the next call is answered.
     proxy
-        .until("no call is left", |proxy| proxy.metrics().unwrap().sum("sluicegate_requests_in_flight", &[]) == 0.0)
+        .until("no call is left", |proxy| proxy.metrics().unwrap().sum("sluicegate_inflight_requests", &[]) == 0.0)
         .await
         .unwrap();
 }

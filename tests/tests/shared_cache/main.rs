@@ -322,13 +322,13 @@ fn a_frozen_master_costs_a_few_waits_and_fails_no_call() {
         let mut cluster = RedisCluster::start().unwrap();
         let proxy = Proxy::start(&cluster, REDIS_ONLY).await;
         let questions = filled(&proxy, &proxy, 60).await;
-        let before = proxy.metric("sluicegate_cache_errors", "redis").await;
+        let before = proxy.metric("sluicegate_cache_errors_total", "redis").await;
         let frozen = cluster.master_of(&cluster.keys().unwrap().pop().unwrap()).unwrap();
         cluster.node(frozen).unwrap().freeze().unwrap();
         let calls = 60.0 * 5.0;
         ask_all(&[&proxy], &questions, 5).await;
         // A call that waited is an error counted; a third of all would have, without a breaker.
-        let waited = proxy.metric("sluicegate_cache_errors", "redis").await - before;
+        let waited = proxy.metric("sluicegate_cache_errors_total", "redis").await - before;
         assert!((1.0..=calls / 10.0).contains(&waited), "{waited} of {calls} calls waited");
         cluster.node(frozen).unwrap().thaw().unwrap();
         cluster.wait_until_whole().unwrap();

@@ -48,6 +48,30 @@ fn links_between_documents_lead_somewhere() {
     }
 }
 
+/// The name of a metric that does not exist reads as 0 for ever, and a test that waits for 0 waits for nothing.
+#[test]
+fn metrics_that_tests_look_at_are_documented() {
+    let documented: String = documents().into_iter().map(|document| document.text).collect();
+    let mut seen = 0;
+    for source in files(&root().join("tests"), "rs") {
+        for name in source.text.split("\"sluicegate_").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let is_name = name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+            let part = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            let is_there =
+                |name: &str| ['`', '{'].iter().any(|end| documented.contains(&format!("`sluicegate_{name}{end}")));
+            if is_name && !name.is_empty() {
+                seen += 1;
+                assert!(
+                    is_there(name) || part.is_some_and(is_there),
+                    "{}: no document knows sluicegate_{name}",
+                    source.path
+                );
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} names");
+}
+
 #[test]
 fn every_invariant_names_a_test_that_exists() {
     let architecture = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
