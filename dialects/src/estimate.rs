@@ -4,7 +4,12 @@
 //! vendors' guides say of a large one, whatever its bytes are. By the same rule a call is counted whose caller asks for the count,
 //! and one whose stream ends before its provider has said what it used: that one in a few places only, at a cost that does not grow.
 
+use std::borrow::Cow;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::hub::{ErrorKind, Usage};
@@ -56,6 +61,70 @@ pub fn tokens_of_body(body: &[u8]) -> u64 {
     // A little of it may be a long word as well.
     let images = (scaled(no_text) / LETTERS).min(IMAGE);
     scaled(tokens).saturating_add(images).max(1)
+}
+
+/// The number of answers that a call asks for, in whichever dialect: `n`, `best_of` and the texts of `prompt` of OpenAI's, `candidateCount`
+/// of Google's. 1 where it says nothing that can be read. Of a member that stands there twice the larger counts.
+#[must_use]
+pub fn answers_of_body(body: &[u8]) -> u64 {
+    let asked = serde_json::from_slice::<Answers>(body).unwrap_or_default();
+    let own = asked.n.max(asked.best_of).max(asked.candidates).max(1);
+    own.saturating_mul(asked.prompts.max(1))
+}
+
+/// What a call says of the number of its answers.
+#[derive(Debug, Default)]
+struct Answers {
+    n: u64,
+    best_of: u64,
+    prompts: u64,
+    candidates: u64,
+}
+
+impl<'de> Deserialize<'de> for Answers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnswersVisitor)
+    }
+}
+
+struct AnswersVisitor;
+
+impl<'de> Visitor<'de> for AnswersVisitor {
+    type Value = Answers;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answers, A::Error> {
+        let mut found = Answers::default();
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let value: &RawValue = map.next_value()?;
+            let number = || serde_json::from_str::<u64>(value.get()).unwrap_or_default();
+            match &*name {
+                "n" => found.n = found.n.max(number()),
+                "best_of" => found.best_of = found.best_of.max(number()),
+                "candidateCount" | "candidate_count" => found.candidates = found.candidates.max(number()),
+                "generationConfig" | "generation_config" => {
+                    let inner = serde_json::from_str::<Self::Value>(value.get()).unwrap_or_default();
+                    found.candidates = found.candidates.max(inner.candidates);
+                }
+                "prompt" => found.prompts = found.prompts.max(prompts(value.get())),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The texts of a `prompt` of legacy Completions: a list of texts, or of lists of tokens; a list of tokens is one.
+fn prompts(raw: &str) -> u64 {
+    let inside = raw.strip_prefix('[').map(str::trim_start).unwrap_or_default();
+    if !inside.starts_with(['"', '[']) {
+        return 1;
+    }
+    // What is ignored takes no room, however many there are.
+    serde_json::from_str::<Vec<IgnoredAny>>(raw).map_or(1, |texts| texts.len() as u64)
 }
 
 /// It has neither space nor mark, and no letter beyond ASCII.
@@ -159,6 +228,25 @@ fn bytecount(text: &[u8]) -> Wide {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_for_several_answers_is_known_in_each_dialect() {
+        for (body, answers) in [
+            (r#"{"model":"m","n":8}"#, 8),
+            (r#"{"n":2,"n":9}"#, 9),
+            (r#"{"\u006e":3}"#, 3),
+            (r#"{"n":null,"best_of":4,"prompt":["a","b","c"]}"#, 12),
+            (r#"{"prompt": [[1,2],[3]]}"#, 2),
+            (r#"{"prompt":[1,2,3]}"#, 1),
+            (r#"{"prompt":"a","n":"many"}"#, 1),
+            (r#"{"generationConfig":{"candidateCount":5}}"#, 5),
+            (r#"{"generation_config":{"candidate_count":6}}"#, 6),
+            ("{}", 1),
+            ("no call", 1),
+        ] {
+            assert_eq!(answers_of_body(body.as_bytes()), answers, "{body}");
+        }
+    }
 
     fn tokens_of_messages(body: &[u8]) -> Result<u64, Refusal> {
         super::tokens_of_messages(body, &["system", "messages", "tools"])

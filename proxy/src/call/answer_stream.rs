@@ -165,6 +165,11 @@ impl AnswerStream {
     /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
     fn ended_before_first_token(&mut self, retry_on: &RetryOn) -> FirstToken {
         match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
+            // The reason to end is all that it says, and it is told at the end: the prompt was refused, or thoughts took all tokens.
+            Ok(true) if self.transcoder.first_token() && self.transcoder.error().is_none() => {
+                self.whole();
+                FirstToken::Ready
+            }
             Ok(true) => FirstToken::Broken(retry_policy::malformed(), "a stream without an answer in it".to_owned()),
             Ok(false) => {
                 FirstToken::Broken(retry_policy::cut(retry_on), "the stream ended before its first token".to_owned())

@@ -78,17 +78,19 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
         LimitUnit::OutputTokens => 0,
         _ => estimate::tokens_of_body(&call.body),
     };
-    let output = match limit.unit {
-        LimitUnit::InputTokens => Some(0),
-        _ if !call.operation.generates() => Some(0),
-        _ => call.peek.max_tokens,
+    let (answers, output) = match limit.unit {
+        LimitUnit::InputTokens => (1, Some(0)),
+        _ if !call.operation.generates() => (1, Some(0)),
+        _ => (estimate::answers_of_body(&call.body), call.peek.max_tokens),
     };
+    let output = output.map(|each| each.saturating_mul(answers));
     let most = input.saturating_add(output.unwrap_or_default());
     if most > limit.amount {
         call.context.note(|entry| entry.limited(&limit.name));
         return Err(too_large(limit, most));
     }
-    let typical = || call.context.worker.limiter.shared().typical(key, limit).min(limit.amount - most);
+    let typical =
+        || call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
     Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
 }

@@ -122,7 +122,14 @@ impl Limiter {
 
     async fn ask(&self, demand: &Demand<'_>) -> Asked {
         let asked = match &self.redis {
-            None => self.alone(demand),
+            None => match self.alone(demand) {
+                // Who has its answer may call again before the answer's end is booked: what it used is known in a moment.
+                asked if asked.outcome.is_err() && demand.limit.counts_tokens() => {
+                    tokio::time::sleep(GATHER).await;
+                    self.alone(demand)
+                }
+                asked => asked,
+            },
             Some(redis) => self.together(redis, demand).await,
         };
         let [room, none] = match demand.limit.unit {

@@ -133,6 +133,25 @@ async fn a_stream_that_breaks_never_looks_whole() {
 }
 
 #[tokio::test]
+async fn a_stream_that_says_no_more_than_why_it_ended_is_an_answer() {
+    for (reason, word) in [("SAFETY", "content_filter"), ("MAX_TOKENS", "length")] {
+        let event = format!(
+            "data: {{\"candidates\":[{{\"finishReason\":\"{reason}\",\"index\":0}}],\"usageMetadata\":{{\"promptTokenCount\":5,\"totalTokenCount\":5}}}}\n\n"
+        );
+        let upstream = Upstream::always(vec![stream_head(), chunk(event.as_bytes()), last_chunk()]).unwrap();
+        let text = pool("p", &[provider("only", "Gemini", upstream.address, "")], "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for anthropic in [false, true] {
+            let way = Way { anthropic, stream: true };
+            let got = way.call(&proxy.client(), "m", &[]).await;
+            assert!(got.status == 200 && way.says_end(&got), "{reason} {anthropic}: {} {}", got.status, got.text());
+            assert!(anthropic || got.text().contains(word), "{reason}: {}", got.text());
+        }
+        assert_eq!(upstream.received().len(), 2, "{reason}: nobody is asked again");
+    }
+}
+
+#[tokio::test]
 async fn when_to_come_again_is_said_where_each_caller_looks_for_it() {
     let limited = r#"{"error":{"code":429,"message":"slow","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"11s"}]}}"#;
     let google = Upstream::always(vec![answer(429, &[], limited.as_bytes())]).unwrap();

@@ -283,6 +283,25 @@ async fn a_call_that_may_use_more_than_there_ever_is_is_told_so_and_others_are_n
 }
 
 #[tokio::test]
+async fn what_is_reserved_is_for_all_the_answers_that_a_call_asks_for() {
+    let upstream = plain_upstream();
+    let limit = "{per: Header, header: x-case, unit: OutputTokens, amount: 1000, window: 60s}";
+    let text = pool_of(&upstream) + &limited("m", limit);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let several = asking("m", 200, false).replace("\"stream\"", "\"n\":8,\"stream\"");
+    let prompts = r#"{"model":"m","max_tokens":200,"prompt":["a","b","c","d","e","f"]}"#.to_owned();
+    let candidates = r#"{"contents":[{"role":"user","parts":[{"text":"?"}]}],"generationConfig":{"maxOutputTokens":200,"candidateCount":8}}"#;
+    let calls =
+        [(CHAT, several), ("/v1/completions", prompts), ("/v1beta/models/m:generateContent", candidates.to_owned())];
+    for (path, body) in calls {
+        let refused = proxy.client().post(path, &[("x-case", path)], body).await.unwrap();
+        assert!(refused.status == 429 && refused.text().contains("too large"), "{path}: {}", refused.text());
+    }
+    let taken = proxy.client().post(CHAT, &[("x-case", CHAT)], asking("m", 200, false)).await.unwrap();
+    assert!(taken.is_good(), "{}", taken.text());
+}
+
+#[tokio::test]
 async fn a_kept_answer_counts_as_a_request_and_uses_no_tokens() {
     let upstream = plain_upstream();
     let limits =
