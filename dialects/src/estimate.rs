@@ -67,37 +67,37 @@ pub fn tokens_of_body(body: &[u8]) -> u64 {
 /// of Google's. 1 where it says nothing that can be read. Of a member that stands there twice the larger counts.
 #[must_use]
 pub fn answers_of_body(body: &[u8]) -> u64 {
-    let asked = serde_json::from_slice::<Answers>(body).unwrap_or_default();
+    let asked = serde_json::from_slice::<AnswerCounts>(body).unwrap_or_default();
     let own = asked.n.max(asked.best_of).max(asked.candidates).max(1);
     own.saturating_mul(asked.prompts.max(1))
 }
 
-/// What a call says of the number of its answers.
+/// The numbers in a call that say how many answers it asks for.
 #[derive(Debug, Default)]
-struct Answers {
+struct AnswerCounts {
     n: u64,
     best_of: u64,
     prompts: u64,
     candidates: u64,
 }
 
-impl<'de> Deserialize<'de> for Answers {
+impl<'de> Deserialize<'de> for AnswerCounts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AnswersVisitor)
+        deserializer.deserialize_map(AnswerCountsVisitor)
     }
 }
 
-struct AnswersVisitor;
+struct AnswerCountsVisitor;
 
-impl<'de> Visitor<'de> for AnswersVisitor {
-    type Value = Answers;
+impl<'de> Visitor<'de> for AnswerCountsVisitor {
+    type Value = AnswerCounts;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a call")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answers, A::Error> {
-        let mut found = Answers::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnswerCounts, A::Error> {
+        let mut found = AnswerCounts::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let value: &RawValue = map.next_value()?;
             let number = || serde_json::from_str::<u64>(value.get()).unwrap_or_default();
