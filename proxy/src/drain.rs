@@ -42,15 +42,24 @@ pub enum Phase {
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
     staff: watch::Sender<Staff>,
-    serving: watch::Sender<bool>,
     calls: Vec<AtomicU64>,
 }
 
-/// The number of workers in each state.
-#[derive(Debug, Default, Clone, Copy)]
-struct Staff {
+/// The number of workers in each state. All that is said of them is read from this one count: a second one, told
+/// after it, could be told late and stand over a newer one.
+#[derive(Debug, Clone, Copy)]
+pub struct Staff {
+    all: usize,
     accepting: usize,
     ended: usize,
+}
+
+impl Staff {
+    /// True once every worker takes connections.
+    #[must_use]
+    pub const fn all_accept(self) -> bool {
+        self.accepting == self.all
+    }
 }
 
 /// A worker's place among all; dropped when its thread ends, however it does.
@@ -67,8 +76,7 @@ impl Lifecycle {
     pub fn new(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             phase: watch::Sender::new(Phase::Serving),
-            staff: watch::Sender::default(),
-            serving: watch::Sender::new(false),
+            staff: watch::Sender::new(Staff { all: workers, accepting: 0, ended: 0 }),
             calls: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         })
     }
@@ -95,10 +103,10 @@ impl Lifecycle {
         Post { lifecycle: Arc::clone(self), number, accepts: false }
     }
 
-    /// A watch that is true once every worker takes connections.
+    /// Tells of each worker that begins to take connections, or ends.
     #[must_use]
-    pub fn serving(&self) -> watch::Receiver<bool> {
-        self.serving.subscribe()
+    pub fn staff(&self) -> watch::Receiver<Staff> {
+        self.staff.subscribe()
     }
 
     /// Waits until a worker has ended.
@@ -116,19 +124,13 @@ impl Lifecycle {
     fn workers_left(&self) -> usize {
         self.calls.len().saturating_sub(self.staff.borrow().ended)
     }
-
-    fn count(&self, change: impl FnOnce(&mut Staff)) {
-        self.staff.send_modify(change);
-        let all = self.staff.borrow().accepting == self.calls.len();
-        self.serving.send_if_modified(|serving| std::mem::replace(serving, all) != all);
-    }
 }
 
 impl Post {
     /// From now on it takes connections.
     pub fn accepts(&mut self) {
         if !std::mem::replace(&mut self.accepts, true) {
-            self.lifecycle.count(|staff| staff.accepting += 1);
+            self.lifecycle.staff.send_modify(|staff| staff.accepting += 1);
         }
     }
 
@@ -144,7 +146,7 @@ impl Drop for Post {
     fn drop(&mut self) {
         let accepted = usize::from(self.accepts);
         self.note_calls(0);
-        self.lifecycle.count(|staff| {
+        self.lifecycle.staff.send_modify(|staff| {
             staff.accepting = staff.accepting.saturating_sub(accepted);
             staff.ended += 1;
         });
@@ -265,16 +267,16 @@ mod tests {
     #[tokio::test]
     async fn all_serve_when_each_does_and_no_longer() {
         let lifecycle = Lifecycle::new(2);
-        let serving = lifecycle.serving();
+        let staff = lifecycle.staff();
         let (mut one, mut other) = (lifecycle.post(0), lifecycle.post(1));
-        assert!(!*serving.borrow());
+        assert!(!staff.borrow().all_accept());
         one.accepts();
         one.accepts();
-        assert!(!*serving.borrow(), "half of the calls would be refused");
+        assert!(!staff.borrow().all_accept(), "half of the calls would be refused");
         other.accepts();
-        assert!(*serving.borrow());
+        assert!(staff.borrow().all_accept());
         drop(one);
-        assert!(!*serving.borrow());
+        assert!(!staff.borrow().all_accept());
         assert_eq!(lifecycle.workers_left(), 1);
         lifecycle.worker_ended().await;
     }
@@ -290,6 +292,6 @@ mod tests {
         });
         assert!(thread.join().is_err());
         assert_eq!(lifecycle.workers_left(), 0);
-        assert!(!*lifecycle.serving().borrow());
+        assert!(!lifecycle.staff().borrow().all_accept());
     }
 }

@@ -102,7 +102,7 @@ impl RolloutStream {
             tokio::select! {
                 told = self.admin.report.changed() => told.ok()?,
                 told = self.admin.draining.changed() => told.ok()?,
-                told = self.admin.serving.changed() => told.ok()?,
+                told = self.admin.staff.changed() => told.ok()?,
                 () = tokio::time::sleep_until(heartbeat) => return Some((Ok(Bytes::from_static(b"\n")), self)),
             }
         }
@@ -111,7 +111,7 @@ impl RolloutStream {
     /// The line with all that the reader does not know yet.
     fn news(&mut self) -> Option<Line> {
         self.admin.draining.mark_unchanged();
-        self.admin.serving.mark_unchanged();
+        self.admin.staff.mark_unchanged();
         let report = Arc::clone(&self.admin.report.borrow_and_update());
         let ready = self.admin.unready().is_none();
         let mut line = Line { ready, ..Line::default() };

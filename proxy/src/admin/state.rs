@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::account::Metrics;
+use crate::drain::Staff;
 use crate::source::Report;
 
 /// The things that the admin pages tell of.
@@ -14,8 +15,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Written out at `/config`; readiness hangs on its revision.
     pub report: watch::Receiver<Arc<Report>>,
-    /// Every worker takes connections.
-    pub serving: watch::Receiver<bool>,
+    /// Readiness hangs on every worker, too.
+    pub staff: watch::Receiver<Staff>,
     /// No new calls are wanted.
     pub draining: watch::Receiver<bool>,
 }
@@ -31,6 +32,6 @@ impl Admin {
             let errors = report.problems.iter().map(|problem| format!("\n- {problem}")).collect::<String>();
             return Some(format!("no configuration is applied{errors}"));
         }
-        (!*self.serving.borrow()).then(|| "not every worker takes connections".to_owned())
+        (!self.staff.borrow().all_accept()).then(|| "not every worker takes connections".to_owned())
     }
 }

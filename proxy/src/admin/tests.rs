@@ -12,16 +12,24 @@ use tokio::sync::watch;
 
 use super::{Admin, router, serve};
 use crate::account::{LogQueue, Metrics};
+use crate::drain::{Lifecycle, Post};
 use crate::source::{ObjectReport, ObjectState, Report};
 
 /// What a process tells its admin pages.
 struct Process {
     reports: watch::Sender<Arc<Report>>,
     draining: watch::Sender<bool>,
-    serving: watch::Sender<bool>,
+    lifecycle: Arc<Lifecycle>,
 }
 
 impl Process {
+    /// Its one worker takes connections for as long as this is kept.
+    fn serves(&self) -> Post {
+        let mut post = self.lifecycle.post(0);
+        post.accepts();
+        post
+    }
+
     fn applies(&self, objects: &[(&'static str, &str, &str)]) {
         let mut report = Report { revision: Some("r1".to_owned()), ..Report::default() };
         for (kind, name, revision) in objects {
@@ -43,9 +51,9 @@ fn admin() -> (Admin, Process) {
     let (queue, _writer) = LogQueue::new();
     let (reports, report) = watch::channel(Arc::default());
     let (draining, drains) = watch::channel(false);
-    let (serving, serves) = watch::channel(false);
-    let admin = Admin { metrics: Metrics::new(queue), report, serving: serves, draining: drains };
-    (admin, Process { reports, draining, serving })
+    let lifecycle = Lifecycle::new(1);
+    let admin = Admin { metrics: Metrics::new(queue), report, staff: lifecycle.staff(), draining: drains };
+    (admin, Process { reports, draining, lifecycle })
 }
 
 /// Sends raw bytes to a server of these pages, and returns all it answered.
@@ -78,7 +86,7 @@ async fn readiness_says_why_not() {
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("no configuration is applied"), "{answer}");
     process.applies(&[]);
     assert!(get(&admin, "/readyz").await.contains("not every worker takes connections"));
-    process.serving.send_replace(true);
+    let _worker = process.serves();
     assert!(get(&admin, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(get(&admin, "/config").await.contains(r#""revision":"r1""#));
     process.draining.send_replace(true);
@@ -169,7 +177,7 @@ async fn against<T>(admin: Admin, asking: impl AsyncFnOnce(std::net::SocketAddr)
 #[tokio::test]
 async fn the_rollout_is_told_whole_and_then_by_what_changes() {
     let (admin, process) = admin();
-    process.serving.send_replace(true);
+    let worker = process.serves();
     against(admin, async |address| {
         let (status, mut reader) = follow(address).await;
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");
@@ -183,9 +191,9 @@ async fn the_rollout_is_told_whole_and_then_by_what_changes() {
         assert_eq!(told.objects.len(), 1);
         assert_eq!(told.gone, [(Kind::ProviderPool, vec![ObjectId("a/p".to_owned())])].into());
         assert_eq!(chunk(&mut reader).await.unwrap(), b"\n", "a sign of life while nothing changes");
-        process.serving.send_replace(false);
+        drop(worker);
         assert!(!line(&mut reader).await.ready, "a worker is gone");
-        process.serving.send_replace(true);
+        let _another = process.serves();
         assert!(line(&mut reader).await.ready);
         process.draining.send_replace(true);
         assert!(!line(&mut reader).await.ready);

@@ -129,7 +129,7 @@ impl Control {
         let admin = Admin {
             metrics: Arc::clone(&shared.metrics),
             report,
-            serving: shared.lifecycle.serving(),
+            staff: shared.lifecycle.staff(),
             draining: draining.subscribe(),
         };
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;

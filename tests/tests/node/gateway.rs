@@ -160,7 +160,15 @@ impl Gateway {
         let (_, proxies) = self.try_kubectl(&["logs", "-n", NAME, "-l", SELECTOR, "--prefix", "--tail=15"]);
         let operator = "app.kubernetes.io/component=operator";
         let (_, operator) = self.try_kubectl(&["logs", "-n", NAME, "-l", operator, "--prefix", "--tail=15"]);
-        format!("{all}\n{proxies}\n{operator}")
+        let (_, events) = self.try_kubectl(&["get", "events", "-n", NAME, "--sort-by=.lastTimestamp"]);
+        let last: Vec<&str> = events.lines().rev().take(30).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        let unready = all.lines().filter(|line| line.contains("pod/sluicegate-proxy") && line.contains(" 0/1 "));
+        let why = unready.filter_map(|line| line.split_whitespace().nth(1)?.strip_prefix("pod/")).map(|pod| {
+            let page = format!("/api/v1/namespaces/{NAME}/pods/{pod}:9090/proxy/readyz");
+            format!("{pod}: {}", self.try_kubectl(&["get", "--raw", &page]).1)
+        });
+        format!("{all}\n{proxies}\n{operator}\n{}\n{}", last.join("\n"), why.collect::<Vec<_>>().join("\n"))
     }
 
     /// Waits until something holds; an error is not yet.
