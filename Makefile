@@ -46,9 +46,9 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-# The binaries first: tests from outside start them. No example in the docs is code, so there are no doc tests to run.
+# The binaries and the older proxy first: tests from outside start them. No example in the docs is code, so there are no doc tests to run.
 unit:
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --examples
 	@CARGO=$(CARGO) tests/setup/tests.sh
 
 golden: ## rewrite the golden files and what is generated (CRDs, references), then look at `git diff`

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
+use sluicegate_config::FEATURES;
 
 use crate::outward::Ways;
 
@@ -87,6 +88,10 @@ pub struct Settings {
     /// The log lines that are written, as `level` or `module=level,…`.
     #[arg(long, env = "SLUICEGATE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+    /// The features of compiled objects that it knows: no setting, all of them; a program that stands for an older version
+    /// in tests has fewer.
+    #[arg(skip = &FEATURES[..])]
+    pub features: &'static [&'static str],
 }
 
 /// The callers of routes that do not name them.

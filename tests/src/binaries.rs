@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::process::Process;
 
-/// Where a binary of the workspace is: beside the running test, in the same profile's folder.
+/// Where a binary or an example of the workspace is: beside the running test, in the same profile's folder.
 ///
 /// # Errors
 ///
@@ -18,7 +18,8 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     // target/PROFILE/deps/TEST-HASH → target/PROFILE/NAME
     let folders = here.ancestors().skip(1).take(3);
-    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found =
+        folders.flat_map(|folder| [folder.join(name), folder.join("examples").join(name)]).find(|path| path.is_file());
     found.with_context(|| format!("{name} is not built: run `cargo build --workspace` with the profile of this test"))
 }
 

@@ -108,8 +108,27 @@ impl Proxy {
     ///
     /// # Errors
     /// It is not built, or ends; the message holds its log.
-    pub fn watching(kubeconfig: &Path, (gateway, namespace): (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary("sluicegate-proxy")?);
+    pub fn watching(kubeconfig: &Path, of: (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        Self::program("sluicegate-proxy", kubeconfig, of, flags)
+    }
+
+    /// As [`Proxy::in_cluster`]: a proxy of before there were limits.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn older_in_cluster(kubeconfig: &Path, of: (&str, &str), flags: &[&str]) -> anyhow::Result<Self> {
+        let proxy = Self::program("older_proxy", kubeconfig, of, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
+    fn program(
+        name: &str,
+        kubeconfig: &Path,
+        (gateway, namespace): (&str, &str),
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary(name)?);
         // Providers of tests are on loopback, where a cluster has none.
         command.args(["--gateway", gateway, "--namespace", namespace, "--allow-networks", LOOPBACK]);
         command.args(flags).env("KUBECONFIG", kubeconfig);

@@ -67,5 +67,5 @@ async fn watch_gateway(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::R
         .await
         .context("no cluster to watch: this is no pod with a service account, and there is no kubeconfig")?;
     tracing::info!(?cluster, "watching");
-    Gateway::follow(&cluster, Arc::clone(metrics)).context("no client for the API server")
+    Gateway::follow(&cluster, settings.features, Arc::clone(metrics)).context("no client for the API server")
 }

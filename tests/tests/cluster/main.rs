@@ -17,4 +17,5 @@ mod partition;
 mod proxies;
 mod rotation;
 mod shared_answers;
+mod skew;
 mod status;

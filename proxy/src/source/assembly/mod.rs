@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sluicegate_config::compile::SecretValue;
 use sluicegate_config::published::{Content, KEPT_SECONDS};
 use sluicegate_config::rollout::Rejection;
-use sluicegate_config::{FEATURES, Kind, ObjectId};
+use sluicegate_config::{Kind, ObjectId};
 
 use super::change::Change;
 use super::missing::Missing;
@@ -108,13 +108,8 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Of a gateway of that name; nothing is known yet.
-    pub(super) fn new(gateway: &str) -> Self {
-        Self::knowing(gateway, &FEATURES)
-    }
-
-    /// The same of a proxy that knows these features and no others.
-    fn knowing(gateway: &str, features: &'static [&'static str]) -> Self {
+    /// Of a gateway of that name, as a proxy follows it that knows these features of objects; nothing else is known yet.
+    pub(super) fn new(gateway: &str, features: &'static [&'static str]) -> Self {
         Self {
             gateway: gateway.to_owned(),
             features,

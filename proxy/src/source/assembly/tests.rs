@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluicegate_config::compile::{compile, manifests, steps};
 use sluicegate_config::published;
-use sluicegate_config::{CompiledObject, FORMAT};
+use sluicegate_config::{CompiledObject, FEATURES, FORMAT};
 
 use super::*;
 use crate::source::objects::PENDING_LIMIT;
@@ -84,7 +84,7 @@ struct AssemblyBench {
 impl AssemblyBench {
     /// Both lists were read, and held this.
     fn begun(events: Vec<Event>) -> Self {
-        let mut bench = Self { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        let mut bench = Self { assembly: Assembly::new(GATEWAY, &FEATURES), now: Instant::now() };
         bench.list(events);
         bench
     }
@@ -330,7 +330,7 @@ fn strangers_are_named_and_bounded() {
 
 #[test]
 fn the_first_lists_serve_routes_whose_pools_are_nowhere() {
-    let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+    let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY, &FEATURES), now: Instant::now() };
     let held = vec![route("r", "1", &["missing"]), pool("p", "1", Some("k")), route("s", "1", &["p"])];
     assert_eq!(bench.list(held), ["+ns/r 1", "+ns/s 1"]);
     assert_eq!(bench.then(secret("p", "1", &["k"])), ["+ns/p 1 1"]);
@@ -346,7 +346,7 @@ fn an_older_proxy_rejects_what_requires_more_than_it_knows_and_says_so() {
         }
         event
     };
-    let older = |features| AssemblyBench { assembly: Assembly::knowing(GATEWAY, features), now: Instant::now() };
+    let older = |features| AssemblyBench { assembly: Assembly::new(GATEWAY, features), now: Instant::now() };
     let mut bench = older(&["affinity"]);
     bench.list(vec![pool("p", "1", None), route("r", "1", &["p"])]);
     // What it knows it runs; what it does not it rejects, and runs on as before.
@@ -395,7 +395,7 @@ fn example() -> Vec<(Kind, Event)> {
 fn every_kind_is_assembled_whatever_comes_first_and_goes_again() {
     let kinds: Vec<Kind> = example().iter().map(|(kind, _)| *kind).collect();
     for reversed in [false, true] {
-        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY, &FEATURES), now: Instant::now() };
         let mut events: Vec<Event> = example().into_iter().map(|(_, event)| event).collect();
         if reversed {
             events.reverse();
@@ -430,12 +430,11 @@ fn a_proxy_without_a_feature_rejects_what_requires_it_and_says_so() {
         Event::Put(Published { body: Some(body.into_bytes()), ..object })
     };
     for feature in FEATURES {
-        let mut bench =
-            AssemblyBench { assembly: Assembly::knowing(GATEWAY, knows_all_but(feature)), now: Instant::now() };
+        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY, knows_all_but(feature)), now: Instant::now() };
         assert_eq!(bench.list(vec![requiring(feature)]), NOTHING);
         let rejected = bench.pool("p").rejected.clone().unwrap();
         assert!(rejected.message.contains(&format!("it requires {feature:?}")), "{rejected:?}");
-        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY), now: Instant::now() };
+        let mut bench = AssemblyBench { assembly: Assembly::new(GATEWAY, &FEATURES), now: Instant::now() };
         assert_eq!(bench.list(vec![requiring(feature)]), ["+ns/p 1 0"]);
     }
 }

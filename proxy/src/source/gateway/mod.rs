@@ -44,17 +44,17 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Begins to watch, on this thread.
+    /// Begins to watch, on this thread, as a proxy that knows these features of compiled objects.
     ///
     /// # Errors
     /// No client can be made for that cluster.
-    pub fn follow(cluster: &Cluster, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        Ok(Self::of(cluster.gateway(), cluster.watch()?, metrics))
+    pub fn follow(cluster: &Cluster, features: &'static [&'static str], metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        Ok(Self::of(Assembly::new(cluster.gateway(), features), cluster.watch()?, metrics))
     }
 
-    fn of(gateway: &str, words: mpsc::Receiver<WatchMessage>, metrics: Arc<Metrics>) -> Self {
+    fn of(assembly: Assembly, words: mpsc::Receiver<WatchMessage>, metrics: Arc<Metrics>) -> Self {
         Self {
-            assembly: Assembly::new(gateway),
+            assembly,
             words,
             metrics,
             report: Report::default(),

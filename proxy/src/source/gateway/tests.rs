@@ -1,12 +1,14 @@
 //! The source as its follower sees it.
 
+use sluicegate_config::FEATURES;
+
 use super::*;
 use crate::account::LogQueue;
 use crate::source::published::Published;
 
 fn gateway() -> (Gateway, mpsc::Sender<WatchMessage>) {
     let (words, heard) = mpsc::channel(64);
-    (Gateway::of("gw", heard, Metrics::new(LogQueue::new().0)), words)
+    (Gateway::of(Assembly::new("gw", &FEATURES), heard, Metrics::new(LogQueue::new().0)), words)
 }
 
 fn route(name: &str, revision: &str, body: Option<&str>) -> WatchMessage {
