@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 13] = [
+pub const FEATURES: [&str; 14] = [
     "access",
     "azureOpenAI",
     "bedrock",
@@ -14,6 +14,7 @@ pub const FEATURES: [&str; 13] = [
     "coalesce",
     "cohere",
     "compatibility",
+    "gcpTokens",
     "gemini",
     "limits",
     "maxOutputTokens",

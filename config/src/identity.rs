@@ -14,6 +14,8 @@ pub enum Identity {
         /// The region that signatures are made for.
         region: String,
     },
+    /// Google's: requests carry a token, which the credential is the key to; without a credential it is the gateway's own.
+    Gcp,
 }
 
 /// Amazon's keys.

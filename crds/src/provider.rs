@@ -15,7 +15,7 @@ use crate::simulated::Simulated;
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
-    rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX,
+    rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX, rules::GCP_OF_VERTEX, rules::OWN_TO_GOOGLE,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -158,15 +158,17 @@ pub enum Scheme {
 /// The place of a provider's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::REGION_OF_AWS])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::REGION_OF_AWS, rules::SECRET_OF_CREDENTIALS])))]
 pub struct Credentials {
-    /// The kind: `Secret` (a key that goes in a header) or `AWS` (keys by which each request is signed; for `Bedrock`).
-    /// Default: `Secret`.
+    /// The kind: `Secret` (a key that goes in a header), `AWS` (keys by which each request is signed; for `Bedrock`) or `GCP` (a
+    /// token of Google's, which is got and renewed; for `VertexAI`). Default: `Secret`.
     #[serde(default, rename = "type")]
     pub kind: CredentialType,
     /// A key of a Secret in the pool's namespace. For `AWS` its value is `ID:SECRET` or `ID:SECRET:TOKEN`, or a file of Amazon's
-    /// tools (`aws_access_key_id = …`).
-    pub secret_ref: SecretKeyRef,
+    /// tools (`aws_access_key_id = …`); for `GCP` the key of a service account (JSON). Left out, which `GCP` alone allows: the gateway's
+    /// own identity, as the metadata server knows it (workload identity).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
     /// The region that signatures are made for; only for `AWS`. Left out: as the url's host says it
     /// (`bedrock-runtime.REGION.amazonaws.com`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,6 +185,9 @@ pub enum CredentialType {
     /// Amazon's keys.
     #[serde(rename = "AWS")]
     Aws,
+    /// A token of Google's.
+    #[serde(rename = "GCP")]
+    Gcp,
 }
 
 /// A key of a Secret in the same namespace.

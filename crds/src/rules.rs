@@ -87,6 +87,21 @@ pub const PLACE_OF_VERTEX: CelRule = CelRule {
     cel: "(self.type == 'VertexAI') == has(self.vertexAI)",
     message: "vertexAI goes with type VertexAI and with no other: write vertexAI with project and location, or remove it",
 };
+/// Only Vertex AI takes Google's tokens.
+pub const GCP_OF_VERTEX: CelRule = CelRule {
+    cel: "self.type == 'VertexAI' || !has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'GCP'",
+    message: "credentials of type GCP are only for type VertexAI: remove credentials.type, or set the provider's type to VertexAI",
+};
+/// The gateway's own identity is shown to Google, and to nobody that a pool names. This machine's own addresses can ask for it themselves.
+pub const OWN_TO_GOOGLE: CelRule = CelRule {
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'GCP' || (!has(self.serviceRef) && (!has(self.url) || self.url.matches('^(https://[-a-z0-9.]+[.]googleapis[.]com|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$')))",
+    message: "the gateway's own identity is shown to Google alone: leave url and serviceRef out, write a url of https://….googleapis.com, or name a service account's key in secretRef",
+};
+/// A credential is in a Secret, but for the gateway's own identity.
+pub const SECRET_OF_CREDENTIALS: CelRule = CelRule {
+    cel: "has(self.secretRef) || (has(self.type) && self.type == 'GCP')",
+    message: "secretRef is required: write the name of a Secret (only type GCP does without, for the gateway's own identity)",
+};
 /// Only signatures are made for a region.
 pub const REGION_OF_AWS: CelRule = CelRule {
     cel: "!has(self.region) || (has(self.type) && self.type == 'AWS')",

@@ -76,6 +76,7 @@ mod tests {
             limits: Arc::default(),
             metrics,
             outward: Default::default(),
+            tokens: Arc::default(),
             known_only: false,
         });
         let (configurations, configuration) = watch::channel(None);

@@ -70,6 +70,22 @@ impl Proxy {
         Self::in_folder(Command::new(binary("sluicegate-proxy")?), files, flags)
     }
 
+    /// As [`Proxy::start`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn with_environment(
+        variables: &[(&str, &str)],
+        files: &[(&str, &str)],
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary("sluicegate-proxy")?);
+        command.envs(variables.iter().copied());
+        let proxy = Self::in_folder(command, files, flags)?;
+        proxy.ready()?;
+        Ok(proxy)
+    }
+
     /// As [`Proxy::begin`], with so many descriptors and no more.
     ///
     /// # Errors

@@ -24,6 +24,21 @@ pub(super) fn of_vertex(place: &crds::VertexAi) -> String {
     }
 }
 
+/// True for an address that the gateway's own identity may be shown to: Google's, or this machine's.
+pub(super) fn is_googles(url: &str) -> bool {
+    let (host, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://127.0.0.1")) {
+        (Some(behind), _) => {
+            let end = behind.find(|c: char| !matches!(c, 'a'..='z' | '0'..='9' | '-' | '.')).unwrap_or(behind.len());
+            behind.split_at_checked(end).unwrap_or((behind, ""))
+        }
+        (None, Some(rest)) => (".googleapis.com", rest),
+        (None, None) => return false,
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty();
+    let port = rest.split('/').next().unwrap_or_default();
+    host.ends_with(".googleapis.com") && (port.is_empty() || port.strip_prefix(':').is_some_and(digits))
+}
+
 /// The path of a place at Vertex AI below the API's version.
 pub(super) fn below_vertex(place: &crds::VertexAi) -> String {
     format!("/projects/{}/locations/{}", place.project, place.location)
@@ -142,6 +157,25 @@ mod tests {
                 super::of_vertex(&place) + &super::below_vertex(&place),
                 format!("https://{host}.googleapis.com/v1/projects/p/locations/{location}")
             );
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_identity_is_shown_to_google_alone() {
+        for (url, is) in [
+            ("https://us-east5-aiplatform.googleapis.com", true),
+            ("https://x.p.googleapis.com:443/v1", true),
+            ("http://127.0.0.1:8080/v1", true),
+            ("http://us-east5-aiplatform.googleapis.com", false),
+            ("https://googleapis.com.evil.example", false),
+            ("https://evilgoogleapis.com", false),
+            ("https://evil.example/.googleapis.com", false),
+            ("https://evil.example:443.googleapis.com", false),
+            ("https://x.googleapis.com:evil", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://127.0.0.1", true),
+        ] {
+            assert_eq!(super::is_googles(url), is, "{url}");
         }
     }
 

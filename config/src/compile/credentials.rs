@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use sluicegate_crds::ProviderPoolSpec;
 
+use super::gcp_key::gcp_key;
 use super::inputs::{Credentials, Inputs, SecretValue};
 use super::pool;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::identity::aws_keys;
+use crate::identity::{Identity, aws_keys};
 use crate::{CredentialId, ObjectId, Pool, Provider};
 
 /// Says which credentials of a pool are missing or cannot be sent.
 pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
         let credential = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.credential.as_ref());
-        let signed = pool.providers.iter().any(|p| p.name == provider.name && p.identity.is_some());
-        if let Some(Err((reason, message))) = credential.map(|id| look((id, signed), inputs)) {
+        let identity = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.identity.as_ref());
+        if let Some(Err((reason, message))) = credential.map(|id| look((id, identity), inputs)) {
             report.error(&format!("spec.providers[{index}].credentials.secretRef"), reason, message);
         }
     }
@@ -24,8 +25,8 @@ pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>,
 
 /// True if a provider's key can be had, if it takes one. Of a previous form the previous key will do.
 pub(super) fn has_key(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
-    let signed = provider.identity.is_some();
-    provider.credential.as_ref().is_none_or(|id| value((id, signed), inputs, is_previous).is_some())
+    let identity = provider.identity.as_ref();
+    provider.credential.as_ref().is_none_or(|id| value((id, identity), inputs, is_previous).is_some())
 }
 
 /// The values that the pools name; `is_kept` tells those in their previous form. A provider whose credential is nowhere
@@ -40,7 +41,7 @@ pub(super) fn gather(
         let before = pool.providers.len();
         pool.providers.retain(|provider| {
             let Some(id) = &provider.credential else { return true };
-            let value = value((id, provider.identity.is_some()), inputs, is_kept(pool_id));
+            let value = value((id, provider.identity.as_ref()), inputs, is_kept(pool_id));
             let known = value.is_some();
             credentials.extend(value.map(|value| (id.clone(), value)));
             known
@@ -55,9 +56,13 @@ pub(super) fn gather(
 
 /// The value of a credential. The previous one belongs to previous forms only: a key whose Secret is gone is not sent to an
 /// address that it was never meant for.
-fn value((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>, is_previous: bool) -> Option<SecretValue> {
+fn value(
+    (id, identity): (&CredentialId, Option<&Identity>),
+    inputs: &Inputs<'_>,
+    is_previous: bool,
+) -> Option<SecretValue> {
     let previous = || inputs.previous_credentials.filter(|_| is_previous)?.get(id).cloned();
-    look((id, signed), inputs).ok().or_else(previous)
+    look((id, identity), inputs).ok().or_else(previous)
 }
 
 /// A key of a Secret: the Secret's name, the key's, and the value; or why there is none. `whose` key it is, the words tell.
@@ -80,21 +85,29 @@ pub(super) fn find<'i>(
     Ok((secret, key, value))
 }
 
-/// The value of a credential, whole or of keys by which requests are `signed`, or why there is none.
-fn look((id, signed): (&CredentialId, bool), inputs: &Inputs<'_>) -> Result<SecretValue, (Reason, String)> {
+/// The value of a credential as its kind has it, or why there is none.
+fn look(
+    (id, identity): (&CredentialId, Option<&Identity>),
+    inputs: &Inputs<'_>,
+) -> Result<SecretValue, (Reason, String)> {
     let (secret, key, value) = find(id, "provider", inputs)?;
     // `echo key | base64` leaves a newline at the end; no header can carry it.
     let trimmed = value.expose().trim_ascii();
-    if signed {
-        let message = || {
-            format!(
-                "{key:?} of the Secret {secret} holds no keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session"
-            )
-        };
-        return match aws_keys(trimmed) {
-            Some(_) => Ok(SecretValue::new(trimmed.to_vec())),
-            None => Err((Reason::SecretInvalid, message())),
-        };
+    let (is_sound, what) = match identity {
+        Some(Identity::Aws { .. }) => {
+            (aws_keys(trimmed).is_some(), "keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session")
+        }
+        Some(Identity::Gcp) => (
+            gcp_key(trimmed).is_some(),
+            "key of a service account: write the JSON file that Google gives out, with \"type\": \"service_account\"",
+        ),
+        None => (true, ""),
+    };
+    if !is_sound {
+        return Err((Reason::SecretInvalid, format!("{key:?} of the Secret {secret} holds no {what}")));
+    }
+    if identity.is_some() {
+        return Ok(SecretValue::new(trimmed.to_vec()));
     }
     if trimmed.is_empty() || !trimmed.iter().all(u8::is_ascii_graphic) {
         let message = format!(

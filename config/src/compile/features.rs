@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::identity::Identity;
 use crate::{Consumer, PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 10] = [
+const OF_POOLS: [PoolFeature; 11] = [
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
     ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
     ("cacheWrite1h", |provider| {
@@ -15,6 +16,7 @@ const OF_POOLS: [PoolFeature; 10] = [
     }),
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
+    ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
@@ -104,6 +106,8 @@ mod tests {
         assert_eq!(required_as("AzureOpenAI", "url: \"https://x.openai.azure.com\""), ["azureOpenAI"]);
         assert_eq!(required_as("Bedrock", plain), ["bedrock"]);
         assert_eq!(required_as("VertexAI", "vertexAI: {project: p, location: global}"), ["vertexAI"]);
+        let own = "vertexAI: {project: p, location: global}, credentials: {type: GCP}";
+        assert_eq!(required_as("VertexAI", own), ["gcpTokens", "vertexAI"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
         let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));

@@ -88,8 +88,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
     let is_azure = *kind == crds::ProviderType::AzureOpenAI;
-    let is_signed = credentials.as_ref().is_some_and(|spec| spec.kind == crds::CredentialType::Aws);
-    report.rule(path, rules::AWS_OF_BEDROCK, !is_signed || *kind == crds::ProviderType::Bedrock);
+    credential_rules(spec, path, report);
     report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || api_version.is_none());
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
@@ -102,10 +101,10 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             .as_ref()
             .map(|service| ServicePort { id: ObjectId(format!("{namespace}/{}", service.name)), port: service.port }),
         endpoints: None,
-        credential: credentials.as_ref().map(|credentials| {
-            let crds::SecretKeyRef { name, key } = &credentials.secret_ref;
-            CredentialId(format!("{namespace}/{name}/{key}"))
-        }),
+        credential: credentials
+            .as_ref()
+            .and_then(|credentials| credentials.secret_ref.as_ref())
+            .map(|crds::SecretKeyRef { name, key }| CredentialId(format!("{namespace}/{name}/{key}"))),
         identity: credentials.as_ref().and_then(|given| identity(given, spec, path, report)),
         weight: *weight,
         priority: *priority,
@@ -118,6 +117,18 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         compatibility: compatibility::compile(spec, path, report),
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
     }
+}
+
+/// The rules on who may be called with which kind of credential.
+fn credential_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) {
+    let Some(given) = &spec.credentials else { return };
+    let is_signed = given.kind == crds::CredentialType::Aws;
+    report.rule(path, rules::AWS_OF_BEDROCK, !is_signed || spec.kind == crds::ProviderType::Bedrock);
+    let is_token = given.kind == crds::CredentialType::Gcp;
+    report.rule(path, rules::GCP_OF_VERTEX, !is_token || spec.kind == crds::ProviderType::VertexAI);
+    let is_own = is_token && given.secret_ref.is_none();
+    let is_googles = spec.service_ref.is_none() && spec.url.as_deref().is_none_or(address::is_googles);
+    report.rule(path, rules::OWN_TO_GOOGLE, !is_own || is_googles);
 }
 
 const fn kind(kind: crds::ProviderType) -> ProviderKind {
@@ -154,6 +165,11 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: &mut Report<'_>) -> Option<Identity> {
     let path = format!("{path}.credentials");
     let is_signed = given.kind == crds::CredentialType::Aws;
+    let is_token = given.kind == crds::CredentialType::Gcp;
+    report.rule(&path, rules::SECRET_OF_CREDENTIALS, is_token || given.secret_ref.is_some());
+    if is_token && of.kind == crds::ProviderType::VertexAI {
+        return Some(Identity::Gcp);
+    }
     report.rule(&path, rules::REGION_OF_AWS, is_signed || given.region.is_none());
     // At any other type they are refused already: what they lack there helps nobody.
     if !is_signed || of.kind != crds::ProviderType::Bedrock {

@@ -60,7 +60,7 @@ pub fn needs(spec: &ProviderPoolSpec, namespace: &str) -> Needs {
     let secrets = spec.providers.iter().filter_map(|provider| provider.credentials.as_ref());
     let services = spec.providers.iter().filter_map(|provider| provider.service_ref.as_ref());
     Needs {
-        secrets: secrets.map(|credentials| id(&credentials.secret_ref.name)).collect(),
+        secrets: secrets.filter_map(|credentials| Some(id(&credentials.secret_ref.as_ref()?.name))).collect(),
         services: services.map(|service| id(&service.name)).collect(),
     }
 }

@@ -64,6 +64,7 @@ impl Collector for Exposition {
         page.log(&self.0)?;
         page.consumers(&self.0)?;
         page.limits(&self.0)?;
+        page.tokens(&self.0)?;
         page.gen_ai(&reading)?;
         page.process(&self.0)
     }
@@ -306,6 +307,22 @@ impl Page<'_> {
         self.counter(&names::LIMIT_UNANSWERED, stats.iter().map(|stat| stat.unanswered).sum::<u64>())?;
         self.counter(&names::LIMIT_LOST, stats.iter().map(|stat| stat.lost).sum::<u64>())?;
         self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))
+    }
+
+    fn tokens(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.tokens).iter().flat_map(|ask| ask()).collect();
+        let fetches = stats.iter().flat_map(|stat| &stat.fetches);
+        self.counters(
+            &names::TOKEN_FETCHES,
+            &sums(fetches.map(|(cloud, outcome, count)| (vec![*cloud, *outcome], *count))),
+        )?;
+        let (mut kept, mut good) = (Samples::new(), Samples::new());
+        for (cloud, all, sound) in stats.iter().flat_map(|stat| &stat.kept) {
+            kept.insert(vec![*cloud], *all);
+            good.insert(vec![*cloud], *sound);
+        }
+        self.gauges(&names::TOKENS_KEPT, &kept)?;
+        self.gauges(&names::TOKENS_GOOD, &good)
     }
 
     fn cache(&mut self, reading: &MetricsReading) -> Result<(), Error> {

@@ -211,6 +211,15 @@ pub struct LimitStat {
     pub proxies: u64,
 }
 
+/// The facts told of the tokens for providers' clouds at a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct TokenStat {
+    /// Requests for them, by cloud and outcome.
+    pub fetches: Vec<(&'static str, &'static str, u64)>,
+    /// Tokens that are kept, and those of them that are good, by cloud.
+    pub kept: Vec<(&'static str, u64, u64)>,
+}
+
 /// Objects by their ids.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -230,6 +239,7 @@ pub struct Metrics {
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
+    pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
     pub(super) consumers: ConsumerBook,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
@@ -259,6 +269,7 @@ impl Metrics {
             memory: Mutex::default(),
             flights: Mutex::default(),
             limits: Mutex::default(),
+            tokens: Mutex::default(),
             consumers: ConsumerBook::default(),
             folded: AtomicU64::new(0),
             log,
@@ -337,6 +348,11 @@ impl Metrics {
     /// Asked at each scrape how rate limits stand.
     pub fn ask_limits(&self, ask: impl Fn() -> Vec<LimitStat> + Send + Sync + 'static) {
         lock(&self.limits).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how the tokens for providers' clouds stand.
+    pub fn ask_tokens(&self, ask: impl Fn() -> Vec<TokenStat> + Send + Sync + 'static) {
+        lock(&self.tokens).push(Box::new(ask));
     }
 
     /// Calls in flight, all workers together.

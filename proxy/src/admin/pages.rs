@@ -11,6 +11,8 @@ use axum::{Json, Router};
 use serde::Serialize;
 use sluicegate_config::rollout::PATH;
 
+use crate::identity::keeper::TokenStanding;
+
 use super::exposition::{Format, to_prometheus};
 use super::rollout;
 use super::state::Admin;
@@ -64,6 +66,8 @@ struct Status {
     in_flight: u64,
     revision: Option<String>,
     rejected: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cloud_tokens: Vec<TokenStanding>,
 }
 
 async fn status(State(admin): State<Admin>) -> Response {
@@ -77,6 +81,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         in_flight: admin.metrics.in_flight(),
         revision: report.revision.clone(),
         rejected: report.rejected(),
+        cloud_tokens: admin.tokens.standings(),
     };
     ([(CACHE_CONTROL, "no-store")], Json(status)).into_response()
 }

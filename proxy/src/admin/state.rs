@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::account::Metrics;
 use crate::drain::Staff;
+use crate::identity::keeper::Tokens;
 use crate::source::Report;
 
 /// The things that the admin pages tell of.
@@ -19,6 +20,8 @@ pub struct Admin {
     pub staff: watch::Receiver<Staff>,
     /// No new calls are wanted.
     pub draining: watch::Receiver<bool>,
+    /// The tokens for providers' clouds.
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 impl Admin {

@@ -52,7 +52,13 @@ fn admin() -> (Admin, Process) {
     let (reports, report) = watch::channel(Arc::default());
     let (draining, drains) = watch::channel(false);
     let lifecycle = Lifecycle::new(1);
-    let admin = Admin { metrics: Metrics::new(queue), report, staff: lifecycle.staff(), draining: drains };
+    let admin = Admin {
+        metrics: Metrics::new(queue),
+        report,
+        staff: lifecycle.staff(),
+        draining: drains,
+        tokens: Arc::default(),
+    };
     (admin, Process { reports, draining, lifecycle })
 }
 

@@ -20,7 +20,7 @@ use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit};
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
-use crate::state::{Pool, Provider, RouteTarget, Rule};
+use crate::state::{Credential, Pool, Provider, RouteTarget, Rule};
 use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
 use super::answer_stream::{AnswerStream, FirstToken, StreamTerms};
@@ -340,6 +340,9 @@ impl Attempt<'_> {
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
+        if let (401, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential) {
+            token.refused();
+        }
         let headers = headers::back(headers);
         Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
     }

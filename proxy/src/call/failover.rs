@@ -16,7 +16,7 @@ use crate::balance::{self, Candidate, Chosen, Picker, Tried};
 use crate::cache::Lead;
 use crate::endpoint::{Admission, Health, Permit};
 use crate::errors::Problem;
-use crate::state::{Pool, Provider, RouteTarget, Rule, TargetRef};
+use crate::state::{Credential, Pool, Provider, RouteTarget, Rule, TargetRef};
 
 use super::attempt::{self, Attempt};
 use super::exchange::Exchange;
@@ -127,6 +127,11 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
                     continue;
                 }
             };
+            if let Some(failure) = without_token(turn.provider, turn.now + timeouts.connect).await {
+                round.pass_over(turn.at);
+                progress.fail(failure);
+                continue;
+            }
             let mut now = turn.now;
             if !turn.wait.is_zero() {
                 // Boxed: it is rare, and its future is large.
@@ -156,6 +161,14 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
         }
     }
     progress.end(call, rule)
+}
+
+/// Waits for the token that a provider is called with, where it has not come yet: the failure, if it does not.
+async fn without_token(provider: &Provider, until: Instant) -> Option<Failure> {
+    let Some(Credential::Token(token)) = &provider.credential else { return None };
+    // Boxed: it is rare, and its future is large.
+    let is_here = token.is_good(Instant::now()) || Box::pin(token.is_here(until)).await;
+    (!is_here).then(|| Failure::no_token(provider))
 }
 
 impl CallProgress {

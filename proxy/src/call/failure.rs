@@ -74,6 +74,16 @@ impl Failure {
         Self { retry: Retry::No, end: AttemptEnd::Cancelled, said: FailureCause::Nothing(full.into()) }
     }
 
+    /// The gateway has no token for the provider: nothing was tried.
+    pub(super) fn no_token(provider: &Provider) -> Self {
+        let message = format!(
+            "This gateway has no token for provider `{}` now; its operator has to look after the provider's credentials.",
+            provider.name
+        );
+        let problem = Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)));
+        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
+    }
+
     /// The call can not be put into the provider's dialect: nothing was tried.
     pub(super) const fn unsayable(refusal: Refusal) -> Self {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }

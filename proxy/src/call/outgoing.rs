@@ -1,12 +1,13 @@
 //! The request that a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
 use crate::api::profiles::Offer;
+use crate::identity::token::CloudCredential;
 use crate::state::{Credential, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
@@ -180,6 +181,10 @@ impl Outgoing {
             Some(Credential::Signed(signer)) => {
                 signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);
             }
+            Some(Credential::Token(token)) => match token.held() {
+                Some(CloudCredential::Bearer(value)) => drop(headers.insert(AUTHORIZATION, value)),
+                None => {}
+            },
             None => {}
         }
         let mut request = Request::new(self.body.clone());

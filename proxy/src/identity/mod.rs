@@ -1,4 +1,11 @@
-//! The gateway's own identity towards clouds: requests that are signed instead of carrying a key.
+//! The gateway's own identity towards clouds: requests that are signed, or carry a token that is kept fresh, instead of a key.
 
 pub(crate) mod aws;
+pub(crate) mod environment;
+mod gcp;
+mod gcp_file;
+pub(crate) mod keeper;
 pub(crate) mod sigv4;
+mod source;
+pub(crate) mod token;
+mod token_client;

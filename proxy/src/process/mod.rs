@@ -25,11 +25,13 @@ use crate::coalescing::Flights;
 use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
+use crate::identity::environment::CloudEnvironment;
+use crate::identity::keeper::Tokens;
 use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
 use crate::settings::{DefaultAccess, Settings};
 use crate::state::{Builder, Lasting};
-use crate::upstream::StatsBoard;
+use crate::upstream::{Outward, StatsBoard};
 use crate::worker;
 use crate::worker::own::ProcessShared;
 use crate::{cache, limit, listener};
@@ -78,7 +80,15 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
     let known_only = settings.access == DefaultAccess::Known;
     let limits = Arc::new(limit::SharedLimits::new(settings.gateway.as_deref().unwrap_or_default()));
-    let lasting = Lasting { registry, cache, limits, metrics: Arc::clone(&metrics), outward, known_only };
+    let lasting = Lasting {
+        registry,
+        cache,
+        limits,
+        metrics: Arc::clone(&metrics),
+        outward,
+        tokens: Arc::new(Tokens::new(CloudEnvironment::read())),
+        known_only,
+    };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());
     let first = match &feed {
@@ -104,7 +114,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     }
     let tls_listen = addresses.tls_listen.map(tracing::field::display);
     tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
-    let control = Control { shared, builder, feed, identity, signals };
+    let tokens = (Arc::clone(&lasting.tokens), lasting.outward.clone());
+    let control = Control { shared, builder, feed, identity, tokens, signals };
     control.run(admin_socket).await
 }
 
@@ -114,12 +125,14 @@ struct Control {
     builder: Builder,
     feed: Feed,
     identity: Option<ServerIdentity>,
+    /// Those that are kept, and the way to where they are had.
+    tokens: (Arc<Tokens>, Outward),
     signals: Signals,
 }
 
 impl Control {
     async fn run(self, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, builder, feed, identity, signals } = self;
+        let Self { shared, builder, feed, identity, tokens: (tokens, outward), signals } = self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
         let (told, report) = watch::channel(match &feed {
@@ -131,6 +144,7 @@ impl Control {
             report,
             staff: shared.lifecycle.staff(),
             draining: draining.subscribe(),
+            tokens: Arc::clone(&tokens),
         };
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;
         // Each of them runs for as long as the process; its output is its name.
@@ -138,6 +152,10 @@ impl Control {
         parts.spawn_local(async move {
             drop(admin::serve(admin_socket, admin::router(admin)).await);
             "the admin address"
+        });
+        parts.spawn_local(async move {
+            tokens.run(outward).await;
+            "the keeper of tokens"
         });
         let workers = Workers { ready: Arc::clone(&shared.ready), told };
         match feed {
@@ -219,6 +237,8 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
         let (unanswered, lost) = limits.troubles();
         vec![LimitStat { checks: limits.checks().collect(), unanswered, lost, proxies: limits.proxies() }]
     });
+    let tokens = Arc::clone(&lasting.tokens);
+    shared.metrics.ask_tokens(move || vec![tokens.stat()]);
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
 }
 

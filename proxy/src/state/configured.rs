@@ -17,6 +17,7 @@ use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::identity::aws::AwsSigner;
+use crate::identity::token::Token;
 use crate::limit::PreparedLimit;
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
@@ -181,6 +182,8 @@ pub(crate) enum Credential {
     Header(HeaderName, HeaderValue),
     /// Each request is signed.
     Signed(Arc<AwsSigner>),
+    /// Each request carries a token, which is kept fresh.
+    Token(Arc<Token>),
 }
 
 /// An operation that a provider offers, and its place there.

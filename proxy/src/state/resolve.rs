@@ -17,6 +17,7 @@ use crate::cache;
 use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
+use crate::identity::keeper::Tokens;
 use crate::limit::{LimitScope, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
@@ -39,6 +40,8 @@ pub struct Lasting {
     pub metrics: Arc<Metrics>,
     /// The way in which providers are reached.
     pub outward: Outward,
+    /// The tokens that providers are called with.
+    pub(crate) tokens: Arc<Tokens>,
     /// True if routes that do not say who may call them are for consumers only.
     pub known_only: bool,
 }
@@ -178,13 +181,21 @@ impl Resolving<'_> {
     }
 
     fn credential(&self, from: &config::Provider) -> Result<Option<Credential>, String> {
-        let Some(id) = &from.credential else { return Ok(None) };
+        let google = |secret: Option<&[u8]>| self.lasting.tokens.google(secret);
+        let is_googles = from.identity == Some(config::identity::Identity::Gcp);
+        let Some(id) = &from.credential else {
+            return if is_googles { google(None).map(Credential::Token).map(Some) } else { Ok(None) };
+        };
         let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
         let secret = value.expose().trim_ascii();
         if let Some(config::identity::Identity::Aws { region }) = &from.identity {
             let keys =
                 config::identity::aws_keys(secret).ok_or_else(|| format!("its credential {} holds no keys", id.0))?;
             return Ok(Some(Credential::Signed(Arc::new(AwsSigner::new(keys, region)))));
+        }
+        if is_googles {
+            let token = google(Some(secret)).map_err(|why| format!("its credential {}: {why}", id.0))?;
+            return Ok(Some(Credential::Token(token)));
         }
         let Some(auth) = &profiles::of(from).auth else { return Ok(None) };
         let Auth { header, before, .. } = if auth.takes_tokens && is_token(secret) { &profiles::BEARER } else { auth };

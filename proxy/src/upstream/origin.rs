@@ -1,5 +1,6 @@
 //! The origin of a provider, worked out once per configuration so that a call only clones reference counts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use sluicegate_config::compile::DeniedNetworks;
-use sluicegate_config::{Connection, ObjectId, Provider, ProviderKind};
+use sluicegate_config::{Compatibility, Connection, Defaults, HttpVersion, Millis, ObjectId, Provider, ProviderKind};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -131,6 +132,45 @@ impl Origin {
             prefix,
         };
         Ok(Self(Arc::new(place)))
+    }
+
+    /// Works out where a service is that is asked for something beside the calls, by a URL without a path.
+    ///
+    /// # Errors
+    /// When its URL cannot be used.
+    pub(crate) fn of_service(name: &str, url: &str, outward: &Outward) -> Result<Self, OriginError> {
+        let connection = Connection {
+            http: HttpVersion::Http1,
+            max_connections: 1,
+            max_idle: 0,
+            idle_timeout: Millis(0),
+            idle_said: true,
+            tcp_keepalive: None,
+            dns_ttl: None,
+            ca_pem: None,
+            server_name: None,
+        };
+        let provider = Provider {
+            name: name.to_owned(),
+            kind: ProviderKind::OpenAiCompatible,
+            url: url.to_owned(),
+            api_version: None,
+            service: None,
+            endpoints: None,
+            credential: None,
+            identity: None,
+            weight: 1,
+            priority: 0,
+            models: BTreeMap::new(),
+            defaults: Defaults::default(),
+            connection,
+            set_headers: BTreeMap::new(),
+            pass_headers: Vec::new(),
+            remove_headers: Vec::new(),
+            compatibility: Compatibility::default(),
+            simulated: None,
+        };
+        Self::at(&ObjectId(name.to_owned()), &provider, None, outward)
     }
 
     /// The URI of `path` (`/chat/completions`) at this provider, as a request line says it; to be worked out

@@ -34,6 +34,7 @@ mod rollout;
 mod secrets;
 mod signals;
 mod start;
+mod tokens;
 mod unread;
 mod untaken;
 mod upstreams;

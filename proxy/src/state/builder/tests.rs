@@ -19,6 +19,7 @@ fn lasting() -> Lasting {
         limits: Arc::default(),
         metrics,
         outward: Default::default(),
+        tokens: Arc::default(),
         known_only: false,
     }
 }
