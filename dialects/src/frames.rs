@@ -21,6 +21,11 @@ impl FrameDecoder {
         Self { events: SseDecoder::lenient(limit), ..Self::default() }
     }
 
+    /// A reader of messages of a binary event stream, whatever the first byte says.
+    pub(crate) fn of_messages() -> Self {
+        Self { messages: Some(EventStreamDecoder::default()), begun: true, ..Self::default() }
+    }
+
     /// Takes the next bytes and gives each event they complete to `each`. Errors: an event is too large, or what `each`
     /// says.
     pub(crate) fn push<F>(&mut self, bytes: &[u8], each: F) -> Result<(), Malformed>
@@ -60,6 +65,11 @@ impl FrameDecoder {
     /// True if an event beyond the limit is going by.
     pub(crate) fn skips(&self) -> bool {
         self.array.as_ref().map_or_else(|| self.events.skips(), ArrayDecoder::skips)
+    }
+
+    /// True if it is an array whose closing bracket has not come.
+    pub(crate) fn is_open_array(&self) -> bool {
+        self.array.as_ref().is_some_and(|array| !array.has_ended())
     }
 
     /// The memory that the unfinished event takes.

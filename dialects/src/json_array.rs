@@ -18,6 +18,8 @@ pub(crate) struct ArrayDecoder {
     /// True if the array has begun.
     begun: bool,
     ended: bool,
+    /// A comma has announced another element.
+    announced: bool,
     /// The element is beyond the limit: its bytes are let go.
     skipping: bool,
 }
@@ -34,8 +36,9 @@ impl ArrayDecoder {
             if self.depth == 0 {
                 match byte {
                     b'[' if !self.begun => self.begun = true,
-                    b']' => self.ended = true,
-                    b'{' if !self.ended => (self.begun, self.depth, from) = (true, 1, at),
+                    b']' => (self.ended, self.announced) = (true, false),
+                    b',' => self.announced = true,
+                    b'{' if !self.ended => (self.begun, self.depth, from, self.announced) = (true, 1, at, false),
                     _ => {}
                 }
                 continue;
@@ -52,9 +55,14 @@ impl ArrayDecoder {
         Ok(())
     }
 
-    /// True if the bytes so far end between two elements.
-    pub(crate) fn at_boundary(&self) -> bool {
-        self.depth == 0
+    /// True if the bytes so far end between two elements; the comma is of the one that it announces.
+    pub(crate) const fn at_boundary(&self) -> bool {
+        self.depth == 0 && !self.announced
+    }
+
+    /// True if the closing bracket has come.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// True if an element beyond the limit is going by.

@@ -21,25 +21,24 @@ struct Typed<'a> {
 
 impl Reframer {
     pub(crate) fn new(into_chunks: bool) -> Self {
-        Self { frames: FrameDecoder::default(), into_chunks }
+        let frames = if into_chunks { FrameDecoder::default() } else { FrameDecoder::of_messages() };
+        Self { frames, into_chunks }
     }
 
-    /// Takes the next bytes, cut anywhere, and gives the events that they complete in the other framing.
+    /// Takes the next bytes, cut anywhere, and appends the events that they complete in the other framing.
     ///
     /// # Errors
-    /// An event is too large or damaged.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let mut out = Vec::with_capacity(bytes.len() * 2);
+    /// An event is too large or damaged; those before it are there.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         let Self { frames, into_chunks } = self;
         frames.push(bytes, |frame| {
             if *into_chunks {
-                stream::chunk(frame, &mut out);
+                stream::chunk(frame, out);
             } else {
-                event(frame, &mut out);
+                event(frame, out);
             }
             Ok(())
-        })?;
-        Ok(out)
+        })
     }
 
     /// The memory that the unfinished event takes.
@@ -69,9 +68,12 @@ mod tests {
         for at in 0..=with_comment.len() {
             let (mut there, mut back) = (Reframer::new(true), Reframer::new(false));
             let (head, tail) = with_comment.split_at(at);
-            let chunks = [there.push(head).unwrap(), there.push(tail).unwrap()].concat();
+            let (mut chunks, mut again) = (Vec::new(), Vec::new());
+            there.push(head, &mut chunks).unwrap();
+            there.push(tail, &mut chunks).unwrap();
             let (head, tail) = chunks.split_at(at.min(chunks.len()));
-            let again = [back.push(head).unwrap(), back.push(tail).unwrap()].concat();
+            back.push(head, &mut again).unwrap();
+            back.push(tail, &mut again).unwrap();
             assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(text), "{at}");
         }
     }
@@ -80,9 +82,10 @@ mod tests {
     fn an_error_is_an_exception_there() {
         let mut there = Reframer::new(true);
         let said = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
-        let chunks = there.push(said).unwrap();
+        let (mut chunks, mut again) = (Vec::new(), Vec::new());
+        there.push(said, &mut chunks).unwrap();
         assert!(String::from_utf8_lossy(&chunks).contains("serviceUnavailableException"));
-        let again = Reframer::new(false).push(&chunks).unwrap();
+        Reframer::new(false).push(&chunks, &mut again).unwrap();
         assert_eq!(String::from_utf8_lossy(&again).matches("overloaded_error").count(), 1);
     }
 }

@@ -9,6 +9,7 @@ mod whole;
 
 use bytes::Bytes;
 
+use crate::codec::Malformed;
 use crate::frames::FrameDecoder;
 use crate::hub::{ProviderError, Usage};
 use crate::sse;
@@ -21,6 +22,8 @@ pub(crate) use whole::{AnswerShape, begins_an_answer, is_answer, overflow_of_who
 pub enum ObserverMode {
     /// Nothing.
     Watch,
+    /// Holds an event back until it is whole and sound, so that an error can be said in its place.
+    HoldEvents,
     /// Takes OpenAI's usage chunk (`choices: []`) out of what passes: the gateway asked for it, the caller did not.
     DropUsage,
 }
@@ -34,16 +37,23 @@ pub struct StreamObserver {
     observed: Observed,
     /// The beginning of an event that is not whole yet, kept back until it is known whether it passes.
     held: Vec<u8>,
+    /// Set when the framing is broken: nothing of what comes then passes, where events are held.
+    damage: Option<Malformed>,
 }
 
 impl StreamObserver {
     /// At a stream's beginning.
     pub(crate) fn new(observe: ObserveEvent, text_key: &'static str, mode: ObserverMode) -> Self {
         let frames = FrameDecoder::lenient(sse::MAX_EVENT);
-        Self { mode, frames, observe, observed: Observed::new(text_key), held: Vec::new() }
+        Self { mode, frames, observe, observed: Observed::new(text_key), held: Vec::new(), damage: None }
     }
 
-    /// Observes the next bytes, cut anywhere. For `ObserverMode::DropUsage` use `pass`. Gives where in them the stream is over.
+    /// At the beginning of a stream that is messages of a binary event stream, whatever its first byte says.
+    pub(crate) fn of_messages(self) -> Self {
+        Self { frames: FrameDecoder::of_messages(), ..self }
+    }
+
+    /// Observes the next bytes, cut anywhere; `pass` is for modes that hold some back. Gives where in them the stream is over.
     pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
         let Self { frames, observe, observed, .. } = self;
         let mut over = None;
@@ -61,7 +71,7 @@ impl StreamObserver {
     /// Observes the next bytes and appends what goes on to the caller: the chunk itself, uncopied, unless something
     /// is taken out of it or it ends inside an event. What comes behind the stream's end, or an error, does not pass.
     pub fn pass(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
-        if chunk.is_empty() || self.is_over() {
+        if chunk.is_empty() || self.is_over() || self.damage.is_some() {
             return;
         }
         if self.mode == ObserverMode::Watch {
@@ -71,13 +81,13 @@ impl StreamObserver {
             }
             return;
         }
-        let Self { frames, observe, observed, held, .. } = self;
+        let Self { mode, frames, observe, observed, held, damage } = self;
         let (mut kept_from, mut boundary, mut over) = (0, 0, false);
-        let _ = frames.push(&chunk, |frame| {
+        let framed = frames.push(&chunk, |frame| {
             if over {
                 return Ok(());
             }
-            if observed.event(*observe, frame) {
+            if observed.event(*observe, frame) && *mode == ObserverMode::DropUsage {
                 // The event began at the boundary, or before this chunk.
                 held.clear();
                 give(&chunk, kept_from, boundary, out);
@@ -89,8 +99,12 @@ impl StreamObserver {
             over = observed.is_over();
             Ok(())
         });
-        if over {
+        if !over && *mode == ObserverMode::HoldEvents {
+            *damage = framed.err();
+        }
+        if over || damage.is_some() {
             give(&chunk, kept_from, boundary, out);
+            held.clear();
             return;
         }
         if self.frames.at_boundary() || self.frames.skips() {
@@ -119,15 +133,37 @@ impl StreamObserver {
             }
             Ok(())
         });
+        if self.mode == ObserverMode::HoldEvents {
+            // Half an event is none.
+            self.held.clear();
+        }
         if !self.held.is_empty() {
             out.push(std::mem::take(&mut self.held).into());
         }
+    }
+
+    /// The damage for which nothing more passes, where events are held.
+    #[must_use]
+    pub const fn damage(&self) -> Option<&Malformed> {
+        self.damage.as_ref()
     }
 
     /// True if the bytes so far end between two events.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         self.frames.at_boundary()
+    }
+
+    /// True if the beginning of an event has passed and its end has not: it is too large to be held.
+    #[must_use]
+    pub fn is_amid(&self) -> bool {
+        self.frames.skips()
+    }
+
+    /// True if the stream is a JSON array whose closing bracket has not come.
+    #[must_use]
+    pub fn is_open_array(&self) -> bool {
+        self.frames.is_open_array()
     }
 
     /// The memory that the unfinished event takes.

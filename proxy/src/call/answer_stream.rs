@@ -256,7 +256,7 @@ impl AnswerStream {
                 Polled::Nothing => match std::task::ready!(self.clock.poll(cx, self.timeout)) {
                     Due::Late => self.late(),
                     Due::Comment => {
-                        let comment = self.context.keep_alive();
+                        let comment = self.keep_alive();
                         self.context.note(|entry| entry.bytes_out(comment.len() as u64));
                         return Poll::Ready(StreamPiece::Bytes(comment));
                     }
@@ -265,6 +265,12 @@ impl AnswerStream {
             }
         }
         Poll::Ready(self.hand_out())
+    }
+
+    /// What tells a caller that a silent stream goes on.
+    fn keep_alive(&mut self) -> Bytes {
+        let mut comment = Vec::new();
+        if self.transcoder.keep_alive(&mut comment) { comment.into() } else { self.context.keep_alive() }
     }
 
     /// The next piece of what is ready.
@@ -301,12 +307,9 @@ impl AnswerStream {
                 if data.is_empty() {
                     return Polled::Some;
                 }
-                let data = match self.transcoder.reframed(data) {
-                    Ok(data) => data,
-                    Err(what) => return Polled::Broken(what),
-                };
+                let (data, reframed) = self.transcoder.reframed(data);
                 self.cache.came(&data);
-                let fed = self.transcoder.feed(data, &mut self.out, self.cache.recorder());
+                let fed = self.transcoder.feed(data, &mut self.out, self.cache.recorder()).and(reframed);
                 self.notice_the_end();
                 match fed {
                     Ok(()) => self.charge_held().map_or_else(Polled::Full, |()| Polled::Some),

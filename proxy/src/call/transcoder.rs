@@ -32,7 +32,7 @@ pub(super) struct Verbatim {
     amid: bool,
     /// True if it is one JSON array, and not server-sent events.
     array: bool,
-    /// True if every byte passes as it comes: it is no server-sent events.
+    /// True if it is no server-sent events: then the observer holds what is not whole.
     raw: bool,
     /// The engine that frames the provider's events as the caller's are, where they are framed otherwise.
     reframer: Option<Box<Reframer>>,
@@ -103,7 +103,12 @@ impl Transcoder {
 
     fn verbatim(call: &InboundCall, drops_usage: bool, reframer: Option<Reframer>) -> Self {
         let (dialect, array) = (call.dialect(), call.context.caller.array);
-        let mode = if drops_usage { ObserverMode::DropUsage } else { ObserverMode::Watch };
+        let raw = array || dialect.habits().is_binary;
+        let mode = match (raw, drops_usage) {
+            (true, _) => ObserverMode::HoldEvents,
+            (false, true) => ObserverMode::DropUsage,
+            (false, false) => ObserverMode::Watch,
+        };
         Self::Verbatim(Box::new(Verbatim {
             dialect,
             observer: dialect.observer(mode),
@@ -111,7 +116,7 @@ impl Transcoder {
             tail: EventTail::default(),
             amid: false,
             array,
-            raw: array || dialect.habits().is_binary,
+            raw,
             reframer: reframer.map(Box::new),
         }))
     }
@@ -121,18 +126,22 @@ impl Transcoder {
         Self::verbatim(call, !call.sees_usage(), None)
     }
 
-    /// The provider's bytes in the caller's framing, where the two speak of the same events.
-    ///
-    /// # Errors
-    /// They are not what the provider's framing allows.
-    pub(super) fn reframed(&mut self, data: Bytes) -> Result<Bytes, String> {
-        match self {
-            Self::Verbatim(transcoder) => match &mut transcoder.reframer {
-                Some(reframer) => reframer.push(&data).map(Bytes::from).map_err(|error| error.message),
-                None => Ok(data),
-            },
-            Self::Translated(_) => Ok(data),
+    /// The provider's bytes in the caller's framing, where the two speak of the same events, and what is wrong behind them, if they
+    /// are not what the provider's framing allows.
+    pub(super) fn reframed(&mut self, data: Bytes) -> (Bytes, Result<(), String>) {
+        let Self::Verbatim(transcoder) = self else { return (data, Ok(())) };
+        let Some(reframer) = &mut transcoder.reframer else { return (data, Ok(())) };
+        let mut out = Vec::with_capacity(data.len() * 2);
+        let read = reframer.push(&data, &mut out).map_err(|error| error.message);
+        (out.into(), read)
+    }
+
+    /// Adds what tells the caller of a silent stream that it goes on; `false`: its writer has nothing of its own to say.
+    pub(super) fn keep_alive(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Self::Translated(transcoder) = self {
+            transcoder.encoder.push(&Event::Alive, out);
         }
+        !out.is_empty()
     }
 
     /// True if nothing of an event is left open behind these bytes, which go out.
@@ -158,7 +167,7 @@ impl Transcoder {
             Self::Verbatim(transcoder) => {
                 recorder.into_iter().for_each(|recorder| recorder.push(&data));
                 transcoder.feed(data, out);
-                Ok(())
+                transcoder.observer.damage().map_or(Ok(()), |damage| Err(damage.message.clone()))
             }
             Self::Translated(transcoder) => {
                 let read = transcoder.decoder.push(&data, &mut transcoder.events);
@@ -346,7 +355,7 @@ impl Verbatim {
     fn give(&mut self, out: &mut WriteBuffer) {
         let mut pieces = std::mem::take(&mut self.pieces);
         if self.raw {
-            self.amid = !self.observer.at_boundary();
+            self.amid = self.observer.is_amid();
             pieces.drain(..).for_each(|piece| out.push(piece));
             self.pieces = pieces;
             return;
@@ -376,6 +385,9 @@ impl Verbatim {
         self.tail.take();
         if !self.amid {
             out.push(Bytes::from_static(self.dialect.stream_end()));
+        }
+        if self.array && !self.amid && self.observer.is_open_array() {
+            out.push(Bytes::from_static(b"]"));
         }
     }
 }

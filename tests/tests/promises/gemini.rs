@@ -241,6 +241,32 @@ async fn an_array_that_ends_in_an_error_is_closed() {
 }
 
 #[tokio::test]
+async fn an_array_that_is_cut_inside_an_element_ends_in_an_error_and_is_closed() {
+    let piece =
+        |more: &str| format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"x"}}],"role":"model"}}{more}}}]}}"#);
+    let (said, last) = (piece(""), piece(r#","finishReason":"STOP""#));
+    for (cut, whole) in [
+        (format!("[{said}\n,\r\n{}", &said[..30]), false),
+        (format!("[{said},"), false),
+        (format!("[{said}"), false),
+        // What was cut behind the answer's end takes nothing from it.
+        (format!("[{said},{last},{{\"usageMe"), true),
+        (format!("[{said},{last}\n"), true),
+    ] {
+        for size in [cut.len(), 5] {
+            let pieces = cut.as_bytes().chunks(size).map(chunk);
+            let upstream = Upstream::always([stream_head()].into_iter().chain(pieces).chain([last_chunk()]).collect());
+            let upstream = upstream.unwrap();
+            let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address))], &[]).unwrap();
+            let answer = Asks::Array.call(&proxy.client(), "gemini", &[]).await;
+            let pieces = Asks::Array.pieces(&answer);
+            assert!(answer.whole && pieces.len() == 2, "{cut} in pieces of {size}: {}", answer.text());
+            assert_eq!(pieces[1]["error"].is_null(), whole, "{cut}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_only_gemini_answers_with_is_refused_by_the_callers_own_words() {
     let simulator = good();
     let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address))], &[]).unwrap();

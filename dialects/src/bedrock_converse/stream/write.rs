@@ -157,21 +157,26 @@ impl ConverseEncoder {
 
     /// Writes a delta of the block on the wire.
     fn tell(&mut self, delta: &Delta, out: &mut Vec<u8>) {
-        let Some(CurrentBlock { kind, index, part: _ }) = &self.current else { return };
-        let (thought, text) = match (kind, delta) {
-            (PartKind::Text | PartKind::Refusal, Delta::Text(text)) if !text.is_empty() => (None, ("text", text)),
-            (PartKind::ToolCall { .. }, Delta::Arguments(text)) => (Some("toolUse"), ("input", text)),
-            (PartKind::Thinking, Delta::Text(text)) if !text.is_empty() => (Some("reasoningContent"), ("text", text)),
-            (PartKind::Thinking, Delta::Signature(text)) => (Some("reasoningContent"), ("signature", text)),
+        let Some(CurrentBlock { kind, .. }) = &self.current else { return };
+        let (place, text) = match (kind, delta) {
+            (PartKind::Text | PartKind::Refusal, Delta::Text(text)) if !text.is_empty() => ((None, "text"), text),
+            (PartKind::ToolCall { .. }, Delta::Arguments(text)) => ((Some("toolUse"), "input"), text),
+            (PartKind::Thinking, Delta::Text(text)) if !text.is_empty() => ((Some("reasoningContent"), "text"), text),
+            (PartKind::Thinking, Delta::Signature(text)) => ((Some("reasoningContent"), "signature"), text),
             _ => return,
         };
-        let index = index.unwrap_or(self.next_index);
+        self.write_delta(place, text, out);
+    }
+
+    /// Writes a text at this place of a delta: a member of it, or of a member's.
+    fn write_delta(&mut self, (member, name): (Option<&str>, &str), text: &str, out: &mut Vec<u8>) {
+        let index = self.current.as_ref().and_then(|current| current.index).unwrap_or(self.next_index);
         let write = |json: &mut Writer| {
-            if let Some(member) = thought {
+            if let Some(member) = member {
                 json.open_field(member, b'{');
             }
-            json.text_field(text.0, text.1);
-            if thought.is_some() {
+            json.text_field(name, text);
+            if member.is_some() {
                 json.close(b'}');
             }
         };
@@ -231,6 +236,22 @@ impl ConverseEncoder {
         self.over = true;
     }
 
+    /// Says that a silent answer goes on. An answer begins once; in a block it is a delta that adds nothing to it. A text of
+    /// which nothing is there is left so: Bedrock refuses blank ones when they come back.
+    fn alive(&mut self, out: &mut Vec<u8>) {
+        if !self.started {
+            return self.start(out);
+        }
+        let Some(CurrentBlock { kind, index, part: _ }) = &self.current else { return };
+        let (member, name) = match (kind, index) {
+            (PartKind::Text | PartKind::Refusal, Some(_)) => (None, "text"),
+            (PartKind::ToolCall { .. }, _) => (Some("toolUse"), "input"),
+            (PartKind::Thinking, _) => (Some("reasoningContent"), "text"),
+            _ => return,
+        };
+        self.write_delta((member, name), "", out);
+    }
+
     fn overflow(&mut self, out: &mut Vec<u8>) {
         let error = ProviderError {
             kind: ErrorKind::BadGateway,
@@ -255,7 +276,7 @@ impl EncodeStream for ConverseEncoder {
             Event::PartEnd { choice: 0, part } => self.part_end(*part, out),
             Event::Finish { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Alive => out.extend_from_slice(KEEP_ALIVE),
+            Event::Alive => self.alive(out),
             Event::Error(error) => self.error(error, out),
             Event::End => self.end(out),
             // One answer is all that there is.
@@ -290,5 +311,43 @@ mod tests {
         let mut out = Vec::new();
         event_stream::write(MessageKind::Event, "messageStart", br#"{"role":"assistant"}"#, &mut out);
         assert_eq!(out.escape_ascii().to_string(), KEEP_ALIVE.escape_ascii().to_string());
+    }
+
+    /// The names of what is written for these events.
+    fn written(events: &[Event]) -> Vec<(String, String)> {
+        let (mut encoder, mut out, mut seen) = (ConverseEncoder::default(), Vec::new(), Vec::new());
+        events.iter().for_each(|event| encoder.push(event, &mut out));
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut decoder = event_stream::EventStreamDecoder::default();
+        let read = decoder.push(&out, |frame| {
+            seen.push((text(frame.name), text(frame.data)));
+            Ok(())
+        });
+        read.unwrap();
+        seen
+    }
+
+    #[test]
+    fn an_answer_begins_once_however_often_it_is_said_to_be_alive() {
+        let start = Event::Start { id: "i".into(), model: "m".into(), created: None };
+        let part = |kind: PartKind| Event::PartStart { choice: 0, part: 0, kind };
+        let delta = |delta: Delta| Event::Delta { choice: 0, part: 0, delta };
+        let call = PartKind::ToolCall { id: "c".into(), name: "f".into() };
+        for (kind, said, alive) in [
+            (PartKind::Text, Some(Delta::Text("x".into())), Some(r#"{"text":""}"#)),
+            (PartKind::Text, None, None),
+            (PartKind::Thinking, None, Some(r#"{"reasoningContent":{"text":""}}"#)),
+            (call, Some(Delta::Arguments("{".into())), Some(r#"{"toolUse":{"input":""}}"#)),
+        ] {
+            let mut events = vec![Event::Alive, start.clone(), Event::Alive, part(kind.clone())];
+            events.extend(said.map(delta));
+            events.extend([Event::Alive, Event::PartEnd { choice: 0, part: 0 }, Event::Alive, Event::End]);
+            let seen = written(&events);
+            let count = |name: &str| seen.iter().filter(|event| event.0 == name).count();
+            assert_eq!((count("messageStart"), count("messageStop")), (1, 1), "{seen:?}");
+            let empty = seen.iter().filter(|event| event.1.contains(":\"\"")).map(|event| event.1.as_str());
+            let expected = alive.map(|delta| format!("{{\"contentBlockIndex\":0,\"delta\":{delta}}}"));
+            assert_eq!(empty.collect::<Vec<_>>(), expected.as_deref().into_iter().collect::<Vec<_>>(), "{kind:?}");
+        }
     }
 }
