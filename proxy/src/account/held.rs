@@ -19,6 +19,8 @@ pub enum Settlement {
     Kept,
     /// This was used; `None`: nothing, since no provider answered.
     Used(Option<Usage>),
+    /// A stream was left before its first token: its prompt, at most.
+    Prompt,
     /// Nobody has said what was used, and something was: an answer without a word on it, or an attempt that was given up.
     Unknown,
 }

@@ -96,7 +96,7 @@ metrics! {
     CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";
     CONSUMER_COST = Counter "sluicegate_consumer_cost_usd" ["consumer"] "What those tokens cost by the configured prices, in US dollars.";
     CONSUMER_LIMITED = Counter "sluicegate_consumer_limited" ["consumer"] "Calls of a consumer that a rate limit had no room for.";
-    LIMIT_CHECKS = Counter "sluicegate_limit_checks" ["unit", "outcome"] "Rate limits that calls asked for room, by whether there was any.";
+    LIMIT_CHECKS = Counter "sluicegate_limit_checks" ["unit", "outcome"] "Rate limits that calls asked for room: those of calls that were admitted, and those that refused one.";
     LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
     LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
     LIMIT_PROXIES = Gauge "sluicegate_limit_proxies" [] "Proxies that share rate limits, as this one last heard.";

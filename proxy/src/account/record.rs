@@ -155,13 +155,15 @@ impl Record {
         }
     }
 
-    /// The facts by which what it has taken beforehand is settled. An attempt that was given up may have used anything.
+    /// The facts by which what it has taken beforehand is settled. An attempt that was given up may have used anything, but for a
+    /// stream: what it would have said is not generated.
     pub(super) fn settlement(&self) -> Settlement {
         if matches!(self.cache, CacheStatus::Hit(_)) {
             return Settlement::Kept;
         }
         match (self.attempt.usage, self.last_attempt) {
             (Some(usage), _) => Settlement::Used(Some(usage)),
+            (None, Some(AttemptEnd::Cancelled)) if self.stream && self.first_token.is_none() => Settlement::Prompt,
             (None, Some(AttemptEnd::Success | AttemptEnd::Cancelled)) => Settlement::Unknown,
             (None, _) if self.attempts == 0 => Settlement::Unasked,
             (None, _) => Settlement::Used(None),

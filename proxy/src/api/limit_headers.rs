@@ -3,6 +3,9 @@
 use sluicegate_config::LimitUnit;
 use sluicegate_dialects::Dialect;
 
+/// The beginnings of the headers by which vendors and look-alikes say how their own limits stand.
+pub(crate) const BEGINNINGS: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit-"];
+
 /// True if a vendor says the time at which all is there again; else it says how long that takes.
 pub(crate) const fn says_a_time(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::AnthropicMessages)

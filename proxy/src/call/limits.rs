@@ -10,7 +10,7 @@ use sluicegate_config::LimitUnit;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::{Dialect, estimate};
 
-use crate::api::limit_headers::{names, says_a_time};
+use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
 use crate::errors::Problem;
 use crate::limit::{Demand, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
 use crate::state::Rule;
@@ -38,8 +38,8 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
             continue;
         }
         let key = key(call, limit, route);
-        let cost = if limit.counts_tokens() { tokens(call, limit, &key)? } else { 1 };
-        demands.push(Demand { limit, key, cost });
+        let (cost, prompt) = if limit.counts_tokens() { tokens(call, limit, &key)? } else { (1, 1) };
+        demands.push(Demand { limit, key, cost, prompt });
     }
     let (told, taken) = context.worker.limiter.take(&demands).await;
     context.limits_told(told);
@@ -69,11 +69,12 @@ fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
     }
 }
 
-/// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have.
+/// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have. Beside
+/// them is the prompt's part.
 ///
 /// # Errors
 /// It may use more than there ever is.
-fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, Problem> {
+fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<(u64, u64), Problem> {
     let input = match limit.unit {
         LimitUnit::OutputTokens => 0,
         _ => estimate::tokens_of_body(&call.body),
@@ -92,12 +93,12 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
     let typical =
         || call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
-    Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
+    Ok(((most + if output.is_none() { typical() } else { 0 }).max(1), input))
 }
 
 /// The limit in its caller's words.
 fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
-    let (unit, amount, window) = (words(limit.unit), limit.amount, &limit.window);
+    let (unit, amount, window) = (words(limit.unit, limit.amount), limit.amount, &limit.window);
     match &limit.per {
         Per::Consumer => format!("{amount} {unit} per {window} for each consumer").into(),
         Per::Route => format!("{amount} {unit} per {window} for this route").into(),
@@ -105,13 +106,14 @@ fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
     }
 }
 
-const fn words(unit: LimitUnit) -> &'static str {
-    match unit {
-        LimitUnit::Requests => "requests",
-        LimitUnit::Tokens => "tokens",
-        LimitUnit::InputTokens => "input tokens",
-        LimitUnit::OutputTokens => "output tokens",
-    }
+const fn words(unit: LimitUnit, amount: u64) -> &'static str {
+    let [one, many] = match unit {
+        LimitUnit::Requests => ["request", "requests"],
+        LimitUnit::Tokens => ["token", "tokens"],
+        LimitUnit::InputTokens => ["input token", "input tokens"],
+        LimitUnit::OutputTokens => ["output token", "output tokens"],
+    };
+    if amount == 1 { one } else { many }
 }
 
 fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
@@ -129,7 +131,7 @@ fn too_large(limit: &PreparedLimit, most: u64) -> Problem {
     let message = format!(
         "This request is too large: it may use {most} {}, and the limit is {}. Send less, or set a lower limit on the answer's \
          tokens.",
-        words(limit.unit),
+        words(limit.unit, most),
         limit_in_words(limit)
     );
     limited(message).retry(false, None)
@@ -144,9 +146,16 @@ fn unavailable() -> Problem {
     Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 
-/// Says how the limits stand, as the vendor of the caller's dialect does.
+/// Says how the limits stand, as the vendor of the caller's dialect does. What the provider says of its own in such headers goes:
+/// beside the gateway's nobody could tell whose is whose.
 pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
     let now = SystemTime::now();
+    if all.iter().any(|told| names(dialect, told.unit).is_some()) {
+        let other = |name: &&HeaderName| BEGINNINGS.iter().any(|beginning| name.as_str().starts_with(beginning));
+        while let Some(name) = headers.keys().find(other).cloned() {
+            headers.remove(name);
+        }
+    }
     for told in all {
         let Some([limit, remaining, reset]) = names(dialect, told.unit) else { continue };
         // Of several the tightest counts.
@@ -204,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn one_is_one_and_not_many() {
+        for (unit, one, many) in [
+            (LimitUnit::Requests, "request", "requests"),
+            (LimitUnit::Tokens, "token", "tokens"),
+            (LimitUnit::InputTokens, "input token", "input tokens"),
+            (LimitUnit::OutputTokens, "output token", "output tokens"),
+        ] {
+            assert_eq!([words(unit, 1), words(unit, 2)], [one, many]);
+        }
+    }
+
+    #[test]
     fn of_several_limits_in_one_unit_the_tightest_is_told() {
         let told = |unit: LimitUnit, amount: u64, remaining: u64| Told {
             unit,
@@ -219,6 +240,15 @@ mod tests {
         ];
         let headers = |dialect: Dialect| {
             let mut headers = HeaderMap::new();
+            // The provider's own, one of them by a name that the gateway has no use for.
+            for name in
+                ["x-ratelimit-limit-requests", "x-ratelimit-limit-project-tokens", "anthropic-ratelimit-x-limit"]
+            {
+                headers.insert(name, HeaderValue::from(7));
+            }
+            if names(dialect, LimitUnit::Requests).is_none() {
+                headers.clear();
+            }
             tell(&mut headers, dialect, &all);
             let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
             lines.retain(|line| !line.contains("reset"));

@@ -16,6 +16,8 @@ pub(super) struct Hold {
     pub(super) key: LimitKey,
     pub(super) unit: LimitUnit,
     pub(super) cost: u64,
+    /// The part of it that the prompt is.
+    pub(super) prompt: u64,
     /// The terms of the count of this process, and the slot there.
     pub(super) local: (Terms, Option<u64>),
     /// The terms of the count in Redis, and the slot there.
@@ -90,6 +92,7 @@ fn used(hold: &Hold, by: Settlement) -> u64 {
     match (hold.unit, by) {
         (_, Settlement::Unasked) => 0,
         (LimitUnit::Requests, _) | (_, Settlement::Unknown) => hold.cost,
+        (_, Settlement::Prompt) => hold.prompt,
         (_, Settlement::Kept | Settlement::Used(None)) => 0,
         (LimitUnit::Tokens, Settlement::Used(Some(usage))) => usage.input.saturating_add(usage.output),
         (LimitUnit::InputTokens, Settlement::Used(Some(usage))) => usage.input,

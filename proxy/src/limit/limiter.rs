@@ -22,6 +22,8 @@ use crate::redis::{RedisClient, Script};
 
 /// The time after which it is told what calls used: much of it goes along with what the next calls ask.
 const GATHER: Duration = Duration::from_millis(20);
+/// The time after which a refusal for tokens is looked at again that other proxies may have room to tell of.
+const TOLD: Duration = GATHER.saturating_mul(2);
 /// The time after which it is told again that could not be told.
 const AGAIN: Duration = Duration::from_millis(100);
 /// It is looked this often whether there is something to say.
@@ -34,6 +36,8 @@ pub(crate) struct Demand<'a> {
     pub(crate) limit: &'a PreparedLimit,
     pub(crate) key: LimitKey,
     pub(crate) cost: u64,
+    /// The part of it that the prompt is.
+    pub(crate) prompt: u64,
 }
 
 /// The state of a limit.
@@ -79,6 +83,23 @@ struct Asked {
     outcome: Result<Hold, (Option<Duration>, bool)>,
 }
 
+impl Asked {
+    /// True if it is refused, by a count that a moment may change.
+    const fn may_change(&self) -> bool {
+        matches!(self.outcome, Err((Some(_), false)))
+    }
+}
+
+impl Told {
+    /// So much of it is given back.
+    fn give_back(&mut self, cost: u64) {
+        self.remaining = self.remaining.saturating_add(cost).min(self.amount);
+        if self.remaining == self.amount {
+            self.reset = Duration::ZERO;
+        }
+    }
+}
+
 impl Limiter {
     /// Over what all workers share and this worker's own connections to Redis, where there is one.
     pub(crate) fn new(shared: &Arc<SharedLimits>, redis: Option<RedisClient>) -> Rc<Self> {
@@ -102,17 +123,27 @@ impl Limiter {
         // Dropped, what was taken is given back: if a limit has no room, and if the caller leaves meanwhile.
         let mut holds = Holds::new(Rc::clone(self) as Rc<dyn HoldKeeper>);
         let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<LimitRefusal>);
-        for (at, asked) in join_all(demands.iter().map(|demand| self.ask(demand))).await.into_iter().enumerate() {
-            all.push(asked.told);
+        let asked = join_all(demands.iter().map(|demand| self.ask(demand))).await;
+        let is_taken = asked.iter().all(|asked| asked.outcome.is_ok());
+        for (at, (mut asked, demand)) in asked.into_iter().zip(demands).enumerate() {
             match asked.outcome {
-                Ok(hold) => holds.add(hold),
+                Ok(hold) => {
+                    holds.add(hold);
+                    if is_taken {
+                        self.count(demand, true);
+                    } else {
+                        asked.told.give_back(demand.cost);
+                    }
+                }
                 Err((after, is_unavailable)) => {
+                    self.count(demand, false);
                     let patience = |after: Option<Duration>| after.unwrap_or(Duration::MAX);
                     if refused.is_none_or(|refused| patience(refused.after) < patience(after)) {
                         refused = Some(LimitRefusal { at, after, is_unavailable });
                     }
                 }
             }
+            all.push(asked.told);
         }
         match refused {
             None => (all, Ok(holds)),
@@ -121,33 +152,40 @@ impl Limiter {
     }
 
     async fn ask(&self, demand: &Demand<'_>) -> Asked {
-        let asked = match &self.redis {
+        // Who has its answer may call again before the answer's end is booked, and told where other proxies count too: what it used
+        // is known in a moment, and a call that is refused for it looks again.
+        let looks_again = |asked: &Asked| demand.limit.counts_tokens() && asked.may_change();
+        match &self.redis {
             None => match self.alone(demand) {
-                // Who has its answer may call again before the answer's end is booked: what it used is known in a moment.
-                asked if asked.outcome.is_err() && demand.limit.counts_tokens() => {
+                asked if looks_again(&asked) => {
                     tokio::time::sleep(GATHER).await;
                     self.alone(demand)
                 }
                 asked => asked,
             },
-            Some(redis) => self.together(redis, demand).await,
-        };
+            Some(redis) => match self.together(redis, demand).await {
+                asked if looks_again(&asked) => {
+                    tokio::time::sleep(TOLD).await;
+                    self.together(redis, demand).await
+                }
+                asked => asked,
+            },
+        }
+    }
+
+    /// Counts a check, by what became of it. What was given back as another limit had no room is none.
+    fn count(&self, demand: &Demand<'_>, has_room: bool) {
         let [room, none] = match demand.limit.unit {
             LimitUnit::Requests => &self.shared.counts.checks[0],
             LimitUnit::Tokens => &self.shared.counts.checks[1],
             LimitUnit::InputTokens => &self.shared.counts.checks[2],
             LimitUnit::OutputTokens => &self.shared.counts.checks[3],
         };
-        if asked.outcome.is_ok() {
-            room.add();
-        } else {
-            none.add();
-        }
-        asked
+        if has_room { room.add() } else { none.add() }
     }
 
     fn alone(&self, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost } = demand;
+        let Demand { limit, key, cost, prompt } = demand;
         let (now, terms) = (self.shared.now(), limit.alone());
         let taken = self.shared.alone((key, terms), *cost, now);
         let used = taken.map_or_else(|full| full.used, |taken| taken.used);
@@ -156,6 +194,7 @@ impl Limiter {
             key: *key,
             unit: limit.unit,
             cost: *cost,
+            prompt: *prompt,
             local: (terms, Some(taken.slot)),
             shared: (terms, SharedPart::None),
         });
@@ -163,13 +202,14 @@ impl Limiter {
     }
 
     async fn together(&self, redis: &RedisClient, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost } = demand;
+        let Demand { limit, key, cost, prompt } = demand;
         let (now, noted, shared) = (self.shared.now(), limit.noted(), limit.shared());
         let at = (key, noted);
         let hold = |slot: u64, part: SharedPart| Hold {
             key: *key,
             unit: limit.unit,
             cost: *cost,
+            prompt: *prompt,
             local: (noted, Some(slot)),
             shared: (shared, part),
         };
@@ -204,7 +244,7 @@ impl Limiter {
 
     /// Decides without Redis.
     fn unanswered(&self, demand: &Demand<'_>, hold: impl Fn(u64, SharedPart) -> Hold) -> Asked {
-        let Demand { limit, key, cost } = demand;
+        let Demand { limit, key, cost, prompt: _ } = demand;
         let (now, noted) = (self.shared.now(), limit.noted());
         let at = (key, noted);
         self.shared.counts.unanswered.add();

@@ -97,7 +97,9 @@ impl PreparedLimit {
         };
         [word, unit_label(from.unit), &from.window.to_string()].into_iter().for_each(part);
         let window = written(from.window);
-        let _ = write!(name, ": {} {} per {window}, per {word}", from.amount, unit_label(from.unit));
+        let unit = unit_label(from.unit);
+        let unit = if from.amount == 1 { unit.trim_end_matches('s') } else { unit };
+        let _ = write!(name, ": {} {unit} per {window}, per {word}", from.amount);
         Self {
             per,
             unit: from.unit,

@@ -6,7 +6,7 @@ use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{CHAT, MESSAGES, chat, message, openai_whole, plain_upstream, pool, provider};
+use crate::resources::{CHAT, MESSAGES, chat, message, openai_whole, plain_upstream, pool, provider, route};
 
 const KEY: &str = "one-key-that-nobody-can-guess";
 const OTHER: &str = "other-key-that-nobody-can-guess";
@@ -83,7 +83,8 @@ async fn a_refusal_is_the_vendors_own_in_every_dialect() {
             let said = answer.json();
             let said = said.pointer(at).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
             assert!(said.starts_with(word), "{path}: {}", answer.text());
-            assert!(answer.text().contains("for each `x-case`"), "{}", answer.text());
+            let said = answer.text();
+            assert!(said.contains("is 1 request per") && said.contains("for each `x-case`"), "{said}");
             let (first, expected) = match path.as_str() {
                 MESSAGES => (first.header("anthropic-ratelimit-requests-remaining").to_owned(), "0"),
                 path if path.starts_with("/v1/") => (first.header("x-ratelimit-remaining-requests").to_owned(), "0"),
@@ -108,7 +109,7 @@ async fn a_refusal_is_the_vendors_own_in_every_dialect() {
         proxy
             .log()
             .iter()
-            .any(|line| line.contains(r#""limit":"LLMRoute default/soon: 1 requests per 1m, per header""#))
+            .any(|line| line.contains(r#""limit":"LLMRoute default/soon: 1 request per 1m, per header""#))
     );
 }
 
@@ -179,6 +180,59 @@ async fn of_two_limits_both_are_taken_from_or_neither() {
         assert_eq!(team(format!("b{other}")).await, 200, "what was refused took nothing of the route's");
     }
     assert_eq!(team("c".to_owned()).await, 429, "the route's limit");
+    // Checks are counted by what became of the call: 10 of each limit; 20 refused by the team's, one by the route's.
+    let metrics = proxy.metrics().unwrap();
+    let checks = |outcome: &str| metrics.sum("sluicegate_limit_checks_total", &[("outcome", outcome)]) as u64;
+    assert_eq!((checks("admitted"), checks("refused")), (20, 21));
+}
+
+#[tokio::test]
+async fn a_refusal_shows_nothing_of_its_own_as_taken() {
+    let upstream = plain_upstream();
+    let limits = "{per: Route, unit: Tokens, amount: 1000, window: 1h}, {per: Header, header: x-team, unit: Requests, amount: 1, window: 1h}";
+    let text = pool_of(&upstream) + &limited("m", limits);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let ask = |team: &'static str| {
+        let client = &client;
+        async move { client.post(CHAT, &[("x-team", team)], asking("m", 500, false)).await }
+    };
+    let first = ask("a").await.unwrap();
+    assert!(first.is_good() && remaining(&first) < 500, "{:?}", first.headers);
+    for _ in 0..3 {
+        let refused = ask("a").await.unwrap();
+        // Five of a thousand were used, and nothing of the second call's own five hundred.
+        assert_eq!((refused.status, remaining(&refused)), (429, 995), "{:?}", refused.headers);
+        assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
+    }
+    assert!(ask("b").await.unwrap().is_good());
+}
+
+#[tokio::test]
+async fn a_providers_own_limits_are_not_told_beside_the_gateways() {
+    let own = [
+        ("content-type", "application/json"),
+        ("x-ratelimit-limit-requests", "7000"),
+        ("x-ratelimit-limit-tokens", "9000"),
+        ("x-ratelimit-remaining-tokens", "8999"),
+        ("x-ratelimit-limit-project-tokens", "5"),
+        ("openai-processing-ms", "3"),
+    ];
+    let body = br#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#;
+    let upstream = Upstream::always(vec![answer(200, &own, body)]).unwrap();
+    let limit = "{per: Route, unit: Requests, amount: 5, window: 1h}";
+    let text = pool_of(&upstream) + &limited("m", limit) + &route("free", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let limits = |answer: &Answer| {
+        let names = answer.headers.keys().filter(|name| name.as_str().contains("ratelimit"));
+        names.map(|name| format!("{name}: {}", answer.header(name.as_str()))).collect::<std::collections::BTreeSet<_>>()
+    };
+    let answer = ask(&proxy.client(), "m", &[]).await;
+    let told = limits(&answer);
+    assert!(told.len() == 3 && told.contains("x-ratelimit-limit-requests: 5"), "{told:?}");
+    assert_eq!(answer.header("openai-processing-ms"), "3");
+    // Where the gateway has none to tell, the provider's are what there is.
+    assert_eq!(limits(&ask(&proxy.client(), "free", &[]).await).len(), 4);
 }
 
 /// An upstream that answers by what the model is called.
@@ -195,6 +249,11 @@ fn by_model() -> Upstream {
         }
         if model("hangs") && body.contains("1000") {
             return vec![Act::Hang];
+        }
+        if model("opens") && body.contains("1000") {
+            let opened =
+                chunk(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n");
+            return vec![stream_head(), opened, Act::Hang];
         }
         if !received.streams() {
             return vec![openai_whole("fine")];
@@ -218,7 +277,7 @@ fn by_model() -> Upstream {
 async fn tokens_are_reserved_and_settled_by_what_was_used_however_a_call_ends() {
     let upstream = by_model();
     let limit = "{per: Header, header: x-case, unit: Tokens, amount: 10000, window: 1h}";
-    let models = ["good", "silent", "fails", "cuts", "hangs"];
+    let models = ["good", "silent", "fails", "cuts", "hangs", "opens"];
     let text = pool_of(&upstream) + &models.map(|model| limited(model, limit)).concat();
     let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
     let client = proxy.client();
@@ -245,6 +304,14 @@ async fn tokens_are_reserved_and_settled_by_what_was_used_however_a_call_ends() 
     proxy.until("the call is over", |proxy| gone(proxy) > 0.0).await.unwrap();
     let after = client.post(CHAT, &[("x-case", "gone")], asking("hangs", 999, false)).await.unwrap();
     assert!((7_800..=8_001).contains(&remaining(&after)), "{}", remaining(&after));
+    // A stream that is left before its first token has used its prompt at most, whether its provider has answered or not.
+    for (model, calls) in [("hangs", 2.0), ("opens", 3.0)] {
+        let left = sluicegate_tests::client::post(CHAT, &[("x-case", model)], asking(model, 1_000, true)).unwrap();
+        drop(tokio::time::timeout(Duration::from_millis(300), client.send(left)).await);
+        proxy.until("the call is over", |proxy| gone(proxy) >= calls).await.unwrap();
+        let after = client.post(CHAT, &[("x-case", model)], asking(model, 999, false)).await.unwrap();
+        assert!((8_900..9_001).contains(&remaining(&after)), "{model}: {}", remaining(&after));
+    }
 }
 
 #[tokio::test]

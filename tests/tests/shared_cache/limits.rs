@@ -173,6 +173,21 @@ async fn tokens_are_settled_for_all_proxies_by_what_was_used() {
 }
 
 #[tokio::test]
+async fn a_calls_own_reservation_refuses_no_call_that_follows_its_answer() {
+    let (cluster, upstream) = (RedisCluster::start().unwrap(), upstream());
+    let limit = "{per: Header, header: x-lane, unit: Tokens, amount: 1000, window: 1h}";
+    let all = proxies(2, &cluster, &manifests(&upstream, limit));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    // One after another, each of which reserves more than half: by one proxy and by both in turn.
+    for (lane, over) in [("one", 1), ("both", 2)] {
+        for round in 0..25 {
+            let answer = ask(&clients[round % over], lane, 600).await.unwrap();
+            assert_eq!(answer.status, 200, "{lane}, call {round}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn with_all_of_redis_gone_each_proxy_takes_its_share_and_none_more() {
     let (mut cluster, upstream) = (RedisCluster::start().unwrap(), upstream());
     let limit = |on: &str| {
