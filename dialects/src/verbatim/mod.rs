@@ -9,6 +9,7 @@ mod fields;
 mod marks;
 mod nested;
 mod splice;
+mod thoughts_back;
 mod unpack;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ pub use marks::unmark;
 pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
+pub use thoughts_back::fill_thoughts;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

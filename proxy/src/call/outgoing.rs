@@ -140,9 +140,10 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
     (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
-/// The body with call ids that the provider takes, under its policy for fields.
+/// The body with call ids that the provider takes and thoughts that it demands, under its policy for fields.
 fn governed(body: &Bytes, provider: &Provider) -> Result<Governed, Refusal> {
-    let body = verbatim::fit_call_ids(body, provider.defaults.look_alike.as_ref());
+    let row = provider.defaults.look_alike.as_ref();
+    let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row), row);
     if provider.defaults.fields.is_empty() {
         return Ok(Governed { body, dropped: Vec::new() });
     }

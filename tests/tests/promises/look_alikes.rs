@@ -68,11 +68,6 @@ async fn an_agents_loop_goes_on_at_each_of_them() {
                 true => (MESSAGES, loop_in_anthropics_words(way.stream)),
                 false => (CHAT, loop_in_openais_words(way.stream)),
             };
-            let body = match (like, way.anthropic) {
-                // A caller of DeepSeek's own words knows that it has to give the thoughts back.
-                ("deepseek", false) => body.replace("\"tool_calls\"", "\"reasoning_content\":\"\",\"tool_calls\""),
-                _ => body,
-            };
             let got = proxy.client().post(path, &[], body).await.unwrap();
             assert_eq!(got.status, 200, "{like} {way:?}: {}", got.text());
             let thinks = like == "deepseek" && way.anthropic && !way.stream;
