@@ -3,6 +3,7 @@
 use crate::codec::{Encoded, Malformed, Refusal};
 use crate::estimate;
 use crate::hub::{Raw, Usage};
+use crate::left_out::LeftOut;
 
 /// A call for vectors.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct EmbeddingCall {
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct EmbeddingReply {
+    /// Its id; empty where the provider says none and nobody has named it yet.
+    pub(crate) id: String,
     /// The model that answered, where it is said.
     pub(crate) model: Option<String>,
     /// The vectors, each as the list of numbers that it was written as.
@@ -53,17 +56,22 @@ pub struct EmbeddingAnswer {
 pub(crate) fn call(from: &Embeddings, to: &Embeddings, body: &[u8], model: &str) -> Result<Encoded, Refusal> {
     let call = (from.decode_call)(body)?;
     let body = (to.encode_call)(&call, model);
-    Ok(Encoded { body, dropped: call.beside, headers: Vec::new(), clamped: None })
+    let mut dropped = LeftOut::default();
+    call.beside.iter().for_each(|name| dropped.add(name));
+    Ok(Encoded { body, dropped: dropped.into_names(), headers: Vec::new(), clamped: None })
 }
 
-/// An answer in the caller's words.
+/// An answer in the caller's words; one without an id is told by the call's.
 pub(crate) fn answer(
     from: &Embeddings,
     to: &Embeddings,
     body: &[u8],
-    asked: &[u8],
+    (asked, call_id): (&[u8], &str),
 ) -> Result<EmbeddingAnswer, Malformed> {
-    let reply = (from.decode_reply)(body)?;
+    let mut reply = (from.decode_reply)(body)?;
+    if reply.id.is_empty() {
+        call_id.clone_into(&mut reply.id);
+    }
     let known = reply.usage.unwrap_or_else(|| estimated(asked));
     let body = (to.encode_reply)(&reply, asked, known);
     Ok(EmbeddingAnswer { body, model: reply.model, usage: reply.usage })

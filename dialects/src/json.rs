@@ -179,6 +179,18 @@ impl<'a> Object<'a> {
         self.take(name).map(ToOwned::to_owned)
     }
 
+    /// Checks a union: one of these members at most, so that none is lost beside another. Errors: the first two.
+    pub(crate) fn one_of(&self, names: &[&str], at: &Path<'_>) -> Result<(), Refusal> {
+        let has = |name: &&&str| self.members.iter().any(|(member, raw)| member == **name && raw.get() != "null");
+        let mut there = names.iter().filter(has);
+        match (there.next(), there.next()) {
+            (Some(one), Some(other)) => {
+                Err(at.refuse(format_args!("holds both `{one}` and `{other}`: only one of them may stand there")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.members.iter().all(|(_, raw)| raw.get() == "null")
     }

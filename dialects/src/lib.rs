@@ -19,6 +19,7 @@ mod gemini;
 pub mod hub;
 mod json;
 mod json_array;
+mod left_out;
 mod mark;
 mod model_list;
 pub mod observe;

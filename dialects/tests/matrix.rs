@@ -9,6 +9,7 @@
 mod cells;
 mod look_alikes;
 mod support;
+mod unions;
 
 use std::path::{Path, PathBuf};
 

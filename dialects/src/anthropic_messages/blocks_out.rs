@@ -5,6 +5,7 @@ use crate::codec::ServerTools;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
 use crate::json::serialize_text;
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
 use crate::thoughts::is_marked;
 use base64::Engine;
@@ -12,14 +13,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// The place of arguments that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object,
 /// and the conversation must still show the model what it wrote.
 const UNPARSED: &str = "_unparsed_arguments";
-
-/// The most fields that are named as left out: a caller may make up any number of them.
-const MOST_DROPPED: usize = 32;
 
 /// The reason why a part can not be said.
 #[derive(Debug)]
@@ -162,7 +159,7 @@ pub(super) struct BlockWriter {
     reply: bool,
     /// The policy for traces of tools that another vendor ran.
     pub(super) server_tools: ServerTools,
-    dropped: BTreeSet<String>,
+    dropped: LeftOut,
 }
 
 impl BlockWriter {
@@ -173,7 +170,7 @@ impl BlockWriter {
             path,
             reply: false,
             server_tools: ServerTools::default(),
-            dropped: BTreeSet::new(),
+            dropped: LeftOut::default(),
         }
     }
 
@@ -189,24 +186,22 @@ impl BlockWriter {
 
     /// Remembers a field that a rule leaves out.
     pub(super) fn drop_field(&mut self, field: &str) {
-        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(field) {
-            self.dropped.insert(field.to_owned());
-        }
+        self.dropped.add(field);
     }
 
     /// Fields of `owner` that the hub has no word for: written to their own dialect, remembered as left out to another.
     pub(super) fn extra<'a>(&mut self, owner: &str, extra: &'a Fields) -> Option<&'a Fields> {
         if self.cross_dialect {
-            for name in extra.keys().take(MOST_DROPPED) {
-                self.drop_field(&format!("{owner}.{name}"));
-            }
+            self.dropped.add_fields(owner, extra);
         }
         Some(extra).filter(|extra| !self.cross_dialect && !extra.is_empty())
     }
 
-    /// All that was left out, each once.
+    /// All that was left out, in order of the names.
     pub(super) fn dropped(self) -> Vec<String> {
-        self.dropped.into_iter().collect()
+        let mut names = self.dropped.into_names();
+        names.sort_unstable();
+        names
     }
 
     /// A part as its block; `None`: by a rule it is nothing. Errors: Anthropic can not be told this.

@@ -24,6 +24,26 @@ const DOCUMENTS: [(&str, &str); 9] = [
 /// The place of arguments that a model wrote as broken JSON: `input` must be an object.
 const UNPARSED: &str = "_unparsed_arguments";
 
+/// The members of a block, of which it has one.
+const BLOCK: [&str; 12] = [
+    "text",
+    "image",
+    "document",
+    "video",
+    "audio",
+    "toolUse",
+    "toolResult",
+    "guardContent",
+    "cachePoint",
+    "reasoningContent",
+    "citationsContent",
+    "searchResult",
+];
+/// The members of a piece of a tool's result, of which it has one.
+const PIECE: [&str; 7] = ["text", "json", "image", "document", "video", "audio", "searchResult"];
+/// The places of data, of which a source has one.
+const SOURCE: [&str; 4] = ["bytes", "s3Location", "text", "content"];
+
 /// The media type of a document's format.
 fn media_type(format: &str) -> Option<&'static str> {
     DOCUMENTS.iter().find(|row| row.0 == format).map(|row| row.1)
@@ -58,6 +78,7 @@ pub(super) fn read_all(list: Vec<&RawValue>, at: &Path<'_>) -> Result<Vec<Part>,
     for (index, raw) in list.into_iter().enumerate() {
         let at = at.index(index);
         let mut block = Object::read(raw.get(), &at)?;
+        block.one_of(&BLOCK, &at)?;
         if let Some(point) = block.take("cachePoint") {
             if let Some(before) = parts.last_mut() {
                 before.cache = cache_mark(point);
@@ -91,6 +112,7 @@ fn read(raw: &RawValue, block: &mut Object<'_>, at: &Path<'_>) -> Result<Content
     }
     if let Some(mut thought) = block.object("reasoningContent", at)? {
         let at = at.field("reasoningContent");
+        thought.one_of(&["reasoningText", "redactedContent"], &at)?;
         if let Some(data) = thought.text("redactedContent", &at)? {
             return Ok(Content::RedactedThinking(data));
         }
@@ -100,6 +122,7 @@ fn read(raw: &RawValue, block: &mut Object<'_>, at: &Path<'_>) -> Result<Content
     }
     if let Some(mut guarded) = block.object("guardContent", at)? {
         let at = at.field("guardContent");
+        guarded.one_of(&["text", "image"], &at)?;
         let text = guarded.object("text", &at)?.map(|mut text| text.required("text", &at)).transpose()?;
         return text.map_or_else(other, |text| Ok(Content::Text { text, citations: None }));
     }
@@ -122,6 +145,7 @@ fn tool_result(result: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusa
     for (index, raw) in result.list("content", at)?.unwrap_or_default().into_iter().enumerate() {
         let at = list_at.index(index);
         let mut piece = Object::read(raw.get(), &at)?;
+        piece.one_of(&PIECE, &at)?;
         let content = match (piece.text("text", &at)?, piece.take("json")) {
             (Some(text), _) => Content::Text { text, citations: None },
             (None, Some(value)) => Content::Text { text: value.get().to_owned(), citations: None },
@@ -157,6 +181,7 @@ fn media(block: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Content>, Refus
 fn bytes(media: &mut Object<'_>, at: &Path<'_>) -> Result<Option<String>, Refusal> {
     let source = media.object("source", at)?;
     let mut source = source.ok_or_else(|| at.field("source").refuse("the field is required"))?;
+    source.one_of(&SOURCE, &at.field("source"))?;
     source.text("bytes", &at.field("source"))
 }
 
@@ -166,6 +191,7 @@ fn document(document: &mut Object<'_>, at: &Path<'_>) -> Result<Option<Content>,
     let source_at = at.field("source");
     let source = document.object("source", at)?;
     let mut source = source.ok_or_else(|| source_at.refuse("the field is required"))?;
+    source.one_of(&SOURCE, &source_at)?;
     let (text, data) = (source.text("text", &source_at)?, source.text("bytes", &source_at)?);
     let source = match (text, data, media_type(&format)) {
         (Some(text), _, _) => Source::Text(text),

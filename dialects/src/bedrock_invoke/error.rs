@@ -10,7 +10,7 @@ use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::overflow;
 
 /// Kind, status, exception. Of a kind the first row is written; of a name the first row is read.
-const TABLE: [(ErrorKind, u16, &str); 25] = [
+const TABLE: [(ErrorKind, u16, &str); 26] = [
     (ErrorKind::InvalidRequest, 400, VALIDATION),
     (ErrorKind::Authentication, 403, "UnrecognizedClientException"),
     (ErrorKind::Authentication, 403, "InvalidSignatureException"),
@@ -26,15 +26,17 @@ const TABLE: [(ErrorKind, u16, &str); 25] = [
     (ErrorKind::MediaType, 415, VALIDATION),
     (ErrorKind::Unprocessable, 422, VALIDATION),
     (ErrorKind::RateLimit, 429, "ThrottlingException"),
-    (ErrorKind::Overloaded, 429, "ModelNotReadyException"),
     (ErrorKind::Quota, 400, "ServiceQuotaExceededException"),
     (ErrorKind::HeadersTooLarge, 431, VALIDATION),
     (ErrorKind::Internal, 500, "InternalServerException"),
     (ErrorKind::Internal, 424, "ModelErrorException"),
+    // `ModelStreamErrorException` is of streams alone.
+    (ErrorKind::BadGateway, 424, "ModelErrorException"),
     (ErrorKind::BadGateway, 424, "ModelStreamErrorException"),
     (ErrorKind::BadGateway, 500, "InternalFailure"),
     (ErrorKind::Timeout, 408, "ModelTimeoutException"),
     (ErrorKind::Overloaded, 503, UNAVAILABLE),
+    (ErrorKind::Overloaded, 429, "ModelNotReadyException"),
     (ErrorKind::Unavailable, 503, UNAVAILABLE),
 ];
 const VALIDATION: &str = "ValidationException";
@@ -110,11 +112,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 
 /// The status of a kind.
 pub(crate) fn status(kind: ErrorKind) -> u16 {
-    match kind {
-        // The first row is what is read, this is what is written.
-        ErrorKind::Overloaded => 503,
-        _ => TABLE.iter().find(|row| row.0 == kind).map_or(500, |row| row.1),
-    }
+    TABLE.iter().find(|row| row.0 == kind).map_or(500, |row| row.1)
 }
 
 fn kind_of(name: &str) -> Option<ErrorKind> {
@@ -163,6 +161,27 @@ mod tests {
         let overflow = decode(400, br#"{"message":"Input is too long for requested model."}"#);
         assert!(overflow.is_context_overflow());
         assert!(tells_overflow(&encode(&overflow, "")), "{}", String::from_utf8_lossy(&encode(&overflow, "")));
+    }
+
+    #[test]
+    fn kinds_are_told_by_the_exceptions_of_whole_answers() {
+        for (kind, told) in [
+            (ErrorKind::BadGateway, (424, "ModelErrorException")),
+            (ErrorKind::Internal, (500, "InternalServerException")),
+            (ErrorKind::Overloaded, (503, "ServiceUnavailableException")),
+            (ErrorKind::Unavailable, (503, "ServiceUnavailableException")),
+            (ErrorKind::Timeout, (408, "ModelTimeoutException")),
+            (ErrorKind::RateLimit, (429, "ThrottlingException")),
+        ] {
+            assert_eq!((status(kind), name(kind)), told, "{kind:?}");
+        }
+        for (name, kind) in [
+            ("ModelErrorException", ErrorKind::Internal),
+            ("ModelStreamErrorException", ErrorKind::BadGateway),
+            ("ModelNotReadyException", ErrorKind::Overloaded),
+        ] {
+            assert_eq!(kind_of(name), Some(kind));
+        }
     }
 
     #[test]

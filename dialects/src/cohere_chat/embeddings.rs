@@ -57,6 +57,8 @@ fn encode_call(call: &EmbeddingCall, model: &str) -> Vec<u8> {
 
 #[derive(Deserialize)]
 struct Embedded<'a> {
+    #[serde(default)]
+    id: String,
     #[serde(borrow)]
     embeddings: EmbeddedByType<'a>,
     #[serde(borrow)]
@@ -71,20 +73,20 @@ struct EmbeddedByType<'a> {
 
 fn decode_reply(body: &[u8]) -> Result<EmbeddingReply, Malformed> {
     let malformed = || Malformed::new("the provider's answer holds no vectors");
-    let Embedded { embeddings, meta } = serde_json::from_slice(body).map_err(|_| malformed())?;
+    let Embedded { id, embeddings, meta } = serde_json::from_slice(body).map_err(|_| malformed())?;
     let vectors: Vec<Raw> = embeddings.float.into_iter().map(ToOwned::to_owned).collect();
     if vectors.is_empty() {
         return Err(malformed());
     }
-    Ok(EmbeddingReply { model: None, vectors, usage: meta.and_then(super::wire::usage) })
+    Ok(EmbeddingReply { id, model: None, vectors, usage: meta.and_then(super::wire::usage) })
 }
 
 fn encode_reply(reply: &EmbeddingReply, asked: &[u8], usage: Usage) -> Vec<u8> {
-    let EmbeddingReply { model: _, vectors, usage: _ } = reply;
+    let EmbeddingReply { id, model: _, vectors, usage: _ } = reply;
     let texts = std::str::from_utf8(asked).ok().and_then(|text| Object::read_body(text).ok()?.raw("texts"));
     let mut json = Writer::with_capacity(1024);
     json.open(b'{');
-    json.text_field("id", "");
+    json.text_field("id", id);
     json.open_field("embeddings", b'{');
     json.open_field("float", b'[');
     vectors.iter().for_each(|vector| json.raw(vector.get()));

@@ -134,13 +134,17 @@ impl Dialect {
         }
     }
 
-    /// Writes a provider's vectors in the words of the caller who sent `asked`.
+    /// Writes a provider's vectors in the words of the caller who sent `asked` in the call of this id.
     ///
     /// # Errors
     /// It is no answer of vectors.
-    pub fn embedding_answer(self, body: &[u8], (caller, asked): (Self, &[u8])) -> Result<EmbeddingAnswer, Malformed> {
+    pub fn embedding_answer(
+        self,
+        body: &[u8],
+        (caller, asked, id): (Self, &[u8], &str),
+    ) -> Result<EmbeddingAnswer, Malformed> {
         match (self.spoke().embeddings, caller.spoke().embeddings) {
-            (Some(from), Some(to)) => embeddings::answer(from, to, body, asked),
+            (Some(from), Some(to)) => embeddings::answer(from, to, body, (asked, id)),
             _ => Err(Malformed::new("there are no vectors in this dialect")),
         }
     }
@@ -252,7 +256,8 @@ impl Dialect {
     /// A watcher of one streamed answer that passes, at its beginning.
     #[must_use]
     pub fn observer(self, mode: ObserverMode) -> StreamObserver {
-        StreamObserver::new(self.spoke().observe, self.spoke().text_key, mode)
+        let observer = StreamObserver::new(self.spoke().observe, self.spoke().text_key, mode);
+        if self.habits().is_binary { observer.of_messages() } else { observer }
     }
 
     /// The usage that a whole answer says; `None` when it says none.

@@ -53,7 +53,9 @@ fn one(mut object: Object<'_>, at: &Path<'_>, first: bool, call: &mut EmbeddingC
     let mut text = String::new();
     for (index, raw) in super::request::list_of(&mut content, &content_at)?.into_iter().enumerate() {
         let at = parts_at.index(index);
-        let part = Object::read_either(raw.get(), &at)?.text("text", &at)?;
+        let mut part = Object::read_either(raw.get(), &at)?;
+        part.one_of(&super::request::PART, &at)?;
+        let part = part.text("text", &at)?;
         text += &part.ok_or_else(|| at.refuse("only texts can be told to a provider of another dialect"))?;
     }
     call.inputs.push(text);
@@ -142,7 +144,7 @@ fn decode_reply(body: &[u8]) -> Result<EmbeddingReply, Malformed> {
     if vectors.is_empty() {
         return Err(malformed());
     }
-    Ok(EmbeddingReply { model: None, vectors, usage: usage_metadata.map(Usage::from) })
+    Ok(EmbeddingReply { id: String::new(), model: None, vectors, usage: usage_metadata.map(Usage::from) })
 }
 
 fn encode_reply(reply: &EmbeddingReply, asked: &[u8], usage: Usage) -> Vec<u8> {

@@ -225,27 +225,29 @@ pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
     let AnswerPart { text, thought, thought_signature, function_call, inline_data } =
         serde_json::from_str(raw.get()).ok()?;
     let signed = thought_signature.filter(|wire| !wire.is_empty()).map(|wire| Piece::Signed(signature::read(&wire)));
+    // One that the model made on its way to the answer is a thought, and no other dialect's.
+    let picture = inline_data.filter(|data| data.mime_type.starts_with("image/") && !thought);
+    let picture = picture.map(|InlineData { mime_type: media_type, data }| Piece::Picture { media_type, data });
     let mut pieces = Vec::with_capacity(2);
+    // A part is one of them. Should one be more, none is lost.
     match (text, function_call) {
-        (_, Some(FunctionCall { id, name, args })) => {
+        (text, Some(FunctionCall { id, name, args })) => {
+            pieces.extend(text.filter(|text| !text.is_empty()).map(|text| Piece::Text { text, thought }));
             pieces.extend(signed);
             let arguments = args.map_or("{}", RawValue::get).to_owned();
             pieces.push(Piece::Call(ToolCall { id: id.unwrap_or_default(), name, arguments }));
+            pieces.extend(picture);
         }
         (Some(text), None) => {
             if !text.is_empty() {
                 pieces.push(Piece::Text { text, thought });
             }
             pieces.extend(signed);
+            pieces.extend(picture);
         }
         (None, None) => {
             pieces.extend(signed);
-            // One that the model made on its way to the answer is a thought, and no other dialect's.
-            let picture = inline_data.filter(|data| data.mime_type.starts_with("image/") && !thought);
-            pieces.push(match picture {
-                Some(InlineData { mime_type: media_type, data }) => Piece::Picture { media_type, data },
-                None => Piece::Other(raw.to_owned()),
-            });
+            pieces.push(picture.unwrap_or_else(|| Piece::Other(raw.to_owned())));
         }
     }
     Some(pieces)

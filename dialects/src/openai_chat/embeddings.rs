@@ -86,7 +86,7 @@ fn decode_reply(body: &[u8]) -> Result<EmbeddingReply, Malformed> {
     let WireEmbeddings { model, data, usage } = serde_json::from_slice(body).map_err(|_| malformed())?;
     let vectors = data.into_iter().map(|one| one.embedding.to_owned()).collect();
     let usage = usage.map(|usage| Usage { input: usage.prompt_tokens, ..Usage::default() });
-    Ok(EmbeddingReply { model, vectors, usage })
+    Ok(EmbeddingReply { id: String::new(), model, vectors, usage })
 }
 
 fn encode_reply(reply: &EmbeddingReply, asked: &[u8], usage: Usage) -> Vec<u8> {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn vectors_are_written_as_they_are_asked_for() {
         let vectors = vec![RawValue::from_string("[0.5,-1]".into()).unwrap()];
-        let reply = EmbeddingReply { model: None, vectors, usage: None };
+        let reply = EmbeddingReply { id: String::new(), model: None, vectors, usage: None };
         let usage = Usage { input: 3, ..Usage::default() };
         let said = String::from_utf8(encode_reply(&reply, br#"{"model":"m"}"#, usage)).unwrap();
         let expected = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#;

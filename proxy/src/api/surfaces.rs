@@ -159,6 +159,53 @@ pub(crate) fn kept_elsewhere(path: &str) -> Option<Dialect> {
     KEPT.iter().any(|kept| path.starts_with(kept)).then_some(Dialect::OpenAiResponses)
 }
 
+/// Paths that are one vendor's whatever stands behind them, and the dialect that its errors are told in; the first counts. `*` stands
+/// for one segment.
+const OF_ONE_VENDOR: [(&str, Dialect); 12] = [
+    ("/model/", Dialect::BedrockConverse),
+    ("/guardrail/", Dialect::BedrockConverse),
+    ("/async-invoke", Dialect::BedrockConverse),
+    ("/v2/", Dialect::CohereChat),
+    ("/v1beta/", Dialect::Gemini),
+    ("/upload/v1beta/", Dialect::Gemini),
+    ("/*/projects/*/locations/*/publishers/anthropic/", Dialect::AnthropicMessages),
+    ("/*/projects/*/locations/", Dialect::Gemini),
+    ("/*/publishers/google/", Dialect::Gemini),
+    ("/v1/messages", Dialect::AnthropicMessages),
+    ("/v1/complete", Dialect::AnthropicMessages),
+    ("/openai/", Dialect::OpenAiChat),
+];
+
+/// The dialect of a path that has no row: its vendor's, where it can be told by the path, else by the caller's headers.
+pub(crate) fn dialect_of_unknown(path: &str, headers: &HeaderMap) -> Dialect {
+    let row = OF_ONE_VENDOR.iter().find(|(beginning, _)| begins(path, beginning));
+    match row {
+        Some((_, dialect)) => *dialect,
+        None if names_operation(path) => Dialect::Gemini,
+        None => dialect_by(headers),
+    }
+}
+
+/// True if a path ends in an operation as Google's do: `…/models/MODEL:OPERATION`.
+pub(crate) fn names_operation(path: &str) -> bool {
+    let models = ["/v1/models/", "/v1beta/models/"].into_iter().find_map(|beginning| path.strip_prefix(beginning));
+    models.is_some_and(|model| model.contains(':'))
+}
+
+fn begins(path: &str, beginning: &str) -> bool {
+    let mut rest = path;
+    for (at, literal) in beginning.split('*').enumerate() {
+        if at > 0 {
+            let end = rest.find('/').unwrap_or(rest.len());
+            rest = rest.get(end..).filter(|_| end > 0).unwrap_or_default();
+        }
+        let Some(behind) = rest.strip_prefix(literal) else { return false };
+        rest = behind;
+    }
+    // `/v1/complete` is not the beginning of `/v1/completions`.
+    beginning.ends_with('/') || rest.is_empty() || rest.starts_with('/')
+}
+
 /// The dialect of a path that several have.
 pub(crate) fn dialect_by(headers: &HeaderMap) -> Dialect {
     match () {
@@ -215,6 +262,35 @@ mod tests {
         ] {
             assert_eq!(matched(pattern, path), model, "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn unknown_paths_are_told_in_the_words_of_whose_they_are() {
+        let none = HeaderMap::new();
+        for (path, dialect) in [
+            ("/model/m/invoke-model", Dialect::BedrockConverse),
+            ("/model/m/count-tokens", Dialect::BedrockConverse),
+            ("/async-invoke", Dialect::BedrockConverse),
+            ("/v2/rerank", Dialect::CohereChat),
+            ("/v1beta/cachedContents", Dialect::Gemini),
+            ("/v1beta/models/m:predict", Dialect::Gemini),
+            ("/v1/models/m:predict", Dialect::Gemini),
+            ("/v1/projects/p/locations/l/publishers/google/models/m:predict", Dialect::Gemini),
+            ("/v1/projects/p/locations/l/publishers/anthropic/models/m:predict", Dialect::AnthropicMessages),
+            ("/v1beta1/projects/p/locations/l/endpoints/e:predict", Dialect::Gemini),
+            ("/v1beta1/publishers/google/models/m:predict", Dialect::Gemini),
+            ("/v1/messages/batches", Dialect::AnthropicMessages),
+            ("/v1/complete", Dialect::AnthropicMessages),
+            ("/v1/completed", Dialect::OpenAiChat),
+            ("/v1/moderations", Dialect::OpenAiChat),
+            ("/projects", Dialect::OpenAiChat),
+            ("//projects/p/locations/l", Dialect::OpenAiChat),
+        ] {
+            assert_eq!(dialect_of_unknown(path, &none), dialect, "{path}");
+        }
+        let anthropic = HeaderMap::from_iter([(ANTHROPIC_VERSION, http::HeaderValue::from_static("x"))]);
+        assert_eq!(dialect_of_unknown("/v1/files", &anthropic), Dialect::AnthropicMessages);
+        assert_eq!(dialect_of_unknown("/openai/files", &anthropic), Dialect::OpenAiChat);
     }
 
     #[test]

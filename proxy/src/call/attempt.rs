@@ -137,13 +137,16 @@ impl Attempt<'_> {
         let streamed = self.call.streams() && (array || !is_json(response.headers()));
         if streamed {
             let transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+            let (mut head, body) = response.into_parts();
+            head.headers = headers::back(head.headers, (dialect, self.call.dialect()));
+            let response = Response::from_parts(head, body);
             Box::pin(self.stream(response, transcoder, (open, until), lead)).await
         } else {
             self.whole(response, dialect, open, lead).await
         }
     }
 
-    /// A stream is given to the caller from its first token on; until then it is held, and its failure saved.
+    /// A stream is given to the caller from its first token on; until then it is held, and its failure saved. Its head is the caller's.
     async fn stream(
         self,
         response: Response<UpstreamBody>,
@@ -157,14 +160,14 @@ impl Attempt<'_> {
         let retry_on = &self.target.pool.retry.on;
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
         // A stream of a provider's has one.
-        let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(headers::back(head.headers), stream)) };
+        let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
         match held {
             Ok(FirstToken::Ready) => {
                 let now = Instant::now();
                 open.entry().upstream_head(now);
                 self.call.context.note(|entry| entry.first_token(now));
                 lead.take().into_iter().for_each(|lead| stream.record(lead));
-                let mut headers = headers::back(head.headers);
+                let mut headers = head.headers;
                 let kind = self.call.context.stream_type();
                 if media_type(&headers) != kind.as_bytes() {
                     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -228,7 +231,7 @@ impl Attempt<'_> {
         {
             lead.whole(head.status.as_u16(), &ours);
         }
-        let mut headers = headers::back(head.headers);
+        let mut headers = headers::back(head.headers, (dialect, self.call.dialect()));
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static(if streamed { self.call.context.stream_type() } else { "application/json" }),
@@ -300,7 +303,9 @@ impl Attempt<'_> {
         let (answer, usage) = if dialect == call.dialect() {
             (body.clone(), dialect.usage_of_whole(body).map_err(|error| error.message)?)
         } else {
-            let answer = dialect.embedding_answer(body, (call.dialect(), &call.body)).map_err(|error| error.message)?;
+            let id = call.context.caller.request_id.to_str().unwrap_or_default();
+            let asked = (call.dialect(), &*call.body, id);
+            let answer = dialect.embedding_answer(body, asked).map_err(|error| error.message)?;
             answer.model.into_iter().for_each(|model| open.entry().answered_model(&model));
             (answer.body.into(), answer.usage)
         };
@@ -343,7 +348,7 @@ impl Attempt<'_> {
         if let (401, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential) {
             token.refused();
         }
-        let headers = headers::back(headers);
+        let headers = headers::back(headers, (dialect, self.call.dialect()));
         Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
     }
 

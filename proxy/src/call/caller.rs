@@ -67,9 +67,13 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
         return match surfaces::kept_elsewhere(path) {
             Some(dialect) => (dialect, Err(nothing_is_kept(path))),
-            None => (either(), Err(unknown_path(path))),
+            None => (surfaces::dialect_of_unknown(path, headers), Err(unknown_path(path))),
         };
     };
+    // A row that only looks at models takes whatever its name may be.
+    if surface.operation == Operation::GetModel && *method == Method::POST && surfaces::names_operation(path) {
+        return (surfaces::dialect_of_unknown(path, headers), Err(unknown_path(path)));
+    }
     let dialect = surface.dialect.unwrap_or_else(either);
     if !surface.takes(method) {
         return (dialect, Err(wrong_method(method, path, surface.methods)));

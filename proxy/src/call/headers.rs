@@ -78,12 +78,20 @@ fn is_neutral(name: &str) -> bool {
     }
 }
 
-/// The provider's headers that a caller is given: not what belongs to its connection or its caches, or tells of its account.
-pub(super) fn back(mut from: HeaderMap) -> HeaderMap {
-    let named: Vec<String> = named_by_connection(&from).into_iter().map(str::to_owned).collect();
-    if let Some(id) = from.remove(X_REQUEST_ID) {
+/// The provider's headers that a caller is given: not what belongs to its connection or its caches, or tells of its account. A caller
+/// of another vendor's dialect is given what every client understands, and nothing else.
+pub(super) fn back(mut from: HeaderMap, (provider, caller): (Dialect, Dialect)) -> HeaderMap {
+    let same = provider.habits().header_beginning == caller.habits().header_beginning;
+    let id = from.remove(X_REQUEST_ID);
+    // Its own id for the call, in the one place that all callers may look for it.
+    let its_own = || provider.habits().request_id_header.and_then(|name| from.get(name).cloned());
+    if let Some(id) = id.or_else(|| its_own().filter(|_| !same)) {
         from.insert(X_UPSTREAM_REQUEST_ID, id);
     }
+    if !same {
+        return from.into_iter().filter_map(|(name, value)| Some((name.filter(understood)?, value))).collect();
+    }
+    let named: Vec<String> = named_by_connection(&from).into_iter().map(str::to_owned).collect();
     // Most answers have nothing else that stays.
     from.remove(CONTENT_LENGTH);
     let goes =
@@ -93,6 +101,22 @@ pub(super) fn back(mut from: HeaderMap) -> HeaderMap {
         from.remove(stays);
     }
     from
+}
+
+/// True for what clients of every dialect understand alike.
+fn understood(name: &HeaderName) -> bool {
+    const COMMON: [&str; 9] = [
+        "cache-control",
+        "content-encoding",
+        "content-type",
+        "date",
+        "retry-after",
+        "retry-after-ms",
+        "x-accel-buffering",
+        "x-should-retry",
+        "x-upstream-request-id",
+    ];
+    COMMON.contains(&name.as_str())
 }
 
 fn comes_back(name: &str) -> bool {
@@ -153,12 +177,41 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_of_another_vendors_dialect_is_given_what_every_client_understands() {
+        let common = ["content-type", "retry-after", "retry-after-ms", "x-should-retry"];
+        for (provider, own) in [
+            (Dialect::BedrockConverse, "x-amzn-errortype x-amzn-requestid x-amzn-bedrock-input-token-count"),
+            (Dialect::BedrockInvoke, "x-amzn-errortype x-amzn-requestid"),
+            (Dialect::OpenAiChat, "openai-version openai-processing-ms x-ratelimit-limit-tokens x-request-id"),
+            (Dialect::AnthropicMessages, "anthropic-ratelimit-tokens-limit anthropic-new request-id"),
+            (Dialect::Gemini, "x-gemini-service-tier server-timing vary"),
+            (Dialect::CohereChat, "x-debug-trace-id x-endpoint-monthly-call-limit num_chars"),
+        ] {
+            for caller in
+                [Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::BedrockInvoke]
+            {
+                let names = common.into_iter().chain(own.split(' '));
+                let line = |name: &str| (HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
+                let given = back(names.map(line).collect(), (provider, caller));
+                let same = provider.habits().header_beginning == caller.habits().header_beginning;
+                let of_its_own = own.split(' ').filter(|name| given.contains_key(*name)).count();
+                assert!(common.iter().all(|name| given.contains_key(*name)), "{given:?}");
+                assert_eq!(of_its_own > 0, same, "{provider:?} to {caller:?}: {given:?}");
+                let told = !same && own.contains("request");
+                assert!(!told || given.contains_key(X_UPSTREAM_REQUEST_ID), "{provider:?} to {caller:?}: {given:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_tells_nothing_of_its_connection_its_caches_or_whose_key_it_was() {
         let of = |lines: &[(&'static str, &'static str)]| {
             let line = |(name, value): &(&'static str, &'static str)| {
                 (HeaderName::from_static(name), HeaderValue::from_static(value))
             };
-            let mut names = back(lines.iter().map(line).collect()).keys().map(ToString::to_string).collect::<Vec<_>>();
+            let same = (Dialect::OpenAiChat, Dialect::OpenAiResponses);
+            let mut names =
+                back(lines.iter().map(line).collect(), same).keys().map(ToString::to_string).collect::<Vec<_>>();
             names.sort_unstable();
             names.join(" ")
         };

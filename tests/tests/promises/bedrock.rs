@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use serde_json::Value;
+use sluicegate_tests::client::Client;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
 use crate::resources::{CHAT, MESSAGES, SAVED, WAYS, chat, good, message, pool, provider, route};
 
@@ -202,8 +203,8 @@ async fn a_stream_that_breaks_says_so_and_never_that_it_is_whole() {
             let got = proxy.client().post(STREAM, &[("x-simulate", steer.as_str())], ASKED).await.unwrap();
             let raw = String::from_utf8_lossy(&got.body).into_owned();
             let events = if got.whole { packed(&got.body) } else { Vec::new() };
-            let told = events.iter().any(|event| event["exception"] == true);
-            assert!(got.status == 200 && (told || !got.whole), "{kind} {why}: {raw}");
+            let told = events.last().is_some_and(|event| event["exception"] == true);
+            assert!(got.status == 200 && told, "{kind} {why}: {raw}");
             assert!(!events.iter().any(|event| event["type"] == "message_stop"), "{kind} {why}: {raw}");
         }
     }
@@ -336,7 +337,7 @@ async fn a_conversation_that_breaks_says_so_and_never_that_it_is_whole() {
             let steer = format!("{why}; text=one two three four five six seven eight; id=converse{kind}{why}");
             let got = proxy.client().post(CONVERSE_STREAM, &[("x-simulate", steer.as_str())], CONVERSED).await.unwrap();
             let raw = String::from_utf8_lossy(&got.body).into_owned();
-            assert!(got.status == 200 && (raw.contains("Exception") || !got.whole), "{kind} {why}: {raw}");
+            assert!(got.status == 200 && raw.contains("Exception") && got.whole, "{kind} {why}: {raw}");
             assert!(!raw.contains("metadata") && !raw.contains("messageStop"), "{kind} {why}: {raw}");
         }
     }
@@ -349,4 +350,114 @@ async fn a_conversation_that_breaks_says_so_and_never_that_it_is_whole() {
     }
     let got = proxy.client().post("/model/nobody/converse", JSON, CONVERSED).await.unwrap();
     assert_eq!((got.status, got.header("x-amzn-errortype")), (404, "ResourceNotFoundException"), "{}", got.text());
+}
+
+/// Where the messages of a binary event stream end.
+fn message_ends(body: &[u8]) -> Vec<usize> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+    let mut ends = Vec::new();
+    while let Some(prelude) = body.get(ends.last().copied().unwrap_or(0)..).and_then(|rest| rest.get(..4)) {
+        ends.push(ends.last().copied().unwrap_or(0) + number(prelude));
+    }
+    ends
+}
+
+/// A stream that breaks in its sixth message: cut in its middle, or with a byte that is another one, in its payload or in what is
+/// before all sums.
+fn broken_streams(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let ends = message_ends(body);
+    let (begin, end) = (ends[4], ends[5]);
+    let turned = |at: usize| {
+        let mut body = body.to_vec();
+        body[at] ^= 0x20;
+        body
+    };
+    vec![
+        ("cut in an event", body[..begin + (end - begin) / 2].to_vec()),
+        ("cut in a prelude", body[..begin + 3].to_vec()),
+        ("a wrong sum", turned(end - 8)),
+        ("a wrong sum of a prelude", turned(begin + 6)),
+        ("a wrong length", turned(begin)),
+    ]
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_inside_an_event_ends_in_an_error_of_the_callers_dialect() {
+    let simulator = good();
+    let steer = [("x-simulate", "text=one two three four five six seven eight")];
+    for (path, body) in [(STREAM, ASKED), (CONVERSE_STREAM, CONVERSED)] {
+        let whole = Client::new(simulator.address).post(path, &steer, body).await.unwrap();
+        for (why, bytes) in broken_streams(&whole.body) {
+            // In one piece, and in pieces of a few bytes.
+            for size in [bytes.len(), 7] {
+                let pieces = bytes.chunks(size).map(chunk);
+                let acts: Vec<Act> = [stream_head()].into_iter().chain(pieces).chain([last_chunk()]).collect();
+                let upstream = Upstream::always(acts).unwrap();
+                let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", upstream.address, ""))], &[]).unwrap();
+                let client = proxy.client();
+                let told = format!("{path}: {why} in pieces of {size}");
+                // The callers of the same words: every message is sound, and the last one an exception.
+                let got = client.post(path, JSON, body).await.unwrap();
+                let ends = message_ends(&got.body);
+                assert!(
+                    got.status == 200 && got.whole && ends.last() == Some(&got.body.len()),
+                    "{told}: {}",
+                    got.text()
+                );
+                assert!(whole.body.starts_with(&got.body[..ends[ends.len() - 2]]), "{told}: {}", got.text());
+                let raw = String::from_utf8_lossy(&got.body[ends[ends.len() - 2]..]).into_owned();
+                assert!(raw.contains("exception") && raw.contains("modelStreamErrorException"), "{told}: {raw}");
+                assert_eq!(raw.matches("exception-type").count(), 1, "{told}: {raw}");
+                for way in WAYS.into_iter().filter(|way| way.stream) {
+                    let model = if path == STREAM { "claude-m" } else { "m" };
+                    let got = way.call(&client, model, &[]).await;
+                    let told = format!("{told}: {way:?}: {}", got.text());
+                    assert!(way.said(&got).starts_with("one") && got.whole && !way.says_end(&got), "{told}");
+                    assert!(!way.error(&got).1.is_empty(), "{told}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_is_two_things_is_refused_and_loses_none() {
+    let upstream = Upstream::always(vec![answer(200, JSON, b"{}")]).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("OpenAI", upstream.address, ""))], &[]).unwrap();
+    let picture = r#"{"format":"png","source":{"bytes":"eA=="}}"#;
+    let body = format!(r#"{{"messages":[{{"role":"user","content":[{{"text":"x","image":{picture}}}]}}]}}"#);
+    for path in [CONVERSE, CONVERSE_STREAM] {
+        let got = proxy.client().post(path, JSON, body.clone()).await.unwrap();
+        assert_eq!((got.status, got.header("x-amzn-errortype")), (400, "ValidationException"), "{}", got.text());
+        let said = got.json()["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("messages[0].content[0]") && said.contains("`text` and `image`"), "{said}");
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_conversation_begins_once_though_its_provider_is_alive() {
+    let said = [
+        r#"{"type":"message_start","message":{"id":"msg_1","model":"c","usage":{"input_tokens":3,"output_tokens":1}}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"one"}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let events = said.map(|data| {
+        let kind = data.split('"').nth(3).unwrap();
+        format!("event: {kind}\ndata: {data}\n\n")
+    });
+    let upstream = Upstream::always(vec![stream_head(), chunk(events.concat().as_bytes()), last_chunk()]).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("Anthropic", upstream.address, ""))], &[]).unwrap();
+    let got = proxy.client().post(CONVERSE_STREAM, JSON, CONVERSED).await.unwrap();
+    let events = conversed(&got.body);
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    let [text, alive] = ["contentBlockDelta"; 2];
+    assert_eq!(names, ["messageStart", text, alive, "contentBlockStop", "messageStop", "metadata"], "{events:?}");
+    assert_eq!(told(&events), "one");
 }

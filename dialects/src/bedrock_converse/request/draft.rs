@@ -6,16 +6,14 @@ use crate::codec::{ProviderProfile, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Fields, Message};
 use crate::json::{Object, ROOT, Writer, string};
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
 use crate::vendors::{self, BedrockModel};
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
 
 /// A request that is being written.
 pub(super) struct ConverseDraft<'a> {
     pub(super) json: Writer,
-    dropped: Vec<String>,
+    dropped: LeftOut,
     /// The dialect of the caller.
     pub(super) caller: Dialect,
     pub(super) target: &'a ProviderProfile,
@@ -30,7 +28,7 @@ impl<'a> ConverseDraft<'a> {
     pub(super) fn new(call: &Call, target: &'a ProviderProfile, path: PartPath) -> Self {
         Self {
             json: Writer::with_capacity(4096),
-            dropped: Vec::new(),
+            dropped: LeftOut::default(),
             caller: call.extra.dialect,
             target,
             path,
@@ -45,16 +43,13 @@ impl<'a> ConverseDraft<'a> {
     }
 
     /// Notes a field left out by rule, once.
-    pub(super) fn drop(&mut self, path: impl Into<String>) {
-        let path = path.into();
-        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(&path) {
-            self.dropped.push(path);
-        }
+    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
+        self.dropped.add(path);
     }
 
     /// Notes that fields of the caller's own are left out.
     pub(super) fn extra(&mut self, owner: &str, fields: &Fields) {
-        fields.keys().take(MOST_DROPPED).for_each(|name| self.drop(format!("{owner}.{name}")));
+        self.dropped.add_fields(owner, fields);
     }
 
     /// Writes the point of the prompt cache that a mark stands for, where the model has any.
@@ -87,6 +82,6 @@ impl<'a> ConverseDraft<'a> {
 
     /// The body, and what was left out of it.
     pub(super) fn finish(self) -> (Vec<u8>, Vec<String>) {
-        (self.json.into_bytes(), self.dropped)
+        (self.json.into_bytes(), self.dropped.into_names())
     }
 }

@@ -61,6 +61,7 @@ fn system(top: &mut Object<'_>) -> Result<Vec<SystemPart>, Refusal> {
     for (index, raw) in top.list("system", &ROOT)?.unwrap_or_default().into_iter().enumerate() {
         let at = AT.index(index);
         let mut block = Object::read(raw.get(), &at)?;
+        block.one_of(&["text", "guardContent", "cachePoint"], &at)?;
         if let Some(point) = block.take("cachePoint") {
             if let Some(before) = parts.last_mut() {
                 before.cache = blocks::cache_mark(point);

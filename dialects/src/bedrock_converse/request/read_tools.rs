@@ -19,6 +19,7 @@ pub(super) fn config(top: &mut Object<'_>) -> Result<(Vec<Tool>, Option<ToolChoi
     for (index, raw) in config.list("tools", &CONFIG)?.unwrap_or_default().into_iter().enumerate() {
         let at = AT.index(index);
         let mut entry = Object::read(raw.get(), &at)?;
+        entry.one_of(&["toolSpec", "systemTool", "cachePoint"], &at)?;
         if let Some(point) = entry.take("cachePoint") {
             if let Some(Tool::Function { cache, .. }) = tools.last_mut() {
                 *cache = blocks::cache_mark(point);
@@ -48,6 +49,7 @@ fn function(mut spec: Object<'_>, at: &Path<'_>) -> Result<Tool, Refusal> {
 
 fn choice(raw: &RawValue) -> Result<ToolChoice, Refusal> {
     let mut choice = Object::read(raw.get(), &CHOICE)?;
+    choice.one_of(&["auto", "any", "tool"], &CHOICE)?;
     if let Some(mut tool) = choice.object("tool", &CHOICE)? {
         return Ok(ToolChoice::Named(tool.required("name", &CHOICE.field("tool"))?));
     }

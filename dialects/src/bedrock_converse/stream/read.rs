@@ -217,6 +217,9 @@ impl ConverseReader {
 
     fn block_start(&mut self, event: BlockStart, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let BlockStart { content_block_index: index, start: StartedBlock { tool_use, image } } = event;
+        if tool_use.is_some() && image.is_some() {
+            return Err(Malformed::new("a block of the stream is two things at once"));
+        }
         if let Some(StartedCall { tool_use_id: id, name }) = tool_use {
             self.begin(index, BlockKind::Call, out)?;
             self.told(index, PartKind::ToolCall { id, name }, out);
@@ -229,6 +232,10 @@ impl ConverseReader {
     fn block_delta(&mut self, event: BlockDelta, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let BlockDelta { content_block_index: index, delta } = event;
         let ContentDelta { text, tool_use, reasoning_content, image } = delta;
+        let members = [text.is_some(), tool_use.is_some(), reasoning_content.is_some(), image.is_some()];
+        if members.into_iter().filter(|there| *there).count() > 1 {
+            return Err(Malformed::new("a delta of the stream is of two blocks at once"));
+        }
         if let Some(text) = text {
             self.text(index, (BlockKind::Text, PartKind::Text), text, out)?;
         }

@@ -63,7 +63,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     }
     write_extra(extra, &mut writer)?;
     writer.json.close(b'}');
-    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped, headers: Vec::new(), clamped })
+    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped.into_names(), headers: Vec::new(), clamped })
 }
 
 /// Writes the tools; `false`: there are none. Where one has to be called by its name, it is given alone.

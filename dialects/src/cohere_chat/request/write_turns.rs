@@ -75,7 +75,7 @@ fn user(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal>
             _ => pieces.push(piece(part, || (writer.path)(message, index, None))?),
         }
         if part.cache.is_some() {
-            writer.dropped.push(format!("{}.cache_control", (writer.path)(message, index, None)));
+            writer.drop(format_args!("{}.cache_control", (writer.path)(message, index, None)));
         }
     }
     if pieces.is_empty() && results {
@@ -198,10 +198,10 @@ fn assistant(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Ref
             Content::Thinking { text, signature: None } if !text.is_empty() => thoughts.push(text.as_str()),
             // Another vendor's, a picture that the model made, or what a tool of a vendor's left.
             Content::Thinking { .. } | Content::RedactedThinking(_) | Content::Image { .. } => {
-                writer.dropped.push((writer.path)(message, index, None));
+                writer.drop((writer.path)(message, index, None));
             }
             Content::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out_trace(raw) => {
-                writer.dropped.push((writer.path)(message, index, None));
+                writer.drop((writer.path)(message, index, None));
             }
             _ => {
                 piece(part, || (writer.path)(message, index, None))?;

@@ -2,15 +2,13 @@
 
 use crate::codec::ProviderProfile;
 use crate::json::Writer;
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
 
 /// A request being written, and what was left out of it.
 pub(super) struct CohereWriter<'a> {
     pub(super) json: Writer,
-    pub(super) dropped: Vec<String>,
+    pub(super) dropped: LeftOut,
     pub(super) profile: &'a ProviderProfile,
     /// The caller's own name of a part's place.
     pub(super) path: PartPath,
@@ -19,13 +17,11 @@ pub(super) struct CohereWriter<'a> {
 impl<'a> CohereWriter<'a> {
     /// For a provider; `path` names a part as its caller wrote it.
     pub(super) fn new(profile: &'a ProviderProfile, path: PartPath) -> Self {
-        Self { json: Writer::with_capacity(4096), dropped: Vec::new(), profile, path }
+        Self { json: Writer::with_capacity(4096), dropped: LeftOut::default(), profile, path }
     }
 
     /// Notes a field left out by rule.
     pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        if self.dropped.len() < MOST_DROPPED {
-            self.dropped.push(path.to_string());
-        }
+        self.dropped.add(path);
     }
 }

@@ -4,16 +4,14 @@ use crate::codec::{ProviderProfile, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Fields, Message};
 use crate::json::Writer;
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
 use crate::vendors::{self, Gemini};
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
 
 /// A request that is being written.
 pub(super) struct Draft<'a> {
     pub(super) json: Writer,
-    dropped: Vec<String>,
+    dropped: LeftOut,
     /// The dialect of the caller.
     pub(super) caller: Dialect,
     pub(super) target: &'a ProviderProfile,
@@ -26,7 +24,7 @@ impl<'a> Draft<'a> {
     pub(super) fn new(call: &Call, target: &'a ProviderProfile, path: PartPath) -> Self {
         Self {
             json: Writer::with_capacity(4096),
-            dropped: Vec::new(),
+            dropped: LeftOut::default(),
             caller: call.extra.dialect,
             target,
             path,
@@ -40,11 +38,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Notes a field left out by rule, once.
-    pub(super) fn drop(&mut self, path: impl Into<String>) {
-        let path = path.into();
-        if self.dropped.len() < MOST_DROPPED && !self.dropped.contains(&path) {
-            self.dropped.push(path);
-        }
+    pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
+        self.dropped.add(path);
     }
 
     /// Gives fields of the caller's own dialect back, or notes that they are left out.
@@ -52,7 +47,7 @@ impl<'a> Draft<'a> {
         if self.same() {
             self.json.fields(fields);
         } else {
-            fields.keys().take(MOST_DROPPED).for_each(|name| self.drop(format!("{owner}.{name}")));
+            self.dropped.add_fields(owner, fields);
         }
     }
 
@@ -75,6 +70,6 @@ impl<'a> Draft<'a> {
 
     /// The body, and what was left out of it.
     pub(super) fn finish(self) -> (Vec<u8>, Vec<String>) {
-        (self.json.into_bytes(), self.dropped)
+        (self.json.into_bytes(), self.dropped.into_names())
     }
 }

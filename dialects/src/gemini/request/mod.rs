@@ -10,5 +10,5 @@ mod write_settings;
 mod write_tools;
 
 pub(crate) use read::decode;
-pub(super) use read_parts::list_of;
+pub(super) use read_parts::{PART, list_of};
 pub(crate) use write::{count_tokens, encode};

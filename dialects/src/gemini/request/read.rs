@@ -89,6 +89,7 @@ fn system(top: &mut Object<'_>) -> Result<Vec<SystemPart>, Refusal> {
     let read = |(index, raw): (usize, &RawValue)| {
         let at = PARTS.index(index);
         let mut part = Object::read_either(raw.get(), &at)?;
+        part.one_of(&read_parts::PART, &at)?;
         let text = part.text("text", &at)?.ok_or_else(|| at.refuse("instructions can only be text"))?;
         Ok(SystemPart { extra: part.rest(), ..SystemPart::new(text) })
     };

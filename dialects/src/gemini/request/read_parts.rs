@@ -10,6 +10,18 @@ use crate::gemini::signature;
 use crate::hub::{Content, Fields, Message, Part, Role, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 
+/// The members of a part, of which it has one.
+pub(crate) const PART: [&str; 9] = [
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
+];
 const CONTENTS: Path<'static> = ROOT.field("contents");
 
 /// The conversation. Errors: a turn is of no role there is, or holds what no turn may.
@@ -114,6 +126,7 @@ impl Calls {
 /// Reads one part; its signature may be a part of its own in the hub.
 fn read(raw: &RawValue, at: &Path<'_>, calls: &mut Calls, out: &mut Vec<Part>) -> Result<(), Refusal> {
     let mut part = Object::read_either(raw.get(), at)?;
+    part.one_of(&PART, at)?;
     let thought = part.boolean("thought", at)?.unwrap_or(false);
     let signed = part.text("thoughtSignature", at)?.filter(|wire| !wire.is_empty());
     let signed = signed.map(|wire| signature::read(&wire)).unwrap_or_default().into_iter().map(Part::new);
@@ -173,6 +186,7 @@ fn result_of(raw: &RawValue, at: &Path<'_>, calls: &mut Calls) -> Result<Content
     for (index, raw) in list_of(&mut result, at)?.into_iter().enumerate() {
         let at = parts_at.index(index);
         let mut part = Object::read_either(raw.get(), &at)?;
+        part.one_of(&["inlineData", "fileData"], &at)?;
         parts.push(Part::new(match (part.take("inlineData"), part.take("fileData")) {
             (Some(blob), _) => inline(blob, &at.field("inlineData"), raw)?,
             (None, Some(file)) => file_of(file, &at.field("fileData"), raw)?,

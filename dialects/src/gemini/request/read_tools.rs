@@ -39,6 +39,7 @@ pub(super) fn tools(top: &mut Object<'_>, allowed: Option<&[String]>) -> Result<
 
 fn function(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
     let mut function = Object::read_either(raw.get(), at)?;
+    function.one_of(&["parametersJsonSchema", "parameters"], at)?;
     let (json, open_api) = (function.take("parametersJsonSchema"), function.take("parameters"));
     let parameters = match (json, open_api) {
         (Some(raw), _) => Some(raw.to_owned()),

@@ -75,7 +75,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     write_stream(*stream, extra, &mut writer);
     write_extra(extra, &mut writer)?;
     writer.json.close(b'}');
-    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped, headers: Vec::new(), clamped })
+    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped.into_names(), headers: Vec::new(), clamped })
 }
 
 /// Writes the tools; `false`: there are none.

@@ -4,15 +4,13 @@ use crate::codec::ProviderProfile;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Fields};
 use crate::json::{Path, Writer};
+use crate::left_out::LeftOut;
 use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SystemMessages};
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
 
 /// A request being written, and for whom.
 pub(super) struct RequestWriter<'a> {
     pub(super) json: Writer,
-    pub(super) dropped: Vec<String>,
+    pub(super) dropped: LeftOut,
     /// True if the caller speaks another dialect; else its own words can be given back.
     pub(super) cross_dialect: bool,
     pub(super) profile: &'a ProviderProfile,
@@ -23,7 +21,7 @@ impl<'a> RequestWriter<'a> {
     pub(super) fn new(caller: Dialect, profile: &'a ProviderProfile) -> Self {
         Self {
             json: Writer::with_capacity(4096),
-            dropped: Vec::new(),
+            dropped: LeftOut::default(),
             cross_dialect: caller != Dialect::OpenAiChat,
             profile,
         }
@@ -61,9 +59,7 @@ impl<'a> RequestWriter<'a> {
 
     /// Notes a field left out by rule.
     pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        if self.dropped.len() < MOST_DROPPED {
-            self.dropped.push(path.to_string());
-        }
+        self.dropped.add(path);
     }
 
     /// Gives fields of the caller's own dialect back, or notes that they are left out.
@@ -71,7 +67,7 @@ impl<'a> RequestWriter<'a> {
         if !self.cross_dialect {
             self.json.fields(fields);
         } else {
-            fields.keys().for_each(|name| self.drop(format_args!("{at}.{name}")));
+            self.dropped.add_fields(at, fields);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
-use crate::hub::{Call, Content, Extra, Message, Part, Reasoning, Role, Sampling, SystemPart, ToolChoice};
+use crate::hub::{Call, Content, Extra, Fields, Message, Part, Reasoning, Role, Sampling, SystemPart, ToolChoice};
 use crate::json::{ROOT, Writer};
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
 
 /// Writes what a provider is sent. A streamed call always asks for usage. Errors: the call holds more than a prompt.
@@ -62,11 +63,17 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
     }
     json.close(b'}');
-    let mut dropped: Vec<String> = if own { Vec::new() } else { fields.keys().take(32).cloned().collect() };
-    // Its models think of nothing before they go on.
-    let thinks = reasoning.as_ref().filter(|reasoning| **reasoning != Reasoning::Off);
-    dropped.extend(thinks.map(|_| "reasoning_effort".to_owned()));
-    Ok(Encoded { body: json.into_bytes(), dropped, headers: Vec::new(), clamped })
+    let dropped = left_out((!own).then_some(fields), reasoning.as_ref());
+    Ok(Encoded { body: json.into_bytes(), dropped: dropped.into_names(), headers: Vec::new(), clamped })
+}
+
+/// The fields of another dialect's, and an effort: its models think of nothing before they go on.
+fn left_out(others: Option<&Fields>, reasoning: Option<&Reasoning>) -> LeftOut {
+    let thinks = reasoning.is_some_and(|reasoning| *reasoning != Reasoning::Off);
+    let names = others.into_iter().flat_map(Fields::keys).map(String::as_str);
+    let mut left_out = LeftOut::default();
+    names.chain(thinks.then_some("reasoning_effort")).for_each(|name| left_out.add(name));
+    left_out
 }
 
 /// Refuses what there is beside a prompt, each by its name, and a tool that has to be called.

@@ -151,6 +151,7 @@ fn piece(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
 }
 
 fn image(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    object.one_of(&["image_url", "file_id"], at)?;
     let detail = object.text("detail", at)?;
     let source = match (object.text("image_url", at)?, object.text("file_id", at)?) {
         (Some(url), _) => Source::of_url(url),
@@ -161,6 +162,7 @@ fn image(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
 }
 
 fn file(object: &mut Object<'_>, at: &Path<'_>) -> Result<Content, Refusal> {
+    object.one_of(&["file_data", "file_url", "file_id"], at)?;
     let name = object.text("filename", at)?;
     let [data, url, id] = ["file_data", "file_url", "file_id"].map(|name| object.text(name, at));
     let source = match (data?, url?, id?) {

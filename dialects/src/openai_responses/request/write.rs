@@ -9,6 +9,7 @@ use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_cal
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
+use crate::left_out::LeftOut;
 use crate::openai_chat::{is_strict, whole_schema};
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
@@ -32,7 +33,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         end_user,
         extra,
     } = call;
-    let mut writer = ItemWriter { json: Writer::with_capacity(4096), dropped: Vec::new(), profile, path };
+    let mut writer = ItemWriter { json: Writer::with_capacity(4096), dropped: LeftOut::default(), profile, path };
     writer.json.open(b'{');
     writer.json.text_field("model", model);
     write_items::instructions(system, &mut writer);
@@ -68,7 +69,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     }
     write_extra(extra, &mut writer)?;
     writer.json.close(b'}');
-    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped, headers: Vec::new(), clamped })
+    Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped.into_names(), headers: Vec::new(), clamped })
 }
 
 /// Writes the tools; `false`: there are none.

@@ -3,15 +3,13 @@
 use crate::codec::ProviderProfile;
 use crate::hub::CacheMark;
 use crate::json::Writer;
+use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
-
-/// The most names in the list of what was left out: it is for people.
-const MOST_DROPPED: usize = 32;
 
 /// A request that is being written, and for whom.
 pub(super) struct ItemWriter<'a> {
     pub(super) json: Writer,
-    pub(super) dropped: Vec<String>,
+    pub(super) dropped: LeftOut,
     pub(super) profile: &'a ProviderProfile,
     /// Names a part as the caller's own body does.
     pub(super) path: PartPath,
@@ -20,9 +18,7 @@ pub(super) struct ItemWriter<'a> {
 impl ItemWriter<'_> {
     /// Notes a field left out by rule.
     pub(super) fn drop(&mut self, path: impl std::fmt::Display) {
-        if self.dropped.len() < MOST_DROPPED {
-            self.dropped.push(path.to_string());
-        }
+        self.dropped.add(path);
     }
 
     /// Notes a prompt-caching marker left out.
