@@ -1,4 +1,4 @@
-//! What a request's writer leaves out of it by rule: a list for people.
+//! The list, for people, of what a request's writer leaves out by rule.
 
 use crate::hub::Fields;
 
