@@ -31,7 +31,7 @@ pub fn fill_thoughts(body: &Bytes, look_alike: Option<&LookAlike>) -> Bytes {
     splice(body, &edits)
 }
 
-/// What puts an empty field into a turn; `None`: it has the field.
+/// The edit that puts an empty field into a turn; `None`: it has the field.
 fn filled(body: &[u8], turn: &RawValue, field: &str) -> Option<Edit> {
     let mut given = None;
     let json = turn.get();

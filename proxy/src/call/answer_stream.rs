@@ -267,7 +267,7 @@ impl AnswerStream {
         Poll::Ready(self.hand_out())
     }
 
-    /// What tells a caller that a silent stream goes on.
+    /// The bytes that tell a caller that a silent stream goes on.
     fn keep_alive(&mut self) -> Bytes {
         let mut comment = Vec::new();
         if self.transcoder.keep_alive(&mut comment) { comment.into() } else { self.context.keep_alive() }
