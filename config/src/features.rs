@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 14] = [
+pub const FEATURES: [&str; 15] = [
     "access",
     "azureOpenAI",
     "bedrock",
@@ -19,6 +19,7 @@ pub const FEATURES: [&str; 14] = [
     "limits",
     "maxOutputTokens",
     "passHeaders",
+    "priceKinds",
     "serviceEndpoints",
     "vertexAI",
 ];

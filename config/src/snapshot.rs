@@ -1,6 +1,7 @@
 //! The compiled model: what a proxy needs to answer calls, and nothing of how it was said.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
 use crate::limits::RateLimit;
 use crate::matching::Match;
+use crate::price::Price;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
@@ -373,24 +375,8 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
     /// Its cost; `None`: not counted.
-    pub price: Option<Price>,
-}
-
-/// The cost of tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Price {
-    /// Input tokens that no cache had.
-    pub input: PicoUsd,
-    /// Input tokens read from the provider's prompt cache.
-    pub cached_input: PicoUsd,
-    /// Input tokens written to the provider's prompt cache.
-    pub cache_write: PicoUsd,
-    /// Input tokens written there to be kept for an hour; `None`: as the others.
-    #[serde(default)]
-    pub cache_write_1h: Option<PicoUsd>,
-    /// Output tokens.
-    pub output: PicoUsd,
+    #[serde(default, with = "crate::price::shared")]
+    pub price: Option<Arc<Price>>,
 }
 
 /// Used where the caller says nothing.

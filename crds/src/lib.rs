@@ -12,6 +12,7 @@ mod consumer;
 mod limits;
 pub mod patterns;
 mod pool;
+mod price;
 mod provider;
 pub mod reference;
 mod route;
@@ -35,9 +36,10 @@ pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
 };
+pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
 pub use provider::{
-    Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Price, Provider,
-    ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
+    Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider, ProviderType,
+    Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compatibility::Compatibility;
 use crate::patterns;
+use crate::price::Price;
 use crate::rules::{self, validations};
 use crate::scalar::{Decimal, Duration};
 use crate::simulated::Simulated;
@@ -226,25 +227,6 @@ pub struct Model {
     /// The cost of its tokens. Left out: it is unknown, and counted as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-}
-
-/// The cost of tokens, in US dollars per million tokens, as decimal strings with at most six decimals (`"2.50"`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Price {
-    /// Dollars per million input tokens that no prompt cache had.
-    pub input_per_million: Decimal,
-    /// Dollars per million input tokens read from the provider's prompt cache. Default: as `inputPerMillion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_input_per_million: Option<Decimal>,
-    /// Dollars per million input tokens written to the provider's prompt cache. Default: as `inputPerMillion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_write_per_million: Option<Decimal>,
-    /// Dollars per million input tokens written there to be kept for an hour. Default: as `cacheWritePerMillion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_write_1h_per_million: Option<Decimal>,
-    /// Dollars per million output tokens.
-    pub output_per_million: Decimal,
 }
 
 /// Parameters used where the caller says nothing.

@@ -35,6 +35,8 @@ pub(crate) enum CountPlace {
     At(usize),
     /// The value is an object (which is kept as such), and counts are in there.
     In(usize, &'static [(&'static [u8], usize)]),
+    /// The value is no count and is kept as the number that stands for it.
+    Word(usize, fn(&[u8]) -> u64),
 }
 
 /// The names of counts and their places.
@@ -76,10 +78,23 @@ pub(crate) fn counts<'a, const N: usize>(
     of: &[u8],
     names: &Names,
 ) -> Result<Option<CountsFound<'a, N>>, NotJson> {
-    let mut last = None;
+    counts_beside(bytes, (of, b""), names).map(|(counts, _)| counts)
+}
+
+/// The same, and the value of the member `beside` (empty where there is none).
+pub(crate) fn counts_beside<'a, const N: usize>(
+    bytes: &'a [u8],
+    (of, beside): (&[u8], &[u8]),
+    names: &Names,
+) -> Result<(Option<CountsFound<'a, N>>, &'a [u8]), NotJson> {
+    let (mut last, mut other): (_, &[u8]) = (None, b"");
     whole(bytes, |name, at| {
         if name != of {
-            return value(bytes, at);
+            let end = value(bytes, at)?;
+            if name == beside {
+                other = bytes.get(space(bytes, at)..end).unwrap_or_default();
+            }
+            return Ok(end);
         }
         let start = space(bytes, at);
         let (found, end) = Found::read(bytes, start, names)?;
@@ -87,7 +102,7 @@ pub(crate) fn counts<'a, const N: usize>(
         last = Some(CountsFound { json, plain: found.plain.then_some(found.counts) });
         Ok(end)
     })?;
-    Ok(last)
+    Ok((last, other))
 }
 
 /// The counts in a whole JSON value that stands alone.
@@ -134,6 +149,12 @@ impl<const N: usize> Found<N> {
                 Ok(end)
             }
             Some((_, CountPlace::At(place))) => self.count(bytes, (name, at), Some(*place)),
+            Some((_, CountPlace::Word(place, read))) => {
+                let start = space(bytes, at);
+                let end = value(bytes, start)?;
+                self.keep(*place, Some(Count::Number(read(bytes.get(start..end).unwrap_or_default()))));
+                Ok(end)
+            }
             None => self.count(bytes, (name, at), None),
         })
     }

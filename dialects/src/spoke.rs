@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
 use crate::embeddings::Embeddings;
 use crate::fold::FoldEvents;
-use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply};
+use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply, ServiceTier};
 use crate::observe::{AnswerShape, ObserveEvent};
 use crate::thoughts::ThoughtPlaces;
 use crate::verbatim::{Envelope, Field, Look, Peeked};
@@ -23,6 +23,8 @@ pub struct Habits {
     pub query_words: &'static [&'static str],
     /// The header in which its SDKs look for a call's id, beside `x-request-id`.
     pub request_id_header: Option<&'static str>,
+    /// The header of its vendor's answers that names the service tier, where they do.
+    pub tier_header: Option<&'static str>,
     /// Its streams say what was used only where that is asked for (`stream_options`).
     pub usage_is_asked_for: bool,
     /// The field of the most tokens to answer with; `None`: it stands among other settings, in no field of its own.
@@ -153,6 +155,10 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     fn held(&self) -> usize;
     /// True if every answer in the stream has said why it ended.
     fn is_finished(&self) -> bool;
+    /// The service tier that answers, where the stream says it before and beside its usage.
+    fn tier(&self) -> ServiceTier {
+        ServiceTier::Unsaid
+    }
     /// Says that the body came to its clean end.
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;
 }

@@ -241,7 +241,7 @@ fn interleaved_parts_come_one_after_another_and_counts_come_last() {
         more(1, arguments("1}")),
         Event::PartStart { choice: 1, part: 0, kind: PartKind::Text },
         finish(Stop::Tools),
-        Event::Usage(Usage { input: 10, cached_input: 4, cache_write: 1, cache_write_1h: 0, output: 7, reasoning: 0 }),
+        Event::Usage(Usage { input: 10, cached_input: 4, cache_write: 1, output: 7, ..Usage::default() }),
         Event::End,
         Event::Alive,
     ];

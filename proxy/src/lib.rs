@@ -22,6 +22,7 @@ pub mod memory;
 mod models;
 pub mod outward;
 mod persistent;
+pub mod pricing;
 pub mod probe;
 pub mod process;
 pub mod redis;

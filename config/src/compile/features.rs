@@ -3,26 +3,41 @@
 use std::collections::BTreeSet;
 
 use crate::identity::Identity;
-use crate::{Consumer, PROFILE_FEATURE, Pool, Provider, ProviderKind, Route};
+use crate::{Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route};
 
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 11] = [
+const OF_POOLS: [PoolFeature; 12] = [
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
     ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
-    ("cacheWrite1h", |provider| {
-        provider.models.values().any(|model| model.price.is_some_and(|price| price.cache_write_1h.is_some()))
-    }),
+    ("cacheWrite1h", |provider| prices(provider).any(|price| rates(price).any(|rates| rates.cache_write_1h.is_some()))),
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
     ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
+    ("priceKinds", |provider| {
+        let kinds = |rates: &Rates| {
+            let Rates { reasoning, audio_input, cached_audio, audio_output, image_input, image_output, .. } = rates;
+            [reasoning, audio_input, cached_audio, audio_output, image_input, image_output]
+                .iter()
+                .any(|one| one.is_some())
+        };
+        prices(provider).any(|price| !price.variants.is_empty() || kinds(&price.rates))
+    }),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
     ("vertexAI", |provider| provider.kind == ProviderKind::VertexAi),
 ];
+
+fn prices(provider: &Provider) -> impl Iterator<Item = &Price> {
+    provider.models.values().filter_map(|model| model.price.as_deref())
+}
+
+fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
+    std::iter::once(&price.rates).chain(price.variants.iter().map(|variant| &variant.rates))
+}
 
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
@@ -95,6 +110,14 @@ mod tests {
             ("compatibility", "compatibility: {fields: [{name: seed, action: Drop}]}"),
             ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
             ("passHeaders", "headers: {pass: [x-own]}"),
+            (
+                "priceKinds",
+                "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", reasoningPerMillion: \"2\"}}]",
+            ),
+            (
+                "priceKinds",
+                "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", tiers: {flex: {factor: \"0.5\"}}}}]",
+            ),
         ];
         for (feature, field) in uses {
             assert_eq!(required(&format!("{plain}, {field}")), [feature]);

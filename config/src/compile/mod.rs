@@ -30,6 +30,7 @@ mod match_conflicts;
 mod objects;
 mod pattern;
 mod pool;
+mod price;
 mod provider;
 mod provider_addresses;
 mod references;

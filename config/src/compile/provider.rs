@@ -1,6 +1,7 @@
 //! The providers of a pool.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sluicegate_crds::{self as crds, rules};
 
@@ -10,13 +11,13 @@ use super::certificates;
 use super::compatibility;
 use super::pattern::header_name;
 use super::report::Report;
-use super::scalar::{millis, price, scaled};
+use super::scalar::{millis, scaled};
 use super::services;
 use crate::forwarding;
 use crate::identity::Identity;
 use crate::{
-    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Price, Provider,
-    ProviderKind, ServicePort, Simulated, SimulatedFailure,
+    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Provider, ProviderKind,
+    ServicePort, Simulated, SimulatedFailure,
 };
 
 /// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
@@ -197,32 +198,13 @@ fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMa
         let model = Model {
             upstream_name: upstream_name.clone(),
             max_output_tokens: max_output_tokens.map(u64::from),
-            price: price.as_ref().map(|price| self::prices(price, &path, report)),
+            price: price.as_ref().map(|price| Arc::new(super::price::compiled(price, &path, report))),
         };
         if models.insert(name.clone(), model).is_some() {
             report.invalid(&path, format!("Duplicate value: {{\"name\":{name:?}}}: list each model once"));
         }
     }
     models
-}
-
-fn prices(spec: &crds::Price, path: &str, report: &mut Report<'_>) -> Price {
-    let crds::Price {
-        input_per_million,
-        cached_input_per_million,
-        cache_write_per_million,
-        cache_write_1h_per_million,
-        output_per_million,
-    } = spec;
-    let mut read = |field: &str, decimal| report.check(&format!("{path}.price.{field}"), price(decimal));
-    let input = read("inputPerMillion", input_per_million);
-    Price {
-        input,
-        cached_input: cached_input_per_million.as_ref().map_or(input, |d| read("cachedInputPerMillion", d)),
-        cache_write: cache_write_per_million.as_ref().map_or(input, |d| read("cacheWritePerMillion", d)),
-        cache_write_1h: cache_write_1h_per_million.as_ref().map(|d| read("cacheWrite1hPerMillion", d)),
-        output: read("outputPerMillion", output_per_million),
-    }
 }
 
 fn defaults(spec: Option<&crds::Defaults>, path: &str, report: &mut Report<'_>) -> Defaults {

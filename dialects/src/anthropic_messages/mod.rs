@@ -32,6 +32,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         names_model: true,
         query_words: &["beta=true"],
         request_id_header: Some("request-id"),
+        tier_header: None,
         usage_is_asked_for: false,
         max_tokens: Some(Field::MaxTokens),
         old_max_tokens: Field::MaxTokens,

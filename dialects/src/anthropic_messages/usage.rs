@@ -1,6 +1,6 @@
 //! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
 
-use crate::hub::Usage;
+use crate::hub::{ServiceTier, Usage};
 use crate::scan::{self, Count, CountPlace, CountsFound};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,11 @@ pub(crate) struct MessagesUsage {
     output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens_details: Option<OutputDetails>,
+    #[serde(default, skip_serializing)]
+    service_tier: ServiceTier,
+    /// A faster answer for more, whatever the tier.
+    #[serde(default, skip_serializing)]
+    speed: ServiceTier,
 }
 
 /// The tokens written to the prompt cache, by the time that they are kept there.
@@ -49,13 +54,14 @@ impl MessagesUsage {
         (b"output_tokens", CountPlace::At(3)),
         (b"output_tokens_details", CountPlace::In(4, &[(b"thinking_tokens", 5)])),
         (b"cache_creation", CountPlace::In(6, &[(b"ephemeral_5m_input_tokens", 7), (b"ephemeral_1h_input_tokens", 8)])),
+        (b"service_tier", CountPlace::Word(9, ServiceTier::number_of_json)),
+        (b"speed", CountPlace::Word(10, ServiceTier::number_of_json)),
     ];
 
     /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
-    pub(crate) fn read(seen: &CountsFound<'_, 9>) -> Option<Self> {
-        let Some([input, written, cached, output, details, thinking, creation, minutes, hour]) = seen.plain else {
-            return serde_json::from_slice(seen.json).ok();
-        };
+    pub(crate) fn read(seen: &CountsFound<'_, 11>) -> Option<Self> {
+        let Some(counts) = seen.plain else { return serde_json::from_slice(seen.json).ok() };
+        let [input, written, cached, output, details, thinking, creation, minutes, hour, tier, speed] = counts;
         Some(Self {
             input_tokens: input.number(),
             cache_creation_input_tokens: written.number(),
@@ -67,6 +73,8 @@ impl MessagesUsage {
             output_tokens: output.number(),
             output_tokens_details: (details == Count::Object)
                 .then(|| OutputDetails { thinking_tokens: thinking.number() }),
+            service_tier: ServiceTier::numbered(tier.number()),
+            speed: ServiceTier::numbered(speed.number()),
         })
     }
 
@@ -79,6 +87,8 @@ impl MessagesUsage {
             cache_creation,
             output_tokens,
             output_tokens_details,
+            service_tier,
+            speed,
         } = later;
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
@@ -86,6 +96,8 @@ impl MessagesUsage {
         self.cache_creation = cache_creation.or(self.cache_creation);
         self.output_tokens = output_tokens.or(self.output_tokens);
         self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
+        self.service_tier = service_tier.or(self.service_tier);
+        self.speed = speed.or(self.speed);
     }
 
     /// Every count, in an order of its own.
@@ -95,12 +107,13 @@ impl MessagesUsage {
         let (written, read) = (self.cache_creation_input_tokens, self.cache_read_input_tokens);
         let (input, output) = (self.input_tokens, self.output_tokens);
         let (minutes, hour) = (ephemeral_5m_input_tokens, ephemeral_1h_input_tokens);
-        [input, written, read, output, thinking_tokens, minutes, hour, None, None, None]
+        let (tier, speed) = (Some(self.service_tier.number()), Some(self.speed.number()));
+        [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, None]
     }
 
     /// Out of the counts in that order.
     pub(super) fn of_counts(counts: [Option<u64>; 10]) -> Self {
-        let [input, written, read, output, thinking_tokens, minutes, hour, ..] = counts;
+        let [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, _] = counts;
         let creation = Creation { ephemeral_5m_input_tokens: minutes, ephemeral_1h_input_tokens: hour };
         Self {
             input_tokens: input,
@@ -109,6 +122,8 @@ impl MessagesUsage {
             cache_creation: minutes.or(hour).map(|_| creation),
             output_tokens: output,
             output_tokens_details: thinking_tokens.map(|_| OutputDetails { thinking_tokens }),
+            service_tier: ServiceTier::numbered(tier),
+            speed: ServiceTier::numbered(speed),
         }
     }
 
@@ -127,12 +142,28 @@ impl MessagesUsage {
             cache_write_1h: hour.min(cache_write),
             output: self.output_tokens.unwrap_or(0),
             reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+            tier: if self.speed == ServiceTier::Priority { self.speed } else { self.service_tier },
+            ..Usage::default()
         }
     }
 
     /// Out of the hub's words.
     pub(super) fn of(usage: Usage) -> Self {
-        let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning } = usage;
+        // The dialect counts neither audio nor images apart, and its tiers are not another vendor's.
+        let Usage {
+            input,
+            cached_input,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            audio_input: _,
+            cached_audio: _,
+            image_input: _,
+            audio_output: _,
+            image_output: _,
+            tier: _,
+        } = usage;
         let creation = Creation {
             ephemeral_5m_input_tokens: Some(cache_write.saturating_sub(cache_write_1h)),
             ephemeral_1h_input_tokens: Some(cache_write_1h),
@@ -144,6 +175,8 @@ impl MessagesUsage {
             cache_creation: (cache_write_1h > 0).then_some(creation),
             output_tokens: Some(output),
             output_tokens_details: (reasoning > 0).then_some(OutputDetails { thinking_tokens: Some(reasoning) }),
+            service_tier: ServiceTier::Unsaid,
+            speed: ServiceTier::Unsaid,
         }
     }
 }

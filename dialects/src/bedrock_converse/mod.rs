@@ -31,6 +31,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         names_model: false,
         query_words: &[],
         request_id_header: Some("x-amzn-requestid"),
+        tier_header: None,
         usage_is_asked_for: false,
         max_tokens: None,
         old_max_tokens: Field::MaxTokens,

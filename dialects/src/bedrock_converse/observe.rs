@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::wire::ConverseUsage;
 use crate::bedrock_invoke::error;
-use crate::hub::Usage;
+use crate::hub::{ServiceTier, Usage};
 use crate::observe::{AnswerShape, Observed};
 use crate::scan;
 use crate::sse::Frame;
@@ -20,14 +20,17 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let mut usage = None;
+    let (mut usage, mut tier) = (None, ServiceTier::Unsaid);
     scan::members(body, |name, value| {
-        if name == b"usage" {
-            usage = serde_json::from_slice::<Option<ConverseUsage>>(body.get(value).unwrap_or_default()).ok().flatten();
+        let value = body.get(value).unwrap_or_default();
+        match name {
+            b"usage" => usage = serde_json::from_slice::<Option<ConverseUsage>>(value).ok().flatten(),
+            b"serviceTier" => tier = serde_json::from_slice(value).unwrap_or_default(),
+            _ => {}
         }
     })
     .ok()?;
-    Some(usage.map(Usage::from))
+    Some(usage.map(|usage| Usage { tier, ..usage.into() }))
 }
 
 #[derive(Deserialize)]
@@ -37,8 +40,11 @@ struct ObservedBlockDelta<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ObservedMetadata {
     usage: Option<ConverseUsage>,
+    #[serde(default)]
+    service_tier: ServiceTier,
 }
 
 /// Takes one event to what is known. None of them is there for the usage alone that a caller could miss.
@@ -55,9 +61,8 @@ pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
             observed.answer(0, true);
         }
         b"metadata" => {
-            let said = serde_json::from_slice::<ObservedMetadata>(frame.data).ok().and_then(|event| event.usage);
-            if let Some(usage) = said {
-                observed.usage = Some(usage.into());
+            if let Ok(ObservedMetadata { usage: Some(usage), service_tier }) = serde_json::from_slice(frame.data) {
+                observed.usage = Some(Usage { tier: service_tier, ..usage.into() });
             }
             observed.ended = true;
         }

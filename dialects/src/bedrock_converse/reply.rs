@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{blocks, wire};
 use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Fields, Reply, Source};
+use crate::hub::{Choice, Content, Extra, Fields, Reply, ServiceTier, Source, Usage};
 use crate::json::{Path, Writer};
 
 #[derive(Deserialize)]
@@ -16,6 +16,8 @@ struct WireReply<'a> {
     output: Option<WireOutput<'a>>,
     stop_reason: Option<String>,
     usage: Option<wire::ConverseUsage>,
+    #[serde(default)]
+    service_tier: ServiceTier,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +42,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     // serde's own message may quote the answer.
     let answer: WireReply<'_> =
         serde_json::from_str(text).map_err(|_| malformed("it is not what the dialect allows"))?;
-    let WireReply { output, stop_reason, usage } = answer;
+    let WireReply { output, stop_reason, usage, service_tier } = answer;
     let message = output.and_then(|output| output.message).ok_or_else(|| malformed("it holds no message"))?;
     let parts = blocks::read_all(message.content.unwrap_or_default(), &CONTENT);
     let parts = parts.map_err(|refusal| malformed(&refusal.param.unwrap_or_else(|| "a block".to_owned())))?;
@@ -50,7 +52,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
         model: String::new(),
         created: None,
         choices: vec![Choice { parts, stop, logprobs: None, extra: Fields::new() }],
-        usage: usage.map(Into::into),
+        usage: usage.map(|usage| Usage { tier: service_tier, ..usage.into() }),
         extra: Extra::none(Dialect::BedrockConverse),
     })
 }

@@ -42,14 +42,28 @@ impl From<ConverseUsage> for Usage {
             cache_write: written,
             cache_write_1h: hourly.min(written),
             output: output_tokens.unwrap_or(0),
-            reasoning: 0,
+            ..Self::default()
         }
     }
 }
 
 /// Writes the member `"usage":{…}`.
 pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
-    let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning: _ } = usage;
+    // The dialect counts neither audio nor images apart.
+    let Usage {
+        input,
+        cached_input,
+        cache_write,
+        cache_write_1h,
+        output,
+        reasoning: _,
+        audio_input: _,
+        cached_audio: _,
+        image_input: _,
+        audio_output: _,
+        image_output: _,
+        tier: _,
+    } = usage;
     json.open_field("usage", b'{');
     json.value_field("inputTokens", input.saturating_sub(cached_input.saturating_add(*cache_write)));
     json.value_field("outputTokens", output);
@@ -115,7 +129,7 @@ mod tests {
             serde_json::from_str(&said.replace("[{", r#"[{"ttl":"5m","inputTokens":2},{"#)).unwrap();
         let usage = Usage::from(wire);
         let expected =
-            Usage { input: 25, cached_input: 12, cache_write: 8, cache_write_1h: 6, output: 7, reasoning: 0 };
+            Usage { input: 25, cached_input: 12, cache_write: 8, cache_write_1h: 6, output: 7, ..Usage::default() };
         assert_eq!(usage, expected);
         let mut json = Writer::default();
         json.open(b'{');

@@ -20,6 +20,7 @@ pub use reframe::Reframer;
 /// The dialect's functions: Anthropic's but for what goes around bodies and events.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {
+        tier_header: Some("x-amzn-bedrock-service-tier"),
         header_beginning: "x-amzn-bedrock-",
         names_model: false,
         query_words: &[],

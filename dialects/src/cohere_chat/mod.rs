@@ -28,6 +28,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         names_model: true,
         query_words: &[],
         request_id_header: None,
+        tier_header: None,
         usage_is_asked_for: false,
         max_tokens: Some(Field::MaxTokens),
         old_max_tokens: Field::MaxTokens,

@@ -51,7 +51,21 @@ pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
 
 /// Writes the member `"usage":{…}`.
 pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
-    let Usage { input, cached_input, cache_write: _, cache_write_1h: _, output, reasoning: _ } = usage;
+    // The dialect counts neither audio nor images apart.
+    let Usage {
+        input,
+        cached_input,
+        cache_write: _,
+        cache_write_1h: _,
+        output,
+        reasoning: _,
+        audio_input: _,
+        cached_audio: _,
+        image_input: _,
+        audio_output: _,
+        image_output: _,
+        tier: _,
+    } = usage;
     json.open_field("usage", b'{');
     for name in ["billed_units", "tokens"] {
         json.open_field(name, b'{');

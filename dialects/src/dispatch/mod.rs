@@ -9,7 +9,7 @@ use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, S
 use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
 use crate::fold::StreamFold;
-use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, Usage};
+use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, ServiceTier, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
@@ -350,6 +350,12 @@ impl StreamDecoder {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()
+    }
+
+    /// The service tier that answers, where the stream says it before and beside its usage.
+    #[must_use]
+    pub fn tier(&self) -> ServiceTier {
+        self.0.tier()
     }
 
     /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.

@@ -8,6 +8,7 @@ mod embeddings;
 pub(crate) mod error;
 mod fold;
 mod logprobs;
+mod modalities;
 mod models;
 mod observe;
 mod peek;
@@ -30,6 +31,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         names_model: false,
         query_words: &["alt=sse"],
         request_id_header: None,
+        tier_header: Some("x-gemini-service-tier"),
         usage_is_asked_for: false,
         max_tokens: None,
         old_max_tokens: Field::MaxTokens,

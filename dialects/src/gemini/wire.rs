@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::modalities::Modalities;
 use super::signature;
 use crate::dialect::Dialect;
-use crate::hub::{Content, Part, Source, Stop, ToolCall, Usage};
+use crate::hub::{Content, Part, ServiceTier, Source, Stop, ToolCall, Usage};
 use crate::json::Writer;
 use crate::text::Text;
 
@@ -69,6 +70,15 @@ pub(crate) struct UsageMetadata {
     cached_content_token_count: Option<u64>,
     thoughts_token_count: Option<u64>,
     tool_use_prompt_token_count: Option<u64>,
+    prompt_tokens_details: Option<Modalities>,
+    cache_tokens_details: Option<Modalities>,
+    candidates_tokens_details: Option<Modalities>,
+    tool_use_prompt_tokens_details: Option<Modalities>,
+    /// The Gemini API's word, and Vertex AI's.
+    #[serde(default)]
+    service_tier: ServiceTier,
+    #[serde(default)]
+    traffic_type: ServiceTier,
 }
 
 impl From<UsageMetadata> for Usage {
@@ -79,8 +89,17 @@ impl From<UsageMetadata> for Usage {
             cached_content_token_count,
             thoughts_token_count,
             tool_use_prompt_token_count,
+            prompt_tokens_details,
+            cache_tokens_details,
+            candidates_tokens_details,
+            tool_use_prompt_tokens_details,
+            service_tier,
+            traffic_type,
         } = wire;
         let thoughts = thoughts_token_count.unwrap_or(0);
+        let (prompt, tools) =
+            (prompt_tokens_details.unwrap_or_default(), tool_use_prompt_tokens_details.unwrap_or_default());
+        let Modalities { audio: audio_output, images: image_output } = candidates_tokens_details.unwrap_or_default();
         Self {
             // What tools of the provider's own brought in is read by the model like a prompt, and costs as much.
             input: prompt_token_count.unwrap_or(0).saturating_add(tool_use_prompt_token_count.unwrap_or(0)),
@@ -89,13 +108,33 @@ impl From<UsageMetadata> for Usage {
             cache_write_1h: 0,
             output: candidates_token_count.unwrap_or(0).saturating_add(thoughts),
             reasoning: thoughts,
+            audio_input: prompt.audio.saturating_add(tools.audio),
+            cached_audio: cache_tokens_details.unwrap_or_default().audio,
+            image_input: prompt.images.saturating_add(tools.images),
+            audio_output,
+            image_output,
+            tier: service_tier.or(traffic_type),
         }
     }
 }
 
 /// Writes the member `"usageMetadata":{…}`.
 pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
-    let Usage { input, cached_input, cache_write: _, cache_write_1h: _, output, reasoning } = usage;
+    // Only this dialect's own vendor lists what is neither audio nor an image, and tiers by its own words.
+    let Usage {
+        input,
+        cached_input,
+        cache_write: _,
+        cache_write_1h: _,
+        output,
+        reasoning,
+        audio_input: _,
+        cached_audio: _,
+        image_input: _,
+        audio_output: _,
+        image_output: _,
+        tier: _,
+    } = usage;
     json.open_field("usageMetadata", b'{');
     json.value_field("promptTokenCount", input);
     if *cached_input > 0 {
@@ -285,8 +324,7 @@ mod tests {
         )
         .unwrap();
         let usage = Usage::from(wire);
-        let expected =
-            Usage { input: 13, cached_input: 4, cache_write: 0, cache_write_1h: 0, output: 12, reasoning: 7 };
+        let expected = Usage { input: 13, cached_input: 4, output: 12, reasoning: 7, ..Usage::default() };
         assert_eq!(usage, expected);
         let mut json = Writer::default();
         json.open(b'{');

@@ -4,6 +4,7 @@
 //! a new field here does not compile until each spoke has decided what to do with it.
 
 mod error;
+mod usage;
 
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::dialect::Dialect;
 
 pub use error::CONTEXT_OVERFLOW;
 pub use error::{ErrorKind, ProviderError};
+pub use usage::{ServiceTier, Usage};
 
 /// Raw JSON carried through untouched (number forms and key order stay as they were).
 pub type Raw = Box<RawValue>;
@@ -412,23 +414,6 @@ pub enum Stop {
     ContextLength,
     /// A word the hub does not know, as the provider wrote it.
     Other(String),
-}
-
-/// Tokens used, as the provider said; a count it did not say is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Usage {
-    /// All input tokens, cached ones included.
-    pub input: u64,
-    /// Of the input: read from the provider's prompt cache.
-    pub cached_input: u64,
-    /// Of the input: written to the provider's prompt cache.
-    pub cache_write: u64,
-    /// Of what was written there: kept for an hour, which costs more than the usual minutes.
-    pub cache_write_1h: u64,
-    /// All output tokens, reasoning included.
-    pub output: u64,
-    /// Of the output: reasoning.
-    pub reasoning: u64,
 }
 
 /// An event of a streamed answer, neutral; they come in order.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::codec::Malformed;
 use crate::frames::FrameDecoder;
-use crate::hub::{ProviderError, Usage};
+use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse;
 
 pub(crate) use observed::{ObserveEvent, Observed};
@@ -194,7 +194,13 @@ impl StreamObserver {
     /// The usage, by what the provider has said so far.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.observed.usage
+        self.observed.usage.map(|usage| Usage { tier: usage.tier.or(self.observed.tier), ..usage })
+    }
+
+    /// The service tier that answers, as far as the provider has said it.
+    #[must_use]
+    pub fn tier(&self) -> ServiceTier {
+        self.observed.usage.map_or(self.observed.tier, |usage| usage.tier.or(self.observed.tier))
     }
 
     /// True if the stream said that it is whole: `[DONE]`, `message_stop`.

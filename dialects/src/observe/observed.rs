@@ -1,6 +1,6 @@
 //! The facts known of a stream that passes: its usage, its text, its answers and its end.
 
-use crate::hub::{ProviderError, Usage};
+use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse::Frame;
 
 use super::text::TextMeter;
@@ -17,6 +17,8 @@ const COUNTS: usize = 10;
 pub(crate) struct Observed {
     /// The usage, by what the provider has said so far.
     pub(crate) usage: Option<Usage>,
+    /// The service tier, where it is said beside the usage.
+    pub(crate) tier: ServiceTier,
     /// Counts that a dialect says in several events, in an order of its own.
     pub(crate) counts: [Option<u64>; COUNTS],
     /// True if something of the answer itself went by.
@@ -43,6 +45,7 @@ impl Observed {
     pub(super) fn new(text_key: &'static str) -> Self {
         Self {
             usage: None,
+            tier: ServiceTier::Unsaid,
             counts: [None; COUNTS],
             first_token: false,
             ended: false,

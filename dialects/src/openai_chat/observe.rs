@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::error;
 use super::wire::{self, ChatUsage};
-use crate::hub::Usage;
+use crate::hub::{ServiceTier, Usage};
 use crate::json::{Object, ROOT};
 use crate::observe::{AnswerShape, Observed};
 use crate::scan;
@@ -29,8 +29,9 @@ pub(crate) const ANSWER: AnswerShape = AnswerShape {
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let seen = scan::counts(body, b"usage", ChatUsage::PLACES).ok()?;
-    Some(seen.and_then(|seen| ChatUsage::read(&seen)).map(Usage::from))
+    let (seen, tier) = scan::counts_beside(body, (b"usage", b"service_tier"), ChatUsage::PLACES).ok()?;
+    let usage = seen.and_then(|seen| ChatUsage::read(&seen)).map(Usage::from);
+    Some(usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage }))
 }
 
 /// The words by which a chunk that says something is found.
@@ -73,6 +74,7 @@ pub(crate) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
         observed.fail(|| error::decode(0, failure.as_bytes()));
         return false;
     }
+    observed.tier = chunk.service_tier.or(observed.tier);
     choices.iter().for_each(|choice| observed.answer(choice.index(), choice.finishes()));
     observed.first_token = observed.first_token || choices.iter().any(ObservedChoice::says_something);
     match chunk.usage.and_then(wire::usage) {
@@ -110,6 +112,8 @@ struct ObservedChunk<'a> {
     choices: Option<Vec<ObservedChoice<'a>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(default)]
+    service_tier: ServiceTier,
     error: Option<IgnoredAny>,
 }
 

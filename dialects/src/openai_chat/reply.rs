@@ -6,7 +6,7 @@ use super::request::{function, tool_call};
 use super::wire::{self, ContentPiece, ThoughtBlock};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Part, Reply, Source, ToolCall};
+use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer, string};
 
 const CHOICES: Path<'static> = ROOT.field("choices");
@@ -32,7 +32,10 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
     }
     let choices = (0..).zip(list).map(|(number, raw)| choice(raw, &id, number));
     let choices = choices.collect::<Result<_, _>>()?;
-    let usage = object.take("usage").and_then(wire::usage);
+    // The tier stays among what is carried: the dialect's own callers are told it.
+    let tier = object.members().find(|(name, _)| *name == "service_tier");
+    let tier = tier.map_or(ServiceTier::Unsaid, |(_, raw)| ServiceTier::of_json(raw.get().as_bytes()));
+    let usage = object.take("usage").and_then(|raw| wire::usage_at(raw, tier));
     let extra = Extra { dialect: Dialect::OpenAiChat, fields: object.rest() };
     Ok(Reply { id, model, created, choices, usage, extra })
 }

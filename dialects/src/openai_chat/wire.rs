@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use crate::hub::{Stop, Usage};
+use crate::hub::{ServiceTier, Stop, Usage};
 use crate::json::{Writer, string};
 use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::text::Text;
@@ -19,6 +19,7 @@ pub(crate) const FAILED: &str = "error";
 pub(crate) struct ChatUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's word for cached input.
@@ -30,11 +31,17 @@ struct PromptDetails {
     cached_tokens: Option<u64>,
     /// OpenAI's since GPT-5.6, and OpenRouter's.
     cache_write_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    /// Some look-alikes' (xAI, Qwen).
+    image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct CompletionDetails {
     reasoning_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    /// OpenRouter's.
+    image_tokens: Option<u64>,
 }
 
 impl ChatUsage {
@@ -42,23 +49,42 @@ impl ChatUsage {
     pub(crate) const PLACES: &'static scan::Names = &[
         (b"prompt_tokens", CountPlace::At(0)),
         (b"completion_tokens", CountPlace::At(1)),
-        (b"prompt_tokens_details", CountPlace::In(2, &[(b"cached_tokens", 3), (b"cache_write_tokens", 4)])),
-        (b"completion_tokens_details", CountPlace::In(5, &[(b"reasoning_tokens", 6)])),
-        (b"prompt_cache_hit_tokens", CountPlace::At(7)),
+        (
+            b"prompt_tokens_details",
+            CountPlace::In(
+                2,
+                &[(b"cached_tokens", 3), (b"audio_tokens", 4), (b"cache_write_tokens", 5), (b"image_tokens", 6)],
+            ),
+        ),
+        (
+            b"completion_tokens_details",
+            CountPlace::In(7, &[(b"reasoning_tokens", 8), (b"audio_tokens", 9), (b"image_tokens", 10)]),
+        ),
+        (b"total_tokens", CountPlace::At(11)),
+        (b"prompt_cache_hit_tokens", CountPlace::At(12)),
     ];
 
     /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
-    pub(crate) fn read(seen: &CountsFound<'_, 8>) -> Option<Self> {
-        let Some([prompt, completion, of_prompt, cached, written, of_completion, reasoning, hit]) = seen.plain else {
-            return serde_json::from_slice(seen.json).ok();
-        };
+    pub(crate) fn read(seen: &CountsFound<'_, 13>) -> Option<Self> {
+        let Some(counts) = seen.plain else { return serde_json::from_slice(seen.json).ok() };
+        let [prompt, completion, of_prompt, cached, heard, written, viewed, of_completion, reasoning, said, drawn, ..] =
+            counts;
+        let [.., total, hit] = counts;
         Some(Self {
             prompt_tokens: prompt.number(),
             completion_tokens: completion.number(),
-            prompt_tokens_details: (of_prompt == Count::Object)
-                .then(|| PromptDetails { cached_tokens: cached.number(), cache_write_tokens: written.number() }),
-            completion_tokens_details: (of_completion == Count::Object)
-                .then(|| CompletionDetails { reasoning_tokens: reasoning.number() }),
+            total_tokens: total.number(),
+            prompt_tokens_details: (of_prompt == Count::Object).then(|| PromptDetails {
+                cached_tokens: cached.number(),
+                cache_write_tokens: written.number(),
+                audio_tokens: heard.number(),
+                image_tokens: viewed.number(),
+            }),
+            completion_tokens_details: (of_completion == Count::Object).then(|| CompletionDetails {
+                reasoning_tokens: reasoning.number(),
+                audio_tokens: said.number(),
+                image_tokens: drawn.number(),
+            }),
             prompt_cache_hit_tokens: hit.number(),
         })
     }
@@ -69,19 +95,32 @@ impl From<ChatUsage> for Usage {
         let ChatUsage {
             prompt_tokens,
             completion_tokens,
+            total_tokens,
             prompt_tokens_details,
             completion_tokens_details,
             prompt_cache_hit_tokens,
         } = wire;
-        let PromptDetails { cached_tokens, cache_write_tokens } = prompt_tokens_details.unwrap_or_default();
-        let CompletionDetails { reasoning_tokens } = completion_tokens_details.unwrap_or_default();
+        let of_prompt = prompt_tokens_details.unwrap_or_default();
+        let PromptDetails { cached_tokens, cache_write_tokens, audio_tokens, image_tokens } = of_prompt;
+        let (input, output) = (prompt_tokens.unwrap_or(0), completion_tokens.unwrap_or(0));
+        let of_completion = completion_tokens_details.unwrap_or_default();
+        let reasoning = of_completion.reasoning_tokens.unwrap_or(0);
+        // xAI counts reasoning beside the completion: its total tells.
+        let with_reasoning = output.saturating_add(reasoning);
+        let is_beside = reasoning > 0 && total_tokens == Some(input.saturating_add(with_reasoning));
         Self {
-            input: prompt_tokens.unwrap_or(0),
+            input,
             cached_input: cached_tokens.or(prompt_cache_hit_tokens).unwrap_or(0),
             cache_write: cache_write_tokens.unwrap_or(0),
             cache_write_1h: 0,
-            output: completion_tokens.unwrap_or(0),
-            reasoning: reasoning_tokens.unwrap_or(0),
+            output: if is_beside { with_reasoning } else { output },
+            reasoning,
+            audio_input: audio_tokens.unwrap_or(0),
+            cached_audio: 0,
+            image_input: image_tokens.unwrap_or(0),
+            audio_output: of_completion.audio_tokens.unwrap_or(0),
+            image_output: of_completion.image_tokens.unwrap_or(0),
+            tier: ServiceTier::Unsaid,
         }
     }
 }
@@ -92,9 +131,27 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     wire.map(Usage::from)
 }
 
+/// Reads the `usage` of an answer, with its `service_tier`, which stands beside it.
+pub(crate) fn usage_at(raw: &RawValue, tier: ServiceTier) -> Option<Usage> {
+    usage(raw).map(|usage| Usage { tier, ..usage })
+}
+
 /// Writes the member `"usage":{…}`.
 pub(crate) fn write_usage(usage: &Usage, json: &mut Writer) {
-    let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } = usage;
+    let Usage {
+        input,
+        cached_input,
+        cache_write,
+        cache_write_1h: _,
+        output,
+        reasoning,
+        audio_input,
+        cached_audio: _,
+        image_input,
+        audio_output,
+        image_output,
+        tier: _,
+    } = usage;
     json.open_field("usage", b'{');
     json.value_field("prompt_tokens", input);
     json.value_field("completion_tokens", output);
@@ -104,11 +161,20 @@ pub(crate) fn write_usage(usage: &Usage, json: &mut Writer) {
     if *cache_write > 0 {
         json.value_field("cache_write_tokens", cache_write);
     }
+    write_some(&[("audio_tokens", *audio_input), ("image_tokens", *image_input)], json);
     json.close(b'}');
     json.open_field("completion_tokens_details", b'{');
     json.value_field("reasoning_tokens", reasoning);
+    write_some(&[("audio_tokens", *audio_output), ("image_tokens", *image_output)], json);
     json.close(b'}');
     json.close(b'}');
+}
+
+/// Writes the counts that are something.
+fn write_some(counts: &[(&str, u64)], json: &mut Writer) {
+    for (name, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        json.value_field(name, count);
+    }
 }
 
 /// Reads a `finish_reason`, with the stop text that is said beside it. Look-alikes say `stop` beside tool calls; and

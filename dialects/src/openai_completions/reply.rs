@@ -14,7 +14,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
         message: "the provider's answer is malformed: it is not what the dialect allows".to_owned(),
         at: Some(error.column()),
     };
-    let WireCompletion { id, model, created, choices, usage, error } = serde_json::from_slice(body).map_err(broken)?;
+    let WireCompletion { id, model, created, choices, usage, service_tier, error } =
+        serde_json::from_slice(body).map_err(broken)?;
     let failed = "the provider's answer is malformed: an error stands where an answer should";
     if error.is_some() {
         return Err(Malformed::new(failed));
@@ -38,7 +39,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
         model: model.unwrap_or_default(),
         created: created.as_ref().and_then(wire::seconds),
         choices: choices.into_iter().map(read).collect::<Result<_, _>>()?,
-        usage: usage.and_then(wire::usage),
+        usage: usage.and_then(|raw| wire::usage_at(raw, service_tier)),
         extra: Extra::none(Dialect::OpenAiCompletions),
     })
 }

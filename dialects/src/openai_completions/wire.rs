@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use crate::hub::{Choice, Content, Stop};
+use crate::hub::{Choice, Content, ServiceTier, Stop};
 use crate::json::Writer;
 use crate::openai_chat::wire::{finish_reason, write_stop_text};
 use crate::text::Text;
@@ -35,6 +35,8 @@ pub(super) struct WireCompletion<'a> {
     pub(super) choices: Option<Vec<WireChoice<'a>>>,
     #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) service_tier: ServiceTier,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::error;
 use super::wire::{self, ResponseUsage};
-use crate::hub::Usage;
+use crate::hub::{ServiceTier, Usage};
 use crate::observe::{AnswerShape, Observed};
 use crate::scan;
 use crate::sse::Frame;
@@ -20,8 +20,9 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let seen = scan::counts(body, b"usage", ResponseUsage::PLACES).ok()?;
-    Some(seen.and_then(|seen| ResponseUsage::read(&seen)).map(Usage::from))
+    let (seen, tier) = scan::counts_beside(body, (b"usage", b"service_tier"), ResponseUsage::PLACES).ok()?;
+    let usage = seen.and_then(|seen| ResponseUsage::read(&seen)).map(Usage::from);
+    Some(usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage }))
 }
 
 #[derive(Deserialize)]
@@ -40,6 +41,8 @@ struct ObservedEnding<'a> {
 struct ObservedResponse<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(default)]
+    service_tier: ServiceTier,
 }
 
 #[derive(Deserialize)]
@@ -64,11 +67,17 @@ pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
 
 fn named(observed: &mut Observed, name: &[u8], data: &[u8]) {
     match name {
+        // What is told of the answer before it begins holds for one that is cut.
+        b"response.created" | b"response.in_progress" => {
+            if let Ok(ObservedEnding { response: Some(response) }) = serde_json::from_slice(data) {
+                observed.tier = response.service_tier.or(observed.tier);
+            }
+        }
         b"response.completed" | b"response.incomplete" => {
-            if let Ok(ObservedEnding { response: Some(ObservedResponse { usage: Some(raw) }) }) =
+            if let Ok(ObservedEnding { response: Some(ObservedResponse { usage: Some(raw), service_tier }) }) =
                 serde_json::from_slice(data)
             {
-                observed.usage = wire::usage(raw).or(observed.usage);
+                observed.usage = wire::usage_at(raw, service_tier).or(observed.usage);
             }
             (observed.first_token, observed.ended) = (true, true);
             observed.answer(0, true);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::hub::{Stop, Usage};
+use crate::hub::{ServiceTier, Stop, Usage};
 use crate::json::Writer;
 use crate::scan::{self, Count, CountPlace, CountsFound};
 
@@ -69,6 +69,7 @@ impl From<ResponseUsage> for Usage {
             cache_write_1h: 0,
             output: output_tokens.unwrap_or(0),
             reasoning: reasoning_tokens.unwrap_or(0),
+            ..Self::default()
         }
     }
 }
@@ -79,9 +80,28 @@ pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     wire.map(Usage::from)
 }
 
+/// Reads the `usage` of an answer, with its `service_tier`, which stands beside it.
+pub(super) fn usage_at(raw: &RawValue, tier: ServiceTier) -> Option<Usage> {
+    usage(raw).map(|usage| Usage { tier, ..usage })
+}
+
 /// Writes a usage object.
 pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
-    let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } = usage;
+    // The dialect counts neither audio nor images apart.
+    let Usage {
+        input,
+        cached_input,
+        cache_write,
+        cache_write_1h: _,
+        output,
+        reasoning,
+        audio_input: _,
+        cached_audio: _,
+        image_input: _,
+        audio_output: _,
+        image_output: _,
+        tier: _,
+    } = usage;
     json.open(b'{');
     json.value_field("input_tokens", input);
     json.open_field("input_tokens_details", b'{');

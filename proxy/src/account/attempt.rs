@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use sluicegate_config::Price;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::Usage;
+use sluicegate_dialects::hub::{ServiceTier, Usage};
 
 use super::cells::{CallKey, token_counts};
 use super::ledger::{Ledger, LedgerEntry};
 use super::outcome::AttemptEnd;
-use super::record::{AttemptFacts, ModelName, cost};
+use super::record::{AttemptFacts, ModelName};
 use super::table::{NameTable, ProviderIx};
+use crate::pricing::cost;
 
 /// No call has so many tokens: the longest contexts are a hundredth of it. Who says so is not believed.
 const MOST_TOKENS: u64 = 1_000_000_000;
@@ -75,13 +76,19 @@ impl AttemptEntry {
         self.facts.answered_model = ModelName::of(&self.table, model);
     }
 
+    /// Notes the service tier that answers, where it is said apart from the usage.
+    pub fn tier(&mut self, tier: ServiceTier) {
+        self.facts.tier = tier.or(self.facts.tier);
+    }
+
     /// Notes the usage that the provider has said so far (each word replaces the one before), and what that costs. What
     /// nobody can have used is counted as such, and nowhere else.
     pub fn usage(&mut self, usage: Usage, price: Option<&Price>) {
         if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
             return self.ledger.disbelieve();
         }
-        self.facts.cost = price.map(|price| cost(&usage, price));
+        let usage = Usage { tier: usage.tier.or(self.facts.tier), ..usage };
+        self.facts.cost = price.and_then(|price| cost(&usage, price));
         self.facts.usage = Some(usage);
         self.facts.estimated = false;
     }

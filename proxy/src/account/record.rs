@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use sluicegate_config::{PicoUsd, Price};
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::hub::{ErrorKind, Usage};
+use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use super::consumer::ConsumerName;
 use super::held::Settlement;
@@ -59,9 +59,11 @@ pub(super) struct AttemptFacts {
     /// The time when its answer began.
     pub(super) head: Option<Instant>,
     pub(super) usage: Option<Usage>,
+    /// The service tier that answers, where it is said apart from the usage.
+    pub(super) tier: ServiceTier,
     /// True if the usage is the gateway's own estimate.
     pub(super) estimated: bool,
-    /// The cost of the usage; `None`: nobody configured a price.
+    /// The cost of the usage; `None`: nobody configured a price, or none of the tier that answered.
     pub(super) cost: Option<PicoUsd>,
 }
 
@@ -204,20 +206,4 @@ impl Record {
         let time = self.duration.saturating_sub(first);
         Some(time / u32::try_from(rest).unwrap_or(u32::MAX))
     }
-}
-
-/// The cost of a usage, in picodollars; stops at the largest number instead of wrapping.
-pub(super) fn cost(usage: &Usage, price: &Price) -> PicoUsd {
-    let cached = usage.cached_input.min(usage.input);
-    let written = usage.cache_write.min(usage.input - cached);
-    let for_an_hour = usage.cache_write_1h.min(written);
-    let fresh = usage.input - cached - written;
-    let parts = [
-        (fresh, price.input),
-        (cached, price.cached_input),
-        (written - for_an_hour, price.cache_write),
-        (for_an_hour, price.cache_write_1h.unwrap_or(price.cache_write)),
-        (usage.output, price.output),
-    ];
-    PicoUsd(parts.iter().fold(0_u64, |sum, (tokens, each)| sum.saturating_add(tokens.saturating_mul(each.0))))
 }

@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
-use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, ServiceTier, Usage};
 use sluicegate_dialects::{Dialect, estimate};
 use tokio::time::timeout_at;
 
@@ -132,6 +132,8 @@ impl Attempt<'_> {
             let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
             return Err(self.failed(&mut open, retry_policy::malformed(), &what));
         }
+        let tier = dialect.habits().tier_header.and_then(|name| response.headers().get(name)?.to_str().ok());
+        open.entry().tier(tier.map_or(ServiceTier::Unsaid, ServiceTier::of));
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let array = self.call.context.caller.array && dialect == self.call.dialect();
         let streamed = self.call.streams() && (array || !is_json(response.headers()));
@@ -311,7 +313,9 @@ impl Attempt<'_> {
         };
         match usage {
             Some(_) => self.count(open, usage, None),
-            None => open.entry().estimated_usage(Dialect::embedding_estimate(&call.body), self.price()),
+            None => open
+                .entry()
+                .estimated_usage(Dialect::embedding_estimate(&call.body), self.price().map(|price| &**price)),
         }
         Ok((answer, false))
     }
@@ -319,10 +323,10 @@ impl Attempt<'_> {
     fn count(&self, open: &mut OpenAttempt, usage: Option<Usage>, model: Option<&str>) {
         let entry = open.entry();
         model.into_iter().for_each(|model| entry.answered_model(model));
-        usage.into_iter().for_each(|usage| entry.usage(usage, self.price()));
+        usage.into_iter().for_each(|usage| entry.usage(usage, self.price().map(|price| &**price)));
     }
 
-    fn price(&self) -> Option<&Price> {
+    fn price(&self) -> Option<&Arc<Price>> {
         self.provider.models.get(outgoing::routed_model(self.call, self.target))?.price.as_ref()
     }
 
@@ -458,7 +462,7 @@ impl Attempt<'_> {
             body,
             attempt,
             provider: Arc::clone(self.provider),
-            price: self.price().copied(),
+            price: self.price().cloned(),
             retry_on: self.target.pool.retry.on.clone(),
             prompt: estimate::tokens_of_body(&self.call.body),
         }

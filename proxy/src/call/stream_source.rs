@@ -38,7 +38,7 @@ pub(super) struct ProviderSource {
     /// The handle, which is also what meters the stream.
     pub(super) attempt: OpenAttempt,
     pub(super) provider: Arc<Provider>,
-    pub(super) price: Option<Price>,
+    pub(super) price: Option<Arc<Price>>,
     pub(super) retry_on: RetryOn,
     /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
     pub(super) prompt: u64,
@@ -109,7 +109,8 @@ impl StreamSource {
         let (said, model) = (transcoder.usage(), transcoder.model());
         let text = transcoder.first_token().then(|| transcoder.text_bytes()).filter(|_| !whole);
         let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
-        let (price, entry) = (source.price.as_ref(), source.attempt.entry());
+        let (price, entry) = (source.price.as_deref(), source.attempt.entry());
+        entry.tier(transcoder.tier());
         match guess {
             Some(usage) => entry.estimated_usage(usage, price),
             None => said.into_iter().for_each(|usage| entry.usage(usage, price)),

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
+use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, ServiceTier, Usage};
 use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
 use sluicegate_dialects::{Dialect, Reframer, StreamDecoder, StreamEncoder, StreamOptions};
 
@@ -258,6 +258,14 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.usage(),
             Self::Translated(transcoder) => transcoder.usage,
+        }
+    }
+
+    /// The service tier that answers, where the provider says it apart from its usage.
+    pub(super) fn tier(&self) -> ServiceTier {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.observer.tier(),
+            Self::Translated(transcoder) => transcoder.decoder.tier(),
         }
     }
 

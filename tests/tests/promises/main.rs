@@ -9,6 +9,7 @@ mod coalescing;
 mod cohere;
 mod compressed;
 mod consumers;
+mod costs;
 mod cuts;
 mod descriptors;
 mod egress;

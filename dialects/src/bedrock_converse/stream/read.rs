@@ -8,7 +8,7 @@ use crate::bedrock_converse::wire;
 use crate::bedrock_invoke::error;
 use crate::codec::Malformed;
 use crate::frames::FrameDecoder;
-use crate::hub::{Delta, Event, PartKind};
+use crate::hub::{Delta, Event, PartKind, ServiceTier, Usage};
 use crate::spoke::DecodeStream;
 use crate::sse::Frame;
 use crate::text::{Seam, Text};
@@ -160,8 +160,11 @@ struct AnswerStop {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata {
     usage: Option<wire::ConverseUsage>,
+    #[serde(default)]
+    service_tier: ServiceTier,
 }
 
 fn read<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Malformed> {
@@ -198,7 +201,8 @@ impl ConverseReader {
                 }
             }
             b"metadata" => {
-                out.extend(read::<Metadata>(frame.data)?.usage.map(|usage| Event::Usage(usage.into())));
+                let Metadata { usage, service_tier: tier } = read(frame.data)?;
+                out.extend(usage.map(|usage| Event::Usage(Usage { tier, ..usage.into() })));
                 if self.finished {
                     self.over = true;
                     out.push(Event::End);

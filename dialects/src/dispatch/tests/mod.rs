@@ -5,3 +5,4 @@ mod count;
 mod fold;
 mod observe;
 mod peek;
+mod usage;

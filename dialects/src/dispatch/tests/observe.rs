@@ -16,7 +16,9 @@ const OPENAI: &[&str] = &[
     "data: [DONE]\n\n",
 ];
 
-const USED: Usage = Usage { input: 5, cached_input: 2, cache_write: 0, cache_write_1h: 0, output: 7, reasoning: 0 };
+fn used() -> Usage {
+    Usage { input: 5, cached_input: 2, output: 7, ..Usage::default() }
+}
 
 fn passed(pieces: &[&[u8]], mode: ObserverMode) -> (Vec<u8>, StreamObserver) {
     let mut observer = Dialect::OpenAiChat.observer(mode);
@@ -36,11 +38,11 @@ fn drops_the_usage_chunk_wherever_it_is_cut() {
         let (head, tail) = body.split_at(at);
         let (out, observer) = passed(&[head, tail], ObserverMode::DropUsage);
         assert_eq!(String::from_utf8(out).unwrap(), without, "split at {at}");
-        assert_eq!(observer.usage(), Some(USED));
+        assert_eq!(observer.usage(), Some(used()));
         assert!(observer.ended() && observer.first_token_seen() && !observer.errored());
         let (out, observer) = passed(&[head, tail], ObserverMode::Watch);
         assert_eq!(out, body);
-        assert_eq!(observer.usage(), Some(USED));
+        assert_eq!(observer.usage(), Some(used()));
     }
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
     assert_eq!(String::from_utf8(passed(&bytes, ObserverMode::DropUsage).0).unwrap(), without);
@@ -74,7 +76,7 @@ fn an_event_beyond_the_limit_passes_unheard_and_what_follows_is_heard() {
         assert!(observer.held() < 1 << 20, "{}", observer.held());
         observer.finish(&mut out);
         assert!(&out.concat() == expected, "{mode:?}: the bytes are not those that came");
-        assert_eq!(observer.usage(), Some(USED));
+        assert_eq!(observer.usage(), Some(used()));
         assert!(observer.ended() && observer.first_token_seen() && !observer.errored());
     }
 }
@@ -159,7 +161,7 @@ const ANTHROPIC: &[(&str, bool)] = &[
 
 #[test]
 fn hears_anthropic_whole_cut_and_without_names() {
-    let used = Usage { input: 12, cached_input: 4, cache_write: 5, cache_write_1h: 0, output: 9, reasoning: 6 };
+    let used = Usage { input: 12, cached_input: 4, cache_write: 5, output: 9, reasoning: 6, ..Usage::default() };
     let mut observer = Dialect::AnthropicMessages.observer(ObserverMode::Watch);
     for (event, token) in ANTHROPIC {
         assert!(!observer.ended());
@@ -193,7 +195,7 @@ fn hears_anthropic_whole_cut_and_without_names() {
 #[test]
 fn reads_usage_of_whole_answers() {
     let body = br#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":2}}}"#;
-    assert_eq!(Dialect::OpenAiChat.usage_of_whole(body), Ok(Some(USED)));
+    assert_eq!(Dialect::OpenAiChat.usage_of_whole(body), Ok(Some(used())));
     let body = br#"{"content":[],"usage":{"input_tokens":5,"output_tokens":7}}"#;
     assert_eq!(Dialect::AnthropicMessages.usage_of_whole(body).unwrap().unwrap().output, 7);
     for dialect in Dialect::ALL.iter().copied() {
@@ -230,7 +232,7 @@ fn agrees_with_the_decoder() {
     let mut decoder = Dialect::OpenAiChat.stream_decoder();
     let mut events = Vec::new();
     decoder.push(OPENAI.concat().as_bytes(), &mut events).unwrap();
-    assert!(events.iter().any(|event| matches!(event, Event::Usage(usage) if *usage == USED)));
+    assert!(events.iter().any(|event| matches!(event, Event::Usage(usage) if *usage == used())));
 }
 
 const RESPONSES: &[&str] = &[
@@ -250,7 +252,7 @@ fn a_responses_stream_is_whole_with_its_last_event() {
         observer.pass(Bytes::copy_from_slice(head), &mut out);
         observer.pass(Bytes::copy_from_slice(tail), &mut out);
         assert_eq!(out.concat(), body);
-        assert_eq!(observer.usage(), Some(USED));
+        assert_eq!(observer.usage(), Some(used()));
         assert!(observer.ended() && observer.finished() && observer.is_over() && !observer.errored());
     }
     let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
@@ -261,7 +263,7 @@ fn a_responses_stream_is_whole_with_its_last_event() {
     let unnamed = RESPONSES.concat().replace("event: response", ": response");
     let mut observer = Dialect::OpenAiResponses.observer(ObserverMode::Watch);
     observer.push(unnamed.as_bytes());
-    assert!(observer.ended() && observer.usage() == Some(USED));
+    assert!(observer.ended() && observer.usage() == Some(used()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::hub::ServiceTier;
 use crate::text::Text;
 
 #[derive(Deserialize)]
@@ -17,6 +18,8 @@ pub(super) struct Chunk<'a> {
     pub(super) choices: Option<Vec<ChunkChoice<'a>>>,
     #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) service_tier: ServiceTier,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
 }

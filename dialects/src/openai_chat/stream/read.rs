@@ -5,7 +5,7 @@
 //! `function_call`, `content: null` or a list of pieces, pairs of surrogates cut in two, no `[DONE]`.
 
 use crate::codec::Malformed;
-use crate::hub::{Event, ProviderError};
+use crate::hub::{Event, ProviderError, ServiceTier};
 use crate::json::string;
 use crate::openai_chat::{error, wire};
 use crate::spoke::DecodeStream;
@@ -61,6 +61,10 @@ impl DecodeStream for ChatDecoder {
     fn is_finished(&self) -> bool {
         self.state.is_finished()
     }
+
+    fn tier(&self) -> ServiceTier {
+        self.state.tier
+    }
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +73,7 @@ struct ReadState {
     /// Whole or failed: what comes now is nothing.
     ended: bool,
     id: String,
+    tier: ServiceTier,
     choices: Vec<ChoiceRead>,
 }
 
@@ -123,13 +128,14 @@ impl ReadState {
     }
 
     fn chunk(&mut self, chunk: Chunk<'_>, data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let Chunk { id, model, created, choices, usage, error } = chunk;
+        let Chunk { id, model, created, choices, usage, service_tier, error } = chunk;
         if error.is_some() {
             self.fail(error::decode(0, data), out);
             return Ok(());
         }
         let choices = choices.unwrap_or_default();
-        let usage = usage.and_then(wire::usage);
+        self.tier = service_tier.or(self.tier);
+        let usage = usage.and_then(|raw| wire::usage_at(raw, self.tier));
         if choices.is_empty() && usage.is_none() {
             // Azure opens with a chunk of filter results, which has no id yet.
             return Ok(());

@@ -100,13 +100,13 @@ impl CompletionRead {
     }
 
     fn chunk(&mut self, chunk: WireCompletion<'_>, data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let WireCompletion { id, model, created, choices, usage, error } = chunk;
+        let WireCompletion { id, model, created, choices, usage, service_tier, error } = chunk;
         if error.is_some() {
             self.ended = true;
             out.push(Event::Error(error::decode(0, data)));
             return Ok(());
         }
-        let (choices, usage) = (choices.unwrap_or_default(), usage.and_then(wire::usage));
+        let (choices, usage) = (choices.unwrap_or_default(), usage.and_then(|raw| wire::usage_at(raw, service_tier)));
         if choices.is_empty() && usage.is_none() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::{Malformed, Refusal};
 use crate::dialect::Dialect;
-use crate::hub::{Choice, Content, Extra, Part, Reply, ToolCall};
+use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::sealed::OwnThought;
 use crate::openai_responses::tool_name::{flat, wrapped};
@@ -41,7 +41,9 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
     }
     let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
     let stop = wire::stop(&status, reason.as_deref(), called);
-    let usage = object.take("usage").and_then(wire::usage);
+    let tier =
+        object.take("service_tier").map_or(ServiceTier::Unsaid, |raw| ServiceTier::of_json(raw.get().as_bytes()));
+    let usage = object.take("usage").and_then(|raw| wire::usage_at(raw, tier));
     let choice = Choice { parts, stop, logprobs: None, extra: crate::hub::Fields::new() };
     // What it repeats of its call is said by whoever writes it.
     let extra = Extra::none(Dialect::OpenAiResponses);

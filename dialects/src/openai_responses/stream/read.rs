@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
-use crate::hub::{Content, Delta, Event, PartKind, Usage};
+use crate::hub::{Content, Delta, Event, PartKind, ServiceTier, Usage};
 use crate::json::{Object, ROOT, string};
 use crate::openai_responses::tool_name::flat;
 use crate::openai_responses::{error, reply, wire};
@@ -29,6 +29,7 @@ pub(crate) struct ResponsesDecoder {
 struct ResponseReading {
     started: bool,
     ended: bool,
+    tier: ServiceTier,
     next_part: u32,
     called: bool,
     /// The parts that grow, by the places of its item and of its piece there.
@@ -79,6 +80,8 @@ struct ResponseHead<'a> {
     created_at: Option<f64>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(default)]
+    service_tier: ServiceTier,
     incomplete_details: Option<IncompleteDetails>,
 }
 
@@ -111,6 +114,10 @@ impl DecodeStream for ResponsesDecoder {
     /// True if the answer has said why it ended.
     fn is_finished(&self) -> bool {
         self.state.ended
+    }
+
+    fn tier(&self) -> ServiceTier {
+        self.state.tier
     }
 
     /// Says that the body came to its clean end.
@@ -190,7 +197,8 @@ impl ResponseReading {
         if std::mem::replace(&mut self.started, true) {
             return Some(());
         }
-        let ResponseHead { id, model, created_at, .. } = serde_json::from_str(response.get()).ok()?;
+        let ResponseHead { id, model, created_at, service_tier, .. } = serde_json::from_str(response.get()).ok()?;
+        self.tier = service_tier;
         let created = created_at.filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64);
         out.push(Event::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default(), created });
         Some(())
@@ -321,14 +329,15 @@ impl ResponseReading {
 
     fn end(&mut self, status: &str, response: &RawValue, out: &mut Vec<Event>) -> Option<()> {
         self.start(response, out)?;
-        let ResponseHead { usage, incomplete_details, .. } = serde_json::from_str(response.get()).ok()?;
+        let ResponseHead { usage, incomplete_details, service_tier, .. } = serde_json::from_str(response.get()).ok()?;
+        self.tier = service_tier.or(self.tier);
         let places: Vec<(u64, u64)> = self.open.keys().copied().collect();
         places.into_iter().for_each(|place| {
             self.close(place, out);
         });
         let reason = incomplete_details.and_then(|details| details.reason);
         out.push(Event::Finish { choice: 0, stop: wire::stop(status, reason.as_deref(), self.called) });
-        let usage: Option<Usage> = usage.and_then(wire::usage);
+        let usage: Option<Usage> = usage.and_then(|raw| wire::usage_at(raw, self.tier));
         out.extend(usage.map(Event::Usage));
         out.push(Event::End);
         self.ended = true;

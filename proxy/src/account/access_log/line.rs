@@ -152,7 +152,8 @@ impl Line<'_> {
     /// Its usage, and what that costs: `null` where that is unknown.
     fn used(&mut self, record: &Record) {
         if let Some(usage) = record.attempt.usage {
-            let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning } = usage;
+            let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, .. } = usage;
+            let Usage { audio_input, cached_audio, image_input, audio_output, image_output, tier, .. } = usage;
             self.name("usage");
             self.0.extend_from_slice(b"{\"input\":");
             self.0.extend_from_slice(itoa::Buffer::new().format(input).as_bytes());
@@ -161,7 +162,16 @@ impl Line<'_> {
             self.number("cache_write_1h", cache_write_1h);
             self.number("output", output);
             self.number("reasoning", reasoning);
+            let rare = [
+                ("audio_input", audio_input),
+                ("cached_audio", cached_audio),
+                ("image_input", image_input),
+                ("audio_output", audio_output),
+                ("image_output", image_output),
+            ];
+            rare.iter().filter(|(_, count)| *count > 0).for_each(|(name, count)| self.number(name, *count));
             self.0.push(b'}');
+            self.maybe("service_tier", tier.name());
         }
         if record.attempt.estimated {
             self.flag("usage_estimated", true);

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use sluicegate_config::{
     AllowedRoutes, Backoff, CircuitBreaker, Connection, Defaults, HttpVersion, Millis, Model, ObjectId, PicoUsd, Pool,
-    PoolTimeouts, Price, Provider, ProviderKind, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
+    PoolTimeouts, Price, Provider, ProviderKind, Rates, Retry, RetryOn, Route, Rule, Snapshot, Strategy, Timeouts,
 };
 use sluicegate_dialects::hub::Usage;
 
 use super::super::access_log::{LogQueue, LogSettings, LogWriter};
 use super::*;
 use crate::account::CacheLayer;
-use crate::account::record::cost;
 use crate::account::table::ModelIx;
 
 fn provider(name: &str, kind: ProviderKind) -> Provider {
@@ -286,13 +285,8 @@ fn a_providers_status_codes_are_bounded_too() {
 #[test]
 fn tokens_cost_and_the_gen_ai_family() {
     let bench = bench();
-    let price = Price {
-        input: PicoUsd(2_500_000),
-        cached_input: PicoUsd(1_250_000),
-        cache_write: PicoUsd(0),
-        cache_write_1h: None,
-        output: PicoUsd(10_000_000),
-    };
+    let rates = Rates::of(PicoUsd(2_500_000), PicoUsd(10_000_000));
+    let price = Price::of(Rates { cached_input: PicoUsd(1_250_000), cache_write: PicoUsd(0), ..rates });
     let opened = Instant::now();
     let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
     entry.caller(Dialect::OpenAiChat, true);
@@ -383,35 +377,6 @@ fn names_are_found_by_number_and_nothing_else_is() {
 }
 
 #[test]
-fn what_is_written_to_a_prompt_cache_costs_by_how_long_it_is_kept() {
-    let dollars = |millionths: u64| PicoUsd(millionths * 1_000_000);
-    let price = Price {
-        input: dollars(1),
-        cached_input: PicoUsd(100_000),
-        cache_write: PicoUsd(1_250_000),
-        cache_write_1h: Some(dollars(2)),
-        output: dollars(5),
-    };
-    let used = |cache_write, cache_write_1h| Usage {
-        input: 2_000 + 80_000 + cache_write,
-        cached_input: 80_000,
-        cache_write,
-        cache_write_1h,
-        output: 1_000,
-        reasoning: 0,
-    };
-    // In millionths of a dollar.
-    let of = |usage, price: &Price| cost(&usage, price).0 / 1_000_000;
-    assert_eq!(of(used(5_000, 4_000), &price), 24_250);
-    // No breakdown: all of it is of the usual minutes.
-    assert_eq!(of(used(5_000, 0), &price), 21_250);
-    // The whole is believed, and the surcharge is on no more than that.
-    assert_eq!(of(used(5_000, 9_000), &price), 25_000);
-    // No price for an hour: as for the minutes.
-    assert_eq!(of(used(5_000, 4_000), &Price { cache_write_1h: None, ..price }), 21_250);
-}
-
-#[test]
 fn a_cost_that_nobody_knows_is_not_nothing() {
     let bench = bench();
     let opened = Instant::now();
@@ -479,19 +444,4 @@ fn a_call_whose_caller_left_is_in_flight_no_longer_and_tells_what_it_used() {
     let sums = bench.samples("sluicegate_request_duration_seconds_sum");
     assert!(sums[0].ends_with(" 1.0"), "{sums:?}");
     assert!(bench.samples("sluicegate_tokens_total")[1].ends_with(r#"type="output"} 4"#));
-}
-
-#[test]
-fn a_price_never_wraps() {
-    let price = Price {
-        input: PicoUsd(u64::MAX),
-        cached_input: PicoUsd(1),
-        cache_write: PicoUsd(1),
-        cache_write_1h: Some(PicoUsd(u64::MAX)),
-        output: PicoUsd(u64::MAX),
-    };
-    let usage =
-        Usage { input: u64::MAX, cached_input: u64::MAX, cache_write: 5, cache_write_1h: 9, output: 3, reasoning: 0 };
-    assert_eq!(cost(&usage, &price), PicoUsd(u64::MAX));
-    assert_eq!(cost(&Usage::default(), &price), PicoUsd(0));
 }

@@ -118,9 +118,8 @@ impl CacheEntry {
         out.extend_from_slice(&stored_at.0.to_le_bytes());
         out.extend_from_slice(&ttl.to_le_bytes());
         out.push(u8::from(usage.is_some()));
-        // What it cost was counted when it was made, and what was written for an hour matters to the cost alone.
-        let Usage { input, cached_input, cache_write, cache_write_1h: _, output, reasoning } =
-            usage.unwrap_or_default();
+        // What it cost was counted when it was made, and the rest matters to the cost alone.
+        let Usage { input, cached_input, cache_write, output, reasoning, .. } = usage.unwrap_or_default();
         for count in [input, cached_input, cache_write, output, reasoning] {
             out.extend_from_slice(&count.to_le_bytes());
         }
@@ -153,9 +152,9 @@ impl CacheEntry {
             input: rest.number()?,
             cached_input: rest.number()?,
             cache_write: rest.number()?,
-            cache_write_1h: 0,
             output: rest.number()?,
             reasoning: rest.number()?,
+            ..Usage::default()
         };
         let usage = Some(usage).filter(|_| told_usage == 1);
         let length = usize::from(u16::from_le_bytes(rest.array()?));

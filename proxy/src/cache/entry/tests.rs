@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn entry(body: &'static [u8], packed: Option<u32>) -> CacheEntry {
-    let usage = Some(Usage { input: 1, cached_input: 2, cache_write: 3, cache_write_1h: 0, output: 4, reasoning: 5 });
+    let usage = Some(Usage { input: 1, cached_input: 2, cache_write: 3, output: 4, reasoning: 5, ..Usage::default() });
     let meta = Meta {
         dialect: Dialect::AnthropicMessages,
         model: "claude".into(),

@@ -1,0 +1,147 @@
+//! What a call costs: by the kinds of its tokens, by the length of its prompt and by the service tier that answered; whole,
+//! streamed and cut, passed and translated.
+
+use serde_json::{Value, json};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
+
+use crate::resources::{CHAT, MESSAGES, chat, message, pool, provider, route};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+/// Each kind has a price of its own, so that a sum says what it is made of: a dollar per million tokens is a millionth per token.
+const PRICE: &str = "models: [{name: m, price: {inputPerMillion: '1', cachedInputPerMillion: '0.1', cacheWritePerMillion: '1.25', \
+     cacheWrite1hPerMillion: '2', outputPerMillion: '5', reasoningPerMillion: '6', audioInputPerMillion: '10', \
+     cachedAudioPerMillion: '0.3', audioOutputPerMillion: '20', imageInputPerMillion: '3', imageOutputPerMillion: '30', \
+     longContext: [{overTokens: 1000, inputPerMillion: '2', outputPerMillion: '7'}], \
+     tiers: {flex: {factor: '0.5'}, batch: {factor: '0.5'}}}}]";
+
+/// What the proxy wrote of its only call.
+async fn line_of(proxy: &Proxy) -> Value {
+    let told = |proxy: &Proxy| proxy.log().iter().any(|line| line.contains("\"cost_usd\""));
+    proxy.until("the call is in the log", told).await.unwrap();
+    let line = proxy.log().into_iter().find(|line| line.contains("\"cost_usd\"")).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
+/// A call to a provider of this kind that answers so, and what was written of it.
+async fn booked(kind: &str, acts: Vec<Act>, (path, body): (&str, String)) -> (Value, f64, f64) {
+    let upstream = Upstream::always(acts).unwrap();
+    let text = pool("p", &[provider("only", kind, upstream.address, PRICE)], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let _ = proxy.client().post(path, &[], body).await;
+    let line = line_of(&proxy).await;
+    let metrics = proxy.metrics().unwrap();
+    (line, metrics.sum("sluicegate_cost_usd_total", &[]), metrics.sum("sluicegate_cost_unknown_total", &[]))
+}
+
+fn stream(events: &str) -> Vec<Act> {
+    vec![stream_head(), chunk(events.as_bytes()), last_chunk()]
+}
+
+fn chat_answer(usage: &Value, tier: &str) -> Vec<Act> {
+    let choice = json!({"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"});
+    let body = json!({"id": "c", "model": "m", "choices": [choice], "usage": usage, "service_tier": tier});
+    vec![answer(200, JSON, body.to_string().as_bytes())]
+}
+
+fn chat_stream(usage: &Value, tier: &str) -> Vec<Act> {
+    let choice = json!({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"});
+    let first = json!({"id": "c", "model": "m", "choices": [choice], "service_tier": tier});
+    let last = json!({"id": "c", "model": "m", "choices": [], "usage": usage});
+    stream(&format!("data: {first}\n\ndata: {last}\n\ndata: [DONE]\n\n"))
+}
+
+fn messages_usage() -> Value {
+    json!({"input_tokens": 50, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 40, "output_tokens": 50,
+        "cache_creation": {"ephemeral_5m_input_tokens": 7, "ephemeral_1h_input_tokens": 3}, "service_tier": "standard"})
+}
+
+fn millionths(line: &Value) -> f64 {
+    (line["cost_usd"].as_f64().unwrap() * 1e9).round() / 1e3
+}
+
+#[tokio::test]
+async fn every_kind_of_token_costs_what_its_price_says() {
+    let chat_usage = json!({"prompt_tokens": 100, "completion_tokens": 50,
+        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 20, "image_tokens": 5, "cache_write_tokens": 10},
+        "completion_tokens_details": {"reasoning_tokens": 8, "audio_tokens": 30, "image_tokens": 2}});
+    // 25 of text, 20 of audio, 5 of images, 40 cached, 10 written; 10 said, 8 thought, 30 spoken, 2 drawn.
+    let of_chat = 25.0 + 200.0 + 15.0 + 4.0 + 12.5 + 50.0 + 48.0 + 600.0 + 60.0;
+    // 50 fresh, 40 cached, 7 written for minutes and 3 for an hour; 50 said.
+    let of_messages = 50.0 + 4.0 + 8.75 + 6.0 + 250.0;
+    let whole = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "x"}], "usage": messages_usage()});
+    let messages = vec![answer(200, JSON, whole.to_string().as_bytes())];
+    let gemini = json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "x"}]},
+            "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 100, "cachedContentTokenCount": 40, "candidatesTokenCount": 42,
+            "thoughtsTokenCount": 8, "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 24}],
+            "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}],
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 2}]}});
+    // 40 of text and 20 of audio fresh, 36 and 4 cached; 40 said, 8 thought, 2 drawn.
+    let of_gemini = 40.0 + 200.0 + 3.6 + 1.2 + 200.0 + 48.0 + 60.0;
+    let gemini_whole = vec![answer(200, JSON, gemini.to_string().as_bytes())];
+    for (kind, acts, call, expected) in [
+        ("OpenAI", chat_answer(&chat_usage, "default"), (CHAT, chat("m", false)), of_chat),
+        ("OpenAI", chat_stream(&chat_usage, "default"), (CHAT, chat("m", true)), of_chat),
+        ("OpenAI", chat_answer(&chat_usage, "flex"), (CHAT, chat("m", false)), of_chat / 2.0),
+        ("OpenAI", chat_stream(&chat_usage, "flex"), (CHAT, chat("m", true)), of_chat / 2.0),
+        // Translated, too.
+        ("OpenAI", chat_answer(&chat_usage, "flex"), (MESSAGES, message("m", false)), of_chat / 2.0),
+        ("OpenAI", chat_stream(&chat_usage, "flex"), (MESSAGES, message("m", true)), of_chat / 2.0),
+        ("Anthropic", messages.clone(), (MESSAGES, message("m", false)), of_messages),
+        ("Anthropic", messages, (CHAT, chat("m", false)), of_messages),
+        ("Gemini", gemini_whole, (CHAT, chat("m", false)), of_gemini),
+        ("Gemini", stream(&format!("data: {gemini}\r\n\r\n")), (CHAT, chat("m", true)), of_gemini),
+    ] {
+        let (line, cost, unknown) = booked(kind, acts, call.clone()).await;
+        assert!((millionths(&line) - expected).abs() < 0.001, "{kind} {call:?}: {line}, expected {expected}");
+        assert!((cost * 1e6 - expected).abs() < 0.001, "{kind} {call:?}: {cost}");
+        assert_eq!(unknown, 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_long_prompt_costs_more_and_a_tier_without_a_price_is_unknown() {
+    let usage = |input: u64| json!({"prompt_tokens": input, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 500}});
+    for (input, tier, expected) in [
+        (1_000, "default", Some(500.0 + 50.0 + 50.0)),
+        (1_001, "default", Some(2.0 * 501.0 + 50.0 + 70.0)),
+        (1_001, "flex", Some((2.0 * 501.0 + 50.0 + 70.0) / 2.0)),
+        (1_000, "priority", None),
+        (1_000, "scale", None),
+    ] {
+        let (line, cost, unknown) = booked("OpenAI", chat_answer(&usage(input), tier), (CHAT, chat("m", false))).await;
+        let Some(expected) = expected else {
+            assert_eq!((&line["cost_usd"], cost, unknown), (&Value::Null, 0.0, 1.0), "{line}");
+            assert!(line["service_tier"].is_string(), "{line}");
+            continue;
+        };
+        assert!((millionths(&line) - expected).abs() < 0.001, "{line}, expected {expected}");
+        assert_eq!(unknown, 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_costs_by_the_tier_that_it_said() {
+    let piece = json!({"id": "c", "service_tier": "flex", "choices": [{"index": 0, "delta": {"content": "one two three four"}}]});
+    let cut = vec![stream_head(), chunk(format!("data: {piece}\n\n").as_bytes()), Act::Reset];
+    let usual = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "one two three four"}}]});
+    let whole_price = vec![stream_head(), chunk(format!("data: {usual}\n\n").as_bytes()), Act::Reset];
+    for call in [(CHAT, chat("m", true)), (MESSAGES, message("m", true))] {
+        let (flex, ..) = booked("OpenAI", cut.clone(), call.clone()).await;
+        let (usual, ..) = booked("OpenAI", whole_price.clone(), call).await;
+        assert_eq!((&flex["usage_estimated"], &flex["service_tier"]), (&json!(true), &json!("flex")), "{flex}");
+        assert!((millionths(&flex) * 2.0 - millionths(&usual)).abs() < 0.001, "{flex} {usual}");
+    }
+}
+
+#[tokio::test]
+async fn a_tier_that_a_header_names_counts() {
+    let whole = json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "x"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 10}});
+    let headers = [JSON[0], ("x-gemini-service-tier", "flex")];
+    let acts = vec![answer(200, &headers, whole.to_string().as_bytes())];
+    let (line, ..) = booked("Gemini", acts, (CHAT, chat("m", false))).await;
+    assert!((millionths(&line) - 75.0).abs() < 0.001, "{line}");
+}
