@@ -29,5 +29,5 @@ pub use kind::{CompiledForm, CompiledObject, Kind};
 pub use labels::{LabelMatch, LabelOperator};
 pub use limits::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
 pub use matching::{HeaderMatch, HeaderValueMatch, Match, ModelMatch};
-pub use price::{Price, PriceVariant, PricedTier, Rates};
+pub use price::{PicoUsd, Price, PriceVariant, PricedTier, Rates};
 pub use snapshot::*;

@@ -1,8 +1,13 @@
 //! The cost of a model's tokens, compiled: a rate per kind of token, and other rates for long prompts and other service tiers.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use crate::PicoUsd;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A price in picodollars (10⁻¹² USD) per token: `"2.50"` per million tokens is 2 500 000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct PicoUsd(pub u64);
 
 /// The cost of a model's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +21,7 @@ pub struct Price {
     pub variants: Vec<PriceVariant>,
 }
 
-/// What a token costs, by its kind.
+/// The cost of a token, by its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rates {
@@ -114,19 +119,12 @@ impl Price {
     }
 }
 
-/// A price that is shared by whoever counts by it.
-pub(crate) mod shared {
-    use std::sync::Arc;
+/// Writes a price that is shared by whoever counts by it.
+pub(crate) fn serialize<S: Serializer>(price: &Option<Arc<Price>>, to: S) -> Result<S::Ok, S::Error> {
+    price.as_deref().serialize(to)
+}
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Price;
-
-    pub(crate) fn serialize<S: Serializer>(price: &Option<Arc<Price>>, to: S) -> Result<S::Ok, S::Error> {
-        price.as_deref().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Price>>, D::Error> {
-        Option::<Price>::deserialize(from).map(|price| price.map(Arc::new))
-    }
+/// Reads a price that is shared by whoever counts by it.
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Price>>, D::Error> {
+    Option::<Price>::deserialize(from).map(|price| price.map(Arc::new))
 }

@@ -32,11 +32,6 @@ impl Millis {
     }
 }
 
-/// A price in picodollars (10⁻¹² USD) per token: `"2.50"` per million tokens is 2 500 000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct PicoUsd(pub u64);
-
 /// Everything a proxy runs on, except credentials, which travel apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -375,7 +370,7 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
     /// Its cost; `None`: not counted.
-    #[serde(default, with = "crate::price::shared")]
+    #[serde(default, with = "crate::price")]
     pub price: Option<Arc<Price>>,
 }
 

@@ -1,4 +1,4 @@
-//! What tokens cost: a usage by a model's price, in whole picodollars. Pure.
+//! The cost of tokens: a usage by a model's price, in whole picodollars. Pure.
 
 use sluicegate_config::{PicoUsd, Price, PricedTier};
 use sluicegate_dialects::hub::{ServiceTier, Usage};

@@ -60,7 +60,7 @@ impl Named {
         }
     }
 
-    /// What it names, and what the other names beside that.
+    /// Its own prices, and what the other names beside them.
     fn over(self, other: Self) -> Self {
         Self {
             input: self.input.or(other.input),
