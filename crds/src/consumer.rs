@@ -12,7 +12,8 @@ use crate::limits::Limits;
 use crate::patterns;
 use crate::provider::SecretKeyRef;
 use crate::route::ModelMatch;
-use crate::scalar::Time;
+use crate::rules::{self, validations};
+use crate::scalar::{Duration, Time};
 use crate::status::Status;
 
 /// Somebody who calls: a team, a program, a person.
@@ -59,7 +60,8 @@ pub struct LLMConsumerSpec {
     /// Proxies hold digests of them only.
     #[schemars(
         length(min = 1, max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]),
+        extend("x-kubernetes-validations" = validations(&[rules::GENERATED_ONCE]))
     )]
     pub keys: Vec<ConsumerKey>,
     /// Labels by which routes select consumers.
@@ -77,20 +79,47 @@ pub struct LLMConsumerSpec {
     pub disabled: bool,
 }
 
-/// A key of a consumer.
+/// A key of a consumer: one of a Secret that is there, or one that the operator makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::KEY_ONE_OF])))]
 pub struct ConsumerKey {
     /// Name of the key, unique in its consumer: lower-case letters, digits and dashes.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub name: String,
     /// A key of a Secret in the consumer's namespace: 20 to 512 letters that nobody can guess, such as
     /// `openssl rand -hex 32` makes.
-    pub secret_ref: SecretKeyRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// A key that the operator makes up and keeps in a Secret of its own, if the gateway's platform lets it
+    /// (`operator.generateKeys` of the chart).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate: Option<GenerateKey>,
     /// From this time on the key is refused, by routes that are for anyone as well, such as `2027-01-31T00:00:00Z`. Left out:
     /// it stays good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+}
+
+/// A key that the operator makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::OVERLAP_OF_ROTATION,
+    rules::ROTATION_BOUNDS,
+    rules::OVERLAP_WITHIN_ROTATION,
+])))]
+pub struct GenerateKey {
+    /// Name of the Secret in the consumer's namespace that it is written into, as `api-key`. The operator creates it; one that
+    /// is there already and was not made for this consumer is left alone. It goes with the consumer.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::OBJECT_NAME))]
+    pub secret_name: String,
+    /// A new key is made this often, up to a twentieth of it earlier; from `10s` to `87600h`. Left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<Duration>,
+    /// The key before stays good for this long, as `previous-api-key` of the Secret. Left out: a tenth of `rotateEvery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Duration>,
 }
 
 /// Models that a consumer may ask for.

@@ -30,7 +30,7 @@ pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,
 };
-pub use consumer::{ConsumerKey, ConsumerModels, LLMConsumer, LLMConsumerSpec};
+pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
 pub use limits::{LimitPer, LimitUnit, Limits, OnExceeded, OnUnavailable, RateLimit};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,

@@ -257,3 +257,28 @@ pub const LIMITS_ONCE: CelRule = CelRule {
     cel: "self.all(a, self.exists_one(b, b.per == a.per && b.unit == a.unit && (has(b.window) ? b.window : '1m') == (has(a.window) ? a.window : '1m') && (has(b.header) ? b.header : '') == (has(a.header) ? a.header : '')))",
     message: "two limits count the same calls in the same unit and window: keep the one with the smaller amount",
 };
+/// A key comes from one place.
+pub const KEY_ONE_OF: CelRule = CelRule {
+    cel: "has(self.secretRef) != has(self.generate)",
+    message: "write exactly one of secretRef and generate: secretRef for a key that is in a Secret, generate for one that the operator makes",
+};
+/// Each generated key has a Secret of its own.
+pub const GENERATED_ONCE: CelRule = CelRule {
+    cel: "self.all(a, !has(a.generate) || self.exists_one(b, has(b.generate) && b.generate.secretName == a.generate.secretName))",
+    message: "two keys are generated into one Secret: give each a secretName of its own",
+};
+/// Keys overlap where they follow each other.
+pub const OVERLAP_OF_ROTATION: CelRule = CelRule {
+    cel: "!has(self.overlap) || has(self.rotateEvery)",
+    message: "overlap goes with rotateEvery: write rotateEvery, such as 720h, or remove overlap",
+};
+/// A rotation leaves time to follow it, and comes.
+pub const ROTATION_BOUNDS: CelRule = CelRule {
+    cel: "!has(self.rotateEvery) || (duration(self.rotateEvery) >= duration('10s') && duration(self.rotateEvery) <= duration('87600h'))",
+    message: "rotateEvery must be from 10s to 87600h: write a time such as 720h",
+};
+/// Of three keys the first is over.
+pub const OVERLAP_WITHIN_ROTATION: CelRule = CelRule {
+    cel: "!has(self.overlap) || !has(self.rotateEvery) || duration(self.overlap) < duration(self.rotateEvery)",
+    message: "overlap must be shorter than rotateEvery: lower overlap or raise rotateEvery",
+};

@@ -10,18 +10,16 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use sluicegate_config::compile::{
-    self, Compiled, Credentials, DeniedNetworks, Fault, Inputs, Resource, Secret, SecretValue, Service, Slice,
+    self, Compiled, Credentials, DeniedNetworks, Fault, GeneratedSecrets, Inputs, Resource, Service, Slice,
     SliceEndpoint, SlicePort, Spec,
 };
 use sluicegate_config::{ObjectId, Snapshot};
 
 use crate::client::error_text;
-use crate::world::{Key, Named, Object, Shared, Stamp, World, parts};
+use crate::world::{Key, Named, Object, ReadSecret, Shared, Stamp, World, parts};
 
 /// Reads on their way at once.
 const AT_ONCE: usize = 16;
-/// No header carries a longer key; such a value is not held in memory.
-const LONGEST_VALUE: usize = 16 * 1024;
 
 /// The objects of a pass, and what they need.
 #[derive(Debug, Default)]
@@ -30,6 +28,8 @@ pub struct Batch {
     pub keys: Vec<Key>,
     /// Objects of which something that they name could not be read: they stay as they are for now.
     pub unread: BTreeSet<Key>,
+    /// The standing of the Secrets in which keys are to be made for them.
+    pub generated: GeneratedSecrets,
 }
 
 /// Reads what the objects name and is not known, or no longer. What cannot be read is tried again later; the pools that
@@ -47,7 +47,7 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
         .filter_map(std::future::ready)
         .collect()
         .await;
-    let mut batch = Batch { keys, unread: BTreeSet::new() };
+    let mut batch = Batch { keys, ..Batch::default() };
     if !failed.is_empty() {
         let mut world = world.borrow_mut();
         batch.unread = closure(&world, &batch.keys);
@@ -93,17 +93,10 @@ async fn learn(world: &Shared, client: &Client, named: &Named, stamp: Stamp) -> 
     learnt.is_err()
 }
 
-async fn secret(client: &Client, id: &ObjectId) -> Result<Option<Secret>, kube::Error> {
+async fn secret(client: &Client, id: &ObjectId) -> Result<Option<ReadSecret>, kube::Error> {
     let (namespace, name) = parts(id);
     let found = Api::<core::Secret>::namespaced(client.clone(), namespace).get_opt(name).await?;
-    Ok(found.map(|secret| {
-        let data = secret.data.unwrap_or_default().into_iter();
-        data.map(|(key, value)| {
-            let value = if value.0.len() > LONGEST_VALUE { Vec::new() } else { value.0 };
-            (key, SecretValue::new(value))
-        })
-        .collect()
-    }))
+    Ok(found.map(ReadSecret::from))
 }
 
 async fn service(client: &Client, id: &ObjectId) -> Result<Option<Service>, kube::Error> {
@@ -153,6 +146,7 @@ pub struct Gathered {
 pub fn collect(world: &World, batch: &Batch) -> Gathered {
     let mut gathered = Gathered::default();
     gathered.inputs.services = Some(Default::default());
+    gathered.inputs.generated.clone_from(&batch.generated);
     for key in closure(world, &batch.keys) {
         let is_unread = batch.unread.contains(&key);
         let object = world.object(&key).filter(|_| !is_unread);
@@ -200,7 +194,7 @@ impl Gathered {
         match named {
             Named::Secret(id) => {
                 let found = world.secrets.get(id).and_then(Option::as_ref);
-                self.inputs.secrets.extend(found.map(|secret| (id.clone(), secret.clone())));
+                self.inputs.secrets.extend(found.map(|secret| (id.clone(), secret.data.clone())));
             }
             Named::Service(id) => {
                 let found = world.services.get(id).and_then(Option::as_ref);

@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, Health, Question};
 use crate::client;
+use crate::generated_keys::KeyGenerator;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
 use crate::owner::OwnerReporter;
@@ -159,8 +160,15 @@ impl Operator {
     fn reconciler(&self, status_writer: Rc<StatusWriter>) -> Reconciler {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
         let publisher = Publisher::new(self.client.clone(), &self.namespace, Rc::clone(&world), Rc::clone(&leadership));
+        let generator = KeyGenerator {
+            world: Rc::clone(&world),
+            client: self.client.clone(),
+            leadership: Rc::clone(&leadership),
+            enabled: self.settings.generate_keys,
+        };
         Reconciler {
             world,
+            generator,
             wake: Rc::clone(&self.wake),
             client: self.client.clone(),
             publisher,

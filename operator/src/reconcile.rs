@@ -10,6 +10,7 @@ use sluicegate_config::compile::{Compiled, DeniedNetworks, Reason, Severity, Ver
 use tokio::sync::Notify;
 
 use crate::gather::{self, Batch};
+use crate::generated_keys::KeyGenerator;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::publish::{self, Failures, Plan, Publisher};
@@ -34,6 +35,8 @@ pub struct Reconciler {
     pub status_writer: Rc<StatusWriter>,
     /// The leadership: whether this replica may write.
     pub leadership: Rc<Leadership>,
+    /// Makes keys that consumers ask for.
+    pub generator: KeyGenerator,
     /// The metrics.
     pub metrics: Rc<Metrics>,
     /// The addresses where no provider may be.
@@ -56,7 +59,8 @@ impl Reconciler {
 
     async fn reconcile(&self) {
         let keys = self.world.borrow_mut().queue.take(MOST, Instant::now());
-        let batch = gather::read(&self.world, &self.client, keys).await;
+        let mut batch = gather::read(&self.world, &self.client, keys).await;
+        batch.generated = self.generator.generate(&batch).await;
         let gathered = gather::collect(&self.world.borrow(), &batch);
         let generations = generations(&self.world.borrow(), &batch);
         let compiled = gathered.compile(&self.world.borrow(), &self.denied);

@@ -58,6 +58,10 @@ pub struct Run {
     /// decides, and `*` among the namespaces is every one. Default: each may claim all.
     #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
     pub model_claims: Option<ModelClaims>,
+    /// Makes the keys that consumers ask for with `generate`, which takes the right to create and patch Secrets in the watched
+    /// namespaces.
+    #[arg(long, env = "SLUICEGATE_GENERATE_KEYS")]
+    pub generate_keys: bool,
     /// Health, readiness and metrics.
     #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091")]
     pub admin_listen: SocketAddr,

@@ -1,7 +1,6 @@
 //! Publishes the token by which proxies know the operator: made up once, kept in a Secret, put right when others change it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,14 +12,13 @@ use sluicegate_config::published::TOKEN_KEY;
 
 use crate::client::error_text;
 use crate::lease::{LONGEST_WRITE, Leadership};
+use crate::randomness;
 use crate::world::{MANAGER, Shared};
 
 /// The time between two looks, in memory, at how it stands.
 const LOOK: Duration = Duration::from_millis(500);
 /// A write that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Random bytes of a token.
-const BYTES: usize = 32;
 
 /// Keeps the token published, as long as this replica leads.
 pub struct TokenKeeper {
@@ -47,7 +45,7 @@ impl TokenKeeper {
     /// Writes it. Says whether that went well.
     async fn write(&self) -> bool {
         let known = self.world.borrow().token().map(str::to_owned);
-        let Some(token) = known.or_else(made_up) else {
+        let Some(token) = known.or_else(randomness::word) else {
             tracing::error!("there is no randomness to make a token for proxies of");
             return false;
         };
@@ -76,27 +74,5 @@ impl TokenKeeper {
                 false
             }
         }
-    }
-}
-
-/// A token that nobody can guess.
-fn made_up() -> Option<String> {
-    let mut bytes = [0; BYTES];
-    rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bytes).ok()?;
-    Some(bytes.iter().fold(String::new(), |mut token, byte| {
-        // Writing into a text has no way to fail.
-        let _ = write!(token, "{byte:02x}");
-        token
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_words_are_alike() {
-        let (one, other) = (made_up().unwrap(), made_up().unwrap());
-        assert!(one != other && one.len() == 2 * BYTES);
     }
 }

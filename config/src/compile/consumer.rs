@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use sluicegate_crds::{self as crds, LLMConsumerSpec};
+use sluicegate_crds::{self as crds, LLMConsumerSpec, rules};
 
+use super::generated_keys::GeneratedSecret;
 use super::inputs::Inputs;
 use super::objects::{Told, by_id, namespace, only, source};
 use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{credentials, features, key_conflicts, kubernetes_names, limits};
+use super::{credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -21,6 +22,8 @@ const KIND: Kind = Kind::LlmConsumer;
 const SHORTEST: usize = 20;
 /// No header needs a longer one.
 const LONGEST: usize = 512;
+/// The end of the name of a generated key's predecessor; no name that is written has a dot.
+const PREVIOUS: &str = ".previous";
 
 /// The consumers that serve.
 pub(super) fn consumers(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, Consumer> {
@@ -32,7 +35,7 @@ pub(super) fn consumers(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<Object
     for (id, manifests) in &objects {
         let mut report = Report::new(KIND, id, source(manifests));
         let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
-            let compiling = Compiling { namespace: namespace(id), inputs, last: last(id) };
+            let compiling = Compiling { id, inputs, last: last(id) };
             compiling.consumer(spec, manifest.created, &mut report)
         });
         let serving = match compiled {
@@ -52,6 +55,7 @@ pub(super) fn consumers(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<Object
     key_conflicts::judge(&consumers, inputs.key_conflicts, |id, key, first| {
         let Some(manifests) = objects.get(id) else { return };
         let spec = manifests.first().and_then(|manifest| manifest.spec.as_ref().ok());
+        let key = key.strip_suffix(PREVIOUS).unwrap_or(key);
         let at = spec.and_then(|spec| spec.keys.iter().position(|own| own.name == *key));
         let path = at.map_or_else(String::new, |at| format!("spec.keys[{at}]"));
         let who = if namespace(id) == namespace(first) { first.0.as_str() } else { "of another namespace" };
@@ -68,7 +72,7 @@ pub(super) fn consumers(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<Object
 
 /// One consumer on its way.
 struct Compiling<'a> {
-    namespace: &'a str,
+    id: &'a ObjectId,
     inputs: &'a Inputs<'a>,
     /// The form of it that was compiled last.
     last: Option<&'a Consumer>,
@@ -78,8 +82,12 @@ impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
         let LLMConsumerSpec { keys, labels, models, limits, disabled } = spec;
         kubernetes_names::labels(labels, "spec.labels", report);
+        let names: Vec<&str> =
+            keys.iter().filter_map(|key| key.generate.as_ref().map(|own| own.secret_name.as_str())).collect();
+        let once = names.iter().all(|one| names.iter().filter(|other| *other == one).count() == 1);
+        report.rule("spec.keys", rules::GENERATED_ONCE, once);
         let keys = keys.iter().enumerate();
-        let keys = keys.filter_map(|(at, key)| self.key(key, &format!("spec.keys[{at}]"), report)).collect();
+        let keys = keys.flat_map(|(at, key)| self.keys(key, &format!("spec.keys[{at}]"), report)).collect();
         let allow = models.iter().flat_map(|crds::ConsumerModels { allow }| allow).enumerate();
         Consumer {
             format: FORMAT,
@@ -96,27 +104,79 @@ impl Compiling<'_> {
         }
     }
 
-    /// A key, if it can be had.
-    fn key(&self, spec: &crds::ConsumerKey, path: &str, report: &mut Report<'_>) -> Option<ConsumerKey> {
-        let crds::ConsumerKey { name, secret_ref, expires_at } = spec;
-        let secret = CredentialId(format!("{}/{}/{}", self.namespace, secret_ref.name, secret_ref.key));
+    /// What becomes of a key: itself if it can be had, and the one before it while both are good.
+    fn keys(&self, spec: &crds::ConsumerKey, path: &str, report: &mut Report<'_>) -> Vec<ConsumerKey> {
+        let crds::ConsumerKey { name, secret_ref, generate, expires_at } = spec;
+        report.rule(path, rules::KEY_ONE_OF, secret_ref.is_some() != generate.is_some());
         let expires_at = expires_at.as_ref().map(|crds::Time(text)| {
             let time = text.parse::<Timestamp>().map(Timestamp::as_second);
             let time =
                 time.map_err(|_| format!("{text:?} is no time that there is: write one such as 2027-01-31T00:00:00Z"));
             report.check(&format!("{path}.expiresAt"), time)
         });
-        let digest = match look(&secret, self.inputs) {
-            Ok(digest) => digest,
+        let namespace = namespace(self.id);
+        let (field, places) = match (secret_ref, generate) {
+            (Some(secret_ref), _) => {
+                let secret = CredentialId(format!("{namespace}/{}/{}", secret_ref.name, secret_ref.key));
+                ("secretRef", vec![(secret, expires_at)])
+            }
+            (None, Some(generate)) => {
+                let path = format!("{path}.generate");
+                generated_keys::judge(generate, &path, report);
+                let secret = ObjectId(format!("{namespace}/{}", generate.secret_name));
+                ("generate", self.generated(&secret, expires_at, &path, report))
+            }
+            (None, None) => return Vec::new(),
+        };
+        let key = |(at, (secret, expires_at)): (usize, (CredentialId, Option<i64>))| {
+            let digest = self.digest(&secret, &format!("{path}.{field}"), report)?;
+            let name = if at == 0 { name.clone() } else { format!("{name}{PREVIOUS}") };
+            Some(ConsumerKey { name, secret, digest, expires_at })
+        };
+        places.into_iter().enumerate().filter_map(key).collect()
+    }
+
+    /// The places of a generated key and of the one before it.
+    fn generated(
+        &self,
+        secret: &ObjectId,
+        expires_at: Option<i64>,
+        path: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<(CredentialId, Option<i64>)> {
+        let standing = match self.inputs.generated.get(&(self.id.clone(), secret.clone())) {
+            Some(standing) => standing.clone(),
+            // Where nobody makes keys one may be there by other means.
+            None if self.inputs.secrets.contains_key(secret) => {
+                GeneratedSecret { is_own: true, ..GeneratedSecret::default() }
+            }
+            None => {
+                let message = format!(
+                    "there is no Secret {}: an operator in a cluster makes it, nobody does here; write one to try this consumer out",
+                    secret.0
+                );
+                report.warning(path, Reason::SecretNotFound, message);
+                GeneratedSecret::default()
+            }
+        };
+        if let Some((reason, message)) = &standing.fault {
+            report.error(path, *reason, message.as_str());
+        }
+        generated_keys::places(secret, &standing, expires_at)
+    }
+
+    /// The digest of a key, if it can be had.
+    fn digest(&self, secret: &CredentialId, path: &str, report: &mut Report<'_>) -> Option<KeyDigest> {
+        match look(secret, self.inputs) {
+            Ok(digest) => Some(digest),
             Err((reason, message)) => {
-                report.error(&format!("{path}.secretRef"), reason, message);
+                report.error(path, reason, message);
                 // A file that could not be read may hold it: then what was last read of it is still so.
                 let may_be_unread = self.inputs.incomplete && self.inputs.services.is_none();
                 let last = self.last.filter(|_| may_be_unread)?;
-                last.keys.iter().find(|key| key.secret == secret)?.digest
+                Some(last.keys.iter().find(|key| key.secret == *secret)?.digest)
             }
-        };
-        Some(ConsumerKey { name: name.clone(), secret, digest, expires_at })
+        }
     }
 }
 

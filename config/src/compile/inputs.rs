@@ -8,6 +8,7 @@ use sluicegate_crds::{LLMConsumerSpec, LLMRouteSpec, ProviderPoolSpec};
 
 use super::claims::ModelClaims;
 use super::denied_networks::DeniedNetworks;
+use super::generated_keys::GeneratedSecrets;
 use super::key_conflicts::KeyConflicts;
 use super::match_conflicts::MatchConflicts;
 use crate::{CredentialId, ObjectId, Snapshot};
@@ -23,6 +24,8 @@ pub struct Inputs<'a> {
     pub consumers: Vec<Manifest<LLMConsumerSpec>>,
     /// Every Secret that may be named, by `namespace/name`.
     pub secrets: BTreeMap<ObjectId, Secret>,
+    /// The standing of the Secrets in which keys are made; empty where nobody makes any.
+    pub generated: GeneratedSecrets,
     /// Every Service that may be named, by `namespace/name`. `None`: there is no cluster to ask, so that their names are
     /// resolved by DNS.
     pub services: Option<BTreeMap<ObjectId, Service>>,

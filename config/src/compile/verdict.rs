@@ -35,6 +35,12 @@ pub enum Reason {
     SecretNotFound,
     /// A credential cannot be sent as it is.
     SecretInvalid,
+    /// A Secret that a key is to be made in is somebody else's, or somebody else's key is in it.
+    SecretNotOwned,
+    /// A key is to be made, and the operator may not write Secrets.
+    GenerationDisabled,
+    /// A Secret that a key is to be made in could not be written.
+    SecretNotWritten,
     /// A Service, or a port of it, that is named does not exist.
     ServiceNotFound,
     /// A Service cannot be called by its pods.
@@ -67,6 +73,9 @@ impl Reason {
             Self::BackendNotFound => "BackendNotFound",
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretInvalid => "SecretInvalid",
+            Self::SecretNotOwned => "SecretNotOwned",
+            Self::GenerationDisabled => "GenerationDisabled",
+            Self::SecretNotWritten => "SecretNotWritten",
             Self::ServiceNotFound => "ServiceNotFound",
             Self::ServiceInvalid => "ServiceInvalid",
             Self::NoEndpoints => "NoEndpoints",
@@ -94,6 +103,9 @@ impl Reason {
             Self::BackendNotFound
             | Self::SecretNotFound
             | Self::SecretInvalid
+            | Self::SecretNotOwned
+            | Self::GenerationDisabled
+            | Self::SecretNotWritten
             | Self::ServiceNotFound
             | Self::ServiceInvalid
             | Self::NoEndpoints

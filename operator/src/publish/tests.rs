@@ -12,7 +12,7 @@ use super::*;
 use crate::gather::{self, Batch};
 use crate::rollout::RolloutState;
 use crate::status::{self, Case};
-use crate::world::{ObjectTemplate, Source, Watched};
+use crate::world::{ObjectTemplate, ReadSecret, Source, Watched};
 
 /// A world with every list read, all of it in the namespace `a`.
 fn world() -> World {
@@ -100,6 +100,11 @@ fn written(changes: &[Change]) -> Vec<&str> {
     changes.iter().map(|change| change.name.name.as_str()).collect()
 }
 
+fn secret(key: &str, value: &str) -> ReadSecret {
+    let value = SecretValue::new(value.as_bytes().to_vec());
+    ReadSecret { data: [(key.to_owned(), value)].into(), ..ReadSecret::default() }
+}
+
 #[test]
 fn a_change_touches_what_it_names_and_nothing_else() {
     let mut world = world();
@@ -153,7 +158,7 @@ fn credentials_come_with_their_pool_and_are_shown_to_nobody() {
     let mut world = world();
     see(&mut world, &pool_key("p"), &keyed());
     let id = |name: &str| ObjectId(format!("a/{name}"));
-    let secret = |token: &str| [("token".to_owned(), SecretValue::new(token.as_bytes().to_vec()))].into();
+    let secret = |token: &str| secret("token", token);
     let stamp = world.secrets.stale(&id("key")).unwrap();
     world.secrets.learn(&id("key"), stamp, Some(secret("sk-planted")));
     let (_, plan) = reconcile(&mut world);
@@ -195,8 +200,7 @@ fn what_changes_an_answer_is_told_from_what_does_not() {
     let learn_secret = |world: &mut World, token: &str| {
         world.touched(&crate::world::Named::Secret(id("key")));
         let stamp = world.secrets.stale(&id("key")).unwrap();
-        let data = [("token".to_owned(), SecretValue::new(token.as_bytes().to_vec()))].into();
-        world.secrets.learn(&id("key"), stamp, Some(data));
+        world.secrets.learn(&id("key"), stamp, Some(secret("token", token)));
     };
     let learn_service = |world: &mut World, endpoints: &[&str]| {
         world.touched(&crate::world::Named::Service(id("svc")));
@@ -369,8 +373,8 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
     for name in ["chat-team", "batch-team"] {
         let id = ObjectId(format!("a/{name}"));
         let stamp = world.secrets.stale(&id).unwrap();
-        let key = SecretValue::new(format!("{name}-key-that-nobody-can-guess").into_bytes());
-        world.secrets.learn(&id, stamp, Some([("api-key".to_owned(), key)].into()));
+        let secret = secret("api-key", &format!("{name}-key-that-nobody-can-guess"));
+        world.secrets.learn(&id, stamp, Some(secret));
     }
     let (taken, plan) = reconcile(&mut world);
     assert!(taken.is_sorted_by_key(|key| key.kind), "{taken:?}");

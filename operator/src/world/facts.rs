@@ -46,6 +46,12 @@ impl<K: Clone + Eq + std::hash::Hash, T> Facts<K, T> {
         }
     }
 
+    /// Takes in what we have written ourselves. The watch tells of it as of any other change.
+    pub fn put(&mut self, key: &K, value: T) {
+        let stamp = self.0.get(key).map(|fact| fact.stamp).unwrap_or_default();
+        self.0.insert(key.clone(), Fact { value: Some(value), fresh: true, stamp });
+    }
+
     /// It has changed.
     pub fn touch(&mut self, key: &K) {
         let fact = self.0.entry(key.clone()).or_insert(Fact { value: None, fresh: false, stamp: Stamp::default() });

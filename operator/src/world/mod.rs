@@ -13,13 +13,15 @@ mod published;
 mod queue;
 mod resources;
 mod scope;
+mod secret;
 mod token;
 
 pub use facts::{Facts, Stamp};
 pub use index::{Index, Named};
 pub use key::{Key, parts};
 pub use owner::OwnerChange;
-pub use published::{MANAGER, Name, ObjectTemplate, Published};
+pub use published::{MANAGER, Name, ObjectTemplate, Published, generated_labels};
 pub use queue::Queue;
 pub use resources::{Object, Shared, World};
 pub use scope::{Lists, Scope, Source, Watched};
+pub use secret::ReadSecret;

@@ -151,6 +151,13 @@ impl ObjectTemplate {
     }
 }
 
+/// The labels of a Secret in which a key was made for a consumer. The gateway's is not among them: it is none of what proxies
+/// watch.
+#[must_use]
+pub fn generated_labels() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([(CONTENT_LABEL, "consumer-key"), (MANAGED_BY, MANAGER), PART_OF])
+}
+
 /// The uids of the ConfigMaps that own an object.
 pub(super) fn owners(meta: &ObjectMeta) -> Box<[Box<str>]> {
     let owners = meta.owner_references.iter().flatten();

@@ -20,6 +20,9 @@ pub struct Queue {
     queued: HashSet<Key>,
     delayed: BTreeSet<(Instant, Key)>,
     failures: HashMap<Key, u32>,
+    /// Looks that were arranged beforehand, each once.
+    alarms: BTreeSet<(Instant, Key)>,
+    alarm_of: HashMap<Key, Instant>,
 }
 
 impl Queue {
@@ -32,8 +35,24 @@ impl Queue {
         new
     }
 
+    /// Looks at it at a time as well, or earlier if that was arranged already.
+    pub fn wake_at(&mut self, key: &Key, at: Instant) {
+        if self.alarm_of.get(key).is_some_and(|arranged| *arranged <= at) {
+            return;
+        }
+        if let Some(later) = self.alarm_of.insert(key.clone(), at) {
+            self.alarms.remove(&(later, key.clone()));
+        }
+        self.alarms.insert((at, key.clone()));
+    }
+
     /// Takes out up to so many.
     pub fn take(&mut self, most: usize, now: Instant) -> Vec<Key> {
+        while let Some((_, key)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned() {
+            self.alarms.pop_first();
+            self.alarm_of.remove(&key);
+            self.push(key);
+        }
         while let Some((_, key)) = self.delayed.first().filter(|(at, _)| *at <= now).cloned() {
             self.delayed.pop_first();
             self.push(key);
@@ -66,7 +85,9 @@ impl Queue {
 
     /// The time when there is something to take: now, later or never.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        if self.queued.is_empty() { self.delayed.first().map(|(at, _)| *at) } else { Some(now) }
+        let first = |set: &BTreeSet<(Instant, Key)>| set.first().map(|(at, _)| *at);
+        let later = || first(&self.delayed).into_iter().chain(first(&self.alarms)).min();
+        if self.queued.is_empty() { later() } else { Some(now) }
     }
 
     /// True if it waits to be looked at at once.
@@ -116,6 +137,21 @@ mod tests {
         }
         assert_eq!((queue.due(now), queue.waiting()), (Some(now + LONGEST_WAIT), 1));
         queue.went_well(&route);
+        assert_eq!(queue.due(now), None);
+    }
+
+    #[test]
+    fn of_two_looks_that_are_arranged_the_earlier_counts_and_holds_up_no_status() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let consumer = key(Kind::LlmConsumer, "c");
+        let second = Duration::from_secs(1);
+        for at in [3, 2, 5] {
+            queue.wake_at(&consumer, now + second * at);
+        }
+        assert_eq!(queue.due(now), Some(now + second * 2));
+        assert!(!queue.holds(&consumer) && queue.waiting() == 0);
+        assert!(queue.take(8, now).is_empty());
+        assert_eq!(queue.take(8, now + second * 2), [consumer]);
         assert_eq!(queue.due(now), None);
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
-use sluicegate_config::compile::{Conflicts, Labels, ModelClaims, Secret, Service, steps};
+use sluicegate_config::compile::{Conflicts, Labels, ModelClaims, Service, steps};
 use sluicegate_config::{Kind, ObjectId};
 use tokio::sync::Notify;
 
@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::published::{Name, ObjectTemplate, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
+use super::secret::ReadSecret;
 use super::token::PublishedToken;
 
 /// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
@@ -46,8 +47,8 @@ pub struct World {
     pub lists: Lists,
     /// The objects to be looked at again.
     pub queue: Queue,
-    /// The data of Secrets that pools name; `None` inside: there is no such Secret.
-    pub secrets: Facts<ObjectId, Option<Secret>>,
+    /// The Secrets that objects name; `None` inside: there is no such Secret.
+    pub secrets: Facts<ObjectId, Option<ReadSecret>>,
     /// The endpoints of Services that pools name; `None` inside: there is no such Service.
     pub services: Facts<ObjectId, Option<Service>>,
     /// Resources whose status may have to be written anew, although they need not be compiled.

@@ -89,6 +89,15 @@ pub fn of_operator((gateway, namespace): (&str, &str), watched: &[&str]) -> anyh
     Ok(grants)
 }
 
+/// What the chart lets an operator do in a namespace whose consumers' keys it makes, beside [`of_operator`].
+///
+/// # Errors
+/// There is no such role.
+pub fn of_key_generator(watched: &str) -> anyhow::Result<Grant> {
+    let rules = of_chart("everything", "ClusterRole/gateways:sluicegate-operator", &[])?;
+    Ok(Grant::In { namespace: watched.to_owned(), rules })
+}
+
 /// Makes a ServiceAccount with these rights; its kubeconfig, as [`kubeconfig`] gives it.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod claims;
 mod consumers;
 mod control_plane;
 mod gateway;
+mod generated_keys;
 mod kinds;
 mod limits;
 mod manifests;

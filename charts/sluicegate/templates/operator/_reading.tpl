@@ -10,6 +10,12 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
+{{- if .Values.operator.generateKeys }}
+# Keys that consumers ask to be made. What is created has no name yet, and what is patched has one that its consumer chose.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, patch]
+{{- end }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sluicegate_crds::LLMConsumerSpec;
 
+use super::super::generated_keys::{self, WantedKey};
 use super::super::inputs::{Inputs, Manifest};
 use super::step::{Reference, TypedSteps};
 use crate::{Consumer, ObjectId};
@@ -24,13 +25,20 @@ impl TypedSteps for ConsumerSteps {
     }
 
     fn named(spec: &LLMConsumerSpec, namespace: &str) -> BTreeSet<Reference> {
-        let names = spec.keys.iter().map(|key| &key.secret_ref.name);
+        let names = spec.keys.iter().flat_map(|key| {
+            let read = key.secret_ref.as_ref().map(|secret| &secret.name);
+            read.into_iter().chain(key.generate.as_ref().map(|generated| &generated.secret_name))
+        });
         names.map(|name| Reference::Secret(ObjectId(format!("{namespace}/{name}")))).collect()
     }
 
     fn named_by_form(form: &Consumer) -> BTreeSet<Reference> {
         let ids = form.keys.iter().filter_map(|key| key.secret.0.rsplit_once('/'));
         ids.map(|(id, _)| Reference::Secret(ObjectId(id.to_owned()))).collect()
+    }
+
+    fn generated(spec: &LLMConsumerSpec, namespace: &str) -> Vec<WantedKey> {
+        generated_keys::wanted(spec, namespace)
     }
 
     fn is_idle(form: &Consumer) -> Option<&'static str> {

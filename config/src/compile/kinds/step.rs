@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::compiled::Compiled;
+use super::super::generated_keys::WantedKey;
 use super::super::inputs::{Credentials, Fault, Inputs, Manifest, Source};
 use crate::{CompiledForm, Kind, ObjectId, Snapshot};
 
@@ -67,6 +68,9 @@ pub trait KindSteps: Sync {
     /// The things that a `spec`, as JSON, names. One that cannot be read names nothing.
     fn references(&self, spec: &str, namespace: &str) -> BTreeSet<Reference>;
 
+    /// The keys that a `spec`, as JSON, asks to be made for it. One that cannot be read asks for none.
+    fn generated(&self, spec: &str, namespace: &str) -> Vec<WantedKey>;
+
     /// The revision of a compiled form, as JSON, and the things that it names.
     fn references_of_compiled(&self, text: &str) -> Option<(String, BTreeSet<Reference>)>;
 
@@ -120,6 +124,11 @@ pub(super) trait TypedSteps: Sync {
     /// The things that its compiled form names.
     fn named_by_form(form: &Self::Form) -> BTreeSet<Reference>;
 
+    /// See [`KindSteps::generated`].
+    fn generated(_spec: &Self::Spec, _namespace: &str) -> Vec<WantedKey> {
+        Vec::new()
+    }
+
     /// See [`KindSteps::credentials`].
     fn credentials_of(_form: &Self::Form, _all: &Credentials) -> Credentials {
         Credentials::new()
@@ -144,6 +153,10 @@ pub(super) trait TypedSteps: Sync {
 impl<T: TypedSteps> KindSteps for T {
     fn references(&self, spec: &str, namespace: &str) -> BTreeSet<Reference> {
         serde_json::from_str(spec).map(|spec| T::named(&spec, namespace)).unwrap_or_default()
+    }
+
+    fn generated(&self, spec: &str, namespace: &str) -> Vec<WantedKey> {
+        serde_json::from_str(spec).map(|spec| T::generated(&spec, namespace)).unwrap_or_default()
     }
 
     fn references_of_compiled(&self, text: &str) -> Option<(String, BTreeSet<Reference>)> {
