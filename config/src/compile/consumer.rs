@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sluicegate_crds::{self as crds, LLMConsumerSpec, rules};
 
-use super::generated_keys::GeneratedSecret;
+use super::generated_secret::GeneratedSecret;
 use super::inputs::Inputs;
 use super::objects::{Told, by_id, namespace, only, source};
 use super::report::Report;
@@ -104,7 +104,7 @@ impl Compiling<'_> {
         }
     }
 
-    /// What becomes of a key: itself if it can be had, and the one before it while both are good.
+    /// A key if it can be had, and the one before it while both are good.
     fn keys(&self, spec: &crds::ConsumerKey, path: &str, report: &mut Report<'_>) -> Vec<ConsumerKey> {
         let crds::ConsumerKey { name, secret_ref, generate, expires_at } = spec;
         report.rule(path, rules::KEY_ONE_OF, secret_ref.is_some() != generate.is_some());

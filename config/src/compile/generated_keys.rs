@@ -1,14 +1,12 @@
-//! Keys of consumers that the operator makes: which ones a consumer asks for, and what becomes of them in its compiled form.
-
-use std::collections::BTreeMap;
+//! Keys of consumers that the operator makes: those that a consumer asks for, and those of them that its compiled form has.
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sluicegate_crds::{self as crds, LLMConsumerSpec, rules};
 
+use super::generated_secret::{GeneratedSecret, WantedKey};
 use super::report::Report;
 use super::scalar::millis;
-use super::verdict::Reason;
 use crate::{CredentialId, KeyDigest, Millis, ObjectId};
 
 /// The key in `data` of a Secret that holds the key of now.
@@ -20,35 +18,6 @@ pub const PREVIOUS_KEY: &str = "previous-api-key";
 const ROTATION: (Millis, Millis) = (Millis(10_000), Millis(87_600 * 3_600_000));
 /// The part of the time between two rotations that keys overlap, where nothing is said.
 const OVERLAP_PART: u64 = 10;
-
-/// A key that the operator is to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedKey {
-    /// Its name in the consumer.
-    pub name: String,
-    /// The Secret that it is written into.
-    pub secret: ObjectId,
-    /// A new one is made this often; `None`: never.
-    pub rotate_every: Option<Millis>,
-    /// The one before stays good for this long.
-    pub overlap: Millis,
-    /// From this time on none of them is good, in seconds since 1970.
-    pub expires_at: Option<i64>,
-}
-
-/// The standing of a Secret that a key is to be made in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GeneratedSecret {
-    /// It was made for this consumer, so its keys count.
-    pub is_own: bool,
-    /// The key before is good until then, in seconds since 1970; `None`: there is none.
-    pub previous_until: Option<i64>,
-    /// The reason why it is not as it is asked for.
-    pub fault: Option<(Reason, String)>,
-}
-
-/// The standing of Secrets, by the consumer that asks for one and the Secret.
-pub type GeneratedSecrets = BTreeMap<(ObjectId, ObjectId), GeneratedSecret>;
 
 /// The keys that a consumer asks to be made for it; what is wrong with them is `compile`'s to say, and nothing is made of
 /// those.

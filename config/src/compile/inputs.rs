@@ -8,7 +8,7 @@ use sluicegate_crds::{LLMConsumerSpec, LLMRouteSpec, ProviderPoolSpec};
 
 use super::claims::ModelClaims;
 use super::denied_networks::DeniedNetworks;
-use super::generated_keys::GeneratedSecrets;
+use super::generated_secret::GeneratedSecrets;
 use super::key_conflicts::KeyConflicts;
 use super::match_conflicts::MatchConflicts;
 use crate::{CredentialId, ObjectId, Snapshot};

@@ -1,4 +1,4 @@
-//! What is to be done about a key that the operator makes: pure. All that it goes by stands in the Secret, so a restart and
+//! The decision about a key that the operator makes: pure. All that it goes by stands in the Secret, so a restart and
 //! another replica decide alike.
 
 use sluicegate_config::Millis;
@@ -22,7 +22,7 @@ const AHEAD: i64 = 3_600;
 
 /// The next step of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum KeyStep {
     /// There is nothing to do.
     Rest,
     /// The Secret is created, with a key.
@@ -35,7 +35,7 @@ pub(super) enum Step {
     EndOverlap,
 }
 
-impl Step {
+impl KeyStep {
     /// True if a key is made by it.
     pub(super) const fn makes_a_key(self) -> bool {
         matches!(self, Self::Create | Self::Renew | Self::Rotate)
@@ -44,8 +44,8 @@ impl Step {
 
 /// A decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decision {
-    pub(super) step: Step,
+pub(super) struct KeyDecision {
+    pub(super) step: KeyStep,
     /// The time of the next step, in seconds since 1970.
     pub(super) next: Option<i64>,
     /// The Secret was made for this consumer.
@@ -54,34 +54,34 @@ pub(super) struct Decision {
     pub(super) fault: Option<(Reason, String)>,
 }
 
-impl Decision {
-    const fn of(step: Step, next: Option<i64>) -> Self {
+impl KeyDecision {
+    const fn of(step: KeyStep, next: Option<i64>) -> Self {
         Self { step, next, is_own: true, fault: None }
     }
 
     fn hindered(is_own: bool, message: String) -> Self {
-        Self { step: Step::Rest, next: None, is_own, fault: Some((Reason::SecretNotOwned, message)) }
+        Self { step: KeyStep::Rest, next: None, is_own, fault: Some((Reason::SecretNotOwned, message)) }
     }
 }
 
 /// Decides about a key of the consumer with this uid, at a time in seconds since 1970.
-pub(super) fn decide(wanted: &WantedKey, secret: Option<&ReadSecret>, uid: &str, now: i64) -> Decision {
-    let Some(secret) = secret else { return Decision { is_own: false, ..Decision::of(Step::Create, None) } };
+pub(super) fn decide(wanted: &WantedKey, secret: Option<&ReadSecret>, uid: &str, now: i64) -> KeyDecision {
+    let Some(secret) = secret else { return KeyDecision { is_own: false, ..KeyDecision::of(KeyStep::Create, None) } };
     let name = &wanted.secret.0;
     if !secret.owners.iter().any(|owner| owner == uid) {
         let message = format!(
             "the Secret {name} is there and was not made for this consumer: it is left alone. Delete it, or write another \
              secretName; to use the key in it, name it in secretRef"
         );
-        return Decision::hindered(false, message);
+        return KeyDecision::hindered(false, message);
     }
-    let Some(key) = secret.data.get(GENERATED_KEY) else { return Decision::of(Step::Renew, None) };
+    let Some(key) = secret.data.get(GENERATED_KEY) else { return KeyDecision::of(KeyStep::Renew, None) };
     if !is_known(secret, DIGEST, key.expose()) {
         let message = format!(
             "{GENERATED_KEY:?} of the Secret {name} was written by somebody else: it is good, and is not rotated. Delete the \
              Secret to have a new key made"
         );
-        return Decision::hindered(true, message);
+        return KeyDecision::hindered(true, message);
     }
     let previous = secret.data.get(PREVIOUS_KEY);
     if previous.is_some_and(|previous| !is_known(secret, PREVIOUS_DIGEST, previous.expose())) {
@@ -89,16 +89,16 @@ pub(super) fn decide(wanted: &WantedKey, secret: Option<&ReadSecret>, uid: &str,
             "{PREVIOUS_KEY:?} of the Secret {name} was written by somebody else: it is left alone and not taken for a key, and \
              nothing is rotated. Remove it"
         );
-        return Decision::hindered(true, message);
+        return KeyDecision::hindered(true, message);
     }
     let over = previous.map(|_| time(secret, PREVIOUS_UNTIL).unwrap_or(now));
     if over.is_some_and(|over| over <= now) {
-        return Decision::of(Step::EndOverlap, rotation(wanted, secret, now));
+        return KeyDecision::of(KeyStep::EndOverlap, rotation(wanted, secret, now));
     }
     match rotation(wanted, secret, now) {
-        Some(at) if at.max(over.unwrap_or(at)) <= now => Decision::of(Step::Rotate, None),
-        Some(at) => Decision::of(Step::Rest, Some(over.unwrap_or(at).min(at).max(now + 1))),
-        None => Decision::of(Step::Rest, over),
+        Some(at) if at.max(over.unwrap_or(at)) <= now => KeyDecision::of(KeyStep::Rotate, None),
+        Some(at) => KeyDecision::of(KeyStep::Rest, Some(over.unwrap_or(at).min(at).max(now + 1))),
+        None => KeyDecision::of(KeyStep::Rest, over),
     }
 }
 
@@ -183,19 +183,19 @@ mod tests {
     #[test]
     fn a_key_is_made_rotated_and_its_predecessor_taken_out_in_time() {
         let step = |every, secret: &ReadSecret| decide(&wanted(every, 10), Some(secret), UID, NOW);
-        assert_eq!(decide(&wanted(None, 0), None, UID, NOW).step, Step::Create);
-        assert_eq!(step(None, &made(10_000, None)), Decision::of(Step::Rest, None));
+        assert_eq!(decide(&wanted(None, 0), None, UID, NOW).step, KeyStep::Create);
+        assert_eq!(step(None, &made(10_000, None)), KeyDecision::of(KeyStep::Rest, None));
         // Up to a twentieth earlier, and never later.
         let rest = step(Some(1_000), &made(0, None));
-        assert!(rest.step == Step::Rest && (NOW + 950..=NOW + 1_000).contains(&rest.next.unwrap()), "{rest:?}");
-        assert_eq!(step(Some(1_000), &made(1_000, None)).step, Step::Rotate);
-        assert_eq!(step(Some(1_000), &made(949, None)).step, Step::Rest);
+        assert!(rest.step == KeyStep::Rest && (NOW + 950..=NOW + 1_000).contains(&rest.next.unwrap()), "{rest:?}");
+        assert_eq!(step(Some(1_000), &made(1_000, None)).step, KeyStep::Rotate);
+        assert_eq!(step(Some(1_000), &made(949, None)).step, KeyStep::Rest);
         // While both are good nothing else happens, and the end of that comes first.
-        assert_eq!(step(Some(1_000), &made(5, Some(5))), Decision::of(Step::Rest, Some(NOW + 5)));
-        assert_eq!(step(Some(1_000), &made(1_000, Some(5))).step, Step::Rest, "of three keys the first is over");
-        assert_eq!(step(Some(1_000), &made(10, Some(0))).step, Step::EndOverlap);
-        assert_eq!(step(None, &made(10, Some(-1))).step, Step::EndOverlap);
-        assert_eq!(step(None, &made(10, Some(7))), Decision::of(Step::Rest, Some(NOW + 7)));
+        assert_eq!(step(Some(1_000), &made(5, Some(5))), KeyDecision::of(KeyStep::Rest, Some(NOW + 5)));
+        assert_eq!(step(Some(1_000), &made(1_000, Some(5))).step, KeyStep::Rest, "of three keys the first is over");
+        assert_eq!(step(Some(1_000), &made(10, Some(0))).step, KeyStep::EndOverlap);
+        assert_eq!(step(None, &made(10, Some(-1))).step, KeyStep::EndOverlap);
+        assert_eq!(step(None, &made(10, Some(7))), KeyDecision::of(KeyStep::Rest, Some(NOW + 7)));
     }
 
     #[test]
@@ -204,30 +204,30 @@ mod tests {
         let mut foreign = made(2_000, None);
         foreign.owners = vec!["uid-2".to_owned()];
         let decision = decide(&foreign);
-        assert!(decision.step == Step::Rest && !decision.is_own, "{decision:?}");
+        assert!(decision.step == KeyStep::Rest && !decision.is_own, "{decision:?}");
         for key in [GENERATED_KEY, PREVIOUS_KEY] {
             let mut written = made(2_000, Some(-1));
             written.data.insert(key.to_owned(), SecretValue::new(b"by hand".to_vec()));
             let decision = decide(&written);
-            assert!(decision.step == Step::Rest && decision.is_own, "{decision:?}");
+            assert!(decision.step == KeyStep::Rest && decision.is_own, "{decision:?}");
             assert_eq!(decision.fault.unwrap().0, Reason::SecretNotOwned);
             assert_eq!(previous_until(&written).is_some(), key == GENERATED_KEY);
         }
         let mut emptied = made(0, None);
         emptied.data.clear();
-        assert_eq!(decide(&emptied).step, Step::Renew);
+        assert_eq!(decide(&emptied).step, KeyStep::Renew);
     }
 
     #[test]
     fn a_wrong_clock_and_an_expired_key_do_not_rotate_for_ever() {
         let mut wanted = wanted(Some(1_000), 10);
         let ahead = made(-10 * AHEAD, None);
-        assert_eq!(decide(&wanted, Some(&ahead), UID, NOW).step, Step::Rotate);
+        assert_eq!(decide(&wanted, Some(&ahead), UID, NOW).step, KeyStep::Rotate);
         let mut damaged = made(2_000, None);
         damaged.annotations.insert(ROTATED_AT.to_owned(), "yesterday".to_owned());
-        assert_eq!(decide(&wanted, Some(&damaged), UID, NOW).step, Step::Rotate, "by its creation");
+        assert_eq!(decide(&wanted, Some(&damaged), UID, NOW).step, KeyStep::Rotate, "by its creation");
         wanted.expires_at = Some(NOW);
-        assert_eq!(decide(&wanted, Some(&made(2_000, None)), UID, NOW), Decision::of(Step::Rest, None));
+        assert_eq!(decide(&wanted, Some(&made(2_000, None)), UID, NOW), KeyDecision::of(KeyStep::Rest, None));
         wanted.expires_at = Some(NOW + 10);
         assert_eq!(decide(&wanted, Some(&made(500, None)), UID, NOW).next, None, "it is over before");
     }

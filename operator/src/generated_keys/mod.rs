@@ -21,7 +21,7 @@ use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::randomness;
 use crate::world::{Key, MANAGER, ReadSecret, Shared, generated_labels, parts};
 
-use decision::{DIGEST, Decision, PREVIOUS_DIGEST, PREVIOUS_UNTIL, ROTATED_AT, Step, decide};
+use decision::{DIGEST, KeyDecision, KeyStep, PREVIOUS_DIGEST, PREVIOUS_UNTIL, ROTATED_AT, decide};
 
 /// The beginning of every key, by which people and scanners of secrets know it.
 const PREFIX: &str = "sgk_";
@@ -76,17 +76,17 @@ impl KeyGenerator {
     async fn step(&self, request: &Request<'_>) -> GeneratedSecret {
         let now = now();
         let (decision, read) = self.decide(request, now);
-        let Decision { step, next, is_own, fault } = decision;
+        let KeyDecision { step, next, is_own, fault } = decision;
         let standing =
             |fault| GeneratedSecret { is_own, previous_until: read.as_ref().and_then(decision::previous_until), fault };
-        if step == Step::Rest {
+        if step == KeyStep::Rest {
             self.wait_until(request.consumer, now, next);
             return standing(fault);
         }
         if !self.enabled {
             // What is over is refused by proxies without that.
             let fault = step.makes_a_key().then(|| disabled(request.wanted, is_own));
-            return GeneratedSecret { is_own: is_own && step != Step::Renew, ..standing(fault) };
+            return GeneratedSecret { is_own: is_own && step != KeyStep::Renew, ..standing(fault) };
         }
         match self.write(request, step, read.as_ref(), now).await {
             Ok(written) => {
@@ -118,13 +118,13 @@ impl KeyGenerator {
                     "the Secret {} could not be written, which is tried again: {message}",
                     request.wanted.secret.0
                 );
-                let is_own = is_own && step != Step::Renew;
+                let is_own = is_own && step != KeyStep::Renew;
                 GeneratedSecret { is_own, ..standing(Some((Reason::SecretNotWritten, message))) }
             }
         }
     }
 
-    fn decide(&self, request: &Request<'_>, now: i64) -> (Decision, Option<ReadSecret>) {
+    fn decide(&self, request: &Request<'_>, now: i64) -> (KeyDecision, Option<ReadSecret>) {
         let world = self.world.borrow();
         let read = world.secrets.get(&request.wanted.secret).and_then(Option::as_ref);
         (decide(request.wanted, read, request.uid, now), read.cloned())
@@ -141,7 +141,7 @@ impl KeyGenerator {
     async fn write(
         &self,
         request: &Request<'_>,
-        step: Step,
+        step: KeyStep,
         read: Option<&ReadSecret>,
         now: i64,
     ) -> Result<ReadSecret, String> {
@@ -174,7 +174,7 @@ impl KeyGenerator {
 }
 
 /// The Secret to create, or what changes in it.
-fn body(request: &Request<'_>, step: Step, read: Option<&ReadSecret>, now: i64) -> Option<Value> {
+fn body(request: &Request<'_>, step: KeyStep, read: Option<&ReadSecret>, now: i64) -> Option<Value> {
     let (namespace, name) = parts(&request.wanted.secret);
     let mut annotations = serde_json::Map::new();
     let mut data = serde_json::Map::new();
@@ -184,7 +184,7 @@ fn body(request: &Request<'_>, step: Step, read: Option<&ReadSecret>, now: i64) 
         annotations.insert(ROTATED_AT.to_owned(), time(now).into());
         data.insert(GENERATED_KEY.to_owned(), serde_json::to_value(k8s_openapi::ByteString(key.into_bytes())).ok()?);
     }
-    if step == Step::Rotate {
+    if step == KeyStep::Rotate {
         let before = read?.data.get(GENERATED_KEY)?.expose();
         let until = now.saturating_add(decision::seconds(request.wanted.overlap.0));
         annotations.insert(PREVIOUS_DIGEST.to_owned(), generated_digest(before).into());
@@ -192,7 +192,7 @@ fn body(request: &Request<'_>, step: Step, read: Option<&ReadSecret>, now: i64) 
         let before = k8s_openapi::ByteString(before.to_vec());
         data.insert(PREVIOUS_KEY.to_owned(), serde_json::to_value(before).ok()?);
     }
-    if step == Step::EndOverlap {
+    if step == KeyStep::EndOverlap {
         annotations.insert(PREVIOUS_DIGEST.to_owned(), Value::Null);
         annotations.insert(PREVIOUS_UNTIL.to_owned(), Value::Null);
         data.insert(PREVIOUS_KEY.to_owned(), Value::Null);

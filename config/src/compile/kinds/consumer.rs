@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sluicegate_crds::LLMConsumerSpec;
 
-use super::super::generated_keys::{self, WantedKey};
+use super::super::generated_keys;
+use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Inputs, Manifest};
 use super::step::{Reference, TypedSteps};
 use crate::{Consumer, ObjectId};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::compiled::Compiled;
-use super::super::generated_keys::WantedKey;
+use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Credentials, Fault, Inputs, Manifest, Source};
 use crate::{CompiledForm, Kind, ObjectId, Snapshot};
 
