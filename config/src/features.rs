@@ -6,9 +6,11 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 15] = [
+pub const FEATURES: [&str; 18] = [
     "access",
+    "awsChain",
     "azureOpenAI",
+    "azureTokens",
     "bedrock",
     "cacheWrite1h",
     "coalesce",
@@ -19,6 +21,7 @@ pub const FEATURES: [&str; 15] = [
     "limits",
     "maxOutputTokens",
     "passHeaders",
+    "passthrough",
     "priceKinds",
     "serviceEndpoints",
     "vertexAI",

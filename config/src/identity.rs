@@ -13,9 +13,38 @@ pub enum Identity {
     Aws {
         /// The region that signatures are made for.
         region: String,
+        /// A role that is taken on with the keys of the credential; without a credential with the gateway's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<AssumedRole>,
     },
     /// Google's: requests carry a token, which the credential is the key to; without a credential it is the gateway's own.
     Gcp,
+    /// Azure's: requests carry a token, by a client's secret; without a credential it is the gateway's own.
+    #[serde(rename_all = "camelCase")]
+    Azure {
+        /// The tenant, where it is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
+        /// The client, where it is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+    },
+    /// The caller's own.
+    Passthrough,
+}
+
+/// A role of Amazon's that is taken on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumedRole {
+    /// Its ARN.
+    pub arn: String,
+    /// The word that its owner wants to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// The session's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_name: Option<String>,
 }
 
 /// Amazon's keys.

@@ -38,8 +38,8 @@ pub use pool::{
 };
 pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
 pub use provider::{
-    Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider, ProviderType,
-    Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
+    AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
+    ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,

@@ -38,6 +38,15 @@ pub const BETA: &str = r"^[A-Za-z0-9_.-]*\*?$";
 /// The spelling of a version of Azure's API.
 pub const API_VERSION: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$";
 
+/// The spelling of the ARN of a role of Amazon's.
+pub const ROLE: &str = r"^arn:aws[-a-z]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
+
+/// The spelling of what Amazon takes as the name of a session.
+pub const SESSION_NAME: &str = r"^[A-Za-z0-9+=,.@_-]+$";
+
+/// The spelling of an id of a tenant or a client of Azure's, or of a tenant's domain.
+pub const AZURE_ID: &str = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$";
+
 /// The spelling of the id of a project of Google's.
 pub const PROJECT: &str = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$";
 
@@ -55,7 +64,7 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 18] = [
+pub const ADVICE: [(&str, &str); 21] = [
     (TIME, "write a time such as 2027-01-31T00:00:00Z"),
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (BYTES, "write a number of bytes such as 1048576 or \"1Mi\""),
@@ -73,5 +82,8 @@ pub const ADVICE: [(&str, &str); 18] = [
     (FIELD_NAME, "write the name of a field: letters, digits, dots, hyphens and underscores, such as top_k"),
     (PROFILE, "write the name of a look-alike: letters and digits, such as vLLM"),
     (API_VERSION, "write a version of Azure's API, such as 2024-10-21"),
+    (ROLE, "write the ARN of a role, such as arn:aws:iam::123456789012:role/gateway"),
+    (SESSION_NAME, "write letters, digits and =,.@+_-, such as gateway"),
+    (AZURE_ID, "write an id such as 01234567-89ab-cdef-0123-456789abcdef, or a tenant's domain"),
     (BETA, "write the name of a beta such as context-management-2025-06-27, or its beginning and a *"),
 ];

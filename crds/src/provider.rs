@@ -17,6 +17,7 @@ use crate::simulated::Simulated;
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
     rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX, rules::GCP_OF_VERTEX, rules::OWN_TO_GOOGLE,
+    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -51,8 +52,8 @@ pub struct Provider {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_ref: Option<ServiceRef>,
-    /// The key that the provider is called with. Without it no key is sent. A caller's own key is never passed on to a
-    /// provider with credentials.
+    /// The key that the provider is called with. Without it no key is sent. A caller's own key is passed on only where their `type`
+    /// is `Passthrough`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
     /// Share of the calls within its tier, relative to the others' weights. 0 takes no calls. Default: 1.
@@ -159,15 +160,20 @@ pub enum Scheme {
 /// The place of a provider's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::REGION_OF_AWS, rules::SECRET_OF_CREDENTIALS])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::REGION_OF_AWS, rules::SECRET_OF_CREDENTIALS, rules::SECRET_OF_PASSTHROUGH, rules::ROLE_OF_AWS, rules::CLIENT_OF_AZURE,
+    rules::CLIENT_OF_SECRET,
+])))]
 pub struct Credentials {
-    /// The kind: `Secret` (a key that goes in a header), `AWS` (keys by which each request is signed; for `Bedrock`) or `GCP` (a
-    /// token of Google's, which is got and renewed; for `VertexAI`). Default: `Secret`.
+    /// The kind: `Secret` (a key that goes in a header), `AWS` (keys by which each request is signed; for `Bedrock`), `GCP` (a
+    /// token of Google's, which is got and renewed; for `VertexAI`), `Azure` (a token of Entra ID's, likewise; for `AzureOpenAI`) or
+    /// `Passthrough` (the caller's own key). Default: `Secret`.
     #[serde(default, rename = "type")]
     pub kind: CredentialType,
     /// A key of a Secret in the pool's namespace. For `AWS` its value is `ID:SECRET` or `ID:SECRET:TOKEN`, or a file of Amazon's
-    /// tools (`aws_access_key_id = …`); for `GCP` the key of a service account (JSON). Left out, which `GCP` alone allows: the gateway's
-    /// own identity, as the metadata server knows it (workload identity).
+    /// tools (`aws_access_key_id = …`); for `GCP` the key of a service account (JSON), for `Azure` the secret of the
+    /// client. Left out, which these three allow: the gateway's own identity, as its environment and the machine's metadata say it
+    /// (workload identity). Never there with `Passthrough`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
     /// The region that signatures are made for; only for `AWS`. Left out: as the url's host says it
@@ -175,6 +181,36 @@ pub struct Credentials {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
     pub region: Option<String>,
+    /// A role that is taken on with the keys; only for `AWS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
+    /// The tenant that the client belongs to; only for `Azure`. Left out, where there is no `secretRef`: as the gateway's environment
+    /// says it (`AZURE_TENANT_ID`).
+    #[serde(default, rename = "tenantID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::AZURE_ID))]
+    pub tenant_id: Option<String>,
+    /// The client (application), or of a machine with several identities the one that is meant; only for `Azure`. Left out, where
+    /// there is no `secretRef`: as the gateway's environment says it (`AZURE_CLIENT_ID`), or the machine's only one.
+    #[serde(default, rename = "clientID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::AZURE_ID))]
+    pub client_id: Option<String>,
+}
+
+/// A role of Amazon's that is taken on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssumeRole {
+    /// Its ARN, such as `arn:aws:iam::123456789012:role/gateway`.
+    #[schemars(length(min = 20, max = 2048), regex(pattern = patterns::ROLE))]
+    pub arn: String,
+    /// The word that the role's owner wants to be told (`sts:ExternalId`).
+    #[serde(default, rename = "externalID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224), regex(pattern = patterns::HEADER_VALUE))]
+    pub external_id: Option<String>,
+    /// The session's name in Amazon's records. Default: `sluicegate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 64), regex(pattern = patterns::SESSION_NAME))]
+    pub session_name: Option<String>,
 }
 
 /// The kind of a credential.
@@ -189,6 +225,10 @@ pub enum CredentialType {
     /// A token of Google's.
     #[serde(rename = "GCP")]
     Gcp,
+    /// A token of Entra ID's.
+    Azure,
+    /// The caller's own key.
+    Passthrough,
 }
 
 /// A key of a Secret in the same namespace.

@@ -97,10 +97,45 @@ pub const OWN_TO_GOOGLE: CelRule = CelRule {
     cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'GCP' || (!has(self.serviceRef) && (!has(self.url) || self.url.matches('^(https://[-a-z0-9.]+[.]googleapis[.]com|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$')))",
     message: "the gateway's own identity is shown to Google alone: leave url and serviceRef out, write a url of https://….googleapis.com, or name a service account's key in secretRef",
 };
-/// A credential is in a Secret, but for the gateway's own identity.
+/// A credential is in a Secret, but for the gateway's own identity and the caller's key.
 pub const SECRET_OF_CREDENTIALS: CelRule = CelRule {
-    cel: "has(self.secretRef) || (has(self.type) && self.type == 'GCP')",
-    message: "secretRef is required: write the name of a Secret (only type GCP does without, for the gateway's own identity)",
+    cel: "has(self.secretRef) || (has(self.type) && self.type != 'Secret')",
+    message: "secretRef is required: write the name of a Secret (only the types AWS, GCP and Azure do without, for the gateway's own identity, and Passthrough)",
+};
+/// A caller's key is in no Secret.
+pub const SECRET_OF_PASSTHROUGH: CelRule = CelRule {
+    cel: "!has(self.type) || self.type != 'Passthrough' || !has(self.secretRef)",
+    message: "secretRef does not go with type Passthrough, which sends the caller's own key: remove one of the two",
+};
+/// Requests that Amazon's keys do not sign need no place in its network.
+pub const OWN_TO_AMAZON: CelRule = CelRule {
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'AWS' || (has(self.url) && self.url.matches('^(https://([-a-z0-9]+[.])?bedrock-runtime(-fips)?[.][-a-z0-9.]+[.]amazonaws[.]com([.]cn)?|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
+    message: "the gateway's own identity is shown to Amazon alone: write a url of https://bedrock-runtime.….amazonaws.com, or name keys in secretRef",
+};
+/// Only Azure takes Entra ID's tokens.
+pub const AZURE_OF_AZURE: CelRule = CelRule {
+    cel: "self.type == 'AzureOpenAI' || !has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'Azure'",
+    message: "credentials of type Azure are only for type AzureOpenAI: remove credentials.type, or set the provider's type to AzureOpenAI",
+};
+/// The gateway's own identity is shown to Azure, and to nobody that a pool names.
+pub const OWN_TO_AZURE: CelRule = CelRule {
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'Azure' || (has(self.url) && self.url.matches('^(https://[-a-z0-9]+[.](openai|cognitiveservices|services[.]ai)[.]azure[.](com|us|cn)|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
+    message: "the gateway's own identity is shown to Azure alone: write a url of https://….openai.azure.com, or name a client's secret in secretRef",
+};
+/// Only Amazon's roles are taken on.
+pub const ROLE_OF_AWS: CelRule = CelRule {
+    cel: "!has(self.assumeRole) || (has(self.type) && self.type == 'AWS')",
+    message: "assumeRole goes with type AWS: remove it, or write type: AWS",
+};
+/// Only Azure has tenants and clients.
+pub const CLIENT_OF_AZURE: CelRule = CelRule {
+    cel: "(!has(self.tenantID) && !has(self.clientID)) || (has(self.type) && self.type == 'Azure')",
+    message: "tenantID and clientID go with type Azure: remove them, or write type: Azure",
+};
+/// A client's secret is nothing without the client.
+pub const CLIENT_OF_SECRET: CelRule = CelRule {
+    cel: "!has(self.type) || self.type != 'Azure' || !has(self.secretRef) || (has(self.tenantID) && has(self.clientID))",
+    message: "a client's secret needs its client: write tenantID and clientID beside secretRef",
 };
 /// Only signatures are made for a region.
 pub const REGION_OF_AWS: CelRule = CelRule {

@@ -26,17 +26,49 @@ pub(super) fn of_vertex(place: &crds::VertexAi) -> String {
 
 /// True for an address that the gateway's own identity may be shown to: Google's, or this machine's.
 pub(super) fn is_googles(url: &str) -> bool {
-    let (host, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://127.0.0.1")) {
+    is_of(url, |host| host.ends_with(".googleapis.com"))
+}
+
+/// True for an address of Bedrock's, or of this machine.
+pub(super) fn is_amazons(url: &str) -> bool {
+    is_of(url, |host| {
+        let Some(host) = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn")) else {
+            return false;
+        };
+        // A private endpoint's own name stands before the service's.
+        let is_service = |host: &str| {
+            let place = host.strip_prefix("bedrock-runtime-fips.").or_else(|| host.strip_prefix("bedrock-runtime."));
+            place.is_some_and(|place| !place.is_empty())
+        };
+        is_service(host) || host.split_once('.').is_some_and(|(before, rest)| !before.is_empty() && is_service(rest))
+    })
+}
+
+/// True for an address of Azure's that answers calls, or of this machine.
+pub(super) fn is_azures(url: &str) -> bool {
+    is_of(url, |host| {
+        let Some((resource, rest)) = host.split_once('.') else { return false };
+        let clouds = ["azure.com", "azure.us", "azure.cn"];
+        let services = ["openai.", "cognitiveservices.", "services.ai."];
+        !resource.is_empty()
+            && services.iter().any(|service| rest.strip_prefix(service).is_some_and(|cloud| clouds.contains(&cloud)))
+    })
+}
+
+/// True for an address over TLS at such a host, or of this machine.
+fn is_of(url: &str, is_host: impl FnOnce(&str) -> bool) -> bool {
+    let (is_right, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://127.0.0.1")) {
         (Some(behind), _) => {
             let end = behind.find(|c: char| !matches!(c, 'a'..='z' | '0'..='9' | '-' | '.')).unwrap_or(behind.len());
-            behind.split_at_checked(end).unwrap_or((behind, ""))
+            let (host, rest) = behind.split_at_checked(end).unwrap_or((behind, ""));
+            (is_host(host), rest)
         }
-        (None, Some(rest)) => (".googleapis.com", rest),
+        (None, Some(rest)) => (true, rest),
         (None, None) => return false,
     };
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty();
     let port = rest.split('/').next().unwrap_or_default();
-    host.ends_with(".googleapis.com") && (port.is_empty() || port.strip_prefix(':').is_some_and(digits))
+    is_right && (port.is_empty() || port.strip_prefix(':').is_some_and(digits))
 }
 
 /// The path of a place at Vertex AI below the API's version.
@@ -176,6 +208,38 @@ mod tests {
             ("http://127.0.0.1", true),
         ] {
             assert_eq!(super::is_googles(url), is, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_identity_is_shown_to_each_cloud_alone() {
+        for (url, is) in [
+            ("https://bedrock-runtime.us-east-1.amazonaws.com", true),
+            ("https://bedrock-runtime-fips.us-east-1.amazonaws.com:443/x", true),
+            ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", true),
+            ("https://vpce-0a1b.bedrock-runtime.us-east-1.vpce.amazonaws.com", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://bedrock-runtime.us-east-1.amazonaws.com", false),
+            ("https://x.execute-api.us-east-1.amazonaws.com", false),
+            ("https://bedrock-runtime.us-east-1.amazonaws.com.evil.example", false),
+            ("https://bedrock-runtime.evil.example", false),
+            ("https://a.b.bedrock-runtime.us-east-1.amazonaws.com", false),
+        ] {
+            assert_eq!(super::is_amazons(url), is, "{url}");
+        }
+        for (url, is) in [
+            ("https://x.openai.azure.com/openai", true),
+            ("https://x.openai.azure.us", true),
+            ("https://x-1.cognitiveservices.azure.cn:443", true),
+            ("https://x.services.ai.azure.com", true),
+            ("http://127.0.0.1", true),
+            ("https://openai.azure.com", false),
+            ("https://x.blob.azure.com", false),
+            ("https://x.y.openai.azure.com", false),
+            ("https://x.openai.azure.com.evil.example", false),
+            ("http://x.openai.azure.com", false),
+        ] {
+            assert_eq!(super::is_azures(url), is, "{url}");
         }
     }
 

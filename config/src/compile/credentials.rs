@@ -99,9 +99,14 @@ fn look(
         }
         Some(Identity::Gcp) => (
             gcp_key(trimmed).is_some(),
-            "key of a service account: write the JSON file that Google gives out, with \"type\": \"service_account\"",
+            "key of a service account: write the JSON file that Google gives out, with \"type\": \"service_account\" (other kinds are for the gateway's own identity: name their file in GOOGLE_APPLICATION_CREDENTIALS)",
         ),
-        None => (true, ""),
+        // A client's secret is sent in a form, and holds what it holds.
+        Some(Identity::Azure { .. }) => (
+            std::str::from_utf8(trimmed).is_ok_and(|text| !text.is_empty()),
+            "secret of a client's: write it as Azure shows it",
+        ),
+        Some(Identity::Passthrough) | None => (true, ""),
     };
     if !is_sound {
         return Err((Reason::SecretInvalid, format!("{key:?} of the Secret {secret} holds no {what}")));

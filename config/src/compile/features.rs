@@ -8,8 +8,13 @@ use crate::{Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rate
 /// A feature's name, and whether a provider makes use of it.
 type PoolFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 12] = [
+const OF_POOLS: [PoolFeature; 15] = [
+    ("awsChain", |provider| match &provider.identity {
+        Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
+        _ => false,
+    }),
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
+    ("azureTokens", |provider| matches!(provider.identity, Some(Identity::Azure { .. }))),
     ("bedrock", |provider| provider.kind == ProviderKind::Bedrock),
     ("cacheWrite1h", |provider| prices(provider).any(|price| rates(price).any(|rates| rates.cache_write_1h.is_some()))),
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
@@ -18,6 +23,7 @@ const OF_POOLS: [PoolFeature; 12] = [
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
+    ("passthrough", |provider| matches!(provider.identity, Some(Identity::Passthrough))),
     ("priceKinds", |provider| {
         let kinds = |rates: &Rates| {
             let Rates { reasoning, audio_input, cached_audio, audio_output, image_input, image_output, .. } = rates;
@@ -131,6 +137,11 @@ mod tests {
         assert_eq!(required_as("VertexAI", "vertexAI: {project: p, location: global}"), ["vertexAI"]);
         let own = "vertexAI: {project: p, location: global}, credentials: {type: GCP}";
         assert_eq!(required_as("VertexAI", own), ["gcpTokens", "vertexAI"]);
+        let at = "url: \"https://bedrock-runtime.us-east-1.amazonaws.com\", credentials: {type: AWS}";
+        assert_eq!(required_as("Bedrock", at), ["awsChain", "bedrock"]);
+        let at = "url: \"https://x.openai.azure.com\", credentials: {type: Azure}";
+        assert_eq!(required_as("AzureOpenAI", at), ["azureOpenAI", "azureTokens"]);
+        assert_eq!(required(&format!("{plain}, credentials: {{type: Passthrough}}")), ["passthrough"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
         let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));

@@ -14,7 +14,7 @@ use super::report::Report;
 use super::scalar::{millis, scaled};
 use super::services;
 use crate::forwarding;
-use crate::identity::Identity;
+use crate::identity::{AssumedRole, Identity};
 use crate::{
     Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Provider, ProviderKind,
     ServicePort, Simulated, SimulatedFailure,
@@ -130,6 +130,11 @@ fn credential_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) 
     let is_own = is_token && given.secret_ref.is_none();
     let is_googles = spec.service_ref.is_none() && spec.url.as_deref().is_none_or(address::is_googles);
     report.rule(path, rules::OWN_TO_GOOGLE, !is_own || is_googles);
+    let shown_to = |is_of: fn(&str) -> bool| given.secret_ref.is_some() || spec.url.as_deref().is_some_and(is_of);
+    report.rule(path, rules::OWN_TO_AMAZON, !is_signed || shown_to(address::is_amazons));
+    let is_entra = given.kind == crds::CredentialType::Azure;
+    report.rule(path, rules::AZURE_OF_AZURE, !is_entra || spec.kind == crds::ProviderType::AzureOpenAI);
+    report.rule(path, rules::OWN_TO_AZURE, !is_entra || shown_to(address::is_azures));
 }
 
 const fn kind(kind: crds::ProviderType) -> ProviderKind {
@@ -165,29 +170,47 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 /// The kind of a credential, where it is more than a key in a header.
 fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: &mut Report<'_>) -> Option<Identity> {
     let path = format!("{path}.credentials");
-    let is_signed = given.kind == crds::CredentialType::Aws;
-    let is_token = given.kind == crds::CredentialType::Gcp;
-    report.rule(&path, rules::SECRET_OF_CREDENTIALS, is_token || given.secret_ref.is_some());
-    if is_token && of.kind == crds::ProviderType::VertexAI {
-        return Some(Identity::Gcp);
-    }
-    report.rule(&path, rules::REGION_OF_AWS, is_signed || given.region.is_none());
+    let crds::Credentials { kind, secret_ref, region, assume_role, tenant_id, client_id } = given;
+    let is = |wanted: crds::CredentialType| *kind == wanted;
+    let is_signed = is(crds::CredentialType::Aws);
+    let has_client = tenant_id.is_some() && client_id.is_some();
+    let is_azures = is(crds::CredentialType::Azure);
+    report.rule(&path, rules::SECRET_OF_CREDENTIALS, !is(crds::CredentialType::Secret) || secret_ref.is_some());
+    report.rule(&path, rules::SECRET_OF_PASSTHROUGH, !is(crds::CredentialType::Passthrough) || secret_ref.is_none());
+    report.rule(&path, rules::REGION_OF_AWS, is_signed || region.is_none());
+    report.rule(&path, rules::ROLE_OF_AWS, is_signed || assume_role.is_none());
+    report.rule(&path, rules::CLIENT_OF_AZURE, is_azures || (tenant_id.is_none() && client_id.is_none()));
+    report.rule(&path, rules::CLIENT_OF_SECRET, !is_azures || secret_ref.is_none() || has_client);
     // At any other type they are refused already: what they lack there helps nobody.
-    if !is_signed || of.kind != crds::ProviderType::Bedrock {
-        return None;
+    match (kind, of.kind) {
+        (crds::CredentialType::Gcp, crds::ProviderType::VertexAI) => Some(Identity::Gcp),
+        (crds::CredentialType::Azure, crds::ProviderType::AzureOpenAI) => {
+            Some(Identity::Azure { tenant: tenant_id.clone(), client: client_id.clone() })
+        }
+        (crds::CredentialType::Passthrough, _) => Some(Identity::Passthrough),
+        (crds::CredentialType::Aws, crds::ProviderType::Bedrock) => {
+            let region = region.as_deref().or_else(|| region_of(of)).unwrap_or_default().to_owned();
+            if region.is_empty() {
+                let message = "the url's host names no region of Amazon's: write region, such as us-east-1";
+                report.invalid(&format!("{path}.region"), message);
+            }
+            let role = assume_role.as_ref().map(|crds::AssumeRole { arn, external_id, session_name }| AssumedRole {
+                arn: arn.clone(),
+                external_id: external_id.clone(),
+                session_name: session_name.clone(),
+            });
+            Some(Identity::Aws { region, role })
+        }
+        _ => None,
     }
-    let of_host = || {
-        let host = of.url.as_deref()?.split_once("://")?.1.split(['/', ':']).next()?;
-        let (service, rest) = host.split_once('.')?;
-        (service.starts_with("bedrock-runtime") && rest.contains(".amazonaws.")).then_some(())?;
-        rest.split('.').next()
-    };
-    let region = given.region.as_deref().or_else(of_host).unwrap_or_default().to_owned();
-    if region.is_empty() {
-        let message = "the url's host names no region of Amazon's: write region, such as us-east-1";
-        report.invalid(&format!("{path}.region"), message);
-    }
-    Some(Identity::Aws { region })
+}
+
+/// The region of Amazon's that the host of a url names.
+fn region_of(provider: &crds::Provider) -> Option<&str> {
+    let host = provider.url.as_deref()?.split_once("://")?.1.split(['/', ':']).next()?;
+    let (service, rest) = host.split_once('.')?;
+    (service.starts_with("bedrock-runtime") && rest.contains(".amazonaws.")).then_some(())?;
+    rest.split('.').next()
 }
 
 fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {

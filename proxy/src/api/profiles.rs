@@ -1,5 +1,6 @@
 //! The profiles: what each kind of provider offers, one row each.
 
+use http::{HeaderName, HeaderValue};
 use sluicegate_config::{Provider, ProviderKind};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::verbatim::Envelope;
@@ -25,6 +26,24 @@ pub(crate) struct Auth {
     pub(crate) before: &'static str,
     /// Signed tokens are taken too, as bearers.
     pub(crate) takes_tokens: bool,
+}
+
+impl Auth {
+    /// The header that carries a secret; `None`: no header can.
+    pub(crate) fn carrying(&self, secret: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+        let Self { header, before, .. } = if self.takes_tokens && is_token(secret) { &BEARER } else { self };
+        let mut value = HeaderValue::from_bytes(&[before.as_bytes(), secret].concat()).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::from_static(header), value))
+    }
+}
+
+/// True if a secret is a token and no key: a signed one (of Entra ID), three parts of which the first begins as JSON does; one of
+/// Google's; or one of a login at Anthropic's.
+fn is_token(secret: &[u8]) -> bool {
+    secret.starts_with(b"ya29.")
+        || secret.starts_with(b"sk-ant-oat")
+        || secret.starts_with(b"eyJ") && secret.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 /// An operation that a provider offers in a dialect.
@@ -113,7 +132,7 @@ const OPENAI: KindProfile = KindProfile {
 const OPENAI_COMPATIBLE: KindProfile =
     KindProfile { offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: false, ..OPENAI };
 const ANTHROPIC: KindProfile = KindProfile {
-    auth: Some(Auth { header: "x-api-key", ..PLAIN }),
+    auth: Some(Auth { header: "x-api-key", takes_tokens: true, ..PLAIN }),
     offers: &[MESSAGES, COUNT_TOKENS],
     refuses_unknown_fields: false,
 };

@@ -345,20 +345,27 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
+        let decision = self.decided(decision, error.kind);
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
-        if let (401, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential) {
+        // Keys that are over are refused by Amazon with 403.
+        if let (401 | 403, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential) {
             token.refused();
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
         Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
     }
 
+    /// The decision about an error, by whose key it is about.
+    fn decided(&self, decision: RetryDecision, kind: ErrorKind) -> RetryDecision {
+        if self.provider.takes_callers_key() { retry_policy::with_callers_key(decision, kind) } else { decision }
+    }
+
     /// The provider said an error where its stream should begin.
     fn said(&self, open: &mut OpenAttempt, error: ProviderError) -> Failure {
-        let decision = retry_policy::said(&error, &self.target.pool.retry.on);
+        let decision = self.decided(retry_policy::said(&error, &self.target.pool.retry.on), error.kind);
         self.settle_answered(open, decision, self.call.dialect().status(error.kind));
         let detail = format!("provider `{}` said an error where its answer should begin", self.provider.name);
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);

@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{self, Hit, Key, Layer, Lead};
-use crate::state::{Ready, Rule};
+use crate::state::{Rule, TargetRef};
 
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
-use super::keys::{KEY_HEADERS, bearer, query_keys};
+use super::keys::{self, KEY_HEADERS, bearer, query_keys};
 use super::{headers, outgoing};
 
 /// The layer that a hit came from.
@@ -63,7 +63,7 @@ fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cach
         headers: &call.headers,
         goes_on: headers::may_go_on,
         beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),
-        served_by: served_by(&call.context.ready, rule),
+        served_by: served_by(call, rule),
         model: call.path_model(),
         body: &call.body,
         // An array is written around the whole.
@@ -105,9 +105,15 @@ fn by_keys<'a>(headers: &HeaderMap, in_query: impl Iterator<Item = &'a str>) -> 
 }
 
 /// Stands for whom a rule asks: its pools, the models it asks them for, and what they put into requests. An answer of
-/// before one of these changed is not an answer of now.
-fn served_by(ready: &Ready, rule: &Rule) -> [u8; 32] {
+/// before one of these changed is not an answer of now. Where a pool is asked with the caller's own key, answers are that key's
+/// whatever the rule says of sharing them: another key may not be good for them.
+fn served_by(call: &InboundCall, rule: &Rule) -> [u8; 32] {
+    let ready = &call.context.ready;
     let mut digest = blake3::Hasher::new();
+    let takes_keys = |target: &TargetRef| ready.target(target).is_some_and(|target| target.pool.takes_callers_keys);
+    if rule.targets.iter().chain(&rule.fallbacks).any(takes_keys) {
+        digest.update(&keys::digest(call));
+    }
     for (kind, aims) in [(1, &rule.targets), (2, &rule.fallbacks)] {
         for target in aims.iter().map(|target| ready.target(target)) {
             digest.update(&[kind]);

@@ -22,6 +22,7 @@ use super::attempt::{self, Attempt};
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::inbound::InboundCall;
+use super::keys;
 use super::retry_policy::{Retry, SHORT_WAIT};
 use super::suspects::Suspects;
 use super::{count, outgoing, plan};
@@ -127,7 +128,7 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
                     continue;
                 }
             };
-            if let Some(failure) = without_token(turn.provider, turn.now + timeouts.connect).await {
+            if let Some(failure) = without_credential(call, turn.provider, turn.now + timeouts.connect).await {
                 round.pass_over(turn.at);
                 progress.fail(failure);
                 continue;
@@ -163,12 +164,18 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
     progress.end(call, rule)
 }
 
-/// Waits for the token that a provider is called with, where it has not come yet: the failure, if it does not.
-async fn without_token(provider: &Provider, until: Instant) -> Option<Failure> {
-    let Some(Credential::Token(token)) = &provider.credential else { return None };
-    // Boxed: it is rare, and its future is large.
-    let is_here = token.is_good(Instant::now()) || Box::pin(token.is_here(until)).await;
-    (!is_here).then(|| Failure::no_token(provider))
+/// Waits for the token that a provider is called with, where it has not come yet, or looks for the caller's own key: the failure, if
+/// there is none.
+async fn without_credential(call: &InboundCall, provider: &Provider, until: Instant) -> Option<Failure> {
+    match &provider.credential {
+        Some(Credential::Token(token)) => {
+            // Boxed: it is rare, and its future is large.
+            let is_here = token.is_good(Instant::now()) || Box::pin(token.is_here(until)).await;
+            (!is_here).then(|| Failure::no_token(provider))
+        }
+        Some(Credential::OfCaller(auth)) => keys::passed(call, auth).is_none().then(|| Failure::no_key(provider)),
+        Some(Credential::Header(..) | Credential::Signed(_)) | None => None,
+    }
 }
 
 impl CallProgress {

@@ -36,6 +36,8 @@ enum FailureCause {
     Nothing(Problem),
     /// The call can not be put into the provider's dialect.
     Refused(Refusal),
+    /// The caller has sent no key of its own.
+    NoKey(Problem),
 }
 
 /// An error answer as it came.
@@ -84,6 +86,16 @@ impl Failure {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
     }
 
+    /// The provider is called with the caller's own key, and it has sent none: nothing was tried.
+    pub(super) fn no_key(provider: &Provider) -> Self {
+        let message = format!(
+            "Provider `{}` is called with your own key, and you sent none. Send it as `Authorization: Bearer KEY` or where your SDK puts it.",
+            provider.name
+        );
+        let problem = Problem::client(ErrorKind::Authentication, message).code("invalid_api_key").retry(false, None);
+        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::NoKey(problem) }
+    }
+
     /// The call can not be put into the provider's dialect: nothing was tried.
     pub(super) const fn unsayable(refusal: Refusal) -> Self {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }
@@ -91,11 +103,20 @@ impl Failure {
 
     /// The weight of a failure among several, by what it says to the caller: a mistake that only it can mend, then what
     /// failed, then a refused credential, then what could not be said.
-    pub(super) const fn weight(&self) -> u8 {
+    pub(super) fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
-            (FailureCause::Error { status, .. }, AttemptEnd::ClientError) if is_credential(*status) => 1,
-            (FailureCause::InStream { error, .. }, AttemptEnd::ClientError) if is_about_us(error.kind) => 1,
+            (FailureCause::NoKey(_), _) => 1,
+            (FailureCause::Error { status, provider, .. }, AttemptEnd::ClientError)
+                if is_credential(*status) && !provider.takes_callers_key() =>
+            {
+                1
+            }
+            (FailureCause::InStream { error, provider }, AttemptEnd::ClientError)
+                if is_about_us(error.kind) && !provider.takes_callers_key() =>
+            {
+                1
+            }
             (FailureCause::Error { .. } | FailureCause::InStream { .. }, AttemptEnd::ClientError) => 3,
             _ => 2,
         }
@@ -108,12 +129,14 @@ impl Failure {
     pub(super) fn into_answer(self, call: &InboundCall, exhausted: bool) -> Result<Exchange, Problem> {
         let end = if self.end == AttemptEnd::ClientError { End::Refused } else { End::Failed };
         match self.said {
-            FailureCause::Nothing(problem) => Err(problem),
+            FailureCause::Nothing(problem) | FailureCause::NoKey(problem) => Err(problem),
             FailureCause::Refused(refusal) => Err(refusal.into()),
-            FailureCause::Error { status, provider, .. } if is_credential(status) => {
+            FailureCause::Error { status, provider, .. } if is_credential(status) && !provider.takes_callers_key() => {
                 Err(credential(&provider, &format!(" (status {})", status.as_u16())))
             }
-            FailureCause::InStream { error, provider } if is_about_us(error.kind) => Err(credential(&provider, "")),
+            FailureCause::InStream { error, provider } if is_about_us(error.kind) && !provider.takes_callers_key() => {
+                Err(credential(&provider, ""))
+            }
             // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
             FailureCause::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
                 let message = format!(

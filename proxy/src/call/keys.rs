@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+
+use crate::api::profiles::Auth;
+use crate::consumer::Identified;
+
+use super::inbound::InboundCall;
 
 /// The headers in which a key may be, beside `authorization`: Anthropic's, Azure's and Google's ways.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
@@ -20,6 +25,30 @@ pub(super) fn keys<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl I
     let in_headers = bearers.chain(others).map(<[u8]>::trim_ascii).map(Cow::Borrowed);
     let in_query = query_keys(query).map(|key| Cow::from(percent_decode_str(key)));
     in_headers.chain(in_query).filter(|key| !key.is_empty()).take(MOST_KEYS)
+}
+
+/// The header by which a provider is called with the caller's own key; `None`: it has sent none. Where the gateway knows the caller by
+/// a key, that one is the gateway's, and goes nowhere.
+pub(super) fn passed(call: &InboundCall, auth: &Auth) -> Option<(HeaderName, HeaderValue)> {
+    own(call).find_map(|key| auth.carrying(&key))
+}
+
+/// The caller's keys that are none of this gateway's.
+fn own(call: &InboundCall) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let ready = &call.context.ready;
+    let is_ours = |key: &[u8]| !matches!(ready.consumers().known_by(key, || 0), Identified::Unknown);
+    let knows = ready.asks_who_calls();
+    keys(&call.headers, call.query()).filter(move |key| !knows || !is_ours(key))
+}
+
+/// Stands for the keys that a call may be passed on with, where answers are each key's own.
+pub(super) fn digest(call: &InboundCall) -> [u8; 32] {
+    let mut digest = blake3::Hasher::new_derive_key("sluicegate keys that are passed on v1");
+    for key in own(call) {
+        digest.update(&u64::try_from(key.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(&key);
+    }
+    *digest.finalize().as_bytes()
 }
 
 /// The keys in the query, as Google's clients may send one. They go nowhere.

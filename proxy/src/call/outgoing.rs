@@ -13,6 +13,7 @@ use crate::state::{Credential, Provider, RouteTarget};
 use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::headers;
 use super::inbound::InboundCall;
+use super::keys;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -184,8 +185,12 @@ impl Outgoing {
             }
             Some(Credential::Token(token)) => match token.held() {
                 Some(CloudCredential::Bearer(value)) => drop(headers.insert(AUTHORIZATION, value)),
+                Some(CloudCredential::Signer(signer)) => {
+                    signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);
+                }
                 None => {}
             },
+            Some(Credential::OfCaller(auth)) => headers.extend(keys::passed(call, auth)),
             None => {}
         }
         let mut request = Request::new(self.body.clone());

@@ -119,6 +119,17 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
     }
 }
 
+/// The decision where the caller's own key was sent: a refused key, an empty purse and a limit are that caller's, and no
+/// other caller's call is kept from the endpoint by them.
+pub(super) const fn with_callers_key(decision: RetryDecision, kind: ErrorKind) -> RetryDecision {
+    let refused = matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission);
+    match decision.end {
+        AttemptEnd::ClientError if refused => RetryDecision { retry: Retry::No, cooldown: Cooldown::None, ..decision },
+        AttemptEnd::RateLimited => RetryDecision { retry: Retry::OtherEndpoint, cooldown: Cooldown::None, ..decision },
+        _ => decision,
+    }
+}
+
 /// A 429: it works, only not for us and not now. The pause says so, the circuit is for what is broken.
 fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> RetryDecision {
     let end = AttemptEnd::RateLimited;
@@ -296,6 +307,23 @@ mod tests {
             let judged = of(code, &HeaderMap::new(), body);
             assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_callers_own_key_is_that_callers_alone() {
+        let quota = r#"{"error":{"message":"no money","code":"insufficient_quota"}}"#;
+        let judged = |code: u16, body: &str| {
+            let error = Dialect::OpenAiChat.decode_error(code, body.as_bytes());
+            let judged = with_callers_key(of(code, &HeaderMap::new(), body), error.kind);
+            (judged.retry, judged.cooldown, judged.counts_against_circuit)
+        };
+        for (code, retry) in
+            [(401, Retry::No), (402, Retry::No), (403, Retry::No), (429, Retry::OtherEndpoint), (400, Retry::No)]
+        {
+            assert_eq!(judged(code, ""), (retry, Cooldown::None, false), "{code}");
+        }
+        assert_eq!(judged(429, quota), (Retry::OtherEndpoint, Cooldown::None, false));
+        assert_eq!(judged(500, ""), (Retry::Anywhere, Cooldown::None, true));
     }
 
     #[test]

@@ -4,10 +4,61 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The names that are read.
-const NAMES: [&str; 2] = [GOOGLE_APPLICATION_CREDENTIALS, GCE_METADATA_HOST];
+const NAMES: [&str; 26] = [
+    AWS_ACCESS_KEY_ID,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN,
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
+    AWS_CONTAINER_CREDENTIALS_FULL_URI,
+    AWS_CONTAINER_CREDENTIALS_RELATIVE_URI,
+    AWS_DEFAULT_REGION,
+    AWS_EC2_METADATA_DISABLED,
+    AWS_EC2_METADATA_SERVICE_ENDPOINT,
+    AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE,
+    AWS_ENDPOINT_URL_STS,
+    AWS_PROFILE,
+    AWS_REGION,
+    AWS_ROLE_ARN,
+    AWS_ROLE_SESSION_NAME,
+    AWS_SECRET_ACCESS_KEY,
+    AWS_SESSION_TOKEN,
+    AWS_SHARED_CREDENTIALS_FILE,
+    AWS_WEB_IDENTITY_TOKEN_FILE,
+    AZURE_AUTHORITY_HOST,
+    AZURE_CLIENT_ID,
+    AZURE_CLIENT_SECRET,
+    AZURE_FEDERATED_TOKEN_FILE,
+    AZURE_POD_IDENTITY_AUTHORITY_HOST,
+    AZURE_TENANT_ID,
+    GCE_METADATA_HOST,
+    GOOGLE_APPLICATION_CREDENTIALS,
+];
 
-pub(super) const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+pub(super) const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const AWS_CONTAINER_AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+pub(super) const AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+pub(super) const AWS_CONTAINER_CREDENTIALS_FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+pub(super) const AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+pub(super) const AWS_DEFAULT_REGION: &str = "AWS_DEFAULT_REGION";
+pub(super) const AWS_EC2_METADATA_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+pub(super) const AWS_EC2_METADATA_SERVICE_ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+pub(super) const AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+pub(super) const AWS_ENDPOINT_URL_STS: &str = "AWS_ENDPOINT_URL_STS";
+pub(super) const AWS_PROFILE: &str = "AWS_PROFILE";
+pub(super) const AWS_REGION: &str = "AWS_REGION";
+pub(super) const AWS_ROLE_ARN: &str = "AWS_ROLE_ARN";
+pub(super) const AWS_ROLE_SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
+pub(super) const AWS_SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+pub(super) const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+pub(super) const AWS_SHARED_CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+pub(super) const AWS_WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+pub(super) const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+pub(super) const AZURE_CLIENT_ID: &str = "AZURE_CLIENT_ID";
+pub(super) const AZURE_CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
+pub(super) const AZURE_FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+pub(super) const AZURE_POD_IDENTITY_AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+pub(super) const AZURE_TENANT_ID: &str = "AZURE_TENANT_ID";
 pub(super) const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
+pub(super) const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// The environment's words about clouds.
 #[derive(Clone, Default)]
@@ -24,5 +75,10 @@ impl CloudEnvironment {
     /// The value of a name, if there is one.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    #[cfg(test)]
+    pub(super) fn of<const N: usize>(words: [(&'static str, &str); N]) -> Self {
+        Self(Arc::new(words.into_iter().map(|(name, value)| (name, value.to_owned())).collect()))
     }
 }

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use serde::Serialize;
+use sluicegate_config::identity::{AssumedRole, aws_keys};
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
 use crate::account::TokenStat;
 use crate::upstream::Outward;
 
+use super::aws_chain::AwsSource;
+use super::azure::AzureSource;
 use super::environment::CloudEnvironment;
 use super::gcp::GcpSource;
 use super::source::TokenSource;
@@ -93,6 +96,41 @@ impl Tokens {
     pub(crate) fn google(&self, secret: Option<&[u8]>) -> Result<Arc<Token>, String> {
         let source = || GcpSource::of(secret).map(TokenSource::Google);
         self.kept(&[b"gcp", secret.unwrap_or_default()], source)
+    }
+
+    /// Amazon's keys for a role that is taken on with a Secret's, or for whoever this process is there; with them requests are
+    /// signed for a region.
+    ///
+    /// # Errors
+    /// The keys can not be used; nothing of them is told.
+    pub(crate) fn amazon(
+        &self,
+        secret: Option<&[u8]>,
+        role: Option<&AssumedRole>,
+        region: &str,
+    ) -> Result<Arc<Token>, String> {
+        let said = format!("{role:?}");
+        self.kept(&[b"aws", secret.unwrap_or_default(), said.as_bytes(), region.as_bytes()], || {
+            let keys = secret.map(|secret| aws_keys(secret).ok_or_else(|| "it holds no keys".to_owned()));
+            Ok(TokenSource::Amazon(AwsSource::new(keys.transpose()?, role.cloned(), region.to_owned())))
+        })
+    }
+
+    /// The token of Azure's for a client's secret, or for whoever this process is there, to call a provider at this address.
+    ///
+    /// # Errors
+    /// The secret can not be used; nothing of it is told.
+    pub(crate) fn azure(
+        &self,
+        secret: Option<&[u8]>,
+        (tenant, client): (Option<&str>, Option<&str>),
+        url: &str,
+    ) -> Result<Arc<Token>, String> {
+        let source = AzureSource::of(secret, (tenant, client), url)?;
+        let (said, resource) = (format!("{tenant:?} {client:?}"), source.resource());
+        self.kept(&[b"azure", secret.unwrap_or_default(), said.as_bytes(), resource.as_bytes()], || {
+            Ok(TokenSource::Azure(source))
+        })
     }
 
     /// The token that is got with all `parts`, kept already or from now on.

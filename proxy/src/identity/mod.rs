@@ -1,11 +1,14 @@
 //! The gateway's own identity towards clouds: requests that are signed, or carry a token that is kept fresh, instead of a key.
 
 pub(crate) mod aws;
+mod aws_chain;
+mod azure;
 pub(crate) mod environment;
 mod gcp;
 mod gcp_file;
 pub(crate) mod keeper;
 pub(crate) mod sigv4;
 mod source;
+mod sts;
 pub(crate) mod token;
 mod token_client;

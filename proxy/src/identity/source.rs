@@ -1,5 +1,7 @@
 //! The source of a token: which cloud it is of, and what it is got with.
 
+use super::aws_chain::AwsSource;
+use super::azure::AzureSource;
 use super::environment::CloudEnvironment;
 use super::gcp::GcpSource;
 use super::token::Fetched;
@@ -9,6 +11,10 @@ use super::token_client::TokenClient;
 pub(super) enum TokenSource {
     /// Google's.
     Google(GcpSource),
+    /// Amazon's.
+    Amazon(AwsSource),
+    /// Azure's.
+    Azure(AzureSource),
 }
 
 impl TokenSource {
@@ -16,6 +22,8 @@ impl TokenSource {
     pub(super) const fn cloud(&self) -> &'static str {
         match self {
             Self::Google(_) => "gcp",
+            Self::Amazon(_) => "aws",
+            Self::Azure(_) => "azure",
         }
     }
 
@@ -23,6 +31,8 @@ impl TokenSource {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Google(source) => source.name(),
+            Self::Amazon(source) => source.name(),
+            Self::Azure(source) => source.name(),
         }
     }
 
@@ -33,6 +43,8 @@ impl TokenSource {
     pub(super) async fn fetch(&self, client: &TokenClient, environment: &CloudEnvironment) -> Result<Fetched, String> {
         match self {
             Self::Google(source) => source.fetch(client, environment).await,
+            Self::Amazon(source) => source.fetch(client, environment).await,
+            Self::Azure(source) => source.fetch(client, environment).await,
         }
     }
 }

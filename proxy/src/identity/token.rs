@@ -8,11 +8,15 @@ use http::HeaderValue;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout_at;
 
+use super::aws::AwsSigner;
+
 /// The thing that calls carry.
 #[derive(Clone)]
 pub(crate) enum CloudCredential {
     /// The value of `authorization`.
     Bearer(HeaderValue),
+    /// A signature by keys that are good for a while.
+    Signer(Arc<AwsSigner>),
 }
 
 /// A token as a service has answered it.

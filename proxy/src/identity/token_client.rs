@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{timeout, timeout_at};
 
@@ -126,9 +127,13 @@ fn split(url: &str) -> (&str, &str) {
 
 /// A form, in the order of its fields.
 pub(super) fn form(fields: &[(&str, &str)]) -> String {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    let field = |(name, value): &(&str, &str)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+    let field = |(name, value): &(&str, &str)| format!("{name}={}", percent_encoded(value));
     fields.iter().map(field).collect::<Vec<_>>().join("&")
+}
+
+/// A value as forms and queries have it.
+pub(super) fn percent_encoded(value: &str) -> String {
+    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]

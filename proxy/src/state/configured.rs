@@ -11,7 +11,7 @@ use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strate
 use sluicegate_dialects::Dialect;
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
-use crate::api::profiles::{KindProfile, ModelPublisher, Offer};
+use crate::api::profiles::{Auth, KindProfile, ModelPublisher, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
@@ -148,6 +148,8 @@ pub(crate) struct Pool {
     pub(crate) retry: Retry,
     /// Stands for whatever of the pool's configuration decides what is answered; part of every cache key.
     pub(crate) answers: [u8; 32],
+    /// True if some provider is called with the caller's own key, so that answers are each key's own.
+    pub(crate) takes_callers_keys: bool,
     pub(crate) providers: Vec<Arc<Provider>>,
 }
 
@@ -175,7 +177,14 @@ pub(crate) struct Provider {
     pub(crate) remove_headers: Vec<HeaderName>,
 }
 
-/// The gateway's credential at a provider.
+impl Provider {
+    /// True if it is called with the caller's own key: what it says of that is the caller's to hear.
+    pub(crate) const fn takes_callers_key(&self) -> bool {
+        matches!(self.credential, Some(Credential::OfCaller(_)))
+    }
+}
+
+/// The credential that a provider is called with.
 #[derive(Clone)]
 pub(crate) enum Credential {
     /// A header that goes with each request.
@@ -184,6 +193,8 @@ pub(crate) enum Credential {
     Signed(Arc<AwsSigner>),
     /// Each request carries a token, which is kept fresh.
     Token(Arc<Token>),
+    /// Each request carries its caller's own key, in this place.
+    OfCaller(&'static Auth),
 }
 
 /// An operation that a provider offers, and its place there.

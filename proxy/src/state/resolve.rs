@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
+use sluicegate_config::identity::{Identity, aws_keys};
 use sluicegate_config::{self as config, ObjectId};
 
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
 
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
-use crate::api::profiles::{self, Auth, KindProfile, Offer};
+use crate::api::profiles::{self, KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::consumer::RouteAccess;
@@ -119,6 +120,7 @@ impl Resolving<'_> {
             timeouts: self.pool.timeouts,
             retry: self.pool.retry.clone(),
             answers: answers(self.pool),
+            takes_callers_keys: self.pool.providers.iter().any(|one| one.identity == Some(Identity::Passthrough)),
             providers,
         }
     }
@@ -181,29 +183,39 @@ impl Resolving<'_> {
     }
 
     fn credential(&self, from: &config::Provider) -> Result<Option<Credential>, String> {
-        let google = |secret: Option<&[u8]>| self.lasting.tokens.google(secret);
-        let is_googles = from.identity == Some(config::identity::Identity::Gcp);
-        let Some(id) = &from.credential else {
-            return if is_googles { google(None).map(Credential::Token).map(Some) } else { Ok(None) };
+        let id = from.credential.as_ref();
+        let value = id.map(|id| self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0)));
+        let secret = value.transpose()?.map(|value| value.expose().trim_ascii());
+        let of = |why: String| match id {
+            Some(id) => format!("its credential {}: {why}", id.0),
+            None => why,
         };
-        let value = self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0))?;
-        let secret = value.expose().trim_ascii();
-        if let Some(config::identity::Identity::Aws { region }) = &from.identity {
-            let keys =
-                config::identity::aws_keys(secret).ok_or_else(|| format!("its credential {} holds no keys", id.0))?;
-            return Ok(Some(Credential::Signed(Arc::new(AwsSigner::new(keys, region)))));
-        }
-        if is_googles {
-            let token = google(Some(secret)).map_err(|why| format!("its credential {}: {why}", id.0))?;
-            return Ok(Some(Credential::Token(token)));
-        }
-        let Some(auth) = &profiles::of(from).auth else { return Ok(None) };
-        let Auth { header, before, .. } = if auth.takes_tokens && is_token(secret) { &profiles::BEARER } else { auth };
-        let mut value = HeaderValue::from_bytes(&[before.as_bytes(), secret].concat())
-            .map_err(|_| format!("its credential {} holds bytes that no header can", id.0))?;
-        value.set_sensitive(true);
-        Ok(Some(Credential::Header(HeaderName::from_static(header), value)))
+        let tokens = &self.lasting.tokens;
+        let kept = match (&from.identity, secret) {
+            (Some(Identity::Aws { region, role: None }), Some(secret)) => {
+                let keys = aws_keys(secret).ok_or_else(|| of("it holds no keys".to_owned()))?;
+                return Ok(Some(Credential::Signed(Arc::new(AwsSigner::new(keys, region)))));
+            }
+            (Some(Identity::Aws { region, role }), secret) => tokens.amazon(secret, role.as_ref(), region),
+            (Some(Identity::Gcp), secret) => tokens.google(secret),
+            (Some(Identity::Azure { tenant, client }), secret) => {
+                tokens.azure(secret, (tenant.as_deref(), client.as_deref()), &from.url)
+            }
+            (Some(Identity::Passthrough), _) => {
+                return Ok(profiles::of(from).auth.as_ref().map(Credential::OfCaller));
+            }
+            (None, Some(secret)) => return in_a_header(from, secret).map_err(of),
+            (None, None) => return Ok(None),
+        };
+        kept.map(Credential::Token).map(Some).map_err(of)
     }
+}
+
+/// A key in the header where the kind of provider has it.
+fn in_a_header(from: &config::Provider, secret: &[u8]) -> Result<Option<Credential>, String> {
+    let Some(auth) = &profiles::of(from).auth else { return Ok(None) };
+    let (name, value) = auth.carrying(secret).ok_or("it holds bytes that no header can")?;
+    Ok(Some(Credential::Header(name, value)))
 }
 
 /// A digest of what decides a pool's answers: where its providers are, what they serve, and what of the gateway's own goes
@@ -265,13 +277,6 @@ fn offers(
         uri.map(|uri| OfferAt { offer, path: path.into(), uri }).map_err(|error| error.to_string())
     };
     kind.offers.iter().filter(is_there).map(offer).collect()
-}
-
-/// True if a secret is a token and no key: a signed one (of Entra ID), three parts of which the first begins as JSON does, or
-/// one of Google's.
-fn is_token(secret: &[u8]) -> bool {
-    secret.starts_with(b"ya29.")
-        || secret.starts_with(b"eyJ") && secret.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

@@ -4,6 +4,7 @@
 
 mod churn;
 mod claims;
+mod cloud_tokens;
 mod consumers;
 mod control_plane;
 mod gateway;

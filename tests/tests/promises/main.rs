@@ -26,6 +26,7 @@ mod memory;
 mod offline;
 mod operations;
 mod overflow;
+mod passthrough;
 mod protocols;
 mod rate_limits;
 mod requests;

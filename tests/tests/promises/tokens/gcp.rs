@@ -14,10 +14,8 @@ use serde_json::Value;
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Received, Upstream, answer};
 
-use crate::resources::{MESSAGES, message, pool, rule};
-
-const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
-const ROUNDS: usize = 600;
+use super::{JSON, ROUNDS, status, until};
+use crate::resources::{pool, rule};
 
 /// A service account's key: what signs, and what others check that by.
 struct Account {
@@ -190,11 +188,6 @@ fn shown(upstream: &Upstream) -> Vec<String> {
     tokens
 }
 
-async fn status(proxy: &Proxy) -> (u16, String) {
-    let got = proxy.client().post(MESSAGES, JSON, message("claude-x", false)).await.unwrap();
-    (got.status, got.text())
-}
-
 /// Waits until the log tells of the account and of this.
 async fn logged(proxy: &Proxy, why: &str) {
     for _ in 0..ROUNDS {
@@ -206,19 +199,8 @@ async fn logged(proxy: &Proxy, why: &str) {
     panic!("{why}: {}", proxy.log().join("\n"));
 }
 
-/// Calls until an answer has this status.
-async fn until(proxy: &Proxy, wanted: u16) -> String {
-    for _ in 0..ROUNDS {
-        let (status, text) = status(proxy).await;
-        if status == wanted {
-            return text;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("no answer with status {wanted}:\n{}", proxy.log().join("\n"))
-}
-
 fn no_secret_is_told(proxy: &Proxy, account: &Account) {
+    super::no_secret_is_told(proxy);
     let pages = ["/metrics", "/config", "/status"].map(|path| proxy.page(path).unwrap().1).concat();
     let told = proxy.log().join("\n") + &pages;
     assert!(!told.contains("planted") && !told.contains(account.planted()), "{told}");
