@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use serde::Serialize;
 use sluicegate_config::identity::{AssumedRole, aws_keys};
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::account::TokenStat;
 use crate::upstream::Outward;
@@ -233,9 +233,16 @@ async fn keep(work: TokenTask, client: TokenClient, tokens: Arc<Tokens>) {
             }
         };
         drop(token);
+        // A refusal brings the next attempt forward, and never puts one off.
+        let due = Instant::now() + pause;
+        let wait = async {
+            tokio::select! {
+                () = sleep_until(due.into()) => {}
+                () = refusal.notified() => sleep_until(due.min(began + AFTER_REFUSAL).into()).await,
+            }
+        };
         tokio::select! {
-            () = sleep(pause) => {}
-            () = refusal.notified() => sleep_until((began + AFTER_REFUSAL).into()).await,
+            () = wait => {}
             () = watched.is_let_go() => return,
         }
     }

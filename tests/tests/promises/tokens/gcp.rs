@@ -407,3 +407,28 @@ async fn a_token_is_shown_on_the_status_page_and_in_the_metrics() {
     }
     no_secret_is_told(&proxy, &account);
 }
+
+#[tokio::test]
+async fn a_token_that_a_provider_refuses_is_asked_for_anew_before_it_is_over() {
+    let account = Arc::new(Account::new("a@p.iam"));
+    let service = Service::start(vec![Arc::clone(&account)], Mood::Gives(3600));
+    // The first one was withdrawn.
+    let upstream = Upstream::start(|received| {
+        let said = r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
+        let withdrawn = received.header("authorization").ends_with("-1");
+        vec![answer(if withdrawn { 401 } else { 200 }, JSON, said.as_bytes())]
+    })
+    .unwrap();
+    let text = account.secret(service.upstream.address) + &vertex(upstream.address, BY_KEY, "");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    assert_eq!((status(&proxy).await.0, upstream.calls()), (502, 1));
+    for _ in 0..ROUNDS * 3 {
+        if service.given.load(Ordering::SeqCst) > 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    until(&proxy, 200).await;
+    assert_eq!(service.given.load(Ordering::SeqCst), 2);
+    no_secret_is_told(&proxy, &account);
+}
