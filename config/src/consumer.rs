@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CredentialId;
-use crate::limits::RateLimit;
+use crate::limits::{Budget, RateLimit};
 use crate::matching::ModelMatch;
 
 /// One compiled `LLMConsumer`.
@@ -35,6 +35,9 @@ pub struct Consumer {
     /// The limits of its calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<RateLimit>,
+    /// The budgets of its calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
 }
 
 /// A key of a consumer, of which nothing but its digest is known.

@@ -6,12 +6,13 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 18] = [
+pub const FEATURES: [&str; 19] = [
     "access",
     "awsChain",
     "azureOpenAI",
     "azureTokens",
     "bedrock",
+    "budgets",
     "cacheWrite1h",
     "coalesce",
     "cohere",

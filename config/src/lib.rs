@@ -27,7 +27,7 @@ pub use features::{FEATURES, PROFILE_FEATURE};
 pub use ids::{CredentialId, ObjectId};
 pub use kind::{CompiledForm, CompiledObject, Kind};
 pub use labels::{LabelMatch, LabelOperator};
-pub use limits::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
+pub use limits::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, OnUnavailable, RateLimit};
 pub use matching::{HeaderMatch, HeaderValueMatch, Match, ModelMatch};
 pub use price::{PicoUsd, Price, PriceVariant, PricedTier, Rates};
 pub use snapshot::*;

@@ -12,7 +12,7 @@ use crate::consumer::Consumer;
 use crate::identity::Identity;
 use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
-use crate::limits::RateLimit;
+use crate::limits::{Budget, RateLimit};
 use crate::matching::Match;
 use crate::price::Price;
 
@@ -97,6 +97,9 @@ pub struct Rule {
     /// True if these are the rule's own, and its calls are counted apart from those of the route's other rules.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_limits: bool,
+    /// The budgets of its calls, those of the route and its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }

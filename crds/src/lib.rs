@@ -31,7 +31,10 @@ pub use compatibility::{
     SystemMessages,
 };
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
-pub use limits::{LimitPer, LimitUnit, Limits, OnExceeded, OnUnavailable, RateLimit};
+pub use limits::{
+    Budget, BudgetExceeded, BudgetMode, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
+    OnUnavailable, RateLimit, UnknownPrice,
+};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
@@ -44,7 +47,7 @@ pub use provider::{
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
 };
-pub use scalar::{ByteSize, Decimal, Duration, Time};
+pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
 pub use status::{Condition, ConditionStatus, Status};
 

@@ -1,22 +1,123 @@
-//! Limits: how much may be asked for within a time.
+//! Limits: how much may be asked for within a time, and how much it may cost.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::patterns;
 use crate::rules::{self, validations};
-use crate::scalar::Duration;
+use crate::scalar::{Amount, Duration};
 
 /// The limits of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::LIMITS_ANY])))]
 pub struct Limits {
     /// Rate limits. A call is taken if every one of them has room for it, and counts in all of them or in none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(min = 1, max = 8),
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::LIMITS_ONCE]))
     )]
     pub rate: Vec<RateLimit>,
+    /// Budgets. A call is taken if every one of them has room for what it may cost, and is booked in all of them or in none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 8),
+        extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::BUDGETS_ONCE]))
+    )]
+    pub budgets: Vec<Budget>,
+}
+
+/// The most that calls may cost within a period of the calendar, over all proxies together where they share a Redis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[
+    rules::BUDGET_TOKENS, rules::BUDGET_DOLLARS, rules::BUDGET_ZONE,
+])))]
+pub struct Budget {
+    /// `USD` (by the prices of the pools' models) or `Tokens` (of prompt and answer). Default: `USD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<BudgetUnit>,
+    /// The most that is spent within a period, in quotes: dollars such as `"12.50"`, or a number of tokens such as `"1000000"`.
+    pub amount: Amount,
+    /// The period, by the calendar: `Hourly`, `Daily`, `Weekly` (from Monday on), `Monthly`, `Yearly`, or `Total`, which never ends.
+    pub period: BudgetPeriod,
+    /// The time zone in which days, weeks, months and years begin, such as `Europe/Berlin`. Default: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = patterns::TIME_ZONE))]
+    pub time_zone: Option<String>,
+    /// `Enforce`, or `Shadow`: it is counted, and no call is ever refused for it. Default: `Enforce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<BudgetMode>,
+    /// The treatment of a call that there is no room for: `Reject`, or `Warn` (it is taken, and the answer says so). Default: `Reject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_exceeded: Option<BudgetExceeded>,
+    /// The treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as nothing).
+    /// Default: `Refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_price: Option<UnknownPrice>,
+    /// The treatment of calls while Redis is away: `Share` (each proxy takes its part of what was left), `FailOpen` (all are
+    /// taken) or `FailClosed` (none is). Default: `Share`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unavailable: Option<OnUnavailable>,
+    /// Percentages of the amount: the first time in a period that more is spent is counted in a metric and logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 8), inner(range(min = 1, max = 100)), extend("x-kubernetes-list-type" = "set"))]
+    pub alert_at: Vec<u8>,
+}
+
+/// The unit of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetUnit {
+    /// US dollars.
+    #[serde(rename = "USD")]
+    Usd,
+    /// Tokens of prompt and answer.
+    Tokens,
+}
+
+/// The period of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetPeriod {
+    /// An hour of the clock.
+    Hourly,
+    /// A day.
+    Daily,
+    /// A week, from Monday on.
+    Weekly,
+    /// A month.
+    Monthly,
+    /// A year.
+    Yearly,
+    /// All the time.
+    Total,
+}
+
+/// True if a budget refuses calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetMode {
+    /// It does.
+    Enforce,
+    /// It counts, and no more.
+    Shadow,
+}
+
+/// The treatment of a call that a budget has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetExceeded {
+    /// It is refused.
+    Reject,
+    /// It is taken, and its answer says so.
+    Warn,
+}
+
+/// The treatment of a call that may go to a model whose price nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UnknownPrice {
+    /// It is refused.
+    Refuse,
+    /// It counts as nothing.
+    Free,
 }
 
 /// The most that is taken within any window of time, over all proxies together where they share a Redis.

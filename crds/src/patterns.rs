@@ -8,6 +8,10 @@ pub const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z
 pub const BYTES: &str = "^[0-9]{1,12}(k|M|G|T|Ki|Mi|Gi|Ti)?$";
 /// The spelling of a decimal: six decimals of a price per million tokens are whole picodollars per token.
 pub const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,6})?$";
+/// The spelling of an amount of dollars or tokens: more than nothing, at most six digits after the point.
+pub const AMOUNT: &str = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$";
+/// The spelling of a time zone's name.
+pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$";
 /// The spelling of a name inside an object.
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// The spelling of a path before those of an API.
@@ -64,7 +68,9 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 21] = [
+pub const ADVICE: [(&str, &str); 23] = [
+    (AMOUNT, "write an amount in quotes, such as \"12.50\", with at most six digits after the point"),
+    (TIME_ZONE, "write the name of a time zone, such as Europe/Berlin"),
     (TIME, "write a time such as 2027-01-31T00:00:00Z"),
     (DURATION, "write a duration such as 30s, 100ms or 1h30m"),
     (BYTES, "write a number of bytes such as 1048576 or \"1Mi\""),

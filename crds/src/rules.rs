@@ -287,6 +287,31 @@ pub const LIMIT_QUEUE: CelRule = CelRule {
     cel: "!has(self.onExceeded) || self.onExceeded == 'Reject'",
     message: "calls do not wait for room in this version: write onExceeded: Reject, or leave it out",
 };
+/// Limits that limit nothing are a mistake.
+pub const LIMITS_ANY: CelRule = CelRule {
+    cel: "has(self.rate) || has(self.budgets)",
+    message: "limits are empty: write rate, budgets or both, or remove limits",
+};
+/// Tokens are whole.
+pub const BUDGET_TOKENS: CelRule = CelRule {
+    cel: "!has(self.unit) || self.unit != 'Tokens' || self.amount.matches('^[1-9][0-9]*$')",
+    message: "a budget of Tokens is a whole number of them: write one such as amount: \"1000000\"",
+};
+/// Picodollars are counted in 63 bits.
+pub const BUDGET_DOLLARS: CelRule = CelRule {
+    cel: "(has(self.unit) && self.unit == 'Tokens') || self.amount.matches('^([1-9][0-9]{0,5}([.][0-9]+)?|[1-8][0-9]{6}([.][0-9]+)?|0[.][0-9]*[1-9][0-9]*)$')",
+    message: "a budget of USD is more than 0 and less than 9000000: write dollars such as amount: \"12.50\"",
+};
+/// What never begins anew needs no calendar.
+pub const BUDGET_ZONE: CelRule = CelRule {
+    cel: "!has(self.timeZone) || self.period != 'Total'",
+    message: "a Total never begins anew, so that no calendar counts: remove timeZone, or write another period",
+};
+/// Two budgets do not count the same. What is not there is the default: nothing is filled in within a list.
+pub const BUDGETS_ONCE: CelRule = CelRule {
+    cel: "self.all(a, self.exists_one(b, b.period == a.period && (has(b.unit) ? b.unit : 'USD') == (has(a.unit) ? a.unit : 'USD') && (has(b.timeZone) ? b.timeZone : 'UTC') == (has(a.timeZone) ? a.timeZone : 'UTC') && (has(b.mode) ? b.mode : 'Enforce') == (has(a.mode) ? a.mode : 'Enforce')))",
+    message: "two budgets count the same in the same unit and period: keep the one with the smaller amount",
+};
 /// Two limits do not count the same. A window that is not there is the default: nothing is filled in within a list.
 pub const LIMITS_ONCE: CelRule = CelRule {
     cel: "self.all(a, self.exists_one(b, b.per == a.per && b.unit == a.unit && (has(b.window) ? b.window : '1m') == (has(a.window) ? a.window : '1m') && (has(b.header) ? b.header : '') == (has(a.header) ? a.header : '')))",

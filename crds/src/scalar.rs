@@ -24,6 +24,11 @@ pub struct Time(pub String);
 #[serde(transparent)]
 pub struct Decimal(pub String);
 
+/// An amount of dollars or tokens in a string: `"12.50"`, `"1000000"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Amount(pub String);
+
 /// A number of bytes: `1048576`, `"1Mi"`, `"500k"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -86,6 +91,20 @@ impl JsonSchema for Decimal {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "maxLength": 16, "pattern": patterns::DECIMAL})
+    }
+}
+
+impl JsonSchema for Amount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": 20, "pattern": patterns::AMOUNT})
     }
 }
 

@@ -14,7 +14,7 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
+use super::{budgets, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -98,6 +98,7 @@ impl Compiling<'_> {
             keys,
             labels: labels.clone(),
             limits: limits::compile(limits.as_ref(), "spec", report),
+            budgets: budgets::compile(limits.as_ref(), &format!("LLMConsumer {}", self.id.0), "spec", report),
             models: allow
                 .filter_map(|(at, model)| model_match(model, &format!("spec.models.allow[{at}]"), report))
                 .collect(),

@@ -48,11 +48,12 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 3] = [
+const OF_ROUTES: [RouteFeature; 4] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
     }),
+    ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
 ];
@@ -60,7 +61,8 @@ const OF_ROUTES: [RouteFeature; 3] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 1] = [("limits", |consumer| !consumer.limits.is_empty())];
+const OF_CONSUMERS: [ConsumerFeature; 2] =
+    [("budgets", |consumer| !consumer.budgets.is_empty()), ("limits", |consumer| !consumer.limits.is_empty())];
 
 /// The features that a consumer requires.
 pub(super) fn of_consumer(consumer: &Consumer) -> Vec<String> {
@@ -164,6 +166,10 @@ mod tests {
             (
                 "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",
                 &[],
+            ),
+            (
+                "limits: {budgets: [{amount: \"1\", period: Daily}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["budgets"],
             ),
             (
                 "limits: {rate: [{per: Route, unit: Requests, amount: 1}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",

@@ -1,4 +1,4 @@
-//! Limits, judged and compiled.
+//! Rate limits, judged and compiled.
 
 use sluicegate_crds::{self as crds, rules};
 
@@ -12,7 +12,8 @@ const WINDOW: (Millis, Millis) = (Millis(1_000), Millis(86_400_000));
 
 /// Compiles what is written at `path`.
 pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Report<'_>) -> Vec<RateLimit> {
-    let Some(crds::Limits { rate }) = spec else { return Vec::new() };
+    let Some(crds::Limits { rate, budgets }) = spec else { return Vec::new() };
+    report.rule(&format!("{path}.limits"), rules::LIMITS_ANY, !rate.is_empty() || !budgets.is_empty());
     let path = format!("{path}.limits.rate");
     let all: Vec<RateLimit> =
         rate.iter().enumerate().map(|(at, limit)| one(limit, &format!("{path}[{at}]"), report)).collect();

@@ -7,6 +7,7 @@ mod access;
 mod address;
 mod advice;
 mod allowed;
+mod budgets;
 mod cache;
 mod certificates;
 mod claims;
@@ -47,6 +48,7 @@ mod verdict;
 use crate::Snapshot;
 
 pub use crate::Kind;
+pub use budgets::zone;
 pub use claims::ModelClaims;
 pub use compiled::Compiled;
 pub use conflicts::Conflicts;

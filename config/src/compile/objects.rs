@@ -128,7 +128,7 @@ pub(super) fn routes(
         let mut report = Report::new(KIND, id, source(manifests));
         let pools = Reachable::new(namespace(id), inputs, pools);
         let compiled = only(manifests, &mut report).map(|(manifest, spec)| {
-            let route = route::compile(spec, namespace(&manifest.id), manifest.created, &mut report);
+            let route = route::compile(spec, &manifest.id, manifest.created, &mut report);
             route::resolve(spec, &pools, &mut report);
             for (path, message) in inputs.model_claims.iter().flat_map(|claims| claims.refusals(id, &route)) {
                 report.error(&path, Reason::ModelNotAllowed, message);

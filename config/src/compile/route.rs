@@ -11,7 +11,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use super::{access, cache, features, limits};
+use super::{access, budgets, cache, features, limits};
 use crate::{
     FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
 };
@@ -21,7 +21,9 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 
 /// Compiles a route, judging all of it; it is yet to be pruned. With errors in the report the result may name pools
 /// that do not exist.
-pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report: &mut Report<'_>) -> Route {
+pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: &mut Report<'_>) -> Route {
+    let namespace = id.0.split_once('/').map_or("default", |(namespace, _)| namespace);
+    let own_name = format!("LLMRoute {}", id.0);
     let LLMRouteSpec { rules, access, cache, coalesce, limits, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
@@ -30,6 +32,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
     ignorable(cache.as_ref(), "spec", report);
     let access = access.as_ref().map(|access| access::compile(access, namespace, report));
     let route_limits = limits::compile(limits.as_ref(), "spec", report);
+    let route_budgets = budgets::compile(limits.as_ref(), &own_name, "spec", report);
     let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
     let rules = rules
         .iter()
@@ -40,6 +43,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
+            let own_budgets = budgets::compile(limits.as_ref(), &format!("{own_name}/{name}"), &path, report);
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
             Rule {
                 name: name.clone(),
@@ -50,6 +54,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, namespace: &str, created: i64, report
                 coalesce: cache::coalesce(shares.as_ref().or(coalesce.as_ref()), own.as_ref(), cache.as_ref()),
                 own_limits: !own_limits.is_empty(),
                 limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
+                budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
         })

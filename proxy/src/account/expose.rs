@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
-use super::metrics::{CallLabels, ConfigState, Metrics, MetricsReading, lock};
+use super::metrics::{CallLabels, ConfigState, LimitStat, Metrics, MetricsReading, lock};
 use super::names::{self, Metric, MetricKind};
 use super::outcome::{AttemptEnd, CacheLayer};
 use super::process;
@@ -306,7 +306,21 @@ impl Page<'_> {
         )?;
         self.counter(&names::LIMIT_UNANSWERED, stats.iter().map(|stat| stat.unanswered).sum::<u64>())?;
         self.counter(&names::LIMIT_LOST, stats.iter().map(|stat| stat.lost).sum::<u64>())?;
-        self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))
+        self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))?;
+        self.budgets(&stats)
+    }
+
+    fn budgets(&mut self, stats: &[LimitStat]) -> Result<(), Error> {
+        let checks = stats.iter().flat_map(|stat| &stat.budget_checks);
+        let checks = sums(checks.map(|(unit, outcome, count)| (vec![*unit, *outcome], *count)));
+        self.counters(&names::BUDGET_CHECKS, &checks)?;
+        let alerts = stats.iter().flat_map(|stat| &stat.budget_alerts);
+        let alerts = sums(alerts.map(|(of, percent, count)| (vec![&**of, percent.as_str()], *count)));
+        self.counters(&names::BUDGET_ALERTS, &alerts)?;
+        let trouble = |at: usize| stats.iter().filter_map(|stat| stat.budget_troubles.get(at)).sum::<u64>();
+        self.counter(&names::BUDGET_UNANSWERED, trouble(0))?;
+        self.counter(&names::BUDGET_EXPIRED, trouble(1))?;
+        self.counter(&names::BUDGET_LOST, trouble(2))
     }
 
     fn tokens(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -2,12 +2,24 @@
 
 use std::fmt;
 
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::Usage;
 
 /// Something that a call took beforehand. Dropped without a settlement, all of it is given back.
 pub trait Held: fmt::Debug {
     /// The call is over, however it ended.
-    fn settle(self: Box<Self>, by: Settlement);
+    fn settle(self: Box<Self>, by: Settlement, costs: Costs);
+}
+
+/// The money that a call cost, and what its other attempts used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Costs {
+    /// The cost of its answer; `None`: nobody knows.
+    pub answer: Option<PicoUsd>,
+    /// The cost of attempts that were not its answer, as far as it is known.
+    pub beside: PicoUsd,
+    /// The tokens of those.
+    pub beside_tokens: u64,
 }
 
 /// The facts by which a call is settled.

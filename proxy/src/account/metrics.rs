@@ -209,6 +209,12 @@ pub struct LimitStat {
     pub lost: u64,
     /// Proxies that share them.
     pub proxies: u64,
+    /// Budgets that were asked for room, by unit and outcome.
+    pub budget_checks: Vec<(&'static str, &'static str, u64)>,
+    /// Budgets that Redis did not answer for, reservations that nobody settled, settlements that are lost.
+    pub budget_troubles: [u64; 3],
+    /// Alerts of budgets, by budget and percentage.
+    pub budget_alerts: Vec<(Arc<str>, String, u64)>,
 }
 
 /// The facts told of the tokens for providers' clouds at a scrape.

@@ -26,7 +26,7 @@ mod timestamp;
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use attempt::AttemptEntry;
 pub use consumer::ConsumerName;
-pub use held::{Held, Settlement};
+pub use held::{Costs, Held, Settlement};
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{
@@ -35,5 +35,6 @@ pub use metrics::{
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};
+pub(crate) use record::cost;
 pub use record::{ModelName, Record};
 pub use table::{ModelIx, NameTable, ProviderIx, RouteIx};

@@ -103,6 +103,11 @@ metrics! {
     TOKEN_FETCHES = Counter "sluicegate_cloud_token_fetches" ["cloud", "outcome"] "Tokens and keys that this proxy asked a cloud for, by whether it got them.";
     TOKENS_KEPT = Gauge "sluicegate_cloud_tokens" ["cloud"] "Tokens and keys of clouds that this proxy keeps fresh.";
     TOKENS_GOOD = Gauge "sluicegate_cloud_tokens_good" ["cloud"] "Those of them that are good now; a provider whose token is not gets no calls.";
+    BUDGET_CHECKS = Counter "sluicegate_budget_checks" ["unit", "outcome"] "Budgets that calls asked for room: `admitted`, `refused`, or `exceeded` and let in all the same.";
+    BUDGET_ALERTS = Counter "sluicegate_budget_alerts" ["budget", "percent"] "Percentages of `alertAt` that were reached, each once in a period; of more than 1000 the further ones together, as `other`.";
+    BUDGET_UNANSWERED = Counter "sluicegate_budget_checks_unanswered" [] "Budgets that Redis did not answer for in time: this proxy decided by itself.";
+    BUDGET_EXPIRED = Counter "sluicegate_budget_reservations_expired" [] "Reservations whose proxy did not settle them in time: they stay spent.";
+    BUDGET_LOST = Counter "sluicegate_budget_settlements_lost" [] "What calls cost of their budgets and Redis could not be told in time.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
     GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
     GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";

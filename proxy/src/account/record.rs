@@ -11,7 +11,7 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use super::consumer::ConsumerName;
-use super::held::Settlement;
+use super::held::{Costs, Settlement};
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::table::{ModelIx, NameTable, ProviderIx, RouteIx};
 
@@ -95,6 +95,8 @@ pub struct Record {
     pub(super) attempt: AttemptFacts,
     /// True if that is the one that answered.
     pub(super) has_answer: bool,
+    /// The cost and the tokens of the others.
+    pub(super) beside: (PicoUsd, u64),
     pub(super) asked: ModelName,
     pub(super) dialect_in: Option<Dialect>,
     pub(super) stream: bool,
@@ -136,6 +138,7 @@ impl Record {
             rule: None,
             attempt: AttemptFacts::default(),
             has_answer: false,
+            beside: (PicoUsd(0), 0),
             asked: ModelName::default(),
             dialect_in: None,
             stream: false,
@@ -170,6 +173,21 @@ impl Record {
             (None, _) if self.attempts == 0 => Settlement::Unasked,
             (None, _) => Settlement::Used(None),
         }
+    }
+
+    /// The money that it cost. An answer that was kept cost nothing again.
+    pub(super) fn costs(&self) -> Costs {
+        let (beside, beside_tokens) = self.beside;
+        Costs { answer: self.attempt.cost, beside, beside_tokens }
+    }
+
+    /// An attempt that is not its answer used something.
+    pub(super) fn used_beside(&mut self, facts: &AttemptFacts) {
+        let Some(usage) = facts.usage else { return };
+        let (PicoUsd(cost), tokens) = self.beside;
+        let more = usage.input.saturating_add(usage.output);
+        let cost = cost.saturating_add(facts.cost.map_or(0, |cost| cost.0));
+        self.beside = (PicoUsd(cost), tokens.saturating_add(more));
     }
 
     /// The status code it is counted under.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
 use crate::consumer::KnownConsumer;
-use crate::limit::Told;
+use crate::limit::{BudgetTold, Told};
 use crate::listener::{AwaitsWrite, Busy};
 use crate::state::Ready;
 use crate::worker::own::Worker;
@@ -41,7 +41,7 @@ pub(super) struct CallContext {
     /// `x-sluicegate-max-tokens`, where the caller asked for more.
     clamped: Cell<Option<u64>>,
     /// The state of its limits, where it has any.
-    limits: OnceCell<Vec<Told>>,
+    limits: OnceCell<(Vec<Told>, Vec<BudgetTold>)>,
 }
 
 impl CallContext {
@@ -155,14 +155,14 @@ impl CallContext {
         self.clamped.set(most);
     }
 
-    /// Notes how its limits stand.
-    pub(super) fn limits_told(&self, told: Vec<Told>) {
-        drop(self.limits.set(told));
+    /// Notes how its limits and budgets stand.
+    pub(super) fn limits_told(&self, limits: Vec<Told>, budgets: Vec<BudgetTold>) {
+        drop(self.limits.set((limits, budgets)));
     }
 
-    /// The state of its limits.
-    pub(super) fn limits(&self) -> Option<&[Told]> {
-        self.limits.get().map(Vec::as_slice)
+    /// The state of its limits and budgets.
+    pub(super) fn limits(&self) -> Option<(&[Told], &[BudgetTold])> {
+        self.limits.get().map(|(limits, budgets)| (limits.as_slice(), budgets.as_slice()))
     }
 
     /// The value of `x-sluicegate-max-tokens`.

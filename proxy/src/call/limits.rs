@@ -1,4 +1,5 @@
-//! The limits of a call: what it would take of each, taken before anything is asked for it, and told in its caller's dialect.
+//! The limits of a call: what it would take of each, taken before anything is asked for it, and told in its caller's dialect. Its budgets
+//! are asked together with them.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -10,11 +11,14 @@ use sluicegate_config::LimitUnit;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::{Dialect, estimate};
 
+use crate::account::{Costs, Held, Settlement};
 use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
+use crate::consumer::KnownConsumer;
 use crate::errors::Problem;
-use crate::limit::{Demand, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
+use crate::limit::{BudgetHolds, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
 use crate::state::Rule;
 
+use super::budgets;
 use super::inbound::InboundCall;
 
 /// Callers wait no longer by themselves: what has room later than this is not to be asked for again.
@@ -22,7 +26,22 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// True if anything limits the call. Without a limit this is all that it costs.
 pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
-    !rule.limits.is_empty() || call.context.consumer().is_some_and(|consumer| !consumer.limits.is_empty())
+    let own = |consumer: &KnownConsumer| !consumer.limits.is_empty() || !consumer.budgets.is_empty();
+    !rule.limits.is_empty() || !rule.budgets.is_empty() || call.context.consumer().is_some_and(own)
+}
+
+/// All that a call has taken of its limits and budgets.
+#[derive(Debug)]
+struct Taken {
+    limits: Holds,
+    budgets: BudgetHolds,
+}
+
+impl Held for Taken {
+    fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
+        self.limits.settle(by);
+        self.budgets.settle(by, costs);
+    }
 }
 
 /// Takes from all limits of a call, to be held until its end.
@@ -41,17 +60,26 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
         let (cost, prompt) = if limit.counts_tokens() { tokens(call, limit, &key)? } else { (1, 1) };
         demands.push(Demand { limit, key, cost, prompt });
     }
-    let (told, taken) = context.worker.limiter.take(&demands).await;
-    context.limits_told(told);
-    match taken {
-        Ok(holds) => {
-            context.note(|entry| entry.hold(Box::new(holds)));
+    let spending = budgets::demands(call, rule)?;
+    let limiter = &context.worker.limiter;
+    let taking = limiter.budgets().take(&spending, budgets::lease(call, rule));
+    let ((told, limits), (spent, budgets)) = tokio::join!(limiter.take(&demands), taking);
+    context.limits_told(told, spent);
+    // Whichever of the two has no room: what the other one gave is given back.
+    match (limits, budgets) {
+        (Ok(limits), Ok(budgets)) => {
+            context.note(|entry| entry.hold(Box::new(Taken { limits, budgets })));
             Ok(())
         }
-        Err(refused) => {
+        (Err(refused), _) => {
             let limit = demands.get(refused.at).map(|demand| demand.limit);
             limit.iter().for_each(|limit| context.note(|entry| entry.limited(&limit.name)));
             Err(limit.map_or_else(unavailable, |limit| refusal(limit, refused)))
+        }
+        (_, Err(refused)) => {
+            let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
+            context.note(|entry| entry.limited(&demand.budget.name));
+            Err(budgets::refusal(call, demand, refused))
         }
     }
 }

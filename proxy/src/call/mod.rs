@@ -9,6 +9,7 @@ mod access;
 mod answer_stream;
 mod attempt;
 mod betas;
+mod budgets;
 mod cache_listener;
 mod cache_lookup;
 mod caller;

@@ -15,7 +15,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole, end_of, note_problem};
 use super::pending::{Answering, PendingStream};
 use super::response_body::{Content, ResponseBody};
-use super::{compress, cors, limits};
+use super::{budgets, compress, cors, limits};
 
 /// `x-cache`: `hit`, `miss` or `bypass`, where the rule caches at all.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -104,8 +104,9 @@ fn finish_head(context: &CallContext, version: Version, headers: &mut HeaderMap)
     if let Some(most) = context.clamped() {
         headers.insert(X_MAX_TOKENS, HeaderValue::from(most));
     }
-    if let Some(told) = context.limits() {
+    if let Some((told, spent)) = context.limits() {
         limits::tell(headers, context.caller.dialect, told);
+        budgets::tell(headers, spent);
     }
     if version < Version::HTTP_2 && context.worker.leaving() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

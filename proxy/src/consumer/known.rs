@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
 
 use crate::account::ConsumerName;
-use crate::limit::{LimitScope, PreparedLimit, SharedLimits};
+use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::matching::ModelTest;
 
 /// A consumer of the configuration.
@@ -23,6 +23,8 @@ pub(crate) struct KnownConsumer {
     models: Box<[ModelTest]>,
     /// The limits of its calls, whichever way they go.
     pub(crate) limits: Box<[PreparedLimit]>,
+    /// Their budgets.
+    pub(crate) budgets: Box<[PreparedBudget]>,
     /// Of the compiled form it was made of.
     pub(super) revision: Box<str>,
     /// Stands for it where answers are kept apart by caller.
@@ -32,7 +34,7 @@ pub(crate) struct KnownConsumer {
 impl KnownConsumer {
     /// Makes it ready, under a name that may have been there before.
     pub(super) fn new(name: Arc<ConsumerName>, from: &Consumer, shared: &SharedLimits) -> Self {
-        if !from.limits.is_empty() {
+        if !from.limits.is_empty() || !from.budgets.is_empty() {
             shared.put_in_use();
         }
         let limit = |limit| PreparedLimit::of(shared.gateway(), LimitScope::Consumer(&name.id().0), limit);
@@ -45,6 +47,7 @@ impl KnownConsumer {
             labels: from.labels.clone(),
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
             limits: from.limits.iter().map(limit).collect(),
+            budgets: from.budgets.iter().map(|budget| PreparedBudget::of(shared.gateway(), budget)).collect(),
             revision: from.revision.as_str().into(),
             identity: *identity.finalize().as_bytes(),
             name,

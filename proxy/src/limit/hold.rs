@@ -8,7 +8,7 @@ use sluicegate_config::LimitUnit;
 use super::pending::SharedSlot;
 use super::prepared::LimitKey;
 use super::window::Terms;
-use crate::account::{Held, Settlement};
+use crate::account::Settlement;
 
 /// The part that was taken of one limit.
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +66,9 @@ impl Holds {
     }
 }
 
-impl Held for Holds {
-    fn settle(mut self: Box<Self>, by: Settlement) {
+impl Holds {
+    /// The call is over.
+    pub(crate) fn settle(mut self, by: Settlement) {
         for hold in std::mem::take(&mut self.holds) {
             self.keeper.settle(&hold, used(&hold, by));
             if let Settlement::Used(Some(usage)) = by

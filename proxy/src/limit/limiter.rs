@@ -11,6 +11,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use sluicegate_config::{LimitUnit, OnUnavailable};
 use tokio::sync::Notify;
 
+use super::budget::BudgetKeeper;
 use super::fleet::Fleet;
 use super::hold::{Hold, HoldKeeper, Holds, SharedPart};
 use super::local::{SharedLimits, micros};
@@ -65,6 +66,7 @@ pub(crate) struct LimitRefusal {
 pub(crate) struct Limiter {
     shared: Arc<SharedLimits>,
     redis: Option<RedisClient>,
+    budgets: Rc<BudgetKeeper>,
     script: WindowScript,
     beat: Script,
     pending: RefCell<Pending>,
@@ -105,6 +107,7 @@ impl Limiter {
     pub(crate) fn new(shared: &Arc<SharedLimits>, redis: Option<RedisClient>) -> Rc<Self> {
         Rc::new(Self {
             shared: Arc::clone(shared),
+            budgets: BudgetKeeper::new(&shared.budgets, redis.clone()),
             redis,
             script: WindowScript::new(),
             beat: Fleet::script(),
@@ -116,6 +119,11 @@ impl Limiter {
     /// The part that all workers share.
     pub(crate) fn shared(&self) -> &SharedLimits {
         &self.shared
+    }
+
+    /// The budgets.
+    pub(crate) fn budgets(&self) -> &Rc<BudgetKeeper> {
+        &self.budgets
     }
 
     /// Takes of all limits, or of none. Waits for Redis at most, and not for long.

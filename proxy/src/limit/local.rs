@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::budget::SharedBudgets;
 use super::fleet::Fleet;
 use super::prepared::{LimitKey, PreparedLimit};
 use super::window::{Full, SlidingWindow, TakenSlot, Terms};
@@ -37,7 +38,9 @@ pub(super) struct LimitCounts {
 pub struct SharedLimits {
     shards: [Mutex<Shard>; SHARDS],
     pub(super) counts: LimitCounts,
-    pub(super) fleet: Fleet,
+    pub(super) fleet: Arc<Fleet>,
+    /// The budgets.
+    pub budgets: Arc<SharedBudgets>,
     /// True if there has been a limit.
     in_use: AtomicBool,
     gateway: Box<str>,
@@ -76,10 +79,12 @@ impl SharedLimits {
     /// Those of the proxies of a gateway.
     #[must_use]
     pub fn new(gateway: &str) -> Self {
+        let fleet = Arc::new(Fleet::new(gateway));
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             counts: LimitCounts::default(),
-            fleet: Fleet::new(gateway),
+            budgets: Arc::new(SharedBudgets::new(Arc::clone(&fleet))),
+            fleet,
             in_use: AtomicBool::new(false),
             gateway: gateway.into(),
             started: Instant::now(),

@@ -1,8 +1,10 @@
-//! Rate limits: sliding windows, counted in Redis for all proxies together, or in this process where there is none.
+//! Rate limits and budgets, counted in Redis for all proxies together, or in this process where there is none: limits in sliding
+//! windows, budgets by the calendar.
 //!
 //! A call takes from all of its limits together and holds what it took until its end; then it is settled by what was used. What
 //! Redis does not answer in time this process decides alone, by its share, and tells Redis of it later.
 
+mod budget;
 mod fleet;
 mod hold;
 mod limiter;
@@ -12,6 +14,9 @@ mod prepared;
 mod script;
 mod window;
 
+pub use budget::SharedBudgets;
+pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, PreparedBudget, written};
+pub(crate) use hold::Holds;
 pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
 pub use local::SharedLimits;
 pub(crate) use prepared::{LimitKey, LimitScope, Per, PreparedLimit};

@@ -24,13 +24,20 @@ pub(crate) struct LimitKey(pub(super) [u8; 16]);
 impl LimitKey {
     /// The key of it in Redis; all that belongs to it lies in one slot.
     pub(super) fn place(&self) -> String {
-        let mut text = String::with_capacity(52);
+        let mut text = self.slot_name();
+        text.push_str(":limit");
+        text
+    }
+
+    /// The beginning of the keys in Redis of all that belongs to it, which says their slot.
+    pub(super) fn slot_name(&self) -> String {
+        let mut text = String::with_capacity(64);
         text.push_str("sluicegate:{");
         self.0.iter().for_each(|byte| {
             // A text takes whatever it is given.
             let _ = write!(text, "{byte:02x}");
         });
-        text.push_str("}:limit");
+        text.push('}');
         text
     }
 }

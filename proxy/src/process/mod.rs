@@ -235,7 +235,17 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     let limits = Arc::clone(&lasting.limits);
     shared.metrics.ask_limits(move || {
         let (unanswered, lost) = limits.troubles();
-        vec![LimitStat { checks: limits.checks().collect(), unanswered, lost, proxies: limits.proxies() }]
+        let budgets = &limits.budgets;
+        let alerts = budgets.alerts().into_iter().map(|(of, percent, count)| (of, percent.to_string(), count));
+        vec![LimitStat {
+            checks: limits.checks().collect(),
+            unanswered,
+            lost,
+            proxies: limits.proxies(),
+            budget_checks: budgets.checks().collect(),
+            budget_troubles: budgets.troubles(),
+            budget_alerts: alerts.collect(),
+        }]
     });
     let tokens = Arc::clone(&lasting.tokens);
     shared.metrics.ask_tokens(move || vec![tokens.stat()]);

@@ -18,6 +18,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         coalesce: None,
         limits: Vec::new(),
         own_limits: false,
+        budgets: Vec::new(),
         timeouts: Timeouts::default(),
     }
 }

@@ -18,7 +18,7 @@ use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::identity::aws::AwsSigner;
 use crate::identity::token::Token;
-use crate::limit::PreparedLimit;
+use crate::limit::{PreparedBudget, PreparedLimit};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index};
@@ -120,6 +120,7 @@ pub(crate) struct Rule {
     /// Says which calls are identical, where those share one answer.
     pub(crate) coalesce: Option<cache::Recipe>,
     pub(crate) limits: Box<[PreparedLimit]>,
+    pub(crate) budgets: Box<[PreparedBudget]>,
     pub(crate) timeouts: Timeouts,
 }
 

@@ -19,7 +19,7 @@ use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
-use crate::limit::{LimitScope, PreparedLimit, SharedLimits};
+use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
@@ -75,6 +75,7 @@ pub(super) fn route(
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
             coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
             limits: limits(lasting, id, rule),
+            budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
             timeouts: rule.timeouts,
         });
     }
@@ -84,7 +85,7 @@ pub(super) fn route(
 
 /// The limits of a rule.
 fn limits(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Box<[PreparedLimit]> {
-    if !rule.limits.is_empty() {
+    if !rule.limits.is_empty() || !rule.budgets.is_empty() {
         lasting.limits.put_in_use();
     }
     let scope = LimitScope::Route(&id.0, rule.own_limits.then_some(rule.name.as_str()));

@@ -65,7 +65,7 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
         let limiter = Rc::clone(&worker.limiter);
-        let telling = tokio::task::spawn_local(async move { limiter.run().await });
+        let telling = tokio::task::spawn_local(async move { tokio::join!(limiter.run(), limiter.budgets().run()) });
         tokio::select! {
             () = accept_until_closing(ports, &worker, &table, lifecycle.subscribe()) => {}
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
@@ -75,6 +75,7 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         tick.abort();
         background.abort();
         telling.abort();
+        worker.limiter.budgets().finish().await;
         worker.background.clear();
         Ok(())
     })

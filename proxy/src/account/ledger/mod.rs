@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderValue;
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
 use super::access_log::{LogSettings, Sampler};
 use super::cells::{AttemptCells, CallCells, CallKey};
 use super::consumer::ConsumerName;
-use super::held::{Held, Settlement};
+use super::held::{Costs, Held, Settlement};
 use super::metrics::{Metrics, WorkerCells};
 use super::outcome::{AttemptEnd, CacheStatus, End, ErrorSource, Operation};
 use super::record::{AttemptFacts, ModelName, Record, clip};
@@ -118,7 +119,7 @@ impl Ledger {
     }
 
     /// Says by what the call is settled.
-    fn close(&self, mut record: Box<Record>, end: End, now: Instant) -> Settlement {
+    fn close(&self, mut record: Box<Record>, end: End, now: Instant) -> (Settlement, Costs) {
         let has_left = record.left.is_some();
         record.end = if has_left { End::ClientGone } else { end };
         record.duration = record.left.unwrap_or(now).saturating_duration_since(record.opened);
@@ -133,15 +134,17 @@ impl Ledger {
         if let Some(consumer) = &record.consumer {
             // A kept answer used no tokens: its usage was counted when it was made.
             let asked = Some(&record.attempt).filter(|_| !matches!(record.cache, CacheStatus::Hit(_)));
-            let cost = asked.and_then(|asked| asked.cost);
+            let known = asked.and_then(|asked| asked.cost);
+            let (PicoUsd(beside), _) = record.beside;
+            let cost = PicoUsd(known.map_or(0, |cost| cost.0).saturating_add(beside));
             let usage = asked.and_then(|asked| asked.usage.as_ref());
-            consumer.count(&self.metrics.consumers, usage, cost, record.limited.is_some());
+            consumer.count(&self.metrics.consumers, usage, Some(cost), record.limited.is_some());
         }
         // Behind its counts: who sees no call in flight sees all that calls have counted.
         if !has_left {
             self.one_less(now);
         }
-        let settlement = record.settlement();
+        let settlement = (record.settlement(), record.costs());
         self.sampler.offer(record, now);
         settlement
     }
@@ -203,9 +206,9 @@ impl LedgerEntry {
     /// Closes the entry of a call that ended at `now`.
     pub fn close_at(&mut self, end: End, now: Instant) {
         if let Some(record) = self.record.take() {
-            let settlement = self.ledger.close(record, end, now);
+            let (settlement, costs) = self.ledger.close(record, end, now);
             if let Some(held) = self.held.take() {
-                held.settle(settlement);
+                held.settle(settlement, costs);
             }
         }
     }
@@ -305,7 +308,12 @@ impl LedgerEntry {
         record.open_attempts = record.open_attempts.saturating_add(1);
         record.sent.get_or_insert(now);
         if !record.has_answer {
-            record.attempt = AttemptFacts::at(provider);
+            let failed = std::mem::replace(&mut record.attempt, AttemptFacts::at(provider));
+            if failed.usage.is_some() {
+                record.used_beside(&failed);
+                let key = CallKey { provider: failed.provider, answered: failed.answered_model.known, ..key(record) };
+                self.ledger.call_cells(&record.table, key).count_usage(&failed);
+            }
         }
         key(record)
     }
@@ -316,10 +324,13 @@ impl LedgerEntry {
         record.open_attempts = record.open_attempts.saturating_sub(1);
         record.last_attempt = Some(end);
         if record.has_answer {
+            record.used_beside(&facts);
             return Some(facts);
         }
         record.has_answer = end == AttemptEnd::Success;
-        Some(std::mem::replace(&mut record.attempt, facts))
+        let other = std::mem::replace(&mut record.attempt, facts);
+        record.used_beside(&other);
+        Some(other)
     }
 
     /// The request was sent once more within the attempt.

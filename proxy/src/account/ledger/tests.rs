@@ -86,6 +86,7 @@ fn snapshot() -> Snapshot {
         coalesce: None,
         limits: Vec::new(),
         own_limits: false,
+        budgets: Vec::new(),
         timeouts: Timeouts::default(),
     };
     let route =

@@ -42,6 +42,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         coalesce: None,
         limits: Vec::new(),
         own_limits: false,
+        budgets: Vec::new(),
         timeouts,
     };
     let route =

@@ -43,6 +43,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         coalesce: None,
         limits: Vec::new(),
         own_limits: false,
+        budgets: Vec::new(),
         timeouts,
     };
     let route =

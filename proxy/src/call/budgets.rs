@@ -1,0 +1,212 @@
+//! The budgets of a call: what it may cost at the dearest of its rule's targets, what a refusal says, what answers tell of them.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use sluicegate_config::{BudgetUnit, PicoUsd, Price};
+use sluicegate_dialects::hub::{ErrorKind, Usage};
+use sluicegate_dialects::{Dialect, estimate};
+
+use crate::account::cost;
+use crate::errors::Problem;
+use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, PreparedBudget, written};
+use crate::state::{Rule, TargetRef};
+
+use super::attempt::Times;
+use super::inbound::InboundCall;
+use super::outgoing;
+
+/// The headers by which answers tell how the tightest budget stands: what it is, what is left, when it begins anew.
+const DOLLARS: [HeaderName; 3] = [
+    HeaderName::from_static("x-sluicegate-budget-limit"),
+    HeaderName::from_static("x-sluicegate-budget-remaining"),
+    HeaderName::from_static("x-sluicegate-budget-reset"),
+];
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-sluicegate-token-budget-limit"),
+    HeaderName::from_static("x-sluicegate-token-budget-remaining"),
+    HeaderName::from_static("x-sluicegate-token-budget-reset"),
+];
+/// Says that a budget has no room for the call, which was taken all the same.
+const EXCEEDED: HeaderName = HeaderName::from_static("x-sluicegate-budget-exceeded");
+/// A reservation stands for so much longer than its call may take: until then its proxy has settled it, or is gone.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The budgets of a call: its consumer's, and its rule's.
+pub(super) fn of<'a>(call: &'a InboundCall, rule: &'a Rule) -> impl Iterator<Item = &'a PreparedBudget> {
+    call.context.consumer().into_iter().flat_map(|consumer| &consumer.budgets).chain(&rule.budgets)
+}
+
+/// The parts that a call would reserve of its budgets.
+///
+/// # Errors
+/// Nobody knows the price of a model that it may go to, and a budget does not take that for nothing.
+pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<BudgetDemand<'a>>, Problem> {
+    if !call.operation.is_metered() {
+        return Ok(Vec::new());
+    }
+    let input = estimate::tokens_of_body(&call.body);
+    let answers = if call.operation.generates() { estimate::answers_of_body(&call.body) } else { 0 };
+    let demand = |budget: &'a PreparedBudget| {
+        let typical = || call.context.worker.limiter.budgets().shared().typical(budget);
+        let output = if answers == 0 { 0 } else { call.peek.max_tokens.unwrap_or_else(typical) };
+        let output = output.saturating_mul(answers);
+        let cost = match budget.unit {
+            BudgetUnit::Tokens => input.saturating_add(output),
+            BudgetUnit::Usd => dearest(call, rule, (input, output), budget)?,
+        };
+        Ok(BudgetDemand { budget, cost })
+    };
+    of(call, rule).map(demand).collect()
+}
+
+/// The most that a call of so many tokens may cost, in picodollars, whoever of its rule's providers takes it.
+fn dearest(call: &InboundCall, rule: &Rule, tokens: (u64, u64), budget: &PreparedBudget) -> Result<u64, Problem> {
+    let mut most = 0;
+    for (target_ref, is_fallback) in targets(rule) {
+        let Some(target) = call.context.ready.target(target_ref).filter(|_| is_fallback || target_ref.weight > 0)
+        else {
+            continue;
+        };
+        let routed = outgoing::routed_model(call, target);
+        let takes = |provider: &&std::sync::Arc<crate::state::Provider>| {
+            provider.weight > 0
+                && provider.serves(routed)
+                && provider.speaks(call.operation, call.dialect(), routed).is_some()
+        };
+        for provider in target.pool.providers.iter().filter(takes) {
+            match provider.models.get(routed).and_then(|model| model.price.as_ref()) {
+                Some(price) => most = most.max(at_most(call, price, tokens)),
+                None if budget.unpriced_is_free => {}
+                None => return Err(unpriced(call, routed)),
+            }
+        }
+    }
+    Ok(most)
+}
+
+fn targets(rule: &Rule) -> impl Iterator<Item = (&TargetRef, bool)> {
+    let targets = rule.targets.iter().map(|target| (target, false));
+    targets.chain(rule.fallbacks.iter().map(|target| (target, true)))
+}
+
+/// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache.
+fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
+    let fresh = Usage { input, output, ..Usage::default() };
+    let written = Usage { cache_write: input, ..fresh };
+    let for_an_hour = Usage { cache_write_1h: input, ..written };
+    let asks_for_an_hour = || memchr::memmem::find(&call.body, b"\"1h\"").is_some();
+    let PicoUsd(most) = cost(&fresh, price).max(cost(&written, price));
+    match cost(&for_an_hour, price) {
+        PicoUsd(more) if more > most && asks_for_an_hour() => more,
+        _ => most,
+    }
+}
+
+/// The time after which the reservations of a call are nobody's.
+pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
+    let pools = targets(rule).filter_map(|(target, _)| call.context.ready.target(target));
+    pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE
+}
+
+fn unpriced(call: &InboundCall, model: &str) -> Problem {
+    let message = format!(
+        "This gateway knows no price of the model `{model}`, and a budget of this call takes nothing for free: have its price \
+         configured, or name another model."
+    );
+    let problem = Problem::client(ErrorKind::Permission, message).param("model".to_owned()).retry(false, None);
+    if speaks_of_quota(call.dialect()) { problem.code("price_unknown") } else { problem }
+}
+
+/// True if the vendor's own word for a spent budget is its quota; else it is a bill.
+const fn speaks_of_quota(dialect: Dialect) -> bool {
+    !matches!(dialect, Dialect::AnthropicMessages)
+}
+
+/// The refusal of a call that a budget has no room for.
+pub(super) fn refusal(call: &InboundCall, demand: &BudgetDemand<'_>, refused: BudgetRefusal) -> Problem {
+    let Some(remaining) = refused.remaining else {
+        let message = "This gateway can not look up the budgets of this call now; please try again.";
+        return Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)));
+    };
+    let BudgetDemand { budget, cost } = demand;
+    let unit = if budget.unit == BudgetUnit::Usd { "USD" } else { "tokens" };
+    let (left, cost) = (written(budget.unit, remaining), written(budget.unit, *cost));
+    let anew = refused.until.and_then(moment).map_or_else(String::new, |at| format!(" It begins anew at {at}."));
+    let message = format!(
+        "You exceeded your current budget, {}: {left} {unit} of it are left, and this request may use {cost} {unit}.{anew}",
+        budget.in_words()
+    );
+    if speaks_of_quota(call.dialect()) {
+        Problem::client(ErrorKind::Quota, message).code("insufficient_quota").retry(false, None)
+    } else {
+        Problem::client(ErrorKind::Billing, message).retry(false, None)
+    }
+}
+
+/// Says how the tightest budgets stand, those that nobody is told of left out.
+pub(super) fn tell(headers: &mut HeaderMap, all: &[BudgetTold]) {
+    for (unit, [limit, remaining, reset]) in [(BudgetUnit::Usd, DOLLARS), (BudgetUnit::Tokens, TOKENS)] {
+        let own = all.iter().filter(|told| told.unit == unit && !told.is_shadow);
+        let Some(told) = own.min_by_key(|told| told.remaining) else { continue };
+        let number = |amount: u64| HeaderValue::try_from(written(unit, amount)).ok();
+        let values = [number(told.amount), number(told.remaining), told.until.and_then(moment).and_then(value)];
+        for (name, value) in [limit, remaining, reset].into_iter().zip(values) {
+            value.into_iter().for_each(|value| {
+                headers.insert(name.clone(), value);
+            });
+        }
+    }
+    if all.iter().any(|told| told.is_exceeded && !told.is_shadow) {
+        headers.insert(EXCEEDED, HeaderValue::from_static("true"));
+    }
+}
+
+fn moment(seconds: i64) -> Option<String> {
+    Timestamp::from_second(seconds).ok().map(|at| at.to_string())
+}
+
+fn value(text: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_budget_of_each_unit_is_told_and_no_shadow() {
+        let told = |unit: BudgetUnit, remaining: u64, is_shadow: bool| BudgetTold {
+            unit,
+            amount: 10_000_000_000_000,
+            remaining,
+            until: Some(1_795_910_400),
+            is_shadow,
+            is_exceeded: is_shadow,
+        };
+        let mut headers = HeaderMap::new();
+        let all = [
+            told(BudgetUnit::Usd, 4_000_000_000_000, false),
+            told(BudgetUnit::Usd, 250_000_000_000, false),
+            told(BudgetUnit::Usd, 0, true),
+            told(BudgetUnit::Tokens, 77, false),
+        ];
+        tell(&mut headers, &all);
+        let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            [
+                r#"x-sluicegate-budget-limit: "10""#,
+                r#"x-sluicegate-budget-remaining: "0.25""#,
+                r#"x-sluicegate-budget-reset: "2026-11-29T00:00:00Z""#,
+                r#"x-sluicegate-token-budget-limit: "10000000000000""#,
+                r#"x-sluicegate-token-budget-remaining: "77""#,
+                r#"x-sluicegate-token-budget-reset: "2026-11-29T00:00:00Z""#,
+            ]
+        );
+        tell(&mut headers, &[BudgetTold { is_exceeded: true, ..told(BudgetUnit::Usd, 0, false) }]);
+        assert_eq!(headers.get(EXCEEDED).unwrap(), "true");
+    }
+}

@@ -1,0 +1,91 @@
+-- What was spent of a budget within a period, for all proxies at once, by this server's clock.
+--
+-- KEYS[1] is a hash: `u` all that is spent or reserved, `a` the number of thresholds that were told of, `w…` the last batch that a
+-- worker has told, with its time. KEYS[2] holds the open reservations by their deadlines. Sums are texts of whole numbers: what
+-- Lua counts is exact up to 53 bits only, and Redis adds in 64.
+local sums, open = KEYS[1], KEYS[2]
+local start, finish, thresholds = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local room, cost, call, lease = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local worker, number, before = 'w' .. ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local function text(value) return string.format('%.0f', value) end
+
+-- True if one whole number is at most another; neither is negative.
+local function fits(one, other) return #one < #other or (#one == #other and one <= other) end
+
+local function spent()
+  local sum = redis.call('HGET', sums, 'u') or '0'
+  if string.sub(sum, 1, 1) == '-' then return '0' end
+  return sum
+end
+
+-- Whoever reserved this is gone: it stays spent.
+local expired = 0
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', text(now), 'LIMIT', 0, 128)) do
+  redis.call('ZREM', open, member)
+  expired = expired + 1
+end
+
+local applied = tonumber(string.match(redis.call('HGET', sums, worker) or '0', '^%d+'))
+local done, late = 0, 0
+if number > 0 and applied == number then
+  done = 1
+elseif number > 0 and ((before == 0 and applied < number) or (before > 0 and applied == before)) then
+  for at = 11, #ARGV, 5 do
+    local kind, of, reserved, used, deadline = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
+    if kind == 'R' then
+      if not redis.call('ZSCORE', open, of) then
+        redis.call('HINCRBY', sums, 'u', reserved)
+        redis.call('ZADD', open, text(now + deadline), of)
+      end
+    elseif redis.call('ZREM', open, of) == 1 then
+      redis.call('HINCRBY', sums, 'u', used)
+      if reserved ~= '0' then redis.call('HINCRBY', sums, 'u', '-' .. reserved) end
+    elseif deadline == 0 or now <= deadline then
+      -- It was reserved with a master that is gone.
+      redis.call('HINCRBY', sums, 'u', used)
+    else
+      late = late + 1
+    end
+  end
+  if applied == 0 and redis.call('HLEN', sums) > 512 then
+    local all = redis.call('HGETALL', sums)
+    for at = 1, #all, 2 do
+      local seen = string.match(all[at + 1], '^%d+:(%d+)$')
+      if string.sub(all[at], 1, 1) == 'w' and seen and tonumber(seen) < now - 3600000 then
+        redis.call('HDEL', sums, all[at])
+      end
+    end
+  end
+  redis.call('HSET', sums, worker, text(number) .. ':' .. text(now))
+  done = 1
+end
+
+local granted = 0
+if call ~= '' then
+  if now < start * 1000 or (finish > 0 and now >= finish * 1000) then
+    granted = -1
+  elseif redis.call('ZSCORE', open, call) then
+    granted = 1
+  elseif room == '*' or (room ~= '' and fits(spent(), room)) then
+    redis.call('HINCRBY', sums, 'u', cost)
+    redis.call('ZADD', open, text(now + lease), call)
+    granted = 1
+  end
+end
+
+local sum = spent()
+local told, crossed = tonumber(redis.call('HGET', sums, 'a') or '0'), 0
+if thresholds ~= '' then
+  for threshold in string.gmatch(thresholds, '%d+') do
+    if fits(threshold, sum) then crossed = crossed + 1 end
+  end
+  if crossed > told then redis.call('HSET', sums, 'a', crossed) end
+end
+if finish > 0 then
+  local at = text((finish + 86400) * 1000)
+  redis.call('PEXPIREAT', sums, at)
+  redis.call('PEXPIREAT', open, at)
+end
+return {granted, sum, now, done, applied, expired, late, told, crossed}

@@ -1,0 +1,237 @@
+//! What all workers of this process share of budgets: what was spent where nobody else counts, what Redis last said and what was taken
+//! without it since, and the counts of what became of it all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluicegate_config::BudgetUnit;
+
+use super::super::fleet::Fleet;
+use super::super::prepared::LimitKey;
+use super::prepared::PreparedBudget;
+use super::script::Place;
+use crate::count::Count;
+
+const SHARDS: usize = 16;
+/// The most budgets of a shard: as many as a configuration has, of which a process of some gigabytes holds fewer.
+const MOST_KEYS: usize = 65_536;
+/// The most budgets whose alerts are told by name.
+const MOST_NAMED: usize = 1_000;
+/// The tokens of an answer whose caller sets no limit, as long as no other is known.
+const FIRST_TYPICAL: u64 = 512;
+
+/// The counts of what became of checks and reservations.
+#[derive(Debug, Default)]
+pub(super) struct BudgetCounts {
+    /// Checks that there was room for, those that were refused, and those that were let in all the same, by unit.
+    pub(super) checks: [[Count; 3]; 2],
+    pub(super) unanswered: Count,
+    pub(super) expired: Count,
+    pub(super) lost: Count,
+}
+
+/// The outcome of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Admitted,
+    Refused,
+    Exceeded,
+}
+
+/// The part that all workers share.
+#[derive(Debug)]
+pub struct SharedBudgets {
+    shards: [Mutex<HashMap<LimitKey, BudgetCount>>; SHARDS],
+    pub(super) counts: BudgetCounts,
+    pub(super) fleet: Arc<Fleet>,
+    /// Redis's clock is ahead of this process's by so many milliseconds.
+    ahead: AtomicI64,
+    alerts: Mutex<BTreeMap<(Arc<str>, u8), u64>>,
+}
+
+/// This process's count of one budget.
+#[derive(Debug, Default)]
+struct BudgetCount {
+    start: i64,
+    /// All that is spent or reserved: by this process if it counts alone, else by all as Redis last said.
+    spent: u64,
+    /// The part that was taken since without asking Redis.
+    since: u64,
+    /// The number of thresholds that were told of, where nobody else counts.
+    told: usize,
+    /// The tokens of a typical answer; 0: not known.
+    typical: u64,
+}
+
+impl SharedBudgets {
+    /// Those of a process among others.
+    pub(in crate::limit) fn new(fleet: Arc<Fleet>) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            counts: BudgetCounts::default(),
+            fleet,
+            ahead: AtomicI64::new(0),
+            alerts: Mutex::default(),
+        }
+    }
+
+    /// Checks by unit and outcome.
+    pub fn checks(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let units = ["usd", "tokens"].into_iter().zip(&self.counts.checks);
+        units.flat_map(|(unit, [admitted, refused, exceeded])| {
+            [("admitted", admitted), ("refused", refused), ("exceeded", exceeded)]
+                .map(|(outcome, count)| (unit, outcome, count.get()))
+        })
+    }
+
+    /// Checks that Redis has not answered, reservations that nobody settled in time, and settlements that could not be told.
+    #[must_use]
+    pub fn troubles(&self) -> [u64; 3] {
+        [&self.counts.unanswered, &self.counts.expired, &self.counts.lost].map(Count::get)
+    }
+
+    /// The thresholds that were crossed, by budget and percentage.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<(Arc<str>, u8, u64)> {
+        let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        alerts.iter().map(|((of, percent), count)| (Arc::clone(of), *percent, *count)).collect()
+    }
+
+    /// Now, in milliseconds since 1970, by Redis's clock as far as it is known.
+    pub(super) fn now(&self) -> i64 {
+        own_now().saturating_add(self.ahead.load(Relaxed))
+    }
+
+    /// Redis has another time.
+    pub(super) fn set_clock(&self, redis: u64) {
+        let redis = i64::try_from(redis).unwrap_or(i64::MAX);
+        self.ahead.store(redis.saturating_sub(own_now()), Relaxed);
+    }
+
+    pub(super) fn count(&self, unit: BudgetUnit, outcome: Outcome) {
+        let [usd, tokens] = &self.counts.checks;
+        let [admitted, refused, exceeded] = if unit == BudgetUnit::Usd { usd } else { tokens };
+        match outcome {
+            Outcome::Admitted => admitted.add(),
+            Outcome::Refused => refused.add(),
+            Outcome::Exceeded => exceeded.add(),
+        }
+    }
+
+    /// Thresholds were crossed: those from the one number to the other.
+    pub(super) fn alert(&self, budget: &str, alerts: &[(u8, u64)], (told, crossed): (usize, usize)) {
+        for (percent, _) in alerts.iter().take(crossed).skip(told) {
+            tracing::warn!(budget, percent, "a budget is spent to this part");
+            let mut all = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = all.len() < MOST_NAMED || all.contains_key(&(budget.into(), *percent));
+            let name = if known { budget } else { "other" };
+            *all.entry((name.into(), *percent)).or_default() += 1;
+        }
+    }
+
+    /// Takes where nobody else counts. Says what was spent before; `Err`: there is no room.
+    pub(super) fn alone(&self, budget: &PreparedBudget, place: &Place, cost: u64) -> Result<u64, u64> {
+        let taken = self.with(place, |count| {
+            let before = count.spent;
+            if budget.refuses_to_spend(cost) && before.saturating_add(cost) > budget.amount {
+                return Err(before);
+            }
+            count.spent = before.saturating_add(cost);
+            Ok((before, count.cross(&budget.alerts)))
+        });
+        // There are more budgets than this process counts.
+        let beyond = if budget.refuses_to_spend(cost) { Err(budget.amount) } else { Ok((0, (0, 0))) };
+        let (before, crossing) = taken.unwrap_or(beyond)?;
+        self.alert(&budget.name, &budget.alerts, crossing);
+        Ok(before)
+    }
+
+    /// What was taken where nobody else counts turns out to be another number.
+    pub(super) fn settle_alone(
+        &self,
+        (name, alerts): (&str, &[(u8, u64)]),
+        place: &Place,
+        (reserved, used): (u64, u64),
+    ) {
+        let crossing = self.with(place, |count| {
+            count.spent = count.spent.saturating_sub(reserved).saturating_add(used);
+            count.cross(alerts)
+        });
+        if let Some(crossing) = crossing {
+            self.alert(name, alerts, crossing);
+        }
+    }
+
+    /// Redis has said what is spent.
+    pub(super) fn heard(&self, place: &Place, spent: u64) {
+        self.with(place, |count| (count.spent, count.since) = (spent, 0));
+    }
+
+    /// Takes while Redis is away: within this process's part of what was left. `Err`: there is no room.
+    pub(super) fn share(&self, amount: u64, place: &Place, cost: u64) -> Result<(), ()> {
+        let taken = self.with(place, |count| {
+            let part = self.fleet.share(amount.saturating_sub(count.spent));
+            let since = count.since.saturating_add(cost);
+            (since <= part).then(|| count.since = since)
+        });
+        taken.flatten().ok_or(())
+    }
+
+    /// What was taken without Redis turns out to be another number.
+    pub(super) fn settle_share(&self, place: &Place, (reserved, used): (u64, u64)) {
+        self.with(place, |count| count.since = count.since.saturating_sub(reserved).saturating_add(used));
+    }
+
+    /// The part that this process last knew to be spent.
+    pub(super) fn known(&self, place: &Place) -> u64 {
+        self.with(place, |count| count.spent.saturating_add(count.since)).unwrap_or_default()
+    }
+
+    /// The tokens of a typical answer to the calls of a budget.
+    pub(crate) fn typical(&self, budget: &PreparedBudget) -> u64 {
+        let typical = self.shard(&budget.key).get(&budget.key).map_or(0, |count| count.typical);
+        if typical == 0 { FIRST_TYPICAL } else { typical }
+    }
+
+    /// Learns what an answer had.
+    pub(super) fn learn(&self, key: &LimitKey, output: u64) {
+        if let Some(count) = self.shard(key).get_mut(key) {
+            let before = if count.typical == 0 { output } else { count.typical };
+            count.typical = (before - before / 8).saturating_add(output / 8).max(1);
+        }
+    }
+
+    /// `None`: it is of a period that is over, or there is no room for it.
+    fn with<T>(&self, place: &Place, ask: impl FnOnce(&mut BudgetCount) -> T) -> Option<T> {
+        let mut shard = self.shard(&place.key);
+        if shard.len() >= MOST_KEYS && !shard.contains_key(&place.key) {
+            return None;
+        }
+        let count = shard.entry(place.key).or_default();
+        if place.period.start > count.start {
+            *count = BudgetCount { start: place.period.start, typical: count.typical, ..BudgetCount::default() };
+        }
+        (place.period.start == count.start).then(|| ask(count))
+    }
+
+    fn shard(&self, key: &LimitKey) -> MutexGuard<'_, HashMap<LimitKey, BudgetCount>> {
+        let ([first, ..], [byte, ..]) = (&self.shards, key.0);
+        let shard = self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BudgetCount {
+    /// The numbers of thresholds that were told of, and are crossed.
+    fn cross(&mut self, alerts: &[(u8, u64)]) -> (usize, usize) {
+        let crossed = alerts.iter().filter(|(_, at)| *at <= self.spent).count();
+        let told = self.told;
+        self.told = told.max(crossed);
+        (told, crossed)
+    }
+}
+
+fn own_now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

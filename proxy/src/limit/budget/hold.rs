@@ -1,0 +1,107 @@
+//! The reservations that a call has made of budgets, until they are settled.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sluicegate_config::BudgetUnit;
+
+use super::script::Place;
+use crate::account::{Costs, Settlement};
+
+/// A reservation.
+#[derive(Debug, Clone)]
+pub(super) struct Reservation {
+    pub(super) place: Place,
+    pub(super) unit: BudgetUnit,
+    pub(super) cost: u64,
+    pub(super) booked: Booked,
+    pub(super) name: Arc<str>,
+    pub(super) alerts: Arc<[(u8, u64)]>,
+}
+
+/// The place where it is booked.
+#[derive(Debug, Clone)]
+pub(super) enum Booked {
+    /// In this process, which counts alone.
+    Here,
+    /// In Redis, under the call's name, until its deadline by Redis's clock; 0: nobody knows that it is.
+    Shared(Rc<str>, u64),
+    /// It went on without Redis, and Redis is told; the deadline as far as this process knows Redis's clock.
+    Untold(Rc<str>, u64),
+}
+
+/// The keeper that reservations are given back to.
+pub(super) trait ReservationKeeper {
+    /// So much of it was used.
+    fn settle(&self, reservation: &Reservation, used: u64);
+
+    /// A call's answer had so many tokens.
+    fn learn(&self, reservation: &Reservation, output: u64);
+}
+
+/// All that a call has reserved.
+pub(crate) struct BudgetHolds {
+    keeper: Rc<dyn ReservationKeeper>,
+    reservations: Vec<Reservation>,
+}
+
+impl fmt::Debug for BudgetHolds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BudgetHolds").field(&self.reservations).finish()
+    }
+}
+
+impl BudgetHolds {
+    pub(super) fn new(keeper: Rc<dyn ReservationKeeper>) -> Self {
+        Self { keeper, reservations: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, reservation: Reservation) {
+        self.reservations.push(reservation);
+    }
+
+    /// The reservations are what is left of it.
+    pub(super) fn take(mut self) -> Vec<Reservation> {
+        std::mem::take(&mut self.reservations)
+    }
+
+    /// The call is over.
+    pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
+        for reservation in std::mem::take(&mut self.reservations) {
+            self.keeper.settle(&reservation, used(&reservation, by, costs));
+            if let Settlement::Used(Some(usage)) = by {
+                self.keeper.learn(&reservation, usage.output);
+            }
+        }
+    }
+}
+
+impl Drop for BudgetHolds {
+    fn drop(&mut self) {
+        for reservation in std::mem::take(&mut self.reservations) {
+            self.keeper.settle(&reservation, 0);
+        }
+    }
+}
+
+/// So much of it was used, by all attempts of the call together. What nobody knows the price of is free: a budget that does not say
+/// so has refused the call before.
+fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
+    let (answer, beside) = match reservation.unit {
+        BudgetUnit::Usd => (costs.answer.map_or(0, |cost| cost.0), costs.beside.0),
+        BudgetUnit::Tokens => {
+            let tokens = match by {
+                Settlement::Used(Some(usage)) => usage.input.saturating_add(usage.output),
+                _ => 0,
+            };
+            (tokens, costs.beside_tokens)
+        }
+    };
+    match by {
+        Settlement::Unasked => 0,
+        Settlement::Kept | Settlement::Used(None) => beside,
+        Settlement::Used(Some(_)) => answer.saturating_add(beside),
+        Settlement::Unknown => reservation.cost.saturating_add(beside),
+    }
+}

@@ -1,0 +1,358 @@
+//! One worker's handle on budgets: reserves of all budgets of a call together, and tells Redis what calls cost.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use sluicegate_config::{BudgetUnit, OnUnavailable};
+use tokio::sync::Notify;
+
+use super::batches::{Batches, Entry, Heard, Telling};
+use super::counts::{Outcome, SharedBudgets};
+use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
+use super::prepared::PreparedBudget;
+use super::script::{Ask, Granted, Place, SpendAnswer, SpendScript};
+use crate::redis::RedisClient;
+
+/// The time after which it is told what calls cost: several are told together.
+const GATHER: Duration = Duration::from_millis(20);
+/// The time after which it is told again that could not be told.
+const AGAIN: Duration = Duration::from_millis(100);
+/// It is looked this often whether there is something to say.
+const LOOK: Duration = Duration::from_millis(500);
+/// A worker that ends waits no longer for Redis to hear what its calls cost.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The part that a call would reserve of one budget.
+pub(crate) struct BudgetDemand<'a> {
+    pub(crate) budget: &'a PreparedBudget,
+    pub(crate) cost: u64,
+}
+
+/// The state of a budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BudgetTold {
+    pub(crate) unit: BudgetUnit,
+    pub(crate) amount: u64,
+    pub(crate) remaining: u64,
+    /// The end of its period, in seconds since 1970; `None`: it has none.
+    pub(crate) until: Option<i64>,
+    /// True if nobody is told of it.
+    pub(crate) is_shadow: bool,
+    /// True if there was no room, and the call was taken all the same.
+    pub(crate) is_exceeded: bool,
+}
+
+/// A budget has no room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BudgetRefusal {
+    /// The place of the budget among those that were asked.
+    pub(crate) at: usize,
+    /// The rest of it; `None`: nobody could be asked.
+    pub(crate) remaining: Option<u64>,
+    /// The end of its period, in seconds since 1970; `None`: it has none.
+    pub(crate) until: Option<i64>,
+}
+
+/// One worker's handle.
+pub(crate) struct BudgetKeeper {
+    shared: Arc<SharedBudgets>,
+    redis: Option<RedisClient>,
+    script: SpendScript,
+    batches: RefCell<Batches>,
+    wake: Notify,
+    /// This worker, among all that ever are.
+    name: Box<str>,
+    calls: Cell<u64>,
+}
+
+impl fmt::Debug for BudgetKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BudgetKeeper").finish_non_exhaustive()
+    }
+}
+
+/// The outcome of asking one budget.
+struct Asked {
+    told: BudgetTold,
+    /// `Err`: refused; with `true`, since nobody could be asked.
+    outcome: Result<Reservation, bool>,
+}
+
+/// The name of a call, and the time for which its reservations stand.
+struct CallLease {
+    call: Rc<str>,
+    millis: u64,
+}
+
+impl BudgetKeeper {
+    /// Over what all workers share and this worker's own connections to Redis, where there is one.
+    pub(in crate::limit) fn new(shared: &Arc<SharedBudgets>, redis: Option<RedisClient>) -> Rc<Self> {
+        Rc::new(Self {
+            shared: Arc::clone(shared),
+            redis,
+            script: SpendScript::new(),
+            batches: RefCell::default(),
+            wake: Notify::new(),
+            name: format!("{:016x}", rand::random::<u64>()).into(),
+            calls: Cell::new(0),
+        })
+    }
+
+    /// The part that all workers share.
+    pub(crate) fn shared(&self) -> &SharedBudgets {
+        &self.shared
+    }
+
+    /// Reserves of all budgets, or of none, for no longer than `lease`. Waits for Redis at most, and not for long.
+    pub(crate) async fn take(
+        self: &Rc<Self>,
+        demands: &[BudgetDemand<'_>],
+        lease: Duration,
+    ) -> (Vec<BudgetTold>, Result<BudgetHolds, BudgetRefusal>) {
+        let number = self.calls.get();
+        self.calls.set(number + 1);
+        let lease = CallLease {
+            call: format!("{}-{number:x}", self.name).into(),
+            millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        };
+        // Dropped, what was reserved is given back: if a budget has no room, and if the caller leaves meanwhile.
+        let mut holds = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
+        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None);
+        let asking = join_all(demands.iter().map(|demand| self.ask(demand, &lease)));
+        for (at, asked) in asking.await.into_iter().enumerate() {
+            match asked.outcome {
+                Ok(reservation) => holds.add(reservation),
+                Err(is_away) => {
+                    let remaining = (!is_away).then_some(asked.told.remaining);
+                    refused.get_or_insert(BudgetRefusal { at, remaining, until: asked.told.until });
+                }
+            }
+            all.push(asked.told);
+        }
+        match refused {
+            None => (all, Ok(holds)),
+            Some(refused) => (all, Err(refused)),
+        }
+    }
+
+    async fn ask(self: &Rc<Self>, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
+        let asked = match &self.redis {
+            None => match self.alone(demand) {
+                // Who has its answer may call again before the answer's end is booked: what it cost is known in a moment.
+                asked if asked.outcome.is_err() => {
+                    tokio::time::sleep(GATHER).await;
+                    self.alone(demand)
+                }
+                asked => asked,
+            },
+            Some(redis) => self.together(redis, demand, lease).await,
+        };
+        let outcome = match (&asked.outcome, asked.told.is_exceeded) {
+            (Err(_), _) => Outcome::Refused,
+            (Ok(_), true) => Outcome::Exceeded,
+            (Ok(_), false) => Outcome::Admitted,
+        };
+        self.shared.count(demand.budget.unit, outcome);
+        asked
+    }
+
+    fn place(&self, budget: &PreparedBudget) -> Place {
+        Place { key: budget.key, period: budget.period_at(self.shared.now().div_euclid(1_000)) }
+    }
+
+    fn alone(&self, demand: &BudgetDemand<'_>) -> Asked {
+        let BudgetDemand { budget, cost } = demand;
+        let place = self.place(budget);
+        match self.shared.alone(budget, &place, *cost) {
+            Ok(before) => Asked {
+                told: told(budget, &place, (before, *cost)),
+                outcome: Ok(reservation(demand, place, Booked::Here)),
+            },
+            Err(spent) => Asked { told: told(budget, &place, (spent, 0)), outcome: Err(false) },
+        }
+    }
+
+    async fn together(self: &Rc<Self>, redis: &RedisClient, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
+        let BudgetDemand { budget, cost } = demand;
+        let mut place = self.place(budget);
+        // By Redis's clock it may be another period: then it is asked once more.
+        for _ in 0..2 {
+            // Whatever Redis does with it: if nobody reads the answer, it is given back.
+            let mut guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
+            guard.add(reservation(demand, place, Booked::Shared(Rc::clone(&lease.call), 0)));
+            let room = budget.refuses_to_spend(*cost).then(|| budget.amount.checked_sub(*cost));
+            let ask = Ask { call: &lease.call, cost: *cost, room, lease: lease.millis };
+            let Ok(answer) = self.script.ask(redis, (&place, &budget.alerts), Some(&ask), (&self.name, None)).await
+            else {
+                return self.unanswered(demand, (place, lease), guard);
+            };
+            // It is known what has become of it.
+            guard.take();
+            self.note(&budget.name, &budget.alerts, &answer);
+            match answer.granted {
+                Granted::Yes => {
+                    self.shared.heard(&place, answer.spent);
+                    let booked = Booked::Shared(Rc::clone(&lease.call), answer.now.saturating_add(lease.millis));
+                    let before = answer.spent.saturating_sub(*cost);
+                    return Asked {
+                        told: told(budget, &place, (before, *cost)),
+                        outcome: Ok(reservation(demand, place, booked)),
+                    };
+                }
+                Granted::No => {
+                    self.shared.heard(&place, answer.spent);
+                    return Asked { told: told(budget, &place, (answer.spent, 0)), outcome: Err(false) };
+                }
+                Granted::OtherPeriod => {
+                    self.shared.set_clock(answer.now);
+                    place = self.place(budget);
+                }
+            }
+        }
+        // Two clocks that disagree about it twice within a moment: nobody can say.
+        let guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
+        self.unanswered(demand, (place, lease), guard)
+    }
+
+    /// Decides without Redis. `guard` holds what Redis may have heard of it.
+    fn unanswered(&self, demand: &BudgetDemand<'_>, at: (Place, &CallLease), guard: BudgetHolds) -> Asked {
+        let (BudgetDemand { budget, cost }, (place, lease)) = (demand, at);
+        self.shared.counts.unanswered.add();
+        let known = self.shared.known(&place);
+        let is_taken = match budget.on_unavailable {
+            _ if !budget.refuses_to_spend(*cost) => true,
+            OnUnavailable::FailOpen => true,
+            OnUnavailable::FailClosed => {
+                return Asked { told: told(budget, &place, (known, 0)), outcome: Err(true) };
+            }
+            OnUnavailable::Share => self.shared.share(budget.amount, &place, *cost).is_ok(),
+        };
+        if !is_taken {
+            return Asked { told: told(budget, &place, (known, 0)), outcome: Err(false) };
+        }
+        // Under the same name: if Redis has heard of it already, it is one reservation.
+        guard.take();
+        let entry = Entry::Reserve { call: Rc::clone(&lease.call), cost: *cost, lease: lease.millis };
+        self.tell(place, &budget.alerts, entry);
+        let now = u64::try_from(self.shared.now()).unwrap_or_default();
+        let booked = Booked::Untold(Rc::clone(&lease.call), now.saturating_add(lease.millis));
+        Asked { told: told(budget, &place, (known, *cost)), outcome: Ok(reservation(demand, place, booked)) }
+    }
+
+    /// Notes what an answer says beside what was asked.
+    fn note(&self, name: &str, alerts: &[(u8, u64)], answer: &SpendAnswer) {
+        self.shared.counts.expired.plus(answer.expired);
+        self.shared.counts.lost.plus(answer.late);
+        self.shared.alert(name, alerts, (answer.told, answer.crossed));
+    }
+
+    fn tell(&self, place: Place, alerts: &Arc<[(u8, u64)]>, entry: Entry) {
+        if self.batches.borrow_mut().add(place, alerts, entry) {
+            self.wake.notify_one();
+        } else {
+            self.shared.counts.lost.add();
+        }
+    }
+
+    /// Tells Redis what there is to tell, for ever.
+    pub(crate) async fn run(&self) {
+        let Some(redis) = &self.redis else { return };
+        loop {
+            if tokio::time::timeout(LOOK, self.wake.notified()).await.is_ok() {
+                tokio::time::sleep(GATHER).await;
+            }
+            while !self.tell_all(redis).await {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Tells what is left when the worker ends, as long as Redis answers soon.
+    pub(crate) async fn finish(&self) {
+        let Some(redis) = &self.redis else { return };
+        let telling = async {
+            while !self.batches.borrow().is_told() {
+                if !self.tell_all(redis).await {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        // What Redis does not hear of stays reserved until its deadline.
+        let _ = tokio::time::timeout(FAREWELL, telling).await;
+    }
+
+    /// Tells one batch of each place. `false`: something was not heard.
+    async fn tell_all(&self, redis: &RedisClient) -> bool {
+        loop {
+            let all = self.batches.borrow_mut().next(Instant::now());
+            if all.is_empty() {
+                return true;
+            }
+            let telling = all.iter().map(|telling| self.tell_one(redis, telling));
+            if join_all(telling).await.contains(&false) {
+                return false;
+            }
+        }
+    }
+
+    async fn tell_one(&self, redis: &RedisClient, telling: &Telling) -> bool {
+        let Telling { place, alerts, batch } = telling;
+        let answer = self.script.ask(redis, (place, alerts), None, (&self.name, batch.as_ref())).await;
+        let heard = match &answer {
+            Err(_) => Heard::Nothing,
+            Ok(answer) if batch.is_some() && answer.is_booked => Heard::Booked,
+            Ok(answer) if batch.is_none() && answer.applied == self.batches.borrow().last_heard(place) => Heard::Booked,
+            Ok(answer) => Heard::Missing(answer.applied),
+        };
+        if let Ok(answer) = &answer {
+            self.shared.counts.expired.plus(answer.expired);
+            self.shared.counts.lost.plus(answer.late);
+        }
+        let lost = self.batches.borrow_mut().heard(telling, heard, Instant::now());
+        self.shared.counts.lost.plus(u64::try_from(lost).unwrap_or(u64::MAX));
+        answer.is_ok()
+    }
+}
+
+impl ReservationKeeper for BudgetKeeper {
+    fn settle(&self, reservation: &Reservation, used: u64) {
+        let Reservation { place, unit: _, cost, booked, name, alerts } = reservation;
+        let (call, deadline) = match booked {
+            Booked::Here => return self.shared.settle_alone((name, alerts), place, (*cost, used)),
+            Booked::Shared(call, deadline) => (call, *deadline),
+            Booked::Untold(call, deadline) => {
+                self.shared.settle_share(place, (*cost, used));
+                (call, *deadline)
+            }
+        };
+        let entry = Entry::Settle { call: Rc::clone(call), reserved: *cost, used, deadline };
+        self.tell(*place, alerts, entry);
+    }
+
+    fn learn(&self, reservation: &Reservation, output: u64) {
+        self.shared.learn(&reservation.place.key, output);
+    }
+}
+
+fn reservation(demand: &BudgetDemand<'_>, place: Place, booked: Booked) -> Reservation {
+    let BudgetDemand { budget, cost } = demand;
+    let (name, alerts) = (Arc::clone(&budget.name), Arc::clone(&budget.alerts));
+    Reservation { place, unit: budget.unit, cost: *cost, booked, name, alerts }
+}
+
+/// The state of a budget of which so much was spent, and then so much taken.
+fn told(budget: &PreparedBudget, place: &Place, (before, cost): (u64, u64)) -> BudgetTold {
+    let spent = before.saturating_add(cost);
+    BudgetTold {
+        unit: budget.unit,
+        amount: budget.amount,
+        remaining: budget.amount.saturating_sub(spent),
+        until: place.period.end,
+        is_shadow: budget.shadow,
+        is_exceeded: spent > budget.amount,
+    }
+}

@@ -1,0 +1,19 @@
+//! Budgets: what calls may cost within a period of the calendar, counted in Redis for all proxies together, or in this process where
+//! there is none.
+//!
+//! A call reserves what it may cost of all of its budgets together and is settled at its end by what it cost. In Redis each
+//! reservation stands under the call's own name until its deadline, and what is told of calls is told in numbered batches: each
+//! is booked once, whatever is sent again, and what a master lost on its way to a replica is told again.
+
+mod batches;
+mod counts;
+mod hold;
+mod keeper;
+mod period;
+mod prepared;
+mod script;
+
+pub use counts::SharedBudgets;
+pub(crate) use hold::BudgetHolds;
+pub(crate) use keeper::{BudgetDemand, BudgetKeeper, BudgetRefusal, BudgetTold};
+pub(crate) use prepared::{PreparedBudget, written};

@@ -1,0 +1,174 @@
+//! A budget made ready: what it counts, under which key.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use sluicegate_config::compile::zone;
+use sluicegate_config::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, OnUnavailable};
+
+use super::super::prepared::LimitKey;
+use super::period::{self, Period};
+
+/// A budget, ready to run.
+#[derive(Debug)]
+pub(crate) struct PreparedBudget {
+    /// It, in the words of its resource.
+    pub(crate) name: Arc<str>,
+    pub(crate) unit: BudgetUnit,
+    pub(crate) amount: u64,
+    pub(crate) period: BudgetPeriod,
+    pub(crate) shadow: bool,
+    pub(crate) on_exceeded: BudgetExceeded,
+    pub(crate) unpriced_is_free: bool,
+    pub(crate) on_unavailable: OnUnavailable,
+    /// The percentages that are told of, each with what it stands for; ascending.
+    pub(super) alerts: Arc<[(u8, u64)]>,
+    pub(super) key: LimitKey,
+    zone: TimeZone,
+}
+
+impl PreparedBudget {
+    /// Makes it ready. The amount is no part of its identity: raised or lowered, it goes on from what has been spent.
+    pub(crate) fn of(gateway: &str, from: &Budget) -> Self {
+        let mut identity = blake3::Hasher::new_derive_key("sluicegate identity of a budget v1");
+        let unit = unit_label(from.unit);
+        let shadow = if from.shadow { "shadow" } else { "" };
+        for part in [gateway, &from.of, unit, period_label(from.period), &from.time_zone, shadow] {
+            identity.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            identity.update(part.as_bytes());
+        }
+        let mut key = [0; 16];
+        identity.finalize_xof().fill(&mut key);
+        let share = |percent: u8| u64::try_from(u128::from(from.amount) * u128::from(percent) / 100);
+        let alerts = from.alert_at.iter().map(|percent| (*percent, share(*percent).unwrap_or(u64::MAX)));
+        let name = format!("{}: {}", from.of, in_words(from.unit, from.amount, from.period));
+        Self {
+            name: name.into(),
+            unit: from.unit,
+            amount: from.amount,
+            period: from.period,
+            shadow: from.shadow,
+            on_exceeded: from.on_exceeded,
+            unpriced_is_free: from.unpriced_is_free,
+            on_unavailable: from.on_unavailable,
+            alerts: alerts.collect(),
+            key: LimitKey(key),
+            // The compiler has looked for it.
+            zone: zone(&from.time_zone).unwrap_or(TimeZone::UTC),
+        }
+    }
+
+    /// True if it refuses a call of this cost when it has no room for it. What costs nothing always has room.
+    pub(super) fn refuses_to_spend(&self, cost: u64) -> bool {
+        cost > 0 && !self.shadow && self.on_exceeded == BudgetExceeded::Reject
+    }
+
+    /// The period that a moment lies in, in seconds since 1970.
+    pub(super) fn period_at(&self, now: i64) -> Period {
+        period::at(self.period, &self.zone, now)
+    }
+
+    /// It in words: `12.50 USD per day`.
+    pub(crate) fn in_words(&self) -> String {
+        in_words(self.unit, self.amount, self.period)
+    }
+}
+
+fn in_words(unit: BudgetUnit, amount: u64, period: BudgetPeriod) -> String {
+    let amount = written(unit, amount);
+    let unit = match unit {
+        BudgetUnit::Usd => "USD",
+        BudgetUnit::Tokens => "tokens",
+    };
+    match period {
+        BudgetPeriod::Total => format!("{amount} {unit} in total"),
+        _ => format!("{amount} {unit} per {}", period_label(period)),
+    }
+}
+
+/// An amount as people write it: dollars with what there is of their fractions, tokens whole.
+pub(crate) fn written(unit: BudgetUnit, amount: u64) -> String {
+    const DOLLAR: u64 = 1_000_000_000_000;
+    if unit == BudgetUnit::Tokens {
+        return amount.to_string();
+    }
+    let (whole, fraction) = (amount / DOLLAR, format!("{:012}", amount % DOLLAR));
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_string(),
+        fraction => format!("{whole}.{fraction:0<2}"),
+    }
+}
+
+/// The label of a unit.
+pub(super) const fn unit_label(unit: BudgetUnit) -> &'static str {
+    match unit {
+        BudgetUnit::Usd => "usd",
+        BudgetUnit::Tokens => "tokens",
+    }
+}
+
+const fn period_label(period: BudgetPeriod) -> &'static str {
+    match period {
+        BudgetPeriod::Hourly => "hour",
+        BudgetPeriod::Daily => "day",
+        BudgetPeriod::Weekly => "week",
+        BudgetPeriod::Monthly => "month",
+        BudgetPeriod::Yearly => "year",
+        BudgetPeriod::Total => "total",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(of: &str, amount: u64) -> Budget {
+        Budget {
+            of: of.to_owned(),
+            unit: BudgetUnit::Usd,
+            amount,
+            period: BudgetPeriod::Daily,
+            time_zone: String::new(),
+            shadow: false,
+            on_exceeded: BudgetExceeded::Reject,
+            unpriced_is_free: false,
+            on_unavailable: OnUnavailable::Share,
+            alert_at: vec![50, 100],
+        }
+    }
+
+    #[test]
+    fn a_budget_is_itself_whatever_its_amount_and_no_other_one() {
+        let first = budget("LLMConsumer a/b", 10_000_000_000_000);
+        let key = |gateway: &str, from: &Budget| PreparedBudget::of(gateway, from).key;
+        let own = key("", &first);
+        assert_eq!(own, key("", &budget("LLMConsumer a/b", 1)));
+        let others = [
+            key("gw", &first),
+            key("", &budget("LLMConsumer a/c", 1)),
+            key("", &Budget { unit: BudgetUnit::Tokens, ..first.clone() }),
+            key("", &Budget { period: BudgetPeriod::Weekly, ..first.clone() }),
+            key("", &Budget { time_zone: "Asia/Tokyo".to_owned(), ..first.clone() }),
+            key("", &Budget { shadow: true, ..first.clone() }),
+        ];
+        let all: std::collections::BTreeSet<_> = others.iter().chain([&own]).collect();
+        assert_eq!(all.len(), others.len() + 1);
+        let ready = PreparedBudget::of("", &first);
+        assert_eq!(*ready.alerts, [(50, 5_000_000_000_000), (100, 10_000_000_000_000)]);
+        assert_eq!(&*ready.name, "LLMConsumer a/b: 10 USD per day");
+    }
+
+    #[test]
+    fn money_is_written_exactly() {
+        for (amount, text) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (500_000_000_000, "0.50"),
+            (12_345_600_000_000, "12.3456"),
+            (9_000_000_000_000_000_000, "9000000"),
+        ] {
+            assert_eq!(written(BudgetUnit::Usd, amount), text);
+        }
+        assert_eq!(written(BudgetUnit::Tokens, 7), "7");
+    }
+}
