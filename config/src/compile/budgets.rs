@@ -36,12 +36,13 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
         None | Some(crds::BudgetUnit::Usd) => BudgetUnit::Usd,
         Some(crds::BudgetUnit::Tokens) => BudgetUnit::Tokens,
     };
-    let (decimals, rule) = match unit {
-        BudgetUnit::Usd => (DOLLAR_DECIMALS, rules::BUDGET_DOLLARS),
-        BudgetUnit::Tokens => (0, rules::BUDGET_TOKENS),
+    let (number, rule) = match unit {
+        BudgetUnit::Usd => {
+            (scalar::scaled(&crds::Decimal(amount.0.clone()), DOLLAR_DECIMALS).ok(), rules::BUDGET_DOLLARS)
+        }
+        BudgetUnit::Tokens => (amount.0.parse().ok(), rules::BUDGET_TOKENS),
     };
-    let number = scalar::scaled(&crds::Decimal(amount.0.clone()), decimals);
-    let fits = number.as_ref().is_ok_and(|number| (1..MOST_DOLLARS).contains(number));
+    let fits = number.is_some_and(|number| (1..MOST_DOLLARS).contains(&number));
     report.rule(path, rule, fits);
     let time_zone = time_zone.clone().unwrap_or_default();
     if !time_zone.is_empty() && zone(&time_zone).is_none() {

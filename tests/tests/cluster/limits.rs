@@ -31,6 +31,33 @@ async fn statuses(gateway: &Gateway, calls: u32) -> BTreeMap<u16, u32> {
 }
 
 #[tokio::test]
+async fn a_budget_is_spent_where_it_is_programmed_and_a_larger_one_is_not_given_twice() {
+    let gateway = Gateway::start(1).await;
+    let route = |amount: &str| {
+        json!({"apiVersion": "sluicegate.dev/v1alpha1", "kind": "LLMRoute", "metadata": {"name": "m"}, "spec": {
+            "limits": {"budgets": [{"unit": "Tokens", "amount": amount, "period": "Monthly", "timeZone": "Asia/Tokyo"}]},
+            "rules": [{"name": "only", "targets": [{"poolRef": {"name": "p"}}]}],
+        }})
+        .to_string()
+    };
+    gateway.apply(&[pool("p", "fine"), route("100")].join("\n")).await;
+    gateway.programmed("LLMRoute", "m", "True Programmed").await;
+    let ask = |max_tokens: u32| {
+        let body = json!({"model": "m", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "?"}]});
+        let client = gateway.proxies[0].client();
+        async move { client.post("/v1/chat/completions", &[], body.to_string()).await.unwrap() }
+    };
+    assert_eq!(ask(50).await.status, 200);
+    let refused = ask(100).await;
+    assert_eq!((refused.status, refused.header("x-should-retry")), (429, "false"), "{}", refused.text());
+    assert!(refused.text().contains("insufficient_quota"), "{}", refused.text());
+    gateway.apply(&route("120")).await;
+    gateway.programmed("LLMRoute", "m", "True Programmed").await;
+    assert_eq!(ask(100).await.status, 429, "what was spent is spent");
+    assert_eq!(ask(50).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_limit_holds_where_it_is_programmed_and_a_new_amount_goes_on_from_what_was_counted() {
     let gateway = Gateway::start(1).await;
     gateway.apply(&[pool("p", "fine"), route("m", 5)].join("\n")).await;

@@ -4,6 +4,7 @@
 mod azure;
 mod bedrock;
 mod blame;
+mod budgets;
 mod clients;
 mod coalescing;
 mod cohere;

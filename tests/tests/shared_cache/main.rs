@@ -1,8 +1,9 @@
 //! One cache for all proxies: what one has answered another gives again, and no trouble of Redis fails a call. And one count of
-//! what limits let through.
+//! what limits let through and budgets have spent.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
+mod budgets;
 mod limits;
 
 use std::collections::BTreeMap;

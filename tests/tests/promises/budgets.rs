@@ -1,0 +1,263 @@
+//! Budgets of one proxy: spent and no more, settled by what calls cost, refused in each dialect's own words.
+
+use sluicegate_tests::client::{Answer, Client};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
+
+use crate::resources::{CHAT, MESSAGES, openai_whole, plain_upstream};
+
+const KEY: &str = "one-key-that-nobody-can-guess";
+/// A dollar, in picodollars.
+const DOLLAR: u64 = 1_000_000_000_000;
+
+/// A consumer with these budgets, in flow style.
+fn consumer(name: &str, key: &str, budgets: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{api-key: {key}}}\n---\n\
+         apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: {name}}}\nspec:\n  \
+         keys: [{{name: k, secretRef: {{name: {name}}}}}]\n  limits: {{budgets: [{budgets}]}}\n---\n"
+    )
+}
+
+/// A pool that sells `m` for a hundred dollars a million tokens of prompt and a thousand of answer, and knows no price of `f`.
+fn pool(upstream: &Upstream) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n  \
+         - name: only\n    type: OpenAICompatible\n    url: \"http://{}\"\n    models:\n    \
+         - {{name: m, price: {{inputPerMillion: \"100\", outputPerMillion: \"1000\"}}}}\n    - {{name: f}}\n---\n",
+        upstream.address
+    )
+}
+
+fn route(limits: &str) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n{limits}  rules:\n  \
+         - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n---\n"
+    )
+}
+
+fn asking(model: &str, max_tokens: u64, stream: bool) -> String {
+    format!(
+        r#"{{"model":"{model}","stream":{stream},"max_tokens":{max_tokens},"messages":[{{"role":"user","content":"Say something."}}]}}"#
+    )
+}
+
+async fn ask(client: &Client, model: &str, max_tokens: u64, stream: bool) -> Answer {
+    client.post(CHAT, &[("x-api-key", KEY)], asking(model, max_tokens, stream)).await.unwrap()
+}
+
+/// The picodollars that remain, as the answer says.
+fn remaining(answer: &Answer) -> u64 {
+    let text = answer.header("x-sluicegate-budget-remaining");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    whole.parse::<u64>().unwrap_or_else(|_| panic!("{:?}", answer.headers)) * DOLLAR
+        + format!("{fraction:0<12}").parse::<u64>().unwrap()
+}
+
+/// A call for a model in every dialect: its path and body, the status of its refusal, and where and how that begins.
+fn in_every_dialect(model: &str) -> Vec<(String, String, u16, &'static str, &'static str)> {
+    let text = "Say something.";
+    let message =
+        |more: &str| format!(r#"{{{more}"max_tokens":99,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let gemini = format!(
+        r#"{{"contents":[{{"role":"user","parts":[{{"text":"{text}"}}]}}],"generationConfig":{{"maxOutputTokens":99}}}}"#
+    );
+    let named = format!(r#""model":"{model}","#);
+    let converse = format!(
+        r#"{{"messages":[{{"role":"user","content":[{{"text":"{text}"}}]}}],"inferenceConfig":{{"maxTokens":99}}}}"#
+    );
+    vec![
+        ("/v1/chat/completions".to_owned(), message(&named), 429, "/error/code", "insufficient_quota"),
+        (
+            "/v1/responses".to_owned(),
+            format!(r#"{{{named}"max_output_tokens":99,"input":"{text}"}}"#),
+            429,
+            "/error/code",
+            "insufficient_quota",
+        ),
+        (
+            "/v1/completions".to_owned(),
+            format!(r#"{{{named}"max_tokens":99,"prompt":"{text}"}}"#),
+            429,
+            "/error/code",
+            "insufficient_quota",
+        ),
+        (MESSAGES.to_owned(), message(&named), 402, "/error/type", "billing_error"),
+        (format!("/v1beta/models/{model}:generateContent"), gemini, 429, "/error/status", "RESOURCE_EXHAUSTED"),
+        (
+            format!("/model/{model}/invoke"),
+            message(r#""anthropic_version":"bedrock-2023-05-31","#),
+            400,
+            "/message",
+            "You exceeded",
+        ),
+        (format!("/model/{model}/converse"), converse, 400, "/message", "You exceeded"),
+        ("/v2/chat".to_owned(), message(&named), 429, "/message", "You exceeded"),
+    ]
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_refused_in_the_vendors_own_words_in_every_dialect() {
+    let upstream = plain_upstream();
+    // A hundred tokens of answer may cost more than there is.
+    let text =
+        pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"0.05\", period: Daily, alertAt: [50, 100]}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    let mut refused = 0;
+    for (path, body, status, at, word) in in_every_dialect("m") {
+        let answer = client.post(&path, &[("x-api-key", KEY)], body).await.unwrap();
+        refused += 1;
+        assert_eq!((answer.status, answer.header("x-should-retry")), (status, "false"), "{path}: {}", answer.text());
+        assert!(answer.header("retry-after").is_empty(), "{path}: {:?}", answer.headers);
+        let said = answer.json();
+        let said = said.pointer(at).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        assert!(said.starts_with(word), "{path}: {}", answer.text());
+        assert!(answer.text().contains("0.05 USD per day"), "{path}: {}", answer.text());
+        assert_eq!(answer.header("x-sluicegate-budget-limit"), "0.05", "{path}");
+        assert!(answer.header("x-sluicegate-budget-reset").ends_with("T00:00:00Z"), "{path}: {:?}", answer.headers);
+    }
+    assert_eq!(upstream.calls(), 0);
+    let metrics = proxy.metrics().unwrap();
+    let checks =
+        |outcome: &str| metrics.sum("sluicegate_budget_checks_total", &[("unit", "usd"), ("outcome", outcome)]) as u64;
+    assert_eq!((checks("refused"), checks("admitted")), (refused, 0));
+    assert_eq!(metrics.sum("sluicegate_consumer_limited_total", &[("consumer", "default/team")]) as u64, refused);
+    let line = r#""limit":"LLMConsumer default/team: 0.05 USD per day""#;
+    assert!(proxy.log().iter().any(|said| said.contains(line)));
+}
+
+/// An upstream that answers by what the model is called.
+fn by_words() -> Upstream {
+    Upstream::start(|received| {
+        let body = String::from_utf8_lossy(&received.body);
+        let says = |word: &str| body.contains(word);
+        if says("\"max_tokens\":13") {
+            return vec![answer(503, &[("content-type", "application/json")], b"{\"error\":{\"message\":\"no\"}}")];
+        }
+        if !received.streams() {
+            return vec![openai_whole("fine")];
+        }
+        let said = chunk(
+            b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\n",
+        );
+        let used = chunk(
+            b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}\n\n",
+        );
+        match () {
+            // A stream that does not say what it used stays as it was reserved.
+            () if says("\"max_tokens\":14") => vec![stream_head(), said, chunk(b"data: [DONE]\n\n"), last_chunk()],
+            () if says("\"max_tokens\":15") => vec![stream_head(), said, used, Act::Reset],
+            () => vec![stream_head(), said, used, chunk(b"data: [DONE]\n\n"), last_chunk()],
+        }
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn money_is_reserved_and_settled_to_the_last_picodollar_however_a_call_ends() {
+    let upstream = by_words();
+    let text = pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"100\", period: Monthly}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    // Three tokens for a hundred millionths each, two for a thousand.
+    const COST: u64 = 2_300_000_000;
+    let mut spent = 0;
+    for (max_tokens, stream, cost) in [
+        (12, false, Some(COST)),
+        (12, true, Some(COST)),
+        (13, false, Some(0)),
+        (15, true, Some(COST)),
+        (14, true, None),
+    ] {
+        let first = ask(&client, "m", max_tokens, stream).await;
+        let reserved = 100 * DOLLAR - spent - remaining(&first);
+        let answer = max_tokens * 1_000_000_000;
+        assert!((answer + 1_000_000_000..answer + 10_000_000_000).contains(&reserved), "{max_tokens}: {reserved}");
+        spent += cost.unwrap_or(reserved);
+        let settled = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_requests_in_flight", &[]) as u64 == 0;
+        proxy.until("the call is over", settled).await.unwrap();
+    }
+    let last = ask(&client, "m", 12, false).await;
+    let reserved = 100 * DOLLAR - spent - remaining(&last);
+    assert!((13_000_000_000..22_000_000_000).contains(&reserved), "{reserved}");
+    // The ledger says the same of what is known.
+    let cost = proxy.metrics().unwrap().sum("sluicegate_consumer_cost_usd_total", &[("consumer", "default/team")]);
+    assert_eq!((cost * 1e12).round() as u64, 4 * COST, "three calls and the last one");
+}
+
+#[tokio::test]
+async fn every_level_has_room_or_none_is_taken_and_calls_of_no_cost_always_pass() {
+    let upstream = plain_upstream();
+    let other = "other-key-that-nobody-can-guess";
+    let text = pool(&upstream)
+        + &route("  limits: {budgets: [{amount: \"1000\", unit: Tokens, period: Total, unknownPrice: Free}]}\n")
+        + &consumer("team", KEY, "{amount: \"0.12\", period: Daily}")
+        + &consumer("open", other, "{amount: \"0.000001\", period: Daily, unknownPrice: Free}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let tokens = |answer: &Answer| answer.header("x-sluicegate-token-budget-remaining").parse::<u64>().unwrap();
+    // The consumer has room for 100 tokens of answer once.
+    let first = ask(&client, "m", 100, false).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    let second = ask(&client, "m", 118, false).await;
+    assert_eq!(second.status, 429, "{}", second.text());
+    let free = client.post(CHAT, &[("x-api-key", other)], asking("f", 100, false)).await.unwrap();
+    assert_eq!(free.status, 200, "what costs nothing: {}", free.text());
+    // What was refused took nothing of the route's: five of a thousand are spent, and what is asked for now.
+    assert_eq!(tokens(&free), tokens(&first) - 5, "{} {}", tokens(&free), tokens(&first));
+    let dear = client.post(CHAT, &[("x-api-key", other)], asking("m", 100, false)).await.unwrap();
+    assert_eq!(dear.status, 429, "{}", dear.text());
+    let unpriced = ask(&client, "f", 100, false).await;
+    assert_eq!((unpriced.status, unpriced.header("x-should-retry")), (403, "false"), "{}", unpriced.text());
+    assert!(unpriced.text().contains("no price of the model `f`"), "{}", unpriced.text());
+}
+
+#[tokio::test]
+async fn a_shadow_counts_and_a_warning_is_told_and_both_let_calls_in() {
+    let upstream = plain_upstream();
+    let other = "other-key-that-nobody-can-guess";
+    let text = pool(&upstream)
+        + &route("")
+        + &consumer("team", KEY, "{amount: \"0.01\", period: Daily, mode: Shadow, alertAt: [50, 100]}")
+        + &consumer("warned", other, "{amount: \"0.01\", period: Daily, onExceeded: Warn}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    for _ in 0..3 {
+        let shadow = ask(&client, "m", 100, false).await;
+        assert_eq!((shadow.status, shadow.header("x-sluicegate-budget-limit")), (200, ""), "{:?}", shadow.headers);
+        let warned = client.post(CHAT, &[("x-api-key", other)], asking("m", 100, false)).await.unwrap();
+        let said = (warned.header("x-sluicegate-budget-exceeded"), warned.header("x-sluicegate-budget-remaining"));
+        assert_eq!((warned.status, said), (200, ("true", "0")), "{:?}", warned.headers);
+    }
+    let metrics = proxy.metrics().unwrap();
+    let sum = |name: &str, labels: &[(&str, &str)]| metrics.sum(name, labels) as u64;
+    assert_eq!(sum("sluicegate_budget_checks_total", &[("unit", "usd"), ("outcome", "exceeded")]), 6);
+    let budget = ("budget", "LLMConsumer default/team: 0.01 USD per day");
+    for percent in ["50", "100"] {
+        assert_eq!(sum("sluicegate_budget_alerts_total", &[budget, ("percent", percent)]), 1, "{percent}");
+    }
+}
+
+#[tokio::test]
+async fn an_amount_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_twice() {
+    let upstream = plain_upstream();
+    let text = |amount: &str| {
+        let budget = format!("{{amount: \"{amount}\", period: Yearly, timeZone: Pacific/Auckland}}");
+        pool(&upstream) + &route("") + &consumer("team", KEY, &budget)
+    };
+    let proxy = Proxy::start(&[("all.yaml", &text("1"))], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let generation = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_config_generation", &[]) as u64;
+    let first = ask(&client, "m", 10, false).await;
+    for (amount, status, left) in [("0.001", 429, 0), ("2", 200, DOLLAR)] {
+        let before = generation(&proxy);
+        proxy.write("all.yaml", &text(amount)).unwrap();
+        proxy.until("the amount is another", |proxy| generation(proxy) > before).await.unwrap();
+        let answer = ask(&client, "m", 10, false).await;
+        assert_eq!(answer.status, status, "{amount}: {}", answer.text());
+        if status == 200 {
+            assert_eq!(remaining(&answer), remaining(&first) + left - 2_300_000_000);
+        }
+    }
+}

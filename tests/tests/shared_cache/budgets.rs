@@ -1,0 +1,244 @@
+//! Budgets over several proxies and a real cluster: no more is spent than there is, and ledger, budget and provider agree to the last
+//! picodollar, whoever is killed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use sluicegate_tests::client::{Answer, Client};
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::redis_cluster::RedisCluster;
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
+
+const CHAT: &str = "/v1/chat/completions";
+const KEY: &str = "one-key-that-nobody-can-guess";
+/// What a token of prompt and one of answer cost, in picodollars.
+const PRICES: (u64, u64) = (2_500_000, 10_000_000);
+/// Nobody answers with more tokens.
+const MOST: u64 = 100;
+
+/// A provider that counts what its answers cost.
+struct Vendor {
+    upstream: Upstream,
+    cost: Arc<AtomicU64>,
+}
+
+fn vendor() -> Vendor {
+    let (cost, calls) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let sum = Arc::clone(&cost);
+    let upstream = Upstream::start(move |received| {
+        if String::from_utf8_lossy(&received.body).contains("hang") {
+            return vec![Act::Hang];
+        }
+        let number = calls.fetch_add(1, SeqCst);
+        let (prompt, output) = (3 + number * 7 % 17, 1 + number * 13 % MOST);
+        sum.fetch_add(prompt * PRICES.0 + output * PRICES.1, SeqCst);
+        let usage = format!(
+            r#""usage":{{"prompt_tokens":{prompt},"completion_tokens":{output},"total_tokens":{}}}"#,
+            prompt + output
+        );
+        if received.streams() {
+            let said = r#"data: {"choices":[{"index":0,"delta":{"content":"fine"},"finish_reason":"stop"}]}"#;
+            let used = format!("data: {{\"choices\":[],{usage}}}\n\ndata: [DONE]\n\n");
+            return vec![stream_head(), chunk(format!("{said}\n\n").as_bytes()), chunk(used.as_bytes()), last_chunk()];
+        }
+        let body = format!(
+            r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"fine"}},"finish_reason":"stop"}}],{usage}}}"#
+        );
+        vec![answer(200, &[("content-type", "application/json")], body.as_bytes())]
+    })
+    .unwrap();
+    Vendor { upstream, cost }
+}
+
+fn manifests(vendor: &Vendor, budget: &str) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  providers:\n  \
+         - name: one\n    type: OpenAICompatible\n    url: \"http://{}\"\n    \
+         models: [{{name: m, price: {{inputPerMillion: \"2.5\", outputPerMillion: \"10\"}}}}]\n---\n\
+         apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  \
+         rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: team}}\nstringData: {{api-key: {KEY}}}\n---\n\
+         apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: team}}\nspec:\n  \
+         keys: [{{name: k, secretRef: {{name: team}}}}]\n  limits: {{budgets: [{budget}]}}\n",
+        vendor.upstream.address
+    )
+}
+
+fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
+    let urls = cluster.urls().join(",");
+    (0..count).map(|_| Proxy::start(&[("all.yaml", text)], &["--workers", "1", "--redis", &urls]).unwrap()).collect()
+}
+
+async fn ask(client: &Client, word: &str, stream: bool) -> anyhow::Result<Answer> {
+    let body = format!(
+        r#"{{"model":"m","max_tokens":{MOST},"stream":{stream},"messages":[{{"role":"user","content":"{word}, and some more words that are not answered"}}]}}"#
+    );
+    client.post(CHAT, &[("x-api-key", KEY)], body).await
+}
+
+/// Many callers ask all proxies in turn until the time is over. Says how many calls were answered.
+async fn flood(clients: &[Client], time: Duration, gone: &std::cell::Cell<bool>) -> u64 {
+    let until = Instant::now() + time;
+    let callers = (0..12_usize).map(|caller| async move {
+        let (mut at, mut good) = (caller, 0);
+        while Instant::now() < until {
+            at += 1;
+            match ask(&clients[at % clients.len()], "tell", at % 4 == 0).await {
+                Ok(answer) if answer.status == 200 => good += 1,
+                Ok(answer) => {
+                    assert_eq!(answer.status, 429, "{}", answer.text());
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                // One of them was killed.
+                Err(error) => assert!(gone.get(), "{error:#}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        good
+    });
+    futures_util::future::join_all(callers).await.into_iter().sum()
+}
+
+/// What Redis holds of the one budget there is: all that is spent or reserved, and its open reservations.
+fn booked(cluster: &mut RedisCluster) -> Option<(u64, u64)> {
+    let keys = cluster.keys().ok()?;
+    let sums = keys.iter().find(|key| key.contains(":budget:"))?.clone();
+    let master = cluster.master_of(&sums).ok()?;
+    let node = cluster.node(master).ok()?;
+    let spent: String = node.ask(&["HGET", &sums, "u"]).ok()?;
+    let open = node.ask(&["ZCARD", &sums.replace(":budget:", ":open:")]).ok()?;
+    Some((spent.parse().unwrap(), open))
+}
+
+/// Waits until Redis has heard of everything, or says what it knows instead.
+async fn settled(cluster: &mut RedisCluster, vendor: &Vendor) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (now, cost) = (booked(cluster), vendor.cost.load(SeqCst));
+        if now == Some((cost, 0)) {
+            return;
+        }
+        assert!(Instant::now() < until, "{now:?} are booked of {cost}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What the ledgers of these proxies have, in picodollars.
+fn ledgers(proxies: &[Proxy]) -> u64 {
+    let of = |proxy: &Proxy| (proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]) * 1e12).round() as u64;
+    proxies.iter().map(of).sum()
+}
+
+fn sum(proxies: &[Proxy], name: &str) -> u64 {
+    proxies.iter().map(|proxy| proxy.metrics().unwrap().sum(name, &[]) as u64).sum()
+}
+
+#[tokio::test]
+async fn four_proxies_spend_a_budget_to_its_end_and_no_further_and_all_books_agree() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(4, &cluster, &manifests(&vendor, "{amount: \"0.2\", period: Total, alertAt: [50, 100]}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let gone = std::cell::Cell::new(false);
+    let good = flood(&clients, Duration::from_secs(20), &gone).await;
+    settled(&mut cluster, &vendor).await;
+    let cost = vendor.cost.load(SeqCst);
+    assert!(cost <= 200_000_000_000, "{cost} were spent in {good} calls");
+    // What is left is less than a call may cost.
+    assert!(cost >= 200_000_000_000 - 1_400_000_000, "{cost} were spent in {good} calls");
+    assert_eq!(ledgers(&all), cost);
+    assert_eq!(good, vendor.upstream.calls());
+    let trouble =
+        ["reservations_expired", "settlements_lost"].map(|name| sum(&all, &format!("sluicegate_budget_{name}_total")));
+    assert_eq!(trouble, [0, 0]);
+    assert_eq!(sum(&all, "sluicegate_budget_alerts_total"), 1, "half of it, once, whoever saw it");
+}
+
+#[tokio::test]
+async fn what_a_killed_proxy_had_reserved_stays_spent_and_is_counted_once() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let mut all = proxies(3, &cluster, &manifests(&vendor, "{amount: \"1\", period: Yearly}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let hanging = tokio::time::timeout(Duration::from_secs(2), ask(&clients[2], "hang", false));
+    let gone = std::cell::Cell::new(false);
+    let (_, good) = tokio::join!(hanging, flood(&clients[..2], Duration::from_secs(1), &gone));
+    assert!(good > 0);
+    // The caller has left it, and its reservation would stay: but its proxy is killed before it can say so.
+    let killed = all.pop().unwrap();
+    let second = ask(&clients[2], "hang", false);
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(killed);
+    };
+    let (answered, ()) = tokio::join!(second, kill);
+    assert!(answered.is_err(), "{answered:?}");
+    let (cost, reserved) = loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (spent, open) = booked(&mut cluster).unwrap();
+        let cost = vendor.cost.load(SeqCst);
+        if open == 1 {
+            break (cost, spent - cost);
+        }
+    };
+    // Both hanging calls: the one that was left is settled at its estimate, the other one is open.
+    let each = reserved / 2;
+    assert!(reserved % 2 == 0 && (1_000_000_000..1_400_000_000).contains(&each), "{reserved}");
+    let sums = cluster.keys().unwrap().into_iter().find(|key| key.contains(":open:")).unwrap();
+    let master = cluster.master_of(&sums).unwrap();
+    let node = cluster.node(master).unwrap();
+    let names: Vec<String> = node.ask(&["ZRANGE", &sums, "0", "-1"]).unwrap();
+    // Its deadline has come.
+    let _: u64 = node.ask(&["ZADD", &sums, "1", &names[0]]).unwrap();
+    assert_eq!(ask(&clients[0], "tell", false).await.unwrap().status, 200);
+    for proxy in &all {
+        let over = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_requests_in_flight", &[]) as u64 == 0;
+        proxy.until("its calls are over", over).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let spent = booked(&mut cluster).unwrap();
+    assert_eq!(spent, (vendor.cost.load(SeqCst) + reserved, 0), "{cost} before");
+    assert_eq!(sum(&all, "sluicegate_budget_reservations_expired_total"), 1);
+}
+
+#[tokio::test]
+async fn with_a_master_killed_under_load_every_call_is_booked_once_and_all_books_agree() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(3, &cluster, &manifests(&vendor, "{amount: \"1000\", period: Monthly}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let gone = std::cell::Cell::new(false);
+    let kill = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let sums = cluster.keys().unwrap().into_iter().find(|key| key.contains(":budget:")).unwrap();
+        let master = cluster.master_of(&sums).unwrap();
+        cluster.node(master).unwrap().kill().unwrap();
+    };
+    let (good, ()) = tokio::join!(flood(&clients, Duration::from_secs(12), &gone), kill);
+    settled(&mut cluster, &vendor).await;
+    assert_eq!(ledgers(&all), vendor.cost.load(SeqCst), "{good} calls");
+    assert_eq!(good, vendor.upstream.calls());
+    assert_eq!(sum(&all, "sluicegate_budget_settlements_lost_total"), 0);
+}
+
+#[tokio::test]
+async fn with_all_of_redis_gone_each_proxy_spends_its_part_of_what_was_left_and_tells_it_later() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(3, &cluster, &manifests(&vendor, "{amount: \"0.06\", period: Total}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let known = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_limit_proxies", &[]) as u64 == 3;
+    for proxy in &all {
+        proxy.until("all know of each other", known).await.unwrap();
+    }
+    for client in &clients {
+        assert_eq!(ask(client, "tell", false).await.unwrap().status, 200);
+    }
+    for number in 0..6 {
+        cluster.node(number).unwrap().kill().unwrap();
+    }
+    let gone = std::cell::Cell::new(false);
+    let good = flood(&clients, Duration::from_secs(6), &gone).await;
+    let cost = vendor.cost.load(SeqCst);
+    assert!(good > 20 && cost <= 60_000_000_000, "{cost} were spent in {good} calls");
+    // All of it has been, but for less than a call may cost at each of them.
+    assert!(cost >= 60_000_000_000 - 3 * 1_400_000_000, "{cost} were spent in {good} calls");
+    assert_eq!(ledgers(&all), cost);
+}
