@@ -294,12 +294,12 @@ pub const LIMITS_ANY: CelRule = CelRule {
 };
 /// Tokens are whole.
 pub const BUDGET_TOKENS: CelRule = CelRule {
-    cel: "!has(self.unit) || self.unit != 'Tokens' || self.amount.matches('^[1-9][0-9]*$')",
+    cel: "!has(self.unit) || self.unit != 'Tokens' || !self.amount.matches('^(0|[0-9]+[.][0-9]+)$')",
     message: "a budget of Tokens is a whole number of them: write one such as amount: \"1000000\"",
 };
 /// Picodollars are counted in 63 bits.
 pub const BUDGET_DOLLARS: CelRule = CelRule {
-    cel: "(has(self.unit) && self.unit == 'Tokens') || self.amount.matches('^([1-9][0-9]{0,5}([.][0-9]+)?|[1-8][0-9]{6}([.][0-9]+)?|0[.][0-9]*[1-9][0-9]*)$')",
+    cel: "(has(self.unit) && self.unit == 'Tokens') || !self.amount.matches('^(0([.]0+)?|(9[0-9]{6}|[1-9][0-9]{7,})([.][0-9]+)?)$')",
     message: "a budget of USD is more than 0 and less than 9000000: write dollars such as amount: \"12.50\"",
 };
 /// What never begins anew needs no calendar.

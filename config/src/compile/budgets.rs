@@ -42,8 +42,10 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
         }
         BudgetUnit::Tokens => (amount.0.parse().ok(), rules::BUDGET_TOKENS),
     };
+    // What is spelt wrong is told by the field itself.
+    let is_spelt = scalar::scaled(&crds::Decimal(amount.0.clone()), DOLLAR_DECIMALS / 2).is_ok();
     let fits = number.is_some_and(|number| (1..MOST_DOLLARS).contains(&number));
-    report.rule(path, rule, fits);
+    report.rule(path, rule, fits || !is_spelt);
     let time_zone = time_zone.clone().unwrap_or_default();
     if !time_zone.is_empty() && zone(&time_zone).is_none() {
         let message = format!("there is no time zone {time_zone:?}: write one such as Europe/Berlin");

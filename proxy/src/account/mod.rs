@@ -35,6 +35,5 @@ pub use metrics::{
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};
-pub(crate) use record::cost;
 pub use record::{ModelName, Record};
 pub use table::{ModelIx, NameTable, ProviderIx, RouteIx};

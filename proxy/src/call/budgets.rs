@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use sluicegate_config::{BudgetUnit, PicoUsd, Price};
-use sluicegate_dialects::hub::{ErrorKind, Usage};
+use sluicegate_config::{BudgetUnit, Price};
+use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 use sluicegate_dialects::{Dialect, estimate};
 
-use crate::account::cost;
 use crate::errors::Problem;
 use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, PreparedBudget, written};
+use crate::pricing::cost;
 use crate::state::{Rule, TargetRef};
 
 use super::attempt::Times;
@@ -52,11 +52,13 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
         let typical = || call.context.worker.limiter.budgets().shared().typical(budget);
         let output = if answers == 0 { 0 } else { call.peek.max_tokens.unwrap_or_else(typical) };
         let output = output.saturating_mul(answers);
-        let cost = match budget.unit {
-            BudgetUnit::Tokens => input.saturating_add(output),
-            BudgetUnit::Usd => dearest(call, rule, (input, output), budget)?,
+        let (cost, prompt) = match budget.unit {
+            BudgetUnit::Tokens => (input.saturating_add(output), input),
+            BudgetUnit::Usd => {
+                (dearest(call, rule, (input, output), budget)?, dearest(call, rule, (input, 0), budget)?)
+            }
         };
-        Ok(BudgetDemand { budget, cost })
+        Ok(BudgetDemand { budget, cost, prompt })
     };
     of(call, rule).map(demand).collect()
 }
@@ -91,17 +93,26 @@ fn targets(rule: &Rule) -> impl Iterator<Item = (&TargetRef, bool)> {
     targets.chain(rule.fallbacks.iter().map(|target| (target, true)))
 }
 
-/// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache.
+/// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache; what the call sends or asks for
+/// beside texts may be all of it, and a dearer tier may answer.
 fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
+    let says = |word: &str| memchr::memmem::find(&call.body, word.as_bytes()).is_some();
     let fresh = Usage { input, output, ..Usage::default() };
-    let written = Usage { cache_write: input, ..fresh };
-    let for_an_hour = Usage { cache_write_1h: input, ..written };
-    let asks_for_an_hour = || memchr::memmem::find(&call.body, b"\"1h\"").is_some();
-    let PicoUsd(most) = cost(&fresh, price).max(cost(&written, price));
-    match cost(&for_an_hour, price) {
-        PicoUsd(more) if more > most && asks_for_an_hour() => more,
-        _ => most,
-    }
+    let reasoned = Usage { reasoning: output, ..fresh };
+    let written = Usage { cache_write: input, ..reasoned };
+    let (audio, images) = (says("audio"), says("image"));
+    let media = Usage {
+        audio_input: if audio { input } else { 0 },
+        audio_output: if audio { output } else { 0 },
+        image_input: if images && !audio { input } else { 0 },
+        image_output: if images && !audio { output } else { 0 },
+        ..fresh
+    };
+    let for_an_hour = Usage { cache_write_1h: if says("\"1h\"") { input } else { 0 }, ..written };
+    let tiers = [Some(ServiceTier::Standard), says("\"priority\"").then_some(ServiceTier::Priority)];
+    let ways = [fresh, reasoned, written, media, for_an_hour].into_iter();
+    let costs = ways.flat_map(|usage| tiers.into_iter().flatten().map(move |tier| Usage { tier, ..usage }));
+    costs.filter_map(|usage| cost(&usage, price)).map(|cost| cost.0).max().unwrap_or_default()
 }
 
 /// The time after which the reservations of a call are nobody's.
@@ -130,7 +141,7 @@ pub(super) fn refusal(call: &InboundCall, demand: &BudgetDemand<'_>, refused: Bu
         let message = "This gateway can not look up the budgets of this call now; please try again.";
         return Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)));
     };
-    let BudgetDemand { budget, cost } = demand;
+    let BudgetDemand { budget, cost, .. } = demand;
     let unit = if budget.unit == BudgetUnit::Usd { "USD" } else { "tokens" };
     let (left, cost) = (written(budget.unit, remaining), written(budget.unit, *cost));
     let anew = refused.until.and_then(moment).map_or_else(String::new, |at| format!(" It begins anew at {at}."));

@@ -63,7 +63,10 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
     let spending = budgets::demands(call, rule)?;
     let limiter = &context.worker.limiter;
     let taking = limiter.budgets().take(&spending, budgets::lease(call, rule));
-    let ((told, limits), (spent, budgets)) = tokio::join!(limiter.take(&demands), taking);
+    let ((told, limits), (mut spent, budgets)) = tokio::join!(limiter.take(&demands), taking);
+    if limits.is_err() && budgets.is_ok() {
+        spent.iter_mut().zip(&spending).for_each(|(told, demand)| told.give_back(demand.cost));
+    }
     context.limits_told(told, spent);
     // Whichever of the two has no room: what the other one gave is given back.
     match (limits, budgets) {

@@ -64,9 +64,7 @@ impl Holds {
     pub(super) fn add(&mut self, hold: Hold) {
         self.holds.push(hold);
     }
-}
 
-impl Holds {
     /// The call is over.
     pub(crate) fn settle(mut self, by: Settlement) {
         for hold in std::mem::take(&mut self.holds) {

@@ -15,6 +15,10 @@ pub(super) struct Reservation {
     pub(super) place: Place,
     pub(super) unit: BudgetUnit,
     pub(super) cost: u64,
+    /// The part of it that the prompt is.
+    pub(super) prompt: u64,
+    /// An answer whose cost nobody knows counts as nothing; else as it was reserved.
+    pub(super) unpriced_is_free: bool,
     pub(super) booked: Booked,
     pub(super) name: Arc<str>,
     pub(super) alerts: Arc<[(u8, u64)]>,
@@ -85,11 +89,13 @@ impl Drop for BudgetHolds {
     }
 }
 
-/// So much of it was used, by all attempts of the call together. What nobody knows the price of is free: a budget that does not say
-/// so has refused the call before.
+/// So much of it was used, by all attempts of the call together.
 fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
     let (answer, beside) = match reservation.unit {
-        BudgetUnit::Usd => (costs.answer.map_or(0, |cost| cost.0), costs.beside.0),
+        BudgetUnit::Usd => {
+            let unknown = if reservation.unpriced_is_free { 0 } else { reservation.cost };
+            (costs.answer.map_or(unknown, |cost| cost.0), costs.beside.0)
+        }
         BudgetUnit::Tokens => {
             let tokens = match by {
                 Settlement::Used(Some(usage)) => usage.input.saturating_add(usage.output),
@@ -102,6 +108,7 @@ fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
         Settlement::Unasked => 0,
         Settlement::Kept | Settlement::Used(None) => beside,
         Settlement::Used(Some(_)) => answer.saturating_add(beside),
+        Settlement::Prompt => reservation.prompt.saturating_add(beside),
         Settlement::Unknown => reservation.cost.saturating_add(beside),
     }
 }

@@ -19,6 +19,8 @@ use crate::redis::RedisClient;
 
 /// The time after which it is told what calls cost: several are told together.
 const GATHER: Duration = Duration::from_millis(20);
+/// The time after which a refusal is looked at again that other proxies may have room to tell of.
+const TOLD: Duration = GATHER.saturating_mul(2);
 /// The time after which it is told again that could not be told.
 const AGAIN: Duration = Duration::from_millis(100);
 /// It is looked this often whether there is something to say.
@@ -30,6 +32,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct BudgetDemand<'a> {
     pub(crate) budget: &'a PreparedBudget,
     pub(crate) cost: u64,
+    /// The part of it that the prompt is.
+    pub(crate) prompt: u64,
 }
 
 /// The state of a budget.
@@ -44,6 +48,13 @@ pub(crate) struct BudgetTold {
     pub(crate) is_shadow: bool,
     /// True if there was no room, and the call was taken all the same.
     pub(crate) is_exceeded: bool,
+}
+
+impl BudgetTold {
+    /// So much of it is given back.
+    pub(crate) fn give_back(&mut self, cost: u64) {
+        self.remaining = self.remaining.saturating_add(cost).min(self.amount);
+    }
 }
 
 /// A budget has no room.
@@ -122,11 +133,21 @@ impl BudgetKeeper {
         // Dropped, what was reserved is given back: if a budget has no room, and if the caller leaves meanwhile.
         let mut holds = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
         let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None);
-        let asking = join_all(demands.iter().map(|demand| self.ask(demand, &lease)));
-        for (at, asked) in asking.await.into_iter().enumerate() {
+        let asked = join_all(demands.iter().map(|demand| self.ask(demand, &lease))).await;
+        let is_taken = asked.iter().all(|asked| asked.outcome.is_ok());
+        for (at, (mut asked, demand)) in asked.into_iter().zip(demands).enumerate() {
             match asked.outcome {
-                Ok(reservation) => holds.add(reservation),
+                Ok(reservation) => {
+                    holds.add(reservation);
+                    if is_taken {
+                        let outcome = if asked.told.is_exceeded { Outcome::Exceeded } else { Outcome::Admitted };
+                        self.shared.count(demand.budget.unit, outcome);
+                    } else {
+                        asked.told.give_back(demand.cost);
+                    }
+                }
                 Err(is_away) => {
+                    self.shared.count(demand.budget.unit, Outcome::Refused);
                     let remaining = (!is_away).then_some(asked.told.remaining);
                     refused.get_or_insert(BudgetRefusal { at, remaining, until: asked.told.until });
                 }
@@ -140,24 +161,25 @@ impl BudgetKeeper {
     }
 
     async fn ask(self: &Rc<Self>, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
-        let asked = match &self.redis {
+        // Who has its answer may call again before the answer's end is booked, and told where other proxies count too: what it cost is
+        // known in a moment, and a call that is refused for it looks again.
+        let looks_again = |asked: &Asked| matches!(asked.outcome, Err(false)) && demand.cost <= demand.budget.amount;
+        match &self.redis {
             None => match self.alone(demand) {
-                // Who has its answer may call again before the answer's end is booked: what it cost is known in a moment.
-                asked if asked.outcome.is_err() => {
+                asked if looks_again(&asked) => {
                     tokio::time::sleep(GATHER).await;
                     self.alone(demand)
                 }
                 asked => asked,
             },
-            Some(redis) => self.together(redis, demand, lease).await,
-        };
-        let outcome = match (&asked.outcome, asked.told.is_exceeded) {
-            (Err(_), _) => Outcome::Refused,
-            (Ok(_), true) => Outcome::Exceeded,
-            (Ok(_), false) => Outcome::Admitted,
-        };
-        self.shared.count(demand.budget.unit, outcome);
-        asked
+            Some(redis) => match self.together(redis, demand, lease).await {
+                asked if looks_again(&asked) => {
+                    tokio::time::sleep(TOLD).await;
+                    self.together(redis, demand, lease).await
+                }
+                asked => asked,
+            },
+        }
     }
 
     fn place(&self, budget: &PreparedBudget) -> Place {
@@ -165,7 +187,7 @@ impl BudgetKeeper {
     }
 
     fn alone(&self, demand: &BudgetDemand<'_>) -> Asked {
-        let BudgetDemand { budget, cost } = demand;
+        let BudgetDemand { budget, cost, .. } = demand;
         let place = self.place(budget);
         match self.shared.alone(budget, &place, *cost) {
             Ok(before) => Asked {
@@ -177,7 +199,7 @@ impl BudgetKeeper {
     }
 
     async fn together(self: &Rc<Self>, redis: &RedisClient, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
-        let BudgetDemand { budget, cost } = demand;
+        let BudgetDemand { budget, cost, .. } = demand;
         let mut place = self.place(budget);
         // By Redis's clock it may be another period: then it is asked once more.
         for _ in 0..2 {
@@ -220,7 +242,7 @@ impl BudgetKeeper {
 
     /// Decides without Redis. `guard` holds what Redis may have heard of it.
     fn unanswered(&self, demand: &BudgetDemand<'_>, at: (Place, &CallLease), guard: BudgetHolds) -> Asked {
-        let (BudgetDemand { budget, cost }, (place, lease)) = (demand, at);
+        let (BudgetDemand { budget, cost, .. }, (place, lease)) = (demand, at);
         self.shared.counts.unanswered.add();
         let known = self.shared.known(&place);
         let is_taken = match budget.on_unavailable {
@@ -320,7 +342,7 @@ impl BudgetKeeper {
 
 impl ReservationKeeper for BudgetKeeper {
     fn settle(&self, reservation: &Reservation, used: u64) {
-        let Reservation { place, unit: _, cost, booked, name, alerts } = reservation;
+        let Reservation { place, cost, booked, name, alerts, .. } = reservation;
         let (call, deadline) = match booked {
             Booked::Here => return self.shared.settle_alone((name, alerts), place, (*cost, used)),
             Booked::Shared(call, deadline) => (call, *deadline),
@@ -339,9 +361,17 @@ impl ReservationKeeper for BudgetKeeper {
 }
 
 fn reservation(demand: &BudgetDemand<'_>, place: Place, booked: Booked) -> Reservation {
-    let BudgetDemand { budget, cost } = demand;
-    let (name, alerts) = (Arc::clone(&budget.name), Arc::clone(&budget.alerts));
-    Reservation { place, unit: budget.unit, cost: *cost, booked, name, alerts }
+    let BudgetDemand { budget, cost, prompt } = demand;
+    Reservation {
+        place,
+        unit: budget.unit,
+        cost: *cost,
+        prompt: *prompt,
+        unpriced_is_free: budget.unpriced_is_free,
+        booked,
+        name: Arc::clone(&budget.name),
+        alerts: Arc::clone(&budget.alerts),
+    }
 }
 
 /// The state of a budget of which so much was spent, and then so much taken.
