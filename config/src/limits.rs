@@ -87,7 +87,7 @@ pub struct Budget {
     /// The treatment of a call that there is no room for.
     #[serde(default, skip_serializing_if = "BudgetExceeded::is_reject")]
     pub on_exceeded: BudgetExceeded,
-    /// What nobody knows the price of counts as nothing; else it is refused.
+    /// A model that nobody knows the price of counts as nothing; else its calls are refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpriced_is_free: bool,
     /// The treatment of calls while the shared count can not be had.

@@ -302,7 +302,7 @@ pub const BUDGET_DOLLARS: CelRule = CelRule {
     cel: "(has(self.unit) && self.unit == 'Tokens') || !self.amount.matches('^(0([.]0+)?|(9[0-9]{6}|[1-9][0-9]{7,})([.][0-9]+)?)$')",
     message: "a budget of USD is more than 0 and less than 9000000: write dollars such as amount: \"12.50\"",
 };
-/// What never begins anew needs no calendar.
+/// Totals have no calendar: they never begin anew.
 pub const BUDGET_ZONE: CelRule = CelRule {
     cel: "!has(self.timeZone) || self.period != 'Total'",
     message: "a Total never begins anew, so that no calendar counts: remove timeZone, or write another period",

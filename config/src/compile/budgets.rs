@@ -23,7 +23,7 @@ pub(super) fn compile(spec: Option<&crds::Limits>, of: &str, path: &str, report:
     all
 }
 
-/// Whatever makes a budget another one than those beside it.
+/// The things that make a budget another one than those beside it.
 fn counts(budget: &Budget) -> (BudgetUnit, BudgetPeriod, &str, bool) {
     let zone = if budget.time_zone.is_empty() { "UTC" } else { &budget.time_zone };
     (budget.unit, budget.period, zone, budget.shadow)

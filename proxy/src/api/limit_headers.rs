@@ -11,6 +11,11 @@ pub(crate) const fn says_a_time(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::AnthropicMessages)
 }
 
+/// True if a vendor answers with a bill whose money is spent; else with a quota.
+pub(crate) const fn sends_a_bill(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::AnthropicMessages)
+}
+
 /// The headers by which a vendor says how a limit stands: the limit, what remains, when all is there again.
 pub(crate) const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static str; 3]> {
     macro_rules! anthropic {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use sluicegate_config::{BudgetUnit, Price};
+use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
-use sluicegate_dialects::{Dialect, estimate};
 
+use crate::api::limit_headers::sends_a_bill;
 use crate::errors::Problem;
 use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, PreparedBudget, written};
 use crate::pricing::cost;
@@ -81,7 +82,7 @@ fn dearest(call: &InboundCall, rule: &Rule, tokens: (u64, u64), budget: &Prepare
             match provider.models.get(routed).and_then(|model| model.price.as_ref()) {
                 Some(price) => most = most.max(at_most(call, price, tokens)),
                 None if budget.unpriced_is_free => {}
-                None => return Err(unpriced(call, routed)),
+                None => return Err(unpriced(routed)),
             }
         }
     }
@@ -121,18 +122,13 @@ pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
     pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE
 }
 
-fn unpriced(call: &InboundCall, model: &str) -> Problem {
+fn unpriced(model: &str) -> Problem {
     let message = format!(
         "This gateway knows no price of the model `{model}`, and a budget of this call takes nothing for free: have its price \
          configured, or name another model."
     );
     let problem = Problem::client(ErrorKind::Permission, message).param("model".to_owned()).retry(false, None);
-    if speaks_of_quota(call.dialect()) { problem.code("price_unknown") } else { problem }
-}
-
-/// True if the vendor's own word for a spent budget is its quota; else it is a bill.
-const fn speaks_of_quota(dialect: Dialect) -> bool {
-    !matches!(dialect, Dialect::AnthropicMessages)
+    problem.code("price_unknown")
 }
 
 /// The refusal of a call that a budget has no room for.
@@ -149,10 +145,10 @@ pub(super) fn refusal(call: &InboundCall, demand: &BudgetDemand<'_>, refused: Bu
         "You exceeded your current budget, {}: {left} {unit} of it are left, and this request may use {cost} {unit}.{anew}",
         budget.in_words()
     );
-    if speaks_of_quota(call.dialect()) {
-        Problem::client(ErrorKind::Quota, message).code("insufficient_quota").retry(false, None)
-    } else {
+    if sends_a_bill(call.dialect()) {
         Problem::client(ErrorKind::Billing, message).retry(false, None)
+    } else {
+        Problem::client(ErrorKind::Quota, message).code("insufficient_quota").retry(false, None)
     }
 }
 

@@ -32,12 +32,12 @@ pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
 
 /// All that a call has taken of its limits and budgets.
 #[derive(Debug)]
-struct Taken {
+struct CallHolds {
     limits: Holds,
     budgets: BudgetHolds,
 }
 
-impl Held for Taken {
+impl Held for CallHolds {
     fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
         self.limits.settle(by);
         self.budgets.settle(by, costs);
@@ -71,7 +71,7 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
     // Whichever of the two has no room: what the other one gave is given back.
     match (limits, budgets) {
         (Ok(limits), Ok(budgets)) => {
-            context.note(|entry| entry.hold(Box::new(Taken { limits, budgets })));
+            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
             Ok(())
         }
         (Err(refused), _) => {

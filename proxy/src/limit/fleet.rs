@@ -28,7 +28,7 @@ return {#names, before}
 
 /// This process among those that share limits.
 #[derive(Debug)]
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     /// The key under which they say that they are there.
     key: String,
     /// This one's own name, for as long as it lives.

@@ -175,7 +175,7 @@ async fn money_is_reserved_and_settled_to_the_last_picodollar_however_a_call_end
         let answer = max_tokens * 1_000_000_000;
         assert!((answer + 1_000_000_000..answer + 10_000_000_000).contains(&reserved), "{max_tokens}: {reserved}");
         spent += cost.unwrap_or(reserved);
-        let settled = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_requests_in_flight", &[]) as u64 == 0;
+        let settled = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_inflight_requests", &[]) as u64 == 0;
         proxy.until("the call is over", settled).await.unwrap();
     }
     let last = ask(&client, "m", 12, false).await;

@@ -12,7 +12,7 @@ use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, strea
 
 const CHAT: &str = "/v1/chat/completions";
 const KEY: &str = "one-key-that-nobody-can-guess";
-/// What a token of prompt and one of answer cost, in picodollars.
+/// The prices of a token of prompt and of one of answer, in picodollars.
 const PRICES: (u64, u64) = (2_500_000, 10_000_000);
 /// Nobody answers with more tokens.
 const MOST: u64 = 100;
@@ -100,7 +100,7 @@ async fn flood(clients: &[Client], time: Duration, gone: &std::cell::Cell<bool>)
     futures_util::future::join_all(callers).await.into_iter().sum()
 }
 
-/// What Redis holds of the one budget there is: all that is spent or reserved, and its open reservations.
+/// All that Redis holds of the one budget there is: all that is spent or reserved, and its open reservations.
 fn booked(cluster: &mut RedisCluster) -> Option<(u64, u64)> {
     let keys = cluster.keys().ok()?;
     let sums = keys.iter().find(|key| key.contains(":budget:"))?.clone();
@@ -124,7 +124,7 @@ async fn settled(cluster: &mut RedisCluster, vendor: &Vendor) {
     }
 }
 
-/// What the ledgers of these proxies have, in picodollars.
+/// The sum of these proxies' ledgers, in picodollars.
 fn ledgers(proxies: &[Proxy]) -> u64 {
     let of = |proxy: &Proxy| (proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]) * 1e12).round() as u64;
     proxies.iter().map(of).sum()
@@ -191,7 +191,7 @@ async fn what_a_killed_proxy_had_reserved_stays_spent_and_is_counted_once() {
     let _: u64 = node.ask(&["ZADD", &sums, "1", &names[0]]).unwrap();
     assert_eq!(ask(&clients[0], "tell", false).await.unwrap().status, 200);
     for proxy in &all {
-        let over = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_requests_in_flight", &[]) as u64 == 0;
+        let over = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_inflight_requests", &[]) as u64 == 0;
         proxy.until("its calls are over", over).await.unwrap();
     }
     tokio::time::sleep(Duration::from_millis(500)).await;

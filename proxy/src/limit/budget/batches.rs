@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::script::Place;
+use super::period::BudgetPlace;
 
 /// The most entries that a worker keeps, those that were told lately too.
 const MOST_ENTRIES: usize = 65_536;
@@ -50,16 +50,16 @@ struct PlaceQueue {
     is_busy: bool,
 }
 
-/// What is to be told next.
+/// The next thing to be told.
 #[derive(Debug)]
-pub(super) struct Telling {
-    pub(super) place: Place,
+pub(super) struct BatchTelling {
+    pub(super) place: BudgetPlace,
     pub(super) alerts: Arc<[(u8, u64)]>,
     /// `None`: it is only asked which batch was heard last.
     pub(super) batch: Option<Batch>,
 }
 
-/// What became of a batch.
+/// The fate of a batch that was told.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Heard {
     /// It is booked, or was.
@@ -73,14 +73,14 @@ pub(super) enum Heard {
 /// A worker's queues.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    places: HashMap<Place, PlaceQueue>,
+    places: HashMap<BudgetPlace, PlaceQueue>,
     entries: usize,
     number: u64,
 }
 
 impl Batches {
     /// Adds something. `false`: there is no room for it.
-    pub(super) fn add(&mut self, place: Place, alerts: &Arc<[(u8, u64)]>, entry: Entry) -> bool {
+    pub(super) fn add(&mut self, place: BudgetPlace, alerts: &Arc<[(u8, u64)]>, entry: Entry) -> bool {
         if self.entries >= MOST_ENTRIES {
             return false;
         }
@@ -102,8 +102,8 @@ impl Batches {
         self.places.values().all(|queue| queue.waiting.is_empty() && queue.outbox.is_empty())
     }
 
-    /// What is to be told now, one batch for each place; each is to be heard of before more is told of its place.
-    pub(super) fn next(&mut self, now: Instant) -> Vec<Telling> {
+    /// All that is to be told now, one batch for each place; each is to be heard of before more is told of its place.
+    pub(super) fn next(&mut self, now: Instant) -> Vec<BatchTelling> {
         let mut all = Vec::new();
         for (place, queue) in self.places.iter_mut().filter(|(_, queue)| !queue.is_busy) {
             if queue.outbox.is_empty() && !queue.waiting.is_empty() {
@@ -117,14 +117,14 @@ impl Batches {
             let is_due = queue.told.back().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= MEMORY);
             if batch.is_some() || is_due {
                 queue.is_busy = true;
-                all.push(Telling { place: *place, alerts: Arc::clone(&queue.alerts), batch });
+                all.push(BatchTelling { place: *place, alerts: Arc::clone(&queue.alerts), batch });
             }
         }
         all
     }
 
     /// Something was told, and this was the answer. Says how many entries are lost.
-    pub(super) fn heard(&mut self, telling: &Telling, heard: Heard, now: Instant) -> usize {
+    pub(super) fn heard(&mut self, telling: &BatchTelling, heard: Heard, now: Instant) -> usize {
         let Some(queue) = self.places.get_mut(&telling.place) else { return 0 };
         queue.is_busy = false;
         let mut lost = 0;
@@ -154,7 +154,7 @@ impl Batches {
     }
 
     /// The number of the last batch that was heard of a place; 0: none is known.
-    pub(super) fn last_heard(&self, place: &Place) -> u64 {
+    pub(super) fn last_heard(&self, place: &BudgetPlace) -> u64 {
         self.places.get(place).and_then(|queue| queue.told.back()).map_or(0, |(batch, _)| batch.number)
     }
 }
@@ -188,13 +188,13 @@ mod tests {
     use super::super::period::Period;
     use super::*;
 
-    const PLACE: Place = Place { key: LimitKey([1; 16]), period: Period { start: 0, end: None } };
+    const PLACE: BudgetPlace = BudgetPlace { key: LimitKey([1; 16]), period: Period { start: 0, end: None } };
 
     fn settled(call: u64) -> Entry {
         Entry::Settle { call: call.to_string().into(), reserved: 5, used: 3, deadline: 0 }
     }
 
-    fn batch(telling: &[Telling]) -> (u64, u64, usize) {
+    fn batch(telling: &[BatchTelling]) -> (u64, u64, usize) {
         let batch = telling[0].batch.as_ref().unwrap();
         (batch.number, batch.before, batch.entries.len())
     }

@@ -1,4 +1,4 @@
-//! What all workers of this process share of budgets: what was spent where nobody else counts, what Redis last said and what was taken
+//! The part of budgets that all workers of this process share: what was spent where nobody else counts, what Redis last said and what was taken
 //! without it since, and the counts of what became of it all.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,8 +9,8 @@ use sluicegate_config::BudgetUnit;
 
 use super::super::fleet::Fleet;
 use super::super::prepared::LimitKey;
+use super::period::BudgetPlace;
 use super::prepared::PreparedBudget;
-use super::script::Place;
 use crate::count::Count;
 
 const SHARDS: usize = 16;
@@ -33,7 +33,7 @@ pub(super) struct BudgetCounts {
 
 /// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CheckOutcome {
     Admitted,
     Refused,
     Exceeded,
@@ -66,7 +66,7 @@ struct BudgetCount {
 
 impl SharedBudgets {
     /// Those of a process among others.
-    pub(in crate::limit) fn new(fleet: Arc<Fleet>) -> Self {
+    pub(crate) fn new(fleet: Arc<Fleet>) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             counts: BudgetCounts::default(),
@@ -109,13 +109,13 @@ impl SharedBudgets {
         self.ahead.store(redis.saturating_sub(own_now()), Relaxed);
     }
 
-    pub(super) fn count(&self, unit: BudgetUnit, outcome: Outcome) {
+    pub(super) fn count(&self, unit: BudgetUnit, outcome: CheckOutcome) {
         let [usd, tokens] = &self.counts.checks;
         let [admitted, refused, exceeded] = if unit == BudgetUnit::Usd { usd } else { tokens };
         match outcome {
-            Outcome::Admitted => admitted.add(),
-            Outcome::Refused => refused.add(),
-            Outcome::Exceeded => exceeded.add(),
+            CheckOutcome::Admitted => admitted.add(),
+            CheckOutcome::Refused => refused.add(),
+            CheckOutcome::Exceeded => exceeded.add(),
         }
     }
 
@@ -131,7 +131,7 @@ impl SharedBudgets {
     }
 
     /// Takes where nobody else counts. Says what was spent before; `Err`: there is no room.
-    pub(super) fn alone(&self, budget: &PreparedBudget, place: &Place, cost: u64) -> Result<u64, u64> {
+    pub(super) fn alone(&self, budget: &PreparedBudget, place: &BudgetPlace, cost: u64) -> Result<u64, u64> {
         let taken = self.with(place, |count| {
             let before = count.spent;
             if budget.refuses_to_spend(cost) && before.saturating_add(cost) > budget.amount {
@@ -147,11 +147,11 @@ impl SharedBudgets {
         Ok(before)
     }
 
-    /// What was taken where nobody else counts turns out to be another number.
+    /// A part that was taken where nobody else counts turns out to be another number.
     pub(super) fn settle_alone(
         &self,
         (name, alerts): (&str, &[(u8, u64)]),
-        place: &Place,
+        place: &BudgetPlace,
         (reserved, used): (u64, u64),
     ) {
         let crossing = self.with(place, |count| {
@@ -164,12 +164,12 @@ impl SharedBudgets {
     }
 
     /// Redis has said what is spent.
-    pub(super) fn heard(&self, place: &Place, spent: u64) {
+    pub(super) fn heard(&self, place: &BudgetPlace, spent: u64) {
         self.with(place, |count| (count.spent, count.since) = (spent, 0));
     }
 
     /// Takes while Redis is away: within this process's part of what was left. `Err`: there is no room.
-    pub(super) fn share(&self, amount: u64, place: &Place, cost: u64) -> Result<(), ()> {
+    pub(super) fn share(&self, amount: u64, place: &BudgetPlace, cost: u64) -> Result<(), ()> {
         let taken = self.with(place, |count| {
             let part = self.fleet.share(amount.saturating_sub(count.spent));
             let since = count.since.saturating_add(cost);
@@ -178,13 +178,13 @@ impl SharedBudgets {
         taken.flatten().ok_or(())
     }
 
-    /// What was taken without Redis turns out to be another number.
-    pub(super) fn settle_share(&self, place: &Place, (reserved, used): (u64, u64)) {
+    /// A part that was taken without Redis turns out to be another number.
+    pub(super) fn settle_share(&self, place: &BudgetPlace, (reserved, used): (u64, u64)) {
         self.with(place, |count| count.since = count.since.saturating_sub(reserved).saturating_add(used));
     }
 
     /// The part that this process last knew to be spent.
-    pub(super) fn known(&self, place: &Place) -> u64 {
+    pub(super) fn known(&self, place: &BudgetPlace) -> u64 {
         self.with(place, |count| count.spent.saturating_add(count.since)).unwrap_or_default()
     }
 
@@ -203,7 +203,7 @@ impl SharedBudgets {
     }
 
     /// `None`: it is of a period that is over, or there is no room for it.
-    fn with<T>(&self, place: &Place, ask: impl FnOnce(&mut BudgetCount) -> T) -> Option<T> {
+    fn with<T>(&self, place: &BudgetPlace, ask: impl FnOnce(&mut BudgetCount) -> T) -> Option<T> {
         let mut shard = self.shard(&place.key);
         if shard.len() >= MOST_KEYS && !shard.contains_key(&place.key) {
             return None;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sluicegate_config::BudgetUnit;
 
-use super::script::Place;
+use super::period::BudgetPlace;
 use crate::account::{Costs, Settlement};
 
 /// A reservation.
 #[derive(Debug, Clone)]
 pub(super) struct Reservation {
-    pub(super) place: Place,
+    pub(super) place: BudgetPlace,
     pub(super) unit: BudgetUnit,
     pub(super) cost: u64,
     /// The part of it that the prompt is.

@@ -10,11 +10,12 @@ use futures_util::future::join_all;
 use sluicegate_config::{BudgetUnit, OnUnavailable};
 use tokio::sync::Notify;
 
-use super::batches::{Batches, Entry, Heard, Telling};
-use super::counts::{Outcome, SharedBudgets};
+use super::batches::{BatchTelling, Batches, Entry, Heard};
+use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
+use super::period::BudgetPlace;
 use super::prepared::PreparedBudget;
-use super::script::{Ask, Granted, Place, SpendAnswer, SpendScript};
+use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
 use crate::redis::RedisClient;
 
 /// The time after which it is told what calls cost: several are told together.
@@ -87,7 +88,7 @@ impl fmt::Debug for BudgetKeeper {
 }
 
 /// The outcome of asking one budget.
-struct Asked {
+struct BudgetAsked {
     told: BudgetTold,
     /// `Err`: refused; with `true`, since nobody could be asked.
     outcome: Result<Reservation, bool>,
@@ -101,7 +102,7 @@ struct CallLease {
 
 impl BudgetKeeper {
     /// Over what all workers share and this worker's own connections to Redis, where there is one.
-    pub(in crate::limit) fn new(shared: &Arc<SharedBudgets>, redis: Option<RedisClient>) -> Rc<Self> {
+    pub(crate) fn new(shared: &Arc<SharedBudgets>, redis: Option<RedisClient>) -> Rc<Self> {
         Rc::new(Self {
             shared: Arc::clone(shared),
             redis,
@@ -140,14 +141,15 @@ impl BudgetKeeper {
                 Ok(reservation) => {
                     holds.add(reservation);
                     if is_taken {
-                        let outcome = if asked.told.is_exceeded { Outcome::Exceeded } else { Outcome::Admitted };
+                        let outcome =
+                            if asked.told.is_exceeded { CheckOutcome::Exceeded } else { CheckOutcome::Admitted };
                         self.shared.count(demand.budget.unit, outcome);
                     } else {
                         asked.told.give_back(demand.cost);
                     }
                 }
                 Err(is_away) => {
-                    self.shared.count(demand.budget.unit, Outcome::Refused);
+                    self.shared.count(demand.budget.unit, CheckOutcome::Refused);
                     let remaining = (!is_away).then_some(asked.told.remaining);
                     refused.get_or_insert(BudgetRefusal { at, remaining, until: asked.told.until });
                 }
@@ -160,10 +162,11 @@ impl BudgetKeeper {
         }
     }
 
-    async fn ask(self: &Rc<Self>, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
+    async fn ask(self: &Rc<Self>, demand: &BudgetDemand<'_>, lease: &CallLease) -> BudgetAsked {
         // Who has its answer may call again before the answer's end is booked, and told where other proxies count too: what it cost is
         // known in a moment, and a call that is refused for it looks again.
-        let looks_again = |asked: &Asked| matches!(asked.outcome, Err(false)) && demand.cost <= demand.budget.amount;
+        let looks_again =
+            |asked: &BudgetAsked| matches!(asked.outcome, Err(false)) && demand.cost <= demand.budget.amount;
         match &self.redis {
             None => match self.alone(demand) {
                 asked if looks_again(&asked) => {
@@ -182,23 +185,28 @@ impl BudgetKeeper {
         }
     }
 
-    fn place(&self, budget: &PreparedBudget) -> Place {
-        Place { key: budget.key, period: budget.period_at(self.shared.now().div_euclid(1_000)) }
+    fn place(&self, budget: &PreparedBudget) -> BudgetPlace {
+        BudgetPlace { key: budget.key, period: budget.period_at(self.shared.now().div_euclid(1_000)) }
     }
 
-    fn alone(&self, demand: &BudgetDemand<'_>) -> Asked {
+    fn alone(&self, demand: &BudgetDemand<'_>) -> BudgetAsked {
         let BudgetDemand { budget, cost, .. } = demand;
         let place = self.place(budget);
         match self.shared.alone(budget, &place, *cost) {
-            Ok(before) => Asked {
+            Ok(before) => BudgetAsked {
                 told: told(budget, &place, (before, *cost)),
                 outcome: Ok(reservation(demand, place, Booked::Here)),
             },
-            Err(spent) => Asked { told: told(budget, &place, (spent, 0)), outcome: Err(false) },
+            Err(spent) => BudgetAsked { told: told(budget, &place, (spent, 0)), outcome: Err(false) },
         }
     }
 
-    async fn together(self: &Rc<Self>, redis: &RedisClient, demand: &BudgetDemand<'_>, lease: &CallLease) -> Asked {
+    async fn together(
+        self: &Rc<Self>,
+        redis: &RedisClient,
+        demand: &BudgetDemand<'_>,
+        lease: &CallLease,
+    ) -> BudgetAsked {
         let BudgetDemand { budget, cost, .. } = demand;
         let mut place = self.place(budget);
         // By Redis's clock it may be another period: then it is asked once more.
@@ -207,7 +215,7 @@ impl BudgetKeeper {
             let mut guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
             guard.add(reservation(demand, place, Booked::Shared(Rc::clone(&lease.call), 0)));
             let room = budget.refuses_to_spend(*cost).then(|| budget.amount.checked_sub(*cost));
-            let ask = Ask { call: &lease.call, cost: *cost, room, lease: lease.millis };
+            let ask = SpendRequest { call: &lease.call, cost: *cost, room, lease: lease.millis };
             let Ok(answer) = self.script.ask(redis, (&place, &budget.alerts), Some(&ask), (&self.name, None)).await
             else {
                 return self.unanswered(demand, (place, lease), guard);
@@ -220,14 +228,14 @@ impl BudgetKeeper {
                     self.shared.heard(&place, answer.spent);
                     let booked = Booked::Shared(Rc::clone(&lease.call), answer.now.saturating_add(lease.millis));
                     let before = answer.spent.saturating_sub(*cost);
-                    return Asked {
+                    return BudgetAsked {
                         told: told(budget, &place, (before, *cost)),
                         outcome: Ok(reservation(demand, place, booked)),
                     };
                 }
                 Granted::No => {
                     self.shared.heard(&place, answer.spent);
-                    return Asked { told: told(budget, &place, (answer.spent, 0)), outcome: Err(false) };
+                    return BudgetAsked { told: told(budget, &place, (answer.spent, 0)), outcome: Err(false) };
                 }
                 Granted::OtherPeriod => {
                     self.shared.set_clock(answer.now);
@@ -241,7 +249,7 @@ impl BudgetKeeper {
     }
 
     /// Decides without Redis. `guard` holds what Redis may have heard of it.
-    fn unanswered(&self, demand: &BudgetDemand<'_>, at: (Place, &CallLease), guard: BudgetHolds) -> Asked {
+    fn unanswered(&self, demand: &BudgetDemand<'_>, at: (BudgetPlace, &CallLease), guard: BudgetHolds) -> BudgetAsked {
         let (BudgetDemand { budget, cost, .. }, (place, lease)) = (demand, at);
         self.shared.counts.unanswered.add();
         let known = self.shared.known(&place);
@@ -249,12 +257,12 @@ impl BudgetKeeper {
             _ if !budget.refuses_to_spend(*cost) => true,
             OnUnavailable::FailOpen => true,
             OnUnavailable::FailClosed => {
-                return Asked { told: told(budget, &place, (known, 0)), outcome: Err(true) };
+                return BudgetAsked { told: told(budget, &place, (known, 0)), outcome: Err(true) };
             }
             OnUnavailable::Share => self.shared.share(budget.amount, &place, *cost).is_ok(),
         };
         if !is_taken {
-            return Asked { told: told(budget, &place, (known, 0)), outcome: Err(false) };
+            return BudgetAsked { told: told(budget, &place, (known, 0)), outcome: Err(false) };
         }
         // Under the same name: if Redis has heard of it already, it is one reservation.
         guard.take();
@@ -262,7 +270,7 @@ impl BudgetKeeper {
         self.tell(place, &budget.alerts, entry);
         let now = u64::try_from(self.shared.now()).unwrap_or_default();
         let booked = Booked::Untold(Rc::clone(&lease.call), now.saturating_add(lease.millis));
-        Asked { told: told(budget, &place, (known, *cost)), outcome: Ok(reservation(demand, place, booked)) }
+        BudgetAsked { told: told(budget, &place, (known, *cost)), outcome: Ok(reservation(demand, place, booked)) }
     }
 
     /// Notes what an answer says beside what was asked.
@@ -272,7 +280,7 @@ impl BudgetKeeper {
         self.shared.alert(name, alerts, (answer.told, answer.crossed));
     }
 
-    fn tell(&self, place: Place, alerts: &Arc<[(u8, u64)]>, entry: Entry) {
+    fn tell(&self, place: BudgetPlace, alerts: &Arc<[(u8, u64)]>, entry: Entry) {
         if self.batches.borrow_mut().add(place, alerts, entry) {
             self.wake.notify_one();
         } else {
@@ -321,8 +329,8 @@ impl BudgetKeeper {
         }
     }
 
-    async fn tell_one(&self, redis: &RedisClient, telling: &Telling) -> bool {
-        let Telling { place, alerts, batch } = telling;
+    async fn tell_one(&self, redis: &RedisClient, telling: &BatchTelling) -> bool {
+        let BatchTelling { place, alerts, batch } = telling;
         let answer = self.script.ask(redis, (place, alerts), None, (&self.name, batch.as_ref())).await;
         let heard = match &answer {
             Err(_) => Heard::Nothing,
@@ -360,7 +368,7 @@ impl ReservationKeeper for BudgetKeeper {
     }
 }
 
-fn reservation(demand: &BudgetDemand<'_>, place: Place, booked: Booked) -> Reservation {
+fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, booked: Booked) -> Reservation {
     let BudgetDemand { budget, cost, prompt } = demand;
     Reservation {
         place,
@@ -375,7 +383,7 @@ fn reservation(demand: &BudgetDemand<'_>, place: Place, booked: Booked) -> Reser
 }
 
 /// The state of a budget of which so much was spent, and then so much taken.
-fn told(budget: &PreparedBudget, place: &Place, (before, cost): (u64, u64)) -> BudgetTold {
+fn told(budget: &PreparedBudget, place: &BudgetPlace, (before, cost): (u64, u64)) -> BudgetTold {
     let spent = before.saturating_add(cost);
     BudgetTold {
         unit: budget.unit,

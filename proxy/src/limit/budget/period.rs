@@ -5,6 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use sluicegate_config::BudgetPeriod;
 
+use super::super::prepared::LimitKey;
+
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
@@ -14,6 +16,13 @@ pub(super) struct Period {
     pub(super) start: i64,
     /// `None`: it never ends.
     pub(super) end: Option<i64>,
+}
+
+/// The place of a budget's count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct BudgetPlace {
+    pub(super) key: LimitKey,
+    pub(super) period: Period,
 }
 
 /// The period that a moment lies in.

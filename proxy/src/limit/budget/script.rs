@@ -2,23 +2,15 @@
 
 use ::redis::Value;
 
-use super::super::prepared::LimitKey;
 use super::batches::{Batch, Entry};
-use super::period::Period;
+use super::period::BudgetPlace;
 use crate::redis::{RedisClient, Script, Unanswered};
 
 const SOURCE: &str = include_str!("budget.lua");
 
-/// The place of a budget's count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) key: LimitKey,
-    pub(super) period: Period,
-}
-
 /// A reservation that is asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Ask<'a> {
+pub(super) struct SpendRequest<'a> {
     pub(super) call: &'a str,
     pub(super) cost: u64,
     /// The most that may be spent before it; `None`: it is never refused.
@@ -70,8 +62,8 @@ impl SpendScript {
     pub(super) async fn ask(
         &self,
         redis: &RedisClient,
-        (place, alerts): (&Place, &[(u8, u64)]),
-        ask: Option<&Ask<'_>>,
+        (place, alerts): (&BudgetPlace, &[(u8, u64)]),
+        ask: Option<&SpendRequest<'_>>,
         (worker, batch): (&str, Option<&Batch>),
     ) -> Result<SpendAnswer, Unanswered> {
         let (sums, open) = names(place);
@@ -79,7 +71,7 @@ impl SpendScript {
         let mut texts =
             vec![place.period.start.to_string(), place.period.end.unwrap_or(0).to_string(), thresholds.join(",")];
         match ask {
-            Some(Ask { call, cost, room, lease }) => texts.extend([
+            Some(SpendRequest { call, cost, room, lease }) => texts.extend([
                 match room {
                     None => "*".to_owned(),
                     Some(room) => room.map_or_else(String::new, |room| room.to_string()),
@@ -109,7 +101,7 @@ impl SpendScript {
 }
 
 /// The two keys of a place; they lie in one slot.
-fn names(Place { key, period }: &Place) -> (String, String) {
+fn names(BudgetPlace { key, period }: &BudgetPlace) -> (String, String) {
     let (name, start) = (key.slot_name(), period.start);
     (format!("{name}:budget:{start}"), format!("{name}:open:{start}"))
 }
