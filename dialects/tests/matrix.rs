@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects")]
 
 mod cells;
+mod errors;
 mod look_alikes;
 mod support;
 mod unions;

@@ -6,6 +6,7 @@
 pub mod cache_entry;
 pub mod cache_key;
 pub mod error;
+pub mod event_stream;
 pub mod fold;
 pub mod http1;
 pub mod manifests;

@@ -24,6 +24,12 @@ impl Dice {
     }
 }
 
+/// A place in something of this length.
+#[must_use]
+pub fn place(data: &[u8], length: usize) -> usize {
+    Dice::of(data).below(length)
+}
+
 /// The input in pieces: a few cuts, or, one time in four, every byte by itself. Empty pieces are among them.
 #[must_use]
 pub fn pieces(data: &[u8]) -> Vec<&[u8]> {

@@ -32,7 +32,7 @@ fi
 seed() {
   local target=$1 into=$2 folders=dialects/testdata names='*/requests/*.json'
   case $target in
-    sse | stream | observe) names='*/streams/*.sse' ;;
+    sse | event_stream | stream | observe) names='*/streams/*.sse' ;;
     fold) names='*.[sj]s[eo]*' ;;
     reply) names='*/replies/*.json' ;;
     error) names='*/errors/*.json' ;;

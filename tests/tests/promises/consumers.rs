@@ -59,6 +59,7 @@ async fn in_every_dialect(client: &Client, model: &str, key: Option<&str>) -> Ve
     let authorization = key.map(|_| ("authorization", bearer.as_str())).into_iter().collect::<Vec<_>>();
     let responses = format!(r#"{{"model":"{model}","input":"Say something."}}"#);
     let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"Say something."}]}]}"#;
+    let converse = r#"{"messages":[{"role":"user","content":[{"text":"Say something."}]}]}"#;
     let path = GEMINI.replace("MODEL", model);
     let in_query = key.map_or_else(|| path.clone(), |key| format!("{path}?key={key}"));
     vec![
@@ -69,6 +70,8 @@ async fn in_every_dialect(client: &Client, model: &str, key: Option<&str>) -> Ve
         ("anthropic", client.post(MESSAGES, &authorization, message(model, false)).await.unwrap()),
         ("gemini", client.post(&path, &with("x-goog-api-key"), gemini).await.unwrap()),
         ("gemini", client.post(&in_query, &[], gemini).await.unwrap()),
+        ("amazon", client.post(&format!("/model/{model}/converse"), &authorization, converse).await.unwrap()),
+        ("cohere", client.post("/v2/chat", &authorization, chat(model, false)).await.unwrap()),
     ]
 }
 
@@ -78,6 +81,9 @@ fn word(dialect: &str, answer: &Answer) -> String {
     let at = match dialect {
         "openai" => "/error/code",
         "anthropic" => "/error/type",
+        "amazon" => "/__type",
+        // Its errors have no word.
+        "cohere" => return answer.status.to_string(),
         _ => "/error/status",
     };
     body.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -86,8 +92,13 @@ fn word(dialect: &str, answer: &Answer) -> String {
 async fn refused(client: &Client, model: &str, key: Option<&str>, status: u16) -> Vec<String> {
     let mut messages = Vec::new();
     for (dialect, answer) in in_every_dialect(client, model, key).await {
-        assert_eq!((answer.status, answer.header("x-should-retry")), (status, "false"), "{dialect}: {}", answer.text());
+        let told = if dialect == "amazon" { 403 } else { status };
+        assert_eq!((answer.status, answer.header("x-should-retry")), (told, "false"), "{dialect}: {}", answer.text());
         let expected = match (dialect, status) {
+            ("amazon", 401) => "UnrecognizedClientException",
+            ("amazon", _) => "AccessDeniedException",
+            ("cohere", 401) => "401",
+            ("cohere", _) => "403",
             ("openai", 401) => "invalid_api_key",
             ("openai", _) => "model_not_allowed",
             ("anthropic", 401) => "authentication_error",
@@ -97,7 +108,9 @@ async fn refused(client: &Client, model: &str, key: Option<&str>, status: u16) -
         };
         assert_eq!(word(dialect, &answer), expected, "{}", answer.text());
         assert_eq!(answer.header("www-authenticate").is_empty(), status != 401);
-        messages.push(answer.json()["error"]["message"].as_str().unwrap_or_default().replace(model, "MODEL"));
+        let body = answer.json();
+        let said = body["error"]["message"].as_str().or_else(|| body["message"].as_str());
+        messages.push(said.unwrap_or_default().replace(model, "MODEL"));
     }
     messages
 }

@@ -41,6 +41,7 @@ mod tokens;
 mod unread;
 mod untaken;
 mod upstreams;
+mod vendors;
 mod verbatim;
 mod vertex;
 mod weather;
