@@ -94,6 +94,16 @@ fn what_stands_around_turns_is_looked_at_too() {
         ),
         (
             Dialect::Gemini,
+            json!({"contents": part, "generationConfig": {"responseSchema": {}, "responseJsonSchema": {}}}),
+            "generationConfig",
+        ),
+        (
+            Dialect::Gemini,
+            json!({"contents": part, "generationConfig": {"thinkingConfig": {"thinkingBudget": 9, "thinkingLevel": "LOW"}}}),
+            "generationConfig.thinkingConfig",
+        ),
+        (
+            Dialect::Gemini,
             json!({"contents": part, "tools": [{"functionDeclarations": [schemas]}]}),
             "tools[0].functionDeclarations[0]",
         ),

@@ -117,6 +117,7 @@ fn sampling(config: &mut Object<'_>) -> Result<Sampling, Refusal> {
 /// The answer's shape. A schema is JSON Schema, or OpenAPI's in `responseSchema`.
 fn format(config: &mut Object<'_>) -> Result<Option<Format>, Refusal> {
     let kind = config.text("responseMimeType", &CONFIG)?;
+    config.one_of(&["responseJsonSchema", "responseSchema"], &CONFIG)?;
     let (json, open_api) = (config.take("responseJsonSchema"), config.take("responseSchema"));
     let schema = match (json, open_api) {
         (Some(raw), _) => Some(raw.to_owned()),
@@ -162,6 +163,7 @@ fn thinking<'a>(config: &mut Object<'a>) -> Result<(Option<Reasoning>, Option<&'
     const AT: Path<'static> = CONFIG.field("thinkingConfig");
     let Some(raw) = config.take("thinkingConfig") else { return Ok((None, None)) };
     let mut thinking = Object::read_either(raw.get(), &AT)?;
+    thinking.one_of(&["thinkingBudget", "thinkingLevel"], &AT)?;
     let budget = thinking.parsed::<i64>("thinkingBudget", &AT, "a whole number")?;
     let level = thinking.text("thinkingLevel", &AT)?.map(|level| level.to_ascii_lowercase());
     let told = thinking.boolean("includeThoughts", &AT)?;
