@@ -73,11 +73,15 @@ fn is_plain(dialect: Dialect, data: &[u8]) -> bool {
     if dialect != Dialect::Gemini && data.trim_ascii_start().starts_with(b"[") {
         return false;
     }
+    // Observers of binary streams take nothing else; decoders go by the first byte.
+    if dialect.habits().is_binary != data.starts_with(&[0]) {
+        return false;
+    }
     let frames = sse::events(&[data], usize::MAX).expect("no limit");
     let end = |(name, data): &sse::Event| data.trim_ascii() == b"[DONE]" || name == b"message_stop";
     let ended_early = frames.iter().rev().skip(1).any(end);
     let named = |(name, data): &sse::Event| {
-        !matches!(dialect, Dialect::AnthropicMessages | Dialect::OpenAiResponses)
+        !matches!(dialect, Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::CohereChat)
             || serde_json::from_slice::<Typed>(data).is_ok_and(|typed| typed.r#type.as_bytes() == name)
     };
     !data.contains(&b'\\') && !ended_early && frames.iter().all(named)

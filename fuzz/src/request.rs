@@ -19,11 +19,13 @@ pub fn check(data: &[u8]) {
         if call.messages.is_empty() && call.system.is_empty() {
             continue;
         }
-        if let Ok(peek) = from.peek(data, PathSays::default()) {
+        // Where the path says both, the body does not.
+        if from.habits().names_model
+            && let Ok(peek) = from.peek(data, PathSays::default())
+        {
             assert_eq!((peek.model.of(data), peek.stream), (&*call.model, call.stream), "two readers disagree");
         }
-        if from == Dialect::Gemini {
-            // The path says it.
+        if !from.habits().names_model {
             call.model = "m".to_owned();
         }
         for to in DIALECTS.iter().copied() {
@@ -61,8 +63,8 @@ fn encode(from: Dialect, to: Dialect, call: &Call, target: &ProviderProfile) {
         Err(_) if call.messages.is_empty() => return,
         Err(refusal) => panic!("{from:?} to {to:?}: {refusal}: {}", shown(&encoded.body)),
     };
-    // Gemini's path says both.
-    if to != Dialect::Gemini {
+    // Where the path says both, the body does not.
+    if to.habits().names_model {
         assert_eq!((&again.model, again.stream), (&call.model, call.stream));
     }
     if again.messages.is_empty() {

@@ -56,6 +56,14 @@ pub fn calls_nameless(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::PartStart { kind, .. } if nameless(kind)))
 }
 
+/// Whether what passes raw is JSON: one dialect knows an event that it does not read by its name, another has to read it.
+fn others_are_json(events: &[Event]) -> bool {
+    events.iter().all(|event| match event {
+        Event::Other { data, .. } => crate::is_json(data.as_bytes()),
+        _ => true,
+    })
+}
+
 /// The target.
 ///
 /// # Panics
@@ -75,7 +83,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
-    if calls_nameless(events) {
+    if calls_nameless(events) || !others_are_json(events) {
         return;
     }
     let body = bytes(to, events, include_usage);

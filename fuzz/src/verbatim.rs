@@ -47,7 +47,7 @@ pub fn check(data: &[u8]) {
 
 fn agrees(dialect: Dialect, (peek, data): (&Peek, &[u8]), tree: &Map<String, Value>) {
     let field = |name: &str| tree.get(name).filter(|value| !value.is_null());
-    if dialect == Dialect::Gemini {
+    if !dialect.habits().names_model {
         // Its path says the model and whether the answer is a stream.
         return;
     }
@@ -57,7 +57,7 @@ fn agrees(dialect: Dialect, (peek, data): (&Peek, &[u8]), tree: &Map<String, Val
         // The rest has other names there.
         return;
     }
-    let openai = dialect != Dialect::AnthropicMessages;
+    let openai = matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions);
     let newer = field("max_completion_tokens").filter(|_| dialect == Dialect::OpenAiChat);
     assert_eq!(peek.max_tokens, newer.or_else(|| field("max_tokens")).and_then(Value::as_u64));
     let temperature =
