@@ -375,6 +375,9 @@ pub struct Model {
     /// Its cost; `None`: not counted.
     #[serde(default, with = "crate::price")]
     pub price: Option<Arc<Price>>,
+    /// The date of the price list that its cost is from; `None`: the pool says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_listed: Option<String>,
 }
 
 /// Used where the caller says nothing.

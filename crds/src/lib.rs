@@ -13,6 +13,7 @@ mod limits;
 pub mod patterns;
 mod pool;
 mod price;
+mod price_list;
 mod provider;
 pub mod reference;
 mod route;
@@ -40,6 +41,7 @@ pub use pool::{
     RetryTrigger, Strategy,
 };
 pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
+pub use price_list::{ListedPrice, PriceList, VendorPrices};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
     ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,

@@ -185,6 +185,7 @@ impl Gathered {
             conflicts: Some(&world.conflicts().matches),
             key_conflicts: Some(&world.conflicts().keys),
             model_claims: world.model_claims(),
+            prices: world.prices(),
             denied: Arc::clone(denied),
             ..inputs
         })

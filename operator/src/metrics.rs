@@ -29,6 +29,8 @@ pub struct Metrics {
     pub queued: Gauge,
     /// 1 while what is published has its owner, or needs none.
     pub is_owned: Gauge,
+    /// The day of the price list, in seconds since 1970; 0 without one.
+    pub price_list: Gauge,
     /// The owner was replaced by one with another uid.
     pub owner_changes: Counter,
 }
@@ -69,6 +71,7 @@ impl Default for Metrics {
             is_leader: Gauge::default(),
             queued: Gauge::default(),
             is_owned: Gauge::default(),
+            price_list: Gauge::default(),
             owner_changes: Counter::default(),
         }
     }
@@ -90,6 +93,11 @@ impl Metrics {
         own.register("is_leader", "1 while this replica writes", self.is_leader.clone());
         own.register("queued_objects", "Resources that wait to be looked at", self.queued.clone());
         own.register("is_owned", "1 while what is published has its owner, or needs none", self.is_owned.clone());
+        own.register(
+            "price_list_timestamp_seconds",
+            "The day when the price list was last gone through, in seconds since 1970; 0 without one",
+            self.price_list.clone(),
+        );
         own.register("owner_changes", "The owner of what is published was replaced", self.owner_changes.clone());
     }
 }

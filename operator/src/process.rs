@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use prometheus_client::registry::Registry;
-use sluicegate_config::compile::DeniedNetworks;
+use sluicegate_config::compile::{DeniedNetworks, PriceList};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -74,11 +75,22 @@ async fn operate(settings: Run) -> anyhow::Result<()> {
     if let Some(claims) = settings.model_claims.clone() {
         world.keep_models(claims);
     }
+    if let Some(path) = &settings.prices {
+        let list = price_list(path)?;
+        metrics.price_list.set(list.timestamp());
+        world.keep_prices(list);
+    }
     let owner = OwnerReporter::new(settings.owner_config_map.clone(), &namespace, Rc::clone(&metrics));
     let (world, owner): (Shared, _) = (Rc::new(world.into()), Rc::new(owner));
     let leadership = Rc::new(if settings.leader_elect { Leadership::default() } else { Leadership::always() });
     let house = Operator { settings, namespace, metrics, client, api_server, owner, world, leadership, wake };
     house.live(listener).await
+}
+
+/// The list of prices in a file.
+fn price_list(path: &Path) -> anyhow::Result<PriceList> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("--prices: {}", path.display()))?;
+    PriceList::parse(&text).map_err(|why| anyhow::anyhow!("--prices: {}: {why}", path.display()))
 }
 
 /// The parts that every task needs.

@@ -62,6 +62,9 @@ pub struct Run {
     /// namespaces.
     #[arg(long, env = "SLUICEGATE_GENERATE_KEYS")]
     pub generate_keys: bool,
+    /// A list of what models cost whose pools do not say it (`kind: PriceList`). Read once.
+    #[arg(long, env = "SLUICEGATE_PRICES", value_name = "FILE")]
+    pub prices: Option<PathBuf>,
     /// Health, readiness and metrics.
     #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091")]
     pub admin_listen: SocketAddr,
@@ -93,6 +96,9 @@ pub struct Compile {
     /// The namespaces whose routes may claim models, as `run` takes it.
     #[arg(long, env = "SLUICEGATE_MODEL_CLAIMS", value_name = "JSON", value_parser = ModelClaims::parse)]
     pub model_claims: Option<ModelClaims>,
+    /// A list of what models cost whose pools do not say it (`kind: PriceList`). Read once.
+    #[arg(long, env = "SLUICEGATE_PRICES", value_name = "FILE")]
+    pub prices: Option<PathBuf>,
     /// The format of the outcome. Credentials never are.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,

@@ -27,6 +27,10 @@ pub struct Settings {
         conflicts_with = "gateway"
     )]
     pub manifests: Option<PathBuf>,
+    /// A list of what models cost whose pools do not say it (`kind: PriceList`), with `--manifests`; in a cluster the operator
+    /// has it. Read once.
+    #[arg(long, env = "SLUICEGATE_PRICES", value_name = "FILE", conflicts_with = "gateway")]
+    pub prices: Option<PathBuf>,
     /// In a cluster: the gateway whose published configuration is watched.
     #[arg(long, env = "SLUICEGATE_GATEWAY", value_name = "NAME", value_parser = label)]
     pub gateway: Option<String>,

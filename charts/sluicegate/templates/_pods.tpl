@@ -28,6 +28,10 @@ refuses a user, a group or a volume's group outside of it: there none is asked f
   secret: {secretName: {{ .secretName }}, items: [{key: {{ .key }}, path: ca.pem}]}
 {{- end }}
 {{- end }}
+{{- if and (eq (index . 1) "operator") $root.Values.operator.priceList.enabled }}
+- name: prices
+  configMap: {name: {{ include "sluicegate.fullname" $root }}-prices}
+{{- end }}
 {{- with (index $root.Values (index . 1)).extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -39,8 +43,18 @@ refuses a user, a group or a volume's group outside of it: there none is asked f
 {{- if include "sluicegate.hasTrustedCA" $root }}
 - {name: trusted-ca, mountPath: /etc/sluicegate/ca, readOnly: true}
 {{- end }}
+{{- if and (eq (index . 1) "operator") $root.Values.operator.priceList.enabled }}
+- {name: prices, mountPath: /etc/sluicegate/prices, readOnly: true}
+{{- end }}
 {{- with (index $root.Values (index . 1)).extraVolumeMounts }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The list of what models cost; nothing where none is used. */}}
+{{- define "sluicegate.priceList" -}}
+{{- with .Values.operator.priceList }}
+{{- if .enabled }}{{ .custom | default ($.Files.Get "files/prices.yaml") }}{{ end }}
 {{- end }}
 {{- end -}}
 

@@ -11,6 +11,7 @@ use super::denied_networks::DeniedNetworks;
 use super::generated_secret::GeneratedSecrets;
 use super::key_conflicts::KeyConflicts;
 use super::match_conflicts::MatchConflicts;
+use super::price_list::PriceList;
 use crate::{CredentialId, ObjectId, Snapshot};
 
 /// Everything that decides a snapshot. Its order does not matter.
@@ -46,6 +47,8 @@ pub struct Inputs<'a> {
     pub key_conflicts: Option<&'a KeyConflicts>,
     /// The namespaces that may claim models; `None`: each may claim all.
     pub model_claims: Option<&'a ModelClaims>,
+    /// The prices of models whose pools say none.
+    pub prices: Option<&'a PriceList>,
 }
 
 /// An object as it was read.

@@ -34,6 +34,8 @@ mod objects;
 mod pattern;
 mod pool;
 mod price;
+mod price_list;
+mod price_list_file;
 mod provider;
 mod provider_addresses;
 mod references;
@@ -61,6 +63,7 @@ pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretVal
 pub use key_conflicts::KeyConflicts;
 pub use kinds::{Form, KindSteps, Reference, Resource, Spec, steps};
 pub use match_conflicts::MatchConflicts;
+pub use price_list::PriceList;
 pub use references::{Needs, needs, needs_of_compiled, reads_alike, references, references_of_compiled};
 pub use verdict::{Finding, Reason, Severity, Verdict, Verdicts};
 

@@ -6,7 +6,7 @@ use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Reason, Severity, Verdict};
-use super::{advice, credentials, match_conflicts, pool, provider_addresses, route, services};
+use super::{advice, credentials, match_conflicts, pool, price_list, provider_addresses, route, services};
 use crate::{FORMAT, Kind, ObjectId, Pool, Provider, Route};
 
 /// The findings about the objects on the way.
@@ -48,6 +48,7 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
             provider_addresses::judge(spec, &inputs.denied, &mut report);
             credentials::resolve(spec, &pool, inputs, &mut report);
             services::resolve(spec, &mut pool, inputs, &mut report);
+            price_list::fill(spec, &mut pool, inputs.prices);
             pool::seal(&mut pool);
             pool
         });

@@ -222,6 +222,7 @@ fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMa
             upstream_name: upstream_name.clone(),
             max_output_tokens: max_output_tokens.map(u64::from),
             price: price.as_ref().map(|price| Arc::new(super::price::compiled(price, &path, report))),
+            price_listed: None,
         };
         if models.insert(name.clone(), model).is_some() {
             report.invalid(&path, format!("Duplicate value: {{\"name\":{name:?}}}: list each model once"));

@@ -4,11 +4,14 @@
 mod folder;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use sluicegate_config::Snapshot;
-use sluicegate_config::compile::{DeniedNetworks, Finding, Inputs, Kind, Severity, Verdict, compile, manifests, steps};
+use sluicegate_config::compile::{
+    DeniedNetworks, Finding, Inputs, Kind, PriceList, Severity, Verdict, compile, manifests, steps,
+};
 use sluicegate_crds::schema;
 
 use crate::settings::{Compile, CrdFormat, Crds, Output};
@@ -88,6 +91,12 @@ impl<'a> From<&'a Finding> for Said<'a> {
     }
 }
 
+/// The list of prices in a file.
+fn prices(path: &Path) -> Result<PriceList, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    PriceList::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
+}
+
 /// Compiles manifests and prints what comes of it.
 ///
 /// # Errors
@@ -102,7 +111,15 @@ pub fn compile_manifests(settings: &Compile, out: &mut dyn Write, errors: &mut d
             return Ok(Outcome::Unreadable);
         }
     };
+    let prices = match settings.prices.as_deref().map(prices).transpose() {
+        Ok(prices) => prices,
+        Err(message) => {
+            writeln!(errors, "error: --prices: {message}")?;
+            return Ok(Outcome::Unreadable);
+        }
+    };
     let (mut inputs, findings) = manifests::read(&files);
+    inputs.prices = prices.as_ref();
     inputs.model_claims = settings.model_claims.as_ref();
     inputs.denied = Arc::new(DeniedNetworks::everywhere().with(&settings.deny_networks, &settings.allow_networks));
     let compiled = compile(&inputs);

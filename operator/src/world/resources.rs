@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use kube::api::DynamicObject;
-use sluicegate_config::compile::{Conflicts, Labels, ModelClaims, Service, steps};
+use sluicegate_config::compile::{Conflicts, Labels, ModelClaims, PriceList, Service, steps};
 use sluicegate_config::{Kind, ObjectId};
 use tokio::sync::Notify;
 
@@ -68,6 +68,7 @@ pub struct World {
     /// The objects that serve under equal conditions.
     pub(super) conflicts: Conflicts,
     model_claims: Option<ModelClaims>,
+    prices: Option<PriceList>,
     /// By which proxies know the operator.
     pub(super) token: PublishedToken,
     pub(super) orphans: BTreeSet<Name>,
@@ -97,6 +98,7 @@ impl World {
             owner: Owner::default(),
             conflicts: Conflicts::default(),
             model_claims: None,
+            prices: None,
             token: PublishedToken::default(),
             orphans: BTreeSet::new(),
             has_new_orphans: false,
@@ -131,6 +133,17 @@ impl World {
     #[must_use]
     pub fn model_claims(&self) -> Option<&ModelClaims> {
         self.model_claims.as_ref()
+    }
+
+    /// The prices of models whose pools say none.
+    pub fn keep_prices(&mut self, list: PriceList) {
+        self.prices = Some(list);
+    }
+
+    /// The prices of models whose pools say none.
+    #[must_use]
+    pub fn prices(&self) -> Option<&PriceList> {
+        self.prices.as_ref()
     }
 
     /// The objects that serve under equal conditions.

@@ -426,6 +426,9 @@ impl Page<'_> {
         let (queue, rate) = metrics.log.dropped();
         let dropped = [(vec!["queue"], queue), (vec!["rate"], rate)].into_iter().collect();
         self.counters(&names::LOG_DROPPED, &dropped)?;
+        if let Some(day) = metrics.price_list.get() {
+            self.gauge(&names::PRICE_LIST, *day)?;
+        }
         self.counter(&names::SERIES_FOLDED, metrics.folded.load(Relaxed))
     }
 

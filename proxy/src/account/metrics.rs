@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sluicegate_config::ObjectId;
@@ -247,6 +247,8 @@ pub struct Metrics {
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
     pub(super) consumers: ConsumerBook,
+    /// The date of the price list, where there is one.
+    pub(super) price_list: OnceLock<i64>,
     pub(super) folded: AtomicU64,
     pub(super) log: LogQueue,
     started: Instant,
@@ -277,11 +279,17 @@ impl Metrics {
             limits: Mutex::default(),
             tokens: Mutex::default(),
             consumers: ConsumerBook::default(),
+            price_list: OnceLock::new(),
             folded: AtomicU64::new(0),
             log,
             started: Instant::now(),
             started_wall: SystemTime::now(),
         })
+    }
+
+    /// Prices are from a list of this day, in seconds since 1970.
+    pub fn price_list(&self, day: i64) {
+        let _ = self.price_list.set(day);
     }
 
     /// The counters of one more worker.

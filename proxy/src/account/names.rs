@@ -82,6 +82,7 @@ metrics! {
     CONNECTIONS_OPENED = Counter "sluicegate_endpoint_connections_opened" ["pool", "provider", "endpoint"] "Connections made to the endpoint.";
     CONFIG = Info "sluicegate_config" ["revision"] "The revision of the configuration that runs.";
     CONFIG_GENERATION = Gauge "sluicegate_config_generation" [] "How many configurations this process has applied.";
+    PRICE_LIST = Gauge "sluicegate_price_list_timestamp_seconds" [] "The day when the price list that is used (`--prices`) was last gone through, in seconds since 1970.";
     CONFIG_APPLIED = Gauge "sluicegate_config_applied_timestamp_seconds" [] "When the running configuration was applied, in seconds since 1970.";
     CONFIG_REJECTED = Gauge "sluicegate_config_rejected_objects" [] "Objects of the newest configuration that are not applied as written.";
     CONFIG_REJECTIONS = Counter "sluicegate_config_rejections" [] "Configurations read with at least one object rejected.";

@@ -1,9 +1,11 @@
 //! The things that the settings name, read and checked before anything is bound. A mistake in any of them ends the
 //! process here, with one line that says what to write, and never a worker later.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use sluicegate_config::compile::PriceList;
 use tokio_rustls::TlsAcceptor;
 
 use crate::account::{Metrics, check_log_filter};
@@ -49,16 +51,24 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
         _ => None,
     };
     let tls = identity.as_ref().map(ServerIdentity::acceptor).transpose()?;
+    let prices = settings.prices.as_deref().map(price_list).transpose()?;
+    prices.iter().for_each(|list| metrics.price_list(list.timestamp()));
     let outward = settings.ways.read(settings.gateway.is_some())?;
     let feed = match &settings.manifests {
         Some(folder) => {
             let denied = Arc::clone(&outward.denied);
-            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics), denied);
+            let (source, subscription) = Source::open(folder.clone(), Arc::clone(metrics), denied, prices);
             Feed::Folder(Box::new(source), subscription)
         }
         None => Feed::Cluster(Box::new(watch_gateway(settings, metrics).await?)),
     };
     Ok(Prepared { identity, tls, outward, feed })
+}
+
+/// The list of prices in a file.
+fn price_list(path: &Path) -> anyhow::Result<PriceList> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("--prices: {}", path.display()))?;
+    PriceList::parse(&text).map_err(|why| anyhow!("--prices: {}: {why}", path.display()))
 }
 
 async fn watch_gateway(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Gateway> {

@@ -245,7 +245,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             simulated,
         } = provider;
         let model = |(name, model): (&String, &config::Model)| {
-            let config::Model { upstream_name, max_output_tokens, price: _ } = model;
+            let config::Model { upstream_name, max_output_tokens, price: _, price_listed: _ } = model;
             (name.clone(), upstream_name.clone(), *max_output_tokens)
         };
         let models: Vec<_> = models.iter().map(model).collect();

@@ -53,11 +53,12 @@ fn the_charts_version_is_the_programs() {
 }
 
 /// Variables of docs/settings.md that are no setting of the chart's: it gives them itself, or as arguments.
-const GIVEN: [&str; 10] = [
+const GIVEN: [&str; 11] = [
     "SLUICEGATE_MANIFESTS",
     "SLUICEGATE_GATEWAY",
     "SLUICEGATE_NAMESPACE",
     "SLUICEGATE_LISTEN",
+    "SLUICEGATE_PRICES",
     "SLUICEGATE_ADMIN_LISTEN",
     "SLUICEGATE_REDIS",
     "SLUICEGATE_REDIS_USERNAME",

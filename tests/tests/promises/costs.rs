@@ -145,3 +145,36 @@ async fn a_tier_that_a_header_names_counts() {
     let (line, ..) = booked("Gemini", acts, (CHAT, chat("m", false))).await;
     assert!((millionths(&line) - 75.0).abs() < 0.001, "{line}");
 }
+
+#[tokio::test]
+async fn a_model_without_a_price_costs_what_the_list_says() {
+    let upstream =
+        Upstream::start(|_| chat_answer(&json!({"prompt_tokens": 1_000, "completion_tokens": 100}), "default"));
+    let upstream = upstream.unwrap();
+    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/sluicegate/files/prices.yaml");
+    let models = "models: [{name: listed, upstreamName: gpt-4o-2024-11-20}, {name: unknown}, \
+         {name: own, upstreamName: gpt-4o, price: {inputPerMillion: '1', outputPerMillion: '1'}}]";
+    let routes = ["listed", "unknown", "own"].map(|model| route(model, "p")).concat();
+    let text = pool("p", &[provider("only", "OpenAI", upstream.address, models)], "") + &routes;
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--prices", list]).unwrap();
+    for (model, expected) in [("listed", Some(1_000.0 * 2.5 + 100.0 * 10.0)), ("own", Some(1_100.0)), ("unknown", None)]
+    {
+        proxy.client().post(CHAT, &[], chat(model, false)).await.unwrap();
+        let told = |line: &String| line.contains("\"cost_usd\"") && line.contains(&format!("\"{model}\""));
+        proxy.until("the call is in the log", |proxy| proxy.log().iter().any(told)).await.unwrap();
+        let line: Value = serde_json::from_str(&proxy.log().into_iter().find(told).unwrap()).unwrap();
+        match expected {
+            Some(expected) => assert!((millionths(&line) - expected).abs() < 0.001, "{line}"),
+            None => assert_eq!(line["cost_usd"], Value::Null, "{line}"),
+        }
+    }
+    let metrics = proxy.metrics().unwrap();
+    assert!(metrics.sum("sluicegate_price_list_timestamp_seconds", &[]) > 1_760_000_000.0);
+    assert_eq!(metrics.sum("sluicegate_cost_unknown_total", &[]), 1.0);
+}
+
+#[test]
+fn a_list_that_can_not_be_read_ends_the_start() {
+    let error = Proxy::start(&[("all.yaml", &route("m", "p"))], &["--prices", "/nowhere/prices.yaml"]).unwrap_err();
+    assert!(format!("{error:#}").contains("--prices"), "{error:#}");
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::compile::{
-    Compiled, Credentials, DeniedNetworks, Inputs, Kind, Severity, Verdict, Verdicts, compile, manifests, steps,
+    Compiled, Credentials, DeniedNetworks, Inputs, Kind, PriceList, Severity, Verdict, Verdicts, compile, manifests,
+    steps,
 };
 use sluicegate_config::rollout::Rejection;
 use sluicegate_config::{ObjectId, Snapshot};
@@ -62,6 +63,7 @@ pub struct Source {
     watch: Watch,
     metrics: Arc<Metrics>,
     denied: Arc<DeniedNetworks>,
+    prices: Option<PriceList>,
     configuration: watch::Sender<Option<Arc<Configuration>>>,
     report: watch::Sender<Arc<Report>>,
     missing: MissingObjects,
@@ -72,9 +74,14 @@ pub struct Source {
 
 impl Source {
     /// Begins to watch, reads once, and publishes what is valid. Never fails: what is wrong is logged and reported. No provider
-    /// may be where it is denied.
+    /// may be where it is denied. `prices` are those of models whose pools say none.
     #[must_use]
-    pub fn open(path: PathBuf, metrics: Arc<Metrics>, denied: Arc<DeniedNetworks>) -> (Self, Subscription) {
+    pub fn open(
+        path: PathBuf,
+        metrics: Arc<Metrics>,
+        denied: Arc<DeniedNetworks>,
+        prices: Option<PriceList>,
+    ) -> (Self, Subscription) {
         let (configuration, configurations) = watch::channel(None);
         let (report, reports) = watch::channel(Arc::default());
         // The watch comes first: a change between the reading and the watching would be missed.
@@ -85,6 +92,7 @@ impl Source {
             watch,
             metrics,
             denied,
+            prices,
             configuration,
             report,
             missing,
@@ -139,6 +147,7 @@ impl Source {
         let (inputs, findings) = manifests::read(&folder.files);
         let inputs = Inputs {
             denied: Arc::clone(&self.denied),
+            prices: self.prices.as_ref(),
             // What an unread file last said still counts.
             incomplete: inputs.incomplete || keep || !folder.unread.is_empty(),
             previous: current.map(|current| &current.snapshot),

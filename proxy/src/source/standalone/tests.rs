@@ -36,7 +36,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 
 fn open(path: &Path) -> (Source, Subscription) {
     let (queue, _writer) = LogQueue::new();
-    Source::open(path.to_owned(), Metrics::new(queue), Arc::default())
+    Source::open(path.to_owned(), Metrics::new(queue), Arc::default(), None)
 }
 
 fn runs(subscription: &Subscription) -> Option<Arc<Configuration>> {

@@ -1,0 +1,135 @@
+//! Reads and checks a price list: each of its prices is compiled here, once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluicegate_crds as crds;
+
+use super::inputs::Source;
+use super::price;
+use super::price_list::{PriceList, VendorList};
+use super::report::Report;
+use crate::{Kind, ObjectId};
+
+impl PriceList {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// It is none, or a price in it is wrong; the message says where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let list: crds::PriceList = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        if (list.api_version.as_str(), list.kind.as_str()) != ("sluicegate.dev/v1alpha1", "PriceList") {
+            return Err("it is no PriceList of sluicegate.dev/v1alpha1: write apiVersion and kind so".to_owned());
+        }
+        let day: jiff::civil::Date =
+            list.date.parse().map_err(|_| format!("date: {:?} is no day: write one such as 2026-11-28", list.date))?;
+        let timestamp = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| format!("date: {error}"))?;
+        let (id, source) = (ObjectId(list.date.clone()), Source::default());
+        let mut report = Report::new(Kind::ProviderPool, &id, &source);
+        let vendors = list.vendors.iter().enumerate().map(|(at, vendor)| read(vendor, at, &mut report)).collect();
+        if let Some(verdict) = report.into_verdicts().first() {
+            return Err(format!("{}: {}", verdict.path, verdict.message));
+        }
+        Ok(Self { date: list.date, timestamp: timestamp.timestamp().as_second(), vendors })
+    }
+}
+
+/// The prices of one vendor.
+fn read(from: &crds::VendorPrices, at: usize, report: &mut Report<'_>) -> VendorList {
+    let crds::VendorPrices { types, profiles, source, models: listed } = from;
+    let path = format!("vendors[{at}]");
+    if source.is_empty() {
+        report.invalid(&format!("{path}.source"), "write the page where the figures are from");
+    }
+    let mut models = BTreeMap::new();
+    for (at, crds::ListedPrice { names, price }) in listed.iter().enumerate() {
+        let path = format!("{path}.models[{at}]");
+        let price = Arc::new(price::compiled(price, &path, report));
+        for name in names {
+            if models.insert(name.clone(), Arc::clone(&price)).is_some() {
+                report.invalid(&path, format!("{name:?} is there twice: list each model once"));
+            }
+        }
+    }
+    VendorList { types: types.clone(), profiles: profiles.clone(), models }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Inputs, compile, manifests};
+    use super::*;
+    use crate::PicoUsd;
+    use crate::Price;
+
+    const LIST: &str = "{apiVersion: sluicegate.dev/v1alpha1, kind: PriceList, date: 2026-11-28, vendors: [\
+        {types: [OpenAI], source: \"https://example.com\", models: [\
+          {names: [gpt-4o], price: {inputPerMillion: \"2.50\", outputPerMillion: \"10\"}},\
+          {names: [gpt-4o-2024-05-13], price: {inputPerMillion: \"5\", outputPerMillion: \"15\"}}]},\
+        {types: [OpenAICompatible], profiles: [Groq], source: \"https://example.com\", models: [\
+          {names: [llama], price: {inputPerMillion: \"1\", outputPerMillion: \"1\"}}]}]}";
+
+    fn input(kind: &str, model: &str) -> Option<(u64, Option<String>)> {
+        let manifest = format!(
+            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
+             spec: {{providers: [{{name: one, type: {kind}, url: \"https://api.example.com\", models: [{model}]}}]}}"
+        );
+        let (inputs, findings) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
+        let list = PriceList::parse(LIST).unwrap();
+        let compiled = compile(&Inputs { prices: Some(&list), ..inputs });
+        let pool = compiled.snapshot.pools.into_values().next();
+        let pool = pool.unwrap_or_else(|| panic!("{findings:?} {:?}", compiled.verdicts));
+        let (_, model) = pool.providers.into_iter().next().unwrap().models.pop_first().unwrap();
+        model.price.map(|price| (price.rates.input.0, model.price_listed))
+    }
+
+    #[test]
+    fn a_model_without_a_price_has_the_lists_by_its_name_and_without_its_date() {
+        let listed = |price| Some((price, Some("2026-11-28".to_owned())));
+        for (kind, model, expected) in [
+            ("OpenAI", "{name: gpt-4o}", listed(2_500_000)),
+            ("OpenAI", "{name: gpt-4o-2024-11-20}", listed(2_500_000)),
+            ("OpenAI", "{name: gpt-4o-20241120}", listed(2_500_000)),
+            ("OpenAI", "{name: gpt-4o-2024-05-13}", listed(5_000_000)),
+            // The provider's own name counts, not the caller's.
+            ("OpenAI", "{name: best, upstreamName: gpt-4o}", listed(2_500_000)),
+            ("OpenAI", "{name: gpt-4o, upstreamName: own}", None),
+            ("OpenAI", "{name: gpt-4o-mini}", None),
+            ("OpenAICompatible", "{name: gpt-4o}", None),
+            ("OpenAICompatible", "{name: llama}", None),
+            (
+                "OpenAI",
+                "{name: gpt-4o, price: {inputPerMillion: \"7\", outputPerMillion: \"7\"}}",
+                Some((7_000_000, None)),
+            ),
+        ] {
+            assert_eq!(input(kind, model), expected, "{kind} {model}");
+        }
+        let groq = "OpenAICompatible, compatibility: {profile: Groq}";
+        assert_eq!(input(groq, "{name: llama}"), listed(1_000_000));
+    }
+
+    #[test]
+    fn a_list_that_is_wrong_says_where() {
+        for (from, to, said) in [
+            ("PriceList", "Prices", "it is no PriceList"),
+            ("2026-11-28", "soon", "date: \"soon\" is no day"),
+            ("\"2.50\"", "\"2,50\"", "vendors[0].models[0].price.inputPerMillion"),
+            ("names: [gpt-4o]", "names: [gpt-4o, gpt-4o]", "is there twice"),
+            ("source: \"https://example.com\"", "source: \"\"", "vendors[0].source"),
+            ("names: [gpt-4o]", "name: gpt-4o", "name"),
+        ] {
+            let error = PriceList::parse(&LIST.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_list_that_ships_is_right_and_says_where_each_figure_is_from() {
+        let list = PriceList::parse(include_str!("../../../charts/sluicegate/files/prices.yaml")).unwrap();
+        assert!(list.timestamp() > 1_760_000_000);
+        let names: Vec<&String> = list.vendors.iter().flat_map(|vendor| vendor.models.keys()).collect();
+        assert!(names.len() > 20, "{names:?}");
+        let whole = |price: &Price| price.rates.input > PicoUsd(0) && price.rates.output >= price.rates.input;
+        assert!(list.vendors.iter().flat_map(|vendor| vendor.models.values()).all(|price| whole(price)));
+    }
+}
