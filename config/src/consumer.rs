@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CredentialId;
+use crate::jwt::ConsumerJwt;
 use crate::limits::{Budget, RateLimit};
 use crate::matching::ModelMatch;
 
@@ -26,6 +27,9 @@ pub struct Consumer {
     pub disabled: bool,
     /// Its keys, those that could be had.
     pub keys: Vec<ConsumerKey>,
+    /// The tokens that it is known by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<ConsumerJwt>,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 19] = [
+pub const FEATURES: [&str; 20] = [
     "access",
     "awsChain",
     "azureOpenAI",
@@ -19,6 +19,7 @@ pub const FEATURES: [&str; 19] = [
     "compatibility",
     "gcpTokens",
     "gemini",
+    "jwt",
     "limits",
     "maxOutputTokens",
     "passHeaders",

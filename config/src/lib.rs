@@ -11,6 +11,7 @@ mod features;
 pub mod forwarding;
 pub mod identity;
 mod ids;
+mod jwt;
 mod kind;
 mod labels;
 mod limits;
@@ -25,6 +26,7 @@ pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent
 pub use consumer::{Consumer, ConsumerKey, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};
 pub use ids::{CredentialId, ObjectId};
+pub use jwt::{ConsumerJwt, RequiredClaim};
 pub use kind::{CompiledForm, CompiledObject, Kind};
 pub use labels::{LabelMatch, LabelOperator};
 pub use limits::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, OnUnavailable, RateLimit};

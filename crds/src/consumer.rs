@@ -1,4 +1,4 @@
-//! `LLMConsumer`: a caller, its keys, the models that it may ask for, and how much of them.
+//! `LLMConsumer`: a caller, its keys and tokens, the models that it may ask for, and how much of them.
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type of its own, and some the same")]
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::allowed::label_value;
+use crate::jwt::ConsumerJwt;
 use crate::limits::Limits;
 use crate::patterns;
 use crate::provider::SecretKeyRef;
@@ -55,15 +56,20 @@ use crate::status::Status;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMER_KNOWN])))]
 pub struct LLMConsumerSpec {
     /// The keys that it is known by, each of them good by itself: with two, one can be replaced while the other serves.
     /// Proxies hold digests of them only.
     #[schemars(
-        length(min = 1, max = 16),
+        length(max = 16),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]),
         extend("x-kubernetes-validations" = validations(&[rules::GENERATED_ONCE]))
     )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<ConsumerKey>,
+    /// Tokens of an issuer that it is known by, beside its keys or instead of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<ConsumerJwt>,
     /// Labels by which routes select consumers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]

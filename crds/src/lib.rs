@@ -9,6 +9,7 @@ mod cache;
 mod coalesce;
 mod compatibility;
 mod consumer;
+mod jwt;
 mod limits;
 pub mod patterns;
 mod pool;
@@ -32,6 +33,7 @@ pub use compatibility::{
     SystemMessages,
 };
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
+pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};
 pub use limits::{
     Budget, BudgetExceeded, BudgetMode, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
     OnUnavailable, RateLimit, UnknownPrice,

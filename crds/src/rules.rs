@@ -342,3 +342,18 @@ pub const OVERLAP_WITHIN_ROTATION: CelRule = CelRule {
     cel: "!has(self.overlap) || !has(self.rotateEvery) || duration(self.overlap) < duration(self.rotateEvery)",
     message: "overlap must be shorter than rotateEvery: lower overlap or raise rotateEvery",
 };
+/// A consumer is known by something.
+pub const CONSUMER_KNOWN: CelRule = CelRule {
+    cel: "(has(self.keys) && size(self.keys) > 0) || has(self.jwt)",
+    message: "nobody is known without a key or a token: write at least one of keys, or jwt",
+};
+/// An issuer's keys are somewhere.
+pub const JWT_DISCOVERY: CelRule = CelRule {
+    cel: "has(self.jwksUrl) || self.issuer.startsWith('https://') || self.issuer.startsWith('http://')",
+    message: "the issuer is no address at which its keys could be found: write jwksUrl, the address of its keys",
+};
+/// Clocks differ by little.
+pub const JWT_SKEW: CelRule = CelRule {
+    cel: "!has(self.clockSkew) || duration(self.clockSkew) <= duration('5m')",
+    message: "clockSkew must be up to 5m: write a time such as 60s",
+};

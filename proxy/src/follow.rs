@@ -77,6 +77,7 @@ mod tests {
             metrics,
             outward: Default::default(),
             tokens: Arc::default(),
+            jwks: Arc::default(),
             known_only: false,
         });
         let (configurations, configuration) = watch::channel(None);

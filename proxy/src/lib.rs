@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod errors;
 mod follow;
 mod identity;
+pub(crate) mod jwt;
 pub mod limit;
 pub mod listener;
 mod matching;

@@ -80,8 +80,9 @@ struct Compiling<'a> {
 
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
-        let LLMConsumerSpec { keys, labels, models, limits, disabled } = spec;
+        let LLMConsumerSpec { keys, jwt, labels, models, limits, disabled } = spec;
         kubernetes_names::labels(labels, "spec.labels", report);
+        report.rule("spec", rules::CONSUMER_KNOWN, !keys.is_empty() || jwt.is_some());
         let names: Vec<&str> =
             keys.iter().filter_map(|key| key.generate.as_ref().map(|own| own.secret_name.as_str())).collect();
         let once = names.iter().all(|one| names.iter().filter(|other| *other == one).count() == 1);
@@ -96,6 +97,7 @@ impl Compiling<'_> {
             created,
             disabled: *disabled,
             keys,
+            jwt: jwt.as_ref().map(|jwt| super::jwt::compile(jwt, report)),
             labels: labels.clone(),
             limits: limits::compile(limits.as_ref(), "spec", report),
             budgets: budgets::compile(limits.as_ref(), &format!("LLMConsumer {}", self.id.0), "spec", report),

@@ -24,6 +24,7 @@ mod gcp_key;
 mod generated_keys;
 mod generated_secret;
 mod inputs;
+mod jwt;
 mod key_conflicts;
 mod kinds;
 mod kubernetes_names;

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
-use super::metrics::{CallLabels, ConfigState, LimitStat, Metrics, MetricsReading, lock};
+use super::metrics::{CallLabels, ConfigState, JwksStat, LimitStat, Metrics, MetricsReading, lock};
 use super::names::{self, Metric, MetricKind};
 use super::outcome::{AttemptEnd, CacheLayer};
 use super::process;
@@ -65,6 +65,7 @@ impl Collector for Exposition {
         page.consumers(&self.0)?;
         page.limits(&self.0)?;
         page.tokens(&self.0)?;
+        page.jwks(&self.0)?;
         page.gen_ai(&reading)?;
         page.process(&self.0)
     }
@@ -321,6 +322,17 @@ impl Page<'_> {
         self.counter(&names::BUDGET_UNANSWERED, trouble(0))?;
         self.counter(&names::BUDGET_EXPIRED, trouble(1))?;
         self.counter(&names::BUDGET_LOST, trouble(2))
+    }
+
+    fn jwks(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.jwks).iter().flat_map(|ask| ask()).collect();
+        let rows = |list: fn(&JwksStat) -> &[(&'static str, u64)]| {
+            sums(stats.iter().flat_map(list).map(|(outcome, count)| (vec![*outcome], *count)))
+        };
+        self.counters(&names::JWT_TOKENS, &rows(|stat| &stat.tokens))?;
+        self.counters(&names::JWKS_FETCHES, &rows(|stat| &stat.fetches))?;
+        self.gauge(&names::JWKS_KEPT, stats.iter().map(|stat| stat.kept).sum::<u64>())?;
+        self.gauge(&names::JWKS_USABLE, stats.iter().map(|stat| stat.usable).sum::<u64>())
     }
 
     fn tokens(&mut self, metrics: &Metrics) -> Result<(), Error> {

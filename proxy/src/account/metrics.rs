@@ -226,6 +226,19 @@ pub struct TokenStat {
     pub kept: Vec<(&'static str, u64, u64)>,
 }
 
+/// The facts told of callers' tokens and of their issuers' keys at a scrape.
+#[derive(Debug, Clone, Default)]
+pub struct JwksStat {
+    /// Tokens of known issuers, by what came of them.
+    pub tokens: Vec<(&'static str, u64)>,
+    /// Requests for keys, by outcome.
+    pub fetches: Vec<(&'static str, u64)>,
+    /// Issuers whose keys are kept.
+    pub kept: u64,
+    /// Those of them whose keys have been had.
+    pub usable: u64,
+}
+
 /// Objects by their ids.
 #[derive(Debug, Default)]
 pub struct Objects {
@@ -246,6 +259,7 @@ pub struct Metrics {
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
+    pub(super) jwks: Mutex<Vec<Ask<JwksStat>>>,
     pub(super) consumers: ConsumerBook,
     /// The date of the price list, where there is one.
     pub(super) price_list: OnceLock<i64>,
@@ -278,6 +292,7 @@ impl Metrics {
             flights: Mutex::default(),
             limits: Mutex::default(),
             tokens: Mutex::default(),
+            jwks: Mutex::default(),
             consumers: ConsumerBook::default(),
             price_list: OnceLock::new(),
             folded: AtomicU64::new(0),
@@ -362,6 +377,11 @@ impl Metrics {
     /// Asked at each scrape how rate limits stand.
     pub fn ask_limits(&self, ask: impl Fn() -> Vec<LimitStat> + Send + Sync + 'static) {
         lock(&self.limits).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how callers' tokens and their issuers' keys stand.
+    pub fn ask_jwks(&self, ask: impl Fn() -> Vec<JwksStat> + Send + Sync + 'static) {
+        lock(&self.jwks).push(Box::new(ask));
     }
 
     /// Asked at each scrape how the tokens for providers' clouds stand.

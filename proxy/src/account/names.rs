@@ -109,6 +109,10 @@ metrics! {
     BUDGET_UNANSWERED = Counter "sluicegate_budget_checks_unanswered" [] "Budgets that Redis did not answer for in time: this proxy decided by itself.";
     BUDGET_EXPIRED = Counter "sluicegate_budget_reservations_expired" [] "Reservations whose proxy did not settle them in time: they stay spent.";
     BUDGET_LOST = Counter "sluicegate_budget_settlements_lost" [] "What calls cost of their budgets and Redis could not be told in time.";
+    JWT_TOKENS = Counter "sluicegate_jwt_tokens" ["outcome"] "Callers' tokens of known issuers: found good before (cached), found good now (verified), refused, or without an issuer's keys (unverifiable).";
+    JWKS_FETCHES = Counter "sluicegate_jwks_fetches" ["outcome"] "Fetches of issuers' keys, by whether they were had.";
+    JWKS_KEPT = Gauge "sluicegate_jwks" [] "Issuers whose keys this proxy keeps.";
+    JWKS_USABLE = Gauge "sluicegate_jwks_usable" [] "Those of them whose keys it has; a caller with a token of another one is told to come again.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
     GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
     GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";

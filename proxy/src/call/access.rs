@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::WWW_AUTHENTICATE;
 use http::request;
@@ -43,6 +43,7 @@ pub(super) fn identify(
                 return Ok(addressed);
             }
             Identified::Refused => return Err(wrong_key()),
+            Identified::Unverifiable => return Err(unverifiable()),
             Identified::Unknown => {}
         }
     }
@@ -96,6 +97,13 @@ fn wrong_key() -> Problem {
     unauthenticated(
         "Incorrect API key: it is none of this gateway's, or no longer good. Ask its operators for another one.",
     )
+}
+
+/// It may be good: who issued it can not be asked yet.
+fn unverifiable() -> Problem {
+    let message =
+        "This token can not be checked yet: the keys of its issuer have not been had. Call again in a moment.";
+    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 
 fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Problem {

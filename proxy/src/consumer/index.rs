@@ -7,7 +7,9 @@ use sluicegate_config::{Consumer, KeyDigest, ObjectId};
 use subtle::ConstantTimeEq as _;
 
 use super::known::KnownConsumer;
+use super::tokens::TokenIndex;
 use crate::account::ConsumerName;
+use crate::jwt::JwksKeeper;
 use crate::limit::SharedLimits;
 use crate::persistent::{self, PersistentMap};
 
@@ -24,6 +26,7 @@ struct Holder {
 pub(crate) struct Consumers {
     by_id: PersistentMap<Arc<str>, Arc<KnownConsumer>>,
     by_key: PersistentMap<[u8; 32], Arc<[Holder]>>,
+    tokens: TokenIndex,
 }
 
 /// The word of a key on who calls.
@@ -31,8 +34,10 @@ pub(crate) struct Consumers {
 pub(crate) enum Identified {
     /// This one.
     Known(Arc<KnownConsumer>),
-    /// A consumer whose key is good no longer.
+    /// A consumer whose key or token is not good, or no longer.
     Refused,
+    /// Whoever the token is of: its issuer's keys have not been had yet.
+    Unverifiable,
     /// Nobody that is known.
     Unknown,
 }
@@ -58,11 +63,21 @@ impl Consumers {
         for (digest, expires_at) in &consumer.keys {
             let holder = Holder { consumer: Arc::clone(&consumer), digest: *digest, expires_at: *expires_at };
             self.change(*digest, |list| {
-                let at = list.partition_point(|other| order(&other.consumer) < order(&holder.consumer));
+                let at = list.partition_point(|other| other.consumer.order() < holder.consumer.order());
                 list.insert(at, holder);
             });
         }
         self.by_id.insert_mut(id.0.as_str().into(), consumer);
+    }
+
+    /// The tokens that a consumer is known by, after it was inserted.
+    pub(crate) fn know_tokens(&mut self, id: &ObjectId, from: &Consumer, keeper: &JwksKeeper) {
+        let consumer = self.by_id.get(id.0.as_str()).cloned();
+        if let Some((consumer, jwt)) = consumer.zip(from.jwt.as_ref())
+            && !self.tokens.holds(&consumer)
+        {
+            self.tokens.insert(&consumer, jwt, keeper);
+        }
     }
 
     /// A consumer that is gone.
@@ -78,6 +93,7 @@ impl Consumers {
     }
 
     fn take_out(&mut self, before: Option<&KnownConsumer>) {
+        before.into_iter().for_each(|before| self.tokens.remove(before));
         for (digest, _) in before.into_iter().flat_map(|before| &before.keys) {
             let id = before.map(KnownConsumer::id);
             self.change(*digest, |list| list.retain(|holder| Some(holder.consumer.id()) != id));
@@ -88,24 +104,21 @@ impl Consumers {
         persistent::change(&mut self.by_key, digest.0, change);
     }
 
-    /// The consumer that is known by a key at a time, in seconds since 1970. One hash of the key and one look-up, whatever the number of
+    /// The consumer that is known by a key or a token at a time, in seconds since 1970. One hash of the key and one look-up, whatever the number of
     /// consumers.
     pub(crate) fn known_by(&self, key: &[u8], now: impl FnOnce() -> i64) -> Identified {
         let digest: [u8; 32] = Sha256::digest(key).into();
         let holder = self.by_key.get(&digest).and_then(|holders| holders.first());
         // How long the look-up takes tells at most of digests, of which nobody can make a key.
         let holder = holder.filter(|holder| bool::from(holder.digest.0.ct_eq(&digest)));
-        let Some(Holder { consumer, expires_at, .. }) = holder else { return Identified::Unknown };
+        let Some(Holder { consumer, expires_at, .. }) = holder else {
+            return self.tokens.known_by(key, &digest, now);
+        };
         if consumer.disabled || expires_at.is_some_and(|end| end <= now()) {
             return Identified::Refused;
         }
         Identified::Known(Arc::clone(consumer))
     }
-}
-
-/// Of two with one key the older is known by it, then the one with the smaller id.
-fn order(consumer: &KnownConsumer) -> (i64, &str) {
-    (consumer.created, &consumer.id().0)
 }
 
 #[cfg(test)]
@@ -134,6 +147,7 @@ mod tests {
         match consumers.known_by(key.as_bytes(), || 1_000) {
             Identified::Known(consumer) => consumer.id().0.clone(),
             Identified::Refused => "refused".to_owned(),
+            Identified::Unverifiable => "unverifiable".to_owned(),
             Identified::Unknown => "unknown".to_owned(),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct KnownConsumer {
     pub(super) disabled: bool,
     /// Its keys, each with the time from which on it is refused, in seconds since 1970.
     pub(super) keys: Box<[(KeyDigest, Option<i64>)]>,
+    /// The issuer of the tokens that it is known by, if it is known by any.
+    pub(super) issuer: Option<Box<str>>,
     labels: BTreeMap<String, String>,
     /// Empty: every model.
     models: Box<[ModelTest]>,
@@ -44,6 +46,7 @@ impl KnownConsumer {
             created: from.created,
             disabled: from.disabled,
             keys: from.keys.iter().map(|key| (key.digest, key.expires_at)).collect(),
+            issuer: from.jwt.as_ref().map(|jwt| jwt.issuer.as_str().into()),
             labels: from.labels.clone(),
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
             limits: from.limits.iter().map(limit).collect(),
@@ -57,6 +60,11 @@ impl KnownConsumer {
     /// Its id.
     pub(crate) fn id(&self) -> &Arc<ObjectId> {
         self.name.id()
+    }
+
+    /// Of two with one key, or one token, the older is known by it, then the one with the smaller id.
+    pub(super) fn order(&self) -> (i64, &str) {
+        (self.created, &self.id().0)
     }
 
     /// True if it may ask for a model.

@@ -3,6 +3,7 @@
 
 mod index;
 mod known;
+mod tokens;
 
 pub(crate) use index::{Consumers, Identified};
 pub(crate) use known::{KnownConsumer, RouteAccess};

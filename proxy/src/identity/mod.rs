@@ -11,4 +11,4 @@ pub(crate) mod sigv4;
 mod source;
 mod sts;
 pub(crate) mod token;
-mod token_client;
+pub(crate) mod token_client;

@@ -21,7 +21,7 @@ const LARGEST: u64 = 64 << 10;
 
 /// The way to a token service, by who has named it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// A Secret that a pool names: as providers are reached, and where no provider may be no token service is either.
     OfPool,
     /// The cloud, or who runs the gateway: through the egress proxy, and anywhere.
@@ -31,7 +31,7 @@ pub(super) enum Reach {
 }
 
 /// A question to a token service.
-pub(super) struct TokenQuestion {
+pub(crate) struct TokenQuestion {
     pub(super) url: String,
     pub(super) method: Method,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -40,7 +40,7 @@ pub(super) struct TokenQuestion {
 
 impl TokenQuestion {
     /// A question without a body.
-    pub(super) fn get(url: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    pub(crate) fn get(url: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         Self { url, method: Method::GET, headers, body: Bytes::new() }
     }
 
@@ -56,14 +56,14 @@ impl TokenQuestion {
 
 /// Asks token services, and reads files.
 #[derive(Clone)]
-pub(super) struct TokenClient {
+pub(crate) struct TokenClient {
     client: UpstreamClient,
     of_pools: Outward,
 }
 
 impl TokenClient {
     /// A client that goes out as calls do.
-    pub(super) fn new(of_pools: Outward) -> Self {
+    pub(crate) fn new(of_pools: Outward) -> Self {
         Self { client: UpstreamClient::new(1, std::sync::Arc::default()), of_pools }
     }
 
@@ -71,7 +71,7 @@ impl TokenClient {
     ///
     /// # Errors
     /// No answer came; in words without anything secret.
-    pub(super) async fn ask(&self, reach: Reach, question: TokenQuestion) -> Result<(StatusCode, Bytes), String> {
+    pub(crate) async fn ask(&self, reach: Reach, question: TokenQuestion) -> Result<(StatusCode, Bytes), String> {
         let TokenQuestion { url, method, headers, body } = question;
         let (base, path) = split(&url);
         let outward = match reach {

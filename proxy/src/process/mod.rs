@@ -27,6 +27,7 @@ use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
 use crate::identity::environment::CloudEnvironment;
 use crate::identity::keeper::Tokens;
+use crate::jwt::JwksKeeper;
 use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
 use crate::settings::{DefaultAccess, Settings};
@@ -87,6 +88,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         metrics: Arc::clone(&metrics),
         outward,
         tokens: Arc::new(Tokens::new(CloudEnvironment::read())),
+        jwks: Arc::default(),
         known_only,
     };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
@@ -115,7 +117,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let tls_listen = addresses.tls_listen.map(tracing::field::display);
     tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
     let tokens = (Arc::clone(&lasting.tokens), lasting.outward.clone());
-    let control = Control { shared, builder, feed, identity, tokens, signals };
+    let jwks = Arc::clone(&lasting.jwks);
+    let control = Control { shared, builder, feed, identity, tokens, jwks, signals };
     control.run(admin_socket).await
 }
 
@@ -127,12 +130,14 @@ struct Control {
     identity: Option<ServerIdentity>,
     /// Those that are kept, and the way to where they are had.
     tokens: (Arc<Tokens>, Outward),
+    /// The keys of callers' issuers.
+    jwks: Arc<JwksKeeper>,
     signals: Signals,
 }
 
 impl Control {
     async fn run(self, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, builder, feed, identity, tokens: (tokens, outward), signals } = self;
+        let Self { shared, builder, feed, identity, tokens: (tokens, outward), jwks, signals } = self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
         let (told, report) = watch::channel(match &feed {
@@ -154,8 +159,8 @@ impl Control {
             "the admin address"
         });
         parts.spawn_local(async move {
-            tokens.run(outward).await;
-            "the keeper of tokens"
+            tokio::join!(jwks.run(outward.clone()), tokens.run(outward));
+            "the keepers of tokens and of issuers' keys"
         });
         let workers = Workers { ready: Arc::clone(&shared.ready), told };
         match feed {
@@ -249,6 +254,8 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     });
     let tokens = Arc::clone(&lasting.tokens);
     shared.metrics.ask_tokens(move || vec![tokens.stat()]);
+    let jwks = Arc::clone(&lasting.jwks);
+    shared.metrics.ask_jwks(move || vec![jwks.stat()]);
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
 }
 

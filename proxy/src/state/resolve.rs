@@ -19,6 +19,7 @@ use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
+use crate::jwt::JwksKeeper;
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
@@ -43,6 +44,8 @@ pub struct Lasting {
     pub outward: Outward,
     /// The tokens that providers are called with.
     pub(crate) tokens: Arc<Tokens>,
+    /// The keys of issuers whose tokens callers bring.
+    pub(crate) jwks: Arc<JwksKeeper>,
     /// True if routes that do not say who may call them are for consumers only.
     pub known_only: bool,
 }

@@ -18,6 +18,7 @@ mod failover;
 mod gemini;
 mod http;
 mod input;
+mod jwt;
 mod kept;
 mod ledger;
 mod lifecycle;

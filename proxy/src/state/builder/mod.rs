@@ -60,7 +60,7 @@ impl Builder {
             self.put_pool(&known.unwrap_or_else(|| Arc::new(id.clone())), pool, credentials, &mut here);
         }
         for (id, consumer) in &snapshot.consumers {
-            self.next.consumers.insert(&Arc::new(id.clone()), consumer, &self.lasting.limits);
+            self.put_consumer(&Arc::new(id.clone()), consumer);
         }
         let consumers = self.next.consumers.ids().filter(|id| !snapshot.consumers.contains_key(&***id));
         for id in consumers.cloned().collect::<Vec<_>>() {
@@ -97,7 +97,7 @@ impl Builder {
     fn put(&mut self, id: &Arc<ObjectId>, object: &CompiledObject, credentials: &Credentials, here: &mut Objects) {
         match object {
             CompiledObject::ProviderPool(pool) => self.put_pool(id, pool, credentials, here),
-            CompiledObject::LlmConsumer(consumer) => self.next.consumers.insert(id, consumer, &self.lasting.limits),
+            CompiledObject::LlmConsumer(consumer) => self.put_consumer(id, consumer),
             CompiledObject::LlmRoute(route) => self.put_route(id, route, here),
         }
     }
@@ -132,6 +132,11 @@ impl Builder {
             configured: *configured,
         });
         self.ready()
+    }
+
+    fn put_consumer(&mut self, id: &Arc<ObjectId>, consumer: &config::Consumer) {
+        self.next.consumers.insert(id, consumer, &self.lasting.limits);
+        self.next.consumers.know_tokens(id, consumer, &self.lasting.jwks);
     }
 
     fn put_pool(&mut self, id: &Arc<ObjectId>, pool: &config::Pool, credentials: &Credentials, here: &mut Objects) {

@@ -20,6 +20,7 @@ fn lasting() -> Lasting {
         metrics,
         outward: Default::default(),
         tokens: Arc::default(),
+        jwks: Arc::default(),
         known_only: false,
     }
 }
