@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sluicegate_config::{Consumer, KeyDigest, ObjectId};
 use subtle::ConstantTimeEq as _;
 
+use super::identified::Identified;
 use super::known::KnownConsumer;
 use super::tokens::TokenIndex;
 use crate::account::ConsumerName;
@@ -27,19 +28,6 @@ pub(crate) struct Consumers {
     by_id: PersistentMap<Arc<str>, Arc<KnownConsumer>>,
     by_key: PersistentMap<[u8; 32], Arc<[Holder]>>,
     tokens: TokenIndex,
-}
-
-/// The word of a key on who calls.
-#[derive(Debug)]
-pub(crate) enum Identified {
-    /// This one.
-    Known(Arc<KnownConsumer>),
-    /// A consumer whose key or token is not good, or no longer.
-    Refused,
-    /// Whoever the token is of: its issuer's keys have not been had yet.
-    Unverifiable,
-    /// Nobody that is known.
-    Unknown,
 }
 
 impl Consumers {

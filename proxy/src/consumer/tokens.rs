@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sluicegate_config::ConsumerJwt;
 
-use super::index::Identified;
+use super::identified::Identified;
 use super::known::KnownConsumer;
 use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, seconds, untrusted};
 use crate::persistent::{self, PersistentMap};

@@ -25,7 +25,7 @@ struct SetKey {
 }
 
 #[derive(Deserialize)]
-struct Published {
+struct PublishedKeys {
     keys: Vec<Value>,
 }
 
@@ -36,7 +36,7 @@ impl KeySet {
     /// # Errors
     /// It is no set of keys, or none of them can be used.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let published: Published =
+        let published: PublishedKeys =
             serde_json::from_slice(bytes).map_err(|_| "it is no set of keys (JWKS)".to_owned())?;
         let keys = published.keys.into_iter().take(MOST_KEYS);
         let keys: Box<[SetKey]> = keys.filter_map(key).collect();

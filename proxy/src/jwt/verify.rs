@@ -20,7 +20,7 @@ pub(crate) struct Untrusted {
     claims: Claims,
 }
 
-/// What a token says, if it is one.
+/// The claims of a token as it says them, if it is one.
 pub(crate) fn untrusted(token: &[u8]) -> Option<Untrusted> {
     let is_one = token.len() <= LONGEST
         && token.starts_with(BEGINNING)

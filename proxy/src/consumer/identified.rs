@@ -1,0 +1,18 @@
+//! The word of a key, or of a token, on who calls.
+
+use std::sync::Arc;
+
+use super::known::KnownConsumer;
+
+/// The word of a key on who calls.
+#[derive(Debug)]
+pub(crate) enum Identified {
+    /// This one.
+    Known(Arc<KnownConsumer>),
+    /// A consumer whose key or token is not good, or no longer.
+    Refused,
+    /// Whoever the token is of: its issuer's keys have not been had yet.
+    Unverifiable,
+    /// Nobody that is known.
+    Unknown,
+}
