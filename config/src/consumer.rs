@@ -9,6 +9,9 @@ use crate::jwt::ConsumerJwt;
 use crate::limits::{Budget, RateLimit};
 use crate::matching::ModelMatch;
 
+/// The beginning of every key that an operator makes, by which people, scanners of secrets and proxies know it.
+pub const GENERATED_KEY_PREFIX: &str = "sgk_";
+
 /// One compiled `LLMConsumer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

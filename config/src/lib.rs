@@ -23,7 +23,7 @@ mod snapshot;
 
 pub use access::{Access, ConsumerMatch};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
-pub use consumer::{Consumer, ConsumerKey, KeyDigest};
+pub use consumer::{Consumer, ConsumerKey, GENERATED_KEY_PREFIX, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};
 pub use ids::{CredentialId, ObjectId};
 pub use jwt::{ConsumerJwt, RequiredClaim};

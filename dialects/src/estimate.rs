@@ -100,7 +100,7 @@ impl<'de> Visitor<'de> for AnswerCountsVisitor {
         let mut found = AnswerCounts::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let value: &RawValue = map.next_value()?;
-            let number = || serde_json::from_str::<u64>(value.get()).unwrap_or_default();
+            let number = || number(value.get());
             match &*name {
                 "n" => found.n = found.n.max(number()),
                 "best_of" => found.best_of = found.best_of.max(number()),
@@ -115,6 +115,14 @@ impl<'de> Visitor<'de> for AnswerCountsVisitor {
         }
         Ok(found)
     }
+}
+
+/// A number of answers as a server may read it: some take `"8"`, `8.0` and `8e0` for 8.
+fn number(raw: &str) -> u64 {
+    let text = raw.trim_matches('"').trim();
+    let rounded = |number: f64| format!("{:.0}", number.ceil()).parse();
+    let odd = || text.parse::<f64>().ok().filter(|number| *number >= 1.0).map(rounded);
+    text.parse().ok().or_else(|| odd().map(|read| read.unwrap_or(u64::MAX))).unwrap_or_default()
 }
 
 /// The texts of a `prompt` of legacy Completions: a list of texts, or of lists of tokens; a list of tokens is one.
@@ -235,6 +243,12 @@ mod tests {
             (r#"{"model":"m","n":8}"#, 8),
             (r#"{"n":2,"n":9}"#, 9),
             (r#"{"\u006e":3}"#, 3),
+            (r#"{"n":"100000"}"#, 100_000),
+            (r#"{"n":2.0}"#, 2),
+            (r#"{"n":1e6}"#, 1_000_000),
+            (r#"{"n":1e300}"#, u64::MAX),
+            (r#"{"n":-1}"#, 1),
+            (r#"{"n":0}"#, 1),
             (r#"{"n":null,"best_of":4,"prompt":["a","b","c"]}"#, 12),
             (r#"{"prompt": [[1,2],[3]]}"#, 2),
             (r#"{"prompt":[1,2,3]}"#, 1),

@@ -61,8 +61,11 @@ const OF_ROUTES: [RouteFeature; 4] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 3] =
-    [("budgets", |consumer| !consumer.budgets.is_empty()), ("jwt", |consumer| consumer.jwt.is_some()), ("limits", |consumer| !consumer.limits.is_empty())];
+const OF_CONSUMERS: [ConsumerFeature; 3] = [
+    ("budgets", |consumer| !consumer.budgets.is_empty()),
+    ("jwt", |consumer| consumer.jwt.is_some()),
+    ("limits", |consumer| !consumer.limits.is_empty()),
+];
 
 /// The features that a consumer requires.
 pub(super) fn of_consumer(consumer: &Consumer) -> Vec<String> {

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use sluicegate_config::GENERATED_KEY_PREFIX;
 use sluicegate_config::compile::{
     GENERATED_KEY, GeneratedSecret, GeneratedSecrets, PREVIOUS_KEY, Reason, WantedKey, generated_digest, steps,
 };
@@ -23,8 +24,6 @@ use crate::world::{Key, MANAGER, ReadSecret, Shared, generated_labels, parts};
 
 use decision::{DIGEST, KeyDecision, KeyStep, PREVIOUS_DIGEST, PREVIOUS_UNTIL, ROTATED_AT, decide};
 
-/// The beginning of every key, by which people and scanners of secrets know it.
-const PREFIX: &str = "sgk_";
 /// A consumer is looked at again after this at the latest: the system's clock may have been set meanwhile.
 const LONGEST_WAIT: i64 = 3_600;
 /// A write that failed is tried again after this.
@@ -179,7 +178,7 @@ fn body(request: &Request<'_>, step: KeyStep, read: Option<&ReadSecret>, now: i6
     let mut annotations = serde_json::Map::new();
     let mut data = serde_json::Map::new();
     if step.makes_a_key() {
-        let key = format!("{PREFIX}{}", randomness::word()?);
+        let key = format!("{GENERATED_KEY_PREFIX}{}", randomness::word()?);
         annotations.insert(DIGEST.to_owned(), generated_digest(key.as_bytes()).into());
         annotations.insert(ROTATED_AT.to_owned(), time(now).into());
         data.insert(GENERATED_KEY.to_owned(), serde_json::to_value(k8s_openapi::ByteString(key.into_bytes())).ok()?);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+use sluicegate_config::GENERATED_KEY_PREFIX;
 
 use crate::api::profiles::Auth;
 use crate::consumer::Identified;
@@ -38,7 +39,14 @@ fn own(call: &InboundCall) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let ready = &call.context.ready;
     let is_ours = |key: &[u8]| !matches!(ready.consumers().known_by(key, || 0), Identified::Unknown);
     let knows = ready.asks_who_calls();
-    keys(&call.headers, call.query()).filter(move |key| !knows || !is_ours(key))
+    let may_be_one = |key: &Cow<'_, [u8]>| is_plain(key) && !key.starts_with(GENERATED_KEY_PREFIX.as_bytes());
+    keys(&call.headers, call.query()).filter(may_be_one).filter(move |key| !knows || !is_ours(key))
+}
+
+/// True if it is a key by itself, and not one with something around it: what stands behind another scheme than `Bearer`, in
+/// quotes or in a list may be a key of this gateway's that is not known in that form.
+fn is_plain(key: &[u8]) -> bool {
+    key.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=:|$@!*%#&".contains(byte))
 }
 
 /// Stands for the keys that a call may be passed on with, where answers are each key's own.
@@ -75,6 +83,16 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+
+    #[test]
+    fn a_key_with_something_around_it_is_none_to_pass_on() {
+        for key in ["sk-proj-a_B.9~", "AIzaSy-1", "fal:1/2+3=", "eyJ.a.b", "Bearerone"] {
+            assert!(is_plain(key.as_bytes()), "{key}");
+        }
+        for key in ["Basic one", "Bearer one", "\"one\"", "one,", "one, two", "'one'", "one;", "<one>", "AWS4 a=b"] {
+            assert!(!is_plain(key.as_bytes()), "{key}");
+        }
+    }
 
     #[test]
     fn keys_are_found_where_each_sdk_puts_them() {

@@ -560,7 +560,7 @@ async fn a_stream_whose_caller_left_goes_on_for_the_cache_and_is_counted_as_it_w
         "usage": {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}});
     let mut acts = vec![stream_head()];
     acts.extend(first.iter().map(line));
-    acts.push(Act::Wait(std::time::Duration::from_millis(300)));
+    acts.push(Act::Wait(std::time::Duration::from_secs(2)));
     acts.extend(rest.iter().chain([&usage]).map(line));
     acts.extend([chunk(b"data: [DONE]\n\n"), last_chunk()]);
     for (path, http2) in [(CHAT, false), (CHAT, true), (MESSAGES, false)] {

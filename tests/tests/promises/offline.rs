@@ -95,9 +95,9 @@ fn names_that_nobody_has_are_refused_and_words_in_the_wrong_place_say_what_to_wr
         (route("access: Known, "), "\"string\": write {from: Known}"),
         (consumer(&format!("models: {{allow: [demo]}}, {keys}")), "\"string\": its fields are exact, prefix, regex"),
         (consumer("keys: [{name: a, secretRef: planted}]"), "\"string\": its fields are key, name"),
-        (consumer("keys: []"), "should have at least 1 items: "),
-        (consumer(""), "spec.keys: Required value: begin each item with a dash"),
-        (consumer("keys: [{name: a}]"), "spec.keys[0].secretRef: Required value: its fields are key, name"),
+        (consumer("keys: []"), "write at least one of keys, or jwt"),
+        (consumer(""), "write at least one of keys, or jwt"),
+        (consumer("keys: [{name: a}]"), "spec.keys[0]: write exactly one of secretRef and generate"),
         (consumer(&format!("disabled: 'yes', {keys}")), "\"string\": write true or false"),
     ] {
         let (status, said) = compile(folder(&text).path(), "text");

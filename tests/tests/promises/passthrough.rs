@@ -148,4 +148,24 @@ async fn a_consumers_key_is_the_gateways_and_another_one_beside_it_the_providers
     }
     assert_eq!(asked(&proxy, &[("x-api-key", "planted-good")]).await.0, 401);
     no_key_is_told(&proxy);
+
+    // Nor does it go on in a form in which it is not known, where anyone may call; nor one that an operator has made.
+    let text = consumer.to_owned() + &one("OpenAI", upstream.address, "");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let calls = upstream.calls();
+    for (name, before, behind) in [
+        ("authorization", "Basic ", ""),
+        ("authorization", "Token ", ""),
+        ("authorization", "Bearer Bearer ", ""),
+        ("authorization", "Bearer \"", "\""),
+        ("authorization", "Bearer ", ","),
+        ("authorization", "Bearer ", ", Bearer planted-good"),
+        ("x-api-key", "Bearer ", ""),
+        ("x-api-key", "sgk_", ""),
+    ] {
+        let value = format!("{before}planted-gateway-key-of-bob{behind}");
+        let (status, text) = asked(&proxy, &[(name, &value)]).await;
+        assert_eq!((status, upstream.calls()), (401, calls), "{name}: {value}: {text}");
+    }
+    no_key_is_told(&proxy);
 }
