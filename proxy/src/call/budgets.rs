@@ -10,7 +10,7 @@ use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use crate::api::limit_headers::sends_a_bill;
 use crate::errors::Problem;
-use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, PreparedBudget, written};
+use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget, written};
 use crate::pricing::cost;
 use crate::state::{Rule, TargetRef};
 
@@ -59,7 +59,7 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
                 (dearest(call, rule, (input, output), budget)?, dearest(call, rule, (input, 0), budget)?)
             }
         };
-        Ok(BudgetDemand { budget, cost, prompt })
+        Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL), prompt: prompt.min(MOST_OF_CALL) })
     };
     of(call, rule).map(demand).collect()
 }
@@ -139,10 +139,15 @@ pub(super) fn refusal(call: &InboundCall, demand: &BudgetDemand<'_>, refused: Bu
     };
     let BudgetDemand { budget, cost, .. } = demand;
     let unit = if budget.unit == BudgetUnit::Usd { "USD" } else { "tokens" };
-    let (left, cost) = (written(budget.unit, remaining), written(budget.unit, *cost));
+    let left = written(budget.unit, remaining);
+    // What may be more than is counted is no number that helps anybody.
+    let may_use = match *cost {
+        MOST_OF_CALL => "far more than all of it".to_owned(),
+        cost => format!("{} {unit}", written(budget.unit, cost)),
+    };
     let anew = refused.until.and_then(moment).map_or_else(String::new, |at| format!(" It begins anew at {at}."));
     let message = format!(
-        "You exceeded your current budget, {}: {left} {unit} of it are left, and this request may use {cost} {unit}.{anew}",
+        "You exceeded your current budget, {}: {left} {unit} of it are left, and this request may use {may_use}.{anew}",
         budget.in_words()
     );
     if sends_a_bill(call.dialect()) {

@@ -2,6 +2,7 @@
 //! is away is its part by the last count.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
@@ -11,6 +12,8 @@ use crate::redis::{RedisClient, Script, Unanswered};
 const EVERY: u64 = 2_000_000;
 /// … and is believed to be gone when it has not for this time, in milliseconds.
 const BELIEVED: &str = "7000";
+/// When Redis answers again, all proxies have found out after this time, and have said that they are there and what they took meanwhile.
+const CAREFUL: Duration = Duration::from_secs(15);
 
 /// By the server's clock: who was heard of last when. Says how many there are, and how many come before this one.
 const SOURCE: &str = "
@@ -37,6 +40,9 @@ pub(crate) struct Fleet {
     known: AtomicU64,
     /// Any worker may be the one that says it.
     next: AtomicU64,
+    started: Instant,
+    /// Milliseconds from `started` to the time until when Redis may not have heard from all; 0: never.
+    careful: AtomicU64,
 }
 
 impl Fleet {
@@ -47,12 +53,25 @@ impl Fleet {
             name,
             known: AtomicU64::new(1 << 32),
             next: AtomicU64::new(0),
+            started: Instant::now(),
+            careful: AtomicU64::new(0),
         }
     }
 
     /// The number of them, as last heard.
     pub(super) fn size(&self) -> u64 {
         (self.known.load(Relaxed) >> 32).max(1)
+    }
+
+    /// Redis was away just now.
+    pub(super) fn was_away(&self) {
+        let until = self.started.elapsed().saturating_add(CAREFUL).as_millis();
+        self.careful.store(u64::try_from(until).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// True until Redis has heard from all proxies what became of them while it was away.
+    pub(super) fn is_careful(&self) -> bool {
+        u128::from(self.careful.load(Relaxed)) > self.started.elapsed().as_millis()
     }
 
     /// This one's part of something: all parts together are the whole.
@@ -69,7 +88,15 @@ impl Fleet {
             return;
         }
         let answer = redis.eval(script, &[&self.key], &[self.name.as_bytes(), BELIEVED.as_bytes()]).await;
-        if let Some((size, before)) = read(answer) {
+        match read(answer) {
+            Some(counted) => self.count(counted),
+            None => self.was_away(),
+        }
+    }
+
+    /// So many are there, and come before this one. Those that have not said it yet since Redis was away are not gone.
+    fn count(&self, (size, before): (u64, u64)) {
+        if size >= self.size() || !self.is_careful() {
             self.known.store((size << 32) | before.min(u64::from(u32::MAX)), Relaxed);
         }
     }
@@ -91,6 +118,20 @@ fn read(answer: Result<Value, Unanswered>) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_have_not_spoken_since_redis_was_away_are_not_gone() {
+        let fleet = Fleet::new("");
+        fleet.count((3, 1));
+        fleet.was_away();
+        fleet.count((1, 0));
+        assert_eq!((fleet.size(), fleet.share(9)), (3, 3));
+        fleet.count((4, 1));
+        assert_eq!(fleet.size(), 4);
+        fleet.careful.store(0, Relaxed);
+        fleet.count((1, 0));
+        assert_eq!((fleet.size(), fleet.share(9)), (1, 9));
+    }
 
     #[test]
     fn parts_are_the_whole_together() {

@@ -56,7 +56,7 @@ impl WindowScript {
         let arguments: Vec<&[u8]> = numbers.iter().map(String::as_bytes).collect();
         let place = key.place();
         let value = redis.eval(&self.0, &[&place], &arguments).await?;
-        read(&value).ok_or(Unanswered)
+        read(&value).ok_or(Unanswered::Refused)
     }
 }
 

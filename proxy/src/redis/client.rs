@@ -39,8 +39,14 @@ const MAX_NODES: usize = 1024;
 
 /// Redis has not answered, or said no; which of the two is counted. A caller goes on without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Redis has not answered")]
-pub struct Unanswered;
+pub enum Unanswered {
+    /// Nobody knows what it has heard.
+    #[error("Redis has not answered")]
+    Away,
+    /// It would say no again.
+    #[error("Redis has said no")]
+    Refused,
+}
 
 /// One worker's client of the shared Redis. Clones are the same client.
 #[derive(Debug, Clone)]
@@ -266,7 +272,10 @@ impl ClientParts {
 
     fn count(&self, trouble: &Trouble) -> Unanswered {
         match trouble {
-            Trouble::Away => self.counts.skipped.add(),
+            Trouble::Away => {
+                self.counts.skipped.add();
+                Unanswered::Away
+            }
             Trouble::Failed { timed_out } => {
                 if *timed_out {
                     self.counts.timeouts.add();
@@ -274,10 +283,13 @@ impl ClientParts {
                     self.counts.errors.add();
                 }
                 self.nudge.notify_one();
+                Unanswered::Away
             }
-            Trouble::Moved(_) | Trouble::Ask(_) | Trouble::NoScript | Trouble::Refused => self.counts.errors.add(),
+            Trouble::Moved(_) | Trouble::Ask(_) | Trouble::NoScript | Trouble::Refused => {
+                self.counts.errors.add();
+                Unanswered::Refused
+            }
         }
-        Unanswered
     }
 
     /// Learns which master has which slots, from whoever answers.

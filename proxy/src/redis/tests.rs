@@ -90,7 +90,7 @@ async fn raw(url: &str, words: &[&str]) -> Value {
 
 const KEY: &str = "sluicegate:{09}:cache";
 const ABSENT: Result<Option<bytes::Bytes>, Unanswered> = Ok(None);
-const AWAY: Result<Option<bytes::Bytes>, Unanswered> = Err(Unanswered);
+const AWAY: Result<Option<bytes::Bytes>, Unanswered> = Err(Unanswered::Away);
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -252,11 +252,14 @@ fn a_script_goes_by_its_digest_and_is_brought_again_to_a_node_that_forgot_it() {
         let Value::BulkString(stats) = raw(&server.url(), &["INFO", "commandstats"]).await else { panic!("no text") };
         let stats = String::from_utf8(stats).unwrap();
         assert!(stats.contains("cmdstat_eval:calls=3,"), "whole only where it was not known: {stats}");
-        assert_eq!(remote.eval(&Script::new("return redis.error_reply('no')"), &["k"], &[]).await, Err(Unanswered));
+        assert_eq!(
+            remote.eval(&Script::new("return redis.error_reply('no')"), &["k"], &[]).await,
+            Err(Unanswered::Refused)
+        );
         assert_eq!(counts.errors.get(), 1);
         // Keys of several slots lie on several nodes.
-        assert_eq!(remote.eval(&script, &["a", "b"], &[b"1"]).await, Err(Unanswered));
-        assert_eq!(remote.eval(&script, &[], &[b"1"]).await, Err(Unanswered));
+        assert_eq!(remote.eval(&script, &["a", "b"], &[b"1"]).await, Err(Unanswered::Refused));
+        assert_eq!(remote.eval(&script, &[], &[b"1"]).await, Err(Unanswered::Refused));
     });
 }
 
@@ -274,9 +277,9 @@ fn a_pipeline_is_answered_one_by_one() {
         until("the connection", || remote.is_ready()).await;
         let commands = [command(&["SET", "{k}:a", "1"]), command(&["LPUSH", "{k}:a", "x"]), command(&["GET", "{k}:a"])];
         let answers = remote.pipeline(&["{k}:a"], &commands).await.unwrap();
-        assert_eq!(answers, [Ok(Value::Okay), Err(Unanswered), Ok(Value::BulkString(b"1".to_vec()))]);
+        assert_eq!(answers, [Ok(Value::Okay), Err(Unanswered::Refused), Ok(Value::BulkString(b"1".to_vec()))]);
         assert_eq!(counts.errors.get(), 1, "what is wrong with one is wrong with that one");
-        assert_eq!(remote.pipeline(&["a", "b"], &commands).await, Err(Unanswered));
+        assert_eq!(remote.pipeline(&["a", "b"], &commands).await, Err(Unanswered::Refused));
     });
 }
 

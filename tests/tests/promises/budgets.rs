@@ -261,3 +261,27 @@ async fn an_amount_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_tw
         }
     }
 }
+
+#[tokio::test]
+async fn a_call_that_may_cost_more_than_there_is_money_is_settled_by_what_it_cost() {
+    let upstream = plain_upstream();
+    let other = "other-key-that-nobody-can-guess";
+    let text = pool(&upstream)
+        + &route("")
+        + &consumer("team", KEY, "{amount: \"1\", period: Total}")
+        + &consumer("warned", other, "{amount: \"1\", period: Total, onExceeded: Warn}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let warned = async |max_tokens: u64| {
+        client.post(CHAT, &[("x-api-key", other)], asking("m", max_tokens, false)).await.unwrap()
+    };
+    let first = warned(10).await;
+    let huge = futures_util::future::join_all((0..9).map(|_| warned(u64::MAX))).await;
+    assert!(huge.iter().all(|answer| (answer.status, remaining(answer)) == (200, 0)), "{huge:?}");
+    let over = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_inflight_requests", &[]) as u64 == 0;
+    proxy.until("the calls are over", over).await.unwrap();
+    assert_eq!(remaining(&warned(10).await), remaining(&first) - 10 * 2_300_000_000);
+    let refused = ask(&client, "m", u64::MAX, false).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.text().contains("this request may use far more than all of it"), "{}", refused.text());
+}

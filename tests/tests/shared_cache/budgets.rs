@@ -242,3 +242,81 @@ async fn with_all_of_redis_gone_each_proxy_spends_its_part_of_what_was_left_and_
     assert!(cost >= 45_000_000_000, "{cost} were spent in {good} calls");
     assert_eq!(ledgers(&all), cost);
 }
+
+#[tokio::test]
+async fn with_redis_away_and_back_with_all_it_had_nothing_is_spent_twice() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(3, &cluster, &manifests(&vendor, "{amount: \"0.06\", period: Total}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let known = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_limit_proxies", &[]) as u64 == 3;
+    for proxy in &all {
+        proxy.until("all know of each other", known).await.unwrap();
+    }
+    for client in &clients {
+        assert_eq!(ask(client, "tell", false).await.unwrap().status, 200);
+    }
+    for number in 0..6 {
+        cluster.node(number).unwrap().freeze().unwrap();
+    }
+    let gone = std::cell::Cell::new(false);
+    let away = flood(&clients, Duration::from_secs(5), &gone).await;
+    assert!(away > 20, "each spends its part: {away}");
+    for number in 0..6 {
+        cluster.node(number).unwrap().thaw().unwrap();
+    }
+    // As each finds out by itself that it is back, others have told nothing yet.
+    let back = flood(&clients, Duration::from_secs(12), &gone).await;
+    settled(&mut cluster, &vendor).await;
+    let cost = vendor.cost.load(SeqCst);
+    assert!(cost <= 60_000_000_000, "{cost} were spent in {away} calls and {back}");
+    assert_eq!(ledgers(&all), cost);
+    assert_eq!(sum(&all, "sluicegate_budget_settlements_lost_total"), 0);
+}
+
+#[tokio::test]
+async fn calls_that_may_cost_more_than_redis_counts_are_booked_by_what_they_cost() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(2, &cluster, &manifests(&vendor, "{amount: \"0.01\", period: Total, onExceeded: Warn}"));
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let huge = |at: usize| {
+        let body = r#"{"model":"m","max_tokens":18446744073709551615,"messages":[{"role":"user","content":"tell"}]}"#;
+        clients[at % clients.len()].post(CHAT, &[("x-api-key", KEY)], body)
+    };
+    for answer in futures_util::future::join_all((0..24).map(huge)).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.header("x-sluicegate-budget-remaining")), (200, "0"), "{}", answer.text());
+    }
+    settled(&mut cluster, &vendor).await;
+    assert_eq!(ask(&clients[0], "tell", false).await.unwrap().status, 200);
+    settled(&mut cluster, &vendor).await;
+    assert_eq!(sum(&all, "sluicegate_budget_settlements_lost_total"), 0);
+}
+
+#[tokio::test]
+async fn what_redis_says_no_to_is_told_for_seconds_and_then_counted_as_lost() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let all = proxies(1, &cluster, &manifests(&vendor, "{amount: \"1\", period: Total}"));
+    let client = all[0].client();
+    assert_eq!(ask(&client, "tell", false).await.unwrap().status, 200);
+    settled(&mut cluster, &vendor).await;
+    let sums = cluster.keys().unwrap().into_iter().find(|key| key.contains(":budget:")).unwrap();
+    let master = cluster.master_of(&sums).unwrap();
+    let node = cluster.node(master).unwrap();
+    let first = vendor.cost.load(SeqCst);
+    // Somebody has put something else under the name.
+    let _: String = node.ask(&["SET", &sums, "7"]).unwrap();
+    assert_eq!(ask(&client, "tell", false).await.unwrap().status, 200);
+    let lost =
+        |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_budget_settlements_lost_total", &[]) as u64 >= 2;
+    all[0].until("both entries of the call are given up", lost).await.unwrap();
+    let node = cluster.node(master).unwrap();
+    let _: u64 = node.ask(&["DEL", &sums]).unwrap();
+    // What was told lately is told again, and what is new; what was given up is not.
+    let given_up = vendor.cost.load(SeqCst) - first;
+    assert_eq!(ask(&client, "tell", false).await.unwrap().status, 200);
+    let until = Instant::now() + Duration::from_secs(20);
+    while booked(&mut cluster) != Some((vendor.cost.load(SeqCst) - given_up, 0)) {
+        assert!(Instant::now() < until, "{:?}", booked(&mut cluster));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

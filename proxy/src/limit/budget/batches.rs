@@ -15,6 +15,8 @@ const MOST_ENTRIES: usize = 65_536;
 /// The most entries of a batch, and batches of one place that were told lately.
 const MOST_OF_BATCH: usize = 128;
 const MOST_TOLD: usize = 64;
+/// A batch is told no more often than this if Redis says no to it.
+const MOST_REFUSED: u32 = 30;
 /// A replica is behind its master by no more than this: what was heard for longer is not lost.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -46,6 +48,8 @@ struct PlaceQueue {
     /// Batches that were heard, and when.
     told: VecDeque<(Batch, Instant)>,
     last: u64,
+    /// Redis has said no to the first of the outbox so many times.
+    refused: u32,
     /// True while somebody tells it.
     is_busy: bool,
 }
@@ -68,6 +72,8 @@ pub(super) enum Heard {
     Missing(u64),
     /// Nobody answered.
     Nothing,
+    /// Redis said no.
+    Refused,
 }
 
 /// A worker's queues.
@@ -90,6 +96,7 @@ impl Batches {
             outbox: VecDeque::new(),
             told: VecDeque::new(),
             last: 0,
+            refused: 0,
             is_busy: false,
         };
         self.places.entry(place).or_insert_with(fresh).waiting.push_back(entry);
@@ -130,7 +137,15 @@ impl Batches {
         let mut lost = 0;
         match (heard, &telling.batch) {
             (Heard::Nothing, _) => {}
+            (Heard::Refused, _) => {
+                queue.refused += 1;
+                if queue.refused >= MOST_REFUSED {
+                    lost = queue.give_up();
+                    self.entries -= lost;
+                }
+            }
             (Heard::Booked, Some(_)) => {
+                queue.refused = 0;
                 queue.told.extend(queue.outbox.pop_front().map(|batch| (batch, now)));
             }
             (Heard::Booked, None) => {
@@ -160,6 +175,17 @@ impl Batches {
 }
 
 impl PlaceQueue {
+    /// Nothing is told a further time that Redis says no to. Says how many entries are lost.
+    fn give_up(&mut self) -> usize {
+        self.refused = 0;
+        let Some(batch) = self.outbox.pop_front() else { return 0 };
+        match self.outbox.front_mut() {
+            Some(next) => next.before = batch.before,
+            None => self.last = batch.before,
+        }
+        batch.entries.len()
+    }
+
     /// All batches after this one are told again. What is not known any more is lost; the rest is told all the same.
     fn again(&mut self, last: u64) -> usize {
         let at = self.told.partition_point(|(batch, _)| batch.number <= last);
@@ -237,6 +263,25 @@ mod tests {
         batches.heard(&look[0], Heard::Booked, later + MEMORY);
         assert!(batches.places.is_empty());
         assert_eq!(batches.entries, 0);
+    }
+
+    #[test]
+    fn what_redis_says_no_to_is_given_up_and_the_rest_is_told() {
+        let (mut batches, alerts, now) = (Batches::default(), Arc::from([]), Instant::now());
+        let mut tell = |call: u64, heard: Heard| {
+            batches.add(PLACE, &alerts, settled(call));
+            let telling = batches.next(now);
+            let lost = batches.heard(&telling[0], heard, now);
+            (batch(&telling), lost)
+        };
+        assert_eq!(tell(1, Heard::Booked), ((1, 0, 1), 0));
+        for _ in 1..MOST_REFUSED {
+            assert_eq!(tell(2, Heard::Refused), ((2, 1, 1), 0));
+        }
+        assert_eq!(tell(3, Heard::Refused), ((2, 1, 1), 1));
+        let rest = usize::try_from(MOST_REFUSED).unwrap() - 1;
+        assert_eq!(tell(4, Heard::Booked), ((3, 1, rest + 1), 0), "it names the last one that was heard");
+        assert_eq!(batches.entries, rest + 2);
     }
 
     #[test]

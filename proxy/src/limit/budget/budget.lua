@@ -20,6 +20,24 @@ local function spent()
   return sum
 end
 
+-- Adds to the sum. False: it would be more than Redis counts, and is as it was.
+local function add(number)
+  local answer = redis.pcall('HINCRBY', sums, 'u', number)
+  if type(answer) ~= 'table' then return true end
+  if not string.find(answer.err, 'overflow', 1, true) then error(answer.err) end
+  return false
+end
+
+-- Reserves. What is more than Redis counts does not stand: its call is booked at its end by what it used.
+local function reserve(number, of, deadline)
+  if add(number) then redis.call('ZADD', open, text(deadline), of) end
+end
+
+-- Books what was used, or the most that Redis counts.
+local function book(number)
+  if not add(number) then redis.call('HSET', sums, 'u', '9223372036854775807') end
+end
+
 -- Whoever reserved this is gone: it stays spent.
 local expired = 0
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', text(now), 'LIMIT', 0, 128)) do
@@ -36,15 +54,14 @@ elseif number > 0 and ((before == 0 and applied < number) or (before > 0 and app
     local kind, of, reserved, used, deadline = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
     if kind == 'R' then
       if not redis.call('ZSCORE', open, of) then
-        redis.call('HINCRBY', sums, 'u', reserved)
-        redis.call('ZADD', open, text(now + deadline), of)
+        reserve(reserved, of, now + deadline)
       end
     elseif redis.call('ZREM', open, of) == 1 then
-      redis.call('HINCRBY', sums, 'u', used)
-      if reserved ~= '0' then redis.call('HINCRBY', sums, 'u', '-' .. reserved) end
+      if reserved ~= '0' then add('-' .. reserved) end
+      book(used)
     elseif deadline == 0 or now <= deadline then
       -- It was reserved with a master that is gone.
-      redis.call('HINCRBY', sums, 'u', used)
+      book(used)
     else
       late = late + 1
     end
@@ -69,8 +86,7 @@ if call ~= '' then
   elseif redis.call('ZSCORE', open, call) then
     granted = 1
   elseif room == '*' or (room ~= '' and fits(spent(), room)) then
-    redis.call('HINCRBY', sums, 'u', cost)
-    redis.call('ZADD', open, text(now + lease), call)
+    reserve(cost, call, now + lease)
     granted = 1
   end
 end

@@ -55,9 +55,9 @@ pub struct SharedBudgets {
 struct BudgetCount {
     start: i64,
     /// All that is spent or reserved: by this process if it counts alone, else by all as Redis last said.
-    spent: u64,
-    /// The part that was taken since without asking Redis.
-    since: u64,
+    spent: u128,
+    /// The part that was taken since without asking Redis, or while it may not have heard of all.
+    since: u128,
     /// The number of thresholds that were told of, where nobody else counts.
     told: usize,
     /// The tokens of a typical answer; 0: not known.
@@ -133,11 +133,11 @@ impl SharedBudgets {
     /// Takes where nobody else counts. Says what was spent before; `Err`: there is no room.
     pub(super) fn alone(&self, budget: &PreparedBudget, place: &BudgetPlace, cost: u64) -> Result<u64, u64> {
         let taken = self.with(place, |count| {
-            let before = count.spent;
-            if budget.refuses_to_spend(cost) && before.saturating_add(cost) > budget.amount {
+            let (before, after) = (clamped(count.spent), count.spent.saturating_add(cost.into()));
+            if budget.refuses_to_spend(cost) && after > budget.amount.into() {
                 return Err(before);
             }
-            count.spent = before.saturating_add(cost);
+            count.spent = after;
             Ok((before, count.cross(&budget.alerts)))
         });
         // There are more budgets than this process counts.
@@ -155,7 +155,7 @@ impl SharedBudgets {
         (reserved, used): (u64, u64),
     ) {
         let crossing = self.with(place, |count| {
-            count.spent = count.spent.saturating_sub(reserved).saturating_add(used);
+            count.spent = count.spent.saturating_sub(reserved.into()).saturating_add(used.into());
             count.cross(alerts)
         });
         if let Some(crossing) = crossing {
@@ -165,27 +165,36 @@ impl SharedBudgets {
 
     /// Redis has said what is spent.
     pub(super) fn heard(&self, place: &BudgetPlace, spent: u64) {
-        self.with(place, |count| (count.spent, count.since) = (spent, 0));
+        self.with(place, |count| (count.spent, count.since) = (spent.into(), 0));
     }
 
     /// Takes while Redis is away: within this process's part of what was left. `Err`: there is no room.
     pub(super) fn share(&self, amount: u64, place: &BudgetPlace, cost: u64) -> Result<(), ()> {
         let taken = self.with(place, |count| {
-            let part = self.fleet.share(amount.saturating_sub(count.spent));
-            let since = count.since.saturating_add(cost);
-            (since <= part).then(|| count.since = since)
+            let part = self.fleet.share(amount.saturating_sub(clamped(count.spent)));
+            let since = count.since.saturating_add(cost.into());
+            (since <= part.into()).then(|| count.since = since)
         });
         taken.flatten().ok_or(())
     }
 
     /// A part that was taken without Redis turns out to be another number.
     pub(super) fn settle_share(&self, place: &BudgetPlace, (reserved, used): (u64, u64)) {
-        self.with(place, |count| count.since = count.since.saturating_sub(reserved).saturating_add(used));
+        self.with(place, |count| count.since = count.since.saturating_sub(reserved.into()).saturating_add(used.into()));
     }
 
     /// The part that this process last knew to be spent.
     pub(super) fn known(&self, place: &BudgetPlace) -> u64 {
-        self.with(place, |count| count.spent.saturating_add(count.since)).unwrap_or_default()
+        self.with(place, |count| clamped(count.spent.saturating_add(count.since))).unwrap_or_default()
+    }
+
+    /// The rest of this process's part of what was left.
+    pub(super) fn left_of_share(&self, amount: u64, place: &BudgetPlace) -> u64 {
+        let left = self.with(place, |count| {
+            let part = self.fleet.share(amount.saturating_sub(clamped(count.spent)));
+            part.saturating_sub(clamped(count.since))
+        });
+        left.unwrap_or_default()
     }
 
     /// The tokens of a typical answer to the calls of a budget.
@@ -225,11 +234,15 @@ impl SharedBudgets {
 impl BudgetCount {
     /// The numbers of thresholds that were told of, and are crossed.
     fn cross(&mut self, alerts: &[(u8, u64)]) -> (usize, usize) {
-        let crossed = alerts.iter().filter(|(_, at)| *at <= self.spent).count();
+        let crossed = alerts.iter().filter(|(_, at)| u128::from(*at) <= self.spent).count();
         let told = self.told;
         self.told = told.max(crossed);
         (told, crossed)
     }
+}
+
+fn clamped(sum: u128) -> u64 {
+    u64::try_from(sum).unwrap_or(u64::MAX)
 }
 
 fn own_now() -> i64 {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::BudgetUnit;
 
 use super::period::BudgetPlace;
+use super::script::MOST_OF_CALL;
 use crate::account::{Costs, Settlement};
 
 /// A reservation.
@@ -20,6 +21,8 @@ pub(super) struct Reservation {
     /// An answer whose cost nobody knows counts as nothing; else as it was reserved.
     pub(super) unpriced_is_free: bool,
     pub(super) booked: Booked,
+    /// True if it counts within this process's part of what was left, too.
+    pub(super) is_shared_out: bool,
     pub(super) name: Arc<str>,
     pub(super) alerts: Arc<[(u8, u64)]>,
 }
@@ -70,6 +73,11 @@ impl BudgetHolds {
         std::mem::take(&mut self.reservations)
     }
 
+    /// True if one of them counts within this process's part of what was left.
+    pub(super) fn is_shared_out(&self) -> bool {
+        self.reservations.iter().any(|reservation| reservation.is_shared_out)
+    }
+
     /// The call is over.
     pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
         for reservation in std::mem::take(&mut self.reservations) {
@@ -104,11 +112,12 @@ fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
             (tokens, costs.beside_tokens)
         }
     };
-    match by {
+    let used = match by {
         Settlement::Unasked => 0,
         Settlement::Kept | Settlement::Used(None) => beside,
         Settlement::Used(Some(_)) => answer.saturating_add(beside),
         Settlement::Prompt => reservation.prompt.saturating_add(beside),
         Settlement::Unknown => reservation.cost.saturating_add(beside),
-    }
+    };
+    used.min(MOST_OF_CALL)
 }

@@ -16,7 +16,7 @@ use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
 use super::period::BudgetPlace;
 use super::prepared::PreparedBudget;
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
-use crate::redis::RedisClient;
+use crate::redis::{RedisClient, Unanswered};
 
 /// The time after which it is told what calls cost: several are told together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -195,7 +195,7 @@ impl BudgetKeeper {
         match self.shared.alone(budget, &place, *cost) {
             Ok(before) => BudgetAsked {
                 told: told(budget, &place, (before, *cost)),
-                outcome: Ok(reservation(demand, place, Booked::Here)),
+                outcome: Ok(reservation(demand, place, (Booked::Here, false))),
             },
             Err(spent) => BudgetAsked { told: told(budget, &place, (spent, 0)), outcome: Err(false) },
         }
@@ -209,33 +209,41 @@ impl BudgetKeeper {
     ) -> BudgetAsked {
         let BudgetDemand { budget, cost, .. } = demand;
         let mut place = self.place(budget);
+        // What others spent while it was away Redis may not have heard yet.
+        let is_careful = budget.shares_out(*cost) && self.shared.fleet.is_careful();
         // By Redis's clock it may be another period: then it is asked once more.
         for _ in 0..2 {
+            if is_careful && self.shared.share(budget.amount, &place, *cost).is_err() {
+                return BudgetAsked { told: self.told_of_share(budget, &place), outcome: Err(false) };
+            }
             // Whatever Redis does with it: if nobody reads the answer, it is given back.
             let mut guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
-            guard.add(reservation(demand, place, Booked::Shared(Rc::clone(&lease.call), 0)));
+            guard.add(reservation(demand, place, (Booked::Shared(Rc::clone(&lease.call), 0), is_careful)));
             let room = budget.refuses_to_spend(*cost).then(|| budget.amount.checked_sub(*cost));
             let ask = SpendRequest { call: &lease.call, cost: *cost, room, lease: lease.millis };
             let Ok(answer) = self.script.ask(redis, (&place, &budget.alerts), Some(&ask), (&self.name, None)).await
             else {
+                self.shared.fleet.was_away();
                 return self.unanswered(demand, (place, lease), guard);
             };
             // It is known what has become of it.
             guard.take();
+            if is_careful && answer.granted != Granted::Yes {
+                self.shared.settle_share(&place, (*cost, 0));
+            }
             self.note(&budget.name, &budget.alerts, &answer);
             match answer.granted {
                 Granted::Yes => {
-                    self.shared.heard(&place, answer.spent);
                     let booked = Booked::Shared(Rc::clone(&lease.call), answer.now.saturating_add(lease.millis));
                     let before = answer.spent.saturating_sub(*cost);
                     return BudgetAsked {
-                        told: told(budget, &place, (before, *cost)),
-                        outcome: Ok(reservation(demand, place, booked)),
+                        told: self.told_by_redis(budget, &place, (before, *cost), is_careful),
+                        outcome: Ok(reservation(demand, place, (booked, is_careful))),
                     };
                 }
                 Granted::No => {
-                    self.shared.heard(&place, answer.spent);
-                    return BudgetAsked { told: told(budget, &place, (answer.spent, 0)), outcome: Err(false) };
+                    let told = self.told_by_redis(budget, &place, (answer.spent, 0), is_careful);
+                    return BudgetAsked { told, outcome: Err(false) };
                 }
                 Granted::OtherPeriod => {
                     self.shared.set_clock(answer.now);
@@ -246,6 +254,29 @@ impl BudgetKeeper {
         // Two clocks that disagree about it twice within a moment: nobody can say.
         let guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
         self.unanswered(demand, (place, lease), guard)
+    }
+
+    /// The state of a budget by what Redis says; as long as it may not have heard of all, not more than this process's part.
+    fn told_by_redis(
+        &self,
+        budget: &PreparedBudget,
+        place: &BudgetPlace,
+        (before, cost): (u64, u64),
+        is_careful: bool,
+    ) -> BudgetTold {
+        let told = told(budget, place, (before, cost));
+        if is_careful {
+            let remaining = told.remaining.min(self.shared.left_of_share(budget.amount, place));
+            return BudgetTold { remaining, ..told };
+        }
+        self.shared.heard(place, before.saturating_add(cost));
+        told
+    }
+
+    /// The state of a budget of which this process has but its part.
+    fn told_of_share(&self, budget: &PreparedBudget, place: &BudgetPlace) -> BudgetTold {
+        let left = self.shared.left_of_share(budget.amount, place);
+        told(budget, place, (budget.amount.saturating_sub(left), 0))
     }
 
     /// Decides without Redis. `guard` holds what Redis may have heard of it.
@@ -259,18 +290,22 @@ impl BudgetKeeper {
             OnUnavailable::FailClosed => {
                 return BudgetAsked { told: told(budget, &place, (known, 0)), outcome: Err(true) };
             }
+            OnUnavailable::Share if guard.is_shared_out() => true,
             OnUnavailable::Share => self.shared.share(budget.amount, &place, *cost).is_ok(),
         };
         if !is_taken {
-            return BudgetAsked { told: told(budget, &place, (known, 0)), outcome: Err(false) };
+            return BudgetAsked { told: self.told_of_share(budget, &place), outcome: Err(false) };
         }
+        let is_shared_out = budget.shares_out(*cost);
+        let told =
+            if is_shared_out { self.told_of_share(budget, &place) } else { told(budget, &place, (known, *cost)) };
         // Under the same name: if Redis has heard of it already, it is one reservation.
         guard.take();
         let entry = Entry::Reserve { call: Rc::clone(&lease.call), cost: *cost, lease: lease.millis };
         self.tell(place, &budget.alerts, entry);
         let now = u64::try_from(self.shared.now()).unwrap_or_default();
         let booked = Booked::Untold(Rc::clone(&lease.call), now.saturating_add(lease.millis));
-        BudgetAsked { told: told(budget, &place, (known, *cost)), outcome: Ok(reservation(demand, place, booked)) }
+        BudgetAsked { told, outcome: Ok(reservation(demand, place, (booked, is_shared_out))) }
     }
 
     /// Notes what an answer says beside what was asked.
@@ -333,16 +368,23 @@ impl BudgetKeeper {
         let BatchTelling { place, alerts, batch } = telling;
         let answer = self.script.ask(redis, (place, alerts), None, (&self.name, batch.as_ref())).await;
         let heard = match &answer {
-            Err(_) => Heard::Nothing,
+            Err(Unanswered::Away) => Heard::Nothing,
+            Err(Unanswered::Refused) => Heard::Refused,
             Ok(answer) if batch.is_some() && answer.is_booked => Heard::Booked,
             Ok(answer) if batch.is_none() && answer.applied == self.batches.borrow().last_heard(place) => Heard::Booked,
             Ok(answer) => Heard::Missing(answer.applied),
         };
-        if let Ok(answer) = &answer {
-            self.shared.counts.expired.plus(answer.expired);
-            self.shared.counts.lost.plus(answer.late);
+        match &answer {
+            Ok(answer) => {
+                self.shared.counts.expired.plus(answer.expired);
+                self.shared.counts.lost.plus(answer.late);
+            }
+            Err(_) => self.shared.fleet.was_away(),
         }
         let lost = self.batches.borrow_mut().heard(telling, heard, Instant::now());
+        if lost > 0 {
+            tracing::warn!(lost, "Redis does not take what calls have cost: their reservations stay as they are");
+        }
         self.shared.counts.lost.plus(u64::try_from(lost).unwrap_or(u64::MAX));
         answer.is_ok()
     }
@@ -350,14 +392,13 @@ impl BudgetKeeper {
 
 impl ReservationKeeper for BudgetKeeper {
     fn settle(&self, reservation: &Reservation, used: u64) {
-        let Reservation { place, cost, booked, name, alerts, .. } = reservation;
+        let Reservation { place, cost, booked, name, alerts, is_shared_out, .. } = reservation;
+        if *is_shared_out {
+            self.shared.settle_share(place, (*cost, used));
+        }
         let (call, deadline) = match booked {
             Booked::Here => return self.shared.settle_alone((name, alerts), place, (*cost, used)),
-            Booked::Shared(call, deadline) => (call, *deadline),
-            Booked::Untold(call, deadline) => {
-                self.shared.settle_share(place, (*cost, used));
-                (call, *deadline)
-            }
+            Booked::Shared(call, deadline) | Booked::Untold(call, deadline) => (call, *deadline),
         };
         let entry = Entry::Settle { call: Rc::clone(call), reserved: *cost, used, deadline };
         self.tell(*place, alerts, entry);
@@ -368,7 +409,7 @@ impl ReservationKeeper for BudgetKeeper {
     }
 }
 
-fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, booked: Booked) -> Reservation {
+fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared_out): (Booked, bool)) -> Reservation {
     let BudgetDemand { budget, cost, prompt } = demand;
     Reservation {
         place,
@@ -377,6 +418,7 @@ fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, booked: Booked) ->
         prompt: *prompt,
         unpriced_is_free: budget.unpriced_is_free,
         booked,
+        is_shared_out,
         name: Arc::clone(&budget.name),
         alerts: Arc::clone(&budget.alerts),
     }

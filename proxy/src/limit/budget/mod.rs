@@ -17,3 +17,4 @@ pub use counts::SharedBudgets;
 pub(crate) use hold::BudgetHolds;
 pub(crate) use keeper::{BudgetDemand, BudgetKeeper, BudgetRefusal, BudgetTold};
 pub(crate) use prepared::{PreparedBudget, written};
+pub(crate) use script::MOST_OF_CALL;

@@ -63,6 +63,11 @@ impl PreparedBudget {
         cost > 0 && !self.shadow && self.on_exceeded == BudgetExceeded::Reject
     }
 
+    /// True if a proxy keeps to its part of it, for a call of this cost, while Redis is away.
+    pub(super) fn shares_out(&self, cost: u64) -> bool {
+        self.refuses_to_spend(cost) && self.on_unavailable == OnUnavailable::Share
+    }
+
     /// The period that a moment lies in, in seconds since 1970.
     pub(super) fn period_at(&self, now: i64) -> Period {
         period::at(self.period, &self.zone, now)

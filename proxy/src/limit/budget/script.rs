@@ -6,6 +6,9 @@ use super::batches::{Batch, Entry};
 use super::period::BudgetPlace;
 use crate::redis::{RedisClient, Script, Unanswered};
 
+/// The most that one call reserves or uses of a budget, which is the most that a budget may be of: more, and Redis could not add it.
+pub(crate) const MOST_OF_CALL: u64 = 9_000_000_000_000_000_000;
+
 const SOURCE: &str = include_str!("budget.lua");
 
 /// A reservation that is asked for.
@@ -96,7 +99,7 @@ impl SpendScript {
         }
         let arguments: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
         let value = redis.eval(&self.0, &[&sums, &open], &arguments).await?;
-        read(&value).ok_or(Unanswered)
+        read(&value).ok_or(Unanswered::Refused)
     }
 }
 
