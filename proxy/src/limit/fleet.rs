@@ -12,7 +12,7 @@ use crate::redis::{RedisClient, Script, Unanswered};
 const EVERY: u64 = 2_000_000;
 /// … and is believed to be gone when it has not for this time, in milliseconds.
 const BELIEVED: &str = "7000";
-/// When Redis answers again, all proxies have found out after this time, and have said that they are there and what they took meanwhile.
+/// The time after which all proxies have found out that Redis is back, and have said that they are there and what they took meanwhile.
 const CAREFUL: Duration = Duration::from_secs(15);
 
 /// By the server's clock: who was heard of last when. Says how many there are, and how many come before this one.
