@@ -1,4 +1,4 @@
-//! A compiled `LLMConsumer`: who calls, known by digests of keys.
+//! A compiled `LLMConsumer`: who calls, known by digests of keys or by tokens of an issuer.
 
 use std::collections::BTreeMap;
 

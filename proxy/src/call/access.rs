@@ -1,4 +1,4 @@
-//! The caller's identity and its rights: the key is looked up before the body is read, the route's word asked once it is found.
+//! The caller's identity and its rights: the key or token is looked up before the body is read, the route's word asked once it is found.
 //! A refusal says the same of what is there and of what is not.
 
 use std::borrow::Cow;

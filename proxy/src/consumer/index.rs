@@ -1,4 +1,4 @@
-//! The index of consumers by the digests of their keys. Copies are cheap, and share what did not change.
+//! The index of consumers by the digests of their keys, with that by tokens beside it. Copies are cheap, and share what did not change.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Consumers: callers that are known by the digests of their keys, and what each of them may ask for. Pure: a key and a time are
-//! all it needs.
+//! Consumers: callers that are known by the digests of their keys or by tokens of an issuer, and what each of them may ask for. A key
+//! or a token and a time are all that is asked with; nothing is waited for.
 
 mod identified;
 mod index;
