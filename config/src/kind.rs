@@ -16,6 +16,10 @@ struct Row {
     plural: &'static str,
     compiled: &'static str,
     credentials: Option<&'static str>,
+    /// Its status counts the routes that name it.
+    counts_routes: bool,
+    /// What of it can not be had any more is refused at once: nothing of before is kept of its keys.
+    takes_back: bool,
 }
 
 /// A compiled form, and the place that a snapshot has for its kind.
@@ -100,13 +104,32 @@ macro_rules! kinds {
 
 kinds! {
     /// `ProviderPool`.
-    ProviderPool: Pool in pools =
-        Row { name: "ProviderPool", plural: "providerpools", compiled: "pool", credentials: Some("credentials") };
+    ProviderPool: Pool in pools = Row {
+        name: "ProviderPool",
+        plural: "providerpools",
+        compiled: "pool",
+        credentials: Some("credentials"),
+        counts_routes: true,
+        takes_back: false,
+    };
     /// `LLMConsumer`.
-    LlmConsumer: Consumer in consumers =
-        Row { name: "LLMConsumer", plural: "llmconsumers", compiled: "consumer", credentials: None };
+    LlmConsumer: Consumer in consumers = Row {
+        name: "LLMConsumer",
+        plural: "llmconsumers",
+        compiled: "consumer",
+        credentials: None,
+        counts_routes: false,
+        takes_back: true,
+    };
     /// `LLMRoute`.
-    LlmRoute: Route in routes = Row { name: "LLMRoute", plural: "llmroutes", compiled: "route", credentials: None };
+    LlmRoute: Route in routes = Row {
+        name: "LLMRoute",
+        plural: "llmroutes",
+        compiled: "route",
+        credentials: None,
+        counts_routes: false,
+        takes_back: false,
+    };
 }
 
 impl Kind {
@@ -132,6 +155,18 @@ impl Kind {
     #[must_use]
     pub const fn credentials_label(self) -> Option<&'static str> {
         self.row().credentials
+    }
+
+    /// True if its status counts the routes that name it.
+    #[must_use]
+    pub const fn counts_routes(self) -> bool {
+        self.row().counts_routes
+    }
+
+    /// True if what of it can not be had any more is refused at once: nothing of before is kept of its keys.
+    #[must_use]
+    pub const fn takes_back(self) -> bool {
+        self.row().takes_back
     }
 
     /// The kind of this name.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::{StreamExt as _, stream};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Resource as _};
-use sluicegate_config::compile::{Kind, Severity, Verdict};
+use sluicegate_config::compile::{Severity, Verdict};
 use sluicegate_config::published::Content;
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
@@ -365,7 +365,7 @@ impl StatusWriter {
             unpublished: assessment.unpublished.as_deref(),
             idle: assessment.idle,
             publishing: stand.publishing,
-            attached_routes: (key.kind == Kind::ProviderPool).then_some(attached),
+            attached_routes: key.kind.counts_routes().then_some(attached),
             standing: &stand.standing,
         };
         let to = status::desired(&case, SystemTime::now())?;

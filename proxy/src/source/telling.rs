@@ -52,10 +52,10 @@ fn log(problem: &SourceProblem, runs: bool, is_unread: bool) {
 
 /// The word on what serves while a problem lasts. Of a consumer's keys nothing of before is kept: what is gone is refused.
 fn meanwhile(problem: &SourceProblem, runs: bool, is_unread: bool) -> &'static str {
-    let is_of_a_consumer = problem.kind == Some(Kind::LlmConsumer.as_str());
+    let takes_back = problem.kind.and_then(Kind::parse).is_some_and(Kind::takes_back);
     match problem.reason.as_str() {
         _ if !runs => "nothing of it serves",
-        "SecretNotFound" | "SecretInvalid" if is_of_a_consumer && !is_unread => {
+        "SecretNotFound" | "SecretInvalid" if takes_back && !is_unread => {
             "this key is refused; the consumer's others serve"
         }
         "DuplicateKey" => "this key is the other consumer's; the consumer's others serve",
