@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sluicegate_crds::ProviderPoolSpec;
 
-use super::gcp_key::gcp_key;
+use super::gcp_key::{GcpKeyFault, gcp_key};
 use super::inputs::{Credentials, Inputs, SecretValue};
 use super::pool;
 use super::report::Report;
@@ -93,23 +93,25 @@ fn look(
     let (secret, key, value) = find(id, "provider", inputs)?;
     // `echo key | base64` leaves a newline at the end; no header can carry it.
     let trimmed = value.expose().trim_ascii();
-    let (is_sound, what) = match identity {
-        Some(Identity::Aws { .. }) => {
-            (aws_keys(trimmed).is_some(), "keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session")
+    let fault = match identity {
+        Some(Identity::Aws { .. }) if aws_keys(trimmed).is_none() => {
+            Some("no keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session")
         }
-        Some(Identity::Gcp) => (
-            gcp_key(trimmed).is_some(),
-            "key of a service account: write the JSON file that Google gives out, with \"type\": \"service_account\" (other kinds are for the gateway's own identity: name their file in GOOGLE_APPLICATION_CREDENTIALS)",
-        ),
+        Some(Identity::Gcp) => match gcp_key(trimmed) {
+            Ok(_) => None,
+            Err(GcpKeyFault::NoKey) => Some(
+                "no key of a service account: write the JSON file that Google gives out, with \"type\": \"service_account\" (other kinds are for the gateway's own identity: name their file in GOOGLE_APPLICATION_CREDENTIALS)",
+            ),
+            Err(fault @ GcpKeyFault::TokenUri) => Some(fault.in_words()),
+        },
         // A client's secret is sent in a form, and holds what it holds.
-        Some(Identity::Azure { .. }) => (
-            std::str::from_utf8(trimmed).is_ok_and(|text| !text.is_empty()),
-            "secret of a client's: write it as Azure shows it",
-        ),
-        Some(Identity::Passthrough) | None => (true, ""),
+        Some(Identity::Azure { .. }) if !std::str::from_utf8(trimmed).is_ok_and(|text| !text.is_empty()) => {
+            Some("no secret of a client's: write it as Azure shows it")
+        }
+        Some(Identity::Aws { .. } | Identity::Azure { .. } | Identity::Passthrough) | None => None,
     };
-    if !is_sound {
-        return Err((Reason::SecretInvalid, format!("{key:?} of the Secret {secret} holds no {what}")));
+    if let Some(fault) = fault {
+        return Err((Reason::SecretInvalid, format!("{key:?} of the Secret {secret} holds {fault}")));
     }
     if identity.is_some() {
         return Ok(SecretValue::new(trimmed.to_vec()));

@@ -35,22 +35,51 @@ struct KeyFile {
     token_uri: Option<String>,
 }
 
-/// Reads a key's file; `None`: it is none of a service account, or names a token service that is not asked over TLS.
-#[must_use]
-pub fn gcp_key(text: &[u8]) -> Option<GcpKey> {
-    let file: KeyFile = serde_json::from_slice(text).ok()?;
+/// The fault of a key's file. Nothing of the file is told: what stands in the wrong place may be secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcpKeyFault {
+    /// It is no whole key of a service account.
+    NoKey,
+    /// It names a token service that a key is not sent to.
+    TokenUri,
+}
+
+impl GcpKeyFault {
+    /// It in words, behind "it is".
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NoKey => "no whole key of a service account",
+            Self::TokenUri => {
+                "a key of a service account whose token_uri is none to ask: write one that begins with https://, without a user, a \
+                 query or a fragment, or leave it out"
+            }
+        }
+    }
+}
+
+/// Reads a key's file.
+///
+/// # Errors
+/// It is no key of a service account, or names a token service that is not asked over TLS.
+pub fn gcp_key(text: &[u8]) -> Result<GcpKey, GcpKeyFault> {
+    let file: KeyFile = serde_json::from_slice(text).map_err(|_| GcpKeyFault::NoKey)?;
     let token_url = file.token_uri.unwrap_or_else(|| TOKEN_URL.to_owned());
     let is_graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     let is_safe = token_url.starts_with("https://") || token_url.starts_with("http://127.0.0.1:");
     let is_key = file.private_key.contains("-----BEGIN PRIVATE KEY-----");
     let is_whole = file.r#type == "service_account" && is_key && is_graphic(&file.client_email);
     let is_plain = is_graphic(&token_url) && !token_url.contains(['?', '#', '@']);
-    (is_whole && is_safe && is_plain).then_some(GcpKey {
-        email: file.client_email,
-        private_key: file.private_key,
-        key_id: file.private_key_id,
-        token_url,
-    })
+    match (is_whole, is_safe && is_plain) {
+        (false, _) => Err(GcpKeyFault::NoKey),
+        (true, false) => Err(GcpKeyFault::TokenUri),
+        (true, true) => Ok(GcpKey {
+            email: file.client_email,
+            private_key: file.private_key,
+            key_id: file.private_key_id,
+            token_url,
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -68,15 +97,15 @@ mod tests {
         assert!(key.private_key.contains("\nMIIE\n") && format!("{key:?}") == "GcpKey(…)");
         let at = |url: &str| file("service_account", pem, &format!(r#","token_uri":"{url}""#));
         assert_eq!(gcp_key(at("https://x/t").as_bytes()).unwrap().token_url, "https://x/t");
-        for text in [
-            String::new(),
-            file("authorized_user", pem, ""),
-            file("service_account", "MIIE", ""),
-            at("http://x/t"),
-            at("https://u:p@x/t"),
-            at("https://x/t?q"),
+        for (text, fault) in [
+            (String::new(), GcpKeyFault::NoKey),
+            (file("authorized_user", pem, ""), GcpKeyFault::NoKey),
+            (file("service_account", "MIIE", ""), GcpKeyFault::NoKey),
+            (at("http://x/t"), GcpKeyFault::TokenUri),
+            (at("https://u:p@x/t"), GcpKeyFault::TokenUri),
+            (at("https://x/t?q"), GcpKeyFault::TokenUri),
         ] {
-            assert!(gcp_key(text.as_bytes()).is_none(), "{text}");
+            assert_eq!(gcp_key(text.as_bytes()), Err(fault), "{text}");
         }
     }
 }

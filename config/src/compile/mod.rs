@@ -57,7 +57,7 @@ pub use compiled::Compiled;
 pub use conflicts::Conflicts;
 pub use denied_networks::{Denial, DeniedNetworks};
 pub use endpoints::{Slice, SliceEndpoint, SlicePort, endpoints};
-pub use gcp_key::{GcpKey, gcp_key};
+pub use gcp_key::{GcpKey, GcpKeyFault, gcp_key};
 pub use generated_keys::{GENERATED_KEY, PREVIOUS_KEY, generated_digest};
 pub use generated_secret::{GeneratedSecret, GeneratedSecrets, WantedKey};
 pub use inputs::{Credentials, Fault, Inputs, Labels, Manifest, Secret, SecretValue, Service, Source};

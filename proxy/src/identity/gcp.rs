@@ -89,7 +89,7 @@ impl GcpSource {
     /// The key can not be used; nothing of it is told.
     pub(super) fn of(secret: Option<&[u8]>) -> Result<Self, String> {
         let Some(secret) = secret else { return Ok(Self::Own) };
-        let key = compile::gcp_key(secret).ok_or("it is no key of a service account")?;
+        let key = compile::gcp_key(secret).map_err(|fault| format!("it is {}", fault.in_words()))?;
         Ok(Self::Key(Box::new(ServiceAccount::new(key)?)))
     }
 

@@ -4,7 +4,7 @@
 //! writes it: a federation names files that are read and places that they are sent to.
 
 use serde::Deserialize;
-use sluicegate_config::compile::{self, GcpKey};
+use sluicegate_config::compile::{self, GcpKey, GcpKeyFault};
 
 /// The content of the file.
 #[derive(Debug)]
@@ -68,7 +68,10 @@ pub(super) fn read(text: &str) -> Result<GcpFile, &'static str> {
     let Ok(FileKind { r#type }) = serde_json::from_str(text) else { return Err("is no JSON with a type") };
     match r#type.as_str() {
         "service_account" => {
-            let key = compile::gcp_key(text.as_bytes()).ok_or("is no whole key of a service account")?;
+            let key = compile::gcp_key(text.as_bytes()).map_err(|fault| match fault {
+                GcpKeyFault::NoKey => "is no whole key of a service account",
+                GcpKeyFault::TokenUri => "names a token service that is not asked over TLS",
+            })?;
             Ok(GcpFile::Key(Box::new(key)))
         }
         "external_account" => {
@@ -129,6 +132,10 @@ mod tests {
         for (text, why) in [
             (String::new(), "is no JSON with a type"),
             (r#"{"type":"service_account"}"#.to_owned(), "is no whole key of a service account"),
+            (
+                r#"{"type":"service_account","client_email":"a","private_key":"-----BEGIN PRIVATE KEY-----","token_uri":"http://x"}"#.to_owned(),
+                "names a token service that is not asked over TLS",
+            ),
             (r#"{"type":"external_account"}"#.to_owned(), "is no whole configuration of a federation"),
             (federation("http://sts.example", r#"{"file":"/t"}"#), "names a token service that is not asked over TLS"),
             (

@@ -317,6 +317,12 @@ async fn a_rotated_key_brings_tokens_of_its_own_and_no_call_notices() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert!(proxy.page("/config").unwrap().1.contains("holds no key of a service account"));
+    // Nor is one that would be sent to anybody: that is said, and not where.
+    let sent_away =
+        of(&new).replace(&format!("http://{}/token", service.upstream.address), "http://nobody.example/token");
+    proxy.write("all.yaml", &sent_away).unwrap();
+    let is_told = |proxy: &Proxy| proxy.page("/config").unwrap().1.contains("whose token_uri is none to ask");
+    proxy.until("the token_uri is told", is_told).await.unwrap();
     assert_eq!(status(&proxy).await.0, 200);
     no_secret_is_told(&proxy, &new);
 }
