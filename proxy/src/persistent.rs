@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A map by names.
 pub(crate) type PersistentMap<K, V> = rpds::HashTrieMap<K, V, ArcTK, KeyedHash>;
+/// A map in the order of its names.
+pub(crate) type OrderedMap<K, V> = rpds::RedBlackTreeMap<K, V, ArcTK>;
 /// A list by places.
 pub(crate) type List<T> = rpds::Vector<T, ArcTK>;
 

@@ -101,8 +101,7 @@ fn wrong_key() -> Problem {
 
 /// It may be good: who issued it can not be asked yet.
 fn unverifiable() -> Problem {
-    let message =
-        "This token can not be checked yet: the keys of its issuer have not been had. Call again in a moment.";
+    let message = "This token can not be checked yet: its issuer is being asked for its keys. Call again in a moment.";
     Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 

@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_config::ConsumerJwt;
 
 use super::identified::Identified;
 use super::known::KnownConsumer;
 use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, seconds, untrusted};
-use crate::persistent::{self, PersistentMap};
+use crate::persistent::{OrderedMap, PersistentMap};
 
-/// The most tokens that are remembered as good.
+/// The most tokens that are remembered as good, in parts, so that workers do not wait for each other.
 const MOST: usize = 10_000;
+const SHARDS: usize = 16;
 
 /// A consumer that is known by tokens of an issuer.
 #[derive(Clone)]
@@ -30,12 +31,33 @@ struct Verified {
     until: i64,
 }
 
+/// The consumers of an issuer in the order in which one of several is known by a token: when each was created, and its id.
+type Holders = OrderedMap<(i64, Arc<str>), TokenHolder>;
+
 /// All consumers that are known by tokens, by issuer. Copies are cheap.
 #[derive(Clone, Default)]
 pub(super) struct TokenIndex {
-    by_issuer: PersistentMap<Box<str>, Arc<[TokenHolder]>>,
-    /// By the digests of tokens; anew whenever a consumer comes, changes or goes.
-    verified: Arc<Mutex<HashMap<[u8; 32], Verified>>>,
+    by_issuer: PersistentMap<Box<str>, Holders>,
+    /// Anew whenever a consumer comes, changes or goes.
+    verified: Arc<VerifiedTokens>,
+}
+
+/// The tokens that were found good, by their digests.
+#[derive(Default)]
+struct VerifiedTokens([Mutex<HashMap<[u8; 32], Verified>>; SHARDS]);
+
+impl VerifiedTokens {
+    fn shard(&self, digest: &[u8; 32]) -> MutexGuard<'_, HashMap<[u8; 32], Verified>> {
+        let (Self([first, ..]), [byte, ..]) = (self, digest);
+        let shard = self.0.get(usize::from(*byte) % SHARDS).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Its place among the consumers of its issuer.
+fn place(consumer: &KnownConsumer) -> (i64, Arc<str>) {
+    let (created, id) = consumer.order();
+    (created, id.into())
 }
 
 impl TokenIndex {
@@ -44,25 +66,29 @@ impl TokenIndex {
     pub(super) fn insert(&mut self, consumer: &Arc<KnownConsumer>, from: &ConsumerJwt, keeper: &JwksKeeper) {
         let source = keeper.kept(&from.issuer, from.jwks_url.as_deref());
         let holder = TokenHolder { consumer: Arc::clone(consumer), rules: Arc::new(TokenRules::new(from)), source };
-        persistent::change(&mut self.by_issuer, from.issuer.as_str().into(), |list| {
-            let at = list.partition_point(|other| other.consumer.order() < consumer.order());
-            list.insert(at, holder);
-        });
+        let mut holders = self.by_issuer.get(from.issuer.as_str()).cloned().unwrap_or_default();
+        holders.insert_mut(place(consumer), holder);
+        self.by_issuer.insert_mut(from.issuer.as_str().into(), holders);
         self.verified = Arc::default();
     }
 
     /// True if this form of a consumer is known by tokens already.
     pub(super) fn holds(&self, consumer: &Arc<KnownConsumer>) -> bool {
         let holders = consumer.issuer.as_deref().and_then(|issuer| self.by_issuer.get(issuer));
-        holders.into_iter().flat_map(|holders| holders.iter()).any(|holder| Arc::ptr_eq(&holder.consumer, consumer))
+        let holder = holders.and_then(|holders| holders.get(&place(consumer)));
+        holder.is_some_and(|holder| Arc::ptr_eq(&holder.consumer, consumer))
     }
 
     /// A consumer is gone, or is about to come in another form.
     pub(super) fn remove(&mut self, consumer: &KnownConsumer) {
         let Some(issuer) = &consumer.issuer else { return };
-        persistent::change(&mut self.by_issuer, issuer.clone(), |list: &mut Vec<TokenHolder>| {
-            list.retain(|holder| holder.consumer.id() != consumer.id());
-        });
+        let Some(mut holders) = self.by_issuer.get(issuer).cloned() else { return };
+        holders.remove_mut(&place(consumer));
+        if holders.is_empty() {
+            self.by_issuer.remove_mut(issuer);
+        } else {
+            self.by_issuer.insert_mut(issuer.clone(), holders);
+        }
         self.verified = Arc::default();
     }
 
@@ -78,8 +104,8 @@ impl TokenIndex {
         let Some(said) = untrusted(token) else { return Identified::Unknown };
         let holders = said.issuer().and_then(|issuer| self.by_issuer.get(issuer));
         let Some(holders) = holders else { return Identified::Unknown };
-        let Some(holder) = holders.iter().find(|holder| holder.rules.select(&said)) else {
-            return refused(holders.first(), "no consumer has its audience and claims", now);
+        let Some(holder) = holders.values().find(|holder| holder.rules.select(&said)) else {
+            return refused(holders.values().next(), "no consumer has its audience and claims", now);
         };
         let Some(keys) = holder.source.keys() else {
             holder.source.counts.unverifiable.add();
@@ -94,17 +120,17 @@ impl TokenIndex {
                 holder.source.counts.verified.add();
                 Identified::Known(Arc::clone(&holder.consumer))
             }
-            Err((why, is_unknown_key)) => {
-                if is_unknown_key {
-                    holder.source.want_newer();
-                }
-                refused(Some(holder), why, now)
+            // The issuer may have published it by now.
+            Err((_, Some(key))) if !holder.source.lacks(&key) => {
+                holder.source.counts.unverifiable.add();
+                Identified::Unverifiable
             }
+            Err((why, _)) => refused(Some(holder), why, now),
         }
     }
 
     fn remembered(&self, digest: &[u8; 32], now: i64) -> Option<Identified> {
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let verified = self.verified.shard(digest);
         let Verified { holder, keys, until } = verified.get(digest)?;
         // A key that the issuer has taken back makes what it signed nothing.
         let is_current = holder.source.keys().is_some_and(|now| Arc::ptr_eq(&now, keys));
@@ -115,11 +141,11 @@ impl TokenIndex {
     }
 
     fn remember(&self, digest: [u8; 32], token: Verified, now: i64) {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() >= MOST {
+        let mut verified = self.verified.shard(&digest);
+        if verified.len() >= MOST / SHARDS {
             verified.retain(|_, token| now < token.until);
         }
-        if verified.len() >= MOST {
+        if verified.len() >= MOST / SHARDS {
             verified.clear();
         }
         verified.insert(digest, token);

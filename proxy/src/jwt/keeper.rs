@@ -23,7 +23,7 @@ use super::source::{JwksSource, JwtCounts};
 
 /// Keys are fetched anew after this, up to a fifth of it earlier by chance.
 const RENEWAL: Duration = Duration::from_secs(300);
-/// However many tokens name keys that are not known, there is so long between two fetches.
+/// However many tokens name keys that are not known, there is so long between two fetches for their sake.
 const LEAST_PAUSE: Duration = Duration::from_secs(10);
 /// Between two attempts that fail, the first and the longest time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -108,11 +108,12 @@ impl JwksKeeper {
 }
 
 async fn keep(kept: Weak<JwksSource>, client: TokenClient, keeper: Arc<JwksKeeper>) {
-    let mut failures = 0_u32;
+    let (mut failures, mut may_be_early) = (0_u32, Instant::now());
     loop {
         let began = Instant::now();
         let Some(source) = kept.upgrade() else { return };
-        let pause = match fetch(&client, &source).await {
+        let fetched = fetch(&client, &source).await;
+        let pause = match fetched {
             Ok(set) => {
                 keeper.fetched.add();
                 failures = 0;
@@ -134,11 +135,16 @@ async fn keep(kept: Weak<JwksSource>, client: TokenClient, keeper: Arc<JwksKeepe
                 FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE)
             }
         };
+        source.was_asked(began);
         let wanted = source.wanted();
         drop(source);
+        let early = async {
+            wanted.notified().await;
+            sleep_until(may_be_early.into()).await;
+        };
         tokio::select! {
             () = sleep(pause) => {}
-            () = wanted.notified() => sleep_until((began + LEAST_PAUSE).into()).await,
+            () = early => may_be_early = Instant::now() + LEAST_PAUSE,
         }
     }
 }

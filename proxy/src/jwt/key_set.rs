@@ -51,6 +51,11 @@ impl KeySet {
         self.keys.len()
     }
 
+    /// The names of its keys.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| key.id.as_deref())
+    }
+
     /// The keys that a token may be signed with which names this one, or none, and this algorithm.
     pub(crate) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let fits = move |key: &&SetKey| {

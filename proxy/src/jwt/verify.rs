@@ -74,19 +74,20 @@ impl TokenRules {
     /// The claims of a token that is good by these keys.
     ///
     /// # Errors
-    /// It is not, and why, for the log; `true`: it names a key that is not among them.
-    pub(crate) fn verify(&self, token: &[u8], keys: &KeySet) -> Result<Claims, (&'static str, bool)> {
-        let header = decode_header(token).map_err(|_| ("its header is not understood", false))?;
+    /// It is not, and why, for the log; with the name of its key (empty: it names none), where that is not among them.
+    pub(crate) fn verify(&self, token: &[u8], keys: &KeySet) -> Result<Claims, (&'static str, Option<String>)> {
+        let header = decode_header(token).map_err(|_| ("its header is not understood", None))?;
         if !self.validation.algorithms.contains(&header.alg) {
-            return Err(("it is signed by an algorithm that is not allowed", false));
+            return Err(("it is signed by an algorithm that is not allowed", None));
         }
-        let mut why = ("it names a key that the issuer does not publish", true);
+        let missing = Some(header.kid.clone().unwrap_or_default());
+        let mut why = ("it names a key that the issuer does not publish", missing);
         for key in keys.candidates(header.kid.as_deref(), header.alg) {
             let mut validation = self.validation.clone();
             validation.algorithms = vec![header.alg];
             match decode::<Claims>(token, key, &validation) {
                 Ok(verified) => return Ok(verified.claims),
-                Err(error) => why = (in_words(error.kind()), false),
+                Err(error) => why = (in_words(error.kind()), None),
             }
             if why.0 != WRONG_SIGNATURE {
                 break;

@@ -243,6 +243,27 @@ async fn keys_rotate_a_flood_of_unknown_ones_makes_few_fetches_and_the_last_good
 }
 
 #[tokio::test]
+async fn a_key_that_is_used_before_it_is_published_is_asked_for_before_it_is_refused() {
+    let (first, second) = (Signer::new("first"), Signer::new("second"));
+    let issuer = Issuer::start(&[&first]);
+    let (proxy, _upstream) = start(&issuer.consumer("all", ""), &issuer).await;
+    let new = second.sign(&issuer.claims(&json!({})));
+    // Nobody has asked for it yet: the caller is to come again, and the issuer is asked at once.
+    assert_eq!(status(&proxy, &new).await, 503);
+    proxy.until("the issuer is asked", |_| issuer.fetches() > 1).await.unwrap();
+    let log = || proxy.log().join("\n");
+    assert!(!log().contains("a caller's token is refused"), "{}", log());
+    for turn in 0.. {
+        match status(&proxy, &new).await {
+            401 => break,
+            other => assert_eq!((other, turn < 500), (503, true), "the issuer was asked, and does not have it"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(issuer.fetches(), 2, "once for its sake");
+}
+
+#[tokio::test]
 async fn without_an_issuers_keys_a_caller_is_told_to_come_again() {
     let signer = Signer::new("a");
     let issuer = Issuer::start(&[&signer]);
