@@ -144,7 +144,8 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
             progress.attempts += 1;
             let (provider, at) = (turn.provider, turn.at);
             let (times, deadline) = (timeouts, progress.deadline);
-            let attempt = Attempt { call, target, provider, times, suspects: &suspects, now, deadline };
+            let token = provider.token_number();
+            let attempt = Attempt { call, target, provider, times, token, suspects: &suspects, now, deadline };
             match attempt.run(outgoing, turn.permit, &mut lead).await {
                 Ok(exchange) => {
                     suspects.borrow_mut().answered(Instant::now());

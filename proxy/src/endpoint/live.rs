@@ -52,6 +52,8 @@ pub struct Endpoint {
     guessed: AtomicU64,
     /// Credentials refused in a row.
     refusals: AtomicU32,
+    /// Stands for the credential that it is called with; 0: nobody has said.
+    credential: AtomicU64,
     /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
@@ -68,6 +70,7 @@ impl Endpoint {
             cooldown: AtomicU64::new(0),
             guessed: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
+            credential: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
         }
@@ -116,6 +119,21 @@ impl Endpoint {
         }
     }
 
+    /// It is called with the credential that this number stands for.
+    pub fn called_with(&self, credential: u64) {
+        let before = self.credential.swap(credential, Ordering::Relaxed);
+        if before != 0 && before != credential {
+            self.credential_is_new();
+        }
+    }
+
+    /// It is called with another credential from now on: what was said of the one before says nothing.
+    pub fn credential_is_new(&self) {
+        if self.refusals.swap(0, Ordering::Relaxed) >= REFUSALS {
+            self.guessed.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The end of the cooldown that it asked for, if that is still to come.
     #[must_use]
     pub fn cooldown_until(&self, now: Instant) -> Option<Instant> {
@@ -149,8 +167,8 @@ impl Endpoint {
         if self.answered.load(Ordering::Relaxed) < now {
             self.answered.store(now, Ordering::Relaxed);
         }
-        if self.refusals.load(Ordering::Relaxed) != 0 && self.refusals.swap(0, Ordering::Relaxed) >= REFUSALS {
-            self.guessed.store(0, Ordering::Relaxed);
+        if self.refusals.load(Ordering::Relaxed) != 0 {
+            self.credential_is_new();
         }
     }
 

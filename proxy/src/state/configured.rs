@@ -183,6 +183,11 @@ impl Provider {
     pub(crate) const fn takes_callers_key(&self) -> bool {
         matches!(self.credential, Some(Credential::OfCaller(_)))
     }
+
+    /// The number of the token that it is called with, where that is one which is kept fresh.
+    pub(crate) fn token_number(&self) -> u64 {
+        if let Some(Credential::Token(token)) = &self.credential { token.number() } else { 0 }
+    }
 }
 
 /// The credential that a provider is called with.

@@ -1,7 +1,8 @@
 //! From a compiled pool or route to what calls run on: addresses parsed, live state found, header values written.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use http::{HeaderName, HeaderValue};
@@ -136,13 +137,16 @@ impl Resolving<'_> {
         let profile = Arc::new(profile::of(from));
         let from = &*profile::completed(from, profile.look_alike.as_ref());
         let credential = self.credential(from)?;
+        let stands_for = self.stands_for_credential(from);
         let set_headers = set_headers(from)?;
         let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
             let origin = Origin::at(self.id, from, at, &self.lasting.outward).map_err(|error| error.to_string())?;
             let address = origin.address();
             let known = || {
                 let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };
-                self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now)
+                let endpoint = self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now);
+                endpoint.called_with(stands_for);
+                endpoint
             };
             Ok(Provider {
                 ix,
@@ -184,6 +188,13 @@ impl Resolving<'_> {
         }
         let shares = u64::from(weight) * SHARES / u64::try_from(endpoints.max(1)).unwrap_or(u64::MAX);
         u32::try_from(shares.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Stands for the value of a provider's credential in this process, and says nothing of it.
+    fn stands_for_credential(&self, from: &config::Provider) -> u64 {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let value = from.credential.as_ref().and_then(|id| self.credentials.get(id));
+        KEY.hash_one(value.map(|value| value.expose().trim_ascii())).max(1)
     }
 
     fn credential(&self, from: &config::Provider) -> Result<Option<Credential>, String> {
