@@ -192,8 +192,8 @@ pub struct StreamOptions {
     pub created: Option<u64>,
     /// True if it is a JSON array that grows, and not server-sent events (Gemini, without `alt=sse`).
     pub array: bool,
-    /// True if events stand before it that another has written.
-    pub goes_on: bool,
+    /// The number of its first event, where events stand before it that another has written: dialects that number theirs go on from there.
+    pub goes_on: Option<u64>,
     /// The caller's own body, where its dialect's answers repeat some of it.
     pub call: Option<bytes::Bytes>,
 }

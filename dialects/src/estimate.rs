@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::hub::{ErrorKind, Usage};
+use crate::token_count;
 
 /// ASCII letters of one token (OpenAI's and Anthropic's guides: about four, a little less for code and JSON).
 const LETTERS: u64 = 4;
@@ -100,7 +101,7 @@ impl<'de> Visitor<'de> for AnswerCountsVisitor {
         let mut found = AnswerCounts::default();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let value: &RawValue = map.next_value()?;
-            let number = || number(value.get());
+            let number = || token_count::of_raw(value.get()).unwrap_or_default();
             match &*name {
                 "n" => found.n = found.n.max(number()),
                 "best_of" => found.best_of = found.best_of.max(number()),
@@ -115,14 +116,6 @@ impl<'de> Visitor<'de> for AnswerCountsVisitor {
         }
         Ok(found)
     }
-}
-
-/// A number of answers as a server may read it: some take `"8"`, `8.0` and `8e0` for 8.
-fn number(raw: &str) -> u64 {
-    let text = raw.trim_matches('"').trim();
-    let rounded = |number: f64| format!("{:.0}", number.ceil()).parse();
-    let odd = || text.parse::<f64>().ok().filter(|number| *number >= 1.0).map(rounded);
-    text.parse().ok().or_else(|| odd().map(|read| read.unwrap_or(u64::MAX))).unwrap_or_default()
 }
 
 /// The texts of a `prompt` of legacy Completions: a list of texts, or of lists of tokens; a list of tokens is one.

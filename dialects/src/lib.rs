@@ -33,6 +33,7 @@ mod spoke;
 pub mod sse;
 mod text;
 mod thoughts;
+mod token_count;
 pub mod vendors;
 pub mod verbatim;
 

@@ -186,7 +186,7 @@ fn streams() {
                 include_usage: true,
                 created: Some(CREATED),
                 array: false,
-                goes_on: false,
+                goes_on: None,
                 call: None,
             });
             let mut out = Vec::new();
@@ -239,7 +239,7 @@ fn a_response_is_the_same_whole_and_streamed() {
             include_usage: true,
             created: Some(0),
             array: false,
-            goes_on: false,
+            goes_on: None,
             call: Some(call.as_slice().into()),
         };
         let (mut encoder, mut again) = (RESPONSES.stream_encoder(options), Vec::new());
@@ -282,7 +282,7 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         include_usage: true,
         created: Some(CREATED),
         array: false,
-        goes_on: false,
+        goes_on: None,
         call: None,
     });
     let (mut read, mut out) = (Vec::new(), Vec::new());

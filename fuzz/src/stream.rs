@@ -27,7 +27,7 @@ pub fn bytes(dialect: Dialect, events: &[Event], include_usage: bool) -> Vec<u8>
         include_usage,
         created: Some(7),
         array: false,
-        goes_on: false,
+        goes_on: None,
         call: None,
     });
     let mut out = Vec::new();
@@ -101,7 +101,7 @@ fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
 
     // What the gateway does when the provider's stream breaks.
     let mut encoder =
-        to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: false, call: None });
+        to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: None, call: None });
     let mut out = Vec::new();
     for event in events.iter().filter(|event| !matches!(event, Event::End)) {
         encoder.push(event, &mut out);

@@ -2,18 +2,23 @@
 
 use crate::hub::{ServiceTier, Usage};
 use crate::scan::{self, Count, CountPlace, CountsFound};
+use crate::token_count;
 use serde::{Deserialize, Serialize};
 
 /// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 pub(crate) struct MessagesUsage {
+    #[serde(default, deserialize_with = "token_count::read")]
     input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_creation_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_read_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_creation: Option<Creation>,
+    #[serde(default, deserialize_with = "token_count::read")]
     output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens_details: Option<OutputDetails>,
@@ -27,12 +32,15 @@ pub(crate) struct MessagesUsage {
 /// The tokens written to the prompt cache, by the time that they are kept there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct Creation {
+    #[serde(default, deserialize_with = "token_count::read")]
     ephemeral_5m_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct OutputDetails {
+    #[serde(default, deserialize_with = "token_count::read")]
     thinking_tokens: Option<u64>,
 }
 

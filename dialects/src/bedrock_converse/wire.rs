@@ -4,14 +4,19 @@ use serde::Deserialize;
 
 use crate::hub::{Stop, Usage};
 use crate::json::Writer;
+use crate::token_count;
 
 /// Token counts as Converse writes them: what the prompt cache had a part in stands beside the input.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConverseUsage {
+    #[serde(default, deserialize_with = "token_count::read")]
     input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     output_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_read_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_write_input_tokens: Option<u64>,
     cache_details: Option<Vec<CacheDetail>>,
 }
@@ -21,6 +26,7 @@ pub(crate) struct ConverseUsage {
 #[serde(rename_all = "camelCase")]
 struct CacheDetail {
     ttl: Option<String>,
+    #[serde(default, deserialize_with = "token_count::read")]
     input_tokens: Option<u64>,
 }
 

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::hub::{Stop, Usage};
 use crate::json::Writer;
+use crate::token_count;
 
 /// The reason of an answer that the provider could not go on with.
 pub(super) const FAILED: &str = "ERROR";
@@ -14,18 +15,17 @@ pub(super) const FAILED: &str = "ERROR";
 pub(crate) struct CohereUsage {
     billed_units: Option<CohereUnits>,
     tokens: Option<CohereUnits>,
-    cached_tokens: Option<f64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    cached_tokens: Option<u64>,
 }
 
 /// Counts, which the vendor writes as decimals.
 #[derive(Debug, Default, Deserialize)]
 struct CohereUnits {
-    input_tokens: Option<f64>,
-    output_tokens: Option<f64>,
-}
-
-fn count(number: f64) -> u64 {
-    if number > 0.0 { number as u64 } else { 0 }
+    #[serde(default, deserialize_with = "token_count::read")]
+    input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    output_tokens: Option<u64>,
 }
 
 impl From<CohereUsage> for Usage {
@@ -33,11 +33,11 @@ impl From<CohereUsage> for Usage {
     fn from(wire: CohereUsage) -> Self {
         let CohereUsage { billed_units, tokens, cached_tokens } = wire;
         let (billed, tokens) = (billed_units.unwrap_or_default(), tokens.unwrap_or_default());
-        let input = billed.input_tokens.or(tokens.input_tokens).map_or(0, count);
+        let input = billed.input_tokens.or(tokens.input_tokens).unwrap_or_default();
         Self {
             input,
-            cached_input: cached_tokens.map_or(0, count).min(input),
-            output: billed.output_tokens.or(tokens.output_tokens).map_or(0, count),
+            cached_input: cached_tokens.unwrap_or_default().min(input),
+            output: billed.output_tokens.or(tokens.output_tokens).unwrap_or_default(),
             ..Self::default()
         }
     }

@@ -14,6 +14,7 @@ use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
+use crate::token_count;
 use crate::vendors;
 use crate::verbatim::{PathSays, Peek};
 use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
@@ -66,6 +67,22 @@ impl Dialect {
         }
     }
 
+    /// True if a model may think, for the call of this body, without a word of it in its stream: a stream that is left before its first token
+    /// may have used more than its prompt.
+    #[must_use]
+    pub fn thinks_unseen(self, model: &str, body: &[u8]) -> bool {
+        match self {
+            // A name that nobody knows may stand for any model: the call itself says then whether it is to think.
+            Self::OpenAiChat | Self::OpenAiResponses => {
+                vendors::openai(model).reasons() || memchr::memmem::find(body, b"\"reasoning").is_some()
+            }
+            Self::Gemini => vendors::gemini(model).thinking != vendors::GeminiThinking::Never,
+            // Their thoughts are told as they come.
+            Self::AnthropicMessages | Self::BedrockInvoke | Self::BedrockConverse => false,
+            Self::OpenAiCompletions | Self::CohereChat => false,
+        }
+    }
+
     /// Reads what a caller sent.
     ///
     /// # Errors
@@ -113,7 +130,7 @@ impl Dialect {
     #[must_use]
     pub fn count_for(self, body: &[u8], caller: Self) -> Option<Vec<u8>> {
         let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-        let tokens = value.get(self.habits().counted.1)?.as_u64()?;
+        let tokens = token_count::of_value(value.get(self.habits().counted.1)?)?;
         Some(caller.count(tokens))
     }
 

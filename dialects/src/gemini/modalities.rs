@@ -7,6 +7,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
+use crate::token_count;
+
 /// The counts of one list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Modalities {
@@ -21,6 +23,7 @@ pub(super) struct Modalities {
 struct ModalityCount<'a> {
     #[serde(borrow)]
     modality: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "token_count::read")]
     token_count: Option<u64>,
 }
 

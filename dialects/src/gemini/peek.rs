@@ -1,19 +1,11 @@
 //! The fields of a body of this dialect that routing needs, beside what the path says.
 
-use serde::Deserialize;
-
 use crate::codec::Refusal;
 use crate::verbatim::{Field, Look, Peeked};
 
 /// Reads it. Errors: a field has the wrong type.
 pub(super) fn peek(look: &Look<'_>) -> Result<Peeked, Refusal> {
-    #[derive(Deserialize)]
-    struct Config {
-        #[serde(alias = "maxOutputTokens")]
-        max_output_tokens: Option<u64>,
-    }
-    let config = look.value(Field::GenerationConfig).map(serde_json::from_str::<Config>);
     // What is wrong there, the provider says.
-    let max_tokens = config.and_then(Result::ok).and_then(|config| config.max_output_tokens);
+    let max_tokens = look.largest(Field::GenerationConfig, &["maxOutputTokens", "max_output_tokens"]);
     Ok(Peeked { max_tokens, include_usage: true, user: None })
 }

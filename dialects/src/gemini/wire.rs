@@ -9,6 +9,7 @@ use crate::dialect::Dialect;
 use crate::hub::{Content, Part, ServiceTier, Source, Stop, ToolCall, Usage};
 use crate::json::Writer;
 use crate::text::Text;
+use crate::token_count;
 
 /// An answer whole, or a piece of a streamed one.
 #[derive(Deserialize)]
@@ -65,10 +66,15 @@ impl Feedback {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UsageMetadata {
+    #[serde(default, deserialize_with = "token_count::read")]
     prompt_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     candidates_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     cached_content_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     thoughts_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     tool_use_prompt_token_count: Option<u64>,
     prompt_tokens_details: Option<Modalities>,
     cache_tokens_details: Option<Modalities>,

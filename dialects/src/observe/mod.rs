@@ -203,6 +203,12 @@ impl StreamObserver {
         self.observed.usage.map_or(self.observed.tier, |usage| usage.tier.or(self.observed.tier))
     }
 
+    /// The number that the last event had, where the dialect numbers them.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        self.observed.number
+    }
+
     /// True if the stream said that it is whole: `[DONE]`, `message_stop`.
     #[must_use]
     pub fn ended(&self) -> bool {

@@ -27,6 +27,8 @@ pub(crate) struct Observed {
     pub(crate) ended: bool,
     /// The error that the provider said in mid-stream, the first one.
     pub(crate) error: Option<ProviderError>,
+    /// The number that the last event had, where the dialect numbers them.
+    pub(crate) number: Option<u64>,
     /// True if another event still belongs to the error.
     pub(crate) error_goes_on: bool,
     answers: Answers,
@@ -50,6 +52,7 @@ impl Observed {
             first_token: false,
             ended: false,
             error: None,
+            number: None,
             error_goes_on: false,
             answers: Answers::default(),
             text: TextMeter::new(text_key),

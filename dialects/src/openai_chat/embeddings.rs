@@ -9,6 +9,7 @@ use crate::codec::{Malformed, Refusal};
 use crate::embeddings::{EmbeddingCall, EmbeddingReply, Embeddings};
 use crate::hub::Usage;
 use crate::json::{Object, Path, ROOT, Writer, string};
+use crate::token_count;
 
 /// The dialect's part for vectors.
 pub(super) static EMBEDDINGS: Embeddings = Embeddings { decode_call, encode_call, decode_reply, encode_reply };
@@ -77,15 +78,16 @@ struct WireEmbedding<'a> {
 
 #[derive(Deserialize)]
 struct WireTokens {
-    #[serde(default)]
-    prompt_tokens: u64,
+    #[serde(default, deserialize_with = "token_count::read")]
+    prompt_tokens: Option<u64>,
 }
 
 fn decode_reply(body: &[u8]) -> Result<EmbeddingReply, Malformed> {
     let malformed = || Malformed::new("the provider's answer holds no vectors");
     let WireEmbeddings { model, data, usage } = serde_json::from_slice(body).map_err(|_| malformed())?;
     let vectors = data.into_iter().map(|one| one.embedding.to_owned()).collect();
-    let usage = usage.map(|usage| Usage { input: usage.prompt_tokens, ..Usage::default() });
+    let input = usage.map(|usage| usage.prompt_tokens.unwrap_or_default());
+    let usage = input.map(|input| Usage { input, ..Usage::default() });
     Ok(EmbeddingReply { id: String::new(), model, vectors, usage })
 }
 

@@ -7,5 +7,6 @@ use crate::verbatim::{Field, Look, Peeked};
 pub(super) fn peek(look: &Look<'_>) -> Result<Peeked, Refusal> {
     let old = look.integer(Field::MaxTokens)?;
     let new = look.integer(Field::MaxCompletionTokens)?;
-    Ok(Peeked { max_tokens: new.or(old), include_usage: look.include_usage()?, user: look.text(Field::User)? })
+    // Of both, the vendor obeys the one and look-alikes the other.
+    Ok(Peeked { max_tokens: new.max(old), include_usage: look.include_usage()?, user: look.text(Field::User)? })
 }

@@ -10,6 +10,7 @@ use crate::hub::{ServiceTier, Stop, Usage};
 use crate::json::{Writer, string};
 use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::text::Text;
+use crate::token_count;
 
 /// The `finish_reason` of an answer that the provider could not go on with (OpenRouter).
 pub(crate) const FAILED: &str = "error";
@@ -17,30 +18,41 @@ pub(crate) const FAILED: &str = "error";
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ChatUsage {
+    #[serde(default, deserialize_with = "token_count::read")]
     prompt_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's word for cached input.
+    #[serde(default, deserialize_with = "token_count::read")]
     prompt_cache_hit_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct PromptDetails {
+    #[serde(default, deserialize_with = "token_count::read")]
     cached_tokens: Option<u64>,
     /// OpenAI's since GPT-5.6, and OpenRouter's.
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_write_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     audio_tokens: Option<u64>,
     /// Some look-alikes' (xAI, Qwen).
+    #[serde(default, deserialize_with = "token_count::read")]
     image_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct CompletionDetails {
+    #[serde(default, deserialize_with = "token_count::read")]
     reasoning_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     audio_tokens: Option<u64>,
     /// OpenRouter's.
+    #[serde(default, deserialize_with = "token_count::read")]
     image_tokens: Option<u64>,
 }
 

@@ -1,5 +1,8 @@
 //! The observer's part: usage, first token, end and errors of a stream's events, and what a whole answer is known by.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,8 +54,19 @@ struct ObservedItem<'a> {
     item: ObservedName<'a>,
 }
 
+/// The number of an event: a quote inside a text is always escaped, so no text looks like it.
+static NUMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"sequence_number\":"));
+
+fn number(data: &[u8]) -> Option<u64> {
+    let at = NUMBER.find(data)? + NUMBER.needle().len();
+    let rest = data.get(at..)?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()
+}
+
 /// Takes one event to what is known; no event is nothing but usage.
 pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
+    observed.number = observed.number.max(number(frame.data));
     match frame.name {
         // An event without a name has it in its data.
         b"" | b"message" => {

@@ -8,24 +8,30 @@ use serde_json::value::RawValue;
 use crate::hub::{ServiceTier, Stop, Usage};
 use crate::json::Writer;
 use crate::scan::{self, Count, CountPlace, CountsFound};
+use crate::token_count;
 
 /// Usage as the Responses API writes it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ResponseUsage {
+    #[serde(default, deserialize_with = "token_count::read")]
     input_tokens: Option<u64>,
     input_tokens_details: Option<ResponseInputDetails>,
+    #[serde(default, deserialize_with = "token_count::read")]
     output_tokens: Option<u64>,
     output_tokens_details: Option<ResponseOutputDetails>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct ResponseInputDetails {
+    #[serde(default, deserialize_with = "token_count::read")]
     cached_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
     cache_write_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct ResponseOutputDetails {
+    #[serde(default, deserialize_with = "token_count::read")]
     reasoning_tokens: Option<u64>,
 }
 

@@ -27,6 +27,13 @@ pub(crate) struct OpenAi {
     pub(crate) max_output: Option<u64>,
 }
 
+impl OpenAi {
+    /// True if it thinks before it answers.
+    pub(crate) const fn reasons(&self) -> bool {
+        !self.sampling || !self.efforts.is_empty()
+    }
+}
+
 const fn plain(beginning: &'static str, max_output: u64) -> OpenAi {
     OpenAi { beginning, efforts: &[], beside_tools: Beside::Any, sampling: true, max_output: Some(max_output) }
 }

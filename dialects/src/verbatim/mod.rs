@@ -6,6 +6,7 @@
 mod call_ids;
 mod envelope;
 mod fields;
+mod largest;
 mod marks;
 mod nested;
 mod splice;
@@ -105,7 +106,7 @@ pub struct Peek {
     pub model: PeekedText,
     /// True if the answer is to be streamed.
     pub stream: bool,
-    /// The most tokens to answer with, by `max_completion_tokens` or else `max_tokens`.
+    /// The most tokens to answer with; where the body says two limits, the larger: nobody knows which one its server obeys.
     pub max_tokens: Option<u64>,
     /// The place of the temperature, as the number was written.
     pub temperature: Option<Range<usize>>,
@@ -151,6 +152,12 @@ impl Peek {
     #[must_use]
     pub fn span(&self, field: Field) -> Option<Range<usize>> {
         self.spans.get(field as usize).cloned().flatten()
+    }
+
+    /// True if a field is a number above this one.
+    #[must_use]
+    pub fn is_above(&self, body: &[u8], field: Field, most: u64) -> bool {
+        self.span(field).and_then(|span| count(text_at(body, &span))).is_some_and(|said| said > most)
     }
 
     /// Writes another model name.
@@ -323,6 +330,11 @@ impl<'a> Look<'a> {
         let wrong = || wrong(field, "a whole number that is not negative");
         let parse = |text: &str| count(text).ok_or_else(wrong);
         self.value(field).map(parse).transpose()
+    }
+
+    /// The largest count that stands under one of these names in a field that is an object.
+    pub(crate) fn largest(&self, field: Field, names: &[&str]) -> Option<u64> {
+        largest::largest(self.value(field)?, names)
     }
 
     /// A text. Errors: it is none.

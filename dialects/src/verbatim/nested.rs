@@ -15,31 +15,33 @@ pub struct NestedSetting {
 
 /// The object with these settings; `None`: nothing is to be changed, or it is no object.
 pub(super) fn put(object: &str, settings: &[NestedSetting]) -> Option<Vec<u8>> {
-    let mut places = vec![None; settings.len()];
+    let mut places = vec![Vec::new(); settings.len()];
     let mut empty = true;
     scan::members(object.as_bytes(), |name, value| {
         empty = false;
         let known = settings.iter().position(|one| one.names.iter().any(|known| known.as_bytes() == name));
         if let Some(place) = known.and_then(|known| places.get_mut(known)) {
-            *place = Some(value);
+            place.push(value);
         }
     })
     .ok()?;
     let mut text = object.to_owned();
-    let mut written: Vec<_> = settings.iter().zip(&places).collect();
-    // From the end, so that places stay what they are.
-    written.sort_by_key(|(_, place)| std::cmp::Reverse(place.as_ref().map(|place| place.start)));
     let mut added = Vec::new();
-    let mut changed = false;
-    for (setting, place) in written {
-        match place {
-            Some(place) if setting.replaces || object.get(place.clone()) == Some("null") => {
-                text.replace_range(place.clone(), &setting.value);
-                changed = true;
-            }
-            Some(_) => {}
-            None => added.push(format!("\"{}\":{}", setting.names.first()?, setting.value)),
+    let mut written = Vec::new();
+    for (setting, places) in settings.iter().zip(places) {
+        if places.is_empty() {
+            added.push(format!("\"{}\":{}", setting.names.first()?, setting.value));
         }
+        // It may stand there by several of its names.
+        let is_replaced =
+            |place: &std::ops::Range<usize>| setting.replaces || object.get(place.clone()) == Some("null");
+        written.extend(places.into_iter().filter(is_replaced).map(|place| (place, &setting.value)));
+    }
+    let changed = !written.is_empty();
+    // From the end, so that places stay what they are.
+    written.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+    for (place, value) in written {
+        text.replace_range(place, value);
     }
     if !added.is_empty() {
         let open = text.find('{')? + 1;
@@ -73,6 +75,11 @@ mod tests {
                 r#"{"max_output_tokens":900,"temperature":1}"#,
                 vec![most(true), degree.clone()],
                 Some(r#"{"max_output_tokens":7,"temperature":1}"#),
+            ),
+            (
+                r#"{"max_output_tokens":900,"maxOutputTokens":8}"#,
+                vec![most(true)],
+                Some(r#"{"max_output_tokens":7,"maxOutputTokens":7}"#),
             ),
             ("[]", vec![degree], None),
         ] {

@@ -245,7 +245,9 @@ fn spliced(call: &InboundCall, (model, offer): (&str, &Offer), provider: &Provid
             && wanted > *most
         {
             clamped = Some(*most);
-            let limit = |field| peek.span(field).map(|_| peek.set(field, most.to_string().into_bytes()));
+            // A smaller limit beside it stays the caller's own.
+            let is_above = |field| peek.is_above(&call.body, field, *most);
+            let limit = |field| is_above(field).then(|| peek.set(field, most.to_string().into_bytes()));
             *max_tokens = limit(Field::MaxTokens).or_else(|| limit(Field::MaxOutputTokens));
             *other_max_tokens = limit(Field::MaxCompletionTokens);
         }

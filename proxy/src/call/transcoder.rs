@@ -60,7 +60,7 @@ pub(super) struct Translated {
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
-    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: false, call: body }
+    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: None, call: body }
 }
 
 /// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.
@@ -320,8 +320,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) if transcoder.amid => return false,
             Self::Verbatim(transcoder) => {
-                let options = StreamOptions { array: transcoder.array, goes_on: true, ..StreamOptions::default() };
-                let mut encoder = transcoder.dialect.stream_encoder(options);
+                let mut encoder = transcoder.rest(transcoder.observer.number().map(|last| last.saturating_add(1)));
                 encoder.error(error, out.rest());
             }
             Self::Translated(transcoder) => transcoder.encoder.error(error, out.rest()),
@@ -354,10 +353,16 @@ impl Verbatim {
             self.pieces.push(held.into());
             return;
         }
-        let options = StreamOptions { array: self.array, goes_on: true, ..StreamOptions::default() };
-        let mut encoder = self.dialect.stream_encoder(options);
+        let mut encoder = self.rest(self.observer.number());
         out.push(Bytes::copy_from_slice(before));
         encoder.error(error, out.rest());
+    }
+
+    /// A writer of what is said in the provider's place, whose first event has this number.
+    fn rest(&self, number: Option<u64>) -> StreamEncoder {
+        let goes_on = Some(number.unwrap_or_default());
+        let options = StreamOptions { array: self.array, goes_on, ..StreamOptions::default() };
+        self.dialect.stream_encoder(options)
     }
 
     fn give(&mut self, out: &mut WriteBuffer) {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
 use crate::resources::{events, good, pool, provider, route, rule};
 
@@ -77,6 +77,33 @@ async fn every_provider_answers_whole_and_streamed() {
         );
         assert_eq!(last["response"]["usage"], whole["usage"], "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_passes_and_breaks_goes_on_in_its_numbers() {
+    let event = |name: &str, number: u64, more: &str| {
+        chunk(format!("event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{number}{more}}}\n\n").as_bytes())
+    };
+    let response = r#","response":{"id":"resp_1","object":"response","status":"in_progress","model":"m","output":[]}"#;
+    let upstream = Upstream::always(vec![
+        stream_head(),
+        event("response.created", 0, response),
+        event(
+            "response.output_text.delta",
+            1,
+            r#","item_id":"i","output_index":0,"content_index":0,"delta":"\"sequence_number\":9 x""#,
+        ),
+        event("response.output_text.delta", 2, r#","item_id":"i","output_index":0,"content_index":0,"delta":"x""#),
+        Act::Reset,
+    ]);
+    let upstream = upstream.unwrap();
+    let text = pool("p", &[provider("only", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let answer = ask(&proxy.client(), &[], &json!({"model": "m", "input": "x", "stream": true})).await;
+    let told = events(&answer);
+    let numbers: Vec<u64> = told.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4], "{}", answer.text());
+    assert_eq!(told.last().unwrap()["type"], "response.failed");
 }
 
 #[tokio::test]

@@ -42,6 +42,32 @@ fn sees_what_routing_needs() {
 }
 
 #[test]
+fn of_two_limits_of_an_answer_the_larger_counts() {
+    let most = |dialect: Dialect, body: &str| {
+        let path = PathSays { model: Some("m"), stream: Some(false) };
+        dialect.peek(body.as_bytes(), path).unwrap().max_tokens
+    };
+    for (dialect, body, limit) in [
+        (Dialect::OpenAiChat, r#"{"max_tokens":5000,"max_completion_tokens":7}"#, Some(5_000)),
+        (Dialect::OpenAiChat, r#"{"max_tokens":5,"max_completion_tokens":7}"#, Some(7)),
+        (Dialect::OpenAiChat, r#"{"max_tokens":5,"max_completion_tokens":null}"#, Some(5)),
+        (Dialect::Gemini, r#"{"generationConfig":{"maxOutputTokens":7,"max_output_tokens":900}}"#, Some(900)),
+        (Dialect::Gemini, r#"{"generationConfig":{"maxOutputTokens":"7"}}"#, Some(7)),
+        (Dialect::Gemini, r#"{"generation_config":{"maxOutputTokens":7.0,"topK":[]}}"#, Some(7)),
+        (Dialect::BedrockConverse, r#"{"inferenceConfig":{"maxTokens":7,"maxTokens":900}}"#, Some(900)),
+        (Dialect::BedrockConverse, r#"{"inferenceConfig":[7]}"#, None),
+    ] {
+        assert_eq!(most(dialect, body), limit, "{body}");
+    }
+    let body = r#"{"model":"m","max_tokens":5000,"max_completion_tokens":7}"#;
+    let seen = look(body);
+    let above = |field, most| seen.is_above(body.as_bytes(), field, most);
+    assert!(
+        above(Field::MaxTokens, 100) && !above(Field::MaxCompletionTokens, 100) && !above(Field::MaxOutputTokens, 0)
+    );
+}
+
+#[test]
 fn names_what_is_wrong() {
     for (body, part) in [
         (&b"{\"model\":\"\xff\"}"[..], "offset 10"),

@@ -133,6 +133,72 @@ fn every_kind_is_read_whole_and_streamed_wherever_it_is_cut() {
     }
 }
 
+fn converse() -> Said {
+    let usage = r#""usage":{"inputTokens":50,"outputTokens":50,"cacheReadInputTokens":40,"cacheWriteInputTokens":10,"cacheDetails":[{"ttl":"1h","inputTokens":3}]}"#;
+    Said {
+        dialect: Dialect::BedrockConverse,
+        whole: format!(
+            r#"{{"output":{{"message":{{"role":"assistant","content":[{{"text":"x"}}]}}}},"stopReason":"end_turn",{usage}}}"#
+        ),
+        stream: String::new(),
+        used: Usage {
+            input: 100,
+            cached_input: 40,
+            cache_write: 10,
+            cache_write_1h: 3,
+            output: 50,
+            ..Usage::default()
+        },
+    }
+}
+
+fn cohere() -> Said {
+    let usage = r#""usage":{"billed_units":{"input_tokens":100,"output_tokens":50},"cached_tokens":40}"#;
+    Said {
+        dialect: Dialect::CohereChat,
+        whole: format!(
+            r#"{{"id":"c","message":{{"role":"assistant","content":[{{"type":"text","text":"x"}}]}},"finish_reason":"COMPLETE",{usage}}}"#
+        ),
+        stream: String::new(),
+        used: Usage { input: 100, cached_input: 40, output: 50, ..Usage::default() },
+    }
+}
+
+/// A text with every whole number behind a colon written otherwise, but for what is no count.
+fn written(text: &str, other: impl Fn(&str) -> String) -> String {
+    let parts = text.split_inclusive(':').map(|part| {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        if digits == 0 { part.to_owned() } else { other(number) + rest }
+    });
+    parts.collect::<String>().replace(&format!("\"index\":{}", other("0")), "\"index\":0")
+}
+
+#[test]
+fn a_count_is_one_however_its_server_writes_numbers() {
+    let spellings: [fn(&str) -> String; 3] =
+        [|number| format!("{number}.0"), |number| format!("\"{number}\""), |number| format!("{number}e0")];
+    for Said { dialect, whole, stream, used } in [chat(), responses(), messages(), gemini(), converse(), cohere()] {
+        for spelling in spellings {
+            let (whole, stream) = (written(&whole, spelling), written(&stream, spelling));
+            assert_eq!(dialect.usage_of_whole(whole.as_bytes()).unwrap(), Some(used), "{dialect:?}: {whole}");
+            assert_eq!(dialect.decode_reply(whole.as_bytes()).unwrap().usage, Some(used), "{dialect:?}: {whole}");
+            if !stream.is_empty() {
+                let mut observer = dialect.observer(ObserverMode::Watch);
+                observer.push(stream.as_bytes());
+                assert_eq!(observer.usage(), Some(used), "{dialect:?}: {stream}");
+            }
+        }
+    }
+    let vectors = br#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":7.0}}"#;
+    let read = Dialect::OpenAiChat.embedding_answer(vectors, (Dialect::Gemini, b"{}", "id")).unwrap();
+    assert_eq!(read.usage.unwrap().input, 7);
+    assert_eq!(
+        Dialect::AnthropicMessages.count_for(br#"{"input_tokens":"7"}"#, Dialect::AnthropicMessages).unwrap(),
+        br#"{"input_tokens":7}"#
+    );
+}
+
 #[test]
 fn the_tier_of_converse_stands_beside_its_usage() {
     let whole = r#"{"output":{"message":{"role":"assistant","content":[{"text":"x"}]}},"stopReason":"end_turn","usage":{"inputTokens":50,"outputTokens":50,"cacheReadInputTokens":40,"cacheWriteInputTokens":10,"cacheDetails":[{"ttl":"1h","inputTokens":3},{"ttl":"5m","inputTokens":7}]},"serviceTier":{"type":"flex"}}"#;

@@ -56,7 +56,7 @@ impl GeminiEncoder {
         let StreamOptions { include_usage: _, created: _, array, goes_on, call: _ } = *options;
         Self {
             array,
-            begun: goes_on,
+            begun: goes_on.is_some(),
             id: String::new(),
             model: String::new(),
             usage: None,

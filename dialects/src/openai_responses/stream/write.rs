@@ -59,13 +59,13 @@ impl ResponsesEncoder {
     /// At the beginning.
     #[must_use]
     pub(crate) fn new(options: StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created, array: _, goes_on: _, call } = options;
+        let StreamOptions { include_usage: _, created, array: _, goes_on, call } = options;
         Self {
             echo: call.map(|body| Echo::of(&body)).unwrap_or_default(),
             id: "resp_".to_owned(),
             model: String::new(),
             created: created.unwrap_or(0),
-            number: 0,
+            number: goes_on.unwrap_or_default(),
             begun: false,
             items: Vec::new(),
             open: None,
