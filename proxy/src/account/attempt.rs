@@ -90,13 +90,30 @@ impl AttemptEntry {
         let usage = Usage { tier: usage.tier.or(self.facts.tier), ..usage };
         self.facts.cost = price.and_then(|price| cost(&usage, price));
         self.facts.usage = Some(usage);
-        self.facts.estimated = false;
+        (self.facts.estimated, self.facts.unknown) = (false, false);
     }
 
     /// Notes the usage that is most likely of an attempt that ended before its provider said it.
     pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
         self.usage(usage, price);
         self.facts.estimated = self.facts.usage.is_some();
+    }
+
+    /// Notes that it may have used something of which nobody says how much.
+    pub fn unknown_usage(&mut self) {
+        self.facts.unknown = self.facts.usage.is_none();
+    }
+
+    /// True if its usage is known, or has been estimated.
+    #[must_use]
+    pub fn has_usage(&self) -> bool {
+        self.facts.usage.is_some()
+    }
+
+    /// The model that was asked for, as the provider names it.
+    #[must_use]
+    pub fn sent_model(&self) -> &str {
+        self.facts.sent_model.text(&self.table).unwrap_or_default()
     }
 
     /// It is over; only the first word counts. A success is what the caller gets, if the call's entry has no answer yet.
@@ -111,13 +128,17 @@ impl AttemptEntry {
         if !std::mem::take(&mut self.open) {
             return None;
         }
+        // An answer without a word on what it used.
+        if end == AttemptEnd::Success && self.call.operation.is_metered() {
+            self.unknown_usage();
+        }
         self.ledger.attempt_cells(&self.table, self.facts.provider).ended(end);
         Some(std::mem::take(&mut self.facts))
     }
 
     /// Counts what no call's entry tells.
     fn count_alone(&self, facts: &AttemptFacts) {
-        if facts.usage.is_some() {
+        if facts.is_counted() {
             let key = CallKey { provider: facts.provider, answered: facts.answered_model.known, ..self.call };
             self.ledger.call_cells(&self.table, key).count_usage(facts);
         }

@@ -108,7 +108,7 @@ pub(super) struct CallCells {
     /// Of input and of output.
     tokens: [Histogram; 2],
     pub(super) cost: Counter,
-    /// Calls that nobody configured a price for.
+    /// Calls whose cost nobody knows.
     pub(super) unpriced: Counter,
     pub(super) bytes_in: Counter,
     pub(super) bytes_out: Counter,
@@ -200,9 +200,12 @@ impl CallCells {
         self.count_cache(record);
     }
 
-    /// Counts what an attempt used, if its provider has said that, or it was estimated.
+    /// Counts what an attempt used, if its provider has said that, or it was estimated; else, that its cost is unknown, if it has any.
     pub(super) fn count_usage(&self, attempt: &AttemptFacts) {
-        let Some(usage) = &attempt.usage else { return };
+        let Some(usage) = &attempt.usage else {
+            self.unpriced.add(u64::from(attempt.unknown));
+            return;
+        };
         let [input, output, finer @ ..] = token_counts(usage);
         for (histogram, count) in self.tokens.iter().zip([input, output]) {
             histogram.observe(count);

@@ -20,6 +20,8 @@ pub struct Costs {
     pub beside: PicoUsd,
     /// The tokens of those.
     pub beside_tokens: u64,
+    /// The number of them that used something of which nobody has said how much.
+    pub beside_unknown: u32,
 }
 
 /// The facts by which a call is settled.
@@ -31,8 +33,6 @@ pub enum Settlement {
     Kept,
     /// This was used; `None`: nothing, since no provider answered.
     Used(Option<Usage>),
-    /// A stream was left before its first token: its prompt, at most.
-    Prompt,
     /// Nobody has said what was used, and something was: an answer without a word on it, or an attempt that was given up.
     Unknown,
 }

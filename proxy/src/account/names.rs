@@ -60,7 +60,7 @@ metrics! {
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
     USAGE_ESTIMATED = Counter "sluicegate_usage_estimated" ["route"] "Calls whose tokens are estimated: they ended before the provider said them.";
-    COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Calls whose tokens, or the service tier that answered them, no price is configured for: what they cost is unknown.";
+    COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Calls whose cost is unknown: no price is configured for their tokens or the service tier that answered them, or nobody has said how many they used.";
     CACHE_HITS = Counter "sluicegate_cache_hits" ["route", "layer"] "Calls answered from the cache.";
     CACHE_MISSES = Counter "sluicegate_cache_misses" ["route"] "Calls looked up in the cache and not found.";
     CACHE_BYPASSES = Counter "sluicegate_cache_bypasses" ["route"] "Calls of caching rules that may not be cached.";

@@ -63,6 +63,8 @@ pub(super) struct AttemptFacts {
     pub(super) tier: ServiceTier,
     /// True if the usage is the gateway's own estimate.
     pub(super) estimated: bool,
+    /// True if something was used, and nobody has said how much.
+    pub(super) unknown: bool,
     /// The cost of the usage; `None`: nobody configured a price, or none of the tier that answered.
     pub(super) cost: Option<PicoUsd>,
 }
@@ -71,6 +73,11 @@ impl AttemptFacts {
     /// An attempt at this provider, of which nothing else is known.
     pub(super) fn at(provider: ProviderIx) -> Self {
         Self { provider, ..Self::default() }
+    }
+
+    /// True if there is something to count: a usage, or that nobody knows it.
+    pub(super) fn is_counted(&self) -> bool {
+        self.usage.is_some() || self.unknown
     }
 }
 
@@ -95,8 +102,9 @@ pub struct Record {
     pub(super) attempt: AttemptFacts,
     /// True if that is the one that answered.
     pub(super) has_answer: bool,
-    /// The cost and the tokens of the others.
+    /// The cost and the tokens of the others, and how many of them used something that nobody knows.
     pub(super) beside: (PicoUsd, u64),
+    pub(super) beside_unknown: u32,
     pub(super) asked: ModelName,
     pub(super) dialect_in: Option<Dialect>,
     pub(super) stream: bool,
@@ -139,6 +147,7 @@ impl Record {
             attempt: AttemptFacts::default(),
             has_answer: false,
             beside: (PicoUsd(0), 0),
+            beside_unknown: 0,
             asked: ModelName::default(),
             dialect_in: None,
             stream: false,
@@ -160,29 +169,36 @@ impl Record {
         }
     }
 
-    /// The facts by which what it has taken beforehand is settled. An attempt that was given up may have used anything, but for a
-    /// stream: what it would have said is not generated.
+    /// The facts by which what it has taken beforehand is settled.
     pub(super) fn settlement(&self) -> Settlement {
-        if matches!(self.cache, CacheStatus::Hit(_)) {
-            return Settlement::Kept;
+        match self.attempt.usage {
+            _ if self.is_kept() => Settlement::Kept,
+            Some(usage) => Settlement::Used(Some(usage)),
+            None if self.is_unknown() => Settlement::Unknown,
+            None if self.attempts == 0 => Settlement::Unasked,
+            None => Settlement::Used(None),
         }
-        match (self.attempt.usage, self.last_attempt) {
-            (Some(usage), _) => Settlement::Used(Some(usage)),
-            (None, Some(AttemptEnd::Cancelled)) if self.stream && self.first_token.is_none() => Settlement::Prompt,
-            (None, Some(AttemptEnd::Success | AttemptEnd::Cancelled)) => Settlement::Unknown,
-            (None, _) if self.attempts == 0 => Settlement::Unasked,
-            (None, _) => Settlement::Used(None),
-        }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self.cache, CacheStatus::Hit(_))
+    }
+
+    /// True if something was used for it, and nobody has said how much: its provider has not, or an attempt is still under way.
+    fn is_unknown(&self) -> bool {
+        let may_use = self.attempt.unknown || (self.open_attempts > 0 && self.operation.is_metered());
+        self.attempt.usage.is_none() && may_use
     }
 
     /// The money that it cost. An answer that was kept cost nothing again.
     pub(super) fn costs(&self) -> Costs {
         let (beside, beside_tokens) = self.beside;
-        Costs { answer: self.attempt.cost, beside, beside_tokens }
+        Costs { answer: self.attempt.cost, beside, beside_tokens, beside_unknown: self.beside_unknown }
     }
 
     /// An attempt that is not its answer used something.
     pub(super) fn used_beside(&mut self, facts: &AttemptFacts) {
+        self.beside_unknown = self.beside_unknown.saturating_add(u32::from(facts.unknown));
         let Some(usage) = facts.usage else { return };
         let (PicoUsd(cost), tokens) = self.beside;
         let more = usage.input.saturating_add(usage.output);
@@ -195,11 +211,12 @@ impl Record {
         self.status.unwrap_or(CLIENT_CLOSED)
     }
 
-    /// The cost of the call. `None`: it was answered, and its tokens or their price are unknown.
+    /// The cost of the call. `None`: it used tokens, and how many, or their price, is unknown.
     pub(super) fn known_cost(&self) -> Option<PicoUsd> {
-        let answered = self.attempt.usage.is_some() || self.last_attempt == Some(AttemptEnd::Success);
-        let kept = matches!(self.cache, CacheStatus::Hit(_));
-        if answered && !kept { self.attempt.cost } else { Some(PicoUsd(0)) }
+        match self.settlement() {
+            Settlement::Used(Some(_)) | Settlement::Unknown => self.attempt.cost,
+            Settlement::Unasked | Settlement::Kept | Settlement::Used(None) => Some(PicoUsd(0)),
+        }
     }
 
     /// The time that the gateway itself took: from the request read whole to the first attempt, and from the answer's

@@ -74,6 +74,8 @@ pub(super) struct Attempt<'a> {
     pub(super) target: RouteTarget<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
+    /// The number of the token that its provider is called with.
+    pub(super) token: u64,
     /// The endpoints that failed the call in a way that it may have provoked.
     pub(super) suspects: &'a RefCell<Suspects>,
     /// The time when it begins.
@@ -95,8 +97,9 @@ impl Attempt<'_> {
     ) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
-        let mut open = OpenAttempt::begin(&self.call.context, self.provider, permit, self.now);
+        let mut open = OpenAttempt::begin(self.call, self.provider, permit, self.now);
         open.entry().sent(Some(&self.provider.address), outgoing.dialect, model);
+        open.asks(self.call, outgoing.dialect, self.price());
         open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = outgoing;
@@ -128,6 +131,7 @@ impl Attempt<'_> {
             // Boxed: every call's future would have room for it.
             return Err(Box::pin(self.error_answer(response, dialect, &mut open)).await);
         }
+        open.has_head();
         if let Some(coding) = headers::unasked_coding(response.headers()) {
             let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
             return Err(self.failed(&mut open, retry_policy::malformed(), &what));
@@ -166,6 +170,7 @@ impl Attempt<'_> {
         match held {
             Ok(FirstToken::Ready) => {
                 let now = Instant::now();
+                open.has_begun();
                 open.entry().upstream_head(now);
                 self.call.context.note(|entry| entry.first_token(now));
                 lead.take().into_iter().for_each(|lead| stream.record(lead));
@@ -351,8 +356,10 @@ impl Attempt<'_> {
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         // Keys that are over are refused by Amazon with 403.
-        if let (401 | 403, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential) {
-            token.refused();
+        if let (401 | 403, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential)
+            && self.is_sent_as_held()
+        {
+            token.refused(open.endpoint());
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
         Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
@@ -455,9 +462,16 @@ impl Attempt<'_> {
             Cooldown::None => {}
             Cooldown::Requested(pause) => open.endpoint().cool_down(now + pause),
             Cooldown::Guessed(pause) => open.endpoint().guess_cooldown(now + pause),
+            // What is said of a token of before does not stand against the one that is held by now.
+            Cooldown::CredentialRefused if !self.is_sent_as_held() => {}
             Cooldown::CredentialRefused => open.endpoint().credential_refused(now),
         }
         open.close(decision.end);
+    }
+
+    /// True if its provider is still called with what it was sent with.
+    fn is_sent_as_held(&self) -> bool {
+        self.provider.token_number() == self.token
     }
 
     fn terms(&self, recorded: bool) -> StreamTerms {

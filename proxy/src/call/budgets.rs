@@ -42,7 +42,7 @@ pub(super) fn of<'a>(call: &'a InboundCall, rule: &'a Rule) -> impl Iterator<Ite
 /// The parts that a call would reserve of its budgets.
 ///
 /// # Errors
-/// Nobody knows the price of a model that it may go to, and a budget does not take that for nothing.
+/// Nobody knows the price of a model that it may go to, and a budget does not take that for nothing: nobody can say what it may cost.
 pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<BudgetDemand<'a>>, Problem> {
     if !call.operation.is_metered() {
         return Ok(Vec::new());
@@ -53,13 +53,11 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
         let typical = || call.context.worker.limiter.budgets().shared().typical(budget);
         let output = if answers == 0 { 0 } else { call.peek.max_tokens.unwrap_or_else(typical) };
         let output = output.saturating_mul(answers);
-        let (cost, prompt) = match budget.unit {
-            BudgetUnit::Tokens => (input.saturating_add(output), input),
-            BudgetUnit::Usd => {
-                (dearest(call, rule, (input, output), budget)?, dearest(call, rule, (input, 0), budget)?)
-            }
+        let cost = match budget.unit {
+            BudgetUnit::Tokens => input.saturating_add(output),
+            BudgetUnit::Usd => dearest(call, rule, (input, output), budget)?,
         };
-        Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL), prompt: prompt.min(MOST_OF_CALL) })
+        Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL) })
     };
     of(call, rule).map(demand).collect()
 }

@@ -50,18 +50,18 @@ impl Held for CallHolds {
 /// One of them has no room: then nothing is taken of any.
 pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Result<(), Problem> {
     let context = &call.context;
-    let own = context.consumer().map_or(&[][..], |consumer| &consumer.limits);
-    let mut demands = Vec::with_capacity(own.len() + rule.limits.len());
-    for limit in own.iter().chain(&rule.limits) {
-        if limit.counts_tokens() && !call.operation.is_metered() {
-            continue;
-        }
-        let key = key(call, limit, route);
-        let (cost, prompt) = if limit.counts_tokens() { tokens(call, limit, &key)? } else { (1, 1) };
-        demands.push(Demand { limit, key, cost, prompt });
-    }
-    let spending = budgets::demands(call, rule)?;
+    let (demands, too_large) = demands(call, rule, route);
     let limiter = &context.worker.limiter;
+    // What can never be taken is refused before anything is, and its caller is told how all stand as ever.
+    let spending = match (too_large, budgets::demands(call, rule)) {
+        (None, Ok(spending)) => spending,
+        (too_large, spending) => {
+            let looks = (limiter.look(&demands), limiter.budgets().look(budgets::of(call, rule)));
+            let (told, spent) = tokio::join!(looks.0, looks.1);
+            context.limits_told(told, spent);
+            return Err(too_large.or(spending.err()).unwrap_or_else(unavailable));
+        }
+    };
     let taking = limiter.budgets().take(&spending, budgets::lease(call, rule));
     let ((told, limits), (mut spent, budgets)) = tokio::join!(limiter.take(&demands), taking);
     if limits.is_err() && budgets.is_ok() {
@@ -87,6 +87,25 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
     }
 }
 
+/// The parts that a call would take of its limits, and the refusal of one that may use more than there ever is.
+fn demands<'a>(call: &'a InboundCall, rule: &'a Rule, route: &str) -> (Vec<Demand<'a>>, Option<Problem>) {
+    let own = call.context.consumer().map_or(&[][..], |consumer| &consumer.limits);
+    let (mut demands, mut too_large) = (Vec::with_capacity(own.len() + rule.limits.len()), None);
+    for limit in own.iter().chain(&rule.limits) {
+        if limit.counts_tokens() && !call.operation.is_metered() {
+            continue;
+        }
+        let key = key(call, limit, route);
+        let cost = if limit.counts_tokens() { tokens(call, limit, &key) } else { Ok(1) };
+        let cost = cost.unwrap_or_else(|problem| {
+            too_large.get_or_insert(problem);
+            0
+        });
+        demands.push(Demand { limit, key, cost });
+    }
+    (demands, too_large)
+}
+
 /// The key under which a limit counts the call.
 fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
     let consumer = call.context.consumer().map(|consumer| consumer.id().0.as_bytes());
@@ -100,12 +119,11 @@ fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
     }
 }
 
-/// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have. Beside
-/// them is the prompt's part.
+/// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have.
 ///
 /// # Errors
 /// It may use more than there ever is.
-fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<(u64, u64), Problem> {
+fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, Problem> {
     let input = match limit.unit {
         LimitUnit::OutputTokens => 0,
         _ => estimate::tokens_of_body(&call.body),
@@ -124,7 +142,7 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<(
     let typical =
         || call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
-    Ok(((most + if output.is_none() { typical() } else { 0 }).max(1), input))
+    Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
 }
 
 /// The limit in its caller's words.

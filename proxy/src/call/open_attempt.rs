@@ -5,24 +5,87 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sluicegate_config::Price;
+use sluicegate_dialects::hub::Usage;
+use sluicegate_dialects::{Dialect, estimate};
+
 use crate::account::{AttemptEnd, AttemptEntry};
 use crate::endpoint::{CountedFailure, Endpoint, Outcome, Permit};
 use crate::state::Provider;
 
 use super::context::CallContext;
+use super::inbound::InboundCall;
 
 /// An attempt that is under way.
 pub(super) struct OpenAttempt {
     context: Rc<CallContext>,
     permit: Permit,
     entry: AttemptEntry,
+    /// Its request, until something of the answer itself has come.
+    unanswered: Option<UnansweredRequest>,
+}
+
+/// A request whose answer has not begun: given up now, it may have used something that nobody will say.
+struct UnansweredRequest {
+    call: Rc<InboundCall>,
+    dialect: Dialect,
+    price: Option<Arc<Price>>,
+    /// True if the head of an answer has come.
+    has_head: bool,
+}
+
+impl UnansweredRequest {
+    /// True if an attempt that ends so may have used something.
+    fn may_be_paid_for(&self, end: AttemptEnd) -> bool {
+        match end {
+            AttemptEnd::Cancelled | AttemptEnd::TimedOut => true,
+            AttemptEnd::Reset => self.has_head,
+            _ => false,
+        }
+    }
+
+    /// Books what it has most likely used: of a stream the prompt alone, unless its model may have thought unseen; else nobody knows.
+    fn book(&self, entry: &mut AttemptEntry) {
+        let Self { call, dialect, price, .. } = self;
+        if entry.has_usage() || !call.operation.is_metered() {
+            return;
+        }
+        let used = if call.operation.embeds() {
+            Some(Dialect::embedding_estimate(&call.body))
+        } else if call.streams() && !dialect.thinks_unseen(entry.sent_model(), &call.body) {
+            Some(Usage { input: estimate::tokens_of_body(&call.body), ..Usage::default() })
+        } else {
+            None
+        };
+        match used {
+            Some(usage) => entry.estimated_usage(usage, price.as_deref()),
+            None => entry.unknown_usage(),
+        }
+    }
 }
 
 impl OpenAttempt {
     /// It begins.
-    pub(super) fn begin(context: &Rc<CallContext>, provider: &Provider, permit: Permit, now: Instant) -> Self {
+    pub(super) fn begin(call: &Rc<InboundCall>, provider: &Provider, permit: Permit, now: Instant) -> Self {
+        let context = Rc::clone(&call.context);
         let entry = context.attempt(provider.ix, now);
-        Self { context: Rc::clone(context), permit, entry }
+        Self { context, permit, entry, unanswered: None }
+    }
+
+    /// Its request is about to go out, to a model of this price.
+    pub(super) fn asks(&mut self, call: &Rc<InboundCall>, dialect: Dialect, price: Option<&Arc<Price>>) {
+        let (call, price) = (Rc::clone(call), price.map(Arc::clone));
+        self.unanswered = Some(UnansweredRequest { call, dialect, price, has_head: false });
+    }
+
+    /// The head of an answer has come.
+    pub(super) fn has_head(&mut self) {
+        self.unanswered.iter_mut().for_each(|request| request.has_head = true);
+    }
+
+    /// Something of the answer itself has come: what it uses is told by the answer from here on.
+    pub(super) fn has_begun(&mut self) {
+        self.unanswered = None;
     }
 
     /// Its entry in the ledger.
@@ -48,6 +111,9 @@ impl OpenAttempt {
     /// It is over; only the first word counts.
     pub(super) fn close(&mut self, end: AttemptEnd) {
         let entry = &mut self.entry;
+        if let Some(request) = self.unanswered.take().filter(|request| request.may_be_paid_for(end)) {
+            request.book(entry);
+        }
         self.context.note(|call| entry.close(end, call));
     }
 }

@@ -16,8 +16,6 @@ pub(super) struct Hold {
     pub(super) key: LimitKey,
     pub(super) unit: LimitUnit,
     pub(super) cost: u64,
-    /// The part of it that the prompt is.
-    pub(super) prompt: u64,
     /// The terms of the count of this process, and the slot there.
     pub(super) local: (Terms, Option<u64>),
     /// The terms of the count in Redis, and the slot there.
@@ -69,8 +67,10 @@ impl Holds {
     pub(crate) fn settle(mut self, by: Settlement) {
         for hold in std::mem::take(&mut self.holds) {
             self.keeper.settle(&hold, used(&hold, by));
+            // Of one that was left before it began to answer nothing is learnt of answers.
             if let Settlement::Used(Some(usage)) = by
                 && hold.unit != LimitUnit::Requests
+                && usage.output > 0
             {
                 self.keeper.learn(&hold, usage.output);
             }
@@ -91,7 +91,6 @@ fn used(hold: &Hold, by: Settlement) -> u64 {
     match (hold.unit, by) {
         (_, Settlement::Unasked) => 0,
         (LimitUnit::Requests, _) | (_, Settlement::Unknown) => hold.cost,
-        (_, Settlement::Prompt) => hold.prompt,
         (_, Settlement::Kept | Settlement::Used(None)) => 0,
         (LimitUnit::Tokens, Settlement::Used(Some(usage))) => usage.input.saturating_add(usage.output),
         (LimitUnit::InputTokens, Settlement::Used(Some(usage))) => usage.input,

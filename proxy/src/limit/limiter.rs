@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, ready};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use sluicegate_config::{LimitUnit, OnUnavailable};
-use tokio::sync::Notify;
 
+use super::beat::{self, Teller};
 use super::budget::BudgetKeeper;
 use super::fleet::Fleet;
 use super::hold::{Hold, HoldKeeper, Holds, SharedPart};
@@ -21,14 +21,6 @@ use super::script::{CountAnswer, WindowScript};
 use super::window::Full;
 use crate::redis::{RedisClient, Script};
 
-/// The time after which it is told what calls used: much of it goes along with what the next calls ask.
-const GATHER: Duration = Duration::from_millis(20);
-/// The time after which a refusal for tokens is looked at again that other proxies may have room to tell of.
-const TOLD: Duration = GATHER.saturating_mul(2);
-/// The time after which it is told again that could not be told.
-const AGAIN: Duration = Duration::from_millis(100);
-/// It is looked this often whether there is something to say.
-const LOOK: Duration = Duration::from_millis(500);
 /// The time after which a caller is to come again whose limit can not be asked.
 const UNAVAILABLE: Duration = Duration::from_secs(1);
 
@@ -37,8 +29,6 @@ pub(crate) struct Demand<'a> {
     pub(crate) limit: &'a PreparedLimit,
     pub(crate) key: LimitKey,
     pub(crate) cost: u64,
-    /// The part of it that the prompt is.
-    pub(crate) prompt: u64,
 }
 
 /// The state of a limit.
@@ -70,7 +60,7 @@ pub(crate) struct Limiter {
     script: WindowScript,
     beat: Script,
     pending: RefCell<Pending>,
-    wake: Notify,
+    teller: Teller,
 }
 
 impl fmt::Debug for Limiter {
@@ -112,7 +102,7 @@ impl Limiter {
             script: WindowScript::new(),
             beat: Fleet::script(),
             pending: RefCell::default(),
-            wake: Notify::new(),
+            teller: Teller::default(),
         })
     }
 
@@ -159,25 +149,24 @@ impl Limiter {
         }
     }
 
+    /// The state of limits that nothing is taken of.
+    pub(crate) async fn look(&self, demands: &[Demand<'_>]) -> Vec<Told> {
+        let demands: Vec<Demand<'_>> =
+            demands.iter().map(|demand| Demand { limit: demand.limit, key: demand.key, cost: 0 }).collect();
+        let asked = demands.iter().map(|demand| async move {
+            match &self.redis {
+                None => self.alone(demand).told,
+                Some(redis) => self.together(redis, demand).await.told,
+            }
+        });
+        join_all(asked).await
+    }
+
     async fn ask(&self, demand: &Demand<'_>) -> Asked {
-        // Who has its answer may call again before the answer's end is booked, and told where other proxies count too: what it used
-        // is known in a moment, and a call that is refused for it looks again.
         let looks_again = |asked: &Asked| demand.limit.counts_tokens() && asked.may_change();
         match &self.redis {
-            None => match self.alone(demand) {
-                asked if looks_again(&asked) => {
-                    tokio::time::sleep(GATHER).await;
-                    self.alone(demand)
-                }
-                asked => asked,
-            },
-            Some(redis) => match self.together(redis, demand).await {
-                asked if looks_again(&asked) => {
-                    tokio::time::sleep(TOLD).await;
-                    self.together(redis, demand).await
-                }
-                asked => asked,
-            },
+            None => beat::look_twice(|| ready(self.alone(demand)), looks_again, beat::GATHER).await,
+            Some(redis) => beat::look_twice(|| self.together(redis, demand), looks_again, beat::TOLD).await,
         }
     }
 
@@ -193,7 +182,7 @@ impl Limiter {
     }
 
     fn alone(&self, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost, prompt } = demand;
+        let Demand { limit, key, cost } = demand;
         let (now, terms) = (self.shared.now(), limit.alone());
         let taken = self.shared.alone((key, terms), *cost, now);
         let used = taken.map_or_else(|full| full.used, |taken| taken.used);
@@ -202,7 +191,6 @@ impl Limiter {
             key: *key,
             unit: limit.unit,
             cost: *cost,
-            prompt: *prompt,
             local: (terms, Some(taken.slot)),
             shared: (terms, SharedPart::None),
         });
@@ -210,14 +198,13 @@ impl Limiter {
     }
 
     async fn together(&self, redis: &RedisClient, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost, prompt } = demand;
+        let Demand { limit, key, cost } = demand;
         let (now, noted, shared) = (self.shared.now(), limit.noted(), limit.shared());
         let at = (key, noted);
         let hold = |slot: u64, part: SharedPart| Hold {
             key: *key,
             unit: limit.unit,
             cost: *cost,
-            prompt: *prompt,
             local: (noted, Some(slot)),
             shared: (shared, part),
         };
@@ -252,7 +239,7 @@ impl Limiter {
 
     /// Decides without Redis.
     fn unanswered(&self, demand: &Demand<'_>, hold: impl Fn(u64, SharedPart) -> Hold) -> Asked {
-        let Demand { limit, key, cost, prompt: _ } = demand;
+        let Demand { limit, key, cost } = demand;
         let (now, noted) = (self.shared.now(), limit.noted());
         let at = (key, noted);
         self.shared.counts.unanswered.add();
@@ -271,7 +258,7 @@ impl Limiter {
 
     fn tell(&self, (key, terms): (&LimitKey, super::window::Terms), correction: Correction) {
         if self.pending.borrow_mut().add((*key, terms), correction, self.shared.now()) {
-            self.wake.notify_one();
+            self.teller.wake();
         } else {
             self.shared.counts.lost.add();
         }
@@ -280,19 +267,13 @@ impl Limiter {
     /// Tells Redis what there is to tell, for ever.
     pub(crate) async fn run(&self) {
         let Some(redis) = &self.redis else { return };
-        loop {
-            let woken = tokio::time::timeout(LOOK, self.wake.notified()).await.is_ok();
-            if woken {
-                tokio::time::sleep(GATHER).await;
-            }
+        let tell = async || {
             if self.shared.is_in_use() {
                 self.shared.fleet.beat(&self.beat, redis, self.shared.now()).await;
             }
-            if !self.tell_all(redis).await {
-                tokio::time::sleep(AGAIN).await;
-                self.wake.notify_one();
-            }
-        }
+            self.tell_all(redis).await
+        };
+        self.teller.run(tell).await;
     }
 
     /// Tells all there is. `false`: something is left.

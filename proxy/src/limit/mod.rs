@@ -4,6 +4,7 @@
 //! A call takes from all of its limits together and holds what it took until its end; then it is settled by what was used. What
 //! Redis does not answer in time this process decides alone, by its share, and tells Redis of it later.
 
+mod beat;
 mod budget;
 mod fleet;
 mod hold;

@@ -211,6 +211,20 @@ async fn every_level_has_room_or_none_is_taken_and_calls_of_no_cost_always_pass(
     let unpriced = ask(&client, "f", 100, false).await;
     assert_eq!((unpriced.status, unpriced.header("x-should-retry")), (403, "false"), "{}", unpriced.text());
     assert!(unpriced.text().contains("no price of the model `f`"), "{}", unpriced.text());
+    // It is told how its budgets stand as any other call is: 0.12 less what the first has cost, and two calls of five tokens.
+    let said = ["limit", "remaining"].map(|word| unpriced.header(&format!("x-sluicegate-budget-{word}")));
+    assert_eq!(said, ["0.12", "0.1177"], "{:?}", unpriced.headers);
+    assert_eq!(tokens(&unpriced), 1000 - 2 * 5, "{:?}", unpriced.headers);
+}
+
+#[tokio::test]
+async fn of_two_limits_of_an_answer_the_larger_is_reserved() {
+    let upstream = plain_upstream();
+    let text = pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"100\", period: Total}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let both = asking("m", 5_000, false).replace("\"stream\"", "\"max_completion_tokens\":7,\"stream\"");
+    let answer = proxy.client().post(CHAT, &[("x-api-key", KEY)], both).await.unwrap();
+    assert!(100 * DOLLAR - remaining(&answer) >= 5 * DOLLAR, "{:?}", answer.headers);
 }
 
 #[tokio::test]

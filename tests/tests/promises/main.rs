@@ -1,6 +1,7 @@
 //! What is promised, tried from outside: the built proxy, real sockets, upstreams that fail in every way there is.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
+mod abandoned;
 mod azure;
 mod bedrock;
 mod blame;

@@ -339,6 +339,7 @@ async fn a_call_that_may_use_more_than_there_ever_is_is_told_so_and_others_are_n
         if most == 501 || most == 101 {
             assert_eq!(answer.header("x-should-retry"), "false");
             assert!(answer.text().contains("too large"), "{}", answer.text());
+            assert_eq!(answer.header("x-ratelimit-limit-tokens"), (most - 1).to_string(), "{:?}", answer.headers);
         }
     }
     // Without a word on its answer a call takes what answers mostly have, and never more than there is.

@@ -309,7 +309,7 @@ impl LedgerEntry {
         record.sent.get_or_insert(now);
         if !record.has_answer {
             let failed = std::mem::replace(&mut record.attempt, AttemptFacts::at(provider));
-            if failed.usage.is_some() {
+            if failed.is_counted() {
                 record.used_beside(&failed);
                 let key = CallKey { provider: failed.provider, answered: failed.answered_model.known, ..key(record) };
                 self.ledger.call_cells(&record.table, key).count_usage(&failed);

@@ -16,8 +16,6 @@ pub(super) struct Reservation {
     pub(super) place: BudgetPlace,
     pub(super) unit: BudgetUnit,
     pub(super) cost: u64,
-    /// The part of it that the prompt is.
-    pub(super) prompt: u64,
     /// An answer whose cost nobody knows counts as nothing; else as it was reserved.
     pub(super) unpriced_is_free: bool,
     pub(super) booked: Booked,
@@ -82,7 +80,10 @@ impl BudgetHolds {
     pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
         for reservation in std::mem::take(&mut self.reservations) {
             self.keeper.settle(&reservation, used(&reservation, by, costs));
-            if let Settlement::Used(Some(usage)) = by {
+            // Of one that was left before it began to answer nothing is learnt of answers.
+            if let Settlement::Used(Some(usage)) = by
+                && usage.output > 0
+            {
                 self.keeper.learn(&reservation, usage.output);
             }
         }
@@ -97,7 +98,7 @@ impl Drop for BudgetHolds {
     }
 }
 
-/// So much of it was used, by all attempts of the call together.
+/// So much of it was used, by all attempts of the call together. What nobody knows the usage of counts as it was reserved.
 fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
     let (answer, beside) = match reservation.unit {
         BudgetUnit::Usd => {
@@ -112,11 +113,11 @@ fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
             (tokens, costs.beside_tokens)
         }
     };
+    let beside = beside.saturating_add(reservation.cost.saturating_mul(costs.beside_unknown.into()));
     let used = match by {
         Settlement::Unasked => 0,
         Settlement::Kept | Settlement::Used(None) => beside,
         Settlement::Used(Some(_)) => answer.saturating_add(beside),
-        Settlement::Prompt => reservation.prompt.saturating_add(beside),
         Settlement::Unknown => reservation.cost.saturating_add(beside),
     };
     used.min(MOST_OF_CALL)

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, ready};
 use sluicegate_config::{BudgetUnit, OnUnavailable};
-use tokio::sync::Notify;
 
+use super::super::beat::{self, Teller};
 use super::batches::{BatchTelling, Batches, Entry, Heard};
 use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
@@ -18,14 +18,6 @@ use super::prepared::PreparedBudget;
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
 use crate::redis::{RedisClient, Unanswered};
 
-/// The time after which it is told what calls cost: several are told together.
-const GATHER: Duration = Duration::from_millis(20);
-/// The time after which a refusal is looked at again that other proxies may have room to tell of.
-const TOLD: Duration = GATHER.saturating_mul(2);
-/// The time after which it is told again that could not be told.
-const AGAIN: Duration = Duration::from_millis(100);
-/// It is looked this often whether there is something to say.
-const LOOK: Duration = Duration::from_millis(500);
 /// A worker that ends waits no longer for Redis to hear what its calls cost.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -33,8 +25,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct BudgetDemand<'a> {
     pub(crate) budget: &'a PreparedBudget,
     pub(crate) cost: u64,
-    /// The part of it that the prompt is.
-    pub(crate) prompt: u64,
 }
 
 /// The state of a budget.
@@ -75,7 +65,7 @@ pub(crate) struct BudgetKeeper {
     redis: Option<RedisClient>,
     script: SpendScript,
     batches: RefCell<Batches>,
-    wake: Notify,
+    teller: Teller,
     /// This worker, among all that ever are.
     name: Box<str>,
     calls: Cell<u64>,
@@ -108,7 +98,7 @@ impl BudgetKeeper {
             redis,
             script: SpendScript::new(),
             batches: RefCell::default(),
-            wake: Notify::new(),
+            teller: Teller::default(),
             name: format!("{:016x}", rand::random::<u64>()).into(),
             calls: Cell::new(0),
         })
@@ -125,12 +115,7 @@ impl BudgetKeeper {
         demands: &[BudgetDemand<'_>],
         lease: Duration,
     ) -> (Vec<BudgetTold>, Result<BudgetHolds, BudgetRefusal>) {
-        let number = self.calls.get();
-        self.calls.set(number + 1);
-        let lease = CallLease {
-            call: format!("{}-{number:x}", self.name).into(),
-            millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
-        };
+        let lease = self.lease(lease);
         // Dropped, what was reserved is given back: if a budget has no room, and if the caller leaves meanwhile.
         let mut holds = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
         let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None);
@@ -162,26 +147,37 @@ impl BudgetKeeper {
         }
     }
 
+    fn lease(&self, lease: Duration) -> CallLease {
+        let number = self.calls.get();
+        self.calls.set(number + 1);
+        CallLease {
+            call: format!("{}-{number:x}", self.name).into(),
+            millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The state of budgets that nothing is reserved of.
+    pub(crate) async fn look(&self, budgets: impl Iterator<Item = &PreparedBudget>) -> Vec<BudgetTold> {
+        join_all(budgets.map(|budget| self.look_at(budget))).await
+    }
+
+    async fn look_at(&self, budget: &PreparedBudget) -> BudgetTold {
+        let place = self.place(budget);
+        let known = || told(budget, &place, (self.shared.known(&place), 0));
+        let Some(redis) = &self.redis else { return known() };
+        let asked = self.script.ask(redis, (&place, &budget.alerts), None, (&self.name, None)).await;
+        let Ok(answer) = asked else { return known() };
+        self.note(&budget.name, &budget.alerts, &answer);
+        let is_careful = budget.shares_out(1) && self.shared.fleet.is_careful();
+        self.told_by_redis(budget, &place, (answer.spent, 0), is_careful)
+    }
+
     async fn ask(self: &Rc<Self>, demand: &BudgetDemand<'_>, lease: &CallLease) -> BudgetAsked {
-        // Who has its answer may call again before the answer's end is booked, and told where other proxies count too: what it cost is
-        // known in a moment, and a call that is refused for it looks again.
         let looks_again =
             |asked: &BudgetAsked| matches!(asked.outcome, Err(false)) && demand.cost <= demand.budget.amount;
         match &self.redis {
-            None => match self.alone(demand) {
-                asked if looks_again(&asked) => {
-                    tokio::time::sleep(GATHER).await;
-                    self.alone(demand)
-                }
-                asked => asked,
-            },
-            Some(redis) => match self.together(redis, demand, lease).await {
-                asked if looks_again(&asked) => {
-                    tokio::time::sleep(TOLD).await;
-                    self.together(redis, demand, lease).await
-                }
-                asked => asked,
-            },
+            None => beat::look_twice(|| ready(self.alone(demand)), looks_again, beat::GATHER).await,
+            Some(redis) => beat::look_twice(|| self.together(redis, demand, lease), looks_again, beat::TOLD).await,
         }
     }
 
@@ -317,7 +313,7 @@ impl BudgetKeeper {
 
     fn tell(&self, place: BudgetPlace, alerts: &Arc<[(u8, u64)]>, entry: Entry) {
         if self.batches.borrow_mut().add(place, alerts, entry) {
-            self.wake.notify_one();
+            self.teller.wake();
         } else {
             self.shared.counts.lost.add();
         }
@@ -326,14 +322,7 @@ impl BudgetKeeper {
     /// Tells Redis what there is to tell, for ever.
     pub(crate) async fn run(&self) {
         let Some(redis) = &self.redis else { return };
-        loop {
-            if tokio::time::timeout(LOOK, self.wake.notified()).await.is_ok() {
-                tokio::time::sleep(GATHER).await;
-            }
-            while !self.tell_all(redis).await {
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
+        self.teller.run(async || self.tell_all(redis).await).await;
     }
 
     /// Tells what is left when the worker ends, as long as Redis answers soon.
@@ -342,7 +331,7 @@ impl BudgetKeeper {
         let telling = async {
             while !self.batches.borrow().is_told() {
                 if !self.tell_all(redis).await {
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(beat::AGAIN).await;
                 }
             }
         };
@@ -410,12 +399,11 @@ impl ReservationKeeper for BudgetKeeper {
 }
 
 fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared_out): (Booked, bool)) -> Reservation {
-    let BudgetDemand { budget, cost, prompt } = demand;
+    let BudgetDemand { budget, cost } = demand;
     Reservation {
         place,
         unit: budget.unit,
         cost: *cost,
-        prompt: *prompt,
         unpriced_is_free: budget.unpriced_is_free,
         booked,
         is_shared_out,

@@ -1,0 +1,146 @@
+//! Calls that are left, or whose providers fall silent, before anything is said of what they used: the log, the metrics and the budget
+//! say the same of them.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use sluicegate_tests::client::Answer;
+use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::upstream::{Act, Upstream, stream_head};
+
+use crate::resources::{CHAT, openai_whole, pool, provider};
+
+const KEY: &str = "one-key-that-nobody-can-guess";
+const CONSUMER: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: team}\nstringData: {api-key: one-key-that-nobody-can-guess}\n---\n\
+     apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {name: team}\nspec:\n  \
+     keys: [{name: k, secretRef: {name: team}}]\n  limits: {budgets: [{amount: \"100\", period: Total}]}\n---\n\
+     apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec:\n  rules:\n  \
+     - {name: all, targets: [{poolRef: {name: p}}]}\n---\n";
+/// A hundred dollars a million tokens of prompt, and a thousand of answer.
+const MODELS: &str = "models: [{name: m, price: {inputPerMillion: '100', outputPerMillion: '1000'}}, \
+     {name: o3-mini, price: {inputPerMillion: '100', outputPerMillion: '1000'}}]";
+/// The part of a dollar that a token of an answer costs, in picodollars.
+const OUTPUT: u64 = 1_000_000_000;
+/// The cost of an answer: three tokens of prompt and two more.
+const ANSWER: u64 = 2_300_000_000;
+
+/// What became of a call that nobody waited for.
+enum Left {
+    /// It is not known.
+    Unknown,
+    /// It is the prompt, by an estimate.
+    Prompt,
+}
+
+/// A provider that answers calls for one token, and says nothing to others, or no more than a head.
+fn silent() -> Upstream {
+    Upstream::start(|received| {
+        let body = String::from_utf8_lossy(&received.body);
+        match (body.contains("\"max_tokens\":1,"), body.contains("\"seed\":1")) {
+            (true, _) => vec![openai_whole("fine")],
+            (false, true) => vec![stream_head(), Act::Hang],
+            (false, false) => vec![Act::Hang],
+        }
+    })
+    .unwrap()
+}
+
+fn asking(model: &str, max_tokens: u64, more: &str) -> String {
+    format!(
+        r#"{{"model":"{model}","max_tokens":{max_tokens},{more}"messages":[{{"role":"user","content":"Say something."}}]}}"#
+    )
+}
+
+/// The picodollars that remain, as the answer to a call for one token says, which is over then.
+async fn remaining(proxy: &Proxy) -> u64 {
+    let answer: Answer = proxy.client().post(CHAT, &[("x-api-key", KEY)], asking("m", 1, "")).await.unwrap();
+    let text = answer.header("x-sluicegate-budget-remaining");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let told = whole.parse::<u64>().unwrap() * 1_000_000_000_000 + format!("{fraction:0<12}").parse::<u64>().unwrap();
+    idle(proxy).await;
+    told
+}
+
+async fn idle(proxy: &Proxy) {
+    let idle = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_inflight_requests", &[]) == 0.0;
+    proxy.until("the calls are over", idle).await.unwrap();
+}
+
+/// Asks, and leaves as soon as the provider has been asked.
+async fn leave(proxy: &Proxy, upstream: &Upstream, body: &str) {
+    let before = upstream.calls();
+    let mut socket = TcpStream::connect(proxy.address).unwrap();
+    let length = body.len();
+    write!(socket, "POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    proxy.until("the provider is asked", |_| upstream.calls() > before).await.unwrap();
+    drop(socket);
+}
+
+/// The lines of the log that tell what calls cost.
+fn lines(proxy: &Proxy) -> Vec<Value> {
+    let log = proxy.log();
+    log.iter().filter(|line| line.contains("\"cost_usd\"")).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Looks at what was booked of the one call between two looks at the budget.
+async fn agree(proxy: &Proxy, left: &Left, (before, max_tokens): (u64, u64), what: &str) {
+    proxy.until("the calls are in the log", |proxy| lines(proxy).len() >= 2).await.unwrap();
+    let booked = before - remaining(proxy).await - ANSWER;
+    let line = lines(proxy).remove(1);
+    let metrics = proxy.metrics().unwrap();
+    let sum = |name: &str| metrics.sum(name, &[]);
+    let known = (sum("sluicegate_cost_usd_total") * 1e12).round() as u64 - 2 * ANSWER;
+    match left {
+        Left::Unknown => {
+            assert_eq!((&line["cost_usd"], &line["usage_estimated"]), (&Value::Null, &Value::Null), "{what}: {line}");
+            assert_eq!((sum("sluicegate_cost_unknown_total"), known), (1.0, 0), "{what}");
+            assert!(booked >= max_tokens * OUTPUT, "{what}: it counts as it was reserved: {booked}");
+        }
+        Left::Prompt => {
+            assert_eq!(
+                (&line["usage_estimated"], &line["usage"]["output"]),
+                (&json!(true), &json!(0)),
+                "{what}: {line}"
+            );
+            let cost = (line["cost_usd"].as_f64().unwrap() * 1e12).round() as u64;
+            assert!(cost > 0 && cost < 10 * OUTPUT, "{what}: {line}");
+            assert_eq!((booked, known), (cost, cost), "{what}");
+            assert_eq!((sum("sluicegate_cost_unknown_total"), sum("sluicegate_usage_estimated_total")), (0.0, 1.0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_used_that_its_caller_left_is_the_same_in_log_metrics_and_budget() {
+    for (what, left, model, more) in [
+        ("a whole answer", Left::Unknown, "m", ""),
+        ("a stream", Left::Prompt, "m", "\"stream\":true,"),
+        ("a stream that has a head", Left::Prompt, "m", "\"seed\":1,\"stream\":true,"),
+        ("a stream of a model that thinks unseen", Left::Unknown, "o3-mini", "\"stream\":true,"),
+        ("a stream that is to think", Left::Unknown, "m", "\"reasoning_effort\":\"low\",\"stream\":true,"),
+    ] {
+        let upstream = silent();
+        let text = pool("p", &[provider("only", "OpenAI", upstream.address, MODELS)], "") + CONSUMER;
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        let before = remaining(&proxy).await;
+        leave(&proxy, &upstream, &asking(model, 50, more)).await;
+        idle(&proxy).await;
+        agree(&proxy, &left, (before, 50), what).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_provider_used_that_fell_silent_is_the_same_in_log_metrics_and_budget() {
+    for (what, left, more) in [("a whole answer", Left::Unknown, ""), ("a stream", Left::Prompt, "\"stream\":true,")] {
+        let upstream = silent();
+        let times = "  timeouts: {connect: 100ms, firstToken: 300ms, idle: 300ms, total: 1s}\n  retry: {attempts: 1}\n";
+        let text = pool("p", &[provider("only", "OpenAI", upstream.address, MODELS)], times) + CONSUMER;
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        let before = remaining(&proxy).await;
+        let answer = proxy.client().post(CHAT, &[("x-api-key", KEY)], asking("m", 50, more)).await.unwrap();
+        assert_eq!(answer.status, 504, "{what}: {}", answer.text());
+        idle(&proxy).await;
+        agree(&proxy, &left, (before, 50), what).await;
+    }
+}
