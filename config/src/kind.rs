@@ -18,7 +18,7 @@ struct Row {
     credentials: Option<&'static str>,
     /// Its status counts the routes that name it.
     counts_routes: bool,
-    /// What of it can not be had any more is refused at once: nothing of before is kept of its keys.
+    /// Its keys are refused as soon as they can not be had any more: nothing of before is kept of them.
     takes_back: bool,
 }
 
@@ -163,7 +163,7 @@ impl Kind {
         self.row().counts_routes
     }
 
-    /// True if what of it can not be had any more is refused at once: nothing of before is kept of its keys.
+    /// True if its keys are refused as soon as they can not be had any more: nothing of before is kept of them.
     #[must_use]
     pub const fn takes_back(self) -> bool {
         self.row().takes_back

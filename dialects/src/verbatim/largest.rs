@@ -10,12 +10,12 @@ use crate::token_count;
 
 /// The largest count that stands under one of these names. `None`: none does, or it is no object.
 pub(super) fn largest(object: &str, names: &[&str]) -> Option<u64> {
-    Names(names).deserialize(&mut serde_json::Deserializer::from_str(object)).ok().flatten()
+    LimitNames(names).deserialize(&mut serde_json::Deserializer::from_str(object)).ok().flatten()
 }
 
-struct Names<'n>(&'n [&'n str]);
+struct LimitNames<'n>(&'n [&'n str]);
 
-impl<'de> DeserializeSeed<'de> for Names<'_> {
+impl<'de> DeserializeSeed<'de> for LimitNames<'_> {
     type Value = Option<u64>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Option<u64>, D::Error> {
@@ -23,7 +23,7 @@ impl<'de> DeserializeSeed<'de> for Names<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Names<'_> {
+impl<'de> Visitor<'de> for LimitNames<'_> {
     type Value = Option<u64>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
