@@ -6,8 +6,9 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 20] = [
+pub const FEATURES: [&str; 23] = [
     "access",
+    "affinity",
     "awsChain",
     "azureOpenAI",
     "azureTokens",
@@ -17,9 +18,11 @@ pub const FEATURES: [&str; 20] = [
     "coalesce",
     "cohere",
     "compatibility",
+    "costOptimized",
     "gcpTokens",
     "gemini",
     "jwt",
+    "leastLatency",
     "limits",
     "maxOutputTokens",
     "passHeaders",

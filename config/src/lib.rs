@@ -3,6 +3,7 @@
 //! The core knows no Kubernetes and no clock: plain values that serialise to the same bytes for the same input.
 
 mod access;
+mod affinity;
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
@@ -22,6 +23,7 @@ pub mod rollout;
 mod snapshot;
 
 pub use access::{Access, ConsumerMatch};
+pub use affinity::{Affinity, AffinitySource};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
 pub use consumer::{Consumer, ConsumerKey, GENERATED_KEY_PREFIX, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
+use crate::affinity::Affinity;
 use crate::compatibility::Compatibility;
 use crate::consumer::Consumer;
 use crate::identity::Identity;
@@ -234,6 +235,9 @@ pub struct Pool {
     pub requires: Vec<String>,
     /// The choice of a provider within a tier.
     pub strategy: Strategy,
+    /// `None`: each call is chosen for by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// Sorted by (priority, name); never empty.
     pub providers: Vec<Provider>,
     /// The four timeouts.
@@ -278,6 +282,10 @@ pub enum Strategy {
     Weighted,
     /// The fewer calls in flight of two drawn by weight.
     LeastRequest,
+    /// The quicker of two drawn by weight.
+    LeastLatency,
+    /// The cheapest for the call's size.
+    CostOptimized,
 }
 
 /// A provider's dialect, and how it is reached.

@@ -4,6 +4,7 @@
 //! [`rules`]. Standalone mode reads the same data, so a manifest is judged alike with and without a cluster.
 
 mod access;
+mod affinity;
 mod allowed;
 mod cache;
 mod coalesce;
@@ -25,6 +26,7 @@ mod simulated;
 mod status;
 
 pub use access::{Access, AccessFrom, ConsumerSelector};
+pub use affinity::{Affinity, AffinitySource};
 pub use allowed::{AllowedRoutes, LabelOperator, LabelRequirement, LabelSelector, NamespacesFrom, RouteNamespaces};
 pub use cache::{Cache, CacheKey, CacheScope, Compression, MemoryCache, Promotion, RedisCache, Store};
 pub use coalesce::{Coalesce, CoalesceScope};

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::affinity::Affinity;
 use crate::allowed::AllowedRoutes;
 use crate::provider::Provider;
 use crate::rules::{self, validations};
@@ -83,14 +84,18 @@ pub struct ProviderPoolSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LoadBalancing {
-    /// Within a tier: `RoundRobin` (one after the other), `Weighted` (at random by weight) or `LeastRequest` (the one
-    /// with fewer calls in flight of two drawn by weight). Default: `Weighted`.
+    /// Within a tier: `RoundRobin` (one after the other), `Weighted` (at random by weight), `LeastRequest` (the one
+    /// with fewer calls in flight of two drawn by weight), `LeastLatency` (the one that has been quicker of two drawn by weight) or
+    /// `CostOptimized` (the one whose model costs least for the call's size; one without a price comes last). Default: `Weighted`.
     pub strategy: Strategy,
+    /// Calls of one conversation go to one endpoint. Left out: each call is chosen for by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
 }
 
 impl Default for LoadBalancing {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted }
+        Self { strategy: Strategy::Weighted, affinity: None }
     }
 }
 
@@ -103,6 +108,10 @@ pub enum Strategy {
     Weighted,
     /// The one with fewer calls in flight of two.
     LeastRequest,
+    /// The one that has been quicker of two.
+    LeastLatency,
+    /// The one that costs least.
+    CostOptimized,
 }
 
 /// The time limits of a call.

@@ -37,6 +37,11 @@ fn guarded(cel: &str) -> String {
     format!("{} || ({cel})", guards.join(" || "))
 }
 
+/// The source and the name of the header go together.
+pub const AFFINITY_HEADER: CelRule = CelRule {
+    cel: "has(self.header) == (has(self.sources) && self.sources.exists(source, source == 'Header'))",
+    message: "header goes with the source Header: write Header among sources and the name of the header in header, or neither",
+};
 /// Providers but simulated ones have an address.
 pub const ADDRESS_MISSING: CelRule = CelRule {
     cel: "self.type in ['Simulated', 'VertexAI'] || has(self.url) || has(self.serviceRef)",

@@ -7,6 +7,7 @@ mod bedrock_converse;
 mod bedrock_invoke;
 mod codec;
 mod cohere_chat;
+pub mod conversation;
 mod data_url;
 mod dialect;
 mod dispatch;

@@ -3,12 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::identity::Identity;
-use crate::{Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route};
+use crate::{Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route, Strategy};
+
+/// A feature's name, and whether a pool as a whole makes use of it.
+type PoolFeature = (&'static str, fn(&Pool) -> bool);
+
+const OF_POOLS: [PoolFeature; 3] = [
+    ("affinity", |pool| pool.affinity.is_some()),
+    ("costOptimized", |pool| pool.strategy == Strategy::CostOptimized),
+    ("leastLatency", |pool| pool.strategy == Strategy::LeastLatency),
+];
 
 /// A feature's name, and whether a provider makes use of it.
-type PoolFeature = (&'static str, fn(&Provider) -> bool);
+type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_POOLS: [PoolFeature; 15] = [
+const OF_PROVIDERS: [ProviderFeature; 15] = [
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
         _ => false,
@@ -81,11 +90,13 @@ pub(super) fn of_route(route: &Route) -> Vec<String> {
 
 /// The features that a pool requires, and the look-alikes that it names.
 pub(super) fn of_pool(pool: &Pool) -> Vec<String> {
-    let required = OF_POOLS.iter().filter(|(_, uses)| pool.providers.iter().any(uses));
+    let of_all = OF_POOLS.iter().filter(|(_, uses)| uses(pool)).map(|(name, _)| *name);
+    let of_some = OF_PROVIDERS.iter().filter(|(_, uses)| pool.providers.iter().any(uses)).map(|(name, _)| *name);
+    let required: BTreeSet<&str> = of_all.chain(of_some).collect();
     let profiles: BTreeSet<&str> =
         pool.providers.iter().filter_map(|provider| provider.compatibility.profile.as_deref()).collect();
     let profiles = profiles.into_iter().map(|name| format!("{PROFILE_FEATURE}{name}"));
-    required.map(|(name, _)| (*name).to_owned()).chain(profiles).collect()
+    required.into_iter().map(str::to_owned).chain(profiles).collect()
 }
 
 #[cfg(test)]
@@ -148,12 +159,29 @@ mod tests {
         assert_eq!(required_as("AzureOpenAI", at), ["azureOpenAI", "azureTokens"]);
         assert_eq!(required(&format!("{plain}, credentials: {{type: Passthrough}}")), ["passthrough"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
-        let of_pools = OF_POOLS.iter().map(|(name, _)| *name);
+        let of_pools = OF_POOLS.iter().map(|(name, _)| *name).chain(OF_PROVIDERS.iter().map(|(name, _)| *name));
         let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));
         let mut names: Vec<&str> = of_pools.chain(of_others).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names, FEATURES);
+    }
+
+    #[test]
+    fn a_pool_requires_of_proxies_what_it_makes_use_of_as_a_whole() {
+        for (lines, expected) in [
+            ("loadBalancing: {strategy: LeastRequest}", &[][..]),
+            ("loadBalancing: {strategy: LeastLatency}", &["leastLatency"]),
+            ("loadBalancing: {strategy: CostOptimized, affinity: {}}", &["affinity", "costOptimized"]),
+        ] {
+            let manifest = format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
+                 spec: {{{lines}, providers: [{{name: a, type: Simulated}}]}}"
+            );
+            let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
+            let pool = compile(&inputs).snapshot.pools.into_values().next().unwrap();
+            assert_eq!(pool.requires, expected, "{lines}");
+        }
     }
 
     #[test]

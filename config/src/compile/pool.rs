@@ -6,12 +6,14 @@ use super::report::Report;
 use super::revision;
 use super::scalar::{millis, thousandths};
 use super::{allowed, features, kubernetes_names, provider};
-use crate::{Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy};
+use crate::{
+    Affinity, AffinitySource, Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy,
+};
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
     let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker, allowed_routes } = spec;
-    let crds::LoadBalancing { strategy } = load_balancing;
+    let crds::LoadBalancing { strategy, affinity } = load_balancing;
     let crds::RouteNamespaces { from, selector } = &allowed_routes.namespaces;
     let is_selector = *from == crds::NamespacesFrom::Selector;
     report.rule("spec.allowedRoutes.namespaces", rules::SELECTOR_WITH_FROM, is_selector == selector.is_some());
@@ -30,7 +32,10 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
             crds::Strategy::RoundRobin => Strategy::RoundRobin,
             crds::Strategy::Weighted => Strategy::Weighted,
             crds::Strategy::LeastRequest => Strategy::LeastRequest,
+            crds::Strategy::LeastLatency => Strategy::LeastLatency,
+            crds::Strategy::CostOptimized => Strategy::CostOptimized,
         },
+        affinity: affinity.as_ref().map(|affinity| self::affinity(affinity, report)),
         providers: provider::compile_all(providers, namespace, report),
         timeouts: self::timeouts(timeouts, report),
         retry: self::retry(retry, report),
@@ -44,6 +49,23 @@ pub(super) fn seal(pool: &mut Pool) {
     pool.requires = features::of_pool(pool);
     pool.revision = String::new();
     pool.revision = revision::of(pool);
+}
+
+fn affinity(spec: &crds::Affinity, report: &mut Report<'_>) -> Affinity {
+    let crds::Affinity { sources, header, max_load } = spec;
+    let path = "spec.loadBalancing.affinity";
+    let names_one = sources.contains(&crds::AffinitySource::Header);
+    report.rule(path, rules::AFFINITY_HEADER, header.is_some() == names_one);
+    let source = |source: &crds::AffinitySource| match source {
+        crds::AffinitySource::Session => AffinitySource::Session,
+        crds::AffinitySource::Header => AffinitySource::Header,
+        crds::AffinitySource::Prefix => AffinitySource::Prefix,
+    };
+    Affinity {
+        sources: sources.iter().map(source).collect(),
+        header: header.as_ref().map(|name| name.to_ascii_lowercase()),
+        max_load_milli: report.check(&format!("{path}.maxLoad"), thousandths(max_load)),
+    }
 }
 
 fn timeouts(spec: &crds::PoolTimeouts, report: &mut Report<'_>) -> PoolTimeouts {

@@ -58,6 +58,7 @@ impl Collector for Exposition {
         page.cache(&reading)?;
         page.cache_layers(&self.0)?;
         page.endpoints(&self.0)?;
+        page.pools(&self.0)?;
         page.config(&reading.config)?;
         page.flights(&self.0)?;
         page.memory(&self.0)?;
@@ -404,7 +405,22 @@ impl Page<'_> {
             })
             .collect();
         self.gauges(&names::CONNECTIONS, &connections)?;
-        self.counters(&names::CONNECTIONS_OPENED, &of(|stat| Some(stat.connections?.2)))
+        self.counters(&names::CONNECTIONS_OPENED, &of(|stat| Some(stat.connections?.2)))?;
+        let latencies: Samples<'_, f64> = stats
+            .iter()
+            .flat_map(|stat| {
+                ["stream", "whole"].into_iter().zip(stat.latency).map(move |(form, time)| (stat, form, time))
+            })
+            .filter_map(|(stat, form, time)| Some((vec![&*stat.pool, &*stat.provider, &*stat.endpoint, form], time?)))
+            .collect();
+        self.gauges(&names::ENDPOINT_LATENCY, &latencies)
+    }
+
+    fn pools(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.pools).iter().flat_map(|ask| ask()).collect();
+        let affinity =
+            stats.iter().flat_map(|stat| stat.affinity.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
+        self.counters(&names::AFFINITY, &sums(affinity))
     }
 
     fn config(&mut self, config: &ConfigState) -> Result<(), Error> {

@@ -140,6 +140,17 @@ pub struct EndpointStat {
     pub in_flight: u64,
     /// Connections in use, idle, and ever made, all workers together; `None`: not known here.
     pub connections: Option<(u64, u64, u64)>,
+    /// The seconds that streams and whole answers let callers wait, where that is measured.
+    pub latency: [Option<f64>; 2],
+}
+
+/// The facts told of a pool at a scrape.
+#[derive(Debug, Clone)]
+pub struct PoolStat {
+    /// Its id.
+    pub pool: Arc<str>,
+    /// Calls of conversations that are kept together, by these words.
+    pub affinity: Vec<(&'static str, u64)>,
 }
 
 /// The facts told of a cache layer at a scrape.
@@ -254,6 +265,7 @@ type Ask<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
 pub struct Metrics {
     book: Mutex<Book>,
     pub(super) endpoints: Mutex<Vec<Ask<EndpointStat>>>,
+    pub(super) pools: Mutex<Vec<Ask<PoolStat>>>,
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
@@ -287,6 +299,7 @@ impl Metrics {
         Arc::new(Self {
             book: Mutex::default(),
             endpoints: Mutex::default(),
+            pools: Mutex::default(),
             caches: Mutex::default(),
             memory: Mutex::default(),
             flights: Mutex::default(),
@@ -357,6 +370,11 @@ impl Metrics {
     /// Whom to ask about endpoints at a scrape. Called on the control thread; must not block.
     pub fn ask_endpoints(&self, ask: impl Fn() -> Vec<EndpointStat> + Send + Sync + 'static) {
         lock(&self.endpoints).push(Box::new(ask));
+    }
+
+    /// Whom to ask about pools at a scrape. Called on the control thread; must not block.
+    pub fn ask_pools(&self, ask: impl Fn() -> Vec<PoolStat> + Send + Sync + 'static) {
+        lock(&self.pools).push(Box::new(ask));
     }
 
     /// Whom to ask about cache layers at a scrape. Called on the control thread; must not block.

@@ -31,7 +31,7 @@ pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{
     CacheStat, CircuitStat, ConfigEvent, EndpointStat, FlightStat, JwksStat, LimitStat, MemoryStat, Metrics, Objects,
-    RemoteStat, TokenStat,
+    PoolStat, RemoteStat, TokenStat,
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};

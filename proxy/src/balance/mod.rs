@@ -2,12 +2,17 @@
 //! goes out.
 //!
 //! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
-//! priority that has anybody left, where healthy ones go before those that cool down. Then the strategy picks.
+//! priority that has anybody left, where healthy ones go before those that cool down. Then the call's
+//! conversation decides, where those are kept together, else the strategy picks.
 
+mod candidate;
 mod pick;
+mod rendezvous;
 mod split;
 
-pub use pick::{Candidate, Chosen, Picker, Tried, pick};
+pub use candidate::{Candidate, Measure};
+pub use pick::{Chosen, Picker, Tried, pick};
+pub use rendezvous::{Conversation, home};
 pub use split::Split;
 
 #[cfg(test)]

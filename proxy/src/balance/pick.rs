@@ -9,20 +9,8 @@ use sluicegate_config::Strategy;
 
 use crate::endpoint::Health;
 
-/// A provider of a pool, as a call sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Candidate {
-    /// True if it serves the call's model.
-    pub serves: bool,
-    /// Share within its tier; 0 takes no calls.
-    pub weight: u32,
-    /// Tier; the lowest number first.
-    pub priority: u32,
-    /// Its endpoint's health.
-    pub health: Health,
-    /// Calls it is working on.
-    pub in_flight: u32,
-}
+use super::candidate::Candidate;
+use super::rendezvous::{self, Conversation};
 
 /// The candidates that a call has had already, by their place. Places from 64 on are not remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +44,9 @@ pub struct Picker<'a> {
     pub strategy: Strategy,
     /// At most this share of a pool's endpoints is ejected at once.
     pub max_open_percent: u32,
-    /// The position of round robin.
+    /// The conversation that the call is of, where those are kept together.
+    pub conversation: Option<Conversation>,
+    /// The position of round robin; with times, the number of the pool's calls.
     pub cursor: &'a AtomicU64,
     /// The worker's.
     pub rng: &'a mut SmallRng,
@@ -88,7 +78,10 @@ pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> 
     let tier = all().filter(|(_, c)| usable(c) && !cooling(c)).map(|(_, c)| c.priority).min();
     if let Some(tier) = tier {
         let members = || all().filter(move |(_, c)| c.priority == tier && usable(c) && !cooling(c));
-        let index = choose(picker, members)?;
+        let index = match picker.conversation {
+            Some(conversation) => rendezvous::choose(conversation, members)?,
+            None => choose(picker, members)?,
+        };
         let forced = candidates.get(index).is_some_and(|c| matches!(c.health, Health::Ejected(_)));
         return Some(Chosen { index, forced });
     }
@@ -138,6 +131,20 @@ where
             let load =
                 |taker: &Candidate, other: &Candidate| (u64::from(taker.in_flight) + 1) * u64::from(other.weight);
             Some(if load(b, a) < load(a, b) { second } else { first })
+        }
+        Strategy::LeastLatency => {
+            picker.cursor.fetch_add(1, Ordering::Relaxed);
+            if let Some((due, _)) = members().find(|(_, candidate)| candidate.is_due()) {
+                return Some(due);
+            }
+            let (first, a) = draw(picker.rng, members(), members(), None)?;
+            let Some((second, b)) = draw(picker.rng, members(), members(), Some(first)) else { return Some(first) };
+            Some(if b.is_quicker_than(a) { second } else { first })
+        }
+        Strategy::CostOptimized => {
+            let least = members().map(|(_, candidate)| candidate.cost()).min()?;
+            let cheapest = || members().filter(move |(_, candidate)| candidate.cost() == least);
+            draw(picker.rng, cheapest(), cheapest(), None).map(|(index, _)| index)
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Credential, Pool, Provider, RouteTarget, Rule};
 use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
 
+use super::affinity::ConversationSeat;
 use super::answer_stream::{AnswerStream, FirstToken, StreamTerms};
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
@@ -34,6 +35,7 @@ use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
+use super::weigh;
 use super::write_buffer::WriteBuffer;
 
 /// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
@@ -76,28 +78,32 @@ pub(super) struct Attempt<'a> {
     pub(super) times: Times,
     /// The number of the token that its provider is called with.
     pub(super) token: u64,
+    /// The right to keep the answer, taken by the one that is given.
+    pub(super) lead: &'a RefCell<Option<Lead>>,
     /// The endpoints that failed the call in a way that it may have provoked.
     pub(super) suspects: &'a RefCell<Suspects>,
     /// The time when it begins.
     pub(super) now: Instant,
     /// The time when the whole call has to be over.
     pub(super) deadline: Instant,
+    /// The call's place in its conversation.
+    pub(super) seat: Option<Rc<ConversationSeat>>,
 }
 
 impl Attempt<'_> {
-    /// Runs the attempt. The lead is taken by the answer that is given.
+    /// Runs the attempt.
     ///
     /// # Errors
     /// It gave no answer that the caller can have.
-    pub(super) async fn run(
-        self,
-        outgoing: Outgoing,
-        permit: Permit,
-        lead: &mut Option<Lead>,
-    ) -> Result<Exchange, Failure> {
+    pub(super) async fn run(self, outgoing: Outgoing, permit: Permit) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, self.now);
+        if self.target.pool.measures_latency() {
+            open.measure(weigh::form(self.call), self.now);
+        }
+        let hint = self.seat.as_ref().filter(|_| self.provider.defaults.compatible()).map(|seat| seat.hint());
+        self.seat.clone().into_iter().for_each(|seat| open.sit(seat));
         open.entry().sent(Some(&self.provider.address), outgoing.dialect, model);
         open.asks(self.call, outgoing.dialect, self.price());
         open.entry().dropped_fields(outgoing.dropped);
@@ -108,7 +114,7 @@ impl Attempt<'_> {
         let until = self.deadline.min(first);
         let limits =
             SendLimits { connect: self.times.connect, until, now: self.now, resend: self.target.pool.retry.on.reset };
-        let make = || outgoing.request(self.call, self.provider);
+        let make = || outgoing.request(self.call, self.provider, hint.as_deref());
         let sent = self.call.context.worker.client.send(&self.provider.origin, make, limits).await;
         if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
             self.call.context.note(LedgerEntry::resent);
@@ -146,9 +152,9 @@ impl Attempt<'_> {
             let (mut head, body) = response.into_parts();
             head.headers = headers::back(head.headers, (dialect, self.call.dialect()));
             let response = Response::from_parts(head, body);
-            Box::pin(self.stream(response, transcoder, (open, until), lead)).await
+            Box::pin(self.stream(response, transcoder, (open, until))).await
         } else {
-            self.whole(response, dialect, open, lead).await
+            self.whole(response, dialect, open).await
         }
     }
 
@@ -158,11 +164,10 @@ impl Attempt<'_> {
         response: Response<UpstreamBody>,
         transcoder: Transcoder,
         (open, until): (OpenAttempt, Instant),
-        lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
         let source = StreamSource::Provider(self.source(body, open));
-        let mut stream = Box::new(AnswerStream::new(self.terms(lead.is_some()), source, transcoder));
+        let mut stream = Box::new(AnswerStream::new(self.terms(self.lead.borrow().is_some()), source, transcoder));
         let retry_on = &self.target.pool.retry.on;
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
         // A stream of a provider's has one.
@@ -172,8 +177,9 @@ impl Attempt<'_> {
                 let now = Instant::now();
                 open.has_begun();
                 open.entry().upstream_head(now);
+                open.answered();
                 self.call.context.note(|entry| entry.first_token(now));
-                lead.take().into_iter().for_each(|lead| stream.record(lead));
+                self.lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = head.headers;
                 let kind = self.call.context.stream_type();
                 if media_type(&headers) != kind.as_bytes() {
@@ -194,7 +200,6 @@ impl Attempt<'_> {
         response: Response<UpstreamBody>,
         dialect: Dialect,
         mut open: OpenAttempt,
-        lead: &mut Option<Lead>,
     ) -> Result<Exchange, Failure> {
         let now = Instant::now();
         open.entry().upstream_head(now);
@@ -230,10 +235,11 @@ impl Attempt<'_> {
                 return Err(self.failed(&mut open, retry_policy::malformed(), &what));
             }
         };
+        open.answered();
         // The window of a circuit is of seconds: the time of the answer's head is near enough.
         open.outcome(Outcome::Success, now);
         open.close(AttemptEnd::Success);
-        if let Some(lead) = lead.take()
+        if let Some(lead) = self.lead.take()
             && !streamed
         {
             lead.whole(head.status.as_u16(), &ours);

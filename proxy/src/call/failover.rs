@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -16,8 +17,9 @@ use crate::balance::{self, Candidate, Chosen, Picker, Tried};
 use crate::cache::Lead;
 use crate::endpoint::{Admission, Health, Permit};
 use crate::errors::Problem;
-use crate::state::{Credential, Pool, Provider, RouteTarget, Rule, TargetRef};
+use crate::state::{Credential, Provider, RouteTarget, Rule, TargetRef};
 
+use super::affinity::ConversationSeat;
 use super::attempt::{self, Attempt};
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -25,7 +27,8 @@ use super::inbound::InboundCall;
 use super::keys;
 use super::retry_policy::{Retry, SHORT_WAIT};
 use super::suspects::Suspects;
-use super::{count, outgoing, plan};
+use super::weigh::{Weighing, fit};
+use super::{affinity, count, outgoing, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
 const MOST_ATTEMPTS: u32 = 10;
@@ -48,11 +51,14 @@ struct PoolRound<'a> {
     unsayable: usize,
     /// True if open circuits and short cooldowns keep nobody away.
     last_resort: bool,
+    /// The call's place in its conversation, where the pool keeps those together.
+    seat: Option<Rc<ConversationSeat>>,
 }
 
 impl<'a> PoolRound<'a> {
     fn new(target: RouteTarget<'a>) -> Self {
-        Self { target, tried: Tried::default(), hopeless: Tried::default(), made: 0, unsayable: 0, last_resort: false }
+        let (tried, hopeless) = (Tried::default(), Tried::default());
+        Self { target, tried, hopeless, made: 0, unsayable: 0, last_resort: false, seat: None }
     }
 }
 
@@ -100,69 +106,96 @@ struct NextAttempt<'a> {
     now: Instant,
 }
 
+/// The things that all attempts of a call have in common.
+struct Shared<'a> {
+    call: &'a Rc<InboundCall>,
+    /// Taken by the answer that is given.
+    lead: RefCell<Option<Lead>>,
+    suspects: RefCell<Suspects>,
+}
+
 /// Gets an answer, or says why nobody gave one.
 ///
 /// # Errors
 /// Nobody could be asked, or nobody answered with anything that can be passed on.
 pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
-    let (mut lead, suspects) = (lead, RefCell::new(Suspects::default()));
+    let shared = Shared { call, lead: RefCell::new(lead), suspects: RefCell::new(Suspects::default()) };
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
     let mut rounds = Rounds::new(plan::order(&call.context.ready, rule));
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
         let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
-        let target = round.target;
-        let timeouts = attempt::Times::of(rule, target.pool);
-        progress.deadline = call.context.arrived + timeouts.total;
+        let times = attempt::Times::of(rule, round.target.pool);
+        progress.deadline = call.context.arrived + times.total;
         round.last_resort = last_resort;
+        if round.target.pool.affinity.is_some() && round.seat.is_none() {
+            round.seat = affinity::seat(call, round.target.pool);
+        }
         while let Some(turn) = next(call, round, &progress) {
-            // Who can not be told the call has not been asked: that is no attempt.
-            let model = outgoing::model(call, target, turn.provider);
-            let outgoing = match attempt::write(call, model, turn.provider) {
-                Ok(outgoing) => outgoing,
-                Err(failure) if failure.retry == Retry::No => return failure.into_answer(call, false),
-                Err(failure) => {
-                    round.pass_over(turn.at);
-                    progress.fail(failure);
-                    continue;
-                }
-            };
-            if let Some(failure) = without_credential(call, turn.provider, turn.now + timeouts.connect).await {
-                round.pass_over(turn.at);
-                progress.fail(failure);
-                continue;
-            }
-            let mut now = turn.now;
-            if !turn.wait.is_zero() {
-                // Boxed: it is rare, and its future is large.
-                Box::pin(tokio::time::sleep(turn.wait)).await;
-                now = Instant::now();
-            }
-            round.tried.add(turn.at);
-            round.made += 1;
-            progress.attempts += 1;
-            let (provider, at) = (turn.provider, turn.at);
-            let (times, deadline) = (timeouts, progress.deadline);
-            let token = provider.token_number();
-            let attempt = Attempt { call, target, provider, times, token, suspects: &suspects, now, deadline };
-            match attempt.run(outgoing, turn.permit, &mut lead).await {
-                Ok(exchange) => {
-                    suspects.borrow_mut().answered(Instant::now());
-                    return Ok(exchange);
-                }
-                Err(failure) => match failure.retry {
-                    Retry::No => return failure.into_answer(call, false),
-                    Retry::OtherEndpoint => {
-                        round.hopeless.add(at);
-                        progress.fail(failure);
-                    }
-                    Retry::Anywhere => progress.fail(failure),
-                },
+            match take(&shared, round, turn, (times, &mut progress)).await {
+                Ok(None) => {}
+                Ok(Some(exchange)) => return Ok(exchange),
+                Err(failure) => return failure.into_answer(call, false),
             }
         }
     }
     progress.end(call, rule)
+}
+
+/// Takes a turn; `None`: somebody else may do better.
+///
+/// # Errors
+/// Nobody would do better.
+async fn take<'a>(
+    shared: &Shared<'_>,
+    round: &mut PoolRound<'a>,
+    turn: NextAttempt<'a>,
+    (times, progress): (attempt::Times, &mut CallProgress),
+) -> Result<Option<Exchange>, Failure> {
+    let (call, target, provider, at) = (shared.call, round.target, turn.provider, turn.at);
+    // Who can not be told the call has not been asked: that is no attempt.
+    let outgoing = match attempt::write(call, outgoing::model(call, target, provider), provider) {
+        Ok(outgoing) => outgoing,
+        Err(failure) if failure.retry == Retry::No => return Err(failure),
+        Err(failure) => {
+            round.pass_over(at);
+            progress.fail(failure);
+            return Ok(None);
+        }
+    };
+    if let Some(failure) = without_credential(call, provider, turn.now + times.connect).await {
+        round.pass_over(at);
+        progress.fail(failure);
+        return Ok(None);
+    }
+    let mut now = turn.now;
+    if !turn.wait.is_zero() {
+        // Boxed: it is rare, and its future is large.
+        Box::pin(tokio::time::sleep(turn.wait)).await;
+        now = Instant::now();
+    }
+    round.tried.add(at);
+    round.made += 1;
+    progress.attempts += 1;
+    let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
+    let (lead, suspects) = (&shared.lead, &shared.suspects);
+    let attempt = Attempt { call, target, provider, times, token, lead, suspects, now, deadline, seat };
+    match attempt.run(outgoing, turn.permit).await {
+        Ok(exchange) => {
+            suspects.borrow_mut().answered(Instant::now());
+            return Ok(Some(exchange));
+        }
+        Err(failure) => match failure.retry {
+            Retry::No => return Err(failure),
+            Retry::OtherEndpoint => {
+                round.hopeless.add(at);
+                progress.fail(failure);
+            }
+            Retry::Anywhere => progress.fail(failure),
+        },
+    }
+    Ok(None)
 }
 
 /// Waits for the token that a provider is called with, where it has not come yet, or looks for the caller's own key: the failure, if
@@ -284,13 +317,10 @@ fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) ->
             // Nothing to weigh.
             [only] if but.has(0) || only.weight == 0 || !fit(call, target, only) => return None,
             [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
-            several => {
-                let candidates = several.iter().map(|provider| candidate(call, target, provider, now));
-                match pick(call, pool, &candidates.collect::<Vec<_>>(), but) {
-                    Some(chosen) => chosen,
-                    None => break,
-                }
-            }
+            _ => match pick(call, round, but, now) {
+                Some(chosen) => chosen,
+                None => break,
+            },
         };
         let endpoint = &pool.providers.get(chosen.index)?.endpoint;
         if chosen.forced {
@@ -308,31 +338,28 @@ fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) ->
     Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
 }
 
-fn pick(call: &InboundCall, pool: &Pool, candidates: &[Candidate], but: Tried) -> Option<Chosen> {
-    let mut rng = call.context.worker.rng.borrow_mut();
-    let mut picker = Picker {
-        strategy: pool.strategy,
-        max_open_percent: pool.max_open_percent,
-        cursor: &pool.state.cursor,
-        rng: &mut rng,
+fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<Chosen> {
+    let pool = &**round.target.pool;
+    let weighing = Weighing::new(call, round.target, now);
+    let candidates: Vec<Candidate> = pool.providers.iter().map(|provider| weighing.candidate(provider)).collect();
+    let chosen = {
+        let mut rng = call.context.worker.rng.borrow_mut();
+        let mut picker = Picker {
+            strategy: pool.strategy,
+            max_open_percent: pool.max_open_percent,
+            conversation: round.seat.as_ref().map(|seat| seat.conversation),
+            cursor: &pool.state.cursor,
+            rng: &mut rng,
+        };
+        balance::pick(&mut picker, &candidates, but)?
     };
-    balance::pick(&mut picker, candidates, but)
-}
-
-fn candidate(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider, now: Instant) -> Candidate {
-    Candidate {
-        serves: fit(call, target, provider),
-        weight: provider.weight,
-        priority: provider.priority,
-        health: provider.endpoint.health(now),
-        in_flight: provider.endpoint.in_flight(),
+    weighing.chose(pool.providers.get(chosen.index)?, candidates.get(chosen.index)?);
+    if let Some(seat) = round.seat.as_ref().filter(|_| but.is_empty()) {
+        let is_home = balance::home(seat.conversation, &candidates) == Some(chosen.index);
+        let count = if is_home { &pool.state.kept } else { &pool.state.moved };
+        count.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// `true` for a provider that can take the call at all.
-fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
-    let routed = outgoing::routed_model(call, target);
-    provider.speaks(call.operation, call.dialect(), routed).is_some() && provider.serves(routed)
+    Some(chosen)
 }
 
 /// The wait before an endpoint is asked again: exponential, with full jitter.

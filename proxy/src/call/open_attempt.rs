@@ -10,9 +10,10 @@ use sluicegate_dialects::hub::Usage;
 use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{AttemptEnd, AttemptEntry};
-use crate::endpoint::{CountedFailure, Endpoint, Outcome, Permit};
+use crate::endpoint::{AnswerForm, CountedFailure, Endpoint, LatencyClock, Outcome, Permit};
 use crate::state::Provider;
 
+use super::affinity::ConversationSeat;
 use super::context::CallContext;
 use super::inbound::InboundCall;
 
@@ -23,6 +24,10 @@ pub(super) struct OpenAttempt {
     entry: AttemptEntry,
     /// Its request, until something of the answer itself has come.
     unanswered: Option<UnansweredRequest>,
+    /// Runs until the caller can be given something, where that is measured.
+    clock: Option<LatencyClock>,
+    /// Held as long as the answer goes on.
+    seat: Option<Rc<ConversationSeat>>,
 }
 
 /// A request whose answer has not begun: given up now, it may have used something that nobody will say.
@@ -69,7 +74,7 @@ impl OpenAttempt {
     pub(super) fn begin(call: &Rc<InboundCall>, provider: &Provider, permit: Permit, now: Instant) -> Self {
         let context = Rc::clone(&call.context);
         let entry = context.attempt(provider.ix, now);
-        Self { context, permit, entry, unanswered: None }
+        Self { context, permit, entry, unanswered: None, clock: None, seat: None }
     }
 
     /// Its request is about to go out, to a model of this price.
@@ -86,6 +91,21 @@ impl OpenAttempt {
     /// Something of the answer itself has come: what it uses is told by the answer from here on.
     pub(super) fn has_begun(&mut self) {
         self.unanswered = None;
+    }
+
+    /// Its time is measured.
+    pub(super) fn measure(&mut self, form: AnswerForm, now: Instant) {
+        self.clock = Some(LatencyClock::start(Arc::clone(self.permit.endpoint()), form, now));
+    }
+
+    /// It holds its call's place in a conversation.
+    pub(super) fn sit(&mut self, seat: Rc<ConversationSeat>) {
+        self.seat = Some(seat);
+    }
+
+    /// The caller can be given something.
+    pub(super) fn answered(&mut self) {
+        self.clock.take().into_iter().for_each(|clock| clock.answered(Instant::now()));
     }
 
     /// Its entry in the ledger.
@@ -110,6 +130,12 @@ impl OpenAttempt {
 
     /// It is over; only the first word counts.
     pub(super) fn close(&mut self, end: AttemptEnd) {
+        // Silence and a caller that left tell how long it takes at least; a failure tells nothing of it.
+        if let Some(clock) = self.clock.take()
+            && matches!(end, AttemptEnd::TimedOut | AttemptEnd::Cancelled)
+        {
+            clock.given_up(Instant::now());
+        }
         let entry = &mut self.entry;
         if let Some(request) = self.unanswered.take().filter(|request| request.may_be_paid_for(end)) {
             request.book(entry);

@@ -15,6 +15,9 @@ use super::headers;
 use super::inbound::InboundCall;
 use super::keys;
 
+/// The headers by which providers know a conversation.
+const X_SESSION_AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
+const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -162,8 +165,8 @@ impl Outgoing {
         self.body.as_ptr() != call.body.as_ptr()
     }
 
-    /// The whole request. A connection that breaks may make it a second time.
-    pub(super) fn request(&self, call: &InboundCall, provider: &Provider) -> Request<Bytes> {
+    /// The whole request. A connection that breaks may make it a second time. `hint` stands for the call's conversation.
+    pub(super) fn request(&self, call: &InboundCall, provider: &Provider, hint: Option<&str>) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
         let mut headers = headers::towards(&call.headers, (call.dialect(), same), provider);
         for (name, value) in &self.added {
@@ -176,6 +179,12 @@ impl Outgoing {
         }
         for (name, value) in self.said {
             headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+        }
+        if let Some(hint) = hint.and_then(|hint| HeaderValue::try_from(hint).ok()) {
+            // By these look-alikes keep conversations together in turn.
+            for name in [X_SESSION_AFFINITY, X_SESSION_ID] {
+                headers.entry(name).or_insert_with(|| hint.clone());
+            }
         }
         finish(&mut headers, provider);
         match &provider.credential {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sluicegate_config::CircuitBreaker;
 
 use super::breaker::{Breaker, CircuitState, Outcome, Pass, RecordedFailure};
+use super::latency::Latencies;
 
 /// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
 /// about what one caller asked for.
@@ -57,6 +58,7 @@ pub struct Endpoint {
     /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
+    latencies: Latencies,
 }
 
 impl Endpoint {
@@ -73,6 +75,7 @@ impl Endpoint {
             credential: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            latencies: Latencies::default(),
         }
     }
 
@@ -204,6 +207,15 @@ impl Endpoint {
     #[must_use]
     pub fn circuit_opened(&self) -> u64 {
         self.breaker.opened()
+    }
+
+    pub(super) const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// Microseconds since its epoch.
+    pub(super) fn micros(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
     }
 
     fn since_epoch(&self, then: Instant) -> u64 {

@@ -1,13 +1,17 @@
 //! The facts known of an endpoint: circuit, cooldown, calls in flight. Shared by all workers, survives reloads.
 //!
 //! Health belongs to an endpoint (pool, provider, address), never to a route: two routes to one endpoint share
-//! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `budget`
-//! bounds retries, `registry` keeps everything by stable id.
+//! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `latency` the time that
+//! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries, `seats` counts the calls of a conversation that are
+//! under way, `registry` keeps everything by stable id.
 
 mod breaker;
 mod budget;
+mod clock;
+mod latency;
 mod live;
 mod registry;
+mod seats;
 mod window;
 
 #[cfg(test)]
@@ -15,5 +19,8 @@ mod tests;
 
 pub use breaker::{CircuitState, Outcome};
 pub use budget::RetryBudget;
+pub use clock::LatencyClock;
+pub use latency::{AnswerForm, Latency};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use registry::{EndpointKey, LivePool, Registry};
+pub use seats::{Seat, Seats};

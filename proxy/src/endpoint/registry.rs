@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluicegate_config::{CircuitBreaker, ObjectId};
 
 use super::budget::RetryBudget;
 use super::live::Endpoint;
+use super::seats::Seats;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
 /// deleted and created anew.
@@ -35,6 +36,24 @@ pub struct LivePool {
     pub cursor: AtomicU64,
     /// Its calls' retries.
     pub budget: RetryBudget,
+    /// The calls of its conversations that are under way, where those are kept together.
+    pub seats: OnceLock<Arc<Seats>>,
+    /// Calls that went to the endpoint where their conversation is at home.
+    pub kept: AtomicU64,
+    /// Calls that went to another one.
+    pub moved: AtomicU64,
+}
+
+impl LivePool {
+    fn new(now: Instant) -> Self {
+        Self {
+            cursor: AtomicU64::new(0),
+            budget: RetryBudget::new(now),
+            seats: OnceLock::new(),
+            kept: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+        }
+    }
 }
 
 /// All live state of endpoints and pools. One for the process. It holds what configurations hold, and for ten
@@ -81,7 +100,7 @@ impl Registry {
             entry.used = now;
             return Arc::clone(&entry.state);
         }
-        let state = Arc::new(LivePool { cursor: AtomicU64::new(0), budget: RetryBudget::new(now) });
+        let state = Arc::new(LivePool::new(now));
         kept.pools.insert(id.clone(), Registered { state: Arc::clone(&state), used: now });
         state
     }
@@ -89,6 +108,13 @@ impl Registry {
     /// A configuration is about to change: what is used until now counts as used until now.
     pub fn look(&self, now: Instant) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).sweep(now);
+    }
+
+    /// Every pool that is known, for metrics.
+    #[must_use]
+    pub fn pools(&self) -> Vec<(ObjectId, Arc<LivePool>)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pools.iter().map(|(id, entry)| (id.clone(), Arc::clone(&entry.state))).collect()
     }
 
     /// Every endpoint that is known, for metrics and status.

@@ -7,18 +7,19 @@ mod prepare;
 use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use sluicegate_config::ObjectId;
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
     CacheStat, CircuitStat, EndpointStat, FlightStat, LimitStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics,
-    RemoteStat, init_logging,
+    PoolStat, RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
 use crate::coalescing::Flights;
@@ -223,6 +224,8 @@ fn memory_budget(settings: &mut Settings) -> Arc<MemoryBudget> {
 fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     let (registry, board) = (Arc::clone(&lasting.registry), Arc::clone(&shared.board));
     shared.metrics.ask_endpoints(move || endpoints(&registry, &board));
+    let registry = Arc::clone(&lasting.registry);
+    shared.metrics.ask_pools(move || pools(&registry));
     let cache = Arc::clone(&lasting.cache);
     let has_redis = !shared.settings.redis.is_empty();
     let memory = Arc::clone(&shared.memory);
@@ -278,6 +281,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
             },
             circuit_opened: endpoint.circuit_opened(),
             in_flight: endpoint.in_flight().into(),
+            latency: endpoint.latency_estimates().map(|time| time.map(|time| time.as_secs_f64())),
             connections: found.map(|totals| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
             pool: key.pool.0.into(),
             provider: key.provider.into(),
@@ -285,6 +289,14 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
         }
     };
     known.into_iter().map(stat).collect()
+}
+
+fn pools(registry: &Registry) -> Vec<PoolStat> {
+    let stat = |(id, pool): (ObjectId, Arc<endpoint::LivePool>)| PoolStat {
+        pool: id.0.into(),
+        affinity: vec![("kept", pool.kept.load(Relaxed)), ("moved", pool.moved.load(Relaxed))],
+    };
+    registry.pools().into_iter().map(stat).collect()
 }
 
 fn caches(cache: &cache::SharedCache, has_redis: bool) -> Vec<CacheStat> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sluicegate_config::{BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{AffinitySource, BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
@@ -144,6 +144,8 @@ pub(crate) struct RouteTarget<'a> {
 pub(crate) struct Pool {
     pub(crate) state: Arc<LivePool>,
     pub(crate) strategy: Strategy,
+    /// Keeps calls of one conversation together.
+    pub(crate) affinity: Option<PreparedAffinity>,
     pub(crate) max_open_percent: u32,
     pub(crate) timeouts: PoolTimeouts,
     pub(crate) retry: Retry,
@@ -154,9 +156,25 @@ pub(crate) struct Pool {
     pub(crate) providers: Vec<Arc<Provider>>,
 }
 
+impl Pool {
+    /// True if the time that endpoints let callers wait is measured.
+    pub(crate) fn measures_latency(&self) -> bool {
+        self.strategy == Strategy::LeastLatency
+    }
+}
+
+/// The rule by which calls of one conversation are kept together.
+pub(crate) struct PreparedAffinity {
+    pub(crate) sources: Vec<AffinitySource>,
+    pub(crate) header: Option<HeaderName>,
+    pub(crate) max_load_milli: u32,
+}
+
 /// A provider of a pool.
 pub(crate) struct Provider {
     pub(crate) name: String,
+    /// Stands for its endpoint, on every proxy alike.
+    pub(crate) identity: u64,
     pub(crate) ix: ProviderIx,
     /// The row of its kind.
     pub(crate) kind: &'static KindProfile,

@@ -24,7 +24,7 @@ use crate::jwt::JwksKeeper;
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
-use super::configured::{Credential, OfferAt, Pool, Provider, Route, Rule, TargetRef};
+use super::configured::{Credential, OfferAt, Pool, PreparedAffinity, Provider, Route, Rule, TargetRef};
 use super::profile;
 
 /// With several endpoints behind one provider, weights are told apart this finely.
@@ -121,6 +121,7 @@ impl Resolving<'_> {
         Pool {
             state: self.lasting.registry.pool(self.id, self.now),
             strategy: self.pool.strategy,
+            affinity: self.pool.affinity.as_ref().map(affinity),
             max_open_percent: self.pool.circuit_breaker.max_open_percent,
             timeouts: self.pool.timeouts,
             retry: self.pool.retry.clone(),
@@ -151,6 +152,7 @@ impl Resolving<'_> {
             Ok(Provider {
                 ix,
                 endpoint: endpoint.unwrap_or_else(known),
+                identity: identity(&from.name, &address),
                 address: address.as_str().into(),
                 offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,
                 kind,
@@ -224,6 +226,22 @@ impl Resolving<'_> {
         };
         kept.map(Credential::Token).map(Some).map_err(of)
     }
+}
+
+fn affinity(from: &config::Affinity) -> PreparedAffinity {
+    PreparedAffinity {
+        sources: from.sources.clone(),
+        header: from.header.as_deref().and_then(|name| HeaderName::try_from(name).ok()),
+        max_load_milli: from.max_load_milli,
+    }
+}
+
+/// Stands for an endpoint, on every proxy alike.
+fn identity(provider: &str, address: &str) -> u64 {
+    let mut digest = blake3::Hasher::new();
+    digest.update(provider.as_bytes()).update(&[0]).update(address.as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *digest.finalize().as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A key in the header where the kind of provider has it.

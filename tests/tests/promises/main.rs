@@ -3,6 +3,7 @@
 
 mod abandoned;
 mod azure;
+mod balancing;
 mod bedrock;
 mod blame;
 mod budgets;

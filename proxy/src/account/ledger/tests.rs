@@ -54,6 +54,7 @@ fn pool() -> Pool {
         revision: "p".to_owned(),
         requires: Vec::new(),
         strategy: Strategy::Weighted,
+        affinity: None,
         providers: vec![provider("a", ProviderKind::OpenAi), provider("b", ProviderKind::Anthropic)],
         timeouts: PoolTimeouts { connect: second, first_token: second, idle: second, total: second },
         retry: Retry {

@@ -6,8 +6,9 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use sluicegate_dialects::conversation::without_billing;
 
-use super::rules::{FieldPlace, Rules, without_billing};
+use super::rules::{FieldPlace, Rules};
 
 /// Deeper JSON is not cached: sorting costs one copy per level.
 const MAX_DEPTH: u32 = 64;

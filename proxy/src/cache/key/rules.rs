@@ -1,7 +1,5 @@
 //! The parts of a request that do not count in its key, and the strings in it that are texts that people wrote.
 
-use std::borrow::Cow;
-
 use sluicegate_config::CacheKey;
 
 /// More decimals than a temperature has.
@@ -40,18 +38,6 @@ impl Rules {
     pub(super) fn skips(&self, name: &str) -> bool {
         matches!(name, "stream" | "stream_options") || self.ignore.iter().any(|i| i == name)
     }
-}
-
-/// The beginning of the line in which Claude Code says whose call it is: a digest in it changes with every call, and it
-/// means nothing to a model.
-const BILLING: &str = "x-anthropic-billing-header:";
-
-/// Instructions without such lines.
-pub(super) fn without_billing(text: &str) -> Cow<'_, str> {
-    if !text.contains(BILLING) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(BILLING)).collect())
 }
 
 /// The place of a value in the request: it decides whether a string is a text that people wrote.

@@ -1,0 +1,67 @@
+//! A provider of a pool, as a call sees it.
+
+use crate::endpoint::{Health, Latency};
+
+/// A provider of a pool, as a call sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// True if it serves the call's model.
+    pub serves: bool,
+    /// Share within its tier; 0 takes no calls.
+    pub weight: u32,
+    /// Tier; the lowest number first.
+    pub priority: u32,
+    /// Its endpoint's health.
+    pub health: Health,
+    /// Calls it is working on.
+    pub in_flight: u32,
+    /// Stands for its endpoint, on every proxy alike.
+    pub identity: u64,
+    /// The facts that the pool's strategy weighs.
+    pub measure: Measure,
+}
+
+/// The facts that a strategy weighs beside what is known of every candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// None.
+    None,
+    /// The time that a call would wait.
+    Latency(Latency),
+    /// The cost of a call, in picodollars; `None`: nobody knows.
+    Cost(Option<u64>),
+}
+
+impl Candidate {
+    /// True if it is time to find out whether it is as slow as it was.
+    pub(super) const fn is_due(&self) -> bool {
+        matches!(self.measure, Measure::Latency(Latency { is_due: true, .. }))
+    }
+
+    /// True if a call would most likely wait less here than there.
+    pub(super) fn is_quicker_than(&self, other: &Self) -> bool {
+        let expected = |candidate: &Self| match candidate.measure {
+            Measure::Latency(latency) => latency.expected,
+            Measure::None | Measure::Cost(_) => None,
+        };
+        // If it took this call too, compared crosswise by weight.
+        let load = |taker: &Self, other: &Self, each: u64| {
+            u128::from(each) * (u128::from(taker.in_flight) + 1) * u128::from(other.weight)
+        };
+        match (expected(self), expected(other)) {
+            (Some(own), Some(others)) => load(self, other, own) < load(other, self, others),
+            (None, None) => load(self, other, 1) < load(other, self, 1),
+            // Of one of which nothing is known the first call finds out, and the next ones wait for its word.
+            (None, Some(_)) => self.in_flight == 0,
+            (Some(_), None) => other.in_flight > 0,
+        }
+    }
+
+    /// Its cost, for an order in which what nobody knows comes last.
+    pub(super) const fn cost(&self) -> (bool, u64) {
+        match self.measure {
+            Measure::Cost(Some(cost)) => (false, cost),
+            _ => (true, 0),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The providers of a pool as a call sees them: what balancing weighs of each, as far as the pool's strategy asks for it.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use sluicegate_config::Strategy;
+use sluicegate_dialects::estimate;
+use sluicegate_dialects::hub::Usage;
+
+use crate::balance::{Candidate, Measure};
+use crate::endpoint::AnswerForm;
+use crate::pricing;
+use crate::state::{Provider, RouteTarget};
+
+use super::inbound::InboundCall;
+use super::outgoing;
+
+/// The tokens that answers mostly have, where a call lets them have more.
+const ANSWER: u64 = 512;
+
+/// A call that looks at the providers of a pool.
+pub(super) struct Weighing<'a> {
+    call: &'a InboundCall,
+    target: RouteTarget<'a>,
+    now: Instant,
+    /// The tokens of the call and of its answer, about, where a price is asked for.
+    tokens: Usage,
+    /// The calls that the pool has had, where they are counted.
+    calls: u64,
+}
+
+impl<'a> Weighing<'a> {
+    pub(super) fn new(call: &'a InboundCall, target: RouteTarget<'a>, now: Instant) -> Self {
+        let (mut tokens, mut calls) = (Usage::default(), 0);
+        match target.pool.strategy {
+            Strategy::CostOptimized => {
+                tokens.input = estimate::tokens_of_body(&call.body);
+                let answers = if call.operation.generates() { ANSWER } else { 0 };
+                tokens.output = call.peek.max_tokens.map_or(answers, |most| most.min(answers));
+            }
+            Strategy::LeastLatency => calls = target.pool.state.cursor.load(Ordering::Relaxed),
+            Strategy::RoundRobin | Strategy::Weighted | Strategy::LeastRequest => {}
+        }
+        Self { call, target, now, tokens, calls }
+    }
+
+    /// A provider.
+    pub(super) fn candidate(&self, provider: &Provider) -> Candidate {
+        Candidate {
+            serves: fit(self.call, self.target, provider),
+            weight: provider.weight,
+            priority: provider.priority,
+            health: provider.endpoint.health(self.now),
+            in_flight: provider.endpoint.in_flight(),
+            identity: provider.identity,
+            measure: self.measure(provider),
+        }
+    }
+
+    fn measure(&self, provider: &Provider) -> Measure {
+        match self.target.pool.strategy {
+            Strategy::RoundRobin | Strategy::Weighted | Strategy::LeastRequest => Measure::None,
+            Strategy::LeastLatency => {
+                Measure::Latency(provider.endpoint.latency(form(self.call), self.now, self.calls))
+            }
+            Strategy::CostOptimized => {
+                let model = provider.models.get(outgoing::routed_model(self.call, self.target));
+                let price = model.and_then(|model| model.price.as_ref());
+                Measure::Cost(price.and_then(|price| pricing::cost(&self.tokens, price)).map(|cost| cost.0))
+            }
+        }
+    }
+
+    /// Notes who takes the call.
+    pub(super) fn chose(&self, provider: &Provider, candidate: &Candidate) {
+        if let Measure::Latency(latency) = candidate.measure
+            && latency.is_due
+        {
+            provider.endpoint.is_tried(self.calls);
+        }
+    }
+}
+
+/// The form of a call's answer.
+pub(super) fn form(call: &InboundCall) -> AnswerForm {
+    if call.streams() { AnswerForm::Stream } else { AnswerForm::Whole }
+}
+
+/// `true` for a provider that can take the call at all.
+pub(super) fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
+    let routed = outgoing::routed_model(call, target);
+    provider.speaks(call.operation, call.dialect(), routed).is_some() && provider.serves(routed)
+}
