@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 23] = [
+pub const FEATURES: [&str; 24] = [
     "access",
     "affinity",
     "awsChain",
@@ -21,6 +21,7 @@ pub const FEATURES: [&str; 23] = [
     "costOptimized",
     "gcpTokens",
     "gemini",
+    "hedge",
     "jwt",
     "leastLatency",
     "limits",

@@ -10,6 +10,7 @@ use crate::access::Access;
 use crate::affinity::Affinity;
 use crate::compatibility::Compatibility;
 use crate::consumer::Consumer;
+use crate::hedge::Hedge;
 use crate::identity::Identity;
 use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
@@ -101,6 +102,9 @@ pub struct Rule {
     /// The budgets of its calls, those of the route and its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+    /// A second attempt elsewhere; `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }

@@ -10,6 +10,7 @@ mod cache;
 mod coalesce;
 mod compatibility;
 mod consumer;
+mod hedge;
 mod jwt;
 mod limits;
 pub mod patterns;
@@ -35,6 +36,7 @@ pub use compatibility::{
     SystemMessages,
 };
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
+pub use hedge::Hedge;
 pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};
 pub use limits::{
     Budget, BudgetExceeded, BudgetMode, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,

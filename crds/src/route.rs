@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Access, ConsumerSelector};
 use crate::cache::Cache;
 use crate::coalesce::Coalesce;
+use crate::hedge::Hedge;
 use crate::limits::Limits;
 use crate::patterns;
 use crate::rules::{self, validations};
@@ -109,6 +110,9 @@ pub struct Rule {
     /// The limits of its calls, in place of the route's, and counted apart from other rules' calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// A second attempt elsewhere, where the first keeps its caller waiting. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,

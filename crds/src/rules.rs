@@ -42,6 +42,11 @@ pub const AFFINITY_HEADER: CelRule = CelRule {
     cel: "has(self.header) == (has(self.sources) && self.sources.exists(source, source == 'Header'))",
     message: "header goes with the source Header: write Header among sources and the name of the header in header, or neither",
 };
+/// A second attempt is not made at once.
+pub const HEDGE_POSITIVE: CelRule = CelRule {
+    cel: "!has(self.after) || duration(self.after) > duration('0s')",
+    message: "hedge.after must be more than 0s: write a time such as 800ms, or leave it out for what 95 of 100 calls wait at most",
+};
 /// Providers but simulated ones have an address.
 pub const ADDRESS_MISSING: CelRule = CelRule {
     cel: "self.type in ['Simulated', 'VertexAI'] || has(self.url) || has(self.serviceRef)",

@@ -55,6 +55,30 @@ pub fn session_of_body(body: &[u8]) -> Option<String> {
     session.or_else(|| text(named.prompt_cache_key)).or_else(|| text(named.user)).or(user_id)
 }
 
+/// The fields by which a provider is asked to keep something.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Keeping<'a> {
+    #[serde(borrow)]
+    store: Option<&'a RawValue>,
+    #[serde(borrow)]
+    background: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conversation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thread: Option<&'a RawValue>,
+}
+
+/// True if a body asks its provider to keep something, so that the same call made twice would leave something behind; also of what
+/// can not be read.
+#[must_use]
+pub fn asks_to_keep(body: &[u8]) -> bool {
+    let Ok(keeping) = serde_json::from_slice::<Keeping<'_>>(body) else { return true };
+    let is_true = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get() == "true");
+    let is_there = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get() != "null");
+    is_true(keeping.store) || is_true(keeping.background) || is_there(keeping.conversation) || is_there(keeping.thread)
+}
+
 /// The fields that a conversation begins with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -138,6 +162,16 @@ mod tests {
             ("no call", None),
         ] {
             assert_eq!(session_of_body(body.as_bytes()).as_deref(), session, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_something_behind_is_known() {
+        for body in ["{\"store\":true}", "{\"background\":true}", "{\"conversation\":\"c\"}", "{\"thread\":{}}", "["] {
+            assert!(asks_to_keep(body.as_bytes()), "{body}");
+        }
+        for body in ["{}", "{\"store\":false,\"thread\":null}", "{\"messages\":[{\"store\":true}]}"] {
+            assert!(!asks_to_keep(body.as_bytes()), "{body}");
         }
     }
 

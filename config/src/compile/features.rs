@@ -57,13 +57,14 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 4] = [
+const OF_ROUTES: [RouteFeature; 5] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
     }),
     ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+    ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
 ];
 
@@ -194,6 +195,7 @@ mod tests {
                 &["access"],
             ),
             ("coalesce: {scope: Pod}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["coalesce"]),
+            ("rules: [{name: a, hedge: {after: 1s}, targets: [{poolRef: {name: p}}]}]", &["hedge"]),
             (
                 "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",
                 &[],

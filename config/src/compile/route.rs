@@ -13,7 +13,7 @@ use super::scalar::millis;
 use super::verdict::Reason;
 use super::{access, budgets, cache, features, limits};
 use crate::{
-    FORMAT, HeaderMatch, HeaderValueMatch, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
+    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
 };
 
 /// Top-level fields that always count.
@@ -39,7 +39,8 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, timeouts } = rule;
+            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, hedge, timeouts } =
+                rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
@@ -55,6 +56,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 own_limits: !own_limits.is_empty(),
                 limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
                 budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),
+                hedge: hedge.as_ref().map(|hedge| self::hedge(hedge, &path, report)),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
         })
@@ -136,6 +138,14 @@ fn target(spec: &crds::Target, namespace: &str) -> Target {
 fn fallback(spec: &crds::Fallback, namespace: &str) -> Target {
     let crds::Fallback { pool_ref, model } = spec;
     Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() }
+}
+
+fn hedge(spec: &crds::Hedge, path: &str, report: &mut Report<'_>) -> Hedge {
+    let crds::Hedge { after, max_percent } = spec;
+    let path = format!("{path}.hedge");
+    let after = after.as_ref().map(|after| report.check(&format!("{path}.after"), millis(after)));
+    report.rule(&path, rules::HEDGE_POSITIVE, after != Some(Millis(0)));
+    Hedge { after, max_percent: *max_percent }
 }
 
 fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut Report<'_>) -> Vec<Match> {

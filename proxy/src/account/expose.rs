@@ -420,7 +420,9 @@ impl Page<'_> {
         let stats: Vec<_> = lock(&metrics.pools).iter().flat_map(|ask| ask()).collect();
         let affinity =
             stats.iter().flat_map(|stat| stat.affinity.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
-        self.counters(&names::AFFINITY, &sums(affinity))
+        self.counters(&names::AFFINITY, &sums(affinity))?;
+        let hedges = stats.iter().flat_map(|stat| stat.hedges.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
+        self.counters(&names::HEDGES, &sums(hedges))
     }
 
     fn config(&mut self, config: &ConfigState) -> Result<(), Error> {

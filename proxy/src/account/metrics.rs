@@ -151,6 +151,8 @@ pub struct PoolStat {
     pub pool: Arc<str>,
     /// Calls of conversations that are kept together, by these words.
     pub affinity: Vec<(&'static str, u64)>,
+    /// Second attempts, by these words.
+    pub hedges: Vec<(&'static str, u64)>,
 }
 
 /// The facts told of a cache layer at a scrape.

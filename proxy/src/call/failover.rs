@@ -4,10 +4,13 @@
 //! backoff, when nobody else is left. What fails before a stream's first token is saved here, unseen by the caller.
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use rand::RngExt;
 use sluicegate_config::Backoff;
 use sluicegate_dialects::hub::ErrorKind;
@@ -23,8 +26,10 @@ use super::affinity::ConversationSeat;
 use super::attempt::{self, Attempt};
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::hedge::Hedging;
 use super::inbound::InboundCall;
 use super::keys;
+use super::outgoing::Outgoing;
 use super::retry_policy::{Retry, SHORT_WAIT};
 use super::suspects::Suspects;
 use super::weigh::{Weighing, fit};
@@ -109,6 +114,7 @@ struct NextAttempt<'a> {
 /// The things that all attempts of a call have in common.
 struct Shared<'a> {
     call: &'a Rc<InboundCall>,
+    rule: &'a Rule,
     /// Taken by the answer that is given.
     lead: RefCell<Option<Lead>>,
     suspects: RefCell<Suspects>,
@@ -119,7 +125,8 @@ struct Shared<'a> {
 /// # Errors
 /// Nobody could be asked, or nobody answered with anything that can be passed on.
 pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
-    let shared = Shared { call, lead: RefCell::new(lead), suspects: RefCell::new(Suspects::default()) };
+    let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
+    let shared = Shared { call, rule, lead, suspects };
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
     let mut rounds = Rounds::new(plan::order(&call.context.ready, rule));
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
@@ -180,8 +187,15 @@ async fn take<'a>(
     progress.attempts += 1;
     let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
     let (lead, suspects) = (&shared.lead, &shared.suspects);
+    let hedging = if progress.attempts == 1 { Hedging::of(call, shared.rule, target) } else { None };
     let attempt = Attempt { call, target, provider, times, token, lead, suspects, now, deadline, seat };
-    match attempt.run(outgoing, turn.permit).await {
+    let running = attempt.run(outgoing, turn.permit);
+    let outcome = match hedging {
+        None => running.await,
+        // Boxed: most calls have no use for the room.
+        Some(hedging) => Box::pin(hedged(shared, round, (hedging, running), (times, &mut *progress))).await,
+    };
+    match outcome {
         Ok(exchange) => {
             suspects.borrow_mut().answered(Instant::now());
             return Ok(Some(exchange));
@@ -196,6 +210,92 @@ async fn take<'a>(
         },
     }
     Ok(None)
+}
+
+/// An attempt, and a second one beside it if it keeps its caller waiting: the first answer counts, and the other attempt is let go of.
+///
+/// # Errors
+/// Neither answers.
+async fn hedged<'a>(
+    shared: &Shared<'_>,
+    round: &mut PoolRound<'a>,
+    (hedging, first): (Hedging<'_>, impl Future<Output = Result<Exchange, Failure>>),
+    (times, progress): (attempt::Times, &mut CallProgress),
+) -> Result<Exchange, Failure> {
+    let mut first = pin!(first);
+    let early = match hedging.delay() {
+        Some(delay) => tokio::time::timeout(delay, first.as_mut()).await.ok(),
+        None => Some(first.as_mut().await),
+    };
+    if let Some(outcome) = early {
+        if outcome.is_ok() {
+            hedging.waited();
+        }
+        return outcome;
+    }
+    let Shared { call, lead, suspects, .. } = shared;
+    let (target, now) = (round.target, Instant::now());
+    let Some((provider, permit, outgoing)) = elsewhere(call, round, &hedging, now) else {
+        let outcome = first.await;
+        hedging.waited();
+        return outcome;
+    };
+    round.made += 1;
+    progress.attempts += 1;
+    target.pool.state.hedged.fetch_add(1, Ordering::Relaxed);
+    let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
+    let attempt = Attempt { call, target, provider, times, token, lead, suspects, now, deadline, seat };
+    let second = pin!(attempt.run(outgoing, permit));
+    let (outcome, is_second) = match select(first, second).await {
+        Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
+        Either::Right((outcome, other)) => (either(outcome, other, progress).await, true),
+    };
+    hedging.waited();
+    if is_second && outcome.is_ok() {
+        target.pool.state.hedges_won.fetch_add(1, Ordering::Relaxed);
+    }
+    outcome
+}
+
+/// The outcome that came first, or that of the other attempt where the first is a failure that it may mend.
+async fn either(
+    outcome: Result<Exchange, Failure>,
+    other: impl Future<Output = Result<Exchange, Failure>>,
+    progress: &mut CallProgress,
+) -> Result<Exchange, Failure> {
+    match outcome {
+        Err(failure) if failure.retry != Retry::No => {
+            progress.fail(failure);
+            other.await
+        }
+        outcome => outcome,
+    }
+}
+
+/// A healthy endpoint for a second attempt, where there may be one more: nobody is asked for it who would have to be waited for.
+fn elsewhere<'a>(
+    call: &InboundCall,
+    round: &mut PoolRound<'a>,
+    hedging: &Hedging<'_>,
+    now: Instant,
+) -> Option<(&'a std::sync::Arc<Provider>, Permit, Outgoing)> {
+    let pool = round.target.pool;
+    let (at, permit) = admit(call, round, round.tried, now)?;
+    let provider = pool.providers.get(at)?;
+    let has_credential = match &provider.credential {
+        Some(Credential::Token(token)) => token.is_good(now),
+        Some(Credential::OfCaller(auth)) => keys::passed(call, auth).is_some(),
+        Some(Credential::Header(..) | Credential::Signed(_)) | None => true,
+    };
+    if provider.endpoint.health(now) != Health::Healthy || !has_credential {
+        return None;
+    }
+    let outgoing = attempt::write(call, outgoing::model(call, round.target, provider), provider).ok()?;
+    if !hedging.may(now) {
+        return None;
+    }
+    round.tried.add(at);
+    Some((provider, permit, outgoing))
 }
 
 /// Waits for the token that a provider is called with, where it has not come yet, or looks for the caller's own key: the failure, if

@@ -1,7 +1,7 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `failover` is
-//! the only loop (with `plan`, `affinity`, `weigh`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! the only loop (with `plan`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
 //! `reply` puts the answer together and `response_body` is its body.
 
@@ -27,6 +27,7 @@ mod failure;
 mod framing;
 mod handle;
 mod headers;
+mod hedge;
 mod inbound;
 mod intake;
 mod keys;

@@ -39,6 +39,37 @@ impl RetryBudget {
     }
 }
 
+/// The time by which second attempts are bounded.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// Counts a pool's calls that might have a second attempt, and those attempts, over the last minute.
+#[derive(Debug)]
+pub struct HedgeBudget {
+    /// Calls are the total, second attempts are marked.
+    window: Window,
+}
+
+impl HedgeBudget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { window: Window::new(LATELY, now) }
+    }
+
+    /// A call has begun that might have one.
+    pub fn call(&self, now: Instant) {
+        self.window.count(false, now);
+    }
+
+    /// Asks for one: allowed while they are no more than `percent` of these calls.
+    pub fn try_hedge(&self, percent: u32, now: Instant) -> bool {
+        let counts = self.window.counts(now);
+        let allowed = (counts.marked + 1) * 100 <= counts.total * u64::from(percent);
+        if allowed {
+            self.window.mark(now);
+        }
+        allowed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +85,18 @@ mod tests {
         assert_eq!(allowed, 30);
         let later = start + Duration::from_secs(20);
         assert_eq!((0..100).filter(|_| budget.try_retry(20, later)).count(), 10);
+    }
+
+    #[test]
+    fn second_attempts_are_never_more_than_their_share() {
+        let start = Instant::now();
+        let budget = HedgeBudget::new(start);
+        let mut made = 0;
+        for call in 1..=100 {
+            budget.call(start);
+            made += u32::from(budget.try_hedge(5, start));
+            assert!(made * 100 <= call * 5, "{made} of {call}");
+        }
+        assert_eq!(made, 5);
     }
 }

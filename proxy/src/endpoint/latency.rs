@@ -14,7 +14,7 @@ const STALE: Duration = Duration::from_secs(5);
 const PROBE_EVERY: u64 = 64;
 
 /// The form of an answer: times of streams and of whole answers are no measure for one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerForm {
     /// A stream; its first token is waited for.
     Stream,

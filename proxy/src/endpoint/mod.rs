@@ -2,9 +2,10 @@
 //!
 //! Health belongs to an endpoint (pool, provider, address), never to a route: two routes to one endpoint share
 //! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `latency` the time that
-//! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries, `seats` counts the calls of a conversation that are
+//! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries and second attempts (`answer_times` says when those are due), `seats` counts the calls of a conversation that are
 //! under way, `registry` keeps everything by stable id.
 
+mod answer_times;
 mod breaker;
 mod budget;
 mod clock;
@@ -17,8 +18,9 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use answer_times::AnswerTimes;
 pub use breaker::{CircuitState, Outcome};
-pub use budget::RetryBudget;
+pub use budget::{HedgeBudget, RetryBudget};
 pub use clock::LatencyClock;
 pub use latency::{AnswerForm, Latency};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::{CircuitBreaker, ObjectId};
 
-use super::budget::RetryBudget;
+use super::answer_times::AnswerTimes;
+use super::budget::{HedgeBudget, RetryBudget};
 use super::live::Endpoint;
 use super::seats::Seats;
 
@@ -38,6 +39,14 @@ pub struct LivePool {
     pub budget: RetryBudget,
     /// The calls of its conversations that are under way, where those are kept together.
     pub seats: OnceLock<Arc<Seats>>,
+    /// Bounds second attempts.
+    pub hedges: HedgeBudget,
+    /// The times by which second attempts are due, where nobody says when.
+    pub answer_times: AnswerTimes,
+    /// Second attempts that were made.
+    pub hedged: AtomicU64,
+    /// Those of them that answered first.
+    pub hedges_won: AtomicU64,
     /// Calls that went to the endpoint where their conversation is at home.
     pub kept: AtomicU64,
     /// Calls that went to another one.
@@ -50,6 +59,10 @@ impl LivePool {
             cursor: AtomicU64::new(0),
             budget: RetryBudget::new(now),
             seats: OnceLock::new(),
+            hedges: HedgeBudget::new(now),
+            answer_times: AnswerTimes::default(),
+            hedged: AtomicU64::new(0),
+            hedges_won: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             moved: AtomicU64::new(0),
         }

@@ -295,6 +295,7 @@ fn pools(registry: &Registry) -> Vec<PoolStat> {
     let stat = |(id, pool): (ObjectId, Arc<endpoint::LivePool>)| PoolStat {
         pool: id.0.into(),
         affinity: vec![("kept", pool.kept.load(Relaxed)), ("moved", pool.moved.load(Relaxed))],
+        hedges: vec![("sent", pool.hedged.load(Relaxed)), ("won", pool.hedges_won.load(Relaxed))],
     };
     registry.pools().into_iter().map(stat).collect()
 }

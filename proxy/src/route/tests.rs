@@ -19,6 +19,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        hedge: None,
         timeouts: Timeouts::default(),
     }
 }

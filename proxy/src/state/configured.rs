@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sluicegate_config::{AffinitySource, BetaAction, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{AffinitySource, BetaAction, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::Dialect;
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
@@ -121,6 +121,8 @@ pub(crate) struct Rule {
     pub(crate) coalesce: Option<cache::Recipe>,
     pub(crate) limits: Box<[PreparedLimit]>,
     pub(crate) budgets: Box<[PreparedBudget]>,
+    /// A second attempt elsewhere.
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) timeouts: Timeouts,
 }
 

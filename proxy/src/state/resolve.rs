@@ -80,6 +80,7 @@ pub(super) fn route(
             coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
             limits: limits(lasting, id, rule),
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
+            hedge: rule.hedge,
             timeouts: rule.timeouts,
         });
     }

@@ -18,6 +18,7 @@ mod descriptors;
 mod egress;
 mod failover;
 mod gemini;
+mod hedging;
 mod http;
 mod input;
 mod jwt;

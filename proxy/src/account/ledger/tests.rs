@@ -88,6 +88,7 @@ fn snapshot() -> Snapshot {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        hedge: None,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -1,0 +1,52 @@
+//! Second attempts elsewhere: which calls may have one, and after which time.
+
+use std::time::{Duration, Instant};
+
+use sluicegate_config::Hedge;
+use sluicegate_dialects::conversation;
+
+use crate::state::{RouteTarget, Rule};
+
+use super::inbound::InboundCall;
+use super::{outgoing, weigh};
+
+/// A call that may have a second attempt.
+pub(super) struct Hedging<'a> {
+    call: &'a InboundCall,
+    target: RouteTarget<'a>,
+    hedge: Hedge,
+    begun: Instant,
+}
+
+impl<'a> Hedging<'a> {
+    /// A call's first attempt in a pool begins; `None`: there is no second one beside it, or nobody could make it twice.
+    pub(super) fn of(call: &'a InboundCall, rule: &Rule, target: RouteTarget<'a>) -> Option<Self> {
+        let hedge = rule.hedge.filter(|_| call.operation.generates() && !conversation::asks_to_keep(&call.body))?;
+        let begun = Instant::now();
+        target.pool.state.hedges.call(begun);
+        Some(Self { call, target, hedge, begun })
+    }
+
+    /// The time after which the second attempt is due; `None`: nobody knows yet.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        let after = self.hedge.after.map(|after| after.get());
+        after.or_else(|| self.target.pool.state.answer_times.most_wait(self.key(), self.begun))
+    }
+
+    /// True if there may be one more.
+    pub(super) fn may(&self, now: Instant) -> bool {
+        self.target.pool.state.hedges.try_hedge(self.hedge.max_percent, now)
+    }
+
+    /// The first attempt's caller could be given something now, or it is not waited for any longer.
+    pub(super) fn waited(&self) {
+        if self.hedge.after.is_none() {
+            let now = Instant::now();
+            self.target.pool.state.answer_times.note(self.key(), now.saturating_duration_since(self.begun), now);
+        }
+    }
+
+    fn key(&self) -> (&str, crate::endpoint::AnswerForm) {
+        (outgoing::routed_model(self.call, self.target), weigh::form(self.call))
+    }
+}
