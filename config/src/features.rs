@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 24] = [
+pub const FEATURES: [&str; 25] = [
     "access",
     "affinity",
     "awsChain",
@@ -26,6 +26,7 @@ pub const FEATURES: [&str; 24] = [
     "leastLatency",
     "limits",
     "maxOutputTokens",
+    "mirror",
     "passHeaders",
     "passthrough",
     "priceKinds",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Millis;
+use crate::millis::Millis;
 
 /// A second attempt at another endpoint, where the first keeps its caller waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

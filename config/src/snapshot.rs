@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,23 +15,13 @@ use crate::ids::{CredentialId, ObjectId};
 use crate::labels::LabelMatch;
 use crate::limits::{Budget, RateLimit};
 use crate::matching::Match;
+use crate::millis::Millis;
+use crate::mirror::Mirror;
 use crate::price::Price;
+use crate::target::Target;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
 pub const FORMAT: u32 = 1;
-
-/// A span of time in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct Millis(pub u64);
-
-impl Millis {
-    /// As the standard library's type.
-    #[must_use]
-    pub const fn get(self) -> Duration {
-        Duration::from_millis(self.0)
-    }
-}
 
 /// Everything a proxy runs on, except credentials, which travel apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -105,20 +94,18 @@ pub struct Rule {
     /// A second attempt elsewhere; `None`: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,
+    /// A share of its calls is copied; `None`: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }
 
-/// A pool that may take a rule's calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    /// The pool; the compiler makes sure that the snapshot holds it.
-    pub pool: ObjectId,
-    /// Share of the calls; 0 takes none.
-    pub weight: u32,
-    /// The model to ask for instead of the caller's.
-    pub model: Option<String>,
+impl Rule {
+    /// Everything that names a pool in it.
+    pub fn named(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(&self.fallbacks).chain(self.mirror.iter().map(|mirror| &mirror.target))
+    }
 }
 
 /// Timeouts a route sets over its pools'; `None` keeps the pool's.

@@ -53,7 +53,7 @@ pub use provider::{
     ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use route::{
-    Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
+    Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};

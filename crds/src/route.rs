@@ -113,6 +113,9 @@ pub struct Rule {
     /// A second attempt elsewhere, where the first keeps its caller waiting. Left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,
+    /// A share of its calls is copied to another pool, to see how that does. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
@@ -209,6 +212,22 @@ pub struct Fallback {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
+}
+
+/// A share of a rule's calls is copied to another pool. Nobody waits for it, what it answers is thrown away, and it is counted by
+/// itself: in no limit, no budget and no consumer's metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mirror {
+    /// The pool.
+    pub pool_ref: PoolRef,
+    /// The model to ask the pool for. Left out: the one that the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
+    /// The share, in percent.
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u32,
 }
 
 /// Names a `ProviderPool`.

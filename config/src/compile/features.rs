@@ -57,7 +57,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 5] = [
+const OF_ROUTES: [RouteFeature; 6] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -66,6 +66,7 @@ const OF_ROUTES: [RouteFeature; 5] = [
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
+    ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
 ];
 
 /// A feature's name, and whether a consumer makes use of it.

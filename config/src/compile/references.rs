@@ -15,14 +15,14 @@ use crate::{ObjectId, Pool, Route};
 pub fn references(spec: &LLMRouteSpec, namespace: &str) -> BTreeSet<ObjectId> {
     let targets = spec.rules.iter().flat_map(|rule| &rule.targets).map(|target| &target.pool_ref);
     let fallbacks = spec.rules.iter().flat_map(|rule| &rule.fallbacks).map(|fallback| &fallback.pool_ref);
-    targets.chain(fallbacks).map(|reference| pool_id(reference, namespace)).collect()
+    let mirrors = spec.rules.iter().filter_map(|rule| rule.mirror.as_ref()).map(|mirror| &mirror.pool_ref);
+    targets.chain(fallbacks).chain(mirrors).map(|reference| pool_id(reference, namespace)).collect()
 }
 
 /// The pools that a compiled route names.
 #[must_use]
 pub fn references_of_compiled(route: &Route) -> BTreeSet<ObjectId> {
-    let targets = route.rules.iter().flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
-    targets.map(|target| target.pool.clone()).collect()
+    route.rules.iter().flat_map(crate::Rule::named).map(|target| target.pool.clone()).collect()
 }
 
 /// True if two compiled forms of a pool are the same to the routes that name it, so that these need not be compiled anew:

@@ -13,7 +13,7 @@ use super::scalar::millis;
 use super::verdict::Reason;
 use super::{access, budgets, cache, features, limits};
 use crate::{
-    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
+    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
 };
 
 /// Top-level fields that always count.
@@ -39,7 +39,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, hedge, timeouts } =
+            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, hedge, mirror, timeouts } =
                 rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
@@ -56,6 +56,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 own_limits: !own_limits.is_empty(),
                 limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
                 budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),
+                mirror: mirror.as_ref().map(|mirror| self::mirror(mirror, namespace)),
                 hedge: hedge.as_ref().map(|hedge| self::hedge(hedge, &path, report)),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
@@ -90,14 +91,16 @@ pub(super) fn resolve(spec: &LLMRouteSpec, pools: &Reachable<'_>, report: &mut R
         for (at, fallback) in rule.fallbacks.iter().enumerate() {
             look(format!("spec.rules[{index}].fallbacks[{at}].poolRef"), &fallback.pool_ref);
         }
+        if let Some(mirror) = &rule.mirror {
+            look(format!("spec.rules[{index}].mirror.poolRef"), &mirror.pool_ref);
+        }
     }
 }
 
 /// True if every rule has targets, and every pool that is named is there.
 pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
     route.rules.iter().all(|rule| {
-        let mut named = rule.targets.iter().chain(&rule.fallbacks);
-        !rule.targets.is_empty() && named.all(|target| pools.get(&target.pool).is_some())
+        !rule.targets.is_empty() && rule.named().all(|target| pools.get(&target.pool).is_some())
     })
 }
 
@@ -124,6 +127,7 @@ pub(super) fn prune(route: &mut Route, pools: &Reachable<'_>) {
     for rule in &mut route.rules {
         rule.targets.retain(|target| pools.get(&target.pool).is_some());
         rule.fallbacks.retain(|target| pools.get(&target.pool).is_some());
+        rule.mirror.take_if(|mirror| pools.get(&mirror.target.pool).is_none());
     }
     route.requires = features::of_route(route);
     route.revision = String::new();
@@ -138,6 +142,12 @@ fn target(spec: &crds::Target, namespace: &str) -> Target {
 fn fallback(spec: &crds::Fallback, namespace: &str) -> Target {
     let crds::Fallback { pool_ref, model } = spec;
     Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() }
+}
+
+fn mirror(spec: &crds::Mirror, namespace: &str) -> Mirror {
+    let crds::Mirror { pool_ref, model, percent } = spec;
+    let target = Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() };
+    Mirror { target, percent: *percent }
 }
 
 fn hedge(spec: &crds::Hedge, path: &str, report: &mut Report<'_>) -> Hedge {

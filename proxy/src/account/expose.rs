@@ -422,7 +422,9 @@ impl Page<'_> {
             stats.iter().flat_map(|stat| stat.affinity.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
         self.counters(&names::AFFINITY, &sums(affinity))?;
         let hedges = stats.iter().flat_map(|stat| stat.hedges.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
-        self.counters(&names::HEDGES, &sums(hedges))
+        self.counters(&names::HEDGES, &sums(hedges))?;
+        let mirrors = stats.iter().flat_map(|stat| stat.mirrors.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
+        self.counters(&names::MIRRORED, &sums(mirrors))
     }
 
     fn config(&mut self, config: &ConfigState) -> Result<(), Error> {

@@ -153,6 +153,8 @@ pub struct PoolStat {
     pub affinity: Vec<(&'static str, u64)>,
     /// Second attempts, by these words.
     pub hedges: Vec<(&'static str, u64)>,
+    /// Copies of calls that it was sent, by these words.
+    pub mirrors: Vec<(&'static str, u64)>,
 }
 
 /// The facts told of a cache layer at a scrape.

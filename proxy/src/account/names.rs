@@ -83,6 +83,7 @@ metrics! {
     ENDPOINT_LATENCY = Gauge "sluicegate_endpoint_latency_seconds" ["pool", "provider", "endpoint", "form"] "The time that an endpoint lets callers wait, as `LeastLatency` weighs it: to the first token of a `stream`, to the end of a `whole` answer.";
     AFFINITY = Counter "sluicegate_affinity_calls" ["pool", "outcome"] "Calls of conversations that a pool keeps together: went to the endpoint where theirs is at home (`kept`), or to another one (`moved`).";
     HEDGES = Counter "sluicegate_hedged_attempts" ["pool", "outcome"] "Second attempts beside one that kept its caller waiting: all of them (`sent`), and those that answered first (`won`).";
+    MIRRORED = Counter "sluicegate_mirrored_calls" ["pool", "outcome"] "Copies of calls for a pool: `sent`, or not made because too many were under way (`dropped`).";
     CONFIG = Info "sluicegate_config" ["revision"] "The revision of the configuration that runs.";
     CONFIG_GENERATION = Gauge "sluicegate_config_generation" [] "How many configurations this process has applied.";
     PRICE_LIST = Gauge "sluicegate_price_list_timestamp_seconds" [] "The day when the price list that is used (`--prices`) was last gone through, in seconds since 1970.";

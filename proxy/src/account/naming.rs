@@ -64,7 +64,7 @@ impl Naming {
             Some(ModelMatch::Exact(name)) => Some(name),
             _ => None,
         });
-        let targets = route.rules.iter().flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
+        let targets = route.rules.iter().flat_map(sluicegate_config::Rule::named);
         let models = self.mention(matched.chain(targets.filter_map(|target| target.model.as_ref())));
         let number = match self.routes.get(id) {
             Some(number) => *number,

@@ -121,6 +121,8 @@ pub struct Record {
     pub(super) status: Option<u16>,
     pub(super) error: Option<(ErrorSource, ErrorKind)>,
     pub(super) detail: Option<Cow<'static, str>>,
+    /// True for a copy of a call: nobody waits for it.
+    pub(super) aside: bool,
     /// The time when the caller left, where the call's provider was still listened to.
     pub(super) left: Option<Instant>,
     pub(super) bytes_in: u64,
@@ -162,6 +164,7 @@ impl Record {
             status: None,
             error: None,
             detail: None,
+            aside: false,
             left: None,
             bytes_in: 0,
             bytes_out: 0,

@@ -35,6 +35,15 @@ pub(super) struct Caller {
     pub(super) accepts: Option<AnswerCoding>,
 }
 
+impl Caller {
+    /// The same, for a copy of its call: its log line has the same id, and no web page waits for it.
+    pub(super) fn copied(&self) -> Self {
+        let Self { dialect, request_id, address, array, origin: _, accepts: _ } = self;
+        let request_id = request_id.clone();
+        Self { dialect: *dialect, request_id, address: *address, array: *array, origin: None, accepts: None }
+    }
+}
+
 /// The subject of a call, as far as its path and method tell.
 #[derive(Debug)]
 pub(super) struct Addressed {

@@ -21,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, coalesce, coding, compress, cors, failover, framing, intake, keys, limits, output_limit, reply};
+use super::{access, coalesce, coding, compress, cors, failover, framing, intake, keys, limits, mirror, output_limit, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -124,6 +124,9 @@ async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
             CacheOutcome::Fetch(lead) => lead,
         },
     };
+    if rule.mirror.is_some() {
+        mirror::send(call, rule);
+    }
     match cache_lookup::shared_key(call, rule, lead.as_ref()) {
         None => failover::exchange(call, rule, lead).await,
         // Boxed, as the cache's part.

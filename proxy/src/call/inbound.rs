@@ -107,6 +107,23 @@ impl InboundCall {
         }))
     }
 
+    /// The same call once more, with a context of its own.
+    ///
+    /// # Errors
+    /// None: it was read before.
+    pub(super) fn again(&self, context: &Rc<CallContext>) -> Result<Rc<Self>, Problem> {
+        let addressed = Addressed {
+            operation: self.operation,
+            model: self.path_model().map(str::to_owned),
+            stream: Some(self.peek.stream),
+            envelope: self.envelope,
+            methods: "",
+        };
+        let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
+        let charge = context.worker.memory.nothing();
+        Self::read(context, &addressed, Received { headers, uri, body, charge, at: Instant::now() })
+    }
+
     /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()

@@ -2,6 +2,7 @@
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `failover` is
 //! the only loop (with `plan`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! `mirror` sends copies,
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
 //! `reply` puts the answer together and `response_body` is its body.
 
@@ -32,6 +33,7 @@ mod inbound;
 mod intake;
 mod keys;
 mod limits;
+mod mirror;
 mod open_attempt;
 mod outgoing;
 mod output_limit;

@@ -2,7 +2,7 @@
 //!
 //! Health belongs to an endpoint (pool, provider, address), never to a route: two routes to one endpoint share
 //! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `latency` the time that
-//! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries and second attempts (`answer_times` says when those are due), `seats` counts the calls of a conversation that are
+//! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries and second attempts (`answer_times` says when those are due), `mirrors` counts copies of calls, `seats` the calls of a conversation that are
 //! under way, `registry` keeps everything by stable id.
 
 mod answer_times;
@@ -11,6 +11,7 @@ mod budget;
 mod clock;
 mod latency;
 mod live;
+mod mirrors;
 mod registry;
 mod seats;
 mod window;
@@ -24,5 +25,6 @@ pub use budget::{HedgeBudget, RetryBudget};
 pub use clock::LatencyClock;
 pub use latency::{AnswerForm, Latency};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
+pub use mirrors::{MirrorPlace, Mirrors};
 pub use registry::{EndpointKey, LivePool, Registry};
 pub use seats::{Seat, Seats};

@@ -10,6 +10,7 @@ use sluicegate_config::{CircuitBreaker, ObjectId};
 use super::answer_times::AnswerTimes;
 use super::budget::{HedgeBudget, RetryBudget};
 use super::live::Endpoint;
+use super::mirrors::Mirrors;
 use super::seats::Seats;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
@@ -47,6 +48,8 @@ pub struct LivePool {
     pub hedged: AtomicU64,
     /// Those of them that answered first.
     pub hedges_won: AtomicU64,
+    /// Copies of calls that are under way.
+    pub mirrors: Mirrors,
     /// Calls that went to the endpoint where their conversation is at home.
     pub kept: AtomicU64,
     /// Calls that went to another one.
@@ -62,6 +65,7 @@ impl LivePool {
             hedges: HedgeBudget::new(now),
             answer_times: AnswerTimes::default(),
             hedged: AtomicU64::new(0),
+            mirrors: Mirrors::default(),
             hedges_won: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             moved: AtomicU64::new(0),

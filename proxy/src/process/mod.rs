@@ -296,6 +296,7 @@ fn pools(registry: &Registry) -> Vec<PoolStat> {
         pool: id.0.into(),
         affinity: vec![("kept", pool.kept.load(Relaxed)), ("moved", pool.moved.load(Relaxed))],
         hedges: vec![("sent", pool.hedged.load(Relaxed)), ("won", pool.hedges_won.load(Relaxed))],
+        mirrors: pool.mirrors.counts().to_vec(),
     };
     registry.pools().into_iter().map(stat).collect()
 }

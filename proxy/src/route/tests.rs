@@ -20,6 +20,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         own_limits: false,
         budgets: Vec::new(),
         hedge: None,
+        mirror: None,
         timeouts: Timeouts::default(),
     }
 }

@@ -123,7 +123,17 @@ pub(crate) struct Rule {
     pub(crate) budgets: Box<[PreparedBudget]>,
     /// A second attempt elsewhere.
     pub(crate) hedge: Option<Hedge>,
+    /// A copy of a share of its calls.
+    pub(crate) mirror: Option<Arc<PreparedMirror>>,
     pub(crate) timeouts: Timeouts,
+}
+
+/// A share of a rule's calls that is copied.
+pub(crate) struct PreparedMirror {
+    /// The share, in percent.
+    pub(crate) percent: u32,
+    /// The rule of the copies, of one target.
+    pub(crate) rule: Rule,
 }
 
 /// A reference to the pool that a rule names.

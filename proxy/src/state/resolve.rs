@@ -24,7 +24,7 @@ use crate::jwt::JwksKeeper;
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
-use super::configured::{Credential, OfferAt, Pool, PreparedAffinity, Provider, Route, Rule, TargetRef};
+use super::configured::{Credential, OfferAt, Pool, PreparedAffinity, PreparedMirror, Provider, Route, Rule, TargetRef};
 use super::profile;
 
 /// With several endpoints behind one provider, weights are told apart this finely.
@@ -81,11 +81,34 @@ pub(super) fn route(
             limits: limits(lasting, id, rule),
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
             hedge: rule.hedge,
+            mirror: rule.mirror.as_ref().map(|mirror| Arc::new(self::mirror(mirror, rule, &mut target_refs))),
             timeouts: rule.timeouts,
         });
     }
     let access = RouteAccess::of(route.access.as_ref(), lasting.known_only);
     Route { ix, access, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
+}
+
+/// The copies of a rule's calls go their own way: nothing limits or keeps them.
+fn mirror(
+    mirror: &config::Mirror,
+    rule: &config::Rule,
+    target_refs: &mut impl FnMut(&[config::Target]) -> Vec<TargetRef>,
+) -> PreparedMirror {
+    let rule = Rule {
+        targets: target_refs(std::slice::from_ref(&mirror.target)),
+        split: Split::new([1]),
+        turn: AtomicU64::new(0),
+        fallbacks: Vec::new(),
+        cache: None,
+        coalesce: None,
+        limits: Box::default(),
+        budgets: Box::default(),
+        hedge: None,
+        mirror: None,
+        timeouts: rule.timeouts,
+    };
+    PreparedMirror { percent: mirror.percent, rule }
 }
 
 /// The limits of a rule.

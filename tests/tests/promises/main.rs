@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod look_alikes;
 mod memory;
+mod mirror;
 mod offline;
 mod operations;
 mod overflow;

@@ -120,7 +120,7 @@ impl Ledger {
 
     /// Says by what the call is settled.
     fn close(&self, mut record: Box<Record>, end: End, now: Instant) -> (Settlement, Costs) {
-        let has_left = record.left.is_some();
+        let (has_left, aside) = (record.left.is_some(), record.aside);
         record.end = if has_left { End::ClientGone } else { end };
         record.duration = record.left.unwrap_or(now).saturating_duration_since(record.opened);
         if record.open_attempts > 0 {
@@ -141,7 +141,7 @@ impl Ledger {
             consumer.count(&self.metrics.consumers, usage, Some(cost), record.limited.is_some());
         }
         // Behind its counts: who sees no call in flight sees all that calls have counted.
-        if !has_left {
+        if !has_left && !aside {
             self.one_less(now);
         }
         let settlement = (record.settlement(), record.costs());
@@ -344,9 +344,17 @@ impl LedgerEntry {
     /// The caller has left, as of `now`, and its provider is listened to all the same: the call is in flight no longer, and what
     /// it used is still to be learnt.
     pub fn caller_left(&mut self, now: Instant) {
-        if let Some(record) = self.record.as_mut().filter(|record| record.left.is_none()) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.left.is_none() && !record.aside) {
             record.left = Some(now);
             self.ledger.one_less(now);
+        }
+    }
+
+    /// It is a copy of a call: it is counted, and not in flight, for nobody waits for it.
+    pub fn aside(&mut self) {
+        if let Some(record) = self.record.as_mut().filter(|record| !record.aside && record.left.is_none()) {
+            record.aside = true;
+            self.ledger.one_less(Instant::now());
         }
     }
 

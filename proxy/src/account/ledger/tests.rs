@@ -89,6 +89,7 @@ fn snapshot() -> Snapshot {
         own_limits: false,
         budgets: Vec::new(),
         hedge: None,
+        mirror: None,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -44,6 +44,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         own_limits: false,
         budgets: Vec::new(),
         hedge: None,
+        mirror: None,
         timeouts,
     };
     let route =

@@ -146,5 +146,5 @@ impl PublishedObject for RouteObject {
 }
 
 fn pools(route: &Route) -> impl Iterator<Item = &ObjectId> {
-    route.rules.iter().flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks)).map(|target| &target.pool)
+    route.rules.iter().flat_map(sluicegate_config::Rule::named).map(|target| &target.pool)
 }

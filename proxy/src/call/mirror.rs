@@ -1,0 +1,59 @@
+//! Copies of calls to another pool: made beside the call, waited for by nobody, their answers read to the end and thrown away.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::RngExt;
+use sluicegate_dialects::conversation;
+
+use crate::endpoint::MirrorPlace;
+use crate::account::End;
+use crate::state::{PreparedMirror, Rule};
+
+use super::answer_stream::StreamPiece;
+use super::context::CallContext;
+use super::exchange::{Exchange, Whole, end_of, note_problem};
+use super::failover;
+use super::inbound::InboundCall;
+
+/// Sends a copy of the call, if it is one of those that are copied. What would leave something behind twice never is.
+pub(super) fn send(call: &InboundCall, rule: &Rule) {
+    let Some(mirror) = rule.mirror.as_ref().filter(|_| call.operation.generates()) else { return };
+    let (context, worker) = (&call.context, &call.context.worker);
+    let is_drawn = mirror.percent >= 100 || worker.rng.borrow_mut().random_range(0..100) < mirror.percent;
+    if !is_drawn || conversation::asks_to_keep(&call.body) {
+        return;
+    }
+    let target = mirror.rule.targets.first().and_then(|target| context.ready.target(target));
+    let Some(place) = target.and_then(|target| target.pool.state.mirrors.take()) else { return };
+    let own = CallContext::open(Rc::clone(worker), context.caller.copied(), call.operation, None);
+    own.note(crate::account::LedgerEntry::aside);
+    if let Ok(copy) = call.again(&own) {
+        worker.background.fly(ask(copy, Arc::clone(mirror), place));
+    }
+}
+
+/// Asks for the answer, and throws it away.
+async fn ask(call: Rc<InboundCall>, mirror: Arc<PreparedMirror>, place: MirrorPlace) {
+    let outcome = failover::exchange(&call, &mirror.rule, None).await;
+    let context = &call.context;
+    match outcome {
+        Ok(Exchange::Whole(Whole { status, end, .. })) => {
+            context.note(|entry| entry.answered(status.as_u16(), Instant::now()));
+            context.close(end);
+        }
+        Ok(Exchange::Stream(_, mut stream)) => {
+            context.note(|entry| entry.answered(200, Instant::now()));
+            while let StreamPiece::Bytes(_) = poll_fn(|cx| stream.poll_next(cx)).await {}
+            // Where it was cut, its entry is closed already.
+            context.close(End::Done);
+        }
+        Err(problem) => {
+            note_problem(context, &problem);
+            context.close(end_of(&problem));
+        }
+    }
+    drop(place);
+}
