@@ -13,7 +13,8 @@ use super::scalar::millis;
 use super::verdict::Reason;
 use super::{access, budgets, cache, features, limits};
 use crate::{
-    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target, Timeouts,
+    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target,
+    Timeouts,
 };
 
 /// Top-level fields that always count.
@@ -39,8 +40,18 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule { name, matches, targets, fallbacks, cache: own, coalesce: shares, limits, hedge, mirror, timeouts } =
-                rule;
+            let crds::Rule {
+                name,
+                matches,
+                targets,
+                fallbacks,
+                cache: own,
+                coalesce: shares,
+                limits,
+                hedge,
+                mirror,
+                timeouts,
+            } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
@@ -99,9 +110,10 @@ pub(super) fn resolve(spec: &LLMRouteSpec, pools: &Reachable<'_>, report: &mut R
 
 /// True if every rule has targets, and every pool that is named is there.
 pub(super) fn is_whole(route: &Route, pools: &Reachable<'_>) -> bool {
-    route.rules.iter().all(|rule| {
-        !rule.targets.is_empty() && rule.named().all(|target| pools.get(&target.pool).is_some())
-    })
+    route
+        .rules
+        .iter()
+        .all(|rule| !rule.targets.is_empty() && rule.named().all(|target| pools.get(&target.pool).is_some()))
 }
 
 /// True if a previous form has what the new form, with a pool that it names missing, has not: for a rule that misses one,

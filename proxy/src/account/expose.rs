@@ -421,9 +421,11 @@ impl Page<'_> {
         let affinity =
             stats.iter().flat_map(|stat| stat.affinity.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
         self.counters(&names::AFFINITY, &sums(affinity))?;
-        let hedges = stats.iter().flat_map(|stat| stat.hedges.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
+        let hedges =
+            stats.iter().flat_map(|stat| stat.hedges.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
         self.counters(&names::HEDGES, &sums(hedges))?;
-        let mirrors = stats.iter().flat_map(|stat| stat.mirrors.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
+        let mirrors =
+            stats.iter().flat_map(|stat| stat.mirrors.iter().map(|(word, count)| (vec![&*stat.pool, word], *count)));
         self.counters(&names::MIRRORED, &sums(mirrors))
     }
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use rand::RngExt;
 use sluicegate_dialects::conversation;
 
-use crate::endpoint::MirrorPlace;
 use crate::account::End;
+use crate::endpoint::MirrorPlace;
 use crate::state::{PreparedMirror, Rule};
 
 use super::answer_stream::StreamPiece;

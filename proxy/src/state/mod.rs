@@ -11,5 +11,7 @@ mod resolve;
 
 pub use builder::Builder;
 pub use configured::Ready;
-pub(crate) use configured::{Credential, Permission, Pool, PreparedAffinity, PreparedMirror, Provider, RouteTarget, Rule, TargetRef};
+pub(crate) use configured::{
+    Credential, Permission, Pool, PreparedAffinity, PreparedMirror, Provider, RouteTarget, Rule, TargetRef,
+};
 pub use resolve::Lasting;

@@ -24,7 +24,9 @@ use crate::jwt::JwksKeeper;
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
-use super::configured::{Credential, OfferAt, Pool, PreparedAffinity, PreparedMirror, Provider, Route, Rule, TargetRef};
+use super::configured::{
+    Credential, OfferAt, Pool, PreparedAffinity, PreparedMirror, Provider, Route, Rule, TargetRef,
+};
 use super::profile;
 
 /// With several endpoints behind one provider, weights are told apart this finely.

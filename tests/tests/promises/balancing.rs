@@ -25,7 +25,8 @@ fn counts(upstreams: &[Upstream]) -> Vec<u64> {
 
 /// So many calls, up to twelve at once, each made by `call`.
 async fn many(calls: u32, call: impl AsyncFn(u32) -> Answer) {
-    let answers = futures_util::stream::iter(0..calls).map(call).buffer_unordered(12);
+    let call = &call;
+    let answers = futures_util::stream::iter(0..calls).map(|number| call(number)).buffer_unordered(12);
     let failed = answers.filter(|answer| std::future::ready(!answer.is_good()));
     let failed: Vec<Answer> = failed.collect().await;
     assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0].text());

@@ -100,7 +100,10 @@ async fn a_budget_counts_both_attempts() {
         remaining.push(answer.header("x-sluicegate-token-budget-remaining").parse::<u64>().unwrap());
         // Settled when its entry closes, which is a moment after its answer.
         let calls = f64::from(u32::try_from(remaining.len()).unwrap());
-        proxy.until("it is counted", |proxy| count(proxy, "sluicegate_requests_total", &[]) > calls - 0.5).await.unwrap();
+        proxy
+            .until("it is counted", |proxy| count(proxy, "sluicegate_requests_total", &[]) > calls - 0.5)
+            .await
+            .unwrap();
     }
     assert_eq!(remaining[0] - remaining[1], 5, "three of prompt and two of answer");
     assert!(remaining[1] - remaining[2] > 5 + 3, "{remaining:?}: the prompt was read twice");

@@ -7,7 +7,9 @@ use sluicegate_tests::upstream::{Act, Upstream};
 use crate::resources::{CHAT, WAYS, chat, plain_upstream, pool, provider, rule};
 
 fn house(real: &Upstream, other: &Upstream, percent: u32) -> Proxy {
-    let lines = format!("    targets: [{{poolRef: {{name: real}}}}]\n    mirror: {{poolRef: {{name: other}}, model: new, percent: {percent}}}\n");
+    let lines = format!(
+        "    targets: [{{poolRef: {{name: real}}}}]\n    mirror: {{poolRef: {{name: other}}, model: new, percent: {percent}}}\n"
+    );
     let text = pool("real", &[provider("a", "OpenAICompatible", real.address, "")], "")
         + &pool("other", &[provider("b", "OpenAICompatible", other.address, "")], "")
         + &rule("m", &lines);

@@ -44,6 +44,8 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        hedge: None,
+        mirror: None,
         timeouts,
     };
     let route =
