@@ -180,7 +180,7 @@ async fn a_conversation_leaves_an_endpoint_that_limits_it_and_comes_back() {
             let limits = Arc::clone(limits);
             let limited = answer(
                 429,
-                &[("content-type", "application/json"), ("retry-after", "1")],
+                &[("content-type", "application/json"), ("retry-after", "3")],
                 b"{\"error\":{\"message\":\"slow down\"}}",
             );
             Upstream::start(move |_: &Received| {
@@ -204,7 +204,7 @@ async fn a_conversation_leaves_an_endpoint_that_limits_it_and_comes_back() {
     assert_eq!((upstreams[own].calls(), others), (2, 20), "one call found out, and none failed");
     assert_eq!(upstreams.iter().filter(|upstream| upstream.calls() > 0).count(), 2, "it is together elsewhere");
     limits[own].store(false, Ordering::Relaxed);
-    for _ in 0..400 {
+    for _ in 0..1_000 {
         turn().await;
         if upstreams[own].calls() > 2 {
             break;
