@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use sluicegate_config::{CircuitBreaker, Millis, Strategy};
 
 use super::*;
-use crate::endpoint::{Admission, AnswerForm, Endpoint, Health, Latency, LatencyClock, Permit};
+use crate::endpoint::{Admission, Endpoint, Health, Latency, LatencyClock, Permit, TimedAnswer};
 
 fn well() -> Candidate {
     let health = Health::Healthy;
@@ -161,7 +161,7 @@ fn shares_by_latency(waits: [u64; 3], every_ms: u64) -> [u32; 3] {
         over.into_iter().for_each(|(at, clock, _)| clock.answered(at));
         let calls = cursor.load(std::sync::atomic::Ordering::Relaxed);
         let candidate = |endpoint: &Arc<Endpoint>| {
-            let measure = Measure::Latency(endpoint.latency(AnswerForm::Stream, now, calls));
+            let measure = Measure::Latency(endpoint.latency(TimedAnswer::Stream, now, calls));
             Candidate { in_flight: endpoint.in_flight(), measure, ..well() }
         };
         let candidates: Vec<Candidate> = endpoints.iter().map(candidate).collect();
@@ -172,7 +172,7 @@ fn shares_by_latency(waits: [u64; 3], every_ms: u64) -> [u32; 3] {
             endpoint.is_tried(calls);
         }
         let Admission::Closed(permit) = endpoint.try_admit(now) else { panic!("its circuit is closed") };
-        let clock = LatencyClock::start(Arc::clone(endpoint), AnswerForm::Stream, now);
+        let clock = LatencyClock::start(Arc::clone(endpoint), TimedAnswer::Stream, now);
         waiting.push((now + Duration::from_millis(waits[chosen]), clock, permit));
         // The first five seconds are for learning.
         counts[chosen] += u32::from(number * every_ms >= 5_000);

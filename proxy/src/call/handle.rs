@@ -21,9 +21,8 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{
-    access, coalesce, coding, compress, cors, failover, framing, intake, keys, limits, mirror, output_limit, reply,
-};
+use super::{access, coalesce, coding, compress, cors, failover, framing, intake};
+use super::{keys, limits, mirror, output_limit, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);

@@ -46,7 +46,7 @@ impl<'a> Hedging<'a> {
         }
     }
 
-    fn key(&self) -> (&str, crate::endpoint::AnswerForm) {
+    fn key(&self) -> (&str, crate::endpoint::TimedAnswer) {
         (outgoing::routed_model(self.call, self.target), weigh::form(self.call))
     }
 }

@@ -10,7 +10,7 @@ use sluicegate_dialects::hub::Usage;
 use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{AttemptEnd, AttemptEntry};
-use crate::endpoint::{AnswerForm, CountedFailure, Endpoint, LatencyClock, Outcome, Permit};
+use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, Outcome, Permit, TimedAnswer};
 use crate::state::Provider;
 
 use super::affinity::ConversationSeat;
@@ -94,7 +94,7 @@ impl OpenAttempt {
     }
 
     /// Its time is measured.
-    pub(super) fn measure(&mut self, form: AnswerForm, now: Instant) {
+    pub(super) fn measure(&mut self, form: TimedAnswer, now: Instant) {
         self.clock = Some(LatencyClock::start(Arc::clone(self.permit.endpoint()), form, now));
     }
 

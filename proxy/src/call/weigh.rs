@@ -8,7 +8,7 @@ use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::Usage;
 
 use crate::balance::{Candidate, Measure};
-use crate::endpoint::AnswerForm;
+use crate::endpoint::TimedAnswer;
 use crate::pricing;
 use crate::state::{Provider, RouteTarget};
 
@@ -82,8 +82,8 @@ impl<'a> Weighing<'a> {
 }
 
 /// The form of a call's answer.
-pub(super) fn form(call: &InboundCall) -> AnswerForm {
-    if call.streams() { AnswerForm::Stream } else { AnswerForm::Whole }
+pub(super) fn form(call: &InboundCall) -> TimedAnswer {
+    if call.streams() { TimedAnswer::Stream } else { TimedAnswer::Whole }
 }
 
 /// `true` for a provider that can take the call at all.

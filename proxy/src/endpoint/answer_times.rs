@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::latency::AnswerForm;
+use super::latency::TimedAnswer;
 
 /// The most models that are told apart in a pool; of further ones nothing is known.
 const MOST_MODELS: usize = 64;
@@ -20,7 +20,7 @@ const FEW: u32 = 20;
 /// Times by model and form.
 #[derive(Debug, Default)]
 pub struct AnswerTimes {
-    models: Mutex<HashMap<(Box<str>, AnswerForm), Times>>,
+    models: Mutex<HashMap<(Box<str>, TimedAnswer), Times>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Times {
 
 impl AnswerTimes {
     /// A time that was waited.
-    pub fn note(&self, (model, form): (&str, AnswerForm), waited: Duration, now: Instant) {
+    pub fn note(&self, (model, form): (&str, TimedAnswer), waited: Duration, now: Instant) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (model.into(), form);
         if models.len() >= MOST_MODELS && !models.contains_key(&key) {
@@ -63,7 +63,7 @@ impl AnswerTimes {
     }
 
     /// The time that 95 of 100 have waited at most; `None`: too few have lately.
-    pub fn most_wait(&self, (model, form): (&str, AnswerForm), now: Instant) -> Option<Duration> {
+    pub fn most_wait(&self, (model, form): (&str, TimedAnswer), now: Instant) -> Option<Duration> {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let times = models.get_mut(&(model.into(), form))?;
         times.turn(now);
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn ninety_five_of_a_hundred_have_waited_at_most_so_long() {
         let (times, start) = (AnswerTimes::default(), Instant::now());
-        let of = ("m", AnswerForm::Stream);
+        let of = ("m", TimedAnswer::Stream);
         for number in 0..19 {
             times.note(of, Duration::from_millis(if number == 3 { 2_000 } else { 50 }), start);
         }
@@ -102,7 +102,7 @@ mod tests {
         assert!(within(times.most_wait(of, start)), "{:?}", times.most_wait(of, start));
         assert!(within(times.most_wait(of, start + Duration::from_secs(90))), "the last minute counts still");
         assert_eq!(times.most_wait(of, start + Duration::from_secs(300)), None);
-        assert_eq!(times.most_wait(("m", AnswerForm::Whole), start), None);
+        assert_eq!(times.most_wait(("m", TimedAnswer::Whole), start), None);
         for _ in 0..30 {
             times.note(of, Duration::from_secs(3_000), start + Duration::from_secs(300));
         }

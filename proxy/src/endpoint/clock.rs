@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::latency::{AnswerForm, Latency};
+use super::latency::{Latency, TimedAnswer};
 use super::live::Endpoint;
 
 impl Endpoint {
     /// The time that a call of this form would wait, when its pool has had so many calls.
     #[must_use]
-    pub fn latency(&self, form: AnswerForm, now: Instant, calls: u64) -> Latency {
+    pub fn latency(&self, form: TimedAnswer, now: Instant, calls: u64) -> Latency {
         self.latencies().look(form, self.micros(now), (calls, self.in_flight()))
     }
 
@@ -21,7 +21,7 @@ impl Endpoint {
     /// The times that it is known by, of streams and of whole answers, for metrics.
     #[must_use]
     pub fn latency_estimates(&self) -> [Option<Duration>; 2] {
-        [AnswerForm::Stream, AnswerForm::Whole]
+        [TimedAnswer::Stream, TimedAnswer::Whole]
             .map(|form| self.latencies().of(form).read().map(|(micros, _)| Duration::from_micros(micros as u64)))
     }
 }
@@ -30,14 +30,14 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct LatencyClock {
     endpoint: Arc<Endpoint>,
-    form: AnswerForm,
+    form: TimedAnswer,
     begun: Instant,
 }
 
 impl LatencyClock {
     /// Begins.
     #[must_use]
-    pub const fn start(endpoint: Arc<Endpoint>, form: AnswerForm, now: Instant) -> Self {
+    pub const fn start(endpoint: Arc<Endpoint>, form: TimedAnswer, now: Instant) -> Self {
         Self { endpoint, form, begun: now }
     }
 

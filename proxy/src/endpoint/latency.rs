@@ -15,7 +15,7 @@ const PROBE_EVERY: u64 = 64;
 
 /// The form of an answer: times of streams and of whole answers are no measure for one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AnswerForm {
+pub enum TimedAnswer {
     /// A stream; its first token is waited for.
     Stream,
     /// A whole answer; all of it is waited for.
@@ -82,10 +82,10 @@ fn decay(elapsed: u64, memory: Duration) -> f64 {
 
 impl Latencies {
     /// Of one form.
-    pub(super) const fn of(&self, form: AnswerForm) -> &Estimate {
+    pub(super) const fn of(&self, form: TimedAnswer) -> &Estimate {
         match form {
-            AnswerForm::Stream => &self.streams,
-            AnswerForm::Whole => &self.wholes,
+            TimedAnswer::Stream => &self.streams,
+            TimedAnswer::Whole => &self.wholes,
         }
     }
 
@@ -95,7 +95,7 @@ impl Latencies {
     }
 
     /// The word for balancing, when its pool has had so many `calls` and the endpoint works on `in_flight`.
-    pub(super) fn look(&self, form: AnswerForm, now: u64, (calls, in_flight): (u64, u32)) -> Latency {
+    pub(super) fn look(&self, form: TimedAnswer, now: u64, (calls, in_flight): (u64, u32)) -> Latency {
         let Some((micros, at)) = self.of(form).read() else { return Latency { expected: None, is_due: false } };
         let silent = now.saturating_sub(at);
         let is_stale = silent > STALE.as_micros() as u64;
@@ -115,13 +115,13 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     fn expected(latencies: &Latencies, now: u64, in_flight: u32) -> u64 {
-        latencies.look(AnswerForm::Stream, now, (0, in_flight)).expected.unwrap()
+        latencies.look(TimedAnswer::Stream, now, (0, in_flight)).expected.unwrap()
     }
 
     #[test]
     fn it_jumps_to_peaks_and_comes_down_with_time() {
         let latencies = Latencies::default();
-        assert_eq!(latencies.look(AnswerForm::Stream, 0, (0, 0)).expected, None);
+        assert_eq!(latencies.look(TimedAnswer::Stream, 0, (0, 0)).expected, None);
         latencies.streams.sample(1_000.0, 0);
         latencies.streams.sample(50_000.0, SECOND);
         assert_eq!(expected(&latencies, SECOND, 0), 50_000);
@@ -134,7 +134,7 @@ mod tests {
         }
         assert!(expected(&latencies, 41 * SECOND, 1) < 1_100);
         // Whole answers are measured by themselves.
-        assert_eq!(latencies.look(AnswerForm::Whole, SECOND, (0, 0)).expected, None);
+        assert_eq!(latencies.look(TimedAnswer::Whole, SECOND, (0, 0)).expected, None);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         latencies.streams.sample(8_000.0, 0);
         assert_eq!(expected(&latencies, 120 * SECOND, 0), 2_000);
         assert_eq!(expected(&latencies, 120 * SECOND, 1), 8_000, "somebody is there to find out");
-        let due = |now, calls, in_flight| latencies.look(AnswerForm::Stream, now, (calls, in_flight)).is_due;
+        let due = |now, calls, in_flight| latencies.look(TimedAnswer::Stream, now, (calls, in_flight)).is_due;
         assert!(due(6 * SECOND, 64, 0));
         assert!(!due(4 * SECOND, 64, 0) && !due(6 * SECOND, 63, 0) && !due(6 * SECOND, 64, 1));
         latencies.tried.store(101, Relaxed);

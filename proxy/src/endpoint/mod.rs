@@ -23,7 +23,7 @@ pub use answer_times::AnswerTimes;
 pub use breaker::{CircuitState, Outcome};
 pub use budget::{HedgeBudget, RetryBudget};
 pub use clock::LatencyClock;
-pub use latency::{AnswerForm, Latency};
+pub use latency::{Latency, TimedAnswer};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use mirrors::{MirrorPlace, Mirrors};
 pub use registry::{EndpointKey, LivePool, Registry};
