@@ -12,7 +12,7 @@ mod split;
 
 pub use candidate::{Candidate, Measure};
 pub use pick::{Chosen, Picker, Tried, pick};
-pub use rendezvous::{Conversation, home};
+pub use rendezvous::{ConversationKey, home};
 pub use split::Split;
 
 #[cfg(test)]

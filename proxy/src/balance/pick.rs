@@ -10,7 +10,7 @@ use sluicegate_config::Strategy;
 use crate::endpoint::Health;
 
 use super::candidate::Candidate;
-use super::rendezvous::{self, Conversation};
+use super::rendezvous::{self, ConversationKey};
 
 /// The candidates that a call has had already, by their place. Places from 64 on are not remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +45,7 @@ pub struct Picker<'a> {
     /// At most this share of a pool's endpoints is ejected at once.
     pub max_open_percent: u32,
     /// The conversation that the call is of, where those are kept together.
-    pub conversation: Option<Conversation>,
+    pub conversation: Option<ConversationKey>,
     /// The position of round robin; with times, the number of the pool's calls.
     pub cursor: &'a AtomicU64,
     /// The worker's.

@@ -5,7 +5,7 @@ use super::candidate::Candidate;
 
 /// A conversation that looks for its endpoint.
 #[derive(Debug, Clone, Copy)]
-pub struct Conversation {
+pub struct ConversationKey {
     /// The hash of what it is known by.
     pub key: u64,
     /// The most that an endpoint has at once, in thousandths of its fair share.
@@ -15,7 +15,7 @@ pub struct Conversation {
 }
 
 /// The endpoint of the highest rank that has room; if none has, the one with least to do.
-pub(super) fn choose<'a, I>(conversation: Conversation, members: impl Fn() -> I) -> Option<usize>
+pub(super) fn choose<'a, I>(conversation: ConversationKey, members: impl Fn() -> I) -> Option<usize>
 where
     I: Iterator<Item = (usize, &'a Candidate)>,
 {
@@ -31,7 +31,7 @@ where
 
 /// The place where a conversation is at home as long as all are well: the first by rank of the first tier.
 #[must_use]
-pub fn home(conversation: Conversation, candidates: &[Candidate]) -> Option<usize> {
+pub fn home(conversation: ConversationKey, candidates: &[Candidate]) -> Option<usize> {
     let able = || candidates.iter().enumerate().filter(|(_, c)| c.serves && c.weight > 0);
     let tier = able().map(|(_, c)| c.priority).min()?;
     let members = able().filter(|(_, c)| c.priority == tier);
@@ -41,7 +41,7 @@ pub fn home(conversation: Conversation, candidates: &[Candidate]) -> Option<usiz
 
 /// The most calls that an endpoint has at once whose fair share of them is this. Calls of many conversations come together by chance:
 /// as much as chance explains is no crowd, or conversations would move for nothing.
-fn bound(conversation: Conversation, share: f64) -> f64 {
+fn bound(conversation: ConversationKey, share: f64) -> f64 {
     let strict = (share * f64::from(conversation.max_load_milli) / 1_000.0).floor().max(1.0);
     if conversation.is_crowd { strict } else { strict.max((share + 2.0 * share.sqrt() + 1.0).floor()) }
 }

@@ -226,7 +226,7 @@ fn at(number: u64, in_flight: u32) -> Candidate {
 fn pick_for(key: u64, is_crowd: bool, candidates: &[Candidate]) -> usize {
     let (cursor, mut rng) = (AtomicU64::new(0), SmallRng::seed_from_u64(key));
     let mut picker = picker(Strategy::LeastRequest, 100, (&cursor, &mut rng));
-    picker.conversation = Some(Conversation { key, max_load_milli: 1_250, is_crowd });
+    picker.conversation = Some(ConversationKey { key, max_load_milli: 1_250, is_crowd });
     pick(&mut picker, candidates, Tried::default()).unwrap().index
 }
 
@@ -247,7 +247,7 @@ fn a_conversation_stays_where_it_is_and_the_others_stay_when_one_goes() {
             let now = pick_for(key, false, &fewer);
             assert!(now != gone && (now == own || gone == own), "only what was there moves");
         }
-        let conversation = Conversation { key, max_load_milli: 1_250, is_crowd: false };
+        let conversation = ConversationKey { key, max_load_milli: 1_250, is_crowd: false };
         assert_eq!(home(conversation, &all), Some(own));
     }
     assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
@@ -275,7 +275,7 @@ fn a_crowd_is_spread_and_chance_moves_nobody() {
     let (mut all, mut under_way, mut moved) = ([at(1, 0), at(2, 0), at(3, 0)], std::collections::VecDeque::new(), 0);
     for _ in 0..10_000 {
         let key = rand::RngExt::random_range(&mut rng, 0..1_000_000_u64);
-        let home = home(Conversation { key, max_load_milli: 1_250, is_crowd: false }, &all).unwrap();
+        let home = home(ConversationKey { key, max_load_milli: 1_250, is_crowd: false }, &all).unwrap();
         let chosen = pick_for(key, false, &all);
         moved += u32::from(chosen != home);
         all[chosen].in_flight += 1;

@@ -7,8 +7,8 @@ use http::HeaderName;
 use sluicegate_config::AffinitySource;
 use sluicegate_dialects::conversation::{prefix_of_body, session_of_body};
 
-use crate::balance::Conversation;
-use crate::endpoint::Seat;
+use crate::balance::ConversationKey;
+use crate::endpoint::ConversationPlace;
 use crate::state::{Pool, PreparedAffinity};
 
 use super::inbound::InboundCall;
@@ -29,8 +29,8 @@ static SESSION_HEADERS: [HeaderName; 8] = [
 #[derive(Debug)]
 pub(super) struct ConversationSeat {
     /// The word for balancing.
-    pub(super) conversation: Conversation,
-    _seat: Seat,
+    pub(super) conversation: ConversationKey,
+    _seat: ConversationPlace,
 }
 
 impl ConversationSeat {
@@ -45,7 +45,7 @@ pub(super) fn seat(call: &InboundCall, pool: &Pool) -> Option<Rc<ConversationSea
     let affinity = pool.affinity.as_ref().filter(|_| call.operation.generates())?;
     let key = affinity.sources.iter().find_map(|source| key(call, affinity, *source))?;
     let seat = pool.state.seats.get_or_init(Arc::default).take(key);
-    let conversation = Conversation { key, max_load_milli: affinity.max_load_milli, is_crowd: seat.is_crowd };
+    let conversation = ConversationKey { key, max_load_milli: affinity.max_load_milli, is_crowd: seat.is_crowd };
     Some(Rc::new(ConversationSeat { conversation, _seat: seat }))
 }
 

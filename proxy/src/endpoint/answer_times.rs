@@ -20,17 +20,17 @@ const FEW: u32 = 20;
 /// Times by model and form.
 #[derive(Debug, Default)]
 pub struct AnswerTimes {
-    models: Mutex<HashMap<(Box<str>, TimedAnswer), Times>>,
+    models: Mutex<HashMap<(Box<str>, TimedAnswer), RecentTimes>>,
 }
 
 #[derive(Debug)]
-struct Times {
+struct RecentTimes {
     began: Instant,
     now: [u32; STEPS],
     before: [u32; STEPS],
 }
 
-impl Times {
+impl RecentTimes {
     const fn new(began: Instant) -> Self {
         Self { began, now: [0; STEPS], before: [0; STEPS] }
     }
@@ -53,7 +53,7 @@ impl AnswerTimes {
         if models.len() >= MOST_MODELS && !models.contains_key(&key) {
             return;
         }
-        let times = models.entry(key).or_insert_with(|| Times::new(now));
+        let times = models.entry(key).or_insert_with(|| RecentTimes::new(now));
         times.turn(now);
         let millis = (waited.as_secs_f64() * 1_000.0).max(1.0);
         let step = (millis.ln() / GROWTH.ln()) as usize;

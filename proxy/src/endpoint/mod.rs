@@ -27,4 +27,4 @@ pub use latency::{Latency, TimedAnswer};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use mirrors::{MirrorPlace, Mirrors};
 pub use registry::{EndpointKey, LivePool, Registry};
-pub use seats::{Seat, Seats};
+pub use seats::{ConversationPlace, Seats};

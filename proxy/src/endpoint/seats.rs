@@ -22,23 +22,23 @@ impl Default for Seats {
 impl Seats {
     /// Counts a call of the conversation, until what this gives is dropped.
     #[must_use]
-    pub fn take(self: &Arc<Self>, key: u64) -> Seat {
+    pub fn take(self: &Arc<Self>, key: u64) -> ConversationPlace {
         let place = usize::try_from(key % PLACES as u64).unwrap_or_default();
         let calls = self.0.get(place).map_or(0, |count| count.fetch_add(1, Relaxed).saturating_add(1));
-        Seat { seats: Arc::clone(self), place, is_crowd: calls > CROWD }
+        ConversationPlace { seats: Arc::clone(self), place, is_crowd: calls > CROWD }
     }
 }
 
 /// A call of a conversation.
 #[derive(Debug)]
-pub struct Seat {
+pub struct ConversationPlace {
     seats: Arc<Seats>,
     place: usize,
     /// True if its conversation had many calls under way when it came.
     pub is_crowd: bool,
 }
 
-impl Drop for Seat {
+impl Drop for ConversationPlace {
     fn drop(&mut self) {
         if let Some(count) = self.seats.0.get(self.place) {
             count.fetch_sub(1, Relaxed);
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_conversation_with_many_calls_at_once_is_a_crowd_until_they_are_over() {
         let seats = Arc::new(Seats::default());
-        let taken: Vec<Seat> = (0..6).map(|_| seats.take(7)).collect();
+        let taken: Vec<ConversationPlace> = (0..6).map(|_| seats.take(7)).collect();
         let crowds: Vec<bool> = taken.iter().map(|seat| seat.is_crowd).collect();
         assert_eq!(crowds, [false, false, false, false, true, true]);
         assert!(!seats.take(8).is_crowd);
