@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::Concurrency;
 use crate::ids::CredentialId;
 use crate::jwt::ConsumerJwt;
 use crate::limits::{Budget, RateLimit};
@@ -45,6 +46,17 @@ pub struct Consumer {
     /// The budgets of its calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+    /// Its place in queues: higher numbers go first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// The most of its calls that providers work on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// A key of a consumer, of which nothing but its digest is known.

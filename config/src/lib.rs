@@ -7,6 +7,7 @@ mod affinity;
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
+mod concurrency;
 mod consumer;
 mod features;
 pub mod forwarding;
@@ -29,6 +30,7 @@ mod target;
 pub use access::{Access, ConsumerMatch};
 pub use affinity::{Affinity, AffinitySource};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
+pub use concurrency::{CallQueue, Concurrency, PriorityHeader};
 pub use consumer::{Consumer, ConsumerKey, GENERATED_KEY_PREFIX, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};
 pub use hedge::Hedge;

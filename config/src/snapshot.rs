@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 use crate::affinity::Affinity;
 use crate::compatibility::Compatibility;
+use crate::concurrency::Concurrency;
 use crate::consumer::Consumer;
 use crate::hedge::Hedge;
 use crate::identity::Identity;
@@ -97,6 +98,12 @@ pub struct Rule {
     /// A share of its calls is copied; `None`: none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
+    /// The most of its calls that providers work on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// True if that is the rule's own, and its calls are counted apart from those of the route's other rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_concurrency: bool,
     /// The route's timeouts, which go over the pool's.
     pub timeouts: Timeouts,
 }
@@ -324,6 +331,12 @@ pub struct Provider {
     /// Its differences from its dialect's vendor.
     #[serde(default, skip_serializing_if = "Compatibility::is_none")]
     pub compatibility: Compatibility,
+    /// The most calls that it works on at once, all of its endpoints together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// The most that each of its endpoints does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_concurrency: Option<Concurrency>,
     /// Its behaviour; only for `Simulated`.
     pub simulated: Option<Simulated>,
 }

@@ -74,6 +74,10 @@ pub struct LLMConsumerSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]
     pub labels: BTreeMap<String, String>,
+    /// Its place in queues: calls of higher numbers go first. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -100, max = 100))]
+    pub priority: Option<i32>,
     /// The models that it may ask for. Left out: every one that a route lets it have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<ConsumerModels>,

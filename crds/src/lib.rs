@@ -9,6 +9,7 @@ mod allowed;
 mod cache;
 mod coalesce;
 mod compatibility;
+mod concurrency;
 mod consumer;
 mod hedge;
 mod jwt;
@@ -35,6 +36,7 @@ pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,
 };
+pub use concurrency::{CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
 pub use hedge::Hedge;
 pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::Concurrency;
 use crate::patterns;
 use crate::rules::{self, validations};
 use crate::scalar::{Amount, Duration};
@@ -26,6 +27,9 @@ pub struct Limits {
         extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = validations(&[rules::BUDGETS_ONCE]))
     )]
     pub budgets: Vec<Budget>,
+    /// The most calls that providers work on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
 }
 
 /// The most that calls may cost within a period of the calendar, over all proxies together where they share a Redis.

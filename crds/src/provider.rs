@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compatibility::Compatibility;
+use crate::concurrency::ProviderLimits;
 use crate::patterns;
 use crate::price::Price;
 use crate::rules::{self, validations};
@@ -74,6 +75,9 @@ pub struct Provider {
     /// The rules by which connections are made and kept.
     #[serde(default)]
     pub connection: Connection,
+    /// The most calls that it works on at once. Left out: as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ProviderLimits>,
     /// Headers of the requests it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,

@@ -299,8 +299,23 @@ pub const LIMIT_QUEUE: CelRule = CelRule {
 };
 /// Limits that limit nothing are a mistake.
 pub const LIMITS_ANY: CelRule = CelRule {
-    cel: "has(self.rate) || has(self.budgets)",
-    message: "limits are empty: write rate, budgets or both, or remove limits",
+    cel: "has(self.rate) || has(self.budgets) || has(self.concurrency)",
+    message: "limits are empty: write rate, budgets or concurrency, or remove limits",
+};
+/// Limits of a provider that limit nothing are a mistake.
+pub const PROVIDER_LIMITS_ANY: CelRule = CelRule {
+    cel: "has(self.concurrency) || has(self.endpointConcurrency)",
+    message: "limits are empty: write concurrency or endpointConcurrency, or remove limits",
+};
+/// Calls wait a while, and not for ever.
+pub const QUEUE_TIMEOUT: CelRule = CelRule {
+    cel: "!has(self.timeout) || (duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('10m'))",
+    message: "timeout must be from 100ms to 10m: write a time such as 10s",
+};
+/// Calls come of age before they are refused.
+pub const QUEUE_AGEING: CelRule = CelRule {
+    cel: "!has(self.ageing) || (duration(self.ageing) > duration('0s') && duration(self.ageing) <= (has(self.timeout) ? duration(self.timeout) : duration('10s')))",
+    message: "ageing must be above 0 and not above timeout (10s where it is left out): lower ageing or raise timeout",
 };
 /// Tokens are whole.
 pub const BUDGET_TOKENS: CelRule = CelRule {

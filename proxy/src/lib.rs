@@ -8,6 +8,7 @@ pub mod cache;
 pub mod call;
 pub mod coalescing;
 pub mod compression;
+pub mod concurrency;
 mod consumer;
 pub mod count;
 pub mod drain;

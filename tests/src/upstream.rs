@@ -54,6 +54,8 @@ pub enum Act {
     Wait(Duration),
     /// Nothing until the test opens it.
     Until(Gate),
+    /// The call is worked on no longer.
+    Over(AtWork),
     /// Nothing any more, until the caller leaves.
     Hang,
     /// The connection is closed in order.
@@ -76,6 +78,39 @@ impl Gate {
     fn wait(&self) {
         let closed = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.0.1.wait_timeout_while(closed, IDLE, |open| !*open));
+    }
+}
+
+/// The calls that an upstream works on at once, by its own count.
+#[derive(Debug, Clone, Default)]
+pub struct AtWork(Arc<(AtomicU64, AtomicU64)>);
+
+impl AtWork {
+    /// One more has come.
+    pub fn come(&self) {
+        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.1.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn over(&self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The most that there ever were at once.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        self.0.1.load(Ordering::SeqCst)
+    }
+
+    /// Begins to look for the most anew.
+    pub fn look_again(&self) {
+        self.0.1.store(self.now(), Ordering::SeqCst);
+    }
+
+    /// Those that there are now.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.0.0.load(Ordering::SeqCst)
     }
 }
 
@@ -180,6 +215,7 @@ fn perform(mut socket: &TcpStream, act: &Act) -> io::Result<bool> {
         Act::Send(bytes) => socket.write_all(bytes)?,
         Act::Wait(time) => pause(*time),
         Act::Until(gate) => gate.wait(),
+        Act::Over(at_work) => at_work.over(),
         Act::Hang => {
             let mut rest = [0; 1024];
             while socket.read(&mut rest)? > 0 {}

@@ -14,7 +14,7 @@ const MOST_DOLLARS: u64 = 9_000_000_000_000_000_000;
 
 /// Compiles the budgets of an object that are written at `path`.
 pub(super) fn compile(spec: Option<&crds::Limits>, of: &str, path: &str, report: &mut Report<'_>) -> Vec<Budget> {
-    let Some(crds::Limits { rate: _, budgets }) = spec else { return Vec::new() };
+    let Some(crds::Limits { rate: _, budgets, concurrency: _ }) = spec else { return Vec::new() };
     let path = format!("{path}.limits.budgets");
     let all: Vec<Budget> =
         budgets.iter().enumerate().map(|(at, budget)| one(budget, of, &format!("{path}[{at}]"), report)).collect();

@@ -14,7 +14,7 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{budgets, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
+use super::{budgets, concurrency, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
 use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
@@ -80,7 +80,7 @@ struct Compiling<'a> {
 
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
-        let LLMConsumerSpec { keys, jwt, labels, models, limits, disabled } = spec;
+        let LLMConsumerSpec { keys, jwt, labels, priority, models, limits, disabled } = spec;
         kubernetes_names::labels(labels, "spec.labels", report);
         report.rule("spec", rules::CONSUMER_KNOWN, !keys.is_empty() || jwt.is_some());
         let names: Vec<&str> =
@@ -101,6 +101,8 @@ impl Compiling<'_> {
             labels: labels.clone(),
             limits: limits::compile(limits.as_ref(), "spec", report),
             budgets: budgets::compile(limits.as_ref(), &format!("LLMConsumer {}", self.id.0), "spec", report),
+            priority: priority.unwrap_or_default(),
+            concurrency: concurrency::of_limits(limits.as_ref(), "spec", report),
             models: allow
                 .filter_map(|(at, model)| model_match(model, &format!("spec.models.allow[{at}]"), report))
                 .collect(),

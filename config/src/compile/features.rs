@@ -17,7 +17,7 @@ const OF_POOLS: [PoolFeature; 3] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 15] = [
+const OF_PROVIDERS: [ProviderFeature; 16] = [
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
         _ => false,
@@ -28,6 +28,7 @@ const OF_PROVIDERS: [ProviderFeature; 15] = [
     ("cacheWrite1h", |provider| prices(provider).any(|price| rates(price).any(|rates| rates.cache_write_1h.is_some()))),
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
+    ("concurrency", |provider| provider.concurrency.is_some() || provider.endpoint_concurrency.is_some()),
     ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
@@ -57,13 +58,14 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 6] = [
+const OF_ROUTES: [RouteFeature; 7] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
     }),
     ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+    ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
@@ -72,8 +74,9 @@ const OF_ROUTES: [RouteFeature; 6] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 3] = [
+const OF_CONSUMERS: [ConsumerFeature; 4] = [
     ("budgets", |consumer| !consumer.budgets.is_empty()),
+    ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("jwt", |consumer| consumer.jwt.is_some()),
     ("limits", |consumer| !consumer.limits.is_empty()),
 ];

@@ -12,8 +12,9 @@ const WINDOW: (Millis, Millis) = (Millis(1_000), Millis(86_400_000));
 
 /// Compiles what is written at `path`.
 pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Report<'_>) -> Vec<RateLimit> {
-    let Some(crds::Limits { rate, budgets }) = spec else { return Vec::new() };
-    report.rule(&format!("{path}.limits"), rules::LIMITS_ANY, !rate.is_empty() || !budgets.is_empty());
+    let Some(crds::Limits { rate, budgets, concurrency }) = spec else { return Vec::new() };
+    let any = !rate.is_empty() || !budgets.is_empty() || concurrency.is_some();
+    report.rule(&format!("{path}.limits"), rules::LIMITS_ANY, any);
     let path = format!("{path}.limits.rate");
     let all: Vec<RateLimit> =
         rate.iter().enumerate().map(|(at, limit)| one(limit, &format!("{path}[{at}]"), report)).collect();

@@ -13,6 +13,7 @@ mod certificates;
 mod claims;
 mod compatibility;
 mod compiled;
+mod concurrency;
 mod conflicts;
 mod consumer;
 mod credentials;

@@ -9,6 +9,7 @@ use super::address;
 use super::advice;
 use super::certificates;
 use super::compatibility;
+use super::concurrency;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, scaled};
@@ -76,6 +77,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         models,
         defaults,
         connection,
+        limits,
         headers,
         compatibility: _,
         simulated,
@@ -93,6 +95,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || api_version.is_none());
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
+    let (concurrency, endpoint_concurrency) = concurrency::of_provider(limits.as_ref(), path, report);
     Provider {
         name: name.clone(),
         kind: self::kind(*kind),
@@ -116,6 +119,8 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         pass_headers,
         remove_headers,
         compatibility: compatibility::compile(spec, path, report),
+        concurrency,
+        endpoint_concurrency,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
     }
 }

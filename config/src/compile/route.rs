@@ -11,7 +11,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use super::{access, budgets, cache, features, limits};
+use super::{access, budgets, cache, concurrency, features, limits};
 use crate::{
     FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target,
     Timeouts,
@@ -34,6 +34,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
     let access = access.as_ref().map(|access| access::compile(access, namespace, report));
     let route_limits = limits::compile(limits.as_ref(), "spec", report);
     let route_budgets = budgets::compile(limits.as_ref(), &own_name, "spec", report);
+    let route_concurrency = concurrency::of_limits(limits.as_ref(), "spec", report);
     let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
     let rules = rules
         .iter()
@@ -56,6 +57,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
             let own_budgets = budgets::compile(limits.as_ref(), &format!("{own_name}/{name}"), &path, report);
+            let own_concurrency = concurrency::of_limits(limits.as_ref(), &path, report);
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
             Rule {
                 name: name.clone(),
@@ -69,6 +71,8 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),
                 mirror: mirror.as_ref().map(|mirror| self::mirror(mirror, namespace)),
                 hedge: hedge.as_ref().map(|hedge| self::hedge(hedge, &path, report)),
+                own_concurrency: own_concurrency.is_some(),
+                concurrency: own_concurrency.or_else(|| route_concurrency.clone()),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
             }
         })

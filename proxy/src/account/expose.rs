@@ -12,6 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
+use crate::concurrency::ConcurrencyStat;
+
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
 use super::metrics::{CallLabels, ConfigState, JwksStat, LimitStat, Metrics, MetricsReading, lock};
@@ -309,7 +311,22 @@ impl Page<'_> {
         self.counter(&names::LIMIT_UNANSWERED, stats.iter().map(|stat| stat.unanswered).sum::<u64>())?;
         self.counter(&names::LIMIT_LOST, stats.iter().map(|stat| stat.lost).sum::<u64>())?;
         self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))?;
+        self.concurrency(&stats)?;
         self.budgets(&stats)
+    }
+
+    fn concurrency(&mut self, stats: &[LimitStat]) -> Result<(), Error> {
+        let all = || stats.iter().flat_map(|stat| &stat.concurrency);
+        let of = |read: fn(&ConcurrencyStat) -> u64| all().map(|stat| (vec![stat.scope], read(stat))).collect();
+        let seconds =
+            |read: fn(&ConcurrencyStat) -> u64| all().map(|stat| (vec![stat.scope], scaled(read(stat), 1e6))).collect();
+        self.gauges(&names::PLACES_IN_USE, &of(|stat| stat.at_work.0))?;
+        self.counters(&names::PLACES_SECONDS, &seconds(|stat| stat.at_work.1))?;
+        self.counter(&names::LEASES_UNANSWERED, stats.iter().map(|stat| stat.leases_unanswered).sum::<u64>())?;
+        self.gauges(&names::QUEUED_CALLS, &of(|stat| stat.waiting.0))?;
+        self.counters(&names::QUEUED_SECONDS, &seconds(|stat| stat.waiting.1))?;
+        let refused = all().flat_map(|stat| stat.refused.map(|(reason, count)| (vec![stat.scope, reason], count)));
+        self.counters(&names::QUEUE_REFUSALS, &refused.collect())
     }
 
     fn budgets(&mut self, stats: &[LimitStat]) -> Result<(), Error> {

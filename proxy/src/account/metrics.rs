@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sluicegate_config::ObjectId;
 
+use crate::concurrency::ConcurrencyStat;
+
 use super::access_log::LogQueue;
 use super::cells::{AttemptCells, CallCells, CallKey};
 use super::consumer::ConsumerBook;
@@ -224,6 +226,10 @@ pub struct LimitStat {
     pub lost: u64,
     /// Proxies that share them.
     pub proxies: u64,
+    /// Questions on leases of them that Redis did not answer.
+    pub leases_unanswered: u64,
+    /// Calls under limits of concurrency.
+    pub concurrency: Vec<ConcurrencyStat>,
     /// Budgets that were asked for room, by unit and outcome.
     pub budget_checks: Vec<(&'static str, &'static str, u64)>,
     /// Budgets that Redis did not answer for, reservations that nobody settled, settlements that are lost.

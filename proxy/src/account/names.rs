@@ -105,6 +105,12 @@ metrics! {
     LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
     LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
     LIMIT_PROXIES = Gauge "sluicegate_limit_proxies" [] "Proxies that share rate limits, as this one last heard.";
+    PLACES_IN_USE = Gauge "sluicegate_concurrency_inflight_calls" ["scope"] "Calls that have a place under a limit of concurrency, by what the limit is on: `consumer`, `route`, `provider`, `endpoint`.";
+    PLACES_SECONDS = Counter "sluicegate_concurrency_inflight_seconds" ["scope"] "Integral of the calls that have a place.";
+    LEASES_UNANSWERED = Counter "sluicegate_concurrency_leases_unanswered" [] "Times that Redis did not say in time which places of a limit of concurrency are this proxy's.";
+    QUEUED_CALLS = Gauge "sluicegate_queued_calls" ["scope"] "Calls that wait for a place. They are calls in flight too.";
+    QUEUED_SECONDS = Counter "sluicegate_queued_seconds" ["scope"] "Integral of the calls that wait; its rate is their exact mean.";
+    QUEUE_REFUSALS = Counter "sluicegate_queue_refusals" ["scope", "reason"] "Calls that got no place: there was none free and no room to wait (full), or they had waited too long (timeout).";
     TOKEN_FETCHES = Counter "sluicegate_cloud_token_fetches" ["cloud", "outcome"] "Tokens and keys that this proxy asked a cloud for, by whether it got them.";
     TOKENS_KEPT = Gauge "sluicegate_cloud_tokens" ["cloud"] "Tokens and keys of clouds that this proxy keeps fresh.";
     TOKENS_GOOD = Gauge "sluicegate_cloud_tokens_good" ["cloud"] "Those of them that are good now; a provider whose token is not gets no calls.";

@@ -90,6 +90,8 @@ pub struct Record {
     pub(super) sent: Option<Instant>,
     pub(super) answered: Option<Instant>,
     pub(super) duration: Duration,
+    /// The time that it waited for its turn before the first attempt.
+    pub(super) queued: Duration,
     pub(super) first_token: Option<Duration>,
     pub(super) operation: Operation,
     pub(super) request_id: Option<HeaderValue>,
@@ -139,6 +141,7 @@ impl Record {
             sent: None,
             answered: None,
             duration: Duration::ZERO,
+            queued: Duration::ZERO,
             first_token: None,
             operation,
             request_id: None,
@@ -223,13 +226,15 @@ impl Record {
     }
 
     /// The time that the gateway itself took: from the request read whole to the first attempt, and from the answer's
-    /// head (or, without attempts, from the request) to our own. `None` when no answer went out.
+    /// head (or, without attempts, from the request) to our own, but for the time in queues. `None` when no answer went out.
     pub(super) fn overhead(&self) -> Option<Duration> {
         let (received, answered) = (self.received.unwrap_or(self.opened), self.answered?);
         let Some((sent, head)) = self.sent.zip(self.attempt.head) else {
-            return self.sent.is_none().then(|| answered.saturating_duration_since(received));
+            let time = answered.saturating_duration_since(received).saturating_sub(self.queued);
+            return self.sent.is_none().then_some(time);
         };
-        Some(sent.saturating_duration_since(received) + answered.saturating_duration_since(head))
+        let before = sent.saturating_duration_since(received).saturating_sub(self.queued);
+        Some(before + answered.saturating_duration_since(head))
     }
 
     /// The time that was waited for providers, all attempts together, to the head of the answer.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
+use crate::concurrency::CallPlace;
 use crate::consumer::KnownConsumer;
 use crate::limit::{BudgetTold, Told};
 use crate::listener::{AwaitsWrite, Busy};
@@ -42,6 +43,8 @@ pub(super) struct CallContext {
     clamped: Cell<Option<u64>>,
     /// The state of its limits, where it has any.
     limits: OnceCell<(Vec<Told>, Vec<BudgetTold>)>,
+    /// Its places among the calls that are worked on at once, until nobody works on it any longer.
+    places: RefCell<Vec<CallPlace>>,
 }
 
 impl CallContext {
@@ -65,6 +68,7 @@ impl CallContext {
             cache: Cell::default(),
             clamped: Cell::default(),
             limits: OnceCell::new(),
+            places: RefCell::default(),
         })
     }
 
@@ -163,6 +167,16 @@ impl CallContext {
     /// The state of its limits and budgets.
     pub(super) fn limits(&self) -> Option<(&[Told], &[BudgetTold])> {
         self.limits.get().map(|(limits, budgets)| (limits.as_slice(), budgets.as_slice()))
+    }
+
+    /// It has a place, and keeps it to its end.
+    pub(super) fn has_place(&self, place: CallPlace) {
+        self.places.borrow_mut().push(place);
+    }
+
+    /// True if it has its places.
+    pub(super) fn has_places(&self) -> bool {
+        !self.places.borrow().is_empty()
     }
 
     /// The value of `x-sluicegate-max-tokens`.

@@ -33,7 +33,7 @@ use super::outgoing::Outgoing;
 use super::retry_policy::{Retry, SHORT_WAIT};
 use super::suspects::Suspects;
 use super::weigh::{Weighing, fit};
-use super::{affinity, count, outgoing, plan};
+use super::{affinity, count, outgoing, places, plan};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
 const MOST_ATTEMPTS: u32 = 10;
@@ -74,6 +74,12 @@ impl PoolRound<'_> {
         self.hopeless.add(at);
         self.unsayable += 1;
     }
+
+    /// Nobody of it has a place for the call: it has had its chance.
+    fn pass_over_all(&mut self) {
+        (0..self.target.pool.providers.len()).for_each(|at| self.pass_over(at));
+        self.made = self.made.max(1);
+    }
 }
 
 /// The rounds of a call, in their order. Most calls have one: nothing is allocated for it.
@@ -109,6 +115,15 @@ struct NextAttempt<'a> {
     wait: Duration,
     /// The time when it was chosen.
     now: Instant,
+    /// True if it has to wait for a place there.
+    queues: bool,
+}
+
+impl NextAttempt<'_> {
+    /// True if there is nothing to wait for.
+    const fn is_ready(&self) -> bool {
+        self.wait.is_zero() && !self.queues
+    }
 }
 
 /// The things that all attempts of a call have in common.
@@ -125,6 +140,18 @@ struct Shared<'a> {
 /// # Errors
 /// Nobody could be asked, or nobody answered with anything that can be passed on.
 pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
+    if places::apply(call, rule) {
+        // Boxed: a call without such limits has no use for the room.
+        Box::pin(places::take(call, rule)).await?;
+    }
+    ask(call, rule, lead).await
+}
+
+/// Gets an answer without a look for the limits of the call and its rule.
+///
+/// # Errors
+/// As those of [`exchange`].
+pub(super) async fn ask(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
     let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
     let shared = Shared { call, rule, lead, suspects };
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
@@ -161,6 +188,7 @@ async fn take<'a>(
     (times, progress): (attempt::Times, &mut CallProgress),
 ) -> Result<Option<Exchange>, Failure> {
     let (call, target, provider, at) = (shared.call, round.target, turn.provider, turn.at);
+    let mut turn = turn;
     // Who can not be told the call has not been asked: that is no attempt.
     let outgoing = match attempt::write(call, outgoing::model(call, target, provider), provider) {
         Ok(outgoing) => outgoing,
@@ -176,12 +204,16 @@ async fn take<'a>(
         progress.fail(failure);
         return Ok(None);
     }
-    let mut now = turn.now;
-    if !turn.wait.is_zero() {
-        // Boxed: it is rare, and its future is large.
-        Box::pin(tokio::time::sleep(turn.wait)).await;
-        now = Instant::now();
-    }
+    // Boxed: it is rare, and its future is large.
+    let begun = if turn.is_ready() { Ok(turn.now) } else { Box::pin(begin(call, &mut turn)).await };
+    let now = match begun {
+        Ok(now) => now,
+        Err(failure) => {
+            round.pass_over_all();
+            progress.fail(failure);
+            return Ok(None);
+        }
+    };
     round.tried.add(at);
     round.made += 1;
     progress.attempts += 1;
@@ -233,9 +265,9 @@ async fn hedged<'a>(
         }
         return outcome;
     }
-    let Shared { call, lead, suspects, .. } = shared;
+    let Shared { call, rule, lead, suspects } = shared;
     let (target, now) = (round.target, Instant::now());
-    let Some((provider, permit, outgoing)) = elsewhere(call, round, &hedging, now) else {
+    let Some((provider, permit, outgoing)) = elsewhere((call, rule), round, &hedging, now) else {
         let outcome = first.await;
         hedging.waited();
         return outcome;
@@ -274,28 +306,39 @@ async fn either(
 
 /// A healthy endpoint for a second attempt, where there may be one more: nobody is asked for it who would have to be waited for.
 fn elsewhere<'a>(
-    call: &InboundCall,
+    (call, rule): (&InboundCall, &Rule),
     round: &mut PoolRound<'a>,
     hedging: &Hedging<'_>,
     now: Instant,
 ) -> Option<(&'a std::sync::Arc<Provider>, Permit, Outgoing)> {
     let pool = round.target.pool;
-    let (at, permit) = admit(call, round, round.tried, now)?;
+    let (at, mut permit, queues) = admit(call, round, round.tried, now)?;
     let provider = pool.providers.get(at)?;
     let has_credential = match &provider.credential {
         Some(Credential::Token(token)) => token.is_good(now),
         Some(Credential::OfCaller(auth)) => keys::passed(call, auth).is_some(),
         Some(Credential::Header(..) | Credential::Signed(_)) | None => true,
     };
-    if provider.endpoint.health(now) != Health::Healthy || !has_credential {
+    if provider.endpoint.health(now) != Health::Healthy || !has_credential || queues {
         return None;
     }
+    permit.has_places(places::free_again(call, rule)?);
     let outgoing = attempt::write(call, outgoing::model(call, round.target, provider), provider).ok()?;
     if !hedging.may(now) {
         return None;
     }
     round.tried.add(at);
     Some((provider, permit, outgoing))
+}
+
+/// Waits until an attempt may begin: for its time, and for a place at its provider. Says when that was.
+async fn begin(call: &InboundCall, turn: &mut NextAttempt<'_>) -> Result<Instant, Failure> {
+    tokio::time::sleep(turn.wait).await;
+    if turn.queues {
+        let places = places::wait_at(call, turn.provider).await.map_err(Failure::no_place)?;
+        turn.permit.has_places(places);
+    }
+    Ok(Instant::now())
 }
 
 /// Waits for the token that a provider is called with, where it has not come yet, or looks for the caller's own key: the failure, if
@@ -386,7 +429,7 @@ fn next<'a>(call: &InboundCall, round: &mut PoolRound<'a>, progress: &CallProgre
     if progress.attempts == 0 && round.tried.is_empty() {
         pool.state.budget.call(now);
     }
-    if let Some((at, permit)) = admit(call, round, round.tried, now) {
+    if let Some((at, permit, queues)) = admit(call, round, round.tried, now) {
         let provider = pool.providers.get(at)?;
         // Everybody who is left cools down: the one whose cooldown ends first is waited for, if that is soon. If it is not,
         // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
@@ -394,48 +437,80 @@ fn next<'a>(call: &InboundCall, round: &mut PoolRound<'a>, progress: &CallProgre
         let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { cooldown };
         let cools_down = !cooldown.is_zero() || provider.endpoint.guessed_cooldown_until(now).is_some();
         let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
-        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now });
+        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues });
     }
     if round.made == 0 {
         return None;
     }
-    let (at, permit) = admit(call, round, round.hopeless, now)?;
+    let (at, permit, queues) = admit(call, round, round.hopeless, now)?;
     let provider = pool.providers.get(at)?;
     let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
     let wait = backoff(&pool.retry.backoff, round.made).max(cooldown);
     let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
-    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now })
+    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues })
 }
 
-/// A provider of the pool that is not in `but`, and its permit.
-fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<(usize, Permit)> {
+/// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.
+fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<(usize, Permit, bool)> {
     let (target, pool) = (round.target, &**round.target.pool);
-    let (mut but, mut refused) = (but, None);
+    let (mut but, mut refused, mut full) = (but, None, None);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
     for _ in 0..pool.providers.len() {
         let chosen = match pool.providers.as_slice() {
             // Nothing to weigh.
-            [only] if but.has(0) || only.weight == 0 || !fit(call, target, only) => return None,
+            [only] if but.has(0) || only.weight == 0 || !fit(call, target, only) => break,
             [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
             _ => match pick(call, round, but, now) {
                 Some(chosen) => chosen,
                 None => break,
             },
         };
-        let endpoint = &pool.providers.get(chosen.index)?.endpoint;
-        if chosen.forced {
-            return round.last_resort.then(|| (chosen.index, endpoint.admit_anyway(now)));
+        let provider = pool.providers.get(chosen.index)?;
+        // Rather wait at one that is healthy than ask one that is not.
+        if chosen.forced && (!round.last_resort || full.is_some()) {
+            break;
         }
-        match endpoint.try_admit(now) {
-            Admission::Closed(permit) | Admission::HalfOpen(permit) => return Some((chosen.index, permit)),
-            Admission::Refused { .. } => {
-                but.add(chosen.index);
+        let admitted = match chosen.forced {
+            true => Some(provider.endpoint.admit_anyway(now)),
+            false => match provider.endpoint.try_admit(now) {
+                Admission::Closed(permit) | Admission::HalfOpen(permit) => Some(permit),
+                Admission::Refused { .. } => None,
+            },
+        };
+        match admitted.map(|permit| seat(call, provider, permit)) {
+            Some(Ok(permit)) => return Some((chosen.index, permit, false)),
+            Some(Err(permit)) => {
+                full.get_or_insert((chosen.index, permit, true));
+            }
+            None => {
                 refused.get_or_insert(chosen.index);
             }
         }
+        but.add(chosen.index);
+    }
+    if full.is_some() {
+        return full;
     }
     let at = refused.filter(|_| round.last_resort)?;
-    Some((at, pool.providers.get(at)?.endpoint.admit_anyway(now)))
+    let provider = pool.providers.get(at)?;
+    match seat(call, provider, provider.endpoint.admit_anyway(now)) {
+        Ok(permit) => Some((at, permit, false)),
+        Err(permit) => Some((at, permit, true)),
+    }
+}
+
+/// The permit with the places that the provider's limits have free; `Err`: one of them has none.
+fn seat(call: &InboundCall, provider: &Provider, mut permit: Permit) -> Result<Permit, Permit> {
+    if provider.gates.is_empty() {
+        return Ok(permit);
+    }
+    match places::free_at(call, provider) {
+        Some(places) => {
+            permit.has_places(places);
+            Ok(permit)
+        }
+        None => Err(permit),
+    }
 }
 
 fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<Chosen> {

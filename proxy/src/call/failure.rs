@@ -86,6 +86,11 @@ impl Failure {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
     }
 
+    /// The provider has no place for the call: nothing was tried.
+    pub(super) const fn no_place(problem: Problem) -> Self {
+        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
+    }
+
     /// The provider is called with the caller's own key, and it has sent none: nothing was tried.
     pub(super) fn no_key(provider: &Provider) -> Self {
         let message = format!(

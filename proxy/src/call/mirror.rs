@@ -37,7 +37,7 @@ pub(super) fn send(call: &InboundCall, rule: &Rule) {
 
 /// Asks for the answer, and throws it away.
 async fn ask(call: Rc<InboundCall>, mirror: Arc<PreparedMirror>, place: MirrorPlace) {
-    let outcome = failover::exchange(&call, &mirror.rule, None).await;
+    let outcome = failover::ask(&call, &mirror.rule, None).await;
     let context = &call.context;
     match outcome {
         Ok(Exchange::Whole(Whole { status, end, .. })) => {

@@ -1,6 +1,6 @@
 //! The life of one call: `handle` is its table of contents.
 //!
-//! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `failover` is
+//! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
 //! the only loop (with `plan`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
 //! `mirror` sends copies,
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
@@ -38,6 +38,7 @@ mod open_attempt;
 mod outgoing;
 mod output_limit;
 mod pending;
+mod places;
 mod plan;
 mod reply;
 mod response_body;

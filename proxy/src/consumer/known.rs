@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
 
 use crate::account::ConsumerName;
+use crate::concurrency::{GateScope, PreparedGate};
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::matching::ModelTest;
 
@@ -27,6 +28,10 @@ pub(crate) struct KnownConsumer {
     pub(crate) limits: Box<[PreparedLimit]>,
     /// Their budgets.
     pub(crate) budgets: Box<[PreparedBudget]>,
+    /// Its place in queues: higher numbers go first.
+    pub(crate) priority: i32,
+    /// The most of its calls that providers work on at once.
+    pub(crate) concurrency: Option<PreparedGate>,
     /// Of the compiled form it was made of.
     pub(super) revision: Box<str>,
     /// Stands for it where answers are kept apart by caller.
@@ -51,6 +56,8 @@ impl KnownConsumer {
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
             limits: from.limits.iter().map(limit).collect(),
             budgets: from.budgets.iter().map(|budget| PreparedBudget::of(shared.gateway(), budget)).collect(),
+            priority: from.priority,
+            concurrency: from.concurrency.as_ref().map(|own| shared.gate(GateScope::Consumer(&name.id().0), own)),
             revision: from.revision.as_str().into(),
             identity: *identity.finalize().as_bytes(),
             name,

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::CircuitBreaker;
 
+use crate::concurrency::CallPlace;
+
 use super::breaker::{Breaker, CircuitState, Outcome, Pass, RecordedFailure};
 use super::latency::Latencies;
 
@@ -102,7 +104,7 @@ impl Endpoint {
 
     fn permit(self: &Arc<Self>, pass: Pass) -> Permit {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Permit { endpoint: Arc::clone(self), pass: Some(pass) }
+        Permit { endpoint: Arc::clone(self), pass: Some(pass), places: Vec::new() }
     }
 
     /// A cooldown that the provider asked for, until then; a later end stays.
@@ -231,9 +233,16 @@ pub struct Permit {
     endpoint: Arc<Endpoint>,
     /// `None` once the outcome has been told.
     pass: Option<Pass>,
+    /// Its places under the limits of the provider and the endpoint.
+    places: Vec<CallPlace>,
 }
 
 impl Permit {
+    /// It has these places, and keeps them to the answer's end.
+    pub(crate) fn has_places(&mut self, places: Vec<CallPlace>) {
+        self.places.extend(places);
+    }
+
     /// Tells how the call went; the first word counts. The call stays in flight until the permit is dropped, so an
     /// answer may be judged at its first token and held to its last.
     pub fn outcome(&mut self, outcome: Outcome, now: Instant) {

@@ -58,6 +58,11 @@ impl Fleet {
         }
     }
 
+    /// This one's own name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The number of them, as last heard.
     pub(super) fn size(&self) -> u64 {
         (self.known.load(Relaxed) >> 32).max(1)

@@ -4,15 +4,20 @@
 //! go on within its share when Redis does not answer. Bounded: beyond the most keys, further ones of a shard count together.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use sluicegate_config::Concurrency;
 
 use super::budget::SharedBudgets;
 use super::fleet::Fleet;
 use super::prepared::{LimitKey, PreparedLimit};
 use super::window::{Full, SlidingWindow, TakenSlot, Terms};
+use crate::concurrency::{GateScope, Gates, LeaseKeeper, PreparedGate};
 use crate::count::Count;
+use crate::redis::RedisClient;
 
 const SHARDS: usize = 16;
 /// The most keys of a shard.
@@ -41,6 +46,8 @@ pub struct SharedLimits {
     pub(super) fleet: Arc<Fleet>,
     /// The budgets.
     pub budgets: Arc<SharedBudgets>,
+    /// The limits of concurrency.
+    pub gates: Gates,
     /// True if there has been a limit.
     in_use: AtomicBool,
     gateway: Box<str>,
@@ -84,6 +91,7 @@ impl SharedLimits {
             shards: std::array::from_fn(|_| Mutex::default()),
             counts: LimitCounts::default(),
             budgets: Arc::new(SharedBudgets::new(Arc::clone(&fleet))),
+            gates: Gates::default(),
             fleet,
             in_use: AtomicBool::new(false),
             gateway: gateway.into(),
@@ -99,6 +107,22 @@ impl SharedLimits {
     /// There is a limit now.
     pub(crate) fn put_in_use(&self) {
         self.in_use.store(true, Relaxed);
+    }
+
+    /// A limit of concurrency, which begins or goes on.
+    pub(crate) fn gate(&self, scope: GateScope<'_>, limit: &Concurrency) -> PreparedGate {
+        self.put_in_use();
+        PreparedGate::of(&self.gates, scope, limit)
+    }
+
+    /// A worker's keeper of the leases of limits of concurrency.
+    pub(crate) fn lease_keeper(&self, redis: Option<RedisClient>) -> Rc<LeaseKeeper> {
+        self.gates.keeper(redis, (&self.gateway, self.fleet.name()))
+    }
+
+    /// This process's part of what all proxies have together, while Redis is away.
+    pub(crate) fn share_of(&self, whole: u64) -> u64 {
+        self.fleet.share(whole)
     }
 
     /// True if there has been a limit.

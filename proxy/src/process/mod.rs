@@ -82,6 +82,9 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
     let known_only = settings.access == DefaultAccess::Known;
     let limits = Arc::new(limit::SharedLimits::new(settings.gateway.as_deref().unwrap_or_default()));
+    if !settings.redis.is_empty() {
+        limits.gates.share();
+    }
     let lasting = Lasting {
         registry,
         cache,
@@ -250,6 +253,8 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
             unanswered,
             lost,
             proxies: limits.proxies(),
+            leases_unanswered: limits.gates.unanswered(),
+            concurrency: limits.gates.stats().collect(),
             budget_checks: budgets.checks().collect(),
             budget_troubles: budgets.troubles(),
             budget_alerts: alerts.collect(),

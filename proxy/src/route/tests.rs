@@ -21,6 +21,8 @@ fn rule(matches: Vec<Match>) -> Rule {
         budgets: Vec::new(),
         hedge: None,
         mirror: None,
+        concurrency: None,
+        own_concurrency: false,
         timeouts: Timeouts::default(),
     }
 }

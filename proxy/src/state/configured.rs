@@ -14,6 +14,7 @@ use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{Auth, KindProfile, ModelPublisher, Offer};
 use crate::balance::Split;
 use crate::cache;
+use crate::concurrency::PreparedGate;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::identity::aws::AwsSigner;
@@ -125,6 +126,8 @@ pub(crate) struct Rule {
     pub(crate) hedge: Option<Hedge>,
     /// A copy of a share of its calls.
     pub(crate) mirror: Option<Arc<PreparedMirror>>,
+    /// The most of its calls that providers work on at once.
+    pub(crate) concurrency: Option<PreparedGate>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -193,6 +196,8 @@ pub(crate) struct Provider {
     pub(crate) origin: Origin,
     pub(crate) address: Arc<str>,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// The most calls that it, and its endpoint, work on at once.
+    pub(crate) gates: Vec<PreparedGate>,
     /// The places of the models in it.
     pub(super) offers: Vec<OfferAt>,
     pub(crate) weight: u32,

@@ -16,6 +16,7 @@ use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, KindProfile, Offer};
 use crate::balance::Split;
 use crate::cache;
+use crate::concurrency::{GateScope, PreparedGate};
 use crate::consumer::RouteAccess;
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
@@ -84,6 +85,7 @@ pub(super) fn route(
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
             hedge: rule.hedge,
             mirror: rule.mirror.as_ref().map(|mirror| Arc::new(self::mirror(mirror, rule, &mut target_refs))),
+            concurrency: concurrency(lasting, id, rule),
             timeouts: rule.timeouts,
         });
     }
@@ -108,6 +110,7 @@ fn mirror(
         budgets: Box::default(),
         hedge: None,
         mirror: None,
+        concurrency: None,
         timeouts: rule.timeouts,
     };
     PreparedMirror { percent: mirror.percent, rule }
@@ -120,6 +123,12 @@ fn limits(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Box<[Prepare
     }
     let scope = LimitScope::Route(&id.0, rule.own_limits.then_some(rule.name.as_str()));
     rule.limits.iter().map(|limit| PreparedLimit::of(lasting.limits.gateway(), scope, limit)).collect()
+}
+
+/// The limit on how many of a rule's calls are worked on at once.
+fn concurrency(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Option<PreparedGate> {
+    let scope = GateScope::Route(&id.0, rule.own_concurrency.then_some(rule.name.as_str()));
+    rule.concurrency.as_ref().map(|limit| lasting.limits.gate(scope, limit))
 }
 
 /// A pool on its way from its compiled form.
@@ -179,6 +188,7 @@ impl Resolving<'_> {
                 ix,
                 endpoint: endpoint.unwrap_or_else(known),
                 identity: identity(&from.name, &address),
+                gates: self.gates(from, &address),
                 address: address.as_str().into(),
                 offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,
                 kind,
@@ -207,6 +217,14 @@ impl Resolving<'_> {
                 endpoints.iter().map(|address| make(Some(address), weight, None)).collect()
             }
         }
+    }
+
+    /// The limits on how many calls a provider, and one of its endpoints, work on at once.
+    fn gates(&self, from: &config::Provider, address: &str) -> Vec<PreparedGate> {
+        let (limits, pool) = (&self.lasting.limits, &self.id.0);
+        let all = from.concurrency.iter().map(|limit| limits.gate(GateScope::Provider(pool, &from.name), limit));
+        let each = from.endpoint_concurrency.iter();
+        all.chain(each.map(|limit| limits.gate(GateScope::Endpoint(pool, &from.name, address), limit))).collect()
     }
 
     /// The share of each of a provider's endpoints in its weight, among endpoints of the whole pool.
@@ -300,6 +318,8 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             pass_headers,
             remove_headers,
             compatibility,
+            concurrency: _,
+            endpoint_concurrency: _,
             simulated,
         } = provider;
         let model = |(name, model): (&String, &config::Model)| {

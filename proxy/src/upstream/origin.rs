@@ -168,6 +168,8 @@ impl Origin {
             pass_headers: Vec::new(),
             remove_headers: Vec::new(),
             compatibility: Compatibility::default(),
+            concurrency: None,
+            endpoint_concurrency: None,
             simulated: None,
         };
         Self::at(&ObjectId(name.to_owned()), &provider, None, outward)

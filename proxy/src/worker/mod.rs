@@ -64,8 +64,11 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
-        let limiter = Rc::clone(&worker.limiter);
-        let telling = tokio::task::spawn_local(async move { tokio::join!(limiter.run(), limiter.budgets().run()) });
+        let (limiter, leases) = (Rc::clone(&worker.limiter), Rc::clone(&worker.leases));
+        let telling = tokio::task::spawn_local(async move {
+            let share = |whole| limiter.shared().share_of(whole);
+            tokio::join!(limiter.run(), limiter.budgets().run(), leases.run(share))
+        });
         tokio::select! {
             () = accept_until_closing(ports, &worker, &table, lifecycle.subscribe()) => {}
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
@@ -75,7 +78,7 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         tick.abort();
         background.abort();
         telling.abort();
-        worker.limiter.budgets().finish().await;
+        tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
         worker.background.clear();
         Ok(())
     })

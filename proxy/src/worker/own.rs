@@ -15,7 +15,7 @@ use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
-use crate::{cache, limit, redis, upstream};
+use crate::{cache, concurrency, limit, redis, upstream};
 
 use super::background::Background;
 use super::ids::RequestIds;
@@ -54,6 +54,7 @@ pub(crate) struct Worker {
     pub(crate) client: upstream::UpstreamClient,
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) limiter: Rc<limit::Limiter>,
+    pub(crate) leases: Rc<concurrency::LeaseKeeper>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: RequestIds,
     pub(crate) background: Background,
@@ -80,6 +81,7 @@ impl Worker {
             memory: shared.memory.allowance(),
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
             limiter: limit::Limiter::new(&shared.limits, remote.clone()),
+            leases: shared.limits.lease_keeper(remote.clone()),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: RequestIds::new(rand::random()),

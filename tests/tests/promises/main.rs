@@ -34,6 +34,7 @@ mod operations;
 mod overflow;
 mod passthrough;
 mod protocols;
+mod queues;
 mod rate_limits;
 mod requests;
 mod resources;

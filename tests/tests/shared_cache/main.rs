@@ -1,10 +1,11 @@
 //! One cache for all proxies: what one has answered another gives again, and no trouble of Redis fails a call. And one count of
-//! what limits let through and budgets have spent.
+//! what limits let through, budgets have spent and providers work on at once.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod budgets;
 mod limits;
+mod queues;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

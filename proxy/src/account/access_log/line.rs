@@ -53,6 +53,7 @@ impl LineWriter {
         line.time("first_token_ms", record.first_token);
         line.time("upstream_ms", record.upstream());
         line.time("overhead_ms", record.overhead());
+        line.time("queued_ms", Some(record.queued).filter(|time| !time.is_zero()));
         line.number("bytes_in", record.bytes_in);
         line.number("bytes_out", record.bytes_out);
         out.extend_from_slice(b"}\n");

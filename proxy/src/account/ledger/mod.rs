@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use sluicegate_config::PicoUsd;
@@ -284,6 +284,15 @@ impl LedgerEntry {
         if self.is_open() {
             self.held = Some(held);
         }
+    }
+
+    /// The call has waited for its turn. Between attempts that is no time of the gateway's in any case.
+    pub fn queued(&mut self, time: Duration) {
+        self.note(|record| {
+            if record.sent.is_none() {
+                record.queued = record.queued.saturating_add(time);
+            }
+        });
     }
 
     /// Notes the limit that has no room for the call.

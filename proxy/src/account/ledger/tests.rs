@@ -43,6 +43,8 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         pass_headers: Vec::new(),
         remove_headers: Vec::new(),
         compatibility: Default::default(),
+        concurrency: None,
+        endpoint_concurrency: None,
         simulated: None,
     }
 }
@@ -90,6 +92,8 @@ fn snapshot() -> Snapshot {
         budgets: Vec::new(),
         hedge: None,
         mirror: None,
+        concurrency: None,
+        own_concurrency: false,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -45,6 +45,8 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         budgets: Vec::new(),
         hedge: None,
         mirror: None,
+        concurrency: None,
+        own_concurrency: false,
         timeouts,
     };
     let route =

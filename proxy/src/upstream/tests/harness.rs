@@ -71,6 +71,8 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         pass_headers: Vec::new(),
         remove_headers: Vec::new(),
         compatibility: Default::default(),
+        concurrency: None,
+        endpoint_concurrency: None,
         simulated,
     }
 }

@@ -46,6 +46,8 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         budgets: Vec::new(),
         hedge: None,
         mirror: None,
+        concurrency: None,
+        own_concurrency: false,
         timeouts,
     };
     let route =

@@ -1,0 +1,217 @@
+//! All limits of concurrency by their names: a limit outlives the configuration that says it, and what is at work goes on counting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use sluicegate_config::Concurrency;
+
+use super::gate::{Gate, GateTerms};
+use super::keeper::{ActiveGates, LeaseKeeper};
+use super::totals::{ConcurrencyStat, ScopeTotals};
+use super::wait_queue::QueueBounds;
+use crate::redis::RedisClient;
+
+/// Names are looked through for limits that are gone when there are more than this, and twice as many as last time.
+const SWEEP: usize = 64;
+
+/// The calls that a limit is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum GateScope<'a> {
+    /// Those of the consumer with this id.
+    Consumer(&'a str),
+    /// Those of the route with this id, or of one of its rules.
+    Route(&'a str, Option<&'a str>),
+    /// Those to a provider of the pool with this id.
+    Provider(&'a str, &'a str),
+    /// Those to one of its endpoints.
+    Endpoint(&'a str, &'a str, &'a str),
+}
+
+impl GateScope<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Consumer(id) => format!("LLMConsumer {id}"),
+            Self::Route(id, None) => format!("LLMRoute {id}"),
+            Self::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
+            Self::Provider(pool, provider) => format!("ProviderPool {pool}/{provider}"),
+            Self::Endpoint(pool, provider, address) => format!("ProviderPool {pool}/{provider}/{address}"),
+        }
+    }
+
+    const fn place(&self) -> usize {
+        match self {
+            Self::Consumer(_) => 0,
+            Self::Route(..) => 1,
+            Self::Provider(..) => 2,
+            Self::Endpoint(..) => 3,
+        }
+    }
+
+    /// The words for it in an error.
+    const fn in_words(&self) -> &'static str {
+        match self {
+            Self::Consumer(_) => "for this consumer",
+            Self::Route(..) => "for this route",
+            Self::Provider(..) | Self::Endpoint(..) => "for this provider",
+        }
+    }
+}
+
+/// The labels of the scopes, in their places.
+const SCOPES: [&str; 4] = ["consumer", "route", "provider", "endpoint"];
+
+/// All limits of concurrency.
+#[derive(Debug, Default)]
+pub struct Gates {
+    known: Mutex<KnownGates>,
+    totals: [Arc<ScopeTotals>; 4],
+    active: Arc<ActiveGates>,
+    /// True if other processes have their parts of them.
+    shared: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct KnownGates {
+    by_name: HashMap<Box<str>, Weak<Gate>>,
+    swept: usize,
+}
+
+impl Gates {
+    fn lock(&self) -> MutexGuard<'_, KnownGates> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on limits are shared with other processes. To be said before there are any.
+    pub fn share(&self) {
+        self.shared.store(true, Relaxed);
+    }
+
+    /// A worker's keeper of this process's leases. `names`: the gateway's, and this process's own.
+    pub(crate) fn keeper(&self, redis: Option<RedisClient>, names: (&str, &str)) -> Rc<LeaseKeeper> {
+        LeaseKeeper::new(&self.active, redis, names)
+    }
+
+    /// Questions on leases that Redis has not answered.
+    pub fn unanswered(&self) -> u64 {
+        self.active.unanswered()
+    }
+
+    /// The limit of this name, with these terms from now on.
+    fn gate(&self, scope: GateScope<'_>, terms: GateTerms) -> Arc<Gate> {
+        let name = scope.name();
+        let mut known = self.lock();
+        if let Some(gate) = known.by_name.get(name.as_str()).and_then(Weak::upgrade) {
+            drop(known);
+            gate.configure(terms);
+            return gate;
+        }
+        if known.by_name.len() > known.swept.max(SWEEP) {
+            known.by_name.retain(|_, gate| gate.strong_count() > 0);
+            known.swept = known.by_name.len() * 2;
+        }
+        let totals = self.totals.get(scope.place()).map(Arc::clone).unwrap_or_default();
+        let of = (totals, Arc::clone(&self.active));
+        let gate = Arc::new(Gate::new(&name, terms, self.shared.load(Relaxed), of));
+        known.by_name.insert(name.into(), Arc::downgrade(&gate));
+        gate
+    }
+
+    /// The calls that have places and wait, by scope.
+    pub fn stats(&self) -> impl Iterator<Item = ConcurrencyStat> {
+        self.totals.iter().zip(SCOPES).map(|(totals, scope)| totals.stat(scope))
+    }
+}
+
+/// A limit made ready: its count, and the header by which callers choose a priority.
+#[derive(Debug)]
+pub(crate) struct PreparedGate {
+    pub(crate) gate: Arc<Gate>,
+    /// It, in the words of its resource.
+    pub(crate) name: Arc<str>,
+    /// The words for its calls in an error.
+    pub(crate) of: &'static str,
+    header: Option<(HeaderName, BTreeMap<String, i32>)>,
+}
+
+impl PreparedGate {
+    /// Makes it ready.
+    pub(crate) fn of(gates: &Gates, scope: GateScope<'_>, from: &Concurrency) -> Self {
+        let queue = from.queue.as_ref();
+        let terms = GateTerms {
+            max: from.max.into(),
+            queue: queue.map(|queue| {
+                let size = usize::try_from(queue.size).unwrap_or(usize::MAX);
+                let bounds =
+                    QueueBounds { size, max_bytes: queue.max_bytes, ageing: Duration::from_millis(queue.ageing) };
+                (bounds, Duration::from_millis(queue.timeout))
+            }),
+        };
+        let gate = gates.gate(scope, terms);
+        // The compiler has checked its name.
+        let header = queue.and_then(|queue| queue.header.as_ref());
+        let header = header.and_then(|header| Some((HeaderName::try_from(&header.name).ok()?, header.values.clone())));
+        Self { name: Arc::clone(&gate.name), gate, of: scope.in_words(), header }
+    }
+
+    /// The priority that a call's headers choose, if they choose one that may be chosen.
+    pub(crate) fn chosen(&self, headers: &HeaderMap) -> Option<i32> {
+        let (name, values) = self.header.as_ref()?;
+        values.get(headers.get(name)?.to_str().ok()?.trim()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::{CallQueue, PriorityHeader};
+
+    use super::super::wait_queue::Applicant;
+    use super::*;
+
+    fn concurrency(max: u32) -> Concurrency {
+        let values = BTreeMap::from([("batch".to_owned(), -10)]);
+        let header = Some(PriorityHeader { name: "x-priority".to_owned(), values });
+        let (timeout, ageing) = (10_000, 5_000);
+        Concurrency { max, queue: Some(CallQueue { size: 10, max_bytes: 1_000, timeout, ageing, header }) }
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_changes_goes_on_from_what_is_at_work() {
+        let gates = Gates::default();
+        let prepared = |max| PreparedGate::of(&gates, GateScope::Route("a/r", None), &concurrency(max));
+        let call = Applicant { flow: 0, priority: 0, bytes: 1 };
+        let first = prepared(1);
+        let place = first.gate.take(call).await.unwrap();
+        drop(first);
+        let second = prepared(2);
+        let _other = second.gate.take(call).await.unwrap();
+        assert!(second.gate.try_take(0).is_none());
+        drop(place);
+        assert!(second.gate.try_take(0).is_some());
+        assert_eq!(gates.stats().nth(1).map(|stat| stat.at_work.0), Some(1));
+    }
+
+    #[test]
+    fn only_listed_values_choose_a_priority() {
+        let prepared = PreparedGate::of(&Gates::default(), GateScope::Consumer("a/c"), &concurrency(1));
+        let chosen = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("x-priority"), value.parse().unwrap())]);
+            prepared.chosen(&headers)
+        };
+        assert_eq!([chosen("batch"), chosen("10"), chosen("")], [Some(-10), None, None]);
+        assert_eq!(prepared.chosen(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn limits_that_are_gone_are_forgotten() {
+        let gates = Gates::default();
+        for number in 0..1_000 {
+            let id = format!("a/{number}");
+            drop(PreparedGate::of(&gates, GateScope::Consumer(&id), &concurrency(1)));
+        }
+        assert!(gates.lock().by_name.len() <= SWEEP + 2);
+    }
+}

@@ -1,0 +1,186 @@
+//! The leases of all limits that are in use, asked for and given back beside the calls: one question at a time for each limit,
+//! by whichever worker comes first.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::redis::Value;
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+
+use super::gate::Gate;
+use super::lease::{LIFE, LeaseAnswer, LeaseDemand};
+use crate::count::Count;
+use crate::redis::{RedisClient, Script};
+
+/// Limits that are in use are looked at this often …
+const TICK: Duration = Duration::from_millis(20);
+/// … by one worker, as long as it does so at least this often, in milliseconds.
+const WATCHED: u64 = 100;
+/// Workers that do not, look this often whether one does.
+const LOOK: Duration = Duration::from_millis(500);
+/// At the end places are given back for no longer than this.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+const SOURCE: &str = include_str!("lease.lua");
+
+/// The limits that have leases, or want some.
+#[derive(Debug)]
+pub(super) struct ActiveGates {
+    gates: Mutex<Vec<Arc<Gate>>>,
+    pub(super) wake: Notify,
+    /// The time of the last look, in milliseconds since the process began.
+    looked: AtomicU64,
+    started: Instant,
+    unanswered: Count,
+}
+
+impl Default for ActiveGates {
+    fn default() -> Self {
+        Self {
+            gates: Mutex::default(),
+            wake: Notify::new(),
+            looked: AtomicU64::new(0),
+            started: Instant::now(),
+            unanswered: Count::default(),
+        }
+    }
+}
+
+impl ActiveGates {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Gate>>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A limit is in use from now on.
+    pub(super) fn add(&self, gate: &Arc<Gate>) {
+        self.lock().push(Arc::clone(gate));
+        self.wake.notify_one();
+    }
+
+    /// A limit is in use no longer.
+    pub(super) fn remove(&self, gate: &Arc<Gate>) {
+        let mut gates = self.lock();
+        // One of it: it may have come back just now.
+        if let Some(at) = gates.iter().position(|other| Arc::ptr_eq(other, gate)) {
+            gates.swap_remove(at);
+        }
+    }
+
+    /// Questions that Redis has not answered.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.unanswered.get()
+    }
+
+    fn all(&self) -> Vec<Arc<Gate>> {
+        self.lock().clone()
+    }
+
+    /// The time of this look, if this worker is the one that looks: the one that did last, or any where nobody has for a while.
+    fn watch(&self, last: Option<u64>) -> Option<u64> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let before = self.looked.load(Relaxed);
+        let free = last == Some(before) || now.saturating_sub(before) >= WATCHED;
+        (free && self.looked.compare_exchange(before, now, Relaxed, Relaxed).is_ok()).then_some(now)
+    }
+}
+
+/// One worker's keeper of leases.
+#[derive(Debug)]
+pub(crate) struct LeaseKeeper {
+    active: Arc<ActiveGates>,
+    redis: Option<RedisClient>,
+    script: Script,
+    gateway: Box<str>,
+    /// This process's name among those that share limits.
+    name: Box<str>,
+}
+
+impl LeaseKeeper {
+    pub(super) fn new(active: &Arc<ActiveGates>, redis: Option<RedisClient>, names: (&str, &str)) -> Rc<Self> {
+        let (gateway, name) = (names.0.into(), names.1.into());
+        Rc::new(Self { active: Arc::clone(active), redis, script: Script::new(SOURCE), gateway, name })
+    }
+
+    /// Asks for leases and gives them back, for ever. `share`: this process's part of what there is, while Redis is away.
+    pub(crate) async fn run(&self, share: impl Fn(u64) -> u64) {
+        let Some(redis) = &self.redis else { return };
+        let mut last = None;
+        loop {
+            let pause = if last.is_some() { TICK } else { LOOK };
+            let woken = tokio::time::timeout(pause, self.active.wake.notified()).await.is_ok();
+            last = if self.active.lock().is_empty() { None } else { self.active.watch(last) };
+            if last.is_some() || woken {
+                self.look(redis, &share).await;
+            }
+        }
+    }
+
+    async fn look(&self, redis: &RedisClient, share: &impl Fn(u64) -> u64) {
+        let all = self.active.all();
+        let now = Instant::now();
+        let due = all.iter().filter_map(|gate| Some((gate, gate.ask(now, share)?)));
+        join_all(due.map(|(gate, demand)| self.ask(redis, gate, demand))).await;
+        all.iter().filter(|gate| gate.rests()).for_each(|gate| self.active.remove(gate));
+    }
+
+    async fn ask(&self, redis: &RedisClient, gate: &Gate, demand: LeaseDemand) {
+        let LeaseDemand { keep, need, want, max, grow, number } = demand;
+        let life = u64::try_from(LIFE.as_millis()).unwrap_or(u64::MAX);
+        let numbers = [keep, need, want, max, grow.into(), life, number].map(|number| number.to_string());
+        let mut asking = Asking { gate, active: &self.active, is_over: false };
+        let mut arguments = vec![self.name.as_bytes()];
+        arguments.extend(numbers.iter().map(String::as_bytes));
+        let answer = redis.eval(&self.script, &[&self.place(gate)], &arguments).await;
+        if let Some(answer) = answer.ok().and_then(|value| read(&value)) {
+            asking.is_over = true;
+            gate.answered(demand, answer);
+        }
+    }
+
+    /// The key of a limit in Redis.
+    fn place(&self, gate: &Gate) -> String {
+        let mut digest = blake3::Hasher::new_derive_key("sluicegate identity of a concurrency limit v1");
+        for part in [&*self.gateway, &*gate.name] {
+            digest.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(part.as_bytes());
+        }
+        let digest = digest.finalize().to_hex();
+        format!("sluicegate:{{{}}}:places", digest.get(..32).unwrap_or_default())
+    }
+
+    /// Gives back what no call has.
+    pub(crate) async fn finish(&self) {
+        let Some(redis) = &self.redis else { return };
+        let all = self.active.all();
+        let telling = all.iter().filter_map(|gate| Some(self.ask(redis, gate, gate.leave()?)));
+        let _ = tokio::time::timeout(FAREWELL, join_all(telling)).await;
+    }
+}
+
+/// A question under way. Dropped, it has not been answered.
+struct Asking<'a> {
+    gate: &'a Gate,
+    active: &'a ActiveGates,
+    is_over: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.active.unanswered.add();
+            self.gate.unanswered(Instant::now());
+        }
+    }
+}
+
+fn read(value: &Value) -> Option<LeaseAnswer> {
+    let Value::Array(values) = value else { return None };
+    let number = |at: usize| match values.get(at)? {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    (number(3)? == 1).then_some(LeaseAnswer { held: number(0)?, target: number(1)?, contended: number(2)? == 1 })
+}

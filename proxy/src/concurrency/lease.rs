@@ -1,0 +1,252 @@
+//! The places of one limit that this process has from Redis: when it asks for how many, what it gives back, and what holds while
+//! Redis is away. Pure: the clock is the caller's.
+//!
+//! A process asks for what its calls need and a little more, so that most calls need no round trip. What lies idle it gives back; where
+//! the processes together need more than there is, each keeps to its fair part as its calls end. What is given counts for [`LIFE`]: a
+//! process that has died gives its places back by that. When a process has not been heard for so long it goes by its share.
+
+use std::time::{Duration, Instant};
+
+/// The time for which what Redis gives counts there …
+pub(super) const LIFE: Duration = Duration::from_secs(5);
+/// … and here, where the clock may be a little slow.
+const BELIEVED: Duration = Duration::from_millis(4_500);
+/// It is told again this often while it is needed.
+const RENEW: Duration = Duration::from_secs(1);
+/// Places that lie idle are given back after this time.
+const IDLE: Duration = Duration::from_millis(150);
+/// It is asked again so soon where others have what is needed here …
+const AGAIN: Duration = Duration::from_millis(30);
+/// … and so soon where they do not.
+const SOON: Duration = Duration::from_millis(2);
+/// It is asked again so soon after it has not answered.
+const FAILED: Duration = Duration::from_millis(100);
+/// The time after which all proxies have told it what they have, when it may have forgotten some of it.
+const CAREFUL: Duration = Duration::from_millis(1_500);
+/// At most so many places are asked for beyond what is needed.
+const SPARE: u64 = 8;
+
+/// The state of a limit in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The places that it may give to calls.
+    pub(super) part: u64,
+    pub(super) in_use: u64,
+    pub(super) waiting: u64,
+    /// The limit over all proxies.
+    pub(super) max: u64,
+}
+
+/// A question to Redis. From its asking on the process has no more than it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseDemand {
+    pub(super) keep: u64,
+    pub(super) need: u64,
+    /// The places that it would have, if nobody else needs them.
+    pub(super) want: u64,
+    pub(super) max: u64,
+    /// False as long as Redis may have forgotten what others have.
+    pub(super) grow: bool,
+    /// Counts the questions.
+    pub(super) number: u64,
+}
+
+/// Redis's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseAnswer {
+    /// The places that it has now.
+    pub(super) held: u64,
+    /// The places that are its fair part.
+    pub(super) target: u64,
+    /// True if the processes together need all that there is.
+    pub(super) contended: bool,
+}
+
+/// A process's part of one limit, by Redis.
+#[derive(Debug, Default)]
+pub(super) struct PlaceLease {
+    /// Until then what it has counts.
+    until: Option<Instant>,
+    /// The time of the first question that no answer has followed.
+    unheard: Option<Instant>,
+    asked: Option<Instant>,
+    asking: bool,
+    failed: bool,
+    careful: Option<Instant>,
+    target: u64,
+    contended: bool,
+    /// Redis has a word of this process.
+    is_known: bool,
+    /// The most that was needed since it was asked.
+    peak: u64,
+    /// Calls that went elsewhere for want of a place.
+    missed: u64,
+    /// Questions until now.
+    questions: u64,
+}
+
+impl PlaceLease {
+    /// True if what the process has counts.
+    pub(super) fn is_good(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now <= until)
+    }
+
+    /// True if Redis has been away for so long that nothing it gave to anybody counts any longer.
+    pub(super) fn is_forsaken(&self, now: Instant) -> bool {
+        !self.is_good(now) && self.unheard.is_some_and(|since| now > since + LIFE)
+    }
+
+    /// True while a question is under way.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    /// A call has gone elsewhere for want of a place.
+    pub(super) fn miss(&mut self) {
+        self.missed = (self.missed + 1).min(SPARE);
+    }
+
+    /// So much is needed now.
+    pub(super) fn needs(&mut self, need: u64) {
+        self.peak = self.peak.max(need);
+    }
+
+    /// The part that is left when a call has ended: where others need more, no more than what is fair.
+    pub(super) fn after_end(&self, standing: Standing) -> u64 {
+        if self.contended { standing.part.min(self.target.max(standing.in_use)) } else { standing.part }
+    }
+
+    /// True if nothing is held, and Redis knows of nothing.
+    pub(super) fn is_idle(&self, standing: Standing) -> bool {
+        let Standing { part, in_use, waiting, .. } = standing;
+        !self.asking && !self.is_known && part == 0 && in_use == 0 && waiting == 0 && self.missed == 0
+    }
+
+    /// The question that is due, if one is.
+    pub(super) fn ask(&mut self, standing: Standing, now: Instant) -> Option<LeaseDemand> {
+        let Standing { part, in_use, waiting, max } = standing;
+        let need = (in_use + waiting + self.missed).min(max.max(in_use));
+        self.needs(need);
+        if self.asking || (need == 0 && part == 0 && !self.is_known) {
+            return None;
+        }
+        let fair = self.target.max(in_use);
+        let spare = (max / 16).clamp(1, SPARE);
+        let wanted = if self.contended { fair } else { (self.peak + spare).min(max) };
+        let every = match () {
+            () if self.failed => FAILED,
+            () if self.contended && (need > part || part > fair) => AGAIN,
+            () if need > part => SOON,
+            () if part > in_use => IDLE,
+            () => RENEW,
+        };
+        if self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < every) {
+            return None;
+        }
+        // What is not needed for a while is given back whole.
+        let keep = if self.peak == 0 { 0 } else { part.min(wanted) }.max(in_use);
+        let want = if need == 0 { keep } else { (need + spare).min(max).max(keep) };
+        (self.peak, self.missed, self.asking, self.asked) = (need, 0, true, Some(now));
+        self.unheard.get_or_insert(now);
+        let grow = self.careful.is_none_or(|until| now > until);
+        self.questions += 1;
+        Some(LeaseDemand { keep, need, want, max, grow, number: self.questions })
+    }
+
+    /// The question by which all is given back that no call has; `None`: Redis knows of nothing, or is being asked.
+    pub(super) fn leave(&mut self, standing: Standing) -> Option<LeaseDemand> {
+        if self.asking || !self.is_known {
+            return None;
+        }
+        let Standing { in_use, max, .. } = standing;
+        self.questions += 1;
+        self.asking = true;
+        Some(LeaseDemand { keep: in_use, need: in_use, want: in_use, max, grow: false, number: self.questions })
+    }
+
+    /// It was answered: the part from now on.
+    pub(super) fn answered(&mut self, demand: LeaseDemand, answer: LeaseAnswer) -> u64 {
+        (self.target, self.contended) = (answer.target, answer.contended);
+        self.until = self.asked.map(|asked| asked + BELIEVED);
+        self.is_known = answer.held > 0 || demand.need > 0;
+        (self.asking, self.failed, self.unheard) = (false, false, None);
+        answer.held
+    }
+
+    /// Nobody has answered. What Redis may have given by it is given back with the next question.
+    pub(super) fn failed(&mut self, now: Instant) {
+        (self.asking, self.failed) = (false, true);
+        self.careful = Some(now + CAREFUL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE_AT: Standing = Standing { part: 0, in_use: 0, waiting: 0, max: 100 };
+
+    fn at(part: u64, in_use: u64, waiting: u64) -> Standing {
+        Standing { part, in_use, waiting, ..IDLE_AT }
+    }
+
+    fn answer(held: u64, target: u64, contended: bool) -> LeaseAnswer {
+        LeaseAnswer { held, target, contended }
+    }
+
+    #[test]
+    fn a_first_call_asks_at_once_and_for_a_few_more() {
+        let (mut lease, now) = (PlaceLease::default(), Instant::now());
+        assert_eq!(lease.ask(IDLE_AT, now), None);
+        let demand = lease.ask(at(0, 0, 1), now).unwrap();
+        assert_eq!(demand, LeaseDemand { keep: 0, need: 1, want: 7, max: 100, grow: true, number: 1 });
+        assert_eq!(lease.ask(at(0, 0, 9), now), None, "it is being asked");
+        assert_eq!(lease.answered(demand, answer(7, 7, false)), 7);
+        assert!(lease.is_good(now + Duration::from_secs(4)) && !lease.is_good(now + LIFE));
+    }
+
+    #[test]
+    fn idle_places_go_back_and_needed_ones_are_kept() {
+        let (mut lease, start) = (PlaceLease::default(), Instant::now());
+        let demand = lease.ask(at(0, 0, 4), start).unwrap();
+        lease.answered(demand, answer(10, 10, false));
+        assert_eq!(lease.ask(at(10, 4, 0), start + IDLE / 2), None);
+        let demand = lease.ask(at(10, 4, 0), start + IDLE).unwrap();
+        assert_eq!(demand.keep, 10, "four are at work, and six were asked for besides");
+        lease.answered(demand, answer(10, 10, false));
+        let demand = lease.ask(at(10, 0, 0), start + IDLE * 2).unwrap();
+        assert_eq!((demand.keep, demand.need), (10, 0), "they were needed a moment ago");
+        lease.answered(demand, answer(10, 10, false));
+        let demand = lease.ask(at(10, 0, 0), start + IDLE * 3).unwrap();
+        assert_eq!(demand.keep, 0);
+        lease.answered(demand, answer(0, 0, false));
+        assert!(lease.is_idle(IDLE_AT));
+    }
+
+    #[test]
+    fn where_others_need_more_each_keeps_to_its_part_as_its_calls_end() {
+        let (mut lease, start) = (PlaceLease::default(), Instant::now());
+        let demand = lease.ask(at(0, 0, 200), start).unwrap();
+        lease.answered(demand, answer(100, 50, true));
+        assert_eq!(lease.after_end(at(100, 80, 9)), 80);
+        assert_eq!(lease.after_end(at(100, 20, 9)), 50);
+        assert_eq!(lease.ask(at(80, 80, 9), start + AGAIN).unwrap().keep, 80);
+    }
+
+    #[test]
+    fn without_an_answer_nothing_grows_until_all_have_been_heard_and_after_a_while_each_is_forsaken() {
+        let (mut lease, start) = (PlaceLease::default(), Instant::now());
+        let demand = lease.ask(at(0, 0, 4), start).unwrap();
+        lease.answered(demand, answer(10, 10, false));
+        let later = start + RENEW;
+        lease.ask(at(10, 10, 0), later).unwrap();
+        lease.failed(later);
+        assert!(lease.is_good(later) && !lease.is_forsaken(later + RENEW));
+        assert!(lease.is_forsaken(later + LIFE + RENEW) && !lease.is_good(later + LIFE));
+        let demand = lease.ask(at(10, 10, 5), later + FAILED).unwrap();
+        assert!(!demand.grow);
+        lease.answered(demand, answer(10, 10, false));
+        assert!(!lease.is_forsaken(later + LIFE + RENEW));
+        assert!(lease.ask(at(10, 10, 5), later + CAREFUL * 2).unwrap().grow);
+    }
+}
