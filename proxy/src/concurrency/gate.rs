@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::keeper::ActiveGates;
+use super::active::ActiveList;
 use super::lease::{LeaseAnswer, LeaseDemand, PlaceLease, Standing};
 use super::totals::ScopeTotals;
 use super::wait_queue::{Applicant, Flow, QueueBounds, Ticket, WaitQueue};
@@ -62,7 +62,7 @@ pub(crate) struct Gate {
     pub(super) name: Arc<str>,
     state: Mutex<GateState>,
     totals: Arc<ScopeTotals>,
-    active: Arc<ActiveGates>,
+    active: Arc<ActiveList<Gate>>,
 }
 
 struct GateState {
@@ -87,7 +87,12 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     /// A limit. `shared`: other processes have their parts of it, by leases.
-    pub(super) fn new(name: &str, terms: GateTerms, shared: bool, of: (Arc<ScopeTotals>, Arc<ActiveGates>)) -> Self {
+    pub(super) fn new(
+        name: &str,
+        terms: GateTerms,
+        shared: bool,
+        of: (Arc<ScopeTotals>, Arc<ActiveList<Gate>>),
+    ) -> Self {
         let state = GateState {
             part: if shared { 0 } else { terms.max },
             terms,

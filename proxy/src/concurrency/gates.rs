@@ -9,8 +9,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use sluicegate_config::Concurrency;
 
+use super::active::ActiveList;
 use super::gate::{Gate, GateTerms};
-use super::keeper::{ActiveGates, LeaseKeeper};
+use super::keeper::LeaseKeeper;
 use super::totals::{ConcurrencyStat, ScopeTotals};
 use super::wait_queue::QueueBounds;
 use crate::redis::RedisClient;
@@ -69,7 +70,7 @@ const SCOPES: [&str; 4] = ["consumer", "route", "provider", "endpoint"];
 pub struct Gates {
     known: Mutex<KnownGates>,
     totals: [Arc<ScopeTotals>; 4],
-    active: Arc<ActiveGates>,
+    active: Arc<ActiveList<Gate>>,
     /// True if other processes have their parts of them.
     shared: AtomicBool,
 }
@@ -97,7 +98,7 @@ impl Gates {
 
     /// Questions on leases that Redis has not answered.
     pub fn unanswered(&self) -> u64 {
-        self.active.unanswered()
+        self.active.unanswered.get()
     }
 
     /// The limit of this name, with these terms from now on.

@@ -2,23 +2,19 @@
 //! by whichever worker comes first.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
 use futures_util::future::join_all;
-use tokio::sync::Notify;
 
+use super::active::ActiveList;
 use super::gate::Gate;
 use super::lease::{LIFE, LeaseAnswer, LeaseDemand};
-use crate::count::Count;
 use crate::redis::{RedisClient, Script};
 
-/// Limits that are in use are looked at this often …
+/// Limits that are in use are looked at this often, by one worker.
 const TICK: Duration = Duration::from_millis(20);
-/// … by one worker, as long as it does so at least this often, in milliseconds.
-const WATCHED: u64 = 100;
 /// Workers that do not, look this often whether one does.
 const LOOK: Duration = Duration::from_millis(500);
 /// At the end places are given back for no longer than this.
@@ -26,71 +22,10 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 const SOURCE: &str = include_str!("lease.lua");
 
-/// The limits that have leases, or want some.
-#[derive(Debug)]
-pub(super) struct ActiveGates {
-    gates: Mutex<Vec<Arc<Gate>>>,
-    pub(super) wake: Notify,
-    /// The time of the last look, in milliseconds since the process began.
-    looked: AtomicU64,
-    started: Instant,
-    unanswered: Count,
-}
-
-impl Default for ActiveGates {
-    fn default() -> Self {
-        Self {
-            gates: Mutex::default(),
-            wake: Notify::new(),
-            looked: AtomicU64::new(0),
-            started: Instant::now(),
-            unanswered: Count::default(),
-        }
-    }
-}
-
-impl ActiveGates {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Gate>>> {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A limit is in use from now on.
-    pub(super) fn add(&self, gate: &Arc<Gate>) {
-        self.lock().push(Arc::clone(gate));
-        self.wake.notify_one();
-    }
-
-    /// A limit is in use no longer.
-    pub(super) fn remove(&self, gate: &Arc<Gate>) {
-        let mut gates = self.lock();
-        // One of it: it may have come back just now.
-        if let Some(at) = gates.iter().position(|other| Arc::ptr_eq(other, gate)) {
-            gates.swap_remove(at);
-        }
-    }
-
-    /// Questions that Redis has not answered.
-    pub(super) fn unanswered(&self) -> u64 {
-        self.unanswered.get()
-    }
-
-    fn all(&self) -> Vec<Arc<Gate>> {
-        self.lock().clone()
-    }
-
-    /// The time of this look, if this worker is the one that looks: the one that did last, or any where nobody has for a while.
-    fn watch(&self, last: Option<u64>) -> Option<u64> {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        let before = self.looked.load(Relaxed);
-        let free = last == Some(before) || now.saturating_sub(before) >= WATCHED;
-        (free && self.looked.compare_exchange(before, now, Relaxed, Relaxed).is_ok()).then_some(now)
-    }
-}
-
 /// One worker's keeper of leases.
 #[derive(Debug)]
 pub(crate) struct LeaseKeeper {
-    active: Arc<ActiveGates>,
+    active: Arc<ActiveList<Gate>>,
     redis: Option<RedisClient>,
     script: Script,
     gateway: Box<str>,
@@ -99,7 +34,7 @@ pub(crate) struct LeaseKeeper {
 }
 
 impl LeaseKeeper {
-    pub(super) fn new(active: &Arc<ActiveGates>, redis: Option<RedisClient>, names: (&str, &str)) -> Rc<Self> {
+    pub(super) fn new(active: &Arc<ActiveList<Gate>>, redis: Option<RedisClient>, names: (&str, &str)) -> Rc<Self> {
         let (gateway, name) = (names.0.into(), names.1.into());
         Rc::new(Self { active: Arc::clone(active), redis, script: Script::new(SOURCE), gateway, name })
     }
@@ -111,7 +46,7 @@ impl LeaseKeeper {
         loop {
             let pause = if last.is_some() { TICK } else { LOOK };
             let woken = tokio::time::timeout(pause, self.active.wake.notified()).await.is_ok();
-            last = if self.active.lock().is_empty() { None } else { self.active.watch(last) };
+            last = if self.active.is_empty() { None } else { self.active.watch(last) };
             if last.is_some() || woken {
                 self.look(redis, &share).await;
             }
@@ -163,7 +98,7 @@ impl LeaseKeeper {
 /// A question under way. Dropped, it has not been answered.
 struct Asking<'a> {
     gate: &'a Gate,
-    active: &'a ActiveGates,
+    active: &'a ActiveList<Gate>,
     is_over: bool,
 }
 

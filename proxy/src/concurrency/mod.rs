@@ -4,6 +4,7 @@
 //! share one count per limit. Where there is a Redis, proxies have leases of each limit there, a few places at a time: none waits
 //! for a round trip as long as it has some.
 
+mod active;
 mod gate;
 mod gates;
 mod keeper;
