@@ -1,13 +1,15 @@
-//! The access log: JSON lines on standard output, sampled, from a bounded queue that a thread of its own empties.
+//! The access log: JSON lines on standard output, sampled. Each worker writes its lines on a page of its own, and a thread
+//! of its own writes the pages out; the process's own log comes to it through a bounded queue.
 //!
-//! A worker never waits for it. What does not fit is dropped and counted.
+//! A worker never waits for an output. What does not fit is dropped and counted.
 
 mod line;
+mod page;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,8 +19,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::outcome::End;
 use super::record::Record;
 use line::LineWriter;
+use page::Page;
 
-/// Lines that may wait to be written. The queue takes memory for those that do, not for all that may.
+/// Lines of the process's own log that may wait to be written. The queue takes memory for those that do, not for all that may.
 const QUEUE: usize = 4_096;
 /// Lines are gathered for so long, and written together …
 const GATHER: Duration = Duration::from_millis(5);
@@ -40,28 +43,46 @@ impl Default for LogSettings {
     }
 }
 
-/// A line that waits to be written.
+/// A word to the log's thread.
 #[derive(Debug)]
 pub(super) enum LogLine {
-    /// A closed call, and when it closed.
-    Call(Box<Record>, SystemTime),
     /// A line of the process's own log, whole.
     Process(Vec<u8>),
+    /// There may be something on the pages.
+    Look,
     /// The end.
     Stop,
 }
 
+/// What workers and the log's thread have in common.
 #[derive(Debug, Default)]
-struct Dropped {
-    queue: AtomicU64,
+struct Shared {
+    pages: Mutex<Vec<Arc<Page>>>,
+    /// The thread looks at no page until it is told to.
+    asleep: AtomicBool,
+    /// Lines that found no place.
+    full: AtomicU64,
+    /// Lines about errors that came too fast.
     rate: AtomicU64,
+}
+
+impl Shared {
+    fn pages(&self) -> Vec<Arc<Page>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn page(&self) -> Arc<Page> {
+        let page = Arc::<Page>::default();
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&page));
+        page
+    }
 }
 
 /// The way into the log. Clones share one queue.
 #[derive(Debug, Clone)]
 pub struct LogQueue {
     sender: Sender<LogLine>,
-    dropped: Arc<Dropped>,
+    shared: Arc<Shared>,
 }
 
 impl LogQueue {
@@ -73,25 +94,36 @@ impl LogQueue {
 
     fn bounded(most: usize) -> (Self, LogWriter) {
         let (sender, receiver) = channel(most);
-        (Self { sender, dropped: Arc::default() }, LogWriter { receiver })
+        let shared = Arc::<Shared>::default();
+        (Self { sender, shared: Arc::clone(&shared) }, LogWriter { receiver, shared })
     }
 
     pub(super) fn offer(&self, line: LogLine) {
         if self.sender.try_send(line).is_err() {
-            self.dropped.queue.fetch_add(1, Relaxed);
+            self.shared.full.fetch_add(1, Relaxed);
         }
     }
 
-    /// Lines dropped because the queue was full, and because errors came too fast.
+    /// Wakes the thread for what was put on a page. It looks at all pages once more after it said that it sleeps, so
+    /// that whoever comes with a line either is seen by it or sees that.
+    fn look(&self) {
+        if self.shared.asleep.load(SeqCst) && self.shared.asleep.swap(false, SeqCst) {
+            // Where the queue is full the thread has not gone to sleep.
+            drop(self.sender.try_send(LogLine::Look));
+        }
+    }
+
+    /// Lines dropped because there was no place for them, and because errors came too fast.
     pub(super) fn dropped(&self) -> (u64, u64) {
-        (self.dropped.queue.load(Relaxed), self.dropped.rate.load(Relaxed))
+        (self.shared.full.load(Relaxed), self.shared.rate.load(Relaxed))
     }
 }
 
-/// The end of the queue that writes. Run it on a thread of its own.
+/// The end of the log that writes. Run it on a thread of its own.
 #[derive(Debug)]
 pub struct LogWriter {
     receiver: Receiver<LogLine>,
+    shared: Arc<Shared>,
 }
 
 /// A running writer.
@@ -128,41 +160,55 @@ impl LogWriter {
 
     /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else.
     fn run(mut self, calls: &mut impl Write, process: &mut impl Write) {
-        let (mut buffer, mut lines) = (Vec::with_capacity(8 * 1024), LineWriter::default());
-        while let Some(line) = self.next(&mut buffer, calls) {
-            match line {
-                LogLine::Call(record, at) => lines.write(&mut buffer, &record, at),
-                LogLine::Process(text) => drop(process.write_all(&text)),
+        let (mut text, mut quiet) = (Vec::new(), 0);
+        loop {
+            quiet = if self.write_pages(&mut text, calls) { 0 } else { quiet + 1 };
+            match self.next(quiet) {
+                LogLine::Process(line) => {
+                    drop(process.write_all(&line));
+                    quiet = 0;
+                }
+                LogLine::Look => {}
                 LogLine::Stop => break,
             }
-            if buffer.len() >= 64 * 1024 {
-                flush(&mut buffer, calls);
-            }
         }
-        flush(&mut buffer, calls);
+        self.write_pages(&mut text, calls);
     }
 
-    /// The next line. Before waiting for one, what is buffered is written. While lines come, they are looked for now and
-    /// then: to be woken for each would cost its worker more than all else about it, and each would be written alone.
-    fn next(&mut self, buffer: &mut Vec<u8>, calls: &mut impl Write) -> Option<LogLine> {
-        for _ in 0..LOOKS {
-            match self.receiver.try_recv() {
-                Ok(line) => return Some(line),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {
-                    flush(buffer, calls);
-                    std::thread::park_timeout(GATHER);
-                }
+    /// Writes what is on the pages; false: nothing was. `text` is empty before and after, and changes places with them.
+    fn write_pages(&self, text: &mut Vec<u8>, out: &mut impl Write) -> bool {
+        let mut some = false;
+        for page in self.shared.pages() {
+            page.take(text);
+            if !text.is_empty() {
+                some = true;
+                drop(out.write_all(text).and_then(|()| out.flush()));
+                text.clear();
             }
         }
-        self.receiver.blocking_recv()
+        some
     }
-}
 
-fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) {
-    if !buffer.is_empty() {
-        drop(out.write_all(buffer).and_then(|()| out.flush()));
-        buffer.clear();
+    /// What is to be done next. While lines come the pages are looked at now and then: to be woken for each would cost
+    /// its worker more than all else about it, and each would be written alone.
+    fn next(&mut self, quiet: u32) -> LogLine {
+        match self.receiver.try_recv() {
+            Ok(line) => line,
+            Err(TryRecvError::Disconnected) => LogLine::Stop,
+            Err(TryRecvError::Empty) if quiet < LOOKS => {
+                std::thread::park_timeout(GATHER);
+                LogLine::Look
+            }
+            Err(TryRecvError::Empty) => self.sleep(),
+        }
+    }
+
+    fn sleep(&mut self) -> LogLine {
+        self.shared.asleep.store(true, SeqCst);
+        let empty = self.shared.pages().iter().all(|page| page.rests());
+        let line = if empty { self.receiver.blocking_recv() } else { Some(LogLine::Look) };
+        self.shared.asleep.store(false, SeqCst);
+        line.unwrap_or(LogLine::Stop)
     }
 }
 
@@ -170,6 +216,8 @@ fn flush(buffer: &mut Vec<u8>, out: &mut impl Write) {
 #[derive(Debug)]
 pub(super) struct Sampler {
     queue: LogQueue,
+    page: Arc<Page>,
+    lines: RefCell<LineWriter>,
     sample: f64,
     due: Cell<f64>,
     second: Cell<Option<Instant>>,
@@ -180,13 +228,20 @@ impl Sampler {
     pub(super) fn new(queue: LogQueue, settings: LogSettings) -> Self {
         let sample = if settings.sample.is_finite() { settings.sample.clamp(0.0, 1.0) } else { 1.0 };
         // Half a step ahead, so that of a hundred calls at 1 % the fiftieth is told and not the last.
-        Self { queue, sample, due: Cell::new(0.5), second: Cell::new(None), errors: Cell::new(0) }
+        let (page, lines) = (queue.shared.page(), RefCell::default());
+        Self { queue, page, lines, sample, due: Cell::new(0.5), second: Cell::new(None), errors: Cell::new(0) }
     }
 
     /// Logs a closed call if it is its turn.
-    pub(super) fn offer(&self, record: Box<Record>, now: Instant) {
-        if self.wants(record.end, record.error.is_some(), now) {
-            self.queue.offer(LogLine::Call(record, SystemTime::now()));
+    pub(super) fn offer(&self, record: &Record, now: Instant) {
+        if !self.wants(record.end, record.error.is_some(), now) {
+            return;
+        }
+        let at = SystemTime::now();
+        if self.page.append(|text| self.lines.borrow_mut().write(text, record, at)) {
+            self.queue.look();
+        } else {
+            self.queue.shared.full.fetch_add(1, Relaxed);
         }
     }
 
@@ -209,7 +264,7 @@ impl Sampler {
         self.errors.set(self.errors.get().saturating_add(1));
         let fits = self.errors.get() <= MOST_ERRORS;
         if !fits {
-            self.queue.dropped.rate.fetch_add(1, Relaxed);
+            self.queue.shared.rate.fetch_add(1, Relaxed);
         }
         fits
     }

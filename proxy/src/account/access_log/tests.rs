@@ -34,6 +34,39 @@ fn what_does_not_fit_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_page_takes_so_much_and_no_more_until_it_is_taken() {
+    let (page, line) = (Page::default(), [b'x'; 1_024]);
+    let told = || (0..4_096).filter(|_| page.append(|text| text.extend_from_slice(&line))).count();
+    assert_eq!(told(), 2_048);
+    let mut text = Vec::new();
+    page.take(&mut text);
+    assert_eq!((text.len(), told()), (2 * 1_024 * 1_024, 2_048));
+}
+
+/// The thread sleeps for want of lines again and again, and none that comes then stays lying.
+#[test]
+fn lines_that_come_after_silence_are_written() {
+    let (queue, writer) = LogQueue::new();
+    let metrics = Metrics::new(queue.clone());
+    let (mut told, out) = io::pipe().unwrap();
+    let thread = std::thread::spawn(move || writer.run(&mut &out, &mut io::sink()));
+    let ledger = metrics.ledger(LogSettings::default());
+    let table = metrics.configure(&Snapshot::default());
+    for _ in 0..3 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !queue.shared.asleep.load(SeqCst) && Instant::now() < deadline {
+            std::thread::park_timeout(GATHER);
+        }
+        ledger.open(&table, Operation::Chat, Instant::now()).close(End::Failed);
+        let mut line = [0; 4_096];
+        let read = io::Read::read(&mut told, &mut line).unwrap();
+        assert!(line[..read].ends_with(b"}\n"), "{}", String::from_utf8_lossy(&line[..read]));
+    }
+    drop((ledger, metrics, queue));
+    thread.join().unwrap();
+}
+
+#[test]
 fn sampling_is_even_and_exact() {
     for (sample, calls) in [(0.0, 0), (0.01, 10), (0.25, 250), (1.0, 1_000), (f64::NAN, 1_000), (7.0, 1_000)] {
         let (queue, _writer) = LogQueue::new();

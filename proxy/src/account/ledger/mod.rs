@@ -145,7 +145,7 @@ impl Ledger {
             self.one_less(now);
         }
         let settlement = (record.settlement(), record.costs());
-        self.sampler.offer(record, now);
+        self.sampler.offer(&record, now);
         settlement
     }
 
