@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control link-order cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ golden: ## rewrite the golden files and what is generated (CRDs, references), th
 bench: ## CPU time per call and the rest, side by side with a bare proxy and nginx; a table of ratios
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
+
+link-order: ## rewrites proxy/link-order.ld, the order of a released proxy's functions (needs valgrind and nm)
+	CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) build --release --target-dir target/link-order --workspace --bin sluicegate-proxy --bin sluicegate-simulator
+	python3 tests/setup/link_order.py target/link-order/release proxy/link-order.ld
 
 bench-control: ## the control plane: time from create to served and to status, writes, memory (needs no root)
 	@tests/setup/kubebox.sh >/dev/null
