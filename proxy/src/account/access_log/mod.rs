@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::outcome::End;
 use super::record::Record;
 use line::LineWriter;
-use page::Page;
+use page::LogPage;
 
 /// Lines of the process's own log that may wait to be written. The queue takes memory for those that do, not for all that may.
 const QUEUE: usize = 4_096;
@@ -54,10 +54,10 @@ pub(super) enum LogLine {
     Stop,
 }
 
-/// What workers and the log's thread have in common.
+/// The pages of all workers, and what their workers and the thread of the log tell each other.
 #[derive(Debug, Default)]
-struct Shared {
-    pages: Mutex<Vec<Arc<Page>>>,
+struct LogPages {
+    pages: Mutex<Vec<Arc<LogPage>>>,
     /// The thread looks at no page until it is told to.
     asleep: AtomicBool,
     /// Lines that found no place.
@@ -66,13 +66,13 @@ struct Shared {
     rate: AtomicU64,
 }
 
-impl Shared {
-    fn pages(&self) -> Vec<Arc<Page>> {
+impl LogPages {
+    fn pages(&self) -> Vec<Arc<LogPage>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn page(&self) -> Arc<Page> {
-        let page = Arc::<Page>::default();
+    fn page(&self) -> Arc<LogPage> {
+        let page = Arc::<LogPage>::default();
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&page));
         page
     }
@@ -82,7 +82,7 @@ impl Shared {
 #[derive(Debug, Clone)]
 pub struct LogQueue {
     sender: Sender<LogLine>,
-    shared: Arc<Shared>,
+    shared: Arc<LogPages>,
 }
 
 impl LogQueue {
@@ -94,7 +94,7 @@ impl LogQueue {
 
     fn bounded(most: usize) -> (Self, LogWriter) {
         let (sender, receiver) = channel(most);
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<LogPages>::default();
         (Self { sender, shared: Arc::clone(&shared) }, LogWriter { receiver, shared })
     }
 
@@ -123,7 +123,7 @@ impl LogQueue {
 #[derive(Debug)]
 pub struct LogWriter {
     receiver: Receiver<LogLine>,
-    shared: Arc<Shared>,
+    shared: Arc<LogPages>,
 }
 
 /// A running writer.
@@ -216,7 +216,7 @@ impl LogWriter {
 #[derive(Debug)]
 pub(super) struct Sampler {
     queue: LogQueue,
-    page: Arc<Page>,
+    page: Arc<LogPage>,
     lines: RefCell<LineWriter>,
     sample: f64,
     due: Cell<f64>,

@@ -11,9 +11,9 @@ const KEPT: usize = 64 * 1024;
 
 /// One worker's lines.
 #[derive(Debug, Default)]
-pub(super) struct Page(Mutex<Vec<u8>>);
+pub(super) struct LogPage(Mutex<Vec<u8>>);
 
-impl Page {
+impl LogPage {
     /// Lets `write` append a line; false: the page is full.
     pub(super) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut text = self.lock();

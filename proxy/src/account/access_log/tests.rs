@@ -35,7 +35,7 @@ fn what_does_not_fit_is_dropped_and_counted() {
 
 #[test]
 fn a_page_takes_so_much_and_no_more_until_it_is_taken() {
-    let (page, line) = (Page::default(), [b'x'; 1_024]);
+    let (page, line) = (LogPage::default(), [b'x'; 1_024]);
     let told = || (0..4_096).filter(|_| page.append(|text| text.extend_from_slice(&line))).count();
     assert_eq!(told(), 2_048);
     let mut text = Vec::new();
