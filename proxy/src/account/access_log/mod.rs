@@ -189,7 +189,7 @@ impl LogWriter {
         some
     }
 
-    /// What is to be done next. While lines come the pages are looked at now and then: to be woken for each would cost
+    /// The next thing to do. While lines come the pages are looked at now and then: to be woken for each would cost
     /// its worker more than all else about it, and each would be written alone.
     fn next(&mut self, quiet: u32) -> LogLine {
         match self.receiver.try_recv() {
