@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most text that waits, bytes; a line that comes later is dropped.
 const MOST: usize = 2 * 1024 * 1024;
-/// What a page keeps of its memory while nothing is told, bytes.
+/// The memory that a page keeps while nothing is told, bytes.
 const KEPT: usize = 64 * 1024;
 
 /// One worker's lines.
