@@ -29,6 +29,7 @@ mod provider;
 mod route;
 mod script;
 mod server;
+mod side;
 mod steer;
 mod tokens;
 mod vector;

@@ -3,6 +3,7 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::side::SideRoute;
 use crate::vertex;
 
 /// The vendor whose words an answer is in.
@@ -76,6 +77,8 @@ pub(crate) enum Route {
     EmbedContent(String),
     /// `POST …/models/NAME:batchEmbedContents`
     EmbedContents(String),
+    /// Something beside conversations
+    Side(SideRoute),
     /// `GET …/models`
     Models,
     /// `GET …/models/NAME`
@@ -97,6 +100,11 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     let path = parts.uri.path();
     if amazon_method(path).is_some() {
         return Vendor::Amazon;
+    }
+    match SideRoute::of(path) {
+        Some(SideRoute::RerankAtCohere) => return Vendor::Cohere,
+        Some(_) => return Vendor::OpenAi,
+        None => {}
     }
     if cohere_route(path).is_some() {
         return Vendor::Cohere;
@@ -174,7 +182,8 @@ pub(crate) fn route(parts: &Parts) -> Route {
         ("/messages/count_tokens", Route::CountTokens),
     ];
     let posted = posted.into_iter().find(|(end, _)| path.ends_with(end)).map(|(_, route)| route);
-    if let Some(route) = posted.or_else(|| cohere_route(path)) {
+    let side = || SideRoute::of(path).map(Route::Side);
+    if let Some(route) = posted.or_else(|| cohere_route(path)).or_else(side) {
         return only(Method::POST, route);
     }
     if path.ends_with("/models") {

@@ -29,6 +29,7 @@ use crate::plan::{NoAnswer, Plan};
 use crate::provider::SimulatedProvider;
 use crate::route::{Route, Vendor, parameter, route, vendor};
 use crate::script::{Broken, Piece, Script};
+use crate::side::{self, SideAnswer, SideRequest, SideRoute};
 use crate::steer::{ECHO_HEADER, STEER_HEADER};
 use crate::wire::{Fate, Wire};
 use crate::{amazon, anthropic, cohere, gemini, openai, vertex};
@@ -130,6 +131,9 @@ async fn handle(
     }
     match call.admit(&parts, &plan, &path) {
         Ok(()) => {
+            if let Route::Side(side) = path {
+                return Ok(call.aside(side, &parts, &body, &plan).await);
+            }
             let named = openai::azure::deployment(&parts).map(|deployment| openai::azure::named(&body, deployment));
             Ok(call.answer(path, named.as_ref().unwrap_or(&body), &plan).await)
         }
@@ -358,6 +362,29 @@ impl Call {
             }
         };
         self.whole(&value, tokens, plan)
+    }
+
+    /// Answers what is no conversation.
+    async fn aside(self, route: SideRoute, parts: &Parts, body: &[u8], plan: &Plan) -> Response<Script> {
+        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let request = SideRequest::read(kind, openai::azure::deployment(parts), body);
+        let id = self.model.ids().next("modr-");
+        let answered = request.and_then(|request| side::answer(route, &request, &id));
+        let answer = answered.and_then(|(model, answer)| self.named(&model).map(|()| answer));
+        match answer {
+            Ok(SideAnswer::Json(value)) => {
+                wait(plan, 1).await;
+                self.whole(&value, 1, plan)
+            }
+            Ok(SideAnswer::Events(pieces)) => self.events(pieces, openai_failure(), plan),
+            Ok(SideAnswer::Bytes(kind, pieces)) => {
+                let pieces = pieces.into_iter().map(|bytes| Piece { bytes, token: true }).collect();
+                let mut response = self.events(pieces, Bytes::new(), plan);
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                response
+            }
+            Err(fault) => self.refuse(&fault),
+        }
     }
 
     /// Answers in the words of OpenAI Responses.

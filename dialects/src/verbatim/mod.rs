@@ -148,6 +148,22 @@ pub(crate) struct Peeked {
 }
 
 impl Peek {
+    /// Of a form: the model that is asked for, whether the answer is streamed, where the first part begins, and where the model stands.
+    pub(crate) fn of_form((model, stream): (&str, bool), open: usize, named: Option<Range<usize>>) -> Self {
+        let mut spans = [const { None }; FIELDS];
+        if let Some(span) = spans.get_mut(Field::Model as usize) {
+            *span = named;
+        }
+        let model = PeekedText::Unescaped(model.to_owned());
+        let (max_tokens, temperature, include_usage, user) = (None, None, false, None);
+        Self { model, stream, max_tokens, temperature, include_usage, user, open, spans }
+    }
+
+    /// The place in front of all that a body holds.
+    pub(crate) const fn opening(&self) -> usize {
+        self.open
+    }
+
     /// The place of the field's value, when it is there (`null` included).
     #[must_use]
     pub fn span(&self, field: Field) -> Option<Range<usize>> {

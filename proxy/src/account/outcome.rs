@@ -120,6 +120,24 @@ pub enum Operation {
     Embedding,
     /// `POST /v1/messages/count_tokens`.
     CountTokens,
+    /// Images of a text: `POST /v1/images/generations`.
+    ImageGeneration,
+    /// Images of images and a text: `POST /v1/images/edits`.
+    ImageEdit,
+    /// Images like an image: `POST /v1/images/variations`.
+    ImageVariation,
+    /// Speech of a text: `POST /v1/audio/speech`.
+    Speech,
+    /// The text of speech: `POST /v1/audio/transcriptions`.
+    Transcription,
+    /// The text of speech, in English: `POST /v1/audio/translations`.
+    Translation,
+    /// A judgement on texts and images, fit to be shown or not: `POST /v1/moderations`.
+    Moderation,
+    /// Texts in the order in which they answer a question: `POST /v1/rerank`, `POST /v2/rerank`.
+    Rerank,
+    /// Several requests in one call: `POST /v1/batch`.
+    Batch,
     /// `GET /v1/models`.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -142,7 +160,20 @@ impl Operation {
     /// `true`: it uses tokens that are paid for.
     #[must_use]
     pub const fn is_metered(self) -> bool {
-        self.generates() || self.embeds()
+        self.generates() || self.embeds() || self.passes()
+    }
+
+    /// `true`: its bodies and answers pass untouched, to providers that offer it in the same words, and to no other.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        self.draws()
+            || matches!(self, Self::Speech | Self::Transcription | Self::Translation | Self::Moderation | Self::Rerank)
+    }
+
+    /// `true`: its answer is images.
+    #[must_use]
+    pub const fn draws(self) -> bool {
+        matches!(self, Self::ImageGeneration | Self::ImageEdit | Self::ImageVariation)
     }
 
     /// `true`: vectors of texts are asked for.
@@ -154,7 +185,7 @@ impl Operation {
     /// `true`: it has a body and goes to a provider.
     #[must_use]
     pub const fn is_forwarded(self) -> bool {
-        self.is_metered() || matches!(self, Self::CountTokens)
+        self.is_metered() || matches!(self, Self::CountTokens | Self::Batch)
     }
 
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
@@ -176,7 +207,16 @@ impl Operation {
             Self::TextCompletion => "text_completion",
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
+            Self::Batch => "batch",
             Self::ListModels => "list_models",
+            Self::ImageGeneration => "image_generation",
+            Self::ImageEdit => "image_edit",
+            Self::ImageVariation => "image_variation",
+            Self::Speech => "speech",
+            Self::Transcription => "transcription",
+            Self::Translation => "translation",
+            Self::Moderation => "moderation",
+            Self::Rerank => "rerank",
             _ => "unknown",
         }
     }

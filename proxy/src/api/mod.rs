@@ -1,8 +1,9 @@
-//! The APIs on both sides of the gateway, as two tables of data: what callers may address, and what providers offer.
+//! The APIs on both sides of the gateway, as tables of data: what callers may address, what providers offer, and which bodies pass unread.
 //!
 //! A dialect's grammar is in the crate `dialects`. Which paths lead to it, who offers it and how a provider is to be
 //! authenticated with stands here, and nowhere else.
 
 pub(crate) mod limit_headers;
+pub(crate) mod passed;
 pub(crate) mod profiles;
 pub(crate) mod surfaces;

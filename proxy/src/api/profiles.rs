@@ -118,6 +118,16 @@ const MESSAGES: Offer = Offer {
 };
 const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/messages/count_tokens", ..MESSAGES };
 
+const DRAW: Offer = Offer { operation: Operation::ImageGeneration, path: "/images/generations", ..CHAT };
+const EDIT_IMAGE: Offer = Offer { operation: Operation::ImageEdit, path: "/images/edits", ..CHAT };
+const VARY_IMAGE: Offer = Offer { operation: Operation::ImageVariation, path: "/images/variations", ..CHAT };
+const SPEAK: Offer = Offer { operation: Operation::Speech, path: "/audio/speech", ..CHAT };
+const TRANSCRIBE: Offer = Offer { operation: Operation::Transcription, path: "/audio/transcriptions", ..CHAT };
+const TRANSLATE: Offer = Offer { operation: Operation::Translation, path: "/audio/translations", ..CHAT };
+const MODERATE: Offer = Offer { operation: Operation::Moderation, path: "/moderations", ..CHAT };
+/// Jina's form, which servers of open models have too.
+const RERANK: Offer = Offer { operation: Operation::Rerank, path: "/rerank", ..CHAT };
+
 /// A token, or a key like one.
 pub(crate) const BEARER: Auth = Auth { header: "authorization", before: "Bearer ", takes_tokens: false };
 /// A key in a header of its own.
@@ -125,12 +135,40 @@ const PLAIN: Auth = Auth { before: "", ..BEARER };
 
 const OPENAI: KindProfile = KindProfile {
     auth: Some(BEARER),
-    offers: &[CHAT, RESPONSES, COUNT_ITEMS, COMPLETIONS, EMBEDDINGS],
+    offers: &[
+        CHAT,
+        RESPONSES,
+        COUNT_ITEMS,
+        COMPLETIONS,
+        EMBEDDINGS,
+        DRAW,
+        EDIT_IMAGE,
+        VARY_IMAGE,
+        SPEAK,
+        TRANSCRIBE,
+        TRANSLATE,
+        MODERATE,
+    ],
     refuses_unknown_fields: true,
 };
 /// Of those that look like it few speak the Responses API.
-const OPENAI_COMPATIBLE: KindProfile =
-    KindProfile { offers: &[CHAT, COMPLETIONS, EMBEDDINGS], refuses_unknown_fields: false, ..OPENAI };
+const OPENAI_COMPATIBLE: KindProfile = KindProfile {
+    offers: &[
+        CHAT,
+        COMPLETIONS,
+        EMBEDDINGS,
+        DRAW,
+        EDIT_IMAGE,
+        VARY_IMAGE,
+        SPEAK,
+        TRANSCRIBE,
+        TRANSLATE,
+        MODERATE,
+        RERANK,
+    ],
+    refuses_unknown_fields: false,
+    ..OPENAI
+};
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", takes_tokens: true, ..PLAIN }),
     offers: &[MESSAGES, COUNT_TOKENS],
@@ -155,8 +193,12 @@ const GEMINI: KindProfile = KindProfile {
 };
 const COHERE_CHAT: Offer = Offer { dialect: Dialect::CohereChat, path: "/chat", ..CHAT };
 const COHERE_EMBED: Offer = Offer { operation: Operation::Embeddings, path: "/embed", ..COHERE_CHAT };
-const COHERE: KindProfile =
-    KindProfile { auth: Some(BEARER), offers: &[COHERE_CHAT, COHERE_EMBED], refuses_unknown_fields: false };
+const COHERE_RERANK: Offer = Offer { operation: Operation::Rerank, path: "/rerank", ..COHERE_CHAT };
+const COHERE: KindProfile = KindProfile {
+    auth: Some(BEARER),
+    offers: &[COHERE_CHAT, COHERE_EMBED, COHERE_RERANK],
+    refuses_unknown_fields: false,
+};
 /// Azure's API v1, which names the model in the body as OpenAI does.
 const AZURE_V1: KindProfile = KindProfile {
     auth: Some(Auth { header: "api-key", takes_tokens: true, ..PLAIN }),
@@ -165,6 +207,11 @@ const AZURE_V1: KindProfile = KindProfile {
         Offer { path: "/v1/responses", ..RESPONSES },
         Offer { path: "/v1/completions", ..COMPLETIONS },
         Offer { path: "/v1/embeddings", ..EMBEDDINGS },
+        Offer { path: "/v1/images/generations", ..DRAW },
+        Offer { path: "/v1/images/edits", ..EDIT_IMAGE },
+        Offer { path: "/v1/audio/speech", ..SPEAK },
+        Offer { path: "/v1/audio/transcriptions", ..TRANSCRIBE },
+        Offer { path: "/v1/audio/translations", ..TRANSLATE },
     ],
     refuses_unknown_fields: true,
 };
@@ -175,6 +222,11 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
         Offer { path: "/responses?api-version={version}", ..RESPONSES },
         Offer { path: "/deployments/{model}/completions?api-version={version}", ..COMPLETIONS },
         Offer { path: "/deployments/{model}/embeddings?api-version={version}", ..EMBEDDINGS },
+        Offer { path: "/deployments/{model}/images/generations?api-version={version}", ..DRAW },
+        Offer { path: "/deployments/{model}/images/edits?api-version={version}", ..EDIT_IMAGE },
+        Offer { path: "/deployments/{model}/audio/speech?api-version={version}", ..SPEAK },
+        Offer { path: "/deployments/{model}/audio/transcriptions?api-version={version}", ..TRANSCRIBE },
+        Offer { path: "/deployments/{model}/audio/translations?api-version={version}", ..TRANSLATE },
     ],
     ..AZURE_V1
 };
@@ -252,6 +304,16 @@ const SIMULATED: KindProfile = KindProfile {
         COHERE_CHAT,
         COHERE_EMBED,
         CONVERSE,
+        DRAW,
+        EDIT_IMAGE,
+        VARY_IMAGE,
+        SPEAK,
+        TRANSCRIBE,
+        TRANSLATE,
+        MODERATE,
+        RERANK,
+        // Below one address there are both forms.
+        Offer { path: "/v2/rerank", ..COHERE_RERANK },
     ],
     refuses_unknown_fields: false,
 };

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, ServiceTier, Usage};
-use sluicegate_dialects::{Dialect, estimate};
+use sluicegate_dialects::{Dialect, side};
 use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
@@ -146,9 +146,10 @@ impl Attempt<'_> {
         open.entry().tier(tier.map_or(ServiceTier::Unsaid, ServiceTier::of));
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let array = self.call.context.caller.array && dialect == self.call.dialect();
-        let streamed = self.call.streams() && (array || !is_json(response.headers()));
+        let pieces = self.call.streams() || self.call.operation.passes();
+        let streamed = pieces && (array || !is_json(response.headers()));
         if streamed {
-            let transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+            let transcoder = self.transcoder(response.headers(), (dialect, usage_is_ours));
             let (mut head, body) = response.into_parts();
             head.headers = headers::back(head.headers, (dialect, self.call.dialect()));
             let response = Response::from_parts(head, body);
@@ -156,6 +157,14 @@ impl Attempt<'_> {
         } else {
             self.whole(response, dialect, open).await
         }
+    }
+
+    /// The engine of an answer that comes in pieces, under this head.
+    fn transcoder(&self, head: &HeaderMap, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
+        if self.call.operation.passes() {
+            return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
+        }
+        Transcoder::new(self.call, dialect, usage_is_ours)
     }
 
     /// A stream is given to the caller from its first token on; until then it is held, and its failure saved. Its head is the caller's.
@@ -178,11 +187,13 @@ impl Attempt<'_> {
                 open.has_begun();
                 open.entry().upstream_head(now);
                 open.answered();
-                self.call.context.note(|entry| entry.first_token(now));
+                if !self.call.operation.passes() {
+                    self.call.context.note(|entry| entry.first_token(now));
+                }
                 self.lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = head.headers;
                 let kind = self.call.context.stream_type();
-                if media_type(&headers) != kind.as_bytes() {
+                if media_type(&headers) != kind.as_bytes() && !self.call.operation.passes() {
                     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 }
                 Ok(Exchange::Stream(headers, stream))
@@ -267,6 +278,11 @@ impl Attempt<'_> {
         }
         if call.operation.embeds() {
             return self.read_vectors(dialect, body, open);
+        }
+        if call.operation.passes() {
+            let usage = side::usage_of(body, call.operation.draws()).map_err(|error| error.message)?;
+            self.count(open, usage, None);
+            return Ok((body.clone(), false));
         }
         let kin = dialect.is_kin(call.dialect());
         if kin && !call.streams() {
@@ -491,7 +507,7 @@ impl Attempt<'_> {
             provider: Arc::clone(self.provider),
             price: self.price().cloned(),
             retry_on: self.target.pool.retry.on.clone(),
-            prompt: estimate::tokens_of_body(&self.call.body),
+            prompt: self.call.prompt_tokens(),
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
     if !call.operation.is_metered() {
         return Ok(Vec::new());
     }
-    let input = estimate::tokens_of_body(&call.body);
+    let input = call.prompt_tokens();
     let answers = if call.operation.generates() { estimate::answers_of_body(&call.body) } else { 0 };
     let demand = |budget: &'a PreparedBudget| {
         let typical = || call.context.worker.limiter.budgets().shared().typical(budget);

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{ALLOW, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sluicegate_dialects::Dialect;
+use sluicegate_dialects::form::is_form;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::verbatim::Envelope;
 
 use crate::account::Operation;
+use crate::api::passed as passed_operations;
 use crate::api::surfaces::{self, SurfaceMatch};
 use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
@@ -199,16 +201,22 @@ fn hop(text: &str) -> Option<IpAddr> {
 /// vendors do.
 ///
 /// # Errors
-/// A content type that is not JSON.
-pub(super) fn check_body_kind(headers: &HeaderMap) -> Result<(), Problem> {
+/// A content type that is not JSON, nor a form where one is taken.
+pub(super) fn check_body_kind(operation: Operation, headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let json = essence.eq_ignore_ascii_case(b"application/json")
             || (essence.len() > 5
                 && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b"+json")));
-        if !json && !essence.is_empty() {
+        let takes_forms = passed_operations::of(operation).is_some_and(|row| row.takes_forms);
+        if !(json || essence.is_empty() || (takes_forms && is_form(essence))) {
             let shown = String::from_utf8_lossy(essence).chars().take(100).collect::<String>();
-            let message = format!("content-type: {shown} is not JSON; send application/json.");
+            let taken = if takes_forms {
+                "neither a form nor JSON; send multipart/form-data"
+            } else {
+                "not JSON; send application/json"
+            };
+            let message = format!("content-type: {shown} is {taken}.");
             return Err(Problem::client(ErrorKind::MediaType, message).closing());
         }
     }
@@ -247,7 +255,7 @@ mod tests {
             ("/chat/completions", "OpenAI's ends in /v1"),
             ("/v1/v1/messages", "Anthropic's ends before /v1"),
             ("/api/v1/chat/completions", "this gateway's address"),
-            ("/v1/moderations", "GET /v1/models/{model}."),
+            ("/v1/uploads", "GET /v1/models/{model}."),
         ] {
             let refused = of(Method::POST, path).1.unwrap_err();
             assert!(refused.message.contains(hint), "{path}: {}", refused.message);
@@ -284,8 +292,17 @@ mod tests {
 
     #[test]
     fn only_what_says_that_it_is_not_json_is_refused() {
-        assert!(check_body_kind(&HeaderMap::new()).is_ok());
-        assert!(check_body_kind(&headers(&[("content-type", "application/json; charset=utf-8")])).is_ok());
-        assert!(check_body_kind(&headers(&[("content-type", "text/plain")])).is_err());
+        for (operation, kind, taken) in [
+            (Operation::Chat, "application/json; charset=utf-8", true),
+            (Operation::Chat, "text/plain", false),
+            (Operation::Chat, "multipart/form-data; boundary=b", false),
+            (Operation::Speech, "multipart/form-data; boundary=b", false),
+            (Operation::Transcription, "Multipart/form-data; boundary=b", true),
+            (Operation::ImageEdit, "application/json", true),
+            (Operation::Transcription, "audio/mpeg", false),
+        ] {
+            assert_eq!(check_body_kind(operation, &headers(&[("content-type", kind)])).is_ok(), taken, "{kind}");
+        }
+        assert!(check_body_kind(Operation::Chat, &HeaderMap::new()).is_ok());
     }
 }

@@ -93,7 +93,8 @@ async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
     };
     let clamped = call.context.clamped();
     match outcome {
-        None => {}
+        // Nor is a batch identical to another one.
+        None | Some(Ok(Exchange::Lines(..))) => {}
         Some(Err(problem)) => flight.fail(problem),
         Some(Ok(Exchange::Whole(Whole { status, headers, body, end }))) => {
             // Asked for a stream, its provider answered whole, and that was told as one.

@@ -1,6 +1,8 @@
 //! The outcome of a call, before it is put together: a whole answer or a stream, and what the ledger is told of a
 //! failure.
 
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -16,6 +18,14 @@ pub(super) enum Exchange {
     Whole(Whole),
     /// A stream, from its first token on.
     Stream(HeaderMap, Box<AnswerStream>),
+    /// The answers to the requests of a batch, each a line, as they come.
+    Lines(HeaderMap, Box<dyn LineSource>),
+}
+
+/// A source of lines.
+pub(super) trait LineSource {
+    /// The next line; `None`: that was all.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 }
 
 /// An answer that is here whole.

@@ -15,14 +15,12 @@ use crate::errors::Problem;
 use crate::listener::{Connection, RequestBody};
 use crate::worker::own::Worker;
 
-use super::cache_lookup::{self, CacheOutcome};
 use super::caller::{self, Addressed, Caller};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, coalesce, coding, compress, cors, failover, framing, intake};
-use super::{keys, limits, mirror, output_limit, reply};
+use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -88,7 +86,7 @@ async fn forward(
     head: request::Parts,
     (body, from): (RequestBody, Rc<Connection>),
 ) -> Result<Exchange, Problem> {
-    caller::check_body_kind(&head.headers)?;
+    caller::check_body_kind(addressed.operation, &head.headers)?;
     let codings = coding::named(&head.headers)?;
     let intake::ReceivedBody { body, charge, waited } =
         intake::read(&head.headers, body, &context.worker, &from).await?;
@@ -98,41 +96,17 @@ async fn forward(
         // Boxed: most calls come plain.
         Box::pin(coding::decode(body, &codings, (&context.worker.memory, context.worker.limits.body_limit))).await?
     };
+    if addressed.operation == Operation::Batch {
+        drop(from);
+        let answer = Box::pin(batch::exchange(&context, head, body)).await;
+        drop(charge);
+        return answer;
+    }
     let at = if waited { Instant::now() } else { context.arrived };
     let received = Received { headers: head.headers, uri: head.uri, body, charge, at };
     let call = InboundCall::read(&context, &addressed, received)?;
     drop((context, from));
-    answered(&call).await
-}
-
-/// An answer to a call, wherever it came from.
-async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
-    let context = &call.context;
-    let (route, at, rule) = access::permitted(call)?;
-    context.note(|entry| entry.route(route, at));
-    if limits::apply(call, rule) {
-        // Boxed: a call without limits has no use for the room.
-        Box::pin(limits::take(call, rule, context.ready.names.route_name(route))).await?;
-    }
-    if call.operation.generates() {
-        context.clamp(output_limit::of(call, rule));
-    }
-    let lead = match &rule.cache {
-        None => None,
-        // Boxed: a call without a cache has no use for the room.
-        Some(plan) => match Box::pin(cache_lookup::look_up(call, rule, plan)).await {
-            CacheOutcome::Hit(answer) => return Ok(answer),
-            CacheOutcome::Fetch(lead) => lead,
-        },
-    };
-    if rule.mirror.is_some() {
-        mirror::send(call, rule);
-    }
-    match cache_lookup::shared_key(call, rule, lead.as_ref()) {
-        None => failover::exchange(call, rule, lead).await,
-        // Boxed, as the cache's part.
-        Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
-    }
+    answering::answered(&call).await
 }
 
 /// Answers what the gateway knows by itself.

@@ -8,15 +8,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri};
 use sluicegate_dialects::verbatim::{self, Envelope, Enveloped, Field, PathSays, Peek};
-use sluicegate_dialects::{Dialect, Refusal, hub};
+use sluicegate_dialects::{Dialect, Refusal, estimate, hub};
 
 use crate::account::Operation;
+use crate::api::passed as passed_operations;
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 
 use super::betas;
 use super::caller::Addressed;
 use super::context::CallContext;
+use super::passed;
 
 /// The header in which the vendors' SDKs say how often they have tried a call before.
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
@@ -38,6 +40,8 @@ pub(super) struct InboundCall {
     pub(super) envelope: Option<Envelope>,
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
+    /// The boundary of the body's parts, where it is a form.
+    boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
     model: Box<str>,
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect. Boxed: most calls have
@@ -78,7 +82,10 @@ impl InboundCall {
         }
         let operation = addressed.operation;
         let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
-        let peek = context.caller.dialect.peek(&body, path)?;
+        let (peek, boundary) = match passed_operations::of(operation) {
+            Some(row) => passed::look(row, addressed.model.as_deref(), &headers, &body)?,
+            None => (context.caller.dialect.peek(&body, path)?, None),
+        };
         let model = Box::from(peek.model.of(&body));
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
@@ -99,6 +106,7 @@ impl InboundCall {
             path_names_model: addressed.model.is_some(),
             envelope: addressed.envelope,
             peek,
+            boundary,
             model,
             neutral: RefCell::default(),
             shared: Cell::default(),
@@ -142,6 +150,16 @@ impl InboundCall {
     /// The model, where the path names it.
     pub(super) fn path_model(&self) -> Option<&str> {
         self.path_names_model.then(|| self.model())
+    }
+
+    /// The boundary of the body's parts, where it is a form.
+    pub(super) fn boundary(&self) -> Option<&str> {
+        self.boundary.as_deref()
+    }
+
+    /// The tokens of the prompt, about.
+    pub(super) fn prompt_tokens(&self) -> u64 {
+        if self.boundary.is_some() { passed::tokens_of_form(&self.body) } else { estimate::tokens_of_body(&self.body) }
     }
 
     /// The body with the model in it, for readers that look for it there and not in the path.

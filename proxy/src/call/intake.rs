@@ -35,6 +35,14 @@ pub(super) struct ReceivedBody {
     pub(super) waited: bool,
 }
 
+/// The part of the memory budget that a call has beside its body.
+///
+/// # Errors
+/// There is no room for another call.
+pub(super) fn of_a_call(worker: &Worker) -> Result<Charge, Problem> {
+    worker.memory.charge(CALL, Purpose::Call).map_err(|full| Problem::from(full).closing())
+}
+
 /// Reads the body. One frame is passed on as it is, without a copy.
 ///
 /// # Errors
@@ -50,7 +58,7 @@ pub(super) async fn read(
     if declared.is_some_and(|length| length > limits.body_limit as u64) {
         return Err(too_large(limits.body_limit));
     }
-    let charge = worker.memory.charge(CALL, Purpose::Call).map_err(|full| Problem::from(full).closing())?;
+    let charge = of_a_call(worker)?;
     let mut reading = BodyReader { body, deadline: None, limits, connection };
     let first = reading.frame().await?.unwrap_or_default();
     if first.len() > limits.body_limit {

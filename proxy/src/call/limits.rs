@@ -126,7 +126,7 @@ fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
 fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, Problem> {
     let input = match limit.unit {
         LimitUnit::OutputTokens => 0,
-        _ => estimate::tokens_of_body(&call.body),
+        _ => call.prompt_tokens(),
     };
     let (answers, output) = match limit.unit {
         LimitUnit::InputTokens => (1, Some(0)),

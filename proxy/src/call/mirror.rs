@@ -50,6 +50,8 @@ async fn ask(call: Rc<InboundCall>, mirror: Arc<PreparedMirror>, place: MirrorPl
             // Where it was cut, its entry is closed already.
             context.close(End::Done);
         }
+        // No batch is copied.
+        Ok(Exchange::Lines(..)) => context.close(End::Done),
         Err(problem) => {
             note_problem(context, &problem);
             context.close(end_of(&problem));

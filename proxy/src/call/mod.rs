@@ -4,12 +4,14 @@
 //! the only loop (with `plan`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
 //! `mirror` sends copies,
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
-//! `reply` puts the answer together and `response_body` is its body.
+//! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
 
 mod access;
 mod affinity;
 mod answer_stream;
+mod answering;
 mod attempt;
+mod batch;
 mod betas;
 mod budgets;
 mod cache_listener;
@@ -37,6 +39,8 @@ mod mirror;
 mod open_attempt;
 mod outgoing;
 mod output_limit;
+mod passed;
+mod passed_stream;
 mod pending;
 mod places;
 mod plan;

@@ -8,17 +8,21 @@ use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWi
 
 use crate::api::profiles::Offer;
 use crate::identity::token::CloudCredential;
-use crate::state::{Credential, Provider, RouteTarget};
+use crate::state::{Credential, OfferAt, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::headers;
 use super::inbound::InboundCall;
 use super::keys;
+use super::passed::{self, Renaming};
 
 /// The headers by which providers know a conversation.
 const X_SESSION_AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
 const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+/// As the vendors' SDKs say it, for streams too: what the caller accepts is between it and the gateway.
+const MEDIA: (HeaderValue, HeaderValue) = (JSON, JSON);
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// A request for a provider.
@@ -38,6 +42,8 @@ pub(super) struct Outgoing {
     /// The number of the call's fields that are left out.
     pub(super) dropped: usize,
     betas: Betas,
+    /// The media type of the body, and of the answer that is accepted.
+    media: (HeaderValue, HeaderValue),
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
@@ -58,6 +64,9 @@ pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
     let at = provider.offer(call.operation, call.dialect(), || model);
     let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
+    if call.operation.passes() {
+        return passed(call, model, (at, provider));
+    }
     let dialect = at.offer.dialect;
     let cross_dialect = !dialect.is_kin(call.dialect());
     let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
@@ -76,7 +85,18 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
         let Governed { body, dropped } = governed(&body, provider)?;
         let dropped = dropped.len();
-        return Ok(Outgoing { body, uri, said, added: Vec::new(), dialect, usage_is_ours, clamped, dropped, betas });
+        return Ok(Outgoing {
+            body,
+            uri,
+            said,
+            added: Vec::new(),
+            dialect,
+            usage_is_ours,
+            clamped,
+            dropped,
+            betas,
+            media: MEDIA,
+        });
     }
     let encoded = if call.operation.embeds() {
         call.dialect().embedding_call(&call.body, (dialect, model))?
@@ -98,7 +118,30 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
-    Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas })
+    Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas, media: MEDIA })
+}
+
+/// The request of an operation whose bodies pass: the caller's own but for the model's name.
+fn passed(call: &InboundCall, model: &str, (at, provider): (&OfferAt, &Provider)) -> Result<Outgoing, Refusal> {
+    let uri = at.uri(&provider.origin, model, (false, false));
+    let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
+    let unnamed = call.path_model().is_none().then_some(call.model());
+    let to = Renaming { model, unnamed, in_path: at.offer.names_the_model() };
+    let body = passed::renamed(&call.body, (&call.peek, call.boundary()), &to);
+    let said = |name| call.headers.get(name).cloned();
+    let kind = said(CONTENT_TYPE).unwrap_or(JSON);
+    Ok(Outgoing {
+        body,
+        uri: with_query(uri, call),
+        said: at.offer.headers,
+        added: Vec::new(),
+        dialect: at.offer.dialect,
+        usage_is_ours: false,
+        clamped: None,
+        dropped: 0,
+        betas: Betas::AsTheyCame,
+        media: (kind, said(ACCEPT).unwrap_or(ANYTHING)),
+    })
 }
 
 fn unpacked(body: &Bytes, offer: &Offer) -> Bytes {
@@ -186,7 +229,7 @@ impl Outgoing {
                 headers.entry(name).or_insert_with(|| hint.clone());
             }
         }
-        finish(&mut headers, provider);
+        finish(&mut headers, &self.media, provider);
         match &provider.credential {
             Some(Credential::Header(name, value)) => drop(headers.insert(name.clone(), value.clone())),
             Some(Credential::Signed(signer)) => {
@@ -296,10 +339,9 @@ fn settings_within(
     call.peek.put_within(&call.body, field, &settings)
 }
 
-fn finish(headers: &mut HeaderMap, provider: &Provider) {
-    headers.insert(CONTENT_TYPE, JSON);
-    // As the vendors' SDKs say it, for streams too: what the caller accepts is between it and the gateway.
-    headers.insert(ACCEPT, JSON);
+fn finish(headers: &mut HeaderMap, (kind, accepted): &(HeaderValue, HeaderValue), provider: &Provider) {
+    headers.insert(CONTENT_TYPE, kind.clone());
+    headers.insert(ACCEPT, accepted.clone());
     headers.insert(ACCEPT_ENCODING, IDENTITY);
     for (name, value) in &provider.set_headers {
         // The client writes `host` itself, unless the configuration wants another.

@@ -68,6 +68,8 @@ impl PendingStream {
         let dialect = self.context.caller.dialect;
         let (error, end) = match outcome {
             Ok(Exchange::Stream(_, stream)) => return PendingOutcome::Stream(stream),
+            // No batch is a stream whose model is silent.
+            Ok(Exchange::Lines(..)) => return PendingOutcome::Whole(Bytes::new(), End::Failed),
             Ok(Exchange::Whole(Whole { status, body, end, .. })) if status.is_success() => {
                 return PendingOutcome::Whole(body, end);
             }

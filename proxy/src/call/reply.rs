@@ -60,6 +60,7 @@ pub(super) fn put_together(
     let now = Instant::now();
     let (status, mut headers, content) = match outcome {
         Ok(Exchange::Stream(headers, stream)) => (StatusCode::OK, headers, Content::Stream(stream)),
+        Ok(Exchange::Lines(headers, lines)) => (StatusCode::OK, headers, Content::Lines(lines)),
         Ok(Exchange::Whole(Whole { status, headers, body, end })) => {
             (status, headers, Content::whole(body, (end, now)))
         }

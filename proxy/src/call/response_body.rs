@@ -16,6 +16,7 @@ use crate::listener::Busy;
 
 use super::answer_stream::{AnswerStream, StreamPiece};
 use super::context::CallContext;
+use super::exchange::LineSource;
 use super::pending::{PendingOutcome, PendingStream};
 
 /// Before a connection is aborted: what was written has to leave first.
@@ -43,6 +44,8 @@ pub(super) enum Content {
     Pending(Box<PendingStream>),
     /// A stream.
     Stream(Box<AnswerStream>),
+    /// The answers of a batch.
+    Lines(Box<dyn LineSource>),
     /// It broke in the middle of an event; the abort follows.
     Aborting(Pin<Box<Sleep>>),
     /// Nothing more.
@@ -91,6 +94,16 @@ impl ResponseBody {
                     }
                     PendingOutcome::Stream(stream) => self.content = Content::Stream(stream),
                     PendingOutcome::Whole(body, end) => self.content = Content::whole(body, (end, Instant::now())),
+                },
+                Content::Lines(lines) => match std::task::ready!(lines.poll_line(cx)) {
+                    Some(line) => {
+                        self.context.note(|entry| entry.bytes_out(line.len() as u64));
+                        return Poll::Ready(Some(Ok(line)));
+                    }
+                    None => {
+                        self.content = Content::Done;
+                        self.close(End::Done, Instant::now());
+                    }
                 },
                 Content::Stream(stream) => match std::task::ready!(stream.poll_next(cx)) {
                     StreamPiece::Bytes(bytes) => {
@@ -158,7 +171,7 @@ impl Body for ResponseBody {
             Content::Done => true,
             Content::Whole { body, .. } => body.is_empty() && !self.begun,
             Content::Stream(stream) => stream.is_over() && !self.confirms,
-            Content::Pending(_) | Content::Aborting(_) => false,
+            Content::Pending(_) | Content::Lines(_) | Content::Aborting(_) => false,
         }
     }
 
@@ -166,7 +179,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Done => SizeHint::with_exact(0),
             Content::Whole { body, .. } => SizeHint::with_exact(body.len() as u64),
-            Content::Stream(_) | Content::Pending(_) | Content::Aborting(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Pending(_) | Content::Lines(_) | Content::Aborting(_) => SizeHint::default(),
         }
     }
 }

@@ -107,13 +107,18 @@ impl StreamSource {
     pub(super) fn note_usage(&mut self, transcoder: &Transcoder, whole: bool) {
         let Self::Provider(source) = self else { return };
         let (said, model) = (transcoder.usage(), transcoder.model());
-        let text = transcoder.first_token().then(|| transcoder.text_bytes()).filter(|_| !whole);
+        let is_text = transcoder.first_token() && !transcoder.passes_unread();
+        let text = is_text.then(|| transcoder.text_bytes()).filter(|_| !whole);
         let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
         let (price, entry) = (source.price.as_deref(), source.attempt.entry());
         entry.tier(transcoder.tier());
         match guess {
             Some(usage) => entry.estimated_usage(usage, price),
             None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
+        }
+        // Of sound that was cut nobody says what it cost.
+        if transcoder.passes_unread() && transcoder.first_token() {
+            entry.unknown_usage();
         }
         model.into_iter().for_each(|model| entry.answered_model(model));
         entry.skipped_parts(transcoder.skipped());

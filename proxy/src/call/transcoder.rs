@@ -11,6 +11,7 @@ use crate::cache::Recorder;
 
 use super::event_tail::{EventTail, ends_event, last_event};
 use super::inbound::InboundCall;
+use super::passed_stream::PassedStream;
 use super::write_buffer::WriteBuffer;
 
 /// The engine that turns the provider's bytes into the caller's.
@@ -19,6 +20,8 @@ pub(super) enum Transcoder {
     Verbatim(Box<Verbatim>),
     /// It does not.
     Translated(Box<Translated>),
+    /// It is no conversation.
+    Passed(Box<PassedStream>),
 }
 
 /// Bytes pass; events are passed whole, so that an error can be said after any of them.
@@ -101,6 +104,16 @@ impl Transcoder {
         }))
     }
 
+    /// Of an answer that passes unread.
+    pub(super) fn passed(call: &InboundCall, has_events: bool) -> Self {
+        Self::Passed(Box::new(PassedStream::new(call, has_events)))
+    }
+
+    /// True if nothing is known of its text.
+    pub(super) const fn passes_unread(&self) -> bool {
+        matches!(self, Self::Passed(_))
+    }
+
     fn verbatim(call: &InboundCall, drops_usage: bool, reframer: Option<Reframer>) -> Self {
         let (dialect, array) = (call.dialect(), call.context.caller.array);
         let raw = array || dialect.habits().is_binary;
@@ -149,6 +162,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) if transcoder.raw => !transcoder.amid,
             Self::Translated(transcoder) if transcoder.binary => true,
+            Self::Passed(_) => false,
             _ => ends_event(out),
         }
     }
@@ -174,6 +188,10 @@ impl Transcoder {
                 transcoder.write(out, recorder);
                 read.map_err(|error| error.message)
             }
+            Self::Passed(stream) => {
+                stream.feed(data, out);
+                Ok(())
+            }
         }
     }
 
@@ -185,7 +203,7 @@ impl Transcoder {
     /// Gives a recorder what passed before it began.
     pub(super) fn catch_up(&self, early: Vec<u8>, out: &mut WriteBuffer, recorder: &mut Recorder) {
         match self {
-            Self::Verbatim(_) => recorder.push(&early.into()),
+            Self::Verbatim(_) | Self::Passed(_) => recorder.push(&early.into()),
             // Nothing has gone out yet: what is there is everything.
             Self::Translated(_) => recorder.push(&Bytes::copy_from_slice(out.rest())),
         }
@@ -204,6 +222,8 @@ impl Transcoder {
                 read.map_err(|error| error.message)?;
                 Ok(transcoder.ended)
             }
+            // HTTP's own end is all that says it.
+            Self::Passed(stream) => Ok(stream.began()),
         }
     }
 
@@ -212,6 +232,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.first_token_seen(),
             Self::Translated(transcoder) => transcoder.first_token,
+            Self::Passed(stream) => stream.began(),
         }
     }
 
@@ -220,6 +241,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.ended(),
             Self::Translated(transcoder) => transcoder.ended,
+            Self::Passed(_) => false,
         }
     }
 
@@ -228,6 +250,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.finished(),
             Self::Translated(transcoder) => transcoder.decoder.is_finished(),
+            Self::Passed(_) => false,
         }
     }
 
@@ -243,6 +266,7 @@ impl Transcoder {
                 }
                 transcoder.write(out, recorder);
             }
+            Self::Passed(_) => {}
         }
     }
 
@@ -251,6 +275,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.error(),
             Self::Translated(transcoder) => transcoder.error.as_ref(),
+            Self::Passed(_) => None,
         }
     }
 
@@ -258,6 +283,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.usage(),
             Self::Translated(transcoder) => transcoder.usage,
+            Self::Passed(stream) => stream.usage(),
         }
     }
 
@@ -266,6 +292,7 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.tier(),
             Self::Translated(transcoder) => transcoder.decoder.tier(),
+            Self::Passed(_) => ServiceTier::Unsaid,
         }
     }
 
@@ -274,13 +301,14 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => transcoder.observer.text_bytes(),
             Self::Translated(transcoder) => transcoder.text,
+            Self::Passed(_) => 0,
         }
     }
 
     /// The model as the provider names it, where it was read.
     pub(super) fn model(&self) -> Option<&str> {
         match self {
-            Self::Verbatim(_) => None,
+            Self::Verbatim(_) | Self::Passed(_) => None,
             Self::Translated(transcoder) => transcoder.model.as_deref(),
         }
     }
@@ -288,7 +316,7 @@ impl Transcoder {
     /// The number of parts that the caller was not given: its dialect has no words for them.
     pub(super) fn skipped(&self) -> usize {
         match self {
-            Self::Verbatim(_) => 0,
+            Self::Verbatim(_) | Self::Passed(_) => 0,
             Self::Translated(transcoder) => transcoder.encoder.skipped(),
         }
     }
@@ -301,6 +329,7 @@ impl Transcoder {
                 transcoder.observer.held() + transcoder.tail.held() + reframed
             }
             Self::Translated(transcoder) => transcoder.decoder.held() + transcoder.encoder.held(),
+            Self::Passed(stream) => stream.held(),
         }
     }
 
@@ -324,6 +353,7 @@ impl Transcoder {
                 encoder.error(error, out.rest());
             }
             Self::Translated(transcoder) => transcoder.encoder.error(error, out.rest()),
+            Self::Passed(stream) => return stream.write_error(error, out),
         }
         true
     }

@@ -382,6 +382,9 @@ impl Provider {
         };
         let takes = |at: &&OfferAt| at.offer.models.is_none_or(|words| self.is_called(model(), words));
         let own = self.offers.iter().filter(fits).find(|at| at.offer.dialect == caller);
+        if operation.passes() {
+            return own;
+        }
         let mut fitting = self.offers.iter().filter(fits).filter(takes);
         let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();

@@ -12,6 +12,6 @@ mod resolve;
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    Credential, Permission, Pool, PreparedAffinity, PreparedMirror, Provider, RouteTarget, Rule, TargetRef,
+    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedMirror, Provider, RouteTarget, Rule, TargetRef,
 };
 pub use resolve::Lasting;

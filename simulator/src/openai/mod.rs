@@ -4,6 +4,7 @@ pub(crate) mod azure;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod error;
+pub(crate) mod field;
 pub(crate) mod headers;
 pub(crate) mod look_alike;
 pub(crate) mod reply;
@@ -12,4 +13,3 @@ pub(crate) mod responses;
 pub(crate) mod stream;
 
 mod content;
-mod field;

@@ -100,7 +100,7 @@ async fn old_clients_and_absolute_targets_are_answered() {
 async fn a_body_that_nobody_reads_does_not_lose_its_answer() {
     let (_upstream, proxy) = proxy();
     let body = vec![b' '; 24 << 20];
-    for (path, status) in [("/v1/moderations", "404"), ("/v1/models", "405")] {
+    for (path, status) in [("/v1/uploads", "404"), ("/v1/models", "405")] {
         let mut socket = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
         socket.write_all(head.as_bytes()).await.unwrap();

@@ -203,7 +203,7 @@ async fn unknown_models_paths_and_methods_are_refused_in_the_callers_dialect() {
         assert!(answer.header("allow").contains(allow), "{}", answer.header("allow"));
         error(&answer, anthropic);
     }
-    for path in ["/", "/v1", "/v1/chat/completion", "/v1/moderations", "/metrics", "/config", "/v1/../admin", "/%00"] {
+    for path in ["/", "/v1", "/v1/chat/completion", "/v1/uploads", "/metrics", "/config", "/v1/../admin", "/%00"] {
         let answer = client.post(path, &[], "{}").await.unwrap();
         assert_eq!(answer.status, 404, "{path}");
         error(&answer, false);

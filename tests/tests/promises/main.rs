@@ -4,6 +4,7 @@
 mod abandoned;
 mod azure;
 mod balancing;
+mod batch;
 mod bedrock;
 mod blame;
 mod budgets;
@@ -41,6 +42,7 @@ mod resources;
 mod responses;
 mod rollout;
 mod secrets;
+mod side_operations;
 mod signals;
 mod start;
 mod tokens;

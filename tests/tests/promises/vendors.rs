@@ -139,13 +139,13 @@ async fn paths_that_nobody_answers_are_told_of_in_their_vendors_words() {
         ("google", "NOT_FOUND", "/v1/projects/p/locations/l/endpoints/e:predict"),
         ("anthropic", "not_found_error", "/v1/projects/p/locations/l/publishers/anthropic/models/m:predict"),
         ("anthropic", "not_found_error", "/v1/messages/batches"),
-        ("openai", "invalid_request_error", "/openai/deployments/m/images/generations"),
-        ("openai", "invalid_request_error", "/v1/moderations"),
+        ("openai", "invalid_request_error", "/openai/deployments/m/images/variations"),
+        ("openai", "invalid_request_error", "/v1/uploads"),
     ] {
         let got = proxy.client().post(path, JSON, "{}").await.unwrap();
         assert_eq!((got.status, name_of(vendor, &got).as_str()), (404, name), "{path}: {}", got.text());
     }
-    let got = proxy.client().post("/v2/rerank", JSON, "{}").await.unwrap();
+    let got = proxy.client().post("/v2/classify", JSON, "{}").await.unwrap();
     assert!(got.status == 404 && name_of("cohere", &got) == got.header("x-request-id"), "{}", got.text());
 }
 

@@ -1,0 +1,115 @@
+//! The operations beside conversations (images, audio, moderation, ranking), whose bodies and answers pass untouched: the model of a
+//! request and the usage of an answer, which are all that is read of them.
+
+use serde::Deserialize;
+
+use crate::codec::{Malformed, Refusal};
+use crate::hub::Usage;
+use crate::scan;
+use crate::verbatim::{self, PathSays, Peek, Peeked};
+
+/// The usage of such an answer, by any vendor's words.
+#[derive(Debug, Default, Deserialize)]
+struct SideUsage {
+    input_tokens: Option<u64>,
+    prompt_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    /// Of transcripts.
+    input_token_details: Option<SideDetails>,
+    /// Of images.
+    input_tokens_details: Option<SideDetails>,
+    output_tokens_details: Option<SideDetails>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct SideDetails {
+    image_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    cached_tokens: Option<u64>,
+}
+
+impl SideUsage {
+    /// `None`: it counts something else than tokens (seconds of audio, searches).
+    fn read(self, draws: bool) -> Option<Usage> {
+        let output = self.output_tokens.or(self.completion_tokens);
+        let input = self.input_tokens.or(self.prompt_tokens);
+        let input = input.or_else(|| self.total_tokens.filter(|_| output.is_none()))?;
+        let output = output.unwrap_or_default();
+        let of_input = self.input_token_details.or(self.input_tokens_details).unwrap_or_default();
+        let of_output = self.output_tokens_details.unwrap_or_default();
+        let undivided = draws && self.output_tokens_details.is_none();
+        let drawn = of_output.image_tokens.or_else(|| undivided.then_some(output));
+        Some(Usage {
+            input,
+            output,
+            cached_input: of_input.cached_tokens.unwrap_or_default(),
+            image_input: of_input.image_tokens.unwrap_or_default(),
+            audio_input: of_input.audio_tokens.unwrap_or_default(),
+            image_output: drawn.unwrap_or_default(),
+            audio_output: of_output.audio_tokens.unwrap_or_default(),
+            ..Usage::default()
+        })
+    }
+}
+
+/// The usage in an answer or in an event of its stream; `None`: it says none, or none in tokens. `draws`: its output is images.
+///
+/// # Errors
+/// It is no JSON object.
+pub fn usage_of(json: &[u8], draws: bool) -> Result<Option<Usage>, Malformed> {
+    let mut usage = None;
+    let seen = scan::members(json, |name, value| {
+        if name == b"usage" {
+            usage = serde_json::from_slice::<SideUsage>(json.get(value).unwrap_or_default()).ok();
+        }
+    });
+    seen.map_err(|_| Malformed::new("not a JSON object"))?;
+    Ok(usage.and_then(|usage| usage.read(draws)))
+}
+
+/// Looks at a body of such an operation in JSON, of which nothing but the model and whether it streams has a meaning here.
+///
+/// # Errors
+/// It is not UTF-8 or not a JSON object, the model is missing, a field looked at has the wrong type or stands there twice.
+pub fn peek(body: &[u8], path: PathSays<'_>) -> Result<Peek, Refusal> {
+    verbatim::peek(body, path, |_| Ok(Peeked::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_read_in_every_vendors_words() {
+        let used = |input, output| Usage { input, output, ..Usage::default() };
+        for (json, draws, usage) in [
+            (
+                r#"{"data":[],"usage":{"input_tokens":10,"output_tokens":4,"total_tokens":14,"input_tokens_details":{"text_tokens":3,"image_tokens":7}}}"#,
+                true,
+                Some(Usage { image_input: 7, image_output: 4, ..used(10, 4) }),
+            ),
+            (
+                r#"{"usage":{"input_tokens":10,"output_tokens":4,"output_tokens_details":{"image_tokens":3,"text_tokens":1}}}"#,
+                true,
+                Some(Usage { image_output: 3, ..used(10, 4) }),
+            ),
+            (
+                r#"{"text":"a","usage":{"type":"tokens","input_tokens":9,"output_tokens":2,"total_tokens":11,"input_token_details":{"text_tokens":0,"audio_tokens":9}}}"#,
+                false,
+                Some(Usage { audio_input: 9, ..used(9, 2) }),
+            ),
+            (r#"{"text":"a","usage":{"type":"duration","seconds":3}}"#, false, None),
+            (r#"{"results":[],"usage":{"total_tokens":12}}"#, false, Some(used(12, 0))),
+            (r#"{"results":[],"usage":{"prompt_tokens":12,"total_tokens":12}}"#, false, Some(used(12, 0))),
+            (r#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#, false, None),
+            (r#"{"usage":null}"#, false, None),
+            (r#"{"usage":{"input_tokens":-1}}"#, false, None),
+        ] {
+            assert_eq!(usage_of(json.as_bytes(), draws).unwrap(), usage, "{json}");
+        }
+        assert!(usage_of(b"[]", false).is_err());
+    }
+}

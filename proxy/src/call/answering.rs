@@ -1,0 +1,43 @@
+//! The steps of a call whose body is here: its rule, its limits, the cache, a flight that others share, providers.
+
+use std::rc::Rc;
+
+use crate::errors::Problem;
+
+use super::cache_lookup::{self, CacheOutcome};
+use super::exchange::Exchange;
+use super::inbound::InboundCall;
+use super::{access, coalesce, failover, limits, mirror, output_limit};
+
+/// An answer to a call, wherever it came from.
+///
+/// # Errors
+/// There is none: no rule takes it, a limit has no room, or nobody answered.
+pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
+    let context = &call.context;
+    let (route, at, rule) = access::permitted(call)?;
+    context.note(|entry| entry.route(route, at));
+    if limits::apply(call, rule) {
+        // Boxed: a call without limits has no use for the room.
+        Box::pin(limits::take(call, rule, context.ready.names.route_name(route))).await?;
+    }
+    if call.operation.generates() {
+        context.clamp(output_limit::of(call, rule));
+    }
+    let lead = match &rule.cache {
+        None => None,
+        // Boxed: a call without a cache has no use for the room.
+        Some(plan) => match Box::pin(cache_lookup::look_up(call, rule, plan)).await {
+            CacheOutcome::Hit(answer) => return Ok(answer),
+            CacheOutcome::Fetch(lead) => lead,
+        },
+    };
+    if rule.mirror.is_some() {
+        mirror::send(call, rule);
+    }
+    match cache_lookup::shared_key(call, rule, lead.as_ref()) {
+        None => failover::exchange(call, rule, lead).await,
+        // Boxed, as the cache's part.
+        Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
+    }
+}

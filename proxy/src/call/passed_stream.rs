@@ -1,0 +1,76 @@
+//! An answer that passes piece by piece and is no conversation: sound, a text, or events of which only the usage is read.
+
+use bytes::Bytes;
+use sluicegate_dialects::hub::{ProviderError, Usage};
+use sluicegate_dialects::sse::SseDecoder;
+use sluicegate_dialects::{Dialect, StreamOptions, side};
+
+use super::inbound::InboundCall;
+use super::write_buffer::WriteBuffer;
+
+/// Events beyond this are not looked at: a picture's are large, and say their usage in the last one, which is one too.
+const MOST_LOOKED_AT: usize = 16 << 20;
+
+/// An answer that passes.
+pub(super) struct PassedStream {
+    dialect: Dialect,
+    /// The reader of its events, where it has any.
+    events: Option<SseDecoder>,
+    /// True if its output is images.
+    draws: bool,
+    began: bool,
+    usage: Option<Usage>,
+}
+
+impl PassedStream {
+    /// At its beginning.
+    pub(super) fn new(call: &InboundCall, has_events: bool) -> Self {
+        Self {
+            dialect: call.dialect(),
+            events: has_events.then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
+            draws: call.operation.draws(),
+            began: false,
+            usage: None,
+        }
+    }
+
+    /// The provider's next bytes.
+    pub(super) fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
+        self.began |= !data.is_empty();
+        let Self { events, usage, draws, .. } = self;
+        if let Some(events) = events {
+            // It refuses nothing: what is too large goes by.
+            let _ = events.push(&data, |event| {
+                if let Ok(Some(said)) = side::usage_of(event.data, *draws) {
+                    *usage = Some(said);
+                }
+                Ok(())
+            });
+        }
+        out.push(data);
+    }
+
+    /// True if something of it has come.
+    pub(super) const fn began(&self) -> bool {
+        self.began
+    }
+
+    /// The usage, by what the provider has said so far.
+    pub(super) const fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// The memory that an unfinished event takes.
+    pub(super) fn held(&self) -> usize {
+        self.events.as_ref().map_or(0, SseDecoder::held)
+    }
+
+    /// Adds an error event; `false`: there is no place for one.
+    pub(super) fn write_error(&self, error: &ProviderError, out: &mut WriteBuffer) -> bool {
+        let between = self.events.as_ref().is_some_and(SseDecoder::at_boundary);
+        if between {
+            self.dialect.stream_encoder(StreamOptions::default()).error(error, out.rest());
+        }
+        between
+    }
+}
