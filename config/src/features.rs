@@ -6,13 +6,14 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 26] = [
+pub const FEATURES: [&str; 27] = [
     "access",
     "affinity",
     "awsChain",
     "azureOpenAI",
     "azureTokens",
     "bedrock",
+    "budgetFallback",
     "budgets",
     "cacheWrite1h",
     "coalesce",

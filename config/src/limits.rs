@@ -135,6 +135,8 @@ pub enum BudgetExceeded {
     Reject,
     /// It is taken, and its answer says so.
     Warn,
+    /// It goes to the fallbacks of its rule, where there is room for what they may cost.
+    Fallback,
 }
 
 impl BudgetExceeded {

@@ -53,7 +53,8 @@ pub struct Budget {
     /// `Enforce`, or `Shadow`: it is counted, and no call is ever refused for it. Default: `Enforce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<BudgetMode>,
-    /// The treatment of a call that there is no room for: `Reject`, or `Warn` (it is taken, and the answer says so). Default: `Reject`.
+    /// The treatment of a call that there is no room for: `Reject`, `Warn` (it is taken, and the answer says so), or `Fallback` (it goes
+    /// to the rule's fallbacks alone, if there is room for what they may cost; else it is refused). Default: `Reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exceeded: Option<BudgetExceeded>,
     /// The treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as nothing).
@@ -113,6 +114,8 @@ pub enum BudgetExceeded {
     Reject,
     /// It is taken, and its answer says so.
     Warn,
+    /// It goes to the fallbacks of its rule, where there is room for what they may cost.
+    Fallback,
 }
 
 /// The treatment of a call that may go to a model whose price nobody knows.

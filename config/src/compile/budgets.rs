@@ -64,6 +64,7 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
         on_exceeded: match on_exceeded {
             None | Some(crds::BudgetExceeded::Reject) => BudgetExceeded::Reject,
             Some(crds::BudgetExceeded::Warn) => BudgetExceeded::Warn,
+            Some(crds::BudgetExceeded::Fallback) => BudgetExceeded::Fallback,
         },
         unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
         on_unavailable: match on_unavailable {

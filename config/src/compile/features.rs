@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::identity::Identity;
-use crate::{Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route, Strategy};
+use crate::{
+    Budget, BudgetExceeded, Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route, Strategy,
+};
 
 /// A feature's name, and whether a pool as a whole makes use of it.
 type PoolFeature = (&'static str, fn(&Pool) -> bool);
@@ -58,11 +60,12 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 7] = [
+const OF_ROUTES: [RouteFeature; 8] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
     }),
+    ("budgetFallback", |route| route.rules.iter().any(|rule| rule.budgets.iter().any(lands_softly))),
     ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
@@ -74,12 +77,17 @@ const OF_ROUTES: [RouteFeature; 7] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 4] = [
+const OF_CONSUMERS: [ConsumerFeature; 5] = [
+    ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("jwt", |consumer| consumer.jwt.is_some()),
     ("limits", |consumer| !consumer.limits.is_empty()),
 ];
+
+fn lands_softly(budget: &Budget) -> bool {
+    budget.on_exceeded == BudgetExceeded::Fallback
+}
 
 /// The features that a consumer requires.
 pub(super) fn of_consumer(consumer: &Consumer) -> Vec<String> {
@@ -207,6 +215,10 @@ mod tests {
             (
                 "limits: {budgets: [{amount: \"1\", period: Daily}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["budgets"],
+            ),
+            (
+                "limits: {budgets: [{amount: \"1\", period: Daily, onExceeded: Fallback}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["budgetFallback", "budgets"],
             ),
             (
                 "limits: {rate: [{per: Route, unit: Requests, amount: 1}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",

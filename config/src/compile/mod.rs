@@ -7,6 +7,7 @@ mod access;
 mod address;
 mod advice;
 mod allowed;
+mod budget_advice;
 mod budgets;
 mod cache;
 mod certificates;

@@ -6,7 +6,9 @@ use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Reason, Severity, Verdict};
-use super::{advice, credentials, match_conflicts, pool, price_list, provider_addresses, route, services};
+use super::{
+    advice, budget_advice, credentials, match_conflicts, pool, price_list, provider_addresses, route, services,
+};
 use crate::{FORMAT, Kind, ObjectId, Pool, Provider, Route};
 
 /// The findings about the objects on the way.
@@ -136,6 +138,7 @@ pub(super) fn routes(
             }
             if !report.has_errors() {
                 advice::give(&route, &pools, &mut report);
+                budget_advice::give(&route, &pools, &mut report);
             }
             route
         });

@@ -32,7 +32,10 @@ pub fn references_of_compiled(route: &Route) -> BTreeSet<ObjectId> {
 pub fn reads_alike(before: Option<&Pool>, after: Option<&Pool>) -> bool {
     match (before, after) {
         (None, None) => true,
-        (Some(before), Some(after)) => before.allowed_routes == after.allowed_routes && models(before) == models(after),
+        (Some(before), Some(after)) => {
+            let same_models = models(before) == models(after) && unpriced(before) == unpriced(after);
+            before.allowed_routes == after.allowed_routes && same_models
+        }
         (None, Some(_)) | (Some(_), None) => false,
     }
 }
@@ -42,6 +45,12 @@ fn models(pool: &Pool) -> Option<BTreeSet<&str>> {
     let serves_any = pool.providers.iter().any(|provider| provider.models.is_empty());
     (!serves_any)
         .then(|| pool.providers.iter().flat_map(|provider| provider.models.keys().map(String::as_str)).collect())
+}
+
+/// The models that a provider serves without a price: budgets of routes refuse them.
+fn unpriced(pool: &Pool) -> BTreeSet<&str> {
+    let models = pool.providers.iter().flat_map(|provider| &provider.models);
+    models.filter(|(_, model)| model.price.is_none()).map(|(name, _)| name.as_str()).collect()
 }
 
 /// The Secrets and Services that a pool needs, by `namespace/name`.
@@ -108,6 +117,13 @@ mod tests {
                 pool("providers: [{name: a, type: Simulated, models: [{name: m}]}, {name: b, type: Simulated, models: [{name: m}]}]")
                     .as_ref(),
                 true,
+            ),
+            (
+                "a price",
+                one.as_ref(),
+                pool("providers: [{name: a, type: Simulated, models: [{name: m, price: {inputPerMillion: '1', outputPerMillion: '1'}}]}]")
+                    .as_ref(),
+                false,
             ),
             (
                 "permission",

@@ -53,6 +53,8 @@ pub enum Reason {
     Unreachable,
     /// A model that is asked for is not served.
     ModelNotServed,
+    /// A budget in dollars refuses calls to a model whose price nobody knows.
+    ModelUnpriced,
     /// The platform keeps the model for routes of other namespaces.
     ModelNotAllowed,
     /// Another route matches the same calls and comes first.
@@ -82,6 +84,7 @@ impl Reason {
             Self::TooManyEndpoints => "TooManyEndpoints",
             Self::Unreachable => "Unreachable",
             Self::ModelNotServed => "ModelNotServed",
+            Self::ModelUnpriced => "ModelUnpriced",
             Self::ModelNotAllowed => "ModelNotAllowed",
             Self::Shadowed => "Shadowed",
             Self::DuplicateKey => "DuplicateKey",
@@ -117,7 +120,8 @@ impl Reason {
             | Self::ModelNotAllowed
             | Self::Shadowed
             | Self::DuplicateKey
-            | Self::LooksLikePattern => "Accepted",
+            | Self::LooksLikePattern
+            | Self::ModelUnpriced => "Accepted",
         }
     }
 }

@@ -29,13 +29,14 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
         // Boxed: a call without a cache has no use for the room.
         Some(plan) => match Box::pin(cache_lookup::look_up(call, rule, plan)).await {
             CacheOutcome::Hit(answer) => return Ok(answer),
-            CacheOutcome::Fetch(lead) => lead,
+            // What a cheaper model answers is not for those who pay for another.
+            CacheOutcome::Fetch(lead) => lead.filter(|_| !context.lands_softly()),
         },
     };
     if rule.mirror.is_some() {
         mirror::send(call, rule);
     }
-    match cache_lookup::shared_key(call, rule, lead.as_ref()) {
+    match cache_lookup::shared_key(call, rule, lead.as_ref()).filter(|_| !context.lands_softly()) {
         None => failover::exchange(call, rule, lead).await,
         // Boxed, as the cache's part.
         Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,

@@ -34,6 +34,15 @@ const EXCEEDED: HeaderName = HeaderName::from_static("x-sluicegate-budget-exceed
 /// A reservation stands for so much longer than its call may take: until then its proxy has settled it, or is gone.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// The targets of a rule that a call may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TargetReach {
+    /// All of them.
+    All,
+    /// The fallbacks alone: a budget has no room for the others.
+    Fallbacks,
+}
+
 /// The budgets of a call: its consumer's, and its rule's.
 pub(super) fn of<'a>(call: &'a InboundCall, rule: &'a Rule) -> impl Iterator<Item = &'a PreparedBudget> {
     call.context.consumer().into_iter().flat_map(|consumer| &consumer.budgets).chain(&rule.budgets)
@@ -43,7 +52,11 @@ pub(super) fn of<'a>(call: &'a InboundCall, rule: &'a Rule) -> impl Iterator<Ite
 ///
 /// # Errors
 /// Nobody knows the price of a model that it may go to, and a budget does not take that for nothing: nobody can say what it may cost.
-pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<BudgetDemand<'a>>, Problem> {
+pub(super) fn demands<'a>(
+    call: &'a InboundCall,
+    rule: &'a Rule,
+    reach: TargetReach,
+) -> Result<Vec<BudgetDemand<'a>>, Problem> {
     if !call.operation.is_metered() {
         return Ok(Vec::new());
     }
@@ -55,7 +68,7 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
         let output = output.saturating_mul(answers);
         let cost = match budget.unit {
             BudgetUnit::Tokens => input.saturating_add(output),
-            BudgetUnit::Usd => dearest(call, rule, (input, output), budget)?,
+            BudgetUnit::Usd => dearest(call, (rule, reach), (input, output), budget)?,
         };
         Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL) })
     };
@@ -63,9 +76,15 @@ pub(super) fn demands<'a>(call: &'a InboundCall, rule: &'a Rule) -> Result<Vec<B
 }
 
 /// The most that a call of so many tokens may cost, in picodollars, whoever of its rule's providers takes it.
-fn dearest(call: &InboundCall, rule: &Rule, tokens: (u64, u64), budget: &PreparedBudget) -> Result<u64, Problem> {
+fn dearest(
+    call: &InboundCall,
+    (rule, reach): (&Rule, TargetReach),
+    tokens: (u64, u64),
+    budget: &PreparedBudget,
+) -> Result<u64, Problem> {
     let mut most = 0;
-    for (target_ref, is_fallback) in targets(rule) {
+    let reached = |(_, is_fallback): &(&TargetRef, bool)| reach == TargetReach::All || *is_fallback;
+    for (target_ref, is_fallback) in targets(rule).filter(reached) {
         let Some(target) = call.context.ready.target(target_ref).filter(|_| is_fallback || target_ref.weight > 0)
         else {
             continue;

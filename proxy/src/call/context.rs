@@ -41,10 +41,13 @@ pub(super) struct CallContext {
     cache: Cell<Option<&'static str>>,
     /// `x-sluicegate-max-tokens`, where the caller asked for more.
     clamped: Cell<Option<u64>>,
-    /// The state of its limits, where it has any.
-    limits: OnceCell<(Vec<Told>, Vec<BudgetTold>)>,
+    /// The state of its limits and of its budgets, where it has any.
+    limits: OnceCell<Vec<Told>>,
+    budgets: OnceCell<Vec<BudgetTold>>,
     /// Its places among the calls that are worked on at once, until nobody works on it any longer.
     places: RefCell<Vec<CallPlace>>,
+    /// True if it goes to its rule's fallbacks alone: a budget has no room for the others.
+    lands_softly: Cell<bool>,
 }
 
 impl CallContext {
@@ -69,6 +72,8 @@ impl CallContext {
             clamped: Cell::default(),
             limits: OnceCell::new(),
             places: RefCell::default(),
+            budgets: OnceCell::new(),
+            lands_softly: Cell::default(),
         })
     }
 
@@ -159,14 +164,34 @@ impl CallContext {
         self.clamped.set(most);
     }
 
-    /// Notes how its limits and budgets stand.
-    pub(super) fn limits_told(&self, limits: Vec<Told>, budgets: Vec<BudgetTold>) {
-        drop(self.limits.set((limits, budgets)));
+    /// Notes how its limits stand.
+    pub(super) fn limits_told(&self, limits: Vec<Told>) {
+        drop(self.limits.set(limits));
     }
 
-    /// The state of its limits and budgets.
-    pub(super) fn limits(&self) -> Option<(&[Told], &[BudgetTold])> {
-        self.limits.get().map(|(limits, budgets)| (limits.as_slice(), budgets.as_slice()))
+    /// Notes how its budgets stand.
+    pub(super) fn budgets_told(&self, budgets: Vec<BudgetTold>) {
+        drop(self.budgets.set(budgets));
+    }
+
+    /// The state of its limits.
+    pub(super) fn limits(&self) -> &[Told] {
+        self.limits.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The state of its budgets.
+    pub(super) fn budgets(&self) -> &[BudgetTold] {
+        self.budgets.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// It goes to its rule's fallbacks alone: a budget has no room for the others.
+    pub(super) fn land_softly(&self) {
+        self.lands_softly.set(true);
+    }
+
+    /// True if it goes to its rule's fallbacks alone.
+    pub(super) fn lands_softly(&self) -> bool {
+        self.lands_softly.get()
     }
 
     /// It has a place, and keeps it to its end.

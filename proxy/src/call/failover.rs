@@ -155,7 +155,7 @@ pub(super) async fn ask(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>)
     let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
     let shared = Shared { call, rule, lead, suspects };
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
-    let mut rounds = Rounds::new(plan::order(&call.context.ready, rule));
+    let mut rounds = Rounds::new(plan::order(&call.context.ready, rule, call.context.lands_softly()));
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {

@@ -15,10 +15,10 @@ use crate::account::{Costs, Held, Settlement};
 use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
 use crate::consumer::KnownConsumer;
 use crate::errors::Problem;
-use crate::limit::{BudgetHolds, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
+use crate::limit::{BudgetHolds, BudgetRefusal, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
 use crate::state::Rule;
 
-use super::budgets;
+use super::budgets::{self, TargetReach};
 use super::inbound::InboundCall;
 
 /// Callers wait no longer by themselves: what has room later than this is not to be asked for again.
@@ -53,12 +53,13 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
     let (demands, too_large) = demands(call, rule, route);
     let limiter = &context.worker.limiter;
     // What can never be taken is refused before anything is, and its caller is told how all stand as ever.
-    let spending = match (too_large, budgets::demands(call, rule)) {
+    let spending = match (too_large, budgets::demands(call, rule, TargetReach::All)) {
         (None, Ok(spending)) => spending,
         (too_large, spending) => {
             let looks = (limiter.look(&demands), limiter.budgets().look(budgets::of(call, rule)));
             let (told, spent) = tokio::join!(looks.0, looks.1);
-            context.limits_told(told, spent);
+            context.limits_told(told);
+            context.budgets_told(spent);
             return Err(too_large.or(spending.err()).unwrap_or_else(unavailable));
         }
     };
@@ -67,7 +68,11 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
     if limits.is_err() && budgets.is_ok() {
         spent.iter_mut().zip(&spending).for_each(|(told, demand)| told.give_back(demand.cost));
     }
-    context.limits_told(told, spent);
+    context.limits_told(told);
+    // How the budgets of a call stand that lands softly is told once that is known.
+    if limits.is_err() || !budgets.as_ref().is_err_and(|refused| lands_softly(*refused, rule)) {
+        context.budgets_told(spent);
+    }
     // Whichever of the two has no room: what the other one gave is given back.
     match (limits, budgets) {
         (Ok(limits), Ok(budgets)) => {
@@ -79,7 +84,35 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
             limit.iter().for_each(|limit| context.note(|entry| entry.limited(&limit.name)));
             Err(limit.map_or_else(unavailable, |limit| refusal(limit, refused)))
         }
+        (Ok(limits), Err(refused)) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
         (_, Err(refused)) => {
+            let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
+            context.note(|entry| entry.limited(&demand.budget.name));
+            Err(budgets::refusal(call, demand, refused))
+        }
+    }
+}
+
+/// True if a call that a budget has no room for may go to what costs less.
+fn lands_softly(refused: BudgetRefusal, rule: &Rule) -> bool {
+    refused.lands_softly && !rule.fallbacks.is_empty()
+}
+
+/// Takes a call that a budget has no room for to the fallbacks of its rule, if there is room for what they may cost.
+async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Result<(), Problem> {
+    let context = &call.context;
+    let spending = budgets::demands(call, rule, TargetReach::Fallbacks)?;
+    let keeper = context.worker.limiter.budgets();
+    let (mut spent, budgets) = keeper.take(&spending, budgets::lease(call, rule)).await;
+    spent.iter_mut().zip(&spending).for_each(|(told, demand)| told.is_exceeded |= demand.budget.lands_softly());
+    context.budgets_told(spent);
+    match budgets {
+        Ok(budgets) => {
+            context.land_softly();
+            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
+            Ok(())
+        }
+        Err(refused) => {
             let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
             context.note(|entry| entry.limited(&demand.budget.name));
             Err(budgets::refusal(call, demand, refused))

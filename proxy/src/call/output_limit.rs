@@ -8,7 +8,8 @@ use super::outgoing;
 /// The tokens that the caller gets at most, whoever answers; `None`: somebody may answer with as many as it asked for.
 pub(super) fn of(call: &InboundCall, rule: &Rule) -> Option<u64> {
     let wanted = call.peek.max_tokens?;
-    let targets = rule.targets.iter().filter(|target| target.weight > 0);
+    let targets = if call.context.lands_softly() { &rule.fallbacks } else { &rule.targets };
+    let targets = targets.iter().filter(|target| target.weight > 0);
     let mut most = None;
     for target in targets.filter_map(|target| call.context.ready.target(target)) {
         let routed = outgoing::routed_model(call, target);

@@ -105,10 +105,10 @@ fn finish_head(context: &CallContext, version: Version, headers: &mut HeaderMap)
     if let Some(most) = context.clamped() {
         headers.insert(X_MAX_TOKENS, HeaderValue::from(most));
     }
-    if let Some((told, spent)) = context.limits() {
-        limits::tell(headers, context.caller.dialect, told);
-        budgets::tell(headers, spent);
+    if !context.limits().is_empty() {
+        limits::tell(headers, context.caller.dialect, context.limits());
     }
+    budgets::tell(headers, context.budgets());
     if version < Version::HTTP_2 && context.worker.leaving() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

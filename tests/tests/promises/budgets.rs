@@ -218,6 +218,40 @@ async fn every_level_has_room_or_none_is_taken_and_calls_of_no_cost_always_pass(
 }
 
 #[tokio::test]
+async fn a_call_without_room_goes_to_a_cheaper_target_and_no_further() {
+    let (dear, cheap) = (plain_upstream(), plain_upstream());
+    let price = |input: &str, output: &str| format!("{{inputPerMillion: \"{input}\", outputPerMillion: \"{output}\"}}");
+    let cheaper = pool(&cheap).replace("{name: p}", "{name: cheap}").replace(&price("100", "1000"), &price("1", "10"));
+    let targets = "targets: [{poolRef: {name: p}}]";
+    let soft = route("").replace(targets, &format!("{targets}, fallbacks: [{{poolRef: {{name: cheap}}}}]"));
+    let budget = consumer("team", KEY, "{amount: \"0.05\", period: Total, onExceeded: Fallback}");
+    let text = pool(&dear) + &cheaper + &soft + &budget;
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    for (max_tokens, stream, status, exceeded, calls) in [
+        (10, false, 200, "", (1, 0)),
+        (100, false, 200, "true", (1, 1)),
+        (100, true, 200, "true", (1, 2)),
+        (10, false, 200, "", (2, 2)),
+        // Nor has it room for the cheaper one.
+        (10_000, false, 429, "true", (2, 2)),
+    ] {
+        let answer = ask(&client, "m", max_tokens, stream).await;
+        assert_eq!(answer.status, status, "{max_tokens}: {}", answer.text());
+        assert_eq!(answer.header("x-sluicegate-budget-exceeded"), exceeded, "{max_tokens}: {:?}", answer.headers);
+        assert_eq!((dear.calls(), cheap.calls()), calls, "{max_tokens}");
+        assert_eq!(answer.header("x-sluicegate-budget-limit"), "0.05");
+    }
+    // A rule without fallbacks has nowhere to go, and says so.
+    let nowhere =
+        pool(&dear) + &route("  limits: {budgets: [{amount: \"9\", period: Daily, onExceeded: Fallback}]}\n") + &budget;
+    let proxy = Proxy::start(&[("all.yaml", &nowhere)], &[]).unwrap();
+    assert_eq!(ask(&proxy.client(), "m", 100, false).await.status, 429);
+    let said = proxy.page("/config").unwrap().1;
+    assert!(said.contains("the rule has no fallbacks") && said.contains("ModelUnpriced"), "{said}");
+}
+
+#[tokio::test]
 async fn of_two_limits_of_an_answer_the_larger_is_reserved() {
     let upstream = plain_upstream();
     let text = pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"100\", period: Total}");

@@ -57,6 +57,8 @@ pub(crate) struct BudgetRefusal {
     pub(crate) remaining: Option<u64>,
     /// The end of its period, in seconds since 1970; `None`: it has none.
     pub(crate) until: Option<i64>,
+    /// True if all that have no room let the call go to what costs less.
+    pub(crate) lands_softly: bool,
 }
 
 /// One worker's handle.
@@ -118,7 +120,7 @@ impl BudgetKeeper {
         let lease = self.lease(lease);
         // Dropped, what was reserved is given back: if a budget has no room, and if the caller leaves meanwhile.
         let mut holds = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
-        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None);
+        let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<BudgetRefusal>);
         let asked = join_all(demands.iter().map(|demand| self.ask(demand, &lease))).await;
         let is_taken = asked.iter().all(|asked| asked.outcome.is_ok());
         for (at, (mut asked, demand)) in asked.into_iter().zip(demands).enumerate() {
@@ -136,7 +138,9 @@ impl BudgetKeeper {
                 Err(is_away) => {
                     self.shared.count(demand.budget.unit, CheckOutcome::Refused);
                     let remaining = (!is_away).then_some(asked.told.remaining);
-                    refused.get_or_insert(BudgetRefusal { at, remaining, until: asked.told.until });
+                    let until = asked.told.until;
+                    let first = refused.get_or_insert(BudgetRefusal { at, remaining, until, lands_softly: true });
+                    first.lands_softly &= !is_away && demand.budget.lands_softly();
                 }
             }
             all.push(asked.told);

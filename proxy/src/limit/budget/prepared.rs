@@ -60,7 +60,12 @@ impl PreparedBudget {
 
     /// True if it refuses a call of this cost when it has no room for it. What costs nothing always has room.
     pub(super) fn refuses_to_spend(&self, cost: u64) -> bool {
-        cost > 0 && !self.shadow && self.on_exceeded == BudgetExceeded::Reject
+        cost > 0 && !self.shadow && self.on_exceeded != BudgetExceeded::Warn
+    }
+
+    /// True if what it has no room for may go to what costs less.
+    pub(crate) fn lands_softly(&self) -> bool {
+        self.on_exceeded == BudgetExceeded::Fallback
     }
 
     /// True if a proxy keeps to its part of it, for a call of this cost, while Redis is away.
