@@ -6,9 +6,8 @@ use super::allowed::Reachable;
 use super::inputs::{Inputs, Manifest, Source};
 use super::report::Report;
 use super::verdict::{Reason, Severity, Verdict};
-use super::{
-    advice, budget_advice, credentials, match_conflicts, pool, price_list, provider_addresses, route, services,
-};
+use super::{advice, budget_advice, credentials, match_conflicts, pool, price_list};
+use super::{provider_addresses, route, services};
 use crate::{FORMAT, Kind, ObjectId, Pool, Provider, Route};
 
 /// The findings about the objects on the way.
