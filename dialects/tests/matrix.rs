@@ -8,7 +8,9 @@
 
 mod cells;
 mod errors;
+mod fields;
 mod look_alikes;
+mod round_trips;
 mod support;
 mod unions;
 
