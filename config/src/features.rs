@@ -19,6 +19,7 @@ pub const FEATURES: [&str; 27] = [
     "coalesce",
     "cohere",
     "compatibility",
+    "complexity",
     "concurrency",
     "costOptimized",
     "gcpTokens",
@@ -32,6 +33,7 @@ pub const FEATURES: [&str; 27] = [
     "passHeaders",
     "passthrough",
     "priceKinds",
+    "request",
     "serviceEndpoints",
     "vertexAI",
 ];

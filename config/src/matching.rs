@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::ConsumerMatch;
+use crate::request::Complexity;
 
 /// Conditions that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -15,6 +16,9 @@ pub struct Match {
     /// On the consumer that calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<ConsumerMatch>,
+    /// On how much the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
 }
 
 /// A condition on the model's name.

@@ -19,6 +19,7 @@ use crate::matching::Match;
 use crate::millis::Millis;
 use crate::mirror::Mirror;
 use crate::price::Price;
+use crate::request::RequestChanges;
 use crate::target::Target;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
@@ -92,6 +93,9 @@ pub struct Rule {
     /// The budgets of its calls, those of the route and its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Budget>,
+    /// Changes of its calls; `None`: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestChanges>,
     /// A second attempt elsewhere; `None`: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,

@@ -20,6 +20,7 @@ mod price;
 mod price_list;
 mod provider;
 pub mod reference;
+mod request;
 mod route;
 pub mod rules;
 mod scalar;
@@ -54,6 +55,7 @@ pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
     ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
+pub use request::{Complexity, RequestChanges, RequestField, RequestHeaders};
 pub use route::{
     Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
 };

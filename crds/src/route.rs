@@ -11,6 +11,7 @@ use crate::coalesce::Coalesce;
 use crate::hedge::Hedge;
 use crate::limits::Limits;
 use crate::patterns;
+use crate::request::{Complexity, RequestChanges};
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
 use crate::status::Status;
@@ -110,6 +111,9 @@ pub struct Rule {
     /// The limits of its calls, in place of the route's, and counted apart from other rules' calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Changes of its calls before anybody is asked. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestChanges>,
     /// A second attempt elsewhere, where the first keeps its caller waiting. Left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,
@@ -139,6 +143,9 @@ pub struct Match {
     /// The consumer that calls. A call that nobody known makes does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<ConsumerSelector>,
+    /// On how much the call asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
 }
 
 /// A condition on the model's name: exactly one of `exact`, `prefix` and `regex`.

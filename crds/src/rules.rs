@@ -42,6 +42,16 @@ pub const AFFINITY_HEADER: CelRule = CelRule {
     cel: "has(self.header) == (has(self.sources) && self.sources.exists(source, source == 'Header'))",
     message: "header goes with the source Header: write Header among sources and the name of the header in header, or neither",
 };
+/// Changes change something.
+pub const REQUEST_EMPTY: CelRule = CelRule {
+    cel: "has(self.defaults) || has(self.overrides) || has(self.remove) || has(self.maxTokensCap) || has(self.prepend) || has(self.append) || has(self.headers)",
+    message: "request is empty: write defaults, overrides, remove, maxTokensCap, prepend, append or headers, or remove request",
+};
+/// A condition on how much a call asks for says something.
+pub const COMPLEXITY_EMPTY: CelRule = CelRule {
+    cel: "has(self.maxInputTokens) || has(self.maxMessages) || has(self.tools) || has(self.images) || has(self.stream) || has(self.thinking)",
+    message: "complexity is empty: write maxInputTokens, maxMessages, tools, images, stream or thinking, or remove complexity",
+};
 /// A second attempt is not made at once.
 pub const HEDGE_POSITIVE: CelRule = CelRule {
     cel: "!has(self.after) || duration(self.after) > duration('0s')",
@@ -239,8 +249,8 @@ pub const HEADER_ONE_OF: CelRule = CelRule {
 };
 /// A match says something.
 pub const MATCH_EMPTY: CelRule = CelRule {
-    cel: "has(self.model) || has(self.headers) || has(self.consumers)",
-    message: "an empty match says nothing: write model, headers or consumers, or leave matches out to match every call",
+    cel: "has(self.model) || has(self.headers) || has(self.consumers) || has(self.complexity)",
+    message: "an empty match says nothing: write model, headers, consumers or complexity, or leave matches out to match every call",
 };
 /// A list of matches has one.
 pub const MATCHES_EMPTY: CelRule = CelRule {

@@ -55,6 +55,79 @@ pub fn session_of_body(body: &[u8]) -> Option<String> {
     session.or_else(|| text(named.prompt_cache_key)).or_else(|| text(named.user)).or(user_id)
 }
 
+/// The amount that a call asks for, as far as its body tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallFacts {
+    /// Turns of the conversation.
+    pub messages: u64,
+    /// True if it offers tools.
+    pub tools: bool,
+    /// True if there are images in it.
+    pub images: bool,
+    /// True if the model is asked to think first.
+    pub thinking: bool,
+}
+
+/// The words that stand before an image, in whichever dialect; in a text they stand with escapes.
+const IMAGES: [&[u8]; 7] = [
+    b"\"image_url\"",
+    b"\"input_image\"",
+    b"\"inlineData\"",
+    b"\"inline_data\"",
+    b"\"type\":\"image\"",
+    b"\"type\": \"image\"",
+    b"\"image\":",
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asking<'a> {
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    contents: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow, rename = "toolConfig")]
+    tool_config: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_effort: Option<&'a RawValue>,
+    #[serde(borrow, rename = "generationConfig", alias = "generation_config")]
+    generation: Option<&'a RawValue>,
+}
+
+/// Looks at what a body asks for; of what can not be read everything is taken for asked.
+#[must_use]
+pub fn facts_of_body(body: &[u8]) -> CallFacts {
+    let Ok(asking) = serde_json::from_slice::<Asking<'_>>(body) else {
+        return CallFacts { messages: u64::MAX, tools: true, images: true, thinking: true };
+    };
+    let turns = |raw: &RawValue| {
+        serde_json::from_str::<Vec<serde::de::IgnoredAny>>(raw.get()).map_or(1, |all| all.len() as u64)
+    };
+    let is_full = |raw: Option<&RawValue>| raw.is_some_and(|raw| !matches!(raw.get(), "null" | "[]" | "{}"));
+    let thinks = |raw: Option<&RawValue>| {
+        is_full(raw)
+            && raw
+                .is_some_and(|raw| !["none", "disabled"].iter().any(|word| raw.get().contains(&format!("\"{word}\""))))
+    };
+    CallFacts {
+        messages: [asking.messages, asking.contents, asking.input].into_iter().flatten().map(turns).sum(),
+        tools: is_full(asking.tools) || asking.tool_config.is_some_and(|raw| raw.get().contains("\"tools\"")),
+        images: IMAGES.iter().any(|word| memchr::memmem::find(body, word).is_some()),
+        thinking: thinks(asking.thinking)
+            || thinks(asking.reasoning)
+            || thinks(asking.reasoning_effort)
+            || asking.generation.is_some_and(|raw| raw.get().contains("\"thinkingConfig\"")),
+    }
+}
+
 /// The fields by which a provider is asked to keep something.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -163,6 +236,41 @@ mod tests {
         ] {
             assert_eq!(session_of_body(body.as_bytes()).as_deref(), session, "{body}");
         }
+    }
+
+    #[test]
+    fn what_a_call_asks_for_is_seen_in_each_dialect() {
+        let of = |body: &str| facts_of_body(body.as_bytes());
+        let plain = CallFacts { messages: 1, ..CallFacts::default() };
+        for body in [
+            r#"{"messages":[{"role":"user","content":"Say \"image_url\" and \"type\":\"image\""}],"tools":[],"thinking":{"type":"disabled"}}"#,
+            r#"{"input":"Hello","reasoning_effort":"none","tools":null}"#,
+            r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#,
+        ] {
+            assert_eq!(of(body), plain, "{body}");
+        }
+        assert_eq!(of(r#"{"messages":[{},{},{}]}"#).messages, 3);
+        for body in [r#"{"tools":[{"name":"a"}]}"#, r#"{"toolConfig":{"tools":[{}]}}"#] {
+            assert!(of(body).tools, "{body}");
+        }
+        for body in [
+            r#"{"messages":[{"content":[{"type":"image_url","image_url":{}}]}]}"#,
+            r#"{"messages":[{"content":[{"type":"image","source":{}}]}]}"#,
+            r#"{"messages":[{"content":[{"image":{"format":"png"}}]}]}"#,
+            r#"{"contents":[{"parts":[{"inlineData":{}}]}]}"#,
+            r#"{"input":[{"content":[{"type":"input_image"}]}]}"#,
+        ] {
+            assert!(of(body).images, "{body}");
+        }
+        for body in [
+            r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#,
+            r#"{"reasoning":{"effort":"high"}}"#,
+            r#"{"reasoning_effort":"low"}"#,
+            r#"{"generationConfig":{"thinkingConfig":{}}}"#,
+        ] {
+            assert!(of(body).thinking, "{body}");
+        }
+        assert!(of("[").tools && of("[").messages == u64::MAX);
     }
 
     #[test]

@@ -51,8 +51,25 @@ pub struct Habits {
     /// True if its clients, where they asked for a stream, look for a prompt that does not fit among the events of one, and
     /// nowhere else.
     pub overflow_in_stream: bool,
+    /// The place of system text in its bodies; `None`: there is none.
+    pub system: Option<SystemPlace>,
     /// The object of settings that the most tokens and the temperature stand in, if they do.
     pub settings_within: Option<SettingsWithin>,
+}
+
+/// The place of system text in a dialect's bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemPlace {
+    /// Turns of the role `system` in `messages`.
+    Turns,
+    /// The text `instructions`.
+    Instructions,
+    /// `system`: a text, or blocks of type `text`.
+    Blocks,
+    /// `system`: a list of texts.
+    Texts,
+    /// `systemInstruction`, which has `parts`.
+    Parts,
 }
 
 /// The object that holds a dialect's settings, and their names there; the first is the one that is written.

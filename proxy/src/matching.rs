@@ -1,7 +1,7 @@
-//! Tests on the names of models, compiled: of rules, and of what a consumer may ask for.
+//! Tests on the names of models, compiled: of rules, and of what a consumer may ask for; and on how much a call asks for.
 
 use regex::Regex;
-use sluicegate_config::ModelMatch;
+use sluicegate_config::{Complexity, ModelMatch};
 
 /// A test on a model's name.
 #[derive(Debug)]
@@ -38,6 +38,36 @@ impl ModelTest {
             Self::Regex(regex) => regex.is_match(model),
             Self::Never => false,
         }
+    }
+}
+
+/// The amount that a call asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// The tokens of its prompt, about.
+    pub(crate) input_tokens: u64,
+    /// Turns of the conversation.
+    pub(crate) messages: u64,
+    /// True if it offers tools.
+    pub(crate) tools: bool,
+    /// True if there are images in it.
+    pub(crate) images: bool,
+    /// True if the answer is to be streamed.
+    pub(crate) stream: bool,
+    /// True if the model is asked to think first.
+    pub(crate) thinking: bool,
+}
+
+impl Asked {
+    /// True if all of the conditions hold.
+    pub(crate) fn is_within(&self, conditions: &Complexity) -> bool {
+        let Complexity { max_input_tokens, max_messages, tools, images, stream, thinking } = conditions;
+        max_input_tokens.is_none_or(|most| self.input_tokens <= most)
+            && max_messages.is_none_or(|most| self.messages <= most)
+            && tools.is_none_or(|wanted| wanted == self.tools)
+            && images.is_none_or(|wanted| wanted == self.images)
+            && stream.is_none_or(|wanted| wanted == self.stream)
+            && thinking.is_none_or(|wanted| wanted == self.thinking)
     }
 }
 

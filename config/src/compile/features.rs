@@ -60,7 +60,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 8] = [
+const OF_ROUTES: [RouteFeature; 10] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -68,10 +68,12 @@ const OF_ROUTES: [RouteFeature; 8] = [
     ("budgetFallback", |route| route.rules.iter().any(|rule| rule.budgets.iter().any(lands_softly))),
     ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+    ("complexity", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.complexity.is_some()))),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
+    ("request", |route| route.rules.iter().any(|rule| rule.request.is_some())),
 ];
 
 /// A feature's name, and whether a consumer makes use of it.
@@ -207,6 +209,12 @@ mod tests {
                 &["access"],
             ),
             ("coalesce: {scope: Pod}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["coalesce"]),
+            ("rules: [{name: a, mirror: {poolRef: {name: p}, percent: 1}, targets: [{poolRef: {name: p}}]}]", &[]),
+            ("rules: [{name: a, request: {maxTokensCap: 9}, targets: [{poolRef: {name: p}}]}]", &["request"]),
+            (
+                "rules: [{name: a, matches: [{complexity: {tools: false}}], targets: [{poolRef: {name: p}}]}]",
+                &["complexity"],
+            ),
             ("rules: [{name: a, hedge: {after: 1s}, targets: [{poolRef: {name: p}}]}]", &["hedge"]),
             (
                 "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",

@@ -130,7 +130,7 @@ pub(super) fn judge<'a>(
 
 /// The conditions of each rule, and of each whether it takes every call that gets to it.
 fn conditions(route: &Route) -> Vec<Vec<(Key, bool)>> {
-    static ANY: Match = Match { model: None, headers: Vec::new(), consumers: None };
+    static ANY: Match = Match { model: None, headers: Vec::new(), consumers: None, complexity: None };
     let matches = |rule: &'_ crate::Rule| -> Vec<Match> {
         if rule.matches.is_empty() { vec![ANY.clone()] } else { rule.matches.clone() }
     };
@@ -161,7 +161,8 @@ fn key(one: &Match) -> Key {
     };
     let headers: BTreeSet<String> = one.headers.iter().map(header).collect();
     let consumers = one.consumers.as_ref().map(|consumers| format!("consumers {consumers:?}"));
-    headers.into_iter().chain(consumers).fold(model, |all, further| all + "\n" + &further).into()
+    let complexity = one.complexity.map(|complexity| format!("{complexity:?}"));
+    headers.into_iter().chain(consumers).chain(complexity).fold(model, |all, further| all + "\n" + &further).into()
 }
 
 /// The order in which a proxy looks at conditions, the higher first.
@@ -172,7 +173,8 @@ fn rank(one: &Match) -> (u8, usize, usize) {
         Some(ModelMatch::Regex(_)) => (1, 0),
         None => (0, 0),
     };
-    (class, length, one.headers.len() + usize::from(one.consumers.is_some()))
+    let further = usize::from(one.consumers.is_some()) + usize::from(one.complexity.is_some());
+    (class, length, one.headers.len() + further)
 }
 
 /// True if no call can match both, as far as their models tell.

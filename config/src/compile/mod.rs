@@ -43,6 +43,7 @@ mod provider;
 mod provider_addresses;
 mod references;
 mod report;
+mod request;
 mod revision;
 mod route;
 mod scalar;

@@ -281,14 +281,23 @@ fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Repo
 
 /// Headers to set, to pass and to remove, by lower-case name.
 #[derive(Default)]
-struct HeaderEdits {
-    set: BTreeMap<String, String>,
+pub(super) struct HeaderEdits {
+    pub(super) set: BTreeMap<String, String>,
     pass: Vec<String>,
-    remove: Vec<String>,
+    pub(super) remove: Vec<String>,
 }
 
 fn headers(spec: Option<&crds::Headers>, path: &str, report: &mut Report<'_>) -> HeaderEdits {
     let Some(crds::Headers { set, pass, remove }) = spec else { return HeaderEdits::default() };
+    header_edits((set.as_slice(), pass.as_slice(), remove.as_slice()), path, report)
+}
+
+/// Headers that are added, that go on, and that are taken out.
+pub(super) fn header_edits(
+    (set, pass, remove): (&[crds::Header], &[String], &[String]),
+    path: &str,
+    report: &mut Report<'_>,
+) -> HeaderEdits {
     let mut set_headers = BTreeMap::new();
     for (index, crds::Header { name, value }) in set.iter().enumerate() {
         let path = format!("{path}.headers.set[{index}]");

@@ -11,7 +11,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use super::{access, budgets, cache, concurrency, features, limits};
+use super::{access, budgets, cache, concurrency, features, limits, request};
 use crate::{
     FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target,
     Timeouts,
@@ -49,6 +49,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 cache: own,
                 coalesce: shares,
                 limits,
+                request,
                 hedge,
                 mirror,
                 timeouts,
@@ -69,6 +70,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 own_limits: !own_limits.is_empty(),
                 limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
                 budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),
+                request: request.as_ref().map(|request| request::changes(request, &path, report)),
                 mirror: mirror.as_ref().map(|mirror| self::mirror(mirror, namespace)),
                 hedge: hedge.as_ref().map(|hedge| self::hedge(hedge, &path, report)),
                 own_concurrency: own_concurrency.is_some(),
@@ -176,9 +178,10 @@ fn hedge(spec: &crds::Hedge, path: &str, report: &mut Report<'_>) -> Hedge {
 
 fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut Report<'_>) -> Vec<Match> {
     let mut compiled = Vec::with_capacity(specs.len());
-    for (index, crds::Match { model, headers, consumers }) in specs.iter().enumerate() {
+    for (index, crds::Match { model, headers, consumers, complexity }) in specs.iter().enumerate() {
         let path = format!("{path}.matches[{index}]");
-        report.rule(&path, rules::MATCH_EMPTY, model.is_some() || !headers.is_empty() || consumers.is_some());
+        let says = model.is_some() || !headers.is_empty() || consumers.is_some() || complexity.is_some();
+        report.rule(&path, rules::MATCH_EMPTY, says);
         compiled.push(Match {
             model: model.as_ref().and_then(|spec| model_match(spec, &format!("{path}.model"), report)),
             headers: headers
@@ -189,6 +192,7 @@ fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut 
             consumers: consumers
                 .as_ref()
                 .map(|spec| access::consumers(spec, namespace, &format!("{path}.consumers"), report)),
+            complexity: complexity.as_ref().map(|spec| request::complexity(spec, &path, report)),
         });
     }
     compiled

@@ -45,6 +45,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        system: Some(crate::spoke::SystemPlace::Blocks),
         settings_within: None,
     },
     decode_call: request::decode,

@@ -44,6 +44,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),
         count_object: None,
         overflow_in_stream: false,
+        system: Some(crate::spoke::SystemPlace::Texts),
         settings_within: Some(SettingsWithin {
             field: Field::InferenceConfig,
             max_tokens: &["maxTokens"],

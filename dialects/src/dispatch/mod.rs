@@ -12,6 +12,7 @@ use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, ServiceTier, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
+use crate::shape::{self, Shape};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
@@ -268,6 +269,14 @@ impl Dialect {
     /// twice (a provider might take the other one).
     pub fn peek(self, body: &[u8], path: PathSays<'_>) -> Result<Peek, Refusal> {
         verbatim::peek(body, path, self.spoke().peek)
+    }
+
+    /// A caller's body with the changes of a rule, uncopied where there are none.
+    ///
+    /// # Errors
+    /// With them it is no call any more.
+    pub fn shape(self, body: &Bytes, path: PathSays<'_>, shape: &Shape) -> Result<Bytes, Refusal> {
+        shape::shape(body, (self.habits(), |body: &[u8]| self.peek(body, path)), shape)
     }
 
     /// A watcher of one streamed answer that passes, at its beginning.

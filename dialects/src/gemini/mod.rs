@@ -48,6 +48,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         ),
         count_object: None,
         overflow_in_stream: false,
+        system: Some(crate::spoke::SystemPlace::Parts),
         settings_within: Some(SettingsWithin {
             field: Field::GenerationConfig,
             max_tokens: &["maxOutputTokens", "max_output_tokens"],

@@ -43,6 +43,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        system: Some(crate::spoke::SystemPlace::Turns),
         settings_within: None,
     },
     decode_call: request::decode,

@@ -36,6 +36,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        system: None,
         settings_within: None,
     },
     decode_call: request::decode,

@@ -46,6 +46,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: (&["instructions", "input", "tools"], "input_tokens"),
         count_object: Some("response.input_tokens"),
         overflow_in_stream: true,
+        system: Some(crate::spoke::SystemPlace::Instructions),
         settings_within: None,
     },
     decode_call: request::decode,

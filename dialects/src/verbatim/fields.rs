@@ -51,7 +51,7 @@ pub fn govern(body: &Bytes, policy: &FieldPolicy) -> Result<Governed, Refusal> {
 type Span = std::ops::Range<usize>;
 
 /// The top-level fields: their names, where these stand with their quotes, and where the values do.
-pub(super) fn names(body: &[u8]) -> Vec<(String, Span, Span)> {
+pub(crate) fn names(body: &[u8]) -> Vec<(String, Span, Span)> {
     let mut found = Vec::new();
     let scanned = scan::members(body, |name, value| {
         let start = (name.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);

@@ -24,6 +24,7 @@ use crate::scan;
 
 pub use call_ids::fit_call_ids;
 pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};
+pub(crate) use fields::names;
 pub use fields::{Governed, govern};
 pub use marks::unmark;
 pub use nested::NestedSetting;

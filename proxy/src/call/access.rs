@@ -57,7 +57,7 @@ pub(super) fn identify(
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
     let (context, model) = (&call.context, call.model());
     let consumer = context.consumer();
-    match context.ready.find(model, &call.headers, consumer) {
+    match context.ready.find(model, &call.headers, consumer, &|| call.asks()) {
         Permission::Granted(route, at, rule) => Ok((route, at, rule)),
         denied => Err(refusal(context, model, matches!(denied, Permission::Denied), || {
             keys(&call.headers, call.query()).next().is_some()

@@ -17,6 +17,14 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     let context = &call.context;
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
+    let changed;
+    let call = match &rule.request {
+        None => call,
+        Some(changes) => {
+            changed = call.changed(changes)?;
+            &changed
+        }
+    };
     if limits::apply(call, rule) {
         // Boxed: a call without limits has no use for the room.
         Box::pin(limits::take(call, rule, context.ready.names.route_name(route))).await?;

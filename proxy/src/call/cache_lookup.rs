@@ -60,7 +60,7 @@ fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cach
         dialect: call.dialect(),
         // A digest of keys costs as much as a look at the body.
         caller: if recipe.tells_callers_apart() { caller(call) } else { None },
-        headers: &call.headers,
+        headers: call.sent_headers(),
         goes_on: headers::may_go_on,
         beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),
         served_by: served_by(call, rule),

@@ -1,19 +1,23 @@
 //! An inbound call as it was read: its head, its original bytes, and the few fields that routing needs. It borrows nothing: whoever
 //! holds it has all of it, a caller's connection or not.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, Envelope, Enveloped, Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, estimate, hub};
 
 use crate::account::Operation;
 use crate::api::passed as passed_operations;
 use crate::errors::Problem;
+use crate::matching::Asked;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
+use crate::state::PreparedChanges;
 
 use super::betas;
 use super::caller::Addressed;
@@ -47,12 +51,24 @@ pub(super) struct InboundCall {
     /// The body in neutral words: read at most once, and only when a provider speaks another dialect. Boxed: most calls have
     /// no use for the room.
     neutral: RefCell<Option<Box<Result<hub::Call, Refusal>>>>,
+    /// The amount that it asks for, as it came.
+    asks: OnceCell<Asked>,
+    /// The changes that its rule has made.
+    changes: Option<ChangedCall>,
     /// True if its answer may be shared with calls that ask for the same in other forms.
     shared: Cell<bool>,
     /// Counts the copies of the body that attempts make.
     copies: RefCell<Option<Charge>>,
     /// The call's own part of the memory budget.
     _charge: Charge,
+}
+
+/// The changes that a rule has made to a call.
+#[derive(Clone)]
+struct ChangedCall {
+    made: Arc<PreparedChanges>,
+    /// The caller's headers with them.
+    headers: HeaderMap,
 }
 
 /// The parts that a call is made of.
@@ -109,6 +125,8 @@ impl InboundCall {
             boundary,
             model,
             neutral: RefCell::default(),
+            asks: OnceCell::new(),
+            changes: None,
             shared: Cell::default(),
             copies: RefCell::default(),
             _charge: charge,
@@ -129,7 +147,64 @@ impl InboundCall {
         };
         let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
         let charge = context.worker.memory.nothing();
-        Self::read(context, &addressed, Received { headers, uri, body, charge, at: Instant::now() })
+        let received = Received { headers, uri, body, charge, at: Instant::now() };
+        let mut copy = Self::read(context, &addressed, received)?;
+        if let Some(copy) = Rc::get_mut(&mut copy) {
+            copy.asks = OnceCell::from(self.asks());
+            copy.changes = self.changes.clone();
+        }
+        Ok(copy)
+    }
+
+    /// The call with the changes of its rule. What it was found by stays as it came.
+    ///
+    /// # Errors
+    /// With them it is no call any more, or there is no memory for it.
+    pub(super) fn changed(&self, made: &Arc<PreparedChanges>) -> Result<Rc<Self>, Problem> {
+        let path = PathSays { model: self.path_model(), stream: Some(self.peek.stream) };
+        // What passes as it is has fields of its own: of it, only headers are changed.
+        let passes = passed_operations::of(self.operation).is_some();
+        let body = if passes { self.body.clone() } else { self.dialect().shape(&self.body, path, &made.shape)? };
+        let is_copy = body.as_ptr() != self.body.as_ptr() && body.len() > UNCOUNTED;
+        let body = if is_copy {
+            let charge = self.context.worker.memory.charge(body.len(), Purpose::of(body.len()))?;
+            charge.hold(body)
+        } else {
+            body
+        };
+        let mut headers = self.headers.clone();
+        made.remove_headers.iter().for_each(|name| drop(headers.remove(name)));
+        for (name, value) in &made.set_headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        let mut changed = self.again(&self.context)?;
+        if let Some(changed) = Rc::get_mut(&mut changed) {
+            if !passes {
+                changed.peek = self.dialect().peek(&body, path)?;
+            }
+            changed.body = body;
+            changed.changes = Some(ChangedCall { made: Arc::clone(made), headers });
+        }
+        Ok(changed)
+    }
+
+    /// The caller's headers, with the changes of its rule.
+    pub(super) fn sent_headers(&self) -> &HeaderMap {
+        self.changes.as_ref().map_or(&self.headers, |changes| &changes.headers)
+    }
+
+    /// The headers that its rule puts in, whatever else goes on to a provider.
+    pub(super) fn set_headers(&self) -> &[(HeaderName, HeaderValue)] {
+        self.changes.as_ref().map_or(&[], |changes| &changes.made.set_headers)
+    }
+
+    /// The amount that it asks for, as it came: looked at once, and only where a rule wants to know.
+    pub(super) fn asks(&self) -> Asked {
+        *self.asks.get_or_init(|| {
+            let CallFacts { messages, tools, images, thinking } = conversation::facts_of_body(&self.body);
+            let input_tokens = estimate::tokens_of_body(&self.body);
+            Asked { input_tokens, messages, tools, images, stream: self.streams(), thinking }
+        })
     }
 
     /// The text behind the path's question mark.

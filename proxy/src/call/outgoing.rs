@@ -211,7 +211,10 @@ impl Outgoing {
     /// The whole request. A connection that breaks may make it a second time. `hint` stands for the call's conversation.
     pub(super) fn request(&self, call: &InboundCall, provider: &Provider, hint: Option<&str>) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
-        let mut headers = headers::towards(&call.headers, (call.dialect(), same), provider);
+        let mut headers = headers::towards(call.sent_headers(), (call.dialect(), same), provider);
+        for (name, value) in call.set_headers() {
+            headers.insert(name, value.clone());
+        }
         for (name, value) in &self.added {
             headers.insert(name, value.clone());
         }

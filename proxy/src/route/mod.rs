@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use regex::Regex;
-use sluicegate_config::{ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, Route};
+use sluicegate_config::{Complexity, ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, Route};
 
 use crate::consumer::KnownConsumer;
-use crate::matching::{ModelTest, anchored};
+use crate::matching::{Asked, ModelTest, anchored};
 use crate::persistent::{self, PersistentMap};
 
 /// A route as the index files it: its compiled conditions, and what it leads to.
@@ -57,7 +57,11 @@ struct Condition {
     model: ModelTest,
     headers: Box<[HeaderTest]>,
     consumers: Option<ConsumerMatch>,
+    complexity: Option<Complexity>,
 }
+
+/// The amount that a call asks for, looked at where a condition wants to know.
+pub(crate) type Asking<'a> = &'a dyn Fn() -> Asked;
 
 #[derive(Debug)]
 struct HeaderTest {
@@ -146,20 +150,33 @@ impl<R> IndexEntry<R> {
     }
 
     fn preference(&self) -> (Reverse<usize>, i64, &str, usize, usize) {
-        let further = |condition: &Condition| condition.headers.len() + usize::from(condition.consumers.is_some());
+        let further = |condition: &Condition| {
+            let beside = [condition.consumers.is_some(), condition.complexity.is_some()];
+            condition.headers.len() + beside.into_iter().filter(|there| *there).count()
+        };
         let headers = self.condition().map_or(0, further);
         (Reverse(headers), self.filed.created, &self.filed.id.0, self.rule, self.condition)
     }
 
-    fn holds(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
-        self.condition().is_some_and(|condition| condition.holds(model, headers, consumer))
+    fn holds(
+        &self,
+        (model, headers): (&str, &HeaderMap),
+        consumer: Option<&KnownConsumer>,
+        asking: Asking<'_>,
+    ) -> bool {
+        self.condition().is_some_and(|condition| condition.holds((model, headers), consumer, asking))
     }
 
     /// An entry counts only where no earlier rule of its route takes the call: that rule is then the route's
     /// candidate, and stands in a list of its own.
-    fn shadowed(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
+    fn shadowed(
+        &self,
+        (model, headers): (&str, &HeaderMap),
+        consumer: Option<&KnownConsumer>,
+        asking: Asking<'_>,
+    ) -> bool {
         let earlier = self.filed.rules.get(..self.rule);
-        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(model, headers, consumer))
+        earlier.into_iter().flatten().flatten().any(|condition| condition.holds((model, headers), consumer, asking))
     }
 }
 
@@ -220,10 +237,12 @@ impl<R> Index<R> {
         model: &str,
         headers: &HeaderMap,
         consumer: Option<&KnownConsumer>,
+        asking: Asking<'_>,
     ) -> Option<(&Filed<R>, usize)> {
+        let of = (model, headers);
         self.lists(model)
             .flatten()
-            .find(|entry| entry.holds(model, headers, consumer) && !entry.shadowed(model, headers, consumer))
+            .find(|entry| entry.holds(of, consumer, asking) && !entry.shadowed(of, consumer, asking))
             .map(|entry| (&*entry.filed, entry.rule))
     }
 
@@ -243,22 +262,34 @@ impl Condition {
     /// A rule without matches takes every call.
     fn all(matches: &[Match]) -> Box<[Self]> {
         if matches.is_empty() {
-            return Box::new([Self { model: ModelTest::Any, headers: Box::default(), consumers: None }]);
+            return Box::new([Self {
+                model: ModelTest::Any,
+                headers: Box::default(),
+                consumers: None,
+                complexity: None,
+            }]);
         }
         matches.iter().map(Self::of).collect()
     }
 
     fn of(from: &Match) -> Self {
         let headers = from.headers.iter().map(HeaderTest::of).collect::<Option<_>>();
-        let consumers = from.consumers.clone();
+        let (consumers, complexity) = (from.consumers.clone(), from.complexity);
         match headers {
-            Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers, consumers },
-            None => Self { model: ModelTest::Never, headers: Box::default(), consumers },
+            Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers, consumers, complexity },
+            None => Self { model: ModelTest::Never, headers: Box::default(), consumers, complexity },
         }
     }
 
-    fn holds(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> bool {
-        self.may_hold(model, consumer) && self.headers.iter().all(|test| test.holds(headers))
+    fn holds(
+        &self,
+        (model, headers): (&str, &HeaderMap),
+        consumer: Option<&KnownConsumer>,
+        asking: Asking<'_>,
+    ) -> bool {
+        self.may_hold(model, consumer)
+            && self.headers.iter().all(|test| test.holds(headers))
+            && self.complexity.as_ref().is_none_or(|conditions| asking().is_within(conditions))
     }
 
     /// True if it holds, with the headers it may ask for.

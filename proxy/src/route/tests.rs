@@ -19,6 +19,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        request: None,
         hedge: None,
         mirror: None,
         concurrency: None,
@@ -32,11 +33,11 @@ fn route(created: i64, rules: Vec<Rule>) -> Route {
 }
 
 fn exact(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new(), consumers: None }
+    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new(), consumers: None, complexity: None }
 }
 
 fn prefix(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new(), consumers: None }
+    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new(), consumers: None, complexity: None }
 }
 
 fn header(name: &str) -> HeaderMatch {
@@ -47,7 +48,7 @@ fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(S
     let routes: BTreeMap<ObjectId, Route> =
         routes.iter().map(|(id, route)| (ObjectId((*id).into()), route.clone())).collect();
     let index = index(&routes);
-    let (filed, rule) = index.find(model, headers, None)?;
+    let (filed, rule) = index.find(model, headers, None, &Asked::default)?;
     Some((filed.id.0.clone(), rule))
 }
 
@@ -104,8 +105,12 @@ fn more_headers_then_age_then_id_decide_a_tie() {
 
 #[test]
 fn patterns_match_whole_names_and_broken_ones_nothing() {
-    let regex =
-        |pattern: &str| Match { model: Some(ModelMatch::Regex(pattern.into())), headers: Vec::new(), consumers: None };
+    let regex = |pattern: &str| Match {
+        model: Some(ModelMatch::Regex(pattern.into())),
+        headers: Vec::new(),
+        consumers: None,
+        complexity: None,
+    };
     let routes =
         [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
     let none = HeaderMap::new();
@@ -125,15 +130,13 @@ fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) ->
         ModelTest::Never => (0, 0),
     };
     let candidates = routes.iter().filter_map(|(id, route)| {
-        let (rule, conditions) = route
-            .rules
-            .iter()
-            .map(|rule| Condition::all(&rule.matches))
-            .enumerate()
-            .find(|(_, conditions)| conditions.iter().any(|condition| condition.holds(model, headers, None)))?;
+        let (rule, conditions) =
+            route.rules.iter().map(|rule| Condition::all(&rule.matches)).enumerate().find(|(_, conditions)| {
+                conditions.iter().any(|condition| condition.holds((model, headers), None, &Asked::default))
+            })?;
         let best = conditions
             .iter()
-            .filter(|condition| condition.holds(model, headers, None))
+            .filter(|condition| condition.holds((model, headers), None, &Asked::default))
             .map(|condition| (specificity(condition), condition.headers.len()))
             .max()?;
         Some((Reverse(best), route.created, id.0.clone(), rule))
@@ -150,7 +153,7 @@ fn some_match() -> impl Strategy<Value = Match> {
         name.prop_map(|name| Some(ModelMatch::Regex(format!("{name}.?")))),
     ];
     let headers = prop::collection::vec(prop_oneof![Just("x-a"), Just("x-b")].prop_map(header), 0..3);
-    (model, headers).prop_map(|(model, headers)| Match { model, headers, consumers: None })
+    (model, headers).prop_map(|(model, headers)| Match { model, headers, consumers: None, complexity: None })
 }
 
 fn some_route() -> impl Strategy<Value = Route> {
@@ -175,7 +178,7 @@ proptest! {
         let name = |at| ObjectId(format!("r{at}"));
         let routes: BTreeMap<ObjectId, Route> = routes.into_iter().enumerate().map(|(at, route)| (name(at), route)).collect();
         let index = index(&routes);
-        let found = index.find(&model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
+        let found = index.find(&model, &headers, None, &Asked::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
         prop_assert_eq!(found, scan(&routes, &model, &headers));
     }
 

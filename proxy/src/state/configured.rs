@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{AffinitySource, BetaAction, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
-use sluicegate_dialects::Dialect;
+use sluicegate_dialects::{Dialect, Shape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{Auth, KindProfile, ModelPublisher, Offer};
@@ -22,7 +22,7 @@ use crate::identity::token::Token;
 use crate::limit::{PreparedBudget, PreparedLimit};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
-use crate::route::{Filed, Index};
+use crate::route::{Asking, Filed, Index};
 use crate::upstream::Origin;
 
 /// The bytes that a model's name may not have in a path.
@@ -122,6 +122,8 @@ pub(crate) struct Rule {
     pub(crate) coalesce: Option<cache::Recipe>,
     pub(crate) limits: Box<[PreparedLimit]>,
     pub(crate) budgets: Box<[PreparedBudget]>,
+    /// Changes of its calls.
+    pub(crate) request: Option<Arc<PreparedChanges>>,
     /// A second attempt elsewhere.
     pub(crate) hedge: Option<Hedge>,
     /// A copy of a share of its calls.
@@ -129,6 +131,13 @@ pub(crate) struct Rule {
     /// The most of its calls that providers work on at once.
     pub(crate) concurrency: Option<PreparedGate>,
     pub(crate) timeouts: Timeouts,
+}
+
+/// The changes that a rule makes to its calls.
+pub(crate) struct PreparedChanges {
+    pub(crate) shape: Shape,
+    pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) remove_headers: Vec<HeaderName>,
 }
 
 /// A share of a rule's calls that is copied.
@@ -283,8 +292,16 @@ impl Ready {
     }
 
     /// The rule that takes a caller's call for this model with these headers, and where it is.
-    pub(crate) fn find(&self, model: &str, headers: &HeaderMap, consumer: Option<&KnownConsumer>) -> Permission<'_> {
-        let Some((filed, rule)) = self.index.find(model, headers, consumer) else { return Permission::NotFound };
+    pub(crate) fn find(
+        &self,
+        model: &str,
+        headers: &HeaderMap,
+        consumer: Option<&KnownConsumer>,
+        asking: Asking<'_>,
+    ) -> Permission<'_> {
+        let Some((filed, rule)) = self.index.find(model, headers, consumer, asking) else {
+            return Permission::NotFound;
+        };
         if !filed.route.access.permits(consumer) || consumer.is_some_and(|consumer| !consumer.may_ask_for(model)) {
             return Permission::Denied;
         }

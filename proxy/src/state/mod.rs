@@ -12,6 +12,7 @@ mod resolve;
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedMirror, Provider, RouteTarget, Rule, TargetRef,
+    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, RouteTarget,
+    Rule, TargetRef,
 };
 pub use resolve::Lasting;

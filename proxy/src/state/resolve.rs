@@ -10,6 +10,7 @@ use sluicegate_config::compile::Credentials;
 use sluicegate_config::identity::{Identity, aws_keys};
 use sluicegate_config::{self as config, ObjectId};
 
+use sluicegate_dialects::Shape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
 
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
@@ -26,7 +27,7 @@ use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
-    Credential, OfferAt, Pool, PreparedAffinity, PreparedMirror, Provider, Route, Rule, TargetRef,
+    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Route, Rule, TargetRef,
 };
 use super::profile;
 
@@ -83,6 +84,7 @@ pub(super) fn route(
             coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
             limits: limits(lasting, id, rule),
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
+            request: rule.request.as_ref().map(|request| Arc::new(changes(request))),
             hedge: rule.hedge,
             mirror: rule.mirror.as_ref().map(|mirror| Arc::new(self::mirror(mirror, rule, &mut target_refs))),
             concurrency: concurrency(lasting, id, rule),
@@ -91,6 +93,27 @@ pub(super) fn route(
     }
     let access = RouteAccess::of(route.access.as_ref(), lasting.known_only);
     Route { ix, access, rules: rules.into(), revision: route.revision.as_str().into(), names: names.into() }
+}
+
+fn changes(from: &config::RequestChanges) -> PreparedChanges {
+    let pairs = |fields: &std::collections::BTreeMap<String, String>| {
+        fields.iter().map(|(name, json)| (name.clone(), json.clone())).collect()
+    };
+    let header = |(name, value): (&String, &String)| {
+        HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.as_str()).ok())
+    };
+    PreparedChanges {
+        shape: Shape {
+            defaults: pairs(&from.defaults),
+            overrides: pairs(&from.overrides),
+            remove: from.remove.clone(),
+            max_tokens: from.max_tokens,
+            prepend: from.prepend.clone(),
+            append: from.append.clone(),
+        },
+        set_headers: from.set_headers.iter().filter_map(header).collect(),
+        remove_headers: names(&from.remove_headers),
+    }
 }
 
 /// The copies of a rule's calls go their own way: nothing limits or keeps them.
@@ -108,6 +131,7 @@ fn mirror(
         coalesce: None,
         limits: Box::default(),
         budgets: Box::default(),
+        request: None,
         hedge: None,
         mirror: None,
         concurrency: None,

@@ -42,6 +42,7 @@ mod resources;
 mod responses;
 mod rollout;
 mod secrets;
+mod shaping;
 mod side_operations;
 mod signals;
 mod start;

@@ -90,6 +90,7 @@ fn snapshot() -> Snapshot {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        request: None,
         hedge: None,
         mirror: None,
         concurrency: None,

@@ -43,6 +43,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        request: None,
         hedge: None,
         mirror: None,
         concurrency: None,

@@ -44,6 +44,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
+        request: None,
         hedge: None,
         mirror: None,
         concurrency: None,
