@@ -24,6 +24,7 @@ pub const FEATURES: [&str; 27] = [
     "costOptimized",
     "gcpTokens",
     "gemini",
+    "healthCheck",
     "hedge",
     "jwt",
     "leastLatency",

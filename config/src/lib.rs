@@ -11,6 +11,7 @@ mod concurrency;
 mod consumer;
 mod features;
 pub mod forwarding;
+mod health_check;
 mod hedge;
 pub mod identity;
 mod ids;
@@ -34,6 +35,7 @@ pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent
 pub use concurrency::{CallQueue, Concurrency, PriorityHeader};
 pub use consumer::{Consumer, ConsumerKey, GENERATED_KEY_PREFIX, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};
+pub use health_check::HealthCheck;
 pub use hedge::Hedge;
 pub use ids::{CredentialId, ObjectId};
 pub use jwt::{ConsumerJwt, RequiredClaim};

@@ -10,6 +10,7 @@ use crate::affinity::Affinity;
 use crate::compatibility::Compatibility;
 use crate::concurrency::Concurrency;
 use crate::consumer::Consumer;
+use crate::health_check::HealthCheck;
 use crate::hedge::Hedge;
 use crate::identity::Identity;
 use crate::ids::{CredentialId, ObjectId};
@@ -248,6 +249,9 @@ pub struct Pool {
     pub retry: Retry,
     /// The rule by which an endpoint is left alone.
     pub circuit_breaker: CircuitBreaker,
+    /// Endpoints are asked whether they are well; `None`: they are judged by their calls alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// The routes that may name it. The compiler has made sure of it; here it is for the next compilation.
     #[serde(default, skip_serializing_if = "AllowedRoutes::is_same")]
     pub allowed_routes: AllowedRoutes,

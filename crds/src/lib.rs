@@ -11,6 +11,7 @@ mod coalesce;
 mod compatibility;
 mod concurrency;
 mod consumer;
+mod health_check;
 mod hedge;
 mod jwt;
 mod limits;
@@ -39,6 +40,7 @@ pub use compatibility::{
 };
 pub use concurrency::{CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
+pub use health_check::HealthCheck;
 pub use hedge::Hedge;
 pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};
 pub use limits::{

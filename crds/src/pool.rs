@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::affinity::Affinity;
 use crate::allowed::AllowedRoutes;
+use crate::health_check::HealthCheck;
 use crate::provider::Provider;
 use crate::rules::{self, validations};
 use crate::scalar::{Decimal, Duration};
@@ -75,6 +76,9 @@ pub struct ProviderPoolSpec {
     /// The rule by which a failing provider is left alone, and for how long.
     #[serde(default)]
     pub circuit_breaker: CircuitBreaker,
+    /// Endpoints are asked whether they are well, beside the calls. Left out: they are judged by their calls alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// The routes that may name this pool.
     #[serde(default)]
     pub allowed_routes: AllowedRoutes,

@@ -52,6 +52,16 @@ pub const COMPLEXITY_EMPTY: CelRule = CelRule {
     cel: "has(self.maxInputTokens) || has(self.maxMessages) || has(self.tools) || has(self.images) || has(self.stream) || has(self.thinking)",
     message: "complexity is empty: write maxInputTokens, maxMessages, tools, images, stream or thinking, or remove complexity",
 };
+/// Nobody is asked all the time.
+pub const CHECK_INTERVAL: CelRule = CelRule {
+    cel: "!has(self.interval) || duration(self.interval) >= duration('1s')",
+    message: "healthCheck.interval must be at least 1s: write a time such as 10s",
+};
+/// An answer comes before the next question.
+pub const CHECK_TIMEOUT: CelRule = CelRule {
+    cel: "!has(self.timeout) || !has(self.interval) || (duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration(self.interval))",
+    message: "healthCheck.timeout must be more than 0s and no longer than interval: lower timeout or raise interval",
+};
 /// A second attempt is not made at once.
 pub const HEDGE_POSITIVE: CelRule = CelRule {
     cel: "!has(self.after) || duration(self.after) > duration('0s')",

@@ -15,6 +15,7 @@ pub mod drain;
 pub mod endpoint;
 pub mod errors;
 mod follow;
+mod health;
 mod identity;
 pub(crate) mod jwt;
 pub mod limit;

@@ -10,9 +10,10 @@ use crate::{
 /// A feature's name, and whether a pool as a whole makes use of it.
 type PoolFeature = (&'static str, fn(&Pool) -> bool);
 
-const OF_POOLS: [PoolFeature; 3] = [
+const OF_POOLS: [PoolFeature; 4] = [
     ("affinity", |pool| pool.affinity.is_some()),
     ("costOptimized", |pool| pool.strategy == Strategy::CostOptimized),
+    ("healthCheck", |pool| pool.health_check.is_some()),
     ("leastLatency", |pool| pool.strategy == Strategy::LeastLatency),
 ];
 
@@ -187,6 +188,7 @@ mod tests {
         for (lines, expected) in [
             ("loadBalancing: {strategy: LeastRequest}", &[][..]),
             ("loadBalancing: {strategy: LeastLatency}", &["leastLatency"]),
+            ("healthCheck: {}", &["healthCheck"]),
             ("loadBalancing: {strategy: CostOptimized, affinity: {}}", &["affinity", "costOptimized"]),
         ] {
             let manifest = format!(

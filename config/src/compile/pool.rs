@@ -7,12 +7,13 @@ use super::revision;
 use super::scalar::{millis, thousandths};
 use super::{allowed, features, kubernetes_names, provider};
 use crate::{
-    Affinity, AffinitySource, Backoff, CircuitBreaker, FORMAT, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy,
+    Affinity, AffinitySource, Backoff, CircuitBreaker, FORMAT, HealthCheck, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy,
 };
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
-    let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker, allowed_routes } = spec;
+    let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker, health_check, allowed_routes } =
+        spec;
     let crds::LoadBalancing { strategy, affinity } = load_balancing;
     let crds::RouteNamespaces { from, selector } = &allowed_routes.namespaces;
     let is_selector = *from == crds::NamespacesFrom::Selector;
@@ -40,6 +41,7 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
         timeouts: self::timeouts(timeouts, report),
         retry: self::retry(retry, report),
         circuit_breaker: breaker(circuit_breaker, report),
+        health_check: health_check.as_ref().map(|check| self::health_check(check, report)),
         allowed_routes: allowed::compile(allowed_routes),
     }
 }
@@ -66,6 +68,21 @@ fn affinity(spec: &crds::Affinity, report: &mut Report<'_>) -> Affinity {
         header: header.as_ref().map(|name| name.to_ascii_lowercase()),
         max_load_milli: report.check(&format!("{path}.maxLoad"), thousandths(max_load)),
     }
+}
+
+fn health_check(spec: &crds::HealthCheck, report: &mut Report<'_>) -> HealthCheck {
+    let crds::HealthCheck { path, interval, timeout, healthy_after, unhealthy_after } = spec;
+    let compiled = HealthCheck {
+        path: path.clone(),
+        interval: report.check("spec.healthCheck.interval", millis(interval)),
+        timeout: report.check("spec.healthCheck.timeout", millis(timeout)),
+        healthy_after: *healthy_after,
+        unhealthy_after: *unhealthy_after,
+    };
+    let HealthCheck { interval, timeout, .. } = compiled;
+    report.rule("spec.healthCheck", rules::CHECK_INTERVAL, interval >= Millis(1_000));
+    report.rule("spec.healthCheck", rules::CHECK_TIMEOUT, timeout > Millis(0) && timeout <= interval);
+    compiled
 }
 
 fn timeouts(spec: &crds::PoolTimeouts, report: &mut Report<'_>) -> PoolTimeouts {

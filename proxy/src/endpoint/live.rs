@@ -61,6 +61,8 @@ pub struct Endpoint {
     answered: AtomicU64,
     in_flight: AtomicU32,
     latencies: Latencies,
+    /// The end of what checks beside the calls have said; 0: nothing.
+    checked: AtomicU64,
 }
 
 impl Endpoint {
@@ -78,6 +80,7 @@ impl Endpoint {
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             latencies: Latencies::default(),
+            checked: AtomicU64::new(0),
         }
     }
 
@@ -115,6 +118,19 @@ impl Endpoint {
     /// A cooldown that nobody asked for, until then: others go first, but nobody waits for its end.
     pub fn guess_cooldown(&self, until: Instant) {
         self.guessed.fetch_max(self.since_epoch(until), Ordering::Relaxed);
+    }
+
+    /// Checks beside the calls find it ill, until then or the next word.
+    pub fn check_failed(&self, until: Instant) {
+        let until = self.since_epoch(until);
+        self.checked.store(until, Ordering::Relaxed);
+        self.guessed.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// Checks find it well: what they have said before is over, and what its calls have said is not.
+    pub fn check_passed(&self) {
+        let until = self.checked.swap(0, Ordering::Relaxed);
+        let _ = self.guessed.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// It refused the gateway's credential. After some in a row it gets a cooldown.

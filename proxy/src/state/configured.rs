@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sluicegate_config::{AffinitySource, BetaAction, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{AffinitySource, BetaAction, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
 use sluicegate_dialects::{Dialect, Shape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
@@ -171,6 +171,8 @@ pub(crate) struct Pool {
     /// Keeps calls of one conversation together.
     pub(crate) affinity: Option<PreparedAffinity>,
     pub(crate) max_open_percent: u32,
+    /// The rule by which endpoints are asked whether they are well.
+    pub(crate) health_check: Option<Arc<HealthCheck>>,
     pub(crate) timeouts: PoolTimeouts,
     pub(crate) retry: Retry,
     /// Stands for whatever of the pool's configuration decides what is answered; part of every cache key.
@@ -307,6 +309,13 @@ impl Ready {
         }
         let found = filed.route.rules.get(rule);
         found.map_or(Permission::NotFound, |found| Permission::Granted(filed.route.ix, rule, found))
+    }
+
+    /// The endpoints that are asked whether they are well.
+    pub(crate) fn checked(&self) -> impl Iterator<Item = (&Arc<Provider>, &Arc<HealthCheck>)> {
+        let pools = self.pools.iter().flatten().filter_map(|pool| Some((pool, pool.health_check.as_ref()?)));
+        let asked = |provider: &&Arc<Provider>| provider.weight > 0 && &*provider.address != "simulated";
+        pools.flat_map(move |(pool, check)| pool.providers.iter().filter(asked).map(move |provider| (provider, check)))
     }
 
     /// The pool that a rule names; `None`: it is not there.

@@ -181,6 +181,7 @@ impl Resolving<'_> {
             state: self.lasting.registry.pool(self.id, self.now),
             strategy: self.pool.strategy,
             affinity: self.pool.affinity.as_ref().map(affinity),
+            health_check: self.pool.health_check.clone().map(Arc::new),
             max_open_percent: self.pool.circuit_breaker.max_open_percent,
             timeouts: self.pool.timeouts,
             retry: self.pool.retry.clone(),

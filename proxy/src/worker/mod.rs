@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::call::{self, ResponseBody};
 use crate::drain::{Phase, Post};
+use crate::health;
 use crate::listener::{self, Accepted, BoundPorts, Connection, ConnectionTable, Ports};
 
 use own::{ProcessShared, Worker};
@@ -46,13 +47,13 @@ pub fn start(
     // Given back when the thread ends, by a panic too.
     let post = shared.lifecycle.post(number);
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        if let Err(error) = run(ports, shared, post) {
+        if let Err(error) = run(number, ports, shared, post) {
             tracing::error!(worker = number, error = format!("{error:#}"), "a worker can not run");
         }
     })
 }
 
-fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow::Result<()> {
+fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let lifecycle = Arc::clone(&shared.lifecycle);
     runtime.block_on(async move {
@@ -62,6 +63,8 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         post.accepts();
         let post = Rc::new(post);
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
+        // One worker asks for all: what it learns the endpoints know.
+        let checks = (number == 0).then(|| tokio::task::spawn_local(health::run(Rc::clone(&worker))));
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
         let (limiter, leases) = (Rc::clone(&worker.limiter), Rc::clone(&worker.leases));
@@ -77,6 +80,7 @@ fn run(ports: BoundPorts, shared: Arc<ProcessShared>, mut post: Post) -> anyhow:
         table.emptied().await;
         tick.abort();
         background.abort();
+        checks.iter().for_each(tokio::task::JoinHandle::abort);
         telling.abort();
         tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
         worker.background.clear();

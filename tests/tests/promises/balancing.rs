@@ -219,6 +219,46 @@ async fn a_conversation_leaves_an_endpoint_that_limits_it_and_comes_back() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_says_it_is_ill_is_passed_over_until_it_is_well() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let (ill, checks) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+    let (seen, counted) = (Arc::clone(&ill), Arc::clone(&checks));
+    let first = Upstream::start(move |received: &Received| {
+        if !received.head.starts_with("GET /livez HTTP/1.1") {
+            return vec![openai_whole("first")];
+        }
+        counted.fetch_add(1, Ordering::Relaxed);
+        assert!(received.header("authorization").is_empty() && received.header("x-api-key").is_empty());
+        vec![answer(if seen.load(Ordering::Relaxed) { 503 } else { 200 }, &[("content-type", "text/plain")], b"")]
+    })
+    .unwrap();
+    let second = plain_upstream();
+    let providers = [
+        provider("a", "OpenAICompatible", first.address, "priority: 0"),
+        provider("b", "OpenAICompatible", second.address, "priority: 1"),
+    ];
+    let check = "  healthCheck: {path: /livez, interval: 1s, timeout: 500ms, healthyAfter: 1, unhealthyAfter: 2}";
+    let proxy = Proxy::start(&[("all.yaml", &(pool("p", &providers, check) + &route("m", "p")))], &[]).unwrap();
+    let client = proxy.client();
+    for (wanted, now_ill) in [("fine", true), ("first", false)] {
+        ill.store(now_ill, Ordering::Relaxed);
+        let mut said = String::new();
+        for _ in 0..600 {
+            let answer = ask(&client, &[], chat("m", false)).await;
+            assert!(answer.is_good());
+            said = answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+            if said == wanted {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert_eq!(said, wanted);
+    }
+    assert!(checks.load(Ordering::Relaxed) >= 3);
+}
+
+#[tokio::test]
 async fn a_conversation_is_known_by_whatever_its_client_says_of_it() {
     let upstreams: Vec<Upstream> = (0..3).map(|_| plain_upstream()).collect();
     let own = "  loadBalancing: {affinity: {sources: [Header, Session, Prefix], header: X-Conversation}}";

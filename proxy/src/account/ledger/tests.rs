@@ -57,6 +57,7 @@ fn pool() -> Pool {
         requires: Vec::new(),
         strategy: Strategy::Weighted,
         affinity: None,
+        health_check: None,
         providers: vec![provider("a", ProviderKind::OpenAi), provider("b", ProviderKind::Anthropic)],
         timeouts: PoolTimeouts { connect: second, first_token: second, idle: second, total: second },
         retry: Retry {
