@@ -7,7 +7,8 @@ use super::revision;
 use super::scalar::{millis, thousandths};
 use super::{allowed, features, kubernetes_names, provider};
 use crate::{
-    Affinity, AffinitySource, Backoff, CircuitBreaker, FORMAT, HealthCheck, Millis, Pool, PoolTimeouts, Retry, RetryOn, Strategy,
+    Affinity, AffinitySource, Backoff, CircuitBreaker, FORMAT, HealthCheck, Millis, Pool, PoolTimeouts, Retry, RetryOn,
+    Strategy,
 };
 
 /// Compiles a pool, judging all of it; it is yet to be sealed. With errors in the report the result is not to be used.

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sluicegate_config::{AffinitySource, BetaAction, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts};
+use sluicegate_config::{
+    AffinitySource, BetaAction, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts,
+};
 use sluicegate_dialects::{Dialect, Shape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
