@@ -64,7 +64,10 @@ mod tests {
     use crate::state::{Lasting, Permission};
 
     fn finds(ready: &ArcSwap<Ready>) -> bool {
-        matches!(ready.load().find("m", &http::HeaderMap::new(), None), Permission::Granted(..))
+        matches!(
+            ready.load().find("m", &http::HeaderMap::new(), None, &crate::matching::Asked::default),
+            Permission::Granted(..)
+        )
     }
 
     #[tokio::test(flavor = "local")]

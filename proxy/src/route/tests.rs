@@ -208,7 +208,7 @@ proptest! {
         // Older copies stay what they were.
         for (index, routes) in copies {
             for model in &models {
-                let found = index.find(model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
+                let found = index.find(model, &headers, None, &Asked::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
                 prop_assert_eq!(found, scan(&routes, model, &headers));
             }
         }
