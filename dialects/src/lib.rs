@@ -47,5 +47,5 @@ pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;
 pub use model_list::ListedModel;
-pub use shape::Shape;
+pub use shape::RequestShape;
 pub use spoke::{ErrorName, Habits, SettingsWithin, SystemPlace};

@@ -9,7 +9,7 @@ use crate::verbatim::{Edit, Field, NestedSetting, Peek, names, splice};
 
 /// The changes of a call. Values are JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shape {
+pub struct RequestShape {
     /// Top-level fields where the call has none of that name.
     pub defaults: Vec<(String, String)>,
     /// Top-level fields whatever the call says.
@@ -28,7 +28,7 @@ pub struct Shape {
 pub(crate) fn shape(
     body: &Bytes,
     (habits, peek): (&Habits, impl Fn(&[u8]) -> Result<Peek, Refusal>),
-    shape: &Shape,
+    shape: &RequestShape,
 ) -> Result<Bytes, Refusal> {
     let mut body = with_fields(body, shape);
     if let Some(most) = shape.max_tokens {
@@ -57,7 +57,7 @@ fn member(body: &[u8], (name, json): (&str, &str), is_empty: bool) -> Edit {
     Edit::write(open..open, format!("{name}:{json}{comma}"))
 }
 
-fn with_fields(body: &Bytes, shape: &Shape) -> Bytes {
+fn with_fields(body: &Bytes, shape: &RequestShape) -> Bytes {
     if shape.defaults.is_empty() && shape.overrides.is_empty() && shape.remove.is_empty() {
         return body.clone();
     }
@@ -184,7 +184,7 @@ mod tests {
     use crate::Dialect;
     use crate::verbatim::PathSays;
 
-    fn shaped(dialect: Dialect, body: &str, shape: &Shape) -> String {
+    fn shaped(dialect: Dialect, body: &str, shape: &RequestShape) -> String {
         let path = PathSays { model: (!dialect.habits().names_model).then_some("m"), stream: None };
         let body = dialect.shape(&Bytes::copy_from_slice(body.as_bytes()), path, shape).unwrap();
         String::from_utf8(body.into()).unwrap()
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn fields_are_put_in_replaced_and_taken_out_and_the_rest_stays_as_it_was() {
-        let shape = Shape {
+        let shape = RequestShape {
             defaults: pairs(&[("temperature", "0.2"), ("seed", "7")]),
             overrides: pairs(&[("service_tier", "\"flex\""), ("seed", "9")]),
             remove: vec!["metadata".to_owned()],
-            ..Shape::default()
+            ..RequestShape::default()
         };
         for (given, made) in [
             (r#"{"model":"m","temperature":1.0}"#, r#"{"service_tier":"flex","seed":9,"model":"m","temperature":1.0}"#),
@@ -212,14 +212,14 @@ mod tests {
             assert_eq!(shaped(Dialect::OpenAiChat, given, &shape), made);
         }
         let none = Bytes::from_static(br#"{"model":"m"}"#);
-        let same = Dialect::OpenAiChat.shape(&none, PathSays::default(), &Shape::default()).unwrap();
+        let same = Dialect::OpenAiChat.shape(&none, PathSays::default(), &RequestShape::default()).unwrap();
         assert_eq!(same.as_ptr(), none.as_ptr());
     }
 
     #[test]
     fn an_answer_has_at_most_so_many_tokens_in_each_dialect() {
         use Dialect::{AnthropicMessages, BedrockConverse, Gemini, OpenAiChat, OpenAiResponses};
-        let shape = Shape { max_tokens: Some(100), ..Shape::default() };
+        let shape = RequestShape { max_tokens: Some(100), ..RequestShape::default() };
         for (dialect, given, made) in [
             (
                 OpenAiChat,
@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn system_text_stands_before_and_behind_that_of_the_call_in_each_dialect() {
         use Dialect::{AnthropicMessages, BedrockConverse, Gemini, OpenAiChat, OpenAiResponses};
-        let shape = Shape { prepend: Some("A\"".to_owned()), append: Some("Z".to_owned()), ..Shape::default() };
+        let shape =
+            RequestShape { prepend: Some("A\"".to_owned()), append: Some("Z".to_owned()), ..RequestShape::default() };
         for (dialect, given, made) in [
             (
                 OpenAiChat,

@@ -65,7 +65,7 @@ mod tests {
 
     fn finds(ready: &ArcSwap<Ready>) -> bool {
         matches!(
-            ready.load().find("m", &http::HeaderMap::new(), None, &crate::matching::Asked::default),
+            ready.load().find("m", &http::HeaderMap::new(), None, &crate::matching::AskedAmount::default),
             Permission::Granted(..)
         )
     }

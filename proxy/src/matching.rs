@@ -43,7 +43,7 @@ impl ModelTest {
 
 /// The amount that a call asks for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Asked {
+pub(crate) struct AskedAmount {
     /// The tokens of its prompt, about.
     pub(crate) input_tokens: u64,
     /// Turns of the conversation.
@@ -58,7 +58,7 @@ pub(crate) struct Asked {
     pub(crate) thinking: bool,
 }
 
-impl Asked {
+impl AskedAmount {
     /// True if all of the conditions hold.
     pub(crate) fn is_within(&self, conditions: &Complexity) -> bool {
         let Complexity { max_input_tokens, max_messages, tools, images, stream, thinking } = conditions;

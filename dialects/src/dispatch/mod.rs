@@ -12,7 +12,7 @@ use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, ServiceTier, Usage};
 use crate::model_list::ListedModel;
 use crate::observe::{ObserverMode, StreamObserver};
-use crate::shape::{self, Shape};
+use crate::shape::{self, RequestShape};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
@@ -275,7 +275,7 @@ impl Dialect {
     ///
     /// # Errors
     /// With them it is no call any more.
-    pub fn shape(self, body: &Bytes, path: PathSays<'_>, shape: &Shape) -> Result<Bytes, Refusal> {
+    pub fn shape(self, body: &Bytes, path: PathSays<'_>, shape: &RequestShape) -> Result<Bytes, Refusal> {
         shape::shape(body, (self.habits(), |body: &[u8]| self.peek(body, path)), shape)
     }
 

@@ -15,7 +15,7 @@ use sluicegate_dialects::{Dialect, Refusal, estimate, hub};
 use crate::account::Operation;
 use crate::api::passed as passed_operations;
 use crate::errors::Problem;
-use crate::matching::Asked;
+use crate::matching::AskedAmount;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::PreparedChanges;
 
@@ -52,7 +52,7 @@ pub(super) struct InboundCall {
     /// no use for the room.
     neutral: RefCell<Option<Box<Result<hub::Call, Refusal>>>>,
     /// The amount that it asks for, as it came.
-    asks: OnceCell<Asked>,
+    asks: OnceCell<AskedAmount>,
     /// The changes that its rule has made.
     changes: Option<ChangedCall>,
     /// True if its answer may be shared with calls that ask for the same in other forms.
@@ -199,11 +199,11 @@ impl InboundCall {
     }
 
     /// The amount that it asks for, as it came: looked at once, and only where a rule wants to know.
-    pub(super) fn asks(&self) -> Asked {
+    pub(super) fn asks(&self) -> AskedAmount {
         *self.asks.get_or_init(|| {
             let CallFacts { messages, tools, images, thinking } = conversation::facts_of_body(&self.body);
             let input_tokens = estimate::tokens_of_body(&self.body);
-            Asked { input_tokens, messages, tools, images, stream: self.streams(), thinking }
+            AskedAmount { input_tokens, messages, tools, images, stream: self.streams(), thinking }
         })
     }
 

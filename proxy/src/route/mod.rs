@@ -16,7 +16,7 @@ use regex::Regex;
 use sluicegate_config::{Complexity, ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, Route};
 
 use crate::consumer::KnownConsumer;
-use crate::matching::{Asked, ModelTest, anchored};
+use crate::matching::{AskedAmount, ModelTest, anchored};
 use crate::persistent::{self, PersistentMap};
 
 /// A route as the index files it: its compiled conditions, and what it leads to.
@@ -61,7 +61,7 @@ struct Condition {
 }
 
 /// The amount that a call asks for, looked at where a condition wants to know.
-pub(crate) type Asking<'a> = &'a dyn Fn() -> Asked;
+pub(crate) type Asking<'a> = &'a dyn Fn() -> AskedAmount;
 
 #[derive(Debug)]
 struct HeaderTest {

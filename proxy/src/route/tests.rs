@@ -48,7 +48,7 @@ fn find(routes: &[(&str, Route)], model: &str, headers: &HeaderMap) -> Option<(S
     let routes: BTreeMap<ObjectId, Route> =
         routes.iter().map(|(id, route)| (ObjectId((*id).into()), route.clone())).collect();
     let index = index(&routes);
-    let (filed, rule) = index.find(model, headers, None, &Asked::default)?;
+    let (filed, rule) = index.find(model, headers, None, &AskedAmount::default)?;
     Some((filed.id.0.clone(), rule))
 }
 
@@ -132,11 +132,11 @@ fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) ->
     let candidates = routes.iter().filter_map(|(id, route)| {
         let (rule, conditions) =
             route.rules.iter().map(|rule| Condition::all(&rule.matches)).enumerate().find(|(_, conditions)| {
-                conditions.iter().any(|condition| condition.holds((model, headers), None, &Asked::default))
+                conditions.iter().any(|condition| condition.holds((model, headers), None, &AskedAmount::default))
             })?;
         let best = conditions
             .iter()
-            .filter(|condition| condition.holds((model, headers), None, &Asked::default))
+            .filter(|condition| condition.holds((model, headers), None, &AskedAmount::default))
             .map(|condition| (specificity(condition), condition.headers.len()))
             .max()?;
         Some((Reverse(best), route.created, id.0.clone(), rule))
@@ -178,7 +178,7 @@ proptest! {
         let name = |at| ObjectId(format!("r{at}"));
         let routes: BTreeMap<ObjectId, Route> = routes.into_iter().enumerate().map(|(at, route)| (name(at), route)).collect();
         let index = index(&routes);
-        let found = index.find(&model, &headers, None, &Asked::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
+        let found = index.find(&model, &headers, None, &AskedAmount::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
         prop_assert_eq!(found, scan(&routes, &model, &headers));
     }
 
@@ -208,7 +208,7 @@ proptest! {
         // Older copies stay what they were.
         for (index, routes) in copies {
             for model in &models {
-                let found = index.find(model, &headers, None, &Asked::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
+                let found = index.find(model, &headers, None, &AskedAmount::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
                 prop_assert_eq!(found, scan(&routes, model, &headers));
             }
         }

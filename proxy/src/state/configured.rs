@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{
     AffinitySource, BetaAction, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts,
 };
-use sluicegate_dialects::{Dialect, Shape};
+use sluicegate_dialects::{Dialect, RequestShape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{Auth, KindProfile, ModelPublisher, Offer};
@@ -137,7 +137,7 @@ pub(crate) struct Rule {
 
 /// The changes that a rule makes to its calls.
 pub(crate) struct PreparedChanges {
-    pub(crate) shape: Shape,
+    pub(crate) shape: RequestShape,
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) remove_headers: Vec<HeaderName>,
 }

@@ -10,7 +10,7 @@ use sluicegate_config::compile::Credentials;
 use sluicegate_config::identity::{Identity, aws_keys};
 use sluicegate_config::{self as config, ObjectId};
 
-use sluicegate_dialects::Shape;
+use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
 
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
@@ -103,7 +103,7 @@ fn changes(from: &config::RequestChanges) -> PreparedChanges {
         HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.as_str()).ok())
     };
     PreparedChanges {
-        shape: Shape {
+        shape: RequestShape {
             defaults: pairs(&from.defaults),
             overrides: pairs(&from.overrides),
             remove: from.remove.clone(),

@@ -59,7 +59,7 @@ fn replace(builder: &mut Builder, text: &str) -> Arc<Ready> {
 }
 
 fn granted<'a>(ready: &'a Ready, model: &str) -> Option<(RouteIx, &'a Rule)> {
-    match ready.find(model, &HeaderMap::new(), None, &crate::matching::Asked::default) {
+    match ready.find(model, &HeaderMap::new(), None, &crate::matching::AskedAmount::default) {
         Permission::Granted(route, _, rule) => Some((route, rule)),
         Permission::Denied | Permission::NotFound => None,
     }
@@ -68,7 +68,7 @@ fn granted<'a>(ready: &'a Ready, model: &str) -> Option<(RouteIx, &'a Rule)> {
 /// The route that takes a model, and the providers behind its first target.
 fn asked(ready: &Ready, model: &str) -> Option<(String, Option<Vec<String>>)> {
     let (_, rule) = granted(ready, model)?;
-    let (filed, _) = ready.index.find(model, &HeaderMap::new(), None, &crate::matching::Asked::default)?;
+    let (filed, _) = ready.index.find(model, &HeaderMap::new(), None, &crate::matching::AskedAmount::default)?;
     let target = rule.targets.first().and_then(|aim| ready.target(aim));
     let names = target.map(|target| target.pool.providers.iter().map(|provider| provider.name.clone()).collect());
     Some((filed.id.0.clone(), names))
