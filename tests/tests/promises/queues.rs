@@ -285,7 +285,7 @@ async fn low_priority_is_served_within_its_ageing_under_a_full_flood_of_high() {
     let (_, (before, waited)) = tokio::join!(high, low);
     // While each of them waited, many of the flood went first.
     let first = waited[0] - before;
-    assert!(first > 50, "{first}");
+    assert!(first > 10, "{first}");
 }
 
 /// So many calls at once, and how many of each lane the upstream has then had.
