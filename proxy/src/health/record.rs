@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sluicegate_config::HealthCheck;
 
-/// What is known of one.
+/// The state of an endpoint, as its checks have found it.
 #[derive(Debug)]
 pub(super) struct CheckRecord {
     next: Instant,

@@ -61,7 +61,7 @@ struct Condition {
 }
 
 /// The amount that a call asks for, looked at where a condition wants to know.
-pub(crate) type Asking<'a> = &'a dyn Fn() -> AskedAmount;
+pub(crate) type LookAtAsked<'a> = &'a dyn Fn() -> AskedAmount;
 
 #[derive(Debug)]
 struct HeaderTest {
@@ -162,7 +162,7 @@ impl<R> IndexEntry<R> {
         &self,
         (model, headers): (&str, &HeaderMap),
         consumer: Option<&KnownConsumer>,
-        asking: Asking<'_>,
+        asking: LookAtAsked<'_>,
     ) -> bool {
         self.condition().is_some_and(|condition| condition.holds((model, headers), consumer, asking))
     }
@@ -173,7 +173,7 @@ impl<R> IndexEntry<R> {
         &self,
         (model, headers): (&str, &HeaderMap),
         consumer: Option<&KnownConsumer>,
-        asking: Asking<'_>,
+        asking: LookAtAsked<'_>,
     ) -> bool {
         let earlier = self.filed.rules.get(..self.rule);
         earlier.into_iter().flatten().flatten().any(|condition| condition.holds((model, headers), consumer, asking))
@@ -237,7 +237,7 @@ impl<R> Index<R> {
         model: &str,
         headers: &HeaderMap,
         consumer: Option<&KnownConsumer>,
-        asking: Asking<'_>,
+        asking: LookAtAsked<'_>,
     ) -> Option<(&Filed<R>, usize)> {
         let of = (model, headers);
         self.lists(model)
@@ -285,7 +285,7 @@ impl Condition {
         &self,
         (model, headers): (&str, &HeaderMap),
         consumer: Option<&KnownConsumer>,
-        asking: Asking<'_>,
+        asking: LookAtAsked<'_>,
     ) -> bool {
         self.may_hold(model, consumer)
             && self.headers.iter().all(|test| test.holds(headers))

@@ -24,7 +24,7 @@ use crate::identity::token::Token;
 use crate::limit::{PreparedBudget, PreparedLimit};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
-use crate::route::{Asking, Filed, Index};
+use crate::route::{Filed, Index, LookAtAsked};
 use crate::upstream::Origin;
 
 /// The bytes that a model's name may not have in a path.
@@ -301,7 +301,7 @@ impl Ready {
         model: &str,
         headers: &HeaderMap,
         consumer: Option<&KnownConsumer>,
-        asking: Asking<'_>,
+        asking: LookAtAsked<'_>,
     ) -> Permission<'_> {
         let Some((filed, rule)) = self.index.find(model, headers, consumer, asking) else {
             return Permission::NotFound;
