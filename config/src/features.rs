@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 30] = [
+pub const FEATURES: [&str; 34] = [
     "access",
     "affinity",
     "awsChain",
@@ -22,6 +22,8 @@ pub const FEATURES: [&str; 30] = [
     "complexity",
     "concurrency",
     "costOptimized",
+    "discovery",
+    "fallbackReasons",
     "gcpTokens",
     "gemini",
     "healthCheck",
@@ -31,10 +33,12 @@ pub const FEATURES: [&str; 30] = [
     "limits",
     "maxOutputTokens",
     "mirror",
+    "modelFacts",
     "passHeaders",
     "passthrough",
     "priceKinds",
     "request",
     "serviceEndpoints",
+    "unlisted",
     "vertexAI",
 ];

@@ -22,6 +22,7 @@ mod limits;
 mod matching;
 mod millis;
 mod mirror;
+mod model;
 mod price;
 pub mod published;
 mod request;
@@ -45,7 +46,8 @@ pub use limits::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, LimitPer, Lim
 pub use matching::{HeaderMatch, HeaderValueMatch, Match, ModelMatch};
 pub use millis::Millis;
 pub use mirror::Mirror;
+pub use model::{Modality, ModelCapability, ModelFacts};
 pub use price::{PicoUsd, Price, PriceVariant, PricedTier, Rates};
 pub use request::{Complexity, RequestChanges};
 pub use snapshot::*;
-pub use target::Target;
+pub use target::{FallbackReason, Target};

@@ -19,6 +19,7 @@ use crate::limits::{Budget, RateLimit};
 use crate::matching::Match;
 use crate::millis::Millis;
 use crate::mirror::Mirror;
+use crate::model::ModelFacts;
 use crate::price::Price;
 use crate::request::RequestChanges;
 use crate::target::Target;
@@ -75,6 +76,9 @@ pub struct Rule {
     pub name: String,
     /// Any of them; empty matches every call.
     pub matches: Vec<Match>,
+    /// True if its models are served, and not listed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted: bool,
     /// Weighted split. Empty only where every pool it names is missing: then the fallbacks serve, and without those the
     /// call is refused; it never falls to a later rule.
     pub targets: Vec<Target>,
@@ -325,6 +329,9 @@ pub struct Provider {
     pub priority: u32,
     /// The models it serves, by the name clients use; empty serves anything.
     pub models: BTreeMap<String, Model>,
+    /// It is asked for the list of its models so often; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Millis>,
     /// Used where the caller says nothing.
     pub defaults: Defaults,
     /// The rules by which connections are made and kept.
@@ -392,6 +399,9 @@ pub struct Model {
     /// The most tokens that it answers with, where the user has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
+    /// All else that is known of it.
+    #[serde(default, skip_serializing_if = "ModelFacts::is_none")]
+    pub facts: ModelFacts,
     /// Its cost; `None`: not counted.
     #[serde(default, with = "crate::price")]
     pub price: Option<Arc<Price>>,

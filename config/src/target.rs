@@ -14,4 +14,19 @@ pub struct Target {
     pub weight: u32,
     /// The model to ask for instead of the caller's.
     pub model: Option<String>,
+    /// Of a fallback: the reasons to try it, sorted; empty: no target could serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<FallbackReason>,
+}
+
+/// A reason to try a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FallbackReason {
+    /// No target could serve.
+    Unavailable,
+    /// The prompt is too long for the targets.
+    ContextWindow,
+    /// A content filter refused the call.
+    ContentPolicy,
 }

@@ -15,6 +15,7 @@ mod health_check;
 mod hedge;
 mod jwt;
 mod limits;
+mod model;
 pub mod patterns;
 mod pool;
 mod price;
@@ -47,19 +48,21 @@ pub use limits::{
     Budget, BudgetExceeded, BudgetMode, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
     OnUnavailable, RateLimit, UnknownPrice,
 };
+pub use model::{Discovery, Modality, ModelCapability};
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
 };
 pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
-pub use price_list::{ListedPrice, PriceList, VendorPrices};
+pub use price_list::{ListedModel, PriceList, VendorModels};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
     ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use request::{Complexity, RequestChanges, RequestField, RequestHeaders};
 pub use route::{
-    Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts, Rule, Target,
+    Fallback, FallbackReason, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts,
+    Rule, Target,
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};

@@ -1,7 +1,9 @@
-//! The list of the prices of vendors' models, for those whose pools say none. It is a file, and no resource of the API server.
+//! The list of vendors' models, their prices and what is known of them, for those whose pools do not say it. It is a file, and no
+//! resource of the API server.
 
 use serde::Deserialize;
 
+use crate::model::{Modality, ModelCapability};
 use crate::price::Price;
 use crate::provider::ProviderType;
 
@@ -15,14 +17,14 @@ pub struct PriceList {
     pub kind: String,
     /// The day when it was last gone through, such as `2026-11-28`.
     pub date: String,
-    /// The prices of vendors.
-    pub vendors: Vec<VendorPrices>,
+    /// The models of vendors.
+    pub vendors: Vec<VendorModels>,
 }
 
-/// The prices of one vendor's models.
+/// The models of one vendor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct VendorPrices {
+pub struct VendorModels {
     /// The types of providers that they are for.
     pub types: Vec<ProviderType>,
     /// For `OpenAICompatible`: the look-alikes, by the name in `compatibility.profile`.
@@ -31,15 +33,31 @@ pub struct VendorPrices {
     /// The page where the figures are from, and when it was read.
     pub source: String,
     /// The models.
-    pub models: Vec<ListedPrice>,
+    pub models: Vec<ListedModel>,
 }
 
-/// The price of some models.
+/// The price of some models, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ListedPrice {
+pub struct ListedModel {
     /// Their names, as the vendor writes them; the same with a date behind counts too.
     pub names: Vec<String>,
-    /// Their price.
-    pub price: Price,
+    /// Their price; left out: it is unknown.
+    #[serde(default)]
+    pub price: Option<Price>,
+    /// The most tokens that a prompt and its answer may have together.
+    #[serde(default)]
+    pub context_window: Option<u64>,
+    /// The most tokens that they answer with. It is told; calls that ask for more are bounded by what a pool says.
+    #[serde(default)]
+    pub max_output_tokens: Option<u64>,
+    /// The forms that they read.
+    #[serde(default)]
+    pub input_modalities: Vec<Modality>,
+    /// The forms that they write.
+    #[serde(default)]
+    pub output_modalities: Vec<Modality>,
+    /// Their abilities.
+    #[serde(default)]
+    pub capabilities: Vec<ModelCapability>,
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compatibility::Compatibility;
 use crate::concurrency::ProviderLimits;
+use crate::model::{Discovery, Modality, ModelCapability};
 use crate::patterns;
 use crate::price::Price;
 use crate::rules::{self, validations};
@@ -18,7 +19,7 @@ use crate::simulated::Simulated;
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
     rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX, rules::GCP_OF_VERTEX, rules::OWN_TO_GOOGLE,
-    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE,
+    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE, rules::DISCOVERY_KINDS,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -69,6 +70,10 @@ pub struct Provider {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub models: Vec<Model>,
+    /// Asks it for the list of its models, now and then: what it says of them is told in the lists that callers ask for, and where
+    /// it has no `models` the names too that a route lets through. Left out: it is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// Parameters used where the caller says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defaults: Option<Defaults>,
@@ -268,7 +273,24 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_output_tokens: Option<u32>,
-    /// The cost of its tokens. Left out: it is unknown, and counted as such.
+    /// The most tokens that a prompt and its answer may have together. A call that is larger, by an estimate, goes to another target
+    /// or fallback of its rule, if one has room. Left out: as the price list says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub context_window: Option<u64>,
+    /// The forms that it reads, told in lists of models. Left out: as the price list says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "set"))]
+    pub input_modalities: Vec<Modality>,
+    /// The forms that it writes, told in lists of models. Left out: as the price list says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "set"))]
+    pub output_modalities: Vec<Modality>,
+    /// The abilities that lists of models tell of it. Left out: as the price list says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
+    pub capabilities: Vec<ModelCapability>,
+    /// The cost of its tokens. Left out: as the price list says, else it is unknown, and counted as such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }

@@ -64,6 +64,9 @@ pub struct LLMRouteSpec {
     /// The callers that it is for. Left out: as the gateway's proxies are set up (`--access`), anyone unless said otherwise there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// `false`: its models are served, and not listed (`GET /v1/models`). A rule's own word goes over it. Left out: they are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<bool>,
     /// The caching of answers. Left out: not at all. A rule's own is laid over it, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -102,6 +105,9 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub fallbacks: Vec<Fallback>,
+    /// `false`: its models are served, and not listed. Left out: as the route says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<bool>,
     /// The caching of answers to its calls, laid over the route's, field by field. `ttl: 0s` caches nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -209,7 +215,7 @@ const fn one() -> u32 {
     1
 }
 
-/// A pool that is tried when no target can serve.
+/// A pool that is tried when no target can serve, or refuses the call for one of some reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fallback {
@@ -219,6 +225,23 @@ pub struct Fallback {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
+    /// The reasons to try it: `Unavailable` (no target could serve), `ContextWindow` (the prompt is too long for the targets, by an
+    /// estimate where the window is known or by a target's own word) and `ContentPolicy` (a target's content filter refused the
+    /// call). Default: `[Unavailable]`. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
+    pub reasons: Vec<FallbackReason>,
+}
+
+/// A reason to try a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum FallbackReason {
+    /// No target could serve.
+    Unavailable,
+    /// The prompt is too long for the targets.
+    ContextWindow,
+    /// A target's content filter refused the call.
+    ContentPolicy,
 }
 
 /// A share of a rule's calls is copied to another pool. Nobody waits for it, what it answers is thrown away, and it is counted by

@@ -152,6 +152,16 @@ pub const OWN_TO_AZURE: CelRule = CelRule {
     cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'Azure' || (has(self.url) && self.url.matches('^(https://[-a-z0-9]+[.](openai|cognitiveservices|services[.]ai)[.]azure[.](com|us|cn)|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
     message: "the gateway's own identity is shown to Azure alone: write a url of https://….openai.azure.com, or name a client's secret in secretRef",
 };
+/// Only some kinds of providers have a list of what can be called there.
+pub const DISCOVERY_KINDS: CelRule = CelRule {
+    cel: "!has(self.discovery) || self.type in ['OpenAI', 'OpenAICompatible', 'Anthropic', 'Gemini', 'Cohere']",
+    message: "discovery is only for the types OpenAI, OpenAICompatible, Anthropic, Gemini and Cohere, whose lists say what can be called: list models instead",
+};
+/// A list of models is asked for neither all the time nor never.
+pub const DISCOVERY_INTERVAL: CelRule = CelRule {
+    cel: "!has(self.interval) || (duration(self.interval) >= duration('10s') && duration(self.interval) <= duration('24h'))",
+    message: "interval must be from 10s to 24h: write a time such as 5m",
+};
 /// Only Amazon's roles are taken on.
 pub const ROLE_OF_AWS: CelRule = CelRule {
     cel: "!has(self.assumeRole) || (has(self.type) && self.type == 'AWS')",

@@ -7,6 +7,7 @@ mod bedrock_converse;
 mod bedrock_invoke;
 mod codec;
 mod cohere_chat;
+mod content_policy;
 pub mod conversation;
 mod data_url;
 mod dialect;
@@ -46,6 +47,6 @@ pub use codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, Serv
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;
-pub use model_list::ListedModel;
+pub use model_list::{ListedModel, Modality, ModelCapability, ModelPage, TokenPrices};
 pub use shape::RequestShape;
 pub use spoke::{ErrorName, Habits, SettingsWithin, SystemPlace};

@@ -81,6 +81,7 @@ mod tests {
             outward: Default::default(),
             tokens: Arc::default(),
             jwks: Arc::default(),
+            discovery: Arc::default(),
             known_only: false,
         });
         let (configurations, configuration) = watch::channel(None);

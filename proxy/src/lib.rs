@@ -11,6 +11,7 @@ pub mod compression;
 pub mod concurrency;
 mod consumer;
 pub mod count;
+pub(crate) mod discovery;
 pub mod drain;
 pub mod endpoint;
 pub mod errors;

@@ -97,7 +97,20 @@ pub fn manifests(url: &str, upstream: &str) -> String {
             text += &format!("    targets: [{{poolRef: {{name: {pool}}}, model: {upstream}}}]\n");
         }
     }
-    text
+    text + &described(url)
+}
+
+/// A model of which everything is known that lists tell.
+fn described(url: &str) -> String {
+    format!(
+        "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: described}}\nspec:\n  providers:\n  \
+         - name: only\n    type: OpenAI\n    url: \"{url}\"\n    models:\n    \
+         - name: described\n      contextWindow: 200000\n      maxOutputTokens: 64000\n      \
+         inputModalities: [Text, Image]\n      outputModalities: [Text]\n      capabilities: [Tools, Thinking]\n      \
+         price: {{inputPerMillion: \"2.50\", outputPerMillion: \"10\"}}\n\
+         ---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: described}}\nspec:\n  rules:\n  \
+         - name: only\n    matches: [{{model: {{exact: described}}}}]\n    targets: [{{poolRef: {{name: described}}}}]\n"
+    )
 }
 
 /// `@copilotkit/aimock` from npm, an upstream that nobody here wrote, on the answers in `sdk/node/aimock`; stopped when

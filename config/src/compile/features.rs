@@ -20,7 +20,7 @@ const OF_POOLS: [PoolFeature; 4] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 16] = [
+const OF_PROVIDERS: [ProviderFeature; 18] = [
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
         _ => false,
@@ -32,9 +32,11 @@ const OF_PROVIDERS: [ProviderFeature; 16] = [
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
     ("concurrency", |provider| provider.concurrency.is_some() || provider.endpoint_concurrency.is_some()),
+    ("discovery", |provider| provider.discovery.is_some()),
     ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
+    ("modelFacts", |provider| provider.models.values().any(|model| !model.facts.is_none())),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
     ("passthrough", |provider| matches!(provider.identity, Some(Identity::Passthrough))),
     ("priceKinds", |provider| {
@@ -61,7 +63,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 10] = [
+const OF_ROUTES: [RouteFeature; 12] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -71,10 +73,14 @@ const OF_ROUTES: [RouteFeature; 10] = [
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
     ("complexity", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.complexity.is_some()))),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
+    ("fallbackReasons", |route| {
+        route.rules.iter().flat_map(|rule| &rule.fallbacks).any(|fallback| !fallback.reasons.is_empty())
+    }),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
     ("request", |route| route.rules.iter().any(|rule| rule.request.is_some())),
+    ("unlisted", |route| route.rules.iter().any(|rule| rule.unlisted)),
 ];
 
 /// A feature's name, and whether a consumer makes use of it.
@@ -146,7 +152,9 @@ mod tests {
                 "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", cacheWrite1hPerMillion: \"2\"}}]",
             ),
             ("compatibility", "compatibility: {fields: [{name: seed, action: Drop}]}"),
+            ("discovery", "discovery: {}"),
             ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
+            ("modelFacts", "models: [{name: m, contextWindow: 10}]"),
             ("passHeaders", "headers: {pass: [x-own]}"),
             (
                 "priceKinds",
@@ -226,6 +234,8 @@ mod tests {
                 "limits: {budgets: [{amount: \"1\", period: Daily}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["budgets"],
             ),
+            ("listed: false, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["unlisted"]),
+            ("listed: false, rules: [{name: a, listed: true, targets: [{poolRef: {name: p}}]}]", &[]),
             (
                 "limits: {budgets: [{amount: \"1\", period: Daily, onExceeded: Fallback}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["budgetFallback", "budgets"],

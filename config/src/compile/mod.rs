@@ -21,6 +21,7 @@ mod credentials;
 mod denied_networks;
 mod document;
 mod endpoints;
+mod facts;
 mod features;
 mod gcp_key;
 mod generated_keys;

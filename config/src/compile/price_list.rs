@@ -1,12 +1,12 @@
-//! The price list: what models cost whose pools do not say it. Only what pools name goes into the compiled form, so that proxies
-//! hold no list.
+//! The price list: what models cost, and what is known of them, whose pools do not say it. Only what pools name goes into the compiled
+//! form, so that proxies hold no list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluicegate_crds as crds;
 
-use crate::{Pool, Price, Provider};
+use crate::{ModelFacts, Pool, Price, Provider};
 
 /// A list of prices, read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,19 @@ pub struct PriceList {
     pub(super) vendors: Vec<VendorList>,
 }
 
-/// The prices of one vendor.
+/// The models of one vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VendorList {
     pub(super) types: Vec<crds::ProviderType>,
     pub(super) profiles: Vec<String>,
-    pub(super) models: BTreeMap<String, Arc<Price>>,
+    pub(super) models: BTreeMap<String, Listed>,
+}
+
+/// That which the list says of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) price: Option<Arc<Price>>,
+    pub(super) facts: ModelFacts,
 }
 
 impl PriceList {
@@ -31,8 +38,8 @@ impl PriceList {
         self.timestamp
     }
 
-    /// The price of a model by the name that its provider has for it: of just that name, else of the name without its date.
-    fn price(&self, of: &crds::Provider, name: &str) -> Option<&Arc<Price>> {
+    /// A model by the name that its provider has for it: by just that name, else by the name without its date.
+    fn model(&self, of: &crds::Provider, name: &str) -> Option<&Listed> {
         let profile = of.compatibility.as_ref().and_then(|compatibility| compatibility.profile.as_deref());
         let is_for = |vendor: &&VendorList| {
             let is_profile = profile.is_some_and(|profile| vendor.profiles.iter().any(|known| known == profile));
@@ -57,7 +64,7 @@ fn without_date(name: &str) -> Option<&str> {
     (digits(day, 2) && digits(month, 2) && digits(year, 4)).then_some(short)
 }
 
-/// Gives each model of a pool that has no price of its own the list's.
+/// Gives each model of a pool the list's price, where it has none of its own, and the list's facts where it says none.
 pub(super) fn fill(spec: &crds::ProviderPoolSpec, pool: &mut Pool, list: Option<&PriceList>) {
     let Some(list) = list else { return };
     for provider in &mut pool.providers {
@@ -68,8 +75,10 @@ pub(super) fn fill(spec: &crds::ProviderPoolSpec, pool: &mut Pool, list: Option<
 
 fn fill_provider(of: &crds::Provider, provider: &mut Provider, list: &PriceList) {
     for (name, model) in &mut provider.models {
+        let Some(listed) = list.model(of, model.upstream_name.as_deref().unwrap_or(name)) else { continue };
+        model.facts = std::mem::take(&mut model.facts).over(&listed.facts);
         if model.price.is_none()
-            && let Some(price) = list.price(of, model.upstream_name.as_deref().unwrap_or(name))
+            && let Some(price) = &listed.price
         {
             model.price = Some(Arc::clone(price));
             model.price_listed = Some(list.date.clone());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sluicegate_crds as crds;
 
 use super::inputs::Source;
-use super::price;
-use super::price_list::{PriceList, VendorList};
+use super::price_list::{Listed, PriceList, VendorList};
 use super::report::Report;
+use super::{facts, price};
 use crate::{Kind, ObjectId};
 
 impl PriceList {
@@ -34,19 +34,20 @@ impl PriceList {
     }
 }
 
-/// The prices of one vendor.
-fn read(from: &crds::VendorPrices, at: usize, report: &mut Report<'_>) -> VendorList {
-    let crds::VendorPrices { types, profiles, source, models: listed } = from;
+/// The models of one vendor.
+fn read(from: &crds::VendorModels, at: usize, report: &mut Report<'_>) -> VendorList {
+    let crds::VendorModels { types, profiles, source, models: listed } = from;
     let path = format!("vendors[{at}]");
     if source.is_empty() {
         report.invalid(&format!("{path}.source"), "write the page where the figures are from");
     }
     let mut models = BTreeMap::new();
-    for (at, crds::ListedPrice { names, price }) in listed.iter().enumerate() {
+    for (at, listed) in listed.iter().enumerate() {
         let path = format!("{path}.models[{at}]");
-        let price = Arc::new(price::compiled(price, &path, report));
-        for name in names {
-            if models.insert(name.clone(), Arc::clone(&price)).is_some() {
+        let price = listed.price.as_ref().map(|price| Arc::new(price::compiled(price, &path, report)));
+        let known = Listed { price, facts: facts::of_listed(listed) };
+        for name in &listed.names {
+            if models.insert(name.clone(), known.clone()).is_some() {
                 report.invalid(&path, format!("{name:?} is there twice: list each model once"));
             }
         }
@@ -58,8 +59,7 @@ fn read(from: &crds::VendorPrices, at: usize, report: &mut Report<'_>) -> Vendor
 mod tests {
     use super::super::{Inputs, compile, manifests};
     use super::*;
-    use crate::PicoUsd;
-    use crate::Price;
+    use crate::{Modality, ModelFacts, PicoUsd, Price};
 
     const LIST: &str = "{apiVersion: sluicegate.dev/v1alpha1, kind: PriceList, date: 2026-11-28, vendors: [\
         {types: [OpenAI], source: \"https://example.com\", models: [\
@@ -109,6 +109,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pools_word_goes_over_the_lists_field_by_field() {
+        let list = LIST.replace(
+            "names: [gpt-4o],",
+            "names: [gpt-4o], contextWindow: 128000, maxOutputTokens: 16384, inputModalities: [Text, Image],",
+        );
+        let list = PriceList::parse(&list).unwrap();
+        let facts = |model: &str| {
+            let manifest = format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
+                 spec: {{providers: [{{name: one, type: OpenAI, url: \"https://api.example.com\", models: [{model}]}}]}}"
+            );
+            let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
+            let pool = compile(&Inputs { prices: Some(&list), ..inputs }).snapshot.pools.into_values().next().unwrap();
+            pool.providers.into_iter().next().unwrap().models.pop_first().unwrap().1
+        };
+        let both = vec![Modality::Text, Modality::Image];
+        let listed = facts("{name: gpt-4o}");
+        assert_eq!((listed.facts.context_window, listed.facts.max_output), (Some(128_000), Some(16_384)));
+        assert_eq!(listed.facts.input, both);
+        // What the list says of answers is told, and bounds no call.
+        assert_eq!(listed.max_output_tokens, None);
+        let own = facts("{name: gpt-4o, contextWindow: 32000, maxOutputTokens: 4096}");
+        assert_eq!((own.facts.context_window, own.max_output_tokens), (Some(32_000), Some(4_096)));
+        assert_eq!(own.facts.input, both);
+        assert_eq!(facts("{name: own, inputModalities: [Image, Text]}").facts.input, both);
+        assert!(facts("{name: own}").facts.is_none());
+    }
+
+    #[test]
     fn a_list_that_is_wrong_says_where() {
         for (from, to, said) in [
             ("PriceList", "Prices", "it is no PriceList"),
@@ -130,6 +159,11 @@ mod tests {
         let names: Vec<&String> = list.vendors.iter().flat_map(|vendor| vendor.models.keys()).collect();
         assert!(names.len() > 20, "{names:?}");
         let whole = |price: &Price| price.rates.input > PicoUsd(0) && price.rates.output >= price.rates.input;
-        assert!(list.vendors.iter().flat_map(|vendor| vendor.models.values()).all(|price| whole(price)));
+        let listed = || list.vendors.iter().flat_map(|vendor| vendor.models.values());
+        assert!(listed().filter_map(|listed| listed.price.as_deref()).all(whole));
+        let fits =
+            |facts: &ModelFacts| facts.max_output.zip(facts.context_window).is_none_or(|(most, all)| most <= all);
+        assert!(listed().all(|listed| fits(&listed.facts)));
+        assert!(listed().filter(|listed| listed.facts.context_window.is_some()).count() > 20);
     }
 }

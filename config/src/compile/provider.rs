@@ -10,6 +10,7 @@ use super::advice;
 use super::certificates;
 use super::compatibility;
 use super::concurrency;
+use super::facts;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, scaled};
@@ -75,6 +76,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         weight,
         priority,
         models,
+        discovery,
         defaults,
         connection,
         limits,
@@ -113,6 +115,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         weight: *weight,
         priority: *priority,
         models: self::models(models, path, report),
+        discovery: discovery.as_ref().map(|discovery| self::interval(discovery, (*kind, path), report)),
         defaults: self::defaults(defaults.as_ref(), path, report),
         connection: self::connection(connection, service_ref.is_some(), path, report),
         set_headers,
@@ -220,12 +223,14 @@ fn region_of(provider: &crds::Provider) -> Option<&str> {
 
 fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {
     let mut models = BTreeMap::new();
-    for (index, crds::Model { name, upstream_name, max_output_tokens, price }) in specs.iter().enumerate() {
+    for (index, spec) in specs.iter().enumerate() {
+        let crds::Model { name, upstream_name, max_output_tokens, price, .. } = spec;
         let path = format!("{path}.models[{index}]");
         advice::literal(name, &format!("{path}.name"), report);
         let model = Model {
             upstream_name: upstream_name.clone(),
             max_output_tokens: max_output_tokens.map(u64::from),
+            facts: facts::of_model(spec),
             price: price.as_ref().map(|price| Arc::new(super::price::compiled(price, &path, report))),
             price_listed: None,
         };
@@ -234,6 +239,24 @@ fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMa
         }
     }
     models
+}
+
+/// The shortest and the longest time between two questions for a list of models.
+const INTERVAL: (Millis, Millis) = (Millis(10_000), Millis(86_400_000));
+
+fn interval(spec: &crds::Discovery, (kind, path): (crds::ProviderType, &str), report: &mut Report<'_>) -> Millis {
+    use crds::ProviderType as Type;
+    let is_listing =
+        matches!(kind, Type::OpenAI | Type::OpenAICompatible | Type::Anthropic | Type::Gemini | Type::Cohere);
+    report.rule(path, rules::DISCOVERY_KINDS, is_listing);
+    let path = format!("{path}.discovery");
+    match millis(&spec.interval) {
+        Ok(interval) => {
+            report.rule(&path, rules::DISCOVERY_INTERVAL, (INTERVAL.0..=INTERVAL.1).contains(&interval));
+            interval
+        }
+        wrong @ Err(_) => report.check(&format!("{path}.interval"), wrong),
+    }
 }
 
 fn defaults(spec: Option<&crds::Defaults>, path: &str, report: &mut Report<'_>) -> Defaults {

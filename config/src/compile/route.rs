@@ -13,8 +13,8 @@ use super::scalar::millis;
 use super::verdict::Reason;
 use super::{access, budgets, cache, concurrency, features, limits, request};
 use crate::{
-    FORMAT, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route, Rule, Target,
-    Timeouts,
+    FORMAT, FallbackReason, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route,
+    Rule, Target, Timeouts,
 };
 
 /// Top-level fields that always count.
@@ -25,7 +25,7 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: &mut Report<'_>) -> Route {
     let namespace = id.0.split_once('/').map_or("default", |(namespace, _)| namespace);
     let own_name = format!("LLMRoute {}", id.0);
-    let LLMRouteSpec { rules, access, cache, coalesce, limits, timeouts } = spec;
+    let LLMRouteSpec { rules, access, listed, cache, coalesce, limits, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
@@ -41,19 +41,8 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
         .enumerate()
         .map(|(index, rule)| {
             let path = format!("spec.rules[{index}]");
-            let crds::Rule {
-                name,
-                matches,
-                targets,
-                fallbacks,
-                cache: own,
-                coalesce: shares,
-                limits,
-                request,
-                hedge,
-                mirror,
-                timeouts,
-            } = rule;
+            let crds::Rule { name, matches, targets, fallbacks, listed: own_word, cache: own, .. } = rule;
+            let crds::Rule { coalesce: shares, limits, request, hedge, mirror, timeouts, .. } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
@@ -63,6 +52,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             Rule {
                 name: name.clone(),
                 matches: self::matches(matches, (namespace, &path), report),
+                unlisted: own_word.or(*listed) == Some(false),
                 targets: targets.iter().map(|target| self::target(target, namespace)).collect(),
                 fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
                 cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
@@ -154,17 +144,32 @@ pub(super) fn prune(route: &mut Route, pools: &Reachable<'_>) {
 
 fn target(spec: &crds::Target, namespace: &str) -> Target {
     let crds::Target { pool_ref, weight, model } = spec;
-    Target { pool: pool_id(pool_ref, namespace), weight: *weight, model: model.clone() }
+    Target { pool: pool_id(pool_ref, namespace), weight: *weight, model: model.clone(), reasons: Vec::new() }
 }
 
 fn fallback(spec: &crds::Fallback, namespace: &str) -> Target {
-    let crds::Fallback { pool_ref, model } = spec;
-    Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() }
+    let crds::Fallback { pool_ref, model, reasons } = spec;
+    let mut reasons: Vec<_> = reasons.iter().map(reason).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    // What is said by saying nothing has one form.
+    if reasons == [FallbackReason::Unavailable] {
+        reasons.clear();
+    }
+    Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone(), reasons }
+}
+
+const fn reason(spec: &crds::FallbackReason) -> FallbackReason {
+    match spec {
+        crds::FallbackReason::Unavailable => FallbackReason::Unavailable,
+        crds::FallbackReason::ContextWindow => FallbackReason::ContextWindow,
+        crds::FallbackReason::ContentPolicy => FallbackReason::ContentPolicy,
+    }
 }
 
 fn mirror(spec: &crds::Mirror, namespace: &str) -> Mirror {
     let crds::Mirror { pool_ref, model, percent } = spec;
-    let target = Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone() };
+    let target = Target { pool: pool_id(pool_ref, namespace), weight: 1, model: model.clone(), reasons: Vec::new() };
     Mirror { target, percent: *percent }
 }
 

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod fold;
+mod models;
 mod observe;
 mod peek;
 mod place;
@@ -78,5 +79,5 @@ pub(crate) static SPOKE: Spoke = Spoke {
     fold: || Box::new(fold::ConverseFold::default()),
     replay: |whole, _, out| fold::replay(whole, out),
     has_stop_reason: fold::has_stop_reason,
-    models: crate::bedrock_invoke::SPOKE.models,
+    models: models::SHAPE,
 };

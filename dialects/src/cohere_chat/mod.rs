@@ -5,6 +5,7 @@
 mod embeddings;
 mod error;
 mod fold;
+mod models;
 mod observe;
 mod peek;
 mod place;
@@ -14,7 +15,6 @@ mod stream;
 mod wire;
 
 use crate::hub::ErrorKind;
-use crate::openai_chat::models;
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::verbatim::Field;
 

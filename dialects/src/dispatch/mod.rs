@@ -10,7 +10,7 @@ use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
 use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, ServiceTier, Usage};
-use crate::model_list::ListedModel;
+use crate::model_list::{ListedModel, ModelPage, ModelShape};
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::shape::{self, RequestShape};
 use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
@@ -316,6 +316,13 @@ impl Dialect {
         observe::overflow_of_whole(&self.spoke().answer, body)
     }
 
+    /// The error that a whole answer stands for which is nothing but the refusal of a content filter; `None`: it is not.
+    #[must_use]
+    pub fn refusal_of_whole(self, body: &[u8]) -> Option<ProviderError> {
+        let reply = (self.spoke().decode_reply)(body).ok()?;
+        reply.is_refusal().then(ProviderError::content_refusal)
+    }
+
     /// Folds one stream, giving up when it has to hold more than `most` bytes.
     #[must_use]
     pub fn stream_fold(self, most: usize) -> StreamFold {
@@ -337,18 +344,28 @@ impl Dialect {
         (self.spoke().has_stop_reason)(whole)
     }
 
-    /// One model, as an answer.
+    /// One model, as an answer. `publisher`: as Vertex AI has it.
     #[must_use]
-    pub fn model(self, name: &str, created: i64) -> Bytes {
-        (self.spoke().models.one)(name, created).into()
+    pub fn model(self, listed: &ListedModel, publisher: bool) -> Bytes {
+        (self.models(publisher).one)(listed).into()
     }
 
     /// The list of models, or the part of it that a query asks for. The models are in the order of their names.
     ///
     /// # Errors
     /// The query makes no sense.
-    pub fn model_list(self, models: &[ListedModel], query: Option<&str>) -> Result<Bytes, Refusal> {
-        (self.spoke().models.list)(models, query).map(Bytes::from)
+    pub fn model_list(self, models: &[ListedModel], query: Option<&str>, publisher: bool) -> Result<Bytes, Refusal> {
+        (self.models(publisher).list)(models, query).map(Bytes::from)
+    }
+
+    /// A page of a provider's list of models; `None`: it is none.
+    #[must_use]
+    pub fn read_models(self, body: &[u8]) -> Option<ModelPage> {
+        (self.spoke().models.read)(body)
+    }
+
+    fn models(self, publisher: bool) -> &'static ModelShape {
+        if publisher && self == Self::Gemini { &gemini::PUBLISHER } else { &self.spoke().models }
     }
 }
 

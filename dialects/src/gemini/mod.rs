@@ -23,6 +23,8 @@ mod wire;
 use crate::spoke::{Habits, SettingsWithin, Spoke};
 use crate::verbatim::Field;
 
+pub(crate) use models::PUBLISHER;
+
 /// The dialect's spoke: all that it offers.
 pub(crate) static SPOKE: Spoke = Spoke {
     habits: Habits {

@@ -4,6 +4,7 @@
 //! authenticated with stands here, and nowhere else.
 
 pub(crate) mod limit_headers;
+pub(crate) mod model_lists;
 pub(crate) mod passed;
 pub(crate) mod profiles;
 pub(crate) mod surfaces;

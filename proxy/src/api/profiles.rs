@@ -318,6 +318,21 @@ const SIMULATED: KindProfile = KindProfile {
     refuses_unknown_fields: false,
 };
 
+/// The word that a kind of provider has in configurations.
+pub(crate) const fn type_name(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::OpenAi => "OpenAI",
+        ProviderKind::OpenAiCompatible => "OpenAICompatible",
+        ProviderKind::Anthropic => "Anthropic",
+        ProviderKind::Gemini => "Gemini",
+        ProviderKind::Cohere => "Cohere",
+        ProviderKind::AzureOpenAi => "AzureOpenAI",
+        ProviderKind::Bedrock => "Bedrock",
+        ProviderKind::VertexAi => "VertexAI",
+        ProviderKind::Simulated => "Simulated",
+    }
+}
+
 /// The row of a provider's kind.
 pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
     match provider.kind {

@@ -56,6 +56,11 @@ const fn gets(path: &'static str, operation: Operation) -> Surface {
     Surface { path, methods: GETS, dialect: None, operation, stream: None, envelope: None }
 }
 
+/// A row of models as Vertex AI's publisher has them.
+const fn publishes(path: &'static str, operation: Operation) -> Surface {
+    Surface { dialect: Some(Dialect::Gemini), envelope: Some(Envelope::Vertex), ..gets(path, operation) }
+}
+
 /// Every row; the first whose pattern fits counts.
 pub(crate) const SURFACES: &[Surface] = &[
     posts("/v1/chat/completions", Dialect::OpenAiChat, Operation::Chat),
@@ -147,6 +152,10 @@ pub(crate) const SURFACES: &[Surface] = &[
     Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/models/{model}", Operation::GetModel) },
     Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/v1/models", Operation::ListModels) },
     Surface { dialect: Some(Dialect::OpenAiChat), ..gets("/openai/v1/models/{model}", Operation::GetModel) },
+    Surface { dialect: Some(Dialect::BedrockConverse), ..gets("/foundation-models", Operation::ListModels) },
+    Surface { dialect: Some(Dialect::BedrockConverse), ..gets("/foundation-models/{model}", Operation::GetModel) },
+    publishes("/{version}/publishers/google/models", Operation::ListModels),
+    publishes("/{version}/publishers/google/models/{model}", Operation::GetModel),
     gets("/v1/models", Operation::ListModels),
     gets("/v1/models/{model}", Operation::GetModel),
 ];
@@ -209,7 +218,8 @@ pub(crate) fn dialect_of_unknown(path: &str, headers: &HeaderMap) -> Dialect {
 /// True if a path ends in an operation as Google's do: `…/models/MODEL:OPERATION`.
 pub(crate) fn names_operation(path: &str) -> bool {
     let models = ["/v1/models/", "/v1beta/models/"].into_iter().find_map(|beginning| path.strip_prefix(beginning));
-    models.is_some_and(|model| model.contains(':'))
+    let published = || path.split_once("/publishers/google/models/").map(|(_, model)| model);
+    models.or_else(published).is_some_and(|model| model.contains(':'))
 }
 
 fn begins(path: &str, beginning: &str) -> bool {

@@ -82,6 +82,8 @@ pub(super) struct Attempt<'a> {
     pub(super) lead: &'a RefCell<Option<Lead>>,
     /// The endpoints that failed the call in a way that it may have provoked.
     pub(super) suspects: &'a RefCell<Suspects>,
+    /// True if an answer that is nothing but a content filter's refusal is not the caller's yet.
+    pub(super) refusals: bool,
     /// The time when it begins.
     pub(super) now: Instant,
     /// The time when the whole call has to be over.
@@ -234,6 +236,12 @@ impl Attempt<'_> {
             if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
                 return Err(self.no_room(&mut open, full));
             }
+        }
+        if self.refusals
+            && let Some(error) = dialect.refusal_of_whole(&body)
+        {
+            self.count(&mut open, dialect.usage_of_whole(&body).ok().flatten(), None);
+            return Err(self.said(&mut open, error));
         }
         let said = self.read_whole(dialect, &body, &mut open);
         let (ours, streamed) = match said {

@@ -26,11 +26,13 @@ use super::affinity::ConversationSeat;
 use super::attempt::{self, Attempt};
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::fallback::Stage;
 use super::hedge::Hedging;
 use super::inbound::InboundCall;
 use super::keys;
 use super::outgoing::Outgoing;
 use super::retry_policy::{Retry, SHORT_WAIT};
+use super::room::Room;
 use super::suspects::Suspects;
 use super::weigh::{Weighing, fit};
 use super::{affinity, count, outgoing, places, plan};
@@ -56,14 +58,16 @@ struct PoolRound<'a> {
     unsayable: usize,
     /// True if open circuits and short cooldowns keep nobody away.
     last_resort: bool,
+    /// The room that the call needs.
+    room: Room,
     /// The call's place in its conversation, where the pool keeps those together.
     seat: Option<Rc<ConversationSeat>>,
 }
 
 impl<'a> PoolRound<'a> {
     fn new(target: RouteTarget<'a>) -> Self {
-        let (tried, hopeless) = (Tried::default(), Tried::default());
-        Self { target, tried, hopeless, made: 0, unsayable: 0, last_resort: false, seat: None }
+        let (tried, hopeless, room) = (Tried::default(), Tried::default(), Room::default());
+        Self { target, tried, hopeless, made: 0, unsayable: 0, last_resort: false, room, seat: None }
     }
 }
 
@@ -96,6 +100,10 @@ impl<'a> Rounds<'a> {
 
     fn len(&self) -> usize {
         self.others.len() + usize::from(self.first.is_some())
+    }
+
+    fn targets(&self) -> impl Iterator<Item = RouteTarget<'a>> + Clone {
+        self.first.iter().chain(&self.others).map(|round| round.target)
     }
 
     fn get_mut(&mut self, at: usize) -> Option<&mut PoolRound<'a>> {
@@ -133,6 +141,8 @@ struct Shared<'a> {
     /// Taken by the answer that is given.
     lead: RefCell<Option<Lead>>,
     suspects: RefCell<Suspects>,
+    /// True if an answer that is nothing but a content filter's refusal is not the caller's yet.
+    refusals: bool,
 }
 
 /// Gets an answer, or says why nobody gave one.
@@ -152,17 +162,19 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
 /// # Errors
 /// As those of [`exchange`].
 pub(super) async fn ask(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>) -> Result<Exchange, Problem> {
-    let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
-    let shared = Shared { call, rule, lead, suspects };
     let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
     let mut rounds = Rounds::new(plan::order(&call.context.ready, rule, call.context.lands_softly()));
+    let mut stage = Stage::of(call, rounds.targets());
+    let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
+    let shared = Shared { call, rule, lead, suspects, refusals: stage.catches_refusals() };
     // An unhealthy pool is passed over as long as another one may serve; then the least bad is tried.
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
-        let Some(round) = rounds.get_mut(at).filter(|round| round.made == 0) else { continue };
+        let is_due = |round: &&mut PoolRound<'_>| round.made == 0 && stage.asks(round.target);
+        let Some(round) = rounds.get_mut(at).filter(is_due) else { continue };
         let times = attempt::Times::of(rule, round.target.pool);
         progress.deadline = call.context.arrived + times.total;
-        round.last_resort = last_resort;
+        (round.last_resort, round.room) = (last_resort, stage.room);
         if round.target.pool.affinity.is_some() && round.seat.is_none() {
             round.seat = affinity::seat(call, round.target.pool);
         }
@@ -170,6 +182,10 @@ pub(super) async fn ask(call: &Rc<InboundCall>, rule: &Rule, lead: Option<Lead>)
             match take(&shared, round, turn, (times, &mut progress)).await {
                 Ok(None) => {}
                 Ok(Some(exchange)) => return Ok(exchange),
+                Err(failure) if stage.moves_on(&failure) => {
+                    progress.fail(failure);
+                    break;
+                }
                 Err(failure) => return failure.into_answer(call, false),
             }
         }
@@ -218,9 +234,10 @@ async fn take<'a>(
     round.made += 1;
     progress.attempts += 1;
     let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
-    let (lead, suspects) = (&shared.lead, &shared.suspects);
+    let Shared { lead, suspects, refusals, .. } = shared;
     let hedging = if progress.attempts == 1 { Hedging::of(call, shared.rule, target) } else { None };
-    let attempt = Attempt { call, target, provider, times, token, lead, suspects, now, deadline, seat };
+    let refusals = *refusals;
+    let attempt = Attempt { call, target, provider, times, token, lead, suspects, refusals, now, deadline, seat };
     let running = attempt.run(outgoing, turn.permit);
     let outcome = match hedging {
         None => running.await,
@@ -265,7 +282,7 @@ async fn hedged<'a>(
         }
         return outcome;
     }
-    let Shared { call, rule, lead, suspects } = shared;
+    let Shared { call, rule, lead, suspects, refusals } = shared;
     let (target, now) = (round.target, Instant::now());
     let Some((provider, permit, outgoing)) = elsewhere((call, rule), round, &hedging, now) else {
         let outcome = first.await;
@@ -276,7 +293,8 @@ async fn hedged<'a>(
     progress.attempts += 1;
     target.pool.state.hedged.fetch_add(1, Ordering::Relaxed);
     let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
-    let attempt = Attempt { call, target, provider, times, token, lead, suspects, now, deadline, seat };
+    let refusals = *refusals;
+    let attempt = Attempt { call, target, provider, times, token, lead, suspects, refusals, now, deadline, seat };
     let second = pin!(attempt.run(outgoing, permit));
     let (outcome, is_second) = match select(first, second).await {
         Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
@@ -458,7 +476,7 @@ fn admit(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) ->
     for _ in 0..pool.providers.len() {
         let chosen = match pool.providers.as_slice() {
             // Nothing to weigh.
-            [only] if but.has(0) || only.weight == 0 || !fit(call, target, only) => break,
+            [only] if but.has(0) || only.weight == 0 || !fit(call, (target, round.room), only) => break,
             [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
             _ => match pick(call, round, but, now) {
                 Some(chosen) => chosen,
@@ -515,7 +533,7 @@ fn seat(call: &InboundCall, provider: &Provider, mut permit: Permit) -> Result<P
 
 fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<Chosen> {
     let pool = &**round.target.pool;
-    let weighing = Weighing::new(call, round.target, now);
+    let weighing = Weighing::new(call, (round.target, round.room), now);
     let candidates: Vec<Candidate> = pool.providers.iter().map(|provider| weighing.candidate(provider)).collect();
     let chosen = {
         let mut rng = call.context.worker.rng.borrow_mut();

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use sluicegate_config::FallbackReason;
 use sluicegate_dialects::hub::{ErrorKind, Event, ProviderError};
 use sluicegate_dialects::{Dialect, Refusal};
 
@@ -104,6 +105,20 @@ impl Failure {
     /// The call can not be put into the provider's dialect: nothing was tried.
     pub(super) const fn unsayable(refusal: Refusal) -> Self {
         Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }
+    }
+
+    /// The reason for which a fallback may be asked, where everybody else would say the same.
+    pub(super) fn reason(&self) -> Option<FallbackReason> {
+        let of = |error: &ProviderError| match () {
+            () if error.is_context_overflow() => Some(FallbackReason::ContextWindow),
+            () if error.is_content_refusal() => Some(FallbackReason::ContentPolicy),
+            () => None,
+        };
+        match &self.said {
+            FailureCause::Error { dialect, status, body, .. } => of(&dialect.decode_error(status.as_u16(), body)),
+            FailureCause::InStream { error, .. } => of(error),
+            FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) => None,
+        }
     }
 
     /// The weight of a failure among several, by what it says to the caller: a mistake that only it can mend, then what

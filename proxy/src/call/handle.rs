@@ -13,6 +13,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::account::{End, Operation};
 use crate::errors::Problem;
 use crate::listener::{Connection, RequestBody};
+use crate::models::ListFilter;
 use crate::worker::own::Worker;
 
 use super::caller::{self, Addressed, Caller};
@@ -127,12 +128,17 @@ fn say(context: &CallContext, addressed: &Addressed, head: &request::Parts) -> R
             let id = addressed.model.as_deref().unwrap_or_default();
             let sent_a_key = || keys::keys(&head.headers, head.uri.query()).next().is_some();
             let found = context.ready.model(id, context.consumer());
-            dialect.model(id, found.ok_or_else(|| access::refusal(context, id, false, sent_a_key))?)
+            let found = found.ok_or_else(|| access::refusal(context, id, false, sent_a_key))?;
+            dialect.model(&found, addressed.envelope.is_some())
         }
-        _ => match context.ready.models_for(context.consumer()) {
-            Some(own) => own.list(dialect, head.uri.query())?,
-            None => context.ready.models().list(dialect, head.uri.query())?,
-        },
+        _ => {
+            let (query, publisher) = (head.uri.query(), addressed.envelope.is_some());
+            let filter = ListFilter::read(query)?;
+            match context.ready.models_for(context.consumer(), filter.as_ref()) {
+                Some(own) => own.list(dialect, query, publisher)?,
+                None => context.ready.models().list(dialect, query, publisher)?,
+            }
+        }
     };
     let status = if body.is_empty() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     if !body.is_empty() {

@@ -1,7 +1,7 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
-//! the only loop (with `plan`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! the only loop (with `plan`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
 //! `mirror` sends copies,
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
 //! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
@@ -27,6 +27,7 @@ mod event_tail;
 mod exchange;
 mod failover;
 mod failure;
+mod fallback;
 mod framing;
 mod handle;
 mod headers;
@@ -48,6 +49,7 @@ mod reply;
 mod response_body;
 mod retry_after;
 mod retry_policy;
+mod room;
 mod stream_source;
 mod stream_timer;
 mod suspects;

@@ -14,6 +14,7 @@ use crate::state::{Provider, RouteTarget};
 
 use super::inbound::InboundCall;
 use super::outgoing;
+use super::room::Room;
 
 /// The tokens that answers mostly have, where a call lets them have more.
 const ANSWER: u64 = 512;
@@ -22,6 +23,7 @@ const ANSWER: u64 = 512;
 pub(super) struct Weighing<'a> {
     call: &'a InboundCall,
     target: RouteTarget<'a>,
+    room: Room,
     now: Instant,
     /// The tokens of the call and of its answer, about, where a price is asked for.
     tokens: Usage,
@@ -30,7 +32,7 @@ pub(super) struct Weighing<'a> {
 }
 
 impl<'a> Weighing<'a> {
-    pub(super) fn new(call: &'a InboundCall, target: RouteTarget<'a>, now: Instant) -> Self {
+    pub(super) fn new(call: &'a InboundCall, (target, room): (RouteTarget<'a>, Room), now: Instant) -> Self {
         let (mut tokens, mut calls) = (Usage::default(), 0);
         match target.pool.strategy {
             Strategy::CostOptimized => {
@@ -41,13 +43,13 @@ impl<'a> Weighing<'a> {
             Strategy::LeastLatency => calls = target.pool.state.cursor.load(Ordering::Relaxed),
             Strategy::RoundRobin | Strategy::Weighted | Strategy::LeastRequest => {}
         }
-        Self { call, target, now, tokens, calls }
+        Self { call, target, room, now, tokens, calls }
     }
 
     /// A provider.
     pub(super) fn candidate(&self, provider: &Provider) -> Candidate {
         Candidate {
-            serves: fit(self.call, self.target, provider),
+            serves: fit(self.call, (self.target, self.room), provider),
             weight: provider.weight,
             priority: provider.priority,
             health: provider.endpoint.health(self.now),
@@ -87,7 +89,9 @@ pub(super) fn form(call: &InboundCall) -> TimedAnswer {
 }
 
 /// `true` for a provider that can take the call at all.
-pub(super) fn fit(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> bool {
+pub(super) fn fit(call: &InboundCall, (target, room): (RouteTarget<'_>, Room), provider: &Provider) -> bool {
     let routed = outgoing::routed_model(call, target);
-    provider.speaks(call.operation, call.dialect(), routed).is_some() && provider.serves(routed)
+    provider.speaks(call.operation, call.dialect(), routed).is_some()
+        && provider.serves(routed)
+        && room.lets(provider, routed)
 }

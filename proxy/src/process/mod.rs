@@ -23,6 +23,7 @@ use crate::account::{
 };
 use crate::admin::{self, Admin};
 use crate::coalescing::Flights;
+use crate::discovery::DiscoveryKeeper;
 use crate::drain::{self, Lifecycle, Signals};
 use crate::endpoint::{self, Registry};
 use crate::follow::{self, Workers};
@@ -93,6 +94,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         outward,
         tokens: Arc::new(Tokens::new(CloudEnvironment::read())),
         jwks: Arc::default(),
+        discovery: Arc::default(),
         known_only,
     };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
@@ -121,8 +123,8 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let tls_listen = addresses.tls_listen.map(tracing::field::display);
     tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
     let tokens = (Arc::clone(&lasting.tokens), lasting.outward.clone());
-    let jwks = Arc::clone(&lasting.jwks);
-    let control = Control { shared, builder, feed, identity, tokens, jwks, signals };
+    let (jwks, discovery) = (Arc::clone(&lasting.jwks), Arc::clone(&lasting.discovery));
+    let control = Control { shared, builder, feed, identity, tokens, jwks, discovery, signals };
     control.run(admin_socket).await
 }
 
@@ -136,12 +138,14 @@ struct Control {
     tokens: (Arc<Tokens>, Outward),
     /// The keys of callers' issuers.
     jwks: Arc<JwksKeeper>,
+    /// Providers' own lists of models.
+    discovery: Arc<DiscoveryKeeper>,
     signals: Signals,
 }
 
 impl Control {
     async fn run(self, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, builder, feed, identity, tokens: (tokens, outward), jwks, signals } = self;
+        let Self { shared, builder, feed, identity, tokens: (tokens, outward), jwks, discovery, signals } = self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
         let (told, report) = watch::channel(match &feed {
@@ -163,8 +167,8 @@ impl Control {
             "the admin address"
         });
         parts.spawn_local(async move {
-            tokio::join!(jwks.run(outward.clone()), tokens.run(outward));
-            "the keepers of tokens and of issuers' keys"
+            tokio::join!(jwks.run(outward.clone()), tokens.run(outward), discovery.run());
+            "the keepers of tokens, of issuers' keys and of lists of models"
         });
         let workers = Workers { ready: Arc::clone(&shared.ready), told };
         match feed {

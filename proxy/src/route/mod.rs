@@ -120,6 +120,12 @@ impl<R> Filed<R> {
         self.rules.get(rule).into_iter().flatten().any(|condition| condition.may_hold(model, consumer))
     }
 
+    /// True if a rule takes each of a caller's calls for this model, whatever its headers.
+    pub(crate) fn takes_all(&self, rule: usize, model: &str, consumer: Option<&KnownConsumer>) -> bool {
+        let mut all = self.rules.get(rule).into_iter().flatten();
+        all.any(|condition| condition.headers.is_empty() && condition.may_hold(model, consumer))
+    }
+
     /// True if any of its rules asks who calls.
     pub(crate) fn asks_for_consumers(&self) -> bool {
         self.rules.iter().flatten().any(|condition| condition.consumers.is_some())

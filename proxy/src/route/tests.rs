@@ -10,6 +10,7 @@ use super::*;
 
 fn rule(matches: Vec<Match>) -> Rule {
     Rule {
+        unlisted: false,
         name: "rule".into(),
         matches,
         targets: Vec::new(),

@@ -3,12 +3,13 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{
-    AffinitySource, BetaAction, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy, Timeouts,
+    AffinitySource, BetaAction, FallbackReason, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy,
+    Timeouts,
 };
 use sluicegate_dialects::{Dialect, RequestShape};
 
@@ -18,6 +19,7 @@ use crate::balance::Split;
 use crate::cache;
 use crate::concurrency::PreparedGate;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
+use crate::discovery::{DiscoveredModels, DiscoveryKeeper};
 use crate::endpoint::{Endpoint, LivePool};
 use crate::identity::aws::AwsSigner;
 use crate::identity::token::Token;
@@ -44,8 +46,10 @@ pub struct Ready {
     pub(super) routes: PersistentMap<Id, Arc<Filed<Route>>>,
     /// Pools by their places; a place without one is of a pool that routes name and that is not there.
     pub(super) pools: List<Option<Arc<Pool>>>,
-    /// Written when somebody asks for it.
-    pub(super) models: OnceLock<Models>,
+    /// Put together when somebody asks for it, of these lists of providers' own.
+    pub(super) models: Mutex<Option<(u64, Arc<Models>)>>,
+    /// Providers' own lists of models.
+    pub(super) discovery: Arc<DiscoveryKeeper>,
     /// True if there was anything to make ready: until then nothing is known, not even that a model is not there.
     pub(super) configured: bool,
 }
@@ -133,6 +137,8 @@ pub(crate) struct Rule {
     /// The most of its calls that providers work on at once.
     pub(crate) concurrency: Option<PreparedGate>,
     pub(crate) timeouts: Timeouts,
+    /// True if lists tell of its models.
+    pub(super) is_listed: bool,
 }
 
 /// The changes that a rule makes to its calls.
@@ -156,6 +162,42 @@ pub(crate) struct TargetRef {
     pub(super) pool: usize,
     pub(crate) weight: u32,
     pub(super) model: Option<Box<str>>,
+    /// Of a fallback: the reasons to ask it.
+    pub(crate) reasons: Reasons,
+}
+
+/// Some reasons to ask a fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reasons(u8);
+
+impl Reasons {
+    /// None.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Those that are written; if none is, that no target could serve.
+    pub(super) fn of(from: &[FallbackReason]) -> Self {
+        let default = if from.is_empty() { &[FallbackReason::Unavailable][..] } else { from };
+        default.iter().fold(Self::NONE, |all, reason| all.and(Self::only(*reason)))
+    }
+
+    /// This one.
+    pub(crate) const fn only(reason: FallbackReason) -> Self {
+        Self(match reason {
+            FallbackReason::Unavailable => 1,
+            FallbackReason::ContextWindow => 2,
+            FallbackReason::ContentPolicy => 4,
+        })
+    }
+
+    /// These and those.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// True if it is one of them.
+    pub(crate) const fn has(self, reason: FallbackReason) -> bool {
+        self.0 & Self::only(reason).0 != 0
+    }
 }
 
 /// A pool that a call may ask, in the configuration that the call began under.
@@ -164,6 +206,8 @@ pub(crate) struct RouteTarget<'a> {
     pub(crate) pool: &'a Arc<Pool>,
     /// The model to ask for instead of the caller's.
     pub(crate) model: Option<&'a str>,
+    /// Of a fallback: the reasons to ask it.
+    pub(crate) reasons: Option<Reasons>,
 }
 
 /// A pool.
@@ -181,6 +225,10 @@ pub(crate) struct Pool {
     pub(crate) answers: [u8; 32],
     /// True if some provider is called with the caller's own key, so that answers are each key's own.
     pub(crate) takes_callers_keys: bool,
+    /// The smallest window that it says of any model.
+    pub(super) smallest_window: Option<u64>,
+    /// True if any of its providers is asked for its own list.
+    pub(super) discovers: bool,
     pub(crate) providers: Vec<Arc<Provider>>,
 }
 
@@ -216,6 +264,10 @@ pub(crate) struct Provider {
     pub(crate) weight: u32,
     pub(crate) priority: u32,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
+    /// Its own list of them, where it is asked for.
+    pub(super) discovered: Option<Arc<DiscoveredModels>>,
+    /// The word that configurations have for its type.
+    pub(super) type_name: &'static str,
     /// The way in which it is spoken to.
     pub(crate) defaults: Arc<sluicegate_dialects::ProviderProfile>,
     /// The actions on the caller's betas.
@@ -224,6 +276,17 @@ pub(crate) struct Provider {
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) pass_headers: Vec<HeaderName>,
     pub(crate) remove_headers: Vec<HeaderName>,
+}
+
+impl Pool {
+    /// The smallest window of any model that is known; `None`: none is.
+    pub(crate) fn smallest_window(&self) -> Option<u64> {
+        if !self.discovers {
+            return self.smallest_window;
+        }
+        let found = self.providers.iter().filter_map(|provider| provider.discovered.as_ref()?.smallest_window());
+        found.chain(self.smallest_window).min()
+    }
 }
 
 impl Provider {
@@ -323,67 +386,7 @@ impl Ready {
     /// The pool that a rule names; `None`: it is not there.
     pub(crate) fn target<'a>(&'a self, target_ref: &'a TargetRef) -> Option<RouteTarget<'a>> {
         let pool = self.pools.get(target_ref.pool)?.as_ref()?;
-        Some(RouteTarget { pool, model: target_ref.model.as_deref() })
-    }
-
-    /// The time when the route was created that serves this model for a caller, listed or not; `None`: no route takes it that the
-    /// caller may call, or no provider behind one serves it.
-    pub(crate) fn model(&self, name: &str, consumer: Option<&KnownConsumer>) -> Option<i64> {
-        if consumer.is_some_and(|consumer| !consumer.may_ask_for(name)) {
-            return None;
-        }
-        let serving = self
-            .index
-            .reaching(name, consumer)
-            .filter(|(filed, _)| filed.route.access.permits(consumer))
-            .filter(|(filed, rule)| filed.route.rules.get(*rule).is_some_and(|rule| self.serves(rule, name)));
-        serving.map(|(filed, _)| filed.created).min()
-    }
-
-    fn serves(&self, rule: &Rule, model: &str) -> bool {
-        rule.targets.iter().chain(&rule.fallbacks).filter_map(|target_ref| self.target(target_ref)).any(|target| {
-            let routed = target.model.unwrap_or(model);
-            target.pool.providers.iter().any(|provider| provider.serves(routed))
-        })
-    }
-
-    /// The models that callers can ask for, where all of them can ask for the same.
-    pub(crate) fn models(&self) -> &Models {
-        self.models.get_or_init(|| self.list(None))
-    }
-
-    /// The models that this caller can ask for, where that is not what all can.
-    pub(crate) fn models_for(&self, consumer: Option<&KnownConsumer>) -> Option<Models> {
-        let (by_route, by_rule) = (self.access.known > 0, self.access.selected > 0);
-        let differs = by_route || by_rule || consumer.is_some_and(KnownConsumer::is_limited);
-        differs.then(|| self.list(consumer))
-    }
-
-    fn list(&self, consumer: Option<&KnownConsumer>) -> Models {
-        let mut routes: Vec<_> = self.routes.iter().map(|(_, filed)| filed).collect();
-        routes.retain(|filed| filed.route.access.permits(consumer));
-        routes.sort_by(|one, other| one.id.cmp(&other.id));
-        let names = routes.into_iter().flat_map(|filed| self.names_of(filed, consumer));
-        Models::of(names.filter(|(name, _)| consumer.is_none_or(|consumer| consumer.may_ask_for(name))))
-    }
-
-    /// The names of models that a route takes and a provider serves: of the exact names of matches those that a provider
-    /// answers to, and of the providers' models those that a match lets through. With the route's time of creation.
-    fn names_of<'a>(
-        &'a self,
-        filed: &'a Filed<Route>,
-        consumer: Option<&'a KnownConsumer>,
-    ) -> impl Iterator<Item = (&'a str, i64)> {
-        let rules = filed.route.rules.iter().enumerate();
-        rules.flat_map(move |(at, rule)| {
-            // Where a target renames the model, the providers' names are not the callers'.
-            let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|target_ref| self.target(target_ref));
-            let pools = targets.filter(|target| target.model.is_none()).map(|target| target.pool);
-            let served = pools.flat_map(|pool| &pool.providers).flat_map(|provider| provider.models.keys());
-            let served = served.map(String::as_str).filter(move |name| filed.reaches(at, name, consumer));
-            let named = filed.exact(at, consumer).filter(move |name| self.serves(rule, name));
-            named.chain(served).map(|name| (name, filed.created))
-        })
+        Some(RouteTarget { pool, model: target_ref.model.as_deref(), reasons: None })
     }
 }
 

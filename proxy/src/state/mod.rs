@@ -6,13 +6,14 @@
 
 mod builder;
 mod configured;
+mod listing;
 mod profile;
 mod resolve;
 
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, RouteTarget,
-    Rule, TargetRef,
+    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons,
+    RouteTarget, Rule, TargetRef,
 };
 pub use resolve::Lasting;

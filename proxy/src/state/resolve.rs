@@ -19,6 +19,7 @@ use crate::balance::Split;
 use crate::cache;
 use crate::concurrency::{GateScope, PreparedGate};
 use crate::consumer::RouteAccess;
+use crate::discovery::{DiscoveredModels, DiscoveryKeeper, DiscoveryQuestion};
 use crate::endpoint::{Endpoint, EndpointKey, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
@@ -27,7 +28,8 @@ use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
-    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Route, Rule, TargetRef,
+    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons, Route, Rule,
+    TargetRef,
 };
 use super::profile;
 
@@ -51,6 +53,8 @@ pub struct Lasting {
     pub(crate) tokens: Arc<Tokens>,
     /// The keys of issuers whose tokens callers bring.
     pub(crate) jwks: Arc<JwksKeeper>,
+    /// Providers' own lists of models.
+    pub(crate) discovery: Arc<DiscoveryKeeper>,
     /// True if routes that do not say who may call them are for consumers only.
     pub known_only: bool,
 }
@@ -69,7 +73,12 @@ pub(super) fn route(
         let target_ref = |target: &config::Target| {
             let (pool, name) = place(&target.pool);
             names.push(name);
-            TargetRef { pool, weight: target.weight, model: target.model.as_deref().map(Into::into) }
+            TargetRef {
+                pool,
+                weight: target.weight,
+                model: target.model.as_deref().map(Into::into),
+                reasons: Reasons::of(&target.reasons),
+            }
         };
         from.iter().map(target_ref).collect()
     };
@@ -89,6 +98,7 @@ pub(super) fn route(
             mirror: rule.mirror.as_ref().map(|mirror| Arc::new(self::mirror(mirror, rule, &mut target_refs))),
             concurrency: concurrency(lasting, id, rule),
             timeouts: rule.timeouts,
+            is_listed: !rule.unlisted,
         });
     }
     let access = RouteAccess::of(route.access.as_ref(), lasting.known_only);
@@ -135,6 +145,7 @@ fn mirror(
         hedge: None,
         mirror: None,
         concurrency: None,
+        is_listed: false,
         timeouts: rule.timeouts,
     };
     PreparedMirror { percent: mirror.percent, rule }
@@ -186,6 +197,8 @@ impl Resolving<'_> {
             timeouts: self.pool.timeouts,
             retry: self.pool.retry.clone(),
             answers: answers(self.pool),
+            smallest_window: smallest_window(self.pool),
+            discovers: self.pool.providers.iter().any(|provider| provider.discovery.is_some()),
             takes_callers_keys: self.pool.providers.iter().any(|one| one.identity == Some(Identity::Passthrough)),
             providers,
         }
@@ -200,6 +213,7 @@ impl Resolving<'_> {
         let credential = self.credential(from)?;
         let stands_for = self.stands_for_credential(from);
         let set_headers = set_headers(from)?;
+        let discovered = self.discovered(from, credential.as_ref(), &set_headers)?;
         let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
             let origin = Origin::at(self.id, from, at, &self.lasting.outward).map_err(|error| error.to_string())?;
             let address = origin.address();
@@ -220,6 +234,8 @@ impl Resolving<'_> {
                 weight,
                 priority: from.priority,
                 models: Arc::clone(&models),
+                discovered: discovered.clone(),
+                type_name: profiles::type_name(from.kind),
                 defaults: Arc::clone(&profile),
                 betas: from.compatibility.betas.clone(),
                 credential: credential.clone(),
@@ -250,6 +266,27 @@ impl Resolving<'_> {
         let all = from.concurrency.iter().map(|limit| limits.gate(GateScope::Provider(pool, &from.name), limit));
         let each = from.endpoint_concurrency.iter();
         all.chain(each.map(|limit| limits.gate(GateScope::Endpoint(pool, &from.name, address), limit))).collect()
+    }
+
+    /// Its own list of models, where it is asked for.
+    fn discovered(
+        &self,
+        from: &config::Provider,
+        credential: Option<&Credential>,
+        set_headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Option<Arc<DiscoveredModels>>, String> {
+        let Some(interval) = from.discovery else { return Ok(None) };
+        let first = from.endpoints.iter().flatten().next().map(String::as_str);
+        let origin = Origin::at(self.id, from, first, &self.lasting.outward).map_err(|error| error.to_string())?;
+        let said = profiles::of(from).offers.first().map_or(&[][..], |offer| offer.headers);
+        let said = said.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut headers: Vec<_> = said.chain(set_headers.iter().cloned()).collect();
+        // A caller's key is the caller's: the list is asked for without one.
+        if let Some(Credential::Header(name, value)) = credential {
+            headers.push((name.clone(), value.clone()));
+        }
+        let question = DiscoveryQuestion { origin, kind: from.kind, headers, interval: interval.get() };
+        Ok(Some(self.lasting.discovery.kept((&self.id.0, &from.name, &from.url), question)))
     }
 
     /// The share of each of a provider's endpoints in its weight, among endpoints of the whole pool.
@@ -337,6 +374,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             weight: _,
             priority: _,
             models,
+            discovery: _,
             defaults,
             connection: _,
             set_headers,
@@ -348,7 +386,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             simulated,
         } = provider;
         let model = |(name, model): (&String, &config::Model)| {
-            let config::Model { upstream_name, max_output_tokens, price: _, price_listed: _ } = model;
+            let config::Model { upstream_name, max_output_tokens, facts: _, price: _, price_listed: _ } = model;
             (name.clone(), upstream_name.clone(), *max_output_tokens)
         };
         let models: Vec<_> = models.iter().map(model).collect();
@@ -359,6 +397,12 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
         hasher.update(&bytes);
     }
     *hasher.finalize().as_bytes()
+}
+
+/// The smallest window that a pool says of any of its models.
+fn smallest_window(pool: &config::Pool) -> Option<u64> {
+    let models = pool.providers.iter().flat_map(|provider| provider.models.values());
+    models.filter_map(|model| model.facts.context_window).min()
 }
 
 /// The operations that a kind of provider offers, at this one.

@@ -162,6 +162,7 @@ impl Origin {
             weight: 1,
             priority: 0,
             models: BTreeMap::new(),
+            discovery: None,
             defaults: Defaults::default(),
             connection,
             set_headers: BTreeMap::new(),
@@ -183,6 +184,17 @@ impl Origin {
     pub fn uri(&self, path: &str) -> Result<Uri, OriginError> {
         let whole = format!("{}{path}", self.0.prefix);
         let path: PathAndQuery = whole.parse().map_err(|error| OriginError::Url(format!("{error}")))?;
+        Ok(Uri::from(path))
+    }
+
+    /// The URI of a `path` that stands beside the provider's own: in place of the last part of that.
+    ///
+    /// # Errors
+    /// When `path` is not a path (and query).
+    pub(crate) fn uri_beside(&self, path: &str) -> Result<Uri, OriginError> {
+        let above = self.0.prefix.rsplit_once('/').map_or("", |(above, _)| above);
+        let path: PathAndQuery =
+            format!("{above}{path}").parse().map_err(|error| OriginError::Url(format!("{error}")))?;
         Ok(Uri::from(path))
     }
 

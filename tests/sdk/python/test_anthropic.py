@@ -487,3 +487,17 @@ async def test_async_cancel(async_anthropic_client, model):
 @pytest.mark.native
 def test_models(anthropic_client, model):
     assert model in [entry.id for entry in anthropic_client.models.list()]
+
+
+@pytest.mark.native
+def test_what_is_known_of_a_model(anthropic_client):
+    # Page by page, one on each.
+    known = {entry.id: entry for entry in anthropic_client.models.list(limit=1)}.get("described")
+    if known is None:
+        pytest.skip("nothing is known of any model here")
+    assert (known.max_input_tokens, known.max_tokens, known.type) == (200_000, 64_000, "model")
+    assert known.created_at.year >= 1970
+    can = known.capabilities
+    assert can.image_input.supported and can.thinking.supported and not can.pdf_input.supported
+    assert can.effort.high.supported and can.thinking.types.enabled.supported
+    assert anthropic_client.models.retrieve("described").max_tokens == 64_000

@@ -168,3 +168,20 @@ def test_errors_of_converse(bedrock, model):
     client = steered(fresh(), fail="stream-error", after="3", text="one two three four five six seven")
     with pytest.raises(EventStreamError):
         list(client.converse_stream(modelId=model, **asked())["stream"])
+
+
+def test_models(model):
+    control = boto3.client(
+        "bedrock",
+        endpoint_url=need("SLUICEGATE_ANTHROPIC_BASE_URL"),
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"max_attempts": 1}, read_timeout=20),
+    )
+    try:
+        listed = {one["modelId"]: one for one in control.list_foundation_models()["modelSummaries"]}
+    except ClientError:
+        pytest.skip("there is no list of models here")
+    assert model in listed and "TEXT" in listed[model]["outputModalities"]
+    assert control.get_foundation_model(modelIdentifier=model)["modelDetails"]["modelId"] == model

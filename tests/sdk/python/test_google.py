@@ -259,6 +259,15 @@ def test_models(google_client, model):
     assert google_client.models.get(model=model).name == f"models/{model}"
 
 
+def test_what_is_known_of_a_model(google_client):
+    listed = {one.name: one for one in google_client.models.list(config={"page_size": 1})}
+    known = listed.get("models/described")
+    if known is None:
+        pytest.skip("nothing is known of any model here")
+    assert (known.input_token_limit, known.output_token_limit) == (200_000, 64_000)
+    assert "generateContent" in known.supported_actions
+
+
 # Errors
 
 

@@ -424,6 +424,17 @@ def test_models(openai_client, model):
     assert model in [entry.id for entry in openai_client.models.list()]
 
 
+def test_what_is_known_of_a_model(openai_client):
+    known = {entry.id: entry for entry in openai_client.models.list()}.get("described")
+    if known is None:
+        pytest.skip("nothing is known of any model here")
+    assert known.object == "model" and known.context_length == 200_000
+    assert known.pricing["prompt"] == "0.0000025"
+    assert openai_client.models.retrieve("described").max_completion_tokens == 64_000
+    filtered = openai_client.models.list(extra_query={"capability": "tools,vision", "provider": "openai"})
+    assert [entry.id for entry in filtered] == ["described"]
+
+
 # Legacy completions
 
 

@@ -89,6 +89,12 @@ def test_googles_sdk_counts(gemini, model):
     assert gemini.models.count_tokens(model=model, contents="How deep is the sea?").total_tokens > 0
 
 
+def test_googles_sdk_lists_models(gemini, model):
+    names = [one.name for one in gemini.models.list()]
+    assert f"publishers/google/models/{model}" in names
+    assert gemini.models.get(model=model).name == f"publishers/google/models/{model}"
+
+
 def test_googles_sdk_knows_the_errors(gemini):
     with pytest.raises(genai.errors.ClientError) as told:
         gemini.models.generate_content(model="nobody-knows-it", contents="x")

@@ -30,6 +30,7 @@ mod limits;
 mod look_alikes;
 mod memory;
 mod mirror;
+mod models;
 mod offline;
 mod operations;
 mod overflow;

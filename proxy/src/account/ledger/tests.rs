@@ -27,6 +27,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         weight: 1,
         priority: 0,
         models: models.into_iter().collect(),
+        discovery: None,
         defaults: Defaults::default(),
         connection: Connection {
             http: HttpVersion::Auto,
@@ -96,6 +97,7 @@ fn snapshot() -> Snapshot {
         mirror: None,
         concurrency: None,
         own_concurrency: false,
+        unlisted: false,
         timeouts: Timeouts::default(),
     };
     let route =

@@ -34,6 +34,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
     let timeouts = Timeouts::default();
     let (targets, fallbacks, matches) = (Vec::new(), Vec::new(), Vec::new());
     let rule = Rule {
+        unlisted: false,
         name: "chat".into(),
         matches,
         targets,

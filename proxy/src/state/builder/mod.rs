@@ -2,7 +2,7 @@
 //! not what all routes do.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use sluicegate_config::compile::Credentials;
@@ -120,7 +120,7 @@ impl Builder {
     fn finish(&mut self, here: &Objects, gone: &Objects) -> Arc<Ready> {
         self.lasting.metrics.configured(here, gone);
         self.next.names = Arc::new(self.naming.table());
-        let Ready { names, index, consumers, access, routes, pools, models: _, configured } = &self.next;
+        let Ready { names, index, consumers, access, routes, pools, models: _, discovery: _, configured } = &self.next;
         self.ready = Arc::new(Ready {
             names: Arc::clone(names),
             index: index.clone(),
@@ -128,7 +128,8 @@ impl Builder {
             access: *access,
             routes: routes.clone(),
             pools: pools.clone(),
-            models: OnceLock::new(),
+            models: Mutex::default(),
+            discovery: Arc::clone(&self.lasting.discovery),
             configured: *configured,
         });
         self.ready()

@@ -21,6 +21,7 @@ fn lasting() -> Lasting {
         outward: Default::default(),
         tokens: Arc::default(),
         jwks: Arc::default(),
+        discovery: Arc::default(),
         known_only: false,
     }
 }
@@ -182,9 +183,10 @@ fn the_models_are_listed_when_asked_for() {
     // Nobody behind `lost` answers to that name.
     let text = pool("p", served) + &pool("q", SIMULATED) + &route("r", "named", "q") + &route("s", "lost", "p") + &any;
     let ready = replace(&mut builder, &text);
-    let list = ready.models().list(sluicegate_dialects::Dialect::OpenAiChat, None).unwrap();
+    let list = ready.models().list(sluicegate_dialects::Dialect::OpenAiChat, None, false).unwrap();
     let list = String::from_utf8(list.to_vec()).unwrap();
     assert!(list.contains("\"named\"") && list.contains("\"served\"") && !list.contains("\"lost\""), "{list}");
-    assert_eq!((ready.model("named", None), ready.model("served", None)), (Some(0), Some(0)));
+    let created = |name: &str| ready.model(name, None).map(|listed| listed.created);
+    assert_eq!((created("named"), created("served")), (Some(0), Some(0)));
     assert_eq!((ready.model("lost", None), ready.model("else", None)), (None, None));
 }

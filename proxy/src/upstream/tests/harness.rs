@@ -65,6 +65,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         weight: 1,
         priority: 0,
         models: Default::default(),
+        discovery: None,
         defaults: Defaults::default(),
         connection,
         set_headers: Default::default(),

@@ -35,6 +35,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
     let (matches, targets, fallbacks) = (Vec::new(), Vec::new(), Vec::new());
     let timeouts = Timeouts::default();
     let rule = Rule {
+        unlisted: false,
         name: "r".into(),
         matches,
         targets,

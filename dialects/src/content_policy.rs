@@ -1,0 +1,126 @@
+//! A call that a content filter refused: the codes and words of vendors, in one table, and pure functions over it. Another vendor's
+//! filter may let the same call through.
+
+use crate::hub::{Choice, Content, ErrorKind, Part, ProviderError, Reply, Stop};
+
+/// The code of a refusal, whoever says it.
+const REFUSED: &str = "content_filter";
+
+/// Codes and types that say it alone, and the vendor that says them.
+const CODES: [(&str, &str); 6] = [
+    (REFUSED, "Azure OpenAI"),
+    ("content_policy_violation", "OpenAI"),
+    ("ResponsibleAIPolicyViolation", "Azure OpenAI"),
+    ("data_inspection_failed", "Alibaba (Qwen)"),
+    ("1301", "Zhipu"),
+    ("invalid_prompt", "OpenAI"),
+];
+
+/// The beginnings of messages that say it, in lower case, and the vendor that says them.
+const WORDINGS: [(&str, &str); 4] = [
+    ("the response was filtered due to the prompt triggering", "Azure OpenAI"),
+    ("your request was rejected as a result of our safety system", "OpenAI"),
+    ("output blocked by content filtering policy", "Anthropic"),
+    ("content exists risk", "DeepSeek"),
+];
+
+impl ProviderError {
+    /// True if a content filter refused the call.
+    #[must_use]
+    pub fn is_content_refusal(&self) -> bool {
+        let said = [self.code.as_deref(), self.r#type.as_deref()];
+        let by_code = CODES.iter().any(|(code, _)| said.contains(&Some(*code)));
+        let begins = |wording: &str| {
+            let beginning = self.message.get(..wording.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(wording))
+        };
+        by_code || WORDINGS.iter().any(|(wording, _)| begins(wording))
+    }
+
+    /// The error that an answer stands for which is nothing but a refusal.
+    pub(crate) fn content_refusal() -> Self {
+        Self {
+            kind: ErrorKind::InvalidRequest,
+            message: "The provider's content filter refused this call.".to_owned(),
+            r#type: Some("invalid_request_error".to_owned()),
+            code: Some(REFUSED.to_owned()),
+            param: None,
+        }
+    }
+}
+
+impl Reply {
+    /// True if it is nothing but a refusal.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let is_said = |part: &Part| !matches!(part.content, Content::Refusal(_));
+        let refuses = |choice: &Choice| choice.stop == Stop::Refusal && !choice.parts.iter().any(is_said);
+        !self.choices.is_empty() && self.choices.iter().all(refuses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Dialect;
+
+    #[test]
+    fn vendors_refusals_are_known_and_other_mistakes_are_none() {
+        for (dialect, status, body, refused) in [
+            (
+                Dialect::OpenAiChat,
+                400,
+                r#"{"error":{"message":"The response was filtered due to the prompt triggering Azure OpenAI's policy","code":"content_filter","status":400}}"#,
+                true,
+            ),
+            (Dialect::OpenAiChat, 400, r#"{"error":{"message":"x","code":"content_policy_violation"}}"#, true),
+            (
+                Dialect::OpenAiChat,
+                400,
+                r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error"}}"#,
+                true,
+            ),
+            (Dialect::OpenAiChat, 400, r#"{"error":{"message":"x","code":"invalid_value"}}"#, false),
+            (
+                Dialect::AnthropicMessages,
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Output blocked by content filtering policy"}}"#,
+                true,
+            ),
+            (
+                Dialect::AnthropicMessages,
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: required"}}"#,
+                false,
+            ),
+        ] {
+            assert_eq!(dialect.decode_error(status, body.as_bytes()).is_content_refusal(), refused, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_nothing_but_a_refusal_stands_for_an_error() {
+        for (dialect, body, refused) in [
+            (
+                Dialect::OpenAiChat,
+                r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}]}"#,
+                true,
+            ),
+            (
+                Dialect::OpenAiChat,
+                r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"half"},"finish_reason":"content_filter"}]}"#,
+                false,
+            ),
+            (
+                Dialect::Gemini,
+                r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3},"modelVersion":"g"}"#,
+                true,
+            ),
+            (
+                Dialect::AnthropicMessages,
+                r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[],"stop_reason":"refusal","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+                true,
+            ),
+        ] {
+            assert_eq!(dialect.refusal_of_whole(body.as_bytes()).is_some(), refused, "{body}");
+        }
+    }
+}
