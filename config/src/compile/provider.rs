@@ -92,9 +92,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
     report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
     report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
-    let is_azure = *kind == crds::ProviderType::AzureOpenAI;
     credential_rules(spec, path, report);
-    report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || api_version.is_none());
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
     let (concurrency, endpoint_concurrency) = concurrency::of_provider(limits.as_ref(), path, report);
@@ -128,8 +126,10 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     }
 }
 
-/// The rules on who may be called with which kind of credential.
+/// The rules on who may be called with which version, and with which kind of credential.
 fn credential_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) {
+    let is_azure = spec.kind == crds::ProviderType::AzureOpenAI;
+    report.rule(path, rules::API_VERSION_OF_AZURE, is_azure || spec.api_version.is_none());
     let Some(given) = &spec.credentials else { return };
     let is_signed = given.kind == crds::CredentialType::Aws;
     report.rule(path, rules::AWS_OF_BEDROCK, !is_signed || spec.kind == crds::ProviderType::Bedrock);
