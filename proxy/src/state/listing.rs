@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use sluicegate_dialects::{Dialect, ListedModel};
+use sluicegate_dialects::ListedModel;
 
 use crate::account::Operation;
+use crate::api::profiles::ModelPublisher;
 use crate::consumer::KnownConsumer;
 use crate::models::{Gathered, ListFilter, Models, laid_over, of_pool};
 use crate::route::Filed;
 
-use super::configured::{Provider, Ready, Route, Rule, TargetRef};
+use super::configured::{OfferAt, Provider, Ready, Route, Rule, TargetRef};
 
 impl Ready {
     /// A model that a caller may call, listed or not, and what is known of it; `None`: no route takes it that the caller may call, or no
@@ -132,7 +133,11 @@ impl Provider {
         let own = self.models.get(routed).map(of_pool).unwrap_or_default();
         let found = self.discovered.as_ref().and_then(|own| own.model(own_name));
         let mut known = found.map_or_else(|| own.clone(), |found| laid_over(own.clone(), &found));
-        let by_table = || self.speaks(Operation::Chat, Dialect::OpenAiChat, routed)?.output_limit(own_name);
+        let is_its = |at: &&OfferAt| {
+            let publisher = at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(own_name));
+            at.offer.operation == Operation::Chat && publisher
+        };
+        let by_table = || self.offers.iter().find(is_its)?.offer.dialect.output_limit(own_name);
         known.max_output = known.max_output.or_else(by_table);
         known
     }
