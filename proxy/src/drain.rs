@@ -1,9 +1,10 @@
 //! The drain: a proxy stops without losing a call.
 //!
-//! `Serving → Leaving → Closing`: on SIGTERM readiness goes off and every answer says `connection: close`, while new
+//! `Serving → Leaving → Closing → Cutting`: on SIGTERM readiness goes off and every answer says `connection: close`, while new
 //! connections are still taken for the drain delay (load balancers need a moment to hear of it). Then what waits in
 //! the backlog is taken, the sockets close, idle connections are told to go, and calls in flight have the drain
-//! timeout to end. A second signal ends the process at once.
+//! timeout to end. Those that are left then are cut, and told of: in the log, and to Redis (`Cutting`). A second signal
+//! ends the process at once.
 //!
 //! A part that ends without having been told to (a worker, what follows the configuration) takes the process with it,
 //! the same way: half a proxy would refuse its half of the calls for ever.
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// when it is gone.
 const MOST_AFTER_LOSS: Duration = Duration::from_secs(30);
 
+/// The time that workers have to cut the calls that are left, and to tell what these cost.
+const CUTTING: Duration = Duration::from_secs(6);
+
 /// The phase of the process on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -35,6 +39,8 @@ pub enum Phase {
     Leaving,
     /// No new connections; calls in flight end.
     Closing,
+    /// The time for calls is over: those in flight are cut.
+    Cutting,
 }
 
 /// The facts that all threads know of the process's end.
@@ -177,7 +183,16 @@ pub async fn until_drained(
     }
     lifecycle.enter(Phase::Closing);
     let timeout = settings.drain_timeout.min(if first.is_ok() { Duration::MAX } else { MOST_AFTER_LOSS });
-    match either(workers_gone(lifecycle, timeout), signals.next()).await {
+    let ending = async {
+        let all = workers_gone(lifecycle, timeout).await;
+        if !all {
+            tracing::warn!(left = lifecycle.calls(), "drain timeout: the calls left are cut");
+            lifecycle.enter(Phase::Cutting);
+            workers_gone(lifecycle, CUTTING).await;
+        }
+        all
+    };
+    match either(ending, signals.next()).await {
         Ok(all) => all && first.is_ok(),
         Err(second) => {
             tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once");
@@ -191,7 +206,6 @@ async fn workers_gone(lifecycle: &Lifecycle, timeout: Duration) -> bool {
     while lifecycle.workers_left() > 0 {
         let now = Instant::now();
         if now.duration_since(began) >= timeout {
-            tracing::warn!(left = lifecycle.calls(), "drain timeout: the calls left are cut");
             return false;
         }
         if now.duration_since(reported) >= REPORT {

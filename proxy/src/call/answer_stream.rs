@@ -247,6 +247,9 @@ impl AnswerStream {
 
     /// The next bytes for the caller.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StreamPiece> {
+        if self.over.is_none() && self.context.worker.ledger.is_cutting() {
+            self.late();
+        }
         while self.going.is_empty() && self.over.is_none() && self.out.len() < ENOUGH {
             match self.pull(cx) {
                 // A provider that always has something, and a caller that is slow, have the call's time and no more.
@@ -391,6 +394,10 @@ impl AnswerStream {
         }
         if self.transcoder.finished() {
             return self.complete();
+        }
+        if self.context.worker.ledger.is_cutting() {
+            self.source.outcome(Outcome::Neutral);
+            return self.cut(ErrorKind::Overloaded, AttemptEnd::TimedOut, "the gateway stopped".to_owned());
         }
         if self.clock.idle_is_over() {
             return self.cut(

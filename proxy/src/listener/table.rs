@@ -163,6 +163,16 @@ impl ConnectionTable {
         self.open.borrow().values().for_each(|connection| connection.leave());
     }
 
+    /// Tells every connection to leave, and so looks once more at what its answers have to say.
+    pub fn tell_all_to_leave(&self) {
+        self.open.borrow().values().for_each(|connection| connection.tell(ConnectionVerdict::Leave));
+    }
+
+    /// Gives every connection up, with the calls on it.
+    pub fn let_go(&self) {
+        self.open.borrow().values().for_each(|connection| connection.tell(ConnectionVerdict::Stuck));
+    }
+
     /// Waits until none is open.
     pub async fn emptied(&self) {
         std::future::poll_fn(|cx| {

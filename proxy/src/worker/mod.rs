@@ -8,7 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -21,6 +21,13 @@ use crate::health;
 use crate::listener::{self, Accepted, BoundPorts, Connection, ConnectionTable, Ports};
 
 use own::{ProcessShared, Worker};
+
+/// The time in which streams that are cut say so to their callers.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+/// The time in which what is cut has ended: it is let go of, and waits for nobody.
+const LETTING_GO: Duration = Duration::from_secs(1);
+/// The interval at which that is looked at.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl listener::Service for Worker {
     type Body = ResponseBody;
@@ -77,15 +84,46 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
             _ = &mut tick => anyhow::bail!("its clock has stopped"),
         }
         table.leave();
-        table.emptied().await;
-        tick.abort();
+        let mut phase = lifecycle.subscribe();
+        let is_cut = tokio::select! {
+            biased;
+            () = table.emptied() => false,
+            _ = phase.wait_for(|phase| *phase == Phase::Cutting) => true,
+        };
+        if is_cut {
+            cut_connections(&worker, &table).await;
+        }
         background.abort();
+        // Once it is dropped, the calls that it went on with are settled.
+        drop(background.await);
+        worker.background.clear();
+        if is_cut {
+            // HTTP/2's streams hear of their connection's end by themselves.
+            drop(tokio::time::timeout(LETTING_GO, all_closed(&worker)).await);
+        }
+        tick.abort();
         checks.iter().for_each(tokio::task::JoinHandle::abort);
         telling.abort();
         tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
-        worker.background.clear();
         Ok(())
     })
+}
+
+/// Lets HTTP/1's streams tell their callers that they are cut, and then lets go of every connection.
+async fn cut_connections(worker: &Worker, table: &ConnectionTable) {
+    worker.ledger.cut();
+    table.tell_all_to_leave();
+    drop(tokio::time::timeout(LAST_WORDS, table.emptied()).await);
+    table.let_go();
+    drop(tokio::time::timeout(LETTING_GO, table.emptied()).await);
+}
+
+/// Waits until no call is open.
+async fn all_closed(worker: &Worker) {
+    while worker.ledger.in_flight() > 0 {
+        tokio::time::sleep(LOOK).await;
+        worker.background.clear();
+    }
 }
 
 /// Takes connections until the process closes, and then those that the kernel had accepted already: closing the
@@ -102,7 +140,7 @@ async fn accept_until_closing(
             biased;
             _ = changed => {
                 worker.leave();
-                if *phase.borrow_and_update() == Phase::Closing {
+                if *phase.borrow_and_update() >= Phase::Closing {
                     break;
                 }
             }

@@ -255,6 +255,52 @@ async fn connections_whose_clients_are_frozen_do_not_hold_a_stop_up() {
 }
 
 #[tokio::test]
+async fn calls_that_the_drain_timeout_cuts_are_told_of() {
+    let simulator = good();
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
+    let flags = ["--drain-delay", "0s", "--drain-timeout", "1s"];
+    let mut proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
+    let steer = [("x-simulate", "tokens=5000; interval=100ms")];
+    let request = |stream| post(crate::resources::CHAT, &steer, &crate::resources::chat("m", stream));
+    let mut sockets = Vec::new();
+    for number in 0..6 {
+        let mut socket = TcpStream::connect(proxy.address).await.unwrap();
+        socket.write_all(&request(number < 4)).await.unwrap();
+        if number < 4 {
+            assert_ne!(socket.read_u8().await.unwrap(), 0, "a stream begins");
+        }
+        sockets.push(socket);
+    }
+    let second = Client::http2(proxy.address);
+    let streamed = || {
+        let body = crate::resources::chat("m", true);
+        sluicegate_tests::client::post(crate::resources::CHAT, &steer, body).unwrap()
+    };
+    let open = (second.open(streamed()).await.unwrap(), second.open(streamed()).await.unwrap());
+    proxy
+        .until("all are at work", |proxy| {
+            proxy.metrics().is_ok_and(|metrics| metrics.sum("sluicegate_inflight_requests", &[]) == 8.0)
+        })
+        .await
+        .unwrap();
+    proxy.terminate().unwrap();
+    let mut answers = Vec::new();
+    for socket in &mut sockets {
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all).await;
+        answers.push(String::from_utf8_lossy(&all).into_owned());
+    }
+    assert!(!proxy.ended().await.unwrap().success(), "calls were cut");
+    for answer in answers.iter().take(4) {
+        assert!(answer.contains("the gateway stopped"), "a stream ends in silence: {answer}");
+    }
+    let log = proxy.log();
+    let cut = log.iter().filter(|line| line.contains("timed_out") && line.contains("the gateway stopped")).count();
+    assert_eq!(cut, 8, "{log:#?}");
+    drop(open);
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_the_process_at_once() {
     let simulator = good();
     let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");

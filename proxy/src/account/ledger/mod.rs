@@ -70,6 +70,8 @@ pub struct Ledger {
     found: RefCell<FoundSeries>,
     sampler: Sampler,
     unclosed: Cell<u64>,
+    /// True once the calls that are left are cut.
+    cutting: Cell<bool>,
 }
 
 impl Metrics {
@@ -84,7 +86,7 @@ impl Metrics {
 impl Ledger {
     /// A ledger for the calling worker; its calls are offered to `sampler`'s log.
     pub(super) fn new(metrics: Arc<Metrics>, worker: Arc<WorkerCells>, sampler: Sampler) -> Self {
-        Self { metrics, worker, found: RefCell::default(), sampler, unclosed: Cell::new(0) }
+        Self { metrics, worker, found: RefCell::default(), sampler, unclosed: Cell::new(0), cutting: Cell::new(false) }
     }
 
     /// Opens an entry for a call whose head was read at `now`.
@@ -100,6 +102,17 @@ impl Ledger {
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.unclosed.get()
+    }
+
+    /// From now on calls that are let go of are cut by the process's end: their callers have not left.
+    pub fn cut(&self) {
+        self.cutting.set(true);
+    }
+
+    /// True if calls are cut by the process's end.
+    #[must_use]
+    pub fn is_cutting(&self) -> bool {
+        self.cutting.get()
     }
 
     /// A fact of a call could not be written down.
@@ -353,6 +366,9 @@ impl LedgerEntry {
     /// The caller has left, as of `now`, and its provider is listened to all the same: the call is in flight no longer, and what
     /// it used is still to be learnt.
     pub fn caller_left(&mut self, now: Instant) {
+        if self.ledger.is_cutting() {
+            return;
+        }
         if let Some(record) = self.record.as_mut().filter(|record| record.left.is_none() && !record.aside) {
             record.left = Some(now);
             self.ledger.one_less(now);
@@ -402,6 +418,10 @@ impl LedgerEntry {
 
 impl Drop for LedgerEntry {
     fn drop(&mut self) {
+        if self.is_open() && self.ledger.is_cutting() {
+            self.error(ErrorSource::Gateway, ErrorKind::Overloaded, Some("the gateway stopped".into()));
+            return self.close(End::TimedOut);
+        }
         self.close(End::ClientGone);
     }
 }
