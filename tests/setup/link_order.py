@@ -153,7 +153,7 @@ def main(folder, out):
     with tempfile.TemporaryDirectory() as work:
         lines = chosen(ran(folder, work), sizes(f"{folder}/sluicegate-proxy"))
     with open(out, "w", encoding="utf-8") as file:
-        file.write("/* Written by `make link-order`: the functions that every process runs, before all others. See build.rs. */\n")
+        file.write("/* Written by `make link-order`: the functions that every process runs, before all others. See image/link.rs. */\n")
         file.write("SECTIONS\n{\n  .text.first : {\n")
         file.writelines(f"    *(.text.{line})\n" for line in lines)
         file.write("  }\n}\nINSERT BEFORE .text;\n")
