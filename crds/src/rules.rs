@@ -155,7 +155,7 @@ pub const OWN_TO_AZURE: CelRule = CelRule {
 /// Only some kinds of providers have a list of what can be called there.
 pub const DISCOVERY_KINDS: CelRule = CelRule {
     cel: "!has(self.discovery) || self.type in ['OpenAI', 'OpenAICompatible', 'Anthropic', 'Gemini', 'Cohere']",
-    message: "discovery is only for the types OpenAI, OpenAICompatible, Anthropic, Gemini and Cohere, whose lists say what can be called: list models instead",
+    message: "discovery is only for the types OpenAI, OpenAICompatible, Anthropic, Gemini and Cohere, whose lists say what can be called: write models instead",
 };
 /// A list of models is asked for neither all the time nor never.
 pub const DISCOVERY_INTERVAL: CelRule = CelRule {
