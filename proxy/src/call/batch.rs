@@ -26,6 +26,7 @@ use super::caller::{self, Caller};
 use super::context::CallContext;
 use super::exchange::{self, Exchange, LineSource, Whole};
 use super::inbound::{InboundCall, Received};
+use super::keys::query_keys;
 use super::{access, intake};
 
 /// The most requests of a batch.
@@ -38,51 +39,64 @@ const LINES: &str = "application/x-ndjson";
 /// The header by which vendors know a request that comes again: each request of a batch is another one.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// Each value is read by itself, so that what is wrong with it is said with its name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireBatch<'a> {
-    #[serde(borrow, deserialize_with = "bounded")]
-    requests: Vec<WireRequest<'a>>,
-    parallel: Option<usize>,
-    #[serde(default)]
-    stream: bool,
+    #[serde(borrow)]
+    requests: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parallel: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream: Option<&'a RawValue>,
 }
 
 /// A line of OpenAI's batches.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireRequest<'a> {
-    custom_id: Option<String>,
     #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
+    custom_id: Option<&'a RawValue>,
     #[serde(borrow)]
-    url: Cow<'a, str>,
+    method: Option<&'a RawValue>,
     #[serde(borrow)]
-    body: &'a RawValue,
+    url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
 }
 
 /// A list of no more than [`MOST_REQUESTS`], of which the rest is not read.
-fn bounded<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Vec<WireRequest<'a>>, D::Error> {
-    struct Requests;
-    impl<'de> Visitor<'de> for Requests {
-        type Value = Vec<WireRequest<'de>>;
+struct Requests<'a>(Vec<&'a RawValue>);
 
-        fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(to, "a list of at most {MOST_REQUESTS} requests")
-        }
+impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Vec<&'de RawValue>;
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut requests = Vec::new();
-            while let Some(request) = list.next_element()? {
-                if requests.len() >= MOST_REQUESTS {
-                    return Err(serde::de::Error::invalid_length(requests.len() + 1, &self));
-                }
-                requests.push(request);
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(to, "a list of at most {MOST_REQUESTS} requests")
             }
-            Ok(requests)
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut requests = Vec::new();
+                while let Some(request) = list.next_element()? {
+                    if requests.len() >= MOST_REQUESTS {
+                        return Err(serde::de::Error::invalid_length(requests.len() + 1, &self));
+                    }
+                    requests.push(request);
+                }
+                Ok(requests)
+            }
         }
+        from.deserialize_seq(List).map(Requests)
     }
-    from.deserialize_seq(Requests)
+}
+
+/// The value of a field, where it is there.
+fn value<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, field: &str, what: &str) -> Result<Option<T>, Problem> {
+    let read = raw.map(|raw| serde_json::from_str(raw.get())).transpose();
+    read.map_err(|_| of_field(field, &format!("must be {what}")))
 }
 
 /// A request of a batch.
@@ -112,6 +126,19 @@ struct BatchLines {
 struct BatchHead {
     context: Rc<CallContext>,
     headers: HeaderMap,
+    /// The keys in its query, as they stand there.
+    keys: String,
+}
+
+impl BatchHead {
+    /// A request's path with the keys of the batch.
+    fn uri(&self, url: &Uri) -> Result<Uri, Problem> {
+        if self.keys.is_empty() {
+            return Ok(url.clone());
+        }
+        let mark = if url.query().is_some() { '&' } else { '?' };
+        Uri::try_from(format!("{url}{mark}{}", self.keys)).map_err(|_| wrong("url: is too long"))
+    }
 }
 
 impl LineSource for BatchLines {
@@ -160,25 +187,15 @@ pub(super) async fn exchange(
 ) -> Result<Exchange, Problem> {
     let now = Instant::now();
     context.note(|entry| entry.received(body.len() as u64, now));
-    let read: WireBatch<'_> =
-        serde_json::from_slice(&body).map_err(|error| wrong(&format!("the body is no batch: {error}")))?;
-    let WireBatch { requests, parallel, stream } = read;
-    let parallel = parallel.unwrap_or(PARALLEL);
-    if !(1..=MOST_PARALLEL).contains(&parallel) {
-        return Err(wrong(&format!("parallel: must be between 1 and {MOST_PARALLEL}")).param("parallel".to_owned()));
-    }
-    if requests.is_empty() {
-        return Err(wrong("requests: must hold at least one request").param("requests".to_owned()));
-    }
-    let own = |(index, request): (usize, WireRequest<'_>)| own(index, request, &body);
-    let waiting = requests.into_iter().enumerate().map(own).collect::<Result<Vec<_>, Problem>>()?.into_iter();
+    let (waiting, parallel, stream) = read(&body)?;
     let mut headers = head.headers;
     for name in [CONTENT_LENGTH, CONTENT_ENCODING, IDEMPOTENCY_KEY, X_REQUEST_ID] {
         headers.remove(name);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let batch = Rc::new(BatchHead { context: Rc::clone(context), headers });
-    let lines = BatchLines { batch, waiting, running: FuturesUnordered::new(), parallel };
+    let keys = query_keys(head.uri.query()).map(|key| format!("key={key}")).collect::<Vec<_>>().join("&");
+    let batch = Rc::new(BatchHead { context: Rc::clone(context), headers, keys });
+    let lines = BatchLines { batch, waiting: waiting.into_iter(), running: FuturesUnordered::new(), parallel };
     let kind = |kind| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
     if stream {
         return Ok(Exchange::Lines(kind(LINES), Box::new(lines)));
@@ -188,18 +205,58 @@ pub(super) async fn exchange(
     Ok(Exchange::Whole(Whole { status: StatusCode::OK, headers: kind("application/json"), body, end: End::Done }))
 }
 
+/// The requests of a batch, how many at a time, and true if their answers go out as they come.
+fn read(body: &Bytes) -> Result<(Vec<BatchRequest>, usize, bool), Problem> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(wrong("the body is no batch: it must be a JSON object with `requests`"));
+    }
+    let WireBatch { requests, parallel, stream } =
+        serde_json::from_slice(body).map_err(|error| wrong(&format!("the body is no batch: {error}")))?;
+    let between = format!("a whole number between 1 and {MOST_PARALLEL}");
+    let parallel = value(parallel, "parallel", &between)?.unwrap_or(PARALLEL);
+    if !(1..=MOST_PARALLEL).contains(&parallel) {
+        return Err(of_field("parallel", &format!("must be {between}")));
+    }
+    let stream = value(stream, "stream", "true or false")?.unwrap_or_default();
+    let list = format!("a list of at most {MOST_REQUESTS} requests");
+    let Requests(requests) = value(requests, "requests", &list)?.unwrap_or(Requests(Vec::new()));
+    if requests.is_empty() {
+        return Err(of_field("requests", "must hold at least one request"));
+    }
+    let own = |(index, request): (usize, &RawValue)| own(index, request, body);
+    Ok((requests.into_iter().enumerate().map(own).collect::<Result<_, Problem>>()?, parallel, stream))
+}
+
 /// A request, apart from the batch's text but for the bytes of its body, which are the batch's own.
-fn own(index: usize, request: WireRequest<'_>, batch: &Bytes) -> Result<BatchRequest, Problem> {
-    let WireRequest { custom_id, method, url, body } = request;
-    let field = |name: &str| format!("requests[{index}].{name}");
-    let method = Method::from_bytes(method.as_deref().unwrap_or("POST").as_bytes());
-    let method = method.map_err(|_| wrong(&format!("{}: is no method", field("method"))).param(field("method")))?;
-    let path = Some(&*url).filter(|url| url.starts_with('/') && !url.starts_with("//"));
-    let url = path.and_then(|url| Uri::try_from(url).ok());
-    let url = url.ok_or_else(|| {
-        wrong(&format!("{}: must be a path, as /v1/chat/completions", field("url"))).param(field("url"))
+fn own(index: usize, request: &RawValue, batch: &Bytes) -> Result<BatchRequest, Problem> {
+    let at = format!("requests[{index}]");
+    if !request.get().starts_with('{') {
+        return Err(of_field(&at, "must be an object with `url` and `body`"));
+    }
+    let read = serde_json::from_str(request.get());
+    let WireRequest { custom_id, method, url, body } = read.map_err(|error| {
+        let said = error.to_string();
+        of_field(&at, said.split(" at line ").next().unwrap_or_default())
     })?;
+    let field = |name: &str| format!("{at}.{name}");
+    let custom_id = value(custom_id, &field("custom_id"), "a text")?;
+    let method: Option<String> = value(method, &field("method"), "a text")?;
+    let method = Method::from_bytes(method.as_deref().unwrap_or("POST").as_bytes());
+    let method = method.map_err(|_| of_field(&field("method"), "is no method"))?;
+    let no_path = "must be a path, as /v1/chat/completions";
+    let url: Option<String> = value(url, &field("url"), "a path, as /v1/chat/completions")?;
+    let path = url.filter(|url| url.starts_with('/') && !url.starts_with("//"));
+    let url = path.and_then(|url| Uri::try_from(url).ok()).ok_or_else(|| of_field(&field("url"), no_path))?;
+    if query_keys(url.query()).next().is_some() {
+        let what = "has a key; each request is admitted by the key of the batch, so leave `key` out";
+        return Err(of_field(&field("url"), what));
+    }
+    let body = body.ok_or_else(|| of_field(&field("body"), "is required"))?;
     Ok(BatchRequest { index, custom_id, method, url, body: batch.slice_ref(body.get().as_bytes()) })
+}
+
+fn of_field(field: &str, what: &str) -> Problem {
+    wrong(&format!("{field}: {what}")).param(field.to_owned())
 }
 
 fn wrong(what: &str) -> Problem {
@@ -255,7 +312,7 @@ async fn run(
         return Err(wrong(&message));
     }
     let mut head = Request::new(());
-    *head.uri_mut() = request.url.clone();
+    *head.uri_mut() = batch.uri(&request.url)?;
     *head.headers_mut() = batch.headers.clone();
     let (head, ()) = head.into_parts();
     let addressed = access::identify(context, addressed, &head)?;

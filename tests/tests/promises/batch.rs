@@ -160,11 +160,23 @@ async fn what_is_no_batch_is_refused_and_asks_nobody() {
         (json!({"requests": [one.clone()], "paralel": 1}), "paralel"),
         (json!({"requests": [{"url": "http://elsewhere/v1/chat/completions", "body": {}}]}), "requests[0].url"),
         (json!({"requests": [{"url": "/v1/chat/completions"}]}), "body"),
-        (json!([one]), "no batch"),
+        (json!([one.clone()]), "no batch"),
+        (json!([[one.clone()], 2, false]), "no batch"),
+        (json!({"requests": [["x", "POST", "/v1/chat/completions", {}]]}), "requests[0]: must be an object"),
+        (json!({"requests": {"a": 1}}), "requests: must be a list"),
+        (json!({"requests": [one.clone()], "parallel": -1}), "parallel: must be a whole number"),
+        (json!({"requests": [one.clone()], "stream": 1}), "stream: must be true or false"),
+        (json!({"requests": [{"custom_id": 1, "url": "/v1/chat/completions", "body": {}}]}), "requests[0].custom_id"),
+        (json!({"requests": [{"url": "/v1/chat/completions", "body": {}, "x": 1}]}), "requests[0]: unknown field `x`"),
+        (json!({"requests": [{"url": "/v1beta/models/m:generateContent?key=k", "body": {}}]}), "key of the batch"),
     ] {
         let got = sent(&proxy, &batch).await;
-        assert!(got.status == 400 && got.text().contains(said), "{said}: {} {}", got.status, got.text());
+        let text = got.text();
+        assert!(got.status == 400 && text.contains(said), "{said}: {} {text}", got.status);
+        assert!(!["struct", "usize", "Wire", "sequence"].iter().any(|word| text.contains(word)), "{text}");
     }
+    let many = sent(&proxy, &json!({"requests": vec![one; 257]})).await.json();
+    assert_eq!(many["error"]["param"], "requests");
     assert_eq!(upstream.calls(), 0);
 }
 
@@ -187,4 +199,19 @@ async fn a_consumers_key_is_that_of_each_request() {
     let status = |at: usize| whole["data"][at]["response"]["status_code"].as_u64().unwrap();
     assert!(status(0) == 200 && matches!(status(1), 403 | 404), "{whole}");
     assert_eq!(upstream.calls(), 1);
+    // In the query it is the same key, whether or not a request has a query of its own.
+    let urls = ["/v1/chat/completions", "/v1/chat/completions?alt=json"];
+    let batch = json!({"requests": urls.map(|url| item("x", url, &asking("m", "x")))}).to_string();
+    let with = |key: &str| format!("{BATCH}?key={key}");
+    assert_eq!(proxy.client().post(&with("another"), JSON, batch.clone()).await.unwrap().status, 401);
+    let got = proxy.client().post(&with("planted-gateway-key-of-bob"), JSON, batch).await.unwrap().json();
+    let status = |at: usize| got["data"][at]["response"]["status_code"].as_u64().unwrap();
+    assert_eq!((status(0), status(1)), (200, 200), "{got}");
+    // And a request has no other one.
+    let url = "/v1/chat/completions?key=planted-gateway-key-of-bob";
+    let batch = json!({"requests": [item("x", url, &asking("m", "x"))]}).to_string();
+    let got = proxy.client().post(BATCH, &[JSON[0], key], batch).await.unwrap();
+    assert!(got.status == 400 && !got.text().contains("planted"), "{}", got.text());
+    assert_eq!(got.json()["error"]["param"], "requests[0].url");
+    assert_eq!(upstream.calls(), 3);
 }
