@@ -140,16 +140,14 @@ impl Attempt<'_> {
             return Err(Box::pin(self.error_answer(response, dialect, &mut open)).await);
         }
         open.has_head();
-        if let Some(coding) = headers::unasked_coding(response.headers()) {
-            let what = format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)");
+        if let Some(what) = no_answer_by_head(self.call.operation, response.headers()) {
             return Err(self.failed(&mut open, retry_policy::malformed(), &what));
         }
         let tier = dialect.habits().tier_header.and_then(|name| response.headers().get(name)?.to_str().ok());
         open.entry().tier(tier.map_or(ServiceTier::Unsaid, ServiceTier::of));
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let array = self.call.context.caller.array && dialect == self.call.dialect();
-        let pieces = self.call.streams() || self.call.operation.passes();
-        let streamed = pieces && (array || !is_json(response.headers()));
+        let streamed = passes_in_pieces(self.call, response.headers()) || (self.call.streams() && array);
         if streamed {
             let transcoder = self.transcoder(response.headers(), (dialect, usage_is_ours));
             let (mut head, body) = response.into_parts();
@@ -545,6 +543,33 @@ enum Collected {
     Full(Exhausted),
     Broken(String),
     TooLarge,
+}
+
+/// The reason why a success is none, by what its head says of it.
+fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Option<String> {
+    if let Some(coding) = headers::unasked_coding(headers) {
+        return Some(format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)"));
+    }
+    let no_sound = operation == Operation::Speech && (is_json(headers) || is_page(headers));
+    no_sound.then(|| format!("its answer is no sound but `{}`", String::from_utf8_lossy(media_type(headers))))
+}
+
+/// True if an answer passes piece by piece. What is to be JSON is read whole and judged by what it is, whatever it is called.
+fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool {
+    let may = match call.operation {
+        Operation::Speech => true,
+        // A text, where the call asks for one.
+        Operation::Transcription | Operation::Translation => !is_page(headers),
+        operation if operation.draws() => call.peek.stream && !is_page(headers),
+        _ => call.streams(),
+    };
+    may && !is_json(headers)
+}
+
+/// True for a page for people: somebody else has answered in the provider's place.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

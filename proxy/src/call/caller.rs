@@ -299,6 +299,7 @@ mod tests {
             (Operation::Speech, "multipart/form-data; boundary=b", false),
             (Operation::Transcription, "Multipart/form-data; boundary=b", true),
             (Operation::ImageEdit, "application/json", true),
+            (Operation::Transcription, "application/json", true),
             (Operation::Transcription, "audio/mpeg", false),
         ] {
             assert_eq!(check_body_kind(operation, &headers(&[("content-type", kind)])).is_ok(), taken, "{kind}");

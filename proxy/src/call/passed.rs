@@ -40,8 +40,9 @@ pub(super) fn look(
     };
     let read = match peek(named) {
         Err(refusal) if refusal.param.as_deref() == Some(Field::Model.name()) && row.default_model.is_some() => {
-            // A model that is named wrongly is no model that is not named.
-            let unnamed = peek(row.default_model).ok().filter(|peek| peek.span(Field::Model).is_none());
+            // A model that is named wrongly is no model that is not named; in JSON, `null` names none.
+            let is_null = |span: Range<usize>| boundary.is_none() && body.get(span) == Some(b"null");
+            let unnamed = peek(row.default_model).ok().filter(|peek| peek.span(Field::Model).is_none_or(is_null));
             unnamed.ok_or(refusal)
         }
         read => read,
@@ -98,7 +99,7 @@ mod tests {
     fn a_body_is_changed_only_where_another_model_is_meant() {
         let row = passed::of(Operation::Moderation).unwrap();
         let json = |model: &str| format!("{{{model}\"input\":1.50}}");
-        let (named, unnamed) = (json("\"model\" : \"a\","), json(""));
+        let (named, unnamed, null) = (json("\"model\" : \"a\","), json(""), json("\"model\": null,"));
         for (body, path, model, in_path, changed) in [
             (&named, None, "a", false, None),
             (&named, None, "b", false, Some(json("\"model\" : \"b\","))),
@@ -106,6 +107,8 @@ mod tests {
             (&named, Some("deployment"), "b", true, Some(json("\"model\" : \"b\","))),
             (&unnamed, None, "omni-moderation-latest", false, None),
             (&unnamed, None, "b", false, Some(json("\"model\":\"b\","))),
+            (&null, None, "omni-moderation-latest", false, None),
+            (&null, None, "b", false, Some(json("\"model\": \"b\","))),
             (&unnamed, Some("deployment"), "b", true, None),
             (&unnamed, Some("b"), "b", false, Some(json("\"model\":\"b\","))),
         ] {
@@ -134,6 +137,10 @@ mod tests {
         assert!(look(hear, None, &form, body.as_bytes()).is_err());
         assert!(look(hear, None, &headers("multipart/form-data"), body.as_bytes()).is_err());
         assert!(look(edit, None, &headers("application/json"), br#"{"model":1}"#).is_err());
+        let null = look(edit, None, &headers("application/json"), br#"{"model": null}"#).unwrap().0;
+        assert_eq!(null.model.of(b""), "dall-e-2");
+        assert_eq!(of(part("model", "null")).unwrap().0.model.of(b""), "null");
+        assert!(look(hear, None, &headers("application/json"), br#"{"model":null}"#).is_err());
         assert_eq!(look(edit, None, &headers("application/json"), br#"{"a":1}"#).unwrap().0.model.of(b""), "dall-e-2");
     }
 }

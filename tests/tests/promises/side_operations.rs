@@ -182,6 +182,37 @@ async fn a_call_that_fails_is_saved_by_the_next_provider_with_the_same_bytes() {
 }
 
 #[tokio::test]
+async fn a_page_in_a_providers_place_is_no_answer() {
+    let page: &[(&str, &str)] = &[("content-type", "text/html; charset=utf-8")];
+    let said = |name: &str| format!(r#"{{"model":"m","{name}":"x"}}"#);
+    let sound: &[(&str, &str)] = &[("content-type", "audio/mpeg")];
+    let plain: &[(&str, &str)] = &[("content-type", "text/plain")];
+    for (path, body, bad, good) in [
+        ("/v1/rerank", said("query"), page, JSON),
+        ("/v1/moderations", said("input"), page, JSON),
+        ("/v1/moderations", said("input"), plain, JSON),
+        ("/v1/images/generations", said("prompt"), page, JSON),
+        ("/v1/images/generations", r#"{"model":"m","prompt":"x","stream":true}"#.to_owned(), page, JSON),
+        ("/v1/audio/transcriptions", said("file"), page, JSON),
+        ("/v1/audio/transcriptions", said("file"), page, plain),
+        ("/v1/audio/speech", said("input"), page, sound),
+        ("/v1/audio/speech", said("input"), JSON, sound),
+    ] {
+        let bad = Upstream::always(vec![answer(200, bad, b"<html>login</html>")]).unwrap();
+        let next = Upstream::always(vec![answer(200, good, b"{}")]).unwrap();
+        let providers = [
+            provider("bad", "OpenAICompatible", bad.address, "priority: 0"),
+            provider("good", "OpenAICompatible", next.address, "priority: 1"),
+        ];
+        let text = pool("p", &providers, "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let got = proxy.client().post(path, JSON, body).await.unwrap();
+        assert_eq!((got.status, got.text(), got.header("content-type")), (200, "{}".to_owned(), good[0].1), "{path}");
+        assert_eq!((bad.calls(), next.calls()), (1, 1), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn forms_are_bounded_refused_where_they_are_none_and_never_read_in_two_ways() {
     let upstream = Upstream::always(vec![answer(200, JSON, HEARD.as_bytes())]).unwrap();
     let text =
@@ -217,11 +248,17 @@ async fn who_names_no_model_asks_the_vendors_own_and_its_bytes_stay() {
     let upstream = Upstream::always(vec![answer(200, JSON, br#"{"id":"a","model":"x","results":[]}"#)]).unwrap();
     let target = "    targets: [{poolRef: {name: p}}]\n";
     let renamed = "    targets: [{poolRef: {name: p}, model: their-own}]\n";
-    for (lines, sent) in [(target, r#"{ "input":1.50 }"#), (renamed, r#"{"model":"their-own", "input":1.50 }"#)] {
+    let (unnamed, null) = (r#"{ "input":1.50 }"#, r#"{ "model": null, "input":1.50 }"#);
+    for (lines, asked, sent) in [
+        (target, unnamed, unnamed),
+        (renamed, unnamed, r#"{"model":"their-own", "input":1.50 }"#),
+        (target, null, null),
+        (renamed, null, r#"{ "model": "their-own", "input":1.50 }"#),
+    ] {
         let text =
             pool("p", &[provider("only", "OpenAI", upstream.address, "")], "") + &rule("omni-moderation-latest", lines);
         let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
-        let got = proxy.client().post("/v1/moderations", JSON, r#"{ "input":1.50 }"#).await.unwrap();
+        let got = proxy.client().post("/v1/moderations", JSON, asked).await.unwrap();
         assert_eq!(got.status, 200, "{}", got.text());
         assert_eq!(upstream.received().pop().unwrap().body, sent.as_bytes());
     }
