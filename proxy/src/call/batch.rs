@@ -70,8 +70,8 @@ struct Requests<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
+        struct RequestEntries;
+        impl<'de> Visitor<'de> for RequestEntries {
             type Value = Vec<&'de RawValue>;
 
             fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,7 +89,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
                 Ok(requests)
             }
         }
-        from.deserialize_seq(List).map(Requests)
+        from.deserialize_seq(RequestEntries).map(Requests)
     }
 }
 
