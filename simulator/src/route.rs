@@ -83,6 +83,10 @@ pub(crate) enum Route {
     Models,
     /// `GET …/models/NAME`
     Model(String),
+    /// `GET …/publishers/google/models`
+    PublisherModels,
+    /// `GET …/publishers/google/models/NAME`
+    PublisherModel(String),
     /// `GET /__journal`
     ReadJournal,
     /// `DELETE /__journal`
@@ -186,6 +190,9 @@ pub(crate) fn route(parts: &Parts) -> Route {
     if let Some(route) = posted.or_else(|| cohere_route(path)).or_else(side) {
         return only(Method::POST, route);
     }
+    if path.ends_with("/publishers/google/models") {
+        return only(Method::GET, Route::PublisherModels);
+    }
     if path.ends_with("/models") {
         return only(Method::GET, Route::Models);
     }
@@ -206,6 +213,9 @@ pub(crate) fn route(parts: &Parts) -> Route {
         return only(Method::POST, found);
     }
     match path.split_once("/models/") {
+        Some((_, name)) if !name.is_empty() && vertex::is_of_google(path) => {
+            only(Method::GET, Route::PublisherModel(name.to_owned()))
+        }
         Some((_, name)) if !name.is_empty() => only(Method::GET, Route::Model(name.to_owned())),
         _ => Route::Unknown,
     }

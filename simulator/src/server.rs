@@ -328,6 +328,8 @@ impl Call {
             }
             Route::Models => Ok(self.models()),
             Route::Model(name) => self.named(name).map(|()| self.describe(name)),
+            Route::PublisherModels => Ok(vertex::listed(&self.names())),
+            Route::PublisherModel(name) => self.named(name).map(|()| vertex::described(name)),
             _ => return None,
         })
     }
@@ -548,9 +550,13 @@ impl Call {
         }
     }
 
+    fn names(&self) -> Vec<String> {
+        let names = self.model.models().to_vec();
+        if names.is_empty() { vec!["simulated".to_owned()] } else { names }
+    }
+
     fn models(&self) -> Value {
-        let fallback = ["simulated".to_owned()];
-        let names = if self.model.models().is_empty() { &fallback[..] } else { self.model.models() };
+        let names = self.names();
         let list: Vec<Value> = names.iter().map(|name| self.describe(name)).collect();
         match self.vendor {
             Vendor::OpenAi | Vendor::Amazon | Vendor::Cohere => json!({ "object": "list", "data": list }),

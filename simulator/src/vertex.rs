@@ -16,6 +16,16 @@ pub(crate) fn is_of_google(path: &str) -> bool {
     path.contains("/publishers/google/models/")
 }
 
+/// The list of Google's models there.
+pub(crate) fn listed(names: &[String]) -> Value {
+    json!({ "publisherModels": names.iter().map(|name| described(name)).collect::<Vec<_>>() })
+}
+
+/// One of Google's models there.
+pub(crate) fn described(name: &str) -> Value {
+    json!({ "name": format!("publishers/google/models/{name}"), "versionId": "001", "launchStage": "GA" })
+}
+
 /// The body as Anthropic would be sent it.
 pub(crate) fn opened(body: &[u8], model: &str) -> Checked<Vec<u8>> {
     let mut fields = object(body)?;
