@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 34] = [
+pub const FEATURES: [&str; 35] = [
     "access",
     "affinity",
     "awsChain",
@@ -37,6 +37,7 @@ pub const FEATURES: [&str; 34] = [
     "passHeaders",
     "passthrough",
     "priceKinds",
+    "promptCache",
     "request",
     "serviceEndpoints",
     "unlisted",

@@ -21,6 +21,7 @@ use crate::millis::Millis;
 use crate::mirror::Mirror;
 use crate::model::ModelFacts;
 use crate::price::Price;
+use crate::prompt_cache::PromptCache;
 use crate::request::RequestChanges;
 use crate::target::Target;
 
@@ -89,6 +90,9 @@ pub struct Rule {
     /// `None`: identical calls are calls of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<Coalesce>,
+    /// The breakpoints for providers' prompt caches; `None`: callers place their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_cache: Option<PromptCache>,
     /// The limits of its calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<RateLimit>,

@@ -20,6 +20,7 @@ pub mod patterns;
 mod pool;
 mod price;
 mod price_list;
+mod prompt_cache;
 mod provider;
 pub mod reference;
 mod request;
@@ -55,6 +56,7 @@ pub use pool::{
 };
 pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
 pub use price_list::{ListedModel, PriceList, VendorModels};
+pub use prompt_cache::{PromptCache, PromptCacheTtl};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
     ProviderType, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,

@@ -11,6 +11,7 @@ use crate::coalesce::Coalesce;
 use crate::hedge::Hedge;
 use crate::limits::Limits;
 use crate::patterns;
+use crate::prompt_cache::PromptCache;
 use crate::request::{Complexity, RequestChanges};
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
@@ -76,6 +77,9 @@ pub struct LLMRouteSpec {
     /// The limits of its calls, beside those of their consumers. A rule's own take their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Breakpoints for providers' prompt caches. Left out: callers place their own. A rule's own take their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_cache: Option<PromptCache>,
     /// Timeouts over the pools'. A rule's own are laid over them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
@@ -126,6 +130,9 @@ pub struct Rule {
     /// A share of its calls is copied to another pool, to see how that does. Left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
+    /// Breakpoints for providers' prompt caches, in place of what the route says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_cache: Option<PromptCache>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,

@@ -43,6 +43,17 @@ pub fn cost(usage: &Usage, price: &Price) -> Option<PicoUsd> {
     Some(PicoUsd(parts.iter().fold(0, |sum: u64, (tokens, each)| sum.saturating_add(tokens.saturating_mul(each.0)))))
 }
 
+/// The part of the prompt cache in a cost: what was saved by reading from it, and what writing to it cost on top of the usual. `None`:
+/// nobody said what the service tier costs.
+#[must_use]
+pub fn prompt_cache(usage: &Usage, price: &Price) -> Option<(PicoUsd, PicoUsd)> {
+    let plain = Usage { cached_input: 0, cache_write: 0, cache_write_1h: 0, cached_audio: 0, ..*usage };
+    let written = Usage { cached_input: 0, cached_audio: 0, ..*usage };
+    let [without, with, all] = [&plain, &written, usage].map(|usage| cost(usage, price));
+    let (without, with, all) = (without?, with?, all?);
+    Some((PicoUsd(with.0.saturating_sub(all.0)), PicoUsd(with.0.saturating_sub(without.0))))
+}
+
 #[cfg(test)]
 mod tests {
     use sluicegate_config::{PriceVariant, Rates};
@@ -161,6 +172,17 @@ mod tests {
         assert_eq!(of(used(5_000, 9_000), rates), Some(25_000));
         // No price for an hour: as for the minutes.
         assert_eq!(of(used(5_000, 4_000), Rates { cache_write_1h: None, ..rates }), Some(21_250));
+    }
+
+    #[test]
+    fn the_cache_saves_what_is_read_and_costs_what_is_written() {
+        let of = |usage: Usage| prompt_cache(&usage, &Price::of(plain())).map(|(saved, extra)| (saved.0, extra.0));
+        let used = Usage { input: 100, output: 10, ..Usage::default() };
+        assert_eq!(of(used), Some((0, 0)));
+        // 40 at 10 instead of 100; 15 at 125 and 5 at 200 instead of 100.
+        let mixed = Usage { cached_input: 40, cache_write: 20, cache_write_1h: 5, ..used };
+        assert_eq!(of(mixed), Some((40 * 90, 15 * 25 + 5 * 100)));
+        assert_eq!(of(Usage { tier: ServiceTier::Other, ..mixed }), None);
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 12] = [
+const OF_ROUTES: [RouteFeature; 13] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -79,6 +79,7 @@ const OF_ROUTES: [RouteFeature; 12] = [
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
+    ("promptCache", |route| route.rules.iter().any(|rule| rule.prompt_cache.is_some())),
     ("request", |route| route.rules.iter().any(|rule| rule.request.is_some())),
     ("unlisted", |route| route.rules.iter().any(|rule| rule.unlisted)),
 ];
@@ -244,6 +245,7 @@ mod tests {
                 "limits: {rate: [{per: Route, unit: Requests, amount: 1}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["limits"],
             ),
+            ("promptCache: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["promptCache"]),
         ] {
             let manifest =
                 format!("apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{{spec}}}");

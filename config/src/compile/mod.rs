@@ -40,6 +40,7 @@ mod pool;
 mod price;
 mod price_list;
 mod price_list_file;
+mod prompt_cache;
 mod provider;
 mod provider_addresses;
 mod references;

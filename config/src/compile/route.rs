@@ -11,7 +11,7 @@ use super::report::Report;
 use super::revision;
 use super::scalar::millis;
 use super::verdict::Reason;
-use super::{access, budgets, cache, concurrency, features, limits, request};
+use super::{access, budgets, cache, concurrency, features, limits, prompt_cache as breakpoints, request};
 use crate::{
     FORMAT, FallbackReason, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route,
     Rule, Target, Timeouts,
@@ -25,7 +25,7 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: &mut Report<'_>) -> Route {
     let namespace = id.0.split_once('/').map_or("default", |(namespace, _)| namespace);
     let own_name = format!("LLMRoute {}", id.0);
-    let LLMRouteSpec { rules, access, listed, cache, coalesce, limits, timeouts } = spec;
+    let LLMRouteSpec { rules, access, listed, cache, coalesce, limits, prompt_cache, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
@@ -43,6 +43,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             let path = format!("spec.rules[{index}]");
             let crds::Rule { name, matches, targets, fallbacks, listed: own_word, cache: own, .. } = rule;
             let crds::Rule { coalesce: shares, limits, request, hedge, mirror, timeouts, .. } = rule;
+            let crds::Rule { prompt_cache: own_breakpoints, .. } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
@@ -57,6 +58,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 fallbacks: fallbacks.iter().map(|fallback| self::fallback(fallback, namespace)).collect(),
                 cache: cache::merge(own.as_ref(), cache.as_ref(), &path, report),
                 coalesce: cache::coalesce(shares.as_ref().or(coalesce.as_ref()), own.as_ref(), cache.as_ref()),
+                prompt_cache: breakpoints::compile(own_breakpoints.as_ref().or(prompt_cache.as_ref())),
                 own_limits: !own_limits.is_empty(),
                 limits: if own_limits.is_empty() { route_limits.clone() } else { own_limits },
                 budgets: route_budgets.iter().cloned().chain(own_budgets).collect(),

@@ -17,7 +17,7 @@ use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
 use crate::vendors;
-use crate::verbatim::{PathSays, Peek};
+use crate::verbatim::{CacheWords, PathSays, Peek};
 use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
 use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
 
@@ -53,6 +53,20 @@ impl Dialect {
     pub fn reframer(self, to: Self) -> Option<Reframer> {
         let into_chunks = to.habits().is_binary;
         (self != to && self.is_kin(to) && self.habits().is_binary != into_chunks).then(|| Reframer::new(into_chunks))
+    }
+
+    /// The words in which a model's host is told what to keep in its prompt cache; `None`: it is not told.
+    #[must_use]
+    pub fn cache_words(self, model: &str) -> Option<CacheWords> {
+        /// Models at Bedrock that take them, by words in their names.
+        const AT_BEDROCK: [&str; 3] = ["anthropic.", "claude", "amazon.nova"];
+        match self {
+            Self::AnthropicMessages | Self::BedrockInvoke => Some(CacheWords::Control),
+            Self::BedrockConverse => AT_BEDROCK.iter().any(|word| model.contains(word)).then_some(CacheWords::Point),
+            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => {
+                None
+            }
+        }
     }
 
     /// The most tokens that a model of this dialect's own vendor answers with, as far as the tables know it: calls of other dialects

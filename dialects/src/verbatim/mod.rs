@@ -3,6 +3,7 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
+mod breakpoints;
 mod call_ids;
 mod envelope;
 mod fields;
@@ -22,6 +23,7 @@ use crate::codec::Refusal;
 use crate::json::count;
 use crate::scan;
 
+pub use breakpoints::{CachePlan, CacheWords, place_breakpoints};
 pub use call_ids::fit_call_ids;
 pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};
 pub(crate) use fields::names;

@@ -16,7 +16,7 @@ use super::ledger::{Ledger, LedgerEntry};
 use super::outcome::AttemptEnd;
 use super::record::{AttemptFacts, ModelName};
 use super::table::{NameTable, ProviderIx};
-use crate::pricing::cost;
+use crate::pricing::{cost, prompt_cache};
 
 /// No call has so many tokens: the longest contexts are a hundredth of it. Who says so is not believed.
 const MOST_TOKENS: u64 = 1_000_000_000;
@@ -89,6 +89,9 @@ impl AttemptEntry {
         }
         let usage = Usage { tier: usage.tier.or(self.facts.tier), ..usage };
         self.facts.cost = price.and_then(|price| cost(&usage, price));
+        let cached = usage.cached_input > 0 || usage.cache_write > 0;
+        self.facts.prompt_cache =
+            price.filter(|_| cached).and_then(|price| prompt_cache(&usage, price)).unwrap_or_default();
         self.facts.usage = Some(usage);
         (self.facts.estimated, self.facts.unknown) = (false, false);
     }

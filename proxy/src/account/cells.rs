@@ -128,6 +128,8 @@ pub(super) struct Seldom {
     pub(super) cache_hits: [Counter; 3],
     pub(super) cache_misses: Counter,
     pub(super) cache_bypasses: Counter,
+    /// Money that providers' prompt caches saved, and that writing there added.
+    pub(super) prompt_cache: [Counter; 2],
 }
 
 impl Seldom {
@@ -141,6 +143,7 @@ impl Seldom {
             cache_hits: std::array::from_fn(|_| Counter::default()),
             cache_misses: Counter::default(),
             cache_bypasses: Counter::default(),
+            prompt_cache: std::array::from_fn(|_| Counter::default()),
         })
     }
 }
@@ -216,6 +219,10 @@ impl CallCells {
         }
         if attempt.estimated {
             self.sometimes().estimated.add(1);
+        }
+        let (saved, added) = attempt.prompt_cache;
+        if saved.0 > 0 || added.0 > 0 {
+            self.sometimes().prompt_cache.iter().zip([saved, added]).for_each(|(count, money)| count.add(money.0));
         }
         match attempt.cost {
             Some(cost) => self.cost.add(cost.0),

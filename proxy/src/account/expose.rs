@@ -280,6 +280,11 @@ impl Page<'_> {
             sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.cost)))));
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
         self.counters(&names::COST, &cost)?;
+        for (at, name) in [&names::PROMPT_CACHE_SAVED, &names::PROMPT_CACHE_ADDED].into_iter().enumerate() {
+            let of = |cells| total(cells, |cells| cells.seldom()?.prompt_cache.get(at));
+            let money = sums(reading.calls.iter().map(|(labels, cells)| (served_by(labels), of(cells))));
+            self.counters(name, &money.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect())?;
+        }
         self.counters(&names::USAGE_ESTIMATED, &by_route(reading, |cells| Some(&cells.seldom()?.estimated)))?;
         let unpriced =
             reading.calls.iter().map(|(labels, cells)| (served_by(labels), total(cells, |c| Some(&c.unpriced))));

@@ -59,6 +59,8 @@ metrics! {
     FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
+    PROMPT_CACHE_SAVED = Counter "sluicegate_prompt_cache_saved_usd" ["route", "pool", "provider", "model"] "What reading from providers' prompt caches saved by the configured prices, in US dollars.";
+    PROMPT_CACHE_ADDED = Counter "sluicegate_prompt_cache_added_usd" ["route", "pool", "provider", "model"] "What writing to providers' prompt caches cost above the usual input by the configured prices, in US dollars.";
     USAGE_ESTIMATED = Counter "sluicegate_usage_estimated" ["route"] "Calls whose tokens are estimated: they ended before the provider said them.";
     COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Calls whose cost is unknown: no price is configured for their tokens or the service tier that answered them, or nobody has said how many they used.";
     CACHE_HITS = Counter "sluicegate_cache_hits" ["route", "layer"] "Calls answered from the cache.";

@@ -67,6 +67,8 @@ pub(super) struct AttemptFacts {
     pub(super) unknown: bool,
     /// The cost of the usage; `None`: nobody configured a price, or none of the tier that answered.
     pub(super) cost: Option<PicoUsd>,
+    /// The money that the provider's prompt cache saved, and that writing there added.
+    pub(super) prompt_cache: (PicoUsd, PicoUsd),
 }
 
 impl AttemptFacts {

@@ -30,6 +30,7 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
         Box::pin(limits::take(call, rule, context.ready.names.route_name(route))).await?;
     }
     if call.operation.generates() {
+        call.plan_cache(rule.prompt_cache);
         context.clamp(output_limit::of(call, rule));
     }
     let lead = match &rule.cache {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sluicegate_dialects::conversation::{self, CallFacts};
-use sluicegate_dialects::verbatim::{self, Envelope, Enveloped, Field, PathSays, Peek};
+use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, estimate, hub};
 
 use crate::account::Operation;
@@ -55,6 +55,8 @@ pub(super) struct InboundCall {
     asks: OnceCell<AskedAmount>,
     /// The changes that its rule has made.
     changes: Option<ChangedCall>,
+    /// The breakpoints that its rule puts into it.
+    cache_plan: Cell<Option<CachePlan>>,
     /// True if its answer may be shared with calls that ask for the same in other forms.
     shared: Cell<bool>,
     /// Counts the copies of the body that attempts make.
@@ -127,6 +129,7 @@ impl InboundCall {
             neutral: RefCell::default(),
             asks: OnceCell::new(),
             changes: None,
+            cache_plan: Cell::default(),
             shared: Cell::default(),
             copies: RefCell::default(),
             _charge: charge,
@@ -264,6 +267,16 @@ impl InboundCall {
     /// True if usage passes at a stream's end: the caller sees it, or others may that share the answer.
     pub(super) fn passes_usage(&self) -> bool {
         self.sees_usage() || self.shared.get()
+    }
+
+    /// Its rule puts these breakpoints into it.
+    pub(super) fn plan_cache(&self, plan: Option<CachePlan>) {
+        self.cache_plan.set(plan);
+    }
+
+    /// The breakpoints that its rule puts into it.
+    pub(super) fn cache_plan(&self) -> Option<CachePlan> {
+        self.cache_plan.get()
     }
 
     /// Its answer is shared with calls that ask for the same in other forms, or it is not.

@@ -84,6 +84,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let body = dialect.disown(&body, model);
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
         let Governed { body, dropped } = governed(&body, provider)?;
+        let body = marked(body, (call, model), dialect);
         let dropped = dropped.len();
         return Ok(Outgoing {
             body,
@@ -118,6 +119,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
+    let body = marked(body, (call, model), dialect);
     Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas, media: MEDIA })
 }
 
@@ -161,6 +163,15 @@ fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &
             false => dialect.encode_count(neutral, &provider.defaults),
         }
     })
+}
+
+/// The body with the breakpoints that the call's rule wants, where its provider has a prompt cache that is told so.
+fn marked(body: Bytes, (call, model): (&InboundCall, &str), dialect: Dialect) -> Bytes {
+    let Some(plan) = call.cache_plan() else { return body };
+    match dialect.cache_words(model) {
+        Some(words) => verbatim::place_breakpoints(&body, plan, words),
+        None => body,
+    }
 }
 
 /// Refuses a conversation of which a part is held by Anthropic, where the call goes to another host of its models. What the

@@ -17,6 +17,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         fallbacks: Vec::new(),
         cache: None,
         coalesce: None,
+        prompt_cache: None,
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),

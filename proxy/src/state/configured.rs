@@ -11,6 +11,7 @@ use sluicegate_config::{
     AffinitySource, BetaAction, FallbackReason, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy,
     Timeouts,
 };
+use sluicegate_dialects::verbatim::CachePlan;
 use sluicegate_dialects::{Dialect, RequestShape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
@@ -126,6 +127,8 @@ pub(crate) struct Rule {
     pub(crate) cache: Option<Arc<cache::Plan>>,
     /// Says which calls are identical, where those share one answer.
     pub(crate) coalesce: Option<cache::Recipe>,
+    /// The breakpoints that are put into its calls.
+    pub(crate) prompt_cache: Option<CachePlan>,
     pub(crate) limits: Box<[PreparedLimit]>,
     pub(crate) budgets: Box<[PreparedBudget]>,
     /// Changes of its calls.

@@ -12,6 +12,7 @@ use sluicegate_config::{self as config, ObjectId};
 
 use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
+use sluicegate_dialects::verbatim::CachePlan;
 
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, KindProfile, Offer};
@@ -91,6 +92,7 @@ pub(super) fn route(
             fallbacks: target_refs(&rule.fallbacks),
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
             coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
+            prompt_cache: rule.prompt_cache.map(cache_plan),
             limits: limits(lasting, id, rule),
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),
             request: rule.request.as_ref().map(|request| Arc::new(changes(request))),
@@ -139,6 +141,7 @@ fn mirror(
         fallbacks: Vec::new(),
         cache: None,
         coalesce: None,
+        prompt_cache: rule.prompt_cache.map(cache_plan),
         limits: Box::default(),
         budgets: Box::default(),
         request: None,
@@ -149,6 +152,11 @@ fn mirror(
         timeouts: rule.timeouts,
     };
     PreparedMirror { percent: mirror.percent, rule }
+}
+
+fn cache_plan(from: config::PromptCache) -> CachePlan {
+    let config::PromptCache { tools, system, turns, for_an_hour } = from;
+    CachePlan { tools, system, turns: turns.into(), for_an_hour }
 }
 
 /// The limits of a rule.

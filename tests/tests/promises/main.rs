@@ -35,6 +35,7 @@ mod offline;
 mod operations;
 mod overflow;
 mod passthrough;
+mod prompt_cache;
 mod protocols;
 mod queues;
 mod rate_limits;

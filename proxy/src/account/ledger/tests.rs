@@ -89,6 +89,7 @@ fn snapshot() -> Snapshot {
         fallbacks: Vec::new(),
         cache: None,
         coalesce: None,
+        prompt_cache: None,
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),

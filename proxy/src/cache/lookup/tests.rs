@@ -41,6 +41,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         fallbacks,
         cache,
         coalesce: None,
+        prompt_cache: None,
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),

@@ -42,6 +42,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         fallbacks,
         cache: Some(cache.clone()),
         coalesce: None,
+        prompt_cache: None,
         limits: Vec::new(),
         own_limits: false,
         budgets: Vec::new(),
