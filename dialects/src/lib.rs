@@ -48,5 +48,6 @@ pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;
 pub use model_list::{ListedModel, Modality, ModelCapability, ModelPage, TokenPrices};
+pub use openai_responses::stored;
 pub use shape::RequestShape;
 pub use spoke::{ErrorName, Habits, SettingsWithin, SystemPlace};

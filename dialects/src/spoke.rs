@@ -42,6 +42,8 @@ pub struct Habits {
     pub is_binary: bool,
     /// The envelope of Anthropic's bodies, where its bodies are those.
     pub envelope: Option<Envelope>,
+    /// True if its providers keep answers that they are not told to forget, and go on from one by its id.
+    pub keeps_answers: bool,
     /// The header in which its clients look for an error's name, and the names.
     pub error_header: Option<(&'static str, ErrorName)>,
     /// The fields whose tokens are counted, and the name that the count has.

@@ -31,6 +31,7 @@ pub mod probe;
 pub mod process;
 pub mod redis;
 pub mod route;
+mod sealing;
 pub mod settings;
 pub mod source;
 pub mod state;

@@ -86,6 +86,10 @@ pub struct Settings {
     /// Origins (`https://app.example`) whose web pages may call, or `*`; none unless said. A page shows its user the key.
     #[arg(long, env = "SLUICEGATE_CORS_ORIGINS", value_name = "ORIGIN,ORIGIN…", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
+    /// A file of keys, one in a line, that the ids of answers which a provider keeps are sealed with: each id leads its owner, and
+    /// nobody else, to the provider that keeps it. The first key seals, all of them open; the file is read again when it changes.
+    #[arg(long, env = "SLUICEGATE_RESPONSE_KEYS", value_name = "FILE")]
+    pub response_keys: Option<PathBuf>,
     /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
     #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
     pub log_sample: f64,

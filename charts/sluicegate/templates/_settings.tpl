@@ -22,6 +22,9 @@ SLUICEGATE_TLS_KEY: /etc/sluicegate/tls/tls.key
 SLUICEGATE_TLS_LISTEN: {{ printf "%s:8443" .Values.proxy.bindAddress | quote }}
 {{- end }}
 {{- end }}
+{{- with .Values.proxy.responseKeys.secretName }}
+SLUICEGATE_RESPONSE_KEYS: /etc/sluicegate/response-keys/{{ $.Values.proxy.responseKeys.secretKey }}
+{{- end }}
 {{- with include "sluicegate.redisUrls" . }}
 SLUICEGATE_REDIS: {{ . | quote }}
 {{- end }}

@@ -41,6 +41,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: "application/vnd.amazon.eventstream",
         is_binary: true,
         envelope: None,
+        keeps_answers: false,
         error_header: Some(("x-amzn-errortype", error::name)),
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),
         count_object: None,

@@ -29,6 +29,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: "application/vnd.amazon.eventstream",
         is_binary: true,
         envelope: Some(crate::verbatim::Envelope::Bedrock),
+        keeps_answers: false,
         error_header: Some(("x-amzn-errortype", error::name)),
         ..anthropic_messages::SPOKE.habits
     },

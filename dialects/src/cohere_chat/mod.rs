@@ -37,6 +37,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,
+        keeps_answers: false,
         error_header: None,
         counted: COUNTED,
         count_object: None,

@@ -14,6 +14,7 @@ mod place;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod sealed;
+pub mod stored;
 pub(crate) mod stream;
 mod tool_name;
 mod wire;
@@ -42,6 +43,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,
+        keeps_answers: true,
         error_header: None,
         counted: (&["instructions", "input", "tools"], "input_tokens"),
         count_object: Some("response.input_tokens"),

@@ -60,9 +60,15 @@ pub enum Field {
     GenerationConfig,
     /// `inferenceConfig`: in Converse it holds `maxTokens`.
     InferenceConfig,
+    /// `previous_response_id`, OpenAI Responses.
+    PreviousResponseId,
+    /// `store`, OpenAI.
+    Store,
+    /// `conversation`, OpenAI Responses.
+    Conversation,
 }
 
-const FIELDS: usize = Field::InferenceConfig as usize + 1;
+const FIELDS: usize = Field::Conversation as usize + 1;
 
 impl Field {
     /// The field's name on the wire.
@@ -80,6 +86,9 @@ impl Field {
             Self::Metadata => "metadata",
             Self::GenerationConfig => "generationConfig",
             Self::InferenceConfig => "inferenceConfig",
+            Self::PreviousResponseId => "previous_response_id",
+            Self::Store => "store",
+            Self::Conversation => "conversation",
         }
     }
 
@@ -96,6 +105,9 @@ impl Field {
             b"metadata" => Self::Metadata,
             b"generationConfig" | b"generation_config" => Self::GenerationConfig,
             b"inferenceConfig" => Self::InferenceConfig,
+            b"previous_response_id" => Self::PreviousResponseId,
+            b"store" => Self::Store,
+            b"conversation" => Self::Conversation,
             _ => return None,
         })
     }
@@ -171,6 +183,24 @@ impl Peek {
     #[must_use]
     pub fn span(&self, field: Field) -> Option<Range<usize>> {
         self.spans.get(field as usize).cloned().flatten()
+    }
+
+    /// The text that a field is; `None`: it is not there, or `null`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn text<'a>(&self, body: &'a [u8], field: Field) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let Some(span) = self.span(field) else { return Ok(None) };
+        match text_at(body, &span) {
+            "null" => Ok(None),
+            json => string(json).map(Some).ok_or_else(|| wrong(field, "a string")),
+        }
+    }
+
+    /// The JSON that a field is; `None`: it is not there, or `null`.
+    #[must_use]
+    pub fn json<'a>(&self, body: &'a [u8], field: Field) -> Option<&'a str> {
+        self.span(field).map(|span| text_at(body, &span)).filter(|json| *json != "null")
     }
 
     /// True if a field is a number above this one.

@@ -164,7 +164,7 @@ impl AnswerStream {
 
     /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
     fn ended_before_first_token(&mut self, retry_on: &RetryOn) -> FirstToken {
-        match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
+        match self.finish() {
             // The reason to end is all that it says, and it is told at the end: the prompt was refused, or thoughts took all tokens.
             Ok(true) if self.transcoder.first_token() && self.transcoder.error().is_none() => {
                 self.whole();
@@ -311,8 +311,7 @@ impl AnswerStream {
                     return Polled::Some;
                 }
                 let (data, reframed) = self.transcoder.reframed(data);
-                self.cache.came(&data);
-                let fed = self.transcoder.feed(data, &mut self.out, self.cache.recorder()).and(reframed);
+                let fed = self.feed(data).and(reframed);
                 self.notice_the_end();
                 match fed {
                     Ok(()) => self.charge_held().map_or_else(Polled::Full, |()| Polled::Some),
@@ -320,6 +319,22 @@ impl AnswerStream {
                 }
             }
         }
+    }
+
+    /// Takes bytes as the caller is given them, and whoever else listens.
+    fn feed(&mut self, data: Bytes) -> Result<(), String> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.cache.came(&data);
+        self.transcoder.feed(data, &mut self.out, self.cache.recorder())
+    }
+
+    /// The provider's bytes have come to their clean end. Says whether the answer is whole.
+    fn finish(&mut self) -> Result<bool, String> {
+        let rest = self.transcoder.held_back();
+        self.feed(rest)?;
+        self.transcoder.finish(&mut self.out, self.cache.recorder())
     }
 
     /// Counts what is held back: unfinished events, the beginning of a stream.
@@ -360,7 +375,7 @@ impl AnswerStream {
                 return self.cut(ErrorKind::Overloaded, AttemptEnd::Cancelled, full.to_string());
             }
             Polled::Broken(what) => Some(what),
-            Polled::End => match self.transcoder.finish(&mut self.out, self.cache.recorder()) {
+            Polled::End => match self.finish() {
                 Ok(true) => None,
                 Ok(false) => Some("the stream stopped before its end".to_owned()),
                 Err(what) => Some(what),

@@ -7,7 +7,7 @@ use crate::errors::Problem;
 use super::cache_lookup::{self, CacheOutcome};
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{access, coalesce, failover, limits, mirror, output_limit};
+use super::{access, coalesce, failover, limits, mirror, output_limit, stored};
 
 /// An answer to a call, wherever it came from.
 ///
@@ -17,6 +17,7 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     let context = &call.context;
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
+    stored::look(call)?;
     let changed;
     let call = match &rule.request {
         None => call,

@@ -164,7 +164,9 @@ impl Attempt<'_> {
         if self.call.operation.passes() {
             return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
         }
-        Transcoder::new(self.call, dialect, usage_is_ours)
+        let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+        transcoder.seal(self.call.sealed_stream(self.provider));
+        transcoder
     }
 
     /// A stream is given to the caller from its first token on; until then it is held, and its failure saved. Its head is the caller's.
@@ -291,6 +293,7 @@ impl Attempt<'_> {
             return Ok((body.clone(), false));
         }
         let kin = dialect.is_kin(call.dialect());
+        let body = &if kin { call.sealed_answer(body, self.provider) } else { body.clone() };
         if kin && !call.streams() {
             let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.

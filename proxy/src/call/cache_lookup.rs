@@ -74,7 +74,7 @@ fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cach
 }
 
 /// Stands for a caller where answers are kept apart by caller: the consumer, by whichever of its keys, or else the keys.
-fn caller(call: &InboundCall) -> Option<[u8; 32]> {
+pub(super) fn caller(call: &InboundCall) -> Option<[u8; 32]> {
     let known = call.context.consumer().map(|consumer| consumer.identity());
     known.or_else(|| by_keys(&call.headers, query_keys(call.query())))
 }
@@ -113,6 +113,10 @@ fn served_by(call: &InboundCall, rule: &Rule) -> [u8; 32] {
     let takes_keys = |target: &TargetRef| ready.target(target).is_some_and(|target| target.pool.takes_callers_keys);
     if rule.targets.iter().chain(&rule.fallbacks).any(takes_keys) {
         digest.update(&keys::digest(call));
+    }
+    // By the id in it nobody else can go on.
+    if let Some(owner) = call.owner_of_answer() {
+        digest.update(owner);
     }
     for (kind, aims) in [(1, &rule.targets), (2, &rule.fallbacks)] {
         for target in aims.iter().map(|target| ready.target(target)) {

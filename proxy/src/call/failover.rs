@@ -35,7 +35,7 @@ use super::retry_policy::{Retry, SHORT_WAIT};
 use super::room::Room;
 use super::suspects::Suspects;
 use super::weigh::{Weighing, fit};
-use super::{affinity, count, outgoing, places, plan};
+use super::{affinity, count, outgoing, places, plan, stored};
 
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
 const MOST_ATTEMPTS: u32 = 10;
@@ -405,6 +405,9 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
             .code("model_not_found")
             .param("model".to_owned())
             .retry(false, None));
+    }
+    if call.is_bound() {
+        return Err(stored::kept_elsewhere(call, rule).unwrap_or_else(stored::keeper_away));
     }
     if call.operation == Operation::CountTokens {
         return count::estimated(call);

@@ -23,6 +23,7 @@ use super::betas;
 use super::caller::Addressed;
 use super::context::CallContext;
 use super::passed;
+use super::stored_call::StoredCall;
 
 /// The header in which the vendors' SDKs say how often they have tried a call before.
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
@@ -44,6 +45,8 @@ pub(super) struct InboundCall {
     pub(super) envelope: Option<Envelope>,
     /// The fields that were looked at in it.
     pub(super) peek: Peek,
+    /// The part that is about what a provider keeps.
+    stored: OnceCell<Rc<StoredCall>>,
     /// The boundary of the body's parts, where it is a form.
     boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
@@ -124,6 +127,7 @@ impl InboundCall {
             path_names_model: addressed.model.is_some(),
             envelope: addressed.envelope,
             peek,
+            stored: OnceCell::new(),
             boundary,
             model,
             neutral: RefCell::default(),
@@ -186,6 +190,7 @@ impl InboundCall {
                 changed.peek = self.dialect().peek(&body, path)?;
             }
             changed.body = body;
+            changed.stored = self.stored.clone();
             changed.changes = Some(ChangedCall { made: Arc::clone(made), headers });
         }
         Ok(changed)
@@ -213,6 +218,16 @@ impl InboundCall {
     /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()
+    }
+
+    /// The part that is about what a provider keeps.
+    pub(super) fn stored(&self) -> Option<&StoredCall> {
+        self.stored.get().map(|stored| &**stored)
+    }
+
+    /// Notes the part that is about what a provider keeps; only the first word counts.
+    pub(super) fn goes_by(&self, stored: StoredCall) {
+        drop(self.stored.set(Rc::new(stored)));
     }
 
     /// The caller's dialect.

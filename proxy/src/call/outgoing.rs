@@ -293,8 +293,9 @@ struct Spliced {
 
 fn spliced(call: &InboundCall, (model, offer): (&str, &Offer), provider: &Provider) -> Spliced {
     let peek = &call.peek;
-    let mut edits: [Option<Edit>; 6] = [const { None }; 6];
-    let [new_model, max_tokens, other_max_tokens, temperature, usage, settings] = &mut edits;
+    let mut edits: [Option<Edit>; 7] = [const { None }; 7];
+    let [new_model, max_tokens, other_max_tokens, temperature, usage, settings, previous] = &mut edits;
+    *previous = call.named_as_kept();
     let mut clamped = None;
     // A body behind a path that named the model may name another, or none.
     let only_in_body = call.path_model().is_some() && !offer.names_the_model();

@@ -12,6 +12,7 @@ use crate::cache::Recorder;
 use super::event_tail::{EventTail, ends_event, last_event};
 use super::inbound::InboundCall;
 use super::passed_stream::PassedStream;
+use super::sealed_stream::SealedStream;
 use super::write_buffer::WriteBuffer;
 
 /// The engine that turns the provider's bytes into the caller's.
@@ -39,6 +40,8 @@ pub(super) struct Verbatim {
     raw: bool,
     /// The engine that frames the provider's events as the caller's are, where they are framed otherwise.
     reframer: Option<Box<Reframer>>,
+    /// The engine that seals the ids in them, where they are sealed.
+    sealed: Option<Box<SealedStream>>,
 }
 
 /// Bytes → events → bytes.
@@ -131,6 +134,7 @@ impl Transcoder {
             array,
             raw,
             reframer: reframer.map(Box::new),
+            sealed: None,
         }))
     }
 
@@ -143,10 +147,26 @@ impl Transcoder {
     /// are not what the provider's framing allows.
     pub(super) fn reframed(&mut self, data: Bytes) -> (Bytes, Result<(), String>) {
         let Self::Verbatim(transcoder) = self else { return (data, Ok(())) };
+        if let Some(sealed) = &mut transcoder.sealed {
+            return (sealed.pass(data), Ok(()));
+        }
         let Some(reframer) = &mut transcoder.reframer else { return (data, Ok(())) };
         let mut out = Vec::with_capacity(data.len() * 2);
         let read = reframer.push(&data, &mut out).map_err(|error| error.message);
         (out.into(), read)
+    }
+
+    /// The provider's last bytes, where they were held until their event is whole.
+    pub(super) fn held_back(&mut self) -> Bytes {
+        let Self::Verbatim(transcoder) = self else { return Bytes::new() };
+        transcoder.sealed.as_mut().map_or_else(Bytes::new, |sealed| sealed.rest())
+    }
+
+    /// Seals the ids in a stream that passes.
+    pub(super) fn seal(&mut self, sealed: Option<Box<SealedStream>>) {
+        if let Self::Verbatim(transcoder) = self {
+            transcoder.sealed = sealed;
+        }
     }
 
     /// Adds what tells the caller of a silent stream that it goes on; `false`: its writer has nothing of its own to say.
@@ -326,7 +346,8 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => {
                 let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held());
-                transcoder.observer.held() + transcoder.tail.held() + reframed
+                let sealed = transcoder.sealed.as_ref().map_or(0, |sealed| sealed.held());
+                transcoder.observer.held() + transcoder.tail.held() + reframed + sealed
             }
             Self::Translated(transcoder) => transcoder.decoder.held() + transcoder.encoder.held(),
             Self::Passed(stream) => stream.held(),
@@ -496,6 +517,7 @@ mod tests {
             array: false,
             raw: false,
             reframer: None,
+            sealed: None,
         }
     }
 

@@ -91,7 +91,8 @@ pub(super) fn form(call: &InboundCall) -> TimedAnswer {
 /// `true` for a provider that can take the call at all.
 pub(super) fn fit(call: &InboundCall, (target, room): (RouteTarget<'_>, Room), provider: &Provider) -> bool {
     let routed = outgoing::routed_model(call, target);
-    provider.speaks(call.operation, call.dialect(), routed).is_some()
+    let spoken = provider.speaks(call.operation, call.dialect(), routed);
+    spoken.is_some_and(|spoken| call.may_go_to(provider, spoken))
         && provider.serves(routed)
         && room.lets(provider, routed)
 }

@@ -32,6 +32,7 @@ use crate::identity::keeper::Tokens;
 use crate::jwt::JwksKeeper;
 use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
+use crate::sealing::KeyFile;
 use crate::settings::{DefaultAccess, Settings};
 use crate::state::{Builder, Lasting};
 use crate::upstream::{Outward, StatsBoard};
@@ -73,7 +74,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let signals = Signals::new()?;
     let descriptors = descriptors::raise(&mut settings)?;
     let metrics = Metrics::new(queue);
-    let Prepared { identity, tls, outward, feed } = prepare::prepare(&settings, &metrics).await?;
+    let Prepared { identity, tls, response_keys, outward, feed } = prepare::prepare(&settings, &metrics).await?;
     let count = settings.worker_count();
     let (addresses, ports) = listener::bind_all(&settings, tls.as_ref(), count)?;
     let admin_socket = std::net::TcpListener::bind(settings.admin_listen)
@@ -106,6 +107,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     let shared = Arc::new(ProcessShared {
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
+        response_keys,
         flights: Arc::default(),
         limits: Arc::clone(&lasting.limits),
         memory: memory_budget(&mut settings),
@@ -189,12 +191,7 @@ impl Control {
                 });
             }
         }
-        if let Some(identity) = identity {
-            parts.spawn_local(async move {
-                identity.watch().await;
-                "the certificate's reader"
-            });
-        }
+        watch_files(&mut parts, identity, shared.response_keys.clone());
         let lost = async {
             tokio::select! {
                 () = shared.lifecycle.worker_ended() => "a worker",
@@ -205,6 +202,22 @@ impl Control {
             draining.send_replace(true);
         };
         Ok(drain::until_drained(&shared.lifecycle, &shared.settings.stopping, signals, lost, unready).await)
+    }
+}
+
+/// Keeps fresh what is read of files besides the configuration.
+fn watch_files(parts: &mut JoinSet<&'static str>, identity: Option<ServerIdentity>, keys: Option<Arc<KeyFile>>) {
+    if let Some(identity) = identity {
+        parts.spawn_local(async move {
+            identity.watch().await;
+            "the certificate's reader"
+        });
+    }
+    if let Some(keys) = keys {
+        parts.spawn_local(async move {
+            keys.watch().await;
+            "the reader of response keys"
+        });
     }
 }
 

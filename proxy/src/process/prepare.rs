@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::account::{Metrics, check_log_filter};
 use crate::listener::tls::ServerIdentity;
 use crate::redis;
+use crate::sealing::KeyFile;
 use crate::settings::Settings;
 use crate::source::{Cluster, Gateway, Source, Subscription};
 use crate::upstream::Outward;
@@ -21,6 +22,8 @@ pub(super) struct Prepared {
     pub(super) identity: Option<ServerIdentity>,
     /// The acceptor that workers answer handshakes with.
     pub(super) tls: Option<TlsAcceptor>,
+    /// The keys of response ids, to be kept fresh.
+    pub(super) response_keys: Option<Arc<KeyFile>>,
     /// The way in which providers are reached.
     pub(super) outward: Outward,
     /// The source that the configuration comes from.
@@ -51,6 +54,8 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
         _ => None,
     };
     let tls = identity.as_ref().map(ServerIdentity::acceptor).transpose()?;
+    let response_keys = settings.response_keys.as_deref().map(KeyFile::read).transpose();
+    let response_keys = response_keys.context("--response-keys")?.map(Arc::new);
     let prices = settings.prices.as_deref().map(price_list).transpose()?;
     prices.iter().for_each(|list| metrics.price_list(list.timestamp()));
     let outward = settings.ways.read(settings.gateway.is_some())?;
@@ -62,7 +67,7 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
         }
         None => Feed::Cluster(Box::new(watch_gateway(settings, metrics).await?)),
     };
-    Ok(Prepared { identity, tls, outward, feed })
+    Ok(Prepared { identity, tls, response_keys, outward, feed })
 }
 
 /// The list of prices in a file.

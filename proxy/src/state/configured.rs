@@ -254,6 +254,8 @@ pub(crate) struct Provider {
     pub(crate) name: String,
     /// Stands for its endpoint, on every proxy alike.
     pub(crate) identity: u64,
+    /// The same, in its pool: no endpoint of another pool has it.
+    pub(crate) stands_for: u64,
     pub(crate) ix: ProviderIx,
     /// The row of its kind.
     pub(crate) kind: &'static KindProfile,

@@ -235,6 +235,7 @@ impl Resolving<'_> {
                 ix,
                 endpoint: endpoint.unwrap_or_else(known),
                 identity: identity(&from.name, &address),
+                stands_for: identity(&format!("{}\0{}", self.id.0, from.name), &address),
                 gates: self.gates(from, &address),
                 address: address.as_str().into(),
                 offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,

@@ -13,6 +13,7 @@ use crate::coalescing::Flights;
 use crate::drain::Lifecycle;
 use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
+use crate::sealing::KeyFile;
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
 use crate::{cache, concurrency, limit, redis, upstream};
@@ -30,6 +31,8 @@ pub struct ProcessShared {
     pub metrics: Arc<Metrics>,
     /// The cache's memory layer.
     pub cache: Arc<cache::SharedCache>,
+    /// The keys that ids of kept answers are sealed with.
+    pub(crate) response_keys: Option<Arc<KeyFile>>,
     /// The flights that identical calls share.
     pub flights: Arc<Flights>,
     /// The limits, and all that has been taken of them.

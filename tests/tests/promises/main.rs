@@ -48,6 +48,7 @@ mod shaping;
 mod side_operations;
 mod signals;
 mod start;
+mod stored_responses;
 mod tokens;
 mod unread;
 mod untaken;

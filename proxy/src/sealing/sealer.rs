@@ -1,0 +1,151 @@
+//! Seals ids and opens them.
+//!
+//! The same id of the same owner is sealed the same each time, as long as the first key stays: an answer that is fetched again has the id
+//! under which it was given. AES-GCM-SIV is made for that; what it shows is that two sealed ids are equal, which is to be seen.
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+
+/// Stands for whom a sealed id is for.
+pub(crate) type IdOwner = [u8; 32];
+
+/// The beginning of an answer's id.
+const RESPONSE: &str = "resp_";
+/// The longest id of a provider's that is sealed.
+const LONGEST: usize = 200;
+/// The longest sealed id that is looked at.
+const LONGEST_SEALED: usize = 400;
+/// In front of an id that begins as answers' do, and was shortened by that.
+const SHORT: u8 = 1;
+/// In front of any other.
+const WHOLE: u8 = 2;
+
+/// An id that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedId {
+    /// Stands for the endpoint that keeps what it names.
+    pub(crate) target: u64,
+    /// The name by which it keeps it.
+    pub(crate) id: String,
+}
+
+/// The keys of a gateway: the first one seals, all of them open.
+#[derive(Debug)]
+pub(crate) struct IdSealer {
+    keys: Vec<LessSafeKey>,
+}
+
+impl IdSealer {
+    /// Of keys, each of which is any text that is hard to guess. `None`: there is none.
+    pub(crate) fn new<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let key = |text: &[u8]| {
+            let key = blake3::derive_key("sluicegate sealed ids v1", text);
+            UnboundKey::new(&AES_256_GCM_SIV, &key).ok().map(LessSafeKey::new)
+        };
+        let keys: Vec<_> = keys.filter_map(key).collect();
+        (!keys.is_empty()).then_some(Self { keys })
+    }
+
+    /// The id that the owner is given in an answer's place; `None`: it is too long.
+    pub(crate) fn seal(&self, owner: &IdOwner, of: &SealedId) -> Option<String> {
+        let key = self.keys.first()?;
+        if of.id.len() > LONGEST {
+            return None;
+        }
+        let (form, rest) = of.id.strip_prefix(RESPONSE).map_or((WHOLE, &*of.id), |rest| (SHORT, rest));
+        let mut text = Vec::with_capacity(1 + 8 + rest.len() + AES_256_GCM_SIV.tag_len());
+        text.push(form);
+        text.extend_from_slice(&of.target.to_le_bytes());
+        text.extend_from_slice(rest.as_bytes());
+        key.seal_in_place_append_tag(nonce(), Aad::from(owner), &mut text).ok()?;
+        let mut sealed = String::from(RESPONSE);
+        BASE64.encode_string(&text, &mut sealed);
+        Some(sealed)
+    }
+
+    /// Opens an id; `None`: it was not sealed by this gateway, or for somebody else.
+    pub(crate) fn open(&self, owner: &IdOwner, sealed: &str) -> Option<SealedId> {
+        let text = sealed.strip_prefix(RESPONSE).filter(|text| text.len() <= LONGEST_SEALED)?;
+        let text = BASE64.decode(text).ok()?;
+        self.keys.iter().find_map(|key| {
+            let mut text = text.clone();
+            let opened = key.open_in_place(nonce(), Aad::from(owner), &mut text).ok()?;
+            let (form, rest) = opened.split_first()?;
+            let (target, id) = rest.split_first_chunk()?;
+            let id = std::str::from_utf8(id).ok()?;
+            let id = if *form == SHORT { format!("{RESPONSE}{id}") } else { id.to_owned() };
+            Some(SealedId { target: u64::from_le_bytes(*target), id })
+        })
+    }
+}
+
+/// Always the same: see the head of this file.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: IdOwner = [1; 32];
+    const B: IdOwner = [2; 32];
+
+    fn sealer(keys: &[&str]) -> IdSealer {
+        IdSealer::new(keys.iter().map(|key| key.as_bytes())).unwrap()
+    }
+
+    fn id(id: &str) -> SealedId {
+        SealedId { target: 7, id: id.to_owned() }
+    }
+
+    #[test]
+    fn what_is_sealed_opens_for_its_owner_alone() {
+        let sealer = sealer(&["one"]);
+        for of in ["resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b", "chatcmpl-1", "", "resp_", "ü"].map(id) {
+            let sealed = sealer.seal(&A, &of).unwrap();
+            assert!(sealed.starts_with("resp_") && sealed.len() < 120, "{sealed}");
+            assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sealed}");
+            assert_eq!(sealer.seal(&A, &of).as_ref(), Some(&sealed));
+            assert_eq!(sealer.open(&A, &sealed), Some(of));
+            assert_eq!(sealer.open(&B, &sealed), None);
+        }
+        assert_eq!(sealer.seal(&A, &id(&"x".repeat(201))), None);
+    }
+
+    #[test]
+    fn what_was_changed_or_made_up_does_not_open() {
+        let sealer = sealer(&["one"]);
+        let sealed = sealer.seal(&A, &id("resp_1")).unwrap();
+        for at in "resp_".len()..sealed.len() {
+            let mut changed = sealed.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(sealer.open(&A, &changed).is_none_or(|_| changed == sealed), "{changed}");
+            assert_eq!(sealer.open(&A, &sealed[..at]), None);
+        }
+        for other in [
+            "",
+            "resp_",
+            "resp_1",
+            "msg_1",
+            &sealed[5..],
+            &format!("{sealed}A"),
+            &format!("resp_{}", "A".repeat(9_999)),
+        ] {
+            assert_eq!(sealer.open(&A, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_are_changed_without_a_break() {
+        let before = sealer(&["one"]).seal(&A, &id("resp_1")).unwrap();
+        let both = sealer(&["two", "one"]);
+        assert_eq!(both.open(&A, &before), Some(id("resp_1")));
+        let after = both.seal(&A, &id("resp_1")).unwrap();
+        assert_ne!(before, after);
+        let new = sealer(&["two"]);
+        assert_eq!((new.open(&A, &after), new.open(&A, &before)), (Some(id("resp_1")), None));
+    }
+}
