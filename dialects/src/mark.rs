@@ -1,56 +1,119 @@
-//! A text that is looked for in every body, and found in hardly any.
+//! Names and beginnings of texts that hardly any body holds, and that its provider may not take. They are seen in the one look
+//! at a body that is due anyway: to search for them costs as much again for each.
 
-use std::sync::OnceLock;
+use crate::scan::{self, Watch};
 
-use memchr::memchr_iter;
-use memchr::memmem::Finder;
+/// The member by which Anthropic's callers mark a part for prompt caching.
+pub(crate) const CACHE_CONTROL: &str = "cache_control";
+/// The member that holds signed thoughts, which other vendors have behind this gateway.
+pub(crate) const THINKING_BLOCKS: &str = "thinking_blocks";
+/// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
+pub(crate) const GEMINIS: &str = "gemini:";
+/// The beginning of whatever the gateway packs for another dialect.
+pub(crate) const SEALED: &str = "sluicegate.";
+/// The beginning of other vendors' thoughts in Gemini's own words, in either alphabet.
+pub(crate) const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
 
-/// A text to look for. One with an underscore is looked for by that: prose has fewer of them than of any letter.
-pub(crate) struct Mark {
-    text: &'static str,
-    /// So much of it stands before its first underscore.
-    before: Option<usize>,
-    finder: OnceLock<Finder<'static>>,
+/// The highest bit of each byte: ASCII has none of them.
+const HIGHEST: u64 = (u64::MAX / 255) << 7;
+
+/// The marks that were seen below the members of a body. What is seen may stand where it means nothing; what is not seen is nowhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeenMarks {
+    /// Members for prompt caching.
+    pub(crate) caching: bool,
+    /// Members with signed thoughts.
+    pub(crate) thinking: bool,
+    /// Texts that begin as thoughts do that were carried between vendors.
+    pub(crate) carried: bool,
+    /// The highest bits of its bytes, all laid over each other.
+    wide: u64,
 }
 
-impl Mark {
-    /// Of this text.
-    pub(crate) const fn new(text: &'static str) -> Self {
-        let mut rest = text.as_bytes();
-        let mut before = None;
-        while let [first, others @ ..] = rest {
-            if *first == b'_' {
-                before = Some(text.len() - rest.len());
-                break;
-            }
-            rest = others;
-        }
-        Self { text, before, finder: OnceLock::new() }
+impl SeenMarks {
+    /// True if all of it is ASCII, where it is JSON.
+    pub(crate) fn is_ascii(self) -> bool {
+        self.wide == 0
     }
 
-    /// True if it stands somewhere in a body.
-    pub(crate) fn is_in(&self, body: &[u8]) -> bool {
-        let Some(before) = self.before else {
-            return self.finder.get_or_init(|| Finder::new(self.text)).find(body).is_some();
+    /// Looks for them in a body that nobody has looked at yet. One that is no JSON object has none.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        let mut seen = Self::default();
+        let looked = scan::watched(body, |_, _| {}, &mut seen);
+        looked.map_or_else(|_| Self::default(), |_| seen)
+    }
+}
+
+impl Watch for SeenMarks {
+    #[inline]
+    fn name(&mut self, name: &[u8]) {
+        // Names of other lengths are told by that.
+        match name.len() {
+            13 => self.caching |= name == CACHE_CONTROL.as_bytes(),
+            15 => self.thinking |= name == THINKING_BLOCKS.as_bytes(),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8]) {
+        let mark = match text.first() {
+            Some(b'g') => GEMINIS,
+            Some(b's') => SEALED,
+            Some(b'c') => WRAPPED_WIRE,
+            _ => return,
         };
-        let starts = memchr_iter(b'_', body).filter_map(|at| at.checked_sub(before));
-        starts.filter_map(|start| body.get(start..)).any(|rest| rest.starts_with(self.text.as_bytes()))
+        self.carried |= text.starts_with(mark.as_bytes());
+    }
+
+    #[inline]
+    fn bits(&mut self, word: u64) {
+        self.wide |= word & HIGHEST;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Mark;
+    use super::*;
 
     #[test]
-    fn a_mark_is_found_wherever_it_stands_and_nothing_else_is() {
-        for text in ["cache_control", "_a", "a_", "\"thinking_blocks\"", "\"gemini:", "a_b_c"] {
-            let mark = Mark::new(text);
-            for (before, behind) in [("", ""), ("_", "_"), ("a", "b"), ("cache_contro", "l"), ("a_b_", "_c")] {
-                assert!(mark.is_in(format!("{before}{text}{behind}").as_bytes()), "{before}{text}{behind}");
-                let cut = text.get(1..).unwrap_or_default();
-                let without = format!("{}{cut}{behind}", before.trim_end_matches(text.get(..1).unwrap_or_default()));
-                assert_eq!(mark.is_in(without.as_bytes()), without.contains(text), "{without}");
+    fn a_mark_is_seen_at_any_depth_and_nothing_else_is() {
+        let (none, caching) = (SeenMarks::default(), SeenMarks { caching: true, ..SeenMarks::default() });
+        let thinking = SeenMarks { thinking: true, ..SeenMarks::default() };
+        let carried = SeenMarks { carried: true, ..SeenMarks::default() };
+        assert_eq!((CACHE_CONTROL.len(), THINKING_BLOCKS.len()), (13, 15));
+        for (inside, seen) in [
+            (r#"{"cache_control":null}"#, caching),
+            (r#"[{"a":[]},{"b":{"cache_control":{}}}]"#, caching),
+            (r#"[{"thinking_blocks":[]}]"#, thinking),
+            (r#"[{"a":"gemini:x"}]"#, carried),
+            (r#"["sluicegate.t1.x"]"#, carried),
+            (r#"{ "thoughtSignature" : "c2x1aWNlZ2F0ZTpbAAAA" }"#, carried),
+            (r#"["cache_control","thinking_blocks"," gemini:","sluicegate","\"gemini:","cache","c2x1"]"#, none),
+            (r#"{"cache_contro":1,"cache_controls":1,"Cache_control":1,"gemini:":1,"sluicegate.":1,"":""}"#, none),
+            (r#""gemini:""#, none),
+        ] {
+            assert_eq!(
+                SeenMarks::of(format!(r#"{{"a":1,"messages": {inside} ,"b":[]}}"#).as_bytes()),
+                seen,
+                "{inside}"
+            );
+        }
+        assert_eq!(SeenMarks::of(br#"{"a":[{"cache_control":1}]"#), none, "no JSON");
+    }
+
+    #[test]
+    fn a_letter_outside_ascii_is_noticed_wherever_it_stands() {
+        for length in 0..70 {
+            let text = "a".repeat(length);
+            let body = format!(r#"{{"{text}":1,"b":"{text}","c":[{{"{text}":"\n{text}"}},"{text}\\{text}"]}}"#);
+            assert!(SeenMarks::of(body.as_bytes()).is_ascii(), "{body}");
+            let letters = body.bytes().enumerate().filter(|(_, byte)| *byte == b'a').map(|(at, _)| at);
+            for at in letters {
+                let mut wide = body.clone().into_bytes();
+                wide[at] = 0xff;
+                assert!(!SeenMarks::of(&wide).is_ascii(), "{at} of {body}");
             }
         }
     }

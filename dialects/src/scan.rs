@@ -19,10 +19,41 @@ pub(crate) struct NotJson;
 
 /// Shows each member of the object: the text between its name's quotes as it is written, and where its value stands.
 /// Gives the offset just behind the opening brace. The inside of strings is not checked to be UTF-8.
-pub(crate) fn members(bytes: &[u8], mut show: impl FnMut(&[u8], Range<usize>)) -> Result<usize, NotJson> {
+pub(crate) fn members(bytes: &[u8], show: impl FnMut(&[u8], Range<usize>)) -> Result<usize, NotJson> {
+    watched(bytes, show, &mut ())
+}
+
+/// Is told of what a body holds, beside its members.
+pub(crate) trait Watch {
+    /// Told of a name below the members, as it is written between its quotes.
+    fn name(&mut self, name: &[u8]);
+    /// Told of a text below the members, from behind its quote, with all that follows it.
+    fn text(&mut self, text: &[u8]);
+    /// Told of bytes: of every one in a name or a text, and of some beside them, by words of which each holds some or all
+    /// of their bits.
+    fn bits(&mut self, word: u64);
+}
+
+/// Nobody.
+impl Watch for () {
+    #[inline]
+    fn name(&mut self, _name: &[u8]) {}
+    #[inline]
+    fn text(&mut self, _text: &[u8]) {}
+    #[inline]
+    fn bits(&mut self, _word: u64) {}
+}
+
+/// The same as `members`, with somebody who is told of the rest.
+pub(crate) fn watched(
+    bytes: &[u8],
+    mut show: impl FnMut(&[u8], Range<usize>),
+    watch: &mut impl Watch,
+) -> Result<usize, NotJson> {
     whole(bytes, |name, at| {
         let start = space(bytes, at);
-        let end = value(bytes, start)?;
+        let end = value_watched(bytes, start, watch)?;
+        watch.bits(if name.is_ascii() { 0 } else { u64::MAX });
         show(name, start..end);
         Ok(end)
     })
@@ -269,7 +300,7 @@ fn object<'a>(
     }
     loop {
         let start = at;
-        at = name(bytes, byte, at)?;
+        at = name(bytes, byte, at, &mut ())?;
         let name = bytes.get(start..at - 1).unwrap_or_default();
         at = each(name, colon(bytes, at)?)?;
         (byte, at) = token(bytes, at)?;
@@ -307,8 +338,8 @@ fn token(bytes: &[u8], mut at: usize) -> Result<(u8, usize), NotJson> {
 
 /// A member's name, of which the first byte is this one.
 #[inline]
-fn name(bytes: &[u8], first: u8, at: usize) -> Result<usize, NotJson> {
-    if first == b'"' { string(bytes, at) } else { Err(NotJson) }
+fn name(bytes: &[u8], first: u8, at: usize, watch: &mut impl Watch) -> Result<usize, NotJson> {
+    if first == b'"' { string(bytes, at, watch) } else { Err(NotJson) }
 }
 
 /// The colon behind a name.
@@ -319,15 +350,19 @@ fn colon(bytes: &[u8], at: usize) -> Result<usize, NotJson> {
 
 /// One value of any kind.
 fn value(bytes: &[u8], at: usize) -> Result<usize, NotJson> {
+    value_watched(bytes, at, &mut ())
+}
+
+fn value_watched(bytes: &[u8], at: usize, watch: &mut impl Watch) -> Result<usize, NotJson> {
     match token(bytes, at)? {
-        (b'"', at) => string(bytes, at),
-        (first @ (b'{' | b'['), at) => nested(bytes, first == b'{', at),
+        (b'"', at) => string(bytes, at, watch),
+        (first @ (b'{' | b'['), at) => nested(bytes, first == b'{', at, watch),
         (first, at) => scalar(bytes, first, at),
     }
 }
 
 /// A list or an object, and all that is in it, from behind its bracket.
-fn nested(bytes: &[u8], object: bool, at: usize) -> Result<usize, NotJson> {
+fn nested(bytes: &[u8], object: bool, at: usize, watch: &mut impl Watch) -> Result<usize, NotJson> {
     let (mut open, mut outer) = (OpenNesting::default(), Vec::new());
     let (mut object, mut at, mut fresh) = (object, at, true);
     loop {
@@ -337,11 +372,16 @@ fn nested(bytes: &[u8], object: bool, at: usize) -> Result<usize, NotJson> {
         if !is_empty {
             at = next;
             if object {
-                at = colon(bytes, name(bytes, byte, at)?)?;
-                (byte, at) = token(bytes, at)?;
+                let start = at;
+                at = name(bytes, byte, at, watch)?;
+                watch.name(bytes.get(start..at - 1).unwrap_or_default());
+                (byte, at) = token(bytes, colon(bytes, at)?)?;
             }
             match byte {
-                b'"' => at = string(bytes, at)?,
+                b'"' => {
+                    watch.text(bytes.get(at..).unwrap_or_default());
+                    at = string(bytes, at, watch)?;
+                }
                 b'{' | b'[' => {
                     open.push(object, &mut outer);
                     (object, fresh) = (byte == b'{', true);
@@ -368,9 +408,9 @@ fn nested(bytes: &[u8], object: bool, at: usize) -> Result<usize, NotJson> {
 }
 
 /// The rest of a string, its closing quote included.
-fn string(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
+fn string(bytes: &[u8], mut at: usize, watch: &mut impl Watch) -> Result<usize, NotJson> {
     loop {
-        at = plain(bytes, at)?;
+        at = plain(bytes, at, watch)?;
         at += 1;
         match bytes.get(at - 1) {
             Some(b'"') => return Ok(at),
@@ -382,16 +422,17 @@ fn string(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
 
 /// A string's plain text: to its first quote, backslash or control character.
 #[inline]
-fn plain(bytes: &[u8], mut at: usize) -> Result<usize, NotJson> {
+fn plain(bytes: &[u8], mut at: usize, watch: &mut impl Watch) -> Result<usize, NotJson> {
     for _ in 0..SHORT {
         let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else { break };
+        watch.bits(u64::from_le_bytes(*word));
         let marked = not_plain(*word);
         if marked != 0 {
             return Ok(at + marked.trailing_zeros() as usize / 8);
         }
         at += 8;
     }
-    long(bytes.get(at..).unwrap_or_default()).map(|length| at + length)
+    long(bytes.get(at..).unwrap_or_default(), watch).map(|length| at + length)
 }
 
 /// The rest of an escape.
@@ -461,12 +502,15 @@ fn some_digits(bytes: &[u8], at: usize) -> Result<usize, NotJson> {
 
 /// The end of a long string's plain text. Not inlined: short ones need no registers for it.
 #[inline(never)]
-fn long(bytes: &[u8]) -> Result<usize, NotJson> {
+fn long(bytes: &[u8], watch: &mut impl Watch) -> Result<usize, NotJson> {
     let text = bytes.get(..memchr2(b'"', b'\\', bytes).ok_or(NotJson)?).unwrap_or_default();
     // Folded without a way out, so that it is compiled to vector instructions.
-    if text.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
+    let both = |(least, bits): (u8, u8), byte: &u8| (least.min(*byte), bits | *byte);
+    let (least, bits) = text.iter().fold((u8::MAX, 0), both);
+    if least < b' ' {
         return Err(NotJson);
     }
+    watch.bits(u64::from(bits));
     Ok(text.len())
 }
 
@@ -535,7 +579,7 @@ mod tests {
         for before in 0..70 {
             let text = "a".repeat(before);
             for end in ["\"", "\\", "\u{1}", "\u{1f}", "\n"] {
-                let found = plain(format!("{text}{end}{text}\"\u{1}\\12345678").as_bytes(), 0);
+                let found = plain(format!("{text}{end}{text}\"\u{1}\\12345678").as_bytes(), 0, &mut ());
                 let is_seen = before < 8 * SHORT || matches!(end, "\"" | "\\");
                 assert_eq!(found, if is_seen { Ok(before) } else { Err(NotJson) }, "{text}{end:?}");
                 for inside in ["\u{7f}", "ä", " ", "!", "#", "[", "]", "\u{80}", "\u{ff}"] {

@@ -6,14 +6,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::mark::Mark;
+use crate::mark::{GEMINIS, SEALED, SeenMarks};
 use crate::scan;
 use crate::verbatim::{Edit, splice};
-
-/// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
-pub(crate) const GEMINIS: &str = "gemini:";
-/// The beginning of whatever the gateway packs for another dialect.
-pub(crate) const SEALED: &str = "sluicegate.";
 
 /// True if only the vendor named in a signature's mark can read it.
 pub(crate) fn is_marked(signature: &str) -> bool {
@@ -32,8 +27,8 @@ pub(crate) enum Fate {
 
 /// The places of a dialect's thoughts.
 pub(crate) struct ThoughtPlaces {
-    /// Texts of which one stands in every body that holds another vendor's thoughts; most bodies are only searched for them.
-    pub(crate) marks: &'static [Mark],
+    /// Says whether a body in which these marks were seen may hold another vendor's thoughts. Most do not.
+    pub(crate) may_hold: fn(SeenMarks) -> bool,
     /// The list of turns or items.
     pub(crate) turns: &'static [u8],
     /// The list of parts in a turn; `None`: the items themselves are the parts.
@@ -45,8 +40,8 @@ pub(crate) struct ThoughtPlaces {
 }
 
 /// The body without thoughts that its provider can not read; itself, uncopied, where there are none.
-pub(crate) fn disown(body: &Bytes, model: &str, places: &ThoughtPlaces) -> Bytes {
-    if !places.marks.iter().any(|mark| mark.is_in(body)) {
+pub(crate) fn disown(body: &Bytes, seen: SeenMarks, model: &str, places: &ThoughtPlaces) -> Bytes {
+    if !(places.may_hold)(seen) {
         return body.clone();
     }
     let mut edits = Vec::new();

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::mark::Mark;
 use crate::thoughts::{Fate, ThoughtPlaces, is_marked, text};
 
-/// The texts by which a body that holds such thoughts is found.
-static MARKS: [Mark; 2] = [Mark::new("\"gemini:"), Mark::new("\"sluicegate.")];
-
 /// The places of thoughts in a body.
-pub(super) static PLACES: ThoughtPlaces =
-    ThoughtPlaces { marks: &MARKS, turns: b"messages", parts: Some(b"content"), whole_turn: true, fate };
+pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
+    may_hold: |seen| seen.carried,
+    turns: b"messages",
+    parts: Some(b"content"),
+    whole_turn: true,
+    fate,
+};
 
 fn fate(body: &Bytes, part: Range<usize>, _model: &str) -> Fate {
     let sealed = match text(body, part.clone(), b"type") {

@@ -10,6 +10,7 @@ use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
 use crate::fold::StreamFold;
 use crate::hub::{Call, ErrorKind, Event, ProviderError, Reply, ServiceTier, Usage};
+use crate::mark::SeenMarks;
 use crate::model_list::{ListedModel, ModelPage, ModelShape};
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::shape::{self, RequestShape};
@@ -204,8 +205,8 @@ impl Dialect {
     /// A body that passes, without the thoughts in it that only another vendor than its provider's can read; itself, uncopied,
     /// where there are none.
     #[must_use]
-    pub fn disown(self, body: &Bytes, model: &str) -> Bytes {
-        self.spoke().thoughts.map_or_else(|| body.clone(), |places| thoughts::disown(body, model, places))
+    pub fn disown(self, body: &Bytes, seen: SeenMarks, model: &str) -> Bytes {
+        self.spoke().thoughts.map_or_else(|| body.clone(), |places| thoughts::disown(body, seen, model, places))
     }
 
     /// Reads a whole answer.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
-use crate::mark::Mark;
-use crate::thoughts::{Fate, GEMINIS as OURS, ThoughtPlaces, member, text};
+use crate::mark::{GEMINIS as OURS, WRAPPED_WIRE};
+use crate::thoughts::{Fate, ThoughtPlaces, member, text};
 use crate::vendors;
 use crate::verbatim::Edit;
 
@@ -25,17 +25,12 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 /// Google's Python SDK reads either alphabet and writes this one.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// The beginning of other vendors' thoughts on the wire, in either alphabet.
-const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
 /// The signature that Google documents for calls that another model made, which nobody can have signed.
 pub(super) const UNSIGNED: &str = "skip_thought_signature_validator";
 
-/// The texts by which a body that holds such thoughts is found.
-static MARKS: [Mark; 1] = [Mark::new(WRAPPED_WIRE)];
-
 /// The places of other vendors' thoughts in a call that Google itself is sent.
 pub(super) static PLACES: ThoughtPlaces =
-    ThoughtPlaces { marks: &MARKS, turns: b"contents", parts: Some(b"parts"), whole_turn: false, fate };
+    ThoughtPlaces { may_hold: |seen| seen.carried, turns: b"contents", parts: Some(b"parts"), whole_turn: false, fate };
 
 /// A part whose signature wraps another vendor's thoughts has none; a call of a tool says so, where it has to have one.
 fn fate(body: &Bytes, part: Range<usize>, model: &str) -> Fate {

@@ -4,15 +4,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::mark::Mark;
 use crate::thoughts::{Fate, ThoughtPlaces, is_marked, text};
-
-/// The texts by which a body that holds such thoughts is found.
-static MARKS: [Mark; 1] = [Mark::new("\"thinking_blocks\"")];
 
 /// The places of thoughts in a body.
 pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
-    marks: &MARKS,
+    may_hold: |seen| seen.thinking,
     turns: b"messages",
     parts: Some(b"thinking_blocks"),
     whole_turn: false,

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
-use crate::mark::Mark;
 use crate::thoughts::{Fate, ThoughtPlaces, text};
 
 /// The beginning of other vendors' thoughts in `encrypted_content`.
@@ -17,12 +16,9 @@ pub(crate) const MARK: &str = "sluicegate.t1.";
 /// The beginning of OpenAI's reasoning items in a signature.
 const ITEM_MARK: &str = "sluicegate.r1.";
 
-/// The texts by which a body that holds such thoughts is found.
-static MARKS: [Mark; 1] = [Mark::new("\"sluicegate.t1.")];
-
 /// The places of other vendors' thoughts in a call that OpenAI itself is sent, which would look for their ids in its own store.
 pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
-    marks: &MARKS,
+    may_hold: |seen| seen.carried,
     turns: b"input",
     parts: None,
     whole_turn: true,

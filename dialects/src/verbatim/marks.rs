@@ -7,12 +7,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, EditKind, splice};
-use crate::mark::Mark;
+use crate::mark::{CACHE_CONTROL as MARK, SeenMarks, THINKING_BLOCKS as THOUGHTS};
 use crate::scan;
-
-const MARK: &str = "cache_control";
-/// Signed thoughts, which other vendors have behind this gateway.
-const THOUGHTS: &str = "thinking_blocks";
 
 /// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
@@ -31,10 +27,9 @@ const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"m
 /// The body without markers and without thoughts that another vendor has signed; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
 /// touched.
 #[must_use]
-pub fn unmark(body: &Bytes) -> Bytes {
+pub fn unmark(body: &Bytes, seen: SeenMarks) -> Bytes {
     // Nearly every body ends here.
-    static MARKS: [Mark; 2] = [Mark::new(MARK), Mark::new(THOUGHTS)];
-    if !MARKS.iter().any(|mark| mark.is_in(body)) {
+    if !seen.caching && !seen.thinking {
         return body.clone();
     }
     let mut edits = Vec::new();
@@ -98,10 +93,10 @@ mod tests {
                 r#"{"messages":"cache_control","tools":{}}"#,
             ),
         ] {
-            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()));
+            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()), SeenMarks::of(given.as_bytes()));
             assert_eq!(String::from_utf8_lossy(&body), made);
         }
         let body = Bytes::from_static(br#"{"model":"m"}"#);
-        assert_eq!(unmark(&body).as_ptr(), body.as_ptr(), "uncopied");
+        assert_eq!(unmark(&body, SeenMarks::of(&body)).as_ptr(), body.as_ptr(), "uncopied");
     }
 }

@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::json::count;
+use crate::mark::SeenMarks;
 use crate::scan;
 
 pub use breakpoints::{CachePlan, CacheWords, place_breakpoints};
@@ -129,6 +130,8 @@ pub struct Peek {
     pub include_usage: bool,
     /// The end user: `user` (OpenAI) or `metadata.user_id` (Anthropic).
     pub user: Option<PeekedText>,
+    /// The marks that were seen in it, for whoever takes out of it what a provider does not take.
+    pub marks: SeenMarks,
     /// Just behind the opening brace.
     open: usize,
     spans: [Option<Range<usize>>; FIELDS],
@@ -171,7 +174,8 @@ impl Peek {
         }
         let model = PeekedText::Unescaped(model.to_owned());
         let (max_tokens, temperature, include_usage, user) = (None, None, false, None);
-        Self { model, stream, max_tokens, temperature, include_usage, user, open, spans }
+        let marks = SeenMarks::default();
+        Self { model, stream, max_tokens, temperature, include_usage, user, marks, open, spans }
     }
 
     /// The place in front of all that a body holds.
@@ -295,22 +299,24 @@ pub(crate) fn peek(
     path: PathSays<'_>,
     own: fn(&Look<'_>) -> Result<Peeked, Refusal>,
 ) -> Result<Peek, Refusal> {
-    // The scan does not check the inside of strings. Most bodies are ASCII, which is told faster than UTF-8.
-    if !body.is_ascii()
-        && let Err(error) = std::str::from_utf8(body)
-    {
-        return Err(Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())));
-    }
     let mut look = Look { body, spans: [const { None }; FIELDS] };
     let mut twice = None;
-    let scanned = scan::members(body, |name, value| {
+    let mut marks = SeenMarks::default();
+    let show = |name: &[u8], value| {
         let Some(field) = field_of(name) else { return };
         if let Some(slot) = look.spans.get_mut(field as usize)
             && slot.replace(value).is_some()
         {
             twice = Some(field);
         }
-    });
+    };
+    let scanned = scan::watched(body, show, &mut marks);
+    // The scan does not check the inside of strings. Most bodies are ASCII, which it tells.
+    if (scanned.is_err() || !marks.is_ascii())
+        && let Err(error) = std::str::from_utf8(body)
+    {
+        return Err(Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())));
+    }
     if let Some(field) = twice {
         return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
     }
@@ -329,7 +335,7 @@ pub(crate) fn peek(
     }
     let temperature = temperature.map(|text| span_in(body, text));
     let Peeked { max_tokens, include_usage, user } = own(&look)?;
-    Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, open, spans: look.spans })
+    Ok(Peek { model, stream, max_tokens, temperature, include_usage, user, marks, open, spans: look.spans })
 }
 
 /// The refusal of a body that is no JSON object, in the words of a parser that says where.

@@ -78,10 +78,12 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let betas = betas::told(&call.headers, &provider.betas)?;
         let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
         whole_conversation(call, envelope, provider)?;
+        // Of what was changed until here nothing has a mark.
+        let seen = call.peek.marks;
         let (body, betas) = enveloped(&body, (call, model), envelope, betas);
-        let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body) } else { body };
+        let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body, seen) } else { body };
         let body = unpacked(&body, at.offer);
-        let body = dialect.disown(&body, model);
+        let body = dialect.disown(&body, seen, model);
         let body = if model == call.model() { body } else { dialect.rename(&body, model) };
         let Governed { body, dropped } = governed(&body, provider)?;
         let body = marked(body, (call, model), dialect);
