@@ -4,17 +4,17 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control link-order cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control link-order image-size cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: ## the proxy on crds/examples/quickstart: no key, no cluster, no Redis
-	@tests/setup/long.sh target/fast/sluicegate-proxy
-	@$(CARGO) build --profile fast -p sluicegate-proxy
+	@tests/setup/long.sh target/fast/sluicegate
+	@$(CARGO) build --profile fast -p sluicegate
 	@tests/setup/quickstart.sh target/fast/sluicegate-proxy
 
-build: ## target/release/sluicegate-proxy
+build: ## target/release/sluicegate, and the names of its two parts beside it
 	$(CARGO) build --release
 
 test: setup fmt lint doc unit ## everything a change must pass
@@ -58,9 +58,13 @@ bench: ## CPU time per call and the rest, side by side with a bare proxy and ngi
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
 
-link-order: ## rewrites proxy/link-order.ld, the order of a released proxy's functions (needs valgrind and nm)
-	CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) build --release --target-dir target/link-order --workspace --bin sluicegate-proxy --bin sluicegate-simulator
-	python3 tests/setup/link_order.py target/link-order/release proxy/link-order.ld
+link-order: ## rewrites program/link-order.ld, the order of a released proxy's functions (needs valgrind and nm)
+	CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) build --release --target-dir target/link-order --workspace --bin sluicegate --bin sluicegate-simulator
+	python3 tests/setup/link_order.py target/link-order/release program/link-order.ld
+
+image-size: ## what the image takes, file by file, and compressed as it is pulled
+	$(CARGO) build --release --workspace --bin sluicegate
+	@image/size.sh target/release/sluicegate-proxy target/release/sluicegate-operator
 
 bench-control: ## the control plane: time from create to served and to status, writes, memory (needs no root)
 	@tests/setup/kubebox.sh >/dev/null
@@ -74,7 +78,7 @@ deny: ## licences, bans, advisories; dependencies that nothing uses (needs cargo
 	@tests/setup/deny.sh
 
 cluster-up: ## a Kubernetes with Sluicegate installed, and the lines that use it (root)
-	@tests/setup/long.sh target/fast/sluicegate-operator
+	@tests/setup/long.sh target/fast/sluicegate
 	@$(CARGO) build --profile fast --workspace --bins
 	@tests/setup/cluster.sh up target/fast
 

@@ -1,17 +1,25 @@
-//! How the two programs are linked: the build script of `proxy` and of `operator`.
+//! How the program is linked, and by which names it is found: the build script of `program`.
 //!
 //! A program that may be loaded anywhere holds tens of thousands of addresses that its loader corrects. The usual table
 //! of them takes 24 bytes each, and all of it is read at every start and then stays in memory; the packed form takes a
 //! thirtieth. The C library must know it: glibc does since 2.36. Where that is not sure, the usual table remains.
 //!
-//! Where a program to be released has a `link-order.ld`, the functions that every process of it runs stand together in its file.
+//! Where it is to be released, the functions that every proxy runs stand together in its file, as `program/link-order.ld` says.
 //! They are a sixth of it, and were all over it: most of what an idle process had in memory stood between them.
+//!
+//! Beside it stand links to it by the names of its two parts: what it is started by says which of them it is.
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "that is how cargo and a build script speak")]
 
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn main() {
+/// The program, and the names of its parts.
+const PROGRAM: &str = "sluicegate";
+const NAMES: [&str; 2] = ["sluicegate-proxy", "sluicegate-operator"];
+
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=../image/link.rs");
     if is_native() && glibc().is_some_and(|version| version >= (2, 36)) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
@@ -21,6 +29,23 @@ fn main() {
         println!("cargo::rerun-if-changed={}", order.display());
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", order.display());
     }
+    link_names()
+}
+
+/// Puts the links where the program will be: PROFILE/build/PACKAGE-HASH/out is the script's own folder. What had such a name
+/// before is from when there were two programs.
+fn link_names() -> io::Result<()> {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let Some(folder) = out.ancestors().nth(3) else { return Ok(()) };
+    for name in NAMES {
+        let (link, new) = (folder.join(name), out.join(name));
+        if !std::fs::read_link(&link).is_ok_and(|program| program == Path::new(PROGRAM)) {
+            let _ = std::fs::remove_file(&new);
+            symlink(PROGRAM, &new)?;
+            std::fs::rename(&new, &link)?;
+        }
+    }
+    Ok(())
 }
 
 /// The order of the program's functions, where it is one to be released. The other profiles that inherit from that one are for

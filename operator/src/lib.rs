@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod command;
 pub mod events;
 pub mod gather;
 pub mod generated_keys;

@@ -7,6 +7,7 @@ pub mod balance;
 pub mod cache;
 pub mod call;
 pub mod coalescing;
+pub mod command;
 pub mod compression;
 pub mod concurrency;
 mod consumer;

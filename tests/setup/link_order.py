@@ -1,6 +1,6 @@
 """Writes the order of a released proxy's functions for the linker: those that ran for calls, then those that ran at the start.
 
-    link_order.py FOLDER OUT: FOLDER has sluicegate-proxy, with its symbols, and sluicegate-simulator. Needs valgrind and nm.
+    link_order.py FOLDER OUT: FOLDER has sluicegate-proxy, a name of the program with its symbols, and sluicegate-simulator. Needs valgrind and nm.
 
 A name in a program ends in a hash that changes with every compiler and dependency; the order has `*` in its place. So a
 generic function brings all its instances: where those that never ran weigh too much, it stays where it was.

@@ -42,6 +42,33 @@ fn folder(text: &str) -> tempfile::TempDir {
     folder
 }
 
+/// It is one program. An image that has lost the links to it still has both.
+#[test]
+fn the_program_is_what_its_name_or_its_first_word_says() {
+    let said = |name: &str, words: &[&str]| {
+        let output = Command::new(binary(name).unwrap()).args(words).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let program = std::fs::canonicalize(binary("sluicegate").unwrap()).unwrap();
+    for part in ["proxy", "operator"] {
+        let name = format!("sluicegate-{part}");
+        assert_eq!(std::fs::canonicalize(binary(&name).unwrap()).unwrap(), program, "{name}");
+        let version = said(&name, &["--version"]);
+        assert_eq!(version, (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION"))));
+        assert_eq!(said("sluicegate", &[part, "--version"]), version);
+        let help = said(&name, &["--help"]);
+        assert!(help.1.contains(&format!("Usage: {name} ")), "{}", help.1);
+        assert_eq!(said("sluicegate", &[part, "--help"]), help);
+    }
+    for words in [&[][..], &["--help"], &["simulator"], &["sluicegate-proxy"]] {
+        let (status, text) = said("sluicegate", words);
+        assert!(
+            status == Some(2) && text.contains("sluicegate proxy") && text.contains("sluicegate operator"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn good_manifests_are_compiled_to_what_proxies_run_on() {
     let folder = folder(GOOD);

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("simulator", &["sluicegate-dialects"]),
     ("operator", &["sluicegate-config", "sluicegate-crds"]),
     ("proxy", &["sluicegate-config", "sluicegate-dialects", "sluicegate-simulator"]),
+    ("program", &["sluicegate-operator", "sluicegate-proxy"]),
     ("tests", &["sluicegate-config", "sluicegate-crds"]),
 ];
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace, by folder.
-pub(crate) const CRATES: &[&str] = &["crds", "config", "dialects", "simulator", "operator", "proxy", "tests"];
+pub(crate) const CRATES: &[&str] =
+    &["crds", "config", "dialects", "simulator", "operator", "proxy", "program", "tests"];
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
