@@ -125,6 +125,13 @@ impl Problem {
         self
     }
 
+    /// The status of its answer in a dialect.
+    #[must_use]
+    pub fn status_in(&self, dialect: Dialect) -> StatusCode {
+        let of_kind = || StatusCode::from_u16(dialect.status(self.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.status.unwrap_or_else(of_kind)
+    }
+
     /// The neutral error that a dialect's encoder takes.
     #[must_use]
     pub fn neutral(&self) -> ProviderError {
@@ -161,8 +168,7 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
         None => body,
     };
     let mut response = Response::new(Bytes::from(body));
-    let of_kind = || StatusCode::from_u16(dialect.status(problem.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.status_mut() = problem.status.unwrap_or_else(of_kind);
+    *response.status_mut() = problem.status_in(dialect);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     name_call(headers, dialect, request_id);

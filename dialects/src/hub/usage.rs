@@ -33,6 +33,27 @@ pub struct Usage {
     pub tier: ServiceTier,
 }
 
+impl Usage {
+    /// Both together, of the tier of the first.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached_input: self.cached_input.saturating_add(other.cached_input),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            audio_input: self.audio_input.saturating_add(other.audio_input),
+            cached_audio: self.cached_audio.saturating_add(other.cached_audio),
+            image_input: self.image_input.saturating_add(other.image_input),
+            audio_output: self.audio_output.saturating_add(other.audio_output),
+            image_output: self.image_output.saturating_add(other.image_output),
+            tier: self.tier,
+        }
+    }
+}
+
 impl fmt::Debug for Usage {
     /// Without the rarer kinds where there are none.
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {

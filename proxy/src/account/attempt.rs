@@ -36,7 +36,23 @@ impl LedgerEntry {
     /// An attempt of this call begins. The second and later ones are retries; at another provider, a failover.
     #[must_use]
     pub fn attempt(&mut self, table: &Arc<NameTable>, provider: ProviderIx, now: Instant) -> AttemptEntry {
-        let call = self.begin_attempt(provider, now);
+        self.open_attempt(table, provider, now, false)
+    }
+
+    /// An attempt of this call begins beside one that keeps its caller waiting: that is neither a retry nor a failover.
+    #[must_use]
+    pub fn hedge(&mut self, table: &Arc<NameTable>, provider: ProviderIx, now: Instant) -> AttemptEntry {
+        self.open_attempt(table, provider, now, true)
+    }
+
+    fn open_attempt(
+        &mut self,
+        table: &Arc<NameTable>,
+        provider: ProviderIx,
+        now: Instant,
+        beside: bool,
+    ) -> AttemptEntry {
+        let call = self.begin_attempt(provider, now, beside);
         let facts = AttemptFacts::at(provider);
         AttemptEntry { ledger: Rc::clone(self.ledger()), table: Arc::clone(table), call, facts, open: true }
     }

@@ -42,8 +42,8 @@ impl ConsumerName {
         &self.id
     }
 
-    /// Counts a closed call; `usage` and `cost` of what was asked of a provider for it.
-    pub(super) fn count(&self, book: &ConsumerBook, usage: Option<&Usage>, cost: Option<PicoUsd>, is_limited: bool) {
+    /// Counts a closed call; `usage` and `cost` of what was asked of providers for it, as far as they are known.
+    pub(super) fn count(&self, book: &ConsumerBook, usage: Option<&Usage>, cost: PicoUsd, is_limited: bool) {
         let cells = self.cells.get_or_init(|| book.cells(&self.id));
         cells.calls.add();
         cells.limited.plus(u64::from(is_limited));
@@ -51,7 +51,7 @@ impl ConsumerName {
             cells.input.plus(usage.input);
             cells.output.plus(usage.output);
         }
-        cells.cost.plus(cost.map_or(0, |cost| cost.0));
+        cells.cost.plus(cost.0);
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     fn consumers_beyond_the_most_are_counted_together_and_gone_ones_go() {
         let (book, now) = (ConsumerBook::default(), Instant::now());
         let names: Vec<ConsumerName> = (0..MOST + 5).map(name).collect();
-        names.iter().for_each(|name| name.count(&book, None, Some(PicoUsd(2)), false));
+        names.iter().for_each(|name| name.count(&book, None, PicoUsd(2), false));
         let read = book.read(now);
         assert_eq!(read.len(), MOST + 1);
         let others = read.iter().find(|(id, _)| id.is_none()).unwrap();

@@ -17,11 +17,13 @@ pub struct Costs {
     /// The cost of its answer; `None`: nobody knows.
     pub answer: Option<PicoUsd>,
     /// The cost of attempts that were not its answer, as far as it is known.
-    pub beside: PicoUsd,
+    pub others: PicoUsd,
     /// The tokens of those.
-    pub beside_tokens: u64,
+    pub others_tokens: u64,
+    /// The number of them that used something without a price.
+    pub others_unpriced: u32,
     /// The number of them that used something of which nobody has said how much.
-    pub beside_unknown: u32,
+    pub others_unknown: u32,
 }
 
 /// The facts by which a call is settled.

@@ -56,13 +56,13 @@ metrics! {
     DROPPED_FIELDS = Counter "sluicegate_dropped_fields" ["pool", "provider"] "Fields of calls that a provider was not sent, by a rule of the translation or by its own policy.";
     SKIPPED_PARTS = Counter "sluicegate_skipped_parts" ["pool", "provider"] "Parts of answers that the caller's dialect has no words for; the caller was not given them.";
     RESENDS = Counter "sluicegate_resends" ["pool", "provider"] "Requests sent once more within an attempt, because nobody had processed them or their reused connection ended before a byte of an answer.";
-    FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at more than one provider.";
+    FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at another provider after one had failed; the second attempt of a hedged call alone is no failover.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
     PROMPT_CACHE_SAVED = Counter "sluicegate_prompt_cache_saved_usd" ["route", "pool", "provider", "model"] "What reading from providers' prompt caches saved by the configured prices, in US dollars.";
     PROMPT_CACHE_ADDED = Counter "sluicegate_prompt_cache_added_usd" ["route", "pool", "provider", "model"] "What writing to providers' prompt caches cost above the usual input by the configured prices, in US dollars.";
-    USAGE_ESTIMATED = Counter "sluicegate_usage_estimated" ["route"] "Calls whose tokens are estimated: they ended before the provider said them.";
-    COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Calls whose cost is unknown: no price is configured for their tokens or the service tier that answered them, or nobody has said how many they used.";
+    USAGE_ESTIMATED = Counter "sluicegate_usage_estimated" ["route"] "Attempts whose tokens are estimated: they ended before the provider said them.";
+    COST_UNKNOWN = Counter "sluicegate_cost_unknown" ["route", "pool", "provider", "model"] "Attempts whose cost is unknown: no price is configured for their tokens or the service tier that answered them, or nobody has said how many they used.";
     CACHE_HITS = Counter "sluicegate_cache_hits" ["route", "layer"] "Calls answered from the cache.";
     CACHE_MISSES = Counter "sluicegate_cache_misses" ["route"] "Calls looked up in the cache and not found.";
     CACHE_BYPASSES = Counter "sluicegate_cache_bypasses" ["route"] "Calls of caching rules that may not be cached.";
@@ -85,7 +85,7 @@ metrics! {
     ENDPOINT_LATENCY = Gauge "sluicegate_endpoint_latency_seconds" ["pool", "provider", "endpoint", "form"] "The time that an endpoint lets callers wait, as `LeastLatency` weighs it: to the first token of a `stream`, to the end of a `whole` answer.";
     AFFINITY = Counter "sluicegate_affinity_calls" ["pool", "outcome"] "Calls of conversations that a pool keeps together: went to the endpoint where theirs is at home (`kept`), or to another one (`moved`).";
     HEDGES = Counter "sluicegate_hedged_attempts" ["pool", "outcome"] "Second attempts beside one that kept its caller waiting: all of them (`sent`), and those that answered first (`won`).";
-    MIRRORED = Counter "sluicegate_mirrored_calls" ["pool", "outcome"] "Copies of calls for a pool: `sent`, or not made because too many were under way (`dropped`).";
+    MIRRORED = Counter "sluicegate_mirrored_calls" ["pool", "outcome"] "Copies of calls for a pool: `sent`; not made because too many were under way (`dropped`); not sent because no provider of it could take one (`refused`).";
     CONFIG = Info "sluicegate_config" ["revision"] "The revision of the configuration that runs.";
     CONFIG_GENERATION = Gauge "sluicegate_config_generation" [] "How many configurations this process has applied.";
     PRICE_LIST = Gauge "sluicegate_price_list_timestamp_seconds" [] "The day when the price list that is used (`--prices`) was last gone through, in seconds since 1970.";

@@ -83,6 +83,47 @@ impl AttemptFacts {
     }
 }
 
+/// The sum of what a call's attempts used that were not its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OtherAttempts {
+    /// What they used, as far as it was said or estimated; `None`: nothing.
+    pub(super) usage: Option<Usage>,
+    /// True if some of it is the gateway's own estimate.
+    pub(super) estimated: bool,
+    /// The cost of it, as far as there are prices.
+    pub(super) cost: PicoUsd,
+    /// The number of them whose usage has no price.
+    pub(super) unpriced: u32,
+    /// The number of them that used something of which nobody has said how much.
+    pub(super) unknown: u32,
+}
+
+impl OtherAttempts {
+    /// One more of them.
+    fn add(&mut self, facts: &AttemptFacts) {
+        let Some(usage) = facts.usage else {
+            self.unknown = self.unknown.saturating_add(u32::from(facts.unknown));
+            return;
+        };
+        self.usage = Some(self.usage.unwrap_or_default().plus(usage));
+        self.estimated |= facts.estimated;
+        match facts.cost {
+            Some(cost) => self.cost = PicoUsd(self.cost.0.saturating_add(cost.0)),
+            None => self.unpriced = self.unpriced.saturating_add(1),
+        }
+    }
+
+    /// True if one of them used something, as far as anybody knows.
+    pub(super) const fn have_used(&self) -> bool {
+        self.usage.is_some() || self.unknown > 0
+    }
+
+    /// Their cost; `None`: that of one is unknown.
+    pub(super) fn known_cost(&self) -> Option<PicoUsd> {
+        (self.unpriced == 0 && self.unknown == 0).then_some(self.cost)
+    }
+}
+
 /// One call's facts. Times are monotonic; `opened` is when the call's head had been read.
 #[derive(Debug)]
 pub struct Record {
@@ -106,9 +147,8 @@ pub struct Record {
     pub(super) attempt: AttemptFacts,
     /// True if that is the one that answered.
     pub(super) has_answer: bool,
-    /// The cost and the tokens of the others, and how many of them used something that nobody knows.
-    pub(super) beside: (PicoUsd, u64),
-    pub(super) beside_unknown: u32,
+    /// The others, together.
+    pub(super) others: OtherAttempts,
     pub(super) asked: ModelName,
     pub(super) dialect_in: Option<Dialect>,
     pub(super) stream: bool,
@@ -116,6 +156,8 @@ pub struct Record {
     pub(super) open_attempts: u32,
     pub(super) last_attempt: Option<AttemptEnd>,
     pub(super) failover: bool,
+    /// True if a second attempt was made beside one that kept the caller waiting.
+    pub(super) hedged: bool,
     /// Requests sent once more within an attempt.
     pub(super) resends: u32,
     pub(super) client_retry: u32,
@@ -153,8 +195,7 @@ impl Record {
             rule: None,
             attempt: AttemptFacts::default(),
             has_answer: false,
-            beside: (PicoUsd(0), 0),
-            beside_unknown: 0,
+            others: OtherAttempts::default(),
             asked: ModelName::default(),
             dialect_in: None,
             stream: false,
@@ -162,6 +203,7 @@ impl Record {
             open_attempts: 0,
             last_attempt: None,
             failover: false,
+            hedged: false,
             resends: 0,
             client_retry: 0,
             cache: CacheStatus::Off,
@@ -200,18 +242,38 @@ impl Record {
 
     /// The money that it cost. An answer that was kept cost nothing again.
     pub(super) fn costs(&self) -> Costs {
-        let (beside, beside_tokens) = self.beside;
-        Costs { answer: self.attempt.cost, beside, beside_tokens, beside_unknown: self.beside_unknown }
+        let OtherAttempts { usage, cost, unpriced, unknown, .. } = self.others;
+        let tokens = usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
+        Costs {
+            answer: self.attempt.cost,
+            others: cost,
+            others_tokens: tokens,
+            others_unpriced: unpriced,
+            others_unknown: unknown,
+        }
     }
 
     /// An attempt that is not its answer used something.
     pub(super) fn used_beside(&mut self, facts: &AttemptFacts) {
-        self.beside_unknown = self.beside_unknown.saturating_add(u32::from(facts.unknown));
-        let Some(usage) = facts.usage else { return };
-        let (PicoUsd(cost), tokens) = self.beside;
-        let more = usage.input.saturating_add(usage.output);
-        let cost = cost.saturating_add(facts.cost.map_or(0, |cost| cost.0));
-        self.beside = (PicoUsd(cost), tokens.saturating_add(more));
+        self.others.add(facts);
+    }
+
+    /// What all attempts used together; of an answer that was kept, what its making used.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        match (self.attempt.usage, self.others.usage) {
+            (Some(answer), Some(others)) => Some(answer.plus(others)),
+            (answer, others) => answer.or(others),
+        }
+    }
+
+    /// True if some of that is the gateway's own estimate.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.attempt.estimated || self.others.estimated
+    }
+
+    /// What was asked of providers for it used this: nothing where its answer was kept.
+    pub(super) fn usage_of_asked(&self) -> Option<Usage> {
+        if self.is_kept() { self.others.usage } else { self.usage() }
     }
 
     /// The status code it is counted under.
@@ -219,12 +281,24 @@ impl Record {
         self.status.unwrap_or(CLIENT_CLOSED)
     }
 
-    /// The cost of the call. `None`: it used tokens, and how many, or their price, is unknown.
-    pub(super) fn known_cost(&self) -> Option<PicoUsd> {
+    /// The cost of the answer, or of the last attempt. `None`: it used tokens, and how many, or their price, is unknown.
+    fn answer_cost(&self) -> Option<PicoUsd> {
         match self.settlement() {
             Settlement::Used(Some(_)) | Settlement::Unknown => self.attempt.cost,
             Settlement::Unasked | Settlement::Kept | Settlement::Used(None) => Some(PicoUsd(0)),
         }
+    }
+
+    /// The cost of the call, all attempts together. `None`: that of one is unknown.
+    pub(super) fn known_cost(&self) -> Option<PicoUsd> {
+        let (answer, others) = self.answer_cost().zip(self.others.known_cost())?;
+        Some(PicoUsd(answer.0.saturating_add(others.0)))
+    }
+
+    /// What is known of the call's cost.
+    pub(super) fn least_cost(&self) -> PicoUsd {
+        let answer = self.answer_cost().unwrap_or(PicoUsd(0));
+        PicoUsd(answer.0.saturating_add(self.others.cost.0))
     }
 
     /// The time that the gateway itself took: from the request read whole to the first attempt, and from the answer's

@@ -86,6 +86,8 @@ pub(super) struct Attempt<'a> {
     pub(super) refusals: bool,
     /// The time when it begins.
     pub(super) now: Instant,
+    /// True if another one goes on meanwhile.
+    pub(super) beside: bool,
     /// The time when the whole call has to be over.
     pub(super) deadline: Instant,
     /// The call's place in its conversation.
@@ -100,7 +102,7 @@ impl Attempt<'_> {
     pub(super) async fn run(self, outgoing: Outgoing, permit: Permit) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
-        let mut open = OpenAttempt::begin(self.call, self.provider, permit, self.now);
+        let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
         if self.target.pool.measures_latency() {
             open.measure(weigh::form(self.call), self.now);
         }

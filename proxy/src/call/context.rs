@@ -106,9 +106,15 @@ impl CallContext {
         }
     }
 
-    /// An attempt's entry in the ledger.
-    pub(super) fn attempt(&self, provider: ProviderIx, now: Instant) -> AttemptEntry {
-        self.entry.borrow_mut().attempt(&self.ready.names, provider, now)
+    /// An attempt's entry in the ledger; `beside`: while another one goes on.
+    pub(super) fn attempt(&self, provider: ProviderIx, now: Instant, beside: bool) -> AttemptEntry {
+        let (mut entry, names) = (self.entry.borrow_mut(), &self.ready.names);
+        if beside { entry.hedge(names, provider, now) } else { entry.attempt(names, provider, now) }
+    }
+
+    /// True if a provider has been asked.
+    pub(super) fn was_asked(&self) -> bool {
+        self.entry.try_borrow().is_ok_and(|entry| entry.was_asked())
     }
 
     /// Tells its connection, if there is one.

@@ -221,7 +221,7 @@ async fn take<'a>(
         return Ok(None);
     }
     // Boxed: it is rare, and its future is large.
-    let begun = if turn.is_ready() { Ok(turn.now) } else { Box::pin(begin(call, &mut turn)).await };
+    let begun = if turn.is_ready() { Ok(turn.now) } else { Box::pin(begin(call, &mut turn, progress.deadline)).await };
     let now = match begun {
         Ok(now) => now,
         Err(failure) => {
@@ -237,7 +237,8 @@ async fn take<'a>(
     let Shared { lead, suspects, refusals, .. } = shared;
     let hedging = if progress.attempts == 1 { Hedging::of(call, shared.rule, target) } else { None };
     let refusals = *refusals;
-    let attempt = Attempt { call, target, provider, times, token, lead, suspects, refusals, now, deadline, seat };
+    let attempt =
+        Attempt { call, target, provider, times, token, lead, suspects, refusals, now, beside: false, deadline, seat };
     let running = attempt.run(outgoing, turn.permit);
     let outcome = match hedging {
         None => running.await,
@@ -294,7 +295,8 @@ async fn hedged<'a>(
     target.pool.state.hedged.fetch_add(1, Ordering::Relaxed);
     let (deadline, seat, token) = (progress.deadline, round.seat.clone(), provider.token_number());
     let refusals = *refusals;
-    let attempt = Attempt { call, target, provider, times, token, lead, suspects, refusals, now, deadline, seat };
+    let attempt =
+        Attempt { call, target, provider, times, token, lead, suspects, refusals, now, beside: true, deadline, seat };
     let second = pin!(attempt.run(outgoing, permit));
     let (outcome, is_second) = match select(first, second).await {
         Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
@@ -349,11 +351,11 @@ fn elsewhere<'a>(
     Some((provider, permit, outgoing))
 }
 
-/// Waits until an attempt may begin: for its time, and for a place at its provider. Says when that was.
-async fn begin(call: &InboundCall, turn: &mut NextAttempt<'_>) -> Result<Instant, Failure> {
+/// Waits until an attempt may begin: for its time, and for a place at its provider, until the call's own time is over. Says when that was.
+async fn begin(call: &InboundCall, turn: &mut NextAttempt<'_>, until: Instant) -> Result<Instant, Failure> {
     tokio::time::sleep(turn.wait).await;
     if turn.queues {
-        let places = places::wait_at(call, turn.provider).await.map_err(Failure::no_place)?;
+        let places = places::wait_at(call, turn.provider, until).await.map_err(Failure::no_place)?;
         turn.permit.has_places(places);
     }
     Ok(Instant::now())
@@ -384,6 +386,10 @@ impl CallProgress {
     fn end(self, call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
         match self.last {
             Some(failure) => failure.into_answer(call, true),
+            None if self.deadline > call.context.arrived && Instant::now() >= self.deadline => {
+                let message = "The time that this call may take was over before a provider could be asked.";
+                Err(Problem::gateway(ErrorKind::Timeout, message).retry(true, None))
+            }
             None => nobody(call, rule),
         }
     }
@@ -400,6 +406,13 @@ fn nobody(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
             .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(call, target))))
     };
     if !rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
+        // What names a pool that can not serve was left out, and every rule names one: nobody knows what that pool would serve.
+        if rule.targets.is_empty() {
+            let message = format!(
+                "A route takes the model `{model}`, but none of its pools can serve: its configuration has to be mended, and the route's status says where."
+            );
+            return Err(Problem::gateway(ErrorKind::Unavailable, message).retry(false, None));
+        }
         let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
         return Err(Problem::gateway(ErrorKind::NotFound, message)
             .code("model_not_found")

@@ -1,6 +1,7 @@
 //! Copies of calls to another pool: made beside the call, waited for by nobody, their answers read to the end and thrown away.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,8 +38,16 @@ pub(super) fn send(call: &InboundCall, rule: &Rule) {
 
 /// Asks for the answer, and throws it away.
 async fn ask(call: Rc<InboundCall>, mirror: Arc<PreparedMirror>, place: MirrorPlace) {
-    let outcome = failover::ask(&call, &mirror.rule, None).await;
     let context = &call.context;
+    let mut asking = pin!(failover::ask(&call, &mirror.rule, None));
+    let outcome = poll_fn(|cx| {
+        let polled = asking.as_mut().poll(cx);
+        if context.was_asked() {
+            place.sent();
+        }
+        polled
+    })
+    .await;
     match outcome {
         Ok(Exchange::Whole(Whole { status, end, .. })) => {
             context.note(|entry| entry.answered(status.as_u16(), Instant::now()));
@@ -54,6 +63,8 @@ async fn ask(call: Rc<InboundCall>, mirror: Arc<PreparedMirror>, place: MirrorPl
         Ok(Exchange::Lines(..)) => context.close(End::Done),
         Err(problem) => {
             note_problem(context, &problem);
+            let status = problem.status_in(call.dialect());
+            context.note(|entry| entry.answered(status.as_u16(), Instant::now()));
             context.close(end_of(&problem));
         }
     }

@@ -70,10 +70,15 @@ impl UnansweredRequest {
 }
 
 impl OpenAttempt {
-    /// It begins.
-    pub(super) fn begin(call: &Rc<InboundCall>, provider: &Provider, permit: Permit, now: Instant) -> Self {
+    /// It begins; `beside`: while another one of its call goes on.
+    pub(super) fn begin(
+        call: &Rc<InboundCall>,
+        provider: &Provider,
+        permit: Permit,
+        (now, beside): (Instant, bool),
+    ) -> Self {
         let context = Rc::clone(&call.context);
-        let entry = context.attempt(provider.ix, now);
+        let entry = context.attempt(provider.ix, now, beside);
         Self { context, permit, entry, unanswered: None, clock: None, seat: None }
     }
 

@@ -83,3 +83,31 @@ async fn a_share_of_calls_is_copied() {
     let sent = count(&proxy, "sluicegate_mirrored_calls_total", &[("outcome", "sent")]);
     assert!((15.0..=80.0).contains(&sent), "{sent} of 400");
 }
+
+#[tokio::test]
+async fn a_copy_that_no_provider_can_take_is_not_sent() {
+    let (real, other) = (plain_upstream(), Upstream::always(vec![Act::Hang]).unwrap());
+    let lines = "    targets: [{poolRef: {name: real}}]\n    mirror: {poolRef: {name: other}, percent: 100}\n";
+    let full = "limits: {concurrency: {max: 1}}";
+    let text = pool("real", &[provider("a", "OpenAICompatible", real.address, "")], "")
+        + &pool("other", &[provider("b", "OpenAICompatible", other.address, full)], "")
+        + &rule("m", lines);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    for _ in 0..4 {
+        ask(&client).await;
+    }
+    let of = |proxy: &Proxy, outcome| count(proxy, "sluicegate_mirrored_calls_total", &[("outcome", outcome)]);
+    proxy.until("three are refused", |proxy| of(proxy, "refused") > 2.5).await.unwrap();
+    assert!((of(&proxy, "sent") - 1.0).abs() < 0.1 && of(&proxy, "dropped") < 0.1);
+    let refused = |proxy: &Proxy| proxy.log().iter().filter(|line| line.contains("\"mirror\":true")).count() == 3;
+    proxy.until("they are in the log", refused).await.unwrap();
+    for line in proxy.log().iter().filter(|line| line.contains("\"mirror\":true")) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&line["status"], &line["limit"], &line["outcome"]),
+            (&429.into(), &"ProviderPool default/other/b".into(), &"refused".into()),
+            "{line}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Usage;
 
@@ -28,6 +29,9 @@ impl LineWriter {
         self.begin(out, at);
         let mut line = Line(out);
         line.text("operation", record.operation.label());
+        if record.aside {
+            line.flag("mirror", true);
+        }
         line.maybe("request_id", record.request_id.as_ref().and_then(|id| id.to_str().ok()));
         if let Some(client) = record.client {
             line.name("client");
@@ -141,6 +145,9 @@ impl Line<'_> {
         self.maybe("detail", record.detail.as_deref());
         self.number("attempts", record.attempts.into());
         self.flag("failover", record.failover);
+        if record.hedged {
+            self.flag("hedged", true);
+        }
         if record.resends > 0 {
             self.number("resends", record.resends.into());
         }
@@ -150,9 +157,16 @@ impl Line<'_> {
         self.maybe("limit", record.limited.as_deref());
     }
 
-    /// Its usage, and what that costs: `null` where that is unknown.
+    /// Money in dollars: `null` where it is unknown.
+    fn dollars(&mut self, name: &str, cost: Option<PicoUsd>) {
+        self.name(name);
+        // A vector takes whatever it is given.
+        let _ = serde_json::to_writer(&mut *self.0, &cost.map(|cost| cost.0 as f64 / 1e12));
+    }
+
+    /// Its usage, and what that costs, all attempts together; and what of it is not the answer's.
     fn used(&mut self, record: &Record) {
-        if let Some(usage) = record.attempt.usage {
+        if let Some(usage) = record.usage() {
             let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, .. } = usage;
             let Usage { audio_input, cached_audio, image_input, audio_output, image_output, tier, .. } = usage;
             self.name("usage");
@@ -174,11 +188,23 @@ impl Line<'_> {
             self.0.push(b'}');
             self.maybe("service_tier", tier.name());
         }
-        if record.attempt.estimated {
+        if record.is_estimated() {
             self.flag("usage_estimated", true);
         }
-        self.name("cost_usd");
-        let _ = serde_json::to_writer(&mut *self.0, &record.known_cost().map(|cost| cost.0 as f64 / 1e12));
+        let cost = record.known_cost();
+        self.dollars("cost_usd", cost);
+        if cost.is_none() && record.least_cost().0 > 0 {
+            self.dollars("cost_usd_at_least", Some(record.least_cost()));
+        }
+        if record.others.have_used() {
+            let usage = record.others.usage.unwrap_or_default();
+            self.name("other_attempts");
+            self.0.extend_from_slice(b"{\"input\":");
+            self.0.extend_from_slice(itoa::Buffer::new().format(usage.input).as_bytes());
+            self.number("output", usage.output);
+            self.dollars("cost_usd", record.others.known_cost());
+            self.0.push(b'}');
+        }
     }
 }
 

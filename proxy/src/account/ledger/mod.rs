@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use sluicegate_config::PicoUsd;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 
@@ -145,13 +144,8 @@ impl Ledger {
         let key = key(&record);
         self.call_cells(&record.table, key).count(&record);
         if let Some(consumer) = &record.consumer {
-            // A kept answer used no tokens: its usage was counted when it was made.
-            let asked = Some(&record.attempt).filter(|_| !matches!(record.cache, CacheStatus::Hit(_)));
-            let known = asked.and_then(|asked| asked.cost);
-            let (PicoUsd(beside), _) = record.beside;
-            let cost = PicoUsd(known.map_or(0, |cost| cost.0).saturating_add(beside));
-            let usage = asked.and_then(|asked| asked.usage.as_ref());
-            consumer.count(&self.metrics.consumers, usage, Some(cost), record.limited.is_some());
+            let usage = record.usage_of_asked();
+            consumer.count(&self.metrics.consumers, usage.as_ref(), record.least_cost(), record.limited.is_some());
         }
         // Behind its counts: who sees no call in flight sees all that calls have counted.
         if !has_left && !aside {
@@ -230,6 +224,12 @@ impl LedgerEntry {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.record.is_some()
+    }
+
+    /// True if an attempt has begun.
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.attempts > 0)
     }
 
     fn note(&mut self, write: impl FnOnce(&mut Record)) {
@@ -317,11 +317,12 @@ impl LedgerEntry {
         &self.ledger
     }
 
-    /// Notes that an attempt begins. Says under which call its usage is counted.
-    pub(super) fn begin_attempt(&mut self, provider: ProviderIx, now: Instant) -> CallKey {
+    /// Notes that an attempt begins; `beside`: while another one goes on. Says under which call its usage is counted.
+    pub(super) fn begin_attempt(&mut self, provider: ProviderIx, now: Instant, beside: bool) -> CallKey {
         // The caller of a closed entry is gone, and so is its key.
         let Some(record) = &mut self.record else { return CallKey::of_nobody(provider) };
-        if record.attempts > 0 {
+        record.hedged |= beside;
+        if record.attempts > 0 && !beside {
             record.failover |= record.attempt.provider != provider;
             let after = record.last_attempt.unwrap_or(AttemptEnd::Cancelled);
             self.ledger.attempt_cells(&record.table, record.attempt.provider).retried(after);

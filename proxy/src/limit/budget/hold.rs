@@ -100,25 +100,26 @@ impl Drop for BudgetHolds {
 
 /// So much of it was used, by all attempts of the call together. What nobody knows the usage of counts as it was reserved.
 fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
-    let (answer, beside) = match reservation.unit {
+    let (answer, others) = match reservation.unit {
         BudgetUnit::Usd => {
-            let unknown = if reservation.unpriced_is_free { 0 } else { reservation.cost };
-            (costs.answer.map_or(unknown, |cost| cost.0), costs.beside.0)
+            let unpriced = if reservation.unpriced_is_free { 0 } else { reservation.cost };
+            let others = unpriced.saturating_mul(costs.others_unpriced.into()).saturating_add(costs.others.0);
+            (costs.answer.map_or(unpriced, |cost| cost.0), others)
         }
         BudgetUnit::Tokens => {
             let tokens = match by {
                 Settlement::Used(Some(usage)) => usage.input.saturating_add(usage.output),
                 _ => 0,
             };
-            (tokens, costs.beside_tokens)
+            (tokens, costs.others_tokens)
         }
     };
-    let beside = beside.saturating_add(reservation.cost.saturating_mul(costs.beside_unknown.into()));
+    let others = others.saturating_add(reservation.cost.saturating_mul(costs.others_unknown.into()));
     let used = match by {
         Settlement::Unasked => 0,
-        Settlement::Kept | Settlement::Used(None) => beside,
-        Settlement::Used(Some(_)) => answer.saturating_add(beside),
-        Settlement::Unknown => reservation.cost.saturating_add(beside),
+        Settlement::Kept | Settlement::Used(None) => others,
+        Settlement::Used(Some(_)) => answer.saturating_add(others),
+        Settlement::Unknown => reservation.cost.saturating_add(others),
     };
     used.min(MOST_OF_CALL)
 }
