@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -24,12 +24,10 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::stream_source::StreamSource;
 use super::transcoder::Transcoder;
-use super::{access, failover};
+use super::{access, failover, plan};
 
 /// A call whose flight gives it no answer that it can be given joins another one, so many times; then it goes alone.
 const ROUNDS: usize = 3;
-/// The time that a rule without targets gives its calls.
-const TOTAL: Duration = Duration::from_secs(600);
 
 /// An answer to a call that may share it with others: as the leader of a flight, or as one who reads along.
 ///
@@ -54,7 +52,7 @@ pub(super) async fn exchange(
                 (reader, true)
             }
         };
-        let until = Instant::now() + total(call, rule);
+        let until = Instant::now() + plan::total(&call.context.ready, rule);
         call.context.tell_client(|client| client.last_until(until));
         let mut passenger = Passenger { call, reader, leads, until, answered: false };
         if let Some(answer) = passenger.answer().await {
@@ -66,13 +64,6 @@ pub(super) async fn exchange(
     flights.alone.add();
     call.shares(false);
     failover::exchange(call, rule, lead).await
-}
-
-/// The most time that any of a rule's pools gives a call.
-fn total(call: &InboundCall, rule: &Rule) -> Duration {
-    let targets = rule.targets.iter().chain(&rule.fallbacks);
-    let of_pools = targets.filter_map(|target| Some(call.context.ready.target(target)?.pool.timeouts.total.get()));
-    rule.timeouts.total.map_or_else(|| of_pools.max().unwrap_or(TOTAL), |total| total.get())
 }
 
 /// Leads a flight: the call as any other, but for its listeners. It ends when nobody reads any longer, and goes on while the cache

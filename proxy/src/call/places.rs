@@ -12,6 +12,7 @@ use crate::errors::Problem;
 use crate::state::{Provider, Rule};
 
 use super::inbound::InboundCall;
+use super::plan;
 
 /// Callers wait no longer by themselves: what may have a place later than this is not to be asked for again.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -32,16 +33,17 @@ fn own(call: &InboundCall) -> Option<&PreparedGate> {
 /// One limit has none, and the call can not wait for it, or has waited too long.
 pub(super) async fn take(call: &InboundCall, rule: &Rule) -> Result<(), Problem> {
     // Always in this order: no two calls wait for each other.
+    let until = call.context.arrived + plan::total(&call.context.ready, rule);
     for gate in own(call).into_iter().chain(&rule.concurrency) {
-        call.context.has_place(place(call, gate).await?);
+        call.context.has_place(place(call, gate, until).await?);
     }
     Ok(())
 }
 
-/// A place, and a note of how long the call has waited for it.
-async fn place(call: &InboundCall, gate: &PreparedGate) -> Result<CallPlace, Problem> {
+/// A place, and a note of how long the call has waited for it: until then at the longest, for its time is over by that.
+async fn place(call: &InboundCall, gate: &PreparedGate, until: Instant) -> Result<CallPlace, Problem> {
     let since = Instant::now();
-    let place = gate.gate.take(applicant(call, gate)).await;
+    let place = gate.gate.take(applicant(call, gate), until).await;
     call.context.note(|entry| entry.queued(since.elapsed()));
     place.map_err(|refused| refusal(call, gate, refused))
 }
@@ -61,10 +63,14 @@ pub(super) fn free_at(call: &InboundCall, provider: &Provider) -> Option<Vec<Cal
 ///
 /// # Errors
 /// As those of [`take`].
-pub(super) async fn wait_at(call: &InboundCall, provider: &Provider) -> Result<Vec<CallPlace>, Problem> {
+pub(super) async fn wait_at(
+    call: &InboundCall,
+    provider: &Provider,
+    until: Instant,
+) -> Result<Vec<CallPlace>, Problem> {
     let mut places = Vec::with_capacity(provider.gates.len());
     for gate in &provider.gates {
-        places.push(place(call, gate).await?);
+        places.push(place(call, gate, until).await?);
     }
     Ok(places)
 }
@@ -97,7 +103,7 @@ fn refusal(call: &InboundCall, gate: &PreparedGate, refused: PlaceRefusal) -> Pr
             Problem::client(ErrorKind::RateLimit, message).code("rate_limit_exceeded")
         }
         NoPlace::Waited(waited) => {
-            let waited = waited.as_secs_f64();
+            let waited = (waited.as_secs_f64() * 10.0).round() / 10.0;
             let message = format!(
                 "This call has waited {waited}s for its turn: the limit is {max} {calls} at once {of}. Please try again in {seconds}s."
             );

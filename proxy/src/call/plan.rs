@@ -1,8 +1,19 @@
-//! In which order a rule's pools are asked: one target by its share, then the others, then the fallbacks.
+//! In which order a rule's pools are asked: one target by its share, then the others, then the fallbacks; and the time that they give.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::state::{Ready, RouteTarget, Rule, TargetRef};
+
+/// The time of calls whose rule has no pool that could say one.
+const TOTAL: Duration = Duration::from_secs(600);
+
+/// The most time that any of a rule's pools gives a call.
+pub(super) fn total(ready: &Ready, rule: &Rule) -> Duration {
+    let targets = rule.targets.iter().chain(&rule.fallbacks);
+    let of_pools = targets.filter_map(|target| Some(ready.target(target)?.pool.timeouts.total.get()));
+    rule.timeouts.total.map_or_else(|| of_pools.max().unwrap_or(TOTAL), |total| total.get())
+}
 
 /// The pools of a rule that are there, in the order in which this call asks them.
 pub(super) fn order<'a>(ready: &'a Ready, rule: &'a Rule, lands_softly: bool) -> impl Iterator<Item = RouteTarget<'a>> {

@@ -77,6 +77,8 @@ struct GateState {
     lease: Option<PlaceLease>,
     /// True if the keeper of leases looks at it.
     is_listed: bool,
+    /// True while no configuration has it: nobody waits for it.
+    is_lifted: bool,
 }
 
 impl fmt::Debug for Gate {
@@ -101,6 +103,7 @@ impl Gate {
             kept: 1_000_000,
             lease: shared.then(PlaceLease::default),
             is_listed: false,
+            is_lifted: false,
         };
         let (totals, active) = of;
         Self { name: name.into(), state: Mutex::new(state), totals, active }
@@ -113,9 +116,16 @@ impl Gate {
     /// New terms: a smaller limit holds at once, a larger one is not given twice.
     pub(super) fn configure(&self, terms: GateTerms) {
         let mut state = self.lock();
-        state.terms = terms;
+        (state.terms, state.is_lifted) = (terms, false);
         // What more there is of a larger one, leases give.
         state.part = if state.lease.is_some() { state.part.min(terms.max) } else { terms.max };
+        self.serve(&mut state, Instant::now());
+    }
+
+    /// The limit is gone: those who wait go at once, and so does who still knows of it. It goes on counting, for it may come back.
+    pub(super) fn lift(&self) {
+        let mut state = self.lock();
+        state.is_lifted = true;
         self.serve(&mut state, Instant::now());
     }
 
@@ -215,11 +225,11 @@ impl Gate {
         Some(CallPlace { gate: Arc::clone(self), flow, since: now })
     }
 
-    /// A place, as soon as it is this call's turn. Who lets go of the future leaves the queue.
+    /// A place, as soon as it is this call's turn, or until its own time is over. Who lets go of the future leaves the queue.
     ///
     /// # Errors
     /// There is none, and no room to wait; or the call has waited too long.
-    pub(crate) async fn take(self: &Arc<Self>, call: Applicant) -> Result<CallPlace, PlaceRefusal> {
+    pub(crate) async fn take(self: &Arc<Self>, call: Applicant, until: Instant) -> Result<CallPlace, PlaceRefusal> {
         let (mut waiting, longest) = {
             let mut state = self.lock();
             if let Some(place) = self.take_free(&mut state, call.flow) {
@@ -230,8 +240,9 @@ impl Gate {
                 PlaceRefusal { why: NoPlace::Full, after: state.retry_after() }
             };
             let Some((bounds, longest)) = state.queue_terms() else { return Err(full(&state)) };
-            let (tell, told) = oneshot::channel();
-            match state.queue.enter(call, &bounds, Instant::now(), tell) {
+            let ((tell, told), now) = (oneshot::channel(), Instant::now());
+            let longest = longest.min(until.saturating_duration_since(now));
+            match state.queue.enter(call, &bounds, now, tell) {
                 Err(_) => return Err(full(&state)),
                 Ok((ticket, gone)) => {
                     self.totals.queued(1);
@@ -303,6 +314,9 @@ impl Gate {
 impl GateState {
     /// The places that this process may give to calls now.
     fn part(&self, now: Instant) -> u64 {
+        if self.is_lifted {
+            return u64::MAX;
+        }
         let counts = self.lease.as_ref().is_none_or(|lease| lease.is_good(now) || lease.is_forsaken(now));
         if counts { self.part } else { 0 }
     }
@@ -393,12 +407,16 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(20);
 
+    fn far() -> Instant {
+        Instant::now() + 2 * LONG
+    }
+
     #[tokio::test]
     async fn places_are_given_and_given_back_and_who_leaves_takes_none_along() {
         let gate = gate(1, 10, LONG);
-        let first = gate.take(CALL).await.unwrap();
-        let mut second = Box::pin(gate.take(CALL));
-        let mut third = Box::pin(gate.take(CALL));
+        let first = gate.take(CALL, far()).await.unwrap();
+        let mut second = Box::pin(gate.take(CALL, far()));
+        let mut third = Box::pin(gate.take(CALL, far()));
         assert!(futures_util::poll!(&mut second).is_pending() && futures_util::poll!(&mut third).is_pending());
         assert_eq!(gate.totals.now(), (1, 2));
         // One leaves while it waits, the other one after its turn has come and before it has heard of it.
@@ -414,17 +432,46 @@ mod tests {
     #[tokio::test]
     async fn who_has_waited_too_long_is_told_when_to_come_back() {
         let gate = gate(1, 10, SHORT);
-        let _first = gate.take(CALL).await.unwrap();
-        let refused = gate.take(CALL).await.unwrap_err();
+        let _first = gate.take(CALL, far()).await.unwrap();
+        let refused = gate.take(CALL, far()).await.unwrap_err();
         assert_eq!(refused.why, NoPlace::Waited(SHORT));
         assert!(refused.after >= RETRY.0);
         assert_eq!(gate.totals.now(), (1, 0));
     }
 
     #[tokio::test]
+    async fn a_calls_own_time_ends_its_waiting_as_a_refusal_of_the_queues() {
+        let gate = gate(1, 10, LONG);
+        let _first = gate.take(CALL, far()).await.unwrap();
+        let refused = gate.take(CALL, Instant::now() + SHORT).await.unwrap_err();
+        assert!(matches!(refused.why, NoPlace::Waited(waited) if waited <= SHORT));
+        assert_eq!((gate.totals.now(), gate.totals.refused_late.get()), ((1, 0), 1));
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_gone_keeps_nobody_waiting_and_counts_on() {
+        let gate = gate(1, 10, LONG);
+        let first = gate.take(CALL, far()).await.unwrap();
+        let mut others: Vec<_> = (0..2).map(|_| Box::pin(gate.take(CALL, far()))).collect();
+        for other in &mut others {
+            assert!(futures_util::poll!(other).is_pending());
+        }
+        gate.lift();
+        let places = futures_util::future::join_all(others).await;
+        assert!(places.iter().all(Result::is_ok) && gate.take(CALL, far()).await.is_ok());
+        // It comes back: those at work count.
+        let terms = gate.lock().terms;
+        gate.configure(terms);
+        drop(first);
+        assert!(gate.try_take(1).is_none());
+        drop(places);
+        assert!(gate.try_take(1).is_some());
+    }
+
+    #[tokio::test]
     async fn a_limit_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_twice() {
         let gate = gate(2, 10, LONG);
-        let (a, _b) = (gate.take(CALL).await.unwrap(), gate.take(CALL).await.unwrap());
+        let (a, _b) = (gate.take(CALL, far()).await.unwrap(), gate.take(CALL, far()).await.unwrap());
         let terms = |max| GateTerms { max, ..gate.lock().terms };
         gate.configure(terms(1));
         drop(a);
@@ -438,12 +485,12 @@ mod tests {
     async fn without_a_queue_and_with_a_full_one_calls_are_refused_at_once() {
         for (size, waiting) in [(0, 0), (1, 1)] {
             let gate = gate(1, size, LONG);
-            let _first = gate.take(CALL).await.unwrap();
-            let mut others: Vec<_> = (0..waiting).map(|_| Box::pin(gate.take(CALL))).collect();
+            let _first = gate.take(CALL, far()).await.unwrap();
+            let mut others: Vec<_> = (0..waiting).map(|_| Box::pin(gate.take(CALL, far()))).collect();
             for other in &mut others {
                 assert!(futures_util::poll!(other).is_pending());
             }
-            assert_eq!(gate.take(CALL).await.unwrap_err().why, NoPlace::Full);
+            assert_eq!(gate.take(CALL, far()).await.unwrap_err().why, NoPlace::Full);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! All limits of concurrency by their names: a limit outlives the configuration that says it, and what is at work goes on counting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -158,6 +158,16 @@ impl PreparedGate {
         Self { name: Arc::clone(&gate.name), gate, of: scope.in_words(), header }
     }
 
+    /// An object has another form, or is gone: of its limits `before` those that are not among those `after` hold no longer.
+    pub(crate) fn lift<'a>(before: impl IntoIterator<Item = &'a Self>, after: impl IntoIterator<Item = &'a Self>) {
+        let mut before = before.into_iter().peekable();
+        if before.peek().is_none() {
+            return;
+        }
+        let stay: HashSet<*const Gate> = after.into_iter().map(|limit| Arc::as_ptr(&limit.gate)).collect();
+        before.filter(|limit| !stay.contains(&Arc::as_ptr(&limit.gate))).for_each(|limit| limit.gate.lift());
+    }
+
     /// The priority that a call's headers choose, if they choose one that may be chosen.
     pub(crate) fn chosen(&self, headers: &HeaderMap) -> Option<i32> {
         let (name, values) = self.header.as_ref()?;
@@ -167,6 +177,8 @@ impl PreparedGate {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use sluicegate_config::{CallQueue, PriorityHeader};
 
     use super::super::wait_queue::Applicant;
@@ -185,10 +197,11 @@ mod tests {
         let prepared = |max| PreparedGate::of(&gates, GateScope::Route("a/r", None), &concurrency(max));
         let call = Applicant { flow: 0, priority: 0, bytes: 1 };
         let first = prepared(1);
-        let place = first.gate.take(call).await.unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        let place = first.gate.take(call, far).await.unwrap();
         drop(first);
         let second = prepared(2);
-        let _other = second.gate.take(call).await.unwrap();
+        let _other = second.gate.take(call, far).await.unwrap();
         assert!(second.gate.try_take(0).is_none());
         drop(place);
         assert!(second.gate.try_take(0).is_some());

@@ -10,6 +10,7 @@ use super::identified::Identified;
 use super::known::KnownConsumer;
 use super::tokens::TokenIndex;
 use crate::account::ConsumerName;
+use crate::concurrency::PreparedGate;
 use crate::jwt::JwksKeeper;
 use crate::limit::SharedLimits;
 use crate::persistent::{self, PersistentMap};
@@ -48,6 +49,7 @@ impl Consumers {
         };
         self.take_out(before.as_deref());
         let consumer = Arc::new(KnownConsumer::new(name, from, limits));
+        PreparedGate::lift(before.iter().flat_map(|before| &before.concurrency), &consumer.concurrency);
         for (digest, expires_at) in &consumer.keys {
             let holder = Holder { consumer: Arc::clone(&consumer), digest: *digest, expires_at: *expires_at };
             self.change(*digest, |list| {
@@ -71,6 +73,7 @@ impl Consumers {
     /// A consumer that is gone.
     pub(crate) fn remove(&mut self, id: &ObjectId) {
         let before = self.by_id.get(id.0.as_str()).cloned();
+        PreparedGate::lift(before.iter().flat_map(|before| &before.concurrency), None);
         self.take_out(before.as_deref());
         self.by_id.remove_mut(id.0.as_str());
     }

@@ -8,7 +8,9 @@ use sluicegate_tests::listen::free_port;
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, stream_head};
 
-use crate::resources::{SAVED, WAYS, Way, good, openai_piece, pool, provider, route, rule};
+use crate::resources::{
+    CHAT, MESSAGES, SAVED, WAYS, Way, chat, good, message, openai_piece, plain_upstream, pool, provider, route, rule,
+};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const SSE: &[(&str, &str)] = &[("content-type", "text/event-stream")];
@@ -236,4 +238,33 @@ async fn a_provider_that_comes_back_is_used_again() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("it was never tried again");
+}
+
+#[tokio::test]
+async fn a_rule_whose_pools_cannot_serve_is_the_gateways_fault_in_every_dialect() {
+    let upstream = plain_upstream();
+    let bad = pool("bad", &[provider("a", "OpenAICompatible", upstream.address, "")], "  timeouts: {connect: soon}\n");
+    let good = pool("good", &[provider("b", "OpenAICompatible", upstream.address, "models: [{name: other}]")], "");
+    let served = "    targets: [{poolRef: {name: good}}]\n";
+    let refused = "    targets: [{poolRef: {name: bad}}, {poolRef: {name: missing}}]\n";
+    let text = bad + &good + &rule("m", refused) + &rule("n", served);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let client = proxy.client();
+    let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"?"}]}]}"#.to_owned();
+    for (path, body, status, at, word) in [
+        (CHAT, chat("m", false), 503, "/error/code", "unavailable"),
+        (CHAT, chat("m", true), 503, "/error/code", "unavailable"),
+        (MESSAGES, message("m", false), 503, "/error/type", "api_error"),
+        ("/v1/messages/count_tokens", message("m", false), 503, "/error/type", "api_error"),
+        ("/v1beta/models/m:generateContent", gemini, 503, "/error/status", "UNAVAILABLE"),
+        // A model that none of the pools that are there serves is the caller's to change.
+        (CHAT, chat("n", false), 404, "/error/code", "model_not_found"),
+    ] {
+        let answer = client.post(path, &[], body).await.unwrap();
+        assert_eq!((answer.status, answer.header("x-should-retry")), (status, "false"), "{path}: {}", answer.text());
+        let said = answer.json();
+        assert_eq!(said.pointer(at).and_then(serde_json::Value::as_str), Some(word), "{path}: {}", answer.text());
+        assert_eq!(answer.text().contains("none of its pools can serve"), status == 503, "{path}: {}", answer.text());
+    }
+    assert_eq!(upstream.calls(), 0);
 }

@@ -350,3 +350,95 @@ async fn hits_take_no_place_and_a_changed_limit_holds_at_once() {
     assert_eq!(call("one").await.unwrap().header("x-cache"), "hit");
     assert_eq!(upstream.calls(), before);
 }
+
+/// A route with these lines for calls of one model, whose pool is `p`.
+fn route_of(model: &str, more: &str) -> String {
+    format!(
+        "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: {model}}}\nspec:\n  rules:\n  - name: only\n    \
+         matches: [{{model: {{exact: {model}}}}}]\n    targets: [{{poolRef: {{name: p}}}}]\n{more}---\n"
+    )
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_call_whose_time_is_over_while_it_waits_is_refused_by_the_queue() {
+    let own = "{max: 1, queue: {timeout: 60s}}";
+    let routes = route_of("long", "") + &route_of("m", "    timeouts: {total: 200ms}\n");
+    for scope in ["provider", "consumer"] {
+        let gate = Gate::default();
+        let upstream = held(&gate);
+        let (of_provider, of_consumer, limit) = match scope {
+            "provider" => (format!("limits: {{concurrency: {own}}}"), String::new(), "ProviderPool default/p/a"),
+            _ => (String::new(), format!("  limits: {{concurrency: {own}}}\n"), "LLMConsumer default/c"),
+        };
+        let proxy = start(&(one(&upstream, &of_provider) + &routes + &consumer("c", KEYS[0], &of_consumer)));
+        let key = ("x-api-key", KEYS[0]);
+        let first = tokio::task::spawn_local({
+            let client = proxy.client();
+            async move { client.post(CHAT, &[key], chat("long", false)).await.unwrap() }
+        });
+        proxy.until("one is at work", |_| upstream.calls() == 1).await.unwrap();
+        let mut refused = 0.0;
+        for (path, body, at, [_, word]) in in_every_dialect() {
+            let answer = proxy.client().post(&path, &[key], body).await.unwrap();
+            let said = answer.json();
+            let said = said.pointer(at).and_then(Value::as_str).unwrap_or_default();
+            // How much of its time had gone by before depends on the machine.
+            assert!(said.starts_with(word.trim_end_matches("2s")), "{scope} {path}: {}", answer.text());
+            assert!(matches!(answer.status, 503 | 529), "{scope} {path}: {}", answer.status);
+            assert!(answer.text().contains("This call has waited 0."), "{scope} {path}: {}", answer.text());
+            assert!(answer.header("x-should-retry") == "true" && !answer.header("retry-after").is_empty());
+            refused += 1.0;
+        }
+        let told = [("scope", scope), ("reason", "timeout")];
+        assert!(is(sum(&proxy, "sluicegate_queue_refusals_total", &told), refused), "{scope}");
+        let limit = format!("\"limit\":\"{limit}\"");
+        let all = |proxy: &Proxy| proxy.log().iter().filter(|line| line.contains(&limit)).count() == 5;
+        proxy.until("each refused call's line names the limit", all).await.unwrap();
+        gate.open();
+        assert!(first.await.unwrap().is_good());
+        assert_eq!(upstream.calls(), 1);
+    }
+}
+
+/// Manifests with a limit of concurrency, or with none, at each of the places where one can be.
+fn with_limit(scope: &str, upstream: &Upstream, limit: Option<&str>) -> String {
+    let open = route_of("m", "");
+    let flow = limit.map(|limit| format!("{{concurrency: {limit}}}")).unwrap_or_default();
+    let line = |indent: &str| if flow.is_empty() { String::new() } else { format!("{indent}limits: {flow}\n") };
+    match scope {
+        "route" => one(upstream, "") + &limit.map_or(open, |limit| limited("m", limit, "")),
+        "rule" => one(upstream, "") + &route_of("m", &line("    ")),
+        "consumer" => one(upstream, "") + &open + &consumer("c", KEYS[0], &line("  ")),
+        "provider" => one(upstream, line("").trim_end()) + &open,
+        _ => one(upstream, line("").trim_end().replace("concurrency", "endpointConcurrency").as_str()) + &open,
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_limit_that_is_removed_or_raised_lets_go_of_those_who_wait() {
+    let own = |max: usize| format!("{{max: {max}, queue: {{timeout: 60s}}}}");
+    for scope in ["route", "rule", "consumer", "provider", "endpoint"] {
+        for then in [None, Some(own(3))] {
+            let gate = Gate::default();
+            let upstream = held(&gate);
+            let proxy = start(&with_limit(scope, &upstream, Some(&own(1))));
+            let call = || {
+                let client = proxy.client();
+                tokio::task::spawn_local(async move {
+                    client.post(CHAT, &[("x-api-key", KEYS[0])], chat("m", false)).await.unwrap()
+                })
+            };
+            let calls = [call(), call(), call()];
+            let queued = |proxy: &Proxy| is(sum(proxy, "sluicegate_queued_calls", &[]), 2.0) && upstream.calls() == 1;
+            proxy.until("one is at work, and two wait", queued).await.unwrap();
+            proxy.write("all.yaml", &with_limit(scope, &upstream, then.as_deref())).unwrap();
+            proxy.until(&format!("{scope}, then {then:?}: all are at work"), |_| upstream.calls() == 3).await.unwrap();
+            gate.open();
+            for call in calls {
+                assert!(call.await.unwrap().is_good(), "{scope}");
+            }
+            let nobody = |proxy: &Proxy| is(sum(proxy, "sluicegate_concurrency_inflight_calls", &[]), 0.0);
+            proxy.until("all have given their places back", nobody).await.unwrap();
+        }
+    }
+}

@@ -8,9 +8,10 @@ use std::time::Instant;
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, CompiledObject, Kind, ObjectId, Snapshot};
 
-use super::configured::{AccessCounts, Id, Ready};
+use super::configured::{AccessCounts, Id, Pool, Ready, Route};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
+use crate::concurrency::PreparedGate;
 use crate::persistent::set;
 use crate::route::Filed;
 use crate::source::Change;
@@ -150,6 +151,8 @@ impl Builder {
         let ready = resolving.pool(&numbers);
         let (_, place) = place(&mut self.places, &mut self.free, &self.next, id);
         place.runs = Some(runs);
+        let before = self.next.pools.get(place.at).and_then(Option::as_deref);
+        PreparedGate::lift(before.into_iter().flat_map(gates_of_pool), gates_of_pool(&ready));
         set(&mut self.next.pools, place.at, Some(Arc::new(ready)));
         here.pools.push(Arc::clone(id));
     }
@@ -157,6 +160,8 @@ impl Builder {
     fn remove_pool(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
         let Some(place) = self.places.get_mut(&id) else { return };
         place.runs = None;
+        let before = self.next.pools.get(place.at).and_then(Option::as_deref);
+        PreparedGate::lift(before.into_iter().flat_map(gates_of_pool), None);
         set(&mut self.next.pools, place.at, None);
         self.naming.forget_pool(&id);
         self.leave(&id);
@@ -181,6 +186,7 @@ impl Builder {
         let before = self.next.routes.get(&*id.0).cloned();
         self.next.routes.insert_mut(Id(Arc::clone(id)), Arc::clone(&filed));
         if let Some(before) = &before {
+            PreparedGate::lift(gates_of_route(before), gates_of_route(&filed));
             self.next.index.remove(before);
             self.next.access.count(before, usize::wrapping_sub);
         }
@@ -192,6 +198,7 @@ impl Builder {
 
     fn remove_route(&mut self, id: Arc<ObjectId>, gone: &mut Objects) {
         let Some(before) = self.next.routes.get(&*id.0).cloned() else { return };
+        PreparedGate::lift(gates_of_route(&before), None);
         self.next.routes.remove_mut(&*id.0);
         self.next.index.remove(&before);
         self.next.access.count(&before, usize::wrapping_sub);
@@ -218,6 +225,16 @@ impl Builder {
             self.free.push(at);
         }
     }
+}
+
+/// The limits of concurrency of a pool's providers.
+fn gates_of_pool(pool: &Pool) -> impl Iterator<Item = &PreparedGate> {
+    pool.providers.iter().flat_map(|provider| &provider.gates)
+}
+
+/// The limits of concurrency of a route's rules.
+fn gates_of_route(filed: &Filed<Route>) -> impl Iterator<Item = &PreparedGate> {
+    filed.route.rules.iter().flat_map(|rule| &rule.concurrency)
 }
 
 /// A pool's place, the one it has or another one, and the one allocation of its id.
