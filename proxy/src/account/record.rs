@@ -86,7 +86,7 @@ impl AttemptFacts {
 /// The sum of what a call's attempts used that were not its answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OtherAttempts {
-    /// What they used, as far as it was said or estimated; `None`: nothing.
+    /// Their usage, as far as it was said or estimated; `None`: they used nothing.
     pub(super) usage: Option<Usage>,
     /// True if some of it is the gateway's own estimate.
     pub(super) estimated: bool,
@@ -258,7 +258,7 @@ impl Record {
         self.others.add(facts);
     }
 
-    /// What all attempts used together; of an answer that was kept, what its making used.
+    /// The usage of all attempts together; of an answer that was kept, that of its making.
     pub(super) fn usage(&self) -> Option<Usage> {
         match (self.attempt.usage, self.others.usage) {
             (Some(answer), Some(others)) => Some(answer.plus(others)),
@@ -271,7 +271,7 @@ impl Record {
         self.attempt.estimated || self.others.estimated
     }
 
-    /// What was asked of providers for it used this: nothing where its answer was kept.
+    /// The usage of what providers were asked for: nothing where its answer was kept.
     pub(super) fn usage_of_asked(&self) -> Option<Usage> {
         if self.is_kept() { self.others.usage } else { self.usage() }
     }
@@ -295,7 +295,7 @@ impl Record {
         Some(PicoUsd(answer.0.saturating_add(others.0)))
     }
 
-    /// What is known of the call's cost.
+    /// The part of the cost that is known.
     pub(super) fn least_cost(&self) -> PicoUsd {
         let answer = self.answer_cost().unwrap_or(PicoUsd(0));
         PicoUsd(answer.0.saturating_add(self.others.cost.0))
