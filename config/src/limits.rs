@@ -98,6 +98,26 @@ pub struct Budget {
     pub alert_at: Vec<u8>,
 }
 
+impl Budget {
+    /// The text by which it is known whatever its amount: equal for those that are one count.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let Self { of, unit, period, time_zone, shadow, .. } = self;
+        let shadow = if *shadow { "|shadow" } else { "" };
+        format!("{of}|{}|{}|{time_zone}{shadow}", unit.label(), period.label())
+    }
+
+    /// It in words: `12.50 USD per day`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let (amount, unit) = (self.unit.written(self.amount), self.unit.in_words());
+        match self.period {
+            BudgetPeriod::Total => format!("{amount} {unit} in total"),
+            period => format!("{amount} {unit} per {}", period.label()),
+        }
+    }
+}
+
 /// The unit of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,6 +126,40 @@ pub enum BudgetUnit {
     Usd,
     /// Tokens of prompt and answer.
     Tokens,
+}
+
+impl BudgetUnit {
+    /// The label of metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Usd => "usd",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// It in words.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Usd => "USD",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// An amount as people write it: dollars with what there is of their fractions, tokens whole.
+    #[must_use]
+    pub fn written(self, amount: u64) -> String {
+        const DOLLAR: u64 = 1_000_000_000_000;
+        if self == Self::Tokens {
+            return amount.to_string();
+        }
+        let (whole, fraction) = (amount / DOLLAR, format!("{:012}", amount % DOLLAR));
+        match fraction.trim_end_matches('0') {
+            "" => whole.to_string(),
+            fraction => format!("{whole}.{fraction:0<2}"),
+        }
+    }
 }
 
 /// The period of a budget, by the calendar.
@@ -126,6 +180,21 @@ pub enum BudgetPeriod {
     Total,
 }
 
+impl BudgetPeriod {
+    /// It in one word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Hourly => "hour",
+            Self::Daily => "day",
+            Self::Weekly => "week",
+            Self::Monthly => "month",
+            Self::Yearly => "year",
+            Self::Total => "total",
+        }
+    }
+}
+
 /// The treatment of a call that a budget has no room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -144,5 +213,24 @@ impl BudgetExceeded {
     #[must_use]
     pub const fn is_reject(&self) -> bool {
         matches!(self, Self::Reject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_written_exactly() {
+        for (amount, text) in [
+            (0, "0"),
+            (1, "0.000000000001"),
+            (500_000_000_000, "0.50"),
+            (12_345_600_000_000, "12.3456"),
+            (9_000_000_000_000_000_000, "9000000"),
+        ] {
+            assert_eq!(BudgetUnit::Usd.written(amount), text);
+        }
+        assert_eq!(BudgetUnit::Tokens.written(7), "7");
     }
 }

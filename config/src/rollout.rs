@@ -26,6 +26,9 @@ pub struct Line {
     pub objects: BTreeMap<Kind, BTreeMap<ObjectId, Running>>,
     /// Objects that run no longer.
     pub gone: BTreeMap<Kind, Vec<ObjectId>>,
+    /// Budgets whose use changed, each by its [identity](crate::Budget::identity): some at a time, and not often.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub used: BTreeMap<String, BudgetUse>,
 }
 
 impl Line {
@@ -54,6 +57,47 @@ pub struct Running {
     /// A newer form that the proxy could not take, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejection>,
+}
+
+/// The use of a budget within a period, as one proxy knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetUse {
+    /// The begin of the period, in seconds since 1970.
+    pub start: i64,
+    /// All that is spent or reserved, in picodollars or tokens.
+    pub spent: u64,
+    /// The time of that by Redis's clock, in microseconds since 1970; 0 where the count is this proxy's alone.
+    pub at: u64,
+    /// The highest of the percentages to be told of that was reached; 0: none was.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reached: u8,
+    /// The first call that there was no room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<Exceeded>,
+}
+
+/// The first call in a period that a budget had no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Exceeded {
+    /// The time, in seconds since 1970.
+    pub at: i64,
+    /// The amount of the budget then.
+    pub amount: u64,
+}
+
+impl BudgetUse {
+    /// True if the count is the proxy's alone.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.at == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// A published form that a proxy could not take: what ran before runs on.

@@ -46,6 +46,7 @@ use crate::status::Status;
         json_path = r#".status.conditions[?(@.type=="Programmed")].status"#
     ),
     printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
+    printcolumn(name = "Spend", type_ = "string", json_path = ".status.spend"),
     printcolumn(name = "Disabled", type_ = "boolean", json_path = ".spec.disabled", priority = 1),
     printcolumn(
         name = "Reason",

@@ -68,7 +68,7 @@ pub use route::{
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
-pub use status::{Condition, ConditionStatus, Status};
+pub use status::{BudgetStatus, Condition, ConditionStatus, Status};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sluicegate.dev";

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{BudgetMode, BudgetPeriod, BudgetUnit};
+
 /// The gateway's verdict on an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,71 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub attached_routes: Option<i32>,
+    /// The state of its tightest budget, such as `83% of 10 USD per day`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub spend: Option<String>,
+    /// The state of its budgets, once a minute at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
+    pub budgets: Vec<BudgetStatus>,
+}
+
+/// The state of a budget in its present period, over all proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetStatus {
+    /// The part of the object that it is of, such as a rule's name. Left out: the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub name: Option<String>,
+    /// Its unit.
+    pub unit: BudgetUnit,
+    /// Its amount.
+    #[schemars(length(max = 64))]
+    pub amount: String,
+    /// Its period.
+    pub period: BudgetPeriod,
+    /// Its time zone. Left out: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub time_zone: Option<String>,
+    /// `Shadow`: no call is refused for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<BudgetMode>,
+    /// All that is spent, or reserved by calls that go on.
+    #[schemars(length(max = 64))]
+    pub used: String,
+    /// The rest of it.
+    #[schemars(length(max = 64))]
+    pub left: String,
+    /// The part of the amount that is used.
+    #[schemars(range(min = 0))]
+    pub percent: i32,
+    /// The begin of the period (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: Option<String>,
+    /// The end of the period (RFC 3339), when it begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub until: Option<String>,
+    /// The highest of the percentages of `alertAt` that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub reached: Option<i32>,
+    /// The time of the first call in the period that there was no room for (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub exceeded_since: Option<String>,
+    /// The number of proxies that count it each by itself, as they do without a Redis: `used` is their sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub proxies: Option<i32>,
+    /// The time of all this (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub as_of: Option<String>,
 }
 
 /// One aspect of an object's state. The same fields as `metav1.Condition`, whose generated schema lacks the bounds.

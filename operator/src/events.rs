@@ -10,9 +10,9 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
-use sluicegate_crds::{Condition, ConditionStatus};
+use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus};
 
-use crate::status::{ACCEPTED, PROGRAMMED, Programmed, RESOLVED_REFS, Status, condition};
+use crate::status::{ACCEPTED, PROGRAMMED, Programmed, RESOLVED_REFS, Status, condition, in_words, is_same_count};
 
 /// The reporting controller of every event.
 pub(crate) const CONTROLLER: &str = "sluicegate.dev/operator";
@@ -70,7 +70,40 @@ fn notices(from: Option<&Status>, to: &Status) -> Vec<Notice> {
     };
     let programmed = programmed.filter(|turned| !follows(turned));
     let turned = [(accepted, "Accept"), (refs, "ResolveRefs"), (programmed, "Program")];
-    turned.into_iter().filter_map(|(turned, action)| Some(notice(turned?, action))).collect()
+    let turned = turned.into_iter().filter_map(|(turned, action)| Some(notice(turned?, action)));
+    let before = from.map(|from| from.budgets.as_slice()).unwrap_or_default();
+    let spent = to.budgets.iter().flat_map(|budget| {
+        let before = before.iter().find(|before| is_same_count(before, budget));
+        of_budget(before, budget)
+    });
+    turned.chain(spent).collect()
+}
+
+/// The things that happened to a budget: each once in a period, since the status says that they did.
+fn of_budget(before: Option<&BudgetStatus>, now: &BudgetStatus) -> impl Iterator<Item = Notice> {
+    let of = now.name.as_deref().map_or_else(String::new, |name| format!(" of {name}"));
+    let budget = format!("the budget{of}, {}", in_words(now));
+    let anew = now.until.as_deref().map_or_else(String::new, |until| format!("; it begins anew at {until}"));
+    let in_period = before.filter(|before| before.since == now.since);
+    let notice =
+        |good: bool, reason: &str, note: String| Notice { good, action: "Spend", reason: reason.to_owned(), note };
+    let was_exceeded = |before: &BudgetStatus| before.exceeded_since.is_some();
+    let renewed = (before.is_some_and(was_exceeded) && in_period.is_none() && now.exceeded_since.is_none())
+        .then(|| notice(true, "BudgetRenewed", format!("{budget}, has begun anew: there is room again")));
+    let reached = now.reached.filter(|reached| in_period.and_then(|before| before.reached) < Some(*reached));
+    let alert = reached.map(|percent| {
+        let note = format!("{percent}% of {budget}, is spent: {} is used, {} is left{anew}", now.used, now.left);
+        notice(false, "BudgetAlert", note)
+    });
+    let since = now.exceeded_since.as_deref().filter(|_| !in_period.is_some_and(was_exceeded));
+    let exceeded = since.map(|since| {
+        let note = format!(
+            "{budget}, has had no room for calls since {since}: {} is used, {} is left{anew}",
+            now.used, now.left
+        );
+        notice(false, "BudgetExceeded", note)
+    });
+    [renewed, alert, exceeded].into_iter().flatten()
 }
 
 fn notice(turned: &Condition, action: &'static str) -> Notice {
@@ -230,6 +263,42 @@ mod tests {
             assert_eq!(found.iter().map(words).collect::<Vec<_>>(), told);
             assert!(found.iter().all(|notice| notice.note.len() <= MOST_NOTE && notice.note.ends_with('…')));
         }
+    }
+
+    #[test]
+    fn what_happens_to_a_budget_is_told_once_in_a_period() {
+        let budget = |since: &str, reached: Option<i32>, exceeded: bool| {
+            let budgets = serde_json::json!([{
+                "unit": "USD", "amount": "10", "period": "Daily", "used": "8", "left": "2", "percent": 80, "since": since,
+                "until": "2026-11-29T00:00:00Z", "reached": reached, "exceededSince": exceeded.then_some("2026-11-28T12:00:00Z"),
+            }]);
+            Status { budgets: serde_json::from_value(budgets).unwrap(), ..Status::default() }
+        };
+        let (today, tomorrow) = ("2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z");
+        let none = Status::default();
+        let [fresh, half, most] = [None, Some(50), Some(80)].map(|reached| budget(today, reached, false));
+        let (full, next) = (budget(today, Some(80), true), budget(tomorrow, None, false));
+        let cases: [(Option<&Status>, &Status, &[&str]); 9] = [
+            (None, &fresh, &[]),
+            (Some(&fresh), &half, &["BudgetAlert"]),
+            (Some(&half), &half, &[]),
+            (Some(&half), &fresh, &[]),
+            (Some(&fresh), &full, &["BudgetAlert", "BudgetExceeded"]),
+            (Some(&full), &full, &[]),
+            (Some(&most), &next, &[]),
+            (Some(&full), &next, &["BudgetRenewed"]),
+            (Some(&none), &full, &["BudgetAlert", "BudgetExceeded"]),
+        ];
+        for (from, to, told) in cases {
+            let found = notices(from, to);
+            assert_eq!(found.iter().map(|notice| notice.reason.as_str()).collect::<Vec<_>>(), told);
+        }
+        let note = &notices(Some(&half), &full)[1].note;
+        assert_eq!(
+            note,
+            "the budget, 10 USD per day, has had no room for calls since 2026-11-28T12:00:00Z: 8 is used, 2 is left; it begins \
+             anew at 2026-11-29T00:00:00Z"
+        );
     }
 
     #[test]

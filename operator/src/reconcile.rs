@@ -142,6 +142,7 @@ fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures:
         unpublished,
         serves: steps(key.kind).serves(&compiled.snapshot, &key.id),
         idle: idle(key, compiled),
+        budgets: steps(key.kind).budgets(&compiled.snapshot, &key.id).into(),
     })
 }
 

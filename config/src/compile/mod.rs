@@ -10,6 +10,7 @@ mod allowed;
 mod budget_advice;
 mod budgets;
 mod cache;
+mod calendar;
 mod certificates;
 mod claims;
 mod compatibility;
@@ -57,6 +58,7 @@ use crate::Snapshot;
 
 pub use crate::Kind;
 pub use budgets::zone;
+pub use calendar::{Period, period_at};
 pub use claims::ModelClaims;
 pub use compiled::Compiled;
 pub use conflicts::Conflicts;

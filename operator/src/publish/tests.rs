@@ -398,6 +398,7 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
             idle: None,
             publishing: false,
             attached_routes: None,
+            budgets: &[],
             standing: &standing,
         };
         let status = status::desired(&case, std::time::SystemTime::now()).unwrap();

@@ -25,9 +25,10 @@ mod fleet;
 mod pods;
 mod state;
 mod stream;
+mod uses;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -42,6 +43,7 @@ use fleet::{Address, Fleet, Number};
 use stream::StreamEvent;
 
 pub use state::{Changed, RolloutState, Wanted};
+pub use uses::FleetUse;
 
 /// Gives the token by which proxies know the operator, when there is one.
 pub type TokenSource = Box<dyn Fn() -> Option<String>>;
@@ -53,6 +55,8 @@ pub struct Rollout {
     fleet: RefCell<Fleet>,
     /// Some standing may have changed.
     changed: Notify,
+    /// Something may have been told of the use of budgets.
+    used: Notify,
     /// The fleet may be due at another time.
     stirred: Notify,
 }
@@ -79,6 +83,23 @@ impl Rollout {
                 return changed;
             }
             self.changed.notified().await;
+        }
+    }
+
+    /// The use of a budget over all proxies, as far as they have told.
+    #[must_use]
+    pub fn budget_use(&self, identity: &str) -> Option<FleetUse> {
+        self.fleet.borrow().uses.of(identity)
+    }
+
+    /// Waits until proxies have told of budgets, and says of which. For one caller; cancel-safe.
+    pub async fn budgets_used(&self) -> BTreeSet<String> {
+        loop {
+            let changed = self.fleet.borrow_mut().uses.take_changed();
+            if !changed.is_empty() {
+                return changed;
+            }
+            self.used.notified().await;
         }
     }
 
@@ -109,6 +130,9 @@ impl Rollout {
         what(&mut fleet, Instant::now());
         if fleet.has_changed() {
             self.changed.notify_one();
+        }
+        if fleet.uses.has_changed() {
+            self.used.notify_one();
         }
         self.stirred.notify_one();
     }

@@ -8,15 +8,19 @@
 //!   verdicts.
 
 mod message;
+mod spend;
 
 use std::time::SystemTime;
 
 use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Reason, Severity, Verdict};
-use sluicegate_crds::{Condition, ConditionStatus};
+use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus};
 
 pub use sluicegate_crds::Status;
+
+pub use spend::{budgets, renewal};
+pub(crate) use spend::{in_words, is_same_count};
 
 use crate::rollout::RolloutState;
 
@@ -118,6 +122,8 @@ pub struct Case<'a> {
     pub publishing: bool,
     /// Routes that name it; only of pools.
     pub attached_routes: Option<u32>,
+    /// The state of its budgets.
+    pub budgets: &'a [BudgetStatus],
     /// Its rollout over the proxies.
     pub standing: &'a RolloutState,
 }
@@ -143,16 +149,20 @@ pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
         conditions: conditions.into(),
         proxies: Some(format!("{running}/{}", case.standing.ready)),
         attached_routes: case.attached_routes.map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+        spend: spend::summary(case.budgets),
+        budgets: case.budgets.to_vec(),
     };
     (!case.status.is_some_and(|has| holds(has, &status))).then_some(status)
 }
 
 /// True if a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
 fn holds(found: &Status, wanted: &Status) -> bool {
-    let Status { observed_generation, conditions, proxies, attached_routes } = wanted;
+    let Status { observed_generation, conditions, proxies, attached_routes, spend, budgets } = wanted;
     found.observed_generation == *observed_generation
         && found.proxies == *proxies
         && found.attached_routes == *attached_routes
+        && found.spend == *spend
+        && found.budgets == *budgets
         && conditions.iter().all(|condition| found.conditions.contains(condition))
 }
 

@@ -74,6 +74,7 @@ impl Given {
             idle: self.idle,
             publishing: self.publishing,
             attached_routes: None,
+            budgets: &[],
             standing: &self.standing,
         };
         desired(&case, later())

@@ -2,7 +2,9 @@
 //! status only where it differs.
 
 mod attached_routes;
+mod pacing;
 mod retract;
+mod spend;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -12,12 +14,15 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::{StreamExt as _, stream};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Resource as _};
+use sluicegate_config::Budget;
 use sluicegate_config::compile::{Severity, Verdict};
 use sluicegate_config::published::Content;
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
 use attached_routes::AttachedRoutesRefresh;
+use pacing::SpendPacing;
+use spend::unix;
 
 use crate::client::error_text;
 use crate::events::{EventRecorder, Transition};
@@ -59,6 +64,8 @@ pub struct Assessment {
     pub serves: bool,
     /// The reason why no rule of it can serve, whoever runs it.
     pub idle: Option<&'static str>,
+    /// The budgets that are counted for it.
+    pub budgets: Box<[Budget]>,
 }
 
 impl Assessment {
@@ -108,6 +115,9 @@ pub struct StatusWriter {
     assessments: RefCell<HashMap<Key, Assessment>>,
     waiting: RefCell<HashMap<Key, Waiting>>,
     attached_routes: RefCell<AttachedRoutesRefresh>,
+    pacing: RefCell<SpendPacing>,
+    /// Objects whose status may say now what was spent; of others it says what it said.
+    spend_due: RefCell<HashSet<Key>>,
     /// Being published: nothing is said of them until they are considered again.
     held: RefCell<HashSet<Key>>,
     /// The statuses that stood before they were retracted for what is published now.
@@ -173,6 +183,8 @@ impl StatusWriter {
             assessments: RefCell::default(),
             waiting: RefCell::default(),
             attached_routes: RefCell::default(),
+            pacing: RefCell::new(SpendPacing::new(Instant::now())),
+            spend_due: RefCell::default(),
             held: RefCell::default(),
             announced: RefCell::default(),
             under_way: RefCell::default(),
@@ -197,6 +209,7 @@ impl StatusWriter {
         }
         let now = Instant::now();
         self.held.borrow_mut().remove(&key);
+        self.consider_budgets(&key, assessment.as_ref(), now);
         match assessment {
             Some(assessment) => {
                 self.waiting.borrow_mut().insert(key.clone(), Waiting::since(now));
@@ -218,6 +231,7 @@ impl StatusWriter {
             tokio::select! {
                 () = self.wake.notified() => {}
                 changed = self.rollout.changed() => self.stir(&changed),
+                used = self.rollout.budgets_used() => self.note_used(&used),
                 () = sleep_until(next) => {}
             }
         }
@@ -257,6 +271,7 @@ impl StatusWriter {
             // It has waited.
             wait.lazy_until = Some(now);
         }
+        self.collect_spend(&mut waiting, now);
     }
 
     /// Writes what is due, and says when the next will be.
@@ -278,7 +293,8 @@ impl StatusWriter {
             waiting.entry(key).or_insert(Waiting { not_before: now + again, ..Waiting::since(now) });
         }
         let again = waiting.values().map(|wait| wait.not_before).filter(|at| *at > now).min();
-        next.into_iter().chain(again).chain(self.attached_routes.borrow().due()).min()
+        let spend = self.pacing.borrow().due(now, unix());
+        next.into_iter().chain(again).chain(self.attached_routes.borrow().due()).chain(spend).min()
     }
 
     /// Decides about all that wait: some statuses are to be written now, some objects go on waiting until some time.
@@ -301,7 +317,10 @@ impl StatusWriter {
                     let again = deadline.max(now + UNKNOWN);
                     next = Some(next.map_or(again, |next| next.min(again)));
                 }
-                Decision::Nothing => done.push(key.clone()),
+                Decision::Nothing => {
+                    self.spend_due.borrow_mut().remove(key);
+                    done.push(key.clone());
+                }
                 Decision::Write(write)
                     if self.is_lazy(&write) && now < *wait.lazy_until.get_or_insert(now + LAZILY) =>
                 {
@@ -354,6 +373,7 @@ impl StatusWriter {
         let object = world.object(key)?;
         let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
         let attached = u32::try_from(world.attached(key)).unwrap_or(u32::MAX);
+        let budgets = self.budgets(key, assessment, status.as_ref());
         let case = Case {
             kind: key.kind,
             object: &key.id,
@@ -366,6 +386,7 @@ impl StatusWriter {
             idle: assessment.idle,
             publishing: stand.publishing,
             attached_routes: key.kind.counts_routes().then_some(attached),
+            budgets: &budgets,
             standing: &stand.standing,
         };
         let to = status::desired(&case, SystemTime::now())?;
@@ -389,6 +410,7 @@ impl StatusWriter {
         }
         match self.put(write).await {
             Ok(()) => {
+                self.spend_written(write);
                 self.tell(write).await;
                 None
             }

@@ -6,6 +6,7 @@ mod exposition;
 mod pages;
 mod rollout;
 mod server;
+mod spend;
 mod state;
 
 pub use pages::router;

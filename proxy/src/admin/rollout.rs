@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Body;
@@ -23,6 +23,7 @@ use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, Running};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::server::Life;
+use super::spend::SpendTelling;
 use super::state::Admin;
 use crate::source::{ObjectReport, Report};
 
@@ -69,7 +70,8 @@ pub(super) async fn stream(
     if is_operators {
         life.keep();
     }
-    let state = RolloutStream { admin, life, told: None, _place: place };
+    let spend = is_operators.then(|| SpendTelling::new(Arc::clone(&admin.budgets)));
+    let state = RolloutStream { admin, life, told: None, spend, _place: place };
     let lines = futures_util::stream::unfold(state, RolloutStream::next);
     ([(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")], Body::from_stream(lines)).into_response()
 }
@@ -80,6 +82,8 @@ struct RolloutStream {
     life: Life,
     /// The state that the reader knows.
     told: Option<KnownToReader>,
+    /// The use of budgets, of which the operator alone is told.
+    spend: Option<SpendTelling>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -114,7 +118,8 @@ impl RolloutStream {
         self.admin.staff.mark_unchanged();
         let report = Arc::clone(&self.admin.report.borrow_and_update());
         let ready = self.admin.unready().is_none();
-        let mut line = Line { ready, ..Line::default() };
+        let used = self.spend.as_mut().map(|spend| spend.news(Instant::now())).unwrap_or_default();
+        let mut line = Line { ready, used, ..Line::default() };
         match self.told.replace(KnownToReader { ready, report: Arc::clone(&report) }) {
             Some(told) => {
                 differences(&told.report.objects, &report.objects, &mut line);

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::account::Metrics;
 use crate::drain::Staff;
 use crate::identity::keeper::Tokens;
+use crate::limit::SharedBudgets;
 use crate::source::Report;
 
 /// The things that the admin pages tell of.
@@ -22,6 +23,8 @@ pub struct Admin {
     pub draining: watch::Receiver<bool>,
     /// The tokens for providers' clouds.
     pub(crate) tokens: Arc<Tokens>,
+    /// The budgets whose use the operator is told of.
+    pub budgets: Arc<SharedBudgets>,
 }
 
 impl Admin {

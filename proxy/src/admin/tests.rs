@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Admin, router, serve};
 use crate::account::{LogQueue, Metrics};
 use crate::drain::{Lifecycle, Post};
+use crate::limit::SharedLimits;
 use crate::source::{ObjectReport, ObjectState, Report};
 
 /// What a process tells its admin pages.
@@ -58,6 +59,7 @@ fn admin() -> (Admin, Process) {
         staff: lifecycle.staff(),
         draining: drains,
         tokens: Arc::default(),
+        budgets: Arc::clone(&SharedLimits::default().budgets),
     };
     (admin, Process { reports, draining, lifecycle })
 }

@@ -10,7 +10,7 @@ use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use crate::api::limit_headers::sends_a_bill;
 use crate::errors::Problem;
-use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget, written};
+use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
 use crate::pricing::cost;
 use crate::state::{Rule, TargetRef};
 
@@ -155,17 +155,17 @@ pub(super) fn refusal(call: &InboundCall, demand: &BudgetDemand<'_>, refused: Bu
         return Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)));
     };
     let BudgetDemand { budget, cost, .. } = demand;
-    let unit = if budget.unit == BudgetUnit::Usd { "USD" } else { "tokens" };
-    let left = written(budget.unit, remaining);
+    let unit = budget.unit.in_words();
+    let left = budget.unit.written(remaining);
     // What may be more than is counted is no number that helps anybody.
     let may_use = match *cost {
         MOST_OF_CALL => "far more than all of it".to_owned(),
-        cost => format!("{} {unit}", written(budget.unit, cost)),
+        cost => format!("{} {unit}", budget.unit.written(cost)),
     };
     let anew = refused.until.and_then(moment).map_or_else(String::new, |at| format!(" It begins anew at {at}."));
     let message = format!(
         "You exceeded your current budget, {}: {left} {unit} of it are left, and this request may use {may_use}.{anew}",
-        budget.in_words()
+        budget.in_words
     );
     if sends_a_bill(call.dialect()) {
         Problem::client(ErrorKind::Billing, message).retry(false, None)
@@ -179,7 +179,7 @@ pub(super) fn tell(headers: &mut HeaderMap, all: &[BudgetTold]) {
     for (unit, [limit, remaining, reset]) in [(BudgetUnit::Usd, DOLLARS), (BudgetUnit::Tokens, TOKENS)] {
         let own = all.iter().filter(|told| told.unit == unit && !told.is_shadow);
         let Some(told) = own.min_by_key(|told| told.remaining) else { continue };
-        let number = |amount: u64| HeaderValue::try_from(written(unit, amount)).ok();
+        let number = |amount: u64| HeaderValue::try_from(unit.written(amount)).ok();
         let values = [number(told.amount), number(told.remaining), told.until.and_then(moment).and_then(value)];
         for (name, value) in [limit, remaining, reset].into_iter().zip(values) {
             value.into_iter().for_each(|value| {

@@ -87,7 +87,7 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
         (Ok(limits), Err(refused)) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
         (_, Err(refused)) => {
             let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
-            context.note(|entry| entry.limited(&demand.budget.name));
+            context.note(|entry| entry.limited(demand.budget.name()));
             Err(budgets::refusal(call, demand, refused))
         }
     }
@@ -114,7 +114,7 @@ async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Resu
         }
         Err(refused) => {
             let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
-            context.note(|entry| entry.limited(&demand.budget.name));
+            context.note(|entry| entry.limited(demand.budget.name()));
             Err(budgets::refusal(call, demand, refused))
         }
     }

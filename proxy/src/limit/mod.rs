@@ -16,7 +16,7 @@ mod script;
 mod window;
 
 pub use budget::SharedBudgets;
-pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget, written};
+pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
 pub(crate) use hold::Holds;
 pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
 pub use local::SharedLimits;

@@ -34,6 +34,7 @@ use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
 use crate::sealing::KeyFile;
 use crate::settings::{DefaultAccess, Settings};
+use crate::source::Report;
 use crate::state::{Builder, Lasting};
 use crate::upstream::{Outward, StatsBoard};
 use crate::worker;
@@ -154,13 +155,7 @@ impl Control {
             Feed::Folder(_, subscription) => Arc::clone(&subscription.report.borrow()),
             Feed::Cluster(_) => Arc::default(),
         });
-        let admin = Admin {
-            metrics: Arc::clone(&shared.metrics),
-            report,
-            staff: shared.lifecycle.staff(),
-            draining: draining.subscribe(),
-            tokens: Arc::clone(&tokens),
-        };
+        let admin = admin_of(&shared, report, draining.subscribe(), &tokens);
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;
         // Each of them runs for as long as the process; its output is its name.
         let mut parts = JoinSet::new();
@@ -218,6 +213,23 @@ fn watch_files(parts: &mut JoinSet<&'static str>, identity: Option<ServerIdentit
             keys.watch().await;
             "the reader of response keys"
         });
+    }
+}
+
+/// The things that the admin pages tell of.
+fn admin_of(
+    shared: &ProcessShared,
+    report: watch::Receiver<Arc<Report>>,
+    draining: watch::Receiver<bool>,
+    tokens: &Arc<Tokens>,
+) -> Admin {
+    Admin {
+        metrics: Arc::clone(&shared.metrics),
+        report,
+        staff: shared.lifecycle.staff(),
+        draining,
+        tokens: Arc::clone(tokens),
+        budgets: Arc::clone(&shared.limits.budgets),
     }
 }
 

@@ -60,8 +60,13 @@ impl Gateway {
     }
 
     pub(crate) async fn add_proxy(&mut self) {
+        self.add_proxy_with(&[]).await;
+    }
+
+    pub(crate) async fn add_proxy_with(&mut self, flags: &[&str]) {
         let kubeconfig = ControlPlane::shared().unwrap().kubeconfig();
-        let proxy = Proxy::in_cluster(kubeconfig, ("gw", &self.namespace), &["--workers", "1"]).unwrap();
+        let flags = [&["--workers", "1"], flags].concat();
+        let proxy = Proxy::in_cluster(kubeconfig, ("gw", &self.namespace), &flags).unwrap();
         let name = format!("pod-{}", self.proxies.len());
         self.add_pod(&name, proxy.admin).await;
         self.proxies.push(proxy);

@@ -20,4 +20,5 @@ mod proxies;
 mod rotation;
 mod shared_answers;
 mod skew;
+mod spend;
 mod status;

@@ -8,7 +8,7 @@ use super::super::generated_keys;
 use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Inputs, Manifest};
 use super::step::{Reference, TypedSteps};
-use crate::{Consumer, ObjectId};
+use crate::{Budget, Consumer, ObjectId};
 
 /// The steps of consumers.
 pub(super) struct ConsumerSteps;
@@ -46,5 +46,9 @@ impl TypedSteps for ConsumerSteps {
         (form.keys.is_empty() && form.jwt.is_none()).then_some(
             "none of its keys can be had, so nobody is known by it (see ResolvedRefs): it heals by itself when one can",
         )
+    }
+
+    fn budgets_of(form: &Consumer) -> Vec<&Budget> {
+        form.budgets.iter().collect()
     }
 }

@@ -7,7 +7,7 @@ use sluicegate_crds::LLMRouteSpec;
 use super::super::inputs::{Inputs, Manifest};
 use super::super::references::{references, references_of_compiled};
 use super::step::{Reference, TypedSteps};
-use crate::{Kind, ObjectId, Route};
+use crate::{Budget, Kind, ObjectId, Route};
 
 /// The steps of routes.
 pub(super) struct RouteSteps;
@@ -37,6 +37,10 @@ impl TypedSteps for RouteSteps {
             "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs): it heals by \
              itself when one of them can",
         )
+    }
+
+    fn budgets_of(form: &Route) -> Vec<&Budget> {
+        form.rules.iter().flat_map(|rule| &rule.budgets).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::compiled::Compiled;
 use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Credentials, Fault, Inputs, Manifest, Source};
-use crate::{CompiledForm, Kind, ObjectId, Snapshot};
+use crate::{Budget, CompiledForm, Kind, ObjectId, Snapshot};
 
 /// Something that a resource names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +103,9 @@ pub trait KindSteps: Sync {
 
     /// The reason why it serves nobody, although every proxy may run it.
     fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str>;
+
+    /// The budgets that are counted for it, each once.
+    fn budgets(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<Budget>;
 }
 
 /// The part of the steps that a kind fills in: its file. The rest follows from the types.
@@ -147,6 +150,11 @@ pub(super) trait TypedSteps: Sync {
     /// See [`KindSteps::idle`].
     fn is_idle(_form: &Self::Form) -> Option<&'static str> {
         None
+    }
+
+    /// The budgets of its form; some may come twice.
+    fn budgets_of(_form: &Self::Form) -> Vec<&Budget> {
+        Vec::new()
     }
 }
 
@@ -207,6 +215,12 @@ impl<T: TypedSteps> KindSteps for T {
 
     fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str> {
         T::Form::all(&compiled.snapshot).get(id).and_then(T::is_idle)
+    }
+
+    fn budgets(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<Budget> {
+        let all = T::Form::all(snapshot).get(id).map(T::budgets_of).unwrap_or_default();
+        let mut told = BTreeSet::new();
+        all.into_iter().filter(|budget| told.insert(budget.identity())).cloned().collect()
     }
 }
 

@@ -12,6 +12,7 @@ use sluicegate_config::compile::Kind;
 use sluicegate_config::rollout::{Line, Rejection, Running};
 
 use super::state::{Changed, RolloutState, Wanted};
+use super::uses::BudgetUses;
 
 /// A lost stream's last word stands for so long.
 const GRACE: Duration = Duration::from_secs(1);
@@ -119,6 +120,8 @@ pub(super) struct Fleet {
     /// By kind and object.
     cells: BTreeMap<Kind, Cells>,
     news: News,
+    /// The use of budgets.
+    pub(super) uses: BudgetUses,
     hasher: RandomState,
     next: Number,
     /// The time when the pods were known for the first time.
@@ -133,6 +136,7 @@ impl Default for Fleet {
             pods: BTreeMap::new(),
             cells: BTreeMap::new(),
             news: News::None,
+            uses: BudgetUses::default(),
             hasher: RandomState::new(),
             next: 0,
             listed: None,
@@ -185,6 +189,7 @@ impl Fleet {
     fn remove(&mut self, name: &str) {
         let Some(pod) = self.pods.remove(name) else { return };
         self.forget(pod.number);
+        self.uses.forget(pod.number);
         if pod.counts() {
             self.news = News::All;
         }
@@ -202,7 +207,7 @@ impl Fleet {
 
     /// A pod has told a line.
     pub(super) fn heard(&mut self, number: Number, line: Line) {
-        let Line { whole, ready, objects, gone } = line;
+        let Line { whole, ready, objects, gone, used } = line;
         let Some(pod) = self.pods.values_mut().find(|pod| pod.number == number) else { return };
         if !whole && !matches!(pod.stream, StreamState::Live { .. }) {
             return;
@@ -214,7 +219,9 @@ impl Fleet {
         }
         if whole {
             self.forget(number);
+            self.uses.forget(number);
         }
+        self.uses.hear(number, used);
         for (kind, id, running) in each(objects) {
             self.mark(kind, &id);
             self.set(number, (kind, id), running);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::period::BudgetPlace;
+use super::prepared::AboutBudget;
 
 /// The most entries that a worker keeps, those that were told lately too.
 const MOST_ENTRIES: usize = 65_536;
@@ -41,7 +42,7 @@ pub(super) struct Batch {
 /// All that is to be told, and was told lately, of one place.
 #[derive(Debug)]
 struct PlaceQueue {
-    alerts: Arc<[(u8, u64)]>,
+    about: Arc<AboutBudget>,
     waiting: VecDeque<Entry>,
     /// Batches that are yet to be heard, in their order.
     outbox: VecDeque<Batch>,
@@ -58,7 +59,7 @@ struct PlaceQueue {
 #[derive(Debug)]
 pub(super) struct BatchTelling {
     pub(super) place: BudgetPlace,
-    pub(super) alerts: Arc<[(u8, u64)]>,
+    pub(super) about: Arc<AboutBudget>,
     /// `None`: it is only asked which batch was heard last.
     pub(super) batch: Option<Batch>,
 }
@@ -86,12 +87,12 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Adds something. `false`: there is no room for it.
-    pub(super) fn add(&mut self, place: BudgetPlace, alerts: &Arc<[(u8, u64)]>, entry: Entry) -> bool {
+    pub(super) fn add(&mut self, place: BudgetPlace, about: &Arc<AboutBudget>, entry: Entry) -> bool {
         if self.entries >= MOST_ENTRIES {
             return false;
         }
         let fresh = || PlaceQueue {
-            alerts: Arc::clone(alerts),
+            about: Arc::clone(about),
             waiting: VecDeque::new(),
             outbox: VecDeque::new(),
             told: VecDeque::new(),
@@ -124,7 +125,7 @@ impl Batches {
             let is_due = queue.told.back().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= MEMORY);
             if batch.is_some() || is_due {
                 queue.is_busy = true;
-                all.push(BatchTelling { place: *place, alerts: Arc::clone(&queue.alerts), batch });
+                all.push(BatchTelling { place: *place, about: Arc::clone(&queue.about), batch });
             }
         }
         all
@@ -211,10 +212,15 @@ impl PlaceQueue {
 #[cfg(test)]
 mod tests {
     use super::super::super::prepared::LimitKey;
-    use super::super::period::Period;
+    use sluicegate_config::compile::Period;
+
     use super::*;
 
     const PLACE: BudgetPlace = BudgetPlace { key: LimitKey([1; 16]), period: Period { start: 0, end: None } };
+
+    fn about() -> Arc<AboutBudget> {
+        Arc::new(AboutBudget { name: "b".into(), identity: "b".into(), alerts: Box::default() })
+    }
 
     fn settled(call: u64) -> Entry {
         Entry::Settle { call: call.to_string().into(), reserved: 5, used: 3, deadline: 0 }
@@ -227,8 +233,8 @@ mod tests {
 
     #[test]
     fn each_batch_is_told_until_it_is_heard_and_again_when_it_was_lost() {
-        let (mut batches, alerts, now) = (Batches::default(), Arc::from([]), Instant::now());
-        let add = |batches: &mut Batches, call| assert!(batches.add(PLACE, &alerts, settled(call)));
+        let (mut batches, about, now) = (Batches::default(), about(), Instant::now());
+        let add = |batches: &mut Batches, call| assert!(batches.add(PLACE, &about, settled(call)));
         add(&mut batches, 1);
         let first = batches.next(now);
         assert_eq!(batch(&first), (1, 0, 1));
@@ -267,9 +273,9 @@ mod tests {
 
     #[test]
     fn what_redis_says_no_to_is_given_up_and_the_rest_is_told() {
-        let (mut batches, alerts, now) = (Batches::default(), Arc::from([]), Instant::now());
+        let (mut batches, about, now) = (Batches::default(), about(), Instant::now());
         let mut tell = |call: u64, heard: Heard| {
-            batches.add(PLACE, &alerts, settled(call));
+            batches.add(PLACE, &about, settled(call));
             let telling = batches.next(now);
             let lost = batches.heard(&telling[0], heard, now);
             (batch(&telling), lost)
@@ -286,8 +292,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let (mut batches, alerts) = (Batches::default(), Arc::from([]));
-        let kept = (0..100_000).filter(|call| batches.add(PLACE, &alerts, settled(*call))).count();
+        let (mut batches, about) = (Batches::default(), about());
+        let kept = (0..100_000).filter(|call| batches.add(PLACE, &about, settled(*call))).count();
         assert_eq!(kept, MOST_ENTRIES);
         let now = Instant::now();
         for _ in 0..200 {

@@ -104,4 +104,4 @@ if finish > 0 then
   redis.call('PEXPIREAT', sums, at)
   redis.call('PEXPIREAT', open, at)
 end
-return {granted, sum, now, done, applied, expired, late, told, crossed}
+return {granted, sum, now, done, applied, expired, late, told, crossed, tonumber(clock[1]) * 1000000 + tonumber(clock[2])}

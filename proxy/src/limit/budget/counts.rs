@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_config::BudgetUnit;
+use sluicegate_config::rollout::{BudgetUse, Exceeded};
 
 use super::super::fleet::Fleet;
 use super::super::prepared::LimitKey;
 use super::period::BudgetPlace;
-use super::prepared::PreparedBudget;
+use super::prepared::{AboutBudget, PreparedBudget};
 use crate::count::Count;
 
 const SHARDS: usize = 16;
@@ -62,6 +63,14 @@ struct BudgetCount {
     told: usize,
     /// The tokens of a typical answer; 0: not known.
     typical: u64,
+    /// The names of it; `None`: nothing is told of it yet.
+    about: Option<Arc<AboutBudget>>,
+    /// The sum that all proxies share, as it was last read, and when; 0: this process counts alone.
+    sum: (u64, u64),
+    /// The highest percentage to be told of that was reached.
+    reached: u8,
+    /// The first call that there was no room for.
+    exceeded: Option<Exceeded>,
 }
 
 impl SharedBudgets {
@@ -120,8 +129,9 @@ impl SharedBudgets {
     }
 
     /// Thresholds were crossed: those from the one number to the other.
-    pub(super) fn alert(&self, budget: &str, alerts: &[(u8, u64)], (told, crossed): (usize, usize)) {
-        for (percent, _) in alerts.iter().take(crossed).skip(told) {
+    pub(super) fn alert(&self, about: &AboutBudget, (told, crossed): (usize, usize)) {
+        let budget = &*about.name;
+        for (percent, _) in about.alerts.iter().take(crossed).skip(told) {
             tracing::warn!(budget, percent, "a budget is spent to this part");
             let mut all = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
             let known = all.len() < MOST_NAMED || all.contains_key(&(budget.into(), *percent));
@@ -138,29 +148,64 @@ impl SharedBudgets {
                 return Err(before);
             }
             count.spent = after;
-            Ok((before, count.cross(&budget.alerts)))
+            Ok((before, count.cross(&budget.about)))
         });
         // There are more budgets than this process counts.
         let beyond = if budget.refuses_to_spend(cost) { Err(budget.amount) } else { Ok((0, (0, 0))) };
         let (before, crossing) = taken.unwrap_or(beyond)?;
-        self.alert(&budget.name, &budget.alerts, crossing);
+        self.alert(&budget.about, crossing);
         Ok(before)
     }
 
     /// A part that was taken where nobody else counts turns out to be another number.
-    pub(super) fn settle_alone(
-        &self,
-        (name, alerts): (&str, &[(u8, u64)]),
-        place: &BudgetPlace,
-        (reserved, used): (u64, u64),
-    ) {
+    pub(super) fn settle_alone(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, (reserved, used): (u64, u64)) {
         let crossing = self.with(place, |count| {
             count.spent = count.spent.saturating_sub(reserved.into()).saturating_add(used.into());
-            count.cross(alerts)
+            count.cross(about)
         });
         if let Some(crossing) = crossing {
-            self.alert(name, alerts, crossing);
+            self.alert(about, crossing);
         }
+    }
+
+    /// The sum that all proxies share was read. Answers may come in another order than they were given.
+    pub(super) fn look_at_sum(
+        &self,
+        (about, place): (&Arc<AboutBudget>, &BudgetPlace),
+        (spent, at): (u64, u64),
+        reached: u8,
+    ) {
+        self.with(place, |count| {
+            if at >= count.sum.1 {
+                count.sum = (spent, at);
+            }
+            count.reached = count.reached.max(reached);
+            count.about = Some(Arc::clone(about));
+        });
+    }
+
+    /// A call found no room.
+    pub(super) fn exceeded(&self, budget: &PreparedBudget, place: &BudgetPlace) {
+        let at = self.now().div_euclid(1_000);
+        self.with(place, |count| {
+            // With a larger amount it begins anew.
+            if count.exceeded.is_none_or(|before| before.amount < budget.amount) {
+                count.exceeded = Some(Exceeded { at, amount: budget.amount });
+            }
+            count.about = Some(Arc::clone(&budget.about));
+        });
+    }
+
+    /// The use of every budget that calls have asked for, by its identity.
+    pub(crate) fn uses(&self) -> Vec<(Arc<str>, BudgetUse)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(
+                shard.values().filter_map(|count| Some((Arc::clone(&count.about.as_ref()?.identity), count.tell()))),
+            );
+        }
+        all
     }
 
     /// Redis has said what is spent.
@@ -233,11 +278,19 @@ impl SharedBudgets {
 
 impl BudgetCount {
     /// The numbers of thresholds that were told of, and are crossed.
-    fn cross(&mut self, alerts: &[(u8, u64)]) -> (usize, usize) {
-        let crossed = alerts.iter().filter(|(_, at)| u128::from(*at) <= self.spent).count();
+    fn cross(&mut self, about: &Arc<AboutBudget>) -> (usize, usize) {
+        let crossed = about.alerts.iter().filter(|(_, at)| u128::from(*at) <= self.spent).count();
         let told = self.told;
         self.told = told.max(crossed);
+        self.reached = about.reached(self.told);
+        self.about = Some(Arc::clone(about));
         (told, crossed)
+    }
+
+    fn tell(&self) -> BudgetUse {
+        let alone = self.sum.1 == 0;
+        let (spent, at) = if alone { (clamped(self.spent.saturating_add(self.since)), 0) } else { self.sum };
+        BudgetUse { start: self.start, spent, at, reached: self.reached, exceeded: self.exceeded }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::BudgetUnit;
 
 use super::period::BudgetPlace;
+use super::prepared::AboutBudget;
 use super::script::MOST_OF_CALL;
 use crate::account::{Costs, Settlement};
 
@@ -21,8 +22,7 @@ pub(super) struct Reservation {
     pub(super) booked: Booked,
     /// True if it counts within this process's part of what was left, too.
     pub(super) is_shared_out: bool,
-    pub(super) name: Arc<str>,
-    pub(super) alerts: Arc<[(u8, u64)]>,
+    pub(super) about: Arc<AboutBudget>,
 }
 
 /// The place where it is booked.

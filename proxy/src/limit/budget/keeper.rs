@@ -14,7 +14,7 @@ use super::batches::{BatchTelling, Batches, Entry, Heard};
 use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
 use super::period::BudgetPlace;
-use super::prepared::PreparedBudget;
+use super::prepared::{AboutBudget, PreparedBudget};
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
 use crate::redis::{RedisClient, Unanswered};
 
@@ -131,12 +131,18 @@ impl BudgetKeeper {
                         let outcome =
                             if asked.told.is_exceeded { CheckOutcome::Exceeded } else { CheckOutcome::Admitted };
                         self.shared.count(demand.budget.unit, outcome);
+                        if asked.told.is_exceeded {
+                            self.shared.exceeded(demand.budget, &self.place(demand.budget));
+                        }
                     } else {
                         asked.told.give_back(demand.cost);
                     }
                 }
                 Err(is_away) => {
                     self.shared.count(demand.budget.unit, CheckOutcome::Refused);
+                    if !is_away {
+                        self.shared.exceeded(demand.budget, &self.place(demand.budget));
+                    }
                     let remaining = (!is_away).then_some(asked.told.remaining);
                     let until = asked.told.until;
                     let first = refused.get_or_insert(BudgetRefusal { at, remaining, until, lands_softly: true });
@@ -169,9 +175,9 @@ impl BudgetKeeper {
         let place = self.place(budget);
         let known = || told(budget, &place, (self.shared.known(&place), 0));
         let Some(redis) = &self.redis else { return known() };
-        let asked = self.script.ask(redis, (&place, &budget.alerts), None, (&self.name, None)).await;
+        let asked = self.script.ask(redis, (&place, &budget.about.alerts), None, (&self.name, None)).await;
         let Ok(answer) = asked else { return known() };
-        self.note(&budget.name, &budget.alerts, &answer);
+        self.note(&budget.about, &place, &answer);
         let is_careful = budget.shares_out(1) && self.shared.fleet.is_careful();
         self.told_by_redis(budget, &place, (answer.spent, 0), is_careful)
     }
@@ -221,7 +227,8 @@ impl BudgetKeeper {
             guard.add(reservation(demand, place, (Booked::Shared(Rc::clone(&lease.call), 0), is_careful)));
             let room = budget.refuses_to_spend(*cost).then(|| budget.amount.checked_sub(*cost));
             let ask = SpendRequest { call: &lease.call, cost: *cost, room, lease: lease.millis };
-            let Ok(answer) = self.script.ask(redis, (&place, &budget.alerts), Some(&ask), (&self.name, None)).await
+            let Ok(answer) =
+                self.script.ask(redis, (&place, &budget.about.alerts), Some(&ask), (&self.name, None)).await
             else {
                 self.shared.fleet.was_away();
                 return self.unanswered(demand, (place, lease), guard);
@@ -231,7 +238,7 @@ impl BudgetKeeper {
             if is_careful && answer.granted != Granted::Yes {
                 self.shared.settle_share(&place, (*cost, 0));
             }
-            self.note(&budget.name, &budget.alerts, &answer);
+            self.note(&budget.about, &place, &answer);
             match answer.granted {
                 Granted::Yes => {
                     let booked = Booked::Shared(Rc::clone(&lease.call), answer.now.saturating_add(lease.millis));
@@ -302,21 +309,25 @@ impl BudgetKeeper {
         // Under the same name: if Redis has heard of it already, it is one reservation.
         guard.take();
         let entry = Entry::Reserve { call: Rc::clone(&lease.call), cost: *cost, lease: lease.millis };
-        self.tell(place, &budget.alerts, entry);
+        self.tell(place, &budget.about, entry);
         let now = u64::try_from(self.shared.now()).unwrap_or_default();
         let booked = Booked::Untold(Rc::clone(&lease.call), now.saturating_add(lease.millis));
         BudgetAsked { told, outcome: Ok(reservation(demand, place, (booked, is_shared_out))) }
     }
 
     /// Notes what an answer says beside what was asked.
-    fn note(&self, name: &str, alerts: &[(u8, u64)], answer: &SpendAnswer) {
+    fn note(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, answer: &SpendAnswer) {
         self.shared.counts.expired.plus(answer.expired);
         self.shared.counts.lost.plus(answer.late);
-        self.shared.alert(name, alerts, (answer.told, answer.crossed));
+        self.shared.alert(about, (answer.told, answer.crossed));
+        if answer.granted != Granted::OtherPeriod {
+            let reached = about.reached(answer.told.max(answer.crossed));
+            self.shared.look_at_sum((about, place), (answer.spent, answer.at), reached);
+        }
     }
 
-    fn tell(&self, place: BudgetPlace, alerts: &Arc<[(u8, u64)]>, entry: Entry) {
-        if self.batches.borrow_mut().add(place, alerts, entry) {
+    fn tell(&self, place: BudgetPlace, about: &Arc<AboutBudget>, entry: Entry) {
+        if self.batches.borrow_mut().add(place, about, entry) {
             self.teller.wake();
         } else {
             self.shared.counts.lost.add();
@@ -358,8 +369,8 @@ impl BudgetKeeper {
     }
 
     async fn tell_one(&self, redis: &RedisClient, telling: &BatchTelling) -> bool {
-        let BatchTelling { place, alerts, batch } = telling;
-        let answer = self.script.ask(redis, (place, alerts), None, (&self.name, batch.as_ref())).await;
+        let BatchTelling { place, about, batch } = telling;
+        let answer = self.script.ask(redis, (place, &about.alerts), None, (&self.name, batch.as_ref())).await;
         let heard = match &answer {
             Err(Unanswered::Away) => Heard::Nothing,
             Err(Unanswered::Refused) => Heard::Refused,
@@ -368,10 +379,7 @@ impl BudgetKeeper {
             Ok(answer) => Heard::Missing(answer.applied),
         };
         match &answer {
-            Ok(answer) => {
-                self.shared.counts.expired.plus(answer.expired);
-                self.shared.counts.lost.plus(answer.late);
-            }
+            Ok(answer) => self.note(about, place, answer),
             Err(_) => self.shared.fleet.was_away(),
         }
         let lost = self.batches.borrow_mut().heard(telling, heard, Instant::now());
@@ -385,16 +393,16 @@ impl BudgetKeeper {
 
 impl ReservationKeeper for BudgetKeeper {
     fn settle(&self, reservation: &Reservation, used: u64) {
-        let Reservation { place, cost, booked, name, alerts, is_shared_out, .. } = reservation;
+        let Reservation { place, cost, booked, about, is_shared_out, .. } = reservation;
         if *is_shared_out {
             self.shared.settle_share(place, (*cost, used));
         }
         let (call, deadline) = match booked {
-            Booked::Here => return self.shared.settle_alone((name, alerts), place, (*cost, used)),
+            Booked::Here => return self.shared.settle_alone(about, place, (*cost, used)),
             Booked::Shared(call, deadline) | Booked::Untold(call, deadline) => (call, *deadline),
         };
         let entry = Entry::Settle { call: Rc::clone(call), reserved: *cost, used, deadline };
-        self.tell(*place, alerts, entry);
+        self.tell(*place, about, entry);
     }
 
     fn learn(&self, reservation: &Reservation, output: u64) {
@@ -411,8 +419,7 @@ fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared
         unpriced_is_free: budget.unpriced_is_free,
         booked,
         is_shared_out,
-        name: Arc::clone(&budget.name),
-        alerts: Arc::clone(&budget.alerts),
+        about: Arc::clone(&budget.about),
     }
 }
 

@@ -16,5 +16,5 @@ mod script;
 pub use counts::SharedBudgets;
 pub(crate) use hold::BudgetHolds;
 pub(crate) use keeper::{BudgetDemand, BudgetKeeper, BudgetRefusal, BudgetTold};
-pub(crate) use prepared::{PreparedBudget, written};
+pub(crate) use prepared::PreparedBudget;
 pub(crate) use script::MOST_OF_CALL;

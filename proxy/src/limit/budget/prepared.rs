@@ -3,17 +3,33 @@
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use sluicegate_config::compile::zone;
+use sluicegate_config::compile::{Period, period_at, zone};
 use sluicegate_config::{Budget, BudgetExceeded, BudgetPeriod, BudgetUnit, OnUnavailable};
 
 use super::super::prepared::LimitKey;
-use super::period::{self, Period};
+
+/// The names of a budget, and what is told of it: all that outlives the calls that it counts.
+#[derive(Debug)]
+pub(super) struct AboutBudget {
+    /// It, in the words of its resource.
+    pub(super) name: Arc<str>,
+    /// It, whatever its amount.
+    pub(super) identity: Arc<str>,
+    /// The percentages that are told of, each with what it stands for; ascending.
+    pub(super) alerts: Box<[(u8, u64)]>,
+}
+
+impl AboutBudget {
+    /// The highest of so many percentages; 0: there is none.
+    pub(super) fn reached(&self, crossed: usize) -> u8 {
+        crossed.checked_sub(1).and_then(|last| self.alerts.get(last)).map_or(0, |(percent, _)| *percent)
+    }
+}
 
 /// A budget, ready to run.
 #[derive(Debug)]
 pub(crate) struct PreparedBudget {
-    /// It, in the words of its resource.
-    pub(crate) name: Arc<str>,
+    pub(super) about: Arc<AboutBudget>,
     pub(crate) unit: BudgetUnit,
     pub(crate) amount: u64,
     pub(crate) period: BudgetPeriod,
@@ -21,8 +37,8 @@ pub(crate) struct PreparedBudget {
     pub(crate) on_exceeded: BudgetExceeded,
     pub(crate) unpriced_is_free: bool,
     pub(crate) on_unavailable: OnUnavailable,
-    /// The percentages that are told of, each with what it stands for; ascending.
-    pub(super) alerts: Arc<[(u8, u64)]>,
+    /// It in words: `12.50 USD per day`.
+    pub(crate) in_words: Box<str>,
     pub(super) key: LimitKey,
     zone: TimeZone,
 }
@@ -31,9 +47,9 @@ impl PreparedBudget {
     /// Makes it ready. The amount is no part of its identity: raised or lowered, it goes on from what has been spent.
     pub(crate) fn of(gateway: &str, from: &Budget) -> Self {
         let mut identity = blake3::Hasher::new_derive_key("sluicegate identity of a budget v1");
-        let unit = unit_label(from.unit);
+        let unit = from.unit.label();
         let shadow = if from.shadow { "shadow" } else { "" };
-        for part in [gateway, &from.of, unit, period_label(from.period), &from.time_zone, shadow] {
+        for part in [gateway, &from.of, unit, from.period.label(), &from.time_zone, shadow] {
             identity.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             identity.update(part.as_bytes());
         }
@@ -41,9 +57,15 @@ impl PreparedBudget {
         identity.finalize_xof().fill(&mut key);
         let share = |percent: u8| u64::try_from(u128::from(from.amount) * u128::from(percent) / 100);
         let alerts = from.alert_at.iter().map(|percent| (*percent, share(*percent).unwrap_or(u64::MAX)));
-        let name = format!("{}: {}", from.of, in_words(from.unit, from.amount, from.period));
+        let in_words = from.in_words();
+        let about = AboutBudget {
+            name: format!("{}: {in_words}", from.of).into(),
+            identity: from.identity().into(),
+            alerts: alerts.collect(),
+        };
         Self {
-            name: name.into(),
+            about: Arc::new(about),
+            in_words: in_words.into(),
             unit: from.unit,
             amount: from.amount,
             period: from.period,
@@ -51,7 +73,6 @@ impl PreparedBudget {
             on_exceeded: from.on_exceeded,
             unpriced_is_free: from.unpriced_is_free,
             on_unavailable: from.on_unavailable,
-            alerts: alerts.collect(),
             key: LimitKey(key),
             // The compiler has looked for it.
             zone: zone(&from.time_zone).unwrap_or(TimeZone::UTC),
@@ -75,56 +96,12 @@ impl PreparedBudget {
 
     /// The period that a moment lies in, in seconds since 1970.
     pub(super) fn period_at(&self, now: i64) -> Period {
-        period::at(self.period, &self.zone, now)
+        period_at(self.period, &self.zone, now)
     }
 
-    /// It in words: `12.50 USD per day`.
-    pub(crate) fn in_words(&self) -> String {
-        in_words(self.unit, self.amount, self.period)
-    }
-}
-
-fn in_words(unit: BudgetUnit, amount: u64, period: BudgetPeriod) -> String {
-    let amount = written(unit, amount);
-    let unit = match unit {
-        BudgetUnit::Usd => "USD",
-        BudgetUnit::Tokens => "tokens",
-    };
-    match period {
-        BudgetPeriod::Total => format!("{amount} {unit} in total"),
-        _ => format!("{amount} {unit} per {}", period_label(period)),
-    }
-}
-
-/// An amount as people write it: dollars with what there is of their fractions, tokens whole.
-pub(crate) fn written(unit: BudgetUnit, amount: u64) -> String {
-    const DOLLAR: u64 = 1_000_000_000_000;
-    if unit == BudgetUnit::Tokens {
-        return amount.to_string();
-    }
-    let (whole, fraction) = (amount / DOLLAR, format!("{:012}", amount % DOLLAR));
-    match fraction.trim_end_matches('0') {
-        "" => whole.to_string(),
-        fraction => format!("{whole}.{fraction:0<2}"),
-    }
-}
-
-/// The label of a unit.
-pub(super) const fn unit_label(unit: BudgetUnit) -> &'static str {
-    match unit {
-        BudgetUnit::Usd => "usd",
-        BudgetUnit::Tokens => "tokens",
-    }
-}
-
-const fn period_label(period: BudgetPeriod) -> &'static str {
-    match period {
-        BudgetPeriod::Hourly => "hour",
-        BudgetPeriod::Daily => "day",
-        BudgetPeriod::Weekly => "week",
-        BudgetPeriod::Monthly => "month",
-        BudgetPeriod::Yearly => "year",
-        BudgetPeriod::Total => "total",
+    /// It, in the words of its resource.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.about.name
     }
 }
 
@@ -164,21 +141,7 @@ mod tests {
         let all: std::collections::BTreeSet<_> = others.iter().chain([&own]).collect();
         assert_eq!(all.len(), others.len() + 1);
         let ready = PreparedBudget::of("", &first);
-        assert_eq!(*ready.alerts, [(50, 5_000_000_000_000), (100, 10_000_000_000_000)]);
-        assert_eq!(&*ready.name, "LLMConsumer a/b: 10 USD per day");
-    }
-
-    #[test]
-    fn money_is_written_exactly() {
-        for (amount, text) in [
-            (0, "0"),
-            (1, "0.000000000001"),
-            (500_000_000_000, "0.50"),
-            (12_345_600_000_000, "12.3456"),
-            (9_000_000_000_000_000_000, "9000000"),
-        ] {
-            assert_eq!(written(BudgetUnit::Usd, amount), text);
-        }
-        assert_eq!(written(BudgetUnit::Tokens, 7), "7");
+        assert_eq!(*ready.about.alerts, [(50, 5_000_000_000_000), (100, 10_000_000_000_000)]);
+        assert_eq!(&**ready.name(), "LLMConsumer a/b: 10 USD per day");
     }
 }

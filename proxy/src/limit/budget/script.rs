@@ -39,6 +39,8 @@ pub(super) struct SpendAnswer {
     pub(super) spent: u64,
     /// Redis's clock, in milliseconds since 1970.
     pub(super) now: u64,
+    /// The same in microseconds.
+    pub(super) at: u64,
     /// True if the batch is booked.
     pub(super) is_booked: bool,
     /// The last batch of this worker that was booked before.
@@ -131,6 +133,7 @@ fn read(value: &Value) -> Option<SpendAnswer> {
         granted,
         spent,
         now: positive(2)?,
+        at: positive(9)?,
         is_booked: number(3)? == 1,
         applied: positive(4)?,
         expired: positive(5)?,
