@@ -317,10 +317,7 @@ impl StatusWriter {
                     let again = deadline.max(now + UNKNOWN);
                     next = Some(next.map_or(again, |next| next.min(again)));
                 }
-                Decision::Nothing => {
-                    self.spend_due.borrow_mut().remove(key);
-                    done.push(key.clone());
-                }
+                Decision::Nothing => done.push(key.clone()),
                 Decision::Write(write)
                     if self.is_lazy(&write) && now < *wait.lazy_until.get_or_insert(now + LAZILY) =>
                 {
@@ -357,7 +354,10 @@ impl StatusWriter {
         }
         match self.to_write(&world, key, assessment, &stand) {
             Some(write) => Decision::Write(Box::new(write)),
-            None => Decision::Nothing,
+            None => {
+                self.spend_due.borrow_mut().remove(key);
+                Decision::Nothing
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use sluicegate_config::ObjectId;
@@ -48,8 +48,8 @@ impl Default for Streams {
 }
 
 /// True if a request has the operator's token. The time that it takes to find out tells nothing of the token.
-fn is_operators(headers: &HeaderMap, token: Option<&SecretValue>) -> bool {
-    let said = headers.get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
+fn is_operators(said: Option<&HeaderValue>, token: Option<&SecretValue>) -> bool {
+    let said = said.and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
     let (Some(said), Some(token)) = (said, token.map(SecretValue::expose)) else { return false };
     said.len() == token.len() && said.iter().zip(token).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
@@ -61,7 +61,8 @@ pub(super) async fn stream(
     headers: HeaderMap,
     streams: Streams,
 ) -> Response {
-    let is_operators = is_operators(&headers, admin.report.borrow().operator.as_ref());
+    let said = headers.get(AUTHORIZATION).cloned();
+    let is_operators = is_operators(said.as_ref(), admin.report.borrow().operator.as_ref());
     let places = if is_operators { streams.operators } else { streams.others };
     let Ok(place) = places.try_acquire_owned() else {
         let text = "as many streams are being read as there may be at once\n";
@@ -70,8 +71,7 @@ pub(super) async fn stream(
     if is_operators {
         life.keep();
     }
-    let spend = is_operators.then(|| SpendTelling::new(Arc::clone(&admin.budgets)));
-    let state = RolloutStream { admin, life, told: None, spend, _place: place };
+    let state = RolloutStream { admin, life, said, told: None, spend: None, _place: place };
     let lines = futures_util::stream::unfold(state, RolloutStream::next);
     ([(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, "no-store")], Body::from_stream(lines)).into_response()
 }
@@ -80,6 +80,8 @@ pub(super) async fn stream(
 struct RolloutStream {
     admin: Admin,
     life: Life,
+    /// The reader's token, which may become known here later than the stream began.
+    said: Option<HeaderValue>,
     /// The state that the reader knows.
     told: Option<KnownToReader>,
     /// The use of budgets, of which the operator alone is told.
@@ -118,6 +120,9 @@ impl RolloutStream {
         self.admin.staff.mark_unchanged();
         let report = Arc::clone(&self.admin.report.borrow_and_update());
         let ready = self.admin.unready().is_none();
+        if self.spend.is_none() && is_operators(self.said.as_ref(), report.operator.as_ref()) {
+            self.spend = Some(SpendTelling::new(Arc::clone(&self.admin.budgets)));
+        }
         let used = self.spend.as_mut().map(|spend| spend.news(Instant::now())).unwrap_or_default();
         let mut line = Line { ready, used, ..Line::default() };
         match self.told.replace(KnownToReader { ready, report: Arc::clone(&report) }) {
