@@ -39,7 +39,8 @@ use sluicegate_config::compile::Kind;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use fleet::{Address, Fleet, Number};
+use fleet::{Address, Fleet};
+use state::Number;
 use stream::StreamEvent;
 
 pub use state::{Changed, RolloutState, Wanted};

@@ -3,6 +3,9 @@
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 
+/// A pod, as long as it is the same process's: another address or uid gets another number.
+pub(super) type Number = u32;
+
 /// The form of an object that proxies are to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sluicegate_config::rollout::{BudgetUse, Exceeded};
 
-use super::fleet::Number;
+use super::state::Number;
 
 /// The most budgets that are known.
 const MOST: usize = 200_000;

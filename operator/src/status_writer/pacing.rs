@@ -17,7 +17,7 @@ const GRACE: i64 = 1;
 /// The objects that have budgets. Bounded by the number of objects, and of their budgets.
 #[derive(Debug)]
 pub(super) struct SpendPacing {
-    /// Whose a budget is, by its identity.
+    /// The object that a budget is of, by the identity of the budget.
     owners: HashMap<String, Key>,
     objects: HashMap<Key, Paced>,
     /// Those to be told of, by the time from which on they may be.

@@ -11,7 +11,7 @@ use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 use sluicegate_config::rollout::{Line, Rejection, Running};
 
-use super::state::{Changed, RolloutState, Wanted};
+use super::state::{Changed, Number, RolloutState, Wanted};
 use super::uses::BudgetUses;
 
 /// A lost stream's last word stands for so long.
@@ -30,8 +30,6 @@ const MOST_MESSAGE: usize = 512;
 
 /// The address of a pod's stream.
 pub(super) type Address = SocketAddr;
-/// A pod, as long as it is the same process's: another address or uid gets another number.
-pub(super) type Number = u32;
 
 /// A pod as the API server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
