@@ -21,8 +21,7 @@ use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
 use attached_routes::AttachedRoutesRefresh;
-use pacing::SpendPacing;
-use spend::unix;
+use pacing::{SpendPacing, unix};
 
 use crate::client::error_text;
 use crate::events::{EventRecorder, Transition};

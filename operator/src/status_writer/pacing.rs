@@ -1,7 +1,7 @@
 //! The statuses that are due because of what was spent: each object's once a minute at most, and all together slowly.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::world::Key;
 
@@ -135,6 +135,12 @@ impl SpendPacing {
         });
         waiting.into_iter().chain(renewal).min()
     }
+}
+
+/// Now, in seconds since 1970.
+pub(super) fn unix() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

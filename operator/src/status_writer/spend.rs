@@ -1,11 +1,12 @@
-//! What was spent, in statuses: whose status may say it now, and what it says.
+//! Spending, in statuses: of which objects they may say it anew now, and in which words.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use sluicegate_config::Budget;
 use sluicegate_crds::{BudgetStatus, Status};
 
+use super::pacing::unix;
 use super::{Assessment, StatusWriter, Waiting, Write};
 use crate::status;
 use crate::world::Key;
@@ -64,10 +65,4 @@ impl StatusWriter {
         }
         self.spend_due.borrow_mut().remove(&write.key);
     }
-}
-
-/// Now, in seconds since 1970.
-pub(super) fn unix() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
