@@ -9,7 +9,7 @@ use sluicegate_config::rollout::BudgetUse;
 
 use crate::limit::SharedBudgets;
 
-/// What changed is told no more often than this …
+/// Changes are told no more often than this …
 const EVERY: Duration = Duration::from_secs(10);
 /// … and of no more budgets at once: the others come first the next time.
 const MOST: usize = 1_000;
