@@ -20,6 +20,7 @@ mod follow;
 mod health;
 mod identity;
 pub(crate) mod jwt;
+mod kept_responses;
 pub mod limit;
 pub mod listener;
 mod matching;

@@ -90,6 +90,13 @@ pub struct Settings {
     /// nobody else, to the provider that keeps it. The first key seals, all of them open; the file is read again when it changes.
     #[arg(long, env = "SLUICEGATE_RESPONSE_KEYS", value_name = "FILE")]
     pub response_keys: Option<PathBuf>,
+    /// Keeps conversations of the Responses API for so long after each answer, encrypted, in Redis (without one in this process), so
+    /// that `previous_response_id` goes on where a provider keeps nothing. Prompts and answers are kept only if this says so.
+    #[arg(long, env = "SLUICEGATE_KEEP_RESPONSES", value_name = "TIME", value_parser = some_time)]
+    pub keep_responses: Option<Duration>,
+    /// The largest conversation that is kept.
+    #[arg(long, env = "SLUICEGATE_KEEP_RESPONSES_SIZE", value_name = "SIZE", default_value = "1Mi", value_parser = some_size)]
+    pub keep_responses_size: usize,
     /// Share of successful calls that get a line in the access log, 0 to 1. Failed calls always get one.
     #[arg(long, env = "SLUICEGATE_LOG_SAMPLE", value_name = "SHARE", default_value = "1", value_parser = share)]
     pub log_sample: f64,

@@ -33,7 +33,11 @@ fn verdict_on_the_proxy(suite: Suite, dialect: &str) -> anyhow::Result<()> {
     let flags = ["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY];
     let simulator = Simulator::start(&flags)?;
     let text = manifests(&simulator.url(""), "simulated-1");
-    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    let keys = tempfile::NamedTempFile::new()?;
+    std::fs::write(keys.path(), "0123456789abcdef0123456789abcdef")?;
+    let keys = keys.path().to_str().unwrap_or_default();
+    let flags = ["--workers", "2", "--response-keys", keys, "--keep-responses", "1h"];
+    let proxy = Proxy::start(&[("judged.yaml", &text)], &flags)?;
     judge(suite, &through(&proxy, dialect, simulator.url("/__journal")), None)
 }
 

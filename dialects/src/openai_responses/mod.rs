@@ -8,6 +8,7 @@ mod echo;
 pub(crate) mod error;
 pub(crate) mod fold;
 mod item;
+mod kept;
 mod observe;
 mod peek;
 mod place;

@@ -9,6 +9,8 @@ use crate::json::{Object, ROOT, string};
 use crate::scan;
 use crate::verbatim::{Edit, splice};
 
+pub use super::kept::{answer_of_event, conversation, expanded};
+
 /// An answer's own id, and where it stands between its quotes; `None`: it has none, or one that is written with escapes.
 #[must_use]
 pub fn id_of_answer(whole: &[u8]) -> Option<(&str, Range<usize>)> {

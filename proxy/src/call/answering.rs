@@ -18,7 +18,14 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
     stored::look(call)?;
-    let changed;
+    let (written_out, changed);
+    let call = if stored::has_no_keeper(call, rule) {
+        // Boxed, as what is asked of Redis below.
+        written_out = Box::pin(stored::written_out(call, rule)).await?;
+        &written_out
+    } else {
+        call
+    };
     let call = match &rule.request {
         None => call,
         Some(changes) => {
@@ -46,9 +53,16 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     if rule.mirror.is_some() {
         mirror::send(call, rule);
     }
-    match cache_lookup::shared_key(call, rule, lead.as_ref()).filter(|_| !context.lands_softly()) {
+    let outcome = match cache_lookup::shared_key(call, rule, lead.as_ref()).filter(|_| !context.lands_softly()) {
         None => failover::exchange(call, rule, lead).await,
         // Boxed, as the cache's part.
         Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
+    };
+    if !stored::is_failed_by_keeper(call, &outcome) {
+        return outcome;
+    }
+    match Box::pin(stored::written_out(call, rule)).await {
+        Ok(call) => Box::pin(failover::ask(&call, rule, None)).await,
+        Err(problem) => stored::without_keeper(outcome, problem),
     }
 }

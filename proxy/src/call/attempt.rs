@@ -32,6 +32,7 @@ use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
+use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
@@ -167,7 +168,8 @@ impl Attempt<'_> {
             return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
         }
         let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
-        transcoder.seal(self.call.sealed_stream(self.provider));
+        transcoder.seal(stored::sealed_stream(self.call, self.provider));
+        transcoder.keep(stored::keeper(self.call, self.provider.stands_for), self.call.own_name());
         transcoder
     }
 
@@ -265,6 +267,10 @@ impl Attempt<'_> {
         {
             lead.whole(head.status.as_u16(), &ours);
         }
+        if self.call.stored().is_some() {
+            // Boxed: most calls have no use for the room.
+            Box::pin(stored::keep_whole(self.call, self.provider, (&body, &ours))).await;
+        }
         let mut headers = headers::back(head.headers, (dialect, self.call.dialect()));
         headers.insert(
             CONTENT_TYPE,
@@ -317,6 +323,7 @@ impl Attempt<'_> {
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));
         transcoder::named(call, &mut reply.id, &mut reply.model);
+        call.own_name().into_iter().for_each(|own| own.clone_into(&mut reply.id));
         if !call.streams() {
             let written = call.dialect().encode_reply(&reply, &call.body);
             open.entry().skipped_parts(written.skipped);

@@ -196,6 +196,23 @@ impl InboundCall {
         Ok(changed)
     }
 
+    /// The same call with another body: the one that it stands for. What it takes of limits is what that takes.
+    ///
+    /// # Errors
+    /// It is no call, or there is no memory for it.
+    pub(super) fn written_out(&self, body: Bytes, stored: StoredCall) -> Result<Rc<Self>, Problem> {
+        let charge = self.context.worker.memory.charge(body.len(), Purpose::of(body.len()))?;
+        let mut call = self.again(&self.context)?;
+        if let Some(call) = Rc::get_mut(&mut call) {
+            call.peek =
+                self.dialect().peek(&body, PathSays { model: self.path_model(), stream: Some(self.peek.stream) })?;
+            call.body = charge.hold(body);
+            call.asks = OnceCell::new();
+            call.stored = OnceCell::from(Rc::new(stored));
+        }
+        Ok(call)
+    }
+
     /// The caller's headers, with the changes of its rule.
     pub(super) fn sent_headers(&self) -> &HeaderMap {
         self.changes.as_ref().map_or(&self.headers, |changes| &changes.headers)

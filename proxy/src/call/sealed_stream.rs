@@ -14,19 +14,23 @@ use super::event_tail::EventTail;
 /// Gives the sealed id for a provider's; `None`: it is not sealed.
 pub(super) type Seal = Rc<dyn Fn(String) -> Option<String>>;
 
+/// Keeps an answer, of which it is given the provider's id and all of its JSON.
+pub(super) type Keep = Rc<dyn Fn(&str, &str)>;
+
 /// The engine of one stream.
 pub(super) struct SealedStream {
     seal: Seal,
     /// The answer that it goes on from, by the provider and by the caller.
     previous: Option<(String, String)>,
+    keep: Option<Keep>,
     tail: EventTail,
     /// The answer's own id, by the provider and for the caller, once it is known.
     own: Option<(String, String)>,
 }
 
 impl SealedStream {
-    pub(super) fn new(seal: Seal, previous: Option<(String, String)>) -> Self {
-        Self { seal, previous, tail: EventTail::default(), own: None }
+    pub(super) fn new(seal: Seal, previous: Option<(String, String)>, keep: Option<Keep>) -> Self {
+        Self { seal, previous, keep, tail: EventTail::default(), own: None }
     }
 
     /// The provider's next bytes, as far as their events are whole, as the caller is given them.
@@ -50,9 +54,19 @@ impl SealedStream {
             let id = lines(&events).find_map(stored::id_of_event);
             self.own = id.and_then(|id| Some((id.clone(), (self.seal)(id)?)));
         }
+        if let (Some(keep), Some((own, _))) = (&self.keep, &self.own)
+            && let Some(answer) = last_answer(&events)
+        {
+            keep(own, answer);
+        }
         let named = self.own.iter().chain(&self.previous);
         named.fold(events, |events, (from, to)| stored::renamed_text(&events, (from, to)))
     }
+}
+
+/// The whole answer that these events end with; `None`: they do not.
+pub(super) fn last_answer(events: &[u8]) -> Option<&str> {
+    lines(events).find_map(stored::answer_of_event)
 }
 
 /// The data of events.
@@ -74,7 +88,7 @@ mod tests {
             events.replace("\"id\":\"resp_1\"", "\"id\":\"SEALED resp_1\"").replace(":\"resp_0\"", ":\"ours\"");
         for size in 1..=events.len() {
             let seal: Seal = Rc::new(|id| Some(format!("SEALED {id}")));
-            let mut stream = SealedStream::new(seal, Some(("resp_0".to_owned(), "ours".to_owned())));
+            let mut stream = SealedStream::new(seal, Some(("resp_0".to_owned(), "ours".to_owned())), None);
             let mut passed = Vec::new();
             for piece in events.as_bytes().chunks(size) {
                 passed.extend_from_slice(&stream.pass(Bytes::copy_from_slice(piece)));
@@ -86,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_stream_whose_id_is_not_sealed_passes() {
-        let mut stream = SealedStream::new(Rc::new(|_| None), None);
+        let mut stream = SealedStream::new(Rc::new(|_| None), None, None);
         let event = Bytes::from_static(b"data: {\"response\":{\"id\":\"resp_1\"}}\n\n");
         assert_eq!(stream.pass(event.clone()), event);
         assert!(stream.rest().is_empty());

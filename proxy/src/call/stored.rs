@@ -7,17 +7,19 @@ use bytes::Bytes;
 use http::StatusCode;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::verbatim::{Edit, Field};
-use sluicegate_dialects::{Dialect, Refusal};
+use sluicegate_dialects::{Dialect, Refusal, stored};
 
-use crate::account::Operation;
+use crate::account::{ErrorSource, Operation};
 use crate::errors::Problem;
-use crate::sealing::IdOwner;
+use crate::kept_responses::KeptName;
+use crate::sealing::{IdOwner, SealedId};
 use crate::state::{Provider, Rule, TargetRef};
 
-use super::cache_lookup;
+use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
-use super::sealed_stream::SealedStream;
+use super::sealed_stream::{Keep, SealedStream};
 use super::stored_call::StoredCall;
+use super::{cache_lookup, sealed_stream};
 
 /// The code by which clients know that they have to send the whole conversation.
 const NOT_FOUND: &str = "previous_response_not_found";
@@ -73,11 +75,122 @@ impl InboundCall {
         stored.map_or_else(|| body.clone(), |stored| stored.sealed_answer(body, provider.stands_for))
     }
 
-    /// The engine that seals the ids in a provider's stream; `None`: they pass.
-    pub(super) fn sealed_stream(&self, provider: &Provider) -> Option<Box<SealedStream>> {
-        let stored = self.stored().filter(|_| self.owner_of_answer().is_some())?;
-        Some(Box::new(stored.sealed_stream(provider.stands_for)))
+    /// The gateway's own name for an answer that is kept here, and by nobody else.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.keeps_here().then(|| self.stored()?.own_name()).flatten().map(|(sealed, _)| sealed)
     }
+
+    /// True if its answer is kept here.
+    fn keeps_here(&self) -> bool {
+        self.context.worker.conversations.is_some() && self.owner_of_answer().is_some()
+    }
+}
+
+/// The engine that seals the ids in a provider's stream; `None`: they pass.
+pub(super) fn sealed_stream(call: &Rc<InboundCall>, provider: &Provider) -> Option<Box<SealedStream>> {
+    let stored = call.stored().filter(|_| call.owner_of_answer().is_some())?;
+    let target = provider.stands_for;
+    Some(Box::new(stored.sealed_stream(target, keeper(call, target))))
+}
+
+/// Keeps an answer of a stream, behind its caller's back; `None`: it is not kept. Where it has a name of the gateway's own, that counts.
+pub(super) fn keeper(call: &Rc<InboundCall>, target: u64) -> Option<Keep> {
+    if !call.keeps_here() {
+        return None;
+    }
+    let call = Rc::clone(call);
+    Some(Rc::new(move |id: &str, answer: &str| {
+        let (of, answer) = (SealedId { target, id: id.to_owned() }, answer.to_owned());
+        let kept = Rc::clone(&call);
+        call.context.worker.background.fly(async move { keep(&kept, &of, answer.as_bytes()).await });
+    }))
+}
+
+/// Keeps the conversation that ends with a whole answer, which the provider names so, or the gateway.
+pub(super) async fn keep_whole(call: &InboundCall, provider: &Provider, (theirs, ours): (&[u8], &[u8])) {
+    if !call.keeps_here() {
+        return;
+    }
+    // A stream that was made of a whole answer.
+    let answer = if call.streams() { sealed_stream::last_answer(ours).unwrap_or_default().as_bytes() } else { ours };
+    let own = call.stored().and_then(|stored| stored.own_name().filter(|(sealed, _)| is_named(answer, sealed)));
+    let of = match (own, stored::id_of_answer(theirs)) {
+        (Some((_, opened)), _) => opened.clone(),
+        (None, Some((id, _))) => SealedId { target: provider.stands_for, id: id.to_owned() },
+        (None, None) => return,
+    };
+    keep(call, &of, answer).await;
+}
+
+fn is_named(answer: &[u8], id: &str) -> bool {
+    stored::id_of_answer(answer).is_some_and(|(said, _)| said == id)
+}
+
+/// Keeps the conversation that ends with an answer. One of whose beginning nothing is known is not kept, and what Redis does not take is
+/// not, either: who goes on from it is told.
+async fn keep(call: &InboundCall, of: &SealedId, answer: &[u8]) {
+    let (Some(stored), Some(kept)) = (call.stored(), &call.context.worker.conversations) else { return };
+    let owner = &stored.owner;
+    // The gateway's own name, where the answer of a stream has it.
+    let own = stored.own_name().filter(|(sealed, _)| is_named(answer, sealed));
+    let answered = own.map_or(of, |(_, opened)| opened);
+    let before = match &stored.previous {
+        None => None,
+        Some(previous) => match kept.get(&KeptName { owner, answer: &previous.opened }, &stored.sealer).await {
+            Ok(Some(before)) => Some(before),
+            Ok(None) | Err(_) => return,
+        },
+    };
+    if let Some(whole) = stored::conversation(before.as_deref(), &call.body, answer) {
+        kept.put(&KeptName { owner, answer: answered }, &stored.sealer, whole).await;
+    }
+}
+
+/// True if nobody whom the rule asks keeps what a call goes on from, so that the call has to say it by itself.
+pub(super) fn has_no_keeper(call: &InboundCall, rule: &Rule) -> bool {
+    let Some(stored) = call.stored().filter(|stored| stored.previous.is_some()) else { return false };
+    stored.is_kept_here() || (call.context.worker.conversations.is_some() && kept_elsewhere(call, rule).is_some())
+}
+
+/// True if its keeper has failed a call that could be answered by somebody else, if it said by itself what it goes on from.
+pub(super) fn is_failed_by_keeper(call: &InboundCall, outcome: &Result<Exchange, Problem>) -> bool {
+    if !call.is_bound() {
+        return false;
+    }
+    let may_know = call.context.worker.conversations.is_some();
+    match outcome {
+        Err(problem) => may_know && problem.fault != ErrorSource::Client,
+        Ok(Exchange::Whole(Whole { status, .. })) => (may_know && status.is_server_error()) || is_forgotten(outcome),
+        Ok(Exchange::Stream(..) | Exchange::Lines(..)) => false,
+    }
+}
+
+/// True if its keeper says that it knows nothing of what a call goes on from.
+fn is_forgotten(outcome: &Result<Exchange, Problem>) -> bool {
+    let Ok(Exchange::Whole(Whole { status, body, .. })) = outcome else { return false };
+    status.is_client_error() && memchr::memmem::find(body, NOT_FOUND.as_bytes()).is_some()
+}
+
+/// The outcome of a call whose keeper has failed it, where it could not be written out, for this reason. What the keeper says of a failure
+/// of its own says more than that nothing is kept here; the name by which it knows an answer says nothing to anyone.
+pub(super) fn without_keeper(outcome: Result<Exchange, Problem>, why: Problem) -> Result<Exchange, Problem> {
+    if why.fault == ErrorSource::Client && !is_forgotten(&outcome) { outcome } else { Err(why) }
+}
+
+/// The call with all that it goes on from in its own words, out of what the gateway has kept.
+///
+/// # Errors
+/// It is not kept, or no longer; or Redis can not say.
+pub(super) async fn written_out(call: &InboundCall, rule: &Rule) -> Result<Rc<InboundCall>, Problem> {
+    let (kept, stored) = (call.context.worker.conversations.as_ref(), call.stored());
+    let previous = stored.and_then(|stored| Some((stored, stored.previous.as_ref()?)));
+    let (Some(kept), Some((stored, previous))) = (kept, previous) else { return Err(forgotten()) };
+    let name = KeptName { owner: &stored.owner, answer: &previous.opened };
+    let found = kept.get(&name, &stored.sealer).await.map_err(|_| memory_away())?;
+    let missing = || kept_elsewhere(call, rule).filter(|_| !stored.is_kept_here()).unwrap_or_else(forgotten);
+    let before = found.ok_or_else(missing)?;
+    let body = stored::expanded(&call.body, &call.peek, &before).ok_or_else(missing)?;
+    call.written_out(body, stored.on_its_own())
 }
 
 /// The problem of a call that goes on from an answer whose provider its rule does not ask; `None`: it does.
@@ -102,6 +215,18 @@ pub(super) fn keeper_away() -> Problem {
     let message = "The one provider that keeps the response which `previous_response_id` names can not take a call now. Try again, or send \
                    the whole conversation in `input`, without `previous_response_id`.";
     Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(std::time::Duration::from_secs(1)))
+}
+
+/// The problem of an answer that is not kept any longer, or was too large to be.
+fn forgotten() -> Problem {
+    refused(format!("The response that `previous_response_id` names is not kept here, or no longer. {INSTEAD}"))
+}
+
+/// The problem of a call that nobody can say by what it goes on, for the moment.
+fn memory_away() -> Problem {
+    let message = "The response that `previous_response_id` names can not be looked up now. Try again in a moment, or send the whole \
+                   conversation in `input`, without `previous_response_id`.";
+    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(std::time::Duration::from_secs(1)))
 }
 
 /// The way out for callers of everything that is not there.

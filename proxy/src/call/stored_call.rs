@@ -1,5 +1,6 @@
 //! The part of a call that is about answers which a provider keeps: whose it is, and what it goes on from.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,15 +9,26 @@ use sluicegate_dialects::stored;
 
 use crate::sealing::{IdOwner, IdSealer, SealedId};
 
-use super::sealed_stream::SealedStream;
+use super::sealed_stream::{Keep, SealedStream};
 
 /// Of a call in a dialect whose providers keep answers, where the gateway has keys.
 pub(super) struct StoredCall {
-    sealer: Arc<IdSealer>,
+    pub(super) sealer: Arc<IdSealer>,
     pub(super) owner: IdOwner,
     /// The answer that it goes on from.
     pub(super) previous: Option<PreviousResponse>,
+    /// The name that the gateway gives its answer, where the provider's is none that a call could go on from.
+    own: OnceCell<Option<OwnName>>,
 }
+
+/// A name that the gateway has given, and as the caller knows it.
+struct OwnName {
+    opened: SealedId,
+    sealed: String,
+}
+
+/// Stands for the gateway itself where what is named is kept by no endpoint.
+const GATEWAY: u64 = 0;
 
 /// An answer that a call goes on from.
 pub(super) struct PreviousResponse {
@@ -36,7 +48,26 @@ impl StoredCall {
             None => Err(sealed),
         };
         let previous = previous.map(open).transpose()?;
-        Ok(Self { sealer, owner, previous })
+        Ok(Self { sealer, owner, previous, own: OnceCell::new() })
+    }
+
+    /// The same for the call that says by itself what it goes on from.
+    pub(super) fn on_its_own(&self) -> Self {
+        Self { sealer: Arc::clone(&self.sealer), owner: self.owner, previous: None, own: OnceCell::new() }
+    }
+
+    /// True if what it goes on from is kept by the gateway alone.
+    pub(super) fn is_kept_here(&self) -> bool {
+        self.previous.as_ref().is_some_and(|previous| previous.opened.target == GATEWAY)
+    }
+
+    /// The gateway's own name for its answer, as the caller is told it, and opened.
+    pub(super) fn own_name(&self) -> Option<(&str, &SealedId)> {
+        let make = || {
+            let opened = SealedId { target: GATEWAY, id: format!("resp_{:016x}", rand::random::<u64>()) };
+            Some(OwnName { sealed: self.sealer.seal(&self.owner, &opened)?, opened })
+        };
+        self.own.get_or_init(make).as_ref().map(|own| (&*own.sealed, &own.opened))
     }
 
     /// True if nobody but another endpoint than this one knows what it goes on from.
@@ -52,9 +83,9 @@ impl StoredCall {
     }
 
     /// The engine that seals the ids in an endpoint's stream.
-    pub(super) fn sealed_stream(&self, target: u64) -> SealedStream {
+    pub(super) fn sealed_stream(&self, target: u64, keep: Option<Keep>) -> SealedStream {
         let (sealer, owner) = (Arc::clone(&self.sealer), self.owner);
         let previous = self.previous.as_ref().map(|previous| (previous.opened.id.clone(), previous.sealed.clone()));
-        SealedStream::new(Rc::new(move |id| sealer.seal(&owner, &SealedId { target, id })), previous)
+        SealedStream::new(Rc::new(move |id| sealer.seal(&owner, &SealedId { target, id })), previous, keep)
     }
 }

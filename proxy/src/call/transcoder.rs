@@ -12,7 +12,7 @@ use crate::cache::Recorder;
 use super::event_tail::{EventTail, ends_event, last_event};
 use super::inbound::InboundCall;
 use super::passed_stream::PassedStream;
-use super::sealed_stream::SealedStream;
+use super::sealed_stream::{Keep, SealedStream, last_answer};
 use super::write_buffer::WriteBuffer;
 
 /// The engine that turns the provider's bytes into the caller's.
@@ -60,6 +60,8 @@ pub(super) struct Translated {
     text: u64,
     /// The id and the model that an answer is told by whose provider names neither.
     names: (String, String),
+    /// Keeps the answer, and the id that it is told by then.
+    keep: Option<(Keep, String)>,
 }
 
 /// The form in which the caller's dialect is written.
@@ -104,6 +106,7 @@ impl Transcoder {
             error: None,
             text: 0,
             names: (call.context.caller.request_id.to_str().unwrap_or_default().to_owned(), call.model().to_owned()),
+            keep: None,
         }))
     }
 
@@ -166,6 +169,13 @@ impl Transcoder {
     pub(super) fn seal(&mut self, sealed: Option<Box<SealedStream>>) {
         if let Self::Verbatim(transcoder) = self {
             transcoder.sealed = sealed;
+        }
+    }
+
+    /// Keeps an answer that is translated, under an id of the gateway's own.
+    pub(super) fn keep(&mut self, keep: Option<Keep>, own: Option<&str>) {
+        if let Self::Translated(transcoder) = self {
+            transcoder.keep = keep.zip(own.map(str::to_owned));
         }
     }
 
@@ -467,12 +477,18 @@ impl Translated {
         for mut event in events.drain(..) {
             self.note(&event);
             if let Event::Start { id, model, .. } = &mut event {
+                self.keep.iter().for_each(|(_, own)| own.clone_into(id));
                 fill(id, &self.names.0);
                 fill(model, &self.names.1);
             }
             self.encoder.push(&event, text);
         }
         self.events = events;
+        if let Some((keep, own)) = &self.keep
+            && let Some(answer) = last_answer(text.get(before..).unwrap_or_default())
+        {
+            keep(own, answer);
+        }
         if let Some(recorder) = recorder {
             recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
         }

@@ -30,6 +30,7 @@ use crate::follow::{self, Workers};
 use crate::identity::environment::CloudEnvironment;
 use crate::identity::keeper::Tokens;
 use crate::jwt::JwksKeeper;
+use crate::kept_responses::SharedConversations;
 use crate::listener::tls::ServerIdentity;
 use crate::memory::{self, MemoryBudget};
 use crate::sealing::KeyFile;
@@ -109,6 +110,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         ready: Arc::new(ArcSwap::from(first)),
         cache: Arc::clone(&lasting.cache),
         response_keys,
+        conversations: settings.keep_responses.map(|ttl| SharedConversations::new(ttl, settings.keep_responses_size)),
         flights: Arc::default(),
         limits: Arc::clone(&lasting.limits),
         memory: memory_budget(&mut settings),

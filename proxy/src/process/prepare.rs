@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use sluicegate_config::compile::PriceList;
 use tokio_rustls::TlsAcceptor;
 
@@ -56,6 +56,11 @@ pub(super) async fn prepare(settings: &Settings, metrics: &Arc<Metrics>) -> anyh
     let tls = identity.as_ref().map(ServerIdentity::acceptor).transpose()?;
     let response_keys = settings.response_keys.as_deref().map(KeyFile::read).transpose();
     let response_keys = response_keys.context("--response-keys")?.map(Arc::new);
+    if settings.keep_responses.is_some() && response_keys.is_none() {
+        bail!(
+            "--keep-responses: what is kept is encrypted and named with keys; name a file of them with --response-keys"
+        );
+    }
     let prices = settings.prices.as_deref().map(price_list).transpose()?;
     prices.iter().for_each(|list| metrics.price_list(list.timestamp()));
     let outward = settings.ways.read(settings.gateway.is_some())?;

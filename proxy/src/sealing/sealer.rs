@@ -78,6 +78,26 @@ impl IdSealer {
             Some(SealedId { target: u64::from_le_bytes(*target), id })
         })
     }
+
+    /// A text that nobody but the owner, by this gateway, reads again.
+    pub(crate) fn lock(&self, owner: &IdOwner, mut text: Vec<u8>) -> Option<Vec<u8>> {
+        let random: [u8; NONCE_LEN] = rand::random();
+        let nonce = Nonce::assume_unique_for_key(random);
+        self.keys.first()?.seal_in_place_append_tag(nonce, Aad::from(owner), &mut text).ok()?;
+        Some([&random[..], &text].concat())
+    }
+
+    /// Reads such a text; `None`: it is none, or another's.
+    pub(crate) fn unlock(&self, owner: &IdOwner, locked: &[u8]) -> Option<Vec<u8>> {
+        let (random, text) = locked.split_first_chunk::<NONCE_LEN>()?;
+        self.keys.iter().find_map(|key| {
+            let mut text = text.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*random);
+            let length = key.open_in_place(nonce, Aad::from(owner), &mut text).ok()?.len();
+            text.truncate(length);
+            Some(text)
+        })
+    }
 }
 
 /// Always the same: see the head of this file.
@@ -136,6 +156,17 @@ mod tests {
         ] {
             assert_eq!(sealer.open(&A, other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_text_is_locked_for_its_owner() {
+        let sealer = sealer(&["two", "one"]);
+        let locked = sealer.lock(&A, b"text".to_vec()).unwrap();
+        assert!(!locked.windows(4).any(|part| part == b"text"));
+        assert_eq!(sealer.unlock(&A, &locked).unwrap(), b"text");
+        assert_eq!(sealer.unlock(&B, &locked), None);
+        assert_eq!(sealer.unlock(&A, &locked[..locked.len() - 1]), None);
+        assert_eq!(sealer.unlock(&A, b"short"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use crate::account::{Ledger, LogSettings, Metrics};
 use crate::coalescing::Flights;
 use crate::drain::Lifecycle;
+use crate::kept_responses::{KeptConversations, SharedConversations};
 use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
 use crate::sealing::KeyFile;
@@ -33,6 +34,8 @@ pub struct ProcessShared {
     pub cache: Arc<cache::SharedCache>,
     /// The keys that ids of kept answers are sealed with.
     pub(crate) response_keys: Option<Arc<KeyFile>>,
+    /// Conversations that the gateway keeps, where it was asked to.
+    pub(crate) conversations: Option<Arc<SharedConversations>>,
     /// The flights that identical calls share.
     pub flights: Arc<Flights>,
     /// The limits, and all that has been taken of them.
@@ -58,6 +61,8 @@ pub(crate) struct Worker {
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) limiter: Rc<limit::Limiter>,
     pub(crate) leases: Rc<concurrency::LeaseKeeper>,
+    /// The conversations that the gateway keeps itself.
+    pub(crate) conversations: Option<KeptConversations>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: RequestIds,
     pub(crate) background: Background,
@@ -79,7 +84,10 @@ impl Worker {
             };
             Some(redis::RedisClient::open(&settings.redis, login, shared.cache.redis())?)
         };
+        let conversations = shared.conversations.as_ref();
+        let conversations = conversations.map(|kept| KeptConversations::new(Arc::clone(kept), remote.clone()));
         Ok(Self {
+            conversations,
             limits: Rc::new(settings.limits.clone()),
             memory: shared.memory.allowance(),
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),

@@ -68,6 +68,22 @@ def test_history_reaches_the_model(openai_client, model):
     assert "Second" in text and "turn 2" in text and "instructions" in text
 
 
+@pytest.mark.gateway
+def test_an_answer_is_gone_on_from_by_its_id(openai_client, model):
+    first = ask(openai_client, model, "Weather in Paris?", tools=[WEATHER], tool_choice="required")
+    call = calls(first)[0]
+    result = [{"type": "function_call_output", "call_id": call.call_id, "output": "Sunny"}]
+    second = openai_client.responses.create(model=model, input=result, tools=[WEATHER], previous_response_id=first.id)
+    assert second.status == "completed" and second.id.startswith("resp_") and second.id != first.id
+    third = ask(openai_client, model, "Third", previous_response_id=second.id)
+    assert "Third" in third.output_text
+    streamed = ask(openai_client, model, "Fourth", previous_response_id=third.id, stream=True)
+    assert [event.type for event in streamed][-1] == "response.completed"
+    with pytest.raises(openai.BadRequestError) as raised:
+        ask(openai_client.with_options(api_key="another"), model, previous_response_id=second.id)
+    assert raised.value.code == "previous_response_not_found"
+
+
 def test_token_limit(openai_client, model):
     response = ask(openai_client, model, "Say much", max_output_tokens=16, extra_headers=steer(tokens=60))
     assert response.status == "incomplete" and response.incomplete_details.reason == "max_output_tokens"

@@ -212,3 +212,115 @@ async fn a_kept_answer_is_its_owners_alone() {
         assert_eq!(on.is_good(), key == "one", "{}", on.text());
     }
 }
+
+/// A proxy that keeps conversations, `more` beside it.
+fn keeping(manifests: &str, keys: &tempfile::NamedTempFile, more: &[&str]) -> Proxy {
+    let flags = [&["--response-keys", keys.path().to_str().unwrap(), "--keep-responses", "1h"], more].concat();
+    Proxy::start(&[("all.yaml", manifests)], &flags).unwrap()
+}
+
+/// A call that is answered as soon as what it goes on from is kept: of a stream that is a moment after its end.
+async fn goes_on(client: &Client, body: &Value) -> (String, Value) {
+    for _ in 0..100 {
+        if ask(client, "one", body).await.is_good() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    id_of(client, "one", body).await
+}
+
+/// The turns that a provider of Chat Completions was sent last, by who says what.
+fn turns(upstream: &Upstream) -> Vec<(String, String)> {
+    let sent = sent(upstream).pop().unwrap();
+    let text =
+        |value: &Value| value.as_str().map_or_else(|| value[0]["text"].as_str().unwrap().to_owned(), str::to_owned);
+    let turns = sent["messages"].as_array().unwrap().iter();
+    turns.map(|turn| (turn["role"].as_str().unwrap().to_owned(), text(&turn["content"]))).collect()
+}
+
+fn said(turns: &[(&str, &str)]) -> Vec<(String, String)> {
+    turns.iter().map(|(role, text)| ((*role).to_owned(), (*text).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_provider_that_keeps_nothing_is_told_all_that_a_call_goes_on_from() {
+    let upstream = crate::resources::plain_upstream();
+    let file = keys(KEY);
+    let text = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "")], "") + &route("m", "p");
+    let proxy = keeping(&text, &file, &[]);
+    let client = proxy.client();
+    let (first, _) =
+        id_of(&client, "one", &json!({"model": "m", "input": "My name is Ada.", "instructions": "Be brief."})).await;
+    let second = json!({"model": "m", "input": [{"role": "user", "content": "Say it."}], "previous_response_id": first, "stream": true});
+    let (second, _) = id_of(&client, "one", &second).await;
+    // Instructions are not carried over: they are each call's own.
+    assert_eq!(turns(&upstream), said(&[("user", "My name is Ada."), ("assistant", "fine"), ("user", "Say it.")]));
+    let (third, _) = goes_on(&client, &json!({"model": "m", "input": "Again.", "previous_response_id": second})).await;
+    let all = [
+        ("user", "My name is Ada."),
+        ("assistant", "fine"),
+        ("user", "Say it."),
+        ("assistant", "fine"),
+        ("user", "Again."),
+    ];
+    assert_eq!(turns(&upstream), said(&all));
+    assert!(third.len() < 64 && third != second && second != first, "{third}");
+    // Another branch from the first answer.
+    let (branch, whole) =
+        id_of(&client, "one", &json!({"model": "m", "input": "Else.", "previous_response_id": first})).await;
+    assert_eq!(turns(&upstream), said(&[("user", "My name is Ada."), ("assistant", "fine"), ("user", "Else.")]));
+    assert!(whole["output"][0]["id"].as_str().unwrap().len() <= 64, "{whole} {branch}");
+    let calls = upstream.calls();
+    let other = ask(&client, "two", &json!({"model": "m", "input": "x", "previous_response_id": first})).await;
+    assert_eq!((other.status, &other.json()["error"]["code"]), (400, &json!("previous_response_not_found")));
+    assert_eq!(upstream.calls(), calls);
+    // What is not to be kept is not.
+    let (unkept, _) = id_of(&client, "one", &json!({"model": "m", "input": "x", "store": false})).await;
+    let refused = ask(&client, "one", &json!({"model": "m", "input": "x", "previous_response_id": unkept})).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_not_asked_to_be_kept_is_refused_in_words_that_help() {
+    let upstream = crate::resources::plain_upstream();
+    let file = keys(KEY);
+    let text = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "")], "") + &route("m", "p");
+    let large = json!({"model": "m", "input": "x".repeat(2_000)});
+    for proxy in [keeping(&text, &file, &["--keep-responses-size", "1Ki"]), start(&text, &file)] {
+        let (id, _) = id_of(&proxy.client(), "one", &large).await;
+        let refused =
+            ask(&proxy.client(), "one", &json!({"model": "m", "input": "x", "previous_response_id": id})).await;
+        let error = refused.json()["error"].clone();
+        assert_eq!((refused.status, &error["code"]), (400, &json!("previous_response_not_found")), "{error}");
+        assert!(error["message"].as_str().unwrap().contains("Send the whole conversation in `input`"), "{error}");
+    }
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[tokio::test]
+async fn what_a_provider_keeps_is_told_to_another_one_where_it_can_not_answer() {
+    let other = crate::resources::plain_upstream();
+    let failing = Upstream::start(|received| {
+        if received.number > 0 {
+            return vec![answer(503, &[("content-type", "application/json")], br#"{"error":{"message":"away","type":"server_error"}}"#)];
+        }
+        let body = br#"{"id":"resp_a","object":"response","status":"completed","model":"m","output":[{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAAA"},{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"hm"}]}],"usage":{"input_tokens":5,"output_tokens":7}}"#;
+        vec![answer(200, &[("content-type", "application/json")], body)]
+    })
+    .unwrap();
+    let file = keys(KEY);
+    let providers =
+        [provider("a", "OpenAI", failing.address, ""), provider("b", "OpenAICompatible", other.address, "priority: 1")];
+    let text =
+        pool("p", &providers, "") + &route("m", "p") + &pool("q", &providers[1..], "") + &route("elsewhere", "q");
+    let proxy = keeping(&text, &file, &[]);
+    let client = proxy.client();
+    let (id, _) = id_of(&client, "one", &json!({"model": "m", "input": "x"})).await;
+    for model in ["m", "elsewhere"] {
+        let on = ask(&client, "one", &json!({"model": model, "input": "y", "previous_response_id": id})).await;
+        assert!(on.is_good(), "{}", on.text());
+        // OpenAI's own thoughts mean nothing to others.
+        assert_eq!(turns(&other), said(&[("user", "x"), ("assistant", "hm"), ("user", "y")]), "{model}");
+    }
+}

@@ -6,6 +6,7 @@
 mod budgets;
 mod limits;
 mod queues;
+mod responses;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -58,6 +59,11 @@ impl Answer {
 impl Proxy {
     /// Starts a proxy on this cluster, whose one route caches as `cache` says.
     async fn start(cluster: &RedisCluster, cache: &str) -> Self {
+        Self::start_with(cluster, cache, &[]).await
+    }
+
+    /// The same, with further flags.
+    async fn start_with(cluster: &RedisCluster, cache: &str, flags: &[&str]) -> Self {
         let manifests = TempDir::new().unwrap();
         let text = format!(
             "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: pool}}\nspec:\n  providers:\n  \
@@ -67,7 +73,7 @@ impl Proxy {
         std::fs::write(manifests.path().join("all.yaml"), text).unwrap();
         let (listen, admin) = (free_port().unwrap(), free_port().unwrap());
         let mut command = Command::new(binary("sluicegate-proxy").unwrap());
-        command.arg("--manifests").arg(manifests.path()).args(["--workers", "1", "--log", "warn"]);
+        command.arg("--manifests").arg(manifests.path()).args(["--workers", "1", "--log", "warn"]).args(flags);
         command.args(["--listen", &format!("127.0.0.1:{listen}"), "--admin-listen", &format!("127.0.0.1:{admin}")]);
         command.args(["--redis", &cluster.urls().join(",")]).stdin(Stdio::null()).stdout(Stdio::null());
         let process = Process::start(&mut command).unwrap();
