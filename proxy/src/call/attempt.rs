@@ -268,7 +268,6 @@ impl Attempt<'_> {
             lead.whole(head.status.as_u16(), &ours);
         }
         if self.call.stored().is_some() {
-            // Boxed: most calls have no use for the room.
             Box::pin(stored::keep_whole(self.call, self.provider, (&body, &ours))).await;
         }
         let mut headers = headers::back(head.headers, (dialect, self.call.dialect()));
