@@ -267,9 +267,7 @@ impl Attempt<'_> {
         {
             lead.whole(head.status.as_u16(), &ours);
         }
-        if self.call.stored().is_some() {
-            Box::pin(stored::keep_whole(self.call, self.provider, (&body, &ours))).await;
-        }
+        stored::keep_whole(self.call, self.provider, (&body, &ours)).await;
         let mut headers = headers::back(head.headers, (dialect, self.call.dialect()));
         headers.insert(
             CONTENT_TYPE,

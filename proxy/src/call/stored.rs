@@ -119,7 +119,8 @@ pub(super) async fn keep_whole(call: &InboundCall, provider: &Provider, (theirs,
         (None, Some((id, _))) => SealedId { target: provider.stands_for, id: id.to_owned() },
         (None, None) => return,
     };
-    keep(call, &of, answer).await;
+    // Boxed: most calls have no use for the room.
+    Box::pin(keep(call, &of, answer)).await;
 }
 
 fn is_named(answer: &[u8], id: &str) -> bool {
