@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sluicegate_dialects::{Dialect, ProviderProfile};
 
 use crate::support::golden;
@@ -63,8 +63,7 @@ fn leaves(value: &Value, at: &str, out: &mut BTreeMap<String, Vec<Value>>) {
             members.iter().for_each(|(name, value)| leaves(value, &below(name), out));
         }
         Value::Array(items) if !items.is_empty() => items.iter().for_each(|item| leaves(item, &format!("{at}[]"), out)),
-        // Nothing stands in it.
-        Value::Object(_) | Value::Array(_) => {}
+        // Nothing stands in it, and it may say something all the same.
         leaf => out.entry(at.to_owned()).or_default().push(leaf.clone()),
     }
 }
@@ -192,6 +191,68 @@ fn every_field_says_what_becomes_of_it() {
     println!("{page}");
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dialects-fields.md");
     golden(&path, &page);
+}
+
+/// The fields that may change nothing, each for a reason. Whatever else is neither said nor refused is counted as left out.
+const OBEYED_ELSEWHERE: [(Dialect, &str); 11] = [
+    // The gateway streams by it, and says usage and padding itself; where the path says that a stream is asked for, no field does.
+    (Dialect::OpenAiChat, "stream"),
+    (Dialect::OpenAiChat, "stream_options"),
+    (Dialect::AnthropicMessages, "stream"),
+    (Dialect::OpenAiResponses, "stream"),
+    (Dialect::OpenAiResponses, "stream_options"),
+    (Dialect::CohereChat, "stream"),
+    // Nothing is kept, and the answer says so; sealed thoughts and summaries are given in any case.
+    (Dialect::OpenAiResponses, "store"),
+    (Dialect::OpenAiResponses, "include"),
+    (Dialect::OpenAiResponses, "reasoning.summary"),
+    // What a client tells OpenAI of itself.
+    (Dialect::OpenAiResponses, "client_metadata"),
+    // The usual tier, which others serve without a word.
+    (Dialect::AnthropicMessages, "service_tier"),
+];
+
+/// Derived for all fields before all providers: none vanishes uncounted.
+#[test]
+fn no_field_vanishes_uncounted() {
+    let mut vanished = Vec::new();
+    for (caller, samples) in CALLERS {
+        let samples: Value = serde_json::from_str(samples).unwrap();
+        for (field, patch) in samples["fields"].as_object().unwrap() {
+            if OBEYED_ELSEWHERE.contains(&(caller, field)) {
+                continue;
+            }
+            let to = PROVIDERS.iter().filter(|(to, _)| !to.is_kin(caller));
+            let nothing = to.filter(|to| matches!(fate(caller, (&samples["body"], patch), **to), Fate::Nothing));
+            vanished.extend(nothing.map(|(to, _)| format!("{}: {field} to {}", caller.name(), to.name())));
+        }
+    }
+    assert!(vanished.is_empty(), "{vanished:#?}");
+}
+
+/// Of what stands inside of a turn or a tool the table tells nothing by itself.
+#[test]
+fn no_part_of_a_turn_or_a_tool_vanishes_uncounted() {
+    let user = json!({"role": "user", "content": "How deep is the sea?"});
+    let turn = |more: Value| json!({"model": "m", "messages": [more, user]});
+    let strict = json!({"type": "function", "function": {"name": "weather", "strict": true}});
+    for (what, body) in [
+        ("name", turn(json!({"role": "system", "name": "ann", "content": "Be brief."}))),
+        ("name", turn(json!({"role": "developer", "name": "ann", "content": "Be brief."}))),
+        ("name", turn(json!({"role": "user", "name": "ann", "content": "Hello."}))),
+        ("name", turn(json!({"role": "assistant", "name": "ann", "content": "Hello."}))),
+        ("strict", json!({"model": "m", "messages": [user], "tools": [strict]})),
+    ] {
+        for to in PROVIDERS.into_iter().filter(|(to, _)| !to.is_kin(Dialect::OpenAiChat)) {
+            let (sent, dropped) = sent(Dialect::OpenAiChat, &body, to).unwrap();
+            let is_said = sent.to_string().contains(&format!("\"{what}\":true"));
+            let is_counted = dropped.iter().any(|name| name.ends_with(what));
+            assert!(
+                is_said || is_counted || (what == "strict" && sent["strict_tools"] == true),
+                "{body} to {to:?}: {sent} {dropped:?}"
+            );
+        }
+    }
 }
 
 /// A field that some case of translation has stands in the table.

@@ -195,7 +195,8 @@ fn paths(text: &str, own: &[String], children: &[&str]) -> Vec<Vec<String>> {
 
 /// Follows `a::b` and the branches of `a::{b, c::d}`.
 fn expand(rest: &str, base: &[String], found: &mut Vec<Vec<String>>, depth: usize) {
-    if depth > 8 {
+    // Behind the last comma of a list nothing is named.
+    if depth > 8 || rest.is_empty() {
         return;
     }
     if let Some(inner) = rest.strip_prefix('{') {
@@ -269,6 +270,22 @@ fn the_circle_finder_finds_circles() {
         file("proxy/src/a/leaf.rs", "use super::Y;\npub struct X(Y);"),
     ];
     assert!(circle(&imports(&trunk)).is_some(), "a leaf that imports from its trunk");
+    let over_lines = [
+        file(
+            "proxy/src/a/mod.rs",
+            "mod leaf;\nmod other;\nuse crate::b::{\n    Thing,\n    c::{\n        Deep,\n    },\n};\npub use leaf::X;",
+        ),
+        file("proxy/src/a/leaf.rs", "use super::{\n    other::{\n        Y,\n    },\n};\npub struct X(Y);"),
+        file("proxy/src/a/other.rs", "pub struct Y;"),
+        file("proxy/src/b/mod.rs", "pub mod c;\npub struct Thing;"),
+        file("proxy/src/b/c.rs", "pub struct Deep;"),
+    ];
+    assert_eq!(circle(&imports(&over_lines)), None);
+    let back = [
+        file("proxy/src/a/mod.rs", "mod leaf;\npub use leaf::X;\npub struct Y;"),
+        file("proxy/src/a/leaf.rs", "use super::{\n    Y,\n};\npub struct X(Y);"),
+    ];
+    assert!(circle(&imports(&back)).is_some(), "over several lines too");
     let straight = [
         file("proxy/src/a/mod.rs", "use crate::b::{Thing, c::{Deep}};"),
         file("proxy/src/b/mod.rs", "pub use self::c::Deep;"),

@@ -23,14 +23,8 @@ const REFUSED: [(&str, &[&str]); 8] = [
     ("web_search_options", &[]),
 ];
 /// Fields that the hub says, or that nothing is lost with.
-const SILENT: [&str; 6] = [
-    "additionalModelRequestFields",
-    "output_config",
-    "safety_identifier",
-    "service_tier",
-    "stream_options",
-    "thinking",
-];
+const SILENT: [&str; 5] =
+    ["additionalModelRequestFields", "output_config", "service_tier", "stream_options", "thinking"];
 
 /// Writes all of them; gives what the most tokens were brought down to.
 ///
@@ -214,6 +208,8 @@ fn extra(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) -> Resul
                 let inner = raw.get().trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
                 inner.filter(|inner| !inner.trim().is_empty()).into_iter().for_each(|inner| more.raw(inner));
             }
+            // Of another dialect's caller, who sends it by `extra_body`: the hub has no word of it.
+            None if name == "thinking" && call.reasoning.is_none() => draft.drop(name),
             None if SILENT.contains(&name.as_str()) => {}
             None if draft.same() => draft.json.raw_field(name, raw),
             None => {

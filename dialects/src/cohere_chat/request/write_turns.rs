@@ -16,7 +16,11 @@ pub(super) fn messages(
 ) -> Result<(), Refusal> {
     writer.json.open_field("messages", b'[');
     let mut texts = Vec::new();
-    for (index, SystemPart { text, cache, developer: _, name: _, extra: _ }) in system.iter().enumerate() {
+    for (index, SystemPart { text, cache, developer: _, name, extra }) in system.iter().enumerate() {
+        extra.keys().for_each(|name| writer.drop(format_args!("system[{index}].{name}")));
+        if name.is_some() {
+            writer.drop("messages.name");
+        }
         if cache.is_some() {
             writer.drop(format_args!("system[{index}].cache_control"));
         }
@@ -26,7 +30,10 @@ pub(super) fn messages(
         said("system", &texts.join("\n\n"), writer);
     }
     for message in messages {
-        let Message { role, name: _, parts: _, extra, at } = message;
+        let Message { role, name, parts: _, extra, at } = message;
+        if name.is_some() {
+            writer.drop("messages.name");
+        }
         extra.keys().for_each(|name| writer.drop(format_args!("messages[{at}].{name}")));
         match role {
             Role::Assistant => assistant(message, writer)?,

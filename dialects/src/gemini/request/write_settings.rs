@@ -195,6 +195,8 @@ enum Rule {
     Silent,
     /// Refused, unless it is one of these values that ask for nothing.
     Refuse(&'static [&'static str]),
+    /// Left out and said so, unless it is one of these values that ask for nothing.
+    Drop(&'static [&'static str]),
 }
 
 /// Fields of other dialects. Whatever is not here is left out and said so in the call's `dropped`.
@@ -213,8 +215,8 @@ const FOREIGN: [(&str, Rule); 22] = [
     ("safetySettings", Rule::Pass("safetySettings")),
     ("safety_settings", Rule::Pass("safetySettings")),
     ("serviceTier", Rule::Pass("serviceTier")),
-    ("service_tier", Rule::Refuse(&["\"auto\"", "\"default\"", "\"standard_only\"", "\"priority\"", "\"flex\""])),
-    ("store", Rule::Silent),
+    ("service_tier", Rule::Drop(&["\"auto\"", "\"default\"", "\"standard_only\""])),
+    ("store", Rule::Drop(&["false"])),
     ("stream_options", Rule::Silent),
     ("thinking", Rule::Silent),
     ("tool_choice", Rule::Refuse(&[])),
@@ -253,6 +255,11 @@ fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refu
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),
         Some(Rule::Silent) => {}
+        Some(Rule::Drop(harmless)) => {
+            if !harmless.contains(&raw.get()) {
+                draft.drop(name);
+            }
+        }
         Some(Rule::Refuse(harmless)) => {
             let value: String = raw.get().split_ascii_whitespace().collect();
             if !harmless.contains(&&*value) {

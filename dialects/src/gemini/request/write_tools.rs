@@ -50,7 +50,10 @@ pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<bool, Refusal>
 }
 
 fn function(index: usize, tool: &Tool, draft: &mut Draft<'_>) {
-    let Tool::Function { name, description, parameters, strict: _, cache, extra } = tool else { return };
+    let Tool::Function { name, description, parameters, strict, cache, extra } = tool else { return };
+    if *strict == Some(true) {
+        draft.drop("tools.function.strict");
+    }
     draft.json.open(b'{');
     draft.json.text_field("name", name);
     if let Some(description) = description {

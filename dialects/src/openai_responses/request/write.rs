@@ -117,7 +117,11 @@ fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut ItemWriter<'_>) {
         None => writer.json.raw(r#"{"type":"object","properties":{}}"#),
     }
     // Without a word OpenAI would make every schema strict, which changes what is asked for.
-    let strict = *strict == Some(true) && parameters.as_deref().is_some_and(is_strict);
+    let asked = *strict == Some(true);
+    let strict = asked && parameters.as_deref().is_some_and(is_strict);
+    if asked && !strict {
+        writer.drop("tools.function.strict");
+    }
     writer.json.value_field("strict", strict);
     writer.json.close(b'}');
     writer.cache(cache.as_ref(), at);
@@ -253,7 +257,8 @@ fn write_field(dialect: Dialect, name: &str, raw: &RawValue, writer: &mut ItemWr
     let sibling = dialect.habits().header_beginning == Dialect::OpenAiResponses.habits().header_beginning;
     match name {
         // Said above, or said by every stream.
-        "include" | "store" | "stream_options" | "verbosity" => {}
+        "include" | "stream_options" | "verbosity" => {}
+        "store" if own || raw.get() == "false" => {}
         _ if own => writer.json.raw_field(name, raw),
         "metadata" | "prompt_cache_key" | "prompt_cache_retention" | "safety_identifier" | "service_tier"
             if sibling =>

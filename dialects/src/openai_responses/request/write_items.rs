@@ -12,8 +12,11 @@ use crate::vendors::without_attribution;
 pub(super) fn instructions(parts: &[SystemPart], writer: &mut ItemWriter<'_>) {
     let mut texts = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
-        let SystemPart { text, cache, developer: _, name: _, extra } = part;
+        let SystemPart { text, cache, developer: _, name, extra } = part;
         let at = format!("system[{index}]");
+        if name.is_some() {
+            writer.drop("messages.name");
+        }
         writer.cache(cache.as_ref(), &at);
         extra.keys().for_each(|name| writer.drop(format_args!("{at}.{name}")));
         match without_attribution(text) {
@@ -30,6 +33,9 @@ pub(super) fn instructions(parts: &[SystemPart], writer: &mut ItemWriter<'_>) {
 pub(super) fn items(messages: &[Message], writer: &mut ItemWriter<'_>) -> Result<(), Refusal> {
     for message in messages {
         message.extra.keys().for_each(|name| writer.drop(format_args!("messages[{}].{name}", message.at)));
+        if message.name.is_some() {
+            writer.drop("messages.name");
+        }
         let role = match message.role {
             Role::User => "user",
             Role::Assistant => "assistant",
