@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::ConsumerMatch;
 use crate::concurrency::Concurrency;
 use crate::ids::CredentialId;
 use crate::jwt::ConsumerJwt;
@@ -34,6 +35,9 @@ pub struct Consumer {
     /// The tokens that it is known by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<ConsumerJwt>,
+    /// Of a group, which calls nothing itself: the consumers whose calls its budgets count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<ConsumerMatch>,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -72,6 +76,15 @@ pub struct ConsumerKey {
     /// From this time on, in seconds since 1970, it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+}
+
+impl ConsumerKey {
+    /// Its name as it is written, also of the one before a generated key.
+    #[must_use]
+    pub fn written_name(&self) -> &str {
+        // No name that is written has a dot.
+        self.name.split('.').next().unwrap_or_default()
+    }
 }
 
 /// SHA-256 of a key. Keys are long and random, so nobody finds one by its digest.

@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 35] = [
+pub const FEATURES: [&str; 37] = [
     "access",
     "affinity",
     "awsChain",
@@ -14,6 +14,7 @@ pub const FEATURES: [&str; 35] = [
     "azureTokens",
     "bedrock",
     "budgetFallback",
+    "budgetKeys",
     "budgets",
     "cacheWrite1h",
     "coalesce",
@@ -32,6 +33,7 @@ pub const FEATURES: [&str; 35] = [
     "leastLatency",
     "limits",
     "maxOutputTokens",
+    "members",
     "mirror",
     "modelFacts",
     "passHeaders",

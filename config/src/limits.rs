@@ -72,6 +72,9 @@ impl OnUnavailable {
 pub struct Budget {
     /// The object whose calls it counts, as people call it: `LLMConsumer ns/name`, `LLMRoute ns/name/rule`.
     pub of: String,
+    /// The key of the consumer whose calls alone it counts; empty: its tokens. `None`: all calls of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The unit that it counts in.
     pub unit: BudgetUnit,
     /// The most within a period, in picodollars or tokens; above 0, and of 63 bits.

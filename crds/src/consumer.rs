@@ -7,6 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::ConsumerSelector;
 use crate::allowed::label_value;
 use crate::jwt::ConsumerJwt;
 use crate::limits::Limits;
@@ -57,7 +58,7 @@ use crate::status::Status;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMER_KNOWN])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMER_KNOWN, rules::CONSUMER_GROUP])))]
 pub struct LLMConsumerSpec {
     /// The keys that it is known by, each of them good by itself: with two, one can be replaced while the other serves.
     /// Proxies hold digests of them only.
@@ -75,6 +76,9 @@ pub struct LLMConsumerSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]
     pub labels: BTreeMap<String, String>,
+    /// Makes it a group, which calls nothing itself: the consumers of its namespace whose calls its budgets count, beside their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<ConsumerSelector>,
     /// Its place in queues: calls of higher numbers go first. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -100, max = 100))]

@@ -46,7 +46,7 @@ pub use health_check::HealthCheck;
 pub use hedge::Hedge;
 pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};
 pub use limits::{
-    Budget, BudgetExceeded, BudgetMode, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
+    Budget, BudgetExceeded, BudgetMode, BudgetPer, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
     OnUnavailable, RateLimit, UnknownPrice,
 };
 pub use model::{Discovery, Modality, ModelCapability};

@@ -50,6 +50,9 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = patterns::TIME_ZONE))]
     pub time_zone: Option<String>,
+    /// `Key`: each key of the consumer has so much by itself, and so have all its tokens together. Left out: all calls together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<BudgetPer>,
     /// `Enforce`, or `Shadow`: it is counted, and no call is ever refused for it. Default: `Enforce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<BudgetMode>,
@@ -69,6 +72,13 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), inner(range(min = 1, max = 100)), extend("x-kubernetes-list-type" = "set"))]
     pub alert_at: Vec<u8>,
+}
+
+/// The calls that a budget counts together, where those are not all of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetPer {
+    /// Those of one key.
+    Key,
 }
 
 /// The unit of a budget.

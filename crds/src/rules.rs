@@ -364,7 +364,7 @@ pub const BUDGET_ZONE: CelRule = CelRule {
 };
 /// Two budgets do not count the same. What is not there is the default: nothing is filled in within a list.
 pub const BUDGETS_ONCE: CelRule = CelRule {
-    cel: "self.all(a, self.exists_one(b, b.period == a.period && (has(b.unit) ? b.unit : 'USD') == (has(a.unit) ? a.unit : 'USD') && (has(b.timeZone) ? b.timeZone : 'UTC') == (has(a.timeZone) ? a.timeZone : 'UTC') && (has(b.mode) ? b.mode : 'Enforce') == (has(a.mode) ? a.mode : 'Enforce')))",
+    cel: "self.all(a, self.exists_one(b, b.period == a.period && (has(b.unit) ? b.unit : 'USD') == (has(a.unit) ? a.unit : 'USD') && (has(b.timeZone) ? b.timeZone : 'UTC') == (has(a.timeZone) ? a.timeZone : 'UTC') && (has(b.mode) ? b.mode : 'Enforce') == (has(a.mode) ? a.mode : 'Enforce') && has(b.per) == has(a.per)))",
     message: "two budgets count the same in the same unit and period: keep the one with the smaller amount",
 };
 /// Two limits do not count the same. A window that is not there is the default: nothing is filled in within a list.
@@ -399,8 +399,13 @@ pub const OVERLAP_WITHIN_ROTATION: CelRule = CelRule {
 };
 /// A consumer is known by something.
 pub const CONSUMER_KNOWN: CelRule = CelRule {
-    cel: "(has(self.keys) && size(self.keys) > 0) || has(self.jwt)",
-    message: "nobody is known without a key or a token: write at least one of keys, or jwt",
+    cel: "(has(self.keys) && size(self.keys) > 0) || has(self.jwt) || has(self.members)",
+    message: "nobody is known without a key or a token: write at least one of keys, or jwt; or members, for a group of others",
+};
+/// A group counts what others spend, and no more.
+pub const CONSUMER_GROUP: CelRule = CelRule {
+    cel: "!has(self.members) || ((!has(self.keys) || size(self.keys) == 0) && !has(self.jwt) && !has(self.models) && !has(self.priority) && !(has(self.disabled) && self.disabled) && has(self.limits) && has(self.limits.budgets) && self.limits.budgets.all(b, !has(b.per)) && !has(self.limits.concurrency) && (!has(self.limits.rate) || size(self.limits.rate) == 0))",
+    message: "a group (members) calls nothing itself: write limits.budgets of all its members together beside members, and nothing else",
 };
 /// An issuer's keys are somewhere.
 pub const JWT_DISCOVERY: CelRule = CelRule {

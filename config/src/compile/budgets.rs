@@ -13,14 +13,34 @@ const DOLLAR_DECIMALS: u32 = 12;
 const MOST_DOLLARS: u64 = 9_000_000_000_000_000_000;
 
 /// Compiles the budgets of an object that are written at `path`.
-pub(super) fn compile(spec: Option<&crds::Limits>, of: &str, path: &str, report: &mut Report<'_>) -> Vec<Budget> {
+/// `of`: the object, and of a consumer the names of its keys; an empty one stands for its tokens.
+pub(super) fn compile(
+    spec: Option<&crds::Limits>,
+    of: (&str, Option<&[&str]>),
+    path: &str,
+    report: &mut Report<'_>,
+) -> Vec<Budget> {
     let Some(crds::Limits { rate: _, budgets, concurrency: _ }) = spec else { return Vec::new() };
     let path = format!("{path}.limits.budgets");
     let all: Vec<Budget> =
-        budgets.iter().enumerate().map(|(at, budget)| one(budget, of, &format!("{path}[{at}]"), report)).collect();
-    let once = all.iter().all(|one| all.iter().filter(|other| counts(other) == counts(one)).count() == 1);
+        budgets.iter().enumerate().map(|(at, budget)| one(budget, of.0, &format!("{path}[{at}]"), report)).collect();
+    let counts = |at: usize| all.get(at).map(counts).zip(budgets.get(at).map(|budget| budget.per));
+    let once = (0..all.len()).all(|one| (0..all.len()).filter(|other| counts(*other) == counts(one)).count() == 1);
     report.rule(&path, rules::BUDGETS_ONCE, once);
-    all
+    if of.1.is_none() && budgets.iter().any(|budget| budget.per.is_some()) {
+        report.invalid(&path, "a route has no keys: write per: Key on consumers, or leave it out");
+    }
+    let each = all.into_iter().zip(budgets).flat_map(|(budget, spec)| match (spec.per, of.1) {
+        (Some(crds::BudgetPer::Key), Some(keys)) => keys.iter().map(|key| of_key(&budget, key)).collect(),
+        _ => vec![budget],
+    });
+    each.collect()
+}
+
+/// The budget of one key.
+fn of_key(budget: &Budget, key: &str) -> Budget {
+    let name = if key.is_empty() { "tokens".to_owned() } else { format!("key {key}") };
+    Budget { of: format!("{}, {name}", budget.of), key: Some(key.to_owned()), ..budget.clone() }
 }
 
 /// The things that make a budget another one than those beside it.
@@ -30,8 +50,8 @@ fn counts(budget: &Budget) -> (BudgetUnit, BudgetPeriod, &str, bool) {
 }
 
 fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Budget {
-    let crds::Budget { unit, amount, period, time_zone, mode, on_exceeded, unknown_price, on_unavailable, alert_at } =
-        spec;
+    let crds::Budget { unit, amount, period, time_zone, per: _, mode, on_exceeded, unknown_price, .. } = spec;
+    let crds::Budget { on_unavailable, alert_at, .. } = spec;
     let unit = match unit {
         None | Some(crds::BudgetUnit::Usd) => BudgetUnit::Usd,
         Some(crds::BudgetUnit::Tokens) => BudgetUnit::Tokens,
@@ -56,6 +76,7 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
     alert_at.sort_unstable();
     Budget {
         of: of.to_owned(),
+        key: None,
         unit,
         amount: number.unwrap_or(1).max(1),
         period: self::period(*period),

@@ -14,8 +14,10 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{budgets, concurrency, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
-use crate::{Consumer, ConsumerKey, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
+use super::{
+    access, budgets, concurrency, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits,
+};
+use crate::{Consumer, ConsumerKey, ConsumerMatch, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
 /// A shorter key can be guessed, or found by its digest.
@@ -80,15 +82,18 @@ struct Compiling<'a> {
 
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
-        let LLMConsumerSpec { keys, jwt, labels, priority, models, limits, disabled } = spec;
+        let LLMConsumerSpec { keys, jwt, labels, members, priority, models, limits, disabled } = spec;
         kubernetes_names::labels(labels, "spec.labels", report);
-        report.rule("spec", rules::CONSUMER_KNOWN, !keys.is_empty() || jwt.is_some());
+        report.rule("spec", rules::CONSUMER_KNOWN, !keys.is_empty() || jwt.is_some() || members.is_some());
+        report.rule("spec", rules::CONSUMER_GROUP, members.is_none() || is_group(spec));
+        let key_names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).chain(jwt.as_ref().map(|_| "")).collect();
         let names: Vec<&str> =
             keys.iter().filter_map(|key| key.generate.as_ref().map(|own| own.secret_name.as_str())).collect();
         let once = names.iter().all(|one| names.iter().filter(|other| *other == one).count() == 1);
         report.rule("spec.keys", rules::GENERATED_ONCE, once);
         let keys = keys.iter().enumerate();
         let keys = keys.flat_map(|(at, key)| self.keys(key, &format!("spec.keys[{at}]"), report)).collect();
+        let of = format!("LLMConsumer {}", self.id.0);
         let allow = models.iter().flat_map(|crds::ConsumerModels { allow }| allow).enumerate();
         Consumer {
             format: FORMAT,
@@ -98,15 +103,27 @@ impl Compiling<'_> {
             disabled: *disabled,
             keys,
             jwt: jwt.as_ref().map(|jwt| super::jwt::compile(jwt, report)),
+            members: members.as_ref().map(|members| self.members(members, report)),
             labels: labels.clone(),
             limits: limits::compile(limits.as_ref(), "spec", report),
-            budgets: budgets::compile(limits.as_ref(), &format!("LLMConsumer {}", self.id.0), "spec", report),
+            budgets: budgets::compile(limits.as_ref(), (&of, Some(&key_names)), "spec", report),
             priority: priority.unwrap_or_default(),
             concurrency: concurrency::of_limits(limits.as_ref(), "spec", report),
             models: allow
                 .filter_map(|(at, model)| model_match(model, &format!("spec.models.allow[{at}]"), report))
                 .collect(),
         }
+    }
+
+    /// The members of a group: of its own namespace, since nobody else's consumers are its to count.
+    fn members(&self, spec: &crds::ConsumerSelector, report: &mut Report<'_>) -> ConsumerMatch {
+        let own = namespace(self.id);
+        let members = access::consumers(spec, own, "spec.members", report);
+        if members.namespaces.iter().any(|one| one != own) {
+            let message = format!("a group has members of its own namespace alone: write {own}, or leave it out");
+            report.invalid("spec.members.namespaces", message);
+        }
+        members
     }
 
     /// A key if it can be had, and the one before it while both are good.
@@ -190,6 +207,20 @@ fn as_of_now(last: &Consumer, inputs: &Inputs<'_>) -> Consumer {
     let mut consumer = last.clone();
     consumer.keys.retain_mut(|key| look(&key.secret, inputs).map(|digest| key.digest = digest).is_ok());
     consumer
+}
+
+/// True if something is a group, and no more.
+fn is_group(spec: &LLMConsumerSpec) -> bool {
+    let LLMConsumerSpec { keys, jwt, labels: _, members: _, priority, models, limits, disabled } = spec;
+    let counts = |limits: &crds::Limits| {
+        let crds::Limits { rate, budgets, concurrency } = limits;
+        !budgets.is_empty()
+            && budgets.iter().all(|budget| budget.per.is_none())
+            && rate.is_empty()
+            && concurrency.is_none()
+    };
+    let calls = !keys.is_empty() || jwt.is_some() || models.is_some() || priority.is_some() || *disabled;
+    !calls && limits.as_ref().is_some_and(counts)
 }
 
 /// With the revision that belongs to its content.

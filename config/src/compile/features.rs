@@ -87,12 +87,14 @@ const OF_ROUTES: [RouteFeature; 13] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 5] = [
+const OF_CONSUMERS: [ConsumerFeature; 7] = [
     ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
+    ("budgetKeys", |consumer| consumer.budgets.iter().any(|budget| budget.key.is_some())),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("jwt", |consumer| consumer.jwt.is_some()),
     ("limits", |consumer| !consumer.limits.is_empty()),
+    ("members", |consumer| consumer.members.is_some()),
 ];
 
 fn lands_softly(budget: &Budget) -> bool {
@@ -207,6 +209,25 @@ mod tests {
             let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
             let pool = compile(&inputs).snapshot.pools.into_values().next().unwrap();
             assert_eq!(pool.requires, expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_requires_of_proxies_what_it_makes_use_of() {
+        for (spec, expected) in [
+            ("keys: [{name: k, secretRef: {name: s}}]", &[][..]),
+            (
+                "keys: [{name: k, secretRef: {name: s}}], limits: {budgets: [{amount: \"1\", period: Daily, per: Key}]}",
+                &["budgetKeys", "budgets"],
+            ),
+            ("members: {names: [a]}, limits: {budgets: [{amount: \"1\", period: Daily}]}", &["budgets", "members"]),
+        ] {
+            let manifest = format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: c}}\nspec: {{{spec}}}"
+            );
+            let (inputs, _) = manifests::read(&[("c.yaml".to_owned(), manifest)]);
+            let consumer = compile(&inputs).snapshot.consumers.into_values().next().unwrap();
+            assert_eq!(consumer.requires, expected, "{spec}");
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
     ignorable(cache.as_ref(), "spec", report);
     let access = access.as_ref().map(|access| access::compile(access, namespace, report));
     let route_limits = limits::compile(limits.as_ref(), "spec", report);
-    let route_budgets = budgets::compile(limits.as_ref(), &own_name, "spec", report);
+    let route_budgets = budgets::compile(limits.as_ref(), (&own_name, None), "spec", report);
     let route_concurrency = concurrency::of_limits(limits.as_ref(), "spec", report);
     let route_timeouts = self::timeouts(timeouts.as_ref(), "spec", report);
     let rules = rules
@@ -47,7 +47,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
-            let own_budgets = budgets::compile(limits.as_ref(), &format!("{own_name}/{name}"), &path, report);
+            let own_budgets = budgets::compile(limits.as_ref(), (&format!("{own_name}/{name}"), None), &path, report);
             let own_concurrency = concurrency::of_limits(limits.as_ref(), &path, report);
             let own_timeouts = self::timeouts(timeouts.as_ref(), &path, report);
             Rule {

@@ -188,6 +188,7 @@ mod tests {
     fn budget(amount: u64) -> Budget {
         Budget {
             of: "LLMConsumer a/r".to_owned(),
+            key: None,
             unit: BudgetUnit::Usd,
             amount,
             period: BudgetPeriod::Daily,

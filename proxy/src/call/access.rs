@@ -37,9 +37,9 @@ pub(super) fn identify(
     for key in keys(&head.headers, head.uri.query()) {
         sent = true;
         match ready.consumers().known_by(&key, now) {
-            Identified::Known(consumer) => {
+            Identified::Known(consumer, key) => {
                 context.note(|entry| entry.consumer(Arc::clone(&consumer.name)));
-                context.know(consumer);
+                context.know(consumer, key);
                 return Ok(addressed);
             }
             Identified::Refused => return Err(wrong_key()),

@@ -43,9 +43,9 @@ pub(super) enum TargetReach {
     Fallbacks,
 }
 
-/// The budgets of a call: its consumer's, and its rule's.
+/// The budgets of a call: its key's, its consumer's, those of its groups, and its rule's.
 pub(super) fn of<'a>(call: &'a InboundCall, rule: &'a Rule) -> impl Iterator<Item = &'a PreparedBudget> {
-    call.context.consumer().into_iter().flat_map(|consumer| &consumer.budgets).chain(&rule.budgets)
+    call.context.budgets_of_caller().chain(&rule.budgets)
 }
 
 /// The parts that a call would reserve of its budgets.

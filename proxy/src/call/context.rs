@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::account::{AttemptEntry, End, LedgerEntry, Operation, ProviderIx};
 use crate::concurrency::CallPlace;
 use crate::consumer::KnownConsumer;
-use crate::limit::{BudgetTold, Told};
+use crate::limit::{BudgetTold, PreparedBudget, Told};
 use crate::listener::{AwaitsWrite, Busy};
 use crate::state::Ready;
 use crate::worker::own::Worker;
@@ -30,6 +30,8 @@ pub(super) struct CallContext {
     pub(super) arrived: Instant,
     /// The consumer that calls, where it is known.
     consumer: OnceCell<Arc<KnownConsumer>>,
+    /// The name of the key that it is known by; `None`: a token.
+    key: OnceCell<Option<Arc<str>>>,
     /// The connection it came on, counted as busy; `None`: the caller has left, or there never was one.
     client: RefCell<Option<Busy>>,
     entry: RefCell<LedgerEntry>,
@@ -64,6 +66,7 @@ impl CallContext {
             caller,
             arrived,
             consumer: OnceCell::new(),
+            key: OnceCell::new(),
             client: RefCell::new(client),
             entry,
             unwritten: Cell::default(),
@@ -78,13 +81,24 @@ impl CallContext {
     }
 
     /// Notes the consumer that calls; only the first word counts.
-    pub(super) fn know(&self, consumer: Arc<KnownConsumer>) {
-        drop(self.consumer.set(consumer));
+    pub(super) fn know(&self, consumer: Arc<KnownConsumer>, key: Option<Arc<str>>) {
+        if self.consumer.set(consumer).is_ok() {
+            drop(self.key.set(key));
+        }
     }
 
     /// The consumer that calls, where it is known.
     pub(super) fn consumer(&self) -> Option<&KnownConsumer> {
         self.consumer.get().map(|consumer| &**consumer)
+    }
+
+    /// The budgets of the consumer that calls, and of the groups that it is a member of.
+    pub(super) fn budgets_of_caller(&self) -> impl Iterator<Item = &PreparedBudget> {
+        let consumer = self.consumer();
+        let key = self.key.get().and_then(Option::as_deref);
+        let groups = consumer.into_iter().flat_map(|own| self.ready.consumers().groups_of(own));
+        let all = consumer.into_iter().chain(groups.map(|group| &**group)).flat_map(|one| &one.budgets);
+        all.filter(move |budget| budget.counts_calls_by(key))
     }
 
     /// The bytes that the caller of a silent stream hears.

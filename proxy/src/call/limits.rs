@@ -27,7 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// True if anything limits the call. Without a limit this is all that it costs.
 pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
     let own = |consumer: &KnownConsumer| !consumer.limits.is_empty() || !consumer.budgets.is_empty();
-    !rule.limits.is_empty() || !rule.budgets.is_empty() || call.context.consumer().is_some_and(own)
+    let is_own = !rule.limits.is_empty() || !rule.budgets.is_empty() || call.context.consumer().is_some_and(own);
+    is_own || call.context.budgets_of_caller().next().is_some()
 }
 
 /// All that a call has taken of its limits and budgets.

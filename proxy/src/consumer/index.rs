@@ -21,6 +21,7 @@ struct Holder {
     consumer: Arc<KnownConsumer>,
     digest: KeyDigest,
     expires_at: Option<i64>,
+    key: Arc<str>,
 }
 
 /// All consumers.
@@ -29,6 +30,8 @@ pub(crate) struct Consumers {
     by_id: PersistentMap<Arc<str>, Arc<KnownConsumer>>,
     by_key: PersistentMap<[u8; 32], Arc<[Holder]>>,
     tokens: TokenIndex,
+    /// The groups of each namespace.
+    groups: PersistentMap<Box<str>, Arc<[Arc<KnownConsumer>]>>,
 }
 
 impl Consumers {
@@ -50,12 +53,16 @@ impl Consumers {
         self.take_out(before.as_deref());
         let consumer = Arc::new(KnownConsumer::new(name, from, limits));
         PreparedGate::lift(before.iter().flat_map(|before| &before.concurrency), &consumer.concurrency);
-        for (digest, expires_at) in &consumer.keys {
-            let holder = Holder { consumer: Arc::clone(&consumer), digest: *digest, expires_at: *expires_at };
+        for (digest, expires_at, key) in &consumer.keys {
+            let (consumer, key) = (Arc::clone(&consumer), Arc::clone(key));
+            let holder = Holder { consumer, digest: *digest, expires_at: *expires_at, key };
             self.change(*digest, |list| {
                 let at = list.partition_point(|other| other.consumer.order() < holder.consumer.order());
                 list.insert(at, holder);
             });
+        }
+        if consumer.members.is_some() {
+            persistent::change(&mut self.groups, namespace(id).into(), |list| list.push(Arc::clone(&consumer)));
         }
         self.by_id.insert_mut(id.0.as_str().into(), consumer);
     }
@@ -85,7 +92,11 @@ impl Consumers {
 
     fn take_out(&mut self, before: Option<&KnownConsumer>) {
         before.into_iter().for_each(|before| self.tokens.remove(before));
-        for (digest, _) in before.into_iter().flat_map(|before| &before.keys) {
+        for group in before.into_iter().filter(|before| before.members.is_some()) {
+            let keep = |other: &Arc<KnownConsumer>| other.id() != group.id();
+            persistent::change(&mut self.groups, namespace(group.id()).into(), |list| list.retain(keep));
+        }
+        for (digest, _, _) in before.into_iter().flat_map(|before| &before.keys) {
             let id = before.map(KnownConsumer::id);
             self.change(*digest, |list| list.retain(|holder| Some(holder.consumer.id()) != id));
         }
@@ -95,6 +106,14 @@ impl Consumers {
         persistent::change(&mut self.by_key, digest.0, change);
     }
 
+    /// The groups that a consumer is a member of.
+    pub(crate) fn groups_of(&self, consumer: &KnownConsumer) -> impl Iterator<Item = &Arc<KnownConsumer>> {
+        let groups = if self.groups.is_empty() { None } else { self.groups.get(namespace(consumer.id())) };
+        let counts =
+            |group: &&Arc<KnownConsumer>| group.members.as_ref().is_some_and(|members| consumer.is_selected(members));
+        groups.into_iter().flat_map(|groups| groups.iter()).filter(counts)
+    }
+
     /// The consumer that is known by a key or a token at a time, in seconds since 1970. One hash of the key and one look-up, whatever the number of
     /// consumers.
     pub(crate) fn known_by(&self, key: &[u8], now: impl FnOnce() -> i64) -> Identified {
@@ -102,14 +121,18 @@ impl Consumers {
         let holder = self.by_key.get(&digest).and_then(|holders| holders.first());
         // How long the look-up takes tells at most of digests, of which nobody can make a key.
         let holder = holder.filter(|holder| bool::from(holder.digest.0.ct_eq(&digest)));
-        let Some(Holder { consumer, expires_at, .. }) = holder else {
+        let Some(Holder { consumer, expires_at, key: name, .. }) = holder else {
             return self.tokens.known_by(key, &digest, now);
         };
         if consumer.disabled || expires_at.is_some_and(|end| end <= now()) {
             return Identified::Refused;
         }
-        Identified::Known(Arc::clone(consumer))
+        Identified::Known(Arc::clone(consumer), Some(Arc::clone(name)))
     }
+}
+
+fn namespace(id: &ObjectId) -> &str {
+    id.0.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 
 #[cfg(test)]
@@ -136,7 +159,7 @@ mod tests {
 
     fn known(consumers: &Consumers, key: &str) -> String {
         match consumers.known_by(key.as_bytes(), || 1_000) {
-            Identified::Known(consumer) => consumer.id().0.clone(),
+            Identified::Known(consumer, _) => consumer.id().0.clone(),
             Identified::Refused => "refused".to_owned(),
             Identified::Unverifiable => "unverifiable".to_owned(),
             Identified::Unknown => "unknown".to_owned(),

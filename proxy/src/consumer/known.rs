@@ -11,14 +11,19 @@ use crate::concurrency::{GateScope, PreparedGate};
 use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::matching::ModelTest;
 
+/// The digest of a key, the time from which on it is refused, in seconds since 1970, and its name.
+type HeldKey = (KeyDigest, Option<i64>, Arc<str>);
+
 /// A consumer of the configuration.
 pub(crate) struct KnownConsumer {
     /// Its name, in logs and metrics.
     pub(crate) name: Arc<ConsumerName>,
     pub(super) created: i64,
     pub(super) disabled: bool,
-    /// Its keys, each with the time from which on it is refused, in seconds since 1970.
-    pub(super) keys: Box<[(KeyDigest, Option<i64>)]>,
+    /// Its keys.
+    pub(super) keys: Box<[HeldKey]>,
+    /// Of a group: the consumers whose calls its budgets count.
+    pub(super) members: Option<ConsumerMatch>,
     /// The issuer of the tokens that it is known by, if it is known by any.
     pub(super) issuer: Option<Box<str>>,
     labels: BTreeMap<String, String>,
@@ -50,7 +55,8 @@ impl KnownConsumer {
         Self {
             created: from.created,
             disabled: from.disabled,
-            keys: from.keys.iter().map(|key| (key.digest, key.expires_at)).collect(),
+            keys: from.keys.iter().map(|key| (key.digest, key.expires_at, key.written_name().into())).collect(),
+            members: from.members.clone(),
             issuer: from.jwt.as_ref().map(|jwt| jwt.issuer.as_str().into()),
             labels: from.labels.clone(),
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),

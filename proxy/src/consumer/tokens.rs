@@ -118,7 +118,7 @@ impl TokenIndex {
                 let until = end.saturating_add(holder.rules.skew);
                 self.remember(*digest, Verified { holder: holder.clone(), keys, until }, now);
                 holder.source.counts.verified.add();
-                Identified::Known(Arc::clone(&holder.consumer))
+                Identified::Known(Arc::clone(&holder.consumer), None)
             }
             // The issuer may have published it by now.
             Err((_, Some(key))) if !holder.source.lacks(&key) => {
@@ -136,7 +136,7 @@ impl TokenIndex {
         let is_current = holder.source.keys().is_some_and(|now| Arc::ptr_eq(&now, keys));
         (now < *until && is_current).then(|| {
             holder.source.counts.cached.add();
-            Identified::Known(Arc::clone(&holder.consumer))
+            Identified::Known(Arc::clone(&holder.consumer), None)
         })
     }
 

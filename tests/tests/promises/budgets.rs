@@ -218,6 +218,70 @@ async fn every_level_has_room_or_none_is_taken_and_calls_of_no_cost_always_pass(
 }
 
 #[tokio::test]
+async fn keys_consumers_groups_and_a_namespace_are_a_tree_in_which_every_level_has_room() {
+    let upstream = plain_upstream();
+    // Every call has five tokens.
+    let object = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n---\n"
+        )
+    };
+    let tokens = |amount: u32, more: &str| {
+        format!("limits: {{budgets: [{{unit: Tokens, amount: \"{amount}\", period: Total{more}}}]}}")
+    };
+    let key = |name: &str| format!("{{name: {name}, secretRef: {{name: {name}}}}}");
+    let secret = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{api-key: the-key-of-nobody-else-{name}}}\n---\n"
+        )
+    };
+    let text = |group: u32| {
+        let secrets: String = ["one", "two", "bob", "eve"].map(secret).concat();
+        let ann = format!("keys: [{}, {}], labels: {{team: x}}, {}", key("one"), key("two"), tokens(60, ", per: Key"));
+        [
+            secrets,
+            object("ann", &ann),
+            object("bob", &format!("keys: [{}], labels: {{team: x}}", key("bob"))),
+            object("eve", &format!("keys: [{}]", key("eve"))),
+            object("team-x", &format!("members: {{matchLabels: {{team: x}}}}, {}", tokens(group, ""))),
+            object("everybody", &format!("members: {{namespaces: [default]}}, {}", tokens(160, ""))),
+            pool(&upstream),
+            route(""),
+        ]
+        .concat()
+    };
+    let proxy = Proxy::start(&[("all.yaml", &text(90))], &[]).unwrap();
+    let client = proxy.client();
+    // Calls until one is refused: how many were answered, and by which budget the last was not.
+    let spend = async |name: &str| {
+        let (key, mut good) = (format!("the-key-of-nobody-else-{name}"), 0);
+        for _ in 0..50 {
+            let answer = client.post(CHAT, &[("x-api-key", &key)], asking("m", 1, false)).await.unwrap();
+            if answer.status == 429 {
+                return (good, answer.text().split(": ").nth(1).unwrap_or_default().to_owned());
+            }
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            good += 1;
+        }
+        panic!("{name} is never refused");
+    };
+    let limited_by = |budget: &str| {
+        proxy.log().iter().filter(|line| line.contains(&format!(r#""limit":"LLMConsumer default/{budget}"#))).count()
+    };
+    let (one, _) = spend("one").await;
+    assert_eq!(limited_by("ann, key one: 60 tokens in total"), 1, "{}", proxy.log().join("\n"));
+    let (two, _) = spend("two").await;
+    assert_eq!(limited_by("team-x: 90 tokens in total"), 1);
+    assert_eq!(spend("bob").await.0, 0, "the group is spent, whoever of it calls");
+    assert_eq!(limited_by("team-x: 90 tokens in total"), 2);
+    let (eve, _) = spend("eve").await;
+    assert_eq!(limited_by("everybody: 160 tokens in total"), 1);
+    assert!(5 * one <= 60 && 5 * (one + two) <= 90 && 5 * (one + two + eve) <= 160, "{one} {two} {eve}");
+    assert!(5 * one > 40 && 5 * (one + two) > 70 && 5 * (one + two + eve) > 140, "{one} {two} {eve}");
+    assert_eq!(upstream.calls(), one + two + eve);
+}
+
+#[tokio::test]
 async fn a_call_without_room_goes_to_a_cheaper_target_and_no_further() {
     let (dear, cheap) = (plain_upstream(), plain_upstream());
     let price = |input: &str, output: &str| format!("{{inputPerMillion: \"{input}\", outputPerMillion: \"{output}\"}}");

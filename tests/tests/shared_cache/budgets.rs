@@ -111,6 +111,19 @@ fn booked(cluster: &mut RedisCluster) -> Option<(u64, u64)> {
     Some((spent.parse().unwrap(), open))
 }
 
+/// The same of every budget that was asked for.
+fn booked_everywhere(cluster: &mut RedisCluster) -> Vec<(u64, u64)> {
+    let keys = cluster.keys().unwrap();
+    let sums = keys.iter().filter(|key| key.contains(":budget:")).cloned();
+    let booked = sums.map(|sums| {
+        let master = cluster.master_of(&sums).unwrap();
+        let node = cluster.node(master).unwrap();
+        let spent: String = node.ask(&["HGET", &sums, "u"]).unwrap();
+        (spent.parse().unwrap(), node.ask(&["ZCARD", &sums.replace(":budget:", ":open:")]).unwrap())
+    });
+    booked.collect()
+}
+
 /// Waits until Redis has heard of everything, or says what it knows instead.
 async fn settled(cluster: &mut RedisCluster, vendor: &Vendor) {
     let until = Instant::now() + Duration::from_secs(60);
@@ -152,6 +165,38 @@ async fn four_proxies_spend_a_budget_to_its_end_and_no_further_and_all_books_agr
         ["reservations_expired", "settlements_lost"].map(|name| sum(&all, &format!("sluicegate_budget_{name}_total")));
     assert_eq!(trouble, [0, 0]);
     assert_eq!(sum(&all, "sluicegate_budget_alerts_total"), 1, "half of it, once, whoever saw it");
+}
+
+#[tokio::test]
+async fn the_books_of_every_level_of_a_tree_agree_and_the_tightest_holds() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let budgets = "{amount: \"0.2\", period: Total}, {amount: \"0.3\", period: Total, per: Key}";
+    let group = |name: &str, members: &str, amount: &str| {
+        format!(
+            "---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: {name}}}\nspec:\n  \
+             members: {{{members}}}\n  limits: {{budgets: [{{amount: \"{amount}\", period: Total}}]}}\n"
+        )
+    };
+    let text = manifests(&vendor, budgets)
+        + &group("group", "names: [team]", "0.1")
+        + &group("namespace", "namespaces: [default]", "0.15")
+        + &group("other", "names: [nobody]", "0.000001");
+    let all = proxies(4, &cluster, &text);
+    let clients: Vec<Client> = all.iter().map(Proxy::client).collect();
+    let good = flood(&clients, Duration::from_secs(12), &std::cell::Cell::new(false)).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (now, cost) = (booked_everywhere(&mut cluster), vendor.cost.load(SeqCst));
+        // Key, consumer, group and namespace, to the last picodollar; whoever refused, the others gave back what they had reserved.
+        if now == [(cost, 0); 4] {
+            break;
+        }
+        assert!(Instant::now() < until, "{now:?} are booked of {cost}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let cost = vendor.cost.load(SeqCst);
+    assert!((98_600_000_000..=100_000_000_000).contains(&cost), "{cost} were spent in {good} calls");
+    assert_eq!((ledgers(&all), vendor.upstream.calls()), (cost, good));
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ impl TypedSteps for ConsumerSteps {
     }
 
     fn is_idle(form: &Consumer) -> Option<&'static str> {
-        (form.keys.is_empty() && form.jwt.is_none()).then_some(
+        (form.keys.is_empty() && form.jwt.is_none() && form.members.is_none()).then_some(
             "none of its keys can be had, so nobody is known by it (see ResolvedRefs): it heals by itself when one can",
         )
     }

@@ -41,6 +41,8 @@ pub(crate) struct PreparedBudget {
     pub(crate) in_words: Box<str>,
     pub(super) key: LimitKey,
     zone: TimeZone,
+    /// The key whose calls alone it counts; empty: those by tokens. `None`: all.
+    of_key: Option<Box<str>>,
 }
 
 impl PreparedBudget {
@@ -76,7 +78,13 @@ impl PreparedBudget {
             key: LimitKey(key),
             // The compiler has looked for it.
             zone: zone(&from.time_zone).unwrap_or(TimeZone::UTC),
+            of_key: from.key.as_deref().map(Box::from),
         }
+    }
+
+    /// True if it counts the calls that come by a key; `None`: by a token.
+    pub(crate) fn counts_calls_by(&self, key: Option<&str>) -> bool {
+        self.of_key.as_deref().is_none_or(|own| own == key.unwrap_or_default())
     }
 
     /// True if it refuses a call of this cost when it has no room for it. What costs nothing always has room.
@@ -112,6 +120,7 @@ mod tests {
     fn budget(of: &str, amount: u64) -> Budget {
         Budget {
             of: of.to_owned(),
+            key: None,
             unit: BudgetUnit::Usd,
             amount,
             period: BudgetPeriod::Daily,
