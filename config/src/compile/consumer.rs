@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sluicegate_crds::{self as crds, LLMConsumerSpec, rules};
 
+use super::access;
 use super::generated_secret::GeneratedSecret;
 use super::inputs::Inputs;
 use super::objects::{Told, by_id, namespace, only, source};
@@ -14,9 +15,7 @@ use super::report::Report;
 use super::revision;
 use super::route::model_match;
 use super::verdict::Reason;
-use super::{
-    access, budgets, concurrency, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits,
-};
+use super::{budgets, concurrency, credentials, features, generated_keys, key_conflicts, kubernetes_names, limits};
 use crate::{Consumer, ConsumerKey, ConsumerMatch, CredentialId, FORMAT, KeyDigest, Kind, ObjectId};
 
 const KIND: Kind = Kind::LlmConsumer;
