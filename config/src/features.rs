@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 37] = [
+pub const FEATURES: [&str; 38] = [
     "access",
     "affinity",
     "awsChain",
@@ -18,6 +18,7 @@ pub const FEATURES: [&str; 37] = [
     "budgets",
     "cacheWrite1h",
     "coalesce",
+    "coalesceCluster",
     "cohere",
     "compatibility",
     "complexity",

@@ -195,6 +195,8 @@ pub struct Coalesce {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CoalesceScope {
+    /// The calls of all proxies, where they share a Redis.
+    Cluster,
     /// The calls of one proxy.
     Pod,
 }

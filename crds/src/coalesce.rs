@@ -12,10 +12,12 @@ pub struct Coalesce {
     pub scope: CoalesceScope,
 }
 
-/// The reach of one answer: `Pod` (identical calls that one proxy has under way are one call to a provider) or `Off` (each is a
-/// call of its own, as where nothing is said).
+/// The reach of one answer: `Cluster` (identical calls that all proxies have under way are one call to a provider; without Redis, as
+/// `Pod`), `Pod` (those of one proxy are) or `Off` (each is a call of its own, as where nothing is said).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CoalesceScope {
+    /// The calls of all proxies, by their shared Redis.
+    Cluster,
     /// The calls of one proxy.
     Pod,
     /// None.

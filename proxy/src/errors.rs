@@ -38,7 +38,7 @@ pub struct Problem {
     /// The field at fault.
     pub param: Option<String>,
     /// The vendor's own code, where one fits (`model_not_found`).
-    pub code: Option<&'static str>,
+    pub code: Option<Cow<'static, str>>,
     /// True if the caller may usefully send the same again; `None`: its SDK's own rules.
     pub should_retry: Option<bool>,
     /// The time after which to do so.
@@ -92,7 +92,7 @@ impl Problem {
     /// Adds the vendor's own code.
     #[must_use]
     pub fn code(mut self, code: &'static str) -> Self {
-        self.code = Some(code);
+        self.code = Some(code.into());
         self
     }
 
@@ -139,7 +139,7 @@ impl Problem {
             kind: self.kind,
             message: self.message.clone().into_owned(),
             r#type: None,
-            code: self.code.map(str::to_owned),
+            code: self.code.clone().map(Cow::into_owned),
             param: self.param.clone(),
         }
     }
@@ -147,7 +147,10 @@ impl Problem {
 
 impl From<sluicegate_dialects::Refusal> for Problem {
     fn from(refusal: sluicegate_dialects::Refusal) -> Self {
-        Self { code: refusal.code, ..Self::client(refusal.kind, refusal.message).param(refusal.param) }
+        Self {
+            code: refusal.code.map(Cow::Borrowed),
+            ..Self::client(refusal.kind, refusal.message).param(refusal.param)
+        }
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn coalesce(
     let scope = match coalesce?.scope {
         crds::CoalesceScope::Off => return None,
         crds::CoalesceScope::Pod => CoalesceScope::Pod,
+        crds::CoalesceScope::Cluster => CoalesceScope::Cluster,
     };
     let layers = Layers { rule, route, rule_path: "" };
     Some(Coalesce { scope, callers: self::scope(&layers), key: key(&layers) })

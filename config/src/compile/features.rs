@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::identity::Identity;
 use crate::{
-    Budget, BudgetExceeded, Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates, Route, Strategy,
+    Budget, BudgetExceeded, CoalesceScope, Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates,
+    Route, Strategy,
 };
 
 /// A feature's name, and whether a pool as a whole makes use of it.
@@ -63,7 +64,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 13] = [
+const OF_ROUTES: [RouteFeature; 14] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -71,6 +72,10 @@ const OF_ROUTES: [RouteFeature; 13] = [
     ("budgetFallback", |route| route.rules.iter().any(|rule| rule.budgets.iter().any(lands_softly))),
     ("budgets", |route| route.rules.iter().any(|rule| !rule.budgets.is_empty())),
     ("coalesce", |route| route.rules.iter().any(|rule| rule.coalesce.is_some())),
+    ("coalesceCluster", |route| {
+        let shared = |rule: &crate::Rule| rule.coalesce.as_ref().is_some_and(|own| own.scope == CoalesceScope::Cluster);
+        route.rules.iter().any(shared)
+    }),
     ("complexity", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.complexity.is_some()))),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
     ("fallbackReasons", |route| {

@@ -27,7 +27,7 @@ impl ProviderError {
 }
 
 /// The kind of an error, in neutral words. Status codes and each dialect's type words derive from it in one table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ErrorKind {
     /// 400: the request is wrong.
     InvalidRequest,

@@ -467,6 +467,10 @@ impl Page<'_> {
         let stats: Vec<_> = lock(&metrics.flights).iter().flat_map(|ask| ask()).collect();
         let calls = stats.iter().flat_map(|stat| &stat.calls).map(|(outcome, count)| (vec![*outcome], *count));
         self.counters(&names::COALESCED, &calls.collect())?;
+        let leases = stats.iter().flat_map(|stat| &stat.leases).map(|(outcome, count)| (vec![*outcome], *count));
+        self.counters(&names::FLIGHT_LEASES, &leases.collect())?;
+        let asked = stats.iter().flat_map(|stat| &stat.operations).map(|(word, count)| (vec![*word], *count));
+        self.counters(&names::FLIGHT_OPERATIONS, &asked.collect())?;
         self.gauge(&names::FLIGHTS, stats.iter().map(|stat| stat.under_way).sum::<u64>())
     }
 

@@ -211,6 +211,10 @@ pub struct MemoryStat {
 pub struct FlightStat {
     /// Calls that had one made, joined one, or went alone, by these words.
     pub calls: Vec<(&'static str, u64)>,
+    /// Flights that proxies share, by the part that this one had.
+    pub leases: Vec<(&'static str, u64)>,
+    /// Questions to Redis for them.
+    pub operations: Vec<(&'static str, u64)>,
     /// Answers under way that others may join.
     pub under_way: u64,
 }

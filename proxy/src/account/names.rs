@@ -93,6 +93,8 @@ metrics! {
     CONFIG_REJECTED = Gauge "sluicegate_config_rejected_objects" [] "Objects of the newest configuration that are not applied as written.";
     CONFIG_REJECTIONS = Counter "sluicegate_config_rejections" [] "Configurations read with at least one object rejected.";
     COALESCED = Counter "sluicegate_coalesced_calls" ["outcome"] "Calls of coalescing rules: had an answer made (`led`), shared one under way (`joined`), found none to share (`alone`).";
+    FLIGHT_LEASES = Counter "sluicegate_flight_leases" ["outcome"] "Flights of rules whose proxies share answers: this proxy led (`led`), read what another one led (`followed`), went on when that one was gone (`taken_over`), had it by itself for want of Redis or room (`alone`).";
+    FLIGHT_OPERATIONS = Counter "sluicegate_flight_redis_operations" ["operation"] "Questions to Redis for flights that proxies share: for a lease (`claim`), to renew it and tell what has come (`publish`), for what has come (`poll`).";
     FLIGHTS = Gauge "sluicegate_flights" [] "Answers under way that identical calls may share.";
     MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
     MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";

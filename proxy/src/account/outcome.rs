@@ -3,7 +3,7 @@
 use sluicegate_dialects::hub::ErrorKind;
 
 /// The end of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum End {
     /// The answer went out whole, to its last byte (a provider's error that was passed on included).
@@ -275,7 +275,7 @@ impl CacheStatus {
 }
 
 /// The party whose fault an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ErrorSource {
     /// The caller's.
     Client,

@@ -43,7 +43,7 @@ pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::P
 
 /// The key under which a call shares its answer with those that ask for the same meanwhile; `None`: it does not.
 pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -> Option<Key> {
-    let recipe = rule.coalesce.as_ref()?;
+    let recipe = &rule.coalesce.as_ref()?.recipe;
     // An array is no stream that a whole answer can be made of.
     if !call.operation.generates() || call.context.caller.array || cache::wants_its_own(&call.headers) {
         return None;

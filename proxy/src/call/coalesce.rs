@@ -13,7 +13,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{Key, Lead};
-use crate::coalescing::{Begun, FlightClose, FlightHead, FlightReader, Joined, Publisher, WholeAnswer};
+use crate::coalescing::{
+    Begun, FlightClose, FlightHead, FlightReader, Joined, Part, Publisher, WholeAnswer, take_part,
+};
 use crate::errors::Problem;
 use crate::state::Rule;
 
@@ -48,7 +50,9 @@ pub(super) async fn exchange(
             Joined::Lead(publisher, reader) => {
                 let lead = lead.take().map(|lead| lead.seated(publisher.seat()));
                 call.shares(true);
-                worker.background.fly(fly(Rc::clone(call), lead, publisher));
+                let with = rule.coalesce.as_ref().filter(|coalesce| coalesce.with_proxies).map(|_| key);
+                let until = Instant::now() + plan::total(&call.context.ready, rule);
+                worker.background.fly(take_off(Rc::clone(call), lead, (publisher, with, until)));
                 (reader, true)
             }
         };
@@ -64,6 +68,24 @@ pub(super) async fn exchange(
     flights.alone.add();
     call.shares(false);
     failover::exchange(call, rule, lead).await
+}
+
+/// Leads a flight, or reads along for those who wait here, where another proxy leads it. `with`: proxies share it, by this key.
+async fn take_off(call: Rc<InboundCall>, lead: Option<Lead>, (flight, with, until): (Publisher, Option<Key>, Instant)) {
+    let worker = Rc::clone(&call.context.worker);
+    let flights = &worker.shared.flights;
+    let flight = match (with, &worker.remote_flights) {
+        (Some(key), Some(remote)) => match take_part(remote, &key, flight, until.into()).await {
+            Part::Landed => return flights.joined.add(),
+            Part::Leads(flight, relay) => {
+                relay.into_iter().for_each(|relay| worker.background.fly(relay.run()));
+                flight
+            }
+        },
+        _ => flight,
+    };
+    flights.led.add();
+    fly(call, lead, flight).await;
 }
 
 /// Leads a flight: the call as any other, but for its listeners. It ends when nobody reads any longer, and goes on while the cache
@@ -90,16 +112,16 @@ async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
         Some(Ok(Exchange::Whole(Whole { status, headers, body, end }))) => {
             // Asked for a stream, its provider answered whole, and that was told as one.
             if call.streams() && status == StatusCode::OK {
-                flight.begin(FlightHead { headers, clamped });
+                flight.begin(FlightHead { headers, clamped, is_remote: false });
                 if flight.push(body).is_ok() {
                     flight.finish(FlightClose::Whole);
                 }
             } else {
-                flight.whole(WholeAnswer { status, headers, body, end, clamped });
+                flight.whole(WholeAnswer { status, headers, body, end, clamped, is_remote: false });
             }
         }
         Some(Ok(Exchange::Stream(headers, stream))) => {
-            flight.begin(FlightHead { headers, clamped });
+            flight.begin(FlightHead { headers, clamped, is_remote: false });
             stream.go_on(Some(flight)).await;
         }
     }
@@ -120,7 +142,10 @@ struct Passenger<'a> {
 impl Passenger<'_> {
     /// Its answer; `None`: this flight has none for it.
     async fn answer(&mut self) -> Option<Result<Exchange, Problem>> {
-        match poll_fn(|cx| self.reader.poll_begun(cx)).await {
+        let begun = poll_fn(|cx| self.reader.poll_begun(cx)).await;
+        // Another proxy's answer is not its own, though it would have led.
+        self.leads &= !begun.is_remote();
+        match begun {
             Begun::Abandoned => None,
             Begun::Failed(problem) => Some(Err(problem)),
             Begun::Whole(answer) => self.whole(answer).map(Ok),
@@ -131,7 +156,7 @@ impl Passenger<'_> {
 
     /// A whole answer, as it is or as a stream.
     fn whole(&self, answer: WholeAnswer) -> Option<Exchange> {
-        let WholeAnswer { status, headers, body, end, clamped } = answer;
+        let WholeAnswer { status, headers, body, end, clamped, is_remote: _ } = answer;
         if !status.is_success() {
             return Some(Exchange::Whole(Whole { status, headers, body, end }));
         }

@@ -70,6 +70,8 @@ pub struct FlightHead {
     pub headers: HeaderMap,
     /// The most tokens that the provider was asked for, where the caller asked for more.
     pub clamped: Option<u64>,
+    /// True if another proxy has asked for it.
+    pub is_remote: bool,
 }
 
 /// The end of a stream in a flight.
@@ -94,6 +96,8 @@ pub struct WholeAnswer {
     pub end: End,
     /// The most tokens that the provider was asked for, where the caller asked for more.
     pub clamped: Option<u64>,
+    /// True if another proxy has asked for it.
+    pub is_remote: bool,
 }
 
 /// The next thing for a reader.
@@ -154,6 +158,22 @@ impl Flight {
 impl FlightState {
     fn wakers(&mut self) -> Vec<Waker> {
         self.readers.iter_mut().flatten().filter_map(|place| place.waker.take()).collect()
+    }
+
+    /// True if nothing more comes.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.phase, FlightPhase::Waiting | FlightPhase::Streaming(_, None))
+    }
+
+    /// True if nobody reads but one.
+    pub(super) fn has_one_reader(&self) -> bool {
+        self.readers.iter().flatten().count() == 1
+    }
+
+    /// The bytes that a reader has not read.
+    pub(super) fn behind(&self, at: usize) -> usize {
+        let read = self.readers.get(at).and_then(Option::as_ref).map_or(0, |place| place.read);
+        self.pieces.iter().skip(read.saturating_sub(self.gone)).map(Bytes::len).sum()
     }
 
     /// A place for one more reader, at the beginning; `None`: nobody joins it any more.

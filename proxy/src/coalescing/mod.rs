@@ -3,11 +3,21 @@
 //!
 //! The leader of a flight publishes into it ([`Publisher`]); whoever asked for the same reads along from the beginning
 //! ([`FlightReader`]). A flight knows bytes and nothing of what they say.
+//!
+//! Where proxies share flights, one of them holds the flight's lease in Redis and leads; a further reader of it, the [`Relay`], tells
+//! the others what comes. Another proxy publishes that into a flight of its own, whose readers know no difference ([`take_part`]).
 
 mod flight;
+mod follow;
+mod frame;
+mod lease;
 mod reader;
+mod relay;
 mod table;
 
 pub use flight::{FlightClose, FlightHead, WholeAnswer};
+pub use follow::{Part, take_part};
+pub use lease::{RemoteCounts, RemoteFlights};
 pub use reader::{Begun, FlightReader};
+pub use relay::Relay;
 pub use table::{Flights, Joined, Publisher, Seat};

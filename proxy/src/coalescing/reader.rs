@@ -27,6 +27,18 @@ pub enum Begun {
     Abandoned,
 }
 
+impl Begun {
+    /// True if another proxy has asked for the answer.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        match self {
+            Self::Stream(head) => head.is_remote,
+            Self::Whole(answer) => answer.is_remote,
+            Self::Failed(_) | Self::Abandoned => false,
+        }
+    }
+}
+
 impl FlightReader {
     /// A reader at the beginning; `None`: nobody joins the flight any more.
     pub(super) fn join(flight: &Arc<Flight>) -> Option<Self> {
@@ -53,6 +65,36 @@ impl FlightReader {
             FlightPhase::Failed(problem) => Poll::Ready(Begun::Failed(problem.clone())),
             FlightPhase::Abandoned => Poll::Ready(Begun::Abandoned),
         }
+    }
+
+    /// Ready when nothing more comes, or nobody joins it any more.
+    pub(super) fn poll_over(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.flight.state();
+        if state.is_over() || !state.open {
+            return Poll::Ready(());
+        }
+        state.wait(self.at, cx.waker());
+        Poll::Pending
+    }
+
+    /// True if nothing more comes.
+    pub(super) fn is_over(&self) -> bool {
+        self.flight.state().is_over()
+    }
+
+    /// True if others may join it.
+    pub(super) fn is_joinable(&self) -> bool {
+        self.flight.state().open
+    }
+
+    /// True if nobody else reads.
+    pub(super) fn is_alone(&self) -> bool {
+        self.flight.state().has_one_reader()
+    }
+
+    /// The bytes that are here and that it has not read.
+    pub(super) fn behind(&self) -> usize {
+        self.flight.state().behind(self.at)
     }
 
     /// The stream's next bytes; `None`: it is over.

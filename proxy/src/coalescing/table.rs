@@ -1,12 +1,13 @@
 //! The flights that are under way in this process, by what they answer; and the side of those who lead them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::flight::{Flight, FlightClose, FlightHead, FlightPhase, WholeAnswer};
+use super::lease::RemoteCounts;
 use super::reader::FlightReader;
 use crate::cache::Key;
 use crate::count::Count;
@@ -26,6 +27,8 @@ pub struct Flights {
     pub joined: Count,
     /// Calls that found no room for a flight, or no answer in one that they could be given, and went alone.
     pub alone: Count,
+    /// The flights that proxies share.
+    pub remote: Arc<RemoteCounts>,
 }
 
 /// A call's part in a flight.
@@ -54,7 +57,6 @@ impl Flights {
         let flight = Arc::new(Flight::new(charge));
         let Some(reader) = FlightReader::join(&flight) else { return Joined::Full };
         flights.insert(key, Arc::clone(&flight));
-        self.led.add();
         let seat = Arc::new(Seat { flights: Arc::clone(self), key, flight });
         Joined::Lead(Publisher { seat, over: false }, reader)
     }
@@ -100,6 +102,16 @@ impl Publisher {
     #[must_use]
     pub fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
+    }
+
+    /// The same, for who wants to know when it is gone.
+    pub(super) fn weak_seat(&self) -> Weak<Seat> {
+        Arc::downgrade(&self.seat)
+    }
+
+    /// One more reader of the flight; `None`: nobody joins it any more.
+    pub(super) fn listen(&self) -> Option<FlightReader> {
+        FlightReader::join(&self.seat.flight)
     }
 
     /// True if nobody reads: nobody will, then.

@@ -272,7 +272,12 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     shared.metrics.ask_flights(move || {
         let Flights { led, joined, alone, .. } = &*flights;
         let calls = vec![("led", led.get()), ("joined", joined.get()), ("alone", alone.get())];
-        vec![FlightStat { calls, under_way: flights.under_way() }]
+        let remote = &flights.remote;
+        let [led, followed] = [("led", remote.led.get()), ("followed", remote.followed.get())];
+        let leases = vec![led, followed, ("taken_over", remote.taken_over.get()), ("alone", remote.alone.get())];
+        let [claims, publishes] = [("claim", remote.claims.get()), ("publish", remote.publishes.get())];
+        let operations = vec![claims, publishes, ("poll", remote.polls.get())];
+        vec![FlightStat { calls, leases, operations, under_way: flights.under_way() }]
     });
     let limits = Arc::clone(&lasting.limits);
     shared.metrics.ask_limits(move || {

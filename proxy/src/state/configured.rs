@@ -126,7 +126,7 @@ pub(crate) struct Rule {
     pub(crate) fallbacks: Vec<TargetRef>,
     pub(crate) cache: Option<Arc<cache::Plan>>,
     /// Says which calls are identical, where those share one answer.
-    pub(crate) coalesce: Option<cache::Recipe>,
+    pub(crate) coalesce: Option<PreparedCoalesce>,
     /// The breakpoints that are put into its calls.
     pub(crate) prompt_cache: Option<CachePlan>,
     pub(crate) limits: Box<[PreparedLimit]>,
@@ -142,6 +142,15 @@ pub(crate) struct Rule {
     pub(crate) timeouts: Timeouts,
     /// True if lists tell of its models.
     pub(super) is_listed: bool,
+}
+
+/// The sharing of one answer by identical calls, ready to run.
+#[derive(Debug)]
+pub(crate) struct PreparedCoalesce {
+    /// Says which calls are identical.
+    pub(crate) recipe: cache::Recipe,
+    /// True if those of other proxies share it too.
+    pub(crate) with_proxies: bool,
 }
 
 /// The changes that a rule makes to its calls.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::identity::{Identity, aws_keys};
-use sluicegate_config::{self as config, ObjectId};
+use sluicegate_config::{self as config, CoalesceScope, ObjectId};
 
 use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
@@ -29,8 +29,8 @@ use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
-    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons, Route, Rule,
-    TargetRef,
+    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedCoalesce, PreparedMirror, Provider, Reasons,
+    Route, Rule, TargetRef,
 };
 use super::profile;
 
@@ -91,7 +91,10 @@ pub(super) fn route(
             targets: target_refs(&rule.targets),
             fallbacks: target_refs(&rule.fallbacks),
             cache: rule.cache.as_ref().map(|settings| lasting.cache.plan(id, &rule.name, settings)),
-            coalesce: rule.coalesce.as_ref().map(|settings| cache::Recipe::of_shared(id, &rule.name, settings)),
+            coalesce: rule.coalesce.as_ref().map(|settings| PreparedCoalesce {
+                recipe: cache::Recipe::of_shared(id, &rule.name, settings),
+                with_proxies: settings.scope == CoalesceScope::Cluster,
+            }),
             prompt_cache: rule.prompt_cache.map(cache_plan),
             limits: limits(lasting, id, rule),
             budgets: rule.budgets.iter().map(|budget| PreparedBudget::of(lasting.limits.gateway(), budget)).collect(),

@@ -87,7 +87,7 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         let mut phase = lifecycle.subscribe();
         let is_cut = tokio::select! {
             biased;
-            () = table.emptied() => false,
+            () = all_served(&worker, &table) => false,
             _ = phase.wait_for(|phase| *phase == Phase::Cutting) => true,
         };
         if is_cut {
@@ -107,6 +107,14 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
         Ok(())
     })
+}
+
+/// Waits until no connection is left, and no other proxy's callers read an answer that this worker fetches.
+async fn all_served(worker: &Worker, table: &ConnectionTable) {
+    table.emptied().await;
+    while worker.remote_flights.as_ref().is_some_and(|flights| flights.is_read()) {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Lets HTTP/1's streams tell their callers that they are cut, and then lets go of every connection.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 
 use crate::account::{Ledger, LogSettings, Metrics};
-use crate::coalescing::Flights;
+use crate::coalescing::{Flights, RemoteFlights};
 use crate::drain::Lifecycle;
 use crate::kept_responses::{KeptConversations, SharedConversations};
 use crate::listener::Open;
@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) leases: Rc<concurrency::LeaseKeeper>,
     /// The conversations that the gateway keeps itself.
     pub(crate) conversations: Option<KeptConversations>,
+    /// The flights that proxies share, where there is a Redis.
+    pub(crate) remote_flights: Option<Rc<RemoteFlights>>,
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) ids: RequestIds,
     pub(crate) background: Background,
@@ -86,10 +88,14 @@ impl Worker {
         };
         let conversations = shared.conversations.as_ref();
         let conversations = conversations.map(|kept| KeptConversations::new(Arc::clone(kept), remote.clone()));
+        let memory = shared.memory.allowance();
+        let remote_flights =
+            remote.as_ref().map(|redis| RemoteFlights::new(redis.clone(), &shared.flights.remote, &memory));
         Ok(Self {
             conversations,
             limits: Rc::new(settings.limits.clone()),
-            memory: shared.memory.allowance(),
+            memory,
+            remote_flights,
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
             limiter: limit::Limiter::new(&shared.limits, remote.clone()),
             leases: shared.limits.lease_keeper(remote.clone()),

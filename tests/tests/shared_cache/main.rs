@@ -1,9 +1,10 @@
 //! One cache for all proxies: what one has answered another gives again, and no trouble of Redis fails a call. And one count of
-//! what limits let through, budgets have spent and providers work on at once.
+//! what limits let through, budgets have spent and providers work on at once; and one flight of identical calls.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod budgets;
+mod flights;
 mod limits;
 mod queues;
 mod responses;

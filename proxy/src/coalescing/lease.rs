@@ -1,0 +1,263 @@
+//! The lease of a flight that proxies share, and what stands of the flight in Redis: who leads it, what has come, and that somebody
+//! reads along.
+//!
+//! All of it lies in the slot of the cache's key, of which it names the digest. A lease is held by its token, and what a leader
+//! tells is kept by that token too: one that has lost its lease writes where nobody looks who follows the next one.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Cmd, Value};
+use bytes::Bytes;
+
+use super::frame::VERSION;
+use crate::cache::Key;
+use crate::count::Count;
+use crate::memory::{Allowance, Charge};
+use crate::redis::{RedisClient, Script, Unanswered};
+
+/// A leader that has not been heard of for so long is gone: nothing of its answer has been told …
+pub(super) const WAITING_LEASE: Duration = Duration::from_secs(3);
+/// … or something has, and who heard it can not begin anew.
+pub(super) const STREAMING_LEASE: Duration = Duration::from_secs(10);
+/// Who reads along is believed to go on for so long.
+const WATCH: Duration = Duration::from_secs(3);
+/// The most bytes that are read at once.
+pub(super) const CHUNK: usize = 256 << 10;
+/// The most flights of other proxies that a worker reads at once; calls beyond go alone.
+const MOST_FOLLOWED: usize = 1_024;
+
+/// The counts of flights that proxies share; one per process.
+#[derive(Debug, Default)]
+pub struct RemoteCounts {
+    /// Flights of which this proxy had the lease.
+    pub led: Count,
+    /// Flights of another proxy that this one read.
+    pub followed: Count,
+    /// Flights that it went on with when their leader was gone.
+    pub taken_over: Count,
+    /// Flights that it had by itself: Redis did not answer, or there were too many, or too much to tell.
+    pub alone: Count,
+    /// Questions to Redis: for a lease …
+    pub claims: Count,
+    /// … to renew it and to tell what has come …
+    pub publishes: Count,
+    /// … and for what has come.
+    pub polls: Count,
+}
+
+/// One worker's access to the flights that proxies share.
+pub struct RemoteFlights {
+    redis: RedisClient,
+    claim: Script,
+    publish: Script,
+    pub(super) counts: Arc<RemoteCounts>,
+    memory: Arc<Allowance>,
+    followed: Cell<usize>,
+    /// The flights that are told to other proxies right now.
+    told: Cell<usize>,
+}
+
+impl std::fmt::Debug for RemoteFlights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteFlights").finish_non_exhaustive()
+    }
+}
+
+/// The lease of a flight: its places in Redis, and the token of who leads it.
+#[derive(Debug)]
+pub(super) struct FlightLease {
+    token: String,
+    lease: String,
+    data: String,
+    watched: String,
+}
+
+impl FlightLease {
+    /// Of the leader with this token.
+    pub(super) fn of(key: &Key, token: String) -> Self {
+        let lease = format!("sluicegate:{{{}}}:flight", key.hex());
+        let data = format!("{lease}:{token}");
+        let watched = format!("{lease}:watched");
+        Self { token, lease, data, watched }
+    }
+
+    /// One of our own.
+    pub(super) fn fresh(key: &Key) -> Self {
+        Self::of(key, format!("{:032x}", rand::random::<u128>()))
+    }
+
+    /// The token of its leader.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+/// What becomes of a lease with what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseWord {
+    /// It is renewed.
+    Hold,
+    /// Who comes from now on leads another flight.
+    Yield,
+    /// All is over, unless somebody reads along.
+    Leave,
+    /// All is over.
+    Abandon,
+}
+
+impl LeaseWord {
+    const fn word(self) -> &'static [u8] {
+        match self {
+            Self::Hold => b"hold",
+            Self::Yield => b"yield",
+            Self::Leave => b"leave",
+            Self::Abandon => b"abandon",
+        }
+    }
+}
+
+/// The state of what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Published {
+    /// Its length; 0: it has lapsed.
+    pub(super) length: usize,
+    /// True if somebody reads along.
+    pub(super) watched: bool,
+}
+
+/// What has come of a flight.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// The length of all; 0: it has lapsed.
+    pub(super) length: usize,
+    /// What came after that which is known.
+    pub(super) bytes: Bytes,
+}
+
+impl RemoteFlights {
+    /// Over this worker's connections to Redis.
+    #[must_use]
+    pub fn new(redis: RedisClient, counts: &Arc<RemoteCounts>, memory: &Arc<Allowance>) -> Rc<Self> {
+        let claim = Script::new(include_str!("claim.lua"));
+        let publish = Script::new(include_str!("publish.lua"));
+        let (counts, memory) = (Arc::clone(counts), Arc::clone(memory));
+        Rc::new(Self { redis, claim, publish, counts, memory, followed: Cell::new(0), told: Cell::new(0) })
+    }
+
+    /// True if other proxies read what this worker tells.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.told.get() > 0
+    }
+
+    /// Takes a lease, also from a leader that is gone; or the token of who holds it.
+    pub(super) async fn claim(&self, ours: &FlightLease, gone: Option<&str>) -> Result<Option<String>, Unanswered> {
+        self.counts.claims.add();
+        let (lease, watch) = (millis(WAITING_LEASE), millis(WATCH));
+        let keys = [ours.lease.as_str(), &ours.data, &ours.watched];
+        let gone = gone.unwrap_or_default().as_bytes();
+        let arguments = [ours.token.as_bytes(), lease.as_bytes(), gone, &[VERSION], watch.as_bytes()];
+        match self.redis.eval(&self.claim, &keys, &arguments).await? {
+            Value::Nil => Ok(None),
+            Value::BulkString(token) => {
+                // It becomes part of a key.
+                let token = String::from_utf8(token).ok().filter(|token| is_token(token));
+                token.map(Some).ok_or(Unanswered::Refused)
+            }
+            _ => Err(Unanswered::Refused),
+        }
+    }
+
+    /// Tells what has come since `place`; all of it lives so long from now on.
+    pub(super) async fn publish(
+        &self,
+        lease: &FlightLease,
+        (place, bytes): (usize, &[u8]),
+        (word, life): (LeaseWord, Duration),
+    ) -> Result<Published, Unanswered> {
+        self.counts.publishes.add();
+        let (life, place) = (millis(life), place.to_string());
+        let keys = [lease.lease.as_str(), &lease.data, &lease.watched];
+        let arguments = [lease.token.as_bytes(), life.as_bytes(), place.as_bytes(), bytes, word.word()];
+        match self.redis.eval(&self.publish, &keys, &arguments).await? {
+            Value::Array(answer) => match answer.as_slice() {
+                [Value::Int(length), Value::Int(watched)] => {
+                    let length = usize::try_from(*length).map_err(|_| Unanswered::Refused)?;
+                    Ok(Published { length, watched: *watched != 0 })
+                }
+                _ => Err(Unanswered::Refused),
+            },
+            _ => Err(Unanswered::Refused),
+        }
+    }
+
+    /// What has come after `place`; marks, if it is time to, that somebody reads along.
+    pub(super) async fn poll(&self, lease: &FlightLease, place: usize, mark: bool) -> Result<Heard, Unanswered> {
+        self.counts.polls.add();
+        let mut commands = vec![Cmd::new(), Cmd::new()];
+        if let [range, length] = commands.as_mut_slice() {
+            range.arg("GETRANGE").arg(&lease.data).arg(place).arg(place + CHUNK - 1);
+            length.arg("STRLEN").arg(&lease.data);
+        }
+        if mark {
+            let mut set = Cmd::new();
+            set.arg("SET").arg(&lease.watched).arg(1).arg("PX").arg(millis(WATCH));
+            commands.push(set);
+        }
+        let mut answers = self.redis.pipeline(&[&lease.data, &lease.watched], &commands).await?.into_iter();
+        match (answers.next(), answers.next()) {
+            (Some(Ok(Value::BulkString(bytes))), Some(Ok(Value::Int(length)))) => {
+                let length = usize::try_from(length).map_err(|_| Unanswered::Refused)?;
+                Ok(Heard { length, bytes: bytes.into() })
+            }
+            _ => Err(Unanswered::Away),
+        }
+    }
+
+    /// One more flight of another proxy is read; `None`: there are too many.
+    pub(super) fn follows(self: &Rc<Self>) -> Option<Counted> {
+        (self.followed.get() < MOST_FOLLOWED).then(|| Counted::on(self, |remote| &remote.followed))
+    }
+
+    /// One more flight is told.
+    pub(super) fn tells(self: &Rc<Self>) -> Counted {
+        Counted::on(self, |remote| &remote.told)
+    }
+
+    /// A charge for bytes that are held.
+    pub(super) fn charge(&self) -> Charge {
+        self.memory.nothing()
+    }
+}
+
+fn millis(time: Duration) -> String {
+    time.as_millis().to_string()
+}
+
+fn is_token(token: &str) -> bool {
+    token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// One more in a count of a worker's, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted {
+    remote: Rc<RemoteFlights>,
+    count: fn(&RemoteFlights) -> &Cell<usize>,
+}
+
+impl Counted {
+    fn on(remote: &Rc<RemoteFlights>, count: fn(&RemoteFlights) -> &Cell<usize>) -> Self {
+        count(remote).set(count(remote).get() + 1);
+        Self { remote: Rc::clone(remote), count }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let count = (self.count)(&self.remote);
+        count.set(count.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,288 @@
+//! The relay of a flight: a reader that tells other proxies what comes, as soon as one of them reads along. Until then it renews the
+//! lease and reads nothing.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Weak;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::flight::FlightClose;
+use super::frame::{Frame, MOST_PUBLISHED};
+use super::lease::{CHUNK, Counted, FlightLease, LeaseWord, Published, RemoteFlights, STREAMING_LEASE, WAITING_LEASE};
+use super::reader::{Begun, FlightReader};
+use super::table::Seat;
+use crate::memory::{Charge, Purpose};
+
+/// The lease is renewed this often, and looked whether somebody reads along.
+const LOOK: Duration = Duration::from_millis(250);
+/// What comes is gathered for so long before it is told.
+const GATHER: Duration = Duration::from_millis(20);
+/// The time after which it is tried again what Redis did not answer …
+const AGAIN: Duration = Duration::from_millis(100);
+/// … and after which that is given up.
+const SILENCE: Duration = Duration::from_secs(10);
+/// What has been told is held for a replica that has not heard all of it, up to this.
+const RETOLD: usize = 256 << 10;
+/// A relay that is so far behind what comes gives up, so that the leader never waits for it.
+const MOST_BEHIND: usize = 2 << 20;
+/// The cache has kept an answer after this time, or has not.
+const KEEPING: Duration = Duration::from_secs(1);
+/// It is looked this often whether it has.
+const KEEPING_LOOK: Duration = Duration::from_millis(5);
+
+/// The relay of one flight.
+#[derive(Debug)]
+pub struct Relay {
+    remote: Rc<RemoteFlights>,
+    lease: FlightLease,
+    reader: FlightReader,
+    /// Gone when the answer is kept, where it is to be.
+    seat: Weak<Seat>,
+    outbox: Outbox,
+    charge: Charge,
+    phase: RelayPhase,
+    /// `Some`: somebody reads along.
+    watched: Option<Counted>,
+    /// The time since when Redis has not answered.
+    silent: Option<Instant>,
+}
+
+/// The phase of what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RelayPhase {
+    Waiting,
+    Streaming,
+    /// All is in the outbox.
+    Told,
+    /// There is nothing to tell, or it can not be told.
+    GivenUp,
+}
+
+/// Frames on their way.
+#[derive(Debug)]
+struct Outbox {
+    bytes: BytesMut,
+    /// The place of its first byte in what is told.
+    start: usize,
+    /// Redis has what is before this place.
+    acked: usize,
+}
+
+impl Outbox {
+    /// The version is there already.
+    fn new() -> Self {
+        Self { bytes: BytesMut::new(), start: 1, acked: 1 }
+    }
+
+    fn end(&self) -> usize {
+        self.start + self.bytes.len()
+    }
+
+    /// The bytes that Redis does not have, up to a bound.
+    fn next(&self) -> &[u8] {
+        let from = self.acked.saturating_sub(self.start);
+        let to = self.bytes.len().min(from + CHUNK);
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+
+    fn waiting(&self) -> usize {
+        self.end() - self.acked
+    }
+
+    /// Redis has so much of it. A replica that came in its master's place may have less than that had.
+    fn ack(&mut self, length: usize) -> bool {
+        if length < self.start || length > self.end() {
+            return false;
+        }
+        self.acked = length;
+        let known = self.acked - self.start;
+        if known > 2 * RETOLD {
+            self.bytes.advance(known - RETOLD);
+            self.start += known - RETOLD;
+        }
+        true
+    }
+}
+
+impl Relay {
+    /// Of a flight of which this proxy leads.
+    pub(super) fn new(
+        remote: &Rc<RemoteFlights>,
+        lease: FlightLease,
+        (reader, seat): (FlightReader, Weak<Seat>),
+    ) -> Self {
+        Self {
+            remote: Rc::clone(remote),
+            lease,
+            reader,
+            seat,
+            outbox: Outbox::new(),
+            charge: remote.charge(),
+            phase: RelayPhase::Waiting,
+            watched: None,
+            silent: None,
+        }
+    }
+
+    /// Tells what there is, to its end.
+    pub async fn run(mut self) {
+        loop {
+            let next = poll_fn(|cx| self.poll_news(cx));
+            let _ = timeout(LOOK, next).await;
+            if self.watched.is_none() && self.reader.is_over() {
+                self.until_kept().await;
+            }
+            let word = self.word();
+            if !self.tell(word).await {
+                return;
+            }
+            if self.outbox.waiting() == 0 && self.phase == RelayPhase::Told {
+                return self.finish().await;
+            }
+            if self.watched.is_some() && self.outbox.waiting() <= CHUNK {
+                sleep(GATHER).await;
+            }
+        }
+    }
+
+    /// Ready when there is something to tell, or the flight is one that nobody joins any more.
+    fn poll_news(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.watched.is_none() {
+            return self.reader.poll_over(cx);
+        }
+        self.read(cx);
+        let has_news = self.outbox.waiting() > 0 || self.phase == RelayPhase::GivenUp;
+        if has_news { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Reads what has come.
+    fn read(&mut self, cx: &Context<'_>) {
+        if self.phase == RelayPhase::Waiting {
+            self.begin(cx);
+        }
+        let mut piece = BytesMut::new();
+        while self.phase == RelayPhase::Streaming && self.outbox.waiting() + piece.len() < CHUNK {
+            match self.reader.poll_piece(cx) {
+                Poll::Ready(Some(Ok(bytes))) => piece.extend_from_slice(&bytes),
+                Poll::Ready(over) => {
+                    self.put(std::mem::take(&mut piece));
+                    let close = if over.is_none() { FlightClose::Whole } else { FlightClose::Cut };
+                    Frame::Close(close).write(&mut self.outbox.bytes);
+                    self.phase = RelayPhase::Told;
+                }
+                Poll::Pending => break,
+            }
+        }
+        self.put(piece);
+        let held = self.outbox.bytes.len();
+        if self.charge.set(held, Purpose::Optional).is_err()
+            || self.outbox.end() > MOST_PUBLISHED
+            || self.reader.behind() > MOST_BEHIND
+        {
+            self.phase = RelayPhase::GivenUp;
+        }
+    }
+
+    fn put(&mut self, piece: BytesMut) {
+        if !piece.is_empty() {
+            Frame::Piece(piece.freeze()).write(&mut self.outbox.bytes);
+        }
+    }
+
+    /// Reads the beginning.
+    fn begin(&mut self, cx: &Context<'_>) {
+        let Poll::Ready(begun) = self.reader.poll_begun(cx) else { return };
+        let (frame, phase) = match begun {
+            Begun::Stream(head) => (Frame::Head(head), RelayPhase::Streaming),
+            Begun::Whole(answer) if answer.body.len() > MOST_PUBLISHED / 2 => (Frame::Untold, RelayPhase::Told),
+            Begun::Whole(answer) => (Frame::Whole(answer), RelayPhase::Told),
+            Begun::Failed(problem) => (Frame::Failed(problem), RelayPhase::Told),
+            Begun::Abandoned => return self.phase = RelayPhase::GivenUp,
+        };
+        frame.write(&mut self.outbox.bytes);
+        self.phase = phase;
+    }
+
+    /// The word that goes with what is told next.
+    fn word(&self) -> LeaseWord {
+        match self.phase {
+            RelayPhase::GivenUp => LeaseWord::Abandon,
+            _ if self.watched.is_some() && !self.reader.is_joinable() => LeaseWord::Yield,
+            _ if self.watched.is_some() => LeaseWord::Hold,
+            _ if self.reader.is_over() || self.reader.is_alone() || !self.reader.is_joinable() => LeaseWord::Leave,
+            _ => LeaseWord::Hold,
+        }
+    }
+
+    /// Tells the next part of what there is. False: this is over.
+    async fn tell(&mut self, word: LeaseWord) -> bool {
+        let life = if self.phase == RelayPhase::Waiting { WAITING_LEASE } else { STREAMING_LEASE };
+        let next = (self.outbox.acked, self.outbox.next());
+        match self.remote.publish(&self.lease, next, (word, life)).await {
+            Ok(Published { length: 0, .. }) => false,
+            Ok(_) if word == LeaseWord::Abandon => false,
+            Ok(Published { watched: false, .. }) if word == LeaseWord::Leave => false,
+            Ok(Published { length, watched }) => {
+                self.silent = None;
+                match (watched, &self.watched) {
+                    (true, None) => self.watched = Some(self.remote.tells()),
+                    // What was begun is told to its end.
+                    (false, Some(_)) if self.phase != RelayPhase::Told => self.watched = None,
+                    _ => {}
+                }
+                if !self.outbox.ack(length) {
+                    self.phase = RelayPhase::GivenUp;
+                }
+                true
+            }
+            Err(_) => {
+                let since = *self.silent.get_or_insert_with(Instant::now);
+                let over = since.elapsed() > SILENCE || (self.watched.is_none() && self.reader.is_alone());
+                sleep(AGAIN).await;
+                !over
+            }
+        }
+    }
+
+    /// All is told; the lease goes when the answer is where who comes next will find it. What is told stays for who still reads.
+    async fn finish(mut self) {
+        self.until_kept().await;
+        for _ in 0..3 {
+            if self.tell(LeaseWord::Yield).await && self.silent.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the cache has kept the answer, where it does.
+    async fn until_kept(&self) {
+        let until = Instant::now() + KEEPING;
+        while self.seat.strong_count() > 0 && Instant::now() < until {
+            sleep(KEEPING_LOOK).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_replica_has_not_heard_is_told_again_as_long_as_it_is_held() {
+        let mut outbox = Outbox::new();
+        outbox.bytes.extend_from_slice(&vec![7; 3 * RETOLD]);
+        assert_eq!((outbox.next().len(), outbox.waiting()), (CHUNK, 3 * RETOLD));
+        assert!(outbox.ack(1 + CHUNK));
+        // The replica has less than its master had.
+        assert!(outbox.ack(10));
+        assert_eq!(outbox.waiting(), 3 * RETOLD - 9);
+        assert!(outbox.ack(outbox.end()));
+        assert_eq!((outbox.waiting(), outbox.bytes.len()), (0, RETOLD));
+        assert!(!outbox.ack(10), "it is not held any longer");
+        assert!(!outbox.ack(outbox.end() + 1), "nobody has told so much");
+    }
+}
