@@ -246,6 +246,10 @@ mod tests {
                 &["access"],
             ),
             ("coalesce: {scope: Pod}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["coalesce"]),
+            (
+                "coalesce: {scope: Cluster}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["coalesce", "coalesceCluster"],
+            ),
             ("rules: [{name: a, mirror: {poolRef: {name: p}, percent: 1}, targets: [{poolRef: {name: p}}]}]", &[]),
             ("rules: [{name: a, request: {maxTokensCap: 9}, targets: [{poolRef: {name: p}}]}]", &["request"]),
             (

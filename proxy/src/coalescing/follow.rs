@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::flight::{FlightClose, WholeAnswer};
 use super::frame::{Frame, FrameReader};
-use super::lease::{CHUNK, FlightLease, Heard, RemoteFlights};
+use super::lease::{CHUNK, FlightLease, FlightNews, RemoteFlights};
 use super::relay::Relay;
 use super::table::Publisher;
 use crate::cache::Key;
@@ -38,7 +38,7 @@ pub enum Part {
 }
 
 /// The outcome of reading along.
-enum Followed {
+enum FollowEnd {
     Landed,
     /// The leader is gone, and nothing has been told.
     Gone(Publisher),
@@ -57,12 +57,12 @@ pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publis
             Ok(Some(token)) => {
                 let lease = FlightLease::of(key, token);
                 match follow(remote, &lease, flight, until).await {
-                    Followed::Landed => return Part::Landed,
-                    Followed::Alone(alone) => {
+                    FollowEnd::Landed => return Part::Landed,
+                    FollowEnd::Alone(alone) => {
                         flight = alone;
                         break;
                     }
-                    Followed::Gone(left) => flight = left,
+                    FollowEnd::Gone(left) => flight = left,
                 }
                 gone = Some(lease.token().to_owned());
             }
@@ -85,8 +85,8 @@ pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publis
 }
 
 /// Reads along.
-async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publisher, until: Instant) -> Followed {
-    let Some(_counted) = remote.follows() else { return Followed::Alone(flight) };
+async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publisher, until: Instant) -> FollowEnd {
+    let Some(_counted) = remote.follows() else { return FollowEnd::Alone(flight) };
     remote.counts.followed.add();
     let mut landing = Landing::new(remote, flight);
     let (mut place, mut pause) = (0, PAUSE.0);
@@ -95,14 +95,14 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
         let mark = marked.is_none_or(|at| at.elapsed() >= MARK);
         let answer = remote.poll(lease, place, mark).await;
         match answer {
-            Ok(Heard { length: 0, .. }) => return landing.left(Followed::Gone),
-            Ok(Heard { bytes, .. }) => {
+            Ok(FlightNews { length: 0, .. }) => return landing.left(FollowEnd::Gone),
+            Ok(FlightNews { bytes, .. }) => {
                 heard_at = Instant::now();
                 marked = if mark { Some(heard_at) } else { marked };
                 place += bytes.len();
                 pause = if bytes.is_empty() { (pause * 3 / 2).min(PAUSE.1) } else { PAUSE.0 };
                 if landing.hear(&bytes).await.is_err() {
-                    return landing.left(Followed::Alone);
+                    return landing.left(FollowEnd::Alone);
                 }
                 if bytes.len() == CHUNK {
                     continue;
@@ -112,7 +112,7 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
                 pause = PAUSE.1;
                 let patience = if landing.begun { LONGEST_PATIENCE } else { PATIENCE };
                 if heard_at.elapsed() > patience {
-                    return landing.left(Followed::Alone);
+                    return landing.left(FollowEnd::Alone);
                 }
             }
         }
@@ -121,7 +121,7 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
         }
         landing.wait(pause).await;
     }
-    Followed::Landed
+    FollowEnd::Landed
 }
 
 /// It can not be read any further.
@@ -198,10 +198,10 @@ impl Landing {
     }
 
     /// Nothing more comes. What has begun is cut.
-    fn left(mut self, otherwise: fn(Publisher) -> Followed) -> Followed {
+    fn left(mut self, otherwise: fn(Publisher) -> FollowEnd) -> FollowEnd {
         match self.flight.take() {
             Some(flight) if !self.begun => otherwise(flight),
-            _ => Followed::Landed,
+            _ => FollowEnd::Landed,
         }
     }
 

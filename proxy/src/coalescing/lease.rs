@@ -121,7 +121,7 @@ impl LeaseWord {
 
 /// The state of what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct FlightAck {
     /// Its length; 0: it has lapsed.
     pub(super) length: usize,
     /// True if somebody reads along.
@@ -130,7 +130,7 @@ pub(super) struct Published {
 
 /// What has come of a flight.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct FlightNews {
     /// The length of all; 0: it has lapsed.
     pub(super) length: usize,
     /// What came after that which is known.
@@ -177,7 +177,7 @@ impl RemoteFlights {
         lease: &FlightLease,
         (place, bytes): (usize, &[u8]),
         (word, life): (LeaseWord, Duration),
-    ) -> Result<Published, Unanswered> {
+    ) -> Result<FlightAck, Unanswered> {
         self.counts.publishes.add();
         let (life, place) = (millis(life), place.to_string());
         let keys = [lease.lease.as_str(), &lease.data, &lease.watched];
@@ -186,7 +186,7 @@ impl RemoteFlights {
             Value::Array(answer) => match answer.as_slice() {
                 [Value::Int(length), Value::Int(watched)] => {
                     let length = usize::try_from(*length).map_err(|_| Unanswered::Refused)?;
-                    Ok(Published { length, watched: *watched != 0 })
+                    Ok(FlightAck { length, watched: *watched != 0 })
                 }
                 _ => Err(Unanswered::Refused),
             },
@@ -195,7 +195,7 @@ impl RemoteFlights {
     }
 
     /// What has come after `place`; marks, if it is time to, that somebody reads along.
-    pub(super) async fn poll(&self, lease: &FlightLease, place: usize, mark: bool) -> Result<Heard, Unanswered> {
+    pub(super) async fn poll(&self, lease: &FlightLease, place: usize, mark: bool) -> Result<FlightNews, Unanswered> {
         self.counts.polls.add();
         let mut commands = vec![Cmd::new(), Cmd::new()];
         if let [range, length] = commands.as_mut_slice() {
@@ -211,20 +211,20 @@ impl RemoteFlights {
         match (answers.next(), answers.next()) {
             (Some(Ok(Value::BulkString(bytes))), Some(Ok(Value::Int(length)))) => {
                 let length = usize::try_from(length).map_err(|_| Unanswered::Refused)?;
-                Ok(Heard { length, bytes: bytes.into() })
+                Ok(FlightNews { length, bytes: bytes.into() })
             }
             _ => Err(Unanswered::Away),
         }
     }
 
     /// One more flight of another proxy is read; `None`: there are too many.
-    pub(super) fn follows(self: &Rc<Self>) -> Option<Counted> {
-        (self.followed.get() < MOST_FOLLOWED).then(|| Counted::on(self, |remote| &remote.followed))
+    pub(super) fn follows(self: &Rc<Self>) -> Option<SharedFlightCount> {
+        (self.followed.get() < MOST_FOLLOWED).then(|| SharedFlightCount::on(self, |remote| &remote.followed))
     }
 
     /// One more flight is told.
-    pub(super) fn tells(self: &Rc<Self>) -> Counted {
-        Counted::on(self, |remote| &remote.told)
+    pub(super) fn tells(self: &Rc<Self>) -> SharedFlightCount {
+        SharedFlightCount::on(self, |remote| &remote.told)
     }
 
     /// A charge for bytes that are held.
@@ -243,19 +243,19 @@ fn is_token(token: &str) -> bool {
 
 /// One more in a count of a worker's, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct SharedFlightCount {
     remote: Rc<RemoteFlights>,
     count: fn(&RemoteFlights) -> &Cell<usize>,
 }
 
-impl Counted {
+impl SharedFlightCount {
     fn on(remote: &Rc<RemoteFlights>, count: fn(&RemoteFlights) -> &Cell<usize>) -> Self {
         count(remote).set(count(remote).get() + 1);
         Self { remote: Rc::clone(remote), count }
     }
 }
 
-impl Drop for Counted {
+impl Drop for SharedFlightCount {
     fn drop(&mut self) {
         let count = (self.count)(&self.remote);
         count.set(count.get().saturating_sub(1));

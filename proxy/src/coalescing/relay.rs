@@ -12,7 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::flight::FlightClose;
 use super::frame::{Frame, MOST_PUBLISHED};
-use super::lease::{CHUNK, Counted, FlightLease, LeaseWord, Published, RemoteFlights, STREAMING_LEASE, WAITING_LEASE};
+use super::lease::{
+    CHUNK, FlightAck, FlightLease, LeaseWord, RemoteFlights, STREAMING_LEASE, SharedFlightCount, WAITING_LEASE,
+};
 use super::reader::{Begun, FlightReader};
 use super::table::Seat;
 use crate::memory::{Charge, Purpose};
@@ -46,7 +48,7 @@ pub struct Relay {
     charge: Charge,
     phase: RelayPhase,
     /// `Some`: somebody reads along.
-    watched: Option<Counted>,
+    watched: Option<SharedFlightCount>,
     /// The time since when Redis has not answered.
     silent: Option<Instant>,
 }
@@ -223,10 +225,10 @@ impl Relay {
         let life = if self.phase == RelayPhase::Waiting { WAITING_LEASE } else { STREAMING_LEASE };
         let next = (self.outbox.acked, self.outbox.next());
         match self.remote.publish(&self.lease, next, (word, life)).await {
-            Ok(Published { length: 0, .. }) => false,
+            Ok(FlightAck { length: 0, .. }) => false,
             Ok(_) if word == LeaseWord::Abandon => false,
-            Ok(Published { watched: false, .. }) if word == LeaseWord::Leave => false,
-            Ok(Published { length, watched }) => {
+            Ok(FlightAck { watched: false, .. }) if word == LeaseWord::Leave => false,
+            Ok(FlightAck { length, watched }) => {
                 self.silent = None;
                 match (watched, &self.watched) {
                     (true, None) => self.watched = Some(self.remote.tells()),

@@ -95,6 +95,13 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         hit("memory hit", "memory", (0.9, 0.8)),
         hit("Redis hit", "redis", (1.6, 1.2)),
+        // One connection: a call is over when the next one comes, and shares nothing.
+        Scenario { connections: 1, bars: (3.0, 2.5), ..hit("Redis miss", "missed", (3.0, 2.5)) },
+        Scenario {
+            connections: 1,
+            against: Some(("Redis miss", Who::Sluicegate)),
+            ..hit("coalescing miss", "coalesced", (1.15, 1.1))
+        },
         Scenario {
             name: "translated",
             request: chat("translated", 1000, false),
@@ -145,6 +152,9 @@ pub(crate) fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
     post("/v1/chat/completions", &headers, &body.to_string())
 }
 
+/// A cache that is asked and keeps nothing.
+const NEVER_KEPT: &str = "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}, store: {minContentLength: 10000000}}\n";
+
 /// The resources that the proxy runs on; `plain` and `paced` are the addresses of the upstreams.
 #[must_use]
 pub(crate) fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr) -> String {
@@ -168,6 +178,8 @@ pub(crate) fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr
         route("paced", "paced", ""),
         route("translated", "anthropic", ""),
         route("memory", "plain", "  cache: {ttl: 1h, scope: Route, redis: {enabled: false}}\n"),
+        route("missed", "plain", NEVER_KEPT),
+        route("coalesced", "plain", &format!("  coalesce: {{scope: Cluster}}\n{NEVER_KEPT}")),
         route("redis", "plain", "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}}\n"),
     ]
     .concat()
