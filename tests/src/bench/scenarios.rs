@@ -96,12 +96,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         hit("memory hit", "memory", (0.9, 0.8)),
         hit("Redis hit", "redis", (1.6, 1.2)),
         // One connection: a call is over when the next one comes, and shares nothing.
-        Scenario { connections: 1, bars: (3.0, 2.5), ..hit("Redis miss", "missed", (3.0, 2.5)) },
-        Scenario {
-            connections: 1,
-            against: Some(("Redis miss", Who::Sluicegate)),
-            ..hit("coalescing miss", "coalesced", (1.15, 1.1))
-        },
+        Scenario { connections: 1, ..hit("Redis miss", "missed", (3.0, 2.5)) },
+        lone(hit("coalescing miss", "coalesced", (1.15, 1.1)), "Redis miss"),
         Scenario {
             name: "translated",
             request: chat("translated", 1000, false),
@@ -119,6 +115,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..base
         },
     ]
+}
+
+/// A scenario of one connection, measured against another one of ours.
+fn lone(scenario: Scenario, against: &'static str) -> Scenario {
+    Scenario { connections: 1, against: Some((against, Who::Sluicegate)), ..scenario }
 }
 
 /// The first scenario, of which the others differ in this or that.
