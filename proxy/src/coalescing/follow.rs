@@ -127,7 +127,7 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
 /// It can not be read any further.
 struct Unreadable;
 
-/// What is told of a flight, on its way to the callers here.
+/// The answer of another proxy's flight, on its way to the callers here.
 struct Landing {
     remote: Rc<RemoteFlights>,
     /// `None`: all is told, or nobody listens any longer.
@@ -147,7 +147,7 @@ impl Landing {
         self.flight.is_none()
     }
 
-    /// What came.
+    /// Takes the bytes that came.
     async fn hear(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
         self.frames.push(bytes);
         let held = self.frames.held();

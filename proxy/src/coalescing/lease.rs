@@ -95,7 +95,7 @@ impl FlightLease {
     }
 }
 
-/// What becomes of a lease with what is told.
+/// The fate of a lease, said with what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeaseWord {
     /// It is renewed.
@@ -128,12 +128,12 @@ pub(super) struct FlightAck {
     pub(super) watched: bool,
 }
 
-/// What has come of a flight.
+/// The news of a flight.
 #[derive(Debug)]
 pub(super) struct FlightNews {
     /// The length of all; 0: it has lapsed.
     pub(super) length: usize,
-    /// What came after that which is known.
+    /// The bytes after those that are known.
     pub(super) bytes: Bytes,
 }
 
@@ -194,7 +194,7 @@ impl RemoteFlights {
         }
     }
 
-    /// What has come after `place`; marks, if it is time to, that somebody reads along.
+    /// Asks for what has come after `place`; marks, if it is time to, that somebody reads along.
     pub(super) async fn poll(&self, lease: &FlightLease, place: usize, mark: bool) -> Result<FlightNews, Unanswered> {
         self.counts.polls.add();
         let mut commands = vec![Cmd::new(), Cmd::new()];

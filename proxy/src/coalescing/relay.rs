@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(10);
 /// What has been told is held for a replica that has not heard all of it, up to this.
 const RETOLD: usize = 256 << 10;
-/// A relay that is so far behind what comes gives up, so that the leader never waits for it.
+/// While Redis does not answer, a relay that is so far behind what comes gives up: the leader does not wait for Redis.
 const MOST_BEHIND: usize = 2 << 20;
 /// The cache has kept an answer after this time, or has not.
 const KEEPING: Duration = Duration::from_secs(1);
@@ -183,7 +183,7 @@ impl Relay {
         let held = self.outbox.bytes.len();
         if self.charge.set(held, Purpose::Optional).is_err()
             || self.outbox.end() > MOST_PUBLISHED
-            || self.reader.behind() > MOST_BEHIND
+            || (self.silent.is_some() && self.reader.behind() > MOST_BEHIND)
         {
             self.phase = RelayPhase::GivenUp;
         }
