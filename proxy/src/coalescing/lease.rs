@@ -22,7 +22,7 @@ use crate::redis::{RedisClient, Script, Unanswered};
 pub(super) const WAITING_LEASE: Duration = Duration::from_secs(3);
 /// … or something has, and who heard it can not begin anew.
 pub(super) const STREAMING_LEASE: Duration = Duration::from_secs(10);
-/// Who reads along is believed to go on for so long.
+/// The time for which a mark that somebody reads along is believed.
 const WATCH: Duration = Duration::from_secs(3);
 /// The most bytes that are read at once.
 pub(super) const CHUNK: usize = 256 << 10;
@@ -100,7 +100,7 @@ impl FlightLease {
 pub(super) enum LeaseWord {
     /// It is renewed.
     Hold,
-    /// Who comes from now on leads another flight.
+    /// A call that comes from now on leads another flight.
     Yield,
     /// All is over, unless somebody reads along.
     Leave,

@@ -21,13 +21,13 @@ use crate::memory::{Charge, Purpose};
 
 /// The lease is renewed this often, and looked whether somebody reads along.
 const LOOK: Duration = Duration::from_millis(250);
-/// What comes is gathered for so long before it is told.
+/// The time for which news is gathered before it is told.
 const GATHER: Duration = Duration::from_millis(20);
 /// The time after which it is tried again what Redis did not answer …
 const AGAIN: Duration = Duration::from_millis(100);
 /// … and after which that is given up.
 const SILENCE: Duration = Duration::from_secs(10);
-/// What has been told is held for a replica that has not heard all of it, up to this.
+/// The most bytes held that have been told, for a replica that has not heard all of them.
 const RETOLD: usize = 256 << 10;
 /// While Redis does not answer, a relay that is so far behind what comes gives up: the leader does not wait for Redis.
 const MOST_BEHIND: usize = 2 << 20;
