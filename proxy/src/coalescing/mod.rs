@@ -4,7 +4,7 @@
 //! The leader of a flight publishes into it ([`Publisher`]); whoever asked for the same reads along from the beginning
 //! ([`FlightReader`]). A flight knows bytes and nothing of what they say.
 //!
-//! Where proxies share flights, one of them holds the flight's lease in Redis and leads; a further reader of it, the [`Relay`], tells
+//! Of proxies that share a flight one holds its lease in Redis and leads; a further reader of it, the [`Relay`], tells
 //! the others what comes. Another proxy publishes that into a flight of its own, whose readers know no difference ([`take_part`]).
 
 mod flight;
