@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 38] = [
+pub const FEATURES: [&str; 40] = [
     "access",
     "affinity",
     "awsChain",
@@ -22,6 +22,7 @@ pub const FEATURES: [&str; 38] = [
     "cohere",
     "compatibility",
     "complexity",
+    "compressedRequests",
     "concurrency",
     "costOptimized",
     "discovery",
@@ -41,6 +42,7 @@ pub const FEATURES: [&str; 38] = [
     "passthrough",
     "priceKinds",
     "promptCache",
+    "regions",
     "request",
     "serviceEndpoints",
     "unlisted",

@@ -8,6 +8,7 @@ mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;
 mod concurrency;
+mod connection;
 mod consumer;
 mod features;
 pub mod forwarding;
@@ -35,6 +36,7 @@ pub use access::{Access, ConsumerMatch};
 pub use affinity::{Affinity, AffinitySource};
 pub use compatibility::{BetaAction, Compatibility, FieldAction, ReasoningContent};
 pub use concurrency::{CallQueue, Concurrency, PriorityHeader};
+pub use connection::{Connection, HttpVersion};
 pub use consumer::{Consumer, ConsumerKey, GENERATED_KEY_PREFIX, KeyDigest};
 pub use features::{FEATURES, PROFILE_FEATURE};
 pub use health_check::HealthCheck;

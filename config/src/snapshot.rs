@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::affinity::Affinity;
 use crate::compatibility::Compatibility;
 use crate::concurrency::Concurrency;
+use crate::connection::Connection;
 use crate::consumer::Consumer;
 use crate::health_check::HealthCheck;
 use crate::hedge::Hedge;
@@ -333,6 +334,12 @@ pub struct Provider {
     pub weight: u32,
     /// Tier: a higher number serves when the lower ones cannot.
     pub priority: u32,
+    /// The region of its url; `None`: as near as the nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Further urls of it, by region.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub regions: BTreeMap<String, String>,
     /// The models it serves, by the name clients use; empty serves anything.
     pub models: BTreeMap<String, Model>,
     /// It is asked for the list of its models so often; `None`: never.
@@ -424,43 +431,6 @@ pub struct Defaults {
     pub max_tokens: Option<u64>,
     /// A decimal number, as written.
     pub temperature: Option<String>,
-}
-
-/// The rules by which connections to a provider are made and kept.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Connection {
-    /// The version of HTTP.
-    pub http: HttpVersion,
-    /// At most this many connections per endpoint and proxy; a call over it waits (within its connect timeout).
-    pub max_connections: u32,
-    /// At most this many of them kept idle.
-    pub max_idle: u32,
-    /// An idle one is closed after this.
-    pub idle_timeout: Millis,
-    /// True if the user has said so; else what is known of the provider may be less.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub idle_said: bool,
-    /// First TCP keep-alive probe after this silence; `None`: off.
-    pub tcp_keepalive: Option<Millis>,
-    /// The time that an address is believed; `None`: as long as DNS says.
-    pub dns_ttl: Option<Millis>,
-    /// PEM certificates to trust beside the system's.
-    pub ca_pem: Option<String>,
-    /// The name to ask for and to verify instead of the URL's host.
-    pub server_name: Option<String>,
-}
-
-/// The version of HTTP that is spoken to a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HttpVersion {
-    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
-    Auto,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2, without TLS too (prior knowledge).
-    Http2,
 }
 
 /// The four timeouts of a call.

@@ -9,7 +9,7 @@ use crate::model::{Discovery, Modality, ModelCapability};
 use crate::patterns;
 use crate::price::Price;
 use crate::rules::{self, validations};
-use crate::scalar::{Decimal, Duration};
+use crate::scalar::{ByteSize, Decimal, Duration};
 use crate::simulated::Simulated;
 
 /// One provider: an address that answers calls.
@@ -19,7 +19,8 @@ use crate::simulated::Simulated;
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
     rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX, rules::GCP_OF_VERTEX, rules::OWN_TO_GOOGLE,
-    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE, rules::DISCOVERY_KINDS,
+    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE, rules::DISCOVERY_KINDS, rules::REGIONS_BESIDE_URL,
+    rules::COMPRESSED_UNSIGNED,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -66,6 +67,16 @@ pub struct Provider {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub priority: u32,
+    /// The region that its address is in, such as `eu-west`: proxies of the same region (`--region`) call it before those of other
+    /// regions in its tier. Left out: it is as near to every proxy as the nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub region: Option<String>,
+    /// Further addresses of it in other regions, each an endpoint with a circuit of its own, called with the same key: a proxy prefers
+    /// its own region's, and goes on to another where that can not serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub regions: Vec<RegionalAddress>,
     /// The models it serves, by the names that clients and routes use. Left out: it is asked for any model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -97,6 +108,18 @@ pub struct Provider {
 
 const fn one() -> u32 {
     1
+}
+
+/// An address of a provider in a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegionalAddress {
+    /// The region, such as `eu-west`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// The address, as `url` of the provider.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = patterns::URL))]
+    pub url: String,
 }
 
 /// The API that a provider speaks.
@@ -335,6 +358,10 @@ pub struct Connection {
     /// The time that an address is believed. Left out: as long as DNS says.
     #[serde(rename = "dnsTTL", skip_serializing_if = "Option::is_none")]
     pub dns_ttl: Option<Duration>,
+    /// Requests of more than this many bytes go out compressed (gzip), such as `64Ki`. Only for providers that read that: few vendors
+    /// say so. One that refuses it is sent the request once more as it was, and further ones so too for ten minutes. Left out: none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress_requests_over: Option<ByteSize>,
     /// The certificate authorities trusted in TLS, and the name expected. Left out: the system's certificate
     /// authorities, and the URL's host.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -350,6 +377,7 @@ impl Default for Connection {
             idle_timeout: None,
             tcp_keepalive: "60s".into(),
             dns_ttl: None,
+            compress_requests_over: None,
             tls: None,
         }
     }

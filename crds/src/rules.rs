@@ -77,6 +77,16 @@ pub const ADDRESS_TWICE: CelRule = CelRule {
     cel: "!(has(self.url) && has(self.serviceRef))",
     message: "url and serviceRef are both there: keep url for an address, or serviceRef for the pods of a Service, and remove the other",
 };
+/// Several regions share one key, which is nobody's of a region.
+pub const REGIONS_BESIDE_URL: CelRule = CelRule {
+    cel: "!has(self.regions) || size(self.regions) == 0 || (has(self.url) && self.type in ['OpenAI', 'Anthropic', 'Gemini', 'Cohere', 'OpenAICompatible'])",
+    message: "regions stand beside url, for the types OpenAI, Anthropic, Gemini, Cohere and OpenAICompatible: elsewhere write one provider for each region, with region",
+};
+/// Amazon's and the simulated ones read no compressed requests.
+pub const COMPRESSED_UNSIGNED: CelRule = CelRule {
+    cel: "!(self.type in ['Bedrock', 'Simulated']) || !has(self.connection) || !has(self.connection.compressRequestsOver)",
+    message: "providers of the types Bedrock and Simulated read no compressed requests: remove compressRequestsOver",
+};
 /// Simulated ones have none.
 pub const ADDRESS_ON_SIMULATED: CelRule = CelRule {
     cel: "self.type != 'Simulated' || !(has(self.url) || has(self.serviceRef))",

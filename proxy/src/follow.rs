@@ -83,6 +83,7 @@ mod tests {
             jwks: Arc::default(),
             discovery: Arc::default(),
             known_only: false,
+            region: None,
         });
         let (configurations, configuration) = watch::channel(None);
         let (reports, report) = watch::channel(Arc::<Report>::default());

@@ -74,6 +74,9 @@ pub struct Settings {
     /// A stream whose model is still silent after this time is answered with a comment line, and again after each such time.
     #[arg(long, env = "SLUICEGATE_STREAM_KEEP_ALIVE", value_name = "TIME", default_value = "15s", value_parser = some_time)]
     pub stream_keep_alive: Duration,
+    /// The region that it runs in: providers' addresses of that region go before others of their tier.
+    #[arg(long, env = "SLUICEGATE_REGION", value_name = "NAME")]
+    pub region: Option<String>,
     /// Compresses whole answers of more than 1 KiB for callers that accept it (zstd, gzip); streams never.
     #[arg(long, env = "SLUICEGATE_COMPRESS_ANSWERS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub compress_answers: bool,

@@ -21,7 +21,7 @@ const OF_POOLS: [PoolFeature; 4] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 18] = [
+const OF_PROVIDERS: [ProviderFeature; 20] = [
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
         _ => false,
@@ -32,6 +32,7 @@ const OF_PROVIDERS: [ProviderFeature; 18] = [
     ("cacheWrite1h", |provider| prices(provider).any(|price| rates(price).any(|rates| rates.cache_write_1h.is_some()))),
     ("cohere", |provider| provider.kind == ProviderKind::Cohere),
     ("compatibility", |provider| !provider.compatibility.is_none()),
+    ("compressedRequests", |provider| provider.connection.compress_requests_over.is_some()),
     ("concurrency", |provider| provider.concurrency.is_some() || provider.endpoint_concurrency.is_some()),
     ("discovery", |provider| provider.discovery.is_some()),
     ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
@@ -49,6 +50,7 @@ const OF_PROVIDERS: [ProviderFeature; 18] = [
         };
         prices(provider).any(|price| !price.variants.is_empty() || kinds(&price.rates))
     }),
+    ("regions", |provider| provider.region.is_some() || !provider.regions.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
     ("vertexAI", |provider| provider.kind == ProviderKind::VertexAi),
 ];

@@ -13,7 +13,7 @@ use super::concurrency;
 use super::facts;
 use super::pattern::header_name;
 use super::report::Report;
-use super::scalar::{millis, scaled};
+use super::scalar::{bytes, millis, scaled};
 use super::services;
 use crate::forwarding;
 use crate::identity::{AssumedRole, Identity};
@@ -68,13 +68,15 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
     let crds::Provider {
         name,
         kind,
-        url,
+        url: _,
         api_version,
-        vertex_ai,
+        vertex_ai: _,
         service_ref,
         credentials,
         weight,
         priority,
+        region,
+        regions: _,
         models,
         discovery,
         defaults,
@@ -84,14 +86,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         compatibility: _,
         simulated,
     } = spec;
-    let is_simulated = *kind == crds::ProviderType::Simulated;
-    let is_vertex = *kind == crds::ProviderType::VertexAI;
-    report.rule(path, rules::ADDRESS_MISSING, is_simulated || is_vertex || url.is_some() || service_ref.is_some());
-    report.rule(path, rules::PLACE_OF_VERTEX, is_vertex == vertex_ai.is_some());
-    report.rule(path, rules::ADDRESS_TWICE, url.is_none() || service_ref.is_none());
-    report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
-    report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
-    report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
+    address_rules(spec, path, report);
     credential_rules(spec, path, report);
     let HeaderEdits { set: set_headers, pass: pass_headers, remove: remove_headers } =
         self::headers(headers.as_ref(), path, report);
@@ -112,6 +107,8 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         identity: credentials.as_ref().and_then(|given| identity(given, spec, path, report)),
         weight: *weight,
         priority: *priority,
+        region: region.clone(),
+        regions: self::regions(spec, path, report),
         models: self::models(models, path, report),
         discovery: discovery.as_ref().map(|discovery| self::interval(discovery, (*kind, path), report)),
         defaults: self::defaults(defaults.as_ref(), path, report),
@@ -124,6 +121,47 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         endpoint_concurrency,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
     }
+}
+
+/// True if a provider of this kind is called with a key that is of no region.
+const fn takes_regions(kind: crds::ProviderType) -> bool {
+    use crds::ProviderType as Type;
+    matches!(kind, Type::OpenAI | Type::Anthropic | Type::Gemini | Type::Cohere | Type::OpenAICompatible)
+}
+
+/// Its addresses in further regions.
+fn regions(spec: &crds::Provider, path: &str, report: &mut Report<'_>) -> BTreeMap<String, String> {
+    let default = address::default_path(spec.kind);
+    let mut regions = BTreeMap::new();
+    for (index, crds::RegionalAddress { name, url }) in spec.regions.iter().enumerate() {
+        let path = format!("{path}.regions[{index}]");
+        let normalised = address::normalise(url, default).and_then(|url| address::of_kind(spec.kind, url));
+        let url = report.check(&format!("{path}.url"), normalised);
+        if regions.insert(name.clone(), url).is_some() || spec.region.as_ref() == Some(name) {
+            report.invalid(
+                &path,
+                format!("Duplicate value: {{\"name\":{name:?}}}: write each region once, as region or in regions"),
+            );
+        }
+    }
+    regions
+}
+
+/// The rules on the addresses of a provider, and on what goes there.
+fn address_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) {
+    let crds::Provider { kind, url, vertex_ai, service_ref, credentials, regions, connection, simulated, .. } = spec;
+    let is_simulated = *kind == crds::ProviderType::Simulated;
+    let is_vertex = *kind == crds::ProviderType::VertexAI;
+    report.rule(path, rules::ADDRESS_MISSING, is_simulated || is_vertex || url.is_some() || service_ref.is_some());
+    report.rule(path, rules::PLACE_OF_VERTEX, is_vertex == vertex_ai.is_some());
+    report.rule(path, rules::ADDRESS_TWICE, url.is_none() || service_ref.is_none());
+    report.rule(path, rules::ADDRESS_ON_SIMULATED, !is_simulated || (url.is_none() && service_ref.is_none()));
+    report.rule(path, rules::CREDENTIALS_ON_SIMULATED, !is_simulated || credentials.is_none());
+    report.rule(path, rules::SIMULATED_ON_OTHERS, is_simulated || simulated.is_none());
+    let takes_regions = url.is_some() && takes_regions(*kind);
+    report.rule(path, rules::REGIONS_BESIDE_URL, regions.is_empty() || takes_regions);
+    let is_plain = is_simulated || *kind == crds::ProviderType::Bedrock;
+    report.rule(path, rules::COMPRESSED_UNSIGNED, !is_plain || connection.compress_requests_over.is_none());
 }
 
 /// The rules on who may be called with which version, and with which kind of credential.
@@ -271,7 +309,7 @@ fn defaults(spec: Option<&crds::Defaults>, path: &str, report: &mut Report<'_>) 
 }
 
 fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Report<'_>) -> Connection {
-    let crds::Connection { http, max_connections, max_idle, idle_timeout, tcp_keepalive, dns_ttl, tls } = spec;
+    let crds::Connection { http, max_connections, max_idle, idle_timeout, tcp_keepalive, dns_ttl, tls, .. } = spec;
     let path = format!("{path}.connection");
     let max_idle = max_idle.unwrap_or(*max_connections);
     report.rule(&path, rules::IDLE_CONNECTIONS, max_idle <= *max_connections);
@@ -296,6 +334,10 @@ fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Repo
         }),
         idle_said: idle_timeout.is_some(),
         tcp_keepalive: (keepalive > Millis(0)).then_some(keepalive),
+        compress_requests_over: spec
+            .compress_requests_over
+            .as_ref()
+            .map(|size| report.check(&format!("{path}.compressRequestsOver"), bytes(size))),
         dns_ttl: dns_ttl.as_ref().map(|ttl| report.check(&format!("{path}.dnsTTL"), millis(ttl))),
         ca_pem,
         server_name,

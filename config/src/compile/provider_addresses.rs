@@ -13,10 +13,16 @@ use super::report::Report;
 /// called.
 pub(super) fn judge(spec: &ProviderPoolSpec, denied: &DeniedNetworks, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
-        // What is no URL has been reported as that.
-        let uri = provider.url.as_deref().and_then(|url| url.parse::<Uri>().ok());
-        if let Some(Err(denial)) = uri.as_ref().and_then(Uri::host).map(|host| denied.check_host(host)) {
-            report.invalid(&format!("spec.providers[{index}].url"), denial.to_string());
+        let path = format!("spec.providers[{index}]");
+        let own = provider.url.iter().map(|url| (format!("{path}.url"), url));
+        let regional = provider.regions.iter().enumerate();
+        let regional = regional.map(|(index, region)| (format!("{path}.regions[{index}].url"), &region.url));
+        for (path, url) in own.chain(regional) {
+            // What is no URL has been reported as that.
+            let uri = url.parse::<Uri>().ok();
+            if let Some(Err(denial)) = uri.as_ref().and_then(Uri::host).map(|host| denied.check_host(host)) {
+                report.invalid(&path, denial.to_string());
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ pub struct Candidate {
     pub weight: u32,
     /// Tier; the lowest number first.
     pub priority: u32,
+    /// True if it is in another region than the process: within its tier it serves when no nearer one can.
+    pub is_away: bool,
     /// Its endpoint's health.
     pub health: Health,
     /// Calls it is working on.
@@ -33,6 +35,11 @@ pub enum Measure {
 }
 
 impl Candidate {
+    /// Its place in the order of tiers: the nearer go first in each.
+    pub(super) const fn tier(&self) -> (u32, bool) {
+        (self.priority, self.is_away)
+    }
+
     /// True if it is time to find out whether it is as slow as it was.
     pub(super) const fn is_due(&self) -> bool {
         matches!(self.measure, Measure::Latency(Latency { is_due: true, .. }))

@@ -2,7 +2,7 @@
 //! goes out.
 //!
 //! Filters, in this order: serves the model, has a weight, not tried yet, circuit. Then the tier: the lowest
-//! priority that has anybody left, where healthy ones go before those that cool down. Then the call's
+//! priority that has anybody left, in which the nearer region goes first; healthy ones go before those that cool down. Then the call's
 //! conversation decides, where those are kept together, else the strategy picks.
 
 mod candidate;

@@ -75,9 +75,9 @@ pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> 
     let cooling = |candidate: &Candidate| matches!(candidate.health, Health::CoolingDown(_));
     let all = || candidates.iter().enumerate().filter(able);
     // A healthy one of any tier goes before one in a cooldown; among those, the one whose cooldown ends first.
-    let tier = all().filter(|(_, c)| usable(c) && !cooling(c)).map(|(_, c)| c.priority).min();
+    let tier = all().filter(|(_, c)| usable(c) && !cooling(c)).map(|(_, c)| c.tier()).min();
     if let Some(tier) = tier {
-        let members = || all().filter(move |(_, c)| c.priority == tier && usable(c) && !cooling(c));
+        let members = || all().filter(move |(_, c)| c.tier() == tier && usable(c) && !cooling(c));
         let index = match picker.conversation {
             Some(conversation) => rendezvous::choose(conversation, members)?,
             None => choose(picker, members)?,
@@ -86,9 +86,9 @@ pub fn pick(picker: &mut Picker<'_>, candidates: &[Candidate], tried: Tried) -> 
         return Some(Chosen { index, forced });
     }
     let rest = all().min_by_key(|(_, c)| match c.health {
-        Health::Healthy | Health::Probing => (0, None, c.priority),
-        Health::CoolingDown(until) => (1, Some(until), c.priority),
-        Health::Ejected(until) => (2, Some(until), c.priority),
+        Health::Healthy | Health::Probing => (0, None, c.tier()),
+        Health::CoolingDown(until) => (1, Some(until), c.tier()),
+        Health::Ejected(until) => (2, Some(until), c.tier()),
     });
     rest.map(|(index, c)| Chosen { index, forced: matches!(c.health, Health::Ejected(_)) })
 }

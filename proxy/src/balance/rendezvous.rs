@@ -33,8 +33,8 @@ where
 #[must_use]
 pub fn home(conversation: ConversationKey, candidates: &[Candidate]) -> Option<usize> {
     let able = || candidates.iter().enumerate().filter(|(_, c)| c.serves && c.weight > 0);
-    let tier = able().map(|(_, c)| c.priority).min()?;
-    let members = able().filter(|(_, c)| c.priority == tier);
+    let tier = able().map(|(_, c)| c.tier()).min()?;
+    let members = able().filter(|(_, c)| c.tier() == tier);
     let key = conversation.key;
     members.max_by(|(_, a), (_, b)| rank(key, a).total_cmp(&rank(key, b))).map(|(index, _)| index)
 }

@@ -14,7 +14,16 @@ use crate::endpoint::{Admission, Endpoint, Health, Latency, LatencyClock, Permit
 
 fn well() -> Candidate {
     let health = Health::Healthy;
-    Candidate { serves: true, weight: 1, priority: 0, health, in_flight: 0, identity: 0, measure: Measure::None }
+    Candidate {
+        serves: true,
+        weight: 1,
+        priority: 0,
+        is_away: false,
+        health,
+        in_flight: 0,
+        identity: 0,
+        measure: Measure::None,
+    }
 }
 
 fn circuit() -> CircuitBreaker {
@@ -61,7 +70,12 @@ fn filters_then_tiers_then_pick() {
     let second = Candidate { priority: 1, ..well() };
     let open = |seconds| health(Health::Ejected(at(seconds)));
     let cooling = |seconds| health(Health::CoolingDown(at(seconds)));
-    let cases: [Case<'_>; 14] = [
+    let away = Candidate { is_away: true, ..well() };
+    let cases: [Case<'_>; 18] = [
+        ("the nearer region first", vec![away, well()], &[], Some((1, false))),
+        ("another region when the own can not", vec![away, well()], &[1], Some((0, false))),
+        ("another region before the next tier", vec![second, away], &[], Some((1, false))),
+        ("a healthy one far away before a near one that cools down", vec![cooling(1), away], &[], Some((1, false))),
         ("nobody", vec![], &[], None),
         ("does not serve the model", vec![mute, well()], &[], Some((1, false))),
         ("only those that do not", vec![mute, weightless], &[], None),
@@ -324,7 +338,7 @@ proptest! {
     ) {
         let now = Instant::now();
         let candidates: Vec<Candidate> = kinds.iter().map(|(serves, weight, priority, kind, in_flight)| Candidate {
-            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, identity: 0,
+            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, identity: 0, is_away: in_flight % 2 == 1,
             measure: Measure::None,
             health: match kind {
                 0 => Health::Healthy,

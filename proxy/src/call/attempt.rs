@@ -21,10 +21,12 @@ use crate::endpoint::{Outcome, Permit};
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Credential, Pool, Provider, RouteTarget, Rule};
-use crate::upstream::{SendErrorKind, SendLimits, UpstreamBody};
+use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
+use super::answer_head::{media_type, no_answer_by_head, passes_in_pieces};
 use super::answer_stream::{AnswerStream, FirstToken, StreamTerms};
+use super::compress_request;
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
 use super::headers;
@@ -100,7 +102,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// It gave no answer that the caller can have.
-    pub(super) async fn run(self, outgoing: Outgoing, permit: Permit) -> Result<Exchange, Failure> {
+    pub(super) async fn run(self, mut outgoing: Outgoing, permit: Permit) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
@@ -119,11 +121,12 @@ impl Attempt<'_> {
         let until = self.deadline.min(first);
         let limits =
             SendLimits { connect: self.times.connect, until, now: self.now, resend: self.target.pool.retry.on.reset };
-        let make = || outgoing.request(self.call, self.provider, hint.as_deref());
-        let sent = self.call.context.worker.client.send(&self.provider.origin, make, limits).await;
-        if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
-            self.call.context.note(LedgerEntry::resent);
-        }
+        let send = async |outgoing: &Outgoing| self.send(outgoing, (hint.as_deref(), limits)).await;
+        let sent = match compress_request::is_wanted(self.provider, outgoing.body().len(), self.now) {
+            // Boxed: it is rare.
+            true => Box::pin(compress_request::send(self.call, self.provider, &mut outgoing, send)).await,
+            false => send(&outgoing).await,
+        };
         let response = match sent {
             Ok(sent) => sent.response,
             Err(error) if error.kind == SendErrorKind::AttemptTimeout => {
@@ -160,6 +163,16 @@ impl Attempt<'_> {
         } else {
             self.whole(response, dialect, open).await
         }
+    }
+
+    /// Sends the request as it is.
+    async fn send(&self, outgoing: &Outgoing, (hint, limits): (Option<&str>, SendLimits)) -> Result<Sent, SendError> {
+        let make = || outgoing.request(self.call, self.provider, hint);
+        let sent = self.call.context.worker.client.send(&self.provider.origin, make, limits).await;
+        if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
+            self.call.context.note(LedgerEntry::resent);
+        }
+        sent
     }
 
     /// The engine of an answer that comes in pieces, under this head.
@@ -552,43 +565,4 @@ enum Collected {
     Full(Exhausted),
     Broken(String),
     TooLarge,
-}
-
-/// The reason why a success is none, by what its head says of it.
-fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Option<String> {
-    if let Some(coding) = headers::unasked_coding(headers) {
-        return Some(format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)"));
-    }
-    let no_sound = operation == Operation::Speech && (is_json(headers) || is_page(headers));
-    no_sound.then(|| format!("its answer is no sound but `{}`", String::from_utf8_lossy(media_type(headers))))
-}
-
-/// True if an answer passes piece by piece. What is to be JSON is read whole and judged by what it is, whatever it is called.
-fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool {
-    let may = match call.operation {
-        Operation::Speech => true,
-        // A text, where the call asks for one.
-        Operation::Transcription | Operation::Translation => !is_page(headers),
-        operation if operation.draws() => call.peek.stream && !is_page(headers),
-        _ => call.streams(),
-    };
-    may && !is_json(headers)
-}
-
-/// True for a page for people: somebody else has answered in the provider's place.
-fn is_page(headers: &HeaderMap) -> bool {
-    let kind = media_type(headers);
-    [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page))
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = media_type(headers);
-    let end = kind.get(kind.len().saturating_sub(4)..).unwrap_or_default();
-    end.eq_ignore_ascii_case(b"json")
-}
-
-/// The content type without its parameters; empty when none is said.
-fn media_type(headers: &HeaderMap) -> &[u8] {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::compression::{AnswerCoding, Encoder, WORTHWHILE, forbids};
+use crate::compression::{AnswerCoding, Codec, Encoder, WORTHWHILE, forbids};
 use crate::errors::Problem;
 use crate::memory::Purpose;
 use crate::settings::Settings;
@@ -69,11 +69,19 @@ async fn compressed(context: &CallContext, coding: AnswerCoding, plain: &Bytes) 
         let body = context.worker.cache.codec().compress(coding, plain)?;
         return Some(memory.charge(body.len(), purpose).ok()?.hold(body));
     }
-    // Boxed: it is rare.
     let mut charge = memory.charge(plain.len(), purpose).ok()?;
-    let body = Box::pin(in_turns(coding, plain)).await.filter(|body| body.len() < plain.len())?;
+    let body = text(context.worker.cache.codec(), coding, plain).await?;
     charge.set(body.len(), purpose).ok()?;
     Some(charge.hold(body))
+}
+
+/// The bytes compressed, a long text in turns with other calls; `None`: that makes them no smaller.
+pub(super) async fn text(codec: &Codec, coding: AnswerCoding, plain: &Bytes) -> Option<Bytes> {
+    if plain.len() <= TURN {
+        return codec.compress(coding, plain);
+    }
+    // Boxed: it is rare.
+    Box::pin(in_turns(coding, plain)).await.filter(|body| body.len() < plain.len())
 }
 
 async fn in_turns(coding: AnswerCoding, plain: &Bytes) -> Option<Bytes> {

@@ -8,6 +8,7 @@
 
 mod access;
 mod affinity;
+mod answer_head;
 mod answer_stream;
 mod answering;
 mod attempt;
@@ -20,6 +21,7 @@ mod caller;
 mod coalesce;
 mod coding;
 mod compress;
+mod compress_request;
 mod context;
 mod cors;
 mod count;

@@ -1,12 +1,13 @@
 //! The request that a provider is sent: the original bytes where nothing is to be changed, else spliced or translated.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
 use crate::api::profiles::Offer;
+use crate::compression::AnswerCoding;
 use crate::identity::token::CloudCredential;
 use crate::state::{Credential, OfferAt, Provider, RouteTarget};
 
@@ -25,9 +26,14 @@ const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const MEDIA: (HeaderValue, HeaderValue) = (JSON, JSON);
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
+/// The coding of requests that are compressed: the one that is read most widely.
+pub(super) const REQUEST_CODING: AnswerCoding = AnswerCoding::Gzip;
+
 /// A request for a provider.
 pub(super) struct Outgoing {
     body: Bytes,
+    /// The body as it was before it was compressed.
+    plain: Option<Bytes>,
     uri: Uri,
     /// Headers that are said where the caller did not say them.
     said: &'static [(&'static str, &'static str)],
@@ -90,6 +96,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let dropped = dropped.len();
         return Ok(Outgoing {
             body,
+            plain: None,
             uri,
             said,
             added: Vec::new(),
@@ -110,19 +117,21 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     if !unsaid.is_empty() {
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
-    let header =
-        |(name, value): &(String, String)| HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
     let added = headers.iter().filter_map(header).collect();
     let Governed { body, dropped } = governed(&Bytes::from(body), provider)?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
-    let said = at.offer.headers;
     let body = match dialect.habits().envelope.zip(envelope) {
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
     let body = marked(body, (call, model), dialect);
-    Ok(Outgoing { body, uri, said, added, dialect, usage_is_ours: false, clamped, dropped, betas, media: MEDIA })
+    let usage_is_ours = false;
+    Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media: MEDIA })
+}
+
+fn header((name, value): &(String, String)) -> Option<(HeaderName, HeaderValue)> {
+    HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok())
 }
 
 /// The request of an operation whose bodies pass: the caller's own but for the model's name.
@@ -136,6 +145,7 @@ fn passed(call: &InboundCall, model: &str, (at, provider): (&OfferAt, &Provider)
     let kind = said(CONTENT_TYPE).unwrap_or(JSON);
     Ok(Outgoing {
         body,
+        plain: None,
         uri: with_query(uri, call),
         said: at.offer.headers,
         added: Vec::new(),
@@ -221,6 +231,26 @@ impl Outgoing {
         self.body.as_ptr() != call.body.as_ptr()
     }
 
+    /// The body that goes out.
+    pub(super) const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// This goes out in the body's place.
+    pub(super) fn compress(&mut self, body: Bytes) {
+        self.plain = Some(std::mem::replace(&mut self.body, body));
+    }
+
+    /// The body goes out as it was.
+    pub(super) fn unpack(&mut self) {
+        self.plain.take().into_iter().for_each(|plain| self.body = plain);
+    }
+
+    /// True if the body goes out compressed.
+    pub(super) const fn is_compressed(&self) -> bool {
+        self.plain.is_some()
+    }
+
     /// The whole request. A connection that breaks may make it a second time. `hint` stands for the call's conversation.
     pub(super) fn request(&self, call: &InboundCall, provider: &Provider, hint: Option<&str>) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
@@ -246,6 +276,9 @@ impl Outgoing {
             }
         }
         finish(&mut headers, &self.media, provider);
+        if self.is_compressed() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(REQUEST_CODING.as_str()));
+        }
         match &provider.credential {
             Some(Credential::Header(name, value)) => drop(headers.insert(name.clone(), value.clone())),
             Some(Credential::Signed(signer)) => {

@@ -52,6 +52,7 @@ impl<'a> Weighing<'a> {
             serves: fit(self.call, (self.target, self.room), provider),
             weight: provider.weight,
             priority: provider.priority,
+            is_away: provider.is_away,
             health: provider.endpoint.health(self.now),
             in_flight: provider.endpoint.in_flight(),
             identity: provider.identity,

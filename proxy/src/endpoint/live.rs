@@ -9,6 +9,7 @@ use sluicegate_config::CircuitBreaker;
 use crate::concurrency::CallPlace;
 
 use super::breaker::{Breaker, CircuitState, Outcome, Pass, RecordedFailure};
+use super::compressed::{Compressed, TakesCompressed};
 use super::latency::Latencies;
 
 /// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
@@ -63,6 +64,7 @@ pub struct Endpoint {
     latencies: Latencies,
     /// The end of what checks beside the calls have said; 0: nothing.
     checked: AtomicU64,
+    compressed: Compressed,
 }
 
 impl Endpoint {
@@ -73,6 +75,7 @@ impl Endpoint {
         Self {
             epoch: now,
             breaker,
+            compressed: Compressed::default(),
             cooldown: AtomicU64::new(0),
             guessed: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
@@ -234,6 +237,23 @@ impl Endpoint {
     /// Microseconds since its epoch.
     pub(super) fn micros(&self, then: Instant) -> u64 {
         u64::try_from(then.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The knowledge whether it reads compressed requests.
+    #[must_use]
+    pub fn takes_compressed(&self, now: Instant) -> TakesCompressed {
+        self.compressed.at(self.since_epoch(now))
+    }
+
+    /// It has answered a compressed request.
+    pub fn took_compressed(&self) {
+        self.compressed.took();
+    }
+
+    /// It has refused one that it answered uncompressed: true if that is news.
+    #[must_use]
+    pub fn refused_compressed(&self, now: Instant) -> bool {
+        self.compressed.refused(self.since_epoch(now))
     }
 
     fn since_epoch(&self, then: Instant) -> u64 {

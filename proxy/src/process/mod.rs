@@ -99,6 +99,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         jwks: Arc::default(),
         discovery: Arc::default(),
         known_only,
+        region: settings.region.as_deref().filter(|region| !region.is_empty()).map(Into::into),
     };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
     let mut builder = Builder::new(lasting.clone());

@@ -277,6 +277,10 @@ pub(crate) struct Provider {
     pub(super) offers: Vec<OfferAt>,
     pub(crate) weight: u32,
     pub(crate) priority: u32,
+    /// True if it is in another region than the process.
+    pub(crate) is_away: bool,
+    /// Larger requests go out compressed.
+    pub(crate) compress_over: Option<usize>,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
     /// Its own list of them, where it is asked for.
     pub(super) discovered: Option<Arc<DiscoveredModels>>,

@@ -58,6 +58,8 @@ pub struct Lasting {
     pub(crate) discovery: Arc<DiscoveryKeeper>,
     /// True if routes that do not say who may call them are for consumers only.
     pub known_only: bool,
+    /// The region that the process runs in.
+    pub region: Option<Arc<str>>,
 }
 
 /// Resolves a route. `place` says where a pool is, or will be, and how it is called.
@@ -177,6 +179,14 @@ fn concurrency(lasting: &Lasting, id: &ObjectId, rule: &config::Rule) -> Option<
     rule.concurrency.as_ref().map(|limit| lasting.limits.gate(scope, limit))
 }
 
+/// A spot of a provider: its address under one of its urls, or one of the endpoints behind it.
+#[derive(Clone, Copy)]
+struct Spot<'a> {
+    from: &'a config::Provider,
+    at: Option<&'a str>,
+    is_away: bool,
+}
+
 /// A pool on its way from its compiled form.
 pub(super) struct Resolving<'a> {
     pub(super) id: &'a ObjectId,
@@ -225,8 +235,10 @@ impl Resolving<'_> {
         let stands_for = self.stands_for_credential(from);
         let set_headers = set_headers(from)?;
         let discovered = self.discovered(from, credential.as_ref(), &set_headers)?;
-        let make = |at: Option<&str>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
-            let origin = Origin::at(self.id, from, at, &self.lasting.outward).map_err(|error| error.to_string())?;
+        let own = &self.place(from);
+        let make = |place: &Spot<'_>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
+            let origin =
+                Origin::at(self.id, place.from, place.at, &self.lasting.outward).map_err(|error| error.to_string())?;
             let address = origin.address();
             let known = || {
                 let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };
@@ -245,6 +257,11 @@ impl Resolving<'_> {
                 kind,
                 weight,
                 priority: from.priority,
+                is_away: place.is_away,
+                compress_over: from
+                    .connection
+                    .compress_requests_over
+                    .map(|over| usize::try_from(over).unwrap_or(usize::MAX)),
                 models: Arc::clone(&models),
                 discovered: discovered.clone(),
                 type_name: profiles::type_name(from.kind),
@@ -259,17 +276,45 @@ impl Resolving<'_> {
             })
         };
         match &from.endpoints {
-            None => Ok(vec![make(None, self.share(from.weight, 1), None)?]),
+            None if from.regions.is_empty() => Ok(vec![make(own, self.share(from.weight, 1), None)?]),
+            None => self.regional(own, profile.look_alike.as_ref(), |place, weight| make(place, weight, None)),
             // It is known and serves nothing: a place that takes no calls, and that nobody learns anything about.
             Some(none) if none.is_empty() => {
                 let nobody = Arc::new(Endpoint::new(self.pool.circuit_breaker, self.now));
-                Ok(vec![make(None, 0, Some(nobody))?])
+                Ok(vec![make(own, 0, Some(nobody))?])
             }
             Some(endpoints) => {
                 let weight = self.share(from.weight, endpoints.len());
-                endpoints.iter().map(|address| make(Some(address), weight, None)).collect()
+                endpoints.iter().map(|address| make(&Spot { at: Some(address), ..*own }, weight, None)).collect()
             }
         }
+    }
+
+    /// A provider once for each of its regions. Its weight is shared by those that are called together: the near ones, and, where
+    /// none of these can serve, the others.
+    fn regional(
+        &self,
+        own: &Spot<'_>,
+        look_alike: Option<&LookAlike>,
+        make: impl Fn(&Spot<'_>, u32) -> Result<Provider, String>,
+    ) -> Result<Vec<Provider>, String> {
+        let further = own.from.regions.iter().map(|(region, url)| {
+            let at = config::Provider { url: url.clone(), region: Some(region.clone()), ..own.from.clone() };
+            profile::completed(&at, look_alike).into_owned()
+        });
+        let further: Vec<config::Provider> = further.collect();
+        let places: Vec<Spot<'_>> = std::iter::once(*own).chain(further.iter().map(|from| self.place(from))).collect();
+        let weight = |is_away| {
+            let together = places.iter().filter(|place| place.is_away == is_away).count();
+            self.share(own.from.weight, together)
+        };
+        places.iter().map(|place| make(place, weight(place.is_away))).collect()
+    }
+
+    /// The place at a provider's url. What says no region is near to all.
+    fn place<'p>(&self, from: &'p config::Provider) -> Spot<'p> {
+        let regions = self.lasting.region.as_deref().zip(from.region.as_deref());
+        Spot { from, at: None, is_away: regions.is_some_and(|(own, of)| own != of) }
     }
 
     /// The limits on how many calls a provider, and one of its endpoints, work on at once.
@@ -303,7 +348,8 @@ impl Resolving<'_> {
 
     /// The share of each of a provider's endpoints in its weight, among endpoints of the whole pool.
     fn share(&self, weight: u32, endpoints: usize) -> u32 {
-        if weight == 0 || self.pool.providers.iter().all(|provider| provider.endpoints.is_none()) {
+        let is_one = |provider: &config::Provider| provider.endpoints.is_none() && provider.regions.is_empty();
+        if weight == 0 || self.pool.providers.iter().all(is_one) {
             return weight;
         }
         let shares = u64::from(weight) * SHARES / u64::try_from(endpoints.max(1)).unwrap_or(u64::MAX);
@@ -385,6 +431,8 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             identity: _,
             weight: _,
             priority: _,
+            region: _,
+            regions,
             models,
             discovery: _,
             defaults,
@@ -404,7 +452,10 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
         let models: Vec<_> = models.iter().map(model).collect();
         let headers = (set_headers, pass_headers, remove_headers);
         let decisive = (name, kind, (url, api_version), service, models, defaults, headers, compatibility, simulated);
-        let bytes = serde_json::to_vec(&decisive).unwrap_or_default();
+        let mut bytes = serde_json::to_vec(&decisive).unwrap_or_default();
+        if !regions.is_empty() {
+            bytes.extend(serde_json::to_vec(regions).unwrap_or_default());
+        }
         hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(&bytes);
     }

@@ -147,6 +147,7 @@ impl Origin {
             idle_said: true,
             tcp_keepalive: None,
             dns_ttl: None,
+            compress_requests_over: None,
             ca_pem: None,
             server_name: None,
         };
@@ -162,6 +163,8 @@ impl Origin {
             weight: 1,
             priority: 0,
             models: BTreeMap::new(),
+            region: None,
+            regions: BTreeMap::new(),
             discovery: None,
             defaults: Defaults::default(),
             connection,

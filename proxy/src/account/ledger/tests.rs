@@ -27,6 +27,8 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         weight: 1,
         priority: 0,
         models: models.into_iter().collect(),
+        region: None,
+        regions: std::collections::BTreeMap::new(),
         discovery: None,
         defaults: Defaults::default(),
         connection: Connection {
@@ -37,6 +39,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
             idle_said: true,
             tcp_keepalive: None,
             dns_ttl: None,
+            compress_requests_over: None,
             ca_pem: None,
             server_name: None,
         },

@@ -23,6 +23,7 @@ fn lasting() -> Lasting {
         jwks: Arc::default(),
         discovery: Arc::default(),
         known_only: false,
+        region: None,
     }
 }
 

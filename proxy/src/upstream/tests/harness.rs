@@ -37,6 +37,7 @@ pub(super) fn connection() -> Connection {
         idle_said: true,
         tcp_keepalive: Some(Millis(30_000)),
         dns_ttl: None,
+        compress_requests_over: None,
         ca_pem: None,
         server_name: None,
     }
@@ -65,6 +66,8 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         weight: 1,
         priority: 0,
         models: Default::default(),
+        region: None,
+        regions: std::collections::BTreeMap::new(),
         discovery: None,
         defaults: Defaults::default(),
         connection,

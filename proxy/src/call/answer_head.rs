@@ -1,0 +1,48 @@
+//! The head of a provider's good answer: what it says of the answer behind it.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+
+use crate::account::Operation;
+
+use super::headers;
+use super::inbound::InboundCall;
+
+/// The reason why a success is none, by what its head says of it.
+pub(super) fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Option<String> {
+    if let Some(coding) = headers::unasked_coding(headers) {
+        return Some(format!("its answer is coded in `{coding}`, which nobody asked for (content-encoding)"));
+    }
+    let no_sound = operation == Operation::Speech && (is_json(headers) || is_page(headers));
+    no_sound.then(|| format!("its answer is no sound but `{}`", String::from_utf8_lossy(media_type(headers))))
+}
+
+/// True if an answer passes piece by piece. What is to be JSON is read whole and judged by what it is, whatever it is called.
+pub(super) fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool {
+    let may = match call.operation {
+        Operation::Speech => true,
+        // A text, where the call asks for one.
+        Operation::Transcription | Operation::Translation => !is_page(headers),
+        operation if operation.draws() => call.peek.stream && !is_page(headers),
+        _ => call.streams(),
+    };
+    may && !is_json(headers)
+}
+
+/// True for a page for people: somebody else has answered in the provider's place.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    [&b"text/html"[..], b"application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    let end = kind.get(kind.len().saturating_sub(4)..).unwrap_or_default();
+    end.eq_ignore_ascii_case(b"json")
+}
+
+/// The content type without its parameters; empty when none is said.
+pub(super) fn media_type(headers: &HeaderMap) -> &[u8] {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
