@@ -55,17 +55,20 @@ enum End {
     TooLong,
     #[error("silent for {} s", MOST_SILENCE.as_secs())]
     Silent,
+    #[error("begun without the token that proxies know the operator by now")]
+    OtherToken,
     #[error("closed")]
     Closed,
 }
 
 /// Reads a proxy's stream until it is dropped, beginning it again when it ends.
-/// `token`: by which the proxy knows the operator; asked for each time.
+/// `token`: by which the proxy knows the operator; asked for each time, and at each sign of life: a stream that was begun
+/// before there was this token has a place that anybody may take, and is told less.
 pub(super) async fn follow(address: SocketAddr, token: impl Fn() -> Option<String>, tell: impl Fn(StreamEvent)) {
     let mut wait = FIRST_WAIT;
     loop {
         let mut heard = false;
-        let end = read(address, token(), |line| {
+        let end = read(address, &token, |line| {
             heard = true;
             tell(StreamEvent::Line(line));
         });
@@ -82,7 +85,7 @@ pub(super) async fn follow(address: SocketAddr, token: impl Fn() -> Option<Strin
 }
 
 /// Reads one stream to its end.
-async fn read(address: SocketAddr, token: Option<String>, tell: impl FnMut(Line)) -> End {
+async fn read(address: SocketAddr, token: impl Fn() -> Option<String>, tell: impl FnMut(Line)) -> End {
     let socket = match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return End::Unreachable(error),
@@ -93,16 +96,19 @@ async fn read(address: SocketAddr, token: Option<String>, tell: impl FnMut(Line)
         Err(error) => return error.into(),
     };
     let mut connection = pin!(connection);
+    let said = token();
+    let request = request(address, said.as_deref());
+    let is_of_now = || token().is_none_or(|now| said.as_ref() == Some(&now));
     // The connection is polled beside its reader, in one task.
     tokio::select! {
         biased;
-        end = lines(sender, request(address, token), tell) => end.err().unwrap_or(End::Closed),
+        end = lines(sender, request, is_of_now, tell) => end.err().unwrap_or(End::Closed),
         ended = &mut connection => ended.err().map_or(End::Closed, End::Http),
     }
 }
 
 /// The request for a stream; a token that no header can carry makes none.
-fn request(address: SocketAddr, token: Option<String>) -> Option<Request<Empty<Bytes>>> {
+fn request(address: SocketAddr, token: Option<&str>) -> Option<Request<Empty<Bytes>>> {
     let mut request = Request::get(PATH).header(HOST, address.to_string()).header(ACCEPT, MEDIA_TYPE);
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -113,6 +119,7 @@ fn request(address: SocketAddr, token: Option<String>) -> Option<Request<Empty<B
 async fn lines(
     mut sender: SendRequest<Empty<Bytes>>,
     request: Option<Request<Empty<Bytes>>>,
+    is_of_now: impl Fn() -> bool,
     tell: impl FnMut(Line),
 ) -> Result<(), End> {
     let Some(request) = request else { return Ok(()) };
@@ -120,11 +127,11 @@ async fn lines(
     if answer.status() != http::StatusCode::OK {
         return Err(End::Status(answer.status()));
     }
-    each_line(answer.into_body(), tell).await
+    each_line(answer.into_body(), is_of_now, tell).await
 }
 
-/// Tells the lines of a body. An empty one is a sign of life and is not told.
-async fn each_line(mut body: Incoming, mut tell: impl FnMut(Line)) -> Result<(), End> {
+/// Tells the lines of a body, as long as its request is of now. An empty one is a sign of life and is not told.
+async fn each_line(mut body: Incoming, is_of_now: impl Fn() -> bool, mut tell: impl FnMut(Line)) -> Result<(), End> {
     let mut buffer = Vec::new();
     loop {
         timeout(MOST_SILENCE, next_line(&mut body, &mut buffer)).await.map_err(|_| End::Silent)??;
@@ -134,6 +141,9 @@ async fn each_line(mut body: Incoming, mut tell: impl FnMut(Line)) -> Result<(),
             if line.len() > 1 {
                 tell(serde_json::from_slice(&line)?);
             }
+        }
+        if !is_of_now() {
+            return Err(End::OtherToken);
         }
         if buffer.capacity() > KEPT_BUFFER {
             buffer.shrink_to(KEPT_BUFFER);

@@ -28,10 +28,18 @@ fn line(whole: bool, revision: &str) -> String {
 
 /// Takes a connection and its request, and answers with a head.
 async fn accept(listener: &TcpListener, status: &str) -> TcpStream {
+    accept_with(listener, status, None).await
+}
+
+/// The same, of a request with this token or none.
+async fn accept_with(listener: &TcpListener, status: &str, token: Option<&str>) -> TcpStream {
     let (mut socket, _) = listener.accept().await.unwrap();
     let mut request = vec![0; 4_096];
     let read = socket.read(&mut request).await.unwrap();
-    assert!(request[..read].starts_with(b"GET /rollout HTTP/1.1\r\n"));
+    let request = String::from_utf8_lossy(&request[..read]);
+    assert!(request.starts_with("GET /rollout HTTP/1.1\r\n"));
+    let said = request.lines().find_map(|line| line.strip_prefix("authorization: Bearer "));
+    assert_eq!(said, token);
     socket.write_all(format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
     socket
 }
@@ -68,6 +76,38 @@ async fn a_stream_is_read_in_any_pieces_and_begun_again_when_it_ends() {
     let mut socket = accept(&listener, "200 OK").await;
     socket.write_all(format!("{}\n", line(true, "r3")).as_bytes()).await.unwrap();
     until(&rollout, "r3", 1).await;
+}
+
+/// Else it never has the operator's place, and is never told of budgets.
+#[tokio::test(flavor = "local")]
+async fn a_stream_is_begun_anew_when_there_is_a_token_that_it_did_not_show() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pods = stream::iter([PodEvent::All(vec![pod("p", listener.local_addr().unwrap())])]);
+    let token = Rc::new(RefCell::new(None));
+    let of_now = Rc::clone(&token);
+    let rollout = Rc::new(Rollout::new(Box::new(move || of_now.borrow().clone())));
+    tokio::task::spawn_local(Rc::clone(&rollout).follow(pods));
+
+    let mut socket = accept(&listener, "200 OK").await;
+    let mut shown = "r0".to_owned();
+    socket.write_all(format!("{}\n", line(true, &shown)).as_bytes()).await.unwrap();
+    until(&rollout, &shown, 1).await;
+    for (number, word) in ["made-up-just-now", "made-up-anew"].into_iter().enumerate() {
+        // At the next sign of life.
+        *token.borrow_mut() = Some(word.to_owned());
+        socket.write_all(b"\n").await.unwrap();
+        socket = accept_with(&listener, "200 OK", Some(word)).await;
+        shown = format!("r{}", number + 1);
+        socket.write_all(format!("{}\n", line(true, &shown)).as_bytes()).await.unwrap();
+        until(&rollout, &shown, 1).await;
+    }
+    // A token that is gone for now, or the same, is no reason.
+    *token.borrow_mut() = None;
+    socket.write_all(format!("\n{}\n\n", line(false, "r8")).as_bytes()).await.unwrap();
+    until(&rollout, "r8", 1).await;
+    *token.borrow_mut() = Some("made-up-anew".to_owned());
+    socket.write_all(format!("\n{}\n", line(false, "r9")).as_bytes()).await.unwrap();
+    until(&rollout, "r9", 1).await;
 }
 
 #[tokio::test(flavor = "local")]

@@ -121,6 +121,8 @@ impl RolloutStream {
         let report = Arc::clone(&self.admin.report.borrow_and_update());
         let ready = self.admin.unready().is_none();
         if self.spend.is_none() && is_operators(self.said.as_ref(), report.operator.as_ref()) {
+            // It goes on in the place that it has, and is not pushed out of it.
+            self.life.keep();
             self.spend = Some(SpendTelling::new(Arc::clone(&self.admin.budgets)));
         }
         let used = self.spend.as_mut().map(|spend| spend.news(Instant::now())).unwrap_or_default();
