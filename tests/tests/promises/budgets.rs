@@ -314,6 +314,41 @@ async fn a_call_without_room_goes_to_a_cheaper_target_and_no_further() {
 }
 
 #[tokio::test]
+async fn a_call_that_lands_softly_is_given_what_is_kept_and_keeps_nothing() {
+    let (dear, cheap) = (plain_upstream(), plain_upstream());
+    let other = "other-key-that-nobody-can-guess";
+    let cheaper =
+        pool(&cheap).replace("{name: p}", "{name: cheap}").replace("\"100\"", "\"1\"").replace("\"1000\"", "\"10\"");
+    let targets = "targets: [{poolRef: {name: p}}]";
+    let soft = route("  cache: {ttl: 60s, scope: Route}\n")
+        .replace(targets, &format!("{targets}, fallbacks: [{{poolRef: {{name: cheap}}}}]"));
+    let text = pool(&dear)
+        + &cheaper
+        + &soft
+        + &consumer("team", KEY, "{amount: \"0.05\", period: Total, onExceeded: Fallback}")
+        + &consumer("rich", other, "{amount: \"100\", period: Total}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    // Who asks, for how many tokens; whether the budget has room, and which calls the providers have had by then.
+    for (key, max_tokens, exceeded, is_hit, calls) in [
+        (other, 100, "", false, (1, 0)),
+        // There is no room for it, and its answer is kept: nothing is paid.
+        (KEY, 100, "true", true, (1, 0)),
+        // What the fallback says is not kept: neither for the one nor for the other.
+        (KEY, 101, "true", false, (1, 1)),
+        (KEY, 101, "true", false, (1, 2)),
+        (other, 101, "", false, (2, 2)),
+        (KEY, 101, "true", true, (2, 2)),
+    ] {
+        let answer = client.post(CHAT, &[("x-api-key", key)], asking("m", max_tokens, false)).await.unwrap();
+        assert!(answer.is_good(), "{max_tokens}: {}", answer.text());
+        assert_eq!(answer.header("x-sluicegate-budget-exceeded"), exceeded, "{max_tokens}: {:?}", answer.headers);
+        assert_eq!(answer.header("x-cache").to_ascii_lowercase().starts_with("hit"), is_hit, "{:?}", answer.headers);
+        assert_eq!((dear.calls(), cheap.calls()), calls, "{max_tokens}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_limits_of_an_answer_the_larger_is_reserved() {
     let upstream = plain_upstream();
     let text = pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"100\", period: Total}");
