@@ -4,7 +4,7 @@
 //! connections are still taken for the drain delay (load balancers need a moment to hear of it). Then what waits in
 //! the backlog is taken, the sockets close, idle connections are told to go, and calls in flight have the drain
 //! timeout to end. Those that are left then are cut, and told of: in the log, and to Redis (`Cutting`). A second signal
-//! ends the process at once.
+//! cuts them at once, and a third one ends the process.
 //!
 //! A part that ends without having been told to (a worker, what follows the configuration) takes the process with it,
 //! the same way: half a proxy would refuse its half of the calls for ever.
@@ -177,8 +177,8 @@ pub async fn until_drained(
     }
     if first != Ok(Signals::INTERRUPT) && !settings.drain_delay.is_zero() {
         let waited = either(tokio::time::sleep(settings.drain_delay), signals.next()).await;
-        if waited.is_err() {
-            return false;
+        if let Err(second) = waited {
+            return at_once(lifecycle, signals, second).await;
         }
     }
     lifecycle.enter(Phase::Closing);
@@ -194,11 +194,17 @@ pub async fn until_drained(
     };
     match either(ending, signals.next()).await {
         Ok(all) => all && first.is_ok(),
-        Err(second) => {
-            tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once");
-            false
-        }
+        Err(second) => at_once(lifecycle, signals, second).await,
     }
+}
+
+/// A second signal has come: the calls that are left are cut and told of, which takes a moment. A third one ends that, too.
+async fn at_once(lifecycle: &Lifecycle, mut signals: Signals, second: &'static str) -> bool {
+    tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once: the calls left are cut");
+    lifecycle.enter(Phase::Closing);
+    lifecycle.enter(Phase::Cutting);
+    let _ = either(workers_gone(lifecycle, CUTTING), signals.next()).await;
+    false
 }
 
 async fn workers_gone(lifecycle: &Lifecycle, timeout: Duration) -> bool {

@@ -93,10 +93,15 @@ impl PendingAnswer {
             return false;
         };
         self.given_up.set(Some(why));
+        self.look_again();
+        true
+    }
+
+    /// Wakes who writes it: what it has to say may have changed.
+    pub(super) fn look_again(&self) {
         if let Some(task) = self.task.borrow_mut().take() {
             task.wake();
         }
-        true
     }
 
     /// True if it is given up; if not, the task of this waker is told when it is.

@@ -165,7 +165,11 @@ impl ConnectionTable {
 
     /// Tells every connection to leave, and so looks once more at what its answers have to say.
     pub fn tell_all_to_leave(&self) {
-        self.open.borrow().values().for_each(|connection| connection.tell(ConnectionVerdict::Leave));
+        for connection in self.open.borrow().values() {
+            connection.tell(ConnectionVerdict::Leave);
+            // HTTP/2's streams are tasks of their own.
+            connection.streams.borrow().values().for_each(|answer| answer.look_again());
+        }
     }
 
     /// Gives every connection up, with the calls on it.

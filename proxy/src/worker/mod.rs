@@ -98,7 +98,7 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         drop(background.await);
         worker.background.clear();
         if is_cut {
-            // HTTP/2's streams hear of their connection's end by themselves.
+            // HTTP/2's streams that had nothing to say any longer hear of their connection's end by themselves.
             drop(tokio::time::timeout(LETTING_GO, all_closed(&worker)).await);
         }
         tick.abort();
@@ -117,7 +117,7 @@ async fn all_served(worker: &Worker, table: &ConnectionTable) {
     }
 }
 
-/// Lets HTTP/1's streams tell their callers that they are cut, and then lets go of every connection.
+/// Lets streams tell their callers that they are cut, and then lets go of every connection.
 async fn cut_connections(worker: &Worker, table: &ConnectionTable) {
     worker.ledger.cut();
     table.tell_all_to_leave();

@@ -254,7 +254,7 @@ async fn connections_whose_clients_are_frozen_do_not_hold_a_stop_up() {
     drop(open);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn calls_that_the_drain_timeout_cuts_are_told_of() {
     let simulator = good();
     let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
@@ -276,7 +276,9 @@ async fn calls_that_the_drain_timeout_cuts_are_told_of() {
         let body = crate::resources::chat("m", true);
         sluicegate_tests::client::post(crate::resources::CHAT, &steer, body).unwrap()
     };
-    let open = (second.open(streamed()).await.unwrap(), second.open(streamed()).await.unwrap());
+    let open = [second.open(streamed()).await.unwrap(), second.open(streamed()).await.unwrap()];
+    // A client reads as it comes, or its window is soon closed.
+    let open = open.map(|answer| tokio::task::spawn_local(sluicegate_tests::client::read(answer)));
     proxy
         .until("all are at work", |proxy| {
             proxy.metrics().is_ok_and(|metrics| metrics.sum("sluicegate_inflight_requests", &[]) == 8.0)
@@ -297,7 +299,36 @@ async fn calls_that_the_drain_timeout_cuts_are_told_of() {
     let log = proxy.log();
     let cut = log.iter().filter(|line| line.contains("timed_out") && line.contains("the gateway stopped")).count();
     assert_eq!(cut, 8, "{log:#?}");
-    drop(open);
+    for answer in open {
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.text().contains("the gateway stopped"), "a stream of HTTP/2 ends in silence: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_second_signal_cuts_calls_at_once_and_tells_of_them() {
+    let simulator = good();
+    let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
+    // In the delay before the sockets close, and after it.
+    for delay in ["300s", "0s"] {
+        let flags = ["--drain-delay", delay, "--drain-timeout", "300s"];
+        let mut proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
+        let steer = [("x-simulate", "tokens=5000; interval=100ms")];
+        let client = proxy.client();
+        let body = crate::resources::chat("m", true);
+        let streamed = sluicegate_tests::client::post(crate::resources::CHAT, &steer, body).unwrap();
+        let answer = tokio::task::spawn_local(sluicegate_tests::client::read(client.open(streamed).await.unwrap()));
+        proxy.terminate().unwrap();
+        let leaving = |proxy: &Proxy| proxy.page("/readyz").is_ok_and(|(status, _)| status == 503);
+        proxy.until("it is leaving", leaving).await.unwrap();
+        proxy.terminate().unwrap();
+        assert!(!proxy.ended().await.unwrap().success(), "a call was cut");
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.text().contains("the gateway stopped"), "{delay}: {}", answer.text());
+        let log = proxy.log();
+        let cut = log.iter().filter(|line| line.contains("timed_out") && line.contains("the gateway stopped")).count();
+        assert_eq!(cut, 1, "{delay}: {log:#?}");
+    }
 }
 
 #[tokio::test]
