@@ -365,3 +365,45 @@ async fn what_redis_says_no_to_is_told_for_seconds_and_then_counted_as_lost() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test(flavor = "local")]
+async fn what_calls_had_reserved_that_the_drain_timeout_cuts_is_settled_in_redis() {
+    let (mut cluster, vendor) = (RedisCluster::start().unwrap(), vendor());
+    let text = manifests(&vendor, "{amount: \"1\", period: Yearly}");
+    for (second_signal, asked) in [(false, 3), (true, 6)] {
+        let urls = cluster.urls().join(",");
+        let timeout = if second_signal { "300s" } else { "1s" };
+        let flags = ["--workers", "1", "--redis", &urls, "--drain-delay", "0s", "--drain-timeout", timeout];
+        let mut proxy = Proxy::start(&[("all.yaml", &text)], &flags).unwrap();
+        let before = booked(&mut cluster).map_or(0, |(spent, _)| spent);
+        let client = proxy.client();
+        let calls: Vec<_> = (0..3)
+            .map(|_| {
+                let client = client.clone();
+                tokio::task::spawn_local(async move { ask(&client, "hang", true).await })
+            })
+            .collect();
+        let until = Instant::now() + Duration::from_secs(60);
+        let reserved = loop {
+            match booked(&mut cluster) {
+                Some((spent, 3)) if vendor.upstream.calls() == asked => break spent - before,
+                other => assert!(Instant::now() < until, "{other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        proxy.terminate().unwrap();
+        if second_signal {
+            let leaving = |proxy: &Proxy| proxy.page("/readyz").is_ok_and(|(status, _)| status == 503);
+            proxy.until("it is leaving", leaving).await.unwrap();
+            proxy.terminate().unwrap();
+        }
+        assert!(!proxy.ended().await.unwrap().success(), "calls were cut");
+        for call in calls {
+            assert!(!call.await.unwrap().is_ok_and(|answer| answer.is_good()));
+        }
+        // What is left of each is its prompt, by an estimate; the tokens that it might have answered are free again.
+        let (spent, open) = booked(&mut cluster).unwrap();
+        let spent = spent - before;
+        assert!(open == 0 && spent > 0 && spent * 4 < reserved, "{spent} of {reserved}, {open} open");
+    }
+}
