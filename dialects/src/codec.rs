@@ -196,4 +196,17 @@ pub struct StreamOptions {
     pub goes_on: Option<u64>,
     /// The caller's own body, where its dialect's answers repeat some of it.
     pub call: Option<bytes::Bytes>,
+    /// The answer that it goes on telling of, where events stand before it that have named one.
+    pub answer: Option<AnswerName>,
+}
+
+/// The words by which a stream's events name their answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnswerName {
+    /// Its id.
+    pub id: String,
+    /// The model that answers.
+    pub model: String,
+    /// Seconds since 1970.
+    pub created: Option<u64>,
 }

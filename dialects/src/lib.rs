@@ -43,7 +43,7 @@ pub mod vendors;
 pub mod verbatim;
 
 pub use bedrock_invoke::Reframer;
-pub use codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
+pub use codec::{AnswerName, Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;

@@ -189,6 +189,7 @@ fn streams() {
                 created: Some(CREATED),
                 array: false,
                 goes_on: None,
+                answer: None,
                 call: None,
             });
             let mut out = Vec::new();
@@ -242,6 +243,7 @@ fn a_response_is_the_same_whole_and_streamed() {
             created: Some(0),
             array: false,
             goes_on: None,
+            answer: None,
             call: Some(call.as_slice().into()),
         };
         let (mut encoder, mut again) = (RESPONSES.stream_encoder(options), Vec::new());
@@ -285,6 +287,7 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         created: Some(CREATED),
         array: false,
         goes_on: None,
+        answer: None,
         call: None,
     });
     let (mut read, mut out) = (Vec::new(), Vec::new());

@@ -174,8 +174,14 @@ fn lines(events: &[Event]) -> String {
 }
 
 fn write(events: &[Event], include_usage: bool) -> Vec<u8> {
-    let mut encoder =
-        CHAT.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: None, call: None });
+    let mut encoder = CHAT.stream_encoder(StreamOptions {
+        include_usage,
+        created: Some(7),
+        array: false,
+        goes_on: None,
+        call: None,
+        answer: None,
+    });
     let mut out = Vec::new();
     events.iter().for_each(|event| encoder.push(event, &mut out));
     out

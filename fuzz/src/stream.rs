@@ -29,6 +29,7 @@ pub fn bytes(dialect: Dialect, events: &[Event], include_usage: bool) -> Vec<u8>
         array: false,
         goes_on: None,
         call: None,
+        answer: None,
     });
     let mut out = Vec::new();
     for event in events {
@@ -101,7 +102,7 @@ fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
 
     // What the gateway does when the provider's stream breaks.
     let mut encoder =
-        to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: None, call: None });
+        to.stream_encoder(StreamOptions { include_usage, created: Some(7), array: false, goes_on: None, call: None, answer: None });
     let mut out = Vec::new();
     for event in events.iter().filter(|event| !matches!(event, Event::End)) {
         encoder.push(event, &mut out);

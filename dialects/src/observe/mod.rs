@@ -9,7 +9,7 @@ mod whole;
 
 use bytes::Bytes;
 
-use crate::codec::Malformed;
+use crate::codec::{AnswerName, Malformed};
 use crate::frames::FrameDecoder;
 use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse;
@@ -207,6 +207,12 @@ impl StreamObserver {
     #[must_use]
     pub fn number(&self) -> Option<u64> {
         self.observed.number
+    }
+
+    /// The name of the stream's answer, where its dialect says it in each event that tells of the answer.
+    #[must_use]
+    pub fn answer_name(&self) -> Option<&AnswerName> {
+        self.observed.answer.as_deref()
     }
 
     /// True if the stream said that it is whole: `[DONE]`, `message_stop`.

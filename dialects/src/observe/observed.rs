@@ -1,5 +1,6 @@
 //! The facts known of a stream that passes: its usage, its text, its answers and its end.
 
+use crate::codec::AnswerName;
 use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse::Frame;
 
@@ -31,6 +32,8 @@ pub(crate) struct Observed {
     pub(crate) number: Option<u64>,
     /// True if another event still belongs to the error.
     pub(crate) error_goes_on: bool,
+    /// The answer's name, where each event that tells of the answer says it.
+    pub(crate) answer: Option<Box<AnswerName>>,
     answers: Answers,
     text: TextMeter,
 }
@@ -54,6 +57,7 @@ impl Observed {
             error: None,
             number: None,
             error_goes_on: false,
+            answer: None,
             answers: Answers::default(),
             text: TextMeter::new(text_key),
         }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::error;
 use super::wire::{self, ResponseUsage};
+use crate::codec::AnswerName;
 use crate::hub::{ServiceTier, Usage};
 use crate::observe::{AnswerShape, Observed};
 use crate::scan;
@@ -49,6 +50,19 @@ struct ObservedResponse<'a> {
 }
 
 #[derive(Deserialize)]
+struct ObservedBeginning {
+    response: ObservedAnswer,
+}
+
+#[derive(Deserialize)]
+struct ObservedAnswer {
+    id: String,
+    #[serde(default)]
+    model: String,
+    created_at: Option<u64>,
+}
+
+#[derive(Deserialize)]
 struct ObservedItem<'a> {
     #[serde(borrow)]
     item: ObservedName<'a>,
@@ -85,6 +99,10 @@ fn named(observed: &mut Observed, name: &[u8], data: &[u8]) {
         b"response.created" | b"response.in_progress" => {
             if let Ok(ObservedEnding { response: Some(response) }) = serde_json::from_slice(data) {
                 observed.tier = response.service_tier.or(observed.tier);
+            }
+            if let Ok(ObservedBeginning { response }) = serde_json::from_slice(data) {
+                let ObservedAnswer { id, model, created_at } = response;
+                observed.answer.get_or_insert_with(|| AnswerName { id, model, created: created_at }.into());
             }
         }
         b"response.completed" | b"response.incomplete" => {

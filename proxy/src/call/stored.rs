@@ -2,6 +2,7 @@
 //! the one endpoint that knows them.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,8 +12,9 @@ use sluicegate_dialects::{Dialect, Refusal, stored};
 
 use crate::account::{ErrorSource, Operation};
 use crate::errors::Problem;
-use crate::kept_responses::KeptName;
-use crate::sealing::{IdOwner, SealedId};
+use crate::kept_responses::{KeptConversations, KeptName};
+use crate::redis::Unanswered;
+use crate::sealing::{IdOwner, IdSealer, SealedId};
 use crate::state::{Provider, Rule, TargetRef};
 
 use super::exchange::{Exchange, Whole};
@@ -23,6 +25,9 @@ use super::{cache_lookup, sealed_stream};
 
 /// The code by which clients know that they have to send the whole conversation.
 const NOT_FOUND: &str = "previous_response_not_found";
+
+/// The pauses between looks for a conversation that is not kept yet, in milliseconds: a second in all.
+const BEHIND: [u64; 6] = [20, 50, 100, 200, 300, 330];
 
 /// Looks at what a call says of answers that are kept, where the gateway has keys.
 ///
@@ -137,7 +142,7 @@ async fn keep(call: &InboundCall, of: &SealedId, answer: &[u8]) {
     let answered = own.map_or(of, |(_, opened)| opened);
     let before = match &stored.previous {
         None => None,
-        Some(previous) => match kept.get(&KeptName { owner, answer: &previous.opened }, &stored.sealer).await {
+        Some(previous) => match patiently(kept, &KeptName { owner, answer: &previous.opened }, &stored.sealer).await {
             Ok(Some(before)) => Some(before),
             Ok(None) | Err(_) => return,
         },
@@ -187,11 +192,28 @@ pub(super) async fn written_out(call: &InboundCall, rule: &Rule) -> Result<Rc<In
     let previous = stored.and_then(|stored| Some((stored, stored.previous.as_ref()?)));
     let (Some(kept), Some((stored, previous))) = (kept, previous) else { return Err(forgotten()) };
     let name = KeptName { owner: &stored.owner, answer: &previous.opened };
-    let found = kept.get(&name, &stored.sealer).await.map_err(|_| memory_away())?;
+    let found = patiently(kept, &name, &stored.sealer).await.map_err(|_| memory_away())?;
     let missing = || kept_elsewhere(call, rule).filter(|_| !stored.is_kept_here()).unwrap_or_else(forgotten);
     let before = found.ok_or_else(missing)?;
     let body = stored::expanded(&call.body, &call.peek, &before).ok_or_else(missing)?;
     call.written_out(body, stored.on_its_own())
+}
+
+/// The conversation that ends with an answer. A stream's is kept behind its caller's back: who goes on as soon as the last event is
+/// there may be before it, so what is not there is looked for a while.
+async fn patiently(
+    kept: &KeptConversations,
+    name: &KeptName<'_>,
+    sealer: &IdSealer,
+) -> Result<Option<Bytes>, Unanswered> {
+    for pause in BEHIND {
+        let found = kept.get(name, sealer).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    kept.get(name, sealer).await
 }
 
 /// The problem of a call that goes on from an answer whose provider its rule does not ask; `None`: it does.
@@ -215,7 +237,7 @@ pub(super) fn kept_elsewhere(call: &InboundCall, rule: &Rule) -> Option<Problem>
 pub(super) fn keeper_away() -> Problem {
     let message = "The one provider that keeps the response which `previous_response_id` names can not take a call now. Try again, or send \
                    the whole conversation in `input`, without `previous_response_id`.";
-    Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(std::time::Duration::from_secs(1)))
+    Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1)))
 }
 
 /// The problem of an answer that is not kept any longer, or was too large to be.
@@ -227,7 +249,7 @@ fn forgotten() -> Problem {
 fn memory_away() -> Problem {
     let message = "The response that `previous_response_id` names can not be looked up now. Try again in a moment, or send the whole \
                    conversation in `input`, without `previous_response_id`.";
-    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(std::time::Duration::from_secs(1)))
+    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 
 /// The way out for callers of everything that is not there.

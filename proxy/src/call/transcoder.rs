@@ -68,7 +68,7 @@ pub(super) struct Translated {
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
-    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: None, call: body }
+    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: None, call: body, answer: None }
 }
 
 /// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.
@@ -422,7 +422,8 @@ impl Verbatim {
     /// A writer of what is said in the provider's place, whose first event has this number.
     fn rest(&self, number: Option<u64>) -> StreamEncoder {
         let goes_on = Some(number.unwrap_or_default());
-        let options = StreamOptions { array: self.array, goes_on, ..StreamOptions::default() };
+        let answer = self.observer.answer_name().cloned();
+        let options = StreamOptions { array: self.array, goes_on, answer, ..StreamOptions::default() };
         self.dialect.stream_encoder(options)
     }
 

@@ -127,6 +127,10 @@ async fn a_stream_that_breaks_tells_of_an_answer_that_failed() {
             let [error, failed] = &told[told.len() - 2..] else { panic!("{text}") };
             assert!(error["type"] == "error" && error["error"]["message"].is_string(), "{kind} {why}: {error}");
             assert_eq!(failed["type"], "response.failed", "{kind} {why}: {text}");
+            let begun = &told[0]["response"];
+            for name in ["id", "model", "created_at"] {
+                assert_eq!(failed["response"][name], begun[name], "{kind} {why}: {name}: {text}");
+            }
             assert!(
                 failed["response"]["status"] == "failed" && failed["response"]["error"]["code"].is_string(),
                 "{failed}"

@@ -63,7 +63,7 @@ impl MessagesEncoder {
     /// At the beginning. The options are other dialects': this one always says what was used and never when.
     #[must_use]
     pub(crate) fn new(options: &StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _, call: _ } = options;
+        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _, call: _, answer: _ } = options;
         Self {
             state: Phase::Waiting,
             start: PendingStart::default(),

@@ -3,7 +3,7 @@
 //! `response.created`, `response.in_progress`, then each item from `response.output_item.added` to `response.output_item.done`,
 //! and last the answer whole. Texts that follow one another are pieces of one message.
 
-use crate::codec::StreamOptions;
+use crate::codec::{AnswerName, StreamOptions};
 use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
@@ -59,11 +59,13 @@ impl ResponsesEncoder {
     /// At the beginning.
     #[must_use]
     pub(crate) fn new(options: StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created, array: _, goes_on, call } = options;
+        let StreamOptions { include_usage: _, created, array: _, goes_on, call, answer } = options;
+        let named = AnswerName { id: "resp_".to_owned(), model: String::new(), created };
+        let AnswerName { id, model, created } = answer.unwrap_or(named);
         Self {
             echo: call.map(|body| Echo::of(&body)).unwrap_or_default(),
-            id: "resp_".to_owned(),
-            model: String::new(),
+            id,
+            model,
             created: created.unwrap_or(0),
             number: goes_on.unwrap_or_default(),
             begun: false,
