@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -26,6 +27,8 @@ pub(super) struct Flight(Mutex<FlightState>);
 #[derive(Debug)]
 pub(super) struct FlightState {
     pub(super) phase: FlightPhase,
+    /// The time since when nothing more comes.
+    pub(super) ended: Option<Instant>,
     /// True as long as others may join it.
     pub(super) open: bool,
     pieces: VecDeque<Bytes>,
@@ -112,6 +115,7 @@ impl Flight {
     pub(super) fn new(charge: Charge) -> Self {
         Self(Mutex::new(FlightState {
             phase: FlightPhase::Waiting,
+            ended: None,
             open: true,
             pieces: VecDeque::new(),
             gone: 0,
@@ -132,6 +136,9 @@ impl Flight {
         let mut state = self.state();
         state.open &= matches!(phase, FlightPhase::Streaming(..) | FlightPhase::Whole(_));
         state.phase = phase;
+        if state.is_over() {
+            state.ended.get_or_insert_with(Instant::now);
+        }
         let wakers = state.wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -156,8 +163,9 @@ impl Flight {
 }
 
 impl FlightState {
+    /// Those who wait, the first one last: Redis hears of the end before the leader's caller has all of it.
     fn wakers(&mut self) -> Vec<Waker> {
-        self.readers.iter_mut().flatten().filter_map(|place| place.waker.take()).collect()
+        self.readers.iter_mut().rev().flatten().filter_map(|place| place.waker.take()).collect()
     }
 
     /// True if nothing more comes.

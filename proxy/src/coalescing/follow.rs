@@ -90,15 +90,17 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
     remote.counts.followed.add();
     let mut landing = Landing::new(remote, flight);
     let (mut place, mut pause) = (0, PAUSE.0);
-    let (mut marked, mut heard_at) = (None::<Instant>, Instant::now());
+    // The claim has set the mark.
+    let mut heard_at = Instant::now();
+    let mut marked = heard_at;
     while !landing.is_over() {
-        let mark = marked.is_none_or(|at| at.elapsed() >= MARK);
+        let mark = marked.elapsed() >= MARK;
         let answer = remote.poll(lease, place, mark).await;
         match answer {
             Ok(FlightNews { length: 0, .. }) => return landing.left(FollowEnd::Gone),
             Ok(FlightNews { bytes, .. }) => {
                 heard_at = Instant::now();
-                marked = if mark { Some(heard_at) } else { marked };
+                marked = if mark { heard_at } else { marked };
                 place += bytes.len();
                 pause = if bytes.is_empty() { (pause * 3 / 2).min(PAUSE.1) } else { PAUSE.0 };
                 if landing.hear(&bytes).await.is_err() {

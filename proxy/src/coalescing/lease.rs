@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value};
 use bytes::Bytes;
@@ -80,7 +80,7 @@ impl FlightLease {
     pub(super) fn of(key: &Key, token: String) -> Self {
         let lease = format!("sluicegate:{{{}}}:flight", key.hex());
         let data = format!("{lease}:{token}");
-        let watched = format!("{lease}:watched");
+        let watched = format!("{data}:watched");
         Self { token, lease, data, watched }
     }
 
@@ -102,8 +102,8 @@ pub(super) enum LeaseWord {
     Hold,
     /// A call that comes from now on leads another flight.
     Yield,
-    /// All is over, unless somebody reads along.
-    Leave,
+    /// All is over, unless somebody reads along: who came after the answer had ended, if that is known, does not.
+    Leave(Option<Instant>),
     /// All is over.
     Abandon,
 }
@@ -113,8 +113,16 @@ impl LeaseWord {
         match self {
             Self::Hold => b"hold",
             Self::Yield => b"yield",
-            Self::Leave => b"leave",
+            Self::Leave(_) => b"leave",
             Self::Abandon => b"abandon",
+        }
+    }
+
+    /// The microseconds since the answer ended, where that counts.
+    fn age(self) -> String {
+        match self {
+            Self::Leave(Some(ended)) => ended.elapsed().as_micros().to_string(),
+            _ => String::new(),
         }
     }
 }
@@ -181,7 +189,8 @@ impl RemoteFlights {
         self.counts.publishes.add();
         let (life, place) = (millis(life), place.to_string());
         let keys = [lease.lease.as_str(), &lease.data, &lease.watched];
-        let arguments = [lease.token.as_bytes(), life.as_bytes(), place.as_bytes(), bytes, word.word()];
+        let age = word.age();
+        let arguments = [lease.token.as_bytes(), life.as_bytes(), place.as_bytes(), bytes, word.word(), age.as_bytes()];
         match self.redis.eval(&self.publish, &keys, &arguments).await? {
             Value::Array(answer) => match answer.as_slice() {
                 [Value::Int(length), Value::Int(watched)] => {
@@ -203,9 +212,11 @@ impl RemoteFlights {
             length.arg("STRLEN").arg(&lease.data);
         }
         if mark {
-            let mut set = Cmd::new();
-            set.arg("SET").arg(&lease.watched).arg(1).arg("PX").arg(millis(WATCH));
-            commands.push(set);
+            // Who polls again has come long ago: where the mark is lost, it is as old as any.
+            let (mut set, mut renew) = (Cmd::new(), Cmd::new());
+            set.arg("SET").arg(&lease.watched).arg(0).arg("PX").arg(millis(WATCH)).arg("NX");
+            renew.arg("PEXPIRE").arg(&lease.watched).arg(millis(WATCH));
+            commands.extend([set, renew]);
         }
         let mut answers = self.redis.pipeline(&[&lease.data, &lease.watched], &commands).await?.into_iter();
         match (answers.next(), answers.next()) {

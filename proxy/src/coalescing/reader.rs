@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -75,6 +76,21 @@ impl FlightReader {
         }
         state.wait(self.at, cx.waker());
         Poll::Pending
+    }
+
+    /// Ready when nothing more comes.
+    pub(super) fn poll_ended(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.flight.state();
+        if state.is_over() {
+            return Poll::Ready(());
+        }
+        state.wait(self.at, cx.waker());
+        Poll::Pending
+    }
+
+    /// The time since when nothing more comes.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        self.flight.state().ended
     }
 
     /// True if nothing more comes.

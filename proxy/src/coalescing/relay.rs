@@ -44,6 +44,8 @@ pub struct Relay {
     reader: FlightReader,
     /// Gone when the answer is kept, where it is to be.
     seat: Weak<Seat>,
+    /// True if the answer is, or was, to be kept when it had ended: until then, who comes has it from here.
+    kept: bool,
     outbox: Outbox,
     charge: Charge,
     phase: RelayPhase,
@@ -122,6 +124,7 @@ impl Relay {
             lease,
             reader,
             seat,
+            kept: false,
             outbox: Outbox::new(),
             charge: remote.charge(),
             phase: RelayPhase::Waiting,
@@ -135,6 +138,7 @@ impl Relay {
         loop {
             let next = poll_fn(|cx| self.poll_news(cx));
             let _ = timeout(LOOK, next).await;
+            self.kept |= self.reader.is_over() && self.is_being_kept();
             if self.watched.is_none() && self.reader.is_over() {
                 self.until_kept().await;
             }
@@ -143,10 +147,14 @@ impl Relay {
                 return;
             }
             if self.outbox.waiting() == 0 && self.phase == RelayPhase::Told {
-                return self.finish().await;
+                if word != LeaseWord::Yield {
+                    self.finish().await;
+                }
+                return;
             }
+            // The end is told at once: a call that comes after it is to find no flight.
             if self.watched.is_some() && self.outbox.waiting() <= CHUNK {
-                sleep(GATHER).await;
+                let _ = timeout(GATHER, poll_fn(|cx| self.reader.poll_ended(cx))).await;
             }
         }
     }
@@ -213,9 +221,11 @@ impl Relay {
     fn word(&self) -> LeaseWord {
         match self.phase {
             RelayPhase::GivenUp => LeaseWord::Abandon,
-            _ if self.watched.is_some() && !self.reader.is_joinable() => LeaseWord::Yield,
+            _ if self.watched.is_some() && (!self.reader.is_joinable() || self.is_past()) => LeaseWord::Yield,
             _ if self.watched.is_some() => LeaseWord::Hold,
-            _ if self.reader.is_over() || self.reader.is_alone() || !self.reader.is_joinable() => LeaseWord::Leave,
+            _ if self.reader.is_over() || self.reader.is_alone() || !self.reader.is_joinable() => {
+                LeaseWord::Leave(self.reader.ended().filter(|_| !self.kept))
+            }
             _ => LeaseWord::Hold,
         }
     }
@@ -227,7 +237,7 @@ impl Relay {
         match self.remote.publish(&self.lease, next, (word, life)).await {
             Ok(FlightAck { length: 0, .. }) => false,
             Ok(_) if word == LeaseWord::Abandon => false,
-            Ok(FlightAck { watched: false, .. }) if word == LeaseWord::Leave => false,
+            Ok(FlightAck { watched: false, .. }) if matches!(word, LeaseWord::Leave(_)) => false,
             Ok(FlightAck { length, watched }) => {
                 self.silent = None;
                 match (watched, &self.watched) {
@@ -260,10 +270,19 @@ impl Relay {
         }
     }
 
+    fn is_being_kept(&self) -> bool {
+        self.seat.strong_count() > 0
+    }
+
+    /// True if the answer has ended, and who comes next finds it in the cache or nowhere.
+    fn is_past(&self) -> bool {
+        self.reader.is_over() && !self.is_being_kept()
+    }
+
     /// Waits until the cache has kept the answer, where it does.
     async fn until_kept(&self) {
         let until = Instant::now() + KEEPING;
-        while self.seat.strong_count() > 0 && Instant::now() < until {
+        while self.is_being_kept() && Instant::now() < until {
             sleep(KEEPING_LOOK).await;
         }
     }

@@ -301,7 +301,8 @@ async fn a_leader_killed_after_its_first_token_cuts_streams_and_no_whole_answer(
     for answer in whole {
         WHOLE.assert_whole(&answer.await.unwrap().unwrap());
     }
-    assert_eq!(house.upstream.calls(), 2);
+    // Who sees later that the leader is gone may come when the other one has had its answer.
+    assert!((2..=3).contains(&house.upstream.calls()), "{}", house.upstream.calls());
 }
 
 #[tokio::test(flavor = "local")]
@@ -459,4 +460,38 @@ async fn a_miss_that_nobody_else_asks_for_costs_two_questions_to_redis() {
     assert_eq!((asked("claim"), asked("poll")), (20, 0));
     // One more where the answer took its time.
     assert!((20..=30).contains(&asked("publish")), "{}", asked("publish"));
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_call_that_comes_after_the_whole_answer_has_one_of_its_own() {
+    let open = Gate::default();
+    open.open();
+    let house = House::start(2, gated(&open)).await;
+    for (round, form) in [WHOLE, STREAM].into_iter().enumerate() {
+        for call in 0..12 {
+            form.assert_whole(&house.begin(call % 2, form).await.unwrap().unwrap());
+            assert_eq!(house.upstream.calls(), u64::try_from(round * 12 + call + 1).unwrap(), "{form:?}");
+        }
+    }
+    house.until("nothing is left", |house| house.cluster.keys().unwrap().is_empty()).await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_call_that_comes_after_an_answer_that_was_shared_has_one_of_its_own() {
+    let gate = Gate::default();
+    let house = House::start(2, gated(&gate)).await;
+    let streams = [house.hear(0).await, house.hear(1).await];
+    gate.open();
+    for rest in streams {
+        let rest = read(rest).await.unwrap();
+        assert!(rest.text().contains("two") && STREAM.ends(&rest), "{}", rest.text());
+    }
+    // Both have had it; its lease is gone though what was told still stands.
+    let is_lease = |key: &String| key.ends_with(":flight");
+    house.until("it is closed", |house| !house.cluster.keys().unwrap().iter().any(is_lease)).await;
+    for proxy in [1, 0, 1] {
+        let calls = house.upstream.calls();
+        STREAM.assert_whole(&house.begin(proxy, STREAM).await.unwrap().unwrap());
+        assert_eq!(house.upstream.calls(), calls + 1);
+    }
 }
