@@ -82,16 +82,19 @@ async fn line(gateway: &Gateway, credentials: &str) -> String {
     json!({"whole": true, "ready": true, "objects": {"ProviderPool": {id.0: running}}}).to_string()
 }
 
-/// A proxy that says what it is told to say.
+/// A proxy that says what it is told to say. Whoever asks anew, as the operator does with another token, is told the last of it again.
 async fn say(listener: TcpListener, mut lines: mpsc::Receiver<String>) {
-    let (mut socket, _) = listener.accept().await.unwrap();
-    let mut request = [0; 4_096];
-    assert!(socket.read(&mut request).await.unwrap() > 0);
-    socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    let mut last = String::new();
     loop {
-        let line = tokio::time::timeout(Duration::from_secs(1), lines.recv()).await;
-        let line = line.ok().flatten().unwrap_or_default();
-        socket.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4_096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        let mut said = format!("HTTP/1.1 200 OK\r\n\r\n{last}\n");
+        while socket.write_all(said.as_bytes()).await.is_ok() {
+            let line = tokio::time::timeout(Duration::from_secs(1), lines.recv()).await.ok().flatten();
+            line.clone().into_iter().for_each(|line| last = line);
+            said = line.unwrap_or_default() + "\n";
+        }
     }
 }
 

@@ -63,14 +63,17 @@ async fn a_proxy_that_refuses_is_named_with_its_reason() {
         "whole": true, "ready": true,
         "objects": {"LLMRoute": {format!("{}/r", gateway.namespace): {"rejected": rejected}}},
     });
+    // Whoever asks anew, as the operator does with another token, is told the same.
     let served = async {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut request = [0; 4_096];
-        assert!(socket.read(&mut request).await.unwrap() > 0);
-        socket.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{line}\n").as_bytes()).await.unwrap();
         loop {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            socket.write_all(b"\n").await.unwrap();
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4_096];
+            assert!(socket.read(&mut request).await.unwrap() > 0);
+            let mut said = format!("HTTP/1.1 200 OK\r\n\r\n{line}\n");
+            while socket.write_all(said.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                "\n".clone_into(&mut said);
+            }
         }
     };
     let asked = async {
