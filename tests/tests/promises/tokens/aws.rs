@@ -366,5 +366,5 @@ async fn the_last_keys_are_good_to_their_end_and_nobody_else_is_shown_the_gatewa
     let elsewhere = text.replace(&format!("http://{}", provider.upstream.address), "https://collector.example");
     let proxy = with(&environment, &elsewhere);
     assert!(proxy.page("/config").unwrap().1.contains("the gateway's own identity is shown to Amazon alone"));
-    assert_eq!(status(&proxy).await.0, 404);
+    assert_eq!(status(&proxy).await.0, 503);
 }

@@ -188,5 +188,5 @@ async fn a_pods_own_token_is_shown_where_it_has_one_and_else_the_machine_is_aske
         azure(upstream.address, "").replace(&format!("http://{}", upstream.address), "https://x.azure.evil.example");
     let proxy = with(&machine, &elsewhere);
     assert!(proxy.page("/config").unwrap().1.contains("the gateway's own identity is shown to Azure alone"));
-    assert_eq!(status(&proxy).await.0, 404);
+    assert_eq!(status(&proxy).await.0, 503);
 }

@@ -341,7 +341,7 @@ async fn the_metadata_server_is_asked_who_this_is_and_google_alone_is_told() {
     let elsewhere = text.replace(&format!("http://{}", upstream.address), "https://collector.example");
     let proxy = Proxy::with_environment(&environment, &[("all.yaml", &elsewhere)], &[]).unwrap();
     assert!(proxy.page("/config").unwrap().1.contains("the gateway's own identity is shown to Google alone"));
-    assert_eq!(status(&proxy).await.0, 404);
+    assert_eq!(status(&proxy).await.0, 503);
 }
 
 #[tokio::test]
