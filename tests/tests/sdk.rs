@@ -29,15 +29,20 @@ fn through(proxy: &Proxy, dialect: &str, journal: String) -> Judged {
     }
 }
 
+/// A proxy by which calls go on from answers, whoever gave them; and the file of its keys, which it looks at now and then.
+fn keeping_responses(manifests: &str) -> anyhow::Result<(Proxy, tempfile::NamedTempFile)> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), "0123456789abcdef0123456789abcdef")?;
+    let keys = file.path().to_str().unwrap_or_default();
+    let flags = ["--workers", "2", "--response-keys", keys, "--keep-responses", "1h"];
+    Ok((Proxy::start(&[("judged.yaml", manifests)], &flags)?, file))
+}
+
 fn verdict_on_the_proxy(suite: Suite, dialect: &str) -> anyhow::Result<()> {
     let flags = ["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY];
     let simulator = Simulator::start(&flags)?;
     let text = manifests(&simulator.url(""), "simulated-1");
-    let keys = tempfile::NamedTempFile::new()?;
-    std::fs::write(keys.path(), "0123456789abcdef0123456789abcdef")?;
-    let keys = keys.path().to_str().unwrap_or_default();
-    let flags = ["--workers", "2", "--response-keys", keys, "--keep-responses", "1h"];
-    let proxy = Proxy::start(&[("judged.yaml", &text)], &flags)?;
+    let (proxy, _keys) = keeping_responses(&text)?;
     judge(suite, &through(&proxy, dialect, simulator.url("/__journal")), None)
 }
 
@@ -85,7 +90,7 @@ fn node_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
 fn verdict_on_azure(suite: Suite, pool: &str, only: &str) -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;
     let text = manifests(&simulator.url(""), "simulated-1");
-    let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "2"])?;
+    let (proxy, _keys) = keeping_responses(&text)?;
     let judged = through(&proxy, pool, simulator.url("/__journal"));
     judge(suite, &Judged { provider: Some("openai".to_owned()), ..judged }, Some(only))
 }
