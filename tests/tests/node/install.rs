@@ -100,8 +100,9 @@ async fn the_official_sdks_are_content_with_the_service() {
         provider: Some("openai".to_owned()),
         journal: format!("http://{}/__journal", journal.address),
     };
-    for suite in [Suite::Python, Suite::Node] {
-        judge(suite, &judged, None).unwrap();
+    // It is installed without keys for answers: nobody goes on from one by its id.
+    for (suite, only) in [(Suite::Python, Some("not gone_on_from_by_its_id")), (Suite::Node, None)] {
+        judge(suite, &judged, only).unwrap();
     }
     gateway.forget(&["judged"]);
 }
