@@ -79,7 +79,7 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
         key: None,
         unit,
         amount: number.unwrap_or(1).max(1),
-        period: self::period(*period),
+        period: self::period_of(*period),
         time_zone,
         shadow: *mode == Some(crds::BudgetMode::Shadow),
         on_exceeded: match on_exceeded {
@@ -97,7 +97,9 @@ fn one(spec: &crds::Budget, of: &str, path: &str, report: &mut Report<'_>) -> Bu
     }
 }
 
-const fn period(period: crds::BudgetPeriod) -> BudgetPeriod {
+/// A period of the resource's words.
+#[must_use]
+pub const fn period_of(period: crds::BudgetPeriod) -> BudgetPeriod {
     match period {
         crds::BudgetPeriod::Hourly => BudgetPeriod::Hourly,
         crds::BudgetPeriod::Daily => BudgetPeriod::Daily,

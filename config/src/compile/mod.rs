@@ -57,7 +57,7 @@ mod verdict;
 use crate::Snapshot;
 
 pub use crate::Kind;
-pub use budgets::zone;
+pub use budgets::{period_of, zone};
 pub use calendar::{Period, period_at};
 pub use claims::ModelClaims;
 pub use compiled::Compiled;

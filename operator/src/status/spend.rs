@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::tz::TimeZone;
-use sluicegate_config::compile::{Period, period_at, zone};
+use sluicegate_config::compile::{Period, period_at, period_of, zone};
 use sluicegate_config::{Budget, BudgetPeriod, BudgetUnit, ObjectId};
 use sluicegate_crds::{self as crds, BudgetStatus};
 
@@ -134,17 +134,6 @@ fn begun((object, budget): (&ObjectId, &Budget), period: Period) -> BudgetStatus
         exceeded_since: None,
         proxies: None,
         as_of: None,
-    }
-}
-
-const fn period_of(period: crds::BudgetPeriod) -> BudgetPeriod {
-    match period {
-        crds::BudgetPeriod::Hourly => BudgetPeriod::Hourly,
-        crds::BudgetPeriod::Daily => BudgetPeriod::Daily,
-        crds::BudgetPeriod::Weekly => BudgetPeriod::Weekly,
-        crds::BudgetPeriod::Monthly => BudgetPeriod::Monthly,
-        crds::BudgetPeriod::Yearly => BudgetPeriod::Yearly,
-        crds::BudgetPeriod::Total => BudgetPeriod::Total,
     }
 }
 
