@@ -58,6 +58,21 @@ impl Dialect {
         Self::ALL.iter().copied().find(|dialect| dialect.code() == code)
     }
 
+    /// The word for it where it is written down: that of its serialised form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openAiChat",
+            Self::AnthropicMessages => "anthropicMessages",
+            Self::OpenAiCompletions => "openAiCompletions",
+            Self::Gemini => "gemini",
+            Self::OpenAiResponses => "openAiResponses",
+            Self::BedrockInvoke => "bedrockInvoke",
+            Self::CohereChat => "cohereChat",
+            Self::BedrockConverse => "bedrockConverse",
+        }
+    }
+
     /// The name that people call it by, for messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -70,6 +85,18 @@ impl Dialect {
             Self::BedrockInvoke => "Bedrock InvokeModel",
             Self::CohereChat => "Cohere Chat",
             Self::BedrockConverse => "Bedrock Converse",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_that_of_the_serialised_form() {
+        for dialect in Dialect::ALL {
+            assert_eq!(serde_json::to_string(dialect).unwrap(), format!("\"{}\"", dialect.as_str()));
         }
     }
 }

@@ -2,16 +2,24 @@
 //! a part of what a call costs.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::Usage;
 
-use super::super::outcome::{AttemptEnd, kind_label};
+use super::super::outcome::kind_label;
 use super::super::record::Record;
 use super::super::table::NONE;
 use super::super::timestamp::rfc3339;
+
+/// The beginning of a member behind another one, as it is written.
+macro_rules! member {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
 
 /// Writes lines. The date changes once a second at the most, so it is kept.
 #[derive(Debug, Default)]
@@ -28,38 +36,36 @@ impl LineWriter {
         let provider = table.provider_names(record.attempt.provider);
         self.begin(out, at);
         let mut line = Line(out);
-        line.text("operation", record.operation.label());
+        line.word(member!("operation"), record.operation.label());
         if record.aside {
-            line.flag("mirror", true);
+            line.flag(member!("mirror"), true);
         }
-        line.maybe("request_id", record.request_id.as_ref().and_then(|id| id.to_str().ok()));
+        line.maybe(member!("request_id"), record.request_id.as_ref().and_then(|id| id.to_str().ok()));
         if let Some(client) = record.client {
-            line.name("client");
-            // A vector takes whatever it is given.
-            let _ = write!(line.0, "\"{client}\"");
+            line.client(client);
         }
-        line.maybe("consumer", record.consumer.as_ref().map(|consumer| consumer.id().0.as_str()));
-        line.text("route", table.route_name(record.route));
-        line.maybe("rule", record.rule.and_then(|rule| table.rule_name(record.route, rule)));
-        line.text("pool", provider.map_or(NONE, |names| &names.pool));
-        line.text("provider", provider.map_or(NONE, |names| &names.name));
-        line.maybe("endpoint", record.attempt.endpoint.as_deref());
-        line.maybe("model", record.asked.text(table));
-        line.maybe("model_sent", record.attempt.sent_model.text(table));
-        line.maybe("model_answered", record.attempt.answered_model.text(table));
-        line.dialect("dialect", record.dialect_in);
-        line.dialect("provider_dialect", record.attempt.dialect);
-        line.flag("stream", record.stream);
-        line.number("status", record.code().into());
+        line.maybe(member!("consumer"), record.consumer.as_ref().map(|consumer| consumer.id().0.as_str()));
+        line.text(member!("route"), table.route_name(record.route));
+        line.maybe(member!("rule"), record.rule.and_then(|rule| table.rule_name(record.route, rule)));
+        line.text(member!("pool"), provider.map_or(NONE, |names| &names.pool));
+        line.text(member!("provider"), provider.map_or(NONE, |names| &names.name));
+        line.maybe(member!("endpoint"), record.attempt.endpoint.as_deref());
+        line.maybe(member!("model"), record.asked.text(table));
+        line.maybe(member!("model_sent"), record.attempt.sent_model.text(table));
+        line.maybe(member!("model_answered"), record.attempt.answered_model.text(table));
+        line.dialect(member!("dialect"), record.dialect_in);
+        line.dialect(member!("provider_dialect"), record.attempt.dialect);
+        line.flag(member!("stream"), record.stream);
+        line.number(member!("status"), record.code().into());
         line.end_of(record);
         line.used(record);
-        line.time("duration_ms", Some(record.duration));
-        line.time("first_token_ms", record.first_token);
-        line.time("upstream_ms", record.upstream());
-        line.time("overhead_ms", record.overhead());
-        line.time("queued_ms", Some(record.queued).filter(|time| !time.is_zero()));
-        line.number("bytes_in", record.bytes_in);
-        line.number("bytes_out", record.bytes_out);
+        line.time(member!("duration_ms"), Some(record.duration));
+        line.time(member!("first_token_ms"), record.first_token);
+        line.time(member!("upstream_ms"), record.upstream());
+        line.time(member!("overhead_ms"), record.overhead());
+        line.time(member!("queued_ms"), Some(record.queued).filter(|time| !time.is_zero()));
+        line.number(member!("bytes_in"), record.bytes_in);
+        line.number(member!("bytes_out"), record.bytes_out);
         out.extend_from_slice(b"}\n");
     }
 
@@ -81,54 +87,81 @@ impl LineWriter {
 struct Line<'a>(&'a mut Vec<u8>);
 
 impl Line<'_> {
-    /// A member's name, which is one of ours.
-    fn name(&mut self, name: &str) {
-        self.0.extend_from_slice(b",\"");
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
+    /// The beginning of a member.
+    fn name(&mut self, member: &'static str) {
+        self.0.extend_from_slice(member.as_bytes());
     }
 
-    fn text(&mut self, name: &str, text: &str) {
-        self.name(name);
-        if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
-            self.0.push(b'"');
-            self.0.extend_from_slice(text.as_bytes());
-            self.0.push(b'"');
+    /// A word of ours, which is written as it is.
+    fn word(&mut self, member: &'static str, word: &'static str) {
+        self.quoted(member, word);
+    }
+
+    fn quoted(&mut self, member: &'static str, text: &str) {
+        self.0.reserve(member.len() + text.len() + 2);
+        self.name(member);
+        self.0.push(b'"');
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.push(b'"');
+    }
+
+    fn text(&mut self, member: &'static str, text: &str) {
+        if is_plain(text) {
+            self.quoted(member, text);
         } else {
+            self.name(member);
             // A vector takes whatever it is given.
             let _ = serde_json::to_writer(&mut *self.0, text);
         }
     }
 
-    fn maybe(&mut self, name: &str, text: Option<&str>) {
+    fn maybe(&mut self, member: &'static str, text: Option<&str>) {
         if let Some(text) = text {
-            self.text(name, text);
+            self.text(member, text);
         }
     }
 
-    fn dialect(&mut self, name: &str, dialect: Option<Dialect>) {
+    fn dialect(&mut self, member: &'static str, dialect: Option<Dialect>) {
         if let Some(dialect) = dialect {
-            self.name(name);
-            let _ = serde_json::to_writer(&mut *self.0, &dialect);
+            self.word(member, dialect.as_str());
         }
     }
 
-    fn flag(&mut self, name: &str, flag: bool) {
-        self.name(name);
+    fn client(&mut self, client: IpAddr) {
+        self.name(member!("client"));
+        self.0.push(b'"');
+        match client {
+            // By hand: it is every line's, and the usual way of writing it costs as much as ten members.
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.0.push(b'.');
+                    }
+                    self.0.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            // A vector takes whatever it is given.
+            IpAddr::V6(address) => drop(write!(self.0, "{address}")),
+        }
+        self.0.push(b'"');
+    }
+
+    fn flag(&mut self, member: &'static str, flag: bool) {
+        self.name(member);
         self.0.extend_from_slice(if flag { b"true" } else { b"false" });
     }
 
-    fn number(&mut self, name: &str, number: u64) {
-        self.name(name);
+    fn number(&mut self, member: &'static str, number: u64) {
+        self.name(member);
         self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
     /// Milliseconds, to the microsecond.
-    fn time(&mut self, name: &str, time: Option<Duration>) {
+    fn time(&mut self, member: &'static str, time: Option<Duration>) {
         let Some(time) = time else { return };
-        let micros = (time + Duration::from_nanos(500)).as_micros();
-        self.number(name, u64::try_from(micros / 1000).unwrap_or(u64::MAX));
-        let rest = u32::try_from(micros % 1000).unwrap_or_default();
+        let time = time.saturating_add(Duration::from_nanos(500));
+        self.number(member, time.as_secs().saturating_mul(1_000).saturating_add(time.subsec_millis().into()));
+        let rest = time.subsec_micros() % 1_000;
         if rest > 0 {
             self.0.push(b'.');
             self.0.extend_from_slice(&thousandths(rest));
@@ -137,31 +170,34 @@ impl Line<'_> {
 
     /// The end of it, and the time until then.
     fn end_of(&mut self, record: &Record) {
-        self.text("outcome", record.end.label());
+        self.word(member!("outcome"), record.end.label());
         if let Some((fault, kind)) = record.error {
-            self.text("fault", fault.label());
-            self.text("error", kind_label(kind));
+            self.word(member!("fault"), fault.label());
+            self.word(member!("error"), kind_label(kind));
         }
-        self.maybe("detail", record.detail.as_deref());
-        self.number("attempts", record.attempts.into());
-        self.flag("failover", record.failover);
+        self.maybe(member!("detail"), record.detail.as_deref());
+        self.number(member!("attempts"), record.attempts.into());
+        self.flag(member!("failover"), record.failover);
         if record.hedged {
-            self.flag("hedged", true);
+            self.flag(member!("hedged"), true);
         }
         if record.resends > 0 {
-            self.number("resends", record.resends.into());
+            self.number(member!("resends"), record.resends.into());
         }
-        self.maybe("last_attempt", record.last_attempt.map(AttemptEnd::label));
-        self.number("client_retry", record.client_retry.into());
-        self.text("cache", record.cache.label());
-        self.maybe("limit", record.limited.as_deref());
+        record.last_attempt.into_iter().for_each(|end| self.word(member!("last_attempt"), end.label()));
+        self.number(member!("client_retry"), record.client_retry.into());
+        self.word(member!("cache"), record.cache.label());
+        self.maybe(member!("limit"), record.limited.as_deref());
     }
 
     /// Money in dollars: `null` where it is unknown.
-    fn dollars(&mut self, name: &str, cost: Option<PicoUsd>) {
-        self.name(name);
-        // A vector takes whatever it is given.
-        let _ = serde_json::to_writer(&mut *self.0, &cost.map(|cost| cost.0 as f64 / 1e12));
+    fn dollars(&mut self, member: &'static str, cost: Option<PicoUsd>) {
+        self.name(member);
+        match cost {
+            // A vector takes whatever it is given.
+            Some(cost) => drop(serde_json::to_writer(&mut *self.0, &(cost.0 as f64 / 1e12))),
+            None => self.0.extend_from_slice(b"null"),
+        }
     }
 
     /// Its usage, and what that costs, all attempts together; and what of it is not the answer's.
@@ -169,43 +205,48 @@ impl Line<'_> {
         if let Some(usage) = record.usage() {
             let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, .. } = usage;
             let Usage { audio_input, cached_audio, image_input, audio_output, image_output, tier, .. } = usage;
-            self.name("usage");
+            self.name(member!("usage"));
             self.0.extend_from_slice(b"{\"input\":");
             self.0.extend_from_slice(itoa::Buffer::new().format(input).as_bytes());
-            self.number("cached_input", cached_input);
-            self.number("cache_write", cache_write);
-            self.number("cache_write_1h", cache_write_1h);
-            self.number("output", output);
-            self.number("reasoning", reasoning);
+            self.number(member!("cached_input"), cached_input);
+            self.number(member!("cache_write"), cache_write);
+            self.number(member!("cache_write_1h"), cache_write_1h);
+            self.number(member!("output"), output);
+            self.number(member!("reasoning"), reasoning);
             let rare = [
-                ("audio_input", audio_input),
-                ("cached_audio", cached_audio),
-                ("image_input", image_input),
-                ("audio_output", audio_output),
-                ("image_output", image_output),
+                (member!("audio_input"), audio_input),
+                (member!("cached_audio"), cached_audio),
+                (member!("image_input"), image_input),
+                (member!("audio_output"), audio_output),
+                (member!("image_output"), image_output),
             ];
-            rare.iter().filter(|(_, count)| *count > 0).for_each(|(name, count)| self.number(name, *count));
+            rare.iter().filter(|(_, count)| *count > 0).for_each(|(member, count)| self.number(member, *count));
             self.0.push(b'}');
-            self.maybe("service_tier", tier.name());
+            self.maybe(member!("service_tier"), tier.name());
         }
         if record.is_estimated() {
-            self.flag("usage_estimated", true);
+            self.flag(member!("usage_estimated"), true);
         }
         let cost = record.known_cost();
-        self.dollars("cost_usd", cost);
+        self.dollars(member!("cost_usd"), cost);
         if cost.is_none() && record.least_cost().0 > 0 {
-            self.dollars("cost_usd_at_least", Some(record.least_cost()));
+            self.dollars(member!("cost_usd_at_least"), Some(record.least_cost()));
         }
         if record.others.have_used() {
             let usage = record.others.usage.unwrap_or_default();
-            self.name("other_attempts");
+            self.name(member!("other_attempts"));
             self.0.extend_from_slice(b"{\"input\":");
             self.0.extend_from_slice(itoa::Buffer::new().format(usage.input).as_bytes());
-            self.number("output", usage.output);
-            self.dollars("cost_usd", record.others.known_cost());
+            self.number(member!("output"), usage.output);
+            self.dollars(member!("cost_usd"), record.others.known_cost());
             self.0.push(b'}');
         }
     }
+}
+
+/// True if a text stands in JSON as it is. Folded without a way out, so that it is compiled to vector instructions.
+fn is_plain(text: &str) -> bool {
+    !text.bytes().fold(false, |odd, byte| odd | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }
 
 /// The three digits of a number below a thousand.
