@@ -52,7 +52,8 @@ pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publis
     let mut gone = None;
     for _ in 0..ROUNDS {
         let lease = FlightLease::fresh(key);
-        let holder = remote.claim(&lease, gone.as_deref()).await;
+        let before = flight.last_lease();
+        let holder = remote.claim(&lease, (gone.as_deref(), before.as_deref())).await;
         match holder {
             Ok(Some(token)) => {
                 let lease = FlightLease::of(key, token);
@@ -74,8 +75,10 @@ pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publis
                     (Ok(_), None) => counts.led.add(),
                     (Ok(_), Some(_)) => counts.taken_over.add(),
                 }
-                let relay =
-                    flight.listen().map(|reader| Box::new(Relay::new(remote, lease, (reader, flight.weak_seat()))));
+                let own = flight.holds(lease.token());
+                let relay = flight
+                    .listen()
+                    .map(|reader| Box::new(Relay::new(remote, (lease, own), (reader, flight.weak_seat()))));
                 return Part::Leads(flight, relay);
             }
         }

@@ -161,13 +161,17 @@ impl RemoteFlights {
         self.told.get() > 0
     }
 
-    /// Takes a lease, also from a leader that is gone; or the token of who holds it.
-    pub(super) async fn claim(&self, ours: &FlightLease, gone: Option<&str>) -> Result<Option<String>, Unanswered> {
+    /// Takes a lease, also from a leader that is gone, and from `before`, a flight of this process; or the token of who holds it.
+    pub(super) async fn claim(
+        &self,
+        ours: &FlightLease,
+        (gone, before): (Option<&str>, Option<&str>),
+    ) -> Result<Option<String>, Unanswered> {
         self.counts.claims.add();
         let (lease, watch) = (millis(WAITING_LEASE), millis(WATCH));
         let keys = [ours.lease.as_str(), &ours.data, &ours.watched];
-        let gone = gone.unwrap_or_default().as_bytes();
-        let arguments = [ours.token.as_bytes(), lease.as_bytes(), gone, &[VERSION], watch.as_bytes()];
+        let (gone, before) = (gone.unwrap_or_default().as_bytes(), before.unwrap_or_default().as_bytes());
+        let arguments = [ours.token.as_bytes(), lease.as_bytes(), gone, &[VERSION], watch.as_bytes(), before];
         match self.redis.eval(&self.claim, &keys, &arguments).await? {
             Value::Nil => Ok(None),
             Value::BulkString(token) => {

@@ -16,7 +16,7 @@ use super::lease::{
     CHUNK, FlightAck, FlightLease, LeaseWord, RemoteFlights, STREAMING_LEASE, SharedFlightCount, WAITING_LEASE,
 };
 use super::reader::{Begun, FlightReader};
-use super::table::Seat;
+use super::table::{OwnLease, Seat};
 use crate::memory::{Charge, Purpose};
 
 /// The lease is renewed this often, and looked whether somebody reads along.
@@ -41,6 +41,8 @@ const KEEPING_LOOK: Duration = Duration::from_millis(5);
 pub struct Relay {
     remote: Rc<RemoteFlights>,
     lease: FlightLease,
+    /// Until the end has been told, who comes here takes the lease over.
+    _own: OwnLease,
     reader: FlightReader,
     /// Gone when the answer is kept, where it is to be.
     seat: Weak<Seat>,
@@ -116,12 +118,13 @@ impl Relay {
     /// Of a flight of which this proxy leads.
     pub(super) fn new(
         remote: &Rc<RemoteFlights>,
-        lease: FlightLease,
+        (lease, own): (FlightLease, OwnLease),
         (reader, seat): (FlightReader, Weak<Seat>),
     ) -> Self {
         Self {
             remote: Rc::clone(remote),
             lease,
+            _own: own,
             reader,
             seat,
             kept: false,

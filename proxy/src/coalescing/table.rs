@@ -21,6 +21,8 @@ const MOST: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct Flights {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
+    /// The tokens of the leases that this process holds, or is about to give back, by what they are of.
+    leases: Mutex<HashMap<Key, String>>,
     /// Calls that lead a flight.
     pub led: Count,
     /// Calls that found one and joined it.
@@ -70,6 +72,28 @@ impl Flights {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn leases(&self) -> MutexGuard<'_, HashMap<Key, String>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lease that this process holds: as long as this lives, who begins another flight here that answers the same takes it over, and
+/// waits for no word to Redis that the last one has ended.
+#[derive(Debug)]
+pub(super) struct OwnLease {
+    flights: Arc<Flights>,
+    key: Key,
+    token: String,
+}
+
+impl Drop for OwnLease {
+    fn drop(&mut self) {
+        let mut leases = self.flights.leases();
+        if leases.get(&self.key).is_some_and(|token| *token == self.token) {
+            leases.remove(&self.key);
+        }
+    }
 }
 
 /// A flight's seat in the table: who holds it keeps the flight there for those who come. A cache that keeps the answer holds it
@@ -107,6 +131,18 @@ impl Publisher {
     /// The same, for who wants to know when it is gone.
     pub(super) fn weak_seat(&self) -> Weak<Seat> {
         Arc::downgrade(&self.seat)
+    }
+
+    /// The token of the lease that this process has of the flight before this one.
+    pub(super) fn last_lease(&self) -> Option<String> {
+        self.seat.flights.leases().get(&self.seat.key).cloned()
+    }
+
+    /// This process has the lease with this token now.
+    pub(super) fn holds(&self, token: &str) -> OwnLease {
+        let (flights, key) = (Arc::clone(&self.seat.flights), self.seat.key);
+        flights.leases().insert(key, token.to_owned());
+        OwnLease { flights, key, token: token.to_owned() }
     }
 
     /// One more reader of the flight; `None`: nobody joins it any more.
