@@ -10,6 +10,8 @@ use memchr::memchr2;
 
 /// Words of eight bytes that are looked at one by one; what is longer is crossed by `memchr`.
 const SHORT: usize = 4;
+/// Long strings are looked at in parts of so many bytes.
+const PART: usize = 8 << 10;
 /// So many digits fit into 64 bits, whichever they are.
 const DIGITS: usize = 19;
 
@@ -103,27 +105,19 @@ pub(crate) struct CountsFound<'a, const N: usize> {
     pub(crate) plain: Option<[Count; N]>,
 }
 
-/// Finds the counts in the member `of` of the object (the last one of that name), in the one pass that checks it all.
-pub(crate) fn counts<'a, const N: usize>(
+/// Finds the counts in the member `of` of the object (the last one of that name), and the values of the members `beside` it
+/// (empty where there is none), in the one pass that checks it all.
+pub(crate) fn counts_beside<'a, const N: usize, const M: usize>(
     bytes: &'a [u8],
-    of: &[u8],
+    (of, beside): (&[u8], [&[u8]; M]),
     names: &Names,
-) -> Result<Option<CountsFound<'a, N>>, NotJson> {
-    counts_beside(bytes, (of, b""), names).map(|(counts, _)| counts)
-}
-
-/// The same, and the value of the member `beside` (empty where there is none).
-pub(crate) fn counts_beside<'a, const N: usize>(
-    bytes: &'a [u8],
-    (of, beside): (&[u8], &[u8]),
-    names: &Names,
-) -> Result<(Option<CountsFound<'a, N>>, &'a [u8]), NotJson> {
-    let (mut last, mut other): (_, &[u8]) = (None, b"");
+) -> Result<(Option<CountsFound<'a, N>>, [&'a [u8]; M]), NotJson> {
+    let (mut last, mut others): (_, [&[u8]; M]) = (None, [b""; M]);
     whole(bytes, |name, at| {
         if name != of {
             let end = value(bytes, at)?;
-            if name == beside {
-                other = bytes.get(space(bytes, at)..end).unwrap_or_default();
+            if let Some((_, other)) = beside.iter().zip(&mut others).find(|(known, _)| **known == name) {
+                *other = bytes.get(space(bytes, at)..end).unwrap_or_default();
             }
             return Ok(end);
         }
@@ -133,7 +127,7 @@ pub(crate) fn counts_beside<'a, const N: usize>(
         last = Some(CountsFound { json, plain: found.plain.then_some(found.counts) });
         Ok(end)
     })?;
-    Ok((last, other))
+    Ok((last, others))
 }
 
 /// The counts in a whole JSON value that stands alone.
@@ -503,15 +497,24 @@ fn some_digits(bytes: &[u8], at: usize) -> Result<usize, NotJson> {
 /// The end of a long string's plain text. Not inlined: short ones need no registers for it.
 #[inline(never)]
 fn long(bytes: &[u8], watch: &mut impl Watch) -> Result<usize, NotJson> {
-    let text = bytes.get(..memchr2(b'"', b'\\', bytes).ok_or(NotJson)?).unwrap_or_default();
-    // Folded without a way out, so that it is compiled to vector instructions.
-    let both = |(least, bits): (u8, u8), byte: &u8| (least.min(*byte), bits | *byte);
-    let (least, bits) = text.iter().fold((u8::MAX, 0), both);
-    if least < b' ' {
-        return Err(NotJson);
+    let mut length = 0;
+    // Each part is looked at twice while it is in the nearest cache.
+    for part in bytes.chunks(PART) {
+        let end = memchr2(b'"', b'\\', part);
+        let text = part.get(..end.unwrap_or(part.len())).unwrap_or_default();
+        // Folded without a way out, so that it is compiled to vector instructions.
+        let both = |(least, bits): (u8, u8), byte: &u8| (least.min(*byte), bits | *byte);
+        let (least, bits) = text.iter().fold((u8::MAX, 0), both);
+        if least < b' ' {
+            return Err(NotJson);
+        }
+        watch.bits(u64::from(bits));
+        length += text.len();
+        if end.is_some() {
+            return Ok(length);
+        }
     }
-    watch.bits(u64::from(bits));
-    Ok(text.len())
+    Err(NotJson)
 }
 
 #[cfg(test)]
@@ -520,6 +523,10 @@ mod tests {
     use serde::de::IgnoredAny;
 
     use super::*;
+
+    fn counts<'a>(bytes: &'a [u8], of: &[u8], names: &Names) -> Result<Option<CountsFound<'a, 3>>, NotJson> {
+        counts_beside(bytes, (of, []), names).map(|(counts, [])| counts)
+    }
 
     /// What a whole parser says of it.
     fn is_object(bytes: &[u8]) -> bool {
@@ -592,11 +599,23 @@ mod tests {
     }
 
     #[test]
+    fn a_long_string_is_looked_at_to_its_end_in_whatever_part_that_is() {
+        for length in [PART - 1, PART, PART + 1, 3 * PART, 3 * PART + 7] {
+            let text = "x".repeat(length);
+            let whole = format!("{text}\"rest");
+            assert_eq!(long(whole.as_bytes(), &mut ()), Ok(length));
+            assert_eq!(long(text.as_bytes(), &mut ()), Err(NotJson), "it has no end");
+            assert_eq!(long(whole.replacen("x\"", "\u{1}\"", 1).as_bytes(), &mut ()), Err(NotJson));
+            assert_eq!(long(format!("{text}\\n\"").as_bytes(), &mut ()), Ok(length));
+        }
+    }
+
+    #[test]
     fn counts_are_read_only_as_everybody_writes_them() {
         const NAMES: &Names = &[(b"a", CountPlace::At(0)), (b"b", CountPlace::In(1, &[(b"c", 2)]))];
         let of = |json: &str| {
             let body = format!(r#"{{"a":7,"of":[],"of" : {json} ,"b":{{}}}}"#);
-            let found = counts::<3>(body.as_bytes(), b"of", NAMES).unwrap().unwrap();
+            let found = counts(body.as_bytes(), b"of", NAMES).unwrap().unwrap();
             assert_eq!(found.json, json.as_bytes());
             found.plain
         };
@@ -610,11 +629,20 @@ mod tests {
         for json in odd.split('|').map(str::trim) {
             assert_eq!(of(json), None, "{json}");
         }
-        assert_eq!(counts::<3>(br#"{"o":{"a":1}}"#, b"of", NAMES), Ok(None));
+        assert_eq!(counts(br#"{"o":{"a":1}}"#, b"of", NAMES), Ok(None));
         for broken in ["", "{", r#"{"of":{"a":1}"#, r#"{"of":{"a":01}}"#, r#"{"of":{"a":1,}}"#, r#"{"of":{"b":{"c"}}}"#]
         {
-            assert_eq!(counts::<3>(broken.as_bytes(), b"of", NAMES), Err(NotJson), "{broken}");
+            assert_eq!(counts(broken.as_bytes(), b"of", NAMES), Err(NotJson), "{broken}");
         }
+    }
+
+    #[test]
+    fn what_stands_beside_counts_is_found_as_it_is_written() {
+        const NAMES: &Names = &[(b"a", CountPlace::At(0))];
+        let body = br#"{"x": [1 , {}],"of":{"a":1},"y":"z","in":{"y":1},"x" :null}"#;
+        let (counts, [x, y, none]) = counts_beside::<1, 3>(body, (b"of", [b"x", b"y", b"n"]), NAMES).unwrap();
+        assert_eq!(counts.unwrap().plain, Some([Count::Number(1)]));
+        assert_eq!((x, y, none), (&b"null"[..], &b"\"z\""[..], &b""[..]));
     }
 
     #[test]

@@ -6,23 +6,23 @@ use serde_json::value::RawValue;
 
 use super::error;
 use super::usage::MessagesUsage;
-use crate::hub::Usage;
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer. The model may have nothing to say, and says why it stopped.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"content\"",
+    core: "content",
     core_is_object: false,
     may_be_empty_beside: Some("stop_reason"),
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let seen = scan::counts(body, b"usage", MessagesUsage::PLACES).ok()?;
-    Some(seen.and_then(|seen| MessagesUsage::read(&seen)).map(|counts| counts.usage()))
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let (seen, [core]) = scan::counts_beside(body, (b"usage", [ANSWER.core.as_bytes()]), MessagesUsage::PLACES).ok()?;
+    let usage = seen.and_then(|seen| MessagesUsage::read(&seen)).map(|counts| counts.usage());
+    Some(SeenAnswer { usage, core })
 }
 
 /// Takes one event to what is known. None of them is there only for what was asked.

@@ -6,31 +6,32 @@ use serde_json::value::RawValue;
 use super::wire::ConverseUsage;
 use crate::bedrock_invoke::error;
 use crate::hub::{ServiceTier, Usage};
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"output\"",
+    core: "output",
     core_is_object: true,
     may_be_empty_beside: None,
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let (mut usage, mut tier) = (None, ServiceTier::Unsaid);
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let (mut usage, mut tier, mut core): (_, _, &[u8]) = (None, ServiceTier::Unsaid, b"");
     scan::members(body, |name, value| {
         let value = body.get(value).unwrap_or_default();
         match name {
             b"usage" => usage = serde_json::from_slice::<Option<ConverseUsage>>(value).ok().flatten(),
             b"serviceTier" => tier = serde_json::from_slice(value).unwrap_or_default(),
+            _ if name == ANSWER.core.as_bytes() => core = value,
             _ => {}
         }
     })
     .ok()?;
-    Some(usage.map(|usage| Usage { tier, ..usage.into() }))
+    Some(SeenAnswer { usage: usage.map(|usage| Usage { tier, ..usage.into() }), core })
 }
 
 #[derive(Deserialize)]

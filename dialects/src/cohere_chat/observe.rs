@@ -5,29 +5,31 @@ use serde_json::value::RawValue;
 
 use super::{error, wire};
 use crate::hub::Usage;
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"message\"",
+    core: "message",
     core_is_object: true,
     may_be_empty_beside: None,
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let mut usage = None;
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let (mut usage, mut core): (_, &[u8]) = (None, b"");
     scan::members(body, |name, value| {
-        if name == b"usage" {
-            let value = body.get(value).unwrap_or_default();
-            usage = serde_json::from_slice::<Option<wire::CohereUsage>>(value).ok().flatten();
+        let value = body.get(value).unwrap_or_default();
+        match name {
+            b"usage" => usage = serde_json::from_slice::<Option<wire::CohereUsage>>(value).ok().flatten(),
+            _ if name == ANSWER.core.as_bytes() => core = value,
+            _ => {}
         }
     })
     .ok()?;
-    Some(usage.map(Usage::from))
+    Some(SeenAnswer { usage: usage.map(Usage::from), core })
 }
 
 #[derive(Deserialize)]

@@ -306,14 +306,15 @@ impl Dialect {
     /// # Errors
     /// The answer is not a JSON object to its last byte.
     pub fn usage_of_whole(self, body: &[u8]) -> Result<Option<Usage>, Malformed> {
-        observe::usage_of_whole(&self.spoke().answer, body)
+        self.usage_and_beginning(body).map(|(usage, _)| usage)
     }
 
-    /// True if something that looks like the dialect's answers stands in a body, without reading the whole of it. If not,
-    /// [`Self::is_answer`] has the last word.
-    #[must_use]
-    pub fn begins_an_answer(self, body: &[u8]) -> bool {
-        observe::begins_an_answer(&self.spoke().answer, body)
+    /// The same, and true if the core of the dialect's answers begins in it. If not, [`Self::is_answer`] has the last word.
+    ///
+    /// # Errors
+    /// As those of [`Self::usage_of_whole`].
+    pub fn usage_and_beginning(self, body: &[u8]) -> Result<(Option<Usage>, bool), Malformed> {
+        observe::usage_of_whole(&self.spoke().answer, body)
     }
 
     /// Checks that a whole answer holds what its dialect's answers do.

@@ -10,29 +10,31 @@ use serde_json::value::RawValue;
 use super::error;
 use super::wire::UsageMetadata;
 use crate::hub::Usage;
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer: a prompt that was blocked has no candidates.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"candidates\"",
+    core: "candidates",
     core_is_object: false,
     may_be_empty_beside: Some("promptFeedback"),
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let mut usage = None;
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let (mut usage, mut core): (_, &[u8]) = (None, b"");
     scan::members(body, |name, value| {
-        if name == b"usageMetadata" {
-            let value = body.get(value).unwrap_or_default();
-            usage = serde_json::from_slice::<Option<UsageMetadata>>(value).ok().flatten();
+        let value = body.get(value).unwrap_or_default();
+        match name {
+            b"usageMetadata" => usage = serde_json::from_slice::<Option<UsageMetadata>>(value).ok().flatten(),
+            _ if name == ANSWER.core.as_bytes() => core = value,
+            _ => {}
         }
     })
     .ok()?;
-    Some(usage.map(Usage::from))
+    Some(SeenAnswer { usage: usage.map(Usage::from), core })
 }
 
 /// Takes one event to what is known. None of them is there for the usage alone.

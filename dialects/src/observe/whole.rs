@@ -1,7 +1,5 @@
 //! A whole answer that passes: its usage, found by a scan that builds nothing, and an answer told from what only looks like one.
 
-use memchr::memchr_iter;
-
 use crate::codec::Malformed;
 use crate::hub::{ProviderError, Usage};
 use crate::scan;
@@ -9,39 +7,42 @@ use crate::scan;
 /// The marks that a dialect's whole answers are known by.
 #[derive(Clone, Copy)]
 pub(crate) struct AnswerShape {
-    /// The core of an answer: a member of its top level, by its name between quotes.
+    /// The core of an answer: the name of a member of its top level.
     pub(crate) core: &'static str,
     /// True if that is an object, and no list.
     pub(crate) core_is_object: bool,
     /// The list may be empty where this member says something.
     pub(crate) may_be_empty_beside: Option<&'static str>,
-    /// The usage of an answer; `None`: it is not a JSON object to its last byte.
-    pub(crate) usage: fn(&[u8]) -> Option<Option<Usage>>,
+    /// The usage of an answer and the value of its core; `None`: it is not a JSON object to its last byte.
+    pub(crate) usage: fn(&[u8]) -> Option<SeenAnswer<'_>>,
     /// Reads an error that stands where an answer should.
     pub(crate) error: fn(u16, &[u8]) -> ProviderError,
 }
 
-/// The usage that a whole answer says; `None` when it says none.
-pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<Option<Usage>, Malformed> {
-    (shape.usage)(body).ok_or_else(|| not_an_object(body))
+/// The parts of a whole answer that are found in one look over it.
+#[derive(Debug)]
+pub(crate) struct SeenAnswer<'a> {
+    /// The usage, where it says one.
+    pub(crate) usage: Option<Usage>,
+    /// The core as it is written; empty where there is none.
+    pub(crate) core: &'a [u8],
 }
 
-/// True if something that looks like a dialect's answers stands in a body, without reading the whole of it.
-pub(crate) fn begins_an_answer(shape: &AnswerShape, body: &[u8]) -> bool {
-    let key = shape.core.as_bytes();
-    let found = memchr_iter(b'"', body).find_map(|at| body.get(at..)?.strip_prefix(key));
-    let core = found.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":")).map(<[u8]>::trim_ascii_start);
-    if shape.core_is_object {
-        return core.is_some_and(|core| core.starts_with(b"{"));
-    }
-    let list = core.and_then(|core| core.strip_prefix(b"["));
-    list.is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
+/// The usage that a whole answer says, `None` when it says none; and whether its core begins as those of its dialect's answers do.
+pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<(Option<Usage>, bool), Malformed> {
+    let SeenAnswer { usage, core } = (shape.usage)(body).ok_or_else(|| not_an_object(body))?;
+    let begins = if shape.core_is_object {
+        core.starts_with(b"{")
+    } else {
+        core.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
+    };
+    Ok((usage, begins))
 }
 
 /// Checks that a whole answer holds what its dialect's answers do. Errors: it does not: a provider's error under status
 /// 200, whose message is repeated, an empty list, or something else in JSON.
 pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malformed> {
-    let core = shape.core.trim_matches('"');
+    let core = shape.core;
     let (mut holds, mut empty, mut stopped, mut failed) = (false, false, false, false);
     let seen = scan::members(body, |name, value| {
         let value = body.get(value).unwrap_or_default();

@@ -15,23 +15,25 @@ use super::error;
 use super::wire::{self, ChatUsage};
 use crate::hub::{ServiceTier, Usage};
 use crate::json::{Object, ROOT};
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The marks of a whole answer.
 pub(crate) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"choices\"",
+    core: "choices",
     core_is_object: false,
     may_be_empty_beside: None,
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let (seen, tier) = scan::counts_beside(body, (b"usage", b"service_tier"), ChatUsage::PLACES).ok()?;
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let beside = [&b"service_tier"[..], ANSWER.core.as_bytes()];
+    let (seen, [tier, core]) = scan::counts_beside(body, (b"usage", beside), ChatUsage::PLACES).ok()?;
     let usage = seen.and_then(|seen| ChatUsage::read(&seen)).map(Usage::from);
-    Some(usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage }))
+    let usage = usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage });
+    Some(SeenAnswer { usage, core })
 }
 
 /// The words by which a chunk that says something is found.

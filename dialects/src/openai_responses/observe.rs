@@ -10,23 +10,25 @@ use super::error;
 use super::wire::{self, ResponseUsage};
 use crate::codec::AnswerName;
 use crate::hub::{ServiceTier, Usage};
-use crate::observe::{AnswerShape, Observed};
+use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
 
 /// The signs of a whole answer. One that is made in the background says its status and nothing yet.
 pub(super) const ANSWER: AnswerShape = AnswerShape {
-    core: "\"output\"",
+    core: "output",
     core_is_object: false,
     may_be_empty_beside: Some("status"),
     usage: usage_of_whole,
     error: error::decode,
 };
 
-fn usage_of_whole(body: &[u8]) -> Option<Option<Usage>> {
-    let (seen, tier) = scan::counts_beside(body, (b"usage", b"service_tier"), ResponseUsage::PLACES).ok()?;
+fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
+    let beside = [&b"service_tier"[..], ANSWER.core.as_bytes()];
+    let (seen, [tier, core]) = scan::counts_beside(body, (b"usage", beside), ResponseUsage::PLACES).ok()?;
     let usage = seen.and_then(|seen| ResponseUsage::read(&seen)).map(Usage::from);
-    Some(usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage }))
+    let usage = usage.map(|usage| Usage { tier: ServiceTier::of_json(tier), ..usage });
+    Some(SeenAnswer { usage, core })
 }
 
 #[derive(Deserialize)]

@@ -102,7 +102,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// It gave no answer that the caller can have.
-    pub(super) async fn run(self, mut outgoing: Outgoing, permit: Permit) -> Result<Exchange, Failure> {
+    pub(super) async fn run(&self, outgoing: &mut Outgoing, permit: Permit) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
@@ -115,7 +115,7 @@ impl Attempt<'_> {
         open.asks(self.call, outgoing.dialect, self.price());
         open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
-        let Outgoing { dialect, usage_is_ours, .. } = outgoing;
+        let Outgoing { dialect, usage_is_ours, .. } = *outgoing;
         // The model of a whole answer may say nothing until it is ready.
         let first = if self.call.streams() { self.now + self.times.first_token } else { self.deadline };
         let until = self.deadline.min(first);
@@ -124,8 +124,8 @@ impl Attempt<'_> {
         let send = async |outgoing: &Outgoing| self.send(outgoing, (hint.as_deref(), limits)).await;
         let sent = match compress_request::is_wanted(self.provider, outgoing.body().len(), self.now) {
             // Boxed: it is rare.
-            true => Box::pin(compress_request::send(self.call, self.provider, &mut outgoing, send)).await,
-            false => send(&outgoing).await,
+            true => Box::pin(compress_request::send(self.call, self.provider, outgoing, send)).await,
+            false => self.send(outgoing, (hint.as_deref(), limits)).await,
         };
         let response = match sent {
             Ok(sent) => sent.response,
@@ -161,7 +161,7 @@ impl Attempt<'_> {
             let response = Response::from_parts(head, body);
             Box::pin(self.stream(response, transcoder, (open, until))).await
         } else {
-            self.whole(response, dialect, open).await
+            self.whole(response, dialect, &mut open).await
         }
     }
 
@@ -188,7 +188,7 @@ impl Attempt<'_> {
 
     /// A stream is given to the caller from its first token on; until then it is held, and its failure saved. Its head is the caller's.
     async fn stream(
-        self,
+        &self,
         response: Response<UpstreamBody>,
         transcoder: Transcoder,
         (open, until): (OpenAttempt, Instant),
@@ -226,49 +226,49 @@ impl Attempt<'_> {
 
     /// A whole answer is read to its end before the caller sees any of it: until then it can be asked for elsewhere.
     async fn whole(
-        self,
+        &self,
         response: Response<UpstreamBody>,
         dialect: Dialect,
-        mut open: OpenAttempt,
+        open: &mut OpenAttempt,
     ) -> Result<Exchange, Failure> {
         let now = Instant::now();
         open.entry().upstream_head(now);
         let (head, body) = response.into_parts();
         let (body, mut charge) = match self.collect(body, LARGEST_ANSWER).await {
             Ok(collected) => collected,
-            Err(Collected::Full(full)) => return Err(self.no_room(&mut open, full)),
-            Err(Collected::Silent) => return Err(self.silent(&mut open, "the answer stopped coming")),
+            Err(Collected::Full(full)) => return Err(self.no_room(open, full)),
+            Err(Collected::Silent) => return Err(self.silent(open, "the answer stopped coming")),
             Err(Collected::TooLarge) => {
                 let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
-                return Err(self.failed(&mut open, retry_policy::too_large(), &what));
+                return Err(self.failed(open, retry_policy::too_large(), &what));
             }
             Err(Collected::Broken(what)) => {
                 let decision = retry_policy::cut(&self.target.pool.retry.on);
-                return Err(self.failed(&mut open, decision, &what));
+                return Err(self.failed(open, decision, &what));
             }
         };
         let translated = !dialect.is_kin(self.call.dialect()) || self.call.streams();
         if translated && body.len() > UNCOUNTED {
             let bytes = body.len() * TRANSLATED;
             if let Err(full) = charge.grow(bytes, Purpose::of(bytes)) {
-                return Err(self.no_room(&mut open, full));
+                return Err(self.no_room(open, full));
             }
         }
         if self.refusals
             && let Some(error) = dialect.refusal_of_whole(&body)
         {
-            self.count(&mut open, dialect.usage_of_whole(&body).ok().flatten(), None);
-            return Err(self.said(&mut open, error));
+            self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
+            return Err(self.said(open, error));
         }
-        let said = self.read_whole(dialect, &body, &mut open);
+        let said = self.read_whole(dialect, &body, open);
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
                 if let Some(error) = dialect.overflow_of_whole(&body) {
-                    return Err(self.said(&mut open, error));
+                    return Err(self.said(open, error));
                 }
                 let what = format!("an answer that is not its dialect's: {what}");
-                return Err(self.failed(&mut open, retry_policy::malformed(), &what));
+                return Err(self.failed(open, retry_policy::malformed(), &what));
             }
         };
         open.answered();
@@ -313,9 +313,9 @@ impl Attempt<'_> {
         let kin = dialect.is_kin(call.dialect());
         let body = &if kin { call.sealed_answer(body, self.provider) } else { body.clone() };
         if kin && !call.streams() {
-            let usage = dialect.usage_of_whole(body).map_err(|error| error.message)?;
+            let (usage, begins) = dialect.usage_and_beginning(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
-            if usage.is_none() || !dialect.begins_an_answer(body) {
+            if usage.is_none() || !begins {
                 dialect.is_answer(body).map_err(|error| error.message)?;
             }
             self.count(open, usage, None);

@@ -1,7 +1,7 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
-//! the only loop (with `plan`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure` and `count` in it),
+//! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
 //! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream),
 //! `answer_stream` and `transcoder` are the way back of a stream (`stream_source` is where it comes from), `pending` a stream before its first token,
 //! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
@@ -39,6 +39,7 @@ mod intake;
 mod keys;
 mod limits;
 mod mirror;
+mod nobody;
 mod open_attempt;
 mod outgoing;
 mod output_limit;
@@ -59,6 +60,7 @@ mod stream_source;
 mod stream_timer;
 mod suspects;
 mod transcoder;
+mod turn;
 mod weigh;
 mod write_buffer;
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::{Bytes, Incoming};
@@ -162,8 +163,8 @@ impl<S: Service> Serving<S> {
             if request.version() == Version::HTTP_10 {
                 connection.unframed();
             }
-            let answer = Rc::clone(&service).call(request, Rc::clone(&connection), peer);
-            async move { Ok(answer.await) }
+            // A block that awaits it would hold it twice, before and while it does.
+            Rc::clone(&service).call(request, Rc::clone(&connection), peer).map(Ok)
         })
     }
 

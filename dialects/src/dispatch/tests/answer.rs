@@ -128,7 +128,8 @@ fn an_error_under_a_good_status_is_no_answer() {
         (anthropic, r#"{"choices":[]}"#, "content"),
         (openai, "{", "EOF"),
     ] {
-        assert!(!dialect.begins_an_answer(body.as_bytes()) || body.contains("error"), "{body}");
+        let begins = dialect.usage_and_beginning(body.as_bytes()).is_ok_and(|(_, begins)| begins);
+        assert!(!begins || body.contains("error"), "{body}");
         let message = dialect.is_answer(body.as_bytes()).unwrap_err().message;
         assert!(message.contains(said), "{body}: {message}");
     }

@@ -1,0 +1,65 @@
+//! The answer to a call that nobody could be asked about: why, or what the gateway can say by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicegate_dialects::hub::ErrorKind;
+
+use crate::account::Operation;
+use crate::errors::Problem;
+use crate::state::{Provider, Rule, TargetRef};
+
+use super::exchange::Exchange;
+use super::inbound::InboundCall;
+use super::{count, outgoing, stored};
+
+/// The answer, or the reason why there is none.
+///
+/// # Errors
+/// The gateway has nothing to say by itself.
+pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
+    let model: String = call.model().chars().take(200).collect();
+    let ready = &call.context.ready;
+    // A pool that has not come yet may serve it when it comes.
+    let may_serve = |target: &TargetRef| {
+        ready
+            .target(target)
+            .is_none_or(|target| target.pool.providers.iter().any(|p| p.serves(outgoing::routed_model(call, target))))
+    };
+    if !rule.targets.iter().chain(&rule.fallbacks).any(may_serve) {
+        // What names a pool that can not serve was left out, and every rule names one: nobody knows what that pool would serve.
+        if rule.targets.is_empty() {
+            let message = format!(
+                "A route takes the model `{model}`, but none of its pools can serve: its configuration has to be mended, and the route's status says where."
+            );
+            return Err(Problem::gateway(ErrorKind::Unavailable, message).retry(false, None));
+        }
+        let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
+        return Err(Problem::gateway(ErrorKind::NotFound, message)
+            .code("model_not_found")
+            .param("model".to_owned())
+            .retry(false, None));
+    }
+    if call.is_bound() {
+        return Err(stored::kept_elsewhere(call, rule).unwrap_or_else(stored::keeper_away));
+    }
+    if call.operation == Operation::CountTokens {
+        return count::estimated(call);
+    }
+    let offers = |target: &TargetRef| {
+        ready.target(target).is_none_or(|target| {
+            let routed = outgoing::routed_model(call, target);
+            let speaks = |provider: &Arc<Provider>| provider.speaks(call.operation, call.dialect(), routed).is_some();
+            target.pool.providers.iter().any(speaks)
+        })
+    };
+    if !rule.targets.iter().chain(&rule.fallbacks).any(offers) {
+        let what = call.operation.label().replace('_', " ");
+        let message =
+            format!("The providers of the model `{model}` do not offer {what}; name a model of one that does.");
+        let problem = Problem::client(ErrorKind::InvalidRequest, message);
+        return Err(problem.param("model".to_owned()).retry(false, None));
+    }
+    let message = format!("No provider can take a call for `{model}` now.");
+    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
+}

@@ -1,0 +1,278 @@
+//! The choice of the next attempt: which provider of a pool takes it, by balance, and when.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use sluicegate_config::Backoff;
+
+use crate::balance::{self, Candidate, Chosen, Picker, Tried};
+use crate::endpoint::{Admission, Health, Permit};
+use crate::state::{Credential, Provider, RouteTarget};
+
+use super::affinity::ConversationSeat;
+use super::failure::Failure;
+use super::inbound::InboundCall;
+use super::retry_policy::SHORT_WAIT;
+use super::room::Room;
+use super::weigh::{Weighing, fit};
+use super::{keys, places};
+
+/// However many pools a rule has, and attempts they allow: no call is tried more often.
+const MOST_ATTEMPTS: u32 = 10;
+
+/// A call's progress through its attempts.
+pub(super) struct CallProgress {
+    pub(super) attempts: u32,
+    pub(super) last: Option<Failure>,
+    pub(super) deadline: Instant,
+}
+
+impl CallProgress {
+    /// Keeps what says most to the caller; of equals the last.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        if self.last.as_ref().is_none_or(|last| failure.weight() >= last.weight()) {
+            self.last = Some(failure);
+        }
+    }
+}
+
+/// One pool's part in a call, and who of it was tried.
+pub(super) struct PoolRound<'a> {
+    pub(super) target: RouteTarget<'a>,
+    pub(super) tried: Tried,
+    /// Providers that will say the same again.
+    pub(super) hopeless: Tried,
+    pub(super) made: u32,
+    /// The number of providers that could not be told the call.
+    pub(super) unsayable: usize,
+    /// True if open circuits and short cooldowns keep nobody away.
+    pub(super) last_resort: bool,
+    /// The room that the call needs.
+    pub(super) room: Room,
+    /// The call's place in its conversation, where the pool keeps those together.
+    pub(super) seat: Option<Rc<ConversationSeat>>,
+}
+
+impl<'a> PoolRound<'a> {
+    /// A round of which nothing has been made.
+    pub(super) fn new(target: RouteTarget<'a>) -> Self {
+        let (tried, hopeless, room) = (Tried::default(), Tried::default(), Room::default());
+        Self { target, tried, hopeless, made: 0, unsayable: 0, last_resort: false, room, seat: None }
+    }
+}
+
+impl PoolRound<'_> {
+    /// This provider can not be told the call.
+    pub(super) const fn pass_over(&mut self, at: usize) {
+        self.tried.add(at);
+        self.hopeless.add(at);
+        self.unsayable += 1;
+    }
+
+    /// Nobody of it has a place for the call: it has had its chance.
+    pub(super) fn pass_over_all(&mut self) {
+        (0..self.target.pool.providers.len()).for_each(|at| self.pass_over(at));
+        self.made = self.made.max(1);
+    }
+}
+
+/// The next attempt: who takes it, and when.
+pub(super) struct NextAttempt<'a> {
+    pub(super) provider: &'a Arc<Provider>,
+    pub(super) permit: Permit,
+    pub(super) at: usize,
+    /// The time to wait first.
+    pub(super) wait: Duration,
+    /// The time when it was chosen.
+    pub(super) now: Instant,
+    /// True if it has to wait for a place there.
+    pub(super) queues: bool,
+}
+
+impl NextAttempt<'_> {
+    /// True if there is neither a time nor a place to wait for.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.wait.is_zero() && !self.queues
+    }
+
+    /// True if there is nothing to wait for.
+    pub(super) fn may_begin(&self, call: &InboundCall) -> bool {
+        self.is_ready() && has_credential(call, self.provider, self.now)
+    }
+}
+
+/// True if what a provider is called with is here.
+pub(super) fn has_credential(call: &InboundCall, provider: &Provider, now: Instant) -> bool {
+    match &provider.credential {
+        Some(Credential::Token(token)) => token.is_good(now),
+        Some(Credential::OfCaller(auth)) => keys::passed(call, auth).is_some(),
+        Some(Credential::Header(..) | Credential::Signed(_)) | None => true,
+    }
+}
+
+/// The next attempt in this pool; `None` when the pool has had its chance.
+pub(super) fn next<'a>(
+    call: &InboundCall,
+    round: &mut PoolRound<'a>,
+    progress: &CallProgress,
+) -> Option<NextAttempt<'a>> {
+    let (pool, now) = (&**round.target.pool, Instant::now());
+    let over =
+        round.made >= pool.retry.attempts.max(1) || progress.attempts >= MOST_ATTEMPTS || now >= progress.deadline;
+    // Places beyond those that are remembered may be picked again and again.
+    if over || round.unsayable > pool.providers.len() {
+        return None;
+    }
+    // The move to a provider that has not failed this call is what keeps calls alive, so the first one is not bounded by
+    // the budget; everything after it is, or retries would turn a slow pool into a dead one.
+    let allowed = |first_move: bool| {
+        progress.attempts == 0
+            || (first_move && progress.attempts == 1)
+            || pool.state.budget.try_retry(pool.retry.budget_percent, now)
+    };
+    if progress.attempts == 0 && round.tried.is_empty() {
+        pool.state.budget.call(now);
+    }
+    if let Some((at, permit, queues)) = admit(call, round, round.tried, now) {
+        let provider = pool.providers.get(at)?;
+        // Everybody who is left cools down: the one whose cooldown ends first is waited for, if that is soon. If it is not,
+        // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
+        let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+        let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { cooldown };
+        let cools_down = !cooldown.is_zero() || provider.endpoint.guessed_cooldown_until(now).is_some();
+        let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
+        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues });
+    }
+    if round.made == 0 {
+        return None;
+    }
+    let (at, permit, queues) = admit(call, round, round.hopeless, now)?;
+    let provider = pool.providers.get(at)?;
+    let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+    let wait = backoff(&pool.retry.backoff, round.made).max(cooldown);
+    let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
+    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues })
+}
+
+/// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.
+pub(super) fn admit(
+    call: &InboundCall,
+    round: &PoolRound<'_>,
+    but: Tried,
+    now: Instant,
+) -> Option<(usize, Permit, bool)> {
+    let (target, pool) = (round.target, &**round.target.pool);
+    let (mut but, mut refused, mut full) = (but, None, None);
+    // An endpoint may have been taken by another worker between the look and the admission: then the next one.
+    for _ in 0..pool.providers.len() {
+        let chosen = match pool.providers.as_slice() {
+            // Nothing to weigh.
+            [only] if but.has(0) || only.weight == 0 || !fit(call, (target, round.room), only) => break,
+            [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
+            _ => match pick(call, round, but, now) {
+                Some(chosen) => chosen,
+                None => break,
+            },
+        };
+        let provider = pool.providers.get(chosen.index)?;
+        // Rather wait at one that is healthy than ask one that is not.
+        if chosen.forced && (!round.last_resort || full.is_some()) {
+            break;
+        }
+        let admitted = match chosen.forced {
+            true => Some(provider.endpoint.admit_anyway(now)),
+            false => match provider.endpoint.try_admit(now) {
+                Admission::Closed(permit) | Admission::HalfOpen(permit) => Some(permit),
+                Admission::Refused { .. } => None,
+            },
+        };
+        match admitted.map(|permit| seat(call, provider, permit)) {
+            Some(Ok(permit)) => return Some((chosen.index, permit, false)),
+            Some(Err(permit)) => {
+                full.get_or_insert((chosen.index, permit, true));
+            }
+            None => {
+                refused.get_or_insert(chosen.index);
+            }
+        }
+        but.add(chosen.index);
+    }
+    if full.is_some() {
+        return full;
+    }
+    let at = refused.filter(|_| round.last_resort)?;
+    let provider = pool.providers.get(at)?;
+    match seat(call, provider, provider.endpoint.admit_anyway(now)) {
+        Ok(permit) => Some((at, permit, false)),
+        Err(permit) => Some((at, permit, true)),
+    }
+}
+
+/// The permit with the places that the provider's limits have free; `Err`: one of them has none.
+fn seat(call: &InboundCall, provider: &Provider, mut permit: Permit) -> Result<Permit, Permit> {
+    if provider.gates.is_empty() {
+        return Ok(permit);
+    }
+    match places::free_at(call, provider) {
+        Some(places) => {
+            permit.has_places(places);
+            Ok(permit)
+        }
+        None => Err(permit),
+    }
+}
+
+fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> Option<Chosen> {
+    let pool = &**round.target.pool;
+    let weighing = Weighing::new(call, (round.target, round.room), now);
+    let candidates: Vec<Candidate> = pool.providers.iter().map(|provider| weighing.candidate(provider)).collect();
+    let chosen = {
+        let mut rng = call.context.worker.rng.borrow_mut();
+        let mut picker = Picker {
+            strategy: pool.strategy,
+            max_open_percent: pool.max_open_percent,
+            conversation: round.seat.as_ref().map(|seat| seat.conversation),
+            cursor: &pool.state.cursor,
+            rng: &mut rng,
+        };
+        balance::pick(&mut picker, &candidates, but)?
+    };
+    weighing.chose(pool.providers.get(chosen.index)?, candidates.get(chosen.index)?);
+    if let Some(seat) = round.seat.as_ref().filter(|_| but.is_empty()) {
+        let is_home = balance::home(seat.conversation, &candidates) == Some(chosen.index);
+        let count = if is_home { &pool.state.kept } else { &pool.state.moved };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    Some(chosen)
+}
+
+/// The wait before an endpoint is asked again: exponential, with full jitter.
+fn backoff(settings: &Backoff, made: u32) -> Duration {
+    let growth = f64::from(settings.multiplier_milli) / 1_000.0;
+    let bound = settings.initial.get().as_secs_f64() * growth.powi(i32::try_from(made.saturating_sub(1)).unwrap_or(16));
+    let bound = bound.min(settings.max.get().as_secs_f64()).max(0.0);
+    let wait = if settings.jitter { bound * rand::rng().random::<f64>() } else { bound };
+    Duration::try_from_secs_f64(wait).unwrap_or(settings.max.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::Millis;
+
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_bound_and_no_further() {
+        let mut settings = Backoff { initial: Millis(100), max: Millis(5_000), multiplier_milli: 2_000, jitter: false };
+        assert_eq!(backoff(&settings, 1), Duration::from_millis(100));
+        assert_eq!(backoff(&settings, 3), Duration::from_millis(400));
+        assert_eq!(backoff(&settings, 60), Duration::from_secs(5));
+        settings.jitter = true;
+        for made in 1..50 {
+            assert!(backoff(&settings, made) <= Duration::from_secs(5));
+        }
+    }
+}
