@@ -21,6 +21,7 @@ mod health;
 mod identity;
 pub(crate) mod jwt;
 mod kept_responses;
+pub mod learning;
 pub mod limit;
 pub mod listener;
 mod matching;

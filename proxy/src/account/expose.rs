@@ -63,6 +63,7 @@ impl Collector for Exposition {
         page.pools(&self.0)?;
         page.config(&reading.config)?;
         page.flights(&self.0)?;
+        page.learning(&self.0)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
         page.consumers(&self.0)?;
@@ -417,6 +418,7 @@ impl Page<'_> {
         };
         self.gauges(&names::CIRCUIT, &of(|stat| Some(stat.circuit as u64)))?;
         self.counters(&names::CIRCUIT_OPENED, &of(|stat| Some(stat.circuit_opened)))?;
+        self.counters(&names::NEARLY_USED_UP, &of(|stat| Some(stat.nearly_used_up)))?;
         self.gauges(&names::ENDPOINT_INFLIGHT, &of(|stat| Some(stat.in_flight)))?;
         let connections: Samples<'_, u64> = stats
             .iter()
@@ -472,6 +474,13 @@ impl Page<'_> {
         let asked = stats.iter().flat_map(|stat| &stat.operations).map(|(word, count)| (vec![*word], *count));
         self.counters(&names::FLIGHT_OPERATIONS, &asked.collect())?;
         self.gauge(&names::FLIGHTS, stats.iter().map(|stat| stat.under_way).sum::<u64>())
+    }
+
+    fn learning(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.learning).iter().flat_map(|ask| ask()).collect();
+        let news = sums(stats.iter().flat_map(|stat| &stat.news).map(|(outcome, count)| (vec![*outcome], *count)));
+        self.counters(&names::LEARNT_NEWS, &news)?;
+        self.counter(&names::LEARNT_UNREADABLE, stats.iter().map(|stat| stat.unreadable).sum::<u64>())
     }
 
     fn memory(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -138,6 +138,8 @@ pub struct EndpointStat {
     pub circuit: CircuitStat,
     /// The number of times that the circuit has opened.
     pub circuit_opened: u64,
+    /// The number of times that nearly all of its provider's limit for a model was used up.
+    pub nearly_used_up: u64,
     /// Attempts in flight.
     pub in_flight: u64,
     /// Connections in use, idle, and ever made, all workers together; `None`: not known here.
@@ -219,6 +221,15 @@ pub struct FlightStat {
     pub under_way: u64,
 }
 
+/// The facts told at a scrape of what proxies learn from one another.
+#[derive(Debug, Clone, Default)]
+pub struct LearningStat {
+    /// News of endpoints, by what became of it.
+    pub news: Vec<(&'static str, u64)>,
+    /// Messages that could not be read.
+    pub unreadable: u64,
+}
+
 /// The facts told of rate limits at a scrape.
 #[derive(Debug, Clone, Default)]
 pub struct LimitStat {
@@ -283,6 +294,7 @@ pub struct Metrics {
     pub(super) caches: Mutex<Vec<Ask<CacheStat>>>,
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
+    pub(super) learning: Mutex<Vec<Ask<LearningStat>>>,
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
     pub(super) jwks: Mutex<Vec<Ask<JwksStat>>>,
@@ -317,6 +329,7 @@ impl Metrics {
             caches: Mutex::default(),
             memory: Mutex::default(),
             flights: Mutex::default(),
+            learning: Mutex::default(),
             limits: Mutex::default(),
             tokens: Mutex::default(),
             jwks: Mutex::default(),
@@ -404,6 +417,11 @@ impl Metrics {
     /// Asked at each scrape about the calls that share answers.
     pub fn ask_flights(&self, ask: impl Fn() -> Vec<FlightStat> + Send + Sync + 'static) {
         lock(&self.flights).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape about what proxies learn from one another.
+    pub fn ask_learning(&self, ask: impl Fn() -> Vec<LearningStat> + Send + Sync + 'static) {
+        lock(&self.learning).push(Box::new(ask));
     }
 
     /// Asked at each scrape how rate limits stand.

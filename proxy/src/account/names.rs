@@ -79,6 +79,7 @@ metrics! {
     CACHE_REFUSED = Counter "sluicegate_cache_refused" ["reason"] "Answers of caching rules that were not kept.";
     CIRCUIT = Gauge "sluicegate_endpoint_circuit_state" ["pool", "provider", "endpoint"] "State of the endpoint's circuit: 0 closed, 1 half open, 2 open.";
     CIRCUIT_OPENED = Counter "sluicegate_endpoint_circuit_opened" ["pool", "provider", "endpoint"] "How often the endpoint's circuit has opened.";
+    NEARLY_USED_UP = Counter "sluicegate_endpoint_limits_nearly_used_up" ["pool", "provider", "endpoint"] "Times that a provider's own headers said that nearly all it lets the gateway have of a model is used up: others were asked first until enough was there again.";
     ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
     CONNECTIONS = Gauge "sluicegate_endpoint_connections" ["pool", "provider", "endpoint", "state"] "Connections to the endpoint, active and idle.";
     CONNECTIONS_OPENED = Counter "sluicegate_endpoint_connections_opened" ["pool", "provider", "endpoint"] "Connections made to the endpoint.";
@@ -96,6 +97,8 @@ metrics! {
     FLIGHT_LEASES = Counter "sluicegate_flight_leases" ["outcome"] "Flights of rules whose proxies share answers: this proxy led (`led`), read what another one led (`followed`), went on when that one was gone (`taken_over`), had it by itself for want of Redis or room (`alone`).";
     FLIGHT_OPERATIONS = Counter "sluicegate_flight_redis_operations" ["operation"] "Questions to Redis for flights that proxies share: for a lease (`claim`), to renew it and tell what has come (`publish`), for what has come (`poll`).";
     FLIGHTS = Gauge "sluicegate_flights" [] "Answers under way that identical calls may share.";
+    LEARNT_NEWS = Counter "sluicegate_endpoint_news" ["outcome"] "News of endpoints, such as a cooldown: told to other proxies (`told`), heard from them and of use here (`heard`), not told for want of Redis or room (`untold`).";
+    LEARNT_UNREADABLE = Counter "sluicegate_endpoint_news_unreadable" [] "Messages in the log by which proxies tell one another that no proxy of this version wrote.";
     MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
     MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";
     MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";

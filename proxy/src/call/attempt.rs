@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
 use crate::cache::Lead;
-use crate::endpoint::{Outcome, Permit};
+use crate::endpoint::{Outcome, Permit, model_number};
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Credential, Pool, Provider, RouteTarget, Rule};
@@ -38,6 +38,7 @@ use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
+use super::vendor_limits;
 use super::weigh;
 use super::write_buffer::WriteBuffer;
 
@@ -141,6 +142,7 @@ impl Attempt<'_> {
                 return Err(self.failed(&mut open, decision, &error.in_words()));
             }
         };
+        self.look_at_limits(response.headers(), &open, model);
         if response.status() != StatusCode::OK {
             // Boxed: every call's future would have room for it.
             return Err(Box::pin(self.error_answer(response, dialect, &mut open)).await);
@@ -162,6 +164,16 @@ impl Attempt<'_> {
             Box::pin(self.stream(response, transcoder, (open, until))).await
         } else {
             self.whole(response, dialect, &mut open).await
+        }
+    }
+
+    /// Takes note of what the provider says of its own limits. Those of a caller's own key are that caller's.
+    fn look_at_limits(&self, headers: &HeaderMap, open: &OpenAttempt, model: &str) {
+        if let Some(wait) = vendor_limits::nearly_used_up(headers, SystemTime::now)
+            && !self.provider.takes_callers_key()
+        {
+            let now = Instant::now();
+            open.endpoint().nearly_used_up(model_number(model), now + wait, now);
         }
     }
 
@@ -478,6 +490,10 @@ impl Attempt<'_> {
 
     fn failed(&self, open: &mut OpenAttempt, decision: RetryDecision, what: &str) -> Failure {
         self.settle(open, decision);
+        // Nothing of the call has reached it.
+        if decision.counts_against_circuit && decision.end == AttemptEnd::ConnectFailed {
+            open.endpoint().failed_by_itself(Instant::now());
+        }
         let (name, kind) = (&self.provider.name, retry_policy::kind(decision.end));
         let (fault, problem) = if decision.end == AttemptEnd::Gateway {
             let message = format!("The gateway can not reach provider `{name}` now: {what}.");
@@ -502,6 +518,9 @@ impl Attempt<'_> {
             self.suspects.borrow_mut().add(open, Instant::now());
         }
         self.settle(open, decision);
+        if decision.counts_against_circuit && retry_policy::is_its_own(status) {
+            open.endpoint().failed_by_itself(Instant::now());
+        }
     }
 
     fn settle(&self, open: &mut OpenAttempt, decision: RetryDecision) {

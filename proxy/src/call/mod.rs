@@ -61,6 +61,7 @@ mod stream_timer;
 mod suspects;
 mod transcoder;
 mod turn;
+mod vendor_limits;
 mod weigh;
 mod write_buffer;
 

@@ -77,7 +77,7 @@ pub(super) fn in_words(message: &str) -> Option<Duration> {
 }
 
 /// A span of time at the beginning of a text, in one or several units: `1h2m3.5s`, `20ms`, `26 seconds`.
-fn span(text: &str) -> Option<Duration> {
+pub(super) fn span(text: &str) -> Option<Duration> {
     let (mut rest, mut sum, mut some) = (text.trim_start(), 0.0, false);
     for _ in 0..4 {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());

@@ -169,6 +169,11 @@ pub(super) const fn may_be_provoked(status: u16) -> bool {
     matches!(status, 500 | 502)
 }
 
+/// True if a status tells of the server's load, whatever it was asked: then it is no caller's doing.
+pub(super) const fn is_its_own(status: u16) -> bool {
+    matches!(status, 503 | 529)
+}
+
 /// Decides about an answer that makes no sense in its dialect.
 pub(super) const fn malformed() -> RetryDecision {
     RetryDecision {

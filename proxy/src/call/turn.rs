@@ -23,6 +23,9 @@ use super::{keys, places};
 /// However many pools a rule has, and attempts they allow: no call is tried more often.
 const MOST_ATTEMPTS: u32 = 10;
 
+/// A call that waits for the end of a cooldown comes later by up to this share of it, at random.
+const WAIT_SPREAD: f64 = 0.1;
+
 /// A call's progress through its attempts.
 pub(super) struct CallProgress {
     pub(super) attempts: u32,
@@ -141,7 +144,7 @@ pub(super) fn next<'a>(
         // Everybody who is left cools down: the one whose cooldown ends first is waited for, if that is soon. If it is not,
         // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
         let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
-        let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { cooldown };
+        let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { spread(cooldown) };
         let cools_down = !cooldown.is_zero() || provider.endpoint.guessed_cooldown_until(now).is_some();
         let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
         return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues });
@@ -152,7 +155,7 @@ pub(super) fn next<'a>(
     let (at, permit, queues) = admit(call, round, round.hopeless, now)?;
     let provider = pool.providers.get(at)?;
     let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
-    let wait = backoff(&pool.retry.backoff, round.made).max(cooldown);
+    let wait = backoff(&pool.retry.backoff, round.made).max(spread(cooldown));
     let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
     (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues })
 }
@@ -247,6 +250,13 @@ fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> 
         count.fetch_add(1, Ordering::Relaxed);
     }
     Some(chosen)
+}
+
+/// The wait for the end of a cooldown: calls that wait for the same one do not come back together. One that is as long as may be waited
+/// for stays so.
+fn spread(cooldown: Duration) -> Duration {
+    let most = SHORT_WAIT.max(cooldown) - cooldown;
+    cooldown + cooldown.mul_f64(WAIT_SPREAD * rand::rng().random::<f64>()).min(most)
 }
 
 /// The wait before an endpoint is asked again: exponential, with full jitter.

@@ -8,7 +8,7 @@ use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::Usage;
 
 use crate::balance::{Candidate, Measure};
-use crate::endpoint::TimedAnswer;
+use crate::endpoint::{TimedAnswer, model_number};
 use crate::pricing;
 use crate::state::{Provider, RouteTarget};
 
@@ -53,11 +53,15 @@ impl<'a> Weighing<'a> {
             weight: provider.weight,
             priority: provider.priority,
             is_away: provider.is_away,
-            health: provider.endpoint.health(self.now),
+            health: provider.endpoint.health_for(|| self.model(provider), self.now),
             in_flight: provider.endpoint.in_flight(),
             identity: provider.identity,
             measure: self.measure(provider),
         }
+    }
+
+    fn model(&self, provider: &Provider) -> u64 {
+        model_number(outgoing::model(self.call, self.target, provider))
     }
 
     fn measure(&self, provider: &Provider) -> Measure {

@@ -1,4 +1,7 @@
 //! A circuit: closed while all is well, open when it is not, half-open to find out. Time is passed in.
+//!
+//! It remembers how often it has opened: with each opening it is open for twice as long, and less is needed to open it again. What it
+//! remembers falls by one for each time that it has been closed for as long as it was open last.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,8 +11,12 @@ use sluicegate_config::CircuitBreaker;
 
 use super::window::Window;
 
-/// After this many times the longest open time without opening again, the next open time is the first one anew.
-const GROWTH_ENDS: u32 = 2;
+/// After this many times the longest open time without opening again, nothing is remembered.
+const MEMORY_ENDS: u32 = 2;
+/// However often it has opened, so many failures are needed to open it, unless the settings say fewer.
+const FEWEST: u32 = 2;
+/// It is open for longer than it would be by up to this share, at random: proxies do not try together.
+pub(super) const SPREAD: f64 = 0.1;
 
 /// The outcome of a call, for the endpoint that had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub(super) struct Breaker {
     /// Failures in a row, while closed.
     failures: AtomicU32,
     window: Window,
+    /// The share by which its open times differ.
+    spread: f64,
     trip: Mutex<Trip>,
 }
 
@@ -68,8 +77,12 @@ struct Trip {
     open_until: Option<Instant>,
     /// The number of this opening.
     opening: u64,
-    /// Openings in a row, for the growth of the open time.
-    growth: u32,
+    /// Openings that are remembered.
+    level: u32,
+    /// The time for which it was open last, without what chance added.
+    length: Duration,
+    /// The time when it last closed.
+    closed: Option<Instant>,
     /// The time when it last opened.
     opened: Option<Instant>,
     /// Probes out, and probes that came back well.
@@ -80,8 +93,26 @@ struct Trip {
 impl Breaker {
     pub(super) fn new(settings: CircuitBreaker, now: Instant) -> Self {
         let window = Window::new(settings.window.get(), now);
-        let trip = Trip { settings, open_until: None, opening: 0, growth: 0, opened: None, probes: 0, good: 0 };
-        Self { tripped: AtomicBool::new(false), failures: AtomicU32::new(0), window, trip: Mutex::new(trip) }
+        let (length, level) = (Duration::ZERO, 0);
+        let trip = Trip {
+            settings,
+            open_until: None,
+            opening: 0,
+            level,
+            length,
+            closed: None,
+            opened: None,
+            probes: 0,
+            good: 0,
+        };
+        let (tripped, failures) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { tripped, failures, window, spread: 0.0, trip: Mutex::new(trip) }
+    }
+
+    /// Lets its open times differ from those of other proxies by up to this share.
+    pub(super) const fn spread(mut self, spread: f64) -> Self {
+        self.spread = spread;
+        self
     }
 
     pub(super) fn configure(&self, settings: CircuitBreaker) {
@@ -122,6 +153,16 @@ impl Breaker {
         }
     }
 
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// True while it lets all calls pass.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.tripped.load(Ordering::Acquire)
+    }
+
     /// The number of times that it has opened.
     pub(super) fn opened(&self) -> u64 {
         self.lock().opening
@@ -147,8 +188,8 @@ impl Breaker {
                 }
             }
             (Outcome::Failure, Pass::Closed) => self.closed_failure(now),
-            (Outcome::Success, Pass::Probe(opening)) => self.probe_success(Some(opening)),
-            (Outcome::Success, Pass::Forced) => self.probe_success(None),
+            (Outcome::Success, Pass::Probe(opening)) => self.probe_success(Some(opening), now),
+            (Outcome::Success, Pass::Forced) => self.probe_success(None, now),
             (Outcome::Failure, Pass::Probe(opening)) => self.probe_failure(opening, now),
             // It was open, and still has reason to be; its time is not made longer by calls that had no choice.
             (Outcome::Failure, Pass::Forced) => {}
@@ -175,7 +216,7 @@ impl Breaker {
         if opening != Some(trip.opening) || trip.open_until.is_none() {
             return;
         }
-        trip.growth = trip.growth.saturating_sub(1);
+        trip.level = trip.level.saturating_sub(1);
         if pass == Pass::Closed {
             trip.open_until = None;
             self.tripped.store(false, Ordering::Release);
@@ -194,18 +235,19 @@ impl Breaker {
             return;
         }
         let settings = trip.settings;
-        let consecutive = settings.consecutive_failures > 0 && in_a_row >= settings.consecutive_failures;
+        let needed = |setting: u32| (setting >> trip.level_at(now).min(31)).max(setting.min(FEWEST));
+        let consecutive = settings.consecutive_failures > 0 && in_a_row >= needed(settings.consecutive_failures);
         let counts = self.window.counts(now);
         let share = settings.error_percent > 0
-            && counts.total >= u64::from(settings.minimum_requests.max(1))
+            && counts.total >= u64::from(needed(settings.minimum_requests.max(1)))
             && counts.marked * 100 >= counts.total * u64::from(settings.error_percent);
         if consecutive || share {
-            trip.open(now);
+            trip.open(now, self.spread);
             self.tripped.store(true, Ordering::Release);
         }
     }
 
-    fn probe_success(&self, opening: Option<u64>) {
+    fn probe_success(&self, opening: Option<u64>, now: Instant) {
         let mut trip = self.lock();
         if trip.open_until.is_none() || opening.is_some_and(|opening| opening != trip.opening) {
             return;
@@ -217,6 +259,7 @@ impl Breaker {
         // As many good answers as probes are let out: one alone may have been luck.
         if trip.good >= trip.settings.half_open_requests.max(1) {
             trip.open_until = None;
+            trip.closed = Some(now);
             trip.probes = 0;
             trip.good = 0;
             self.window.clear();
@@ -228,7 +271,7 @@ impl Breaker {
     fn probe_failure(&self, opening: u64, now: Instant) {
         let mut trip = self.lock();
         if trip.open_until.is_some() && trip.opening == opening {
-            trip.open(now);
+            trip.open(now, self.spread);
         }
     }
 }
@@ -244,13 +287,27 @@ impl Trip {
         }
     }
 
-    fn open(&mut self, now: Instant) {
+    /// The openings that are remembered by now.
+    fn level_at(&self, now: Instant) -> u32 {
+        let Some(closed) = self.closed.filter(|_| self.open_until.is_none()) else { return self.level };
+        let longest = self.settings.max_open_for.get().max(self.settings.open_for.get());
+        if self.opened.is_some_and(|opened| now.saturating_duration_since(opened) > longest * MEMORY_ENDS) {
+            return 0;
+        }
+        let length = self.length.as_millis().max(1);
+        let fallen = now.saturating_duration_since(closed).as_millis() / length;
+        self.level.saturating_sub(u32::try_from(fallen).unwrap_or(u32::MAX))
+    }
+
+    fn open(&mut self, now: Instant, spread: f64) {
         let first = self.settings.open_for.get();
         let longest = self.settings.max_open_for.get().max(first);
-        let quiet = self.opened.is_none_or(|opened| now.saturating_duration_since(opened) > longest * GROWTH_ENDS);
-        self.growth = if quiet { 0 } else { self.growth.saturating_add(1) };
-        let grown = first.checked_mul(2_u32.saturating_pow(self.growth)).map_or(longest, |grown| grown.min(longest));
-        self.open_until = Some(now + grown.max(Duration::from_millis(1)));
+        let level = self.level_at(now);
+        let grown = first.checked_mul(2_u32.saturating_pow(level)).map_or(longest, |grown| grown.min(longest));
+        self.length = grown.max(Duration::from_millis(1));
+        self.level = level.saturating_add(1);
+        let more = if spread > 0.0 { self.length.mul_f64(spread * rand::random::<f64>()) } else { Duration::ZERO };
+        self.open_until = Some(now + self.length + more);
         self.opened = Some(now);
         self.opening += 1;
         self.probes = 0;

@@ -123,6 +123,48 @@ fn the_open_time_doubles_up_to_its_bound_and_begins_anew_after_quiet() {
 }
 
 #[test]
+fn who_has_just_been_ill_is_believed_to_be_ill_sooner_and_forgiven_with_time() {
+    let (breaker, clock) = fresh(settings());
+    let heal = |at| {
+        for _ in 0..2 {
+            call(&breaker, Outcome::Success, clock.at(at));
+        }
+        assert_eq!(breaker.state(clock.at(at)), CircuitState::Closed);
+    };
+    fail(&breaker, 5, clock.at(0));
+    heal(1_000);
+    // Half of five in a row are enough now, and it is open for twice as long.
+    fail(&breaker, 1, clock.at(1_500));
+    assert_eq!(breaker.state(clock.at(1_500)), CircuitState::Closed);
+    fail(&breaker, 1, clock.at(1_500));
+    assert_eq!(breaker.try_pass(clock.at(1_500)), Err(clock.at(3_500)));
+    heal(3_500);
+    // It has been well for as long as it was open: one opening is forgotten, but not the other.
+    fail(&breaker, 2, clock.at(5_600));
+    assert_eq!(breaker.try_pass(clock.at(5_600)), Err(clock.at(7_600)));
+    heal(7_600);
+    // Well for twice as long: all is as it was at first.
+    fail(&breaker, 4, clock.at(12_000));
+    assert_eq!(breaker.state(clock.at(12_000)), CircuitState::Closed);
+    fail(&breaker, 1, clock.at(12_000));
+    assert_eq!(breaker.try_pass(clock.at(12_000)), Err(clock.at(13_000)));
+}
+
+#[test]
+fn proxies_do_not_try_together() {
+    let start = Instant::now();
+    let mut ends = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        let breaker = Breaker::new(settings(), start).spread(SPREAD);
+        fail(&breaker, 5, start);
+        let until = breaker.try_pass(start).unwrap_err();
+        assert!((1_000..=1_100).contains(&(until - start).as_millis()));
+        ends.insert(until);
+    }
+    assert!(ends.len() > 25, "{}", ends.len());
+}
+
+#[test]
 fn late_answers_of_calls_from_before_change_nothing() {
     let (breaker, clock) = fresh(settings());
     let early: Vec<Pass> = (0..20).map(|_| breaker.try_pass(clock.at(0)).unwrap()).collect();

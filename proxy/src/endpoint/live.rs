@@ -8,13 +8,13 @@ use sluicegate_config::CircuitBreaker;
 
 use crate::concurrency::CallPlace;
 
-use super::breaker::{Breaker, CircuitState, Outcome, Pass, RecordedFailure};
+use super::breaker::{self, Breaker, CircuitState, Outcome, Pass, RecordedFailure};
 use super::compressed::{Compressed, TakesCompressed};
+use super::cooldown::Cooldowns;
 use super::latency::Latencies;
+use super::news::{EndpointName, News, Outbox, Subject};
+use super::scarce::Scarce;
 
-/// So many refused credentials in a row, and no answer between them, are the gateway's credential's fault; fewer may be
-/// about what one caller asked for.
-const REFUSALS: u32 = 3;
 /// The cooldown of an endpoint that refuses the gateway's credential (or its money).
 const REFUSED: Duration = Duration::from_secs(30);
 
@@ -50,20 +50,18 @@ pub enum Health {
 pub struct Endpoint {
     epoch: Instant,
     breaker: Breaker,
-    /// Milliseconds after `epoch`; 0: none.
-    cooldown: AtomicU64,
-    /// The same for a cooldown that nobody asked for: others go first, but nobody waits for its end.
-    guessed: AtomicU64,
-    /// Credentials refused in a row.
-    refusals: AtomicU32,
+    cooldowns: Cooldowns,
+    scarce: Scarce,
+    /// Failures since the last answer that no caller's call provokes.
+    own_failures: AtomicU32,
+    /// Its name, and where news of it goes, if others want to know.
+    voice: Option<(EndpointName, Arc<Outbox>)>,
     /// Stands for the credential that it is called with; 0: nobody has said.
     credential: AtomicU64,
     /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
     latencies: Latencies,
-    /// The end of what checks beside the calls have said; 0: nothing.
-    checked: AtomicU64,
     compressed: Compressed,
 }
 
@@ -76,15 +74,21 @@ impl Endpoint {
             epoch: now,
             breaker,
             compressed: Compressed::default(),
-            cooldown: AtomicU64::new(0),
-            guessed: AtomicU64::new(0),
-            refusals: AtomicU32::new(0),
+            cooldowns: Cooldowns::default(),
+            scarce: Scarce::default(),
+            own_failures: AtomicU32::new(0),
+            voice: None,
             credential: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             latencies: Latencies::default(),
-            checked: AtomicU64::new(0),
         }
+    }
+
+    /// An endpoint of which others hear by this name.
+    pub(super) fn heard_of(settings: CircuitBreaker, now: Instant, voice: (EndpointName, Arc<Outbox>)) -> Self {
+        let breaker = Breaker::new(settings, now).spread(breaker::SPREAD);
+        Self { breaker, voice: Some(voice), ..Self::new(settings, now) }
     }
 
     /// New settings of its circuit; what was learnt stays.
@@ -95,8 +99,8 @@ impl Endpoint {
     /// Asks to make a call. A cooldown refuses nobody: it only weighs in balancing.
     pub fn try_admit(self: &Arc<Self>, now: Instant) -> Admission {
         match self.breaker.try_pass(now) {
-            Ok(Pass::Closed) => Admission::Closed(self.permit(Pass::Closed)),
-            Ok(pass) => Admission::HalfOpen(self.permit(pass)),
+            Ok(Pass::Closed) => Admission::Closed(self.permit(Pass::Closed, now)),
+            Ok(pass) => Admission::HalfOpen(self.permit(pass, now)),
             Err(until) => Admission::Refused { until },
         }
     }
@@ -105,41 +109,99 @@ impl Endpoint {
     /// is tried rather than nobody. Its outcome counts like a probe's.
     pub fn admit_anyway(self: &Arc<Self>, now: Instant) -> Permit {
         let pass = self.breaker.try_pass(now).unwrap_or(Pass::Forced);
-        self.permit(pass)
+        self.permit(pass, now)
     }
 
-    fn permit(self: &Arc<Self>, pass: Pass) -> Permit {
+    fn permit(self: &Arc<Self>, pass: Pass, now: Instant) -> Permit {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Permit { endpoint: Arc::clone(self), pass: Some(pass), places: Vec::new() }
+        let goes_first = self.cooldowns.goes_first(self.since_epoch(now));
+        Permit { endpoint: Arc::clone(self), pass: Some(pass), goes_first, places: Vec::new() }
     }
 
     /// A cooldown that the provider asked for, until then; a later end stays.
     pub fn cool_down(&self, until: Instant) {
-        self.cooldown.fetch_max(self.since_epoch(until), Ordering::Relaxed);
+        if self.cooldowns.request(self.since_epoch(until)) {
+            self.tell(Subject::Cooldown, until);
+        }
     }
 
     /// A cooldown that nobody asked for, until then: others go first, but nobody waits for its end.
     pub fn guess_cooldown(&self, until: Instant) {
-        self.guessed.fetch_max(self.since_epoch(until), Ordering::Relaxed);
+        if self.cooldowns.guess(self.since_epoch(until)) {
+            self.tell(Subject::Limited, until);
+        }
     }
 
     /// Checks beside the calls find it ill, until then or the next word.
     pub fn check_failed(&self, until: Instant) {
-        let until = self.since_epoch(until);
-        self.checked.store(until, Ordering::Relaxed);
-        self.guessed.fetch_max(until, Ordering::Relaxed);
+        self.cooldowns.check_failed(self.since_epoch(until));
     }
 
     /// Checks find it well: what they have said before is over, and what its calls have said is not.
     pub fn check_passed(&self) {
-        let until = self.checked.swap(0, Ordering::Relaxed);
-        let _ = self.guessed.compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
+        self.cooldowns.check_passed();
     }
 
     /// It refused the gateway's credential. After some in a row it gets a cooldown.
     pub fn credential_refused(&self, now: Instant) {
-        if self.refusals.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= REFUSALS {
-            self.guess_cooldown(now + REFUSED);
+        let until = now + REFUSED;
+        if self.cooldowns.refused() && self.cooldowns.guess(self.since_epoch(until)) {
+            self.tell(Subject::Credential, until);
+        }
+    }
+
+    /// Its failure was no caller's doing. If its circuit is open, and most of what opened it was of that kind, others hear of it.
+    pub fn failed_by_itself(&self, now: Instant) {
+        let own = self.own_failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if let Err(until) = self.breaker.look(now)
+            && u64::from(own) * 2 >= u64::from(self.breaker.failures())
+            && until > now
+        {
+            self.tell(Subject::Circuit, until);
+        }
+    }
+
+    /// Nearly all is used up that it lets the gateway have of a model, by its number: until then others go first for it.
+    pub fn nearly_used_up(&self, model: u64, until: Instant, now: Instant) {
+        if self.scarce.note((model, self.since_epoch(until)), self.since_epoch(now)) {
+            self.tell(Subject::Scarce(model), until);
+        }
+    }
+
+    /// Its health for calls for one model, by its number.
+    #[must_use]
+    pub fn health_for(&self, model: impl Fn() -> u64, now: Instant) -> Health {
+        let scarce = || self.scarce.of(model, self.since_epoch(now)).map(|until| self.at(until));
+        match self.health(now) {
+            Health::Healthy => scarce().map_or(Health::Healthy, Health::CoolingDown),
+            health => health,
+        }
+    }
+
+    /// The number of times that it had nearly used up what it lets the gateway have of a model.
+    #[must_use]
+    pub fn times_nearly_used_up(&self) -> u64 {
+        self.scarce.times()
+    }
+
+    fn tell(&self, subject: Subject, until: Instant) {
+        if let Some((name, outbox)) = &self.voice {
+            outbox.put(News { name: *name, subject, until });
+        }
+    }
+
+    /// Hears what another proxy has found out: what holds until then; `None`: it holds no longer. Nobody's word but its own calls'
+    /// opens its circuit.
+    pub fn hear(&self, subject: Subject, until: Option<Instant>, now: Instant) {
+        let end = until.map(|until| self.since_epoch(until));
+        match (subject, end) {
+            (Subject::Cooldown, Some(until)) => _ = self.cooldowns.request(until),
+            (Subject::Limited, Some(until)) => _ = self.cooldowns.guess(until),
+            (Subject::Circuit, until) => self.cooldowns.hear_circuit(until),
+            (Subject::Credential, Some(until)) => self.cooldowns.hear_refused(until),
+            (Subject::Credential, None) => _ = self.cooldowns.forget_refusals(),
+            (Subject::Scarce(model), Some(until)) => _ = self.scarce.note((model, until), self.since_epoch(now)),
+            (Subject::Cooldown | Subject::Limited | Subject::Scarce(_), None) => {}
         }
     }
 
@@ -153,30 +215,25 @@ impl Endpoint {
 
     /// It is called with another credential from now on: what was said of the one before says nothing.
     pub fn credential_is_new(&self) {
-        if self.refusals.swap(0, Ordering::Relaxed) >= REFUSALS {
-            self.guessed.store(0, Ordering::Relaxed);
+        if self.cooldowns.forget_refusals() {
+            self.tell(Subject::Credential, self.epoch);
         }
     }
 
     /// The end of the cooldown that it asked for, if that is still to come.
     #[must_use]
     pub fn cooldown_until(&self, now: Instant) -> Option<Instant> {
-        self.still(&self.cooldown, now)
+        self.cooldowns.requested(self.since_epoch(now)).map(|until| self.at(until))
     }
 
     /// The end of its guessed cooldown, if that is still to come.
     #[must_use]
     pub fn guessed_cooldown_until(&self, now: Instant) -> Option<Instant> {
-        self.still(&self.guessed, now)
+        self.cooldowns.guessed(self.since_epoch(now)).map(|until| self.at(until))
     }
 
-    fn still(&self, until: &AtomicU64, now: Instant) -> Option<Instant> {
-        let until = until.load(Ordering::Relaxed);
-        if until == 0 {
-            return None;
-        }
-        let until = self.epoch + Duration::from_millis(until);
-        (until > now).then_some(until)
+    fn at(&self, since_epoch: u64) -> Instant {
+        self.epoch + Duration::from_millis(since_epoch)
     }
 
     /// True if it has given anybody an answer since then.
@@ -191,7 +248,10 @@ impl Endpoint {
         if self.answered.load(Ordering::Relaxed) < now {
             self.answered.store(now, Ordering::Relaxed);
         }
-        if self.refusals.load(Ordering::Relaxed) != 0 {
+        if self.own_failures.load(Ordering::Relaxed) != 0 {
+            self.own_failures.store(0, Ordering::Relaxed);
+        }
+        if self.cooldowns.has_refused() {
             self.credential_is_new();
         }
     }
@@ -210,9 +270,9 @@ impl Endpoint {
     /// Its health. An open circuit weighs more than a cooldown.
     #[must_use]
     pub fn health(&self, now: Instant) -> Health {
-        match (self.breaker.look(now), self.cooldown_until(now).max(self.guessed_cooldown_until(now))) {
+        match (self.breaker.look(now), self.cooldowns.end(self.since_epoch(now))) {
             (Err(until), _) => Health::Ejected(until),
-            (Ok(_), Some(until)) => Health::CoolingDown(until),
+            (Ok(_), Some(until)) => Health::CoolingDown(self.at(until)),
             (Ok(Pass::Closed), None) => Health::Healthy,
             (Ok(_), None) => Health::Probing,
         }
@@ -269,6 +329,8 @@ pub struct Permit {
     endpoint: Arc<Endpoint>,
     /// `None` once the outcome has been told.
     pass: Option<Pass>,
+    /// True if it goes first after a cooldown, and its word is waited for.
+    goes_first: bool,
     /// Its places under the limits of the provider and the endpoint.
     places: Vec<CallPlace>,
 }
@@ -286,13 +348,25 @@ impl Permit {
             if outcome == Outcome::Success {
                 self.endpoint.answers(now);
             }
+            self.comes_back(outcome == Outcome::Success);
+            let was_closed = self.endpoint.breaker.is_closed();
             self.endpoint.breaker.record(pass, outcome, now);
+            if !was_closed && self.endpoint.breaker.is_closed() {
+                self.endpoint.tell(Subject::Circuit, self.endpoint.epoch);
+            }
+        }
+    }
+
+    fn comes_back(&mut self, is_well: bool) {
+        if std::mem::take(&mut self.goes_first) {
+            self.endpoint.cooldowns.came_back(is_well);
         }
     }
 
     /// Tells of a failure that may turn out to say nothing about the endpoint. `None`: how the call went has been told.
     pub fn fail(&mut self, now: Instant) -> Option<CountedFailure> {
         let pass = self.pass.take()?;
+        self.comes_back(false);
         let recorded = self.endpoint.breaker.record_failure(pass, now);
         Some(CountedFailure { endpoint: Arc::clone(&self.endpoint), recorded })
     }
@@ -320,6 +394,7 @@ impl CountedFailure {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.comes_back(false);
         if let Some(pass) = self.pass.take() {
             self.endpoint.breaker.give_back(pass);
         }

@@ -3,17 +3,22 @@
 //! Health belongs to an endpoint (pool, provider, address), never to a route: two routes to one endpoint share
 //! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `latency` the time that
 //! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries and second attempts (`answer_times` says when those are due), `mirrors` counts copies of calls, `seats` the calls of a conversation that are
-//! under way, `registry` keeps everything by stable id.
+//! under way, `cooldown` the times
+//! in which others go first, `scarce` those in which they do for one model, `news` what other proxies ought to know, `registry` keeps everything by stable id.
 
 mod answer_times;
 mod breaker;
 mod budget;
 mod clock;
 mod compressed;
+mod cooldown;
+mod heard;
 mod latency;
 mod live;
 mod mirrors;
+mod news;
 mod registry;
+mod scarce;
 mod seats;
 mod window;
 
@@ -28,5 +33,7 @@ pub use compressed::TakesCompressed;
 pub use latency::{Latency, TimedAnswer};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use mirrors::{MirrorPlace, Mirrors};
+pub use news::{EndpointName, News, Outbox, Subject};
 pub use registry::{EndpointKey, LivePool, Registry};
+pub use scarce::model_number;
 pub use seats::{ConversationPlace, Seats};

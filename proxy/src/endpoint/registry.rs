@@ -9,8 +9,10 @@ use sluicegate_config::{CircuitBreaker, ObjectId};
 
 use super::answer_times::AnswerTimes;
 use super::budget::{HedgeBudget, RetryBudget};
+use super::heard::Heard;
 use super::live::Endpoint;
 use super::mirrors::Mirrors;
+use super::news::{EndpointName, News, Outbox};
 use super::seats::Seats;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
@@ -78,12 +80,18 @@ impl LivePool {
 #[derive(Debug, Default)]
 pub struct Registry {
     kept: Mutex<LiveStates>,
+    /// News that other proxies are to hear; nobody takes it where there are none.
+    pub outbox: Arc<Outbox>,
 }
 
 #[derive(Debug, Default)]
 struct LiveStates {
     endpoints: HashMap<EndpointKey, Registered<Endpoint>>,
     pools: HashMap<ObjectId, Registered<LivePool>>,
+    /// The same endpoints by their names among proxies.
+    names: HashMap<EndpointName, EndpointKey>,
+    /// The news of other proxies, for endpoints that come later, too.
+    heard: Heard,
     /// The time of the last look for what to forget.
     swept: Option<Instant>,
 }
@@ -104,9 +112,23 @@ impl Registry {
             entry.state.configure(settings);
             return Arc::clone(&entry.state);
         }
-        let state = Arc::new(Endpoint::new(settings, now));
+        let name = EndpointName::of(key);
+        let state = Arc::new(Endpoint::heard_of(settings, now, (name, Arc::clone(&self.outbox))));
+        kept.heard.of(name, now).for_each(|(subject, until)| state.hear(subject, Some(until), now));
+        kept.names.insert(name, key.clone());
         kept.endpoints.insert(key.clone(), Registered { state: Arc::clone(&state), used: now });
         state
+    }
+
+    /// Hears another proxy's news. True if the endpoint is known here; news of others is kept for when they come, within a bound.
+    pub fn hear(&self, news: News, now: Instant) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Some(news.until).filter(|until| *until > now);
+        kept.heard.note(news, now);
+        let endpoint = kept.names.get(&news.name).and_then(|key| kept.endpoints.get(key));
+        let state = endpoint.map(|entry| Arc::clone(&entry.state));
+        drop(kept);
+        state.map(|state| state.hear(news.subject, until, now)).is_some()
     }
 
     /// The pool of that id; new when it was not known.
@@ -151,6 +173,8 @@ impl LiveStates {
         self.swept = Some(now);
         forget(&mut self.endpoints, now);
         forget(&mut self.pools, now);
+        let Self { endpoints, names, .. } = self;
+        names.retain(|_, key| endpoints.contains_key(key));
     }
 }
 

@@ -95,6 +95,69 @@ fn the_longest_cooldown_holds_and_ends() {
 }
 
 #[test]
+fn what_one_process_tells_another_one_hears_also_before_it_knows_the_endpoint() {
+    let now = Instant::now();
+    let (one, two) = (Registry::default(), Registry::default());
+    let settings = CircuitBreaker { consecutive_failures: 4, ..settings() };
+    let (here, there) = (one.endpoint(&key("a"), settings, now), two.endpoint(&key("a"), settings, now));
+    let later = now + Duration::from_secs(9);
+    here.cool_down(later);
+    here.cool_down(later + Duration::from_millis(10));
+    let told = one.outbox.take(9);
+    assert_eq!(told.iter().map(|news| (news.subject, news.until)).collect::<Vec<_>>(), [(Subject::Cooldown, later)]);
+    assert!(two.hear(told[0], now));
+    assert_eq!(there.health(now), Health::CoolingDown(later));
+    assert_eq!(there.cooldown_until(now), Some(later));
+    // Nobody tells what it has only heard.
+    assert!(two.outbox.is_empty());
+    let three = Registry::default();
+    assert!(!three.hear(told[0], now));
+    assert_eq!(three.endpoint(&key("a"), settings, now).health(now), Health::CoolingDown(later));
+    assert_eq!(three.endpoint(&key("b"), settings, now).health(now), Health::Healthy);
+    assert_eq!(three.endpoint(&key("a"), settings, now).circuit(now), CircuitState::Closed);
+}
+
+#[test]
+fn what_is_nearly_used_up_of_one_model_keeps_nobody_from_another_and_is_known_to_others() {
+    let now = Instant::now();
+    let (one, two) = (Registry::default(), Registry::default());
+    let (here, there) = (one.endpoint(&key("a"), settings(), now), two.endpoint(&key("a"), settings(), now));
+    let later = now + Duration::from_secs(9);
+    here.nearly_used_up(model_number("m"), later, now);
+    let told = one.outbox.take(9);
+    assert!(told.len() == 1 && two.hear(told[0], now));
+    for endpoint in [here, there] {
+        assert_eq!(endpoint.health_for(|| model_number("m"), now), Health::CoolingDown(later));
+        assert_eq!(endpoint.health_for(|| model_number("n"), now), Health::Healthy);
+        assert_eq!(endpoint.health_for(|| model_number("m"), later), Health::Healthy);
+        assert_eq!((endpoint.health(now), endpoint.times_nearly_used_up()), (Health::Healthy, 1));
+    }
+}
+
+#[test]
+fn a_circuit_that_callers_may_have_opened_is_told_to_nobody() {
+    let now = Instant::now();
+    let settings = CircuitBreaker { consecutive_failures: 4, ..settings() };
+    let told = |own: usize| {
+        let registry = Registry::default();
+        let endpoint = registry.endpoint(&key("a"), settings, now);
+        for number in 0..4 {
+            admit(&endpoint, now).outcome(Outcome::Failure, now);
+            if number >= 4 - own {
+                endpoint.failed_by_itself(now);
+            }
+        }
+        assert_eq!(endpoint.circuit(now), CircuitState::Open);
+        let told: Vec<Subject> = registry.outbox.take(9).into_iter().map(|news| news.subject).collect();
+        endpoint.admit_anyway(now).outcome(Outcome::Success, now);
+        assert_eq!(registry.outbox.take(9).len(), 1, "it is closed again");
+        told
+    };
+    assert_eq!((told(0), told(1)), (vec![], vec![]));
+    assert_eq!((told(2), told(4)), (vec![Subject::Circuit], vec![Subject::Circuit]));
+}
+
+#[test]
 fn an_endpoint_survives_reloads_and_is_forgotten_when_nobody_wants_it() {
     let now = Instant::now();
     let registry = Registry::default();

@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitStat, EndpointStat, FlightStat, LimitStat, LogFormat, LogQueue, LogThread, MemoryStat, Metrics,
-    PoolStat, RemoteStat, init_logging,
+    CacheStat, CircuitStat, EndpointStat, FlightStat, LearningStat, LimitStat, LogFormat, LogQueue, LogThread,
+    MemoryStat, Metrics, PoolStat, RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
 use crate::coalescing::Flights;
@@ -40,7 +40,7 @@ use crate::state::{Builder, Lasting};
 use crate::upstream::{Outward, StatsBoard};
 use crate::worker;
 use crate::worker::own::ProcessShared;
-use crate::{cache, limit, listener};
+use crate::{cache, learning, limit, listener};
 
 use prepare::{Feed, Prepared};
 
@@ -84,7 +84,6 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     admin_socket.set_nonblocking(true)?;
     let admin_address = admin_socket.local_addr()?;
     let (registry, cache) = (Arc::new(Registry::default()), cache::SharedCache::new());
-    let known_only = settings.access == DefaultAccess::Known;
     let limits = Arc::new(limit::SharedLimits::new(settings.gateway.as_deref().unwrap_or_default()));
     if !settings.redis.is_empty() {
         limits.gates.share();
@@ -98,7 +97,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         tokens: Arc::new(Tokens::new(CloudEnvironment::read())),
         jwks: Arc::default(),
         discovery: Arc::default(),
-        known_only,
+        known_only: settings.access == DefaultAccess::Known,
         region: settings.region.as_deref().filter(|region| !region.is_empty()).map(Into::into),
     };
     // What a folder says is served from the first call on; what a cluster says comes over the network.
@@ -114,6 +113,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         conversations: settings.keep_responses.map(|ttl| SharedConversations::new(ttl, settings.keep_responses_size)),
         flights: Arc::default(),
         limits: Arc::clone(&lasting.limits),
+        learning: Arc::new(learning::Learning::new(settings.gateway.as_deref().unwrap_or_default(), &lasting.registry)),
         memory: memory_budget(&mut settings),
         board: Arc::new(StatsBoard::bounded(descriptors.providers)),
         lifecycle: Lifecycle::new(count),
@@ -297,6 +297,12 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
             budget_alerts: alerts.collect(),
         }]
     });
+    let learning = Arc::clone(&shared.learning);
+    shared.metrics.ask_learning(move || {
+        let learning::Learning { told, untold, heard, unreadable, .. } = &*learning;
+        let news = vec![("told", told.get()), ("heard", heard.get()), ("untold", untold.get() + learning.dropped())];
+        vec![LearningStat { news, unreadable: unreadable.get() }]
+    });
     let tokens = Arc::clone(&lasting.tokens);
     shared.metrics.ask_tokens(move || vec![tokens.stat()]);
     let jwks = Arc::clone(&lasting.jwks);
@@ -322,6 +328,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
                 endpoint::CircuitState::Open => CircuitStat::Open,
             },
             circuit_opened: endpoint.circuit_opened(),
+            nearly_used_up: endpoint.times_nearly_used_up(),
             in_flight: endpoint.in_flight().into(),
             latency: endpoint.latency_estimates().map(|time| time.map(|time| time.as_secs_f64())),
             connections: found.map(|totals| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),

@@ -176,6 +176,16 @@ impl RedisClient {
         Ok(all)
     }
 
+    /// The way to the master of a key, if one is known.
+    pub(super) fn master_of(&self, key: &str) -> Option<ConnectionInfo> {
+        self.0.node(slots::slot(key)).map(|node| node.info().clone())
+    }
+
+    /// Slots may have moved.
+    pub(super) fn look_again(&self) {
+        self.0.nudge.notify_one();
+    }
+
     fn slot(&self, keys: &[&str]) -> Result<u16, Unanswered> {
         let mut slots = keys.iter().map(|key| slots::slot(key));
         let first = slots.next().ok_or_else(|| self.0.refused())?;

@@ -5,6 +5,7 @@
 
 mod client;
 mod counts;
+mod log;
 mod login;
 mod node;
 mod script;
@@ -12,6 +13,7 @@ mod slots;
 
 pub use client::{RedisClient, Unanswered};
 pub use counts::RedisCounts;
+pub use log::{LogEntry, LogFollower};
 pub use login::{BadUrl, Login, check};
 pub use node::LIMIT;
 pub use script::Script;

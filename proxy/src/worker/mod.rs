@@ -72,6 +72,8 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         let mut tick = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&table), Rc::clone(&post)));
         // One worker asks for all: what it learns the endpoints know.
         let checks = (number == 0).then(|| tokio::task::spawn_local(health::run(Rc::clone(&worker))));
+        let learner = Rc::clone(&worker.learner);
+        let learning = (number == 0).then(|| tokio::task::spawn_local(async move { learner.run().await }));
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
         let (limiter, leases) = (Rc::clone(&worker.limiter), Rc::clone(&worker.leases));
@@ -102,7 +104,7 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
             drop(tokio::time::timeout(LETTING_GO, all_closed(&worker)).await);
         }
         tick.abort();
-        checks.iter().for_each(tokio::task::JoinHandle::abort);
+        checks.iter().chain(&learning).for_each(tokio::task::JoinHandle::abort);
         telling.abort();
         tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
         Ok(())

@@ -17,7 +17,7 @@ use crate::memory::{Allowance, MemoryBudget};
 use crate::sealing::KeyFile;
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
-use crate::{cache, concurrency, limit, redis, upstream};
+use crate::{cache, concurrency, learning, limit, redis, upstream};
 
 use super::background::Background;
 use super::ids::RequestIds;
@@ -40,6 +40,8 @@ pub struct ProcessShared {
     pub flights: Arc<Flights>,
     /// The limits, and all that has been taken of them.
     pub limits: Arc<limit::SharedLimits>,
+    /// Learning from other proxies.
+    pub learning: Arc<learning::Learning>,
     /// The memory that calls may hold in sum.
     pub memory: Arc<MemoryBudget>,
     /// Connection counts of all workers, for metrics.
@@ -61,6 +63,7 @@ pub(crate) struct Worker {
     pub(crate) cache: Rc<cache::Store>,
     pub(crate) limiter: Rc<limit::Limiter>,
     pub(crate) leases: Rc<concurrency::LeaseKeeper>,
+    pub(crate) learner: Rc<learning::LearningKeeper>,
     /// The conversations that the gateway keeps itself.
     pub(crate) conversations: Option<KeptConversations>,
     /// The flights that proxies share, where there is a Redis.
@@ -99,6 +102,7 @@ impl Worker {
             client: upstream::UpstreamClient::new(settings.worker_count(), Arc::clone(&shared.board)),
             limiter: limit::Limiter::new(&shared.limits, remote.clone()),
             leases: shared.limits.lease_keeper(remote.clone()),
+            learner: learning::LearningKeeper::new(&shared.learning, remote.clone()),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: RequestIds::new(rand::random()),

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod flights;
+mod learning;
 mod limits;
 mod queues;
 mod responses;

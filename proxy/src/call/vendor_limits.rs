@@ -1,0 +1,189 @@
+//! A provider's own rate limits as its answers' headers tell them, and how long it is better to ask others. Pure.
+//!
+//! Vendors mean a bucket that fills as time goes by: `reset` is when it is full again, not when something is in it.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName};
+
+use super::retry_after;
+
+/// Others are asked first when less than this share of a limit is left …
+const LOW: f64 = 0.05;
+/// … and until this share is.
+const ENOUGH: f64 = 0.1;
+/// A provider that has nothing left and does not say until when is let alone for so long.
+const UNSAID: Duration = Duration::from_secs(1);
+/// It is not worth the trouble for less than this …
+const SHORTEST: Duration = Duration::from_millis(100);
+/// … and nothing is believed for longer.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The names of one limit: what there is of it, what is left, and when all of it is there again.
+struct LimitNames {
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
+}
+
+const fn names(limit: &'static str, remaining: &'static str, reset: &'static str) -> LimitNames {
+    LimitNames {
+        limit: HeaderName::from_static(limit),
+        remaining: HeaderName::from_static(remaining),
+        reset: HeaderName::from_static(reset),
+    }
+}
+
+/// OpenAI's, which Azure, Groq and most look-alikes say, too; Cerebras's by day and minute; Anthropic's.
+static LIMITS: [LimitNames; 8] = [
+    names("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    names("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+    names("x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day"),
+    names("x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"),
+    names(
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ),
+    names(
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ),
+    names(
+        "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+    ),
+    names(
+        "anthropic-ratelimit-output-tokens-limit",
+        "anthropic-ratelimit-output-tokens-remaining",
+        "anthropic-ratelimit-output-tokens-reset",
+    ),
+];
+
+/// The time for which others are better asked first; `None`: there is enough left of everything, or nothing is said.
+pub(super) fn nearly_used_up(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Duration> {
+    // Most answers of most providers say nothing of it: one pass tells.
+    let says =
+        |name: &HeaderName| name.as_str().starts_with("x-ratelimit-") || name.as_str().starts_with("anthropic-r");
+    if !headers.keys().any(says) {
+        return None;
+    }
+    let waits = LIMITS.iter().filter_map(|names| {
+        let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name: &HeaderName| text(name)?.parse::<f64>().ok().filter(|number| number.is_finite());
+        let remaining = number(&names.remaining)?.max(0.0);
+        let limit = number(&names.limit);
+        // Some say so where there is no limit.
+        if limit.is_some_and(|limit| limit <= 0.0) {
+            return None;
+        }
+        let is_low = limit.map_or(remaining <= 0.0, |limit| remaining < (limit * LOW).max(1.0));
+        // Most are not low: the time is read of those alone.
+        if !is_low {
+            return None;
+        }
+        until_enough(remaining, limit, text(&names.reset).and_then(|text| reset(text, &now)))
+    });
+    waits.max().map(|wait| wait.min(LONGEST)).filter(|wait| *wait >= SHORTEST)
+}
+
+/// The time until enough is there again.
+fn until_enough(remaining: f64, limit: Option<f64>, reset: Option<Duration>) -> Option<Duration> {
+    match (limit, reset) {
+        (_, None) => (remaining <= 0.0).then_some(UNSAID),
+        (None, Some(reset)) => Some(reset),
+        (Some(limit), Some(reset)) => {
+            let wanted = (limit * ENOUGH).max(1.0) - remaining;
+            let missing = (limit - remaining).max(f64::MIN_POSITIVE);
+            Duration::try_from_secs_f64(reset.as_secs_f64() * (wanted / missing).clamp(0.0, 1.0)).ok()
+        }
+    }
+}
+
+/// A span such as `6m0s`, `20ms` or `7.66` (seconds), or a time as RFC 3339 has it.
+fn reset(text: &str, now: &impl Fn() -> SystemTime) -> Option<Duration> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(SystemTime::from(at).duration_since(now()).unwrap_or_default());
+    }
+    retry_after::span(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &'static str)]) -> Option<u128> {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let now = SystemTime::from("2026-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
+        nearly_used_up(&HeaderMap::from_iter(pairs), || now).map(|wait| wait.as_millis())
+    }
+
+    fn openai(limit: &'static str, remaining: &'static str, reset: &'static str) -> Option<u128> {
+        of(&[
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", remaining),
+            ("x-ratelimit-reset-requests", reset),
+        ])
+    }
+
+    #[test]
+    fn a_bucket_is_waited_for_until_a_tenth_of_it_is_there() {
+        assert_eq!(openai("100", "50", "30s"), None);
+        assert_eq!(openai("100", "5", "57s"), None);
+        assert_eq!(openai("100", "4", "96s"), Some(6_000), "six of 96 missing ones");
+        assert_eq!(openai("100", "0", "1m40s"), Some(10_000));
+        assert_eq!(openai("3", "1", "40s"), None, "one is enough for one");
+        assert_eq!(openai("3", "0", "60s"), Some(20_000));
+        assert_eq!(openai("10000", "0", "6m0s"), Some(36_000));
+        assert_eq!(openai("100", "0", "20ms"), None, "not worth it");
+        assert_eq!(openai("100", "0", "100h"), Some(300_000), "believed no longer");
+    }
+
+    #[test]
+    fn each_vendor_says_it_in_its_own_way() {
+        // Groq's requests are of a day, and its spans have fractions.
+        assert_eq!(openai("14400", "0", "24h0m0s"), Some(300_000));
+        let tokens = ("x-ratelimit-remaining-tokens", "0");
+        // Azure says no more than what is left.
+        assert_eq!(of(&[tokens]), Some(1_000));
+        assert_eq!(of(&[tokens, ("x-ratelimit-reset-tokens", "7.66s")]), Some(7_660));
+        assert_eq!(of(&[tokens, ("x-ratelimit-reset-tokens", "12")]), Some(12_000));
+        // Cerebras.
+        let (limit, left) =
+            (("x-ratelimit-limit-tokens-minute", "60000"), ("x-ratelimit-remaining-tokens-minute", "0"));
+        assert_eq!(of(&[limit, left, ("x-ratelimit-reset-tokens-minute", "11.5")]), Some(1_150));
+        let anthropic = |left: &'static str| {
+            of(&[
+                ("anthropic-ratelimit-requests-limit", "50"),
+                ("anthropic-ratelimit-requests-remaining", "49"),
+                ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:01Z"),
+                ("anthropic-ratelimit-input-tokens-limit", "40000"),
+                ("anthropic-ratelimit-input-tokens-remaining", left),
+                ("anthropic-ratelimit-input-tokens-reset", "2026-01-01T00:01:00Z"),
+            ])
+        };
+        assert_eq!((anthropic("39000"), anthropic("0")), (None, Some(6_000)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_nothing() {
+        for (limit, remaining, reset) in
+            [("0", "0", "x"), ("x", "x", "1s"), ("100", "-3", "soon"), ("NaN", "inf", "1s"), ("100", "200", "1s")]
+        {
+            let wait = openai(limit, remaining, reset);
+            // A number below nothing is nothing.
+            assert_eq!(wait, if remaining == "-3" { Some(1_000) } else { None }, "{limit} {remaining}");
+        }
+        assert_eq!(openai("100", "0", "2026-99-99T00:00:00Z"), Some(300_000), "a span of years, as far as it is one");
+        assert_eq!(
+            of(&[
+                ("anthropic-ratelimit-requests-remaining", "0"),
+                ("anthropic-ratelimit-requests-reset", "2025-01-01T00:00:00Z")
+            ]),
+            None
+        );
+        assert_eq!(of(&[("content-type", "text/plain")]), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! News of endpoints: what this process has found out of one and others ought to know, until it is told to them. A map by what
+//! it is about, so that whatever happens meanwhile is one piece of news.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::registry::EndpointKey;
+use crate::count::Count;
+
+/// The most news that waits to be told; further news is not.
+const MOST_WAITING: usize = 1_024;
+
+/// The name of an endpoint among proxies: a digest, the same on each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointName(pub [u8; 16]);
+
+impl EndpointName {
+    /// Of the endpoint with this key.
+    #[must_use]
+    pub fn of(key: &EndpointKey) -> Self {
+        let EndpointKey { pool, provider, address } = key;
+        let mut digest = blake3::Hasher::new_derive_key("sluicegate name of an endpoint among proxies v1");
+        for part in [&pool.0, provider, address] {
+            digest.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            digest.update(part.as_bytes());
+        }
+        let mut name = [0; 16];
+        digest.finalize_xof().fill(&mut name);
+        Self(name)
+    }
+}
+
+/// The subject of a piece of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// It asked to be left alone.
+    Cooldown,
+    /// It limits the gateway and has not said for how long.
+    Limited,
+    /// Its circuit has opened by failures that no caller provokes.
+    Circuit,
+    /// It refuses the gateway's credential.
+    Credential,
+    /// It has nearly used up what it lets the gateway have of a model, by its number.
+    Scarce(u64),
+}
+
+/// A piece of news: what holds of an endpoint until then. An end that has passed takes back what was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News {
+    /// The endpoint.
+    pub name: EndpointName,
+    /// Whereof it is.
+    pub subject: Subject,
+    /// Its end.
+    pub until: Instant,
+}
+
+/// News that waits to be told.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    waiting: Mutex<HashMap<(EndpointName, Subject), Instant>>,
+    /// Rung when something waits.
+    pub(crate) bell: Notify,
+    /// News that there was no room for.
+    pub dropped: Count,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(EndpointName, Subject), Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a piece of news; of one subject the last counts.
+    pub(super) fn put(&self, news: News) {
+        let mut waiting = self.lock();
+        let key = (news.name, news.subject);
+        if waiting.len() >= MOST_WAITING && !waiting.contains_key(&key) {
+            self.dropped.add();
+            return;
+        }
+        waiting.insert(key, news.until);
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// Takes out so many of them at most.
+    pub fn take(&self, most: usize) -> Vec<News> {
+        let mut waiting = self.lock();
+        let keys: Vec<_> = waiting.keys().take(most).copied().collect();
+        let out = keys.into_iter().filter_map(|key| {
+            let until = waiting.remove(&key)?;
+            Some(News { name: key.0, subject: key.1, until })
+        });
+        out.collect()
+    }
+
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::ObjectId;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_all_parts_and_the_same_everywhere() {
+        let key = |pool: &str, provider: &str| EndpointKey {
+            pool: ObjectId(pool.to_owned()),
+            provider: provider.to_owned(),
+            address: "a:1".to_owned(),
+        };
+        assert_eq!(EndpointName::of(&key("a/p", "o")), EndpointName::of(&key("a/p", "o")));
+        assert_ne!(EndpointName::of(&key("a/p", "o")), EndpointName::of(&key("a/", "po")));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_one_subject_is_one_piece() {
+        let (outbox, now) = (Outbox::default(), Instant::now());
+        let news = |number: u64| News { name: EndpointName([0; 16]), subject: Subject::Scarce(number), until: now };
+        for number in 0..2_000 {
+            outbox.put(news(number));
+            outbox.put(news(number % 7));
+        }
+        assert_eq!(outbox.take(9_999).len(), MOST_WAITING);
+        assert!(outbox.is_empty() && outbox.dropped.get() == 2_000 - u64::try_from(MOST_WAITING).unwrap());
+    }
+}
