@@ -34,13 +34,14 @@ impl Scarce {
     pub(super) fn note(&self, (model, until): (u64, u64), now: u64) -> bool {
         let mut models = self.lock();
         models.retain(|(_, until)| *until > now);
+        let has_room = models.len() < MOST;
         let before = match models.iter_mut().find(|(known, _)| *known == model) {
             Some((_, end)) => {
                 let before = *end;
                 *end = before.max(until);
                 before
             }
-            None if models.len() < MOST => {
+            None if has_room => {
                 models.push((model, until));
                 self.times.fetch_add(1, Relaxed);
                 0

@@ -16,7 +16,7 @@ const LIFE: Duration = Duration::from_secs(7_200);
 /// News is gathered for so long before it is told: no process tells more than 50 messages in a second.
 const GATHER: Duration = Duration::from_millis(20);
 /// The times that it is tried to tell a message, and the pause between them. News that is older than that is known by itself.
-const TRIES: u32 = 3;
+const TRIES: u32 = 10;
 const AGAIN: Duration = Duration::from_millis(200);
 /// A cooldown that was heard of ends later than it was said to, by up to this share of it, at random: proxies do not come
 /// back together, and whoever saw it begin comes first.
