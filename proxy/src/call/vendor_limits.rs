@@ -107,7 +107,8 @@ fn reset(text: &str, now: &impl Fn() -> SystemTime) -> Option<Duration> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(SystemTime::from(at).duration_since(now()).unwrap_or_default());
     }
-    retry_after::span(text)
+    // A date that is none is no span of years.
+    retry_after::span(text).filter(|_| !text.contains('-'))
 }
 
 #[cfg(test)]
@@ -176,7 +177,7 @@ mod tests {
             // A number below nothing is nothing.
             assert_eq!(wait, if remaining == "-3" { Some(1_000) } else { None }, "{limit} {remaining}");
         }
-        assert_eq!(openai("100", "0", "2026-99-99T00:00:00Z"), Some(300_000), "a span of years, as far as it is one");
+        assert_eq!(openai("100", "0", "2026-99-99T00:00:00Z"), Some(1_000), "a date that is none");
         assert_eq!(
             of(&[
                 ("anthropic-ratelimit-requests-remaining", "0"),
