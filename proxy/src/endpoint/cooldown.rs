@@ -29,7 +29,7 @@ pub(super) struct Cooldowns {
     heard: AtomicU64,
     /// Credentials refused in a row.
     refusals: AtomicU32,
-    /// Who goes first: 0: nobody has to; else `AWAITED`, or the time when it went and `WENT`.
+    /// The call that goes first: 0: none has to; else `AWAITED`, or the time when it went and `WENT`.
     first: AtomicU64,
 }
 

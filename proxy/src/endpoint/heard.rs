@@ -11,9 +11,9 @@ const MOST: usize = 4_096;
 
 /// News by what it is about.
 #[derive(Debug, Default)]
-pub(super) struct Heard(BTreeMap<(EndpointName, Subject), Instant>);
+pub(super) struct NewsMemory(BTreeMap<(EndpointName, Subject), Instant>);
 
-impl Heard {
+impl NewsMemory {
     /// Keeps a piece of news; of one subject the last counts.
     pub(super) fn note(&mut self, news: News, now: Instant) {
         let key = (news.name, news.subject);
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_last_word_counts_until_its_end_and_what_is_kept_is_bounded() {
-        let (mut heard, now) = (Heard::default(), Instant::now());
+        let (mut heard, now) = (NewsMemory::default(), Instant::now());
         let name = |number: u64| {
             let mut name = [0; 16];
             name[..8].copy_from_slice(&number.to_be_bytes());
@@ -58,7 +58,7 @@ mod tests {
         heard.note(news(1, Subject::Scarce(7), 9), now);
         heard.note(news(2, Subject::Circuit, 9), now);
         heard.note(news(2, Subject::Circuit, 0), now);
-        let of = |heard: &Heard, number, at: u64| -> Vec<Subject> {
+        let of = |heard: &NewsMemory, number, at: u64| -> Vec<Subject> {
             heard.of(name(number), now + Duration::from_secs(at)).map(|(subject, _)| subject).collect()
         };
         assert_eq!(of(&heard, 1, 0), [Subject::Cooldown, Subject::Scarce(7)]);

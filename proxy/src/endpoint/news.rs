@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::registry::EndpointKey;
 use crate::count::Count;
 
 /// The most news that waits to be told; further news is not.
@@ -18,12 +17,11 @@ const MOST_WAITING: usize = 1_024;
 pub struct EndpointName(pub [u8; 16]);
 
 impl EndpointName {
-    /// Of the endpoint with this key.
+    /// Of an endpoint's pool, provider and address.
     #[must_use]
-    pub fn of(key: &EndpointKey) -> Self {
-        let EndpointKey { pool, provider, address } = key;
+    pub fn of(parts: [&str; 3]) -> Self {
         let mut digest = blake3::Hasher::new_derive_key("sluicegate name of an endpoint among proxies v1");
-        for part in [&pool.0, provider, address] {
+        for part in parts {
             digest.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             digest.update(part.as_bytes());
         }
@@ -106,19 +104,13 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::ObjectId;
-
     use super::*;
 
     #[test]
     fn a_name_is_of_all_parts_and_the_same_everywhere() {
-        let key = |pool: &str, provider: &str| EndpointKey {
-            pool: ObjectId(pool.to_owned()),
-            provider: provider.to_owned(),
-            address: "a:1".to_owned(),
-        };
-        assert_eq!(EndpointName::of(&key("a/p", "o")), EndpointName::of(&key("a/p", "o")));
-        assert_ne!(EndpointName::of(&key("a/p", "o")), EndpointName::of(&key("a/", "po")));
+        let name = |pool: &str, provider: &str| EndpointName::of([pool, provider, "a:1"]);
+        assert_eq!(name("a/p", "o"), name("a/p", "o"));
+        assert_ne!(name("a/p", "o"), name("a/", "po"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sluicegate_config::{CircuitBreaker, ObjectId};
 
 use super::answer_times::AnswerTimes;
 use super::budget::{HedgeBudget, RetryBudget};
-use super::heard::Heard;
+use super::heard::NewsMemory;
 use super::live::Endpoint;
 use super::mirrors::Mirrors;
 use super::news::{EndpointName, News, Outbox};
@@ -31,6 +31,14 @@ pub struct EndpointKey {
     pub provider: String,
     /// Its address (`upstream::Origin::address`).
     pub address: String,
+}
+
+impl EndpointKey {
+    /// Its name among proxies.
+    #[must_use]
+    pub fn name(&self) -> EndpointName {
+        EndpointName::of([&self.pool.0, &self.provider, &self.address])
+    }
 }
 
 /// Live state of a pool beside its endpoints.
@@ -91,7 +99,7 @@ struct LiveStates {
     /// The same endpoints by their names among proxies.
     names: HashMap<EndpointName, EndpointKey>,
     /// The news of other proxies, for endpoints that come later, too.
-    heard: Heard,
+    heard: NewsMemory,
     /// The time of the last look for what to forget.
     swept: Option<Instant>,
 }
@@ -112,7 +120,7 @@ impl Registry {
             entry.state.configure(settings);
             return Arc::clone(&entry.state);
         }
-        let name = EndpointName::of(key);
+        let name = key.name();
         let state = Arc::new(Endpoint::heard_of(settings, now, (name, Arc::clone(&self.outbox))));
         kept.heard.of(name, now).for_each(|(subject, until)| state.hear(subject, Some(until), now));
         kept.names.insert(name, key.clone());
