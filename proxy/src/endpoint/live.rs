@@ -12,7 +12,7 @@ use super::breaker::{self, Breaker, CircuitState, Outcome, Pass, RecordedFailure
 use super::compressed::{Compressed, TakesCompressed};
 use super::cooldown::Cooldowns;
 use super::latency::Latencies;
-use super::news::{EndpointName, News, Outbox, Subject};
+use super::news::{EndpointName, News, NewsQueue, Subject};
 use super::scarce::Scarce;
 
 /// The cooldown of an endpoint that refuses the gateway's credential (or its money).
@@ -55,7 +55,7 @@ pub struct Endpoint {
     /// Failures since the last answer that no caller's call provokes.
     own_failures: AtomicU32,
     /// Its name, and where news of it goes, if others want to know.
-    voice: Option<(EndpointName, Arc<Outbox>)>,
+    voice: Option<(EndpointName, Arc<NewsQueue>)>,
     /// Stands for the credential that it is called with; 0: nobody has said.
     credential: AtomicU64,
     /// The time when it last gave an answer.
@@ -86,7 +86,7 @@ impl Endpoint {
     }
 
     /// An endpoint of which others hear by this name.
-    pub(super) fn heard_of(settings: CircuitBreaker, now: Instant, voice: (EndpointName, Arc<Outbox>)) -> Self {
+    pub(super) fn heard_of(settings: CircuitBreaker, now: Instant, voice: (EndpointName, Arc<NewsQueue>)) -> Self {
         let breaker = Breaker::new(settings, now).spread(breaker::SPREAD);
         Self { breaker, voice: Some(voice), ..Self::new(settings, now) }
     }

@@ -33,7 +33,7 @@ pub use compressed::TakesCompressed;
 pub use latency::{Latency, TimedAnswer};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use mirrors::{MirrorPlace, Mirrors};
-pub use news::{EndpointName, News, Outbox, Subject};
+pub use news::{EndpointName, News, NewsQueue, Subject};
 pub use registry::{EndpointKey, LivePool, Registry};
 pub use scarce::model_number;
 pub use seats::{ConversationPlace, Seats};

@@ -59,7 +59,7 @@ pub struct News {
 
 /// News that waits to be told.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct NewsQueue {
     waiting: Mutex<HashMap<(EndpointName, Subject), Instant>>,
     /// Rung when something waits.
     pub(crate) bell: Notify,
@@ -67,7 +67,7 @@ pub struct Outbox {
     pub dropped: Count,
 }
 
-impl Outbox {
+impl NewsQueue {
     fn lock(&self) -> MutexGuard<'_, HashMap<(EndpointName, Subject), Instant>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_and_one_subject_is_one_piece() {
-        let (outbox, now) = (Outbox::default(), Instant::now());
+        let (outbox, now) = (NewsQueue::default(), Instant::now());
         let news = |number: u64| News { name: EndpointName([0; 16]), subject: Subject::Scarce(number), until: now };
         for number in 0..2_000 {
             outbox.put(news(number));

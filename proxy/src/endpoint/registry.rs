@@ -12,7 +12,7 @@ use super::budget::{HedgeBudget, RetryBudget};
 use super::heard::NewsMemory;
 use super::live::Endpoint;
 use super::mirrors::Mirrors;
-use super::news::{EndpointName, News, Outbox};
+use super::news::{EndpointName, News, NewsQueue};
 use super::seats::Seats;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
@@ -89,7 +89,7 @@ impl LivePool {
 pub struct Registry {
     kept: Mutex<LiveStates>,
     /// News that other proxies are to hear; nobody takes it where there are none.
-    pub outbox: Arc<Outbox>,
+    pub outbox: Arc<NewsQueue>,
 }
 
 #[derive(Debug, Default)]

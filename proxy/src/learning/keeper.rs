@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// back together, and whoever saw it begin comes first.
 const SPREAD: f64 = 0.1;
 
-/// What is learnt from one another in one process: counts, and the name of the log.
+/// The things that proxies learn from one another, in one process: counts, and the name of the log.
 #[derive(Debug)]
 pub struct Learning {
     registry: Arc<Registry>,
