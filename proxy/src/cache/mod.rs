@@ -16,7 +16,7 @@ pub mod store;
 pub use entry::{Meta, Wall};
 pub use key::{CacheQuery, Key, Recipe, Uncacheable};
 pub use lead::Lead;
-pub use lookup::{CacheLookup, Hit, Layer, wants_its_own};
+pub use lookup::{CacheLookup, Hit, Layer, RedisQuestion, wants_its_own};
 pub use recorder::Recorder;
 pub use stats::{Refused, Stats};
 pub use store::{Plan, SharedCache, Store};

@@ -43,12 +43,18 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     }
     let lead = match &rule.cache {
         None => None,
-        // Boxed: a call without a cache has no use for the room.
-        Some(plan) => match Box::pin(cache_lookup::look_up(call, rule, plan)).await {
-            CacheOutcome::Hit(answer) => return Ok(answer),
-            // What a cheaper model answers is not for those who pay for another.
-            CacheOutcome::Fetch(lead) => lead.filter(|_| !context.lands_softly()),
-        },
+        Some(plan) => {
+            let outcome = match cache_lookup::look_here(call, rule, plan) {
+                Ok(outcome) => outcome,
+                // Boxed: a call that asks no Redis has no use for the room.
+                Err(question) => Box::pin(cache_lookup::ask_redis(call, plan, question)).await,
+            };
+            match outcome {
+                CacheOutcome::Hit(answer) => return Ok(answer),
+                // What a cheaper model answers is not for those who pay for another.
+                CacheOutcome::Fetch(lead) => lead.filter(|_| !context.lands_softly()),
+            }
+        }
     };
     if rule.mirror.is_some() {
         mirror::send(call, rule);

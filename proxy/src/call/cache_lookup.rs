@@ -6,7 +6,7 @@ use http::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
-use crate::cache::{self, Hit, Key, Layer, Lead};
+use crate::cache::{self, Hit, Key, Layer, Lead, RedisQuestion};
 use crate::state::{Rule, TargetRef};
 
 use super::exchange::{Exchange, Whole};
@@ -25,20 +25,38 @@ pub(super) enum CacheOutcome {
     Fetch(Option<Lead>),
 }
 
-/// Asks the cache for a call. Waits for Redis at most, and not for long.
-pub(super) async fn look_up(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
+/// Asks the cache of this process for a call.
+///
+/// # Errors
+/// Redis has to be asked.
+pub(super) fn look_here(
+    call: &InboundCall,
+    rule: &Rule,
+    plan: &Arc<cache::Plan>,
+) -> Result<CacheOutcome, RedisQuestion> {
     if !call.operation.generates() {
-        return CacheOutcome::Fetch(None);
+        return Ok(CacheOutcome::Fetch(None));
     }
-    let seat = call.context.worker.cache.look_up(plan, &query(call, rule, plan.recipe())).await;
-    call.context.cache_said(seat.as_str());
-    let (status, taken) = match seat {
+    let known = call.context.worker.cache.look_here(plan, &query(call, rule, plan.recipe()))?;
+    Ok(told(call, known))
+}
+
+/// Asks Redis for a call, and waits for it, but not for long.
+pub(super) async fn ask_redis(call: &InboundCall, plan: &Arc<cache::Plan>, question: RedisQuestion) -> CacheOutcome {
+    let known = call.context.worker.cache.ask_redis(plan, question).await;
+    told(call, known)
+}
+
+/// The outcome, of which the call's caller and the ledger are told.
+fn told(call: &InboundCall, known: cache::CacheLookup) -> CacheOutcome {
+    call.context.cache_said(known.as_str());
+    let (status, outcome) = match known {
         cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
         cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead))),
         cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None)),
     };
     call.context.note(|entry| entry.cache(status));
-    taken
+    outcome
 }
 
 /// The key under which a call shares its answer with those that ask for the same meanwhile; `None`: it does not.

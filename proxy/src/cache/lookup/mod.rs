@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use sluicegate_dialects::Dialect;
 
 use super::entry::{CacheEntry, Meta, Wall};
 use super::key::{CacheQuery, Key, Uncacheable};
@@ -75,17 +76,37 @@ pub struct Hit {
     pub meta: Arc<Meta>,
 }
 
+/// A call whose answer may be in Redis, and nowhere nearer.
+#[derive(Debug)]
+pub struct RedisQuestion {
+    key: Key,
+    form: AnswerForm,
+    lifetime: Lifetime,
+    dialect: Dialect,
+}
+
 impl Store {
     /// Looks for an answer to a call. Waits for Redis only, never longer than `redis::LIMIT`; what goes wrong there is a
     /// miss.
     pub async fn look_up(self: &Rc<Self>, plan: &Arc<Plan>, asked: &CacheQuery<'_>) -> CacheLookup {
+        match self.look_here(plan, asked) {
+            Ok(known) => known,
+            Err(question) => self.ask_redis(plan, question).await,
+        }
+    }
+
+    /// Looks in this process.
+    ///
+    /// # Errors
+    /// Redis has to be asked.
+    pub fn look_here(self: &Rc<Self>, plan: &Arc<Plan>, asked: &CacheQuery<'_>) -> Result<CacheLookup, RedisQuestion> {
         let wish = Wish::of(asked.headers);
         let key = if wish.store { plan.recipe.key(asked) } else { Err(Uncacheable::Asked) };
         let key = match key {
             Ok(key) => key,
             Err(why) => {
                 self.stats().bypasses.add();
-                return CacheLookup::Bypass(why);
+                return Ok(CacheLookup::Bypass(why));
             }
         };
         let form = match asked.accepts {
@@ -94,17 +115,30 @@ impl Store {
             None => AnswerForm::Whole,
         };
         let lifetime = Lifetime { ttl: plan.settings.ttl.get(), max_age: wish.max_age };
+        let question = RedisQuestion { key, form, lifetime, dialect: asked.dialect };
         if !lifetime.ttl.min(lifetime.max_age).is_zero() {
-            let hit = match self.in_memory(plan, &key, form, lifetime) {
-                Some(hit) => Some(hit),
-                None => self.in_redis(plan, &key, form, lifetime).await,
-            };
-            if let Some(hit) = hit {
-                return CacheLookup::Hit(hit);
+            if let Some(hit) = self.in_memory(plan, &key, form, lifetime) {
+                return Ok(CacheLookup::Hit(hit));
+            }
+            if self.remote.is_some() && plan.settings.redis {
+                return Err(question);
             }
         }
+        Ok(self.missed(plan, &question))
+    }
+
+    /// Looks in Redis.
+    pub async fn ask_redis(self: &Rc<Self>, plan: &Arc<Plan>, question: RedisQuestion) -> CacheLookup {
+        let RedisQuestion { key, form, lifetime, .. } = &question;
+        match self.in_redis(plan, key, *form, *lifetime).await {
+            Some(hit) => CacheLookup::Hit(hit),
+            None => self.missed(plan, &question),
+        }
+    }
+
+    fn missed(self: &Rc<Self>, plan: &Arc<Plan>, question: &RedisQuestion) -> CacheLookup {
         self.stats().misses.add();
-        CacheLookup::Lead(Lead::new(self, plan, key, asked.dialect))
+        CacheLookup::Lead(Lead::new(self, plan, question.key, question.dialect))
     }
 
     fn in_memory(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
