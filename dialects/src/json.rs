@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::codec::Refusal;
 use crate::hub::{Fields, Raw};
 use crate::scan;
-use crate::text::Text;
+use crate::text::{self, Text};
 
 /// The place of a value in a body; costs nothing until it is written into a message.
 #[derive(Debug, Clone, Copy)]
@@ -279,7 +279,10 @@ pub(crate) fn camel_case(name: &str) -> String {
 
 /// The text of a JSON string value, if it is one.
 pub(crate) fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok().or_else(|| Text::of(raw).map(Text::whole))
+    match text::unescaped(raw) {
+        Some(text) => Some(text.to_owned()),
+        None => serde_json::from_str(raw.get()).ok().or_else(|| Text::of(raw).map(Text::whole)),
+    }
 }
 
 /// An answer, written: there is room for a usual one from the beginning.
@@ -353,6 +356,23 @@ pub(crate) fn serialize_text<S: Serializer>(text: &str, writer: S) -> Result<S::
     }
 }
 
+/// Writes a character that can not stand in a JSON string as it is, as serde_json does.
+fn escape(special: u8, out: &mut Vec<u8>) {
+    let short = match special {
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        b'"' | b'\\' => special,
+        _ => {
+            let digit = |half: u8| char::from_digit(half.into(), 16).map_or(b'0', |digit| digit as u8);
+            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(special >> 4), digit(special & 0xf)]);
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
 /// Writes JSON; commas are its own care.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
@@ -405,15 +425,17 @@ impl Writer {
 
     pub(crate) fn text(&mut self, text: &str) {
         self.comma();
-        if scan::is_plain(text.as_bytes()) {
-            self.out.reserve(text.len() + 2);
-            self.out.push(b'"');
-            self.out.extend_from_slice(text.as_bytes());
-            self.out.push(b'"');
-        } else {
-            // Writing a string into a vector can not fail.
-            let _ = serde_json::to_writer(&mut self.out, text);
+        self.out.reserve(text.len() + 2);
+        self.out.push(b'"');
+        let mut rest = text.as_bytes();
+        // What answers say has line ends and quotes in it, and long stretches between them.
+        while let Some((plain, [special, behind @ ..])) = rest.split_at_checked(scan::plain_length(rest)) {
+            self.out.extend_from_slice(plain);
+            escape(*special, &mut self.out);
+            rest = behind;
         }
+        self.out.extend_from_slice(rest);
+        self.out.push(b'"');
     }
 
     pub(crate) fn raw(&mut self, raw: &str) {
@@ -498,6 +520,28 @@ mod tests {
         }
         for text in ["-1", "1.5", "1e300", "\"10\"", "true", "nan", "[1]"] {
             assert_eq!(count(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_written_as_serde_json_writes_it_and_read_as_it_reads_it() {
+        let every = (0..=0x7f_u8).map(char::from).chain("ä\u{2028}😀".chars()).collect::<String>();
+        let specials = ['"', '\\', '\n', '\u{1}', '\u{1f}'];
+        let placed = specials.iter().flat_map(|special| {
+            (0..20).flat_map(move |before| {
+                (0..20).map(move |behind| format!("{}{special}{}", "x".repeat(before), "y".repeat(behind)))
+            })
+        });
+        for text in placed.chain([String::new(), "plain".to_owned(), every.clone(), every.repeat(3)]) {
+            let mut json = Writer::default();
+            json.text(&text);
+            let written = String::from_utf8(json.into_bytes()).unwrap();
+            assert_eq!(written, serde_json::to_string(&text).unwrap());
+            let raw = RawValue::from_string(written).unwrap();
+            assert_eq!((string(&raw), Text::of(&raw).map(Text::whole)), (Some(text.clone()), Some(text)));
+        }
+        for other in ["1", "null", "[\"a\"]", "{}"] {
+            assert_eq!(string(&RawValue::from_string(other.to_owned()).unwrap()), None, "{other}");
         }
     }
 

@@ -237,6 +237,20 @@ pub(crate) fn is_plain(text: &[u8]) -> bool {
     words.iter().fold(not_plain(last), |marked, word| marked | not_plain(*word)) == 0
 }
 
+/// The length of the beginning of a text that stands in JSON as it is.
+#[inline]
+pub(crate) fn plain_length(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let marked = not_plain(*word);
+        if marked != 0 {
+            return 8 * at + marked.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = rest.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'));
+    8 * words.len() + special.unwrap_or(rest.len())
+}
+
 /// The lists and objects that are open around the innermost one, up to a multiple of 64 of them: a bit for each. Those
 /// around them are words of their own.
 #[derive(Clone, Copy, Default)]

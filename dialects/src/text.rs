@@ -6,6 +6,12 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
+/// The text of a JSON value, if it is a string in which nothing is escaped: most are, and a raw value has been looked at before.
+pub(crate) fn unescaped(raw: &RawValue) -> Option<&str> {
+    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    memchr::memchr(b'\\', inside.as_bytes()).is_none().then_some(inside)
+}
+
 /// A JSON string as it was, halves and all (as WTF-8).
 #[derive(Debug)]
 pub(crate) struct Text(Vec<u8>);
@@ -13,7 +19,7 @@ pub(crate) struct Text(Vec<u8>);
 impl Text {
     /// The text of a JSON value, if it is a string.
     pub(crate) fn of(raw: &RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        unescaped(raw).map(Self::from).or_else(|| serde_json::from_str(raw.get()).ok())
     }
 
     /// All there is: half a pair without the other is U+FFFD.

@@ -94,7 +94,39 @@ const UNKNOWN: Claude = Claude {
     max_output: None,
 };
 
+/// The beginning of all pieces.
+const FAMILY: &str = "claude-";
+
 /// The facts known of a model.
 pub(crate) fn claude(model: &str) -> &'static Claude {
-    MODELS.iter().find(|row| row.pieces.iter().any(|piece| model.contains(piece))).unwrap_or(&UNKNOWN)
+    let row_of = |(at, _)| {
+        let name = model.get(at..)?;
+        MODELS.iter().position(|row| row.pieces.iter().any(|piece| name.starts_with(piece)))
+    };
+    let first = model.match_indices(FAMILY).filter_map(row_of).min();
+    first.and_then(|at| MODELS.get(at)).unwrap_or(&UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_known_by_a_piece_wherever_it_stands_and_by_the_first_row() {
+        for (at, row) in MODELS.iter().enumerate() {
+            for piece in row.pieces {
+                assert!(piece.starts_with(FAMILY), "{piece}");
+                let first = MODELS.iter().position(|row| row.pieces.iter().any(|other| piece.contains(other)));
+                assert_eq!(first, Some(at), "{piece}");
+                for model in [format!("{piece}-2026"), format!("eu.anthropic.{piece}"), format!("my-claude-x/{piece}")]
+                {
+                    assert_eq!(claude(&model).pieces, row.pieces, "{model}");
+                }
+            }
+        }
+        assert_eq!(claude("claude-haiku-5 or claude-3-7").pieces, ["claude-3-7"]);
+        for unknown in ["", "claude", "claude-", "gpt-5", "opus-4-1", "claude-next"] {
+            assert!(claude(unknown).pieces.is_empty(), "{unknown}");
+        }
+    }
 }
