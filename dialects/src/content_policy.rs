@@ -38,7 +38,8 @@ impl ProviderError {
     }
 
     /// The error that an answer stands for which is nothing but a refusal.
-    pub(crate) fn content_refusal() -> Self {
+    #[must_use]
+    pub fn content_refusal() -> Self {
         Self {
             kind: ErrorKind::InvalidRequest,
             message: "The provider's content filter refused this call.".to_owned(),
