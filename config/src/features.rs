@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 40] = [
+pub const FEATURES: [&str; 41] = [
     "access",
     "affinity",
     "awsChain",
@@ -42,6 +42,7 @@ pub const FEATURES: [&str; 40] = [
     "passthrough",
     "priceKinds",
     "promptCache",
+    "providerKeys",
     "regions",
     "request",
     "serviceEndpoints",

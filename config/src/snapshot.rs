@@ -327,6 +327,9 @@ pub struct Provider {
     pub endpoints: Option<Vec<String>>,
     /// The credential to send; its value travels apart. `None`: none is sent.
     pub credential: Option<CredentialId>,
+    /// Several keys instead of one credential, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ProviderKey>,
     /// The kind of credential, where it is more than a key in a header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
@@ -367,6 +370,32 @@ pub struct Provider {
     pub endpoint_concurrency: Option<Concurrency>,
     /// Its behaviour; only for `Simulated`.
     pub simulated: Option<Simulated>,
+}
+
+impl Provider {
+    /// The credentials that it names: its one, or those of its keys.
+    pub fn credentials(&self) -> impl Iterator<Item = &CredentialId> {
+        self.credential.iter().chain(self.keys.iter().map(|key| &key.credential))
+    }
+
+    /// True if it is called with a credential of its own, not with the gateway's identity or none.
+    #[must_use]
+    pub fn has_credential(&self) -> bool {
+        self.credential.is_some() || !self.keys.is_empty()
+    }
+}
+
+/// One of several keys of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKey {
+    /// Unique in its provider.
+    pub name: String,
+    /// The credential to send; its value travels apart.
+    pub credential: CredentialId,
+    /// The most calls with it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
 }
 
 /// A port of a Service.

@@ -181,7 +181,7 @@ impl Part {
 
     fn credentials(&self, part: &Snapshot, whole: &Credentials) -> Credentials {
         let providers = part.pools.values().flat_map(|pool| &pool.providers);
-        let named = providers.filter_map(|provider| provider.credential.as_ref());
+        let named = providers.flat_map(sluicegate_config::Provider::credentials);
         named.filter_map(|id| Some((id.clone(), whole.get(id)?.clone()))).collect()
     }
 }
@@ -192,7 +192,7 @@ fn is_closed(compiled: &Compiled) -> bool {
     let targets =
         routes.values().flat_map(|route| &route.rules).flat_map(|rule| rule.targets.iter().chain(&rule.fallbacks));
     let credentials =
-        pools.values().flat_map(|pool| &pool.providers).filter_map(|provider| provider.credential.as_ref());
+        pools.values().flat_map(|pool| &pool.providers).flat_map(sluicegate_config::Provider::credentials);
     targets.into_iter().all(|target| pools.contains_key(&target.pool))
         && credentials.into_iter().all(|id| compiled.credentials.contains_key(id))
 }

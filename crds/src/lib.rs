@@ -59,7 +59,7 @@ pub use price_list::{ListedModel, PriceList, VendorModels};
 pub use prompt_cache::{PromptCache, PromptCacheTtl};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
-    ProviderType, RegionalAddress, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
+    ProviderKey, ProviderKeyLimits, ProviderType, RegionalAddress, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
 pub use request::{Complexity, RequestChanges, RequestField, RequestHeaders};
 pub use route::{

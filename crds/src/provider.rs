@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compatibility::Compatibility;
-use crate::concurrency::ProviderLimits;
+use crate::concurrency::{Concurrency, ProviderLimits};
 use crate::model::{Discovery, Modality, ModelCapability};
 use crate::patterns;
 use crate::price::Price;
@@ -194,7 +194,7 @@ pub enum Scheme {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::REGION_OF_AWS, rules::SECRET_OF_CREDENTIALS, rules::SECRET_OF_PASSTHROUGH, rules::ROLE_OF_AWS, rules::CLIENT_OF_AZURE,
-    rules::CLIENT_OF_SECRET,
+    rules::CLIENT_OF_SECRET, rules::KEYS_BESIDE_SECRET,
 ])))]
 pub struct Credentials {
     /// The kind: `Secret` (a key that goes in a header), `AWS` (keys by which each request is signed; for `Bedrock`), `GCP` (a
@@ -208,6 +208,12 @@ pub struct Credentials {
     /// (workload identity). Never there with `Passthrough`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
+    /// Several keys instead of `secretRef`, such as those of several accounts: each has limits of its own, and one that is refused or
+    /// limited rests while the others are used. A call takes the key that the fewest calls use, or that of its conversation where
+    /// the pool has an `affinity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub keys: Option<Vec<ProviderKey>>,
     /// The region that signatures are made for; only for `AWS`. Left out: as the url's host says it
     /// (`bedrock-runtime.REGION.amazonaws.com`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,6 +232,29 @@ pub struct Credentials {
     #[serde(default, rename = "clientID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::AZURE_ID))]
     pub client_id: Option<String>,
+}
+
+/// One of several keys of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderKey {
+    /// Name of the key, unique among the provider's: lower-case letters, digits and dashes. Metrics, logs and the status call it so.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::NAME))]
+    pub name: String,
+    /// A key of a Secret in the pool's namespace, as the `secretRef` of a single one.
+    pub secret_ref: SecretKeyRef,
+    /// The most calls with this key at once. Left out: as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ProviderKeyLimits>,
+}
+
+/// The limits of one of several keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderKeyLimits {
+    /// The most calls with it at once. A call that finds none free takes another key that has one, then another provider, and waits
+    /// where none has.
+    pub concurrency: Concurrency,
 }
 
 /// A role of Amazon's that is taken on.

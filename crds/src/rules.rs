@@ -134,22 +134,27 @@ pub const GCP_OF_VERTEX: CelRule = CelRule {
 };
 /// The gateway's own identity is shown to Google, and to nobody that a pool names. This machine's own addresses can ask for it themselves.
 pub const OWN_TO_GOOGLE: CelRule = CelRule {
-    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'GCP' || (!has(self.serviceRef) && (!has(self.url) || self.url.matches('^(https://[-a-z0-9.]+[.]googleapis[.]com|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$')))",
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || has(self.credentials.keys) || !has(self.credentials.type) || self.credentials.type != 'GCP' || (!has(self.serviceRef) && (!has(self.url) || self.url.matches('^(https://[-a-z0-9.]+[.]googleapis[.]com|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$')))",
     message: "the gateway's own identity is shown to Google alone: leave url and serviceRef out, write a url of https://….googleapis.com, or name a service account's key in secretRef",
 };
 /// A credential is in a Secret, but for the gateway's own identity and the caller's key.
 pub const SECRET_OF_CREDENTIALS: CelRule = CelRule {
-    cel: "has(self.secretRef) || (has(self.type) && self.type != 'Secret')",
+    cel: "has(self.secretRef) || has(self.keys) || (has(self.type) && self.type != 'Secret')",
     message: "secretRef is required: write the name of a Secret (only the types AWS, GCP and Azure do without, for the gateway's own identity, and Passthrough)",
 };
 /// A caller's key is in no Secret.
 pub const SECRET_OF_PASSTHROUGH: CelRule = CelRule {
-    cel: "!has(self.type) || self.type != 'Passthrough' || !has(self.secretRef)",
-    message: "secretRef does not go with type Passthrough, which sends the caller's own key: remove one of the two",
+    cel: "!has(self.type) || self.type != 'Passthrough' || !(has(self.secretRef) || has(self.keys))",
+    message: "secretRef and keys do not go with type Passthrough, which sends the caller's own key: remove one of the two",
+};
+/// One key or several.
+pub const KEYS_BESIDE_SECRET: CelRule = CelRule {
+    cel: "!has(self.secretRef) || !has(self.keys)",
+    message: "secretRef and keys are both there: write secretRef for one key, or keys for several",
 };
 /// Requests that Amazon's keys do not sign need no place in its network.
 pub const OWN_TO_AMAZON: CelRule = CelRule {
-    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'AWS' || (has(self.url) && self.url.matches('^(https://([-a-z0-9]+[.])?bedrock-runtime(-fips)?[.][-a-z0-9.]+[.]amazonaws[.]com([.]cn)?|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || has(self.credentials.keys) || !has(self.credentials.type) || self.credentials.type != 'AWS' || (has(self.url) && self.url.matches('^(https://([-a-z0-9]+[.])?bedrock-runtime(-fips)?[.][-a-z0-9.]+[.]amazonaws[.]com([.]cn)?|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
     message: "the gateway's own identity is shown to Amazon alone: write a url of https://bedrock-runtime.….amazonaws.com, or name keys in secretRef",
 };
 /// Only Azure takes Entra ID's tokens.
@@ -159,7 +164,7 @@ pub const AZURE_OF_AZURE: CelRule = CelRule {
 };
 /// The gateway's own identity is shown to Azure, and to nobody that a pool names.
 pub const OWN_TO_AZURE: CelRule = CelRule {
-    cel: "!has(self.credentials) || has(self.credentials.secretRef) || !has(self.credentials.type) || self.credentials.type != 'Azure' || (has(self.url) && self.url.matches('^(https://[-a-z0-9]+[.](openai|cognitiveservices|services[.]ai)[.]azure[.](com|us|cn)|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
+    cel: "!has(self.credentials) || has(self.credentials.secretRef) || has(self.credentials.keys) || !has(self.credentials.type) || self.credentials.type != 'Azure' || (has(self.url) && self.url.matches('^(https://[-a-z0-9]+[.](openai|cognitiveservices|services[.]ai)[.]azure[.](com|us|cn)|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
     message: "the gateway's own identity is shown to Azure alone: write a url of https://….openai.azure.com, or name a client's secret in secretRef",
 };
 /// Only some kinds of providers have a list of what can be called there.
@@ -184,7 +189,7 @@ pub const CLIENT_OF_AZURE: CelRule = CelRule {
 };
 /// A client's secret is nothing without the client.
 pub const CLIENT_OF_SECRET: CelRule = CelRule {
-    cel: "!has(self.type) || self.type != 'Azure' || !has(self.secretRef) || (has(self.tenantID) && has(self.clientID))",
+    cel: "!has(self.type) || self.type != 'Azure' || !(has(self.secretRef) || has(self.keys)) || (has(self.tenantID) && has(self.clientID))",
     message: "a client's secret needs its client: write tenantID and clientID beside secretRef",
 };
 /// Only signatures are made for a region.

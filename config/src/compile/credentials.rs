@@ -15,22 +15,31 @@ use crate::{CredentialId, ObjectId, Pool, Provider};
 /// Says which credentials of a pool are missing or cannot be sent.
 pub(super) fn resolve(spec: &ProviderPoolSpec, pool: &Pool, inputs: &Inputs<'_>, report: &mut Report<'_>) {
     for (index, provider) in spec.providers.iter().enumerate() {
-        let credential = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.credential.as_ref());
-        let identity = pool.providers.iter().find(|p| p.name == provider.name).and_then(|p| p.identity.as_ref());
-        if let Some(Err((reason, message))) = credential.map(|id| look((id, identity), inputs)) {
-            report.error(&format!("spec.providers[{index}].credentials.secretRef"), reason, message);
+        let Some(form) = pool.providers.iter().find(|form| form.name == provider.name) else { continue };
+        let path = format!("spec.providers[{index}].credentials");
+        let mut tell = |id: &CredentialId, path: String| {
+            if let Err((reason, message)) = look((id, form.identity.as_ref()), inputs) {
+                report.error(&path, reason, message);
+            }
+        };
+        form.credential.iter().for_each(|id| tell(id, format!("{path}.secretRef")));
+        let keys = provider.credentials.iter().flat_map(|given| given.keys.iter().flatten());
+        for (at, key) in keys.enumerate() {
+            let of_form = form.keys.iter().find(|of_form| of_form.name == key.name);
+            of_form.iter().for_each(|of_form| tell(&of_form.credential, format!("{path}.keys[{at}].secretRef")));
         }
     }
 }
 
-/// True if a provider's key can be had, if it takes one. Of a previous form the previous key will do.
+/// True if a provider's key can be had, or one of its keys, if it takes any. Of a previous form the previous key will do.
 pub(super) fn has_key(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
     let identity = provider.identity.as_ref();
-    provider.credential.as_ref().is_none_or(|id| value((id, identity), inputs, is_previous).is_some())
+    let is_there = |id| value((id, identity), inputs, is_previous).is_some();
+    !provider.has_credential() || provider.credentials().any(is_there)
 }
 
 /// The values that the pools name; `is_kept` tells those in their previous form. A provider whose credential is nowhere
-/// is taken out: without its key it would only refuse calls.
+/// is taken out: without its key it would only refuse calls. Of several keys those are taken out that are nowhere.
 pub(super) fn gather(
     inputs: &Inputs<'_>,
     pools: &mut BTreeMap<ObjectId, Pool>,
@@ -38,15 +47,23 @@ pub(super) fn gather(
 ) -> Credentials {
     let mut credentials = Credentials::new();
     pools.retain(|pool_id, pool| {
-        let before = pool.providers.len();
-        pool.providers.retain(|provider| {
-            let Some(id) = &provider.credential else { return true };
-            let value = value((id, provider.identity.as_ref()), inputs, is_kept(pool_id));
-            let known = value.is_some();
-            credentials.extend(value.map(|value| (id.clone(), value)));
-            known
+        let count = |pool: &Pool| pool.providers.iter().map(|provider| 1 + provider.keys.len()).sum::<usize>();
+        let before = count(pool);
+        pool.providers.retain_mut(|provider| {
+            let identity = provider.identity.clone();
+            let mut is_known = |id: &CredentialId| {
+                let value = value((id, identity.as_ref()), inputs, is_kept(pool_id));
+                let is_known = value.is_some();
+                credentials.extend(value.map(|value| (id.clone(), value)));
+                is_known
+            };
+            if !provider.keys.is_empty() {
+                provider.keys.retain(|key| is_known(&key.credential));
+                return !provider.keys.is_empty();
+            }
+            provider.credential.as_ref().is_none_or(is_known)
         });
-        if pool.providers.len() != before {
+        if count(pool) != before {
             pool::seal(pool);
         }
         !pool.providers.is_empty()

@@ -21,9 +21,9 @@ const OF_POOLS: [PoolFeature; 4] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 20] = [
+const OF_PROVIDERS: [ProviderFeature; 21] = [
     ("awsChain", |provider| match &provider.identity {
-        Some(Identity::Aws { role, .. }) => role.is_some() || provider.credential.is_none(),
+        Some(Identity::Aws { role, .. }) => role.is_some() || !provider.has_credential(),
         _ => false,
     }),
     ("azureOpenAI", |provider| provider.kind == ProviderKind::AzureOpenAi),
@@ -50,6 +50,7 @@ const OF_PROVIDERS: [ProviderFeature; 20] = [
         };
         prices(provider).any(|price| !price.variants.is_empty() || kinds(&price.rates))
     }),
+    ("providerKeys", |provider| !provider.keys.is_empty()),
     ("regions", |provider| provider.region.is_some() || !provider.regions.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
     ("vertexAI", |provider| provider.kind == ProviderKind::VertexAi),
@@ -143,7 +144,8 @@ mod tests {
 
     fn required_as(kind: &str, provider: &str) -> Vec<String> {
         let manifest = format!(
-            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{api-key: k}}\n---\n\
+             apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
              spec: {{providers: [{{name: one, type: {kind}, {provider}}}]}}"
         );
         let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest)]);
@@ -192,6 +194,8 @@ mod tests {
         let at = "url: \"https://x.openai.azure.com\", credentials: {type: Azure}";
         assert_eq!(required_as("AzureOpenAI", at), ["azureOpenAI", "azureTokens"]);
         assert_eq!(required(&format!("{plain}, credentials: {{type: Passthrough}}")), ["passthrough"]);
+        let keys = format!("{plain}, credentials: {{keys: [{{name: a, secretRef: {{name: s}}}}]}}");
+        assert_eq!(required(&keys), ["providerKeys"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name).chain(OF_PROVIDERS.iter().map(|(name, _)| *name));
         let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));

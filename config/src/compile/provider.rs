@@ -18,8 +18,8 @@ use super::services;
 use crate::forwarding;
 use crate::identity::{AssumedRole, Identity};
 use crate::{
-    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Provider, ProviderKind,
-    ServicePort, Simulated, SimulatedFailure,
+    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Provider, ProviderKey,
+    ProviderKind, ServicePort, Simulated, SimulatedFailure,
 };
 
 /// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
@@ -103,7 +103,8 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         credential: credentials
             .as_ref()
             .and_then(|credentials| credentials.secret_ref.as_ref())
-            .map(|crds::SecretKeyRef { name, key }| CredentialId(format!("{namespace}/{name}/{key}"))),
+            .map(|secret| credential(secret, namespace)),
+        keys: self::keys(credentials.as_ref(), namespace, path, report),
         identity: credentials.as_ref().and_then(|given| identity(given, spec, path, report)),
         weight: *weight,
         priority: *priority,
@@ -121,6 +122,31 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         endpoint_concurrency,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
     }
+}
+
+fn credential(crds::SecretKeyRef { name, key }: &crds::SecretKeyRef, namespace: &str) -> CredentialId {
+    CredentialId(format!("{namespace}/{name}/{key}"))
+}
+
+/// Its several keys, sorted by name.
+fn keys(given: Option<&crds::Credentials>, namespace: &str, path: &str, report: &mut Report<'_>) -> Vec<ProviderKey> {
+    let mut keys: Vec<ProviderKey> = Vec::new();
+    for (index, key) in given.iter().flat_map(|given| given.keys.iter().flatten()).enumerate() {
+        let crds::ProviderKey { name, secret_ref, limits } = key;
+        let path = format!("{path}.credentials.keys[{index}]");
+        let credential = credential(secret_ref, namespace);
+        if keys.iter().any(|other| other.name == *name) {
+            report.invalid(&path, format!("Duplicate value: {{\"name\":{name:?}}}: give each key a name of its own"));
+        } else if let Some(other) = keys.iter().find(|other| other.credential == credential) {
+            let message = format!("it is the key {:?} again: one key has one limit, write each once", other.name);
+            report.invalid(&format!("{path}.secretRef"), message);
+        }
+        let limit = limits.as_ref().map(|limits| &limits.concurrency);
+        let concurrency = concurrency::compile(limit, &format!("{path}.limits.concurrency"), report);
+        keys.push(ProviderKey { name: name.clone(), credential, concurrency });
+    }
+    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    keys
 }
 
 /// True if a provider of this kind is called with a key that is of no region.
@@ -173,10 +199,11 @@ fn credential_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) 
     report.rule(path, rules::AWS_OF_BEDROCK, !is_signed || spec.kind == crds::ProviderType::Bedrock);
     let is_token = given.kind == crds::CredentialType::Gcp;
     report.rule(path, rules::GCP_OF_VERTEX, !is_token || spec.kind == crds::ProviderType::VertexAI);
-    let is_own = is_token && given.secret_ref.is_none();
+    let has_key = given.secret_ref.is_some() || given.keys.is_some();
+    let is_own = is_token && !has_key;
     let is_googles = spec.service_ref.is_none() && spec.url.as_deref().is_none_or(address::is_googles);
     report.rule(path, rules::OWN_TO_GOOGLE, !is_own || is_googles);
-    let shown_to = |is_of: fn(&str) -> bool| given.secret_ref.is_some() || spec.url.as_deref().is_some_and(is_of);
+    let shown_to = |is_of: fn(&str) -> bool| has_key || spec.url.as_deref().is_some_and(is_of);
     report.rule(path, rules::OWN_TO_AMAZON, !is_signed || shown_to(address::is_amazons));
     let is_entra = given.kind == crds::CredentialType::Azure;
     report.rule(path, rules::AZURE_OF_AZURE, !is_entra || spec.kind == crds::ProviderType::AzureOpenAI);
@@ -216,17 +243,19 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 /// The kind of a credential, where it is more than a key in a header.
 fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: &mut Report<'_>) -> Option<Identity> {
     let path = format!("{path}.credentials");
-    let crds::Credentials { kind, secret_ref, region, assume_role, tenant_id, client_id } = given;
+    let crds::Credentials { kind, secret_ref, keys, region, assume_role, tenant_id, client_id } = given;
+    let has_key = secret_ref.is_some() || keys.is_some();
     let is = |wanted: crds::CredentialType| *kind == wanted;
     let is_signed = is(crds::CredentialType::Aws);
     let has_client = tenant_id.is_some() && client_id.is_some();
     let is_azures = is(crds::CredentialType::Azure);
-    report.rule(&path, rules::SECRET_OF_CREDENTIALS, !is(crds::CredentialType::Secret) || secret_ref.is_some());
-    report.rule(&path, rules::SECRET_OF_PASSTHROUGH, !is(crds::CredentialType::Passthrough) || secret_ref.is_none());
+    report.rule(&path, rules::SECRET_OF_CREDENTIALS, !is(crds::CredentialType::Secret) || has_key);
+    report.rule(&path, rules::SECRET_OF_PASSTHROUGH, !is(crds::CredentialType::Passthrough) || !has_key);
+    report.rule(&path, rules::KEYS_BESIDE_SECRET, secret_ref.is_none() || keys.is_none());
     report.rule(&path, rules::REGION_OF_AWS, is_signed || region.is_none());
     report.rule(&path, rules::ROLE_OF_AWS, is_signed || assume_role.is_none());
     report.rule(&path, rules::CLIENT_OF_AZURE, is_azures || (tenant_id.is_none() && client_id.is_none()));
-    report.rule(&path, rules::CLIENT_OF_SECRET, !is_azures || secret_ref.is_none() || has_client);
+    report.rule(&path, rules::CLIENT_OF_SECRET, !is_azures || !has_key || has_client);
     // At any other type they are refused already: what they lack there helps nobody.
     match (kind, of.kind) {
         (crds::CredentialType::Gcp, crds::ProviderType::VertexAI) => Some(Identity::Gcp),

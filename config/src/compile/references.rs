@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use sluicegate_crds::{LLMRouteSpec, PoolRef, ProviderPoolSpec};
+use sluicegate_crds::{Credentials, LLMRouteSpec, PoolRef, ProviderPoolSpec, SecretKeyRef};
 
-use crate::{ObjectId, Pool, Route};
+use crate::{ObjectId, Pool, Provider, Route};
 
 /// The pools that a route in a namespace names.
 #[must_use]
@@ -69,15 +69,20 @@ pub fn needs(spec: &ProviderPoolSpec, namespace: &str) -> Needs {
     let secrets = spec.providers.iter().filter_map(|provider| provider.credentials.as_ref());
     let services = spec.providers.iter().filter_map(|provider| provider.service_ref.as_ref());
     Needs {
-        secrets: secrets.filter_map(|credentials| Some(id(&credentials.secret_ref.as_ref()?.name))).collect(),
+        secrets: secrets.flat_map(named).map(|secret| id(&secret.name)).collect(),
         services: services.map(|service| id(&service.name)).collect(),
     }
+}
+
+fn named(credentials: &Credentials) -> impl Iterator<Item = &SecretKeyRef> {
+    let keys = credentials.keys.iter().flatten().map(|key| &key.secret_ref);
+    credentials.secret_ref.iter().chain(keys)
 }
 
 /// The needs of a compiled pool.
 #[must_use]
 pub fn needs_of_compiled(pool: &Pool) -> Needs {
-    let secrets = pool.providers.iter().filter_map(|provider| provider.credential.as_ref());
+    let secrets = pool.providers.iter().flat_map(Provider::credentials);
     let services = pool.providers.iter().filter_map(|provider| provider.service.as_ref());
     Needs {
         secrets: secrets.filter_map(|id| id.0.rsplit_once('/')).map(|(id, _)| ObjectId(id.to_owned())).collect(),

@@ -61,6 +61,8 @@ impl Collector for Exposition {
         page.cache_layers(&self.0)?;
         page.endpoints(&self.0)?;
         page.pools(&self.0)?;
+        page.provider_keys(&self.0)?;
+        page.discovery(&self.0)?;
         page.config(&reading.config)?;
         page.flights(&self.0)?;
         page.learning(&self.0)?;
@@ -438,6 +440,32 @@ impl Page<'_> {
             .filter_map(|(stat, form, time)| Some((vec![&*stat.pool, &*stat.provider, &*stat.endpoint, form], time?)))
             .collect();
         self.gauges(&names::ENDPOINT_LATENCY, &latencies)
+    }
+
+    fn discovery(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.discovery).iter().flat_map(|ask| ask()).collect();
+        let lists = || stats.iter().filter_map(|stat| Some((vec![&*stat.pool, &*stat.provider], stat.list?)));
+        let models = lists().map(|(named, (models, _))| (named, models)).collect();
+        self.gauges(&names::DISCOVERED_MODELS, &models)?;
+        self.gauges(&names::DISCOVERY_AGE, &lists().map(|(named, (_, age))| (named, age)).collect())?;
+        let questions = stats.iter().flat_map(|stat| {
+            stat.questions.iter().map(move |(word, count)| (vec![&*stat.pool, &*stat.provider, *word], *count))
+        });
+        self.counters(&names::DISCOVERY_QUESTIONS, &sums(questions))
+    }
+
+    fn provider_keys(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.provider_keys).iter().flat_map(|ask| ask()).collect();
+        let named = |stat| {
+            let stat: &super::KeyStat = stat;
+            vec![&*stat.pool, &*stat.provider, &*stat.key]
+        };
+        self.gauges(&names::KEY_STATE, &stats.iter().map(|stat| (named(stat), stat.state)).collect())?;
+        self.gauges(&names::KEY_INFLIGHT, &stats.iter().map(|stat| (named(stat), stat.in_flight)).collect())?;
+        let attempts = stats.iter().flat_map(|stat| {
+            stat.attempts.iter().map(move |(word, count)| ([&named(stat)[..], &[*word]].concat(), *count))
+        });
+        self.counters(&names::KEY_ATTEMPTS, &sums(attempts))
     }
 
     fn pools(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -161,6 +161,36 @@ pub struct PoolStat {
     pub mirrors: Vec<(&'static str, u64)>,
 }
 
+/// The facts told at a scrape of a provider's own list of models.
+#[derive(Debug, Clone)]
+pub struct DiscoveryStat {
+    /// The pool's id.
+    pub pool: Arc<str>,
+    /// The provider's name in it.
+    pub provider: Arc<str>,
+    /// The number of its models, and the seconds since it was had; `None`: it was not had yet.
+    pub list: Option<(u64, f64)>,
+    /// Questions for it, by these words.
+    pub questions: [(&'static str, u64); 2],
+}
+
+/// The facts told at a scrape of one of several keys of a provider.
+#[derive(Debug, Clone)]
+pub struct KeyStat {
+    /// The pool's id.
+    pub pool: Arc<str>,
+    /// The provider's name in it.
+    pub provider: Arc<str>,
+    /// The key's name.
+    pub key: Arc<str>,
+    /// 0: it is used; 1: it is limited, and rests; 2: it was refused, and no call has got an answer with it since.
+    pub state: u64,
+    /// Attempts in flight.
+    pub in_flight: u64,
+    /// Attempts by these words.
+    pub attempts: [(&'static str, u64); 3],
+}
+
 /// The facts told of a cache layer at a scrape.
 #[derive(Debug, Clone, Default)]
 pub struct CacheStat {
@@ -297,6 +327,8 @@ pub struct Metrics {
     pub(super) learning: Mutex<Vec<Ask<LearningStat>>>,
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
+    pub(super) provider_keys: Mutex<Vec<Ask<KeyStat>>>,
+    pub(super) discovery: Mutex<Vec<Ask<DiscoveryStat>>>,
     pub(super) jwks: Mutex<Vec<Ask<JwksStat>>>,
     pub(super) consumers: ConsumerBook,
     /// The date of the price list, where there is one.
@@ -332,6 +364,8 @@ impl Metrics {
             learning: Mutex::default(),
             limits: Mutex::default(),
             tokens: Mutex::default(),
+            provider_keys: Mutex::default(),
+            discovery: Mutex::default(),
             jwks: Mutex::default(),
             consumers: ConsumerBook::default(),
             price_list: OnceLock::new(),
@@ -432,6 +466,16 @@ impl Metrics {
     /// Asked at each scrape how callers' tokens and their issuers' keys stand.
     pub fn ask_jwks(&self, ask: impl Fn() -> Vec<JwksStat> + Send + Sync + 'static) {
         lock(&self.jwks).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how providers' own lists of models stand.
+    pub fn ask_discovery(&self, ask: impl Fn() -> Vec<DiscoveryStat> + Send + Sync + 'static) {
+        lock(&self.discovery).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how the keys of providers stand that have several.
+    pub fn ask_provider_keys(&self, ask: impl Fn() -> Vec<KeyStat> + Send + Sync + 'static) {
+        lock(&self.provider_keys).push(Box::new(ask));
     }
 
     /// Asked at each scrape how the tokens for providers' clouds stand.

@@ -30,8 +30,8 @@ pub use held::{Costs, Held, Settlement};
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{
-    CacheStat, CircuitStat, ConfigEvent, EndpointStat, FlightStat, JwksStat, LearningStat, LimitStat, MemoryStat,
-    Metrics, Objects, PoolStat, RemoteStat, TokenStat,
+    CacheStat, CircuitStat, ConfigEvent, DiscoveryStat, EndpointStat, FlightStat, JwksStat, KeyStat, LearningStat,
+    LimitStat, MemoryStat, Metrics, Objects, PoolStat, RemoteStat, TokenStat,
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};

@@ -81,6 +81,12 @@ metrics! {
     CIRCUIT_OPENED = Counter "sluicegate_endpoint_circuit_opened" ["pool", "provider", "endpoint"] "How often the endpoint's circuit has opened.";
     NEARLY_USED_UP = Counter "sluicegate_endpoint_limits_nearly_used_up" ["pool", "provider", "endpoint"] "Times that a provider's own headers said that nearly all it lets the gateway have of a model is used up: others were asked first until enough was there again.";
     ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
+    KEY_STATE = Gauge "sluicegate_provider_key_state" ["pool", "provider", "key"] "Whether one of several keys of a provider is used: 0 yes, 1 it is limited and rests, 2 it was refused and has got no answer since.";
+    KEY_INFLIGHT = Gauge "sluicegate_provider_key_inflight_requests" ["pool", "provider", "key"] "Attempts in flight with one of several keys of a provider.";
+    KEY_ATTEMPTS = Counter "sluicegate_provider_key_attempts" ["pool", "provider", "key", "outcome"] "Attempts with one of several keys of a provider: all of them (`used`), and those that the provider limited (`limited`) or refused (`refused`).";
+    DISCOVERED_MODELS = Gauge "sluicegate_discovered_models" ["pool", "provider"] "Models in a provider's own list (`discovery`), as it was had last.";
+    DISCOVERY_AGE = Gauge "sluicegate_discovery_age_seconds" ["pool", "provider"] "The time since a provider's own list was had last; it is used however old it is.";
+    DISCOVERY_QUESTIONS = Counter "sluicegate_discovery_questions" ["pool", "provider", "outcome"] "Questions for a provider's own list, beside the calls: `ok` and `failed`.";
     CONNECTIONS = Gauge "sluicegate_endpoint_connections" ["pool", "provider", "endpoint", "state"] "Connections to the endpoint, active and idle.";
     CONNECTIONS_OPENED = Counter "sluicegate_endpoint_connections_opened" ["pool", "provider", "endpoint"] "Connections made to the endpoint.";
     ENDPOINT_LATENCY = Gauge "sluicegate_endpoint_latency_seconds" ["pool", "provider", "endpoint", "form"] "The time that an endpoint lets callers wait, as `LeastLatency` weighs it: to the first token of a `stream`, to the end of a `whole` answer.";
@@ -112,7 +118,7 @@ metrics! {
     LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
     LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
     LIMIT_PROXIES = Gauge "sluicegate_limit_proxies" [] "Proxies that share rate limits, as this one last heard.";
-    PLACES_IN_USE = Gauge "sluicegate_concurrency_inflight_calls" ["scope"] "Calls that have a place under a limit of concurrency, by what the limit is on: `consumer`, `route`, `provider`, `endpoint`.";
+    PLACES_IN_USE = Gauge "sluicegate_concurrency_inflight_calls" ["scope"] "Calls that have a place under a limit of concurrency, by what the limit is on: `consumer`, `route`, `provider`, `endpoint`, `key`.";
     PLACES_SECONDS = Counter "sluicegate_concurrency_inflight_seconds" ["scope"] "Integral of the calls that have a place.";
     LEASES_UNANSWERED = Counter "sluicegate_concurrency_leases_unanswered" [] "Times that Redis did not say in time which places of a limit of concurrency are this proxy's.";
     QUEUED_CALLS = Gauge "sluicegate_queued_calls" ["scope"] "Calls that wait for a place. They are calls in flight too.";

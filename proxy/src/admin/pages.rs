@@ -1,6 +1,7 @@
 //! The answer of each admin path.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
@@ -11,6 +12,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use sluicegate_config::rollout::PATH;
 
+use crate::endpoint::{KeyStanding, LiveKey, LiveKeyId, Registry};
 use crate::identity::keeper::TokenStanding;
 
 use super::exposition::{Format, to_prometheus};
@@ -68,6 +70,32 @@ struct Status {
     rejected: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cloud_tokens: Vec<TokenStanding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    provider_keys: Vec<KeyRow>,
+}
+
+/// One of several keys of a provider: its name, and how it stands.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyRow {
+    pool: String,
+    provider: String,
+    key: String,
+    state: &'static str,
+}
+
+fn provider_keys(registry: &Registry) -> Vec<KeyRow> {
+    let (now, mut keys) = (Instant::now(), registry.keys());
+    keys.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let row = |(id, key): (LiveKeyId, Arc<LiveKey>)| {
+        let state = match key.standing(now) {
+            _ if key.is_refused() => "refused",
+            KeyStanding::Usable => "usable",
+            KeyStanding::CoolingDown(_) | KeyStanding::Refused(_) => "limited",
+        };
+        KeyRow { pool: id.pool.0, provider: id.provider, key: id.key, state }
+    };
+    keys.into_iter().map(row).collect()
 }
 
 async fn status(State(admin): State<Admin>) -> Response {
@@ -82,6 +110,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         revision: report.revision.clone(),
         rejected: report.rejected(),
         cloud_tokens: admin.tokens.standings(),
+        provider_keys: provider_keys(&admin.registry),
     };
     ([(CACHE_CONTROL, "no-store")], Json(status)).into_response()
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::account::Metrics;
 use crate::drain::Staff;
+use crate::endpoint::Registry;
 use crate::identity::keeper::Tokens;
 use crate::limit::SharedBudgets;
 use crate::source::Report;
@@ -23,6 +24,8 @@ pub struct Admin {
     pub draining: watch::Receiver<bool>,
     /// The tokens for providers' clouds.
     pub(crate) tokens: Arc<Tokens>,
+    /// The keys of providers that have several.
+    pub registry: Arc<Registry>,
     /// The budgets whose use the operator is told of.
     pub budgets: Arc<SharedBudgets>,
 }

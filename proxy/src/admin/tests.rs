@@ -59,6 +59,7 @@ fn admin() -> (Admin, Process) {
         staff: lifecycle.staff(),
         draining: drains,
         tokens: Arc::default(),
+        registry: Arc::default(),
         budgets: Arc::clone(&SharedLimits::default().budgets),
     };
     (admin, Process { reports, draining, lifecycle })

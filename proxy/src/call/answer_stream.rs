@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sluicegate_config::RetryOn;
-use sluicegate_dialects::hub::{ErrorKind, ProviderError};
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
+use sluicegate_dialects::{Dialect, RefusalWatch};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
 use crate::cache::Lead;
@@ -57,6 +58,8 @@ pub(super) struct AnswerStream {
     /// The time that the source is still listened to: without end, until it has said that it is done.
     timeout: Duration,
     over: Option<StreamEnd>,
+    /// Looks whether its beginning is a content filter's refusal, where that is not the caller's yet.
+    refusals: Option<Box<RefusalWatch>>,
 }
 
 /// The terms of a stream.
@@ -128,7 +131,13 @@ impl AnswerStream {
             clock: StreamTimer::new((idle, deadline), keep_alive),
             timeout: Duration::MAX,
             over: None,
+            refusals: None,
         }
+    }
+
+    /// A content filter's refusal in place of an answer of this dialect's is not the caller's yet.
+    pub(super) fn catch_refusals(&mut self, provider: Dialect) {
+        self.refusals = Some(Box::new(RefusalWatch::new(provider)));
     }
 
     /// The cache keeps the answer if it comes whole.
@@ -143,7 +152,10 @@ impl AnswerStream {
             if let Some(error) = self.transcoder.error().filter(|_| !self.transcoder.first_token()) {
                 return Poll::Ready(FirstToken::Said(error.clone()));
             }
-            let token = self.transcoder.first_token();
+            if self.refusals.as_ref().is_some_and(|watch| watch.is_refusal()) {
+                return Poll::Ready(FirstToken::Said(ProviderError::content_refusal()));
+            }
+            let token = self.transcoder.first_token() && !self.refusals.as_ref().is_some_and(|watch| watch.is_open());
             // Comments and what has no end count too.
             let waits = !token && self.cache.total() <= MOST_HELD;
             match pulled {
@@ -164,7 +176,14 @@ impl AnswerStream {
 
     /// A body that ended: cut, or whole without a token or a reason to end, which is no answer either.
     fn ended_before_first_token(&mut self, retry_on: &RetryOn) -> FirstToken {
-        match self.finish() {
+        let finished = self.finish();
+        if let Some(watch) = &mut self.refusals {
+            watch.finish();
+            if watch.is_refusal() {
+                return FirstToken::Said(ProviderError::content_refusal());
+            }
+        }
+        match finished {
             // The reason to end is all that it says, and it is told at the end: the prompt was refused, or thoughts took all tokens.
             Ok(true) if self.transcoder.first_token() && self.transcoder.error().is_none() => {
                 self.whole();
@@ -176,6 +195,11 @@ impl AnswerStream {
             }
             Err(what) => FirstToken::Broken(retry_policy::malformed(), what),
         }
+    }
+
+    /// The usage that the provider has said so far.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.transcoder.usage()
     }
 
     /// The attempt that it belongs to, where a provider is asked for it.
@@ -310,6 +334,7 @@ impl AnswerStream {
                 if data.is_empty() {
                     return Polled::Some;
                 }
+                self.refusals.iter_mut().for_each(|watch| watch.push(&data));
                 let (data, reframed) = self.transcoder.reframed(data);
                 let fed = self.feed(data).and(reframed);
                 self.notice_the_end();

@@ -20,7 +20,7 @@ use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit, model_number};
 use crate::errors::Problem;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
-use crate::state::{Credential, Pool, Provider, RouteTarget, Rule};
+use crate::state::{Credential, Pool, Provider, RouteTarget, Rule, SentWith};
 use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
@@ -33,6 +33,7 @@ use super::headers;
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
+use super::provider_keys;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
@@ -80,8 +81,8 @@ pub(super) struct Attempt<'a> {
     pub(super) target: RouteTarget<'a>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) times: Times,
-    /// The number of the token that its provider is called with.
-    pub(super) token: u64,
+    /// The key or the token that it is sent with.
+    pub(super) sent: SentWith,
     /// The right to keep the answer, taken by the one that is given.
     pub(super) lead: &'a RefCell<Option<Lead>>,
     /// The endpoints that failed the call in a way that it may have provoked.
@@ -161,16 +162,18 @@ impl Attempt<'_> {
             let (mut head, body) = response.into_parts();
             head.headers = headers::back(head.headers, (dialect, self.call.dialect()));
             let response = Response::from_parts(head, body);
-            Box::pin(self.stream(response, transcoder, (open, until))).await
+            Box::pin(self.stream(response, transcoder, (open, dialect, until))).await
         } else {
             self.whole(response, dialect, &mut open).await
         }
     }
 
-    /// Takes note of what the provider says of its own limits. Those of a caller's own key are that caller's.
+    /// Takes note of what the provider says of its own limits. Those of a caller's own key are that caller's, and one of several
+    /// keys rests when it is told so.
     fn look_at_limits(&self, headers: &HeaderMap, open: &OpenAttempt, model: &str) {
         if let Some(wait) = vendor_limits::nearly_used_up(headers, SystemTime::now)
             && !self.provider.takes_callers_key()
+            && self.provider.keys.is_empty()
         {
             let now = Instant::now();
             open.endpoint().nearly_used_up(model_number(model), now + wait, now);
@@ -179,7 +182,7 @@ impl Attempt<'_> {
 
     /// Sends the request as it is.
     async fn send(&self, outgoing: &Outgoing, (hint, limits): (Option<&str>, SendLimits)) -> Result<Sent, SendError> {
-        let make = || outgoing.request(self.call, self.provider, hint);
+        let make = || outgoing.request(self.call, (self.provider, self.sent.key), hint);
         let sent = self.call.context.worker.client.send(&self.provider.origin, make, limits).await;
         if sent.as_ref().map_or_else(|error| error.resent, |sent| sent.resent) {
             self.call.context.note(LedgerEntry::resent);
@@ -203,13 +206,17 @@ impl Attempt<'_> {
         &self,
         response: Response<UpstreamBody>,
         transcoder: Transcoder,
-        (open, until): (OpenAttempt, Instant),
+        (open, dialect, until): (OpenAttempt, Dialect, Instant),
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
         let source = StreamSource::Provider(self.source(body, open));
         let mut stream = Box::new(AnswerStream::new(self.terms(self.lead.borrow().is_some()), source, transcoder));
+        if self.refusals && self.call.operation.generates() {
+            stream.catch_refusals(dialect);
+        }
         let retry_on = &self.target.pool.retry.on;
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
+        let used = stream.usage();
         // A stream of a provider's has one.
         let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
         match held {
@@ -232,7 +239,10 @@ impl Attempt<'_> {
             Err(_) => Err(self.silent(open, "no first token")),
             Ok(FirstToken::Broken(decision, what)) => Err(self.failed(open, decision, &what)),
             Ok(FirstToken::Full(full)) => Err(self.no_room(open, full)),
-            Ok(FirstToken::Said(error)) => Err(self.said(open, error)),
+            Ok(FirstToken::Said(error)) => {
+                self.count(open, used, None);
+                Err(self.said(open, error))
+            }
         }
     }
 
@@ -413,18 +423,21 @@ impl Attempt<'_> {
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let decision = self.decided(decision, error.kind);
+        let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         // Keys that are over are refused by Amazon with 403.
-        if let (401 | 403, Some(Credential::Token(token))) = (status.as_u16(), &self.provider.credential)
+        if let (401 | 403, Some(Credential::Token(token))) =
+            (status.as_u16(), self.provider.credential_of(self.sent.key))
             && self.is_sent_as_held()
         {
             token.refused(open.endpoint());
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
-        Failure::answered(&decision, ErrorAnswer { dialect, status, headers, body }, self.provider)
+        let answer = ErrorAnswer { dialect, status, headers, body };
+        Failure::answered(&decision, answer, self.provider).with_key(&decision, key.as_ref())
     }
 
     /// The decision about an error, by whose key it is about.
@@ -438,7 +451,7 @@ impl Attempt<'_> {
         self.settle_answered(open, decision, self.call.dialect().status(error.kind));
         let detail = format!("provider `{}` said an error where its answer should begin", self.provider.name);
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
-        Failure::in_stream(&decision, error, self.provider)
+        Failure::in_stream(&decision, error, self.provider).with_key(&decision, open.key())
     }
 
     fn note_error(&self, fault: ErrorSource, kind: ErrorKind, detail: String) {
@@ -527,20 +540,16 @@ impl Attempt<'_> {
         let now = Instant::now();
         // A caller's mistake says nothing about the endpoint: with enough of them a circuit would neither open nor close.
         open.outcome(if decision.counts_against_circuit { Outcome::Failure } else { Outcome::Neutral }, now);
-        match decision.cooldown {
-            Cooldown::None => {}
-            Cooldown::Requested(pause) => open.endpoint().cool_down(now + pause),
-            Cooldown::Guessed(pause) => open.endpoint().guess_cooldown(now + pause),
-            // What is said of a token of before does not stand against the one that is held by now.
-            Cooldown::CredentialRefused if !self.is_sent_as_held() => {}
-            Cooldown::CredentialRefused => open.endpoint().credential_refused(now),
+        // What is said of a token of before does not stand against the one that is held by now.
+        if decision.cooldown != Cooldown::CredentialRefused || self.is_sent_as_held() {
+            provider_keys::rest(open, decision, now);
         }
         open.close(decision.end);
     }
 
     /// True if its provider is still called with what it was sent with.
     fn is_sent_as_held(&self) -> bool {
-        self.provider.token_number() == self.token
+        self.provider.sent_with(self.sent.key) == self.sent
     }
 
     fn terms(&self, recorded: bool) -> StreamTerms {

@@ -80,7 +80,7 @@ impl<'a> Shared<'a> {
     fn attempt<'b>(
         &'b self,
         round: &PoolRound<'b>,
-        (provider, times): (&'b Arc<Provider>, attempt::Times),
+        (provider, key, times): (&'b Arc<Provider>, Option<usize>, attempt::Times),
         (now, beside): (Instant, bool),
         progress: &CallProgress,
     ) -> Attempt<'b>
@@ -93,7 +93,7 @@ impl<'a> Shared<'a> {
             target: round.target,
             provider,
             times,
-            token: provider.token_number(),
+            sent: provider.sent_with(key),
             lead,
             suspects,
             refusals: *refusals,
@@ -165,7 +165,8 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                     }
                 }
                 let hedging = begin(&shared, round, at, &mut progress);
-                let attempt = shared.attempt(round, (turn.provider, times), (turn.now, false), &progress);
+                let with = (turn.provider, turn.permit.key_index(), times);
+                let attempt = shared.attempt(round, with, (turn.now, false), &progress);
                 let outcome = match hedging {
                     None => attempt.run(&mut outgoing, turn.permit).await,
                     Some(hedging) => {
@@ -173,7 +174,7 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                         Box::pin(hedged(&shared, round, first, (times, &mut progress))).await
                     }
                 };
-                judge(outcome, &shared, (round, at), &mut progress)
+                judge(outcome, &shared, (round, at, turn.provider), &mut progress)
             };
             match taken {
                 Ok(None) => {}
@@ -236,7 +237,8 @@ async fn wait<'a>(
     mut turn: NextAttempt<'a>,
     (connect, until): (Duration, Instant),
 ) -> Result<NextAttempt<'a>, Unready> {
-    if let Some(failure) = without_credential(call, turn.provider, turn.now + connect).await {
+    if let Some(failure) = without_credential(call, (turn.provider, turn.permit.key_index()), turn.now + connect).await
+    {
         return Err(Unready { failure, is_full: false });
     }
     if !turn.is_ready() {
@@ -266,24 +268,22 @@ fn begin<'a>(
 fn judge(
     outcome: Result<Exchange, Failure>,
     shared: &Shared<'_>,
-    (round, at): (&mut PoolRound<'_>, usize),
+    (round, at, provider): (&mut PoolRound<'_>, usize, &Provider),
     progress: &mut CallProgress,
 ) -> Result<Option<Exchange>, Failure> {
     match outcome {
         Ok(exchange) => {
             shared.suspects.borrow_mut().answered(Instant::now());
-            return Ok(Some(exchange));
+            round.turns.answered(provider, Instant::now());
+            Ok(Some(exchange))
         }
-        Err(failure) => match failure.retry {
-            Retry::No => return Err(failure),
-            Retry::OtherEndpoint => {
-                round.hopeless.add(at);
-                progress.fail(failure);
-            }
-            Retry::Anywhere => progress.fail(failure),
-        },
+        Err(failure) if failure.retry == Retry::No => Err(failure),
+        Err(failure) => {
+            round.failed((at, provider), &failure);
+            progress.fail(failure);
+            Ok(None)
+        }
     }
-    Ok(None)
 }
 
 /// An attempt, and a second one beside it if it keeps its caller waiting: the first answer counts, and the other attempt is let go of.
@@ -316,7 +316,7 @@ async fn hedged<'a>(
     round.made += 1;
     progress.attempts += 1;
     target.pool.state.hedged.fetch_add(1, Ordering::Relaxed);
-    let attempt = shared.attempt(round, (provider, times), (now, true), progress);
+    let attempt = shared.attempt(round, (provider, permit.key_index(), times), (now, true), progress);
     let second = pin!(attempt.run(&mut outgoing, permit));
     let (outcome, is_second) = match select(first, second).await {
         Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
@@ -354,8 +354,8 @@ fn elsewhere<'a>(
     let pool = round.target.pool;
     let (at, mut permit, queues) = admit(call, round, round.tried, now)?;
     let provider = pool.providers.get(at)?;
-    let is_ready = !queues && has_credential(call, provider, now);
-    if provider.endpoint.health(now) != Health::Healthy || !is_ready {
+    let is_ready = !queues && has_credential(call, (provider, permit.key_index()), now);
+    if provider.health(now) != Health::Healthy || !is_ready {
         return None;
     }
     permit.has_places(places::free_again(call, rule)?);
@@ -371,7 +371,8 @@ fn elsewhere<'a>(
 async fn due(call: &InboundCall, turn: &mut NextAttempt<'_>, until: Instant) -> Result<Instant, Failure> {
     tokio::time::sleep(turn.wait).await;
     if turn.queues {
-        let places = places::wait_at(call, turn.provider, until).await.map_err(Failure::no_place)?;
+        let places =
+            places::wait_at(call, (turn.provider, turn.permit.key_index()), until).await.map_err(Failure::no_place)?;
         turn.permit.has_places(places);
     }
     Ok(Instant::now())
@@ -379,8 +380,12 @@ async fn due(call: &InboundCall, turn: &mut NextAttempt<'_>, until: Instant) -> 
 
 /// Waits for the token that a provider is called with, where it has not come yet, or looks for the caller's own key: the failure, if
 /// there is none.
-async fn without_credential(call: &InboundCall, provider: &Provider, until: Instant) -> Option<Failure> {
-    match &provider.credential {
+async fn without_credential(
+    call: &InboundCall,
+    (provider, key): (&Provider, Option<usize>),
+    until: Instant,
+) -> Option<Failure> {
+    match provider.credential_of(key) {
         Some(Credential::Token(token)) => {
             let is_here = token.is_good(Instant::now()) || token.is_here(until).await;
             (!is_here).then(|| Failure::no_token(provider))

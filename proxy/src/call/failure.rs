@@ -11,6 +11,7 @@ use sluicegate_dialects::hub::{ErrorKind, Event, ProviderError};
 use sluicegate_dialects::{Dialect, Refusal};
 
 use crate::account::{AttemptEnd, End};
+use crate::endpoint::LiveKey;
 use crate::errors::{self, Problem, X_SHOULD_RETRY};
 use crate::memory::Exhausted;
 use crate::state::Provider;
@@ -24,8 +25,17 @@ use super::transcoder;
 /// The failure of an attempt, or one before an attempt could be made.
 pub(super) struct Failure {
     pub(super) retry: Retry,
+    /// The key that it is about, where its provider has several.
+    pub(super) about_key: Option<AboutKey>,
     end: AttemptEnd,
     said: FailureCause,
+}
+
+/// One of several keys, with which an attempt got no answer.
+pub(super) struct AboutKey {
+    pub(super) key: Arc<LiveKey>,
+    /// True if it was refused and not limited, perhaps for what the call asks for.
+    pub(super) is_refused: bool,
 }
 
 enum FailureCause {
@@ -56,6 +66,7 @@ impl Failure {
         let provider = Arc::clone(provider);
         Self {
             retry: decision.retry,
+            about_key: None,
             end: decision.end,
             said: FailureCause::Error { dialect, status, headers, body, provider },
         }
@@ -64,17 +75,22 @@ impl Failure {
     /// The provider said an error where its stream should begin.
     pub(super) fn in_stream(decision: &RetryDecision, error: ProviderError, provider: &Arc<Provider>) -> Self {
         let provider = Arc::clone(provider);
-        Self { retry: decision.retry, end: decision.end, said: FailureCause::InStream { error, provider } }
+        Self {
+            retry: decision.retry,
+            about_key: None,
+            end: decision.end,
+            said: FailureCause::InStream { error, provider },
+        }
     }
 
     /// The provider gave no answer.
     pub(super) const fn nothing(decision: &RetryDecision, problem: Problem) -> Self {
-        Self { retry: decision.retry, end: decision.end, said: FailureCause::Nothing(problem) }
+        Self { retry: decision.retry, about_key: None, end: decision.end, said: FailureCause::Nothing(problem) }
     }
 
     /// The gateway has no memory for the call: that is nobody else's matter.
     pub(super) fn no_room(full: Exhausted) -> Self {
-        Self { retry: Retry::No, end: AttemptEnd::Cancelled, said: FailureCause::Nothing(full.into()) }
+        Self { retry: Retry::No, about_key: None, end: AttemptEnd::Cancelled, said: FailureCause::Nothing(full.into()) }
     }
 
     /// The gateway has no token for the provider: nothing was tried.
@@ -84,12 +100,22 @@ impl Failure {
             provider.name
         );
         let problem = Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)));
-        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
+        Self {
+            retry: Retry::OtherEndpoint,
+            about_key: None,
+            end: AttemptEnd::Gateway,
+            said: FailureCause::Nothing(problem),
+        }
     }
 
     /// The provider has no place for the call: nothing was tried.
     pub(super) const fn no_place(problem: Problem) -> Self {
-        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::Gateway, said: FailureCause::Nothing(problem) }
+        Self {
+            retry: Retry::OtherEndpoint,
+            about_key: None,
+            end: AttemptEnd::Gateway,
+            said: FailureCause::Nothing(problem),
+        }
     }
 
     /// The provider is called with the caller's own key, and it has sent none: nothing was tried.
@@ -99,12 +125,28 @@ impl Failure {
             provider.name
         );
         let problem = Problem::client(ErrorKind::Authentication, message).code("invalid_api_key").retry(false, None);
-        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::NoKey(problem) }
+        Self {
+            retry: Retry::OtherEndpoint,
+            about_key: None,
+            end: AttemptEnd::ClientError,
+            said: FailureCause::NoKey(problem),
+        }
     }
 
     /// The call can not be put into the provider's dialect: nothing was tried.
     pub(super) const fn unsayable(refusal: Refusal) -> Self {
-        Self { retry: Retry::OtherEndpoint, end: AttemptEnd::ClientError, said: FailureCause::Refused(refusal) }
+        Self {
+            retry: Retry::OtherEndpoint,
+            about_key: None,
+            end: AttemptEnd::ClientError,
+            said: FailureCause::Refused(refusal),
+        }
+    }
+
+    /// It is about this key, if the decision is about a key at all.
+    pub(super) fn with_key(self, decision: &RetryDecision, key: Option<&Arc<LiveKey>>) -> Self {
+        let about = |key| AboutKey { key: Arc::clone(key), is_refused: decision.end != AttemptEnd::RateLimited };
+        Self { about_key: key.filter(|_| decision.is_about_the_key()).map(about), ..self }
     }
 
     /// The reason for which a fallback may be asked, where everybody else would say the same.
@@ -198,7 +240,7 @@ const fn is_about_us(kind: ErrorKind) -> bool {
 
 /// The problem that the provider refused the gateway's credential, or that it has none.
 fn credential(provider: &Provider, status: &str) -> Problem {
-    let what = if provider.credential.is_some() {
+    let what = if provider.credential.is_some() || !provider.keys.is_empty() {
         format!("refused the gateway's credential{status}")
     } else {
         format!("wants a credential, and this gateway has none for it{status}")

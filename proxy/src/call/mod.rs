@@ -48,6 +48,7 @@ mod passed_stream;
 mod pending;
 mod places;
 mod plan;
+mod provider_keys;
 mod reply;
 mod response_body;
 mod retry_after;

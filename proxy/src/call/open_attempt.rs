@@ -10,7 +10,7 @@ use sluicegate_dialects::hub::Usage;
 use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{AttemptEnd, AttemptEntry};
-use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, Outcome, Permit, TimedAnswer};
+use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, LiveKey, Outcome, Permit, TimedAnswer};
 use crate::state::Provider;
 
 use super::affinity::ConversationSeat;
@@ -121,6 +121,11 @@ impl OpenAttempt {
     /// The endpoint it is at.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         self.permit.endpoint()
+    }
+
+    /// The key that it is sent with, where its provider has several.
+    pub(super) fn key(&self) -> Option<&Arc<LiveKey>> {
+        self.permit.key()
     }
 
     /// Notes what it says about its endpoint; only the first word counts.

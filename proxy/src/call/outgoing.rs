@@ -251,8 +251,14 @@ impl Outgoing {
         self.plain.is_some()
     }
 
-    /// The whole request. A connection that breaks may make it a second time. `hint` stands for the call's conversation.
-    pub(super) fn request(&self, call: &InboundCall, provider: &Provider, hint: Option<&str>) -> Request<Bytes> {
+    /// The whole request, with this key where the provider has several. A connection that breaks may make it a second time. `hint`
+    /// stands for the call's conversation.
+    pub(super) fn request(
+        &self,
+        call: &InboundCall,
+        (provider, key): (&Provider, Option<usize>),
+        hint: Option<&str>,
+    ) -> Request<Bytes> {
         let same = self.dialect == call.dialect();
         let mut headers = headers::towards(call.sent_headers(), (call.dialect(), same), provider);
         for (name, value) in call.set_headers() {
@@ -279,7 +285,7 @@ impl Outgoing {
         if self.is_compressed() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(REQUEST_CODING.as_str()));
         }
-        match &provider.credential {
+        match provider.credential_of(key) {
             Some(Credential::Header(name, value)) => drop(headers.insert(name.clone(), value.clone())),
             Some(Credential::Signed(signer)) => {
                 signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);

@@ -59,17 +59,23 @@ pub(super) fn free_at(call: &InboundCall, provider: &Provider) -> Option<Vec<Cal
     provider.gates.iter().map(|gate| gate.gate.try_take(flow(call.context.consumer()))).collect()
 }
 
-/// Places at a provider, as soon as it is the call's turn.
+/// A place under this limit, if it has one free.
+pub(super) fn try_place(call: &InboundCall, gate: &PreparedGate) -> Option<CallPlace> {
+    gate.gate.try_take(flow(call.context.consumer()))
+}
+
+/// Places at a provider and with one of its keys, as soon as it is the call's turn.
 ///
 /// # Errors
 /// As those of [`take`].
 pub(super) async fn wait_at(
     call: &InboundCall,
-    provider: &Provider,
+    (provider, key): (&Provider, Option<usize>),
     until: Instant,
 ) -> Result<Vec<CallPlace>, Problem> {
     let mut places = Vec::with_capacity(provider.gates.len());
-    for gate in &provider.gates {
+    let of_key = key.and_then(|key| provider.keys.get(key)?.gate.as_deref());
+    for gate in provider.gates.iter().chain(of_key) {
         places.push(place(call, gate, until).await?);
     }
     Ok(places)

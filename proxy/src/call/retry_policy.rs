@@ -32,6 +32,14 @@ pub(super) struct RetryDecision {
     pub(super) cooldown: Cooldown,
 }
 
+impl RetryDecision {
+    /// True if another key of the same provider may do better: this one is limited or refused.
+    pub(super) fn is_about_the_key(&self) -> bool {
+        let is_refused = self.end == AttemptEnd::ClientError && self.retry == Retry::OtherEndpoint;
+        self.end == AttemptEnd::RateLimited || is_refused
+    }
+}
+
 /// The places where another attempt may be worth it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
@@ -311,6 +319,13 @@ mod tests {
         for (code, body) in [(401, ""), (402, ""), (429, quota)] {
             let judged = of(code, &HeaderMap::new(), body);
             assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
+        }
+    }
+
+    #[test]
+    fn another_key_is_for_what_is_limited_or_refused_and_for_nothing_else() {
+        for code in 400..600 {
+            assert_eq!(judged(code).is_about_the_key(), matches!(code, 401..=403 | 429), "{code}");
         }
     }
 

@@ -15,7 +15,8 @@ use crate::state::{Credential, Provider, RouteTarget};
 use super::affinity::ConversationSeat;
 use super::failure::Failure;
 use super::inbound::InboundCall;
-use super::retry_policy::SHORT_WAIT;
+use super::provider_keys::{self, KeyTurns};
+use super::retry_policy::{Retry, SHORT_WAIT};
 use super::room::Room;
 use super::weigh::{Weighing, fit};
 use super::{keys, places};
@@ -57,17 +58,37 @@ pub(super) struct PoolRound<'a> {
     pub(super) room: Room,
     /// The call's place in its conversation, where the pool keeps those together.
     pub(super) seat: Option<Rc<ConversationSeat>>,
+    /// The keys that it was sent with, of providers that have several.
+    pub(super) turns: KeyTurns,
 }
 
 impl<'a> PoolRound<'a> {
     /// A round of which nothing has been made.
     pub(super) fn new(target: RouteTarget<'a>) -> Self {
         let (tried, hopeless, room) = (Tried::default(), Tried::default(), Room::default());
-        Self { target, tried, hopeless, made: 0, unsayable: 0, last_resort: false, room, seat: None }
+        Self {
+            target,
+            tried,
+            hopeless,
+            made: 0,
+            unsayable: 0,
+            last_resort: false,
+            room,
+            seat: None,
+            turns: KeyTurns::default(),
+        }
     }
 }
 
 impl PoolRound<'_> {
+    /// This provider, asked with one of its keys or its only one, has failed the call in a way that another may mend.
+    pub(super) fn failed(&mut self, (at, provider): (usize, &Provider), failure: &Failure) {
+        let has_other_key = self.turns.failed((at, provider), failure, Instant::now());
+        if failure.retry == Retry::OtherEndpoint && !has_other_key {
+            self.hopeless.add(at);
+        }
+    }
+
     /// This provider can not be told the call.
     pub(super) const fn pass_over(&mut self, at: usize) {
         self.tried.add(at);
@@ -103,13 +124,13 @@ impl NextAttempt<'_> {
 
     /// True if there is nothing to wait for.
     pub(super) fn may_begin(&self, call: &InboundCall) -> bool {
-        self.is_ready() && has_credential(call, self.provider, self.now)
+        self.is_ready() && has_credential(call, (self.provider, self.permit.key_index()), self.now)
     }
 }
 
 /// True if what a provider is called with is here.
-pub(super) fn has_credential(call: &InboundCall, provider: &Provider, now: Instant) -> bool {
-    match &provider.credential {
+pub(super) fn has_credential(call: &InboundCall, (provider, key): (&Provider, Option<usize>), now: Instant) -> bool {
+    match provider.credential_of(key) {
         Some(Credential::Token(token)) => token.is_good(now),
         Some(Credential::OfCaller(auth)) => keys::passed(call, auth).is_some(),
         Some(Credential::Header(..) | Credential::Signed(_)) | None => true,
@@ -139,13 +160,18 @@ pub(super) fn next<'a>(
     if progress.attempts == 0 && round.tried.is_empty() {
         pool.state.budget.call(now);
     }
+    if let Some(again) = again(call, round, now)
+        && allowed(true)
+    {
+        return Some(again);
+    }
     if let Some((at, permit, queues)) = admit(call, round, round.tried, now) {
         let provider = pool.providers.get(at)?;
         // Everybody who is left cools down: the one whose cooldown ends first is waited for, if that is soon. If it is not,
         // a call that nobody has seen yet is sent all the same: only the provider can say better than we do.
-        let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+        let cooldown = permit.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
         let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { spread(cooldown) };
-        let cools_down = !cooldown.is_zero() || provider.endpoint.guessed_cooldown_until(now).is_some();
+        let cools_down = permit.cools_down(now);
         let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
         return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues });
     }
@@ -154,10 +180,30 @@ pub(super) fn next<'a>(
     }
     let (at, permit, queues) = admit(call, round, round.hopeless, now)?;
     let provider = pool.providers.get(at)?;
-    let cooldown = provider.endpoint.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
+    let cooldown = permit.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
     let wait = backoff(&pool.retry.backoff, round.made).max(spread(cooldown));
     let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
     (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues })
+}
+
+/// Another key of the provider whose key has just failed the call, if it has one that is free: the pool's last attempt is kept for
+/// another provider that is well.
+fn again<'a>(call: &InboundCall, round: &mut PoolRound<'a>, now: Instant) -> Option<NextAttempt<'a>> {
+    let pool = &**round.target.pool;
+    let at = round.turns.take_again()?;
+    let is_well = |(index, other): (usize, &Arc<Provider>)| {
+        let is_free = index != at && !round.tried.has(index) && other.weight > 0;
+        is_free && other.health(now) == Health::Healthy && fit(call, (round.target, round.room), other)
+    };
+    if round.made + 1 >= pool.retry.attempts && pool.providers.iter().enumerate().any(is_well) {
+        return None;
+    }
+    let provider = pool.providers.get(at)?;
+    let (Admission::Closed(permit) | Admission::HalfOpen(permit)) = provider.endpoint.try_admit(now) else {
+        return None;
+    };
+    let permit = seat(call, round, (at, provider), (permit, now)).ok()?;
+    Some(NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues: false })
 }
 
 /// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.
@@ -174,7 +220,7 @@ pub(super) fn admit(
         let chosen = match pool.providers.as_slice() {
             // Nothing to weigh.
             [only] if but.has(0) || only.weight == 0 || !fit(call, (target, round.room), only) => break,
-            [only] => Chosen { index: 0, forced: matches!(only.endpoint.health(now), Health::Ejected(_)) },
+            [only] => Chosen { index: 0, forced: matches!(only.health(now), Health::Ejected(_)) },
             _ => match pick(call, round, but, now) {
                 Some(chosen) => chosen,
                 None => break,
@@ -192,7 +238,7 @@ pub(super) fn admit(
                 Admission::Refused { .. } => None,
             },
         };
-        match admitted.map(|permit| seat(call, provider, permit)) {
+        match admitted.map(|permit| seat(call, round, (chosen.index, provider), (permit, now))) {
             Some(Ok(permit)) => return Some((chosen.index, permit, false)),
             Some(Err(permit)) => {
                 full.get_or_insert((chosen.index, permit, true));
@@ -208,14 +254,26 @@ pub(super) fn admit(
     }
     let at = refused.filter(|_| round.last_resort)?;
     let provider = pool.providers.get(at)?;
-    match seat(call, provider, provider.endpoint.admit_anyway(now)) {
+    match seat(call, round, (at, provider), (provider.endpoint.admit_anyway(now), now)) {
         Ok(permit) => Some((at, permit, false)),
         Err(permit) => Some((at, permit, true)),
     }
 }
 
-/// The permit with the places that the provider's limits have free; `Err`: one of them has none.
-fn seat(call: &InboundCall, provider: &Provider, mut permit: Permit) -> Result<Permit, Permit> {
+/// The permit with the key and the places that the provider's limits have free; `Err`: one of them has none.
+fn seat(
+    call: &InboundCall,
+    round: &PoolRound<'_>,
+    (at, provider): (usize, &Provider),
+    (permit, now): (Permit, Instant),
+) -> Result<Permit, Permit> {
+    let mut permit = match provider.keys.is_empty() {
+        true => permit,
+        false => {
+            let pool = (&**round.target.pool, round.seat.as_deref());
+            provider_keys::choose(call, pool, (&round.turns, at, provider), permit, now)?
+        }
+    };
     if provider.gates.is_empty() {
         return Ok(permit);
     }
@@ -224,7 +282,7 @@ fn seat(call: &InboundCall, provider: &Provider, mut permit: Permit) -> Result<P
             permit.has_places(places);
             Ok(permit)
         }
-        None => Err(permit),
+        None => Err(permit.without_places()),
     }
 }
 

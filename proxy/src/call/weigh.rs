@@ -53,7 +53,7 @@ impl<'a> Weighing<'a> {
             weight: provider.weight,
             priority: provider.priority,
             is_away: provider.is_away,
-            health: provider.endpoint.health_for(|| self.model(provider), self.now),
+            health: provider.health_for(|| self.model(provider), self.now),
             in_flight: provider.endpoint.in_flight(),
             identity: provider.identity,
             measure: self.measure(provider),

@@ -30,6 +30,8 @@ pub(crate) enum GateScope<'a> {
     Provider(&'a str, &'a str),
     /// Those to one of its endpoints.
     Endpoint(&'a str, &'a str, &'a str),
+    /// Those with one of its keys.
+    Key(&'a str, &'a str, &'a str),
 }
 
 impl GateScope<'_> {
@@ -40,6 +42,7 @@ impl GateScope<'_> {
             Self::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
             Self::Provider(pool, provider) => format!("ProviderPool {pool}/{provider}"),
             Self::Endpoint(pool, provider, address) => format!("ProviderPool {pool}/{provider}/{address}"),
+            Self::Key(pool, provider, key) => format!("ProviderPool {pool}/{provider}/keys/{key}"),
         }
     }
 
@@ -49,6 +52,7 @@ impl GateScope<'_> {
             Self::Route(..) => 1,
             Self::Provider(..) => 2,
             Self::Endpoint(..) => 3,
+            Self::Key(..) => 4,
         }
     }
 
@@ -57,19 +61,19 @@ impl GateScope<'_> {
         match self {
             Self::Consumer(_) => "for this consumer",
             Self::Route(..) => "for this route",
-            Self::Provider(..) | Self::Endpoint(..) => "for this provider",
+            Self::Provider(..) | Self::Endpoint(..) | Self::Key(..) => "for this provider",
         }
     }
 }
 
 /// The labels of the scopes, in their places.
-const SCOPES: [&str; 4] = ["consumer", "route", "provider", "endpoint"];
+const SCOPES: [&str; 5] = ["consumer", "route", "provider", "endpoint", "key"];
 
 /// All limits of concurrency.
 #[derive(Debug, Default)]
 pub struct Gates {
     known: Mutex<KnownGates>,
-    totals: [Arc<ScopeTotals>; 4],
+    totals: [Arc<ScopeTotals>; 5],
     active: Arc<ActiveList<Gate>>,
     /// True if other processes have their parts of them.
     shared: AtomicBool,

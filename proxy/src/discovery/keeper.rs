@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::account::DiscoveryStat;
 use crate::upstream::UpstreamClient;
 
 use super::fetch::DiscoveryQuestion;
@@ -65,6 +66,18 @@ impl DiscoveryKeeper {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The lists as they stand, for the metrics.
+    pub(crate) fn stats(&self) -> Vec<DiscoveryStat> {
+        let now = Instant::now();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let stat = |((pool, provider, _), source): (&ProviderAt, &Weak<DiscoveredModels>)| {
+            let (list, [ok, failed]) = source.upgrade()?.stat(now);
+            let (pool, provider) = (pool.as_ref().into(), provider.as_ref().into());
+            Some(DiscoveryStat { pool, provider, list, questions: [("ok", ok), ("failed", failed)] })
+        };
+        known.iter().filter_map(stat).collect()
+    }
+
     /// Keeps them, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         let client = UpstreamClient::new(1, Arc::default());
@@ -103,6 +116,7 @@ async fn keep(at: ProviderAt, kept: Weak<DiscoveredModels>, client: UpstreamClie
             }
             Err(why) => {
                 failures = failures.saturating_add(1);
+                source.fail();
                 let has_list = source.models().is_some();
                 tracing::warn!(
                     pool = &*pool,

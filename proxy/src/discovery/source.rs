@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use sluicegate_dialects::ListedModel;
@@ -19,6 +20,10 @@ pub(crate) struct DiscoveredModels {
     found: ArcSwapOption<BTreeMap<String, ListedModel>>,
     /// The smallest window of its models; the most there is where none is known.
     smallest: AtomicU64,
+    /// The time when it was had last, the same list or another.
+    had: Mutex<Option<Instant>>,
+    /// The questions that were answered, and those that were not.
+    answers: [AtomicU64; 2],
 }
 
 impl fmt::Debug for DiscoveredModels {
@@ -34,6 +39,8 @@ impl DiscoveredModels {
             changed: Arc::default(),
             found: ArcSwapOption::empty(),
             smallest: AtomicU64::new(u64::MAX),
+            had: Mutex::default(),
+            answers: Default::default(),
         }
     }
 
@@ -75,8 +82,26 @@ impl DiscoveredModels {
         *own = Arc::new(question);
     }
 
+    /// The number of its models, the seconds since it was had, and the questions that were answered and those that were not.
+    pub(super) fn stat(&self, now: Instant) -> (Option<(u64, f64)>, [u64; 2]) {
+        let had = *self.had.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = had.map(|had| now.saturating_duration_since(had).as_secs_f64());
+        let models = self.models().map(|models| u64::try_from(models.len()).unwrap_or(u64::MAX));
+        let [ok, failed] = &self.answers;
+        (models.zip(age), [ok.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)])
+    }
+
+    /// It could not be had: what there is stays.
+    pub(super) fn fail(&self) {
+        let [_, failed] = &self.answers;
+        failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Takes a list in. `false`: it is the one that is there.
     pub(super) fn put(&self, found: BTreeMap<String, ListedModel>) -> bool {
+        let [ok, _] = &self.answers;
+        ok.fetch_add(1, Ordering::Relaxed);
+        *self.had.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         if self.found.load().as_ref().is_some_and(|before| **before == found) {
             return false;
         }

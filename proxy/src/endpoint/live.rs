@@ -13,6 +13,7 @@ use super::compressed::{Compressed, TakesCompressed};
 use super::cooldown::Cooldowns;
 use super::latency::Latencies;
 use super::news::{EndpointName, News, NewsQueue, Subject};
+use super::provider_key::{KeyInUse, LiveKey};
 use super::scarce::Scarce;
 
 /// The cooldown of an endpoint that refuses the gateway's credential (or its money).
@@ -115,7 +116,7 @@ impl Endpoint {
     fn permit(self: &Arc<Self>, pass: Pass, now: Instant) -> Permit {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let goes_first = self.cooldowns.goes_first(self.since_epoch(now));
-        Permit { endpoint: Arc::clone(self), pass: Some(pass), goes_first, places: Vec::new() }
+        Permit { endpoint: Arc::clone(self), pass: Some(pass), goes_first, key: None, places: Vec::new() }
     }
 
     /// A cooldown that the provider asked for, until then; a later end stays.
@@ -331,6 +332,8 @@ pub struct Permit {
     pass: Option<Pass>,
     /// True if it goes first after a cooldown, and its word is waited for.
     goes_first: bool,
+    /// The key that it is sent with, where its provider has several.
+    key: Option<KeyInUse>,
     /// Its places under the limits of the provider and the endpoint.
     places: Vec<CallPlace>,
 }
@@ -341,12 +344,51 @@ impl Permit {
         self.places.extend(places);
     }
 
+    /// It gives its places back, and has to wait for them.
+    #[must_use]
+    pub(crate) fn without_places(mut self) -> Self {
+        self.places.clear();
+        self
+    }
+
+    /// It is sent with this key.
+    pub(crate) fn has_key(&mut self, key: KeyInUse) {
+        self.key = Some(key);
+    }
+
+    /// The key that it is sent with, where its provider has several.
+    #[must_use]
+    pub fn key(&self) -> Option<&Arc<LiveKey>> {
+        self.key.as_ref().map(KeyInUse::key)
+    }
+
+    /// The place of that key among its provider's.
+    #[must_use]
+    pub fn key_index(&self) -> Option<usize> {
+        self.key.as_ref().map(KeyInUse::index)
+    }
+
+    /// The end of the cooldown that was asked for, of its endpoint or of its key.
+    #[must_use]
+    pub fn cooldown_until(&self, now: Instant) -> Option<Instant> {
+        let of_key = self.key().and_then(|key| key.cooldown_until(now));
+        self.endpoint.cooldown_until(now).max(of_key)
+    }
+
+    /// True if its endpoint or its key has any cooldown.
+    #[must_use]
+    pub fn cools_down(&self, now: Instant) -> bool {
+        let of_key = self.key().is_some_and(|key| key.rests_until(now).is_some());
+        of_key || self.endpoint.cooldown_until(now).is_some() || self.endpoint.guessed_cooldown_until(now).is_some()
+    }
+
     /// Tells how the call went; the first word counts. The call stays in flight until the permit is dropped, so an
     /// answer may be judged at its first token and held to its last.
     pub fn outcome(&mut self, outcome: Outcome, now: Instant) {
         if let Some(pass) = self.pass.take() {
             if outcome == Outcome::Success {
                 self.endpoint.answers(now);
+                self.key().iter().for_each(|key| key.answers());
             }
             self.comes_back(outcome == Outcome::Success);
             let was_closed = self.endpoint.breaker.is_closed();

@@ -13,6 +13,7 @@ use super::heard::NewsMemory;
 use super::live::Endpoint;
 use super::mirrors::Mirrors;
 use super::news::{EndpointName, News, NewsQueue};
+use super::provider_key::LiveKey;
 use super::seats::Seats;
 
 /// State that no configuration has used for so long is forgotten: long enough to survive a resource that is
@@ -41,11 +42,24 @@ impl EndpointKey {
     }
 }
 
+/// The name that one of several keys of a provider is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LiveKeyId {
+    /// The pool's id.
+    pub pool: ObjectId,
+    /// The provider's name in it.
+    pub provider: String,
+    /// The key's name.
+    pub key: String,
+}
+
 /// Live state of a pool beside its endpoints.
 #[derive(Debug)]
 pub struct LivePool {
     /// The position of round robin; shared by all workers.
     pub cursor: AtomicU64,
+    /// The same, of its providers' keys.
+    pub key_cursor: AtomicU64,
     /// Its calls' retries.
     pub budget: RetryBudget,
     /// The calls of its conversations that are under way, where those are kept together.
@@ -70,6 +84,7 @@ impl LivePool {
     fn new(now: Instant) -> Self {
         Self {
             cursor: AtomicU64::new(0),
+            key_cursor: AtomicU64::new(0),
             budget: RetryBudget::new(now),
             seats: OnceLock::new(),
             hedges: HedgeBudget::new(now),
@@ -100,6 +115,7 @@ struct LiveStates {
     names: HashMap<EndpointName, EndpointKey>,
     /// The news of other proxies, for endpoints that come later, too.
     heard: NewsMemory,
+    keys: HashMap<LiveKeyId, Registered<LiveKey>>,
     /// The time of the last look for what to forget.
     swept: Option<Instant>,
 }
@@ -152,6 +168,25 @@ impl Registry {
         state
     }
 
+    /// The key of that id, with the value that this number stands for; new when it was not known.
+    pub fn key(&self, id: &LiveKeyId, value: u64, now: Instant) -> Arc<LiveKey> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.sweep(now);
+        let new = || Registered { state: Arc::new(LiveKey::new(now)), used: now };
+        let entry = kept.keys.entry(id.clone()).or_insert_with(new);
+        entry.used = now;
+        entry.state.has_value(value);
+        Arc::clone(&entry.state)
+    }
+
+    /// Every key that a configuration has, for metrics and status.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(LiveKeyId, Arc<LiveKey>)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = kept.keys.iter().filter(|(_, entry)| Arc::strong_count(&entry.state) > 1);
+        used.map(|(id, entry)| (id.clone(), Arc::clone(&entry.state))).collect()
+    }
+
     /// A configuration is about to change: what is used until now counts as used until now.
     pub fn look(&self, now: Instant) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).sweep(now);
@@ -183,6 +218,7 @@ impl LiveStates {
         forget(&mut self.pools, now);
         let Self { endpoints, names, .. } = self;
         names.retain(|_, key| endpoints.contains_key(key));
+        forget(&mut self.keys, now);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Azure's tokens: how one is asked for, by a client's secret, by a token that the cluster gives a pod, or of the machine, and what the
 //! answer says.
 //!
-//! As "OAuth 2.0 client credentials flow", "Workload identity federation" and "How to use managed identities for Azure resources on an
-//! Azure VM" of Microsoft's documents have it.
+//! As "OAuth 2.0 client credentials flow", "Workload identity federation", "How to use managed identities for Azure resources on an
+//! Azure VM" and "How to use managed identities for App Service" of Microsoft's documents have it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -17,6 +17,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// No token is believed for longer.
 const LONGEST: Duration = Duration::from_secs(25 * 3600);
 const METADATA: HeaderName = HeaderName::from_static("metadata");
+const X_IDENTITY_HEADER: HeaderName = HeaderName::from_static("x-identity-header");
 
 /// Azure's clouds: where one logs in, and the name of what is called.
 struct AzureCloud {
@@ -105,7 +106,29 @@ impl AzureSource {
             let proof = [("client_assertion_type", JWT_BEARER), ("client_assertion", assertion.as_str())];
             return self.log_in(of_client()?, &proof, (client, environment)).await;
         }
+        // Both, or it is another service's endpoint, which wants a file of its machine read.
+        let app = environment.get(names::IDENTITY_ENDPOINT).zip(environment.get(names::IDENTITY_HEADER));
+        if let Some(app) = app {
+            return self.of_app(app, (client, environment)).await.map_err(|why| format!("the app's identity: {why}"));
+        }
         self.of_machine(client, environment).await.map_err(|why| format!("the machine's metadata: {why}"))
+    }
+
+    /// Asks the endpoint that App Service, Functions and Container Apps give their containers, with the word that goes with it.
+    async fn of_app(
+        &self,
+        (endpoint, word): (&str, &str),
+        (client, environment): (&TokenClient, &CloudEnvironment),
+    ) -> Result<Fetched, String> {
+        let resource = percent_encoded(self.cloud.resource);
+        let id = self.client.as_deref().or(environment.get(names::AZURE_CLIENT_ID));
+        let which = id.map(|id| format!("&client_id={}", percent_encoded(id))).unwrap_or_default();
+        let mark = if endpoint.contains('?') { '&' } else { '?' };
+        let url = format!("{endpoint}{mark}api-version=2019-08-01&resource={resource}{which}");
+        let mut word = HeaderValue::try_from(word).map_err(|_| "IDENTITY_HEADER is none that a header can carry")?;
+        word.set_sensitive(true);
+        let (status, body) = client.ask(Reach::Local, TokenQuestion::get(url, vec![(X_IDENTITY_HEADER, word)])).await?;
+        read(status, &body)
     }
 
     /// Logs a client in.
@@ -143,7 +166,9 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Fetched, String> {
     #[derive(Deserialize)]
     struct EntraAnswer {
         access_token: String,
-        expires_in: EntraSeconds,
+        expires_in: Option<EntraSeconds>,
+        /// App Service says the end alone, in seconds since 1970.
+        expires_on: Option<EntraSeconds>,
     }
     /// The machine's metadata say it as a text.
     #[derive(Deserialize)]
@@ -156,11 +181,20 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Fetched, String> {
         return Err(refusal(status, body));
     }
     let token: EntraAnswer = serde_json::from_slice(body).map_err(|_| "its answer holds no token".to_owned())?;
-    let seconds = match token.expires_in {
+    let seconds = |said: EntraSeconds| match said {
         EntraSeconds::Number(seconds) => Some(seconds),
         EntraSeconds::Text(text) => text.parse().ok(),
     };
-    let life = seconds.map(Duration::from_secs).filter(|life| !life.is_zero()).ok_or("its token is over already")?;
+    let left = |end: u64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        end.checked_sub(now)
+    };
+    let life = match (token.expires_in, token.expires_on) {
+        (Some(life), _) => seconds(life),
+        (None, Some(end)) => seconds(end).and_then(left),
+        (None, None) => return Err("its answer holds no token".to_owned()),
+    };
+    let life = life.map(Duration::from_secs).filter(|life| !life.is_zero()).ok_or("its token is over already")?;
     let sound = !token.access_token.is_empty() && token.access_token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::try_from(format!("Bearer {}", token.access_token)).ok().filter(|_| sound);
     let mut header = header.ok_or("its token is empty, or none that a header can carry")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The names that are read.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 28] = [
     AWS_ACCESS_KEY_ID,
     AWS_CONTAINER_AUTHORIZATION_TOKEN,
     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
@@ -31,6 +31,8 @@ const NAMES: [&str; 26] = [
     AZURE_TENANT_ID,
     GCE_METADATA_HOST,
     GOOGLE_APPLICATION_CREDENTIALS,
+    IDENTITY_ENDPOINT,
+    IDENTITY_HEADER,
 ];
 
 pub(super) const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
@@ -59,6 +61,8 @@ pub(super) const AZURE_POD_IDENTITY_AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_A
 pub(super) const AZURE_TENANT_ID: &str = "AZURE_TENANT_ID";
 pub(super) const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
 pub(super) const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+pub(super) const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+pub(super) const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
 
 /// The environment's words about clouds.
 #[derive(Clone, Default)]

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::account::{
-    CacheStat, CircuitStat, EndpointStat, FlightStat, LearningStat, LimitStat, LogFormat, LogQueue, LogThread,
+    CacheStat, CircuitStat, EndpointStat, FlightStat, KeyStat, LearningStat, LimitStat, LogFormat, LogQueue, LogThread,
     MemoryStat, Metrics, PoolStat, RemoteStat, init_logging,
 };
 use crate::admin::{self, Admin};
@@ -128,9 +128,9 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     }
     let tls_listen = addresses.tls_listen.map(tracing::field::display);
     tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
-    let tokens = (Arc::clone(&lasting.tokens), lasting.outward.clone());
-    let (jwks, discovery) = (Arc::clone(&lasting.jwks), Arc::clone(&lasting.discovery));
-    let control = Control { shared, builder, feed, identity, tokens, jwks, discovery, signals };
+    let Lasting { tokens, jwks, discovery, registry, outward, .. } = lasting;
+    let tokens = (tokens, outward);
+    let control = Control { shared, builder, feed, identity, tokens, registry, jwks, discovery, signals };
     control.run(admin_socket).await
 }
 
@@ -142,6 +142,8 @@ struct Control {
     identity: Option<ServerIdentity>,
     /// Those that are kept, and the way to where they are had.
     tokens: (Arc<Tokens>, Outward),
+    /// Told of at the admin address.
+    registry: Arc<Registry>,
     /// The keys of callers' issuers.
     jwks: Arc<JwksKeeper>,
     /// Providers' own lists of models.
@@ -151,14 +153,15 @@ struct Control {
 
 impl Control {
     async fn run(self, admin_socket: std::net::TcpListener) -> anyhow::Result<bool> {
-        let Self { shared, builder, feed, identity, tokens: (tokens, outward), jwks, discovery, signals } = self;
+        let Self { shared, builder, feed, identity, tokens: (tokens, outward), registry, jwks, discovery, signals } =
+            self;
         let draining = watch::Sender::new(false);
         // What was read before the workers began is what they began with.
         let (told, report) = watch::channel(match &feed {
             Feed::Folder(_, subscription) => Arc::clone(&subscription.report.borrow()),
             Feed::Cluster(_) => Arc::default(),
         });
-        let admin = admin_of(&shared, report, draining.subscribe(), &tokens);
+        let admin = admin_of(&shared, report, draining.subscribe(), (&tokens, registry));
         let admin_socket = tokio::net::TcpListener::from_std(admin_socket)?;
         // Each of them runs for as long as the process; its output is its name.
         let mut parts = JoinSet::new();
@@ -224,7 +227,7 @@ fn admin_of(
     shared: &ProcessShared,
     report: watch::Receiver<Arc<Report>>,
     draining: watch::Receiver<bool>,
-    tokens: &Arc<Tokens>,
+    (tokens, registry): (&Arc<Tokens>, Arc<Registry>),
 ) -> Admin {
     Admin {
         metrics: Arc::clone(&shared.metrics),
@@ -232,6 +235,7 @@ fn admin_of(
         staff: shared.lifecycle.staff(),
         draining,
         tokens: Arc::clone(tokens),
+        registry,
         budgets: Arc::clone(&shared.limits.budgets),
     }
 }
@@ -261,6 +265,8 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     shared.metrics.ask_endpoints(move || endpoints(&registry, &board));
     let registry = Arc::clone(&lasting.registry);
     shared.metrics.ask_pools(move || pools(&registry));
+    let registry = Arc::clone(&lasting.registry);
+    shared.metrics.ask_provider_keys(move || provider_keys(&registry));
     let cache = Arc::clone(&lasting.cache);
     let has_redis = !shared.settings.redis.is_empty();
     let memory = Arc::clone(&shared.memory);
@@ -305,6 +311,8 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
     });
     let tokens = Arc::clone(&lasting.tokens);
     shared.metrics.ask_tokens(move || vec![tokens.stat()]);
+    let discovery = Arc::clone(&lasting.discovery);
+    shared.metrics.ask_discovery(move || discovery.stats());
     let jwks = Arc::clone(&lasting.jwks);
     shared.metrics.ask_jwks(move || vec![jwks.stat()]);
     shared.metrics.ask_caches(move || caches(&cache, has_redis));
@@ -348,6 +356,23 @@ fn pools(registry: &Registry) -> Vec<PoolStat> {
         mirrors: pool.mirrors.counts().to_vec(),
     };
     registry.pools().into_iter().map(stat).collect()
+}
+
+fn provider_keys(registry: &Registry) -> Vec<KeyStat> {
+    let now = Instant::now();
+    let stat = |(id, key): (endpoint::LiveKeyId, Arc<endpoint::LiveKey>)| KeyStat {
+        pool: id.pool.0.into(),
+        provider: id.provider.into(),
+        key: id.key.into(),
+        state: match key.standing(now) {
+            _ if key.is_refused() => 2,
+            endpoint::KeyStanding::Usable => 0,
+            endpoint::KeyStanding::CoolingDown(_) | endpoint::KeyStanding::Refused(_) => 1,
+        },
+        in_flight: key.in_flight().into(),
+        attempts: key.counts(),
+    };
+    registry.keys().into_iter().map(stat).collect()
 }
 
 fn caches(cache: &cache::SharedCache, has_redis: bool) -> Vec<CacheStat> {

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,20 +16,20 @@ use sluicegate_dialects::verbatim::CachePlan;
 use sluicegate_dialects::{Dialect, RequestShape};
 
 use crate::account::{NameTable, Operation, ProviderIx, RouteIx};
-use crate::api::profiles::{Auth, KindProfile, ModelPublisher, Offer};
+use crate::api::profiles::{KindProfile, ModelPublisher, Offer};
 use crate::balance::Split;
 use crate::cache;
 use crate::concurrency::PreparedGate;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::discovery::{DiscoveredModels, DiscoveryKeeper};
-use crate::endpoint::{Endpoint, LivePool};
-use crate::identity::aws::AwsSigner;
-use crate::identity::token::Token;
+use crate::endpoint::{Endpoint, Health, LivePool};
 use crate::limit::{PreparedBudget, PreparedLimit};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index, LookAtAsked};
 use crate::upstream::Origin;
+
+use super::provider_key::{Credential, PreparedKey, SentWith};
 
 /// The bytes that a model's name may not have in a path.
 const IN_A_PATH: &AsciiSet =
@@ -290,7 +291,10 @@ pub(crate) struct Provider {
     pub(crate) defaults: Arc<sluicegate_dialects::ProviderProfile>,
     /// The actions on the caller's betas.
     pub(crate) betas: BTreeMap<String, BetaAction>,
+    /// `None`: it is called with none, or has several keys.
     pub(crate) credential: Option<Credential>,
+    /// Its several keys.
+    pub(crate) keys: Vec<PreparedKey>,
     pub(crate) set_headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) pass_headers: Vec<HeaderName>,
     pub(crate) remove_headers: Vec<HeaderName>,
@@ -312,24 +316,45 @@ impl Provider {
     pub(crate) const fn takes_callers_key(&self) -> bool {
         matches!(self.credential, Some(Credential::OfCaller(_)))
     }
-
-    /// The number of the token that it is called with, where that is one which is kept fresh.
-    pub(crate) fn token_number(&self) -> u64 {
-        if let Some(Credential::Token(token)) = &self.credential { token.number() } else { 0 }
-    }
 }
 
-/// The credential that a provider is called with.
-#[derive(Clone)]
-pub(crate) enum Credential {
-    /// A header that goes with each request.
-    Header(HeaderName, HeaderValue),
-    /// Each request is signed.
-    Signed(Arc<AwsSigner>),
-    /// Each request carries a token, which is kept fresh.
-    Token(Arc<Token>),
-    /// Each request carries its caller's own key, in this place.
-    OfCaller(&'static Auth),
+impl Provider {
+    /// The credential that a call with this key is sent with; `None`: the provider's only one.
+    pub(crate) fn credential_of(&self, key: Option<usize>) -> Option<&Credential> {
+        match key.and_then(|key| self.keys.get(key)) {
+            Some(key) => Some(&key.credential),
+            None => self.credential.as_ref(),
+        }
+    }
+
+    /// The thing that it is called with now.
+    pub(crate) fn sent_with(&self, key: Option<usize>) -> SentWith {
+        let token = if let Some(Credential::Token(token)) = self.credential_of(key) { token.number() } else { 0 };
+        SentWith { key, token }
+    }
+
+    /// Its health: its endpoint's, and that of the keys. While all of these rest, so does it.
+    pub(crate) fn health(&self, now: Instant) -> Health {
+        self.with_keys(self.endpoint.health(now), now)
+    }
+
+    /// Its health for calls of a model.
+    pub(crate) fn health_for(&self, model: impl Fn() -> u64, now: Instant) -> Health {
+        self.with_keys(self.endpoint.health_for(model, now), now)
+    }
+
+    fn with_keys(&self, of_endpoint: Health, now: Instant) -> Health {
+        if self.keys.is_empty() || matches!(of_endpoint, Health::Ejected(_)) {
+            return of_endpoint;
+        }
+        // The first that is usable again; one that is now has no end of a rest, which comes before all.
+        let rests = self.keys.iter().map(|key| key.live.rests_until(now)).min().flatten();
+        match (of_endpoint, rests) {
+            (Health::CoolingDown(one), Some(other)) => Health::CoolingDown(one.max(other)),
+            (_, Some(until)) => Health::CoolingDown(until),
+            (of_endpoint, None) => of_endpoint,
+        }
+    }
 }
 
 /// An operation that a provider offers, and its place there.

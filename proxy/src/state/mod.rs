@@ -8,12 +8,14 @@ mod builder;
 mod configured;
 mod listing;
 mod profile;
+mod provider_key;
 mod resolve;
 
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    Credential, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons,
-    RouteTarget, Rule, TargetRef,
+    OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons, RouteTarget, Rule,
+    TargetRef,
 };
+pub(crate) use provider_key::{Credential, SentWith};
 pub use resolve::Lasting;

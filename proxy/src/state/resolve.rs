@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::identity::{Identity, aws_keys};
-use sluicegate_config::{self as config, CoalesceScope, ObjectId};
+use sluicegate_config::{self as config, CoalesceScope, CredentialId, ObjectId};
 
 use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
@@ -21,7 +21,7 @@ use crate::cache;
 use crate::concurrency::{GateScope, PreparedGate};
 use crate::consumer::RouteAccess;
 use crate::discovery::{DiscoveredModels, DiscoveryKeeper, DiscoveryQuestion};
-use crate::endpoint::{Endpoint, EndpointKey, Registry};
+use crate::endpoint::{Endpoint, EndpointKey, LiveKeyId, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
 use crate::jwt::JwksKeeper;
@@ -29,10 +29,11 @@ use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
-    Credential, OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedCoalesce, PreparedMirror, Provider, Reasons,
-    Route, Rule, TargetRef,
+    OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedCoalesce, PreparedMirror, Provider, Reasons, Route, Rule,
+    TargetRef,
 };
 use super::profile;
+use super::provider_key::{Credential, PreparedKey};
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;
@@ -231,10 +232,12 @@ impl Resolving<'_> {
         let kind = profiles::of(from);
         let profile = Arc::new(profile::of(from));
         let from = &*profile::completed(from, profile.look_alike.as_ref());
-        let credential = self.credential(from)?;
-        let stands_for = self.stands_for_credential(from);
+        let credential = self.credential(from, from.credential.as_ref())?;
+        let keys = self.keys(from)?;
+        let stands_for = self.stands_for_credential(from.credential.as_ref());
         let set_headers = set_headers(from)?;
-        let discovered = self.discovered(from, credential.as_ref(), &set_headers)?;
+        let discovered =
+            self.discovered(from, credential.as_ref().or(keys.first().map(|key| &key.credential)), &set_headers)?;
         let own = &self.place(from);
         let make = |place: &Spot<'_>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
             let origin =
@@ -258,16 +261,14 @@ impl Resolving<'_> {
                 weight,
                 priority: from.priority,
                 is_away: place.is_away,
-                compress_over: from
-                    .connection
-                    .compress_requests_over
-                    .map(|over| usize::try_from(over).unwrap_or(usize::MAX)),
+                compress_over: compress_over(from),
                 models: Arc::clone(&models),
                 discovered: discovered.clone(),
                 type_name: profiles::type_name(from.kind),
                 defaults: Arc::clone(&profile),
                 betas: from.compatibility.betas.clone(),
                 credential: credential.clone(),
+                keys: keys.clone(),
                 set_headers: set_headers.clone(),
                 pass_headers: names(&from.pass_headers),
                 remove_headers: names(&from.remove_headers),
@@ -356,15 +357,42 @@ impl Resolving<'_> {
         u32::try_from(shares.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Stands for the value of a provider's credential in this process, and says nothing of it.
-    fn stands_for_credential(&self, from: &config::Provider) -> u64 {
+    /// Its several keys. One that can not be used is left out, and not the others.
+    fn keys(&self, from: &config::Provider) -> Result<Vec<PreparedKey>, String> {
+        let mut keys = Vec::with_capacity(from.keys.len());
+        for config::ProviderKey { name, credential, concurrency } in &from.keys {
+            let prepared = match self.credential(from, Some(credential)) {
+                Ok(prepared) => prepared,
+                Err(why) => {
+                    tracing::error!(pool = self.id.0, provider = from.name, key = name, why, "a key can not be used");
+                    continue;
+                }
+            };
+            let id = LiveKeyId { pool: self.id.clone(), provider: from.name.clone(), key: name.clone() };
+            let scope = GateScope::Key(&self.id.0, &from.name, name);
+            keys.extend(prepared.map(|prepared| PreparedKey {
+                name: name.as_str().into(),
+                credential: prepared,
+                live: self.lasting.registry.key(&id, self.stands_for_credential(Some(credential)), self.now),
+                gate: concurrency.as_ref().map(|limit| Arc::new(self.lasting.limits.gate(scope, limit))),
+                identity: identity(&from.name, name),
+            }));
+        }
+        if keys.is_empty() && !from.keys.is_empty() {
+            return Err("none of its keys can be used".to_owned());
+        }
+        Ok(keys)
+    }
+
+    /// Stands for the value of a credential in this process, and says nothing of it.
+    fn stands_for_credential(&self, id: Option<&CredentialId>) -> u64 {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let value = from.credential.as_ref().and_then(|id| self.credentials.get(id));
+        let value = id.and_then(|id| self.credentials.get(id));
         KEY.hash_one(value.map(|value| value.expose().trim_ascii())).max(1)
     }
 
-    fn credential(&self, from: &config::Provider) -> Result<Option<Credential>, String> {
-        let id = from.credential.as_ref();
+    /// The thing that a provider is called with, by the credential of this id.
+    fn credential(&self, from: &config::Provider, id: Option<&CredentialId>) -> Result<Option<Credential>, String> {
         let value = id.map(|id| self.credentials.get(id).ok_or_else(|| format!("its credential {} is missing", id.0)));
         let secret = value.transpose()?.map(|value| value.expose().trim_ascii());
         let of = |why: String| match id {
@@ -400,6 +428,11 @@ fn affinity(from: &config::Affinity) -> PreparedAffinity {
     }
 }
 
+/// Requests above this size go out compressed.
+fn compress_over(from: &config::Provider) -> Option<usize> {
+    from.connection.compress_requests_over.map(|over| usize::try_from(over).unwrap_or(usize::MAX))
+}
+
 /// Stands for an endpoint, on every proxy alike.
 fn identity(provider: &str, address: &str) -> u64 {
     let mut digest = blake3::Hasher::new();
@@ -428,6 +461,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             service,
             endpoints: _,
             credential: _,
+            keys: _,
             identity: _,
             weight: _,
             priority: _,

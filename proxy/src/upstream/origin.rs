@@ -159,6 +159,7 @@ impl Origin {
             service: None,
             endpoints: None,
             credential: None,
+            keys: Vec::new(),
             identity: None,
             weight: 1,
             priority: 0,

@@ -39,6 +39,7 @@ mod overflow;
 mod passthrough;
 mod prompt_cache;
 mod protocols;
+mod provider_keys;
 mod queues;
 mod rate_limits;
 mod regions;

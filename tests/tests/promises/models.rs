@@ -1,12 +1,16 @@
 //! Lists of models: what is known of each, who is told of which, what providers' own lists add; and calls sent by windows and reasons.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, answer};
+use sluicegate_tests::upstream::{Act, Gate, Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{CHAT, MESSAGES, chat, message, openai_whole, pool, provider, route, rule};
+use crate::resources::{
+    CHAT, MESSAGES, chat, message, openai_piece, openai_stream, openai_whole, pool, provider, route, rule,
+};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const BIG: &str = "models: [{name: big, upstreamName: big-1, contextWindow: 200000, maxOutputTokens: 64000, \
@@ -289,6 +293,103 @@ async fn a_refusal_goes_to_the_fallbacks_that_are_for_its_reason() {
             assert_eq!((refuses.calls(), saves.calls()), (2, if is_saved { 2 } else { 0 }), "{reasons}");
         }
     }
+}
+
+/// The streams of vendors whose filter ends them: with nothing before that, and behind a piece of an answer.
+fn filtered(kind: &str, before: &str) -> Vec<Act> {
+    let stream = match kind {
+        "Anthropic" => {
+            let piece = format!(
+                "event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}}}\n\nevent: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{before}\"}}}}\n\nevent: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":0}}\n\n"
+            );
+            let piece = if before.is_empty() { "" } else { piece.as_str() };
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{{\"input_tokens\":3,\"output_tokens\":1}}}}}}\n\n{piece}event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"refusal\",\"stop_sequence\":null}},\"usage\":{{\"output_tokens\":1}}}}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+            )
+        }
+        "Gemini" if before.is_empty() => "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"},\"usageMetadata\":{\"promptTokenCount\":3,\"totalTokenCount\":3},\"modelVersion\":\"m\"}\r\n\r\n".to_owned(),
+        "Gemini" => format!(
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{before}\"}}],\"role\":\"model\"}},\"index\":0,\"finishReason\":\"SAFETY\"}}],\"usageMetadata\":{{\"promptTokenCount\":3,\"candidatesTokenCount\":1,\"totalTokenCount\":4}},\"modelVersion\":\"m\"}}\r\n\r\n"
+        ),
+        _ => {
+            let piece = openai_piece(&format!(r#"{{"role":"assistant","content":"{before}"}}"#), "null");
+            piece + &openai_piece("{}", "\"content_filter\"") + "data: [DONE]\n\n"
+        }
+    };
+    vec![stream_head(), chunk(stream.as_bytes()), last_chunk()]
+}
+
+#[tokio::test]
+async fn a_stream_that_a_filter_ends_before_any_token_goes_to_the_fallback_that_is_for_it_and_no_other_does() {
+    for kind in ["OpenAICompatible", "Anthropic", "Gemini"] {
+        for (before, reason, is_saved) in
+            [("", "ContentPolicy", true), ("half", "ContentPolicy", false), ("", "ContextWindow", false)]
+        {
+            let refuses = Upstream::always(filtered(kind, before)).unwrap();
+            let saves = Upstream::always(openai_stream("saved")).unwrap();
+            let lines = format!(
+                "    targets: [{{poolRef: {{name: first}}}}]\n    fallbacks: [{{poolRef: {{name: second}}, reasons: [{reason}]}}]\n"
+            );
+            let text = pool("first", &[provider("only", kind, refuses.address, "")], "")
+                + &pool("second", &[provider("only", "OpenAICompatible", saves.address, "")], "")
+                + &rule("m", &lines);
+            let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+            for (path, body) in [(CHAT, chat("m", true)), (MESSAGES, message("m", true))] {
+                let answer = proxy.client().post(path, &[], body).await.unwrap();
+                let text = answer.text();
+                assert_eq!(text.contains("saved"), is_saved, "{kind} {before:?} {reason} {path}: {text}");
+                assert_eq!(text.contains("half"), before == "half", "{kind} {reason} {path}: {text}");
+                let says_so = text.contains("content_filter") || text.contains("\"refusal\"");
+                assert_eq!(says_so, !is_saved, "{kind} {before:?} {reason} {path}: {text}");
+            }
+            assert_eq!(
+                (refuses.calls(), saves.calls()),
+                (2, if is_saved { 2 } else { 0 }),
+                "{kind} {before:?} {reason}"
+            );
+            assert_eq!(proxy.metrics().unwrap().sum("sluicegate_endpoint_circuit_state", &[]), 0.0, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_list_is_kept_when_it_can_not_be_had_again_and_no_call_waits_for_one() {
+    let (hangs, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
+    let (is_hanging, held) = (Arc::clone(&hangs), gate.clone());
+    let upstream = Upstream::start(move |received| match received.head.starts_with("GET ") {
+        false => vec![openai_whole("fine")],
+        true if received.number == 0 => vec![listing(&["llama-small"])],
+        true if is_hanging.load(SeqCst) => vec![Act::Until(held.clone()), answer(500, JSON, b"{}")],
+        true => vec![answer(500, JSON, b"{}")],
+    })
+    .unwrap();
+    let text = |interval: &str| {
+        let more = format!("discovery: {{interval: {interval}}}");
+        pool("p", &[provider("only", "OpenAICompatible", upstream.address, &more)], "")
+            + &routed("all", &["{name: all, targets: [{poolRef: {name: p}}]}"])
+    };
+    let proxy = Proxy::start(&[("all.yaml", &text("1h"))], &[]).unwrap();
+    until_listed(&proxy, "/v1/models", &["llama-small"]).await;
+    let questions = |proxy: &Proxy, outcome| {
+        proxy.metrics().unwrap().sum("sluicegate_discovery_questions_total", &[("outcome", outcome)])
+    };
+    assert_eq!(
+        (questions(&proxy, "ok"), proxy.metrics().unwrap().sum("sluicegate_discovered_models", &[])),
+        (1.0, 1.0)
+    );
+    // Another interval is another question, and that is asked at once.
+    proxy.write("all.yaml", &text("2h")).unwrap();
+    proxy.until("the list can not be had", |proxy| questions(proxy, "failed") > 0.0).await.unwrap();
+    until_listed(&proxy, "/v1/models", &["llama-small"]).await;
+    assert_eq!(proxy.metrics().unwrap().sum("sluicegate_discovered_models", &[]), 1.0);
+    // While a question is not answered, calls are, and lists are.
+    hangs.store(true, SeqCst);
+    let asked = upstream.calls();
+    proxy.write("all.yaml", &text("3h")).unwrap();
+    proxy.until("it is asked again", |_| upstream.calls() > asked).await.unwrap();
+    assert!(proxy.client().post(CHAT, &[], chat("llama-small", false)).await.unwrap().is_good());
+    until_listed(&proxy, "/v1/models", &["llama-small"]).await;
+    gate.open();
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ impl TypedSteps for PoolSteps {
     }
 
     fn credentials_of(form: &Pool, all: &Credentials) -> Credentials {
-        let named: BTreeSet<_> = form.providers.iter().filter_map(|provider| provider.credential.as_ref()).collect();
+        let named: BTreeSet<_> = form.providers.iter().flat_map(crate::Provider::credentials).collect();
         let found = named.into_iter().filter_map(|id| Some((id.clone(), all.get(id)?.clone())));
         found.collect()
     }

@@ -23,6 +23,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         service: None,
         endpoints: None,
         credential: None,
+        keys: Vec::new(),
         identity: None,
         weight: 1,
         priority: 0,

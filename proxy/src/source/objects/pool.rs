@@ -167,5 +167,5 @@ impl PublishedObject for PoolObject {
 }
 
 fn wanted(pool: &Pool) -> impl Iterator<Item = &CredentialId> {
-    pool.providers.iter().filter_map(|provider| provider.credential.as_ref())
+    pool.providers.iter().flat_map(sluicegate_config::Provider::credentials)
 }

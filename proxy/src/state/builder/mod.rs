@@ -8,7 +8,7 @@ use std::time::Instant;
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::{self as config, CompiledObject, Kind, ObjectId, Snapshot};
 
-use super::configured::{AccessCounts, Id, Pool, Ready, Route};
+use super::configured::{AccessCounts, Id, Pool, Provider, Ready, Route};
 use super::resolve::{self, Lasting, Resolving};
 use crate::account::{Naming, Objects};
 use crate::concurrency::PreparedGate;
@@ -228,8 +228,12 @@ impl Builder {
 }
 
 /// The limits of concurrency of a pool's providers.
-fn gates_of_pool(pool: &Pool) -> impl Iterator<Item = &PreparedGate> {
-    pool.providers.iter().flat_map(|provider| &provider.gates)
+fn gates_of_pool<'p>(pool: &'p Pool) -> impl Iterator<Item = &'p PreparedGate> {
+    let all = |provider: &'p Arc<Provider>| {
+        let of_keys = provider.keys.iter().filter_map(|key| key.gate.as_deref());
+        provider.gates.iter().chain(of_keys)
+    };
+    pool.providers.iter().flat_map(all)
 }
 
 /// The limits of concurrency of a route's rules.
@@ -255,7 +259,7 @@ fn place<'a>(
 /// Of the credentials that a pool names: rotated ones make it another pool.
 fn digest(pool: &config::Pool, credentials: &Credentials) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    for id in pool.providers.iter().filter_map(|provider| provider.credential.as_ref()) {
+    for id in pool.providers.iter().flat_map(config::Provider::credentials) {
         let value = credentials.get(id).map_or(&[][..], |value| value.expose());
         for part in [id.0.as_bytes(), value] {
             hasher.update(&u64::try_from(part.len()).unwrap_or_default().to_le_bytes());

@@ -62,6 +62,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         service: None,
         endpoints: None,
         credential: None,
+        keys: Vec::new(),
         identity: None,
         weight: 1,
         priority: 0,

@@ -25,7 +25,9 @@ impl Entra {
             let life = now.load(Ordering::SeqCst);
             let number = given.fetch_add(1, Ordering::SeqCst) + 1;
             let path = received.head.split(' ').nth(1).unwrap_or_default();
-            vec![if path.starts_with("/metadata/identity/oauth2/token?") {
+            vec![if path.starts_with("/msi/token?") {
+                Self::app(received, path, (life, number))
+            } else if path.starts_with("/metadata/identity/oauth2/token?") {
                 Self::machine(received, path, (life, number))
             } else {
                 Self::login(received, path, (life, number))
@@ -81,6 +83,26 @@ impl Entra {
         // A machine's metadata say numbers as texts.
         let text =
             format!(r#"{{"access_token":"eyJ.planted-{who}.{number}","expires_in":"{life}","token_type":"Bearer"}}"#);
+        answer(200, JSON, text.as_bytes())
+    }
+
+    /// The endpoint of App Service and Container Apps: it wants its word, and says a token's end alone.
+    fn app(received: &Received, path: &str, (life, number): (u64, u64)) -> Act {
+        let path = path.replace("%2D", "-").replace("%2E", ".").replace("%3A", ":").replace("%2F", "/");
+        if received.header("x-identity-header") != "planted-word" || !received.header("metadata").is_empty() {
+            return answer(401, JSON, br#"{"statusCode":401,"message":"planted"}"#);
+        }
+        if !path.contains("api-version=2019-08-01&resource=https://cognitiveservices.azure.com") {
+            return answer(400, JSON, br#"{"statusCode":400,"message":"planted"}"#);
+        }
+        if life == 0 {
+            return answer(500, JSON, b"planted");
+        }
+        let who = if path.ends_with("&client_id=client-3") { "app-user" } else { "app" };
+        let end = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + life;
+        let text = format!(
+            r#"{{"access_token":"eyJ.planted-{who}.{number}","expires_on":"{end}","resource":"https://cognitiveservices.azure.com","token_type":"Bearer","client_id":"x"}}"#
+        );
         answer(200, JSON, text.as_bytes())
     }
 
@@ -171,7 +193,14 @@ async fn a_pods_own_token_is_shown_where_it_has_one_and_else_the_machine_is_aske
         ("AZURE_CLIENT_SECRET", "planted~secret"),
         ("AZURE_FEDERATED_TOKEN_FILE", file.to_str().unwrap()),
     ];
+    let endpoint = format!("{at}/msi/token");
+    // Where both are there, the app's is asked and the machine is not.
+    let app = [machine[0], ("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", "planted-word")];
+    let half = [machine[0], ("IDENTITY_ENDPOINT", endpoint.as_str())];
     for (environment, credentials, who) in [
+        (&app[..], "", "app"),
+        (&app[..], ", clientID: client-3", "app-user"),
+        (&half[..], "", "system"),
         (&machine[..], "", "system"),
         (&machine[..], ", clientID: client-3", "user"),
         (&workload[..], "", "workload"),
@@ -184,6 +213,23 @@ async fn a_pods_own_token_is_shown_where_it_has_one_and_else_the_machine_is_aske
         assert!(shown.starts_with(&format!("Bearer eyJ.planted-{who}.")), "{who}: {shown}");
         no_secret_is_told(&proxy);
     }
+    // A token of an app's is renewed beside the calls, and the last one goes on when there is none.
+    entra.life.store(3, Ordering::SeqCst);
+    let proxy = with(&app, &azure(upstream.address, ""));
+    until(&proxy, 200).await;
+    let first = last(&upstream);
+    for _ in 0..ROUNDS {
+        assert_eq!(status(&proxy).await.0, 200);
+        if last(&upstream) != first {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_ne!(last(&upstream), first, "it was renewed, and no call waited or failed");
+    entra.life.store(0, Ordering::SeqCst);
+    until(&proxy, 503).await;
+    assert!(proxy.page("/status").unwrap().1.contains("the app's identity: it answered with status 500"));
+    no_secret_is_told(&proxy);
     let elsewhere =
         azure(upstream.address, "").replace(&format!("http://{}", upstream.address), "https://x.azure.evil.example");
     let proxy = with(&machine, &elsewhere);
