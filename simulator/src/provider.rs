@@ -14,6 +14,7 @@ use crate::ids::Ids;
 use crate::journal::Journal;
 use crate::limits::{Minute, Quota};
 use crate::openai::look_alike::LookAlike;
+use crate::openai::responses::store::ResponseStore;
 use crate::plan::{Plan, lay_out};
 use crate::prompts::Prompts;
 use crate::steer;
@@ -33,6 +34,7 @@ pub struct SimulatedProvider {
     calls: AtomicU64,
     minute: Mutex<Minute>,
     prompts: Mutex<Prompts>,
+    responses: Mutex<ResponseStore>,
     repeats: Mutex<Repeats>,
 }
 
@@ -68,6 +70,7 @@ impl SimulatedProvider {
             calls: AtomicU64::new(0),
             minute: Mutex::default(),
             prompts: Mutex::default(),
+            responses: Mutex::default(),
             repeats: Mutex::default(),
         }
     }
@@ -158,6 +161,11 @@ impl SimulatedProvider {
     /// The prompt cache.
     pub(crate) fn prompts(&self) -> MutexGuard<'_, Prompts> {
         held(&self.prompts)
+    }
+
+    /// The answers that it keeps.
+    pub(crate) fn responses(&self) -> MutexGuard<'_, ResponseStore> {
+        held(&self.responses)
     }
 
     /// The source of its ids.

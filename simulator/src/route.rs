@@ -3,6 +3,7 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::openai::responses::store::StoredRoute;
 use crate::side::SideRoute;
 use crate::vertex;
 
@@ -34,6 +35,8 @@ pub(crate) enum Route {
     Responses,
     /// `POST …/responses/input_tokens`
     CountItems,
+    /// `…/responses/ID` and what is below it
+    Stored(StoredRoute),
     /// `POST …/messages`
     Messages,
     /// `POST …/messages/count_tokens`
@@ -119,6 +122,9 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     if google_method(path).is_some() || parts.headers.contains_key("x-goog-api-key") || path.starts_with("/v1beta/") {
         return Vendor::Google;
     }
+    if path.contains("/responses/") {
+        return Vendor::OpenAi;
+    }
     let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
     let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
     if named
@@ -189,6 +195,9 @@ pub(crate) fn route(parts: &Parts) -> Route {
     let side = || SideRoute::of(path).map(Route::Side);
     if let Some(route) = posted.or_else(|| cohere_route(path)).or_else(side) {
         return only(Method::POST, route);
+    }
+    if let Some(stored) = StoredRoute::of(parts) {
+        return stored.map_or(Route::WrongMethod, Route::Stored);
     }
     if path.ends_with("/publishers/google/models") {
         return only(Method::GET, Route::PublisherModels);

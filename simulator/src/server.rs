@@ -268,9 +268,10 @@ impl Call {
             }
             .and_then(|ask| self.known(ask)),
             Route::Responses => {
-                let asked = openai::responses::request::read(body).and_then(|ask| self.known(ask));
-                return match asked {
-                    Ok(ask) => self.respond(&ask, plan).await,
+                let whole = self.model.responses().resolve(body);
+                let asked = whole.and_then(|whole| openai::responses::request::read(&whole));
+                return match asked.and_then(|ask| self.known(ask)) {
+                    Ok(ask) => self.respond(&ask, body, plan).await,
                     Err(fault) => self.refuse(&fault),
                 };
             }
@@ -310,8 +311,11 @@ impl Call {
             }
             Route::EmbedContent(model) => self.named(model).and_then(|()| gemini::embeddings::one(model, body)),
             Route::EmbedContents(model) => self.named(model).and_then(|()| gemini::embeddings::batch(model, body)),
-            Route::CountItems => counted(openai::responses::request::read(body))
-                .map(|tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens })),
+            Route::Stored(stored) => self.model.responses().answer(stored),
+            Route::CountItems => {
+                counted(self.model.responses().resolve(body).and_then(|whole| openai::responses::request::read(&whole)))
+                    .map(|tokens| json!({ "object": "response.input_tokens", "input_tokens": tokens }))
+            }
             Route::CountContents(model) => {
                 counted(gemini::request::read_count(model, body)).map(|tokens| json!({ "totalTokens": tokens }))
             }
@@ -390,13 +394,15 @@ impl Call {
     }
 
     /// Answers in the words of OpenAI Responses.
-    async fn respond(self, ask: &Ask, plan: &Plan) -> Response<Script> {
+    async fn respond(self, ask: &Ask, body: &[u8], plan: &Plan) -> Response<Script> {
         use openai::responses::{reply, stream};
         const BROKEN: &str = "The server had an error while processing your request (simulated).";
         let answer = model::answer(ask, plan).into_iter().next().unwrap_or_default();
         let cached = self.model.prompts().consult(&ask.beginnings);
         let head = reply::head(ask, &answer, cached, self.model.ids(), unix_seconds());
         let items = reply::items(ask, &answer, self.model.ids());
+        let value = reply::response(&head, ask, reply::status(&answer), &items, &Value::Null);
+        let kept = self.model.responses().keep(body, &value, self.model.ids());
         if ask.stream {
             let pieces = stream::write(&head, ask, &answer, &items);
             return self.events(pieces, stream::failure(&head, ask, BROKEN), plan);
@@ -405,8 +411,7 @@ impl Call {
             return self.refuse(&Fault::new(500, BROKEN));
         }
         wait(plan, answer.tokens).await;
-        let value = reply::response(&head, ask, reply::status(&answer), &items, &Value::Null);
-        self.whole(&value, answer.tokens, plan)
+        self.whole(&kept.unwrap_or(value), answer.tokens, plan)
     }
 
     fn stream(self, ask: &Ask, answers: &[Answer], plan: &Plan) -> Response<Script> {

@@ -51,7 +51,7 @@ pub fn answer_of_event(data: &[u8]) -> Option<&str> {
 }
 
 /// True for an item that makes sense to whoever is asked.
-fn is_readable(item: &RawValue) -> bool {
+pub(super) fn is_readable(item: &RawValue) -> bool {
     let Ok(mut object) = Object::read(item.get(), &ROOT) else { return false };
     match object.take("type").and_then(string).as_deref() {
         Some("reasoning") => {
@@ -71,7 +71,7 @@ fn input(raw: &str) -> Option<String> {
     }
 }
 
-fn list(raw: &str) -> Option<Vec<&RawValue>> {
+pub(super) fn list(raw: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw).ok()
 }
 
@@ -88,7 +88,7 @@ fn written<'a>(items: impl Iterator<Item = &'a RawValue>) -> Vec<u8> {
 }
 
 /// The JSON of a top-level member.
-fn member<'a>(object: &'a [u8], wanted: &str) -> Option<&'a str> {
+pub(super) fn member<'a>(object: &'a [u8], wanted: &str) -> Option<&'a str> {
     let mut found = None;
     scan::members(object, |name, value| {
         if name == wanted.as_bytes() {

@@ -10,6 +10,8 @@ use crate::scan;
 use crate::verbatim::{Edit, splice};
 
 pub use super::kept::{answer_of_event, conversation, expanded};
+pub use super::references::{ids_of_items, item_references, items_by_id, with_items};
+pub use super::retrieved::{input_items, opened_answer, page, renamed_members, written_answer};
 
 /// An answer's own id, and where it stands between its quotes; `None`: it has none, or one that is written with escapes.
 #[must_use]

@@ -66,6 +66,7 @@ impl Collector for Exposition {
         page.config(&reading.config)?;
         page.flights(&self.0)?;
         page.learning(&self.0)?;
+        page.kept_responses(&self.0)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
         page.consumers(&self.0)?;
@@ -509,6 +510,11 @@ impl Page<'_> {
         let news = sums(stats.iter().flat_map(|stat| &stat.news).map(|(outcome, count)| (vec![*outcome], *count)));
         self.counters(&names::LEARNT_NEWS, &news)?;
         self.counter(&names::LEARNT_UNREADABLE, stats.iter().map(|stat| stat.unreadable).sum::<u64>())
+    }
+
+    fn kept_responses(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.kept_responses).iter().flat_map(|ask| ask()).collect();
+        self.counters(&names::KEPT_RESPONSES, &stats.iter().map(|(outcome, count)| (vec![*outcome], *count)).collect())
     }
 
     fn memory(&mut self, metrics: &Metrics) -> Result<(), Error> {

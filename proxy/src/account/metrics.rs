@@ -325,6 +325,7 @@ pub struct Metrics {
     pub(super) memory: Mutex<Vec<Ask<MemoryStat>>>,
     pub(super) flights: Mutex<Vec<Ask<FlightStat>>>,
     pub(super) learning: Mutex<Vec<Ask<LearningStat>>>,
+    pub(super) kept_responses: Mutex<Vec<Ask<(&'static str, u64)>>>,
     pub(super) limits: Mutex<Vec<Ask<LimitStat>>>,
     pub(super) tokens: Mutex<Vec<Ask<TokenStat>>>,
     pub(super) provider_keys: Mutex<Vec<Ask<KeyStat>>>,
@@ -362,6 +363,7 @@ impl Metrics {
             memory: Mutex::default(),
             flights: Mutex::default(),
             learning: Mutex::default(),
+            kept_responses: Mutex::default(),
             limits: Mutex::default(),
             tokens: Mutex::default(),
             provider_keys: Mutex::default(),
@@ -446,6 +448,11 @@ impl Metrics {
     /// Asked at each scrape how the memory budget stands.
     pub fn ask_memory(&self, ask: impl Fn() -> Vec<MemoryStat> + Send + Sync + 'static) {
         lock(&self.memory).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape what became of conversations that the gateway keeps: each outcome's word, and how many.
+    pub fn ask_kept_responses(&self, ask: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+        lock(&self.kept_responses).push(Box::new(ask));
     }
 
     /// Asked at each scrape about the calls that share answers.

@@ -102,6 +102,7 @@ metrics! {
     COALESCED = Counter "sluicegate_coalesced_calls" ["outcome"] "Calls of coalescing rules: had an answer made (`led`), shared one under way (`joined`), found none to share (`alone`).";
     FLIGHT_LEASES = Counter "sluicegate_flight_leases" ["outcome"] "Flights of rules whose proxies share answers: this proxy led (`led`), read what another one led (`followed`), went on when that one was gone (`taken_over`), had it by itself for want of Redis or room (`alone`).";
     FLIGHT_OPERATIONS = Counter "sluicegate_flight_redis_operations" ["operation"] "Questions to Redis for flights that proxies share: for a lease (`claim`), to renew it and tell what has come (`publish`), for what has come (`poll`).";
+    KEPT_RESPONSES = Counter "sluicegate_kept_responses" ["outcome"] "Conversations of the Responses API that the gateway keeps (`--keep-responses`): `kept`; too large, or not taken by Redis (`not_kept`); put in front of a call that goes on from one (`expanded`); asked for and not there, or no longer (`missed`); deleted by their owners (`forgotten`).";
     FLIGHTS = Gauge "sluicegate_flights" [] "Answers under way that identical calls may share.";
     LEARNT_NEWS = Counter "sluicegate_endpoint_news" ["outcome"] "News of endpoints, such as a cooldown: told to other proxies (`told`), heard from them and of use here (`heard`), not told for want of Redis or room (`untold`).";
     LEARNT_UNREADABLE = Counter "sluicegate_endpoint_news_unreadable" [] "Messages in the log by which proxies tell one another that no proxy of this version wrote.";

@@ -138,6 +138,8 @@ pub enum Operation {
     Rerank,
     /// Several requests in one call: `POST /v1/batch`.
     Batch,
+    /// An answer that is kept, asked for by its id: `/v1/responses/{id}` and what is below it.
+    StoredResponse,
     /// `GET /v1/models`.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -182,10 +184,16 @@ impl Operation {
         matches!(self, Self::Embeddings | Self::Embedding)
     }
 
-    /// `true`: it has a body and goes to a provider.
+    /// `true`: it is about one thing that a provider keeps, and that is named by its id.
+    #[must_use]
+    pub const fn is_of_stored(self) -> bool {
+        matches!(self, Self::StoredResponse)
+    }
+
+    /// `true`: it may have a body, and goes to a provider.
     #[must_use]
     pub const fn is_forwarded(self) -> bool {
-        self.is_metered() || matches!(self, Self::CountTokens | Self::Batch)
+        self.is_metered() || self.is_of_stored() || matches!(self, Self::CountTokens | Self::Batch)
     }
 
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
@@ -208,6 +216,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Batch => "batch",
+            Self::StoredResponse => "stored_response",
             Self::ListModels => "list_models",
             Self::ImageGeneration => "image_generation",
             Self::ImageEdit => "image_edit",

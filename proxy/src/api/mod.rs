@@ -7,4 +7,5 @@ pub(crate) mod limit_headers;
 pub(crate) mod model_lists;
 pub(crate) mod passed;
 pub(crate) mod profiles;
+pub(crate) mod stored_paths;
 pub(crate) mod surfaces;

@@ -108,6 +108,8 @@ const COMPLETIONS: Offer =
 /// Their errors and usage are Chat Completions'.
 const EMBEDDINGS: Offer = Offer { operation: Operation::Embeddings, path: "/embeddings", ..CHAT };
 const RESPONSES: Offer = Offer { dialect: Dialect::OpenAiResponses, path: "/responses", ..CHAT };
+/// Answers that it keeps, each by its id behind this path.
+const STORED_RESPONSES: Offer = Offer { operation: Operation::StoredResponse, ..RESPONSES };
 const COUNT_ITEMS: Offer = Offer { operation: Operation::CountTokens, path: "/responses/input_tokens", ..RESPONSES };
 const MESSAGES: Offer = Offer {
     dialect: Dialect::AnthropicMessages,
@@ -138,6 +140,7 @@ const OPENAI: KindProfile = KindProfile {
     offers: &[
         CHAT,
         RESPONSES,
+        STORED_RESPONSES,
         COUNT_ITEMS,
         COMPLETIONS,
         EMBEDDINGS,
@@ -205,6 +208,7 @@ const AZURE_V1: KindProfile = KindProfile {
     offers: &[
         Offer { path: "/v1/chat/completions", ..CHAT },
         Offer { path: "/v1/responses", ..RESPONSES },
+        Offer { path: "/v1/responses", ..STORED_RESPONSES },
         Offer { path: "/v1/completions", ..COMPLETIONS },
         Offer { path: "/v1/embeddings", ..EMBEDDINGS },
         Offer { path: "/v1/images/generations", ..DRAW },
@@ -220,6 +224,7 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
     offers: &[
         Offer { path: "/deployments/{model}/chat/completions?api-version={version}", ..CHAT },
         Offer { path: "/responses?api-version={version}", ..RESPONSES },
+        Offer { path: "/responses?api-version={version}", ..STORED_RESPONSES },
         Offer { path: "/deployments/{model}/completions?api-version={version}", ..COMPLETIONS },
         Offer { path: "/deployments/{model}/embeddings?api-version={version}", ..EMBEDDINGS },
         Offer { path: "/deployments/{model}/images/generations?api-version={version}", ..DRAW },
@@ -291,6 +296,7 @@ const SIMULATED: KindProfile = KindProfile {
     offers: &[
         CHAT,
         RESPONSES,
+        STORED_RESPONSES,
         COUNT_ITEMS,
         COMPLETIONS,
         EMBEDDINGS,

@@ -55,7 +55,15 @@ pub(super) fn identify(
 /// # Errors
 /// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
-    let (context, model) = (&call.context, call.model());
+    permitted_model(call, call.model())
+}
+
+/// The rule that takes a call for this model, if its caller may have it.
+///
+/// # Errors
+/// As [`permitted`].
+pub(super) fn permitted_model<'a>(call: &'a InboundCall, model: &str) -> Result<(RouteIx, usize, &'a Rule), Problem> {
+    let context = &call.context;
     let consumer = context.consumer();
     match context.ready.find(model, &call.headers, consumer, &|| call.asks()) {
         Permission::Granted(route, at, rule) => Ok((route, at, rule)),

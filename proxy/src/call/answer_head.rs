@@ -23,6 +23,8 @@ pub(super) fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool 
         Operation::Speech => true,
         // A text, where the call asks for one.
         Operation::Transcription | Operation::Translation => !is_page(headers),
+        // Told once more from its beginning.
+        operation if operation.is_of_stored() => media_type(headers) == b"text/event-stream",
         operation if operation.draws() => call.peek.stream && !is_page(headers),
         _ => call.streams(),
     };

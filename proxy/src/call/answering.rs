@@ -7,7 +7,7 @@ use crate::errors::Problem;
 use super::cache_lookup::{self, CacheOutcome};
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{access, coalesce, failover, limits, mirror, output_limit, stored};
+use super::{access, coalesce, failover, limits, mirror, output_limit, referenced_items, stored};
 
 /// An answer to a call, wherever it came from.
 ///
@@ -18,7 +18,15 @@ pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
     stored::look(call)?;
-    let (written_out, changed);
+    let (said, written_out, changed);
+    let named = stored::named_items(call);
+    let call = if named.is_empty() {
+        call
+    } else {
+        // Boxed, as what is asked of Redis below.
+        said = Box::pin(referenced_items::said(call, &named)).await?;
+        &said
+    };
     let call = if stored::has_no_keeper(call, rule) {
         // Boxed, as what is asked of Redis below.
         written_out = Box::pin(stored::written_out(call, rule)).await?;

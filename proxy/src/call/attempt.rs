@@ -36,6 +36,7 @@ use super::outgoing::{self, Outgoing};
 use super::provider_keys;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stored;
+use super::stored_object::StoredObject;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
@@ -192,6 +193,10 @@ impl Attempt<'_> {
 
     /// The engine of an answer that comes in pieces, under this head.
     fn transcoder(&self, head: &HeaderMap, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
+        if self.call.object().is_some() {
+            let sealed = self.call.object().map(StoredObject::sealed_stream);
+            return Transcoder::passed_unmetered(self.call, sealed);
+        }
         if self.call.operation.passes() {
             return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
         }
@@ -225,13 +230,14 @@ impl Attempt<'_> {
                 open.has_begun();
                 open.entry().upstream_head(now);
                 open.answered();
-                if !self.call.operation.passes() {
+                if !self.call.operation.passes() && self.call.object().is_none() {
                     self.call.context.note(|entry| entry.first_token(now));
                 }
                 self.lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = head.headers;
                 let kind = self.call.context.stream_type();
-                if media_type(&headers) != kind.as_bytes() && !self.call.operation.passes() {
+                let passes = self.call.operation.passes() || self.call.object().is_some();
+                if media_type(&headers) != kind.as_bytes() && !passes {
                     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 }
                 Ok(Exchange::Stream(headers, stream))
@@ -317,6 +323,9 @@ impl Attempt<'_> {
     /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
     fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
+        if let Some(object) = call.object() {
+            return object.told(body).map(|body| (body, false));
+        }
         if call.operation == Operation::CountTokens {
             if dialect == call.dialect() {
                 return Ok((body.clone(), false));
@@ -420,6 +429,7 @@ impl Attempt<'_> {
         // What can not be read is told by its status.
         let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
+        let body = self.call.object().map_or_else(|| body.clone(), |object| object.renamed(&body));
         let error = dialect.decode_error(status.as_u16(), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let decision = self.decided(decision, error.kind);

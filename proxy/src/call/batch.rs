@@ -307,7 +307,8 @@ async fn run(
     request: &BatchRequest,
 ) -> Result<Exchange, Problem> {
     let operation = addressed.operation;
-    if !operation.is_forwarded() || matches!(operation, Operation::Batch | Operation::Speech) {
+    let is_of_model = operation.is_forwarded() && !operation.is_of_stored();
+    if !is_of_model || matches!(operation, Operation::Batch | Operation::Speech) {
         let message = format!("{}: a batch takes requests whose answers are JSON of a model.", request.url.path());
         return Err(wrong(&message));
     }

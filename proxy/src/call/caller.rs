@@ -11,6 +11,7 @@ use sluicegate_dialects::verbatim::Envelope;
 
 use crate::account::Operation;
 use crate::api::passed as passed_operations;
+use crate::api::stored_paths::{self, StoredAction, StoredMatch, StoredPath};
 use crate::api::surfaces::{self, SurfaceMatch};
 use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
@@ -58,6 +59,18 @@ pub(super) struct Addressed {
     pub(super) envelope: Option<Envelope>,
     /// The methods that the path takes.
     pub(super) methods: &'static str,
+    /// The thing that it is about, where a provider keeps it.
+    pub(super) stored: Option<StoredAddress>,
+}
+
+/// The address of a thing that a provider keeps.
+#[derive(Debug)]
+pub(super) struct StoredAddress {
+    pub(super) row: &'static StoredPath,
+    pub(super) action: StoredAction,
+    /// The id, as the caller says it.
+    pub(super) id: String,
+    pub(super) method: Method,
 }
 
 /// The operation that a path addresses, and its dialect.
@@ -71,14 +84,16 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     }
     if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
         let methods = surfaces::GETS;
-        let root = Addressed { operation: Operation::Root, model: None, stream: None, envelope: None, methods };
+        let operation = Operation::Root;
+        let root = Addressed { operation, model: None, stream: None, envelope: None, methods, stored: None };
         return (either(), Ok(root));
     }
     let path = without_slash(path);
     let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
-        return match surfaces::kept_elsewhere(path) {
-            Some(dialect) => (dialect, Err(nothing_is_kept(path))),
-            None => (surfaces::dialect_of_unknown(path, headers), Err(unknown_path(path))),
+        return match (stored_paths::find(path), surfaces::kept_elsewhere(path)) {
+            (Some(found), dialect) => (dialect.unwrap_or(found.row.dialect), stored(method, path, found)),
+            (None, Some(dialect)) => (dialect, Err(nothing_is_kept(path))),
+            (None, None) => (surfaces::dialect_of_unknown(path, headers), Err(unknown_path(path))),
         };
     };
     // A row that only looks at models takes whatever its name may be.
@@ -91,7 +106,26 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     }
     let operation = if *method == Method::OPTIONS { Operation::Options } else { surface.operation };
     let envelope = surface.envelope.or(dialect.habits().envelope);
-    (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods: surface.methods }))
+    let methods = surface.methods;
+    (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods, stored: None }))
+}
+
+/// What is asked of a thing that a provider keeps.
+fn stored(method: &Method, path: &str, found: StoredMatch) -> Result<Addressed, Problem> {
+    let StoredMatch { row, id } = found;
+    let (methods, envelope) = (row.methods, row.dialect.habits().envelope);
+    let addressed =
+        |operation, stored| Addressed { operation, model: None, stream: Some(false), envelope, methods, stored };
+    match row.action(method) {
+        Some(action) => {
+            let method = method.clone();
+            Ok(addressed(row.operation, Some(StoredAddress { row, action, id, method })))
+        }
+        None if *method == Method::OPTIONS => Ok(addressed(Operation::Options, None)),
+        // Operations that the vendor has beside its answers, whose names are no ids.
+        None if *method == Method::POST && !id.starts_with("resp_") => Err(nothing_is_kept(path)),
+        None => Err(wrong_method(method, path, methods)),
+    }
 }
 
 /// True if a stream goes to the caller as one JSON array, and not as server-sent events.
@@ -116,13 +150,14 @@ fn no_websocket() -> Problem {
 
 /// The problem with a question about an answer that was given before: those are kept at the provider that made it, if
 /// at all.
-fn nothing_is_kept(path: &str) -> Problem {
+pub(super) fn nothing_is_kept(path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
     let message = format!(
-        "{shown}: this gateway keeps no responses, and does not fetch those that a provider keeps. Send the whole \
-         conversation in `input` with every call, with `store: false`."
+        "{shown}: this gateway does not fetch what a provider keeps without keys for its ids (`--response-keys`), and never \
+         more than an answer, its `input_items`, its end and its `cancel`. Send the whole conversation in `input` with every call, \
+         with `store: false`."
     );
-    Problem::client(ErrorKind::NotFound, message).code("response_not_kept")
+    Problem::client(ErrorKind::NotFound, message).code("response_not_kept").retry(false, None)
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {

@@ -258,7 +258,9 @@ fn begin<'a>(
     round.tried.add(at);
     round.made += 1;
     progress.attempts += 1;
-    if progress.attempts == 1 { Hedging::of(shared.call, shared.rule, round.target) } else { None }
+    // What is asked of one keeper is asked once.
+    let may_hedge = progress.attempts == 1 && shared.call.object().is_none();
+    if may_hedge { Hedging::of(shared.call, shared.rule, round.target) } else { None }
 }
 
 /// The outcome of an attempt as far as its call is concerned; `None`: somebody else may do better.

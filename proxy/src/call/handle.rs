@@ -21,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply};
+use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply, stored_object};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -107,7 +107,11 @@ async fn forward(
     let received = Received { headers: head.headers, uri: head.uri, body, charge, at };
     let call = InboundCall::read(&context, &addressed, received)?;
     drop((context, from));
-    answering::answered(&call).await
+    match &addressed.stored {
+        // Boxed: most calls are about no such thing.
+        Some(stored) => Box::pin(stored_object::exchange(&call, stored)).await,
+        None => answering::answered(&call).await,
+    }
 }
 
 /// Answers what the gateway knows by itself.

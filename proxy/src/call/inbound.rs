@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
-use sluicegate_dialects::{Dialect, Refusal, estimate, hub};
+use sluicegate_dialects::{Dialect, Refusal, estimate, hub, side};
 
 use crate::account::Operation;
 use crate::api::passed as passed_operations;
@@ -24,7 +24,11 @@ use super::caller::Addressed;
 use super::context::CallContext;
 use super::passed;
 use super::stored_call::StoredCall;
+use super::stored_object::StoredObject;
 
+/// A call about what a provider keeps asks for no model.
+const NOTHING: &[u8] = br#"{"model":"-"}"#;
+const NO_MODEL: PathSays<'_> = PathSays { model: Some("-"), stream: Some(false) };
 /// The header in which the vendors' SDKs say how often they have tried a call before.
 const X_STAINLESS_RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
@@ -47,6 +51,8 @@ pub(super) struct InboundCall {
     pub(super) peek: Peek,
     /// The part that is about what a provider keeps.
     stored: OnceCell<Rc<StoredCall>>,
+    /// The thing that it is about, where a provider keeps that.
+    object: OnceCell<Rc<StoredObject>>,
     /// The boundary of the body's parts, where it is a form.
     boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
@@ -105,9 +111,10 @@ impl InboundCall {
         let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
         let (peek, boundary) = match passed_operations::of(operation) {
             Some(row) => passed::look(row, addressed.model.as_deref(), &headers, &body)?,
+            None if operation.is_of_stored() => (side::peek(NOTHING, NO_MODEL)?, None),
             None => (context.caller.dialect.peek(&body, path)?, None),
         };
-        let model = Box::from(peek.model.of(&body));
+        let model = if operation.is_of_stored() { Box::default() } else { Box::from(peek.model.of(&body)) };
         let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(body.len() as u64, at);
@@ -128,6 +135,7 @@ impl InboundCall {
             envelope: addressed.envelope,
             peek,
             stored: OnceCell::new(),
+            object: OnceCell::new(),
             boundary,
             model,
             neutral: RefCell::default(),
@@ -151,6 +159,7 @@ impl InboundCall {
             stream: Some(self.peek.stream),
             envelope: self.envelope,
             methods: "",
+            stored: None,
         };
         let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
         let charge = context.worker.memory.nothing();
@@ -158,6 +167,7 @@ impl InboundCall {
         let mut copy = Self::read(context, &addressed, received)?;
         if let Some(copy) = Rc::get_mut(&mut copy) {
             copy.asks = OnceCell::from(self.asks());
+            copy.object = self.object.clone();
             copy.changes = self.changes.clone();
         }
         Ok(copy)
@@ -170,7 +180,7 @@ impl InboundCall {
     pub(super) fn changed(&self, made: &Arc<PreparedChanges>) -> Result<Rc<Self>, Problem> {
         let path = PathSays { model: self.path_model(), stream: Some(self.peek.stream) };
         // What passes as it is has fields of its own: of it, only headers are changed.
-        let passes = passed_operations::of(self.operation).is_some();
+        let passes = passed_operations::of(self.operation).is_some() || self.operation.is_of_stored();
         let body = if passes { self.body.clone() } else { self.dialect().shape(&self.body, path, &made.shape)? };
         let is_copy = body.as_ptr() != self.body.as_ptr() && body.len() > UNCOUNTED;
         let body = if is_copy {
@@ -232,6 +242,11 @@ impl InboundCall {
         })
     }
 
+    /// The path that was asked for.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()
@@ -245,6 +260,16 @@ impl InboundCall {
     /// Notes the part that is about what a provider keeps; only the first word counts.
     pub(super) fn goes_by(&self, stored: StoredCall) {
         drop(self.stored.set(Rc::new(stored)));
+    }
+
+    /// The thing that it is about, where a provider keeps that.
+    pub(super) fn object(&self) -> Option<&StoredObject> {
+        self.object.get().map(|object| &**object)
+    }
+
+    /// Notes the thing that it is about; only the first word counts.
+    pub(super) fn is_about(&self, object: StoredObject) {
+        drop(self.object.set(Rc::new(object)));
     }
 
     /// The caller's dialect.

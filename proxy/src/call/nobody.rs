@@ -11,13 +11,16 @@ use crate::state::{Provider, Rule, TargetRef};
 
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{count, outgoing, stored};
+use super::{count, outgoing, stored, stored_object};
 
 /// The answer, or the reason why there is none.
 ///
 /// # Errors
 /// The gateway has nothing to say by itself.
 pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
+    if call.object().is_some() {
+        return Err(stored_object::keeper_away());
+    }
     let model: String = call.model().chars().take(200).collect();
     let ready = &call.context.ready;
     // A pool that has not come yet may serve it when it comes.

@@ -16,6 +16,7 @@ use super::headers;
 use super::inbound::InboundCall;
 use super::keys;
 use super::passed::{self, Renaming};
+use super::stored_object::StoredObject;
 
 /// The headers by which providers know a conversation.
 const X_SESSION_AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
@@ -50,6 +51,7 @@ pub(super) struct Outgoing {
     betas: Betas,
     /// The media type of the body, and of the answer that is accepted.
     media: (HeaderValue, HeaderValue),
+    method: Method,
 }
 
 /// The model that a target's provider is asked for: the route's name of it, then the provider's own.
@@ -73,6 +75,9 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     if call.operation.passes() {
         return passed(call, model, (at, provider));
     }
+    if let Some(object) = call.object() {
+        return of_object(call, object, (at, provider));
+    }
     let dialect = at.offer.dialect;
     let cross_dialect = !dialect.is_kin(call.dialect());
     let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
@@ -80,33 +85,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let said = at.offer.headers;
     let envelope = at.offer.envelope.or(dialect.habits().envelope);
     if !cross_dialect {
-        let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
-        let betas = betas::told(&call.headers, &provider.betas)?;
-        let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
-        whole_conversation(call, envelope, provider)?;
-        // Of what was changed until here nothing has a mark.
-        let seen = call.peek.marks;
-        let (body, betas) = enveloped(&body, (call, model), envelope, betas);
-        let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body, seen) } else { body };
-        let body = unpacked(&body, at.offer);
-        let body = dialect.disown(&body, seen, model);
-        let body = if model == call.model() { body } else { dialect.rename(&body, model) };
-        let Governed { body, dropped } = governed(&body, provider)?;
-        let body = marked(body, (call, model), dialect);
-        let dropped = dropped.len();
-        return Ok(Outgoing {
-            body,
-            plain: None,
-            uri,
-            said,
-            added: Vec::new(),
-            dialect,
-            usage_is_ours,
-            clamped,
-            dropped,
-            betas,
-            media: MEDIA,
-        });
+        return in_its_words(call, (model, envelope), (at, provider), uri);
     }
     let encoded = if call.operation.embeds() {
         call.dialect().embedding_call(&call.body, (dialect, model))?
@@ -127,7 +106,46 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     };
     let body = marked(body, (call, model), dialect);
     let usage_is_ours = false;
-    Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media: MEDIA })
+    let (media, method) = (MEDIA, Method::POST);
+    Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media, method })
+}
+
+/// The request in the caller's own dialect: its bytes but for what has to be changed.
+fn in_its_words(
+    call: &InboundCall,
+    (model, envelope): (&str, Option<Envelope>),
+    (at, provider): (&OfferAt, &Provider),
+    uri: Uri,
+) -> Result<Outgoing, Refusal> {
+    let dialect = at.offer.dialect;
+    let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
+    let betas = betas::told(&call.headers, &provider.betas)?;
+    let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
+    whole_conversation(call, envelope, provider)?;
+    // Of what was changed until here nothing has a mark.
+    let seen = call.peek.marks;
+    let (body, betas) = enveloped(&body, (call, model), envelope, betas);
+    let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body, seen) } else { body };
+    let body = unpacked(&body, at.offer);
+    let body = dialect.disown(&body, seen, model);
+    let body = if model == call.model() { body } else { dialect.rename(&body, model) };
+    let Governed { body, dropped } = governed(&body, provider)?;
+    let body = marked(body, (call, model), dialect);
+    let dropped = dropped.len();
+    Ok(Outgoing {
+        body,
+        plain: None,
+        uri,
+        said: at.offer.headers,
+        added: Vec::new(),
+        dialect: at.offer.dialect,
+        usage_is_ours,
+        clamped,
+        dropped,
+        betas,
+        media: MEDIA,
+        method: Method::POST,
+    })
 }
 
 fn header((name, value): &(String, String)) -> Option<(HeaderName, HeaderValue)> {
@@ -155,6 +173,31 @@ fn passed(call: &InboundCall, model: &str, (at, provider): (&OfferAt, &Provider)
         dropped: 0,
         betas: Betas::AsTheyCame,
         media: (kind, said(ACCEPT).unwrap_or(ANYTHING)),
+        method: Method::POST,
+    })
+}
+
+/// The request about a thing that the provider keeps, by its own name of it.
+fn of_object(
+    call: &InboundCall,
+    object: &StoredObject,
+    (at, provider): (&OfferAt, &Provider),
+) -> Result<Outgoing, Refusal> {
+    let uri = at.uri(&provider.origin, "", (false, false)).and_then(|uri| object.uri(&uri));
+    let uri = uri.ok_or_else(|| Refusal::body("its id can not be a part of this provider's path"))?;
+    Ok(Outgoing {
+        body: Bytes::new(),
+        plain: None,
+        uri,
+        said: at.offer.headers,
+        added: Vec::new(),
+        dialect: at.offer.dialect,
+        usage_is_ours: false,
+        clamped: None,
+        dropped: 0,
+        betas: Betas::AsTheyCame,
+        media: (JSON, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING)),
+        method: object.method().clone(),
     })
 }
 
@@ -301,7 +344,7 @@ impl Outgoing {
             None => {}
         }
         let mut request = Request::new(self.body.clone());
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         request

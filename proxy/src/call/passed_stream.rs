@@ -6,6 +6,7 @@ use sluicegate_dialects::sse::SseDecoder;
 use sluicegate_dialects::{Dialect, StreamOptions, side};
 
 use super::inbound::InboundCall;
+use super::sealed_stream::SealedStream;
 use super::write_buffer::WriteBuffer;
 
 /// Events beyond this are not looked at: a picture's are large, and say their usage in the last one, which is one too.
@@ -20,6 +21,8 @@ pub(super) struct PassedStream {
     draws: bool,
     began: bool,
     usage: Option<Usage>,
+    /// The engine that seals the ids in its events, where it tells of what was answered before. Its usage is none.
+    sealed: Option<SealedStream>,
 }
 
 impl PassedStream {
@@ -31,7 +34,26 @@ impl PassedStream {
             draws: call.operation.draws(),
             began: false,
             usage: None,
+            sealed: None,
         }
+    }
+
+    /// At the beginning of what was answered, and paid for, before.
+    pub(super) fn unmetered(call: &InboundCall, sealed: Option<SealedStream>) -> Self {
+        Self { sealed, ..Self::new(call, false) }
+    }
+
+    /// The provider's next bytes with sealed ids in them, where it has any.
+    pub(super) fn sealed(&mut self, data: Bytes) -> Bytes {
+        match &mut self.sealed {
+            Some(sealed) => sealed.pass(data),
+            None => data,
+        }
+    }
+
+    /// The bytes that were held, where it is the stream's end.
+    pub(super) fn rest(&mut self) -> Bytes {
+        self.sealed.as_mut().map_or_else(Bytes::new, SealedStream::rest)
     }
 
     /// The provider's next bytes.
@@ -62,7 +84,7 @@ impl PassedStream {
 
     /// The memory that an unfinished event takes.
     pub(super) fn held(&self) -> usize {
-        self.events.as_ref().map_or(0, SseDecoder::held)
+        self.events.as_ref().map_or(0, SseDecoder::held) + self.sealed.as_ref().map_or(0, SealedStream::held)
     }
 
     /// Adds an error event; `false`: there is no place for one.

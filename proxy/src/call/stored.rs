@@ -12,9 +12,9 @@ use sluicegate_dialects::{Dialect, Refusal, stored};
 
 use crate::account::{ErrorSource, Operation};
 use crate::errors::Problem;
-use crate::kept_responses::{KeptConversations, KeptName};
+use crate::kept_responses::KeptName;
 use crate::redis::Unanswered;
-use crate::sealing::{IdOwner, IdSealer, SealedId};
+use crate::sealing::{IdOwner, SealedId};
 use crate::state::{Provider, Rule, TargetRef};
 
 use super::exchange::{Exchange, Whole};
@@ -25,6 +25,9 @@ use super::{cache_lookup, sealed_stream};
 
 /// The code by which clients know that they have to send the whole conversation.
 const NOT_FOUND: &str = "previous_response_not_found";
+
+/// The most items of an answer that calls may name later.
+const MOST_ITEMS: usize = 128;
 
 /// The pauses between looks for a conversation that is not kept yet, in milliseconds: a second in all.
 const BEHIND: [u64; 6] = [20, 50, 100, 200, 300, 330];
@@ -47,6 +50,11 @@ pub(super) fn look(call: &Rc<InboundCall>) -> Result<(), Problem> {
     let stored = StoredCall::new(file.current(), owner, previous).map_err(|id| not_there(&id))?;
     call.goes_by(stored);
     Ok(())
+}
+
+/// The ids of the items that a call names, where the gateway has keys: whose those are nobody can tell by them.
+pub(super) fn named_items(call: &InboundCall) -> Vec<String> {
+    if call.stored().is_some() { stored::item_references(&call.body) } else { Vec::new() }
 }
 
 impl InboundCall {
@@ -142,13 +150,26 @@ async fn keep(call: &InboundCall, of: &SealedId, answer: &[u8]) {
     let answered = own.map_or(of, |(_, opened)| opened);
     let before = match &stored.previous {
         None => None,
-        Some(previous) => match patiently(kept, &KeptName { owner, answer: &previous.opened }, &stored.sealer).await {
-            Ok(Some(before)) => Some(before),
-            Ok(None) | Err(_) => return,
-        },
+        Some(previous) => {
+            let name = KeptName { owner, answer: &previous.opened };
+            match patiently(async || kept.get(&name, &stored.sealer).await).await {
+                Ok(Some(before)) => Some(before),
+                Ok(None) | Err(_) => return,
+            }
+        }
     };
     if let Some(whole) = stored::conversation(before.as_deref(), &call.body, answer) {
-        kept.put(&KeptName { owner, answer: answered }, &stored.sealer, whole).await;
+        let name = KeptName { owner, answer: answered };
+        // What no provider keeps is fetched from here, too.
+        if own.is_some()
+            && let Some(answer) = stored::written_answer(call.model(), answer)
+        {
+            kept.put_answer(&name, &stored.sealer, answer).await;
+        }
+        kept.put(&name, &stored.sealer, whole).await;
+        for id in stored::ids_of_items(answer).iter().take(MOST_ITEMS) {
+            kept.put_item((owner, id), &stored.sealer, answered);
+        }
     }
 }
 
@@ -192,28 +213,31 @@ pub(super) async fn written_out(call: &InboundCall, rule: &Rule) -> Result<Rc<In
     let previous = stored.and_then(|stored| Some((stored, stored.previous.as_ref()?)));
     let (Some(kept), Some((stored, previous))) = (kept, previous) else { return Err(forgotten()) };
     let name = KeptName { owner: &stored.owner, answer: &previous.opened };
-    let found = patiently(kept, &name, &stored.sealer).await.map_err(|_| memory_away())?;
+    let found = patiently(async || kept.get(&name, &stored.sealer).await).await.map_err(|_| memory_away())?;
     let missing = || kept_elsewhere(call, rule).filter(|_| !stored.is_kept_here()).unwrap_or_else(forgotten);
+    if found.is_none() {
+        kept.counts().missed.add();
+    }
     let before = found.ok_or_else(missing)?;
     let body = stored::expanded(&call.body, &call.peek, &before).ok_or_else(missing)?;
-    call.written_out(body, stored.on_its_own())
+    let call = call.written_out(body, stored.on_its_own())?;
+    kept.counts().expanded.add();
+    Ok(call)
 }
 
-/// The conversation that ends with an answer. A stream's is kept behind its caller's back: who goes on as soon as the last event is
+/// What is kept of an answer. A stream's is kept behind its caller's back: who goes on as soon as the last event is
 /// there may be before it, so what is not there is looked for a while.
-async fn patiently(
-    kept: &KeptConversations,
-    name: &KeptName<'_>,
-    sealer: &IdSealer,
-) -> Result<Option<Bytes>, Unanswered> {
+pub(super) async fn patiently<T>(
+    look: impl AsyncFn() -> Result<Option<T>, Unanswered>,
+) -> Result<Option<T>, Unanswered> {
     for pause in BEHIND {
-        let found = kept.get(name, sealer).await?;
+        let found = look().await?;
         if found.is_some() {
             return Ok(found);
         }
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    kept.get(name, sealer).await
+    look().await
 }
 
 /// The problem of a call that goes on from an answer whose provider its rule does not ask; `None`: it does.
@@ -246,9 +270,9 @@ fn forgotten() -> Problem {
 }
 
 /// The problem of a call that nobody can say by what it goes on, for the moment.
-fn memory_away() -> Problem {
-    let message = "The response that `previous_response_id` names can not be looked up now. Try again in a moment, or send the whole \
-                   conversation in `input`, without `previous_response_id`.";
+pub(super) fn memory_away() -> Problem {
+    let message = "What `previous_response_id` or an `item_reference` names can not be looked up now. Try again in a moment, or send \
+                   the whole conversation in `input`, without either.";
     Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 

@@ -28,13 +28,19 @@ struct OwnName {
 }
 
 /// Stands for the gateway itself where what is named is kept by no endpoint.
-const GATEWAY: u64 = 0;
+pub(super) const GATEWAY: u64 = 0;
 
 /// An answer that a call goes on from.
 pub(super) struct PreviousResponse {
     /// As the caller names it.
     sealed: String,
     pub(super) opened: SealedId,
+}
+
+impl PreviousResponse {
+    fn same(&self) -> Self {
+        Self { sealed: self.sealed.clone(), opened: self.opened.clone() }
+    }
 }
 
 impl StoredCall {
@@ -49,6 +55,12 @@ impl StoredCall {
         };
         let previous = previous.map(open).transpose()?;
         Ok(Self { sealer, owner, previous, own: OnceCell::new() })
+    }
+
+    /// The same for the same call with another body.
+    pub(super) fn same(&self) -> Self {
+        let previous = self.previous.as_ref().map(PreviousResponse::same);
+        Self { sealer: Arc::clone(&self.sealer), owner: self.owner, previous, own: OnceCell::new() }
     }
 
     /// The same for the call that says by itself what it goes on from.

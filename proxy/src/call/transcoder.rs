@@ -115,6 +115,11 @@ impl Transcoder {
         Self::Passed(Box::new(PassedStream::new(call, has_events)))
     }
 
+    /// Of a stream of what was answered, and paid for, before.
+    pub(super) fn passed_unmetered(call: &InboundCall, sealed: Option<SealedStream>) -> Self {
+        Self::Passed(Box::new(PassedStream::unmetered(call, sealed)))
+    }
+
     /// True if nothing is known of its text.
     pub(super) const fn passes_unread(&self) -> bool {
         matches!(self, Self::Passed(_))
@@ -149,6 +154,9 @@ impl Transcoder {
     /// The provider's bytes in the caller's framing, where the two speak of the same events, and what is wrong behind them, if they
     /// are not what the provider's framing allows.
     pub(super) fn reframed(&mut self, data: Bytes) -> (Bytes, Result<(), String>) {
+        if let Self::Passed(stream) = self {
+            return (stream.sealed(data), Ok(()));
+        }
         let Self::Verbatim(transcoder) = self else { return (data, Ok(())) };
         if let Some(sealed) = &mut transcoder.sealed {
             return (sealed.pass(data), Ok(()));
@@ -161,6 +169,9 @@ impl Transcoder {
 
     /// The provider's last bytes, where they were held until their event is whole.
     pub(super) fn held_back(&mut self) -> Bytes {
+        if let Self::Passed(stream) = self {
+            return stream.rest();
+        }
         let Self::Verbatim(transcoder) = self else { return Bytes::new() };
         transcoder.sealed.as_mut().map_or_else(Bytes::new, |sealed| sealed.rest())
     }

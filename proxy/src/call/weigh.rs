@@ -97,6 +97,9 @@ pub(super) fn form(call: &InboundCall) -> TimedAnswer {
 pub(super) fn fit(call: &InboundCall, (target, room): (RouteTarget<'_>, Room), provider: &Provider) -> bool {
     let routed = outgoing::routed_model(call, target);
     let spoken = provider.speaks(call.operation, call.dialect(), routed);
+    if let Some(object) = call.object() {
+        return spoken.is_some() && object.is_kept_by(provider);
+    }
     spoken.is_some_and(|spoken| call.may_go_to(provider, spoken))
         && provider.serves(routed)
         && room.lets(provider, routed)

@@ -22,6 +22,14 @@ impl LocalConversations {
         self.all.get(name).filter(|(until, _)| *until > now).map(|(_, text)| text.clone())
     }
 
+    /// Forgets one.
+    pub(super) fn remove(&mut self, name: &[u8; 32]) {
+        if let Some((_, text)) = self.all.remove(name) {
+            self.bytes -= text.len();
+            self.order.retain(|other| other != name);
+        }
+    }
+
     pub(super) fn put(&mut self, name: [u8; 32], text: Bytes, until: Instant) {
         if text.len() > MOST_BYTES {
             return;

@@ -286,6 +286,10 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
         let operations = vec![claims, publishes, ("poll", remote.polls.get())];
         vec![FlightStat { calls, leases, operations, under_way: flights.under_way() }]
     });
+    if let Some(kept) = &shared.conversations {
+        let kept = Arc::clone(kept);
+        shared.metrics.ask_kept_responses(move || kept.counts.all().to_vec());
+    }
     let limits = Arc::clone(&lasting.limits);
     shared.metrics.ask_limits(move || {
         let (unanswered, lost) = limits.troubles();

@@ -141,6 +141,11 @@ impl<R> Filed<R> {
         self.rules.iter().flatten().any(|condition| !condition.is_for(Some(consumer)))
     }
 
+    /// True if a rule takes any of a caller's calls.
+    pub(crate) fn is_for(&self, rule: usize, consumer: Option<&KnownConsumer>) -> bool {
+        self.rules.get(rule).into_iter().flatten().any(|condition| condition.is_for(consumer))
+    }
+
     /// The exact names that a rule matches for a caller.
     pub(crate) fn exact(&self, rule: usize, consumer: Option<&KnownConsumer>) -> impl Iterator<Item = &str> {
         self.rules.get(rule).into_iter().flatten().filter_map(move |condition| match &condition.model {

@@ -419,6 +419,25 @@ impl Ready {
         found.map_or(Permission::NotFound, |found| Permission::Granted(filed.route.ix, rule, found))
     }
 
+    /// The rule by which a caller may ask the endpoint that this stands for, and where it is: of all such the first of the oldest route.
+    pub(crate) fn find_keeper(
+        &self,
+        stands_for: u64,
+        consumer: Option<&KnownConsumer>,
+    ) -> Option<(RouteIx, usize, &Rule)> {
+        let is_it = |pool: &Pool| pool.providers.iter().any(|provider| provider.stands_for == stands_for);
+        let asks = |target: &TargetRef| self.target(target).is_some_and(|target| is_it(target.pool));
+        let permitted = self.routes.iter().map(|(_, filed)| filed).filter(|filed| filed.route.access.permits(consumer));
+        let rules = permitted.filter_map(|filed| {
+            let mut rules = filed.route.rules.iter().enumerate();
+            let (at, rule) = rules.find(|(at, rule)| {
+                filed.is_for(*at, consumer) && rule.targets.iter().chain(&rule.fallbacks).any(asks)
+            })?;
+            Some(((filed.created, &*filed.id.0), (filed.route.ix, at, rule)))
+        });
+        rules.min_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, found)| found)
+    }
+
     /// The endpoints that are asked whether they are well.
     pub(crate) fn checked(&self) -> impl Iterator<Item = (&Arc<Provider>, &Arc<HealthCheck>)> {
         let pools = self.pools.iter().flatten().filter_map(|pool| Some((pool, pool.health_check.as_ref()?)));
@@ -456,7 +475,7 @@ impl Provider {
         };
         let takes = |at: &&OfferAt| at.offer.models.is_none_or(|words| self.is_called(model(), words));
         let own = self.offers.iter().filter(fits).find(|at| at.offer.dialect == caller);
-        if operation.passes() {
+        if operation.passes() || operation.is_of_stored() {
             return own;
         }
         let mut fitting = self.offers.iter().filter(fits).filter(takes);

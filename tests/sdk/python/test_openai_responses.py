@@ -257,11 +257,35 @@ def test_what_is_kept_elsewhere_is_refused_by_name(openai_client, model):
     assert raised.value.body["param"] == "previous_response_id"
 
 
-@pytest.mark.gateway
-def test_stored_responses_are_not_fetched(openai_client):
+def test_an_answer_is_fetched_listed_and_forgotten_by_its_id(openai_client, model):
+    first = ask(openai_client, model, "My name is Ada.")
+    second = ask(openai_client, model, "Say it.", previous_response_id=first.id)
+    again = openai_client.responses.retrieve(second.id)
+    assert (again.id, again.output_text, again.status) == (second.id, second.output_text, "completed")
+    items = openai_client.responses.input_items.list(second.id, order="asc", limit=2)
+    assert items.data[0].content[0].text == "My name is Ada." and items.has_more
+    said = [item.content[0].text for item in openai_client.responses.input_items.list(second.id, limit=1)]
+    assert said == ["Say it.", first.output_text, "My name is Ada."]
+    with pytest.raises(openai.BadRequestError, match="synchronous"):
+        openai_client.responses.cancel(second.id)
+    openai_client.responses.delete(second.id)
     for use in (openai_client.responses.retrieve, openai_client.responses.cancel, openai_client.responses.delete):
-        with pytest.raises(openai.NotFoundError, match="keeps no responses"):
-            use("resp_1")
+        with pytest.raises(openai.NotFoundError, match=f"Response with id '{second.id}' not found"):
+            use(second.id)
+    with pytest.raises(openai.BadRequestError) as raised:
+        ask(openai_client, model, "And?", previous_response_id=second.id)
+    assert raised.value.code == "previous_response_not_found"
+    assert openai_client.responses.retrieve(first.id).id == first.id
+
+
+@pytest.mark.native
+def test_an_answer_in_the_background_is_waited_for_or_ended(openai_client, model):
+    queued = ask(openai_client, model, background=True)
+    assert queued.status == "queued" and not queued.output
+    assert openai_client.responses.retrieve(queued.id).status == "completed"
+    ended = openai_client.responses.cancel(ask(openai_client, model, background=True).id)
+    assert ended.status == "cancelled"
+    assert openai_client.responses.retrieve(ended.id).status == "cancelled"
 
 
 @pytest.mark.native

@@ -46,6 +46,7 @@ mod regions;
 mod requests;
 mod resources;
 mod responses;
+mod retrieved_responses;
 mod rollout;
 mod secrets;
 mod shaping;

@@ -77,10 +77,6 @@ pub(crate) fn read(body: &[u8]) -> Checked<Ask> {
     if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         return Err(Fault::new(400, format!("Unknown parameter: '{unknown}'.")).at(unknown).coded("unknown_parameter"));
     }
-    if let Some(id) = present(fields, "previous_response_id") {
-        let message = format!("Previous response with id '{}' not found.", id.as_str().unwrap_or_default());
-        return Err(Fault::new(400, message).at("previous_response_id").coded("previous_response_not_found"));
-    }
     let mut ask = Ask { model: model.to_owned(), answers: 1, stream_usage: true, ..Ask::default() };
     if let Some(text) = present(fields, "instructions") {
         ask.system = text.as_str().ok_or_else(|| wrong_type("instructions", "a string", text))?.to_owned();
@@ -267,7 +263,6 @@ mod tests {
                 None,
                 "could not be verified",
             ),
-            (json!({ "previous_response_id": "resp_1" }), Some("previous_response_id"), "not found"),
             (json!({ "max_output_tokens": 1 }), Some("max_output_tokens"), "below minimum"),
             (json!({ "reasoning": { "effort": "much" } }), Some("reasoning.effort"), "'much'"),
             (
