@@ -278,6 +278,15 @@ def test_an_answer_is_fetched_listed_and_forgotten_by_its_id(openai_client, mode
     assert openai_client.responses.retrieve(first.id).id == first.id
 
 
+def test_an_item_is_named_by_its_id(openai_client, model):
+    first = ask(openai_client, model, "My name is Ada.")
+    named = {"type": "item_reference", "id": first.output[-1].id}
+    second = ask(openai_client, model, [says("My name is Ada."), named, says("Say it.")])
+    assert second.status == "completed" and second.usage.input_tokens > first.usage.input_tokens
+    with pytest.raises(openai.NotFoundError, match="Item with id 'msg_none' not found"):
+        ask(openai_client, model, [{"type": "item_reference", "id": "msg_none"}, says("Say it.")])
+
+
 @pytest.mark.native
 def test_an_answer_in_the_background_is_waited_for_or_ended(openai_client, model):
     queued = ask(openai_client, model, background=True)

@@ -113,7 +113,7 @@ async fn the_keeper_alone_is_asked_and_ids_are_the_callers() {
         let home = first["output"][0]["content"][0]["text"].as_str().unwrap().to_owned();
         let client = proxies[turn % 2].client();
         let path = format!("{RESPONSES}/{}", id(&first));
-        let again = call(&client, "one", "GET", &format!("{path}?include[]=a&key=x")).await;
+        let again = call(&client, "one", "GET", &format!("{path}?include[]=a&other=x")).await;
         assert!(again.is_good(), "{}", again.text());
         let again = again.json();
         assert_eq!((id(&again), &again["output"]), (id(&first), &first["output"]));
