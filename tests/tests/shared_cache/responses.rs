@@ -40,6 +40,11 @@ fn a_conversation_goes_on_at_another_proxy_and_waits_for_redis() {
             let left: i64 = node.ask(&["PTTL", key]).unwrap();
             assert!((1..=3_600_000).contains(&left), "{left}");
         }
+        // An item of the first proxy's answer is said by the other one, to its owner alone.
+        let named = json!({"model": "m", "input": [{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]});
+        let said = two.call(RESPONSES, "k", &named).await;
+        assert!(said.status == 200 && tokens(&said.json()) > 1, "{said:?}");
+        assert_eq!(two.call(RESPONSES, "other", &named).await.status.as_u16(), 404);
         for node in 0..cluster.nodes().len() {
             cluster.node(node).unwrap().kill().unwrap();
         }
