@@ -21,7 +21,7 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply, stored_object};
+use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply, stored_exchange};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ async fn forward(
     drop((context, from));
     match &addressed.stored {
         // Boxed: most calls are about no such thing.
-        Some(stored) => Box::pin(stored_object::exchange(&call, stored)).await,
+        Some(stored) => Box::pin(stored_exchange::exchange(&call, stored)).await,
         None => answering::answered(&call).await,
     }
 }
