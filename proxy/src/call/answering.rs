@@ -13,20 +13,18 @@ use super::{access, coalesce, failover, limits, mirror, output_limit, referenced
 ///
 /// # Errors
 /// There is none: no rule takes it, a limit has no room, or nobody answered.
-pub(super) async fn answered(call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
+pub(super) async fn answered(mut call: &Rc<InboundCall>) -> Result<Exchange, Problem> {
     let context = &call.context;
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
     stored::look(call)?;
     let (said, written_out, changed);
     let named = stored::named_items(call);
-    let call = if named.is_empty() {
-        call
-    } else {
+    if !named.is_empty() {
         // Boxed, as what is asked of Redis below.
         said = Box::pin(referenced_items::said(call, &named)).await?;
-        &said
-    };
+        call = &said;
+    }
     let call = if stored::has_no_keeper(call, rule) {
         // Boxed, as what is asked of Redis below.
         written_out = Box::pin(stored::written_out(call, rule)).await?;
