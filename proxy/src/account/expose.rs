@@ -119,6 +119,13 @@ fn seconds_since_1970(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
 }
 
+impl Metrics {
+    /// Asked at each scrape what became of conversations that the gateway keeps: each outcome's word, and how many.
+    pub fn ask_kept_responses(&self, ask: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+        lock(&self.kept_responses).push(Box::new(ask));
+    }
+}
+
 impl Page<'_> {
     fn family(
         &mut self,

@@ -450,11 +450,6 @@ impl Metrics {
         lock(&self.memory).push(Box::new(ask));
     }
 
-    /// Asked at each scrape what became of conversations that the gateway keeps: each outcome's word, and how many.
-    pub fn ask_kept_responses(&self, ask: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
-        lock(&self.kept_responses).push(Box::new(ask));
-    }
-
     /// Asked at each scrape about the calls that share answers.
     pub fn ask_flights(&self, ask: impl Fn() -> Vec<FlightStat> + Send + Sync + 'static) {
         lock(&self.flights).push(Box::new(ask));

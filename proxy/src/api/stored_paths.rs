@@ -17,7 +17,7 @@ pub(crate) enum StoredAction {
     Cancel,
     /// It is forgotten.
     Delete,
-    /// What led to it is listed.
+    /// The items that led to it are listed.
     InputItems,
 }
 

@@ -36,7 +36,6 @@ use super::outgoing::{self, Outgoing};
 use super::provider_keys;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stored;
-use super::stored_object::StoredObject;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
@@ -193,11 +192,7 @@ impl Attempt<'_> {
 
     /// The engine of an answer that comes in pieces, under this head.
     fn transcoder(&self, head: &HeaderMap, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
-        if self.call.object().is_some() {
-            let sealed = self.call.object().map(StoredObject::sealed_stream);
-            return Transcoder::passed_unmetered(self.call, sealed);
-        }
-        if self.call.operation.passes() {
+        if self.call.passes() {
             return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
         }
         let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
@@ -230,14 +225,13 @@ impl Attempt<'_> {
                 open.has_begun();
                 open.entry().upstream_head(now);
                 open.answered();
-                if !self.call.operation.passes() && self.call.object().is_none() {
+                if !self.call.passes() {
                     self.call.context.note(|entry| entry.first_token(now));
                 }
                 self.lead.take().into_iter().for_each(|lead| stream.record(lead));
                 let mut headers = head.headers;
                 let kind = self.call.context.stream_type();
-                let passes = self.call.operation.passes() || self.call.object().is_some();
-                if media_type(&headers) != kind.as_bytes() && !passes {
+                if media_type(&headers) != kind.as_bytes() && !self.call.passes() {
                     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 }
                 Ok(Exchange::Stream(headers, stream))

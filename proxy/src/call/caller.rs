@@ -110,7 +110,7 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods, stored: None }))
 }
 
-/// What is asked of a thing that a provider keeps.
+/// The question about a thing that a provider keeps.
 fn stored(method: &Method, path: &str, found: StoredMatch) -> Result<Addressed, Problem> {
     let StoredMatch { row, id } = found;
     let (methods, envelope) = (row.methods, row.dialect.habits().envelope);

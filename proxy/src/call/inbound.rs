@@ -267,6 +267,11 @@ impl InboundCall {
         self.object.get().map(|object| &**object)
     }
 
+    /// True if its answer passes, and is no conversation.
+    pub(super) fn passes(&self) -> bool {
+        self.operation.passes() || self.object().is_some()
+    }
+
     /// Notes the thing that it is about; only the first word counts.
     pub(super) fn is_about(&self, object: StoredObject) {
         drop(self.object.set(Rc::new(object)));

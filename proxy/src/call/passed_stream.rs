@@ -7,6 +7,7 @@ use sluicegate_dialects::{Dialect, StreamOptions, side};
 
 use super::inbound::InboundCall;
 use super::sealed_stream::SealedStream;
+use super::stored_object::StoredObject;
 use super::write_buffer::WriteBuffer;
 
 /// Events beyond this are not looked at: a picture's are large, and say their usage in the last one, which is one too.
@@ -30,17 +31,13 @@ impl PassedStream {
     pub(super) fn new(call: &InboundCall, has_events: bool) -> Self {
         Self {
             dialect: call.dialect(),
-            events: has_events.then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
+            // What was answered before was paid for then.
+            events: (has_events && call.object().is_none()).then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
             draws: call.operation.draws(),
             began: false,
             usage: None,
-            sealed: None,
+            sealed: call.object().map(StoredObject::sealed_stream),
         }
-    }
-
-    /// At the beginning of what was answered, and paid for, before.
-    pub(super) fn unmetered(call: &InboundCall, sealed: Option<SealedStream>) -> Self {
-        Self { sealed, ..Self::new(call, false) }
     }
 
     /// The provider's next bytes with sealed ids in them, where it has any.

@@ -225,7 +225,7 @@ pub(super) async fn written_out(call: &InboundCall, rule: &Rule) -> Result<Rc<In
     Ok(call)
 }
 
-/// What is kept of an answer. A stream's is kept behind its caller's back: who goes on as soon as the last event is
+/// The part of an answer that is kept. A stream's is kept behind its caller's back: who goes on as soon as the last event is
 /// there may be before it, so what is not there is looked for a while.
 pub(super) async fn patiently<T>(
     look: impl AsyncFn() -> Result<Option<T>, Unanswered>,

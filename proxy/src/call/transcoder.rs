@@ -115,11 +115,6 @@ impl Transcoder {
         Self::Passed(Box::new(PassedStream::new(call, has_events)))
     }
 
-    /// Of a stream of what was answered, and paid for, before.
-    pub(super) fn passed_unmetered(call: &InboundCall, sealed: Option<SealedStream>) -> Self {
-        Self::Passed(Box::new(PassedStream::unmetered(call, sealed)))
-    }
-
     /// True if nothing is known of its text.
     pub(super) const fn passes_unread(&self) -> bool {
         matches!(self, Self::Passed(_))

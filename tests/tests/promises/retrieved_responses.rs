@@ -26,7 +26,7 @@ fn start(manifests: &str, keys: &tempfile::NamedTempFile, more: &[&str]) -> Prox
     Proxy::start(&[("all.yaml", manifests)], &flags).unwrap()
 }
 
-/// What was asked of a provider: the method and the path.
+/// The questions to a provider: the method and the path of each.
 fn asked(upstream: &Upstream) -> Vec<String> {
     let line = |received: &Received| {
         let mut words = received.head.split(' ');
