@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Concurrency {
     /// The most calls at once; above 0.
     pub max: u32,
+    /// The fewest calls that each proxy may have at once, where the limit finds itself between this and `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
     /// The queue of the calls beyond it; `None`: they are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<CallQueue>,

@@ -6,8 +6,9 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 41] = [
+pub const FEATURES: [&str; 42] = [
     "access",
+    "adaptiveConcurrency",
     "affinity",
     "awsChain",
     "azureOpenAI",

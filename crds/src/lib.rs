@@ -40,7 +40,7 @@ pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,
 };
-pub use concurrency::{CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
+pub use concurrency::{AdaptiveConcurrency, CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
 pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
 pub use health_check::HealthCheck;
 pub use hedge::Hedge;

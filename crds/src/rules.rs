@@ -349,9 +349,17 @@ pub const LIMITS_ANY: CelRule = CelRule {
 };
 /// Limits of a provider that limit nothing are a mistake.
 pub const PROVIDER_LIMITS_ANY: CelRule = CelRule {
-    cel: "has(self.concurrency) || has(self.endpointConcurrency)",
-    message: "limits are empty: write concurrency or endpointConcurrency, or remove limits",
+    cel: "has(self.concurrency) || has(self.endpointConcurrency) || has(self.adaptive)",
+    message: "limits are empty: write concurrency, endpointConcurrency or adaptive, or remove limits",
 };
+/// An endpoint has one limit.
+pub const ADAPTIVE_ALONE: CelRule = CelRule {
+    cel: "!(has(self.adaptive) && has(self.endpointConcurrency))",
+    message: "adaptive and endpointConcurrency are both there: keep one of them; adaptive.max holds in any case",
+};
+/// A limit that finds itself has room to.
+pub const ADAPTIVE_BOUNDS: CelRule =
+    CelRule { cel: "self.min <= self.max", message: "min must not be above max: lower min or raise max" };
 /// Calls wait a while, and not for ever.
 pub const QUEUE_TIMEOUT: CelRule = CelRule {
     cel: "!has(self.timeout) || (duration(self.timeout) >= duration('100ms') && duration(self.timeout) <= duration('10m'))",

@@ -19,7 +19,7 @@ const TIMEOUTS: (Millis, Millis) = (Millis(100), Millis(600_000));
 pub(super) fn compile(spec: Option<&crds::Concurrency>, path: &str, report: &mut Report<'_>) -> Option<Concurrency> {
     let crds::Concurrency { max, queue } = spec?;
     let queue = queue.as_ref().map(|queue| self::queue(queue, &format!("{path}.queue"), report));
-    Some(Concurrency { max: *max, queue })
+    Some(Concurrency { max: *max, min: None, queue })
 }
 
 /// Compiles that of an object's `limits`.
@@ -33,13 +33,22 @@ pub(super) fn of_provider(
     path: &str,
     report: &mut Report<'_>,
 ) -> (Option<Concurrency>, Option<Concurrency>) {
-    let Some(crds::ProviderLimits { concurrency, endpoint_concurrency }) = spec else { return (None, None) };
+    let Some(crds::ProviderLimits { concurrency, endpoint_concurrency, adaptive }) = spec else { return (None, None) };
     let path = format!("{path}.limits");
-    report.rule(&path, rules::PROVIDER_LIMITS_ANY, concurrency.is_some() || endpoint_concurrency.is_some());
-    (
-        compile(concurrency.as_ref(), &format!("{path}.concurrency"), report),
-        compile(endpoint_concurrency.as_ref(), &format!("{path}.endpointConcurrency"), report),
-    )
+    let any = concurrency.is_some() || endpoint_concurrency.is_some() || adaptive.is_some();
+    report.rule(&path, rules::PROVIDER_LIMITS_ANY, any);
+    report.rule(&path, rules::ADAPTIVE_ALONE, endpoint_concurrency.is_none() || adaptive.is_none());
+    let each = compile(endpoint_concurrency.as_ref(), &format!("{path}.endpointConcurrency"), report);
+    let adaptive = self::adaptive(adaptive.as_ref(), &format!("{path}.adaptive"), report);
+    (compile(concurrency.as_ref(), &format!("{path}.concurrency"), report), adaptive.or(each))
+}
+
+/// Compiles a limit that finds itself.
+fn adaptive(spec: Option<&crds::AdaptiveConcurrency>, path: &str, report: &mut Report<'_>) -> Option<Concurrency> {
+    let crds::AdaptiveConcurrency { min, max, queue } = spec?;
+    report.rule(path, rules::ADAPTIVE_BOUNDS, min <= max);
+    let queue = queue.as_ref().map(|queue| self::queue(queue, &format!("{path}.queue"), report));
+    Some(Concurrency { max: *max, min: Some(*min), queue })
 }
 
 fn queue(spec: &crds::CallQueue, path: &str, report: &mut Report<'_>) -> CallQueue {

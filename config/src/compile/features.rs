@@ -21,7 +21,8 @@ const OF_POOLS: [PoolFeature; 4] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 21] = [
+const OF_PROVIDERS: [ProviderFeature; 22] = [
+    ("adaptiveConcurrency", |provider| provider.endpoint_concurrency.as_ref().is_some_and(|limit| limit.min.is_some())),
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || !provider.has_credential(),
         _ => false,
@@ -163,6 +164,7 @@ mod tests {
                 "cacheWrite1h",
                 "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", cacheWrite1hPerMillion: \"2\"}}]",
             ),
+            ("concurrency", "limits: {endpointConcurrency: {max: 4}}"),
             ("compatibility", "compatibility: {fields: [{name: seed, action: Drop}]}"),
             ("discovery", "discovery: {}"),
             ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
@@ -177,6 +179,8 @@ mod tests {
                 "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", tiers: {flex: {factor: \"0.5\"}}}}]",
             ),
         ];
+        let adaptive = format!("{plain}, limits: {{adaptive: {{min: 1, max: 4}}}}");
+        assert_eq!(required(&adaptive), ["adaptiveConcurrency", "concurrency"]);
         for (feature, field) in uses {
             assert_eq!(required(&format!("{plain}, {field}")), [feature]);
         }

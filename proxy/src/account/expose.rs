@@ -428,6 +428,7 @@ impl Page<'_> {
         };
         self.gauges(&names::CIRCUIT, &of(|stat| Some(stat.circuit as u64)))?;
         self.counters(&names::CIRCUIT_OPENED, &of(|stat| Some(stat.circuit_opened)))?;
+        self.gauges(&names::OWN_LIMIT, &of(|stat| stat.own_limit))?;
         self.counters(&names::NEARLY_USED_UP, &of(|stat| Some(stat.nearly_used_up)))?;
         self.gauges(&names::ENDPOINT_INFLIGHT, &of(|stat| Some(stat.in_flight)))?;
         let connections: Samples<'_, u64> = stats

@@ -140,6 +140,8 @@ pub struct EndpointStat {
     pub circuit_opened: u64,
     /// The number of times that nearly all of its provider's limit for a model was used up.
     pub nearly_used_up: u64,
+    /// The most calls that this process may have there at once, where that is found out.
+    pub own_limit: Option<u64>,
     /// Attempts in flight.
     pub in_flight: u64,
     /// Connections in use, idle, and ever made, all workers together; `None`: not known here.

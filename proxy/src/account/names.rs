@@ -79,6 +79,7 @@ metrics! {
     CACHE_REFUSED = Counter "sluicegate_cache_refused" ["reason"] "Answers of caching rules that were not kept.";
     CIRCUIT = Gauge "sluicegate_endpoint_circuit_state" ["pool", "provider", "endpoint"] "State of the endpoint's circuit: 0 closed, 1 half open, 2 open.";
     CIRCUIT_OPENED = Counter "sluicegate_endpoint_circuit_opened" ["pool", "provider", "endpoint"] "How often the endpoint's circuit has opened.";
+    OWN_LIMIT = Gauge "sluicegate_endpoint_concurrency_limit" ["pool", "provider", "endpoint"] "The most calls that this proxy may have at an endpoint at once, where `limits.adaptive` lets it find that out.";
     NEARLY_USED_UP = Counter "sluicegate_endpoint_limits_nearly_used_up" ["pool", "provider", "endpoint"] "Times that a provider's own headers said that nearly all it lets the gateway have of a model is used up: others were asked first until enough was there again.";
     ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
     KEY_STATE = Gauge "sluicegate_provider_key_state" ["pool", "provider", "key"] "Whether one of several keys of a provider is used: 0 yes, 1 it is limited and rests, 2 it was refused and has got no answer since.";

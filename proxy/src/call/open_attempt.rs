@@ -21,6 +21,10 @@ use super::inbound::InboundCall;
 pub(super) struct OpenAttempt {
     context: Rc<CallContext>,
     permit: Permit,
+    /// The time when it began, until its answer does; only of those that ask a model to generate: others are no measure.
+    begun: Option<Instant>,
+    /// True if a stream was asked for.
+    is_stream: bool,
     entry: AttemptEntry,
     /// Its request, until something of the answer itself has come.
     unanswered: Option<UnansweredRequest>,
@@ -79,7 +83,9 @@ impl OpenAttempt {
     ) -> Self {
         let context = Rc::clone(&call.context);
         let entry = context.attempt(provider.ix, now, beside);
-        Self { context, permit, entry, unanswered: None, clock: None, seat: None }
+        let begun = call.operation.generates().then_some(now);
+        let is_stream = call.streams();
+        Self { context, permit, begun, is_stream, entry, unanswered: None, clock: None, seat: None }
     }
 
     /// Its request is about to go out, to a model of this price.
@@ -110,7 +116,16 @@ impl OpenAttempt {
 
     /// The caller can be given something.
     pub(super) fn answered(&mut self) {
-        self.clock.take().into_iter().for_each(|clock| clock.answered(Instant::now()));
+        let now = Instant::now();
+        self.clock.take().into_iter().for_each(|clock| clock.answered(now));
+        if let Some(begun) = self.begun.take() {
+            self.permit.begins(self.is_stream, now.saturating_duration_since(begun), now);
+        }
+    }
+
+    /// Its provider has said that it has too much.
+    pub(super) fn too_much(&self, now: Instant) {
+        self.permit.too_much(now);
     }
 
     /// Its entry in the ledger.

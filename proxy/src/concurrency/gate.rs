@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::active::ActiveList;
+use super::adaptive::{Adaptive, AdaptiveSample};
 use super::lease::{LeaseAnswer, LeaseDemand, PlaceLease, Standing};
 use super::totals::ScopeTotals;
 use super::wait_queue::{Applicant, Flow, QueueBounds, Ticket, WaitQueue};
@@ -26,6 +27,8 @@ const WHILE_ASKING: QueueBounds = QueueBounds { size: 1_000, max_bytes: 64 << 20
 pub(super) struct GateTerms {
     /// The most calls at once, over all proxies.
     pub(super) max: u64,
+    /// The fewest calls at once in this process, where the limit finds itself.
+    pub(super) min: Option<u64>,
     /// The queue, and the longest that a call waits in it; `None`: nobody waits.
     pub(super) queue: Option<(QueueBounds, Duration)>,
 }
@@ -70,6 +73,8 @@ struct GateState {
     /// This process's part of the places.
     part: u64,
     in_use: u64,
+    /// The limit of this process's own, where it finds itself.
+    adaptive: Option<Adaptive>,
     queue: WaitQueue<oneshot::Sender<Turn>>,
     /// The mean time that calls keep their places, in microseconds.
     kept: u64,
@@ -97,6 +102,7 @@ impl Gate {
     ) -> Self {
         let state = GateState {
             part: if shared { 0 } else { terms.max },
+            adaptive: terms.min.map(|min| Adaptive::new(min, terms.max)),
             terms,
             in_use: 0,
             queue: WaitQueue::default(),
@@ -117,6 +123,10 @@ impl Gate {
     pub(super) fn configure(&self, terms: GateTerms) {
         let mut state = self.lock();
         (state.terms, state.is_lifted) = (terms, false);
+        match (&mut state.adaptive, terms.min) {
+            (Some(adaptive), Some(min)) => adaptive.bound(min, terms.max),
+            (adaptive, min) => *adaptive = min.map(|min| Adaptive::new(min, terms.max)),
+        }
         // What more there is of a larger one, leases give.
         state.part = if state.lease.is_some() { state.part.min(terms.max) } else { terms.max };
         self.serve(&mut state, Instant::now());
@@ -295,6 +305,17 @@ impl Gate {
         }
     }
 
+    /// A call's answer has begun, or its provider has refused it: the limit by now, if it finds itself.
+    fn learn(&self, learns: impl FnOnce(&mut Adaptive, u64)) -> Option<u64> {
+        let mut state = self.lock();
+        let in_use = state.in_use;
+        let adaptive = state.adaptive.as_mut()?;
+        learns(adaptive, in_use);
+        let limit = adaptive.limit();
+        self.serve(&mut state, Instant::now());
+        Some(limit)
+    }
+
     fn give_back(&self, flow: Flow, kept: Option<Duration>) {
         let mut state = self.lock();
         if let Some(kept) = kept {
@@ -318,7 +339,12 @@ impl GateState {
             return u64::MAX;
         }
         let counts = self.lease.as_ref().is_none_or(|lease| lease.is_good(now) || lease.is_forsaken(now));
-        if counts { self.part } else { 0 }
+        if counts { self.part.min(self.own_limit()) } else { 0 }
+    }
+
+    /// This process's own limit, whatever it may have of the whole.
+    fn own_limit(&self) -> u64 {
+        self.adaptive.as_ref().map_or(u64::MAX, Adaptive::limit)
     }
 
     /// The queue, and the longest that a call waits in it. Without one of its own a call waits as long as it takes to ask for a place.
@@ -328,6 +354,8 @@ impl GateState {
 
     fn standing(&self) -> Standing {
         let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+        // Places that it would not give out are not asked for.
+        let waiting = waiting.min(self.own_limit().saturating_sub(self.in_use));
         Standing { part: self.part, in_use: self.in_use, waiting, max: self.terms.max }
     }
 
@@ -339,7 +367,7 @@ impl GateState {
     /// The time after which those who wait now have had their turn, about.
     fn retry_after(&self) -> Duration {
         let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let micros = self.kept.saturating_mul(waiting) / self.part.max(1);
+        let micros = self.kept.saturating_mul(waiting) / self.part.min(self.own_limit()).max(1);
         Duration::from_micros(micros).clamp(RETRY.0, RETRY.1)
     }
 }
@@ -350,6 +378,18 @@ pub(crate) struct CallPlace {
     gate: Arc<Gate>,
     flow: Flow,
     since: Instant,
+}
+
+impl CallPlace {
+    /// Its call's answer has begun after so long: the limit by now, if it finds itself.
+    pub(crate) fn answered(&self, is_stream: bool, waited: Duration, now: Instant) -> Option<u64> {
+        self.gate.learn(|adaptive, in_use| adaptive.answered(AdaptiveSample { is_stream, waited, in_use }, now))
+    }
+
+    /// Its provider has too much: the limit by now, if it finds itself.
+    pub(crate) fn refused(&self, now: Instant) -> Option<u64> {
+        self.gate.learn(|adaptive, _| adaptive.refused(now))
+    }
 }
 
 impl Drop for CallPlace {
@@ -399,7 +439,7 @@ mod tests {
 
     fn gate(max: u64, size: usize, timeout: Duration) -> Arc<Gate> {
         let bounds = QueueBounds { size, max_bytes: 1_000, ageing: timeout / 2 };
-        let terms = GateTerms { max, queue: (size > 0).then_some((bounds, timeout)) };
+        let terms = GateTerms { max, min: None, queue: (size > 0).then_some((bounds, timeout)) };
         Arc::new(Gate::new("LLMRoute a/b", terms, false, (Arc::default(), Arc::default())))
     }
 
@@ -472,7 +512,7 @@ mod tests {
     async fn a_limit_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_twice() {
         let gate = gate(2, 10, LONG);
         let (a, _b) = (gate.take(CALL, far()).await.unwrap(), gate.take(CALL, far()).await.unwrap());
-        let terms = |max| GateTerms { max, ..gate.lock().terms };
+        let terms = |max| GateTerms { max, min: None, ..gate.lock().terms };
         gate.configure(terms(1));
         drop(a);
         assert!(gate.try_take(1).is_none(), "one is at work, and one may be");

@@ -148,6 +148,7 @@ impl PreparedGate {
         let queue = from.queue.as_ref();
         let terms = GateTerms {
             max: from.max.into(),
+            min: from.min.map(u64::from),
             queue: queue.map(|queue| {
                 let size = usize::try_from(queue.size).unwrap_or(usize::MAX);
                 let bounds =
@@ -192,7 +193,7 @@ mod tests {
         let values = BTreeMap::from([("batch".to_owned(), -10)]);
         let header = Some(PriorityHeader { name: "x-priority".to_owned(), values });
         let (timeout, ageing) = (10_000, 5_000);
-        Concurrency { max, queue: Some(CallQueue { size: 10, max_bytes: 1_000, timeout, ageing, header }) }
+        Concurrency { max, min: None, queue: Some(CallQueue { size: 10, max_bytes: 1_000, timeout, ageing, header }) }
     }
 
     #[tokio::test]

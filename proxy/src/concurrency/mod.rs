@@ -2,9 +2,10 @@
 //!
 //! A place is held from before a provider is asked to the last byte of its answer, and given back however that ends. All workers
 //! share one count per limit. Where there is a Redis, proxies have leases of each limit there, a few places at a time: none waits
-//! for a round trip as long as it has some.
+//! for a round trip as long as it has some. A limit may find itself (`adaptive`) below the one that is written.
 
 mod active;
+mod adaptive;
 mod gate;
 mod gates;
 mod keeper;

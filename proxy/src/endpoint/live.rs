@@ -62,6 +62,8 @@ pub struct Endpoint {
     /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
+    /// The most calls that this process may have there at once, as was found out; 0: nobody finds out.
+    own_limit: AtomicU64,
     latencies: Latencies,
     compressed: Compressed,
 }
@@ -82,6 +84,7 @@ impl Endpoint {
             credential: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            own_limit: AtomicU64::new(0),
             latencies: Latencies::default(),
         }
     }
@@ -183,6 +186,17 @@ impl Endpoint {
     #[must_use]
     pub fn times_nearly_used_up(&self) -> u64 {
         self.scarce.times()
+    }
+
+    /// The most calls that this process may have there at once, where that is found out.
+    #[must_use]
+    pub fn own_limit(&self) -> Option<u64> {
+        Some(self.own_limit.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
+    }
+
+    /// That is not found out any longer.
+    pub fn has_no_own_limit(&self) {
+        self.own_limit.store(0, Ordering::Relaxed);
     }
 
     fn tell(&self, subject: Subject, until: Instant) {
@@ -397,6 +411,21 @@ impl Permit {
                 self.endpoint.tell(Subject::Circuit, self.endpoint.epoch);
             }
         }
+    }
+
+    /// Its answer has begun after so long; a stream's first token, or a whole answer.
+    pub fn begins(&self, is_stream: bool, waited: Duration, now: Instant) {
+        self.learns(|place| place.answered(is_stream, waited, now));
+    }
+
+    /// Its endpoint has said that it has too much.
+    pub fn too_much(&self, now: Instant) {
+        self.learns(|place| place.refused(now));
+    }
+
+    fn learns(&self, tell: impl Fn(&CallPlace) -> Option<u64>) {
+        let limit = self.places.iter().filter_map(tell).min();
+        limit.into_iter().for_each(|limit| self.endpoint.own_limit.store(limit, Ordering::Relaxed));
     }
 
     fn comes_back(&mut self, is_well: bool) {

@@ -341,6 +341,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
             },
             circuit_opened: endpoint.circuit_opened(),
             nearly_used_up: endpoint.times_nearly_used_up(),
+            own_limit: endpoint.own_limit(),
             in_flight: endpoint.in_flight().into(),
             latency: endpoint.latency_estimates().map(|time| time.map(|time| time.as_secs_f64())),
             connections: found.map(|totals| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),

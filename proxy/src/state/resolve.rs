@@ -247,6 +247,9 @@ impl Resolving<'_> {
                 let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };
                 let endpoint = self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now);
                 endpoint.called_with(stands_for);
+                if from.endpoint_concurrency.as_ref().is_none_or(|limit| limit.min.is_none()) {
+                    endpoint.has_no_own_limit();
+                }
                 endpoint
             };
             Ok(Provider {

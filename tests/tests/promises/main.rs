@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod abandoned;
+mod adaptive;
 mod agreement;
 mod azure;
 mod balancing;
