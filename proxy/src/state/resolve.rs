@@ -243,18 +243,9 @@ impl Resolving<'_> {
             let origin =
                 Origin::at(self.id, place.from, place.at, &self.lasting.outward).map_err(|error| error.to_string())?;
             let address = origin.address();
-            let known = || {
-                let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.clone() };
-                let endpoint = self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now);
-                endpoint.called_with(stands_for);
-                if from.endpoint_concurrency.as_ref().is_none_or(|limit| limit.min.is_none()) {
-                    endpoint.has_no_own_limit();
-                }
-                endpoint
-            };
             Ok(Provider {
                 ix,
-                endpoint: endpoint.unwrap_or_else(known),
+                endpoint: endpoint.unwrap_or_else(|| self.known(from, &address, stands_for)),
                 identity: identity(&from.name, &address),
                 stands_for: identity(&format!("{}\0{}", self.id.0, from.name), &address),
                 gates: self.gates(from, &address),
@@ -292,6 +283,17 @@ impl Resolving<'_> {
                 endpoints.iter().map(|address| make(&Spot { at: Some(address), ..*own }, weight, None)).collect()
             }
         }
+    }
+
+    /// The endpoint at an address, as it is known by now.
+    fn known(&self, from: &config::Provider, address: &str, stands_for: u64) -> Arc<Endpoint> {
+        let key = EndpointKey { pool: self.id.clone(), provider: from.name.clone(), address: address.to_owned() };
+        let endpoint = self.lasting.registry.endpoint(&key, self.pool.circuit_breaker, self.now);
+        endpoint.called_with(stands_for);
+        if from.endpoint_concurrency.as_ref().is_none_or(|limit| limit.min.is_none()) {
+            endpoint.has_no_own_limit();
+        }
+        endpoint
     }
 
     /// A provider once for each of its regions. Its weight is shared by those that are called together: the near ones, and, where
