@@ -535,13 +535,7 @@ impl Attempt<'_> {
             self.suspects.borrow_mut().add(open, Instant::now());
         }
         self.settle(open, decision);
-        let is_limited = decision.end == AttemptEnd::RateLimited && decision.cooldown != Cooldown::None;
-        if is_limited || retry_policy::is_its_own(status) {
-            open.too_much(Instant::now());
-        }
-        if decision.counts_against_circuit && retry_policy::is_its_own(status) {
-            open.endpoint().failed_by_itself(Instant::now());
-        }
+        open.tell_of_load(decision, status);
     }
 
     fn settle(&self, open: &mut OpenAttempt, decision: RetryDecision) {

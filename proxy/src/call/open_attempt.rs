@@ -16,6 +16,7 @@ use crate::state::Provider;
 use super::affinity::ConversationSeat;
 use super::context::CallContext;
 use super::inbound::InboundCall;
+use super::retry_policy::{self, Cooldown, RetryDecision};
 
 /// An attempt that is under way.
 pub(super) struct OpenAttempt {
@@ -123,9 +124,16 @@ impl OpenAttempt {
         }
     }
 
-    /// Its provider has said that it has too much.
-    pub(super) fn too_much(&self, now: Instant) {
-        self.permit.too_much(now);
+    /// Its provider has answered with an error: it may have said that it has too much, which is no caller's doing.
+    pub(super) fn tell_of_load(&self, decision: RetryDecision, status: u16) {
+        let (now, is_its_own) = (Instant::now(), retry_policy::is_its_own(status));
+        let is_limited = decision.end == AttemptEnd::RateLimited && decision.cooldown != Cooldown::None;
+        if is_limited || is_its_own {
+            self.permit.too_much(now);
+        }
+        if decision.counts_against_circuit && is_its_own {
+            self.permit.endpoint().failed_by_itself(now);
+        }
     }
 
     /// Its entry in the ledger.
