@@ -47,6 +47,7 @@ pub const FEATURES: [&str; 42] = [
     "regions",
     "request",
     "serviceEndpoints",
+    "streamFailover",
     "unlisted",
     "vertexAI",
 ];

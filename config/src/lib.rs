@@ -30,6 +30,7 @@ pub mod published;
 mod request;
 pub mod rollout;
 mod snapshot;
+mod stream_failover;
 mod target;
 
 pub use access::{Access, ConsumerMatch};
@@ -54,4 +55,5 @@ pub use price::{PicoUsd, Price, PriceVariant, PricedTier, Rates};
 pub use prompt_cache::PromptCache;
 pub use request::{Complexity, RequestChanges};
 pub use snapshot::*;
+pub use stream_failover::StreamFailover;
 pub use target::{FallbackReason, Target};

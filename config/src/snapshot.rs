@@ -24,6 +24,7 @@ use crate::model::ModelFacts;
 use crate::price::Price;
 use crate::prompt_cache::PromptCache;
 use crate::request::RequestChanges;
+use crate::stream_failover::StreamFailover;
 use crate::target::Target;
 
 /// The version of this model. A proxy refuses a snapshot of a version it does not know.
@@ -112,6 +113,9 @@ pub struct Rule {
     /// A share of its calls is copied; `None`: none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
+    /// Streams that break half-way go on elsewhere; `None`: they end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_failover: Option<StreamFailover>,
     /// The most of its calls that providers work on at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,

@@ -30,6 +30,7 @@ mod scalar;
 pub mod schema;
 mod simulated;
 mod status;
+mod stream_failover;
 
 pub use access::{Access, AccessFrom, ConsumerSelector};
 pub use affinity::{Affinity, AffinitySource};
@@ -69,6 +70,7 @@ pub use route::{
 pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
 pub use status::{BudgetStatus, Condition, ConditionStatus, Status};
+pub use stream_failover::{StreamFailover, StreamFailoverMethod};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sluicegate.dev";

@@ -16,6 +16,7 @@ use crate::request::{Complexity, RequestChanges};
 use crate::rules::{self, validations};
 use crate::scalar::Duration;
 use crate::status::Status;
+use crate::stream_failover::StreamFailover;
 
 /// The rules by which calls go to pools.
 #[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +81,9 @@ pub struct LLMRouteSpec {
     /// Breakpoints for providers' prompt caches. Left out: callers place their own. A rule's own take their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache: Option<PromptCache>,
+    /// Streams that break half-way go on at another provider. Left out: they end in an error. A rule's own word goes over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_failover: Option<StreamFailover>,
     /// Timeouts over the pools'. A rule's own are laid over them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
@@ -133,6 +137,9 @@ pub struct Rule {
     /// Breakpoints for providers' prompt caches, in place of what the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache: Option<PromptCache>,
+    /// Streams that break half-way go on at another provider, in place of what the route says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_failover: Option<StreamFailover>,
     /// Timeouts of its calls, over the route's and the pools'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::continuation::AnswerPlace;
 use crate::embeddings::Embeddings;
 use crate::fold::FoldEvents;
-use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Reply, ServiceTier};
+use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Raw, Reply, ServiceTier};
 use crate::observe::{AnswerShape, ObserveEvent};
 use crate::thoughts::ThoughtPlaces;
 use crate::verbatim::{Envelope, Field, Look, Peeked};
@@ -130,6 +131,8 @@ pub(crate) struct Spoke {
     pub(crate) decode_reply: fn(&[u8]) -> Result<Reply, Malformed>,
     /// `reply`: the same, written; beside it is the caller's own body.
     pub(crate) encode_reply: fn(&Reply, &[u8]) -> EncodedReply,
+    /// The place of turns in its bodies, and the form of one that is text alone.
+    pub(crate) answer_place: AnswerPlace,
     /// True if answers repeat some of the call's own body.
     pub(crate) repeats_the_call: bool,
     /// `stream/read`: a reader of one streamed answer.
@@ -180,6 +183,23 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     }
     /// Says that the body came to its clean end.
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;
+    /// It stands behind a stream that passes: what a writer would name in another way is kept.
+    fn follow(&mut self) {}
+    /// What it has kept so.
+    fn followed(&self) -> Option<FollowedItems> {
+        None
+    }
+}
+
+/// The names of a stream that passes, where a writer has others: OpenAI's items, which its last event tells once more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FollowedItems {
+    /// The number of the last event.
+    pub(crate) number: Option<u64>,
+    /// The items that are whole.
+    pub(crate) whole: Vec<Raw>,
+    /// The id of the message that grows.
+    pub(crate) open: Option<String>,
 }
 
 /// A writer of one streamed answer.
@@ -194,4 +214,6 @@ pub(crate) trait EncodeStream: std::fmt::Debug + Send {
     fn held(&self) -> usize {
         0
     }
+    /// It goes on by the names of the stream that has passed until here.
+    fn go_on_from(&mut self, _followed: FollowedItems) {}
 }

@@ -68,7 +68,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 14] = [
+const OF_ROUTES: [RouteFeature; 15] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -90,6 +90,7 @@ const OF_ROUTES: [RouteFeature; 14] = [
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
     ("promptCache", |route| route.rules.iter().any(|rule| rule.prompt_cache.is_some())),
     ("request", |route| route.rules.iter().any(|rule| rule.request.is_some())),
+    ("streamFailover", |route| route.rules.iter().any(|rule| rule.stream_failover.is_some())),
     ("unlisted", |route| route.rules.iter().any(|rule| rule.unlisted)),
 ];
 
@@ -267,6 +268,11 @@ mod tests {
                 &["complexity"],
             ),
             ("rules: [{name: a, hedge: {after: 1s}, targets: [{poolRef: {name: p}}]}]", &["hedge"]),
+            ("streamFailover: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["streamFailover"]),
+            (
+                "streamFailover: {}, rules: [{name: a, streamFailover: {method: Never}, targets: [{poolRef: {name: p}}]}]",
+                &[],
+            ),
             (
                 "coalesce: {scope: Pod}, rules: [{name: a, coalesce: {scope: \"Off\"}, targets: [{poolRef: {name: p}}]}]",
                 &[],

@@ -14,7 +14,7 @@ use super::verdict::Reason;
 use super::{access, budgets, cache, concurrency, features, limits, prompt_cache as breakpoints, request};
 use crate::{
     FORMAT, FallbackReason, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route,
-    Rule, Target, Timeouts,
+    Rule, StreamFailover, Target, Timeouts,
 };
 
 /// Top-level fields that always count.
@@ -25,7 +25,7 @@ const REFUSED_IGNORE: [&str; 2] = ["messages", "model"];
 pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: &mut Report<'_>) -> Route {
     let namespace = id.0.split_once('/').map_or("default", |(namespace, _)| namespace);
     let own_name = format!("LLMRoute {}", id.0);
-    let LLMRouteSpec { rules, access, listed, cache, coalesce, limits, prompt_cache, timeouts } = spec;
+    let LLMRouteSpec { rules, access, listed, cache, coalesce, limits, prompt_cache, stream_failover, timeouts } = spec;
     let mut names = BTreeSet::new();
     if !rules.iter().all(|rule| names.insert(rule.name.as_str())) {
         report.invalid("spec.rules", rules::RULE_NAMES.message);
@@ -43,7 +43,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             let path = format!("spec.rules[{index}]");
             let crds::Rule { name, matches, targets, fallbacks, listed: own_word, cache: own, .. } = rule;
             let crds::Rule { coalesce: shares, limits, request, hedge, mirror, timeouts, .. } = rule;
-            let crds::Rule { prompt_cache: own_breakpoints, .. } = rule;
+            let crds::Rule { prompt_cache: own_breakpoints, stream_failover: own_failover, .. } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
@@ -65,6 +65,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
                 request: request.as_ref().map(|request| request::changes(request, &path, report)),
                 mirror: mirror.as_ref().map(|mirror| self::mirror(mirror, namespace)),
                 hedge: hedge.as_ref().map(|hedge| self::hedge(hedge, &path, report)),
+                stream_failover: self::stream_failover(own_failover.as_ref().or(stream_failover.as_ref())),
                 own_concurrency: own_concurrency.is_some(),
                 concurrency: own_concurrency.or_else(|| route_concurrency.clone()),
                 timeouts: over(own_timeouts, route_timeouts, &path, report),
@@ -181,6 +182,16 @@ fn hedge(spec: &crds::Hedge, path: &str, report: &mut Report<'_>) -> Hedge {
     let after = after.as_ref().map(|after| report.check(&format!("{path}.after"), millis(after)));
     report.rule(&path, rules::HEDGE_POSITIVE, after != Some(Millis(0)));
     Hedge { after, max_percent: *max_percent }
+}
+
+fn stream_failover(spec: Option<&crds::StreamFailover>) -> Option<StreamFailover> {
+    let crds::StreamFailover { method, attempts } = spec?;
+    let prefill_only = match method {
+        crds::StreamFailoverMethod::Any => false,
+        crds::StreamFailoverMethod::Prefill => true,
+        crds::StreamFailoverMethod::Never => return None,
+    };
+    Some(StreamFailover { prefill_only, attempts: *attempts })
 }
 
 fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut Report<'_>) -> Vec<Match> {

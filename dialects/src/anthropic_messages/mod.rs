@@ -60,6 +60,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: Some(&thoughts::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
+    answer_place: crate::continuation::AnswerPlace::Messages,
     repeats_the_call: false,
     stream_decoder: || Box::new(stream::MessagesDecoder::new()),
     stream_encoder: |options| Box::new(stream::MessagesEncoder::new(&options)),

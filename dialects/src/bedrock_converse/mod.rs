@@ -64,6 +64,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: Some(&thoughts::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
+    answer_place: crate::continuation::AnswerPlace::TextBlocks,
     repeats_the_call: false,
     stream_decoder: || Box::new(stream::ConverseDecoder::default()),
     stream_encoder: |_| Box::new(stream::ConverseEncoder::default()),

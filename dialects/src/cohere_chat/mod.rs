@@ -56,6 +56,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: None,
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
+    answer_place: crate::continuation::AnswerPlace::Messages,
     repeats_the_call: false,
     stream_decoder: || Box::new(stream::CohereDecoder::default()),
     stream_encoder: |_| Box::new(stream::CohereEncoder::default()),

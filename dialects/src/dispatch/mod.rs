@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::bedrock_invoke::Reframer;
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::continuation;
 use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
 use crate::fold::StreamFold;
@@ -14,7 +15,7 @@ use crate::mark::SeenMarks;
 use crate::model_list::{ListedModel, ModelPage, ModelShape};
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::shape::{self, RequestShape};
-use crate::spoke::{DecodeStream, EncodeStream, Habits, Spoke};
+use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
 use crate::vendors;
@@ -229,6 +230,26 @@ impl Dialect {
         self.spoke().repeats_the_call
     }
 
+    /// A caller's body with what an answer has said until it broke off, and with the words that ask to go on where there are any;
+    /// `None`: it has no place for them.
+    #[must_use]
+    pub fn gone_on(self, body: &Bytes, said: &str, prompt: Option<&str>) -> Option<Bytes> {
+        continuation::gone_on(body, self.spoke().answer_place, (said, prompt))
+    }
+
+    /// True if a model that is spoken to in this dialect goes on by itself from a last turn that is its own; `thinks`: it is to think
+    /// first, for which it would begin anew.
+    #[must_use]
+    pub fn takes_prefill(self, model: &str, thinks: bool) -> bool {
+        match self {
+            Self::OpenAiCompletions => true,
+            Self::AnthropicMessages | Self::BedrockInvoke | Self::BedrockConverse => {
+                !thinks && vendors::claude(model).takes_prefill()
+            }
+            Self::OpenAiChat | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => false,
+        }
+    }
+
     /// A reader of one streamed answer.
     #[must_use]
     pub fn stream_decoder(self) -> StreamDecoder {
@@ -417,6 +438,16 @@ impl StreamDecoder {
         self.0.tier()
     }
 
+    /// It stands behind a stream that passes.
+    pub(crate) fn follow(&mut self) {
+        self.0.follow();
+    }
+
+    /// The names by which that stream tells what a writer tells by others.
+    pub(crate) fn followed(&self) -> Option<FollowedItems> {
+        self.0.followed()
+    }
+
     /// Says that the body came to its clean end. No `Event::End` among all events means that the stream was cut.
     ///
     /// # Errors
@@ -446,6 +477,11 @@ impl StreamEncoder {
     #[must_use]
     pub fn held(&self) -> usize {
         self.0.held()
+    }
+
+    /// It goes on by the names of the stream that has passed until here.
+    pub(crate) fn go_on_from(&mut self, followed: FollowedItems) {
+        self.0.go_on_from(followed);
     }
 
     /// Appends the dialect's error event. Nothing follows it.

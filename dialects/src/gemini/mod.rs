@@ -69,6 +69,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: Some(&signature::PLACES),
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
+    answer_place: crate::continuation::AnswerPlace::Contents,
     repeats_the_call: false,
     stream_decoder: || Box::new(stream::GeminiDecoder::default()),
     stream_encoder: |options| Box::new(stream::GeminiEncoder::new(&options)),

@@ -51,6 +51,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: None,
     decode_reply: reply::decode,
     encode_reply: |reply, _| reply::encode(reply),
+    answer_place: crate::continuation::AnswerPlace::Prompt,
     repeats_the_call: false,
     stream_decoder: || Box::new(stream::CompletionDecoder::default()),
     stream_encoder: |options| Box::new(stream::CompletionEncoder::new(options)),

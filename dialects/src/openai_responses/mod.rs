@@ -65,6 +65,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     thoughts: Some(&sealed::PLACES),
     decode_reply: reply::decode,
     encode_reply: reply::encode,
+    answer_place: crate::continuation::AnswerPlace::Input,
     repeats_the_call: true,
     stream_decoder: || Box::new(stream::ResponsesDecoder::new()),
     stream_encoder: |options| Box::new(stream::ResponsesEncoder::new(options)),

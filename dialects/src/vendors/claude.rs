@@ -85,6 +85,13 @@ const MODELS: [Claude; 13] = [
     row(&["claude-opus-5", "claude-sonnet-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
 ];
 
+impl Claude {
+    /// True if it goes on from a last turn that is its own. Those that are told to think by effort, all since Claude 4.6, refuse one.
+    pub(crate) fn takes_prefill(&self) -> bool {
+        self.thinking != ThinkingMode::Adaptive
+    }
+}
+
 /// A model that the table does not know: a newer one, or another vendor's behind Anthropic's dialect.
 const UNKNOWN: Claude = Claude {
     pieces: &[],

@@ -123,6 +123,7 @@ pub(super) struct Seldom {
     /// The further kinds of [`TOKEN_TYPES`].
     tokens: [Histogram; 3],
     pub(super) failovers: Counter,
+    pub(super) continued: Counter,
     /// Calls whose usage was estimated.
     pub(super) estimated: Counter,
     pub(super) cache_hits: [Counter; 3],
@@ -139,6 +140,7 @@ impl Seldom {
             per_token: Histogram::new(&PER_TOKEN),
             tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
             failovers: Counter::default(),
+            continued: Counter::default(),
             estimated: Counter::default(),
             cache_hits: std::array::from_fn(|_| Counter::default()),
             cache_misses: Counter::default(),
@@ -195,6 +197,9 @@ impl CallCells {
         self.bytes_out.add(record.bytes_out);
         if record.failover {
             self.sometimes().failovers.add(1);
+        }
+        if record.continued > 0 {
+            self.sometimes().continued.add(record.continued.into());
         }
         // A cached answer used no tokens and cost nothing: its usage was counted when it was made.
         if !matches!(record.cache, CacheStatus::Hit(_)) {

@@ -273,7 +273,8 @@ impl Page<'_> {
         }));
         let resends = resends.into_iter().filter(|(_, count)| *count > 0).collect();
         self.counters(&names::RESENDS, &resends)?;
-        self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))
+        self.counters(&names::FAILOVERS, &by_route(reading, |cells| Some(&cells.seldom()?.failovers)))?;
+        self.counters(&names::CONTINUED_STREAMS, &by_route(reading, |cells| Some(&cells.seldom()?.continued)))
     }
 
     fn usage(&mut self, reading: &MetricsReading) -> Result<(), Error> {

@@ -57,6 +57,7 @@ metrics! {
     SKIPPED_PARTS = Counter "sluicegate_skipped_parts" ["pool", "provider"] "Parts of answers that the caller's dialect has no words for; the caller was not given them.";
     RESENDS = Counter "sluicegate_resends" ["pool", "provider"] "Requests sent once more within an attempt, because nobody had processed them or their reused connection ended before a byte of an answer.";
     FAILOVERS = Counter "sluicegate_failovers" ["route"] "Calls that were tried at another provider after one had failed; the second attempt of a hedged call alone is no failover.";
+    CONTINUED_STREAMS = Counter "sluicegate_continued_streams" ["route"] "Streams that broke off half-way and went on at another provider, where their rule lets them.";
     TOKENS = Counter "sluicegate_tokens" ["route", "pool", "provider", "model", "type"] "Tokens that providers said were used.";
     COST = Counter "sluicegate_cost_usd" ["route", "pool", "provider", "model"] "What those tokens cost by the configured prices, in US dollars.";
     PROMPT_CACHE_SAVED = Counter "sluicegate_prompt_cache_saved_usd" ["route", "pool", "provider", "model"] "What reading from providers' prompt caches saved by the configured prices, in US dollars.";

@@ -158,6 +158,8 @@ pub struct Record {
     pub(super) failover: bool,
     /// True if a second attempt was made beside one that kept the caller waiting.
     pub(super) hedged: bool,
+    /// The number of times that its stream broke off and went on at another provider.
+    pub(super) continued: u32,
     /// Requests sent once more within an attempt.
     pub(super) resends: u32,
     pub(super) client_retry: u32,
@@ -204,6 +206,7 @@ impl Record {
             last_attempt: None,
             failover: false,
             hedged: false,
+            continued: 0,
             resends: 0,
             client_retry: 0,
             cache: CacheStatus::Off,

@@ -22,6 +22,7 @@ use crate::memory::{Charge, Exhausted, Purpose};
 
 use super::cache_listener::CacheListener;
 use super::context::CallContext;
+use super::continuation::{BrokenOff, Continuation, RestBegun, RestState};
 use super::open_attempt::OpenAttempt;
 use super::retry_policy::{self, RetryDecision};
 use super::stream_source::StreamSource;
@@ -48,6 +49,8 @@ pub(super) struct AnswerStream {
     out: WriteBuffer,
     /// True if the caller listens still.
     caller: bool,
+    /// True if callers who share a flight listen.
+    in_flight: bool,
     /// The cache as a listener, if it listens.
     cache: CacheListener,
     /// The memory of what is held back.
@@ -60,6 +63,14 @@ pub(super) struct AnswerStream {
     over: Option<StreamEnd>,
     /// Looks whether its beginning is a content filter's refusal, where that is not the caller's yet.
     refusals: Option<Box<RefusalWatch>>,
+    /// True if it is the rest of an answer.
+    is_rest: bool,
+    /// True if somebody else may have to go on with it.
+    is_followed: bool,
+    /// The end that came with the first token, before it was known who would go on.
+    early_end: Option<Polled>,
+    /// The means to go on elsewhere.
+    continuation: Option<Box<Continuation>>,
 }
 
 /// The terms of a stream.
@@ -71,6 +82,10 @@ pub(super) struct StreamTerms {
     pub(super) deadline: Instant,
     /// True if the cache wants the answer.
     pub(super) recorded: bool,
+    /// True if somebody else may have to go on with it.
+    pub(super) is_followed: bool,
+    /// True if it is the rest of an answer, which somebody else tells.
+    pub(super) is_rest: bool,
 }
 
 /// The outcome of the wait for a stream's first token.
@@ -115,7 +130,7 @@ enum Polled {
 
 impl AnswerStream {
     pub(super) fn new(terms: StreamTerms, source: StreamSource, transcoder: Transcoder) -> Self {
-        let StreamTerms { context, idle, deadline, recorded } = terms;
+        let StreamTerms { context, idle, deadline, recorded, is_followed, is_rest } = terms;
         let keep_alive = context.comments();
         let [held, recorded_bytes] = [context.worker.memory.nothing(), context.worker.memory.nothing()];
         let cache = CacheListener::new(recorded && transcoder.needs_early(), recorded_bytes);
@@ -125,6 +140,7 @@ impl AnswerStream {
             transcoder,
             out: WriteBuffer::default(),
             caller: true,
+            in_flight: false,
             cache,
             held,
             going: Bytes::new(),
@@ -132,6 +148,10 @@ impl AnswerStream {
             timeout: Duration::MAX,
             over: None,
             refusals: None,
+            is_rest,
+            is_followed,
+            early_end: None,
+            continuation: None,
         }
     }
 
@@ -167,7 +187,11 @@ impl AnswerStream {
                 Polled::Some if waits => {}
                 Polled::Nothing if waits => return Poll::Pending,
                 pulled => {
-                    self.conclude(pulled);
+                    match pulled {
+                        Polled::Some | Polled::Nothing => {}
+                        ended if self.is_followed => self.early_end = Some(ended),
+                        ended => self.conclude(ended),
+                    }
                     return Poll::Ready(FirstToken::Ready);
                 }
             }
@@ -202,6 +226,23 @@ impl AnswerStream {
         self.transcoder.usage()
     }
 
+    /// It can go on elsewhere by these means.
+    pub(super) fn may_go_on(&mut self, continuation: Box<Continuation>) {
+        self.continuation = Some(continuation);
+    }
+
+    /// The rest of an answer, for the stream that tells it.
+    pub(super) fn into_rest(mut self: Box<Self>) -> Option<RestBegun> {
+        let state = match self.over.replace(StreamEnd::Told) {
+            None => RestState::GoesOn,
+            Some(StreamEnd::Whole) => RestState::Whole,
+            Some(StreamEnd::Told | StreamEnd::Cut) => RestState::Cut,
+        };
+        let source = std::mem::replace(&mut self.source, StreamSource::Kept(Bytes::new()));
+        let rest = self.transcoder.take_rest()?;
+        Some(RestBegun { source, rest, asked: false, state })
+    }
+
     /// The attempt that it belongs to, where a provider is asked for it.
     pub(super) fn attempt(&mut self) -> Option<&mut OpenAttempt> {
         self.source.attempt()
@@ -219,7 +260,7 @@ impl AnswerStream {
 
     /// It has no caller, or none any longer: the stream is polled for whoever else listens, to its end.
     pub(super) async fn go_on(mut self: Box<Self>, mut flight: Option<Publisher>) {
-        self.caller = false;
+        (self.caller, self.in_flight) = (false, flight.is_some());
         self.clock.without_comments();
         self.going = Bytes::new();
         self.hand_over(&mut flight);
@@ -233,7 +274,7 @@ impl AnswerStream {
         let before = self.cache.total();
         while self.over.is_none() {
             if flight.as_ref().is_some_and(|flight| flight.is_deserted(cx)) {
-                *flight = None;
+                (*flight, self.in_flight) = (None, false);
             }
             match flight {
                 Some(flight) => std::task::ready!(flight.poll_room(cx)),
@@ -325,6 +366,15 @@ impl AnswerStream {
         if self.over.is_some() {
             return Polled::Nothing;
         }
+        if let Some(end) = self.early_end.take() {
+            return end;
+        }
+        if let Some(continuation) = self.continuation.as_mut().filter(|continuation| continuation.is_asking()) {
+            return match continuation.poll(cx) {
+                Poll::Pending => Polled::Nothing,
+                Poll::Ready(begun) => self.resumed(begun),
+            };
+        }
         match self.source.poll(cx) {
             Poll::Pending => Polled::Nothing,
             Poll::Ready(None) => Polled::End,
@@ -337,6 +387,9 @@ impl AnswerStream {
                 self.refusals.iter_mut().for_each(|watch| watch.push(&data));
                 let (data, reframed) = self.transcoder.reframed(data);
                 let fed = self.feed(data).and(reframed);
+                if self.transcoder.error_is_held() {
+                    return Polled::Broken("the provider said an error in mid-answer".to_owned());
+                }
                 self.notice_the_end();
                 match fed {
                     Ok(()) => self.charge_held().map_or_else(Polled::Full, |()| Polled::Some),
@@ -421,11 +474,68 @@ impl AnswerStream {
         if matches!(end, AttemptEnd::ClientError | AttemptEnd::RateLimited) {
             self.source.outcome(Outcome::Neutral);
         }
-        self.cut(ErrorKind::BadGateway, end, what);
+        self.break_off(ErrorKind::BadGateway, end, what);
+    }
+
+    /// The provider's side broke off: somebody else is asked to go on, where that may be; else the stream is cut.
+    fn break_off(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
+        // Whom nobody listens to any longer, nobody goes on for.
+        let may = self.caller || self.in_flight;
+        let said = self.transcoder.said().filter(|_| may);
+        let call = self.continuation.as_ref().zip(said).and_then(|(means, said)| means.call_for_rest(said));
+        let Some((call, mut continuation)) = call.and_then(|call| Some((call, self.continuation.take()?))) else {
+            return self.cut(kind, end, what);
+        };
+        let (message, broke) = (self.source.broke_off(&what), self.source.provider().cloned());
+        continuation.used(self.source.settle(Outcome::Failure, end, &self.transcoder));
+        // Of two halves that two models have said the cache keeps nothing.
+        self.cache.cut();
+        self.source = StreamSource::Kept(Bytes::new());
+        continuation.begin(call, broke, BrokenOff { kind, end, what, message });
+        self.continuation = Some(continuation);
+        self.timeout = Duration::MAX;
+        self.clock.heard();
+    }
+
+    /// Somebody gives the rest, or nobody does.
+    fn resumed(&mut self, begun: Result<RestBegun, Option<BrokenOff>>) -> Polled {
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(was) => {
+                was.into_iter().for_each(|was| self.give_up(was));
+                return Polled::Some;
+            }
+        };
+        let Some((call, before)) =
+            self.continuation.as_ref().map(|means| (Rc::clone(means.call()), means.used_before()))
+        else {
+            return Polled::Nothing;
+        };
+        let RestBegun { source, rest, asked, state } = begun;
+        self.transcoder.go_on(&call, (rest, asked), before, &mut self.out);
+        self.source = source;
+        self.clock.heard();
+        match state {
+            RestState::GoesOn => {
+                self.notice_the_end();
+                self.charge_held().map_or_else(Polled::Full, |()| Polled::Some)
+            }
+            RestState::Whole => Polled::End,
+            RestState::Cut => Polled::Broken("the stream stopped before its end".to_owned()),
+        }
+    }
+
+    /// Nobody goes on: the stream ends as it broke off.
+    fn give_up(&mut self, was: BrokenOff) {
+        let BrokenOff { kind, end, what, message } = was;
+        self.end_cut((kind, end), what, message);
     }
 
     /// The provider was silent for too long, or the call's whole time is over.
     fn late(&mut self) {
+        if let Some(was) = self.continuation.as_mut().and_then(|continuation| continuation.give_up()) {
+            return self.give_up(was);
+        }
         if self.transcoder.error().is_some() {
             return self.cut_or_said(String::new());
         }
@@ -440,7 +550,7 @@ impl AnswerStream {
             return self.cut(ErrorKind::Overloaded, AttemptEnd::TimedOut, "the gateway stopped".to_owned());
         }
         if self.clock.idle_is_over() {
-            return self.cut(
+            return self.break_off(
                 ErrorKind::Timeout,
                 AttemptEnd::TimedOut,
                 "the provider fell silent in mid-answer".to_owned(),
@@ -465,14 +575,23 @@ impl AnswerStream {
     }
 
     fn cut(&mut self, kind: ErrorKind, end: AttemptEnd, what: String) {
+        let message = self.source.broke_off(&what);
         self.source.settle(Outcome::Failure, end, &self.transcoder);
+        self.end_cut((kind, end), what, message);
+    }
+
+    /// It ends here, and is not whole: the caller is told so.
+    fn end_cut(&mut self, (kind, end): (ErrorKind, AttemptEnd), what: String, message: String) {
+        if self.is_rest {
+            self.over = Some(StreamEnd::Cut);
+            return;
+        }
         self.cache.cut();
         // An error that the provider said itself has passed already.
         let told = if self.transcoder.error().is_some() {
             self.transcoder.close_after_error(&mut self.out);
             true
         } else {
-            let message = self.source.broke_off(&what);
             let error = ProviderError { kind, message, r#type: None, code: None, param: None };
             self.transcoder.write_error(&error, &mut self.out)
         };

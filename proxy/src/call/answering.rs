@@ -7,7 +7,7 @@ use crate::errors::Problem;
 use super::cache_lookup::{self, CacheOutcome};
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{access, coalesce, failover, limits, mirror, output_limit, referenced_items, stored};
+use super::{access, coalesce, failover, limits, mirror, output_limit, referenced_items, resume, stored};
 
 /// An answer to a call, wherever it came from.
 ///
@@ -66,7 +66,9 @@ pub(super) async fn answered(mut call: &Rc<InboundCall>) -> Result<Exchange, Pro
         mirror::send(call, rule);
     }
     let outcome = match cache_lookup::shared_key(call, rule, lead.as_ref()).filter(|_| !context.lands_softly()) {
-        None => failover::exchange(call, rule, lead).await,
+        None if rule.stream_failover.is_none() => failover::exchange(call, rule, lead).await,
+        // Boxed, as the cache's part.
+        None => Box::pin(resume::exchange(call, rule, lead)).await,
         // Boxed, as the cache's part.
         Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
     };

@@ -195,7 +195,13 @@ impl Attempt<'_> {
         if self.call.passes() {
             return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
         }
+        if self.call.is_for_rest() {
+            return Transcoder::of_rest(self.call, dialect);
+        }
         let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+        if self.call.is_followed() {
+            transcoder.follow(self.call);
+        }
         transcoder.seal(stored::sealed_stream(self.call, self.provider));
         transcoder.keep(stored::keeper(self.call, self.provider.stands_for), self.call.own_name());
         transcoder
@@ -555,7 +561,9 @@ impl Attempt<'_> {
     }
 
     fn terms(&self, recorded: bool) -> StreamTerms {
-        StreamTerms { context: self.context(), idle: self.times.idle, deadline: self.deadline, recorded }
+        let (is_followed, is_rest) = (self.call.is_followed(), self.call.is_for_rest());
+        let (idle, deadline) = (self.times.idle, self.deadline);
+        StreamTerms { context: self.context(), idle, deadline, recorded, is_followed, is_rest }
     }
 
     fn source(&self, body: UpstreamBody, attempt: OpenAttempt) -> ProviderSource {
@@ -580,6 +588,7 @@ impl Attempt<'_> {
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
     let spoken = provider.offer(call.operation, call.dialect(), || model).map(|at| at.offer.dialect);
+    let call = call.for_model(model, spoken).map_err(Failure::unsayable)?;
     let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
     let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
     room.map_err(Failure::no_room)?;

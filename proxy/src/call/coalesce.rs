@@ -26,7 +26,7 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::stream_source::StreamSource;
 use super::transcoder::Transcoder;
-use super::{access, failover, plan};
+use super::{access, plan, resume};
 
 /// A call whose flight gives it no answer that it can be given joins another one, so many times; then it goes alone.
 const ROUNDS: usize = 3;
@@ -34,7 +34,7 @@ const ROUNDS: usize = 3;
 /// An answer to a call that may share it with others: as the leader of a flight, or as one who reads along.
 ///
 /// # Errors
-/// As those of [`failover::exchange`]; who reads along is told what its leader was.
+/// As those of [`resume::exchange`]; who reads along is told what its leader was.
 pub(super) async fn exchange(
     call: &Rc<InboundCall>,
     rule: &Rule,
@@ -67,7 +67,7 @@ pub(super) async fn exchange(
     }
     flights.alone.add();
     call.shares(false);
-    failover::exchange(call, rule, lead).await
+    resume::exchange(call, rule, lead).await
 }
 
 /// Leads a flight, or reads along for those who wait here, where another proxy leads it. `with`: proxies share it, by this key.
@@ -93,7 +93,7 @@ async fn take_off(call: Rc<InboundCall>, lead: Option<Lead>, (flight, with, unti
 async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
     let answering = async {
         let (_, _, rule) = access::permitted(&call)?;
-        failover::exchange(&call, rule, lead).await
+        resume::exchange(&call, rule, lead).await
     };
     let outcome = {
         let mut answering = pin!(answering);
@@ -201,7 +201,8 @@ impl Passenger<'_> {
             context.note(|entry| entry.first_token(Instant::now()));
         }
         let idle = self.until.saturating_duration_since(Instant::now());
-        let terms = StreamTerms { context: Rc::clone(context), idle, deadline: self.until, recorded: false };
+        let (context, deadline) = (Rc::clone(context), self.until);
+        let terms = StreamTerms { context, idle, deadline, recorded: false, is_followed: false, is_rest: false };
         Exchange::Stream(headers, Box::new(AnswerStream::new(terms, source, Transcoder::shared(self.call))))
     }
 

@@ -131,6 +131,11 @@ impl CallContext {
         self.entry.try_borrow().is_ok_and(|entry| entry.was_asked())
     }
 
+    /// The number of attempts so far.
+    pub(super) fn attempts(&self) -> u32 {
+        self.entry.try_borrow().map_or(0, |entry| entry.attempts())
+    }
+
     /// Tells its connection, if there is one.
     pub(super) fn tell_client(&self, tell: impl FnOnce(&Busy)) {
         if let Some(client) = &*self.client.borrow() {

@@ -79,6 +79,15 @@ pub(super) fn last_event(text: &[u8]) -> usize {
     begins.max().unwrap_or_default()
 }
 
+/// These bytes event by event; the last may not be whole.
+pub(super) fn events(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let ends = BLANK_LINES.iter().filter_map(|blank| memmem::find(&bytes, blank).map(|at| at + blank.len()));
+        let end = ends.min().unwrap_or(bytes.len());
+        (!bytes.is_empty()).then(|| bytes.split_to(end))
+    })
+}
+
 /// True if nothing of an event is left open at the end of these bytes.
 pub(super) fn ends_event(text: &[u8]) -> bool {
     BLANK_LINES.iter().any(|blank| text.ends_with(blank))

@@ -135,7 +135,9 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
     if queues && places::apply(call, rule) {
         Box::pin(places::take(call, rule)).await?;
     }
-    let mut progress = CallProgress { attempts: 0, last: None, deadline: call.context.arrived };
+    // Who asks for the rest of an answer has made attempts before.
+    let attempts = if call.is_for_rest() { call.context.attempts() } else { 0 };
+    let mut progress = CallProgress { attempts, last: None, deadline: call.context.arrived };
     let mut rounds = Rounds::new(plan::order(&call.context.ready, rule, call.context.lands_softly()));
     let mut stage = Stage::of(call, rounds.targets());
     let (lead, suspects) = (RefCell::new(lead), RefCell::new(Suspects::default()));
@@ -147,6 +149,7 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
         let times = attempt::Times::of(rule, round.target.pool);
         progress.deadline = call.context.arrived + times.total;
         (round.last_resort, round.room) = (last_resort, stage.room);
+        round.leave_out(call.left_out());
         if round.target.pool.affinity.is_some() && round.seat.is_none() {
             round.seat = affinity::seat(call, round.target.pool);
         }

@@ -8,16 +8,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use sluicegate_dialects::continuation::PROMPT;
 use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
-use sluicegate_dialects::{Dialect, Refusal, estimate, hub, side};
+use sluicegate_dialects::{Dialect, Refusal, RequestShape, estimate, hub, side};
 
 use crate::account::Operation;
 use crate::api::passed as passed_operations;
 use crate::errors::Problem;
 use crate::matching::AskedAmount;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
-use crate::state::PreparedChanges;
+use crate::state::{PreparedChanges, Provider};
 
 use super::betas;
 use super::caller::Addressed;
@@ -68,6 +69,10 @@ pub(super) struct InboundCall {
     cache_plan: Cell<Option<CachePlan>>,
     /// True if its answer may be shared with calls that ask for the same in other forms.
     shared: Cell<bool>,
+    /// True if somebody else may have to go on with the stream of its answer.
+    follows: Cell<bool>,
+    /// The rest of an answer that it asks for, where another provider had begun with it.
+    rest: Option<AskedRest>,
     /// Counts the copies of the body that attempts make.
     copies: RefCell<Option<Charge>>,
     /// The call's own part of the memory budget.
@@ -80,6 +85,16 @@ struct ChangedCall {
     made: Arc<PreparedChanges>,
     /// The caller's headers with them.
     headers: HeaderMap,
+}
+
+/// The rest of an answer, as a call asks for it whose body ends with what was said.
+struct AskedRest {
+    /// The same call for models that have to be asked to go on; `None`: they are not.
+    asking: Option<Rc<InboundCall>>,
+    /// True if the last attempt was sent that one.
+    asked: Cell<bool>,
+    /// The providers that broke off.
+    broke: OnceCell<Vec<Arc<Provider>>>,
 }
 
 /// The parts that a call is made of.
@@ -143,6 +158,8 @@ impl InboundCall {
             changes: None,
             cache_plan: Cell::default(),
             shared: Cell::default(),
+            follows: Cell::default(),
+            rest: None,
             copies: RefCell::default(),
             _charge: charge,
         }))
@@ -221,6 +238,111 @@ impl InboundCall {
             call.stored = OnceCell::from(Rc::new(stored));
         }
         Ok(call)
+    }
+
+    /// The call for the rest of its answer, of which so much has been said; `None`: nobody could go on with it. `prefill_only`: models
+    /// that have to be asked to go on are not.
+    pub(super) fn for_the_rest(&self, said: &str, prefill_only: bool) -> Option<Rc<Self>> {
+        if self.is_bound() || !self.operation.generates() {
+            return None;
+        }
+        let facts = |call: &mut hub::Call| {
+            let must = call.tool_choice.as_ref().is_some_and(hub::ToolChoice::is_a_must);
+            let is_plain = call.format.is_none() && !must && call.sampling.choices.is_none_or(|choices| choices <= 1);
+            Ok((is_plain, call.max_tokens))
+        };
+        let (is_plain, most) = self.with_neutral(facts).ok()?;
+        let left = most.map(|most| most.saturating_sub(estimate::tokens_of_text(said)));
+        if !is_plain || left == Some(0) {
+            return None;
+        }
+        let asking = if prefill_only { None } else { self.with_said(said, (Some(PROMPT), left), None) };
+        let rest = AskedRest { asking, asked: Cell::new(false), broke: OnceCell::new() };
+        self.with_said(said, (None, left), Some(rest))
+    }
+
+    fn with_said(
+        &self,
+        said: &str,
+        (prompt, most): (Option<&str>, Option<u64>),
+        rest: Option<AskedRest>,
+    ) -> Option<Rc<Self>> {
+        let (dialect, memory) = (self.dialect(), &self.context.worker.memory);
+        let path = PathSays { model: self.path_model(), stream: Some(self.peek.stream) };
+        let body = dialect.gone_on(&self.body, said, prompt)?;
+        let body = dialect.shape(&body, path, &RequestShape { max_tokens: most, ..RequestShape::default() }).ok()?;
+        let charge = memory.charge(body.len(), Purpose::of(body.len())).ok()?;
+        let body = charge.hold(body);
+        Some(Rc::new(Self {
+            context: Rc::clone(&self.context),
+            operation: self.operation,
+            headers: self.headers.clone(),
+            uri: self.uri.clone(),
+            peek: dialect.peek(&body, path).ok()?,
+            body,
+            path_names_model: self.path_names_model,
+            envelope: self.envelope,
+            stored: self.stored.clone(),
+            boundary: None,
+            model: self.model.clone(),
+            neutral: RefCell::default(),
+            asks: OnceCell::from(self.asks()),
+            changes: self.changes.clone(),
+            cache_plan: self.cache_plan.clone(),
+            shared: self.shared.clone(),
+            follows: Cell::new(false),
+            rest,
+            copies: RefCell::default(),
+            _charge: memory.nothing(),
+        }))
+    }
+
+    /// True if it asks for the rest of an answer that another provider has begun.
+    pub(super) const fn is_for_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// The providers that broke off in an answer whose rest it asks for are not asked; only the first word counts.
+    pub(super) fn leave_out(&self, broke: Vec<Arc<Provider>>) {
+        self.rest.iter().for_each(|rest| drop(rest.broke.set(broke.clone())));
+    }
+
+    /// The providers that are not asked.
+    pub(super) fn left_out(&self) -> &[Arc<Provider>] {
+        self.rest.as_ref().and_then(|rest| rest.broke.get()).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if its last attempt asked a model to go on, and did not give it what was said as its own beginning.
+    pub(super) fn asks_to_go_on(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.asked.get())
+    }
+
+    /// The call as a model is sent it that is spoken to in this dialect.
+    ///
+    /// # Errors
+    /// It asks for the rest of an answer, and the model could not go on with one.
+    pub(super) fn for_model(&self, model: &str, spoken: Option<Dialect>) -> Result<&Self, Refusal> {
+        let Some(rest) = &self.rest else { return Ok(self) };
+        let is_text = self.dialect() == Dialect::OpenAiCompletions;
+        let thinks = || conversation::facts_of_body(&self.body).thinking;
+        let prefills = spoken
+            .is_some_and(|spoken| (!is_text || spoken == self.dialect()) && spoken.takes_prefill(model, thinks()));
+        rest.asked.set(!prefills);
+        match &rest.asking {
+            _ if prefills => Ok(self),
+            Some(asking) if !is_text => Ok(asking),
+            _ => Err(Refusal::body("this model can not go on with an answer that another one has begun")),
+        }
+    }
+
+    /// Somebody else may have to go on with the stream of its answer, or nobody.
+    pub(super) fn follows(&self, follows: bool) {
+        self.follows.set(follows);
+    }
+
+    /// True if somebody else may have to go on with the stream of its answer.
+    pub(super) fn is_followed(&self) -> bool {
+        self.follows.get()
     }
 
     /// The caller's headers, with the changes of its rule.

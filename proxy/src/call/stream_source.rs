@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::Body;
 use sluicegate_config::{Price, RetryOn};
 use sluicegate_dialects::estimate;
-use sluicegate_dialects::hub::ProviderError;
+use sluicegate_dialects::hub::{ProviderError, Usage};
 
 use crate::account::AttemptEnd;
 use crate::coalescing::FlightReader;
@@ -80,11 +80,12 @@ impl StreamSource {
         self.attempt().into_iter().for_each(|attempt| attempt.outcome(outcome, Instant::now()));
     }
 
-    /// The one place where a stream's attempt is counted.
-    pub(super) fn settle(&mut self, outcome: Outcome, end: AttemptEnd, transcoder: &Transcoder) {
+    /// The one place where a stream's attempt is counted. Says what it used.
+    pub(super) fn settle(&mut self, outcome: Outcome, end: AttemptEnd, transcoder: &Transcoder) -> Option<Usage> {
         self.outcome(outcome);
-        self.note_usage(transcoder, end == AttemptEnd::Success);
+        let used = self.note_usage(transcoder, end == AttemptEnd::Success);
         self.attempt().into_iter().for_each(|attempt| attempt.close(end));
+        used
     }
 
     /// The end of an attempt whose stream said this error, or broke.
@@ -104,8 +105,8 @@ impl StreamSource {
     }
 
     /// Notes what was used. Where the provider has not said it and the answer is not whole, it is estimated.
-    pub(super) fn note_usage(&mut self, transcoder: &Transcoder, whole: bool) {
-        let Self::Provider(source) = self else { return };
+    pub(super) fn note_usage(&mut self, transcoder: &Transcoder, whole: bool) -> Option<Usage> {
+        let Self::Provider(source) = self else { return None };
         let (said, model) = (transcoder.usage(), transcoder.model());
         let is_text = transcoder.first_token() && !transcoder.passes_unread();
         let text = is_text.then(|| transcoder.text_bytes()).filter(|_| !whole);
@@ -122,5 +123,14 @@ impl StreamSource {
         }
         model.into_iter().for_each(|model| entry.answered_model(model));
         entry.skipped_parts(transcoder.skipped());
+        guess.or(said)
+    }
+
+    /// The provider that is asked.
+    pub(super) const fn provider(&self) -> Option<&Arc<Provider>> {
+        match self {
+            Self::Provider(source) => Some(&source.provider),
+            Self::Flight(_) | Self::Kept(_) => None,
+        }
     }
 }

@@ -96,6 +96,15 @@ impl PoolRound<'_> {
         self.unsayable += 1;
     }
 
+    /// These are not asked.
+    pub(super) fn leave_out(&mut self, broke: &[Arc<Provider>]) {
+        let providers = self.target.pool.providers.iter().enumerate().filter(|_| !broke.is_empty());
+        for (at, _) in providers.filter(|(_, provider)| broke.iter().any(|other| Arc::ptr_eq(other, provider))) {
+            self.tried.add(at);
+            self.hopeless.add(at);
+        }
+    }
+
     /// Nobody of it has a place for the call: it has had its chance.
     pub(super) fn pass_over_all(&mut self) {
         (0..self.target.pool.providers.len()).for_each(|at| self.pass_over(at));

@@ -23,6 +23,7 @@ fn rule(matches: Vec<Match>) -> Rule {
         budgets: Vec::new(),
         request: None,
         hedge: None,
+        stream_failover: None,
         mirror: None,
         concurrency: None,
         own_concurrency: false,

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{
     AffinitySource, BetaAction, FallbackReason, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy,
-    Timeouts,
+    StreamFailover, Timeouts,
 };
 use sluicegate_dialects::verbatim::CachePlan;
 use sluicegate_dialects::{Dialect, RequestShape};
@@ -136,6 +136,8 @@ pub(crate) struct Rule {
     pub(crate) request: Option<Arc<PreparedChanges>>,
     /// A second attempt elsewhere.
     pub(crate) hedge: Option<Hedge>,
+    /// Streams that break half-way go on elsewhere.
+    pub(crate) stream_failover: Option<StreamFailover>,
     /// A copy of a share of its calls.
     pub(crate) mirror: Option<Arc<PreparedMirror>>,
     /// The most of its calls that providers work on at once.

@@ -17,7 +17,7 @@ const KEYS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: aws}\nstringD
 const SIGNED: &str = "credentials: {type: AWS, region: eu-west-1, secretRef: {name: aws}}";
 
 /// The events that are packed in chunks, or the names of exceptions.
-fn packed(body: &[u8]) -> Vec<Value> {
+pub(crate) fn packed(body: &[u8]) -> Vec<Value> {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
     let (mut rest, mut seen) = (body, Vec::new());
     while rest.len() >= 16 {

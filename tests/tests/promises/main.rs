@@ -9,6 +9,7 @@ mod balancing;
 mod batch;
 mod bedrock;
 mod blame;
+mod broken_streams;
 mod budgets;
 mod clients;
 mod coalescing;

@@ -11,7 +11,7 @@ use crate::hub::{Content, Delta, Event, PartKind, ServiceTier, Usage};
 use crate::json::{Object, ROOT, string};
 use crate::openai_responses::tool_name::flat;
 use crate::openai_responses::{error, reply, wire};
-use crate::spoke::DecodeStream;
+use crate::spoke::{DecodeStream, FollowedItems};
 use crate::sse;
 use crate::text::{Seam, Text};
 
@@ -34,7 +34,14 @@ struct ResponseReading {
     called: bool,
     /// The parts that grow, by the places of its item and of its piece there.
     open: BTreeMap<(u64, u64), ResponsePart>,
+    /// The items by their own names, where it stands behind a stream that passes.
+    followed: Option<FollowedItems>,
+    /// The memory that they take.
+    followed_bytes: usize,
 }
+
+/// The most bytes of items that are kept of a stream that passes.
+const MOST_FOLLOWED: usize = 4 << 20;
 
 /// A part that grows.
 #[derive(Debug)]
@@ -49,6 +56,7 @@ struct ResponsePart {
 /// An event, as far as any of them is looked at.
 #[derive(Deserialize)]
 struct ResponsesEvent<'a> {
+    sequence_number: Option<u64>,
     #[serde(default)]
     output_index: u64,
     #[serde(default)]
@@ -108,7 +116,7 @@ impl DecodeStream for ResponsesDecoder {
 
     /// The memory that the unfinished event takes.
     fn held(&self) -> usize {
-        self.frames.held()
+        self.frames.held() + self.state.followed_bytes
     }
 
     /// True if the answer has said why it ended.
@@ -118,6 +126,14 @@ impl DecodeStream for ResponsesDecoder {
 
     fn tier(&self) -> ServiceTier {
         self.state.tier
+    }
+
+    fn follow(&mut self) {
+        self.state.followed = Some(FollowedItems::default());
+    }
+
+    fn followed(&self) -> Option<FollowedItems> {
+        self.state.followed.clone()
     }
 
     /// Says that the body came to its clean end.
@@ -154,6 +170,9 @@ impl ResponseReading {
 
     /// `None`: it lacks what it has to say.
     fn event(&mut self, name: &str, wire: ResponsesEvent<'_>, out: &mut Vec<Event>) -> Option<()> {
+        if let Some(followed) = &mut self.followed {
+            followed.number = followed.number.max(wire.sequence_number);
+        }
         let place = (wire.output_index, wire.content_index);
         match name {
             "response.created" | "response.in_progress" | "response.queued" => self.start(wire.response?, out),
@@ -229,6 +248,9 @@ impl ResponseReading {
     fn item_added(&mut self, index: u64, raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
         let mut item = Object::read(raw.get(), &ROOT).ok()?;
         let kind = item.take("type").and_then(string)?;
+        if let Some(followed) = self.followed.as_mut().filter(|_| kind == "message") {
+            followed.open = item.take("id").and_then(string);
+        }
         if !matches!(&*kind, "function_call" | "custom_tool_call") {
             return Some(());
         }
@@ -278,6 +300,14 @@ impl ResponseReading {
     }
 
     fn item_done(&mut self, index: u64, raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        if let Some(followed) = &mut self.followed {
+            followed.open = None;
+            followed.whole.push(raw.to_owned());
+            self.followed_bytes = self.followed_bytes.saturating_add(raw.get().len());
+            if self.followed_bytes > MOST_FOLLOWED {
+                return None;
+            }
+        }
         let mut item = Object::read(raw.get(), &ROOT).ok()?;
         match &*item.take("type").and_then(string)? {
             "message" => {

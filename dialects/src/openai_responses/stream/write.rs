@@ -12,7 +12,7 @@ use crate::openai_responses::item::{
     Called, Item, MessagePiece, ResponseFrame, list, or_empty_object, picture, write_summary,
 };
 use crate::openai_responses::{error, sealed, wire};
-use crate::spoke::EncodeStream;
+use crate::spoke::{EncodeStream, FollowedItems};
 use crate::sse::KEEP_ALIVE;
 
 /// The last event tells the answer whole, so it is held until then, up to so many bytes.
@@ -119,6 +119,18 @@ impl EncodeStream for ResponsesEncoder {
 
     fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    fn go_on_from(&mut self, followed: FollowedItems) {
+        let FollowedItems { number, whole, open } = followed;
+        self.number = number.map_or(self.number, |number| number.saturating_add(1));
+        let growing = self.items.pop().filter(|_| self.message_open);
+        self.items = whole.into_iter().map(Item::Raw).collect();
+        match (growing, open) {
+            (Some(Item::Message { id: _, pieces }), Some(id)) => self.items.push(Item::Message { id, pieces }),
+            // Its provider has said that the last message is whole: what comes is another one.
+            _ => (self.message_open, self.open) = (false, None),
+        }
     }
 
     /// Appends the error events: the one that SDKs raise, and the answer, which failed. Nothing follows them.

@@ -181,6 +181,9 @@ impl Line<'_> {
         if record.hedged {
             self.flag(member!("hedged"), true);
         }
+        if record.continued > 0 {
+            self.number("continued", record.continued.into());
+        }
         if record.resends > 0 {
             self.number(member!("resends"), record.resends.into());
         }

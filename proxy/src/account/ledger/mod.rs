@@ -232,6 +232,17 @@ impl LedgerEntry {
         self.record.as_ref().is_some_and(|record| record.attempts > 0)
     }
 
+    /// The number of attempts so far.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.record.as_ref().map_or(0, |record| record.attempts)
+    }
+
+    /// Its stream broke off, and goes on at another provider.
+    pub fn went_on(&mut self) {
+        self.note(|record| record.continued = record.continued.saturating_add(1));
+    }
+
     fn note(&mut self, write: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut self.record {
             write(record);

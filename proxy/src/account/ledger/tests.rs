@@ -99,6 +99,7 @@ fn snapshot() -> Snapshot {
         budgets: Vec::new(),
         request: None,
         hedge: None,
+        stream_failover: None,
         mirror: None,
         concurrency: None,
         own_concurrency: false,

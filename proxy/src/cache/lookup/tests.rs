@@ -47,6 +47,7 @@ fn snapshot(cache: Option<Cache>) -> Snapshot {
         budgets: Vec::new(),
         request: None,
         hedge: None,
+        stream_failover: None,
         mirror: None,
         concurrency: None,
         own_concurrency: false,

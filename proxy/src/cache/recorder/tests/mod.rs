@@ -48,6 +48,7 @@ fn house(dialect: Dialect, change: impl FnOnce(&mut Cache)) -> House {
         budgets: Vec::new(),
         request: None,
         hedge: None,
+        stream_failover: None,
         mirror: None,
         concurrency: None,
         own_concurrency: false,

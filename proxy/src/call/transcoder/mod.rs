@@ -3,17 +3,24 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, ServiceTier, Usage};
-use sluicegate_dialects::observe::{ObserverMode, StreamObserver};
-use sluicegate_dialects::{Dialect, Reframer, StreamDecoder, StreamEncoder, StreamOptions};
+use sluicegate_dialects::hub::{Event, ProviderError, ServiceTier, Usage};
+use sluicegate_dialects::observe::ObserverMode;
+use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow};
 
 use crate::cache::Recorder;
 
-use super::event_tail::{EventTail, ends_event, last_event};
+use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
 use super::passed_stream::PassedStream;
-use super::sealed_stream::{Keep, SealedStream, last_answer};
+use super::sealed_stream::{Keep, SealedStream};
 use super::write_buffer::WriteBuffer;
+use translated::{Translated, fill};
+use verbatim::{Shadowed, Verbatim};
+
+mod translated;
+mod verbatim;
+
+pub(super) use translated::RestSoFar;
 
 /// The engine that turns the provider's bytes into the caller's.
 pub(super) enum Transcoder {
@@ -23,45 +30,6 @@ pub(super) enum Transcoder {
     Translated(Box<Translated>),
     /// It is no conversation.
     Passed(Box<PassedStream>),
-}
-
-/// Bytes pass; events are passed whole, so that an error can be said after any of them.
-pub(super) struct Verbatim {
-    dialect: Dialect,
-    observer: StreamObserver,
-    pieces: Vec<Bytes>,
-    /// The beginning of an event whose end is still to come.
-    tail: EventTail,
-    /// The beginning of an event has passed, as it was too long to be held, and its end has not.
-    amid: bool,
-    /// True if it is one JSON array, and not server-sent events.
-    array: bool,
-    /// True if it is no server-sent events: then the observer holds what is not whole.
-    raw: bool,
-    /// The engine that frames the provider's events as the caller's are, where they are framed otherwise.
-    reframer: Option<Box<Reframer>>,
-    /// The engine that seals the ids in them, where they are sealed.
-    sealed: Option<Box<SealedStream>>,
-}
-
-/// Bytes → events → bytes.
-pub(super) struct Translated {
-    decoder: StreamDecoder,
-    encoder: StreamEncoder,
-    /// True if what is written is no text: then it ends between two events, always.
-    binary: bool,
-    events: Vec<Event>,
-    first_token: bool,
-    ended: bool,
-    usage: Option<Usage>,
-    model: Option<String>,
-    error: Option<ProviderError>,
-    /// Of the answer itself, so far.
-    text: u64,
-    /// The id and the model that an answer is told by whose provider names neither.
-    names: (String, String),
-    /// Keeps the answer, and the id that it is told by then.
-    keep: Option<(Keep, String)>,
 }
 
 /// The form in which the caller's dialect is written.
@@ -77,12 +45,6 @@ pub(super) fn named(call: &InboundCall, id: &mut String, model: &mut String) {
     fill(model, call.model());
 }
 
-fn fill(empty: &mut String, text: &str) {
-    if empty.is_empty() {
-        text.clone_into(empty);
-    }
-}
-
 /// Seconds since 1970.
 pub(super) fn now() -> Option<u64> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
@@ -94,7 +56,17 @@ impl Transcoder {
         if provider.is_kin(caller) {
             return Self::verbatim(call, usage_is_ours && !call.passes_usage(), provider.reframer(caller));
         }
-        Self::Translated(Box::new(Translated {
+        Self::Translated(Box::new(Self::translated(call, provider)))
+    }
+
+    /// Of the rest of an answer: its events are gathered for whoever tells that.
+    pub(super) fn of_rest(call: &InboundCall, provider: Dialect) -> Self {
+        Self::Translated(Box::new(Translated { gathered: Some(Vec::new()), ..Self::translated(call, provider) }))
+    }
+
+    fn translated(call: &InboundCall, provider: Dialect) -> Translated {
+        let caller = call.dialect();
+        Translated {
             decoder: provider.stream_decoder(),
             encoder: caller.stream_encoder(options(call)),
             binary: caller.habits().is_binary,
@@ -107,7 +79,77 @@ impl Transcoder {
             text: 0,
             names: (call.context.caller.request_id.to_str().unwrap_or_default().to_owned(), call.model().to_owned()),
             keep: None,
-        }))
+            followed: None,
+            gathered: None,
+        }
+    }
+
+    /// Follows what is said, so that somebody else can go on with it.
+    pub(super) fn follow(&mut self, call: &InboundCall) {
+        match self {
+            Self::Verbatim(transcoder) => {
+                let shadow = StreamShadow::new(call.dialect(), options(call));
+                let shadowed = Shadowed { shadow, early: EventTail::default(), holds_error: false };
+                transcoder.shadow = Some(Box::new(shadowed));
+            }
+            Self::Translated(transcoder) => transcoder.followed = Some(Box::default()),
+            Self::Passed(_) => {}
+        }
+    }
+
+    /// The text that somebody else would have to go on with; `None`: nobody could.
+    pub(super) fn said(&self) -> Option<&str> {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.shadow.as_ref().filter(|_| !transcoder.amid)?.shadow.said().text(),
+            Self::Translated(transcoder) => transcoder.followed.as_ref()?.said.text(),
+            Self::Passed(_) => None,
+        }
+    }
+
+    /// True if the provider has said an error that the caller has not been told.
+    pub(super) fn error_is_held(&self) -> bool {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.error_is_held(),
+            Self::Translated(transcoder) => transcoder.error_is_held(),
+            Self::Passed(_) => false,
+        }
+    }
+
+    /// Takes the rest of an answer that it has gathered.
+    pub(super) fn take_rest(&mut self) -> Option<RestSoFar> {
+        match self {
+            Self::Translated(transcoder) => transcoder.take_rest(),
+            Self::Verbatim(_) | Self::Passed(_) => None,
+        }
+    }
+
+    /// The rest of an answer that was told whole, in the caller's dialect.
+    pub(super) fn rest_of_whole(call: &InboundCall) -> RestSoFar {
+        RestSoFar { decoder: call.dialect().stream_decoder(), events: Vec::new() }
+    }
+
+    /// Goes on with the rest of the answer. `asked`: whoever gives it was asked to go on; `before`: what was used until here.
+    pub(super) fn go_on(
+        &mut self,
+        call: &InboundCall,
+        (rest, asked): (RestSoFar, bool),
+        before: Option<Usage>,
+        out: &mut WriteBuffer,
+    ) {
+        let fresh = Box::new(Self::translated(call, call.dialect()));
+        let mut fresh = match std::mem::replace(self, Self::Translated(fresh)) {
+            Self::Verbatim(transcoder) => match transcoder.shadow {
+                Some(shadowed) => {
+                    Translated::behind(shadowed.shadow.into_writer(), Self::translated(call, call.dialect()))
+                }
+                None => return *self = Self::Verbatim(transcoder),
+            },
+            Self::Translated(transcoder) => transcoder.afresh(Self::translated(call, call.dialect())),
+            passed @ Self::Passed(_) => return *self = passed,
+        };
+        fresh.go_on(rest, asked, before);
+        fresh.write(out, None);
+        *self = Self::Translated(Box::new(fresh));
     }
 
     /// Of an answer that passes unread.
@@ -138,6 +180,7 @@ impl Transcoder {
             raw,
             reframer: reframer.map(Box::new),
             sealed: None,
+            shadow: None,
         }))
     }
 
@@ -363,9 +406,10 @@ impl Transcoder {
             Self::Verbatim(transcoder) => {
                 let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held());
                 let sealed = transcoder.sealed.as_ref().map_or(0, |sealed| sealed.held());
-                transcoder.observer.held() + transcoder.tail.held() + reframed + sealed
+                let shadow = transcoder.shadow.as_ref().map_or(0, |shadowed| shadowed.held());
+                transcoder.observer.held() + transcoder.tail.held() + reframed + sealed + shadow
             }
-            Self::Translated(transcoder) => transcoder.decoder.held() + transcoder.encoder.held(),
+            Self::Translated(transcoder) => transcoder.held(),
             Self::Passed(stream) => stream.held(),
         }
     }
@@ -373,6 +417,11 @@ impl Transcoder {
     /// Ends a stream whose provider said an error that has passed: nothing of what stood behind it has, and where the stream is an
     /// array that lacks its bracket.
     pub(super) fn close_after_error(&mut self, out: &mut WriteBuffer) {
+        match self {
+            Self::Verbatim(transcoder) if transcoder.error_is_held() => return transcoder.tell_held_error(out),
+            Self::Translated(transcoder) if transcoder.error_is_held() => return transcoder.tell_held_error(out),
+            _ => {}
+        }
         if let Self::Verbatim(transcoder) = self
             && transcoder.array
             && !transcoder.amid
@@ -393,221 +442,5 @@ impl Transcoder {
             Self::Passed(stream) => return stream.write_error(error, out),
         }
         true
-    }
-}
-
-impl Verbatim {
-    fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
-        self.observer.pass(data, &mut self.pieces);
-        if !self.raw && self.observer.error().is_some_and(ProviderError::is_context_overflow) {
-            self.retell(out);
-        }
-        self.give(out);
-        if self.observer.is_over() {
-            // At most the last line end of its last event is not here.
-            out.push(self.tail.take());
-        }
-    }
-
-    /// The last event says that the prompt does not fit: where its words are not those that agents act on, it is told in them.
-    fn retell(&mut self, out: &mut WriteBuffer) {
-        let Some(error) = self.observer.error().filter(|_| !self.amid) else { return };
-        let mut held = self.tail.take().to_vec();
-        self.pieces.drain(..).for_each(|piece| held.extend_from_slice(&piece));
-        let event = last_event(&held);
-        let (before, event) = held.split_at(event.min(held.len()));
-        if self.dialect.tells_overflow(&data_of(event)) {
-            self.pieces.push(held.into());
-            return;
-        }
-        let mut encoder = self.rest(self.observer.number());
-        out.push(Bytes::copy_from_slice(before));
-        encoder.error(error, out.rest());
-    }
-
-    /// A writer of what is said in the provider's place, whose first event has this number.
-    fn rest(&self, number: Option<u64>) -> StreamEncoder {
-        let goes_on = Some(number.unwrap_or_default());
-        let answer = self.observer.answer_name().cloned();
-        let options = StreamOptions { array: self.array, goes_on, answer, ..StreamOptions::default() };
-        self.dialect.stream_encoder(options)
-    }
-
-    fn give(&mut self, out: &mut WriteBuffer) {
-        let mut pieces = std::mem::take(&mut self.pieces);
-        if self.raw {
-            self.amid = self.observer.is_amid();
-            pieces.drain(..).for_each(|piece| out.push(piece));
-            self.pieces = pieces;
-            return;
-        }
-        for whole in pieces.drain(..).filter_map(|piece| self.tail.pass(piece)) {
-            self.amid = !ends_event(&whole);
-            out.push(whole);
-        }
-        self.pieces = pieces;
-    }
-
-    fn finish(&mut self, out: &mut WriteBuffer) -> bool {
-        self.observer.finish(&mut self.pieces);
-        self.give(out);
-        let whole = self.observer.ended() || self.observer.finished();
-        if whole && !self.observer.ended() && self.tail.is_empty() {
-            self.complete(out);
-        } else if whole {
-            // The last event lacks its empty line: clients take it all the same.
-            out.push(self.tail.take());
-        }
-        whole
-    }
-
-    /// Says the dialect's end, which the provider does not; half an event before it is left out.
-    fn complete(&mut self, out: &mut WriteBuffer) {
-        self.tail.take();
-        if !self.amid {
-            out.push(Bytes::from_static(self.dialect.stream_end()));
-        }
-        if self.array && !self.amid && self.observer.is_open_array() {
-            out.push(Bytes::from_static(b"]"));
-        }
-    }
-}
-
-impl Translated {
-    fn write(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
-        if self.events.is_empty() {
-            return;
-        }
-        let mut events = std::mem::take(&mut self.events);
-        let text = out.rest();
-        let before = text.len();
-        for mut event in events.drain(..) {
-            self.note(&event);
-            if let Event::Start { id, model, .. } = &mut event {
-                self.keep.iter().for_each(|(_, own)| own.clone_into(id));
-                fill(id, &self.names.0);
-                fill(model, &self.names.1);
-            }
-            self.encoder.push(&event, text);
-        }
-        self.events = events;
-        if let Some((keep, own)) = &self.keep
-            && let Some(answer) = last_answer(text.get(before..).unwrap_or_default())
-        {
-            keep(own, answer);
-        }
-        if let Some(recorder) = recorder {
-            recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
-        }
-    }
-
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::Start { model, .. } => self.model = Some(model.clone()).filter(|model| !model.is_empty()),
-            Event::Delta { delta, .. } => {
-                self.first_token = true;
-                if let Delta::Text(text) | Delta::Arguments(text) = delta {
-                    self.text += text.len() as u64;
-                }
-            }
-            Event::Finish { .. } | Event::PartStart { kind: PartKind::Picture { .. }, .. } => self.first_token = true,
-            Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Error(error) => self.error = Some(error.clone()),
-            Event::End => self.ended = true,
-            Event::PartStart { .. } | Event::PartEnd { .. } | Event::Alive | Event::Other { .. } => {}
-        }
-    }
-}
-
-/// The text of an event's `data` lines.
-fn data_of(event: &[u8]) -> Vec<u8> {
-    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
-    data.collect::<Vec<_>>().join(&b'\n')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn transcoder(dialect: Dialect) -> Verbatim {
-        Verbatim {
-            dialect,
-            observer: dialect.observer(ObserverMode::Watch),
-            pieces: Vec::new(),
-            tail: EventTail::default(),
-            amid: false,
-            array: false,
-            raw: false,
-            reframer: None,
-            sealed: None,
-        }
-    }
-
-    #[test]
-    fn events_pass_whole_however_they_are_cut() {
-        let text = b"data: {\"choices\":[]}\n\n: hm\n\ndata: {\"choices\":[1]}\r\n\r\ndata: {\"choices\":[2]}\r\rdata: [DONE]\n\n";
-        for cut in 0..text.len() {
-            let mut transcoder = transcoder(Dialect::OpenAiChat);
-            let mut out = WriteBuffer::default();
-            transcoder.feed(Bytes::copy_from_slice(&text[..cut]), &mut out);
-            let first = out.take();
-            assert!(first.is_empty() || ends_event(&first), "{cut}");
-            transcoder.feed(Bytes::copy_from_slice(&text[cut..]), &mut out);
-            assert!(transcoder.finish(&mut out));
-            assert_eq!([first, out.take()].concat(), text);
-        }
-    }
-
-    #[test]
-    fn an_event_beyond_every_bound_passes_and_the_stream_is_whole() {
-        let large = format!("data: {{\"choices\":[{{\"delta\":{{\"image\":\"{}\"}}}}]}}\n\n", "x".repeat(17 << 20));
-        let body = format!("data: {{\"choices\":[]}}\n\n{large}data: [DONE]\n\n");
-        for mode in [ObserverMode::Watch, ObserverMode::DropUsage] {
-            let mut transcoder =
-                Verbatim { observer: Dialect::OpenAiChat.observer(mode), ..transcoder(Dialect::OpenAiChat) };
-            let (mut out, mut passed) = (WriteBuffer::default(), Vec::new());
-            for piece in body.as_bytes().chunks(64 << 10) {
-                transcoder.feed(Bytes::copy_from_slice(piece), &mut out);
-                passed.extend_from_slice(&out.take());
-                assert!(transcoder.tail.held() <= 2 << 20);
-            }
-            assert!(transcoder.finish(&mut out));
-            passed.extend_from_slice(&out.take());
-            assert!(passed == body.as_bytes(), "{mode:?}: the bytes are not those that came");
-        }
-    }
-
-    #[test]
-    fn a_stream_without_done_is_whole_if_all_of_it_said_why_it_finished() {
-        let piece = |index: u32, reason: &str| {
-            format!(
-                "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"x\"}},\"finish_reason\": {reason}}}]}}\n\n"
-            )
-        };
-        let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":1}}\n\n: bye\n\n";
-        let (on, stop, nothing) = ("null", "\"stop\"", "\"\"");
-        let bare = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned();
-        for (text, whole) in [
-            (bare, true),
-            (piece(0, on) + &piece(0, stop), true),
-            (piece(0, on) + &piece(0, stop) + usage, true),
-            (piece(0, on) + &piece(0, on), false),
-            (piece(0, nothing) + &piece(0, nothing), false),
-            (piece(0, on) + &piece(1, on) + &piece(0, stop), false),
-            (piece(0, on) + &piece(0, on) + &piece(1, on) + &piece(0, stop) + &piece(1, "\"length\""), true),
-            (usage.to_owned(), false),
-        ] {
-            for size in [1, 7, text.len()] {
-                let mut transcoder = transcoder(Dialect::OpenAiChat);
-                let mut out = WriteBuffer::default();
-                for piece in text.as_bytes().chunks(size) {
-                    transcoder.feed(Bytes::copy_from_slice(piece), &mut out);
-                }
-                assert_eq!(transcoder.finish(&mut out), whole, "in pieces of {size}: {text}");
-                // What is not whole may end in the middle of an event.
-                assert!(!whole || out.take() == text.clone() + "data: [DONE]\n\n");
-            }
-        }
     }
 }

@@ -1,0 +1,186 @@
+//! The engine of a stream whose provider speaks another dialect than the caller, or that goes on where another one broke off: bytes,
+//! events, and bytes again.
+
+use bytes::Bytes;
+use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
+use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
+use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder};
+
+use crate::cache::Recorder;
+
+use crate::call::sealed_stream::{Keep, last_answer};
+use crate::call::write_buffer::WriteBuffer;
+
+/// Bytes → events → bytes.
+pub(in crate::call) struct Translated {
+    pub(super) decoder: StreamDecoder,
+    pub(super) encoder: StreamEncoder,
+    /// True if what is written is no text: then it ends between two events, always.
+    pub(super) binary: bool,
+    pub(super) events: Vec<Event>,
+    pub(super) first_token: bool,
+    pub(super) ended: bool,
+    pub(super) usage: Option<Usage>,
+    pub(super) model: Option<String>,
+    pub(super) error: Option<ProviderError>,
+    /// Of the answer itself, so far.
+    pub(super) text: u64,
+    /// The id and the model that an answer is told by whose provider names neither.
+    pub(super) names: (String, String),
+    /// Keeps the answer, and the id that it is told by then.
+    pub(super) keep: Option<(Keep, String)>,
+    /// The answer so far, where somebody else may have to go on with it.
+    pub(super) followed: Option<Box<FollowedAnswer>>,
+    /// The events themselves, where they are the rest of an answer: whoever tells that writes them.
+    pub(super) gathered: Option<Vec<Event>>,
+}
+
+/// An answer that somebody else may have to go on with, or does.
+#[derive(Default)]
+pub(super) struct FollowedAnswer {
+    pub(super) said: SaidSoFar,
+    /// The engine that makes the rest of the answer a part of it, where another provider had begun.
+    pub(super) rest: Option<RestOfAnswer>,
+    /// True if the provider has said an error that has not been told.
+    pub(super) holds_error: bool,
+}
+
+/// The rest of an answer as far as it has come, and the reader of what is still to come.
+pub(in crate::call) struct RestSoFar {
+    pub(super) decoder: StreamDecoder,
+    pub(super) events: Vec<Event>,
+}
+
+pub(super) fn fill(empty: &mut String, text: &str) {
+    if empty.is_empty() {
+        text.clone_into(empty);
+    }
+}
+
+impl Translated {
+    pub(super) fn write(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        if self.gathered.is_some() {
+            events.iter().for_each(|event| self.note(event));
+            self.gathered.iter_mut().for_each(|gathered| gathered.append(&mut events));
+            return;
+        }
+        let text = out.rest();
+        let before = text.len();
+        for mut event in events.drain(..) {
+            self.note(&event);
+            if let Event::Start { id, model, .. } = &mut event {
+                self.keep.iter().for_each(|(_, own)| own.clone_into(id));
+                fill(id, &self.names.0);
+                fill(model, &self.names.1);
+            }
+            match &mut self.followed {
+                None => self.encoder.push(&event, text),
+                Some(followed) => followed.tell(event, &mut self.encoder, text),
+            }
+        }
+        self.events = events;
+        if let Some((keep, own)) = &self.keep
+            && let Some(answer) = last_answer(text.get(before..).unwrap_or_default())
+        {
+            keep(own, answer);
+        }
+        if let Some(recorder) = recorder {
+            recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Start { model, .. } => self.model = Some(model.clone()).filter(|model| !model.is_empty()),
+            Event::Delta { delta, .. } => {
+                self.first_token = true;
+                if let Delta::Text(text) | Delta::Arguments(text) = delta {
+                    self.text += text.len() as u64;
+                }
+            }
+            Event::Finish { .. } | Event::PartStart { kind: PartKind::Picture { .. }, .. } => self.first_token = true,
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Error(error) => self.error = Some(error.clone()),
+            Event::End => self.ended = true,
+            Event::PartStart { .. } | Event::PartEnd { .. } | Event::Alive | Event::Other { .. } => {}
+        }
+    }
+}
+
+impl Translated {
+    /// Takes the rest of an answer that it has gathered.
+    pub(super) fn take_rest(&mut self) -> Option<RestSoFar> {
+        let events = self.gathered.take()?;
+        let decoder = std::mem::replace(&mut self.decoder, Dialect::OpenAiChat.stream_decoder());
+        Some(RestSoFar { decoder, events })
+    }
+
+    /// One that stands behind a stream that has passed.
+    pub(super) fn behind((encoder, said): (StreamEncoder, SaidSoFar), fresh: Self) -> Self {
+        let followed = FollowedAnswer { said, ..FollowedAnswer::default() };
+        Self { encoder, followed: Some(Box::new(followed)), ..fresh }
+    }
+
+    /// The same for another attempt.
+    pub(super) fn afresh(self, fresh: Self) -> Self {
+        let Self { encoder, followed, keep, .. } = self;
+        Self { encoder, followed, keep, ..fresh }
+    }
+
+    /// Goes on with the rest of the answer.
+    pub(super) fn go_on(&mut self, rest: RestSoFar, asked: bool, before: Option<Usage>) {
+        let RestSoFar { decoder, events } = rest;
+        (self.decoder, self.events) = (decoder, events);
+        if let Some(followed) = &mut self.followed {
+            followed.rest = Some(RestOfAnswer::new(&followed.said, asked, before));
+            followed.holds_error = false;
+        }
+    }
+
+    /// True if its provider has said an error that has not been told.
+    pub(super) fn error_is_held(&self) -> bool {
+        self.followed.as_ref().is_some_and(|followed| followed.holds_error)
+    }
+
+    /// Tells the error that was held.
+    pub(super) fn tell_held_error(&mut self, out: &mut WriteBuffer) {
+        if let Some(error) = &self.error {
+            self.encoder.error(error, out.rest());
+        }
+    }
+
+    /// The memory that unfinished events take, and what somebody else would need.
+    pub(super) fn held(&self) -> usize {
+        let followed = self
+            .followed
+            .as_ref()
+            .map_or(0, |followed| followed.said.held() + followed.rest.as_ref().map_or(0, RestOfAnswer::held));
+        self.decoder.held() + self.encoder.held() + followed
+    }
+}
+
+impl FollowedAnswer {
+    fn tell(&mut self, event: Event, encoder: &mut StreamEncoder, text: &mut Vec<u8>) {
+        // Nothing stands behind an error, and as long as somebody else may go on it is not told.
+        if self.holds_error {
+            return;
+        }
+        if matches!(event, Event::Error(_)) && self.said.text().is_some() {
+            self.holds_error = true;
+            return;
+        }
+        let mut told = Vec::new();
+        match &mut self.rest {
+            Some(rest) => rest.push(event, &mut told),
+            None => told.push(event),
+        }
+        for event in told {
+            self.said.note(&event);
+            encoder.push(&event, text);
+        }
+    }
+}
