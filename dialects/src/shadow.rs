@@ -39,7 +39,7 @@ impl StreamShadow {
         &self.written
     }
 
-    /// What has been said.
+    /// The part that has been said.
     #[must_use]
     pub const fn said(&self) -> &SaidSoFar {
         &self.said

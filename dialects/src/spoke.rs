@@ -185,7 +185,7 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;
     /// It stands behind a stream that passes: what a writer would name in another way is kept.
     fn follow(&mut self) {}
-    /// What it has kept so.
+    /// The names that it has kept so.
     fn followed(&self) -> Option<FollowedItems> {
         None
     }

@@ -237,6 +237,12 @@ impl Dialect {
         continuation::gone_on(body, self.spoke().answer_place, (said, prompt))
     }
 
+    /// True if its calls have a prompt, which an answer goes on with, and no turns.
+    #[must_use]
+    pub fn has_prompts(self) -> bool {
+        self.spoke().answer_place == continuation::AnswerPlace::Prompt
+    }
+
     /// True if a model that is spoken to in this dialect goes on by itself from a last turn that is its own; `thinks`: it is to think
     /// first, for which it would begin anew.
     #[must_use]

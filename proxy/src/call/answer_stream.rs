@@ -239,7 +239,7 @@ impl AnswerStream {
             Some(StreamEnd::Told | StreamEnd::Cut) => RestState::Cut,
         };
         let source = std::mem::replace(&mut self.source, StreamSource::Kept(Bytes::new()));
-        let rest = self.transcoder.take_rest()?;
+        let rest = self.transcoder.take_rest(self.context.caller.dialect)?;
         Some(RestBegun { source, rest, asked: false, state })
     }
 

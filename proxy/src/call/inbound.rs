@@ -303,8 +303,8 @@ impl InboundCall {
     }
 
     /// The providers that broke off in an answer whose rest it asks for are not asked; only the first word counts.
-    pub(super) fn leave_out(&self, broke: Vec<Arc<Provider>>) {
-        self.rest.iter().for_each(|rest| drop(rest.broke.set(broke.clone())));
+    pub(super) fn leave_out(&self, broke: &[Arc<Provider>]) {
+        self.rest.iter().for_each(|rest| drop(rest.broke.set(broke.to_vec())));
     }
 
     /// The providers that are not asked.
@@ -323,7 +323,7 @@ impl InboundCall {
     /// It asks for the rest of an answer, and the model could not go on with one.
     pub(super) fn for_model(&self, model: &str, spoken: Option<Dialect>) -> Result<&Self, Refusal> {
         let Some(rest) = &self.rest else { return Ok(self) };
-        let is_text = self.dialect() == Dialect::OpenAiCompletions;
+        let is_text = self.dialect().has_prompts();
         let thinks = || conversation::facts_of_body(&self.body).thinking;
         let prefills = spoken
             .is_some_and(|spoken| (!is_text || spoken == self.dialect()) && spoken.takes_prefill(model, thinks()));

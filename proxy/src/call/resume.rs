@@ -35,7 +35,7 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, rule: &Rule, lead: Option<L
 fn ask(call: Rc<InboundCall>, broke: Vec<Arc<Provider>>) -> AskingForRest {
     Box::pin(async move {
         let (_, _, rule) = access::permitted(&call).ok()?;
-        call.leave_out(broke);
+        call.leave_out(&broke);
         let begun = match failover::ask(&call, rule, None).await.ok()? {
             Exchange::Stream(_, stream) => stream.into_rest()?,
             // Asked for a stream, its provider answered whole: that was told as one, in the caller's dialect.

@@ -182,7 +182,7 @@ impl Line<'_> {
             self.flag(member!("hedged"), true);
         }
         if record.continued > 0 {
-            self.number("continued", record.continued.into());
+            self.number(member!("continued"), record.continued.into());
         }
         if record.resends > 0 {
             self.number(member!("resends"), record.resends.into());

@@ -116,9 +116,9 @@ impl Transcoder {
     }
 
     /// Takes the rest of an answer that it has gathered.
-    pub(super) fn take_rest(&mut self) -> Option<RestSoFar> {
+    pub(super) fn take_rest(&mut self, caller: Dialect) -> Option<RestSoFar> {
         match self {
-            Self::Translated(transcoder) => transcoder.take_rest(),
+            Self::Translated(transcoder) => transcoder.take_rest(caller.stream_decoder()),
             Self::Verbatim(_) | Self::Passed(_) => None,
         }
     }

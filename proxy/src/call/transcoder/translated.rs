@@ -4,15 +4,15 @@
 use bytes::Bytes;
 use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, StreamDecoder, StreamEncoder};
+use sluicegate_dialects::{StreamDecoder, StreamEncoder};
 
 use crate::cache::Recorder;
 
-use crate::call::sealed_stream::{Keep, last_answer};
-use crate::call::write_buffer::WriteBuffer;
+use super::super::sealed_stream::{Keep, last_answer};
+use super::super::write_buffer::WriteBuffer;
 
 /// Bytes → events → bytes.
-pub(in crate::call) struct Translated {
+pub(in super::super) struct Translated {
     pub(super) decoder: StreamDecoder,
     pub(super) encoder: StreamEncoder,
     /// True if what is written is no text: then it ends between two events, always.
@@ -46,7 +46,7 @@ pub(super) struct FollowedAnswer {
 }
 
 /// The rest of an answer as far as it has come, and the reader of what is still to come.
-pub(in crate::call) struct RestSoFar {
+pub(in super::super) struct RestSoFar {
     pub(super) decoder: StreamDecoder,
     pub(super) events: Vec<Event>,
 }
@@ -112,10 +112,10 @@ impl Translated {
 }
 
 impl Translated {
-    /// Takes the rest of an answer that it has gathered.
-    pub(super) fn take_rest(&mut self) -> Option<RestSoFar> {
+    /// Takes the rest of an answer that it has gathered, and leaves another reader.
+    pub(super) fn take_rest(&mut self, another: StreamDecoder) -> Option<RestSoFar> {
         let events = self.gathered.take()?;
-        let decoder = std::mem::replace(&mut self.decoder, Dialect::OpenAiChat.stream_decoder());
+        let decoder = std::mem::replace(&mut self.decoder, another);
         Some(RestSoFar { decoder, events })
     }
 
