@@ -14,7 +14,7 @@ use crate::state::Provider;
 
 use super::inbound::InboundCall;
 use super::stream_source::StreamSource;
-use super::transcoder::RestSoFar;
+use super::translated_stream::RestSoFar;
 
 /// The wait for the rest of an answer; `None`: nobody gives it.
 pub(super) type AskingForRest = Pin<Box<dyn Future<Output = Option<RestBegun>>>>;

@@ -5,12 +5,12 @@ use sluicegate_dialects::hub::ProviderError;
 use sluicegate_dialects::observe::StreamObserver;
 use sluicegate_dialects::{Dialect, Reframer, StreamEncoder, StreamOptions, StreamShadow};
 
-use super::super::event_tail::{EventTail, ends_event, events, last_event};
-use super::super::sealed_stream::SealedStream;
-use super::super::write_buffer::WriteBuffer;
+use super::event_tail::{EventTail, ends_event, events, last_event};
+use super::sealed_stream::SealedStream;
+use super::write_buffer::WriteBuffer;
 
 /// Bytes pass; events are passed whole, so that an error can be said after any of them.
-pub(in super::super) struct Verbatim {
+pub(super) struct Verbatim {
     pub(super) dialect: Dialect,
     pub(super) observer: StreamObserver,
     pub(super) pieces: Vec<Bytes>,

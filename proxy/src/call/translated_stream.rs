@@ -8,11 +8,11 @@ use sluicegate_dialects::{StreamDecoder, StreamEncoder};
 
 use crate::cache::Recorder;
 
-use super::super::sealed_stream::{Keep, last_answer};
-use super::super::write_buffer::WriteBuffer;
+use super::sealed_stream::{Keep, last_answer};
+use super::write_buffer::WriteBuffer;
 
 /// Bytes → events → bytes.
-pub(in super::super) struct Translated {
+pub(super) struct Translated {
     pub(super) decoder: StreamDecoder,
     pub(super) encoder: StreamEncoder,
     /// True if what is written is no text: then it ends between two events, always.
@@ -46,7 +46,7 @@ pub(super) struct FollowedAnswer {
 }
 
 /// The rest of an answer as far as it has come, and the reader of what is still to come.
-pub(in super::super) struct RestSoFar {
+pub(super) struct RestSoFar {
     pub(super) decoder: StreamDecoder,
     pub(super) events: Vec<Event>,
 }

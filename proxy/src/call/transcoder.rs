@@ -13,14 +13,9 @@ use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
 use super::passed_stream::PassedStream;
 use super::sealed_stream::{Keep, SealedStream};
+use super::translated_stream::{RestSoFar, Translated, fill};
+use super::verbatim_stream::{Shadowed, Verbatim};
 use super::write_buffer::WriteBuffer;
-use translated::{Translated, fill};
-use verbatim::{Shadowed, Verbatim};
-
-mod translated;
-mod verbatim;
-
-pub(super) use translated::RestSoFar;
 
 /// The engine that turns the provider's bytes into the caller's.
 pub(super) enum Transcoder {
