@@ -283,6 +283,7 @@ impl InboundCall {
             path_names_model: self.path_names_model,
             envelope: self.envelope,
             stored: self.stored.clone(),
+            object: OnceCell::new(),
             boundary: None,
             model: self.model.clone(),
             neutral: RefCell::default(),
