@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 42] = [
+pub const FEATURES: [&str; 43] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
