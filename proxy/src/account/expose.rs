@@ -1,15 +1,12 @@
 //! The exposition: cells added up by the labels of each family, written by prometheus-client.
 
-use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use crate::concurrency::ConcurrencyStat;
@@ -17,15 +14,11 @@ use crate::concurrency::ConcurrencyStat;
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
 use super::metrics::{CallLabels, ConfigState, JwksStat, LimitStat, Metrics, MetricsReading, lock};
-use super::names::{self, Metric, MetricKind};
+use super::names;
 use super::outcome::{AttemptEnd, CacheLayer};
+use super::page::{Page, Samples, Values};
 use super::process;
 use super::table::OTHER;
-
-/// Label values, in the order of the metric's labels.
-type Values<'a> = Vec<&'a str>;
-/// A family's samples by label values, sorted: equal state, equal text.
-type Samples<'a, T> = BTreeMap<Values<'a>, T>;
 
 impl Metrics {
     /// The registry that writes these metrics; encode it with [`Metrics::write`].
@@ -78,10 +71,6 @@ impl Collector for Exposition {
     }
 }
 
-struct Page<'a> {
-    encoder: DescriptorEncoder<'a>,
-}
-
 type Call = (Arc<CallLabels>, Vec<Arc<CallCells>>);
 
 fn total(cells: &[Arc<CallCells>], of: impl Fn(&CallCells) -> Option<&Counter>) -> u64 {
@@ -127,78 +116,6 @@ impl Metrics {
 }
 
 impl Page<'_> {
-    fn family(
-        &mut self,
-        metric: &Metric,
-        write: impl FnOnce(&mut MetricEncoder<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let kind = match metric.kind {
-            MetricKind::Counter => MetricType::Counter,
-            MetricKind::Gauge => MetricType::Gauge,
-            MetricKind::Histogram => MetricType::Histogram,
-            MetricKind::Info => MetricType::Info,
-        };
-        // The crate adds a full stop to nothing here: help is written as it is.
-        let mut encoder = self.encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
-        write(&mut encoder)
-    }
-
-    fn counters<T: EncodeCounterValue>(&mut self, metric: &Metric, samples: &Samples<'_, T>) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, value) in samples {
-                let labels = labels(metric, values);
-                let none = None::<&Exemplar<NoLabelSet, f64>>;
-                encoder.encode_family(&labels)?.encode_counter(value, none)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn gauges<T: EncodeGaugeValue>(&mut self, metric: &Metric, samples: &Samples<'_, T>) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, value) in samples {
-                encoder.encode_family(&labels(metric, values))?.encode_gauge(value)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn counter<T: EncodeCounterValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
-        self.family(metric, |encoder| encoder.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>))
-    }
-
-    fn gauge<T: EncodeGaugeValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
-        self.family(metric, |encoder| encoder.encode_gauge(&value))
-    }
-
-    fn info(&mut self, metric: &Metric, value: &str) -> Result<(), Error> {
-        self.family(metric, |encoder| encoder.encode_info(&labels(metric, &[value])))
-    }
-
-    fn histogram(&mut self, metric: &Metric, samples: &Samples<'_, Total>) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, total) in samples {
-                let labels = labels(metric, values);
-                encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-                    total.sum(),
-                    total.count(),
-                    &total.buckets(),
-                    None,
-                )?;
-            }
-            Ok(())
-        })
-    }
-
     fn calls(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         let codes: Vec<_> = reading
             .calls
@@ -582,10 +499,6 @@ impl Page<'_> {
         }
         self.gauge(&names::PROCESS_START, seconds_since_1970(metrics.started_wall))
     }
-}
-
-fn labels<'a>(metric: &Metric, values: &[&'a str]) -> Vec<(&'static str, &'a str)> {
-    metric.labels.iter().copied().zip(values.iter().copied()).collect()
 }
 
 fn served_by(labels: &CallLabels) -> Values<'_> {

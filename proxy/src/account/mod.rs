@@ -18,6 +18,7 @@ mod metrics;
 pub mod names;
 mod naming;
 mod outcome;
+mod page;
 mod process;
 mod record;
 mod table;
