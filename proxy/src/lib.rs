@@ -27,6 +27,7 @@ pub mod listener;
 mod matching;
 pub mod memory;
 mod models;
+mod mounted;
 pub mod outward;
 mod persistent;
 pub mod pricing;

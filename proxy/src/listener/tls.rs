@@ -1,11 +1,9 @@
 //! The listener's certificate, read again when its files change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,25 +11,18 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-/// The interval at which the files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which
-/// watches miss.
-const LOOK: Duration = Duration::from_secs(5);
+use crate::mounted::MountedFiles;
 
 /// A certificate chain and its key, and where they came from.
 #[derive(Debug)]
-pub struct ServerIdentity {
-    cert: PathBuf,
-    key: PathBuf,
-    current: Arc<Current>,
-    read: std::sync::Mutex<(Vec<u8>, Vec<u8>)>,
-}
+pub struct ServerIdentity(Arc<CertificateFiles>);
 
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct CertificateFiles(MountedFiles<CertifiedKey>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CertificateFiles {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.0.current())
     }
 }
 
@@ -41,14 +32,12 @@ impl ServerIdentity {
     /// # Errors
     /// A file is missing or holds no certificate or key, or the two do not belong together.
     pub fn read(cert: &Path, key: &Path) -> anyhow::Result<Self> {
-        let texts = texts(cert, key)?;
-        let certified = certified(&texts.0, &texts.1)?;
-        Ok(Self {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-            current: Arc::new(Current(ArcSwap::from_pointee(certified))),
-            read: std::sync::Mutex::new(texts),
-        })
+        let parse = |texts: &[Vec<u8>]| match texts {
+            [cert, key] => certified(cert, key),
+            _ => bail!("a certificate and its key are two files"),
+        };
+        let files = MountedFiles::read("certificate", &[cert, key], parse)?;
+        Ok(Self(Arc::new(CertificateFiles(files))))
     }
 
     /// The acceptor that workers answer handshakes with.
@@ -56,51 +45,17 @@ impl ServerIdentity {
     /// # Errors
     /// The process has no crypto provider.
     pub fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(&self.current);
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<CertificateFiles>::clone(&self.0);
         let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Reads the files again and takes them if they changed; says whether they did.
-    ///
-    /// # Errors
-    /// As `read`; the certificate in use stays.
-    pub fn refresh(&self) -> anyhow::Result<bool> {
-        let texts = texts(&self.cert, &self.key)?;
-        let mut read = self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *read == texts {
-            return Ok(false);
-        }
-        self.current.0.store(Arc::new(certified(&texts.0, &texts.1)?));
-        *read = texts;
-        Ok(true)
-    }
-
     /// Keeps the certificate fresh, for ever.
     pub async fn watch(&self) {
-        let mut last_failure = String::new();
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match self.refresh() {
-                Ok(true) => tracing::info!(cert = %self.cert.display(), "certificate reloaded"),
-                Ok(false) => last_failure.clear(),
-                Err(error) => {
-                    let failure = format!("{error:#}");
-                    if failure != last_failure {
-                        tracing::error!(error = failure, "certificate not reloaded; the one in use stays");
-                    }
-                    last_failure = failure;
-                }
-            }
-        }
+        self.0.0.watch().await;
     }
-}
-
-fn texts(cert: &Path, key: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("can not read {}", path.display()));
-    Ok((read(cert)?, read(key)?))
 }
 
 fn certified(cert: &[u8], key: &[u8]) -> anyhow::Result<CertifiedKey> {
@@ -117,6 +72,8 @@ fn certified(cert: &[u8], key: &[u8]) -> anyhow::Result<CertifiedKey> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn write(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
@@ -133,14 +90,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = write(dir.path(), "one.example");
         let identity = ServerIdentity::read(&cert, &key).unwrap();
-        assert!(!identity.refresh().unwrap());
-        let before = identity.current.0.load_full();
+        assert!(!identity.0.0.refresh().unwrap());
+        let before = identity.0.0.current();
         write(dir.path(), "two.example");
-        assert!(identity.refresh().unwrap());
-        let after = identity.current.0.load_full();
+        assert!(identity.0.0.refresh().unwrap());
+        let after = identity.0.0.current();
         assert_ne!(before.cert, after.cert);
         std::fs::write(&key, "nonsense").unwrap();
-        assert!(identity.refresh().is_err());
-        assert_eq!(identity.current.0.load_full().cert, after.cert);
+        assert!(identity.0.0.refresh().is_err());
+        assert_eq!(identity.0.0.current().cert, after.cert);
     }
 }

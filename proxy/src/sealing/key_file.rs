@@ -1,26 +1,19 @@
-//! The file of the keys that ids are sealed with, read again when it changes.
+//! The file of the keys that ids are sealed with.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 
 use super::sealer::IdSealer;
+use crate::mounted::MountedFiles;
 
-/// The interval at which the file is looked at: a Secret mounted in Kubernetes changes by a swapped link, which watches miss.
-const LOOK: Duration = Duration::from_secs(5);
 /// A key has so many characters at least, and a file so many keys at most.
 const SHORTEST: usize = 32;
 const MOST: usize = 8;
 
-/// A file of keys, one in a line.
-pub(crate) struct KeyFile {
-    path: PathBuf,
-    current: ArcSwap<IdSealer>,
-    read: Mutex<Vec<u8>>,
-}
+/// A file of keys, one in a line, read again when it changes.
+pub(crate) struct KeyFile(MountedFiles<IdSealer>);
 
 impl KeyFile {
     /// Reads the file.
@@ -28,53 +21,18 @@ impl KeyFile {
     /// # Errors
     /// It is missing, or holds no keys that can be used.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = text(path)?;
-        let current = ArcSwap::from_pointee(sealer(&text)?);
-        Ok(Self { path: path.to_owned(), current, read: Mutex::new(text) })
+        MountedFiles::read("keys of response ids", &[path], |texts| sealer(&texts.concat())).map(Self)
     }
 
     /// The keys of now.
     pub(crate) fn current(&self) -> Arc<IdSealer> {
-        self.current.load_full()
-    }
-
-    /// Reads the file again and takes it if it changed; says whether it did.
-    ///
-    /// # Errors
-    /// As `read`; the keys in use stay.
-    pub(crate) fn refresh(&self) -> anyhow::Result<bool> {
-        let text = text(&self.path)?;
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if *read == text {
-            return Ok(false);
-        }
-        self.current.store(Arc::new(sealer(&text)?));
-        *read = text;
-        Ok(true)
+        self.0.current()
     }
 
     /// Keeps the keys fresh, for ever.
     pub(crate) async fn watch(&self) {
-        let mut last_failure = String::new();
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match self.refresh() {
-                Ok(true) => tracing::info!(file = %self.path.display(), "keys of response ids reloaded"),
-                Ok(false) => last_failure.clear(),
-                Err(error) => {
-                    let failure = format!("{error:#}");
-                    if failure != last_failure {
-                        tracing::error!(error = failure, "keys of response ids not reloaded; those in use stay");
-                    }
-                    last_failure = failure;
-                }
-            }
-        }
+        self.0.watch().await;
     }
-}
-
-fn text(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("can not read {}", path.display()))
 }
 
 fn sealer(text: &[u8]) -> anyhow::Result<IdSealer> {
@@ -117,12 +75,12 @@ mod tests {
         let file = KeyFile::read(&path).unwrap();
         let id = SealedId { target: 1, id: "resp_1".to_owned() };
         let sealed = file.current().seal(&[0; 32], &id).unwrap();
-        assert!(!file.refresh().unwrap());
+        assert!(!file.0.refresh().unwrap());
         write(&format!("{two}\r\n{one}\n"));
-        assert!(file.refresh().unwrap());
+        assert!(file.0.refresh().unwrap());
         assert_eq!(file.current().open(&[0; 32], &sealed), Some(id));
         write("nonsense");
-        assert!(file.refresh().is_err());
+        assert!(file.0.refresh().is_err());
         assert!(file.current().open(&[0; 32], &sealed).is_some());
     }
 }

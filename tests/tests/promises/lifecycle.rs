@@ -332,7 +332,7 @@ async fn a_second_signal_cuts_calls_at_once_and_tells_of_them() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_the_process_at_once() {
+async fn a_second_signal_cuts_what_is_open_and_the_code_says_so() {
     let simulator = good();
     let text = pool("p", &[provider("a", "OpenAI", simulator.address, "")], "") + &route("m", "p");
     let mut proxy = Proxy::start(&[("all.yaml", &text)], &["--drain-delay", "0s"]).unwrap();
