@@ -38,7 +38,7 @@ impl<T> MountedFiles<T> {
         Ok(Self { holds, paths, parse, current, taken: Mutex::new(texts) })
     }
 
-    /// What they hold now.
+    /// The value that they hold now.
     pub(crate) fn current(&self) -> Arc<T> {
         self.current.load_full()
     }

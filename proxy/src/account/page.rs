@@ -17,7 +17,7 @@ pub(super) type Samples<'a, T> = BTreeMap<Values<'a>, T>;
 
 /// A page that is being written.
 pub(super) struct Page<'a> {
-    /// What writes it.
+    /// The writer.
     pub(super) encoder: DescriptorEncoder<'a>,
 }
 

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sluicegate_config::RetryOn;
@@ -24,8 +24,9 @@ use super::cache_listener::CacheListener;
 use super::context::CallContext;
 use super::continuation::{BrokenOff, Continuation, RestBegun, RestState};
 use super::open_attempt::OpenAttempt;
-use super::retry_policy::{self, RetryDecision};
+use super::retry_policy;
 use super::stream_source::StreamSource;
+use super::stream_terms::{FirstToken, StreamPiece, StreamTerms};
 use super::stream_timer::{Due, StreamTimer};
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
@@ -71,43 +72,6 @@ pub(super) struct AnswerStream {
     early_end: Option<Polled>,
     /// The means to go on elsewhere.
     continuation: Option<Box<Continuation>>,
-}
-
-/// The terms of a stream.
-pub(super) struct StreamTerms {
-    pub(super) context: Rc<CallContext>,
-    /// The longest silence.
-    pub(super) idle: Duration,
-    /// The time when the whole call has to be over.
-    pub(super) deadline: Instant,
-    /// True if the cache wants the answer.
-    pub(super) recorded: bool,
-    /// True if somebody else may have to go on with it.
-    pub(super) is_followed: bool,
-    /// True if it is the rest of an answer, which somebody else tells.
-    pub(super) is_rest: bool,
-}
-
-/// The outcome of the wait for a stream's first token.
-pub(super) enum FirstToken {
-    /// It is there (or the whole answer is).
-    Ready,
-    /// It will not come.
-    Broken(RetryDecision, String),
-    /// There is no memory to wait for it.
-    Full(Exhausted),
-    /// The provider said an error in its place.
-    Said(ProviderError),
-}
-
-/// The next piece for the caller.
-pub(super) enum StreamPiece {
-    /// These bytes.
-    Bytes(Bytes),
-    /// Nothing: the answer is whole.
-    End,
-    /// Nothing: the answer broke in the middle of an event, so that no error could be said.
-    Cut,
 }
 
 /// The end of the provider's side.

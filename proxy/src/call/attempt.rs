@@ -25,7 +25,7 @@ use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
 use super::answer_head::{media_type, no_answer_by_head, passes_in_pieces};
-use super::answer_stream::{AnswerStream, FirstToken, StreamTerms};
+use super::answer_stream::AnswerStream;
 use super::compress_request;
 use super::exchange::{Exchange, Whole};
 use super::failure::{ErrorAnswer, Failure};
@@ -37,14 +37,13 @@ use super::provider_keys;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
+use super::stream_terms::{FirstToken, StreamTerms};
 use super::suspects::Suspects;
 use super::transcoder::{self, Transcoder};
 use super::vendor_limits;
 use super::weigh;
 use super::write_buffer::WriteBuffer;
 
-/// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
-const CALL_TRANSLATED: usize = 3;
 /// While a whole answer is translated it is there so many times more.
 const TRANSLATED: usize = 2;
 /// A whole answer larger than this is refused: it would be held here in one piece.
@@ -580,22 +579,6 @@ impl Attempt<'_> {
     fn context(&self) -> Rc<super::context::CallContext> {
         Rc::clone(&self.call.context)
     }
-}
-
-/// The request, whose copies of the caller's body are counted.
-///
-/// # Errors
-/// The call can not be put into the provider's dialect, or there is no memory to do it.
-pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
-    let spoken = provider.offer(call.operation, call.dialect(), || model).map(|at| at.offer.dialect);
-    let call = call.for_model(model, spoken).map_err(Failure::unsayable)?;
-    let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
-    let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
-    room.map_err(Failure::no_room)?;
-    let outgoing = outgoing::write(call, model, provider).map_err(Failure::unsayable)?;
-    let room = if outgoing.is_copy(call) { call.charge_copies(1) } else { Ok(()) };
-    room.map_err(Failure::no_room)?;
-    Ok(outgoing)
 }
 
 /// The reason why a body was not read to its end.

@@ -19,12 +19,13 @@ use crate::coalescing::{
 use crate::errors::Problem;
 use crate::state::Rule;
 
-use super::answer_stream::{AnswerStream, StreamTerms};
+use super::answer_stream::AnswerStream;
 use super::cache_lookup::X_SLUICEGATE_CACHE;
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::stream_source::StreamSource;
+use super::stream_terms::StreamTerms;
 use super::transcoder::Transcoder;
 use super::{access, plan, resume};
 

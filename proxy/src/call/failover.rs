@@ -204,7 +204,7 @@ fn told(
     progress: &mut CallProgress,
 ) -> Result<Option<Outgoing>, Failure> {
     let provider = turn.provider;
-    match attempt::write(call, outgoing::model(call, round.target, provider), provider) {
+    match outgoing::write_counted(call, outgoing::model(call, round.target, provider), provider) {
         Ok(outgoing) => Ok(Some(outgoing)),
         Err(failure) if failure.retry == Retry::No => Err(failure),
         Err(failure) => {
@@ -364,7 +364,7 @@ fn elsewhere<'a>(
         return None;
     }
     permit.has_places(places::free_again(call, rule)?);
-    let outgoing = attempt::write(call, outgoing::model(call, round.target, provider), provider).ok()?;
+    let outgoing = outgoing::write_counted(call, outgoing::model(call, round.target, provider), provider).ok()?;
     if !hedging.may(now) {
         return None;
     }

@@ -13,11 +13,11 @@ use crate::account::End;
 use crate::endpoint::MirrorPlace;
 use crate::state::{PreparedMirror, Rule};
 
-use super::answer_stream::StreamPiece;
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole, end_of, note_problem};
 use super::failover;
 use super::inbound::InboundCall;
+use super::stream_terms::StreamPiece;
 
 /// Sends a copy of the call, if it is one of those that are copied. What would leave something behind twice never is.
 pub(super) fn send(call: &InboundCall, rule: &Rule) {

@@ -3,7 +3,7 @@
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
 //! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
 //! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids, `referenced_items` for items that are named so,
-//! `answer_stream` and `transcoder` (with `verbatim_stream` and `translated_stream`) are the way back of a stream (`stream_source` is where it comes from, `resume` and `continuation` let one that breaks go on elsewhere), `pending` a stream before its first token,
+//! `answer_stream` and `transcoder` (with `verbatim_stream` and `translated_stream`) are the way back of a stream (`stream_source` is where it comes from, `stream_terms` what it is given and gives, `resume` and `continuation` let one that breaks go on elsewhere), `pending` a stream before its first token,
 //! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
 
 mod access;
@@ -63,6 +63,7 @@ mod stored_call;
 mod stored_exchange;
 mod stored_object;
 mod stream_source;
+mod stream_terms;
 mod stream_timer;
 mod suspects;
 mod transcoder;

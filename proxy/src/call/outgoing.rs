@@ -12,6 +12,7 @@ use crate::identity::token::CloudCredential;
 use crate::state::{Credential, OfferAt, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
+use super::failure::Failure;
 use super::headers;
 use super::inbound::InboundCall;
 use super::keys;
@@ -29,6 +30,9 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// The coding of requests that are compressed: the one that is read most widely.
 pub(super) const REQUEST_CODING: AnswerCoding = AnswerCoding::Gzip;
+
+/// A translated call is there so many times more: in neutral words, and in the provider's, whose room doubles as it fills.
+const CALL_TRANSLATED: usize = 3;
 
 /// A request for a provider.
 pub(super) struct Outgoing {
@@ -63,6 +67,22 @@ pub(super) fn model<'a>(call: &'a InboundCall, target: RouteTarget<'a>, provider
 /// The model by the name that routes and providers' lists use.
 pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -> &'a str {
     target.model.unwrap_or(call.model())
+}
+
+/// The request, whose copies of the caller's body are counted.
+///
+/// # Errors
+/// The call can not be put into the provider's dialect, or there is no memory to do it.
+pub(super) fn write_counted(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
+    let spoken = provider.offer(call.operation, call.dialect(), || model).map(|at| at.offer.dialect);
+    let call = call.for_model(model, spoken).map_err(Failure::unsayable)?;
+    let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
+    let room = if translated { call.charge_copies(CALL_TRANSLATED) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    let outgoing = write(call, model, provider).map_err(Failure::unsayable)?;
+    let room = if outgoing.is_copy(call) { call.charge_copies(1) } else { Ok(()) };
+    room.map_err(Failure::no_room)?;
+    Ok(outgoing)
 }
 
 /// Writes the request, but for its head.

@@ -14,10 +14,11 @@ use tokio::time::Sleep;
 use crate::account::End;
 use crate::listener::Busy;
 
-use super::answer_stream::{AnswerStream, StreamPiece};
+use super::answer_stream::AnswerStream;
 use super::context::CallContext;
 use super::exchange::LineSource;
 use super::pending::{PendingOutcome, PendingStream};
+use super::stream_terms::StreamPiece;
 
 /// Before a connection is aborted: what was written has to leave first.
 const LAST_WORDS: Duration = Duration::from_millis(25);
