@@ -200,6 +200,8 @@ pub(crate) struct FollowedItems {
     pub(crate) whole: Vec<Raw>,
     /// The id of the message that grows.
     pub(crate) open: Option<String>,
+    /// True if the text that grew has been told whole, and its part not yet.
+    pub(crate) is_said: bool,
 }
 
 /// A writer of one streamed answer.

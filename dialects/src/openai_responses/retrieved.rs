@@ -1,6 +1,7 @@
 //! An answer that is asked for again out of what was kept of it: the answer itself, the items that led to it, and a page of those.
 
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -93,18 +94,20 @@ fn completed(at: usize, item: &mut Value) {
 pub fn page(items: &[Value], query: &str) -> Result<String, Refusal> {
     let said = |wanted: &str| {
         let members = query.split('&').filter_map(|member| member.split_once('='));
-        members.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next_back()
+        let value = members.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next_back();
+        value.map(|value| percent_decode_str(value).decode_utf8_lossy())
     };
-    let limit = said("limit").map_or(Ok(ITEMS), str::parse).ok().filter(|limit| (1..=MOST_ITEMS).contains(limit));
+    let limit =
+        said("limit").map_or(Ok(ITEMS), |limit| limit.parse()).ok().filter(|limit| (1..=MOST_ITEMS).contains(limit));
     let limit = limit.ok_or_else(|| Refusal::field("limit", "must be a whole number between 1 and 100"))?;
     let mut items: Vec<&Value> = items.iter().collect();
-    match said("order") {
+    match said("order").as_deref() {
         Some("asc") => {}
         None | Some("desc") => items.reverse(),
         Some(_) => return Err(Refusal::field("order", "must be `asc` or `desc`")),
     }
     let id = |item: &&Value| item.get("id").and_then(Value::as_str).map(str::to_owned);
-    let begin = match said("after").filter(|after| !after.is_empty()) {
+    let begin = match said("after").as_deref().filter(|after| !after.is_empty()) {
         None => 0,
         Some(after) => {
             let at = items.iter().position(|item| id(item).as_deref() == Some(after));
@@ -172,6 +175,7 @@ mod tests {
             ("order=asc&limit=2&after=msg_b", "2", false),
             ("limit=1&after=msg_b", "", false),
             ("limit=1", "2", true),
+            ("limit=%31&order=%64esc", "2", true),
             ("after=", "2,b,", false),
         ] {
             assert_eq!(ids(query), (wanted.to_owned(), more), "{query}");

@@ -19,7 +19,7 @@ use crate::state::Provider;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::retry_after;
-use super::retry_policy::{Retry, RetryDecision};
+use super::retry_policy::{Cooldown, Retry, RetryDecision};
 use super::transcoder;
 
 /// The failure of an attempt, or one before an attempt could be made.
@@ -145,7 +145,10 @@ impl Failure {
 
     /// It is about this key, if the decision is about a key at all.
     pub(super) fn with_key(self, decision: &RetryDecision, key: Option<&Arc<LiveKey>>) -> Self {
-        let about = |key| AboutKey { key: Arc::clone(key), is_refused: decision.end != AttemptEnd::RateLimited };
+        // A purse that is empty is said as a limit is, and holds as a refusal does.
+        let is_refused =
+            decision.end != AttemptEnd::RateLimited || matches!(decision.cooldown, Cooldown::CredentialRefused);
+        let about = |key| AboutKey { key: Arc::clone(key), is_refused };
         Self { about_key: key.filter(|_| decision.is_about_the_key()).map(about), ..self }
     }
 

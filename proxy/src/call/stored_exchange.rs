@@ -104,8 +104,10 @@ async fn conversation(kept: &KeptConversations, object: &StoredObject) -> Result
     found.ok_or_else(|| not_there(&object.sealed))
 }
 
+/// True if it asks for a stream, in one of the ways in which the vendor takes a yes.
 fn asks_for_stream(query: &str) -> bool {
-    query.split('&').any(|member| member == "stream=true")
+    let mut of_stream = query.split('&').filter_map(|member| member.strip_prefix("stream="));
+    of_stream.next_back().is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
 }
 
 /// The problem of an id that is not there for this caller, in the vendor's words: another's is told of as one that never was.

@@ -202,9 +202,10 @@ impl Gate {
         }
     }
 
-    /// The most calls at once, over all proxies.
+    /// The most calls at once, over all proxies; where this process finds its limit by itself, the one it has found.
     pub(crate) fn max(&self) -> u64 {
-        self.lock().terms.max
+        let state = self.lock();
+        state.terms.max.min(state.own_limit())
     }
 
     /// A place if one is free and nobody waits for it.

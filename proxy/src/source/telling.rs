@@ -59,10 +59,18 @@ fn meanwhile(problem: &SourceProblem, runs: bool, is_unread: bool) -> &'static s
             "this key is refused; the consumer's others serve"
         }
         "DuplicateKey" => "this key is the other consumer's; the consumer's others serve",
+        "SecretNotFound" | "SecretInvalid" if is_one_of_several(problem) => {
+            "the provider's other keys serve, if it has any"
+        }
         // What it says is good, only the moment is not.
         "NoEndpoints" | "Shadowed" => "it serves as far as it can",
         _ => "what was last valid keeps serving",
     }
+}
+
+/// True if it is about one of several keys of a provider.
+fn is_one_of_several(problem: &SourceProblem) -> bool {
+    problem.field.as_deref().is_some_and(|field| field.contains(".credentials.keys["))
 }
 
 #[cfg(test)]
@@ -93,5 +101,11 @@ mod tests {
             let problem = SourceProblem::of_object(kind, "default/x", reason, String::new());
             assert_eq!(meanwhile(&problem, runs, is_unread), expected, "{problem:?}");
         }
+        let field = Some("spec.providers[0].credentials.keys[1].secretRef".to_owned());
+        let problem = SourceProblem {
+            field,
+            ..SourceProblem::of_object("ProviderPool", "default/x", "SecretNotFound", String::new())
+        };
+        assert_eq!(meanwhile(&problem, true, false), "the provider's other keys serve, if it has any");
     }
 }

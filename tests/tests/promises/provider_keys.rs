@@ -112,12 +112,10 @@ async fn when_every_key_rests_another_provider_serves_and_the_first_to_end_is_as
 
 #[tokio::test]
 async fn a_refused_key_is_taken_out_alone_and_a_new_value_brings_it_back() {
-    for status in [401, 403] {
+    for (status, code) in [(401, "invalid_api_key"), (403, "invalid_api_key"), (429, "insufficient_quota")] {
         let revoked = Arc::new(AtomicBool::new(true));
         let is_revoked = Arc::clone(&revoked);
-        let upstream = upstream(move |key| {
-            (key == "one" && is_revoked.load(SeqCst)).then(|| error(status, &[], "invalid_api_key"))
-        });
+        let upstream = upstream(move |key| (key == "one" && is_revoked.load(SeqCst)).then(|| error(status, &[], code)));
         let text = secret(&["one", "two"])
             + &pool("p", &[keyed(upstream.address, &["one", "two"], "")], "  loadBalancing: {strategy: RoundRobin}")
             + &route("m", "p");

@@ -193,7 +193,15 @@ impl ResponseReading {
                 }
                 Some(())
             }
-            "response.content_part.done" => self.close(place, out),
+            // Behind a stream that passes, a text that was told whole does not grow, whoever goes on.
+            "response.output_text.done" | "response.refusal.done" if self.followed.is_some() => {
+                self.followed.iter_mut().for_each(|followed| followed.is_said = true);
+                self.close(place, out)
+            }
+            "response.content_part.done" => {
+                self.followed.iter_mut().for_each(|followed| followed.is_said = false);
+                self.close(place, out)
+            }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 self.thought(wire.output_index, wire.summary_index.max(wire.content_index), wire.delta?, out)
             }

@@ -35,6 +35,8 @@ pub(crate) struct ResponsesEncoder {
     open: Option<GrowingItem>,
     /// True if the last item is a message that is not closed yet.
     message_open: bool,
+    /// True if the message's last piece has been told whole by another one, but for its end.
+    piece_unclosed: bool,
     usage: Option<Usage>,
     stop: Option<Stop>,
     held: usize,
@@ -72,6 +74,7 @@ impl ResponsesEncoder {
             items: Vec::new(),
             open: None,
             message_open: false,
+            piece_unclosed: false,
             usage: None,
             stop: None,
             held: 0,
@@ -92,6 +95,9 @@ impl EncodeStream for ResponsesEncoder {
     fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         if self.over {
             return;
+        }
+        if std::mem::take(&mut self.piece_unclosed) {
+            self.piece_closed(out);
         }
         match event {
             Event::Start { id, model, created } => self.start(id, model, *created, out),
@@ -122,12 +128,15 @@ impl EncodeStream for ResponsesEncoder {
     }
 
     fn go_on_from(&mut self, followed: FollowedItems) {
-        let FollowedItems { number, whole, open } = followed;
+        let FollowedItems { number, whole, open, is_said } = followed;
         self.number = number.map_or(self.number, |number| number.saturating_add(1));
         let growing = self.items.pop().filter(|_| self.message_open);
         self.items = whole.into_iter().map(Item::Raw).collect();
         match (growing, open) {
-            (Some(Item::Message { id: _, pieces }), Some(id)) => self.items.push(Item::Message { id, pieces }),
+            (Some(Item::Message { id: _, pieces }), Some(id)) => {
+                self.piece_unclosed = is_said && !pieces.is_empty();
+                self.items.push(Item::Message { id, pieces });
+            }
             // Its provider has said that the last message is whole: what comes is another one.
             _ => (self.message_open, self.open) = (false, None),
         }
@@ -399,6 +408,17 @@ impl ResponsesEncoder {
                 json.close(b']');
             }
         });
+        if let Some(Item::Message { pieces, .. }) = self.items.last_mut() {
+            pieces.push(piece);
+        }
+        self.piece_closed(out);
+    }
+
+    /// Says that the message's last piece is whole.
+    fn piece_closed(&mut self, out: &mut Vec<u8>) {
+        let place = self.piece_place().unwrap_or(0);
+        let Some(Item::Message { pieces, .. }) = self.items.last_mut() else { return };
+        let Some(piece) = pieces.pop() else { return };
         self.item_event("response.content_part.done", out, |json| {
             json.value_field("content_index", place);
             json.key("part");
