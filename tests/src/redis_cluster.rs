@@ -70,7 +70,8 @@ impl RedisNode {
         let mut process = spawn(self.port, self.bus, self.dir.path())?;
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
-            if self.ask::<String>(&["PING"]).is_ok() {
+            // Two that start at once may have found the same port: who answers there may be the other one.
+            if self.answers_as(process.child().id()) {
                 self.process = Some(process);
                 return Ok(());
             }
@@ -80,6 +81,12 @@ impl RedisNode {
             }
             pause(Duration::from_millis(5));
         }
+    }
+
+    /// True if the process of this id answers on its port.
+    fn answers_as(&self, id: u32) -> bool {
+        let told = self.ask::<String>(&["INFO", "server"]).unwrap_or_default();
+        told.lines().any(|line| line.trim_end() == format!("process_id:{id}"))
     }
 
     /// Where it listens.
