@@ -15,6 +15,9 @@ pub(super) type Values<'a> = Vec<&'a str>;
 /// A family's samples by label values, sorted: equal state, equal text.
 pub(super) type Samples<'a, T> = BTreeMap<Values<'a>, T>;
 
+/// Counters are told without an example of a call.
+const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+
 /// A page that is being written.
 pub(super) struct Page<'a> {
     /// The writer.
@@ -38,23 +41,32 @@ impl Page<'_> {
         write(&mut encoder)
     }
 
+    /// A family of samples with labels, each written by `write`; nothing where there are none.
+    fn samples<T>(
+        &mut self,
+        metric: &Metric,
+        samples: &Samples<'_, T>,
+        write: impl Fn(&mut MetricEncoder<'_>, &T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.family(metric, |encoder| {
+            for (values, sample) in samples {
+                let labels = labels(metric, values);
+                write(&mut encoder.encode_family(&labels)?, sample)?;
+            }
+            Ok(())
+        })
+    }
+
     /// A family of counters; nothing where there are no samples.
     pub(super) fn counters<T: EncodeCounterValue>(
         &mut self,
         metric: &Metric,
         samples: &Samples<'_, T>,
     ) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, value) in samples {
-                let labels = labels(metric, values);
-                let none = None::<&Exemplar<NoLabelSet, f64>>;
-                encoder.encode_family(&labels)?.encode_counter(value, none)?;
-            }
-            Ok(())
-        })
+        self.samples(metric, samples, |encoder, value| encoder.encode_counter(value, NO_EXEMPLAR))
     }
 
     /// A family of gauges; nothing where there are no samples.
@@ -63,20 +75,12 @@ impl Page<'_> {
         metric: &Metric,
         samples: &Samples<'_, T>,
     ) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, value) in samples {
-                encoder.encode_family(&labels(metric, values))?.encode_gauge(value)?;
-            }
-            Ok(())
-        })
+        self.samples(metric, samples, |encoder, value| encoder.encode_gauge(value))
     }
 
     /// A counter without labels.
     pub(super) fn counter<T: EncodeCounterValue + Copy>(&mut self, metric: &Metric, value: T) -> Result<(), Error> {
-        self.family(metric, |encoder| encoder.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>))
+        self.family(metric, |encoder| encoder.encode_counter(&value, NO_EXEMPLAR))
     }
 
     /// A gauge without labels.
@@ -91,20 +95,8 @@ impl Page<'_> {
 
     /// A family of histograms; nothing where there are no samples.
     pub(super) fn histogram(&mut self, metric: &Metric, samples: &Samples<'_, Total>) -> Result<(), Error> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        self.family(metric, |encoder| {
-            for (values, total) in samples {
-                let labels = labels(metric, values);
-                encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-                    total.sum(),
-                    total.count(),
-                    &total.buckets(),
-                    None,
-                )?;
-            }
-            Ok(())
+        self.samples(metric, samples, |encoder, total| {
+            encoder.encode_histogram::<NoLabelSet>(total.sum(), total.count(), &total.buckets(), None)
         })
     }
 }

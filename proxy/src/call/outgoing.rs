@@ -181,20 +181,8 @@ fn passed(call: &InboundCall, model: &str, (at, provider): (&OfferAt, &Provider)
     let body = passed::renamed(&call.body, (&call.peek, call.boundary()), &to);
     let said = |name| call.headers.get(name).cloned();
     let kind = said(CONTENT_TYPE).unwrap_or(JSON);
-    Ok(Outgoing {
-        body,
-        plain: None,
-        uri: with_query(uri, call),
-        said: at.offer.headers,
-        added: Vec::new(),
-        dialect: at.offer.dialect,
-        usage_is_ours: false,
-        clamped: None,
-        dropped: 0,
-        betas: Betas::AsTheyCame,
-        media: (kind, said(ACCEPT).unwrap_or(ANYTHING)),
-        method: Method::POST,
-    })
+    let media = (kind, said(ACCEPT).unwrap_or(ANYTHING));
+    Ok(Outgoing::as_it_is(at.offer, (Method::POST, with_query(uri, call)), (body, media)))
 }
 
 /// The request about a thing that the provider keeps, by its own name of it.
@@ -205,20 +193,8 @@ fn of_object(
 ) -> Result<Outgoing, Refusal> {
     let uri = at.uri(&provider.origin, "", (false, false)).and_then(|uri| object.uri(&uri));
     let uri = uri.ok_or_else(|| Refusal::body("its id can not be a part of this provider's path"))?;
-    Ok(Outgoing {
-        body: Bytes::new(),
-        plain: None,
-        uri,
-        said: at.offer.headers,
-        added: Vec::new(),
-        dialect: at.offer.dialect,
-        usage_is_ours: false,
-        clamped: None,
-        dropped: 0,
-        betas: Betas::AsTheyCame,
-        media: (JSON, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING)),
-        method: object.method().clone(),
-    })
+    let media = (JSON, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING));
+    Ok(Outgoing::as_it_is(at.offer, (object.method().clone(), uri), (Bytes::new(), media)))
 }
 
 fn unpacked(body: &Bytes, offer: &Offer) -> Bytes {
@@ -289,6 +265,28 @@ fn governed(body: &Bytes, provider: &Provider) -> Result<Governed, Refusal> {
 }
 
 impl Outgoing {
+    /// A request of whose body nothing is read: it goes out as it is.
+    fn as_it_is(
+        offer: &Offer,
+        (method, uri): (Method, Uri),
+        (body, media): (Bytes, (HeaderValue, HeaderValue)),
+    ) -> Self {
+        Self {
+            body,
+            plain: None,
+            uri,
+            said: offer.headers,
+            added: Vec::new(),
+            dialect: offer.dialect,
+            usage_is_ours: false,
+            clamped: None,
+            dropped: 0,
+            betas: Betas::AsTheyCame,
+            media,
+            method,
+        }
+    }
+
     /// True if the body is a copy, and not the caller's own.
     pub(super) fn is_copy(&self, call: &InboundCall) -> bool {
         self.body.as_ptr() != call.body.as_ptr()

@@ -173,11 +173,12 @@ impl FollowedAnswer {
             self.holds_error = true;
             return;
         }
+        let Some(rest) = &mut self.rest else {
+            self.said.note(&event);
+            return encoder.push(&event, text);
+        };
         let mut told = Vec::new();
-        match &mut self.rest {
-            Some(rest) => rest.push(event, &mut told),
-            None => told.push(event),
-        }
+        rest.push(event, &mut told);
         for event in told {
             self.said.note(&event);
             encoder.push(&event, text);

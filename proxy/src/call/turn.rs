@@ -322,6 +322,9 @@ fn pick(call: &InboundCall, round: &PoolRound<'_>, but: Tried, now: Instant) -> 
 /// The wait for the end of a cooldown: calls that wait for the same one do not come back together. One that is as long as may be waited
 /// for stays so.
 fn spread(cooldown: Duration) -> Duration {
+    if cooldown.is_zero() {
+        return cooldown;
+    }
     let most = SHORT_WAIT.max(cooldown) - cooldown;
     cooldown + cooldown.mul_f64(WAIT_SPREAD * rand::rng().random::<f64>()).min(most)
 }

@@ -140,6 +140,20 @@ const SECRET: &str =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: azure}\nstringData: {api-key: \"planted~secret\"}\n---\n";
 const BY_SECRET: &str = ", secretRef: {name: azure}, tenantID: tenant-1, clientID: client-1";
 
+/// Calls until the provider is shown another token than at first; every call is answered. Gives the first one.
+async fn renewed(proxy: &Proxy, upstream: &Upstream) -> String {
+    let first = last(upstream);
+    for _ in 0..ROUNDS {
+        assert_eq!(status(proxy).await.0, 200);
+        if last(upstream) != first {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_ne!(last(upstream), first, "it was renewed, and no call waited or failed");
+    first
+}
+
 #[tokio::test]
 async fn a_clients_secret_becomes_tokens_and_a_wrong_one_is_told_by_its_number() {
     let (entra, upstream) = (Entra::start(3), provider());
@@ -148,16 +162,8 @@ async fn a_clients_secret_becomes_tokens_and_a_wrong_one_is_told_by_its_number()
     let text = SECRET.to_owned() + &azure(upstream.address, BY_SECRET);
     let proxy = with(&environment, &text);
     until(&proxy, 200).await;
-    let first = last(&upstream);
+    let first = renewed(&proxy, &upstream).await;
     assert!(first.starts_with("Bearer eyJ.planted-secret."), "{first}");
-    for _ in 0..ROUNDS {
-        assert_eq!(status(&proxy).await.0, 200);
-        if last(&upstream) != first {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    assert_ne!(last(&upstream), first, "it was renewed, and no call waited or failed");
     no_secret_is_told(&proxy);
     // A Secret that is replaced is followed, to the worse and to the better.
     proxy.write("all.yaml", &text.replace("planted~secret", "planted~other")).unwrap();
@@ -217,15 +223,7 @@ async fn a_pods_own_token_is_shown_where_it_has_one_and_else_the_machine_is_aske
     entra.life.store(3, Ordering::SeqCst);
     let proxy = with(&app, &azure(upstream.address, ""));
     until(&proxy, 200).await;
-    let first = last(&upstream);
-    for _ in 0..ROUNDS {
-        assert_eq!(status(&proxy).await.0, 200);
-        if last(&upstream) != first {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    assert_ne!(last(&upstream), first, "it was renewed, and no call waited or failed");
+    renewed(&proxy, &upstream).await;
     entra.life.store(0, Ordering::SeqCst);
     until(&proxy, 503).await;
     assert!(proxy.page("/status").unwrap().1.contains("the app's identity: it answered with status 500"));
