@@ -12,6 +12,9 @@ mod connection;
 mod consumer;
 mod features;
 pub mod forwarding;
+#[cfg(all(feature = "compile", any(test, feature = "fuzzing")))]
+#[expect(clippy::expect_used, reason = "a check says what it expects")]
+pub mod fuzzing;
 mod health_check;
 mod hedge;
 pub mod identity;

@@ -19,6 +19,9 @@ mod event_stream;
 pub mod fold;
 pub mod form;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a check says what it expects")]
+pub mod fuzzing;
 mod gemini;
 pub mod hub;
 mod json;

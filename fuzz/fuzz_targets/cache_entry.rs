@@ -1,6 +1,6 @@
-//! A kept answer as it comes out of Redis.
+//! What Redis holds in an entry's place.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::cache_entry::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_proxy::fuzzing::cache_entry(data));

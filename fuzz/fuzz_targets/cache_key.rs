@@ -1,6 +1,6 @@
-//! The cache's exact key.
+//! The cache's keys, made of callers' bodies.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::cache_key::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_proxy::fuzzing::cache_key(data));

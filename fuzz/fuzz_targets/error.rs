@@ -1,6 +1,6 @@
-//! Providers' error bodies: read in each dialect, written in each.
+//! Providers' errors, told in every dialect.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::error::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_dialects::fuzzing::error(data));

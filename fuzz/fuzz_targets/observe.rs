@@ -1,6 +1,6 @@
-//! The observer beside the decoder, and what it lets pass.
+//! The books that are kept of a stream that passes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::observe::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_dialects::fuzzing::observe(data));

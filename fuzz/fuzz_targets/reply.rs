@@ -1,6 +1,6 @@
-//! Whole answers: read in each dialect, written in each.
+//! Providers' whole answers, read and written in every dialect.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::reply::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_dialects::fuzzing::reply(data));

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::sse::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_dialects::fuzzing::sse(data));

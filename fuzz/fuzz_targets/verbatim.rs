@@ -1,6 +1,6 @@
-//! The verbatim lane: a look at a body, and edits by byte span.
+//! The verbatim lane's look at a body, and its edits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| sluicegate_fuzz::verbatim::check(data));
+fuzz_target!(|data: &[u8]| sluicegate_dialects::fuzzing::verbatim(data));

@@ -17,6 +17,8 @@ pub mod drain;
 pub mod endpoint;
 pub mod errors;
 mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod identity;
 pub(crate) mod jwt;

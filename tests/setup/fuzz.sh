@@ -36,9 +36,13 @@ seed() {
     fold) names='*.[sj]s[eo]*' ;;
     reply) names='*/replies/*.json' ;;
     error) names='*/errors/*.json' ;;
-    http1) folders=fuzz/seeds names='*.http' ;;
+    shadow) names='*/streams/*.sse' ;;
+    kept) names='*responses*' ;;
+    prices) folders=charts/sluicegate/files names='*/prices.yaml' ;;
     manifests) folders='config/testdata crds/examples' names='*.yaml' ;;
   esac
+  # What has no fixtures of its own has seeds beside the targets.
+  [ ! -d "fuzz/seeds/$target" ] || { folders=fuzz/seeds/$target names='*'; }
   mkdir -p "$into"
   # shellcheck disable=SC2086 # folders are two words for a reason
   find $folders -type f -path "$names" | while read -r file; do cp "$file" "$into/seed-${file//\//-}"; done

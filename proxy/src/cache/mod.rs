@@ -4,6 +4,9 @@
 //! `store.look_up(&plan, &asked)` and gets a `CacheLookup`: an answer, the lead to fetch and keep one, or a bypass.
 
 pub mod entry;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::expect_used, reason = "a check says what it expects")]
+pub(crate) mod fuzzing;
 pub mod key;
 pub mod lead;
 pub mod lookup;

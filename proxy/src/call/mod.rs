@@ -32,6 +32,8 @@ mod failover;
 mod failure;
 mod fallback;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handle;
 mod headers;
 mod hedge;

@@ -10,6 +10,8 @@
 mod flight;
 mod follow;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lease;
 mod reader;
 mod relay;

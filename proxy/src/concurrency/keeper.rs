@@ -111,7 +111,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn read(value: &Value) -> Option<LeaseAnswer> {
+pub(super) fn read(value: &Value) -> Option<LeaseAnswer> {
     let Value::Array(values) = value else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => u64::try_from(*number).ok(),

@@ -6,6 +6,8 @@
 
 mod active;
 mod adaptive;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod gates;
 mod keeper;

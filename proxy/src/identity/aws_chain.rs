@@ -112,7 +112,7 @@ impl AwsSource {
 }
 
 /// The lines of a profile in a file of Amazon's tools.
-fn of_profile(text: &str, profile: &str) -> Option<String> {
+pub(super) fn of_profile(text: &str, profile: &str) -> Option<String> {
     let mut lines = text.lines().map(str::trim).skip_while(|line| {
         line.strip_prefix('[').and_then(|line| line.strip_suffix(']')).is_none_or(|name| name.trim() != profile)
     });
@@ -183,7 +183,7 @@ async fn of_machine(client: &TokenClient, environment: &CloudEnvironment) -> Res
 }
 
 /// Reads keys as containers and machines are given them.
-fn read(status: StatusCode, body: &[u8], now: SystemTime) -> Result<TemporaryKeys, String> {
+pub(super) fn read(status: StatusCode, body: &[u8], now: SystemTime) -> Result<TemporaryKeys, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct GivenKeys {

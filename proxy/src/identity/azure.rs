@@ -162,7 +162,7 @@ impl AzureSource {
 }
 
 /// Reads an answer.
-fn read(status: StatusCode, body: &[u8]) -> Result<Fetched, String> {
+pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Fetched, String> {
     #[derive(Deserialize)]
     struct EntraAnswer {
         access_token: String,

@@ -171,7 +171,7 @@ async fn federated(federation: &Federation, client: &TokenClient) -> Result<Fetc
 
 /// A token as it was answered.
 #[derive(Debug, PartialEq, Eq)]
-struct Answered {
+pub(super) struct Answered {
     token: String,
     life: Duration,
 }
@@ -197,7 +197,7 @@ impl Answered {
 ///
 /// # Errors
 /// It is none; in words without anything that is secret.
-fn read(status: StatusCode, body: &[u8]) -> Result<Answered, String> {
+pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Answered, String> {
     #[derive(Deserialize)]
     struct TokenAnswer {
         access_token: String,
@@ -220,7 +220,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Answered, String> {
 }
 
 /// Reads the answer to a request for a service account's token, at a time.
-fn impersonated(status: StatusCode, body: &[u8], now: SystemTime) -> Result<Answered, String> {
+pub(super) fn impersonated(status: StatusCode, body: &[u8], now: SystemTime) -> Result<Answered, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct AccountAnswer {

@@ -4,6 +4,8 @@ pub(crate) mod aws;
 mod aws_chain;
 mod azure;
 pub(crate) mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gcp;
 mod gcp_file;
 pub(crate) mod keeper;

@@ -116,7 +116,7 @@ fn signed(form: String, keys: &AwsKeys, (region, address): (&str, String), now: 
 }
 
 /// Reads an answer.
-fn read(status: StatusCode, body: &[u8], now: SystemTime) -> Result<TemporaryKeys, String> {
+pub(super) fn read(status: StatusCode, body: &[u8], now: SystemTime) -> Result<TemporaryKeys, String> {
     let text = std::str::from_utf8(body).map_err(|_| "its answer is no text".to_owned())?;
     if status != StatusCode::OK {
         return Err(refusal(status, element(text, "Code")));

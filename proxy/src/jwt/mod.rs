@@ -1,6 +1,8 @@
 //! Tokens of issuers by which callers are known: whether one is good, and the issuers' keys, which are fetched and renewed off the
 //! way of calls.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod key_set;
 mod source;

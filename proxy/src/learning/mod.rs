@@ -3,6 +3,8 @@
 //!
 //! `message` is what is written, which anybody may have written; `keeper` tells this process's news and hears the others'.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod message;
 

@@ -111,7 +111,7 @@ impl Fleet {
     }
 }
 
-fn read(answer: Result<Value, Unanswered>) -> Option<(u64, u64)> {
+pub(super) fn read(answer: Result<Value, Unanswered>) -> Option<(u64, u64)> {
     let Ok(Value::Array(values)) = answer else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => u64::try_from(*number).ok(),

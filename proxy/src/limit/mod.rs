@@ -7,6 +7,8 @@
 mod beat;
 mod budget;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hold;
 mod limiter;
 mod local;

@@ -60,7 +60,7 @@ impl WindowScript {
     }
 }
 
-fn read(value: &Value) -> Option<CountAnswer> {
+pub(super) fn read(value: &Value) -> Option<CountAnswer> {
     let Value::Array(values) = value else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => Some(*number),

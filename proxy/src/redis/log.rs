@@ -137,7 +137,7 @@ fn millis_of(id: &str) -> Option<u64> {
 }
 
 /// Milliseconds of what `TIME` answers.
-fn time_of(value: Value) -> Option<u64> {
+pub(super) fn time_of(value: Value) -> Option<u64> {
     let Value::Array(parts) = value else { return None };
     let mut numbers = parts.into_iter().map(|part| text(part)?.parse::<u64>().ok());
     let (seconds, micros) = (numbers.next()??, numbers.next()??);
@@ -145,7 +145,7 @@ fn time_of(value: Value) -> Option<u64> {
 }
 
 /// The entries that `XREAD` answers with, by their ids; one in another form is empty.
-fn entries_of(value: Value) -> Vec<(String, Bytes)> {
+pub(super) fn entries_of(value: Value) -> Vec<(String, Bytes)> {
     let streams = array(value);
     let of_key = streams.into_iter().filter_map(|stream| array(stream).into_iter().nth(1));
     let entries = of_key.flat_map(array).filter_map(|entry| {

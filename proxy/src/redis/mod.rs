@@ -5,6 +5,8 @@
 
 mod client;
 mod counts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod log;
 mod login;
 mod node;

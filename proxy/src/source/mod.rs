@@ -8,6 +8,8 @@ mod assembly;
 mod change;
 mod cluster;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gateway;
 mod missing;
 mod objects;

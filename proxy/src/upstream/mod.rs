@@ -14,6 +14,8 @@ mod egress;
 mod error;
 mod followed;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod h1;
 mod h2;
 mod head;

@@ -2,8 +2,10 @@
 
 use crate::tree::{CRATES, Source, sources};
 
-/// The files, or the folders, that may name any dialect: the list of them, the one `match`, and the tables of APIs.
-const MAY_NAME_ANY: &[&str] = &["dialects/src/dialect.rs", "dialects/src/dispatch/", "proxy/src/api/"];
+/// The files, or the folders, that may name any dialect: the list of them, the one `match`, the tables of APIs, and what must hold for any
+/// bytes, which knows the exceptions.
+const MAY_NAME_ANY: &[&str] =
+    &["dialects/src/dialect.rs", "dialects/src/dispatch/", "dialects/src/fuzzing/", "proxy/src/api/"];
 
 /// The dialects that a file's shipping lines name, with their lines.
 fn named(source: &Source) -> impl Iterator<Item = (usize, &str)> {

@@ -5,6 +5,7 @@
 mod arrows;
 mod dialects;
 mod documents;
+mod fuzzing;
 mod kinds;
 mod sizes;
 mod tree;

@@ -7,6 +7,8 @@
 
 mod batches;
 mod counts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hold;
 mod keeper;
 mod period;

@@ -111,7 +111,7 @@ fn names(BudgetPlace { key, period }: &BudgetPlace) -> (String, String) {
     (format!("{name}:budget:{start}"), format!("{name}:open:{start}"))
 }
 
-fn read(value: &Value) -> Option<SpendAnswer> {
+pub(super) fn read(value: &Value) -> Option<SpendAnswer> {
     let Value::Array(values) = value else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => Some(*number),

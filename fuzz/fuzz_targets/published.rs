@@ -1,0 +1,6 @@
+//! What a cluster holds out as published.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| sluicegate_proxy::fuzzing::published(data));

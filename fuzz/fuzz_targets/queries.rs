@@ -1,0 +1,6 @@
+//! Callers' queries and paths.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| sluicegate_proxy::fuzzing::queries(data));
