@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 43] = [
+pub const FEATURES: [&str; 44] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -25,6 +25,7 @@ pub const FEATURES: [&str; 43] = [
     "complexity",
     "compressedRequests",
     "concurrency",
+    "costLimits",
     "costOptimized",
     "discovery",
     "fallbackReasons",

@@ -10,10 +10,13 @@ pub struct RateLimit {
     pub per: LimitPer,
     /// The unit that it counts in.
     pub unit: LimitUnit,
-    /// The most within any window; above 0.
+    /// The most within any window, of money in billionths of a dollar; above 0, and of 50 bits.
     pub amount: u64,
     /// The length of the window, in milliseconds; a second or more.
     pub window: u64,
+    /// A model that nobody knows the price of counts as nothing; else its calls are refused. For money.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpriced_is_free: bool,
     /// The treatment of calls while the shared count can not be had.
     #[serde(default, skip_serializing_if = "OnUnavailable::is_share")]
     pub on_unavailable: OnUnavailable,
@@ -43,6 +46,44 @@ pub enum LimitUnit {
     InputTokens,
     /// Tokens of the answer.
     OutputTokens,
+    /// Billionths of a US dollar.
+    Cost,
+}
+
+impl LimitUnit {
+    /// So many picodollars are one of what it counts money in. Redis counts whole numbers of 53 bits.
+    pub const PICODOLLARS: u64 = 1_000;
+
+    /// The label of metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Cost => "cost",
+        }
+    }
+
+    /// So much of it in words: `1 request`, `60 requests`, `2.50 USD`.
+    #[must_use]
+    pub fn written(self, amount: u64) -> String {
+        let [one, many] = match self {
+            Self::Requests => ["request", "requests"],
+            Self::Tokens => ["token", "tokens"],
+            Self::InputTokens => ["input token", "input tokens"],
+            Self::OutputTokens => ["output token", "output tokens"],
+            Self::Cost => return format!("{} USD", Self::dollars(amount)),
+        };
+        format!("{amount} {}", if amount == 1 { one } else { many })
+    }
+
+    /// An amount of money as people write it, without its unit.
+    #[must_use]
+    pub fn dollars(amount: u64) -> String {
+        BudgetUnit::Usd.written(amount.saturating_mul(Self::PICODOLLARS))
+    }
 }
 
 /// The treatment of calls while the shared count can not be had.
@@ -235,5 +276,7 @@ mod tests {
             assert_eq!(BudgetUnit::Usd.written(amount), text);
         }
         assert_eq!(BudgetUnit::Tokens.written(7), "7");
+        assert_eq!(LimitUnit::Cost.written(2_500_000_000), "2.50 USD");
+        assert_eq!([1, 2].map(|amount| LimitUnit::Requests.written(amount)), ["1 request", "2 requests"]);
     }
 }

@@ -67,7 +67,7 @@ pub use route::{
     Fallback, FallbackReason, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts,
     Rule, Target,
 };
-pub use scalar::{Amount, ByteSize, Decimal, Duration, Time};
+pub use scalar::{Amount, ByteSize, Decimal, Duration, LimitAmount, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
 pub use status::{BudgetStatus, Condition, ConditionStatus, Status};
 pub use stream_failover::{StreamFailover, StreamFailoverMethod};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::concurrency::Concurrency;
 use crate::patterns;
 use crate::rules::{self, validations};
-use crate::scalar::{Amount, Duration};
+use crate::scalar::{Amount, Duration, LimitAmount};
 
 /// The limits of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,7 +141,7 @@ pub enum UnknownPrice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
-    rules::LIMIT_HEADER, rules::LIMIT_WINDOW, rules::LIMIT_QUEUE,
+    rules::LIMIT_HEADER, rules::LIMIT_WINDOW, rules::LIMIT_QUEUE, rules::LIMIT_WHOLE, rules::LIMIT_COST, rules::LIMIT_PRICE,
 ])))]
 pub struct RateLimit {
     /// The calls that are counted together: those of one `Consumer` (calls that nobody known makes are one), of one `Route`, or
@@ -151,17 +151,20 @@ pub struct RateLimit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = patterns::HEADER_NAME))]
     pub header: Option<String>,
-    /// `Requests`, `Tokens` (of prompt and answer), `InputTokens` or `OutputTokens`.
+    /// `Requests`, `Tokens` (of prompt and answer), `InputTokens`, `OutputTokens`, or `Cost` (by the prices of the pools' models).
     pub unit: LimitUnit,
-    /// The most that is taken within any window.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
-    pub amount: u64,
+    /// The most that is taken within any window: a whole number such as `100000`; of `Cost` dollars in quotes such as `"2.50"`.
+    pub amount: LimitAmount,
     /// The length of the window, which slides: from 1s to 24h. Default: 1m.
     #[serde(default = "minute")]
     pub window: Duration,
     /// The treatment of a call that there is no room for: `Reject` (status 429). Default: `Reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exceeded: Option<OnExceeded>,
+    /// For `Cost`: the treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as
+    /// nothing). Default: `Refuse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_price: Option<UnknownPrice>,
     /// The treatment of calls while Redis is away: `Share` (each proxy takes its part of the amount), `FailOpen` (all are taken) or
     /// `FailClosed` (none is). Default: `Share`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +197,8 @@ pub enum LimitUnit {
     InputTokens,
     /// Tokens of the answer.
     OutputTokens,
+    /// US dollars.
+    Cost,
 }
 
 /// The treatment of a call that there is no room for.

@@ -10,6 +10,8 @@ pub const BYTES: &str = "^[0-9]{1,12}(k|M|G|T|Ki|Mi|Gi|Ti)?$";
 pub const DECIMAL: &str = r"^[0-9]{1,6}(\.[0-9]{1,6})?$";
 /// The spelling of an amount of dollars or tokens: more than nothing, at most six digits after the point.
 pub const AMOUNT: &str = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$";
+/// The spelling of a limit's amount. No rule holds it, for it may be a number: what `matches` costs is reckoned by the longest value.
+pub const LIMIT_AMOUNT: &str = r"^[0-9]{1,13}(\.[0-9]{1,6})?$";
 /// The spelling of a time zone's name.
 pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$";
 /// The spelling of a name inside an object.

@@ -342,6 +342,21 @@ pub const LIMIT_QUEUE: CelRule = CelRule {
     cel: "!has(self.onExceeded) || self.onExceeded == 'Reject'",
     message: "calls do not wait for room in this version: write onExceeded: Reject, or leave it out",
 };
+/// Calls and tokens are whole.
+pub const LIMIT_WHOLE: CelRule = CelRule {
+    cel: "self.unit == 'Cost' || (double(self.amount) >= 1.0 && double(self.amount) <= 1000000000000.0 && double(self.amount) == double(int(double(self.amount))))",
+    message: "a limit of Requests or tokens is a whole number of them, from 1 to 1000000000000: write one such as amount: 100000, or write unit: Cost",
+};
+/// Billionths of a dollar are counted in 53 bits.
+pub const LIMIT_COST: CelRule = CelRule {
+    cel: "self.unit != 'Cost' || (double(self.amount) > 0.0 && double(self.amount) <= 1000000.0)",
+    message: "a limit of Cost is more than 0 and at most 1000000 dollars: write dollars such as amount: \"2.50\"",
+};
+/// Prices are for money.
+pub const LIMIT_PRICE: CelRule = CelRule {
+    cel: "!has(self.unknownPrice) || self.unit == 'Cost'",
+    message: "unknownPrice goes with unit: Cost and with no other: remove it, or write unit: Cost",
+};
 /// Limits that limit nothing are a mistake.
 pub const LIMITS_ANY: CelRule = CelRule {
     cel: "has(self.rate) || has(self.budgets) || has(self.concurrency)",

@@ -34,6 +34,11 @@ pub struct Amount(pub String);
 #[serde(transparent)]
 pub struct ByteSize(pub String);
 
+/// The amount of a limit: `100000`, or dollars in a string: `"2.50"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct LimitAmount(pub String);
+
 impl From<&str> for Duration {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
@@ -126,31 +131,55 @@ impl JsonSchema for ByteSize {
     }
 }
 
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ByteSizeVisitor)
+impl JsonSchema for LimitAmount {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "LimitAmount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 20,
+            "pattern": patterns::LIMIT_AMOUNT,
+        })
     }
 }
 
-/// Takes a string, or a whole number of bytes.
-struct ByteSizeVisitor;
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IntOrString("a number of bytes such as 1048576 or \"1Mi\"")).map(Self)
+    }
+}
 
-impl Visitor<'_> for ByteSizeVisitor {
-    type Value = ByteSize;
+impl<'de> Deserialize<'de> for LimitAmount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IntOrString("a whole number such as 1000, or dollars such as \"2.50\"")).map(Self)
+    }
+}
+
+/// Takes a string, or a whole number. What is expected is said so.
+struct IntOrString(&'static str);
+
+impl Visitor<'_> for IntOrString {
+    type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of bytes such as 1048576 or \"1Mi\"")
+        f.write_str(self.0)
     }
 
-    fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-        Ok(ByteSize(bytes.to_string()))
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
     }
 
-    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-        Ok(ByteSize(bytes.to_string()))
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
-        Ok(ByteSize(text.to_owned()))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
     }
 }

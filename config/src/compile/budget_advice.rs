@@ -1,11 +1,12 @@
-//! Advice on the budgets of a route's rules: models that they refuse for want of a price, and a way out that leads nowhere.
+//! Advice on the budgets of a route's rules, and on their limits of cost: models that they refuse for want of a price, and a way out
+//! that leads nowhere.
 
 use std::collections::BTreeSet;
 
 use super::allowed::Reachable;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::{Budget, BudgetExceeded, BudgetUnit, ModelMatch, Pool, Route, Rule, Target};
+use crate::{Budget, BudgetExceeded, BudgetUnit, LimitUnit, ModelMatch, Pool, RateLimit, Route, Rule, Target};
 
 /// So many models are named.
 const MOST_NAMED: usize = 8;
@@ -19,7 +20,8 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
                            refused: write fallbacks that cost less";
             report.warning(&path, Reason::Unreachable, message);
         }
-        if !rule.budgets.iter().any(wants_prices) {
+        let (budget, limit) = (rule.budgets.iter().any(wants_prices), rule.limits.iter().any(limits_cost));
+        if !budget && !limit {
             continue;
         }
         let targets = rule.targets.iter().filter(|target| target.weight > 0).chain(&rule.fallbacks);
@@ -33,10 +35,11 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
         let mut named: Vec<String> = unpriced.iter().map(|(pool, model)| format!("{model:?} of {pool}")).collect();
         let more = named.len().saturating_sub(MOST_NAMED);
         named.truncate(MOST_NAMED);
+        let what = if budget { "budget" } else { "limit" };
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let message = format!(
-            "a budget in dollars refuses calls of this rule that may go to a model without a price, which {}{more} has not: write its \
-             price in the pool, or unknownPrice: Free in the budget",
+            "a {what} in dollars refuses calls of this rule that may go to a model without a price, which {}{more} has not: write its \
+             price in the pool, or unknownPrice: Free in the {what}",
             named.join(", ")
         );
         report.warning(&path, Reason::ModelUnpriced, message);
@@ -49,6 +52,10 @@ fn lands_softly(budget: &Budget) -> bool {
 
 fn wants_prices(budget: &Budget) -> bool {
     budget.unit == BudgetUnit::Usd && !budget.unpriced_is_free
+}
+
+fn limits_cost(limit: &RateLimit) -> bool {
+    limit.unit == LimitUnit::Cost && !limit.unpriced_is_free
 }
 
 /// The models that a rule may ask a target for, and that a provider of its pool serves without a price. What a pool serves without

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::identity::Identity;
 use crate::{
-    Budget, BudgetExceeded, CoalesceScope, Consumer, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind, Rates,
-    Route, Strategy,
+    Budget, BudgetExceeded, CoalesceScope, Consumer, LimitUnit, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind,
+    RateLimit, Rates, Route, Strategy,
 };
 
 /// A feature's name, and whether a pool as a whole makes use of it.
@@ -68,7 +68,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 15] = [
+const OF_ROUTES: [RouteFeature; 16] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -82,6 +82,7 @@ const OF_ROUTES: [RouteFeature; 15] = [
     }),
     ("complexity", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.complexity.is_some()))),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
+    ("costLimits", |route| route.rules.iter().any(|rule| rule.limits.iter().any(counts_money))),
     ("fallbackReasons", |route| {
         route.rules.iter().flat_map(|rule| &rule.fallbacks).any(|fallback| !fallback.reasons.is_empty())
     }),
@@ -97,11 +98,12 @@ const OF_ROUTES: [RouteFeature; 15] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 7] = [
+const OF_CONSUMERS: [ConsumerFeature; 8] = [
     ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
     ("budgetKeys", |consumer| consumer.budgets.iter().any(|budget| budget.key.is_some())),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
+    ("costLimits", |consumer| consumer.limits.iter().any(counts_money)),
     ("jwt", |consumer| consumer.jwt.is_some()),
     ("limits", |consumer| !consumer.limits.is_empty()),
     ("members", |consumer| consumer.members.is_some()),
@@ -109,6 +111,10 @@ const OF_CONSUMERS: [ConsumerFeature; 7] = [
 
 fn lands_softly(budget: &Budget) -> bool {
     budget.on_exceeded == BudgetExceeded::Fallback
+}
+
+fn counts_money(limit: &RateLimit) -> bool {
+    limit.unit == LimitUnit::Cost
 }
 
 /// The features that a consumer requires.
@@ -290,6 +296,10 @@ mod tests {
             (
                 "limits: {rate: [{per: Route, unit: Requests, amount: 1}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["limits"],
+            ),
+            (
+                "limits: {rate: [{per: Route, unit: Cost, amount: \"1\"}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["costLimits", "limits"],
             ),
             ("promptCache: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["promptCache"]),
         ] {

@@ -4,11 +4,20 @@ use sluicegate_crds::{self as crds, rules};
 
 use super::pattern::header_name;
 use super::report::Report;
-use super::scalar::millis;
+use super::scalar::{millis, scaled};
 use crate::{LimitPer, LimitUnit, Millis, OnUnavailable, RateLimit};
 
 /// The shortest and the longest window.
 const WINDOW: (Millis, Millis) = (Millis(1_000), Millis(86_400_000));
+
+/// The most of a limit, in dollars and in anything else.
+const MOST_DOLLARS: u64 = 1_000_000;
+const MOST_WHOLE: u64 = 1_000_000_000_000;
+/// Decimals of a dollar that are whole in what limits count money in.
+const DOLLAR_DECIMALS: u32 = 9;
+/// The decimals that anything may be written with, which of what is whole are zeros.
+const WHOLE_DECIMALS: u32 = 6;
+const MILLION: u64 = 1_000_000;
 
 /// Compiles what is written at `path`.
 pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Report<'_>) -> Vec<RateLimit> {
@@ -25,9 +34,10 @@ pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Repo
 }
 
 fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit {
-    let crds::RateLimit { per, header, unit, amount, window, on_exceeded, on_unavailable } = spec;
+    let crds::RateLimit { per, header, unit, amount, window, on_exceeded, unknown_price, on_unavailable } = spec;
     let is_header = *per == crds::LimitPer::Header;
     report.rule(path, rules::LIMIT_HEADER, is_header == header.is_some());
+    report.rule(path, rules::LIMIT_PRICE, unknown_price.is_none() || *unit == crds::LimitUnit::Cost);
     report.rule(path, rules::LIMIT_QUEUE, *on_exceeded != Some(crds::OnExceeded::Queue));
     let header = header.as_ref().map(|name| report.check(&format!("{path}.header"), header_name(name)));
     let window = match millis(window) {
@@ -43,18 +53,43 @@ fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit
             crds::LimitPer::Route => LimitPer::Route,
             crds::LimitPer::Header => LimitPer::Header(header.unwrap_or_default()),
         },
-        unit: match unit {
-            crds::LimitUnit::Requests => LimitUnit::Requests,
-            crds::LimitUnit::Tokens => LimitUnit::Tokens,
-            crds::LimitUnit::InputTokens => LimitUnit::InputTokens,
-            crds::LimitUnit::OutputTokens => LimitUnit::OutputTokens,
-        },
-        amount: *amount,
+        unit: unit_of(*unit),
+        amount: self::amount(amount, *unit, path, report),
         window: window.0,
+        unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
         on_unavailable: match on_unavailable {
             None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,
             Some(crds::OnUnavailable::FailOpen) => OnUnavailable::FailOpen,
             Some(crds::OnUnavailable::FailClosed) => OnUnavailable::FailClosed,
         },
     }
+}
+
+const fn unit_of(unit: crds::LimitUnit) -> LimitUnit {
+    match unit {
+        crds::LimitUnit::Requests => LimitUnit::Requests,
+        crds::LimitUnit::Tokens => LimitUnit::Tokens,
+        crds::LimitUnit::InputTokens => LimitUnit::InputTokens,
+        crds::LimitUnit::OutputTokens => LimitUnit::OutputTokens,
+        crds::LimitUnit::Cost => LimitUnit::Cost,
+    }
+}
+
+/// The amount in what its unit counts in.
+fn amount(written: &crds::LimitAmount, unit: crds::LimitUnit, path: &str, report: &mut Report<'_>) -> u64 {
+    let number = match unit {
+        crds::LimitUnit::Cost => {
+            let number = scaled(&crds::Decimal(written.0.clone()), DOLLAR_DECIMALS).ok();
+            let most = MOST_DOLLARS * 10_u64.pow(DOLLAR_DECIMALS);
+            report.rule(path, rules::LIMIT_COST, number.is_some_and(|number| (1..=most).contains(&number)));
+            number
+        }
+        _ => {
+            let number = scaled(&crds::Decimal(written.0.clone()), WHOLE_DECIMALS).ok();
+            let number = number.filter(|number| number % MILLION == 0).map(|number| number / MILLION);
+            report.rule(path, rules::LIMIT_WHOLE, number.is_some_and(|number| (1..=MOST_WHOLE).contains(&number)));
+            number
+        }
+    };
+    number.unwrap_or(1).max(1)
 }

@@ -28,6 +28,8 @@ pub(crate) const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static
         };
     }
     match (dialect, unit) {
+        // No vendor limits money, and tokens are something else.
+        (_, LimitUnit::Cost) => None,
         (Dialect::AnthropicMessages, LimitUnit::Requests) => anthropic!("requests"),
         (Dialect::AnthropicMessages, LimitUnit::Tokens) => anthropic!("tokens"),
         (Dialect::AnthropicMessages, LimitUnit::InputTokens) => anthropic!("input-tokens"),

@@ -68,7 +68,7 @@ pub(super) fn demands<'a>(
         let output = output.saturating_mul(answers);
         let cost = match budget.unit {
             BudgetUnit::Tokens => input.saturating_add(output),
-            BudgetUnit::Usd => dearest(call, (rule, reach), (input, output), budget)?,
+            BudgetUnit::Usd => dearest(call, (rule, reach), (input, output), budget.unpriced_is_free)?,
         };
         Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL) })
     };
@@ -76,11 +76,14 @@ pub(super) fn demands<'a>(
 }
 
 /// The most that a call of so many tokens may cost, in picodollars, whoever of its rule's providers takes it.
-fn dearest(
+///
+/// # Errors
+/// Nobody knows the price of a model that it may go to, and that is not free.
+pub(super) fn dearest(
     call: &InboundCall,
     (rule, reach): (&Rule, TargetReach),
     tokens: (u64, u64),
-    budget: &PreparedBudget,
+    unpriced_is_free: bool,
 ) -> Result<u64, Problem> {
     let mut most = 0;
     let reached = |(_, is_fallback): &(&TargetRef, bool)| reach == TargetReach::All || *is_fallback;
@@ -98,7 +101,7 @@ fn dearest(
         for provider in target.pool.providers.iter().filter(takes) {
             match provider.models.get(routed).and_then(|model| model.price.as_ref()) {
                 Some(price) => most = most.max(at_most(call, price, tokens)),
-                None if budget.unpriced_is_free => {}
+                None if unpriced_is_free => {}
                 None => return Err(unpriced(routed)),
             }
         }
@@ -141,7 +144,7 @@ pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
 
 fn unpriced(model: &str) -> Problem {
     let message = format!(
-        "This gateway knows no price of the model `{model}`, and a budget of this call takes nothing for free: have its price \
+        "This gateway knows no price of the model `{model}`, and a budget or a limit of this call takes nothing for free: have its price \
          configured, or name another model."
     );
     let problem = Problem::client(ErrorKind::Permission, message).param("model".to_owned()).retry(false, None);

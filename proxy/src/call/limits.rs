@@ -24,6 +24,13 @@ use super::inbound::InboundCall;
 /// Callers wait no longer by themselves: what has room later than this is not to be asked for again.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
+/// The headers by which answers tell how the tightest limit of cost stands: what it is, what is left, when all of it is there again.
+const COST: [HeaderName; 3] = [
+    HeaderName::from_static("x-sluicegate-cost-limit"),
+    HeaderName::from_static("x-sluicegate-cost-remaining"),
+    HeaderName::from_static("x-sluicegate-cost-reset"),
+];
+
 /// True if anything limits the call. Without a limit this is all that it costs.
 pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
     let own = |consumer: &KnownConsumer| !consumer.limits.is_empty() || !consumer.budgets.is_empty();
@@ -40,7 +47,7 @@ struct CallHolds {
 
 impl Held for CallHolds {
     fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
-        self.limits.settle(by);
+        self.limits.settle(by, costs);
         self.budgets.settle(by, costs);
     }
 }
@@ -126,11 +133,15 @@ fn demands<'a>(call: &'a InboundCall, rule: &'a Rule, route: &str) -> (Vec<Deman
     let own = call.context.consumer().map_or(&[][..], |consumer| &consumer.limits);
     let (mut demands, mut too_large) = (Vec::with_capacity(own.len() + rule.limits.len()), None);
     for limit in own.iter().chain(&rule.limits) {
-        if limit.counts_tokens() && !call.operation.is_metered() {
+        if limit.counts_use() && !call.operation.is_metered() {
             continue;
         }
         let key = key(call, limit, route);
-        let cost = if limit.counts_tokens() { tokens(call, limit, &key) } else { Ok(1) };
+        let cost = match limit.unit {
+            LimitUnit::Requests => Ok(1),
+            LimitUnit::Cost => money(call, rule, (limit, &key)),
+            _ => tokens(call, limit, &key),
+        };
         let cost = cost.unwrap_or_else(|problem| {
             too_large.get_or_insert(problem);
             0
@@ -164,39 +175,59 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
     };
     let (answers, output) = match limit.unit {
         LimitUnit::InputTokens => (1, Some(0)),
-        _ if !call.operation.generates() => (1, Some(0)),
-        _ => (estimate::answers_of_body(&call.body), call.peek.max_tokens),
+        _ => output_tokens(call),
     };
-    let output = output.map(|each| each.saturating_mul(answers));
     let most = input.saturating_add(output.unwrap_or_default());
     if most > limit.amount {
-        call.context.note(|entry| entry.limited(&limit.name));
-        return Err(too_large(limit, most));
+        return Err(noted_too_large(call, limit, most));
     }
-    let typical =
-        || call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers).min(limit.amount - most);
+    let typical = || typical(call, (limit, key), answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
     Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
 }
 
-/// The limit in its caller's words.
-fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
-    let (unit, amount, window) = (words(limit.unit, limit.amount), limit.amount, &limit.window);
-    match &limit.per {
-        Per::Consumer => format!("{amount} {unit} per {window} for each consumer").into(),
-        Per::Route => format!("{amount} {unit} per {window} for this route").into(),
-        Per::Header(name) => format!("{amount} {unit} per {window} for each `{name}`").into(),
+/// The money that a call may cost at the dearest of its rule's providers, by the same tokens. What costs nothing always has room.
+///
+/// # Errors
+/// It may cost more than there ever is, or nobody knows a price.
+fn money(call: &InboundCall, rule: &Rule, (limit, key): (&PreparedLimit, &LimitKey)) -> Result<u64, Problem> {
+    let (input, (answers, output)) = (call.prompt_tokens().max(1), output_tokens(call));
+    let of = |output: u64| {
+        let most = budgets::dearest(call, (rule, TargetReach::All), (input, output), limit.unpriced_is_free);
+        most.map(|most| most.div_ceil(LimitUnit::PICODOLLARS))
+    };
+    let most = of(output.unwrap_or_default())?;
+    if most > limit.amount {
+        return Err(noted_too_large(call, limit, most));
+    }
+    match output {
+        Some(_) => Ok(most),
+        None => of(typical(call, (limit, key), answers)).map(|most| most.min(limit.amount)),
     }
 }
 
-const fn words(unit: LimitUnit, amount: u64) -> &'static str {
-    let [one, many] = match unit {
-        LimitUnit::Requests => ["request", "requests"],
-        LimitUnit::Tokens => ["token", "tokens"],
-        LimitUnit::InputTokens => ["input token", "input tokens"],
-        LimitUnit::OutputTokens => ["output token", "output tokens"],
-    };
-    if amount == 1 { one } else { many }
+/// The number of answers that a call asks for, and the tokens that it lets all of them have; `None`: it does not say.
+fn output_tokens(call: &InboundCall) -> (u64, Option<u64>) {
+    if !call.operation.generates() {
+        return (1, Some(0));
+    }
+    let answers = estimate::answers_of_body(&call.body);
+    (answers, call.peek.max_tokens.map(|each| each.saturating_mul(answers)))
+}
+
+/// The tokens that so many answers to the calls of a limit mostly have.
+fn typical(call: &InboundCall, (limit, key): (&PreparedLimit, &LimitKey), answers: u64) -> u64 {
+    call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers)
+}
+
+/// The limit in its caller's words.
+fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
+    let (amount, window) = (limit.unit.written(limit.amount), &limit.window);
+    match &limit.per {
+        Per::Consumer => format!("{amount} per {window} for each consumer").into(),
+        Per::Route => format!("{amount} per {window} for this route").into(),
+        Per::Header(name) => format!("{amount} per {window} for each `{name}`").into(),
+    }
 }
 
 fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
@@ -212,12 +243,16 @@ fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
 
 fn too_large(limit: &PreparedLimit, most: u64) -> Problem {
     let message = format!(
-        "This request is too large: it may use {most} {}, and the limit is {}. Send less, or set a lower limit on the answer's \
-         tokens.",
-        words(limit.unit, most),
+        "This request is too large: it may use {}, and the limit is {}. Send less, or set a lower limit on the answer's tokens.",
+        limit.unit.written(most),
         limit_in_words(limit)
     );
     limited(message).retry(false, None)
+}
+
+fn noted_too_large(call: &InboundCall, limit: &PreparedLimit, most: u64) -> Problem {
+    call.context.note(|entry| entry.limited(&limit.name));
+    too_large(limit, most)
 }
 
 fn limited(message: String) -> Problem {
@@ -239,6 +274,7 @@ pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
             headers.remove(name);
         }
     }
+    tell_money(headers, all);
     for told in all {
         let Some([limit, remaining, reset]) = names(dialect, told.unit) else { continue };
         // Of several the tightest counts.
@@ -253,6 +289,18 @@ pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
         headers.insert(HeaderName::from_static(remaining), HeaderValue::from(told.remaining));
         if let Ok(when) = HeaderValue::try_from(when) {
             headers.insert(HeaderName::from_static(reset), when);
+        }
+    }
+}
+
+/// Says how the tightest limit of cost stands. Vendors have no words for it.
+fn tell_money(headers: &mut HeaderMap, all: &[Told]) {
+    let own = all.iter().filter(|told| told.unit == LimitUnit::Cost);
+    let Some(told) = own.min_by_key(|told| told.remaining) else { return };
+    let values = [LimitUnit::dollars(told.amount), LimitUnit::dollars(told.remaining), span(told.reset)];
+    for (name, value) in COST.into_iter().zip(values) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
         }
     }
 }
@@ -296,19 +344,9 @@ mod tests {
     }
 
     #[test]
-    fn one_is_one_and_not_many() {
-        for (unit, one, many) in [
-            (LimitUnit::Requests, "request", "requests"),
-            (LimitUnit::Tokens, "token", "tokens"),
-            (LimitUnit::InputTokens, "input token", "input tokens"),
-            (LimitUnit::OutputTokens, "output token", "output tokens"),
-        ] {
-            assert_eq!([words(unit, 1), words(unit, 2)], [one, many]);
-        }
-    }
-
-    #[test]
     fn of_several_limits_in_one_unit_the_tightest_is_told() {
+        const MONEY: [&str; 2] =
+            [r#"x-sluicegate-cost-limit: "2.50""#, r#"x-sluicegate-cost-remaining: "0.000000005""#];
         let told = |unit: LimitUnit, amount: u64, remaining: u64| Told {
             unit,
             amount,
@@ -320,6 +358,7 @@ mod tests {
             told(LimitUnit::Requests, 10, 3),
             told(LimitUnit::Tokens, 1_000, 900),
             told(LimitUnit::OutputTokens, 500, 100),
+            told(LimitUnit::Cost, 2_500_000_000, 5),
         ];
         let headers = |dialect: Dialect| {
             let mut headers = HeaderMap::new();
@@ -345,6 +384,8 @@ mod tests {
                 r#"x-ratelimit-limit-tokens: "500""#,
                 r#"x-ratelimit-remaining-requests: "3""#,
                 r#"x-ratelimit-remaining-tokens: "100""#,
+                MONEY[0],
+                MONEY[1],
             ]
         );
         assert_eq!(
@@ -356,8 +397,10 @@ mod tests {
                 r#"anthropic-ratelimit-requests-remaining: "3""#,
                 r#"anthropic-ratelimit-tokens-limit: "1000""#,
                 r#"anthropic-ratelimit-tokens-remaining: "900""#,
+                MONEY[0],
+                MONEY[1],
             ]
         );
-        assert!(headers(Dialect::Gemini).is_empty());
+        assert_eq!(headers(Dialect::Gemini), MONEY);
     }
 }

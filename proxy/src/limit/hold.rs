@@ -5,10 +5,14 @@ use std::rc::Rc;
 
 use sluicegate_config::LimitUnit;
 
+use super::money;
 use super::pending::SharedSlot;
 use super::prepared::LimitKey;
 use super::window::Terms;
-use crate::account::Settlement;
+use crate::account::{Costs, Settlement};
+
+/// The most of money that one call counts as, a million dollars: sums of it are exact in Redis.
+const MOST_OF_MONEY: u64 = 1_000_000_000_000_000;
 
 /// The part that was taken of one limit.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +20,8 @@ pub(super) struct Hold {
     pub(super) key: LimitKey,
     pub(super) unit: LimitUnit,
     pub(super) cost: u64,
+    /// An answer whose cost nobody knows counts as nothing; else as it was taken.
+    pub(super) unpriced_is_free: bool,
     /// The terms of the count of this process, and the slot there.
     pub(super) local: (Terms, Option<u64>),
     /// The terms of the count in Redis, and the slot there.
@@ -64,9 +70,9 @@ impl Holds {
     }
 
     /// The call is over.
-    pub(crate) fn settle(mut self, by: Settlement) {
+    pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
         for hold in std::mem::take(&mut self.holds) {
-            self.keeper.settle(&hold, used(&hold, by));
+            self.keeper.settle(&hold, used(&hold, by, costs));
             // Of one that was left before it began to answer nothing is learnt of answers.
             if let Settlement::Used(Some(usage)) = by
                 && hold.unit != LimitUnit::Requests
@@ -87,8 +93,14 @@ impl Drop for Holds {
 }
 
 /// So much of it was used.
-fn used(hold: &Hold, by: Settlement) -> u64 {
+fn used(hold: &Hold, by: Settlement, costs: Costs) -> u64 {
     match (hold.unit, by) {
+        (LimitUnit::Cost, by) => {
+            let reserved = hold.cost.saturating_mul(LimitUnit::PICODOLLARS);
+            // Rounded up: never more within a window than the amount.
+            let used = money::used(reserved, hold.unpriced_is_free, by, costs).div_ceil(LimitUnit::PICODOLLARS);
+            used.min(MOST_OF_MONEY)
+        }
         (_, Settlement::Unasked) => 0,
         (LimitUnit::Requests, _) | (_, Settlement::Unknown) => hold.cost,
         (_, Settlement::Kept | Settlement::Used(None)) => 0,

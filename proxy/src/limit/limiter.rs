@@ -18,7 +18,7 @@ use super::local::{SharedLimits, micros};
 use super::pending::{Correction, Pending, PendingKey};
 use super::prepared::{LimitKey, PreparedLimit};
 use super::script::{CountAnswer, WindowScript};
-use super::window::Full;
+use super::window::{Full, TakenSlot, Terms};
 use crate::redis::{RedisClient, Script};
 
 /// The time after which a caller is to come again whose limit can not be asked.
@@ -72,7 +72,8 @@ impl fmt::Debug for Limiter {
 /// The outcome of asking one limit.
 struct Asked {
     told: Told,
-    outcome: Result<Hold, (Option<Duration>, bool)>,
+    /// The part that was taken; `None`: there was nothing to take.
+    outcome: Result<Option<Hold>, (Option<Duration>, bool)>,
 }
 
 impl Asked {
@@ -126,7 +127,7 @@ impl Limiter {
         for (at, (mut asked, demand)) in asked.into_iter().zip(demands).enumerate() {
             match asked.outcome {
                 Ok(hold) => {
-                    holds.add(hold);
+                    hold.into_iter().for_each(|hold| holds.add(hold));
                     if is_taken {
                         self.count(demand, true);
                     } else {
@@ -153,17 +154,22 @@ impl Limiter {
     pub(crate) async fn look(&self, demands: &[Demand<'_>]) -> Vec<Told> {
         let demands: Vec<Demand<'_>> =
             demands.iter().map(|demand| Demand { limit: demand.limit, key: demand.key, cost: 0 }).collect();
-        let asked = demands.iter().map(|demand| async move {
-            match &self.redis {
-                None => self.alone(demand).told,
-                Some(redis) => self.together(redis, demand).await.told,
-            }
-        });
-        join_all(asked).await
+        join_all(demands.iter().map(|demand| self.look_at(demand))).await
+    }
+
+    async fn look_at(&self, demand: &Demand<'_>) -> Told {
+        match &self.redis {
+            None => self.alone(demand).told,
+            Some(redis) => self.together(redis, demand).await.told,
+        }
     }
 
     async fn ask(&self, demand: &Demand<'_>) -> Asked {
-        let looks_again = |asked: &Asked| demand.limit.counts_tokens() && asked.may_change();
+        // What takes nothing always has room.
+        if demand.cost == 0 {
+            return Asked { told: self.look_at(demand).await, outcome: Ok(None) };
+        }
+        let looks_again = |asked: &Asked| demand.limit.counts_use() && asked.may_change();
         match &self.redis {
             None => beat::look_twice(|| ready(self.alone(demand)), looks_again, beat::GATHER).await,
             Some(redis) => beat::look_twice(|| self.together(redis, demand), looks_again, beat::TOLD).await,
@@ -177,6 +183,7 @@ impl Limiter {
             LimitUnit::Tokens => &self.shared.counts.checks[1],
             LimitUnit::InputTokens => &self.shared.counts.checks[2],
             LimitUnit::OutputTokens => &self.shared.counts.checks[3],
+            LimitUnit::Cost => &self.shared.counts.checks[4],
         };
         if has_room { room.add() } else { none.add() }
     }
@@ -187,13 +194,8 @@ impl Limiter {
         let taken = self.shared.alone((key, terms), *cost, now);
         let used = taken.map_or_else(|full| full.used, |taken| taken.used);
         let told = told(limit, used, self.shared.empty_after((key, terms), now));
-        let outcome = taken.map_err(refusal).map(|taken| Hold {
-            key: *key,
-            unit: limit.unit,
-            cost: *cost,
-            local: (terms, Some(taken.slot)),
-            shared: (terms, SharedPart::None),
-        });
+        let hold = |taken: TakenSlot| hold(demand, (terms, Some(taken.slot)), (terms, SharedPart::None));
+        let outcome = taken.map_err(refusal).map(|taken| Some(hold(taken)));
         Asked { told, outcome }
     }
 
@@ -201,13 +203,7 @@ impl Limiter {
         let Demand { limit, key, cost } = demand;
         let (now, noted, shared) = (self.shared.now(), limit.noted(), limit.shared());
         let at = (key, noted);
-        let hold = |slot: u64, part: SharedPart| Hold {
-            key: *key,
-            unit: limit.unit,
-            cost: *cost,
-            local: (noted, Some(slot)),
-            shared: (shared, part),
-        };
+        let hold = |slot: u64, part: SharedPart| hold(demand, (noted, Some(slot)), (shared, part));
         let guarded = match self.shared.guard(at, *cost, now) {
             None => None,
             Some(Ok(taken)) => Some(taken.slot),
@@ -223,7 +219,7 @@ impl Limiter {
                 let taken = if guarded.is_some() { 0 } else { *cost };
                 let noted_slot = self.shared.note(at, (taken, used), now);
                 let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
-                Asked { told: told(limit, used, empty_after), outcome: Ok(hold) }
+                Asked { told: told(limit, used, empty_after), outcome: Ok(Some(hold)) }
             }
             Ok(CountAnswer { slot: None, used, after, empty_after }) => {
                 undo();
@@ -251,12 +247,12 @@ impl Limiter {
         };
         let outcome = slot.map_err(refusal).map(|slot| {
             self.tell((key, limit.shared()), Correction::New(*cost));
-            hold(slot, SharedPart::Untold)
+            Some(hold(slot, SharedPart::Untold))
         });
         Asked { told, outcome }
     }
 
-    fn tell(&self, (key, terms): (&LimitKey, super::window::Terms), correction: Correction) {
+    fn tell(&self, (key, terms): (&LimitKey, Terms), correction: Correction) {
         if self.pending.borrow_mut().add((*key, terms), correction, self.shared.now()) {
             self.teller.wake();
         } else {
@@ -335,6 +331,11 @@ impl HoldKeeper for Limiter {
     fn learn(&self, hold: &Hold, output: u64) {
         self.shared.learn((&hold.key, hold.local.0), output);
     }
+}
+
+fn hold(demand: &Demand<'_>, local: (Terms, Option<u64>), shared: (Terms, SharedPart)) -> Hold {
+    let Demand { limit, key, cost } = demand;
+    Hold { key: *key, unit: limit.unit, cost: *cost, unpriced_is_free: limit.unpriced_is_free, local, shared }
 }
 
 fn refusal(full: Full) -> (Option<Duration>, bool) {

@@ -31,7 +31,7 @@ const FIRST_TYPICAL: u64 = 512;
 #[derive(Debug, Default)]
 pub(super) struct LimitCounts {
     /// Checks that there was room for, and those that there was none for, by unit.
-    pub(super) checks: [[Count; 2]; 4],
+    pub(super) checks: [[Count; 2]; 5],
     /// Checks that Redis has not answered.
     pub(super) unanswered: Count,
     /// Uses of calls that could not be told.
@@ -138,7 +138,8 @@ impl SharedLimits {
 
     /// Checks by unit and outcome.
     pub fn checks(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let units = ["requests", "tokens", "input_tokens", "output_tokens"].into_iter().zip(&self.counts.checks);
+        let units =
+            ["requests", "tokens", "input_tokens", "output_tokens", "cost"].into_iter().zip(&self.counts.checks);
         units.flat_map(|(unit, [room, none])| [(unit, "admitted", room.get()), (unit, "refused", none.get())])
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod fuzzing;
 mod hold;
 mod limiter;
 mod local;
+mod money;
 mod pending;
 mod prepared;
 mod script;

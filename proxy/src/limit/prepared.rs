@@ -57,6 +57,8 @@ pub(crate) struct PreparedLimit {
     pub(crate) per: Per,
     pub(crate) unit: LimitUnit,
     pub(crate) amount: u64,
+    /// For money: a model that nobody knows the price of counts as nothing.
+    pub(crate) unpriced_is_free: bool,
     pub(crate) on_unavailable: OnUnavailable,
     /// It, in the words of its resource.
     pub(crate) name: Arc<str>,
@@ -102,15 +104,19 @@ impl PreparedLimit {
                 ("header", HeaderName::try_from(header.as_str()).map_or(Per::Route, Per::Header))
             }
         };
-        [word, unit_label(from.unit), &from.window.to_string()].into_iter().for_each(part);
+        [word, from.unit.label(), &from.window.to_string()].into_iter().for_each(part);
         let window = written(from.window);
-        let unit = unit_label(from.unit);
+        let unit = from.unit.label();
         let unit = if from.amount == 1 { unit.trim_end_matches('s') } else { unit };
-        let _ = write!(name, ": {} {unit} per {window}, per {word}", from.amount);
+        let _ = match from.unit {
+            LimitUnit::Cost => write!(name, ": {} per {window}, per {word}", from.unit.written(from.amount)),
+            _ => write!(name, ": {} {unit} per {window}, per {word}", from.amount),
+        };
         Self {
             per,
             unit: from.unit,
             amount: from.amount,
+            unpriced_is_free: from.unpriced_is_free,
             on_unavailable: from.on_unavailable,
             name: name.into(),
             window: window.into(),
@@ -131,8 +137,8 @@ impl PreparedLimit {
         LimitKey(key)
     }
 
-    /// True if it counts tokens.
-    pub(crate) fn counts_tokens(&self) -> bool {
+    /// True if it counts what calls use, which is known at their end, and not the calls.
+    pub(crate) fn counts_use(&self) -> bool {
         self.unit != LimitUnit::Requests
     }
 
@@ -153,18 +159,8 @@ impl PreparedLimit {
 
     fn terms(&self, slots: u64) -> Terms {
         // A slot each, where there can not be more.
-        let width = if self.counts_tokens() || self.amount > slots { self.micros / slots } else { 0 };
+        let width = if self.counts_use() || self.amount > slots { self.micros / slots } else { 0 };
         Terms { amount: self.amount, span: self.micros + self.micros / GRACE, width }
-    }
-}
-
-/// The label of a unit.
-pub(super) const fn unit_label(unit: LimitUnit) -> &'static str {
-    match unit {
-        LimitUnit::Requests => "requests",
-        LimitUnit::Tokens => "tokens",
-        LimitUnit::InputTokens => "input_tokens",
-        LimitUnit::OutputTokens => "output_tokens",
     }
 }
 
@@ -184,7 +180,7 @@ mod tests {
 
     fn limit(amount: u64, window: u64, unit: LimitUnit) -> RateLimit {
         let per = LimitPer::Header("x-team".to_owned());
-        RateLimit { per, unit, amount, window, on_unavailable: OnUnavailable::Share }
+        RateLimit { per, unit, amount, window, unpriced_is_free: false, on_unavailable: OnUnavailable::Share }
     }
 
     #[test]
@@ -217,6 +213,11 @@ mod tests {
         assert_eq!(of(&limit(65, 64_000, LimitUnit::Requests)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().span, 65_000_000);
+        let names = [(1, LimitUnit::Requests), (7, LimitUnit::InputTokens), (500_000_000, LimitUnit::Cost)];
+        let names = names.map(|(amount, unit)| of(&limit(amount, 3_600_000, unit)).name.to_string());
+        let told =
+            ["1 request", "7 input_tokens", "0.50 USD"].map(|told| format!("LLMRoute a/r: {told} per 1h, per header"));
+        assert_eq!(names, told);
         for (millis, text) in [(60_000, "1m"), (90_000, "90s"), (86_400_000, "24h"), (1_500, "1500ms")] {
             assert_eq!(written(millis), text);
         }

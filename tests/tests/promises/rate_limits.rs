@@ -12,7 +12,7 @@ const KEY: &str = "one-key-that-nobody-can-guess";
 const OTHER: &str = "other-key-that-nobody-can-guess";
 
 /// A route for one model with these limits, in flow style.
-fn limited(model: &str, limits: &str) -> String {
+pub(crate) fn limited(model: &str, limits: &str) -> String {
     format!(
         "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: {model}}}\nspec:\n  limits: {{rate: [{limits}]}}\n  \
          rules:\n  - name: only\n    matches: [{{model: {{exact: {model}}}}}]\n    targets: [{{poolRef: {{name: p}}}}]\n---\n"
@@ -30,7 +30,7 @@ fn pool_of(upstream: &Upstream) -> String {
     pool("p", &[provider("only", "OpenAICompatible", upstream.address, "")], "  retry: {attempts: 1}\n")
 }
 
-fn asking(model: &str, max_tokens: u64, stream: bool) -> String {
+pub(crate) fn asking(model: &str, max_tokens: u64, stream: bool) -> String {
     format!(
         r#"{{"model":"{model}","stream":{stream},"max_tokens":{max_tokens},"messages":[{{"role":"user","content":"Say something."}}]}}"#
     )
@@ -236,7 +236,7 @@ async fn a_providers_own_limits_are_not_told_beside_the_gateways() {
 }
 
 /// An upstream that answers by what the model is called.
-fn by_model() -> Upstream {
+pub(crate) fn by_model() -> Upstream {
     Upstream::start(|received| {
         let body = String::from_utf8_lossy(&received.body);
         let model = |name: &str| body.contains(&format!("\"{name}\""));

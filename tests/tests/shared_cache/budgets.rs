@@ -18,12 +18,12 @@ const PRICES: (u64, u64) = (2_500_000, 10_000_000);
 const MOST: u64 = 100;
 
 /// A provider that counts what its answers cost.
-struct Vendor {
-    upstream: Upstream,
-    cost: Arc<AtomicU64>,
+pub(crate) struct Vendor {
+    pub(crate) upstream: Upstream,
+    pub(crate) cost: Arc<AtomicU64>,
 }
 
-fn vendor() -> Vendor {
+pub(crate) fn vendor() -> Vendor {
     let (cost, calls) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
     let sum = Arc::clone(&cost);
     let upstream = Upstream::start(move |received| {
@@ -52,6 +52,11 @@ fn vendor() -> Vendor {
 }
 
 fn manifests(vendor: &Vendor, budget: &str) -> String {
+    limited(vendor, &format!("budgets: [{budget}]"))
+}
+
+/// A route to the provider, and a consumer with these limits, in flow style.
+pub(crate) fn limited(vendor: &Vendor, limits: &str) -> String {
     format!(
         "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  providers:\n  \
          - name: one\n    type: OpenAICompatible\n    url: \"http://{}\"\n    \
@@ -60,12 +65,12 @@ fn manifests(vendor: &Vendor, budget: &str) -> String {
          rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n---\n\
          apiVersion: v1\nkind: Secret\nmetadata: {{name: team}}\nstringData: {{api-key: {KEY}}}\n---\n\
          apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: team}}\nspec:\n  \
-         keys: [{{name: k, secretRef: {{name: team}}}}]\n  limits: {{budgets: [{budget}]}}\n",
+         keys: [{{name: k, secretRef: {{name: team}}}}]\n  limits: {{{limits}}}\n",
         vendor.upstream.address
     )
 }
 
-fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
+pub(crate) fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
     let urls = cluster.urls().join(",");
     (0..count).map(|_| Proxy::start(&[("all.yaml", text)], &["--workers", "1", "--redis", &urls]).unwrap()).collect()
 }
@@ -78,7 +83,7 @@ async fn ask(client: &Client, word: &str, stream: bool) -> anyhow::Result<Answer
 }
 
 /// Many callers ask all proxies in turn until the time is over. Says how many calls were answered.
-async fn flood(clients: &[Client], time: Duration, gone: &std::cell::Cell<bool>) -> u64 {
+pub(crate) async fn flood(clients: &[Client], time: Duration, gone: &std::cell::Cell<bool>) -> u64 {
     let until = Instant::now() + time;
     let callers = (0..12_usize).map(|caller| async move {
         let (mut at, mut good) = (caller, 0);
@@ -138,12 +143,12 @@ async fn settled(cluster: &mut RedisCluster, vendor: &Vendor) {
 }
 
 /// The sum of these proxies' ledgers, in picodollars.
-fn ledgers(proxies: &[Proxy]) -> u64 {
+pub(crate) fn ledgers(proxies: &[Proxy]) -> u64 {
     let of = |proxy: &Proxy| (proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]) * 1e12).round() as u64;
     proxies.iter().map(of).sum()
 }
 
-fn sum(proxies: &[Proxy], name: &str) -> u64 {
+pub(crate) fn sum(proxies: &[Proxy], name: &str) -> u64 {
     proxies.iter().map(|proxy| proxy.metrics().unwrap().sum(name, &[]) as u64).sum()
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sluicegate_config::BudgetUnit;
 
+use super::super::money;
 use super::period::BudgetPlace;
 use super::prepared::AboutBudget;
 use super::script::MOST_OF_CALL;
@@ -100,26 +101,19 @@ impl Drop for BudgetHolds {
 
 /// So much of it was used, by all attempts of the call together. What nobody knows the usage of counts as it was reserved.
 fn used(reservation: &Reservation, by: Settlement, costs: Costs) -> u64 {
-    let (answer, others) = match reservation.unit {
-        BudgetUnit::Usd => {
-            let unpriced = if reservation.unpriced_is_free { 0 } else { reservation.cost };
-            let others = unpriced.saturating_mul(costs.others_unpriced.into()).saturating_add(costs.others.0);
-            (costs.answer.map_or(unpriced, |cost| cost.0), others)
-        }
-        BudgetUnit::Tokens => {
-            let tokens = match by {
+    let Reservation { unit, cost, unpriced_is_free, .. } = reservation;
+    let used = match (unit, by) {
+        (BudgetUnit::Usd, by) => money::used(*cost, *unpriced_is_free, by, costs),
+        (BudgetUnit::Tokens, Settlement::Unasked) => 0,
+        (BudgetUnit::Tokens, by) => {
+            let answer = match by {
                 Settlement::Used(Some(usage)) => usage.input.saturating_add(usage.output),
+                Settlement::Unknown => *cost,
                 _ => 0,
             };
-            (tokens, costs.others_tokens)
+            let unknown = cost.saturating_mul(costs.others_unknown.into());
+            answer.saturating_add(costs.others_tokens).saturating_add(unknown)
         }
-    };
-    let others = others.saturating_add(reservation.cost.saturating_mul(costs.others_unknown.into()));
-    let used = match by {
-        Settlement::Unasked => 0,
-        Settlement::Kept | Settlement::Used(None) => others,
-        Settlement::Used(Some(_)) => answer.saturating_add(others),
-        Settlement::Unknown => reservation.cost.saturating_add(others),
     };
     used.min(MOST_OF_CALL)
 }
