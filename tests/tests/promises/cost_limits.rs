@@ -91,9 +91,9 @@ async fn a_limit_of_cost_is_told_by_headers_of_its_own_and_refuses_in_dollars() 
     let own = [("content-type", "application/json"), ("x-ratelimit-limit-tokens", "9000")];
     let body = br#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
     let upstream = Upstream::always(vec![answer(200, &own, body)]).unwrap();
-    let text = pool(&upstream, &["m", "n"], "")
+    let text = pool(&upstream, &["m", "both"], "")
         + &limited("m", "{per: Route, unit: Cost, amount: \"0.1\", window: 1h}")
-        + &limited("n", "{per: Route, unit: Cost, amount: \"0.1\"}, {per: Route, unit: Tokens, amount: 1000}");
+        + &limited("both", "{per: Route, unit: Cost, amount: \"0.1\"}, {per: Route, unit: Tokens, amount: 1000}");
     let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
     let client = proxy.client();
     let first = ask(&client, ("m", ""), 50, false).await;
@@ -117,7 +117,7 @@ async fn a_limit_of_cost_is_told_by_headers_of_its_own_and_refuses_in_dollars() 
     let names: Vec<_> = foreign.headers.keys().filter(|name| name.as_str().contains("anthropic-ratelimit")).collect();
     assert!(names.is_empty() && foreign.headers.contains_key("x-sluicegate-cost-remaining"), "{:?}", foreign.headers);
     // Beside a limit of tokens each has its own.
-    let both = ask(&client, ("n", ""), 50, false).await;
+    let both = ask(&client, ("both", ""), 50, false).await;
     assert_eq!((both.header("x-ratelimit-limit-tokens"), both.header("x-sluicegate-cost-limit")), ("1000", "0.10"));
     let limited = r#""limit":"LLMRoute default/m: 0.10 USD per 1h, per route""#;
     assert!(proxy.log().iter().any(|line| line.contains(limited)));
