@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help run build test test-kube test-keda check fmt lint doc unit golden bench bench-control link-order image-size cluster-up cluster-down fuzz deny setup clean
+.PHONY: help run build test test-kube test-keda exactness check fmt lint doc unit golden bench bench-control link-order image-size cluster-up cluster-down fuzz deny setup clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,11 @@ test-keda: setup ## the chart's ScaledObject in the hands of KEDA, which is buil
 	$(CARGO) build --workspace --bins
 	tests/setup/keda.sh
 	$(CARGO) test --workspace --test node keda:: -- --nocapture
+
+exactness: ## limits, budgets and places in every weather, by 50 consumers and 100 000 calls: half an hour (what `make test` does in short)
+	@tests/setup/packages.sh
+	$(CARGO) build --workspace --bins
+	SLUICEGATE_EXACTNESS=long $(CARGO) test -p sluicegate-tests --test exactness -- --include-ignored --nocapture --test-threads 1
 
 check: fmt lint ## the quick half of it
 

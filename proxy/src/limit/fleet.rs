@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
+use super::clock::SharedClock;
 use crate::redis::{RedisClient, Script, Unanswered};
 
 /// A proxy says that it is there this often, in microseconds …
@@ -15,7 +16,7 @@ const BELIEVED: &str = "7000";
 /// The time after which all proxies have found out that Redis is back, and have said that they are there and what they took meanwhile.
 const CAREFUL: Duration = Duration::from_secs(15);
 
-/// By the server's clock: who was heard of last when. Says how many there are, and how many come before this one.
+/// By the server's clock: who was heard of last when. Says how many there are, how many come before this one, and what time it is.
 const SOURCE: &str = "
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -26,7 +27,7 @@ local names, before = redis.call('ZRANGE', KEYS[1], 0, -1), 0
 for _, name in ipairs(names) do
   if name < ARGV[1] then before = before + 1 end
 end
-return {#names, before}
+return {#names, before, now}
 ";
 
 /// This process among those that share limits.
@@ -41,6 +42,8 @@ pub(crate) struct Fleet {
     /// Any worker may be the one that says it.
     next: AtomicU64,
     started: Instant,
+    /// The time that all of them share.
+    pub(super) clock: SharedClock,
     /// Milliseconds from `started` to the time until when Redis may not have heard from all; 0: never.
     careful: AtomicU64,
 }
@@ -54,6 +57,7 @@ impl Fleet {
             known: AtomicU64::new(1 << 32),
             next: AtomicU64::new(0),
             started: Instant::now(),
+            clock: SharedClock::default(),
             careful: AtomicU64::new(0),
         }
     }
@@ -94,7 +98,10 @@ impl Fleet {
         }
         let answer = redis.eval(script, &[&self.key], &[self.name.as_bytes(), BELIEVED.as_bytes()]).await;
         match read(answer) {
-            Some(counted) => self.count(counted),
+            Some((counted, clock)) => {
+                self.clock.heard(clock);
+                self.count(counted);
+            }
             None => self.was_away(),
         }
     }
@@ -111,13 +118,14 @@ impl Fleet {
     }
 }
 
-pub(super) fn read(answer: Result<Value, Unanswered>) -> Option<(u64, u64)> {
+/// The two counts, and the server's time.
+pub(super) fn read(answer: Result<Value, Unanswered>) -> Option<((u64, u64), u64)> {
     let Ok(Value::Array(values)) = answer else { return None };
     let number = |at: usize| match values.get(at)? {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     };
-    number(0).filter(|size| (1..u64::from(u32::MAX)).contains(size)).zip(number(1))
+    number(0).filter(|size| (1..u64::from(u32::MAX)).contains(size)).zip(number(1)).zip(number(2))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod beat;
 mod budget;
+mod clock;
 mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;

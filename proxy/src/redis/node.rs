@@ -5,6 +5,7 @@
 //! misses, and a node that answers pings but no questions costs one call `LIMIT` at ever longer intervals.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,10 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A node is trusted again, and its next pause is short, after this many answers in a row.
 const TRUSTED: u32 = 64;
+/// A worker that looks so much later than it wanted to was held up …
+const HELD_UP: Duration = Duration::from_millis(5);
+/// … and waits so much longer.
+const MORE: Duration = Duration::from_millis(20);
 /// At most this many questions wait on one node.
 const MAX_WAITING: u32 = 4096;
 
@@ -156,14 +161,14 @@ impl Node {
         let epoch = self.epoch.get();
         let answer = {
             let _waiting = WaitingReply::on(&self.waiting);
-            timeout_at(until, question.put(&mut link)).await
+            in_time(question.put(&mut link), until).await
         };
         match answer {
-            Ok(Ok(value)) => {
+            Some(Ok(value)) => {
                 self.answered();
                 Ok(value)
             }
-            Ok(Err(error)) => match judge(&error) {
+            Some(Err(error)) => match judge(&error) {
                 Trouble::Failed { timed_out } => {
                     self.fail(epoch);
                     Err(Trouble::Failed { timed_out })
@@ -173,7 +178,7 @@ impl Node {
                     Err(other)
                 }
             },
-            Err(_) => {
+            None => {
                 self.fail(epoch);
                 Err(Trouble::Failed { timed_out: true })
             }
@@ -210,6 +215,20 @@ impl Drop for Node {
             self.counts.open.minus(1);
         }
     }
+}
+
+/// The answer, if it is there in time. A worker that was given no processor until after that time has not waited for Redis: its question
+/// may not have been written, and its answer not read. It waits a little more.
+async fn in_time<T>(answer: impl Future<Output = T>, until: Instant) -> Option<T> {
+    let mut answer = pin!(answer);
+    if let Ok(answer) = timeout_at(until, answer.as_mut()).await {
+        return Some(answer);
+    }
+    let now = Instant::now();
+    if now.saturating_duration_since(until) < HELD_UP {
+        return None;
+    }
+    timeout_at(now + MORE, answer).await.ok()
 }
 
 /// Brings a node up again; ends with it.

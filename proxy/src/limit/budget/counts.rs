@@ -2,7 +2,6 @@
 //! without it since, and the counts of what became of it all.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_config::BudgetUnit;
@@ -19,6 +18,8 @@ const SHARDS: usize = 16;
 const MOST_KEYS: usize = 65_536;
 /// The most budgets whose alerts are told by name.
 const MOST_NAMED: usize = 1_000;
+/// Clocks that are right differ by less, in seconds.
+const AHEAD: i64 = 60;
 /// The tokens of an answer whose caller sets no limit, as long as no other is known.
 const FIRST_TYPICAL: u64 = 512;
 
@@ -46,8 +47,6 @@ pub struct SharedBudgets {
     shards: [Mutex<HashMap<LimitKey, BudgetCount>>; SHARDS],
     pub(super) counts: BudgetCounts,
     pub(super) fleet: Arc<Fleet>,
-    /// Redis's clock is ahead of this process's by so many milliseconds.
-    ahead: AtomicI64,
     alerts: Mutex<BTreeMap<(Arc<str>, u8), u64>>,
 }
 
@@ -80,7 +79,6 @@ impl SharedBudgets {
             shards: std::array::from_fn(|_| Mutex::default()),
             counts: BudgetCounts::default(),
             fleet,
-            ahead: AtomicI64::new(0),
             alerts: Mutex::default(),
         }
     }
@@ -109,13 +107,12 @@ impl SharedBudgets {
 
     /// Now, in milliseconds since 1970, by Redis's clock as far as it is known.
     pub(super) fn now(&self) -> i64 {
-        own_now().saturating_add(self.ahead.load(Relaxed))
+        self.fleet.clock.now()
     }
 
-    /// Redis has another time.
+    /// Redis has said its time, in milliseconds since 1970.
     pub(super) fn set_clock(&self, redis: u64) {
-        let redis = i64::try_from(redis).unwrap_or(i64::MAX);
-        self.ahead.store(redis.saturating_sub(own_now()), Relaxed);
+        self.fleet.clock.heard(redis);
     }
 
     pub(super) fn count(&self, unit: BudgetUnit, outcome: CheckOutcome) {
@@ -263,7 +260,9 @@ impl SharedBudgets {
             return None;
         }
         let count = shard.entry(place.key).or_default();
-        if place.period.start > count.start {
+        // A period that is yet to come was begun by a clock that was wrong.
+        let is_to_come = || count.start.saturating_sub(AHEAD) > self.now().div_euclid(1_000);
+        if place.period.start > count.start || (place.period.start < count.start && is_to_come()) {
             *count = BudgetCount { start: place.period.start, typical: count.typical, ..BudgetCount::default() };
         }
         (place.period.start == count.start).then(|| ask(count))
@@ -298,6 +297,24 @@ fn clamped(sum: u128) -> u64 {
     u64::try_from(sum).unwrap_or(u64::MAX)
 }
 
-fn own_now() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::compile::Period;
+
+    use super::*;
+
+    #[test]
+    fn a_period_that_a_wrong_clock_began_ends_when_the_clock_is_right() {
+        let budgets = SharedBudgets::new(Arc::new(Fleet::new("")));
+        let of = |start| BudgetPlace { key: LimitKey([7; 16]), period: Period { start, end: Some(start + 1_000) } };
+        budgets.set_clock(5_500_000);
+        assert_eq!(budgets.share(10, &of(5_000), 6), Ok(()));
+        assert_eq!(budgets.share(10, &of(4_000), 1), Err(()), "a period that is over");
+        // It was wrong.
+        budgets.set_clock(2_500_000);
+        assert_eq!(budgets.share(10, &of(2_000), 6), Ok(()));
+        assert_eq!(budgets.share(10, &of(2_000), 6), Err(()));
+        budgets.set_clock(3_000_001);
+        assert_eq!((budgets.share(10, &of(3_000), 6), budgets.share(10, &of(2_000), 1)), (Ok(()), Err(())));
+    }
 }

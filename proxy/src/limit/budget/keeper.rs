@@ -253,7 +253,6 @@ impl BudgetKeeper {
                     return BudgetAsked { told, outcome: Err(false) };
                 }
                 Granted::OtherPeriod => {
-                    self.shared.set_clock(answer.now);
                     place = self.place(budget);
                 }
             }
@@ -317,6 +316,7 @@ impl BudgetKeeper {
 
     /// Notes what an answer says beside what was asked.
     fn note(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, answer: &SpendAnswer) {
+        self.shared.set_clock(answer.now);
         self.shared.counts.expired.plus(answer.expired);
         self.shared.counts.lost.plus(answer.late);
         self.shared.alert(about, (answer.told, answer.crossed));

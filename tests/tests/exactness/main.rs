@@ -1,0 +1,160 @@
+//! Exactness, from outside: consumers ask eight proxies on a real Redis Cluster for four times what their limits let through, and the
+//! provider's own book says whether limits, budgets and ledgers told the truth, whatever dies meanwhile and whatever the clocks say.
+//!
+//! With `SLUICEGATE_EXACTNESS=long` (`make exactness`) it is 100 000 calls of 50 consumers in each of the weathers, else a few thousand.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
+
+mod book;
+mod house;
+mod judge;
+mod load;
+
+use std::time::Duration;
+
+use house::House;
+use judge::Verdict;
+use load::{Kind, Plan, flood};
+
+fn is_long() -> bool {
+    std::env::var("SLUICEGATE_EXACTNESS").is_ok_and(|form| form == "long")
+}
+
+/// The plan of the form that is asked for.
+fn plan() -> Plan {
+    if is_long() {
+        Plan { consumers: 50, window: Duration::from_secs(16), amount: 80, windows: 8 }
+    } else {
+        Plan { consumers: 10, window: Duration::from_secs(3), amount: 24, windows: 3 }
+    }
+}
+
+async fn at(plan: &Plan, share: f64) {
+    tokio::time::sleep(plan.time().mul_f64(share)).await;
+}
+
+/// What holds whatever happens: no more is worked on at once, and no more is spent.
+fn assert_bounds(verdict: &Verdict) {
+    for row in verdict.of(Kind::Places) {
+        assert!(row.at_once <= load::PLACES, "{row:?}");
+    }
+    for row in verdict.of(Kind::Requests).chain(verdict.of(Kind::Tokens)) {
+        // Redis lets no more through than the amount: beyond it there is only what it was not asked for, or has forgotten.
+        let decided_alone = verdict.unanswered * if row.kind == Kind::Tokens { load::MOST_TOKENS } else { 1 };
+        let most = (row.amount + decided_alone + row.forgotten).min(row.amount * 2);
+        assert!(row.most <= most, "{row:?}; {} unanswered", verdict.unanswered);
+    }
+}
+
+/// While Redis serves nothing is over, and hardly anything is left.
+fn assert_exact(verdict: &Verdict) {
+    assert_bounds(verdict);
+    for row in verdict.of(Kind::Requests).chain(verdict.of(Kind::Tokens)) {
+        assert!(row.used_percent() >= 97.0 || verdict.unanswered > 0, "{row:?}");
+    }
+    for row in verdict.of(Kind::Places) {
+        assert_eq!(row.at_once, load::PLACES, "{row:?}");
+    }
+    // What is left of a budget is less than a call may cost.
+    for row in verdict.of(Kind::Budget) {
+        assert!(row.cost <= load::BUDGET, "{row:?}");
+        assert!(row.cost + load::MOST_COST >= load::BUDGET || verdict.unanswered > 0, "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_over_and_hardly_anything_is_left_whatever_the_proxies_clocks_say() {
+    let plan = plan();
+    let house = House::start(&plan, &["", "+3h", "-26h", "+40d", "jumps"]);
+    let jumps = async {
+        at(&plan, 0.5).await;
+        house.clock_jumps("-2h");
+    };
+    tokio::join!(flood(&house, &plan), jumps);
+    let verdict = house.judge(&plan).await;
+    verdict.print("clocks are wrong");
+    assert_exact(&verdict);
+    verdict.assert_books_agree();
+}
+
+#[tokio::test]
+async fn a_killed_proxy_a_frozen_node_and_a_killed_master_admit_no_more_than_is_written() {
+    let plan = plan();
+    let house = House::start(&plan, &[]);
+    let trouble = async {
+        at(&plan, 0.2).await;
+        house.kill_proxy(7);
+        house.freeze_a_master(Duration::from_secs(2)).await;
+        at(&plan, 0.2).await;
+        house.kill_a_master();
+    };
+    tokio::join!(flood(&house, &plan), trouble);
+    let verdict = house.judge(&plan).await;
+    verdict.print("a proxy killed, a node frozen, a master killed");
+    assert_bounds(&verdict);
+    verdict.assert_books_agree_but_for_the_dead();
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn a_proxy_killed_alone() {
+    let plan = plan();
+    let house = House::start(&plan, &[]);
+    let trouble = async {
+        at(&plan, 0.3).await;
+        house.kill_proxy(7);
+    };
+    tokio::join!(flood(&house, &plan), trouble);
+    let verdict = house.judge(&plan).await;
+    verdict.print("a proxy killed");
+    assert_exact(&verdict);
+    verdict.assert_books_agree_but_for_the_dead();
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn a_node_frozen_alone() {
+    let plan = plan();
+    let house = House::start(&plan, &[]);
+    let trouble = async {
+        at(&plan, 0.3).await;
+        house.freeze_a_master(plan.window / 2).await;
+    };
+    tokio::join!(flood(&house, &plan), trouble);
+    let verdict = house.judge(&plan).await;
+    verdict.print("a node frozen");
+    assert_bounds(&verdict);
+    verdict.assert_books_agree();
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn a_master_killed_alone() {
+    let plan = plan();
+    let house = House::start(&plan, &[]);
+    let trouble = async {
+        at(&plan, 0.3).await;
+        house.kill_a_master();
+    };
+    tokio::join!(flood(&house, &plan), trouble);
+    let verdict = house.judge(&plan).await;
+    verdict.print("a master killed");
+    assert_bounds(&verdict);
+    verdict.assert_books_agree();
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn all_of_redis_away_for_a_while() {
+    let plan = plan();
+    let house = House::start(&plan, &[]);
+    let trouble = async {
+        at(&plan, 0.3).await;
+        house.freeze_all(plan.window).await;
+    };
+    tokio::join!(flood(&house, &plan), trouble);
+    let verdict = house.judge(&plan).await;
+    verdict.print("all of Redis frozen for a window");
+    assert_bounds(&verdict);
+    verdict.assert_books_agree();
+}
