@@ -28,6 +28,7 @@ mod json;
 mod json_array;
 mod left_out;
 mod mark;
+mod meaning;
 mod model_list;
 pub mod observe;
 mod openai_chat;

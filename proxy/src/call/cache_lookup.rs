@@ -66,11 +66,16 @@ pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -
     if !call.operation.generates() || call.context.caller.array || cache::wants_its_own(&call.headers) {
         return None;
     }
-    match (lead, &rule.cache) {
+    let own = match (lead, &rule.cache) {
         (Some(lead), _) => Some(*lead.key()),
         (None, Some(_)) => None,
         (None, None) => recipe.key(&query(call, rule, recipe)).ok(),
-    }
+    }?;
+    // Those who ask for the same in another dialect share it, where every dialect can say what is asked.
+    let meaning = call.dialect().meaning(&call.body);
+    let shared =
+        meaning.and_then(|meaning| recipe.key_of_meaning(&query(call, rule, recipe), (call.model(), &meaning)));
+    Some(shared.unwrap_or(own))
 }
 
 fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cache::CacheQuery<'a> {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use sluicegate_dialects::Dialect;
 
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{Key, Lead};
@@ -26,8 +27,8 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::stream_source::StreamSource;
 use super::stream_terms::StreamTerms;
-use super::transcoder::Transcoder;
-use super::{access, plan, resume};
+use super::transcoder::{self, Transcoder};
+use super::{access, failure, plan, resume};
 
 /// A call whose flight gives it no answer that it can be given joins another one, so many times; then it goes alone.
 const ROUNDS: usize = 3;
@@ -105,7 +106,7 @@ async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
         });
         next.await
     };
-    let clamped = call.context.clamped();
+    let (clamped, dialect) = (call.context.clamped(), Some(call.dialect()));
     match outcome {
         // Nor is a batch identical to another one.
         None | Some(Ok(Exchange::Lines(..))) => {}
@@ -113,16 +114,16 @@ async fn fly(call: Rc<InboundCall>, lead: Option<Lead>, flight: Publisher) {
         Some(Ok(Exchange::Whole(Whole { status, headers, body, end }))) => {
             // Asked for a stream, its provider answered whole, and that was told as one.
             if call.streams() && status == StatusCode::OK {
-                flight.begin(FlightHead { headers, clamped, is_remote: false });
+                flight.begin(FlightHead { headers, clamped, is_remote: false, dialect });
                 if flight.push(body).is_ok() {
                     flight.finish(FlightClose::Whole);
                 }
             } else {
-                flight.whole(WholeAnswer { status, headers, body, end, clamped, is_remote: false });
+                flight.whole(WholeAnswer { status, headers, body, end, clamped, is_remote: false, dialect });
             }
         }
         Some(Ok(Exchange::Stream(headers, stream))) => {
-            flight.begin(FlightHead { headers, clamped, is_remote: false });
+            flight.begin(FlightHead { headers, clamped, is_remote: false, dialect });
             stream.go_on(Some(flight)).await;
         }
     }
@@ -157,10 +158,14 @@ impl Passenger<'_> {
 
     /// A whole answer, as it is or as a stream.
     fn whole(&self, answer: WholeAnswer) -> Option<Exchange> {
-        let WholeAnswer { status, headers, body, end, clamped, is_remote: _ } = answer;
+        let WholeAnswer { status, headers, body, end, clamped, is_remote: _, dialect } = answer;
+        let dialect = self.told_in(dialect);
         if !status.is_success() {
-            return Some(Exchange::Whole(Whole { status, headers, body, end }));
+            let told = Whole { status, headers, body, end };
+            let is_own = dialect == self.call.dialect();
+            return Some(Exchange::Whole(if is_own { told } else { failure::retold(self.call, dialect, told) }));
         }
+        let body = self.retold(dialect, body)?;
         if !self.call.streams() {
             let headers = self.headers(headers, "application/json");
             self.joined(clamped);
@@ -169,7 +174,7 @@ impl Passenger<'_> {
         let told = self.call.dialect().stream_of_whole(&body, true)?;
         let told = self.call.context.worker.memory.nothing().hold(told.into());
         self.joined(clamped);
-        Some(self.exchange(headers, StreamSource::Kept(told)))
+        Some(self.exchange((headers, self.call.dialect()), StreamSource::Kept(told)))
     }
 
     /// A stream, read along from its beginning.
@@ -177,25 +182,45 @@ impl Passenger<'_> {
         self.joined(head.clamped);
         // This one stays where it is until it is dropped, which is when the stream has the flight by itself.
         let source = StreamSource::Flight(self.reader.again());
-        self.exchange(head.headers, source)
+        self.exchange((head.headers, self.told_in(head.dialect)), source)
     }
 
     /// A stream, as the whole answer that it adds up to.
     async fn folded(&mut self, head: FlightHead) -> Option<Exchange> {
         let pieces = poll_fn(|cx| self.reader.poll_all(cx)).await?;
-        let context = &self.call.context;
+        let (context, dialect) = (&self.call.context, self.told_in(head.dialect));
+        // Once, in the words that it was told in.
         let body = self.reader.folded(|| {
-            let mut fold = self.call.dialect().stream_fold(usize::MAX);
+            let mut fold = dialect.stream_fold(usize::MAX);
             pieces.iter().try_for_each(|piece| fold.push(piece)).ok()?;
             let whole = Bytes::from(fold.finish(None).ok()?);
             Some(context.worker.memory.nothing().hold(whole))
         })?;
+        let body = self.retold(dialect, body)?;
         self.joined(head.clamped);
         let headers = self.headers(head.headers, "application/json");
         Some(Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done }))
     }
 
-    fn exchange(&self, headers: HeaderMap, source: StreamSource) -> Exchange {
+    /// The dialect that an answer is told in.
+    fn told_in(&self, dialect: Option<Dialect>) -> Dialect {
+        dialect.unwrap_or(self.call.dialect())
+    }
+
+    /// A whole answer in the caller's dialect; `None`: it can not be read.
+    fn retold(&self, from: Dialect, body: Bytes) -> Option<Bytes> {
+        let call = self.call;
+        if from == call.dialect() {
+            return Some(body);
+        }
+        let mut reply = from.decode_reply(&body).ok()?;
+        reply.created = reply.created.or_else(transcoder::now);
+        transcoder::named(call, &mut reply.id, &mut reply.model);
+        let told = call.dialect().encode_reply(&reply, &call.body).body;
+        Some(call.context.worker.memory.nothing().hold(told.into()))
+    }
+
+    fn exchange(&self, (headers, dialect): (HeaderMap, Dialect), source: StreamSource) -> Exchange {
         let context = &self.call.context;
         let headers = self.headers(headers, context.stream_type());
         if !self.leads {
@@ -204,7 +229,7 @@ impl Passenger<'_> {
         let idle = self.until.saturating_duration_since(Instant::now());
         let (context, deadline) = (Rc::clone(context), self.until);
         let terms = StreamTerms { context, idle, deadline, recorded: false, is_followed: false, is_rest: false };
-        Exchange::Stream(headers, Box::new(AnswerStream::new(terms, source, Transcoder::shared(self.call))))
+        Exchange::Stream(headers, Box::new(AnswerStream::new(terms, source, Transcoder::shared_in(self.call, dialect))))
     }
 
     /// The headers of its answer: the provider's own are for who has led, as with any kept answer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sluicegate_config::FallbackReason;
 use sluicegate_dialects::hub::{ErrorKind, Event, ProviderError};
@@ -291,6 +291,14 @@ struct Headed {
     headers: HeaderMap,
     /// The time after which the provider wants to be asked again.
     after: Option<Duration>,
+}
+
+/// An error that was told in another dialect, in the caller's.
+pub(super) fn retold(call: &InboundCall, from: Dialect, told: Whole) -> Whole {
+    let Whole { status, mut headers, body, end } = told;
+    headers.remove(CONTENT_LENGTH);
+    let error = from.decode_error(status.as_u16(), &body);
+    Whole { end, ..written(call, &error, Headed { status, headers, after: None }) }
 }
 
 /// An error in the caller's dialect.

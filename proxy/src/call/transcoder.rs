@@ -184,6 +184,16 @@ impl Transcoder {
         Self::verbatim(call, !call.sees_usage(), None)
     }
 
+    /// Of an answer to another call, which stands in that one's dialect with its usage in it.
+    pub(super) fn shared_in(call: &InboundCall, dialect: Dialect) -> Self {
+        if dialect == call.dialect() {
+            return Self::shared(call);
+        }
+        let options = StreamOptions { include_usage: call.sees_usage(), ..options(call) };
+        let encoder = call.dialect().stream_encoder(options);
+        Self::Translated(Box::new(Translated { encoder, ..Self::translated(call, dialect) }))
+    }
+
     /// The provider's bytes in the caller's framing, where the two speak of the same events, and what is wrong behind them, if they
     /// are not what the provider's framing allows.
     pub(super) fn reframed(&mut self, data: Bytes) -> (Bytes, Result<(), String>) {

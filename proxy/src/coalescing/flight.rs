@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use sluicegate_dialects::Dialect;
 
 use crate::account::End;
 use crate::errors::Problem;
@@ -75,6 +76,8 @@ pub struct FlightHead {
     pub clamped: Option<u64>,
     /// True if another proxy has asked for it.
     pub is_remote: bool,
+    /// The dialect that it is told in; `None`: that of whoever reads it.
+    pub dialect: Option<Dialect>,
 }
 
 /// The end of a stream in a flight.
@@ -101,6 +104,8 @@ pub struct WholeAnswer {
     pub clamped: Option<u64>,
     /// True if another proxy has asked for it.
     pub is_remote: bool,
+    /// The dialect that it is told in; `None`: that of whoever reads it.
+    pub dialect: Option<Dialect>,
 }
 
 /// The next thing for a reader.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::ErrorKind;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -47,6 +48,9 @@ pub(super) struct BadFrame;
 #[derive(Serialize, Deserialize)]
 struct HeadWords {
     clamped: Option<u64>,
+    /// The number of the dialect; a proxy that is older says none, and shares with its own dialect only.
+    #[serde(default)]
+    dialect: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +59,8 @@ struct WholeWords {
     headers: Vec<(String, String)>,
     end: End,
     clamped: Option<u64>,
+    #[serde(default)]
+    dialect: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,7 +87,7 @@ impl Frame {
     /// Writes it.
     pub(super) fn write(&self, out: &mut BytesMut) {
         match self {
-            Self::Head(head) => put(out, Self::HEAD, &words(&HeadWords { clamped: head.clamped }), &[]),
+            Self::Head(head) => put(out, Self::HEAD, &words(&HeadWords::of(head)), &[]),
             Self::Piece(bytes) => put(out, Self::PIECE, &[], bytes),
             Self::Close(FlightClose::Whole) => put(out, Self::WHOLE_CLOSE, &[], &[]),
             Self::Close(FlightClose::Cut) => put(out, Self::CUT, &[], &[]),
@@ -98,8 +104,9 @@ impl Frame {
     fn read(kind: u8, payload: Bytes) -> Option<Self> {
         Some(match kind {
             Self::HEAD => {
-                let HeadWords { clamped } = serde_json::from_slice(&payload).ok()?;
-                Self::Head(FlightHead { headers: HeaderMap::new(), clamped, is_remote: true })
+                let HeadWords { clamped, dialect } = serde_json::from_slice(&payload).ok()?;
+                let dialect = known(dialect)?;
+                Self::Head(FlightHead { headers: HeaderMap::new(), clamped, is_remote: true, dialect })
             }
             // Where it stood stands more.
             Self::PIECE if payload.len() <= COPIED => Self::Piece(Bytes::copy_from_slice(&payload)),
@@ -140,21 +147,34 @@ fn whole(mut payload: Bytes) -> Option<WholeAnswer> {
     if payload.len() < length {
         return None;
     }
-    let WholeWords { status, headers, end, clamped } = serde_json::from_slice(&payload.split_to(length)).ok()?;
+    let WholeWords { status, headers, end, clamped, dialect } =
+        serde_json::from_slice(&payload.split_to(length)).ok()?;
     let headers = headers
         .into_iter()
         .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)));
     let (status, headers) = (StatusCode::from_u16(status).ok()?, headers.collect());
-    Some(WholeAnswer { status, headers, body: payload, end, clamped, is_remote: true })
+    Some(WholeAnswer { status, headers, body: payload, end, clamped, is_remote: true, dialect: known(dialect)? })
+}
+
+/// The dialect of this number; `None`: nobody here knows it.
+fn known(code: Option<u8>) -> Option<Option<Dialect>> {
+    code.map_or(Some(None), |code| Dialect::of_code(code).map(Some))
+}
+
+impl HeadWords {
+    fn of(head: &FlightHead) -> Self {
+        Self { clamped: head.clamped, dialect: head.dialect.map(Dialect::code) }
+    }
 }
 
 impl WholeWords {
     /// A good answer's headers are its provider's word to the one who led; an error is told as it is.
     fn of(answer: &WholeAnswer) -> Self {
-        let WholeAnswer { status, headers, body: _, end, clamped, is_remote: _ } = answer;
+        let WholeAnswer { status, headers, body: _, end, clamped, is_remote: _, dialect } = answer;
         let headers = headers.iter().filter(|_| !status.is_success());
         let headers = headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-        Self { status: status.as_u16(), headers: headers.collect(), end: *end, clamped: *clamped }
+        let dialect = dialect.map(Dialect::code);
+        Self { status: status.as_u16(), headers: headers.collect(), end: *end, clamped: *clamped, dialect }
     }
 }
 
@@ -252,7 +272,12 @@ mod tests {
         let end = End::Done;
         let problem = Problem::client(ErrorKind::NotFound, "no such model").code("model_not_found");
         vec![
-            Frame::Head(FlightHead { headers: HeaderMap::new(), clamped: Some(7), is_remote: false }),
+            Frame::Head(FlightHead {
+                headers: HeaderMap::new(),
+                clamped: Some(7),
+                is_remote: false,
+                dialect: Some(Dialect::CohereChat),
+            }),
             Frame::Piece(Bytes::from_static(b"data: {}\n\n")),
             Frame::Close(FlightClose::Whole),
             Frame::Close(FlightClose::Cut),
@@ -263,6 +288,7 @@ mod tests {
                 end,
                 clamped: None,
                 is_remote: false,
+                dialect: None,
             }),
             Frame::Failed(problem.param("model".to_owned()).retry(true, Some(Duration::from_millis(1_500)))),
             Frame::Untold,
@@ -295,6 +321,15 @@ mod tests {
         for size in [1, 2, 7, 64, bytes.len()] {
             assert_eq!(read(&bytes, size).unwrap(), wanted, "{size}");
         }
+    }
+
+    #[test]
+    fn an_older_proxys_words_name_no_dialect_and_unknown_ones_are_refused() {
+        let head = |words: &str| Frame::read(Frame::HEAD, Bytes::copy_from_slice(words.as_bytes()));
+        assert!(matches!(head(r#"{"clamped":null}"#), Some(Frame::Head(FlightHead { dialect: None, .. }))));
+        let named = head(r#"{"clamped":null,"dialect":2,"new":1}"#);
+        assert!(matches!(named, Some(Frame::Head(FlightHead { dialect: Some(Dialect::AnthropicMessages), .. }))));
+        assert!(head(r#"{"clamped":null,"dialect":200}"#).is_none());
     }
 
     #[test]

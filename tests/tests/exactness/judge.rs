@@ -108,14 +108,18 @@ impl House {
         let rows = (0..plan.consumers).map(|consumer| self.row(plan, consumer, &entries, &sent)).collect();
         let to_be_booked = to_be_booked(plan, &entries);
         let booked = self.settled(&to_be_booked).await;
+        let (provider, unanswered) = self.by_the_living(&entries);
+        let ledger = self.ledgers(&provider).await;
+        Verdict { rows, unanswered, asked: sent.len(), late, provider, ledger, booked, to_be_booked }
+    }
+
+    /// What the provider told proxies that are there, and what Redis did not answer for in time.
+    fn by_the_living(&self, entries: &[Entry]) -> (Sums, u64) {
         let proxies = self.proxies.borrow();
         let is_here = |entry: &&Entry| proxies[entry.proxy].is_some();
         let provider = sums(entries.iter().filter(is_here).map(|entry| (entry.consumer, entry.tokens, entry.cost)));
-        let unanswered = proxies.iter().flatten().map(|proxy| unanswered(proxy));
-        let unanswered = unanswered.sum::<u64>() + self.unanswered_by_the_dead.get();
-        drop(proxies);
-        let ledger = self.ledgers(&provider).await;
-        Verdict { rows, unanswered, asked: sent.len(), late, provider, ledger, booked, to_be_booked }
+        let unanswered = proxies.iter().flatten().map(unanswered).sum::<u64>();
+        (provider, unanswered + self.unanswered_by_the_dead.get())
     }
 
     fn row(&self, plan: &Plan, consumer: usize, entries: &[Entry], sent: &[Sent]) -> Row {

@@ -1,11 +1,13 @@
 //! Exactness, from outside: consumers ask eight proxies on a real Redis Cluster for four times what their limits let through, and the
 //! provider's own book says whether limits, budgets and ledgers told the truth, whatever dies meanwhile and whatever the clocks say.
 //!
-//! With `SLUICEGATE_EXACTNESS=long` (`make exactness`) it is 100 000 calls of 50 consumers in each of the weathers, else a few thousand.
+//! In short with all other tests, and in long (`make exactness`) with 100 000 calls of 50 consumers in each of the weathers.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
+#![expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
 
 mod book;
+mod fairness;
 mod house;
 mod judge;
 mod load;
@@ -16,18 +18,9 @@ use house::House;
 use judge::Verdict;
 use load::{Kind, Plan, flood};
 
-fn is_long() -> bool {
-    std::env::var("SLUICEGATE_EXACTNESS").is_ok_and(|form| form == "long")
-}
-
-/// The plan of the form that is asked for.
-fn plan() -> Plan {
-    if is_long() {
-        Plan { consumers: 50, window: Duration::from_secs(16), amount: 80, windows: 8 }
-    } else {
-        Plan { consumers: 10, window: Duration::from_secs(3), amount: 24, windows: 3 }
-    }
-}
+const SHORT: Plan = Plan { consumers: 10, window: Duration::from_secs(3), amount: 24, windows: 3 };
+/// 100 000 calls.
+const LONG: Plan = Plan { consumers: 50, window: Duration::from_secs(20), amount: 80, windows: 10 };
 
 async fn at(plan: &Plan, share: f64) {
     tokio::time::sleep(plan.time().mul_f64(share)).await;
@@ -62,9 +55,7 @@ fn assert_exact(verdict: &Verdict) {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_over_and_hardly_anything_is_left_whatever_the_proxies_clocks_say() {
-    let plan = plan();
+async fn clocks_are_wrong(plan: Plan) {
     let house = House::start(&plan, &["", "+3h", "-26h", "+40d", "jumps"]);
     let jumps = async {
         at(&plan, 0.5).await;
@@ -78,8 +69,13 @@ async fn nothing_is_over_and_hardly_anything_is_left_whatever_the_proxies_clocks
 }
 
 #[tokio::test]
+async fn nothing_is_over_and_hardly_anything_is_left_whatever_the_proxies_clocks_say() {
+    clocks_are_wrong(SHORT).await;
+}
+
+#[tokio::test]
 async fn a_killed_proxy_a_frozen_node_and_a_killed_master_admit_no_more_than_is_written() {
-    let plan = plan();
+    let plan = SHORT;
     let house = House::start(&plan, &[]);
     let trouble = async {
         at(&plan, 0.2).await;
@@ -97,64 +93,53 @@ async fn a_killed_proxy_a_frozen_node_and_a_killed_master_admit_no_more_than_is_
 
 #[tokio::test]
 #[ignore = "minutes: make exactness"]
-async fn a_proxy_killed_alone() {
-    let plan = plan();
-    let house = House::start(&plan, &[]);
+async fn long_with_clocks_that_are_wrong() {
+    clocks_are_wrong(LONG).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn long_with_a_proxy_killed() {
+    let house = House::start(&LONG, &[]);
     let trouble = async {
-        at(&plan, 0.3).await;
+        at(&LONG, 0.3).await;
         house.kill_proxy(7);
     };
-    tokio::join!(flood(&house, &plan), trouble);
-    let verdict = house.judge(&plan).await;
+    tokio::join!(flood(&house, &LONG), trouble);
+    let verdict = house.judge(&LONG).await;
     verdict.print("a proxy killed");
     assert_exact(&verdict);
     verdict.assert_books_agree_but_for_the_dead();
 }
 
-#[tokio::test]
-#[ignore = "minutes: make exactness"]
-async fn a_node_frozen_alone() {
-    let plan = plan();
-    let house = House::start(&plan, &[]);
+/// Something happens to Redis, at about a third of the time.
+async fn long_while(weather: &str, trouble: impl AsyncFnOnce(&House)) {
+    let house = House::start(&LONG, &[]);
     let trouble = async {
-        at(&plan, 0.3).await;
-        house.freeze_a_master(plan.window / 2).await;
+        at(&LONG, 0.3).await;
+        trouble(&house).await;
     };
-    tokio::join!(flood(&house, &plan), trouble);
-    let verdict = house.judge(&plan).await;
-    verdict.print("a node frozen");
+    tokio::join!(flood(&house, &LONG), trouble);
+    let verdict = house.judge(&LONG).await;
+    verdict.print(weather);
     assert_bounds(&verdict);
     verdict.assert_books_agree();
 }
 
 #[tokio::test]
 #[ignore = "minutes: make exactness"]
-async fn a_master_killed_alone() {
-    let plan = plan();
-    let house = House::start(&plan, &[]);
-    let trouble = async {
-        at(&plan, 0.3).await;
-        house.kill_a_master();
-    };
-    tokio::join!(flood(&house, &plan), trouble);
-    let verdict = house.judge(&plan).await;
-    verdict.print("a master killed");
-    assert_bounds(&verdict);
-    verdict.assert_books_agree();
+async fn long_with_a_node_frozen() {
+    long_while("a node frozen", async |house| house.freeze_a_master(LONG.window / 2).await).await;
 }
 
 #[tokio::test]
 #[ignore = "minutes: make exactness"]
-async fn all_of_redis_away_for_a_while() {
-    let plan = plan();
-    let house = House::start(&plan, &[]);
-    let trouble = async {
-        at(&plan, 0.3).await;
-        house.freeze_all(plan.window).await;
-    };
-    tokio::join!(flood(&house, &plan), trouble);
-    let verdict = house.judge(&plan).await;
-    verdict.print("all of Redis frozen for a window");
-    assert_bounds(&verdict);
-    verdict.assert_books_agree();
+async fn long_with_a_master_killed() {
+    long_while("a master killed", async |house| house.kill_a_master()).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: make exactness"]
+async fn long_with_all_of_redis_away() {
+    long_while("all of Redis frozen for a window", async |house| house.freeze_all(LONG.window).await).await;
 }

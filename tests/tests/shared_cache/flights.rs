@@ -22,6 +22,8 @@ struct Form {
 
 const WHOLE: Form = Form { anthropic: false, stream: false };
 const STREAM: Form = Form { anthropic: false, stream: true };
+const FORMS: [Form; 4] =
+    [WHOLE, STREAM, Form { anthropic: true, stream: false }, Form { anthropic: true, stream: true }];
 
 impl Form {
     fn request(self, model: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
@@ -217,28 +219,84 @@ static NEVER: std::sync::LazyLock<Gate> = std::sync::LazyLock::new(Gate::default
 
 #[tokio::test(flavor = "local")]
 async fn a_thousand_identical_calls_to_eight_proxies_are_one_call_to_a_provider() {
-    for anthropic in [false, true] {
+    let gate = Gate::default();
+    let house = House::start(8, gated(&gate)).await;
+    // Nobody waits for anybody: whoever comes first leads, in whichever form and dialect.
+    let all: Vec<_> =
+        (0..1_000).map(|call| (FORMS[call / 8 % 4], house.begin(call % 8, FORMS[call / 8 % 4]))).collect();
+    house.until("all have joined", |house| house.leases("followed") == 7 && house.joined() == 992).await;
+    gate.open();
+    for (form, answer) in all {
+        form.assert_whole(&answer.await.unwrap().unwrap());
+    }
+    assert_eq!(house.upstream.calls(), 1);
+    let [led, over, alone] = ["led", "taken_over", "alone"].map(|outcome| house.leases(outcome));
+    assert_eq!((led, over, alone), (1, 0, 0));
+    house.until("all are counted", |house| house.sum("sluicegate_requests_total", ("outcome", "done")) == 1_000).await;
+    assert_eq!(house.sum("sluicegate_cache_hits_total", ("layer", "flight")), 999, "followers are hits");
+    assert_eq!(house.sum("sluicegate_attempts_total", ("result", "success")), 1);
+    assert_eq!(house.sum("sluicegate_tokens_total", ("type", "input")), house.upstream.calls() * 3, "billed once");
+}
+
+#[tokio::test(flavor = "local")]
+async fn whoever_leads_all_forms_and_dialects_share_here_and_at_another_proxy() {
+    for leads in FORMS {
         let gate = Gate::default();
-        let house = House::start(8, gated(&gate)).await;
-        let forms = [true, false].map(|stream| Form { anthropic, stream });
-        // Nobody waits for anybody: whoever comes first leads.
-        let all: Vec<_> =
-            (0..1_000).map(|call| (forms[call / 8 % 2], house.begin(call % 8, forms[call / 8 % 2]))).collect();
-        house.until("all have joined", |house| house.leases("followed") == 7 && house.joined() == 992).await;
+        let house = House::start(2, gated(&gate)).await;
+        let leader = house.lead(leads).await;
+        let here: Vec<_> = FORMS.iter().map(|form| (*form, house.begin(0, *form))).collect();
+        house.until("those here have joined", |house| house.joined() == 4).await;
+        let mut all = house.follow(&FORMS).await;
+        all.extend(here);
+        all.push((leads, leader));
         gate.open();
         for (form, answer) in all {
-            form.assert_whole(&answer.await.unwrap().unwrap());
+            let answer = answer.await.unwrap().unwrap();
+            form.assert_whole(&answer);
+            // Each has its own dialect's whole furniture, usage too.
+            let text = answer.text();
+            let usage = if form.anthropic { "\"output_tokens\":2" } else { "\"completion_tokens\":2" };
+            assert!(form == STREAM || text.contains(usage), "{leads:?} {form:?}: {text}");
         }
-        assert_eq!(house.upstream.calls(), 1, "{anthropic}");
-        let [led, over, alone] = ["led", "taken_over", "alone"].map(|outcome| house.leases(outcome));
-        assert_eq!((led, over, alone), (1, 0, 0));
-        house
-            .until("all are counted", |house| house.sum("sluicegate_requests_total", ("outcome", "done")) == 1_000)
-            .await;
-        assert_eq!(house.sum("sluicegate_cache_hits_total", ("layer", "flight")), 999, "followers are hits");
-        assert_eq!(house.sum("sluicegate_attempts_total", ("result", "success")), 1);
-        assert_eq!(house.sum("sluicegate_tokens_total", ("type", "input")), house.upstream.calls() * 3, "billed once");
+        assert_eq!(house.upstream.calls(), 1, "{leads:?}");
     }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_refusal_and_a_broken_stream_are_told_in_each_ones_own_dialect() {
+    let gate = Gate::default();
+    let refusal = answer(400, &[("content-type", "application/json")], br#"{"error":{"message":"no such tool"}}"#);
+    let house = House::start(2, Upstream::always(vec![Act::Until(gate.clone()), refusal]).unwrap()).await;
+    let leader = house.lead(STREAM).await;
+    let mut all = house.follow(&FORMS).await;
+    all.push((STREAM, leader));
+    gate.open();
+    for (form, answer) in all {
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.status == 400 && answer.text().contains("no such tool"), "{form:?}: {}", answer.text());
+        assert_eq!(answer.json()["type"] == "error", form.anthropic, "{form:?}: {}", answer.text());
+    }
+    assert_eq!(house.upstream.calls(), 1);
+
+    let gate = Gate::default();
+    let acts = {
+        let gate = gate.clone();
+        move |_: &Received| {
+            let first = chunk(piece(r#"{"content":"one "}"#, "null").as_bytes());
+            vec![stream_head(), first, Act::Until(gate.clone()), Act::Reset]
+        }
+    };
+    let house = House::start(2, Upstream::start(acts).unwrap()).await;
+    let leader = house.lead(STREAM).await;
+    let mut all = house.follow(&[STREAM, Form { anthropic: true, stream: true }]).await;
+    all.push((STREAM, leader));
+    gate.open();
+    for (form, answer) in all {
+        let answer = answer.await.unwrap().unwrap();
+        assert!(form.said(&answer).contains("one") && !form.ends(&answer), "{form:?}: {}", answer.text());
+        assert_eq!(answer.text().contains("event: error"), form.anthropic, "{form:?}: {}", answer.text());
+    }
+    assert_eq!(house.upstream.calls(), 1);
 }
 
 #[tokio::test(flavor = "local")]

@@ -51,8 +51,17 @@ fn counts(name: &HeaderName) -> bool {
     IDLE.binary_search(&name).is_err() && !IDLE_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
+/// Headers by which one vendor's SDKs say which form of its dialect they read, and which program they are; `None`: whatever they say.
+const FORMS: [(&str, Option<&str>); 2] = [("anthropic-version", Some("2023-06-01")), ("x-goog-api-client", None)];
+
+/// True if a header says nothing that matters to who asks the same in another dialect.
+pub(super) fn is_form(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let form = FORMS.iter().find(|(form, _)| *form == name.as_str());
+    form.is_some_and(|(form, said)| said.is_none_or(|said| headers.get_all(*form).iter().all(|value| value == said)))
+}
+
 /// Appends the headers that count, by name; of one name in the order of the request.
-pub(super) fn write(headers: &HeaderMap, goes_on: fn(&HeaderName) -> bool, out: &mut Vec<u8>) {
+pub(super) fn write(headers: &HeaderMap, goes_on: impl Fn(&HeaderName) -> bool, out: &mut Vec<u8>) {
     let mut names: Vec<&HeaderName> = headers.keys().filter(|name| goes_on(name) && counts(name)).collect();
     names.sort_unstable_by_key(|name| name.as_str());
     for name in names {

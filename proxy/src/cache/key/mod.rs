@@ -119,8 +119,27 @@ impl Recipe {
         })
     }
 
-    fn key_with(&self, asked: &CacheQuery<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
-        let out = scratch.begin();
+    /// The key that a call shares with those of other dialects that ask the same model for what means the same; `None`: it is of the vendor's
+    /// beta, or not all of a body counts here, which is said in one dialect's words.
+    #[must_use]
+    pub fn key_of_meaning(&self, asked: &CacheQuery<'_>, (model, meaning): (&str, &[u8])) -> Option<Key> {
+        if asked.beta || !self.rules.are_none() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.prefix.len() + meaning.len() + 256);
+        self.begin(asked, &mut out);
+        // No dialect has this number.
+        out.push(0);
+        out.extend_from_slice(&asked.served_by);
+        let counts = |name: &HeaderName| (asked.goes_on)(name) && !headers::is_form(asked.headers, name);
+        headers::write(asked.headers, counts, &mut out);
+        put(&mut out, model.as_bytes());
+        out.extend_from_slice(meaning);
+        Some(Key(*blake3::hash(&out).as_bytes()))
+    }
+
+    /// The beginning of all keys: of the recipe, and of whom an answer is shared with.
+    fn begin(&self, asked: &CacheQuery<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
         match (self.scope, asked.caller) {
             (CacheScope::Route, _) => out.push(0),
@@ -130,6 +149,11 @@ impl Recipe {
                 out.extend_from_slice(&caller);
             }
         }
+    }
+
+    fn key_with(&self, asked: &CacheQuery<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
+        let out = scratch.begin();
+        self.begin(asked, out);
         out.push(asked.dialect.code());
         out.push(u8::from(asked.beta));
         out.extend_from_slice(&asked.served_by);

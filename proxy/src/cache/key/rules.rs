@@ -24,6 +24,11 @@ impl Rules {
         }
     }
 
+    /// True if all of a body counts.
+    pub(super) fn are_none(&self) -> bool {
+        !self.trim && !self.lowercase && self.decimals.is_none() && self.ignore.is_empty()
+    }
+
     /// The rules themselves, as bytes: answers kept under other rules are not found under these.
     pub(super) fn fingerprint(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.trim) | (u8::from(self.lowercase) << 1));
