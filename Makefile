@@ -32,8 +32,8 @@ test-keda: setup ## the chart's ScaledObject in the hands of KEDA, which is buil
 
 exactness: ## limits, budgets and places in every weather, by 50 consumers and 100 000 calls: half an hour (what `make test` does in short)
 	@tests/setup/packages.sh
-	$(CARGO) build --workspace --bins
-	$(CARGO) test -p sluicegate-tests --test exactness -- --ignored --nocapture --test-threads 1
+	$(CARGO) build --release --workspace --bins
+	SLUICEGATE_EXACTNESS=long $(CARGO) test --release -p sluicegate-tests --test exactness -- long --nocapture --test-threads 1
 
 check: fmt lint ## the quick half of it
 

@@ -1,7 +1,7 @@
 //! Exactness, from outside: consumers ask eight proxies on a real Redis Cluster for four times what their limits let through, and the
 //! provider's own book says whether limits, budgets and ledgers told the truth, whatever dies meanwhile and whatever the clocks say.
 //!
-//! In short with all other tests, and in long (`make exactness`) with 100 000 calls of 50 consumers in each of the weathers.
+//! In short with all other tests, and in long (`make exactness`, with `SLUICEGATE_EXACTNESS=long`) with 100 000 calls of 50 consumers in each of the weathers.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 #![expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
@@ -21,6 +21,12 @@ use load::{Kind, Plan, flood};
 const SHORT: Plan = Plan { consumers: 10, window: Duration::from_secs(3), amount: 24, windows: 3 };
 /// 100 000 calls.
 const LONG: Plan = Plan { consumers: 50, window: Duration::from_secs(20), amount: 80, windows: 10 };
+
+/// True if the long form is asked for: it takes half an hour.
+#[expect(clippy::disallowed_methods, reason = "no setting of the product's")]
+fn is_long() -> bool {
+    std::env::var_os("SLUICEGATE_EXACTNESS").is_some_and(|form| form == "long")
+}
 
 async fn at(plan: &Plan, share: f64) {
     tokio::time::sleep(plan.time().mul_f64(share)).await;
@@ -92,14 +98,17 @@ async fn a_killed_proxy_a_frozen_node_and_a_killed_master_admit_no_more_than_is_
 }
 
 #[tokio::test]
-#[ignore = "minutes: make exactness"]
 async fn long_with_clocks_that_are_wrong() {
-    clocks_are_wrong(LONG).await;
+    if is_long() {
+        clocks_are_wrong(LONG).await;
+    }
 }
 
 #[tokio::test]
-#[ignore = "minutes: make exactness"]
 async fn long_with_a_proxy_killed() {
+    if !is_long() {
+        return;
+    }
     let house = House::start(&LONG, &[]);
     let trouble = async {
         at(&LONG, 0.3).await;
@@ -114,6 +123,9 @@ async fn long_with_a_proxy_killed() {
 
 /// Something happens to Redis, at about a third of the time.
 async fn long_while(weather: &str, trouble: impl AsyncFnOnce(&House)) {
+    if !is_long() {
+        return;
+    }
     let house = House::start(&LONG, &[]);
     let trouble = async {
         at(&LONG, 0.3).await;
@@ -127,19 +139,16 @@ async fn long_while(weather: &str, trouble: impl AsyncFnOnce(&House)) {
 }
 
 #[tokio::test]
-#[ignore = "minutes: make exactness"]
 async fn long_with_a_node_frozen() {
     long_while("a node frozen", async |house| house.freeze_a_master(LONG.window / 2).await).await;
 }
 
 #[tokio::test]
-#[ignore = "minutes: make exactness"]
 async fn long_with_a_master_killed() {
     long_while("a master killed", async |house| house.kill_a_master()).await;
 }
 
 #[tokio::test]
-#[ignore = "minutes: make exactness"]
 async fn long_with_all_of_redis_away() {
     long_while("all of Redis frozen for a window", async |house| house.freeze_all(LONG.window).await).await;
 }
