@@ -93,6 +93,26 @@ pub fn peek(body: &[u8], boundary: &str, path: PathSays<'_>) -> Result<Peek, Ref
     Ok(Peek::of_form((model, stream), open.unwrap_or_default(), named))
 }
 
+/// The fields of a form by these names, each where its content stands; `None`: there is none such.
+///
+/// # Errors
+/// It is no form, or a field that is looked for stands there twice.
+pub fn fields<const N: usize>(
+    body: &[u8],
+    boundary: &str,
+    names: [&str; N],
+) -> Result<[Option<Range<usize>>; N], Refusal> {
+    let mut found = [const { None }; N];
+    parts(body, boundary, |_, disposition, content| {
+        let of_name = names.iter().zip(&mut found).find(|(name, _)| **name == disposition.name);
+        match of_name.and_then(|(name, place)| place.replace(content).map(|_| name)) {
+            Some(name) => Err(Refusal::field(*name, "the field stands in the form twice")),
+            None => Ok(()),
+        }
+    })?;
+    Ok(found)
+}
+
 /// Writes a field of the form that was looked at, or adds it as the first part.
 #[must_use]
 pub fn set(peek: &Peek, boundary: &str, field: Field, text: &str) -> Edit {

@@ -36,15 +36,14 @@ pub fn opened_answer(kept: &[u8]) -> Option<(String, &str)> {
     Some((model, answer.get()))
 }
 
-/// A JSON object with other texts in these top-level members; `None`: it is no object. What `other` gives `None` for stays, and so does what
-/// is written with escapes.
+/// A JSON object with other texts in its top-level members, by each one's name and its text; `None`: it is no object. What `other` gives
+/// `None` for stays, and so does what is written with escapes.
 #[must_use]
-pub fn renamed_members(whole: &Bytes, names: &[&str], other: impl Fn(&str) -> Option<String>) -> Option<Bytes> {
+pub fn renamed_members(whole: &Bytes, mut other: impl FnMut(&[u8], &str) -> Option<String>) -> Option<Bytes> {
     let mut edits = Vec::new();
     scan::members(whole, |name, value| {
-        if names.iter().any(|wanted| wanted.as_bytes() == name)
-            && let Some(inside) = whole.get(value.clone()).and_then(text)
-            && let Some(other) = other(inside)
+        if let Some(inside) = whole.get(value.clone()).and_then(text)
+            && let Some(other) = other(name, inside)
         {
             edits.push(Edit::write(value.start + 1..value.end - 1, other));
         }
@@ -129,8 +128,9 @@ mod tests {
     #[test]
     fn members_are_renamed_where_they_stand() {
         let of = |text: &'static str| {
-            let sealed = |id: &str| (id != "keep").then(|| format!("S-{id}"));
-            let made = renamed_members(&Bytes::from_static(text.as_bytes()), &["id", "previous_response_id"], sealed);
+            let named = |name: &[u8]| [&b"id"[..], b"previous_response_id"].contains(&name);
+            let sealed = |name: &[u8], id: &str| (named(name) && id != "keep").then(|| format!("S-{id}"));
+            let made = renamed_members(&Bytes::from_static(text.as_bytes()), sealed);
             made.map(|made| String::from_utf8_lossy(&made).into_owned())
         };
         assert_eq!(

@@ -20,7 +20,8 @@ pub(super) enum EditKind {
 
 impl Edit {
     /// Writes other bytes in the place of these.
-    pub(crate) fn write(span: Range<usize>, text: impl Into<Vec<u8>>) -> Self {
+    #[must_use]
+    pub fn write(span: Range<usize>, text: impl Into<Vec<u8>>) -> Self {
         Self { span, kind: EditKind::Write(text.into()) }
     }
 

@@ -140,6 +140,10 @@ pub enum Operation {
     Batch,
     /// An answer that is kept, asked for by its id: `/v1/responses/{id}` and what is below it.
     StoredResponse,
+    /// A file that a provider keeps: `/v1/files` and what is below it.
+    File,
+    /// Requests that a provider works off in its own time: `/v1/batches`, `/v1/messages/batches` and what is below them.
+    StoredBatch,
     /// `GET /v1/models`.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -184,10 +188,10 @@ impl Operation {
         matches!(self, Self::Embeddings | Self::Embedding)
     }
 
-    /// `true`: it is about one thing that a provider keeps, and that is named by its id.
+    /// `true`: it is about a thing that a provider keeps, and that is named by its id.
     #[must_use]
     pub const fn is_of_stored(self) -> bool {
-        matches!(self, Self::StoredResponse)
+        matches!(self, Self::StoredResponse | Self::File | Self::StoredBatch)
     }
 
     /// `true`: it may have a body, and goes to a provider.
@@ -217,6 +221,8 @@ impl Operation {
             Self::CountTokens => "count_tokens",
             Self::Batch => "batch",
             Self::StoredResponse => "stored_response",
+            Self::File => "file",
+            Self::StoredBatch => "stored_batch",
             Self::ListModels => "list_models",
             Self::ImageGeneration => "image_generation",
             Self::ImageEdit => "image_edit",

@@ -120,6 +120,12 @@ const MESSAGES: Offer = Offer {
 };
 const COUNT_TOKENS: Offer = Offer { operation: Operation::CountTokens, path: "/messages/count_tokens", ..MESSAGES };
 
+/// Files that it keeps, and requests that it works off in its own time, each by its id behind this path.
+const FILES: Offer = Offer { operation: Operation::File, path: "/files", ..CHAT };
+const BATCHES: Offer = Offer { operation: Operation::StoredBatch, path: "/batches", ..CHAT };
+const DOCUMENTS: Offer = Offer { operation: Operation::File, path: "/files", ..MESSAGES };
+const MESSAGE_BATCHES: Offer = Offer { operation: Operation::StoredBatch, path: "/messages/batches", ..MESSAGES };
+
 const DRAW: Offer = Offer { operation: Operation::ImageGeneration, path: "/images/generations", ..CHAT };
 const EDIT_IMAGE: Offer = Offer { operation: Operation::ImageEdit, path: "/images/edits", ..CHAT };
 const VARY_IMAGE: Offer = Offer { operation: Operation::ImageVariation, path: "/images/variations", ..CHAT };
@@ -141,6 +147,8 @@ const OPENAI: KindProfile = KindProfile {
         CHAT,
         RESPONSES,
         STORED_RESPONSES,
+        FILES,
+        BATCHES,
         COUNT_ITEMS,
         COMPLETIONS,
         EMBEDDINGS,
@@ -174,7 +182,7 @@ const OPENAI_COMPATIBLE: KindProfile = KindProfile {
 };
 const ANTHROPIC: KindProfile = KindProfile {
     auth: Some(Auth { header: "x-api-key", takes_tokens: true, ..PLAIN }),
-    offers: &[MESSAGES, COUNT_TOKENS],
+    offers: &[MESSAGES, COUNT_TOKENS, DOCUMENTS, MESSAGE_BATCHES],
     refuses_unknown_fields: false,
 };
 const GENERATE: Offer = Offer {
@@ -209,6 +217,8 @@ const AZURE_V1: KindProfile = KindProfile {
         Offer { path: "/v1/chat/completions", ..CHAT },
         Offer { path: "/v1/responses", ..RESPONSES },
         Offer { path: "/v1/responses", ..STORED_RESPONSES },
+        Offer { path: "/v1/files", ..FILES },
+        Offer { path: "/v1/batches", ..BATCHES },
         Offer { path: "/v1/completions", ..COMPLETIONS },
         Offer { path: "/v1/embeddings", ..EMBEDDINGS },
         Offer { path: "/v1/images/generations", ..DRAW },
@@ -225,6 +235,8 @@ const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
         Offer { path: "/deployments/{model}/chat/completions?api-version={version}", ..CHAT },
         Offer { path: "/responses?api-version={version}", ..RESPONSES },
         Offer { path: "/responses?api-version={version}", ..STORED_RESPONSES },
+        Offer { path: "/files?api-version={version}", ..FILES },
+        Offer { path: "/batches?api-version={version}", ..BATCHES },
         Offer { path: "/deployments/{model}/completions?api-version={version}", ..COMPLETIONS },
         Offer { path: "/deployments/{model}/embeddings?api-version={version}", ..EMBEDDINGS },
         Offer { path: "/deployments/{model}/images/generations?api-version={version}", ..DRAW },
@@ -297,6 +309,10 @@ const SIMULATED: KindProfile = KindProfile {
         CHAT,
         RESPONSES,
         STORED_RESPONSES,
+        FILES,
+        BATCHES,
+        DOCUMENTS,
+        MESSAGE_BATCHES,
         COUNT_ITEMS,
         COMPLETIONS,
         EMBEDDINGS,

@@ -7,12 +7,17 @@ use percent_encoding::percent_decode_str;
 use sluicegate_dialects::Dialect;
 
 use crate::account::Operation;
+use crate::sealing::IdKind;
 
 /// The thing to be done about what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoredAction {
+    /// It is made.
+    Create,
     /// It is fetched.
     Retrieve,
+    /// Its bytes are fetched.
+    Content,
     /// Its making is ended.
     Cancel,
     /// It is forgotten.
@@ -28,6 +33,10 @@ pub(crate) struct StoredPath {
     path: &'static str,
     pub(crate) dialect: Dialect,
     pub(crate) operation: Operation,
+    /// The kinds of the ids that it takes. What is made here is of the first.
+    pub(crate) kinds: &'static [IdKind],
+    /// The members of an answer that are ids, and what each of them names.
+    pub(crate) names: &'static [(&'static str, IdKind)],
     /// The methods it takes.
     pub(crate) methods: &'static str,
     actions: &'static [(&'static str, StoredAction)],
@@ -35,16 +44,21 @@ pub(crate) struct StoredPath {
     pub(crate) behind: &'static str,
     /// The members of its query that go on.
     pub(crate) query: &'static [&'static str],
+    /// The vendor's words for one that is not there.
+    missing: &'static str,
 }
 
 const RESPONSE: StoredPath = StoredPath {
     path: "/v1/responses/{id}",
     dialect: Dialect::OpenAiResponses,
     operation: Operation::StoredResponse,
+    kinds: &[IdKind::Response],
+    names: &[("id", IdKind::Response), ("previous_response_id", IdKind::Response)],
     methods: "GET, DELETE, OPTIONS",
     actions: &[("GET", StoredAction::Retrieve), ("DELETE", StoredAction::Delete)],
     behind: "",
     query: &["include", "include[]", "stream", "starting_after", "include_obfuscation"],
+    missing: "Response with id '{id}' not found.",
 };
 const INPUT_ITEMS: StoredPath = StoredPath {
     path: "/v1/responses/{id}/input_items",
@@ -63,8 +77,104 @@ const CANCEL: StoredPath = StoredPath {
     ..RESPONSE
 };
 
-/// Every row; no two have patterns that fit one path.
-const STORED_PATHS: [StoredPath; 9] = [
+const FILES: StoredPath = StoredPath {
+    path: "/v1/files",
+    dialect: Dialect::OpenAiChat,
+    operation: Operation::File,
+    kinds: &[IdKind::File, IdKind::BatchInput, IdKind::BatchOutput],
+    names: &[("id", IdKind::File)],
+    methods: "POST, OPTIONS",
+    actions: &[("POST", StoredAction::Create)],
+    behind: "",
+    query: &[],
+    missing: "No such File object: {id}",
+};
+const FILE: StoredPath =
+    StoredPath { path: "/v1/files/{id}", methods: RESPONSE.methods, actions: RESPONSE.actions, ..FILES };
+const FILE_CONTENT: StoredPath = StoredPath {
+    path: "/v1/files/{id}/content",
+    methods: "GET, OPTIONS",
+    actions: &[("GET", StoredAction::Content)],
+    behind: "/content",
+    ..FILES
+};
+const BATCHES: StoredPath = StoredPath {
+    path: "/v1/batches",
+    operation: Operation::StoredBatch,
+    kinds: &[IdKind::Batch],
+    names: &[
+        ("id", IdKind::Batch),
+        ("input_file_id", IdKind::BatchInput),
+        ("output_file_id", IdKind::BatchOutput),
+        ("error_file_id", IdKind::BatchOutput),
+    ],
+    missing: "No batch found with id '{id}'.",
+    ..FILES
+};
+const BATCH: StoredPath = StoredPath {
+    path: "/v1/batches/{id}",
+    methods: "GET, OPTIONS",
+    actions: &[("GET", StoredAction::Retrieve)],
+    ..BATCHES
+};
+const CANCEL_BATCH: StoredPath = StoredPath {
+    path: "/v1/batches/{id}/cancel",
+    methods: CANCEL.methods,
+    actions: CANCEL.actions,
+    behind: CANCEL.behind,
+    ..BATCHES
+};
+
+const DOCUMENTS: StoredPath = StoredPath {
+    dialect: Dialect::AnthropicMessages,
+    kinds: &[IdKind::Document],
+    names: &[("id", IdKind::Document)],
+    query: &["beta"],
+    missing: "File not found: {id}",
+    ..FILES
+};
+const DOCUMENT: StoredPath = StoredPath { path: FILE.path, methods: FILE.methods, actions: FILE.actions, ..DOCUMENTS };
+const DOCUMENT_CONTENT: StoredPath = StoredPath {
+    path: FILE_CONTENT.path,
+    methods: FILE_CONTENT.methods,
+    actions: FILE_CONTENT.actions,
+    behind: FILE_CONTENT.behind,
+    ..DOCUMENTS
+};
+const MESSAGE_BATCHES: StoredPath = StoredPath {
+    path: "/v1/messages/batches",
+    operation: Operation::StoredBatch,
+    kinds: &[IdKind::MessageBatch],
+    names: &[("id", IdKind::MessageBatch), (RESULTS_URL, IdKind::MessageBatch)],
+    missing: "Message batch '{id}' not found.",
+    ..DOCUMENTS
+};
+const MESSAGE_BATCH: StoredPath = StoredPath {
+    path: "/v1/messages/batches/{id}",
+    methods: RESPONSE.methods,
+    actions: RESPONSE.actions,
+    ..MESSAGE_BATCHES
+};
+const CANCEL_MESSAGES: StoredPath = StoredPath {
+    path: "/v1/messages/batches/{id}/cancel",
+    methods: CANCEL.methods,
+    actions: CANCEL.actions,
+    behind: CANCEL.behind,
+    ..MESSAGE_BATCHES
+};
+const MESSAGE_RESULTS: StoredPath = StoredPath {
+    path: "/v1/messages/batches/{id}/results",
+    methods: "GET, OPTIONS",
+    actions: &[("GET", StoredAction::Content)],
+    behind: "/results",
+    ..MESSAGE_BATCHES
+};
+
+/// The member that is the address of a batch's results, and no id.
+pub(crate) const RESULTS_URL: &str = "results_url";
+
+/// Every row; no two have patterns that fit one path and one dialect.
+const STORED_PATHS: [StoredPath; 34] = [
     RESPONSE,
     INPUT_ITEMS,
     CANCEL,
@@ -74,24 +184,59 @@ const STORED_PATHS: [StoredPath; 9] = [
     StoredPath { path: "/openai/responses/{id}", ..RESPONSE },
     StoredPath { path: "/openai/responses/{id}/input_items", ..INPUT_ITEMS },
     StoredPath { path: "/openai/responses/{id}/cancel", ..CANCEL },
+    MESSAGE_BATCHES,
+    MESSAGE_BATCH,
+    CANCEL_MESSAGES,
+    MESSAGE_RESULTS,
+    DOCUMENTS,
+    DOCUMENT,
+    DOCUMENT_CONTENT,
+    FILES,
+    FILE,
+    FILE_CONTENT,
+    BATCHES,
+    BATCH,
+    CANCEL_BATCH,
+    StoredPath { path: "/openai/v1/files", ..FILES },
+    StoredPath { path: "/openai/v1/files/{id}", ..FILE },
+    StoredPath { path: "/openai/v1/files/{id}/content", ..FILE_CONTENT },
+    StoredPath { path: "/openai/v1/batches", ..BATCHES },
+    StoredPath { path: "/openai/v1/batches/{id}", ..BATCH },
+    StoredPath { path: "/openai/v1/batches/{id}/cancel", ..CANCEL_BATCH },
+    StoredPath { path: "/openai/files", ..FILES },
+    StoredPath { path: "/openai/files/{id}", ..FILE },
+    StoredPath { path: "/openai/files/{id}/content", ..FILE_CONTENT },
+    StoredPath { path: "/openai/batches", ..BATCHES },
+    StoredPath { path: "/openai/batches/{id}", ..BATCH },
+    StoredPath { path: "/openai/batches/{id}/cancel", ..CANCEL_BATCH },
 ];
 
 /// A path of the table.
 #[derive(Debug)]
 pub(crate) struct StoredMatch {
     pub(crate) row: &'static StoredPath,
-    /// The id that it names, unescaped: whatever a caller may write there.
-    pub(crate) id: String,
+    /// The id that it names, unescaped: whatever a caller may write there. `None`: it names none.
+    pub(crate) id: Option<String>,
 }
 
-/// Finds a path's row.
-pub(crate) fn find(path: &str) -> Option<StoredMatch> {
-    STORED_PATHS.iter().find_map(|row| {
-        let (before, behind) = row.path.split_once("{id}")?;
-        let id = path.strip_prefix(before)?.strip_suffix(behind)?;
-        let is_one = !id.is_empty() && !id.contains('/');
-        is_one.then(|| StoredMatch { row, id: unescaped(id) })
-    })
+/// Finds a path's row. Where two vendors have the path, `dialect` is whose it is.
+pub(crate) fn find(path: &str, dialect: Dialect) -> Option<StoredMatch> {
+    let found = STORED_PATHS.iter().filter_map(|row| Some(StoredMatch { row, id: named(row.path, path)? }));
+    let mut last = None;
+    for found in found {
+        if found.row.dialect == dialect {
+            return Some(found);
+        }
+        last = Some(found);
+    }
+    last
+}
+
+/// The id that a path names, by a pattern; `None`: it does not fit. `Some(None)`: the pattern has none.
+fn named(pattern: &str, path: &str) -> Option<Option<String>> {
+    let Some((before, behind)) = pattern.split_once("{id}") else { return (pattern == path).then_some(None) };
+    let id = path.strip_prefix(before)?.strip_suffix(behind)?;
+    (!id.is_empty() && !id.contains('/')).then(|| Some(unescaped(id)))
 }
 
 impl StoredPath {
@@ -108,6 +253,21 @@ impl StoredPath {
         };
         let members = said.into_iter().flat_map(|query| query.split('&'));
         members.filter(passes).collect::<Vec<_>>().join("&")
+    }
+
+    /// True for a name in an answer's place that begins as none of its ids: the vendor has operations there.
+    pub(crate) fn is_strange(&self, id: &str) -> bool {
+        self.kinds == [IdKind::Response] && !id.starts_with(IdKind::Response.beginning())
+    }
+
+    /// The vendor's words for one that is not there.
+    pub(crate) fn is_missing(&self, id: &str) -> String {
+        self.missing.replace("{id}", id)
+    }
+
+    /// The kind of what is made here.
+    pub(crate) fn kind(&self) -> IdKind {
+        self.kinds.first().copied().unwrap_or(IdKind::File)
     }
 }
 
@@ -134,10 +294,27 @@ mod tests {
             (Method::GET, "/v1/responses/a/b", None),
             (Method::GET, "/v1/responses/../files/input_items", None),
         ] {
-            let found = find(path);
-            let action = found.as_ref().and_then(|found| Some((found.row.action(&method)?, &*found.id)));
+            let found = find(path, Dialect::OpenAiChat);
+            let action = found.as_ref().and_then(|found| Some((found.row.action(&method)?, found.id.as_deref()?)));
             assert_eq!(action, wanted, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn a_path_of_two_vendors_is_the_callers_own() {
+        for (path, dialect, kind) in [
+            ("/v1/files", Dialect::OpenAiChat, IdKind::File),
+            ("/v1/files", Dialect::AnthropicMessages, IdKind::Document),
+            ("/v1/files/x/content", Dialect::AnthropicMessages, IdKind::Document),
+            ("/v1/files/x", Dialect::Gemini, IdKind::File),
+            ("/openai/files/x", Dialect::AnthropicMessages, IdKind::File),
+            ("/v1/messages/batches", Dialect::OpenAiChat, IdKind::MessageBatch),
+            ("/v1/messages/batches/x/results", Dialect::OpenAiChat, IdKind::MessageBatch),
+            ("/v1/batches/x/cancel", Dialect::AnthropicMessages, IdKind::Batch),
+        ] {
+            assert_eq!(find(path, dialect).unwrap().row.kind(), kind, "{path}");
+        }
+        assert!(find("/v1/batches/x/results", Dialect::OpenAiChat).is_none());
     }
 
     #[test]

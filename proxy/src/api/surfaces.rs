@@ -182,10 +182,11 @@ pub(crate) fn find(path: &str) -> Option<SurfaceMatch> {
         .find_map(|surface| Some(SurfaceMatch { surface, model: matched(surface.path, path)?.map(unescaped) }))
 }
 
-/// The dialect of a path of something that only a provider keeps (an answer given before); `None`: it is another path.
+/// The dialect of a path just below that of answers, which a provider alone could answer (`compact`); `None`: it is another path.
 pub(crate) fn kept_elsewhere(path: &str) -> Option<Dialect> {
     const KEPT: [&str; 3] = ["/v1/responses/", "/openai/v1/responses/", "/openai/responses/"];
-    KEPT.iter().any(|kept| path.starts_with(kept)).then_some(Dialect::OpenAiResponses)
+    let below = KEPT.iter().find_map(|kept| path.strip_prefix(kept));
+    below.is_some_and(|below| !below.contains('/')).then_some(Dialect::OpenAiResponses)
 }
 
 /// Paths that are one vendor's whatever stands behind them, and the dialect that its errors are told in; the first counts. `*` stands

@@ -7,6 +7,7 @@ use crate::account::Operation;
 
 use super::headers;
 use super::inbound::InboundCall;
+use super::stored_object::StoredObject;
 
 /// The reason why a success is none, by what its head says of it.
 pub(super) fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Option<String> {
@@ -19,6 +20,9 @@ pub(super) fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Op
 
 /// True if an answer passes piece by piece. What is to be JSON is read whole and judged by what it is, whatever it is called.
 pub(super) fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool {
+    if call.object().is_some_and(StoredObject::is_bytes) {
+        return true;
+    }
     let may = match call.operation {
         Operation::Speech => true,
         // A text, where the call asks for one.

@@ -323,7 +323,7 @@ impl Attempt<'_> {
     fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
         if let Some(object) = call.object() {
-            return object.told(body).map(|body| (body, false));
+            return object.told(body, self.provider).map(|body| (body, false));
         }
         if call.operation == Operation::CountTokens {
             if dialect == call.dialect() {

@@ -17,6 +17,8 @@ use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
+/// The model whose provider is to keep a file that names none.
+pub(super) const X_SLUICEGATE_MODEL: HeaderName = HeaderName::from_static("x-sluicegate-model");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Longer request ids than this are replaced.
 const LONGEST_ID: usize = 128;
@@ -68,8 +70,8 @@ pub(super) struct Addressed {
 pub(super) struct StoredAddress {
     pub(super) row: &'static StoredPath,
     pub(super) action: StoredAction,
-    /// The id, as the caller says it.
-    pub(super) id: String,
+    /// The id, as the caller says it; `None`: it is made here.
+    pub(super) id: Option<String>,
     pub(super) method: Method,
 }
 
@@ -90,8 +92,8 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     }
     let path = without_slash(path);
     let Some(SurfaceMatch { surface, model }) = surfaces::find(path) else {
-        return match (stored_paths::find(path), surfaces::kept_elsewhere(path)) {
-            (Some(found), dialect) => (dialect.unwrap_or(found.row.dialect), stored(method, path, found)),
+        return match (stored_paths::find(path, either()), surfaces::kept_elsewhere(path)) {
+            (Some(found), _) => (found.row.dialect, stored((method, path, headers), found)),
             (None, Some(dialect)) => (dialect, Err(nothing_is_kept(path))),
             (None, None) => (surfaces::dialect_of_unknown(path, headers), Err(unknown_path(path))),
         };
@@ -111,11 +113,16 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
 }
 
 /// The question about a thing that a provider keeps.
-fn stored(method: &Method, path: &str, found: StoredMatch) -> Result<Addressed, Problem> {
+fn stored((method, path, headers): (&Method, &str, &HeaderMap), found: StoredMatch) -> Result<Addressed, Problem> {
     let StoredMatch { row, id } = found;
     let (methods, envelope) = (row.methods, row.dialect.habits().envelope);
-    let addressed =
-        |operation, stored| Addressed { operation, model: None, stream: Some(false), envelope, methods, stored };
+    // What has an id is where it is, whatever model is named.
+    let named = headers.get(X_SLUICEGATE_MODEL).filter(|_| id.is_none()).and_then(|model| model.to_str().ok());
+    let model = named.map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned);
+    let addressed = |operation, stored| {
+        let model = model.clone();
+        Addressed { operation, model, stream: Some(false), envelope, methods, stored }
+    };
     match row.action(method) {
         Some(action) => {
             let method = method.clone();
@@ -123,7 +130,7 @@ fn stored(method: &Method, path: &str, found: StoredMatch) -> Result<Addressed, 
         }
         None if *method == Method::OPTIONS => Ok(addressed(Operation::Options, None)),
         // Operations that the vendor has beside its answers, whose names are no ids.
-        None if *method == Method::POST && !id.starts_with("resp_") => Err(nothing_is_kept(path)),
+        None if *method == Method::POST && id.is_some_and(|id| row.is_strange(&id)) => Err(nothing_is_kept(path)),
         None => Err(wrong_method(method, path, methods)),
     }
 }
@@ -158,6 +165,16 @@ pub(super) fn nothing_is_kept(path: &str) -> Problem {
          with `store: false`."
     );
     Problem::client(ErrorKind::NotFound, message).code("response_not_kept").retry(false, None)
+}
+
+/// The problem with a question about files or batches where ids can not be sealed.
+pub(super) fn without_keys(path: &str) -> Problem {
+    let shown: String = path.chars().take(200).collect();
+    let message = format!(
+        "{shown}: this gateway passes on files and batches where it has keys for their ids alone, so that each is its owner's. Its \
+         operators turn them on with `--response-keys FILE` (in the chart `proxy.responseKeys.secretName`)."
+    );
+    Problem::client(ErrorKind::NotFound, message).code("response_keys_missing").retry(false, None)
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
@@ -243,7 +260,8 @@ pub(super) fn check_body_kind(operation: Operation, headers: &HeaderMap) -> Resu
         let json = essence.eq_ignore_ascii_case(b"application/json")
             || (essence.len() > 5
                 && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case(b"+json")));
-        let takes_forms = passed_operations::of(operation).is_some_and(|row| row.takes_forms);
+        let takes_forms =
+            operation == Operation::File || passed_operations::of(operation).is_some_and(|row| row.takes_forms);
         if !(json || essence.is_empty() || (takes_forms && is_form(essence))) {
             let shown = String::from_utf8_lossy(essence).chars().take(100).collect::<String>();
             let taken = if takes_forms {

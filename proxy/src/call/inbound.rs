@@ -39,6 +39,9 @@ pub(super) struct InboundCall {
     pub(super) context: Rc<CallContext>,
     /// The operation that is asked of the model.
     pub(super) operation: Operation,
+    dialect: Dialect,
+    /// True if it is a part of the call that its context is of: a request of a batch.
+    is_part: bool,
     /// The caller's headers.
     pub(super) headers: HeaderMap,
     uri: Uri,
@@ -118,7 +121,37 @@ impl InboundCall {
         addressed: &Addressed,
         received: Received,
     ) -> Result<Rc<Self>, Problem> {
-        let Received { mut headers, uri, body, charge, at } = received;
+        let at = received.at;
+        let call = Self::look(context, (context.caller.dialect, addressed), received)?;
+        let retries = call.headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
+        context.note(|entry| {
+            entry.received(call.body.len() as u64, at);
+            entry.caller(call.dialect, call.peek.stream);
+            entry.asked(&call.model);
+            retries.into_iter().for_each(|count| entry.client_retry(count));
+        });
+        if call.peek.stream && call.operation.generates() {
+            context.allow_comments(context.worker.shared.settings.stream_keep_alive);
+        }
+        Ok(Rc::new(call))
+    }
+
+    /// Looks at a part of this call that is a call by itself, in this dialect.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub(super) fn part(&self, of: (Dialect, &Addressed), body: Bytes) -> Result<Rc<Self>, Problem> {
+        let (context, headers, uri) = (&self.context, self.headers.clone(), self.uri.clone());
+        let received = Received { headers, uri, body, charge: context.worker.memory.nothing(), at: context.arrived };
+        Ok(Rc::new(Self { is_part: true, ..Self::look(context, of, received)? }))
+    }
+
+    fn look(
+        context: &Rc<CallContext>,
+        (dialect, addressed): (Dialect, &Addressed),
+        received: Received,
+    ) -> Result<Self, Problem> {
+        let Received { mut headers, uri, body, charge, at: _ } = received;
         if addressed.envelope == Some(Envelope::Bedrock) {
             betas::of_body(&mut headers, &body);
         }
@@ -127,22 +160,15 @@ impl InboundCall {
         let (peek, boundary) = match passed_operations::of(operation) {
             Some(row) => passed::look(row, addressed.model.as_deref(), &headers, &body)?,
             None if operation.is_of_stored() => (side::peek(NOTHING, NO_MODEL)?, None),
-            None => (context.caller.dialect.peek(&body, path)?, None),
+            None => (dialect.peek(&body, path)?, None),
         };
-        let model = if operation.is_of_stored() { Box::default() } else { Box::from(peek.model.of(&body)) };
-        let retries = headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
-        context.note(|entry| {
-            entry.received(body.len() as u64, at);
-            entry.caller(context.caller.dialect, peek.stream);
-            entry.asked(&model);
-            retries.into_iter().for_each(|count| entry.client_retry(count));
-        });
-        if peek.stream && operation.generates() {
-            context.allow_comments(context.worker.shared.settings.stream_keep_alive);
-        }
-        Ok(Rc::new(Self {
+        let named = addressed.model.as_deref().unwrap_or_default();
+        let model = Box::from(if operation.is_of_stored() { named } else { peek.model.of(&body) });
+        Ok(Self {
             context: Rc::clone(context),
             operation,
+            dialect,
+            is_part: false,
             headers,
             uri,
             body,
@@ -162,7 +188,7 @@ impl InboundCall {
             rest: None,
             copies: RefCell::default(),
             _charge: charge,
-        }))
+        })
     }
 
     /// The same call once more, with a context of its own.
@@ -181,7 +207,10 @@ impl InboundCall {
         let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
         let charge = context.worker.memory.nothing();
         let received = Received { headers, uri, body, charge, at: Instant::now() };
-        let mut copy = Self::read(context, &addressed, received)?;
+        let mut copy = match self.is_part {
+            true => Rc::new(Self { is_part: true, ..Self::look(context, (self.dialect, &addressed), received)? }),
+            false => Self::read(context, &addressed, received)?,
+        };
         if let Some(copy) = Rc::get_mut(&mut copy) {
             copy.asks = OnceCell::from(self.asks());
             copy.object = self.object.clone();
@@ -276,6 +305,8 @@ impl InboundCall {
         Some(Rc::new(Self {
             context: Rc::clone(&self.context),
             operation: self.operation,
+            dialect,
+            is_part: self.is_part,
             headers: self.headers.clone(),
             uri: self.uri.clone(),
             peek: dialect.peek(&body, path).ok()?,
@@ -370,6 +401,11 @@ impl InboundCall {
         self.uri.path()
     }
 
+    /// The host that its address names, where it is whole, as those of HTTP/2 are.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.uri.authority().map(http::uri::Authority::as_str)
+    }
+
     /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()
@@ -401,8 +437,8 @@ impl InboundCall {
     }
 
     /// The caller's dialect.
-    pub(super) fn dialect(&self) -> Dialect {
-        self.context.caller.dialect
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The model asked for.

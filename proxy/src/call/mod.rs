@@ -13,6 +13,7 @@ mod answer_stream;
 mod answering;
 mod attempt;
 mod batch;
+mod batched;
 mod betas;
 mod budgets;
 mod cache_listener;

@@ -18,8 +18,8 @@ use super::{count, outgoing, stored, stored_object};
 /// # Errors
 /// The gateway has nothing to say by itself.
 pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
-    if call.object().is_some() {
-        return Err(stored_object::keeper_away());
+    if let Some(object) = call.object() {
+        return Err(stored_object::keeper_away(object));
     }
     let model: String = call.model().chars().take(200).collect();
     let ready = &call.context.ready;

@@ -193,8 +193,11 @@ fn of_object(
 ) -> Result<Outgoing, Refusal> {
     let uri = at.uri(&provider.origin, "", (false, false)).and_then(|uri| object.uri(&uri));
     let uri = uri.ok_or_else(|| Refusal::body("its id can not be a part of this provider's path"))?;
-    let media = (JSON, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING));
-    Ok(Outgoing::as_it_is(at.offer, (object.method().clone(), uri), (Bytes::new(), media)))
+    let body = object.body(&call.body, provider)?.unwrap_or_else(|| call.body.clone());
+    let kind = call.headers.get(CONTENT_TYPE).filter(|_| object.is_of_callers_type()).cloned().unwrap_or(JSON);
+    let media = (kind, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING));
+    let betas = betas::told(&call.headers, &provider.betas)?;
+    Ok(Outgoing { betas, ..Outgoing::as_it_is(at.offer, (object.method().clone(), uri), (body, media)) })
 }
 
 fn unpacked(body: &Bytes, offer: &Offer) -> Bytes {

@@ -34,9 +34,10 @@ impl PassedStream {
             // What was answered before was paid for then.
             events: (has_events && call.object().is_none()).then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
             draws: call.operation.draws(),
-            began: false,
+            // Nothing is a file, too.
+            began: call.object().is_some_and(StoredObject::is_bytes),
             usage: None,
-            sealed: call.object().map(StoredObject::sealed_stream),
+            sealed: call.object().and_then(StoredObject::sealed_stream),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sluicegate_dialects::stored;
 
-use crate::sealing::{IdOwner, IdSealer, SealedId};
+use crate::sealing::{IdKind, IdOwner, IdSealer, SealedId};
 
 use super::sealed_stream::{Keep, SealedStream};
 
@@ -49,7 +49,7 @@ impl StoredCall {
     /// # Errors
     /// The id, where it is none of this owner's.
     pub(super) fn new(sealer: Arc<IdSealer>, owner: IdOwner, previous: Option<String>) -> Result<Self, String> {
-        let open = |sealed: String| match sealer.open(&owner, &sealed) {
+        let open = |sealed: String| match sealer.open(&owner, IdKind::Response, &sealed) {
             Some(opened) => Ok(PreviousResponse { sealed, opened }),
             None => Err(sealed),
         };
@@ -77,7 +77,7 @@ impl StoredCall {
     pub(super) fn own_name(&self) -> Option<(&str, &SealedId)> {
         let make = || {
             let opened = SealedId { target: GATEWAY, id: format!("resp_{:016x}", rand::random::<u64>()) };
-            Some(OwnName { sealed: self.sealer.seal(&self.owner, &opened)?, opened })
+            Some(OwnName { sealed: self.sealer.seal(&self.owner, IdKind::Response, &opened)?, opened })
         };
         self.own.get_or_init(make).as_ref().map(|own| (&*own.sealed, &own.opened))
     }
@@ -90,7 +90,7 @@ impl StoredCall {
     /// An endpoint's whole answer as the caller is given it.
     pub(super) fn sealed_answer(&self, body: &Bytes, target: u64) -> Bytes {
         let previous = self.previous.as_ref().map(|previous| (&*previous.opened.id, &*previous.sealed));
-        let seal = |id: &str| self.sealer.seal(&self.owner, &SealedId { target, id: id.to_owned() });
+        let seal = |id: &str| self.sealer.seal(&self.owner, IdKind::Response, &SealedId { target, id: id.to_owned() });
         stored::renamed_answer(body, seal, previous)
     }
 
@@ -98,6 +98,10 @@ impl StoredCall {
     pub(super) fn sealed_stream(&self, target: u64, keep: Option<Keep>) -> SealedStream {
         let (sealer, owner) = (Arc::clone(&self.sealer), self.owner);
         let previous = self.previous.as_ref().map(|previous| (previous.opened.id.clone(), previous.sealed.clone()));
-        SealedStream::new(Rc::new(move |id| sealer.seal(&owner, &SealedId { target, id })), previous, keep)
+        SealedStream::new(
+            Rc::new(move |id| sealer.seal(&owner, IdKind::Response, &SealedId { target, id })),
+            previous,
+            keep,
+        )
     }
 }

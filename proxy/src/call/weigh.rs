@@ -98,7 +98,8 @@ pub(super) fn fit(call: &InboundCall, (target, room): (RouteTarget<'_>, Room), p
     let routed = outgoing::routed_model(call, target);
     let spoken = provider.speaks(call.operation, call.dialect(), routed);
     if let Some(object) = call.object() {
-        return spoken.is_some() && object.is_kept_by(provider);
+        let is_asked_for = call.model().is_empty() || provider.serves(routed);
+        return spoken.is_some() && object.is_kept_by(provider) && is_asked_for;
     }
     spoken.is_some_and(|spoken| call.may_go_to(provider, spoken))
         && provider.serves(routed)

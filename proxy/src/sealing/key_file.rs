@@ -51,7 +51,7 @@ fn sealer(text: &[u8]) -> anyhow::Result<IdSealer> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sealer::SealedId;
+    use super::super::sealer::{IdKind, SealedId};
     use super::*;
 
     #[test]
@@ -74,13 +74,13 @@ mod tests {
         write(&one);
         let file = KeyFile::read(&path).unwrap();
         let id = SealedId { target: 1, id: "resp_1".to_owned() };
-        let sealed = file.current().seal(&[0; 32], &id).unwrap();
+        let sealed = file.current().seal(&[0; 32], IdKind::Response, &id).unwrap();
         assert!(!file.0.refresh().unwrap());
         write(&format!("{two}\r\n{one}\n"));
         assert!(file.0.refresh().unwrap());
-        assert_eq!(file.current().open(&[0; 32], &sealed), Some(id));
+        assert_eq!(file.current().open(&[0; 32], IdKind::Response, &sealed), Some(id));
         write("nonsense");
         assert!(file.0.refresh().is_err());
-        assert!(file.current().open(&[0; 32], &sealed).is_some());
+        assert!(file.current().open(&[0; 32], IdKind::Response, &sealed).is_some());
     }
 }

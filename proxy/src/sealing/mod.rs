@@ -7,4 +7,4 @@ mod key_file;
 mod sealer;
 
 pub(crate) use key_file::KeyFile;
-pub(crate) use sealer::{IdOwner, IdSealer, SealedId};
+pub(crate) use sealer::{IdKind, IdOwner, IdSealer, SealedId};

@@ -421,13 +421,13 @@ impl Ready {
         found.map_or(Permission::NotFound, |found| Permission::Granted(filed.route.ix, rule, found))
     }
 
-    /// The rule by which a caller may ask the endpoint that this stands for, and where it is: of all such the first of the oldest route.
+    /// The rule by which a caller may ask an endpoint of which this is so, and where it is: of all such the first of the oldest route.
     pub(crate) fn find_keeper(
         &self,
-        stands_for: u64,
+        keeps: &dyn Fn(&Provider) -> bool,
         consumer: Option<&KnownConsumer>,
     ) -> Option<(RouteIx, usize, &Rule)> {
-        let is_it = |pool: &Pool| pool.providers.iter().any(|provider| provider.stands_for == stands_for);
+        let is_it = |pool: &Pool| pool.providers.iter().any(|provider| keeps(provider));
         let asks = |target: &TargetRef| self.target(target).is_some_and(|target| is_it(target.pool));
         let permitted = self.routes.iter().map(|(_, filed)| filed).filter(|filed| filed.route.access.permits(consumer));
         let rules = permitted.filter_map(|filed| {

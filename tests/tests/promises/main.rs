@@ -23,6 +23,7 @@ mod cuts;
 mod descriptors;
 mod egress;
 mod failover;
+mod files;
 mod gemini;
 mod hedging;
 mod http;
