@@ -86,6 +86,33 @@ fn node_sdks_accept_the_proxy_in_front_of_anthropic() -> anyhow::Result<()> {
     verdict_on_the_proxy(Suite::Node, "anthropic")
 }
 
+/// One provider breaks off behind three tokens, and another one goes on: to the SDKs that is one stream.
+#[test]
+fn python_sdks_see_one_stream_where_two_providers_gave_it() -> anyhow::Result<()> {
+    let says =
+        ["--models", "simulated-1", "--journal", "4096", "--text", "Hello! How deep is the sea? Ten thousand metres."];
+    let broken = Simulator::start(&[&says[..], &["--fail", "cut", "--fail-after", "3"]].concat())?;
+    let good = Simulator::start(&says)?;
+    for (one, other) in [("OpenAI", "OpenAI"), ("Anthropic", "OpenAI"), ("OpenAI", "Anthropic")] {
+        let text = format!(
+            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  providers:\n  \
+             - {{name: broken, type: {one}, url: \"{}\", priority: 0}}\n  - {{name: good, type: {other}, url: \"{}\", priority: 1}}\n  \
+             circuitBreaker: {{consecutiveFailures: 1000, minimumRequests: 1000}}\n---\n\
+             apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  streamFailover: {{}}\n  \
+             rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}, model: simulated-1}}]}}\n",
+            broken.url(""),
+            good.url("")
+        );
+        let proxy = Proxy::start(&[("judged.yaml", &text)], &["--workers", "1"])?;
+        let only = "(test_openai or test_anthropic or test_google) and (test_stream_helper or test_stream_with_usage or test_stream) \
+                    and not (responses or azure or tool or think or error or cut or cancel or parse or pieces)";
+        judge(Suite::Python, &through(&proxy, &one.to_lowercase(), good.url("/__journal")), Some(only))?;
+        let went_on = proxy.metrics()?.sum("sluicegate_continued_streams_total", &[]);
+        anyhow::ensure!(went_on >= 5.0, "{one}, then {other}: {went_on} went on");
+    }
+    Ok(())
+}
+
 /// Azure speaks OpenAI's dialect behind other paths.
 fn verdict_on_azure(suite: Suite, pool: &str, only: &str) -> anyhow::Result<()> {
     let simulator = Simulator::start(&["--models", "simulated-1", "--journal", "4096", "--api-key", PROVIDERS_KEY])?;

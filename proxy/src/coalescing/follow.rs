@@ -49,7 +49,7 @@ enum FollowEnd {
 /// Takes the lease of a flight, or reads along what its leader tells, for as long as somebody here reads it and no longer than
 /// `until`.
 pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publisher, until: Instant) -> Part {
-    let mut gone = None;
+    let mut gone = flight.lost_before();
     for _ in 0..ROUNDS {
         let lease = FlightLease::fresh(key);
         let before = flight.last_lease();
@@ -100,7 +100,10 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
         let mark = marked.elapsed() >= MARK;
         let answer = remote.poll(lease, place, mark).await;
         match answer {
-            Ok(FlightNews { length: 0, .. }) => return landing.left(FollowEnd::Gone),
+            Ok(FlightNews { length: 0, .. }) => {
+                landing.lost(lease);
+                return landing.left(FollowEnd::Gone);
+            }
             Ok(FlightNews { bytes, .. }) => {
                 heard_at = Instant::now();
                 marked = if mark { heard_at } else { marked };
@@ -200,6 +203,11 @@ impl Landing {
             _ => self.flight = None,
         }
         Ok(())
+    }
+
+    /// The leader is gone. Callers who wanted all of an answer that has begun ask once more.
+    fn lost(&self, lease: &FlightLease) {
+        self.flight.iter().filter(|_| self.begun).for_each(|flight| flight.lost(lease.token()));
     }
 
     /// Nothing more comes. What has begun is cut.

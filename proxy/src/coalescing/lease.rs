@@ -23,7 +23,7 @@ pub(super) const WAITING_LEASE: Duration = Duration::from_secs(3);
 /// … or something has, and who heard it can not begin anew.
 pub(super) const STREAMING_LEASE: Duration = Duration::from_secs(10);
 /// The time for which a mark that somebody reads along is believed.
-const WATCH: Duration = Duration::from_secs(3);
+pub(super) const WATCH: Duration = Duration::from_secs(3);
 /// The most bytes that are read at once.
 pub(super) const CHUNK: usize = 256 << 10;
 /// The most flights of other proxies that a worker reads at once; calls beyond go alone.

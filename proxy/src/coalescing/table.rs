@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::flight::{Flight, FlightClose, FlightHead, FlightPhase, WholeAnswer};
-use super::lease::RemoteCounts;
+use super::lease::{RemoteCounts, WATCH};
 use super::reader::FlightReader;
 use crate::cache::Key;
 use crate::count::Count;
@@ -16,6 +17,8 @@ use crate::memory::{Charge, Exhausted};
 
 /// The most flights at once in a process; calls beyond go alone.
 const MOST: usize = 16_384;
+/// The most leaders that were lost, and are remembered for a moment.
+const MOST_GONE: usize = 1_024;
 
 /// The flights of this process; one per process.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Flights {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
     /// The tokens of the leases that this process holds, or is about to give back, by what they are of.
     leases: Mutex<HashMap<Key, String>>,
+    /// The tokens of other proxies' leaders that were gone with some of their answer told, by what that was of, and when that was seen.
+    gone: Mutex<HashMap<Key, (String, Instant)>>,
     /// Calls that lead a flight.
     pub led: Count,
     /// Calls that found one and joined it.
@@ -136,6 +141,24 @@ impl Publisher {
     /// The token of the lease that this process has of the flight before this one.
     pub(super) fn last_lease(&self) -> Option<String> {
         self.seat.flights.leases().get(&self.seat.key).cloned()
+    }
+
+    /// The leader with this token is gone, and some of its answer was told. Who wanted all of it begins anew, here and at other proxies.
+    pub(super) fn lost(&self, token: &str) {
+        let mut gone = self.seat.flights.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.len() >= MOST_GONE {
+            gone.retain(|_, (_, at)| at.elapsed() < WATCH);
+        }
+        if gone.len() < MOST_GONE {
+            gone.insert(self.seat.key, (token.to_owned(), Instant::now()));
+        }
+    }
+
+    /// The token of the leader that was lost just before this flight began: of those who begin anew one goes on in its place.
+    pub(super) fn lost_before(&self) -> Option<String> {
+        let mut gone = self.seat.flights.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let (token, at) = gone.remove(&self.seat.key)?;
+        (at.elapsed() < WATCH).then_some(token)
     }
 
     /// This process has the lease with this token now.

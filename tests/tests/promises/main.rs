@@ -17,6 +17,7 @@ mod cohere;
 mod compressed;
 mod compressed_requests;
 mod consumers;
+mod continued_streams;
 mod cost_limits;
 mod costs;
 mod cuts;

@@ -359,8 +359,8 @@ async fn a_leader_killed_after_its_first_token_cuts_streams_and_no_whole_answer(
     for answer in whole {
         WHOLE.assert_whole(&answer.await.unwrap().unwrap());
     }
-    // Who sees later that the leader is gone may come when the other one has had its answer.
-    assert!((2..=3).contains(&house.upstream.calls()), "{}", house.upstream.calls());
+    // Whoever sees later that the leader is gone reads the answer of who saw it first, also when that has ended.
+    assert_eq!((house.upstream.calls(), house.leases("taken_over")), (2, 1));
 }
 
 #[tokio::test(flavor = "local")]
@@ -435,6 +435,57 @@ async fn a_stream_beyond_the_bound_goes_on_for_those_who_joined_it() {
         assert!(rest.is_good() && STREAM.ends(&rest), "{} bytes", rest.body.len());
         assert_eq!(rest.text().matches("xx").count(), 100 * (15 << 10));
     }
+    assert_eq!(house.upstream.calls(), 1);
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_whole_answer_beyond_the_bound_is_fetched_by_each_proxy() {
+    let gate = Gate::default();
+    let acts = {
+        let gate = gate.clone();
+        move |_: &Received| {
+            let text = "x".repeat(9 << 20);
+            let body = format!(
+                r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}}}"#
+            );
+            vec![Act::Until(gate.clone()), answer(200, &[("content-type", "application/json")], body.as_bytes())]
+        }
+    };
+    let house = House::start(2, Upstream::start(acts).unwrap()).await;
+    let leader = house.lead(WHOLE).await;
+    let mut all = house.follow(&[WHOLE, WHOLE]).await;
+    all.push((WHOLE, leader));
+    gate.open();
+    for (form, answer) in all {
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.is_good() && form.said(&answer).len() == 9 << 20, "{} bytes", answer.body.len());
+    }
+    // Those of the second proxy share one.
+    assert_eq!((house.upstream.calls(), house.leases("alone")), (2, 1));
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_stream_beyond_the_bound_is_cut_at_other_proxies_and_goes_on_at_its_own() {
+    let gate = Gate::default();
+    let acts = {
+        let gate = gate.clone();
+        move |_: &Received| {
+            let long = piece(&format!(r#"{{"content":"{}"}}"#, "x".repeat(240 << 10)), "null");
+            let mut acts =
+                vec![stream_head(), chunk(piece(r#"{"content":"one "}"#, "null").as_bytes()), Act::Until(gate.clone())];
+            acts.extend((0..80).map(|_| chunk(long.as_bytes())));
+            acts.extend([chunk((piece("{}", "\"stop\"") + "data: [DONE]\n\n").as_bytes()), last_chunk()]);
+            acts
+        }
+    };
+    let house = House::start(2, Upstream::start(acts).unwrap()).await;
+    let (leader, follower) = (house.hear(0).await, house.hear(1).await);
+    gate.open();
+    let (leader, follower) = tokio::join!(read(leader), read(follower));
+    let (leader, follower) = (leader.unwrap(), follower.unwrap());
+    assert!(leader.is_good() && STREAM.ends(&leader) && leader.body.len() > 18 << 20, "{} bytes", leader.body.len());
+    assert!(!STREAM.ends(&follower) && follower.text().contains("\"error\""), "{} bytes", follower.body.len());
+    assert!(follower.body.len() <= 17 << 20, "{} bytes", follower.body.len());
     assert_eq!(house.upstream.calls(), 1);
 }
 
