@@ -155,8 +155,10 @@ async fn programmed_is_never_true_while_a_ready_proxy_sends_an_older_key() {
     gateway.programmed("LLMRoute", "m", "True Programmed").await;
     gateway.message("ProviderPool", "keyed", "True Programmed", "3/3 ").await;
     let number = |key: &str| key.trim_start_matches("sk-").parse::<u32>().unwrap();
+    let judged = Cell::new(0_u32);
     let churn = async {
-        for turn in 1..=TURNS {
+        // Where everything is slow, until enough was looked at.
+        for turn in (1..=10 * TURNS).take_while(|turn| *turn <= TURNS || judged.get() <= 5) {
             gateway.apply(&secret(&format!("sk-{turn}"))).await;
             tokio::time::sleep(Duration::from_millis(u64::from(turn % 7) * 15)).await;
         }
@@ -170,7 +172,6 @@ async fn programmed_is_never_true_while_a_ready_proxy_sends_an_older_key() {
             tokio::time::sleep(Duration::from_millis(number % 5)).await;
         }
     };
-    let judged = Cell::new(0_u32);
     let probe = async {
         loop {
             // What is published before a status is read is what the status is about, or older.
