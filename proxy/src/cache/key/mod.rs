@@ -6,6 +6,7 @@
 //! escaped neither; 1 and 1.0
 //! are one number.
 
+mod again;
 mod canon;
 mod headers;
 mod rules;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderName};
 use sluicegate_config::{Cache, CacheKey, CacheScope, Coalesce, ObjectId};
 use sluicegate_dialects::Dialect;
 
+use again::Again;
 use canon::Scratch;
 pub use canon::Uncacheable;
 use rules::{Rules, put};
@@ -28,7 +30,7 @@ const VERSION: u8 = 2;
 const KEEP_SCRATCH: usize = 256 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    static SCRATCH: RefCell<(Scratch, Again)> = RefCell::default();
 }
 
 /// A request's exact key.
@@ -114,8 +116,11 @@ impl Recipe {
     /// When no answer to this request may be kept, or none can be told apart from another's.
     pub fn key(&self, asked: &CacheQuery<'_>) -> Result<Key, Uncacheable> {
         SCRATCH.with(|cell| match cell.try_borrow_mut() {
-            Ok(mut scratch) => self.key_with(asked, &mut scratch),
-            Err(_) => self.key_with(asked, &mut Scratch::default()),
+            Ok(mut own) => {
+                let (scratch, again) = &mut *own;
+                self.key_with(asked, scratch, again)
+            }
+            Err(_) => self.key_with(asked, &mut Scratch::default(), &mut Again::default()),
         })
     }
 
@@ -151,7 +156,7 @@ impl Recipe {
         }
     }
 
-    fn key_with(&self, asked: &CacheQuery<'_>, scratch: &mut Scratch) -> Result<Key, Uncacheable> {
+    fn key_with(&self, asked: &CacheQuery<'_>, scratch: &mut Scratch, again: &mut Again) -> Result<Key, Uncacheable> {
         let out = scratch.begin();
         self.begin(asked, out);
         out.push(asked.dialect.code());
@@ -160,8 +165,19 @@ impl Recipe {
         headers::write(asked.headers, asked.goes_on, out);
         // Bodies of a dialect all have it or none of them: nothing else can be taken for it.
         asked.model.into_iter().for_each(|model| put(out, model.as_bytes()));
-        let canonical = scratch.canonical(asked.body, &self.rules);
-        let key = canonical.map(|bytes| Key(*blake3::hash(bytes).as_bytes()));
+        let head = out.len();
+        // The request as it came. The head's length says where the body begins.
+        out.extend_from_slice(asked.body);
+        put(out, &head.to_le_bytes());
+        let digest = *blake3::hash(out).as_bytes();
+        let key = match again.key(&digest) {
+            Some(key) => Ok(Key(key)),
+            None => {
+                out.truncate(head);
+                let canonical = scratch.canonical(asked.body, &self.rules);
+                canonical.map(|bytes| Key(*blake3::hash(bytes).as_bytes())).inspect(|key| again.remember(digest, key.0))
+            }
+        };
         scratch.end(KEEP_SCRATCH);
         key
     }

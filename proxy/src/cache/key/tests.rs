@@ -370,3 +370,27 @@ proptest! {
         let _ = recipe(&settings(lenient())).key(&call);
     }
 }
+
+#[test]
+fn a_request_that_comes_again_keeps_its_key_and_no_other_request_gets_it() {
+    let (headers, settings) = (HeaderMap::new(), settings(exact()));
+    let recipe = recipe(&settings);
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"again"}],"store":false}"#;
+    let first = recipe.key(&asked(&headers, body)).unwrap();
+    let again = recipe.key(&asked(&headers, body)).unwrap();
+    assert_eq!(first, again);
+    let another_caller = recipe.key(&CacheQuery { caller: Some([4; 32]), ..asked(&headers, body) }).unwrap();
+    let another_rule = Recipe::new(&ObjectId("team/route".into()), "other", &settings).key(&asked(&headers, body));
+    let written_anew = recipe.key(&asked(&headers, &body.replace(':', ": "))).unwrap();
+    assert_ne!(first, another_caller);
+    assert_ne!(first, another_rule.unwrap());
+    assert_eq!(first, written_anew);
+    let kept = body.replace("false", "true");
+    for _ in 0..2 {
+        assert_eq!(
+            recipe.key(&asked(&headers, &kept)),
+            Err(Uncacheable::Stored),
+            "a refusal is not remembered as a key"
+        );
+    }
+}
