@@ -41,6 +41,9 @@ pub struct Consumer {
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The names of labels that are told of its calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chargeback: Vec<String>,
     /// The models that it may ask for; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelMatch>,

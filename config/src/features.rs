@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 44] = [
+pub const FEATURES: [&str; 50] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -34,17 +34,23 @@ pub const FEATURES: [&str; 44] = [
     "healthCheck",
     "hedge",
     "jwt",
+    "jwtKeys",
+    "jwtSubjects",
     "leastLatency",
+    "limitQueues",
     "limits",
     "maxOutputTokens",
     "members",
     "mirror",
     "modelFacts",
+    "modelServer",
+    "openAITokens",
     "passHeaders",
     "passthrough",
     "priceKinds",
     "promptCache",
     "providerKeys",
+    "qualityFloor",
     "regions",
     "request",
     "serviceEndpoints",

@@ -29,6 +29,14 @@ pub enum Identity {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<String>,
     },
+    /// OpenAI's: requests carry a token that the gateway's own is exchanged for.
+    #[serde(rename = "openai", rename_all = "camelCase")]
+    OpenAi {
+        /// The id of the workload identity provider.
+        provider: String,
+        /// The id of the service account.
+        account: String,
+    },
     /// The caller's own.
     Passthrough,
 }

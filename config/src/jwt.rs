@@ -13,6 +13,12 @@ pub struct ConsumerJwt {
     /// The address of the issuer's keys; `None`: it is discovered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// The issuer's keys themselves; `None`: they are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<String>,
+    /// Each subject is a consumer of its own; `None`: all are one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<JwtSubjects>,
     /// A token has all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<RequiredClaim>,
@@ -20,6 +26,16 @@ pub struct ConsumerJwt {
     pub algorithms: Vec<String>,
     /// The clocks may differ by so many seconds.
     pub clock_skew: u64,
+}
+
+/// Subjects of tokens as consumers of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtSubjects {
+    /// The claim that names the subject, or a path of names.
+    pub claim: String,
+    /// The most that a proxy knows at once.
+    pub max: u32,
 }
 
 /// A claim that a token must have.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::CallQueue;
+
 /// The most that is taken within any window of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,12 +16,29 @@ pub struct RateLimit {
     pub amount: u64,
     /// The length of the window, in milliseconds; a second or more.
     pub window: u64,
+    /// The queue of the calls that there is no room for; `None`: they are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<CallQueue>,
     /// A model that nobody knows the price of counts as nothing; else its calls are refused. For money.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unpriced_is_free: bool,
     /// The treatment of calls while the shared count can not be had.
     #[serde(default, skip_serializing_if = "OnUnavailable::is_share")]
     pub on_unavailable: OnUnavailable,
+}
+
+impl RateLimit {
+    /// The length of its window as people write it: `1m`, `90s`, `1500ms`.
+    #[must_use]
+    pub fn window_in_words(&self) -> String {
+        let millis = self.window;
+        for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis > 0 && millis.is_multiple_of(scale) {
+                return format!("{}{unit}", millis / scale);
+            }
+        }
+        format!("{millis}ms")
+    }
 }
 
 /// Calls that are counted together, within those that a limit is about.

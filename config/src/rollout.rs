@@ -26,7 +26,8 @@ pub struct Line {
     pub objects: BTreeMap<Kind, BTreeMap<ObjectId, Running>>,
     /// Objects that run no longer.
     pub gone: BTreeMap<Kind, Vec<ObjectId>>,
-    /// Budgets whose use changed, each by its [identity](crate::Budget::identity): some at a time, and not often.
+    /// Budgets and limits whose use changed, each by its identity ([budgets'](crate::Budget::identity), [limits'](crate::CountedLimit)): some
+    /// at a time, and not often.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub used: BTreeMap<String, BudgetUse>,
 }
@@ -57,15 +58,18 @@ pub struct Running {
     /// A newer form that the proxy could not take, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejection>,
+    /// Those of several keys that their provider refuses, as `provider/key`, sorted; only of pools. Names, and never a value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_keys: Vec<String>,
 }
 
-/// The use of a budget within a period, as one proxy knows it.
+/// The use of a budget within a period, or of a limit, as one proxy knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BudgetUse {
-    /// The begin of the period, in seconds since 1970.
+    /// The begin of the period, in seconds since 1970; of a limit 0.
     pub start: i64,
-    /// All that is spent or reserved, in picodollars or tokens.
+    /// All that is spent or reserved, in what it counts in.
     pub spent: u64,
     /// The time of that by Redis's clock, in microseconds since 1970; 0 where the count is this proxy's alone.
     pub at: u64,

@@ -24,6 +24,7 @@ use crate::model::ModelFacts;
 use crate::price::Price;
 use crate::prompt_cache::PromptCache;
 use crate::request::RequestChanges;
+use crate::service::{ModelServer, ServicePort};
 use crate::stream_failover::StreamFailover;
 use crate::target::Target;
 
@@ -253,6 +254,9 @@ pub struct Pool {
     pub requires: Vec<String>,
     /// The choice of a provider within a tier.
     pub strategy: Strategy,
+    /// The least quality, in thousandths, of models that the cheapest is looked for among; `None`: among all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_floor_milli: Option<u32>,
     /// `None`: each call is chosen for by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
@@ -329,6 +333,9 @@ pub struct Provider {
     /// `None`: the url's host is resolved by DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<String>>,
+    /// Model servers there are asked how busy they are; `None`: nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_server: Option<ModelServer>,
     /// The credential to send; its value travels apart. `None`: none is sent.
     pub credential: Option<CredentialId>,
     /// Several keys instead of one credential, sorted by name.
@@ -402,16 +409,6 @@ pub struct ProviderKey {
     pub concurrency: Option<Concurrency>,
 }
 
-/// A port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServicePort {
-    /// `namespace/name` of the Service.
-    pub id: ObjectId,
-    /// The port's number in the Service.
-    pub port: u16,
-}
-
 /// The provider's type: it decides dialect, paths and how a credential is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -445,6 +442,9 @@ pub struct Model {
     /// The most tokens that it answers with, where the user has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
+    /// The worth of its answers, in thousandths, where the user has said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_milli: Option<u32>,
     /// All else that is known of it.
     #[serde(default, skip_serializing_if = "ModelFacts::is_none")]
     pub facts: ModelFacts,

@@ -32,7 +32,7 @@ pub struct CallQueue {
     /// The most bytes that the requests of waiting calls take in one proxy, such as `64Mi`. Default: 64Mi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,
-    /// The longest that a call waits before it is refused (status 503): from 100ms to 10m. Default: 10s.
+    /// The longest that a call waits before it is refused (status 503; of a rate limit 429): from 100ms to 10m. Default: 10s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// The time within which a call's turn comes although others of higher priority keep coming: when half of it is over, it takes

@@ -48,6 +48,7 @@ use crate::status::Status;
     ),
     printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
     printcolumn(name = "Spend", type_ = "string", json_path = ".status.spend"),
+    printcolumn(name = "Usage", type_ = "string", json_path = ".status.usage"),
     printcolumn(name = "Disabled", type_ = "boolean", json_path = ".spec.disabled", priority = 1),
     printcolumn(
         name = "Reason",
@@ -58,7 +59,7 @@ use crate::status::Status;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMER_KNOWN, rules::CONSUMER_GROUP])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMER_KNOWN, rules::CONSUMER_GROUP, rules::CHARGEBACK_LABELS])))]
 pub struct LLMConsumerSpec {
     /// The keys that it is known by, each of them good by itself: with two, one can be replaced while the other serves.
     /// Proxies hold digests of them only.
@@ -76,6 +77,9 @@ pub struct LLMConsumerSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]
     pub labels: BTreeMap<String, String>,
+    /// The labels that its calls are told with, for whoever pays for them. Left out: its name alone is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chargeback: Option<Chargeback>,
     /// Makes it a group, which calls nothing itself: the consumers of its namespace whose calls its budgets count, beside their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<ConsumerSelector>,
@@ -92,6 +96,15 @@ pub struct LLMConsumerSpec {
     /// `true`: its keys are refused, by routes that are for anyone as well. Default: `false`.
     #[serde(default)]
     pub disabled: bool,
+}
+
+/// The labels that a consumer's calls are told with, beside its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chargeback {
+    /// Labels of it that stand in the access log with each of its calls, and beside its metrics.
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
+    pub labels: Vec<String>,
 }
 
 /// A key of a consumer: one of a Secret that is there, or one that the operator makes.

@@ -11,7 +11,7 @@ use crate::scalar::Duration;
 /// consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::JWT_DISCOVERY, rules::JWT_SKEW])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::JWT_DISCOVERY, rules::JWT_KEYS_ONCE, rules::JWT_SKEW])))]
 pub struct ConsumerJwt {
     /// The issuer, letter by letter as tokens have it in `iss`, such as `https://login.example.com`.
     #[schemars(length(min = 1, max = 512))]
@@ -24,6 +24,14 @@ pub struct ConsumerJwt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = patterns::URL))]
     pub jwks_url: Option<String>,
+    /// The issuer's public keys themselves (JWKS, as JSON), where proxies are not to fetch them: they are those until this is written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub jwks: Option<String>,
+    /// Each subject of these tokens is a consumer of its own, made by this one as a template when it calls first: limits and budgets
+    /// count each by itself. Left out: all holders of such tokens are this one consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<JwtSubjects>,
     /// The claims that a token must have, all of them. Left out: every token of the issuer for the audience is this consumer's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -38,6 +46,21 @@ pub struct ConsumerJwt {
     /// The time by which the issuer's clock may differ from a proxy's, up to `5m`. Left out: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_skew: Option<Duration>,
+}
+
+/// Subjects of tokens as consumers of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JwtSubjects {
+    /// The claim that names the subject, as a text; with dots between them the names of claims within claims. Default: `sub`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub claim: Option<String>,
+    /// The most subjects that each proxy knows at once: of more the one that called longest ago is made anew when it calls again, and
+    /// what it used is not forgotten where there is a Redis. Default: 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100_000))]
+    pub max: Option<u32>,
 }
 
 /// A claim that a token must have.

@@ -16,6 +16,7 @@ mod hedge;
 mod jwt;
 mod limits;
 mod model;
+mod model_server;
 pub mod patterns;
 mod pool;
 mod price;
@@ -42,21 +43,22 @@ pub use compatibility::{
     SystemMessages,
 };
 pub use concurrency::{AdaptiveConcurrency, CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
-pub use consumer::{ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
+pub use consumer::{Chargeback, ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
 pub use health_check::HealthCheck;
 pub use hedge::Hedge;
-pub use jwt::{ConsumerJwt, JwtAlgorithm, RequiredClaim};
+pub use jwt::{ConsumerJwt, JwtAlgorithm, JwtSubjects, RequiredClaim};
 pub use limits::{
     Budget, BudgetExceeded, BudgetMode, BudgetPer, BudgetPeriod, BudgetUnit, LimitPer, LimitUnit, Limits, OnExceeded,
     OnUnavailable, RateLimit, UnknownPrice,
 };
 pub use model::{Discovery, Modality, ModelCapability};
+pub use model_server::ModelServer;
 pub use pool::{
     Backoff, CircuitBreaker, Jitter, LoadBalancing, PoolTimeouts, ProviderPool, ProviderPoolSpec, Retry, RetryOn,
     RetryTrigger, Strategy,
 };
 pub use price::{LongContextPrice, NamedPrices, Price, TierPrice, TierPrices};
-pub use price_list::{ListedModel, PriceList, VendorModels};
+pub use price_list::{ListedModel, PriceList, SamePrices, VendorModels};
 pub use prompt_cache::{PromptCache, PromptCacheTtl};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
@@ -69,7 +71,7 @@ pub use route::{
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, LimitAmount, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
-pub use status::{BudgetStatus, Condition, ConditionStatus, Status};
+pub use status::{BudgetStatus, Condition, ConditionStatus, LimitStatus, LimitStatusUnit, Status};
 pub use stream_failover::{StreamFailover, StreamFailoverMethod};
 
 /// The API group of every kind.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::Concurrency;
+use crate::concurrency::{CallQueue, Concurrency};
 use crate::patterns;
 use crate::rules::{self, validations};
 use crate::scalar::{Amount, Duration, LimitAmount};
@@ -158,9 +158,12 @@ pub struct RateLimit {
     /// The length of the window, which slides: from 1s to 24h. Default: 1m.
     #[serde(default = "minute")]
     pub window: Duration,
-    /// The treatment of a call that there is no room for: `Reject` (status 429). Default: `Reject`.
+    /// The treatment of a call that there is no room for: `Reject` (status 429), or `Queue`: it waits for room. Default: `Reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exceeded: Option<OnExceeded>,
+    /// For `Queue`: the bounds of the queue, for the calls that are counted together. Left out: those that a queue has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<CallQueue>,
     /// For `Cost`: the treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as
     /// nothing). Default: `Refuse`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

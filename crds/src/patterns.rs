@@ -32,6 +32,8 @@ pub const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 pub const HEADER_VALUE: &str = r"^[ -~]*$";
 /// The spelling of a backoff's multiplier.
 pub const MULTIPLIER: &str = r"^([1-9](\.[0-9]{1,3})?|10(\.0{1,3})?)$";
+/// The spelling of a number from 0 to 1.
+pub const SHARE_OF_ONE: &str = r"^(0(\.[0-9]{1,3})?|1(\.0{1,3})?)$";
 /// The spelling of a sampling temperature.
 pub const TEMPERATURE: &str = r"^([01](\.[0-9]{1,4})?|2(\.0{1,4})?)$";
 /// The name of a look-alike.
@@ -70,7 +72,7 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 23] = [
+pub const ADVICE: [(&str, &str); 24] = [
     (AMOUNT, "write an amount in quotes, such as \"12.50\", with at most six digits after the point"),
     (TIME_ZONE, "write the name of a time zone, such as Europe/Berlin"),
     (TIME, "write a time such as 2027-01-31T00:00:00Z"),
@@ -86,6 +88,7 @@ pub const ADVICE: [(&str, &str); 23] = [
     (HEADER_NAME, "write the name of a header, such as x-team"),
     (HEADER_VALUE, "write printable ASCII, without line breaks"),
     (MULTIPLIER, "write a number from 1 to 10 in quotes, with at most three digits after the point, such as \"2\""),
+    (SHARE_OF_ONE, "write a number from 0 to 1 in quotes, with at most three digits after the point, such as \"0.9\""),
     (TEMPERATURE, "write a number from 0 to 2 in quotes, with at most four digits after the point, such as \"0.7\""),
     (FIELD_NAME, "write the name of a field: letters, digits, dots, hyphens and underscores, such as top_k"),
     (PROFILE, "write the name of a look-alike: letters and digits, such as vLLM"),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::affinity::Affinity;
 use crate::allowed::AllowedRoutes;
 use crate::health_check::HealthCheck;
+use crate::patterns;
 use crate::provider::Provider;
 use crate::rules::{self, validations};
 use crate::scalar::{Decimal, Duration};
@@ -87,11 +88,17 @@ pub struct ProviderPoolSpec {
 /// The choice of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::QUALITY_FLOOR])))]
 pub struct LoadBalancing {
     /// Within a tier: `RoundRobin` (one after the other), `Weighted` (at random by weight), `LeastRequest` (the one
     /// with fewer calls in flight of two drawn by weight), `LeastLatency` (the one that has been quicker of two drawn by weight) or
     /// `CostOptimized` (the one whose model costs least for the call's size; one without a price comes last). Default: `Weighted`.
     pub strategy: Strategy,
+    /// The least `quality` of a model that the strategy `CostOptimized` takes while one of it can serve: a decimal string from `"0"` to
+    /// `"1"`. A model below it, or of which no quality is said, gets a call when no other of its tier can serve. Left out: the cost alone decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5), extend("pattern" = patterns::SHARE_OF_ONE))]
+    pub quality_floor: Option<Decimal>,
     /// Calls of one conversation go to one endpoint. Left out: each call is chosen for by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
@@ -99,7 +106,7 @@ pub struct LoadBalancing {
 
 impl Default for LoadBalancing {
     fn default() -> Self {
-        Self { strategy: Strategy::Weighted, affinity: None }
+        Self { strategy: Strategy::Weighted, quality_floor: None, affinity: None }
     }
 }
 

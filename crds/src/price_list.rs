@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::model::{Modality, ModelCapability};
 use crate::price::Price;
 use crate::provider::ProviderType;
+use crate::scalar::Decimal;
 
 /// A list of prices.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -33,7 +34,25 @@ pub struct VendorModels {
     /// The page where the figures are from, and when it was read.
     pub source: String,
     /// The models.
+    #[serde(default)]
     pub models: Vec<ListedModel>,
+    /// Further models, which cost here what the list says of them at another type of provider.
+    #[serde(default)]
+    pub same_as: Option<SamePrices>,
+    /// The prices in a single region relative to those of the global endpoint, which the list says, such as `"1.1"`: for `VertexAI` where
+    /// the location is not `global`, for `Bedrock` where the model's name does not begin with `global.`. Left out: they are the same.
+    #[serde(default)]
+    pub regional_factor: Option<Decimal>,
+}
+
+/// Models that cost what they cost elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SamePrices {
+    /// The type of provider that the list has them for.
+    pub r#type: ProviderType,
+    /// Their names there.
+    pub names: Vec<String>,
 }
 
 /// The price of some models, and what is known of them.

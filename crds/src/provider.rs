@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::compatibility::Compatibility;
 use crate::concurrency::{Concurrency, ProviderLimits};
 use crate::model::{Discovery, Modality, ModelCapability};
+use crate::model_server::ModelServer;
 use crate::patterns;
 use crate::price::Price;
 use crate::rules::{self, validations};
@@ -19,8 +20,8 @@ use crate::simulated::Simulated;
     rules::ADDRESS_MISSING, rules::ADDRESS_TWICE, rules::ADDRESS_ON_SIMULATED, rules::CREDENTIALS_ON_SIMULATED,
     rules::SIMULATED_ON_OTHERS, rules::FORMS_OF_LOOK_ALIKES, rules::BETAS_OF_ANTHROPIC, rules::API_VERSION_OF_AZURE,
     rules::AWS_OF_BEDROCK, rules::PLACE_OF_VERTEX, rules::GCP_OF_VERTEX, rules::OWN_TO_GOOGLE,
-    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE, rules::DISCOVERY_KINDS, rules::REGIONS_BESIDE_URL,
-    rules::COMPRESSED_UNSIGNED,
+    rules::OWN_TO_AMAZON, rules::AZURE_OF_AZURE, rules::OWN_TO_AZURE, rules::OPENAI_OF_OPENAI, rules::OWN_TO_OPENAI,
+    rules::DISCOVERY_KINDS, rules::REGIONS_BESIDE_URL, rules::COMPRESSED_UNSIGNED, rules::MODEL_SERVERS_OWN,
 ])))]
 pub struct Provider {
     /// Name of the provider, unique in its pool: lower-case letters, digits and dashes. Metrics and logs call it so.
@@ -94,6 +95,10 @@ pub struct Provider {
     /// The most calls that it works on at once. Left out: as many as come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ProviderLimits>,
+    /// Model servers at its address, or behind its Service, are asked how busy they are; only where `type` is `OpenAICompatible`.
+    /// Behind an address that spreads calls over several of them by itself, leave it out. Left out: nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_server: Option<ModelServer>,
     /// Headers of the requests it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<Headers>,
@@ -194,18 +199,19 @@ pub enum Scheme {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[
     rules::REGION_OF_AWS, rules::SECRET_OF_CREDENTIALS, rules::SECRET_OF_PASSTHROUGH, rules::ROLE_OF_AWS, rules::CLIENT_OF_AZURE,
-    rules::CLIENT_OF_SECRET, rules::KEYS_BESIDE_SECRET,
+    rules::CLIENT_OF_SECRET, rules::KEYS_BESIDE_SECRET, rules::ACCOUNT_OF_OPENAI, rules::SECRET_OF_OPENAI,
 ])))]
 pub struct Credentials {
     /// The kind: `Secret` (a key that goes in a header), `AWS` (keys by which each request is signed; for `Bedrock`), `GCP` (a
-    /// token of Google's, which is got and renewed; for `VertexAI`), `Azure` (a token of Entra ID's, likewise; for `AzureOpenAI`) or
-    /// `Passthrough` (the caller's own key). Default: `Secret`.
+    /// token of Google's, which is got and renewed; for `VertexAI`), `Azure` (a token of Entra ID's, likewise; for `AzureOpenAI`),
+    /// `OpenAI` (a token of OpenAI's, which the gateway's own identity is exchanged for; for `OpenAI`) or `Passthrough` (the caller's own
+    /// key). Default: `Secret`.
     #[serde(default, rename = "type")]
     pub kind: CredentialType,
     /// A key of a Secret in the pool's namespace. For `AWS` its value is `ID:SECRET` or `ID:SECRET:TOKEN`, or a file of Amazon's
     /// tools (`aws_access_key_id = …`); for `GCP` the key of a service account (JSON), for `Azure` the secret of the
     /// client. Left out, which these three allow: the gateway's own identity, as its environment and the machine's metadata say it
-    /// (workload identity). Never there with `Passthrough`.
+    /// (workload identity). Never there with `OpenAI` and `Passthrough`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
     /// Several keys instead of `secretRef`, such as those of several accounts: each has limits of its own, and one that is refused or
@@ -232,6 +238,14 @@ pub struct Credentials {
     #[serde(default, rename = "clientID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::AZURE_ID))]
     pub client_id: Option<String>,
+    /// The id of the workload identity provider, as OpenAI shows it; where `type` is `OpenAI`, and only there.
+    #[serde(default, rename = "identityProviderID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SESSION_NAME))]
+    pub identity_provider_id: Option<String>,
+    /// The id of the service account of OpenAI's that the gateway's own identity is mapped to; where `type` is `OpenAI`, and only there.
+    #[serde(default, rename = "serviceAccountID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SESSION_NAME))]
+    pub service_account_id: Option<String>,
 }
 
 /// One of several keys of a provider.
@@ -288,6 +302,8 @@ pub enum CredentialType {
     Gcp,
     /// A token of Entra ID's.
     Azure,
+    /// A token of OpenAI's.
+    OpenAI,
     /// The caller's own key.
     Passthrough,
 }
@@ -330,6 +346,11 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub context_window: Option<u64>,
+    /// The worth of its answers beside others', a decimal string from `"0"` to `"1"`, by whatever its users measure: the strategy
+    /// `CostOptimized` holds it against `loadBalancing.qualityFloor`. Left out: nobody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5), extend("pattern" = patterns::SHARE_OF_ONE))]
+    pub quality: Option<Decimal>,
     /// The forms that it reads, told in lists of models. Left out: as the price list says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "set"))]

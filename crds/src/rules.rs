@@ -42,6 +42,11 @@ pub const AFFINITY_HEADER: CelRule = CelRule {
     cel: "has(self.header) == (has(self.sources) && self.sources.exists(source, source == 'Header'))",
     message: "header goes with the source Header: write Header among sources and the name of the header in header, or neither",
 };
+/// Only the strategy that looks at costs has to be kept from the cheap and bad.
+pub const QUALITY_FLOOR: CelRule = CelRule {
+    cel: "!has(self.qualityFloor) || (has(self.strategy) && self.strategy == 'CostOptimized')",
+    message: "qualityFloor goes with the strategy CostOptimized, the one that looks at costs: write that strategy, or remove qualityFloor",
+};
 /// Changes change something.
 pub const REQUEST_EMPTY: CelRule = CelRule {
     cel: "has(self.defaults) || has(self.overrides) || has(self.remove) || has(self.maxTokensCap) || has(self.prepend) || has(self.append) || has(self.headers)",
@@ -56,6 +61,16 @@ pub const COMPLEXITY_EMPTY: CelRule = CelRule {
 pub const CHECK_INTERVAL: CelRule = CelRule {
     cel: "!has(self.interval) || duration(self.interval) >= duration('1s')",
     message: "healthCheck.interval must be at least 1s: write a time such as 10s",
+};
+/// No server is asked all the time.
+pub const METRICS_INTERVAL: CelRule = CelRule {
+    cel: "!has(self.interval) || (duration(self.interval) >= duration('500ms') && duration(self.interval) <= duration('1m'))",
+    message: "modelServer.interval must be from 500ms to 1m: write a time such as 1s",
+};
+/// Vendors tell nobody how busy they are.
+pub const MODEL_SERVERS_OWN: CelRule = CelRule {
+    cel: "!has(self.modelServer) || self.type == 'OpenAICompatible'",
+    message: "modelServer is for model servers such as vLLM: write type OpenAICompatible, or remove modelServer",
 };
 /// An answer comes before the next question.
 pub const CHECK_TIMEOUT: CelRule = CelRule {
@@ -140,7 +155,7 @@ pub const OWN_TO_GOOGLE: CelRule = CelRule {
 /// A credential is in a Secret, but for the gateway's own identity and the caller's key.
 pub const SECRET_OF_CREDENTIALS: CelRule = CelRule {
     cel: "has(self.secretRef) || has(self.keys) || (has(self.type) && self.type != 'Secret')",
-    message: "secretRef is required: write the name of a Secret (only the types AWS, GCP and Azure do without, for the gateway's own identity, and Passthrough)",
+    message: "secretRef is required: write the name of a Secret (only the types AWS, GCP, Azure and OpenAI do without, for the gateway's own identity, and Passthrough)",
 };
 /// A caller's key is in no Secret.
 pub const SECRET_OF_PASSTHROUGH: CelRule = CelRule {
@@ -166,6 +181,26 @@ pub const AZURE_OF_AZURE: CelRule = CelRule {
 pub const OWN_TO_AZURE: CelRule = CelRule {
     cel: "!has(self.credentials) || has(self.credentials.secretRef) || has(self.credentials.keys) || !has(self.credentials.type) || self.credentials.type != 'Azure' || (has(self.url) && self.url.matches('^(https://[-a-z0-9]+[.](openai|cognitiveservices|services[.]ai)[.]azure[.](com|us|cn)|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
     message: "the gateway's own identity is shown to Azure alone: write a url of https://….openai.azure.com, or name a client's secret in secretRef",
+};
+/// Only OpenAI takes tokens of its own.
+pub const OPENAI_OF_OPENAI: CelRule = CelRule {
+    cel: "self.type == 'OpenAI' || !has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'OpenAI'",
+    message: "credentials of type OpenAI are only for type OpenAI: remove credentials.type, or set the provider's type to OpenAI",
+};
+/// A token that the gateway's own identity was exchanged for is shown to OpenAI, and to nobody that a pool names.
+pub const OWN_TO_OPENAI: CelRule = CelRule {
+    cel: "!has(self.credentials) || !has(self.credentials.type) || self.credentials.type != 'OpenAI' || (has(self.url) && self.url.matches('^(https://([-a-z0-9]+[.])?api[.]openai[.]com|http://127[.]0[.]0[.]1)(:[0-9]+)?(/.*)?$'))",
+    message: "the gateway's own identity is shown to OpenAI alone: write a url of https://api.openai.com, or name a key in secretRef",
+};
+/// An exchange is by a provider of identities and for a service account.
+pub const ACCOUNT_OF_OPENAI: CelRule = CelRule {
+    cel: "(has(self.type) && self.type == 'OpenAI') ? (has(self.identityProviderID) && has(self.serviceAccountID)) : (!has(self.identityProviderID) && !has(self.serviceAccountID))",
+    message: "identityProviderID and serviceAccountID go with type OpenAI, both of them, and with no other: write both, or remove them",
+};
+/// A token that is exchanged is in no Secret.
+pub const SECRET_OF_OPENAI: CelRule = CelRule {
+    cel: "!has(self.type) || self.type != 'OpenAI' || !(has(self.secretRef) || has(self.keys))",
+    message: "secretRef and keys do not go with type OpenAI, which exchanges the gateway's own token: remove one of the two (a key of OpenAI's goes without a type)",
 };
 /// Only some kinds of providers have a list of what can be called there.
 pub const DISCOVERY_KINDS: CelRule = CelRule {
@@ -337,10 +372,10 @@ pub const LIMIT_WINDOW: CelRule = CelRule {
     cel: "!has(self.window) || (duration(self.window) >= duration('1s') && duration(self.window) <= duration('24h'))",
     message: "window must be from 1s to 24h: write a time such as 1m",
 };
-/// Calls do not wait for room.
+/// A queue is for those that wait.
 pub const LIMIT_QUEUE: CelRule = CelRule {
-    cel: "!has(self.onExceeded) || self.onExceeded == 'Reject'",
-    message: "calls do not wait for room in this version: write onExceeded: Reject, or leave it out",
+    cel: "!has(self.queue) || (has(self.onExceeded) && self.onExceeded == 'Queue')",
+    message: "queue goes with onExceeded: Queue: write that beside it, or remove queue",
 };
 /// Calls and tokens are whole.
 pub const LIMIT_WHOLE: CelRule = CelRule {
@@ -447,8 +482,18 @@ pub const CONSUMER_GROUP: CelRule = CelRule {
 };
 /// An issuer's keys are somewhere.
 pub const JWT_DISCOVERY: CelRule = CelRule {
-    cel: "has(self.jwksUrl) || self.issuer.startsWith('https://') || self.issuer.startsWith('http://')",
+    cel: "has(self.jwksUrl) || has(self.jwks) || self.issuer.startsWith('https://') || self.issuer.startsWith('http://')",
     message: "the issuer is no address at which its keys could be found: write jwksUrl, the address of its keys",
+};
+/// Keys come from one place.
+pub const JWT_KEYS_ONCE: CelRule = CelRule {
+    cel: "!(has(self.jwks) && has(self.jwksUrl))",
+    message: "jwks and jwksUrl are both there: write the keys, or the address at which they are found",
+};
+/// The labels that calls are told with say something.
+pub const CHARGEBACK_LABELS: CelRule = CelRule {
+    cel: "!has(self.chargeback) || self.chargeback.labels.all(name, has(self.labels) && name in self.labels)",
+    message: "chargeback names a label that is not among labels: write it in labels, or remove it",
 };
 /// Clocks differ by little.
 pub const JWT_SKEW: CelRule = CelRule {

@@ -24,10 +24,12 @@ fn finished(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
         advise(spec);
     }
     if crd.spec.names.kind != "ProviderPool" {
-        // One type serves all kinds; nothing but a pool has routes attached.
+        // One type serves all kinds; nothing but a pool has routes attached, and prices.
         if let Some(status) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties")
         {
-            status.as_object_mut().map(|fields| fields.remove("attachedRoutes"));
+            for only in ["attachedRoutes", "prices"] {
+                status.as_object_mut().map(|fields| fields.remove(only));
+            }
         }
     }
     Ok(value)

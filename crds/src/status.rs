@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{BudgetMode, BudgetPeriod, BudgetUnit};
+use crate::limits::{BudgetMode, BudgetPeriod, BudgetUnit, LimitPer};
 
 /// The gateway's verdict on an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
@@ -26,6 +26,11 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub attached_routes: Option<i32>,
+    /// The prices of its models: how many are written here and how many are of a price list, of which date, and the models whose price
+    /// nobody knows. (Only of pools.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub prices: Option<String>,
     /// The state of its tightest budget, such as `83% of 10 USD per day`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -34,6 +39,75 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
     pub budgets: Vec<BudgetStatus>,
+    /// The use of its tightest limit, such as `58 of 60 requests per 1m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub usage: Option<String>,
+    /// The use of its limits, once a minute at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), extend("x-kubernetes-list-type" = "atomic"))]
+    pub limits: Vec<LimitStatus>,
+}
+
+/// The use of a limit of rate or concurrency, over all proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitStatus {
+    /// The part of the object that it is of, such as a rule's name. Left out: the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub name: Option<String>,
+    /// Its unit.
+    pub unit: LimitStatusUnit,
+    /// Its amount.
+    #[schemars(length(max = 64))]
+    pub amount: String,
+    /// The length of its window, of a limit of rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub window: Option<String>,
+    /// The calls that it counts together, of a limit of rate: of several the most used are told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<LimitPer>,
+    /// With `per: Header`: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub header: Option<String>,
+    /// The part that is used within the window that ends now, or the calls that are at work.
+    #[schemars(length(max = 64))]
+    pub used: String,
+    /// The part of the amount that is used.
+    #[schemars(range(min = 0))]
+    pub percent: i32,
+    /// The time since when calls have found no room (RFC 3339); gone when none has for a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub exceeded_since: Option<String>,
+    /// The number of proxies that count it each by itself, as they do without a Redis: `used` is their sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub proxies: Option<i32>,
+    /// The time of all this (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub as_of: Option<String>,
+}
+
+/// The unit of a limit in a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LimitStatusUnit {
+    /// Calls within a window.
+    Requests,
+    /// Tokens of prompt and answer.
+    Tokens,
+    /// Tokens of the prompt.
+    InputTokens,
+    /// Tokens of the answer.
+    OutputTokens,
+    /// US dollars.
+    Cost,
+    /// Calls at once.
+    Concurrency,
 }
 
 /// The state of a budget in its present period, over all proxies.

@@ -2,6 +2,7 @@
 //! filter may let the same call through.
 
 use crate::hub::{Choice, Content, ErrorKind, Part, ProviderError, Reply, Stop};
+use crate::scan;
 
 /// The code of a refusal, whoever says it.
 const REFUSED: &str = "content_filter";
@@ -23,6 +24,21 @@ const WORDINGS: [(&str, &str); 4] = [
     ("output blocked by content filtering policy", "Anthropic"),
     ("content exists risk", "DeepSeek"),
 ];
+
+/// Members of whole answers by which Bedrock says that a guardrail has put words of its own in the answer's place: Converse's and
+/// InvokeModel's.
+const GUARDRAILS: [(&[u8], &[u8]); 2] =
+    [(b"stopReason", b"\"guardrail_intervened\""), (b"amazon-bedrock-guardrailAction", b"\"INTERVENED\"")];
+
+/// True if a guardrail of Bedrock's stands in for a whole answer, whatever it says there.
+pub(crate) fn is_of_guardrail(whole: &[u8]) -> bool {
+    let mut found = false;
+    let read = scan::members(whole, |name, value| {
+        let value = whole.get(value).unwrap_or_default();
+        found |= GUARDRAILS.contains(&(name, value));
+    });
+    found && read.is_ok()
+}
 
 impl ProviderError {
     /// True if a content filter refused the call.
@@ -118,6 +134,22 @@ mod tests {
             (
                 Dialect::AnthropicMessages,
                 r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[],"stop_reason":"refusal","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+                true,
+            ),
+            // A guardrail's own words are none of the model's.
+            (
+                Dialect::BedrockConverse,
+                r#"{"output":{"message":{"role":"assistant","content":[{"text":"Sorry, I cannot."}]}},"stopReason":"guardrail_intervened","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}"#,
+                true,
+            ),
+            (
+                Dialect::BedrockConverse,
+                r#"{"output":{"message":{"role":"assistant","content":[{"text":"half"}]}},"stopReason":"content_filtered","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}"#,
+                false,
+            ),
+            (
+                Dialect::BedrockInvoke,
+                r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"Sorry, I cannot."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1},"amazon-bedrock-guardrailAction":"INTERVENED"}"#,
                 true,
             ),
         ] {

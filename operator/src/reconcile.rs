@@ -143,6 +143,8 @@ fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures:
         serves: steps(key.kind).serves(&compiled.snapshot, &key.id),
         idle: idle(key, compiled),
         budgets: steps(key.kind).budgets(&compiled.snapshot, &key.id).into(),
+        limits: steps(key.kind).limits(&compiled.snapshot, &key.id).into(),
+        prices: steps(key.kind).prices(&compiled.snapshot, &key.id),
     })
 }
 

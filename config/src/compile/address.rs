@@ -55,6 +55,15 @@ pub(super) fn is_azures(url: &str) -> bool {
     })
 }
 
+/// True for an address of OpenAI's own, or of this machine.
+pub(super) fn is_openais(url: &str) -> bool {
+    is_of(url, |host| {
+        let region = host.strip_suffix("api.openai.com").map(|region| region.strip_suffix('.').unwrap_or(region));
+        region.is_some_and(|region| !region.contains('.'))
+            && (host == "api.openai.com" || host.ends_with(".api.openai.com"))
+    })
+}
+
 /// True for an address over TLS at such a host, or of this machine.
 fn is_of(url: &str, is_host: impl FnOnce(&str) -> bool) -> bool {
     let (is_right, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://127.0.0.1")) {

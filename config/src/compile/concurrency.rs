@@ -51,7 +51,8 @@ fn adaptive(spec: Option<&crds::AdaptiveConcurrency>, path: &str, report: &mut R
     Some(Concurrency { max: *max, min: Some(*min), queue })
 }
 
-fn queue(spec: &crds::CallQueue, path: &str, report: &mut Report<'_>) -> CallQueue {
+/// Compiles the queue that is written at `path`.
+pub(super) fn queue(spec: &crds::CallQueue, path: &str, report: &mut Report<'_>) -> CallQueue {
     let crds::CallQueue { size, max_bytes, timeout, ageing, priority_header } = spec;
     let read = |field: &str, written: &Option<crds::Duration>, report: &mut Report<'_>| {
         let written = written.as_ref()?;

@@ -81,7 +81,10 @@ struct Compiling<'a> {
 
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
-        let LLMConsumerSpec { keys, jwt, labels, members, priority, models, limits, disabled } = spec;
+        let LLMConsumerSpec { keys, jwt, labels, chargeback, members, priority, models, limits, disabled } = spec;
+        let chargeback = chargeback.as_ref().map(|own| own.labels.clone()).unwrap_or_default();
+        let is_known = |name: &String| labels.contains_key(name);
+        report.rule("spec", rules::CHARGEBACK_LABELS, chargeback.iter().all(is_known));
         kubernetes_names::labels(labels, "spec.labels", report);
         report.rule("spec", rules::CONSUMER_KNOWN, !keys.is_empty() || jwt.is_some() || members.is_some());
         report.rule("spec", rules::CONSUMER_GROUP, members.is_none() || is_group(spec));
@@ -104,6 +107,7 @@ impl Compiling<'_> {
             jwt: jwt.as_ref().map(|jwt| super::jwt::compile(jwt, report)),
             members: members.as_ref().map(|members| self.members(members, report)),
             labels: labels.clone(),
+            chargeback,
             limits: limits::compile(limits.as_ref(), "spec", report),
             budgets: budgets::compile(limits.as_ref(), (&of, Some(&key_names)), "spec", report),
             priority: priority.unwrap_or_default(),
@@ -210,7 +214,7 @@ fn as_of_now(last: &Consumer, inputs: &Inputs<'_>) -> Consumer {
 
 /// True if something is a group, and no more.
 fn is_group(spec: &LLMConsumerSpec) -> bool {
-    let LLMConsumerSpec { keys, jwt, labels: _, members: _, priority, models, limits, disabled } = spec;
+    let LLMConsumerSpec { keys, jwt, labels: _, chargeback: _, members: _, priority, models, limits, disabled } = spec;
     let counts = |limits: &crds::Limits| {
         let crds::Limits { rate, budgets, concurrency } = limits;
         !budgets.is_empty()

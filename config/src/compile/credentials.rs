@@ -125,7 +125,8 @@ fn look(
         Some(Identity::Azure { .. }) if !std::str::from_utf8(trimmed).is_ok_and(|text| !text.is_empty()) => {
             Some("no secret of a client's: write it as Azure shows it")
         }
-        Some(Identity::Aws { .. } | Identity::Azure { .. } | Identity::Passthrough) | None => None,
+        Some(Identity::Aws { .. } | Identity::Azure { .. } | Identity::OpenAi { .. } | Identity::Passthrough)
+        | None => None,
     };
     if let Some(fault) = fault {
         return Err((Reason::SecretInvalid, format!("{key:?} of the Secret {secret} holds {fault}")));

@@ -11,17 +11,18 @@ use crate::{
 /// A feature's name, and whether a pool as a whole makes use of it.
 type PoolFeature = (&'static str, fn(&Pool) -> bool);
 
-const OF_POOLS: [PoolFeature; 4] = [
+const OF_POOLS: [PoolFeature; 5] = [
     ("affinity", |pool| pool.affinity.is_some()),
     ("costOptimized", |pool| pool.strategy == Strategy::CostOptimized),
     ("healthCheck", |pool| pool.health_check.is_some()),
     ("leastLatency", |pool| pool.strategy == Strategy::LeastLatency),
+    ("qualityFloor", |pool| pool.quality_floor_milli.is_some()),
 ];
 
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 22] = [
+const OF_PROVIDERS: [ProviderFeature; 24] = [
     ("adaptiveConcurrency", |provider| provider.endpoint_concurrency.as_ref().is_some_and(|limit| limit.min.is_some())),
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || !provider.has_credential(),
@@ -40,6 +41,8 @@ const OF_PROVIDERS: [ProviderFeature; 22] = [
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),
     ("modelFacts", |provider| provider.models.values().any(|model| !model.facts.is_none())),
+    ("modelServer", |provider| provider.model_server.is_some()),
+    ("openAITokens", |provider| matches!(provider.identity, Some(Identity::OpenAi { .. }))),
     ("passHeaders", |provider| !provider.pass_headers.is_empty()),
     ("passthrough", |provider| matches!(provider.identity, Some(Identity::Passthrough))),
     ("priceKinds", |provider| {
@@ -68,7 +71,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 16] = [
+const OF_ROUTES: [RouteFeature; 17] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -87,6 +90,7 @@ const OF_ROUTES: [RouteFeature; 16] = [
         route.rules.iter().flat_map(|rule| &rule.fallbacks).any(|fallback| !fallback.reasons.is_empty())
     }),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
+    ("limitQueues", |route| route.rules.iter().any(|rule| rule.limits.iter().any(|limit| limit.queue.is_some()))),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
     ("promptCache", |route| route.rules.iter().any(|rule| rule.prompt_cache.is_some())),
@@ -98,13 +102,16 @@ const OF_ROUTES: [RouteFeature; 16] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 8] = [
+const OF_CONSUMERS: [ConsumerFeature; 11] = [
     ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
     ("budgetKeys", |consumer| consumer.budgets.iter().any(|budget| budget.key.is_some())),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("costLimits", |consumer| consumer.limits.iter().any(counts_money)),
     ("jwt", |consumer| consumer.jwt.is_some()),
+    ("jwtKeys", |consumer| consumer.jwt.as_ref().is_some_and(|jwt| jwt.jwks.is_some())),
+    ("jwtSubjects", |consumer| consumer.jwt.as_ref().is_some_and(|jwt| jwt.subjects.is_some())),
+    ("limitQueues", |consumer| consumer.limits.iter().any(|limit| limit.queue.is_some())),
     ("limits", |consumer| !consumer.limits.is_empty()),
     ("members", |consumer| consumer.members.is_some()),
 ];
@@ -176,6 +183,7 @@ mod tests {
             ("discovery", "discovery: {}"),
             ("maxOutputTokens", "models: [{name: m, maxOutputTokens: 10}]"),
             ("modelFacts", "models: [{name: m, contextWindow: 10}]"),
+            ("modelServer", "modelServer: {}"),
             ("passHeaders", "headers: {pass: [x-own]}"),
             (
                 "priceKinds",
@@ -204,6 +212,9 @@ mod tests {
         assert_eq!(required_as("Bedrock", at), ["awsChain", "bedrock"]);
         let at = "url: \"https://x.openai.azure.com\", credentials: {type: Azure}";
         assert_eq!(required_as("AzureOpenAI", at), ["azureOpenAI", "azureTokens"]);
+        let at =
+            "url: \"https://api.openai.com\", credentials: {type: OpenAI, identityProviderID: i, serviceAccountID: s}";
+        assert_eq!(required_as("OpenAI", at), ["openAITokens"]);
         assert_eq!(required(&format!("{plain}, credentials: {{type: Passthrough}}")), ["passthrough"]);
         let keys = format!("{plain}, credentials: {{keys: [{{name: a, secretRef: {{name: s}}}}]}}");
         assert_eq!(required(&keys), ["providerKeys"]);
@@ -223,6 +234,7 @@ mod tests {
             ("loadBalancing: {strategy: LeastLatency}", &["leastLatency"]),
             ("healthCheck: {}", &["healthCheck"]),
             ("loadBalancing: {strategy: CostOptimized, affinity: {}}", &["affinity", "costOptimized"]),
+            ("loadBalancing: {strategy: CostOptimized, qualityFloor: \"0.9\"}", &["costOptimized", "qualityFloor"]),
         ] {
             let manifest = format!(
                 "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\n\
@@ -300,6 +312,10 @@ mod tests {
             (
                 "limits: {rate: [{per: Route, unit: Cost, amount: \"1\"}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
                 &["costLimits", "limits"],
+            ),
+            (
+                "limits: {rate: [{per: Route, unit: Requests, amount: 1, onExceeded: Queue}]}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]",
+                &["limitQueues", "limits"],
             ),
             ("promptCache: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["promptCache"]),
         ] {

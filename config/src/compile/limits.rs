@@ -2,6 +2,7 @@
 
 use sluicegate_crds::{self as crds, rules};
 
+use super::concurrency;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{millis, scaled};
@@ -34,11 +35,13 @@ pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Repo
 }
 
 fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit {
-    let crds::RateLimit { per, header, unit, amount, window, on_exceeded, unknown_price, on_unavailable } = spec;
+    let crds::RateLimit { per, header, unit, amount, window, on_exceeded, queue, unknown_price, on_unavailable } = spec;
     let is_header = *per == crds::LimitPer::Header;
     report.rule(path, rules::LIMIT_HEADER, is_header == header.is_some());
     report.rule(path, rules::LIMIT_PRICE, unknown_price.is_none() || *unit == crds::LimitUnit::Cost);
-    report.rule(path, rules::LIMIT_QUEUE, *on_exceeded != Some(crds::OnExceeded::Queue));
+    let waits = *on_exceeded == Some(crds::OnExceeded::Queue);
+    report.rule(path, rules::LIMIT_QUEUE, waits || queue.is_none());
+    let queue = queue.clone().or_else(|| waits.then(crds::CallQueue::default));
     let header = header.as_ref().map(|name| report.check(&format!("{path}.header"), header_name(name)));
     let window = match millis(window) {
         Ok(window) => {
@@ -56,6 +59,7 @@ fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit
         unit: unit_of(*unit),
         amount: self::amount(amount, *unit, path, report),
         window: window.0,
+        queue: queue.map(|queue| concurrency::queue(&queue, &format!("{path}.queue"), report)),
         unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
         on_unavailable: match on_unavailable {
             None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,

@@ -15,7 +15,9 @@ use crate::{
 pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Report<'_>) -> Pool {
     let ProviderPoolSpec { load_balancing, providers, timeouts, retry, circuit_breaker, health_check, allowed_routes } =
         spec;
-    let crds::LoadBalancing { strategy, affinity } = load_balancing;
+    let crds::LoadBalancing { strategy, quality_floor, affinity } = load_balancing;
+    let by_cost = *strategy == crds::Strategy::CostOptimized;
+    report.rule("spec.loadBalancing", rules::QUALITY_FLOOR, quality_floor.is_none() || by_cost);
     let crds::RouteNamespaces { from, selector } = &allowed_routes.namespaces;
     let is_selector = *from == crds::NamespacesFrom::Selector;
     report.rule("spec.allowedRoutes.namespaces", rules::SELECTOR_WITH_FROM, is_selector == selector.is_some());
@@ -37,6 +39,9 @@ pub(super) fn compile(spec: &ProviderPoolSpec, namespace: &str, report: &mut Rep
             crds::Strategy::LeastLatency => Strategy::LeastLatency,
             crds::Strategy::CostOptimized => Strategy::CostOptimized,
         },
+        quality_floor_milli: quality_floor
+            .as_ref()
+            .map(|floor| report.check("spec.loadBalancing.qualityFloor", thousandths(floor))),
         affinity: affinity.as_ref().map(|affinity| self::affinity(affinity, report)),
         providers: provider::compile_all(providers, namespace, report),
         timeouts: self::timeouts(timeouts, report),

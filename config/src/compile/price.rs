@@ -9,7 +9,7 @@ use crate::{PicoUsd, Price, PriceVariant, PricedTier, Rates};
 /// Decimals of a factor.
 const FACTOR_DECIMALS: u32 = 6;
 /// A factor of one.
-const ONE: u64 = 1_000_000;
+pub(super) const ONE: u64 = 1_000_000;
 
 /// The prices that are named.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,10 +117,20 @@ impl Named {
     }
 }
 
+/// A factor, in millionths.
+pub(super) fn factor(decimal: &crds::Decimal, path: &str, report: &mut Report<'_>) -> u64 {
+    report.check(path, scaled(decimal, FACTOR_DECIMALS))
+}
+
 /// A price, compiled.
 pub(super) fn compiled(spec: &crds::Price, path: &str, report: &mut Report<'_>) -> Price {
+    compiled_times(spec, ONE, path, report)
+}
+
+/// A price, compiled, each rate of it times a factor.
+pub(super) fn compiled_times(spec: &crds::Price, whole: u64, path: &str, report: &mut Report<'_>) -> Price {
     let path = format!("{path}.price");
-    let usual = Named::read(spec.named(), &path, report);
+    let usual = Named::read(spec.named(), &path, report).times(whole);
     let mut by_length = vec![(None, usual)];
     for (index, long) in spec.long_context.iter().enumerate() {
         let path = format!("{path}.longContext[{index}]");
@@ -128,14 +138,14 @@ pub(super) fn compiled(spec: &crds::Price, path: &str, report: &mut Report<'_>) 
             let message = format!("Duplicate value: {{\"overTokens\":{}}}: list each length once", long.over_tokens);
             report.invalid(&path, message);
         }
-        by_length.push((Some(long.over_tokens), Named::read(long.named(), &path, report).over(usual)));
+        by_length.push((Some(long.over_tokens), Named::read(long.named(), &path, report).times(whole).over(usual)));
     }
     by_length.sort_by_key(|(over, _)| *over);
     let mut variants = Vec::new();
     let longer = by_length.iter().skip(1);
     variants.extend(longer.map(|(over, named)| PriceVariant { tier: None, over_tokens: *over, rates: named.rates() }));
     for (tier, own, factor) in tiers(spec.tiers.as_ref(), &path, report) {
-        let rates = |named: &Named| own.over(named.times(factor)).rates();
+        let rates = |named: &Named| own.times(whole).over(named.times(factor)).rates();
         variants.extend(by_length.iter().map(|(over, named)| PriceVariant {
             tier: Some(tier),
             over_tokens: *over,
@@ -158,8 +168,8 @@ fn tiers(spec: Option<&crds::TierPrices>, path: &str, report: &mut Report<'_>) -
         let Some(spec) = spec else { continue };
         let path = format!("{path}.tiers.{name}");
         let named = Named::read(spec.named(), &path, report);
-        let factor = spec.factor.as_ref();
-        let factor = factor.map_or(ONE, |d| report.check(&format!("{path}.factor"), scaled(d, FACTOR_DECIMALS)));
+        let own = spec.factor.as_ref();
+        let factor = own.map_or(ONE, |decimal| factor(decimal, &format!("{path}.factor"), report));
         priced.push((tier, named, factor));
     }
     priced

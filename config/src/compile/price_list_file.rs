@@ -26,7 +26,7 @@ impl PriceList {
         let timestamp = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| format!("date: {error}"))?;
         let (id, source) = (ObjectId(list.date.clone()), Source::default());
         let mut report = Report::new(Kind::ProviderPool, &id, &source);
-        let vendors = list.vendors.iter().enumerate().map(|(at, vendor)| read(vendor, at, &mut report)).collect();
+        let vendors = (0..list.vendors.len()).map(|at| read(&list.vendors, at, &mut report)).collect();
         if let Some(verdict) = report.into_verdicts().first() {
             return Err(format!("{}: {}", verdict.path, verdict.message));
         }
@@ -35,24 +35,45 @@ impl PriceList {
 }
 
 /// The models of one vendor.
-fn read(from: &crds::VendorModels, at: usize, report: &mut Report<'_>) -> VendorList {
-    let crds::VendorModels { types, profiles, source, models: listed } = from;
+fn read(all: &[crds::VendorModels], at: usize, report: &mut Report<'_>) -> VendorList {
+    let Some(crds::VendorModels { types, profiles, source, models: listed, same_as, regional_factor }) = all.get(at)
+    else {
+        return VendorList { types: Vec::new(), profiles: Vec::new(), models: BTreeMap::new(), regional: None };
+    };
     let path = format!("vendors[{at}]");
     if source.is_empty() {
         report.invalid(&format!("{path}.source"), "write the page where the figures are from");
     }
-    let mut models = BTreeMap::new();
-    for (at, listed) in listed.iter().enumerate() {
-        let path = format!("{path}.models[{at}]");
-        let price = listed.price.as_ref().map(|price| Arc::new(price::compiled(price, &path, report)));
-        let known = Listed { price, facts: facts::of_listed(listed) };
-        for name in &listed.names {
-            if models.insert(name.clone(), known.clone()).is_some() {
-                report.invalid(&path, format!("{name:?} is there twice: list each model once"));
-            }
+    let own = listed.iter().enumerate();
+    let mut named: Vec<(String, &str, &crds::ListedModel)> = own
+        .flat_map(|(at, listed)| {
+            let path = format!("{path}.models[{at}]");
+            listed.names.iter().map(move |name| (path.clone(), name.as_str(), listed))
+        })
+        .collect();
+    for (at, name) in same_as.iter().flat_map(|same| same.names.iter().enumerate()) {
+        let path = format!("{path}.sameAs.names[{at}]");
+        let kind = same_as.as_ref().map(|same| same.r#type);
+        let others = all.iter().filter(|vendor| kind.is_some_and(|kind| vendor.types.contains(&kind)));
+        match others.flat_map(|vendor| &vendor.models).find(|listed| listed.names.contains(name)) {
+            Some(listed) => named.push((path, name, listed)),
+            None => report.invalid(&path, format!("{name:?} is not in the list for that type")),
         }
     }
-    VendorList { types: types.clone(), profiles: profiles.clone(), models }
+    let whole = regional_factor.as_ref().map(|factor| price::factor(factor, &format!("{path}.regionalFactor"), report));
+    let mut compiled = |factor: u64| {
+        let mut models = BTreeMap::new();
+        for (path, name, listed) in &named {
+            let price = listed.price.as_ref();
+            let price = price.map(|price| Arc::new(price::compiled_times(price, factor, path, report)));
+            if models.insert((*name).to_owned(), Listed { price, facts: facts::of_listed(listed) }).is_some() {
+                report.invalid(path, format!("{name:?} is there twice: list each model once"));
+            }
+        }
+        models
+    };
+    let (models, regional) = (compiled(price::ONE), whole.map(&mut compiled));
+    VendorList { types: types.clone(), profiles: profiles.clone(), models, regional }
 }
 
 #[cfg(test)]
@@ -66,7 +87,9 @@ mod tests {
           {names: [gpt-4o], price: {inputPerMillion: \"2.50\", outputPerMillion: \"10\"}},\
           {names: [gpt-4o-2024-05-13], price: {inputPerMillion: \"5\", outputPerMillion: \"15\"}}]},\
         {types: [OpenAICompatible], profiles: [Groq], source: \"https://example.com\", models: [\
-          {names: [llama], price: {inputPerMillion: \"1\", outputPerMillion: \"1\"}}]}]}";
+          {names: [llama], price: {inputPerMillion: \"1\", outputPerMillion: \"1\"}}]},\
+        {types: [Bedrock, VertexAI], source: \"https://example.com\", regionalFactor: \"1.1\",\
+          sameAs: {type: OpenAI, names: [gpt-4o]}}]}";
 
     fn input(kind: &str, model: &str) -> Option<(u64, Option<String>)> {
         let manifest = format!(
@@ -103,6 +126,15 @@ mod tests {
             ),
         ] {
             assert_eq!(input(kind, model), expected, "{kind} {model}");
+        }
+        // Where any region may answer, and where one does.
+        let vertex = |location: &str| format!("VertexAI, vertexAI: {{project: p, location: {location}}}");
+        assert_eq!(input(&vertex("global"), "{name: gpt-4o@20241120}"), listed(2_500_000));
+        assert_eq!(input(&vertex("us-east5"), "{name: gpt-4o}"), listed(2_750_000));
+        for (name, price) in
+            [("global.anthropic.gpt-4o-20241120-v1:0", 2_500_000), ("eu.anthropic.gpt-4o-v1", 2_750_000)]
+        {
+            assert_eq!(input("Bedrock", &format!("{{name: m, upstreamName: \"{name}\"}}")), listed(price), "{name}");
         }
         let groq = "OpenAICompatible, compatibility: {profile: Groq}";
         assert_eq!(input(groq, "{name: llama}"), listed(1_000_000));

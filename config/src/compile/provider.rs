@@ -13,13 +13,13 @@ use super::concurrency;
 use super::facts;
 use super::pattern::header_name;
 use super::report::Report;
-use super::scalar::{bytes, millis, scaled};
+use super::scalar::{bytes, millis, scaled, thousandths};
 use super::services;
 use crate::forwarding;
 use crate::identity::{AssumedRole, Identity};
 use crate::{
-    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ObjectId, Provider, ProviderKey,
-    ProviderKind, ServicePort, Simulated, SimulatedFailure,
+    Connection, CredentialId, Defaults, FailureKind, HttpVersion, Millis, Model, ModelServer, ObjectId, Provider,
+    ProviderKey, ProviderKind, ServicePort, Simulated, SimulatedFailure,
 };
 
 /// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
@@ -82,6 +82,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         defaults,
         connection,
         limits,
+        model_server,
         headers,
         compatibility: _,
         simulated,
@@ -100,6 +101,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
             .as_ref()
             .map(|service| ServicePort { id: ObjectId(format!("{namespace}/{}", service.name)), port: service.port }),
         endpoints: None,
+        model_server: model_server.as_ref().map(|server| self::model_server(server, path, report)),
         credential: credentials
             .as_ref()
             .and_then(|credentials| credentials.secret_ref.as_ref())
@@ -121,6 +123,19 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         concurrency,
         endpoint_concurrency,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
+    }
+}
+
+fn model_server(spec: &crds::ModelServer, path: &str, report: &mut Report<'_>) -> ModelServer {
+    let crds::ModelServer { metrics_path, interval, max_waiting, max_cache_percent } = spec;
+    let path = format!("{path}.modelServer");
+    let interval = report.check(&format!("{path}.interval"), millis(interval));
+    report.rule(&path, rules::METRICS_INTERVAL, (Millis(500)..=Millis(60_000)).contains(&interval));
+    ModelServer {
+        metrics_path: metrics_path.clone(),
+        interval,
+        max_waiting: *max_waiting,
+        max_cache_percent: *max_cache_percent,
     }
 }
 
@@ -187,6 +202,8 @@ fn address_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) {
     let takes_regions = url.is_some() && takes_regions(*kind);
     report.rule(path, rules::REGIONS_BESIDE_URL, regions.is_empty() || takes_regions);
     let is_plain = is_simulated || *kind == crds::ProviderType::Bedrock;
+    let is_alike = *kind == crds::ProviderType::OpenAICompatible;
+    report.rule(path, rules::MODEL_SERVERS_OWN, is_alike || spec.model_server.is_none());
     report.rule(path, rules::COMPRESSED_UNSIGNED, !is_plain || connection.compress_requests_over.is_none());
 }
 
@@ -208,6 +225,10 @@ fn credential_rules(spec: &crds::Provider, path: &str, report: &mut Report<'_>) 
     let is_entra = given.kind == crds::CredentialType::Azure;
     report.rule(path, rules::AZURE_OF_AZURE, !is_entra || spec.kind == crds::ProviderType::AzureOpenAI);
     report.rule(path, rules::OWN_TO_AZURE, !is_entra || shown_to(address::is_azures));
+    let is_exchanged = given.kind == crds::CredentialType::OpenAI;
+    report.rule(path, rules::OPENAI_OF_OPENAI, !is_exchanged || spec.kind == crds::ProviderType::OpenAI);
+    let is_openais = spec.url.as_deref().is_some_and(address::is_openais);
+    report.rule(path, rules::OWN_TO_OPENAI, !is_exchanged || is_openais);
 }
 
 const fn kind(kind: crds::ProviderType) -> ProviderKind {
@@ -243,7 +264,8 @@ fn address(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
 /// The kind of a credential, where it is more than a key in a header.
 fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: &mut Report<'_>) -> Option<Identity> {
     let path = format!("{path}.credentials");
-    let crds::Credentials { kind, secret_ref, keys, region, assume_role, tenant_id, client_id } = given;
+    let crds::Credentials { kind, secret_ref, keys, region, assume_role, tenant_id, client_id, .. } = given;
+    let account = given.identity_provider_id.as_ref().zip(given.service_account_id.as_ref());
     let has_key = secret_ref.is_some() || keys.is_some();
     let is = |wanted: crds::CredentialType| *kind == wanted;
     let is_signed = is(crds::CredentialType::Aws);
@@ -256,11 +278,18 @@ fn identity(given: &crds::Credentials, of: &crds::Provider, path: &str, report: 
     report.rule(&path, rules::ROLE_OF_AWS, is_signed || assume_role.is_none());
     report.rule(&path, rules::CLIENT_OF_AZURE, is_azures || (tenant_id.is_none() && client_id.is_none()));
     report.rule(&path, rules::CLIENT_OF_SECRET, !is_azures || !has_key || has_client);
+    let is_openais = is(crds::CredentialType::OpenAI);
+    let has_none = given.identity_provider_id.is_none() && given.service_account_id.is_none();
+    report.rule(&path, rules::ACCOUNT_OF_OPENAI, if is_openais { account.is_some() } else { has_none });
+    report.rule(&path, rules::SECRET_OF_OPENAI, !is_openais || !has_key);
     // At any other type they are refused already: what they lack there helps nobody.
     match (kind, of.kind) {
         (crds::CredentialType::Gcp, crds::ProviderType::VertexAI) => Some(Identity::Gcp),
         (crds::CredentialType::Azure, crds::ProviderType::AzureOpenAI) => {
             Some(Identity::Azure { tenant: tenant_id.clone(), client: client_id.clone() })
+        }
+        (crds::CredentialType::OpenAI, crds::ProviderType::OpenAI) => {
+            account.map(|(provider, account)| Identity::OpenAi { provider: provider.clone(), account: account.clone() })
         }
         (crds::CredentialType::Passthrough, _) => Some(Identity::Passthrough),
         (crds::CredentialType::Aws, crds::ProviderType::Bedrock) => {
@@ -291,12 +320,15 @@ fn region_of(provider: &crds::Provider) -> Option<&str> {
 fn models(specs: &[crds::Model], path: &str, report: &mut Report<'_>) -> BTreeMap<String, Model> {
     let mut models = BTreeMap::new();
     for (index, spec) in specs.iter().enumerate() {
-        let crds::Model { name, upstream_name, max_output_tokens, price, .. } = spec;
+        let crds::Model { name, upstream_name, max_output_tokens, quality, price, .. } = spec;
         let path = format!("{path}.models[{index}]");
         advice::literal(name, &format!("{path}.name"), report);
         let model = Model {
             upstream_name: upstream_name.clone(),
             max_output_tokens: max_output_tokens.map(u64::from),
+            quality_milli: quality
+                .as_ref()
+                .map(|quality| report.check(&format!("{path}.quality"), thousandths(quality))),
             facts: facts::of_model(spec),
             price: price.as_ref().map(|price| Arc::new(super::price::compiled(price, &path, report))),
             price_listed: None,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::bedrock_invoke::Reframer;
 use crate::codec::{Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, StreamOptions};
+use crate::content_policy;
 use crate::continuation;
 use crate::dialect::Dialect;
 use crate::embeddings::{self, EmbeddingAnswer};
@@ -363,7 +364,7 @@ impl Dialect {
     #[must_use]
     pub fn refusal_of_whole(self, body: &[u8]) -> Option<ProviderError> {
         let reply = (self.spoke().decode_reply)(body).ok()?;
-        reply.is_refusal().then(ProviderError::content_refusal)
+        (reply.is_refusal() || content_policy::is_of_guardrail(body)).then(ProviderError::content_refusal)
     }
 
     /// Folds one stream, giving up when it has to hold more than `most` bytes.

@@ -359,6 +359,16 @@ fn example() -> Vec<Value> {
     files.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).unwrap()).collect()
 }
 
+/// The Secrets that the example names are read.
+fn learn_keys(world: &mut World) {
+    for name in ["chat-team", "batch-team"] {
+        let id = ObjectId(format!("a/{name}"));
+        let stamp = world.secrets.stale(&id).unwrap();
+        let secret = secret("api-key", &format!("{name}-key-that-nobody-can-guess"));
+        world.secrets.learn(&id, stamp, Some(secret));
+    }
+}
+
 #[test]
 fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_away_again() {
     let mut world = world();
@@ -370,12 +380,7 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
         keys.entry(kind).or_default().push(key);
     }
     assert_eq!(keys.keys().collect::<Vec<_>>(), Kind::ALL.iter().collect::<Vec<_>>(), "an object of each");
-    for name in ["chat-team", "batch-team"] {
-        let id = ObjectId(format!("a/{name}"));
-        let stamp = world.secrets.stale(&id).unwrap();
-        let secret = secret("api-key", &format!("{name}-key-that-nobody-can-guess"));
-        world.secrets.learn(&id, stamp, Some(secret));
-    }
+    learn_keys(&mut world);
     let (taken, plan) = reconcile(&mut world);
     assert!(taken.is_sorted_by_key(|key| key.kind), "{taken:?}");
     let stages: Vec<Kind> = plan.written.keys().copied().collect();
@@ -398,7 +403,9 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
             idle: None,
             publishing: false,
             attached_routes: None,
+            prices: None,
             budgets: &[],
+            limits: &[],
             standing: &standing,
         };
         let status = status::desired(&case, std::time::SystemTime::now()).unwrap();

@@ -1,5 +1,7 @@
 //! The rollout of an object over the proxies: plain values.
 
+use std::collections::BTreeMap;
+
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 
@@ -31,6 +33,8 @@ pub struct RolloutState {
     pub lagging: Vec<String>,
     /// Pods that refused what is wanted, and why; the first eight by name.
     pub rejected: Vec<(String, String)>,
+    /// Those of several keys that their provider refuses, as `provider/key`, and how many ready proxies have found that.
+    pub refused_keys: BTreeMap<String, usize>,
 }
 
 impl RolloutState {

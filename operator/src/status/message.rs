@@ -1,6 +1,11 @@
 //! Words of a condition's message: bounded, and honest about what was left out of them.
 
+use std::collections::BTreeMap;
+
 use sluicegate_config::compile::{Severity, Verdict};
+
+/// The reason that is told of a key which its provider refuses.
+const KEY_REFUSED: &str = "KeyRefused";
 
 /// The most of anything in one message.
 const MOST_VERDICTS: usize = 8;
@@ -23,6 +28,15 @@ fn of_verdict(verdict: &Verdict) -> String {
 /// The pods that refused it, and why.
 pub(super) fn of_rejections(rejected: &[(String, String)]) -> String {
     listed(rejected.iter().map(|(pod, why)| cut(&format!("{pod}: {why}"))), MOST_PODS)
+}
+
+/// The keys that their provider refuses, each with how many of the proxies have found that.
+pub(super) fn of_refused_keys(keys: &BTreeMap<String, usize>, ready: usize) -> String {
+    let told = keys.iter().map(|(key, proxies)| {
+        let (provider, key) = key.split_once('/').unwrap_or(("", key));
+        cut(&format!("warning ({KEY_REFUSED}): provider {provider} refuses the key {key}, as {proxies}/{ready} proxies have found"))
+    });
+    listed(told, MOST_VERDICTS)
 }
 
 /// The pods that are waited for, of so many.

@@ -7,6 +7,7 @@
 //! - `Programmed`: every ready proxy runs this generation. It hangs on what is published and on what proxies say, not on
 //!   verdicts.
 
+mod limits;
 mod message;
 mod spend;
 
@@ -15,10 +16,11 @@ use std::time::SystemTime;
 use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, Reason, Severity, Verdict};
-use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus};
+use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus, LimitStatus};
 
 pub use sluicegate_crds::Status;
 
+pub use limits::limits;
 pub use spend::{budgets, renewal};
 pub(crate) use spend::{in_words, is_same_count};
 
@@ -122,8 +124,12 @@ pub struct Case<'a> {
     pub publishing: bool,
     /// Routes that name it; only of pools.
     pub attached_routes: Option<u32>,
+    /// Its prices in words; only of pools.
+    pub prices: Option<&'a str>,
     /// The state of its budgets.
     pub budgets: &'a [BudgetStatus],
+    /// The use of its limits.
+    pub limits: &'a [LimitStatus],
     /// Its rollout over the proxies.
     pub standing: &'a RolloutState,
 }
@@ -149,20 +155,27 @@ pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
         conditions: conditions.into(),
         proxies: Some(format!("{running}/{}", case.standing.ready)),
         attached_routes: case.attached_routes.map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+        prices: case.prices.map(str::to_owned),
         spend: spend::summary(case.budgets),
         budgets: case.budgets.to_vec(),
+        usage: limits::summary(case.limits),
+        limits: case.limits.to_vec(),
     };
     (!case.status.is_some_and(|has| holds(has, &status))).then_some(status)
 }
 
 /// True if a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
 fn holds(found: &Status, wanted: &Status) -> bool {
-    let Status { observed_generation, conditions, proxies, attached_routes, spend, budgets } = wanted;
+    let Status { observed_generation, conditions, proxies, attached_routes, prices, spend, budgets, usage, limits } =
+        wanted;
     found.observed_generation == *observed_generation
         && found.proxies == *proxies
         && found.attached_routes == *attached_routes
+        && found.prices == *prices
         && found.spend == *spend
         && found.budgets == *budgets
+        && found.usage == *usage
+        && found.limits == *limits
         && conditions.iter().all(|condition| found.conditions.contains(condition))
 }
 
@@ -205,16 +218,22 @@ fn judged(case: &Case<'_>, condition: &'static str) -> Judgement {
         case.verdicts.iter().filter(told)
     };
     let fine = if condition == ACCEPTED { "valid" } else { "everything that it names is there" };
+    // What a provider says of a key is no word of the compiler's, and turns nothing: other keys serve.
+    let refused = Some(&case.standing.refused_keys).filter(|keys| condition == RESOLVED_REFS && !keys.is_empty());
+    let refused = refused.map(|keys| message::of_refused_keys(keys, case.standing.ready));
+    let with_refused = |told: String| match &refused {
+        Some(refused) if told.is_empty() => refused.clone(),
+        Some(refused) => format!("{told}; {refused}"),
+        None => told,
+    };
     match of(Severity::Error).next() {
-        None if of(Severity::Warning).next().is_none() => {
-            Judgement::new(ConditionStatus::True, condition, fine.to_owned())
-        }
         None => {
-            let told = message::of_verdicts(of(Severity::Warning));
-            Judgement::new(ConditionStatus::True, condition, format!("{fine}, but: {told}"))
+            let told = with_refused(message::of_verdicts(of(Severity::Warning)));
+            let message = if told.is_empty() { fine.to_owned() } else { format!("{fine}, but: {told}") };
+            Judgement::new(ConditionStatus::True, condition, message)
         }
         Some(first) => {
-            let told = message::of_verdicts(of(Severity::Error).chain(of(Severity::Warning)));
+            let told = with_refused(message::of_verdicts(of(Severity::Error).chain(of(Severity::Warning))));
             Judgement::new(ConditionStatus::False, first.reason.as_str(), told)
         }
     }
@@ -222,7 +241,7 @@ fn judged(case: &Case<'_>, condition: &'static str) -> Judgement {
 
 /// `Programmed`, and how many ready proxies run this generation.
 fn programmed(case: &Case<'_>) -> (Judgement, usize) {
-    let RolloutState { known: _, ready, running, lagging, rejected } = case.standing;
+    let RolloutState { known: _, ready, running, lagging, rejected, refused_keys: _ } = case.standing;
     let no = |reason: Programmed, message: String| Judgement::new(ConditionStatus::False, reason.as_str(), message);
     let revision = match case.revision {
         _ if case.unpublished.is_some() => {

@@ -31,7 +31,7 @@ fn error(reason: Reason) -> Verdict {
 
 fn standing(running: usize, ready: usize, lagging: &[&str]) -> RolloutState {
     let lagging = lagging.iter().map(|&pod| pod.to_owned()).collect();
-    RolloutState { known: true, ready, running, lagging, rejected: Vec::new() }
+    RolloutState { known: true, ready, running, lagging, ..RolloutState::default() }
 }
 
 struct Given {
@@ -74,7 +74,9 @@ impl Given {
             idle: self.idle,
             publishing: self.publishing,
             attached_routes: None,
+            prices: None,
             budgets: &[],
+            limits: &[],
             standing: &self.standing,
         };
         desired(&case, later())

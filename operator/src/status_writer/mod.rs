@@ -14,9 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::{StreamExt as _, stream};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Resource as _};
-use sluicegate_config::Budget;
 use sluicegate_config::compile::{Severity, Verdict};
 use sluicegate_config::published::Content;
+use sluicegate_config::{Budget, CountedLimit};
 use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
@@ -65,6 +65,10 @@ pub struct Assessment {
     pub idle: Option<&'static str>,
     /// The budgets that are counted for it.
     pub budgets: Box<[Budget]>,
+    /// The limits that are counted for it.
+    pub limits: Box<[CountedLimit]>,
+    /// Its prices in words.
+    pub prices: Option<String>,
 }
 
 impl Assessment {
@@ -372,7 +376,7 @@ impl StatusWriter {
         let object = world.object(key)?;
         let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
         let attached = u32::try_from(world.attached(key)).unwrap_or(u32::MAX);
-        let budgets = self.budgets(key, assessment, status.as_ref());
+        let (budgets, limits) = self.spending(key, assessment, status.as_ref());
         let case = Case {
             kind: key.kind,
             object: &key.id,
@@ -385,7 +389,9 @@ impl StatusWriter {
             idle: assessment.idle,
             publishing: stand.publishing,
             attached_routes: key.kind.counts_routes().then_some(attached),
+            prices: assessment.prices.as_deref(),
             budgets: &budgets,
+            limits: &limits,
             standing: &stand.standing,
         };
         let to = status::desired(&case, SystemTime::now())?;

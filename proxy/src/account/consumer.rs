@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use sluicegate_config::{ObjectId, PicoUsd};
 use sluicegate_dialects::hub::Usage;
 
@@ -21,6 +22,17 @@ pub struct ConsumerName {
     id: Arc<ObjectId>,
     /// Found at its first call.
     cells: OnceLock<Arc<ConsumerCells>>,
+    /// The labels that its calls are told with beside its name.
+    charged: ArcSwapOption<ChargedLabels>,
+}
+
+/// Labels of a consumer that are told of its calls.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ChargedLabels {
+    /// Names and values.
+    pub(super) pairs: Vec<(String, String)>,
+    /// All of them, as a line of the log has them.
+    pub(super) text: String,
 }
 
 impl fmt::Debug for ConsumerName {
@@ -33,7 +45,7 @@ impl ConsumerName {
     /// Of the consumer with this id.
     #[must_use]
     pub fn new(id: Arc<ObjectId>) -> Self {
-        Self { id, cells: OnceLock::new() }
+        Self { id, cells: OnceLock::new(), charged: ArcSwapOption::empty() }
     }
 
     /// Its id.
@@ -42,9 +54,27 @@ impl ConsumerName {
         &self.id
     }
 
+    /// These labels are told of its calls from now on.
+    pub(crate) fn charge(&self, pairs: Vec<(String, String)>) {
+        let text = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
+        let labels = (!pairs.is_empty()).then(|| Arc::new(ChargedLabels { pairs, text }));
+        if *self.charged.load() != labels {
+            self.charged.store(labels);
+        }
+    }
+
+    /// The labels that are told of its calls.
+    pub(super) fn charged(&self) -> Option<Arc<ChargedLabels>> {
+        self.charged.load_full()
+    }
+
     /// Counts a closed call; `usage` and `cost` of what was asked of providers for it, as far as they are known.
     pub(super) fn count(&self, book: &ConsumerBook, usage: Option<&Usage>, cost: PicoUsd, is_limited: bool) {
         let cells = self.cells.get_or_init(|| book.cells(&self.id));
+        let charged = self.charged.load_full();
+        if charged.as_ref().map(Arc::as_ptr) != cells.charged.load_full().as_ref().map(Arc::as_ptr) {
+            cells.charged.store(charged);
+        }
         cells.calls.add();
         cells.limited.plus(u64::from(is_limited));
         if let Some(usage) = usage {
@@ -67,6 +97,8 @@ pub(super) struct ConsumerCells {
     pub(super) output: Count,
     /// In picodollars.
     pub(super) cost: Count,
+    /// The labels that are told of it.
+    pub(super) charged: ArcSwapOption<ChargedLabels>,
 }
 
 #[derive(Debug)]

@@ -232,7 +232,13 @@ impl Page<'_> {
         let cost: Samples<'_, f64> = cost.into_iter().map(|(values, pico)| (values, scaled(pico, 1e12))).collect();
         self.counters(&names::CONSUMER_COST, &cost)?;
         let limited = sums(named().map(|(id, cells)| (vec![id], cells.limited.get())));
-        self.counters(&names::CONSUMER_LIMITED, &limited)
+        self.counters(&names::CONSUMER_LIMITED, &limited)?;
+        let told = read.iter().filter_map(|(id, cells)| Some((id.as_ref()?.0.as_str(), cells.charged.load_full()?)));
+        let told: Vec<_> = told.collect();
+        let labels = told.iter().flat_map(|(id, charged)| {
+            charged.pairs.iter().map(move |(name, value)| (vec![*id, name.as_str(), value.as_str()], 1_u64))
+        });
+        self.gauges(&names::CONSUMER_LABELS, &labels.collect())
     }
 
     fn limits(&mut self, metrics: &Metrics) -> Result<(), Error> {
@@ -254,8 +260,11 @@ impl Page<'_> {
         let of = |read: fn(&ConcurrencyStat) -> u64| all().map(|stat| (vec![stat.scope], read(stat))).collect();
         let seconds =
             |read: fn(&ConcurrencyStat) -> u64| all().map(|stat| (vec![stat.scope], scaled(read(stat), 1e6))).collect();
-        self.gauges(&names::PLACES_IN_USE, &of(|stat| stat.at_work.0))?;
-        self.counters(&names::PLACES_SECONDS, &seconds(|stat| stat.at_work.1))?;
+        let places = || all().filter(|stat| stat.has_places());
+        let at_work = places().map(|stat| (vec![stat.scope], stat.at_work.0)).collect();
+        self.gauges(&names::PLACES_IN_USE, &at_work)?;
+        let at_work = places().map(|stat| (vec![stat.scope], scaled(stat.at_work.1, 1e6))).collect();
+        self.counters(&names::PLACES_SECONDS, &at_work)?;
         self.counter(&names::LEASES_UNANSWERED, stats.iter().map(|stat| stat.leases_unanswered).sum::<u64>())?;
         self.gauges(&names::QUEUED_CALLS, &of(|stat| stat.waiting.0))?;
         self.counters(&names::QUEUED_SECONDS, &seconds(|stat| stat.waiting.1))?;
@@ -349,6 +358,7 @@ impl Page<'_> {
         self.gauges(&names::OWN_LIMIT, &of(|stat| stat.own_limit))?;
         self.counters(&names::NEARLY_USED_UP, &of(|stat| Some(stat.nearly_used_up)))?;
         self.gauges(&names::ENDPOINT_INFLIGHT, &of(|stat| Some(stat.in_flight)))?;
+        self.server_loads(&stats)?;
         let connections: Samples<'_, u64> = stats
             .iter()
             .filter_map(|stat| Some((stat, stat.connections?)))
@@ -367,6 +377,25 @@ impl Page<'_> {
             .filter_map(|(stat, form, time)| Some((vec![&*stat.pool, &*stat.provider, &*stat.endpoint, form], time?)))
             .collect();
         self.gauges(&names::ENDPOINT_LATENCY, &latencies)
+    }
+
+    fn server_loads(&mut self, stats: &[super::EndpointStat]) -> Result<(), Error> {
+        let requests: Samples<'_, u64> = stats
+            .iter()
+            .filter_map(|stat| Some((stat, stat.server_requests?)))
+            .flat_map(|(stat, counts)| {
+                ["running", "waiting"]
+                    .into_iter()
+                    .zip(counts)
+                    .map(|(state, count)| (vec![&*stat.pool, &*stat.provider, &*stat.endpoint, state], count))
+            })
+            .collect();
+        self.gauges(&names::SERVER_REQUESTS, &requests)?;
+        let caches: Samples<'_, f64> = stats
+            .iter()
+            .filter_map(|stat| Some((vec![&*stat.pool, &*stat.provider, &*stat.endpoint], stat.server_cache?)))
+            .collect();
+        self.gauges(&names::SERVER_CACHE, &caches)
     }
 
     fn discovery(&mut self, metrics: &Metrics) -> Result<(), Error> {

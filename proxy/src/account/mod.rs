@@ -8,6 +8,7 @@ mod access_log;
 mod attempt;
 mod cells;
 mod consumer;
+mod endpoint_stats;
 mod expose;
 mod held;
 mod histogram;
@@ -27,12 +28,13 @@ mod timestamp;
 pub use access_log::{LogQueue, LogSettings, LogThread, LogWriter};
 pub use attempt::AttemptEntry;
 pub use consumer::ConsumerName;
+pub use endpoint_stats::{CircuitStat, EndpointStat, PoolStat};
 pub use held::{Costs, Held, Settlement};
 pub use ledger::{Ledger, LedgerEntry};
 pub use logging::{LogFormat, check as check_log_filter, init as init_logging};
 pub use metrics::{
-    CacheStat, CircuitStat, ConfigEvent, DiscoveryStat, EndpointStat, FlightStat, JwksStat, KeyStat, LearningStat,
-    LimitStat, MemoryStat, Metrics, Objects, PoolStat, RemoteStat, TokenStat,
+    CacheStat, ConfigEvent, DiscoveryStat, FlightStat, JwksStat, KeyStat, LearningStat, LimitStat, MemoryStat, Metrics,
+    Objects, RemoteStat, TokenStat,
 };
 pub use naming::Naming;
 pub use outcome::{AttemptEnd, CacheLayer, CacheStatus, End, ErrorSource, Operation};

@@ -83,6 +83,8 @@ metrics! {
     OWN_LIMIT = Gauge "sluicegate_endpoint_concurrency_limit" ["pool", "provider", "endpoint"] "The most calls that this proxy may have at an endpoint at once, where `limits.adaptive` lets it find that out.";
     NEARLY_USED_UP = Counter "sluicegate_endpoint_limits_nearly_used_up" ["pool", "provider", "endpoint"] "Times that a provider's own headers said that nearly all it lets the gateway have of a model is used up: others were asked first until enough was there again.";
     ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
+    SERVER_REQUESTS = Gauge "sluicegate_model_server_requests" ["pool", "provider", "endpoint", "state"] "Calls that a model server says it has, whoever's they are: `running` and `waiting` (`modelServer` of a provider). Not there while it says nothing.";
+    SERVER_CACHE = Gauge "sluicegate_model_server_cache_usage_ratio" ["pool", "provider", "endpoint"] "The part of its KV cache that a model server says is in use.";
     KEY_STATE = Gauge "sluicegate_provider_key_state" ["pool", "provider", "key"] "Whether one of several keys of a provider is used: 0 yes, 1 it is limited and rests, 2 it was refused and has got no answer since.";
     KEY_INFLIGHT = Gauge "sluicegate_provider_key_inflight_requests" ["pool", "provider", "key"] "Attempts in flight with one of several keys of a provider.";
     KEY_ATTEMPTS = Counter "sluicegate_provider_key_attempts" ["pool", "provider", "key", "outcome"] "Attempts with one of several keys of a provider: all of them (`used`), and those that the provider limited (`limited`) or refused (`refused`).";
@@ -117,6 +119,7 @@ metrics! {
     CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";
     CONSUMER_COST = Counter "sluicegate_consumer_cost_usd" ["consumer"] "What those tokens cost by the configured prices, in US dollars.";
     CONSUMER_LIMITED = Counter "sluicegate_consumer_limited" ["consumer"] "Calls of a consumer that a rate limit had no room for.";
+    CONSUMER_LABELS = Gauge "sluicegate_consumer_label" ["consumer", "label", "value"] "1 for each label of `chargeback` of a consumer that has calls: to be joined with its other families.";
     LIMIT_CHECKS = Counter "sluicegate_limit_checks" ["unit", "outcome"] "Rate limits that calls asked for room: those of calls that were admitted, and those that refused one.";
     LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
     LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
@@ -124,7 +127,7 @@ metrics! {
     PLACES_IN_USE = Gauge "sluicegate_concurrency_inflight_calls" ["scope"] "Calls that have a place under a limit of concurrency, by what the limit is on: `consumer`, `route`, `provider`, `endpoint`, `key`.";
     PLACES_SECONDS = Counter "sluicegate_concurrency_inflight_seconds" ["scope"] "Integral of the calls that have a place.";
     LEASES_UNANSWERED = Counter "sluicegate_concurrency_leases_unanswered" [] "Times that Redis did not say in time which places of a limit of concurrency are this proxy's.";
-    QUEUED_CALLS = Gauge "sluicegate_queued_calls" ["scope"] "Calls that wait for a place. They are calls in flight too.";
+    QUEUED_CALLS = Gauge "sluicegate_queued_calls" ["scope"] "Calls that wait for a place, or for room in the window of a rate limit (scope `rate`). They are calls in flight too.";
     QUEUED_SECONDS = Counter "sluicegate_queued_seconds" ["scope"] "Integral of the calls that wait; its rate is their exact mean.";
     QUEUE_REFUSALS = Counter "sluicegate_queue_refusals" ["scope", "reason"] "Calls that got no place: there was none free and no room to wait (full), or they had waited too long (timeout).";
     TOKEN_FETCHES = Counter "sluicegate_cloud_token_fetches" ["cloud", "outcome"] "Tokens and keys that this proxy asked a cloud for, by whether it got them.";

@@ -4,6 +4,7 @@
 
 mod exposition;
 mod pages;
+mod refused_keys;
 mod rollout;
 mod server;
 mod spend;

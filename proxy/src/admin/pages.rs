@@ -68,6 +68,8 @@ struct Status {
     in_flight: u64,
     revision: Option<String>,
     rejected: usize,
+    #[serde(skip_serializing_if = "is_none")]
+    partial: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cloud_tokens: Vec<TokenStanding>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +84,11 @@ struct KeyRow {
     provider: String,
     key: String,
     state: &'static str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn provider_keys(registry: &Registry) -> Vec<KeyRow> {
@@ -108,7 +115,8 @@ async fn status(State(admin): State<Admin>) -> Response {
         draining: *admin.draining.borrow(),
         in_flight: admin.metrics.in_flight(),
         revision: report.revision.clone(),
-        rejected: report.rejected(),
+        rejected: report.refused(),
+        partial: report.partial(),
         cloud_tokens: admin.tokens.standings(),
         provider_keys: provider_keys(&admin.registry),
     };

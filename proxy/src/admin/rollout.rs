@@ -17,11 +17,11 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use sluicegate_config::ObjectId;
 use sluicegate_config::compile::{Kind, SecretValue};
 use sluicegate_config::rollout::{HEARTBEAT_SECONDS, Line, MEDIA_TYPE, Running};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::refused_keys::{RefusedKeys, refused_keys};
 use super::server::Life;
 use super::spend::SpendTelling;
 use super::state::Admin;
@@ -84,7 +84,7 @@ struct RolloutStream {
     said: Option<HeaderValue>,
     /// The state that the reader knows.
     told: Option<KnownToReader>,
-    /// The use of budgets, of which the operator alone is told.
+    /// The use of budgets and limits, of which the operator alone is told.
     spend: Option<SpendTelling>,
     _place: OwnedSemaphorePermit,
 }
@@ -92,6 +92,7 @@ struct RolloutStream {
 struct KnownToReader {
     ready: bool,
     report: Arc<Report>,
+    refused: RefusedKeys,
 }
 
 impl RolloutStream {
@@ -123,19 +124,23 @@ impl RolloutStream {
         if self.spend.is_none() && is_operators(self.said.as_ref(), report.operator.as_ref()) {
             // It goes on in the place that it has, and is not pushed out of it.
             self.life.keep();
-            self.spend = Some(SpendTelling::new(Arc::clone(&self.admin.budgets)));
+            self.spend = Some(SpendTelling::new(Arc::clone(&self.admin.limits)));
         }
         let used = self.spend.as_mut().map(|spend| spend.news(Instant::now())).unwrap_or_default();
         let mut line = Line { ready, used, ..Line::default() };
-        match self.told.replace(KnownToReader { ready, report: Arc::clone(&report) }) {
+        let refused = refused_keys(&self.admin.registry);
+        match self.told.replace(KnownToReader { ready, report: Arc::clone(&report), refused: refused.clone() }) {
             Some(told) => {
                 differences(&told.report.objects, &report.objects, &mut line);
+                refused.differences(&told.refused, &report.objects, |object| put(&mut line, object));
+                refused.fill(&mut line);
                 let news = Line { ready, ..Line::default() } != line || ready != told.ready;
                 news.then_some(line)
             }
             None => {
                 line.whole = true;
                 differences(&[], &report.objects, &mut line);
+                refused.fill(&mut line);
                 Some(line)
             }
         }
@@ -172,21 +177,24 @@ fn running(object: &ObjectReport) -> Running {
         version: text(version),
         credentials: text(credentials),
         rejected: rejected.as_deref().cloned(),
+        refused_keys: Vec::new(),
     }
 }
 
 fn put(line: &mut Line, object: &ObjectReport) {
     let Some(kind) = Kind::parse(object.kind) else { return };
-    line.objects.entry(kind).or_default().insert(ObjectId::clone(&object.name), running(object));
+    line.objects.entry(kind).or_default().insert((*object.name).clone(), running(object));
 }
 
 fn drop_out(line: &mut Line, object: &ObjectReport) {
     let Some(kind) = Kind::parse(object.kind) else { return };
-    line.gone.entry(kind).or_default().push(ObjectId::clone(&object.name));
+    line.gone.entry(kind).or_default().push((*object.name).clone());
 }
 
 #[cfg(test)]
 mod tests {
+    use sluicegate_config::ObjectId;
+
     use super::*;
     use crate::source::ObjectState;
 

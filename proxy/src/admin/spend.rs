@@ -1,4 +1,4 @@
-//! The use of budgets, told to the operator: what changed since it was told last, not often and not too much at once.
+//! The use of budgets and limits, told to the operator: what changed since it was told last, not often and not too much at once.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use sluicegate_config::rollout::BudgetUse;
 
-use crate::limit::SharedBudgets;
+use crate::limit::SharedLimits;
 
 /// Changes are told no more often than this …
 const EVERY: Duration = Duration::from_secs(10);
-/// … and of no more budgets at once: the others come first the next time.
+/// … and of no more of them at once: the others come first the next time.
 const MOST: usize = 1_000;
 
 /// The state of what one reader is told.
 pub(super) struct SpendTelling {
-    budgets: Arc<SharedBudgets>,
+    limits: Arc<SharedLimits>,
     told: BTreeMap<Arc<str>, BudgetUse>,
     /// The last one of those that were told.
     last: Arc<str>,
@@ -25,16 +25,17 @@ pub(super) struct SpendTelling {
 
 impl SpendTelling {
     /// Nothing is told yet.
-    pub(super) fn new(budgets: Arc<SharedBudgets>) -> Self {
-        Self { budgets, told: BTreeMap::new(), last: Arc::from(""), due: None }
+    pub(super) fn new(limits: Arc<SharedLimits>) -> Self {
+        Self { limits, told: BTreeMap::new(), last: Arc::from(""), due: None }
     }
 
-    /// The budgets to tell of now, by their identities.
+    /// The budgets and limits to tell of now, by their identities.
     pub(super) fn news(&mut self, now: Instant) -> BTreeMap<String, BudgetUse> {
         if self.due.is_some_and(|due| now < due) {
             return BTreeMap::new();
         }
-        let uses = self.budgets.uses();
+        let mut uses = self.limits.budgets.uses();
+        uses.extend(self.limits.uses());
         self.differences(uses, now)
     }
 
@@ -68,7 +69,6 @@ fn says(told: &BudgetUse, now: &BudgetUse) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::SharedLimits;
 
     fn used(count: usize, spent: u64) -> Vec<(Arc<str>, BudgetUse)> {
         (0..count).map(|number| (format!("{number:05}").into(), BudgetUse { spent, ..BudgetUse::default() })).collect()
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_told_once_and_everything_has_its_turn() {
-        let mut telling = SpendTelling::new(Arc::clone(&SharedLimits::default().budgets));
+        let mut telling = SpendTelling::new(Arc::new(SharedLimits::default()));
         let now = Instant::now();
         assert_eq!(telling.differences(used(3, 5), now).len(), 3);
         assert!(telling.differences(used(3, 5), now).is_empty());

@@ -8,7 +8,7 @@ use crate::account::Metrics;
 use crate::drain::Staff;
 use crate::endpoint::Registry;
 use crate::identity::keeper::Tokens;
-use crate::limit::SharedBudgets;
+use crate::limit::SharedLimits;
 use crate::source::Report;
 
 /// The things that the admin pages tell of.
@@ -26,8 +26,8 @@ pub struct Admin {
     pub(crate) tokens: Arc<Tokens>,
     /// The keys of providers that have several.
     pub registry: Arc<Registry>,
-    /// The budgets whose use the operator is told of.
-    pub budgets: Arc<SharedBudgets>,
+    /// The budgets and limits whose use the operator is told of.
+    pub limits: Arc<SharedLimits>,
 }
 
 impl Admin {

@@ -60,7 +60,7 @@ fn admin() -> (Admin, Process) {
         draining: drains,
         tokens: Arc::default(),
         registry: Arc::default(),
-        budgets: Arc::clone(&SharedLimits::default().budgets),
+        limits: Arc::new(SharedLimits::default()),
     };
     (admin, Process { reports, draining, lifecycle })
 }

@@ -13,6 +13,10 @@ pub struct Candidate {
     pub priority: u32,
     /// True if it is in another region than the process: within its tier it serves when no nearer one can.
     pub is_away: bool,
+    /// True if its answers are worth less than the pool's floor asks for: as if it were away.
+    pub is_below: bool,
+    /// True if its model server has said that it has more to do than it should.
+    pub is_busy: bool,
     /// Its endpoint's health.
     pub health: Health,
     /// Calls it is working on.
@@ -35,9 +39,10 @@ pub enum Measure {
 }
 
 impl Candidate {
-    /// Its place in the order of tiers: the nearer go first in each.
-    pub(super) const fn tier(&self) -> (u32, bool) {
-        (self.priority, self.is_away)
+    /// Its place in the order of tiers: in each, those go first whose answers are good enough, of them the nearer, and of these
+    /// those that are not busy.
+    pub(super) const fn tier(&self) -> (u32, bool, bool, bool) {
+        (self.priority, self.is_below, self.is_away, self.is_busy)
     }
 
     /// True if it is time to find out whether it is as slow as it was.

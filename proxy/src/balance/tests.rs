@@ -19,6 +19,8 @@ fn well() -> Candidate {
         weight: 1,
         priority: 0,
         is_away: false,
+        is_below: false,
+        is_busy: false,
         health,
         in_flight: 0,
         identity: 0,
@@ -231,6 +233,10 @@ fn the_cheapest_goes_first_and_what_nobody_knows_the_cost_of_last() {
     assert_eq!([pick(&all, &[]), pick(&all, &[2]), pick(&all, &[1, 2])], [2, 1, 0]);
     let second = Candidate { priority: 1, ..of(Some(1)) };
     assert_eq!(pick(&[second, of(Some(30))], &[]), 1, "a tier goes before a price");
+    let poor = Candidate { is_below: true, ..of(Some(1)) };
+    let all = [poor, of(Some(30)), Candidate { is_away: true, ..of(Some(2)) }, second];
+    let order = [pick(&all, &[]), pick(&all, &[1]), pick(&all, &[1, 2]), pick(&all, &[0, 1, 2])];
+    assert_eq!(order, [1, 2, 0, 3], "a good one of the tier goes before a cheap one, wherever it is");
 }
 
 fn at(number: u64, in_flight: u32) -> Candidate {
@@ -338,7 +344,7 @@ proptest! {
     ) {
         let now = Instant::now();
         let candidates: Vec<Candidate> = kinds.iter().map(|(serves, weight, priority, kind, in_flight)| Candidate {
-            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, identity: 0, is_away: in_flight % 2 == 1,
+            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, identity: 0, is_away: in_flight % 2 == 1, is_below: in_flight % 3 == 1, is_busy: in_flight % 5 == 1,
             measure: Measure::None,
             health: match kind {
                 0 => Health::Healthy,

@@ -1,28 +1,27 @@
 //! The limits of a call: what it would take of each, taken before anything is asked for it, and told in its caller's dialect. Its budgets
 //! are asked together with them.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use sluicegate_config::LimitUnit;
-use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{Costs, Held, Settlement};
 use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
 use crate::consumer::KnownConsumer;
 use crate::errors::Problem;
-use crate::limit::{BudgetHolds, BudgetRefusal, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told};
+use crate::limit::{
+    BudgetDemand, BudgetHolds, BudgetRefusal, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told,
+};
 use crate::state::Rule;
 
 use super::budgets::{self, TargetReach};
 use super::inbound::InboundCall;
-
-/// Callers wait no longer by themselves: what has room later than this is not to be asked for again.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+use super::limit_queue;
+use super::limit_refusal::{refused, too_large, unavailable};
 
 /// The headers by which answers tell how the tightest limit of cost stands: what it is, what is left, when all of it is there again.
 const COST: [HeaderName; 3] = [
@@ -71,8 +70,16 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
             return Err(too_large.or(spending.err()).unwrap_or_else(unavailable));
         }
     };
+    // Nobody goes past those who wait.
+    if let Some(at) = limit_queue::behind_others(call, &demands) {
+        return Box::pin(take_in_turn(call, rule, (&demands, &spending), (at, None))).await;
+    }
     let taking = limiter.budgets().take(&spending, budgets::lease(call, rule));
     let ((told, limits), (mut spent, budgets)) = tokio::join!(limiter.take(&demands), taking);
+    if let Err(LimitRefusal { at, after, may_wait: true, .. }) = limits {
+        drop(budgets);
+        return Box::pin(take_in_turn(call, rule, (&demands, &spending), (at, after))).await;
+    }
     if limits.is_err() && budgets.is_ok() {
         spent.iter_mut().zip(&spending).for_each(|(told, demand)| told.give_back(demand.cost));
     }
@@ -82,18 +89,51 @@ pub(super) async fn take(call: &Rc<InboundCall>, rule: &Rule, route: &str) -> Re
         context.budgets_told(spent);
     }
     // Whichever of the two has no room: what the other one gave is given back.
-    match (limits, budgets) {
-        (Ok(limits), Ok(budgets)) => {
+    match limits {
+        Ok(limits) => with_budgets(call, rule, limits, (&spending, budgets)).await,
+        Err(why) => Err(refused(call, &demands, why)),
+    }
+}
+
+/// Waits for room in the call's windows, and then takes of its budgets.
+async fn take_in_turn(
+    call: &Rc<InboundCall>,
+    rule: &Rule,
+    (demands, spending): (&[Demand<'_>], &[BudgetDemand<'_>]),
+    first: (usize, Option<Duration>),
+) -> Result<(), Problem> {
+    let (context, keeper) = (&call.context, call.context.worker.limiter.budgets());
+    let (told, limits) = limit_queue::wait(call, rule, demands, first).await;
+    context.limits_told(told);
+    let limits = match limits {
+        Ok(limits) => limits,
+        Err(problem) => {
+            context.budgets_told(keeper.look(budgets::of(call, rule)).await);
+            return Err(problem);
+        }
+    };
+    let (spent, budgets) = keeper.take(spending, budgets::lease(call, rule)).await;
+    if !budgets.as_ref().is_err_and(|refused| lands_softly(*refused, rule)) {
+        context.budgets_told(spent);
+    }
+    with_budgets(call, rule, limits, (spending, budgets)).await
+}
+
+/// A call that its limits have room for has what its budgets say.
+async fn with_budgets(
+    call: &Rc<InboundCall>,
+    rule: &Rule,
+    limits: Holds,
+    (spending, budgets): (&[BudgetDemand<'_>], Result<BudgetHolds, BudgetRefusal>),
+) -> Result<(), Problem> {
+    let context = &call.context;
+    match budgets {
+        Ok(budgets) => {
             context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
             Ok(())
         }
-        (Err(refused), _) => {
-            let limit = demands.get(refused.at).map(|demand| demand.limit);
-            limit.iter().for_each(|limit| context.note(|entry| entry.limited(&limit.name)));
-            Err(limit.map_or_else(unavailable, |limit| refusal(limit, refused)))
-        }
-        (Ok(limits), Err(refused)) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
-        (_, Err(refused)) => {
+        Err(refused) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
+        Err(refused) => {
             let Some(demand) = spending.get(refused.at) else { return Err(unavailable()) };
             context.note(|entry| entry.limited(demand.budget.name()));
             Err(budgets::refusal(call, demand, refused))
@@ -179,7 +219,7 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
     };
     let most = input.saturating_add(output.unwrap_or_default());
     if most > limit.amount {
-        return Err(noted_too_large(call, limit, most));
+        return Err(too_large(call, limit, most));
     }
     let typical = || typical(call, (limit, key), answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
@@ -198,7 +238,7 @@ fn money(call: &InboundCall, rule: &Rule, (limit, key): (&PreparedLimit, &LimitK
     };
     let most = of(output.unwrap_or_default())?;
     if most > limit.amount {
-        return Err(noted_too_large(call, limit, most));
+        return Err(too_large(call, limit, most));
     }
     match output {
         Some(_) => Ok(most),
@@ -218,50 +258,6 @@ fn output_tokens(call: &InboundCall) -> (u64, Option<u64>) {
 /// The tokens that so many answers to the calls of a limit mostly have.
 fn typical(call: &InboundCall, (limit, key): (&PreparedLimit, &LimitKey), answers: u64) -> u64 {
     call.context.worker.limiter.shared().typical(key, limit).saturating_mul(answers)
-}
-
-/// The limit in its caller's words.
-fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
-    let (amount, window) = (limit.unit.written(limit.amount), &limit.window);
-    match &limit.per {
-        Per::Consumer => format!("{amount} per {window} for each consumer").into(),
-        Per::Route => format!("{amount} per {window} for this route").into(),
-        Per::Header(name) => format!("{amount} per {window} for each `{name}`").into(),
-    }
-}
-
-fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
-    if refused.is_unavailable {
-        return unavailable();
-    }
-    let Some(after) = refused.after else { return too_large(limit, limit.amount) };
-    let seconds = (after.as_secs_f64() * 1_000.0).ceil() / 1_000.0;
-    let message =
-        format!("Rate limit reached: the limit is {}. Please try again in {seconds}s.", limit_in_words(limit));
-    limited(message).retry(after <= LONGEST_WAIT, Some(after))
-}
-
-fn too_large(limit: &PreparedLimit, most: u64) -> Problem {
-    let message = format!(
-        "This request is too large: it may use {}, and the limit is {}. Send less, or set a lower limit on the answer's tokens.",
-        limit.unit.written(most),
-        limit_in_words(limit)
-    );
-    limited(message).retry(false, None)
-}
-
-fn noted_too_large(call: &InboundCall, limit: &PreparedLimit, most: u64) -> Problem {
-    call.context.note(|entry| entry.limited(&limit.name));
-    too_large(limit, most)
-}
-
-fn limited(message: String) -> Problem {
-    Problem::client(ErrorKind::RateLimit, message).code("rate_limit_exceeded")
-}
-
-fn unavailable() -> Problem {
-    let message = "This gateway can not look up the rate limits of this call now; please try again.";
-    Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
 
 /// Says how the limits stand, as the vendor of the caller's dialect does. What the provider says of its own in such headers goes:

@@ -41,6 +41,8 @@ mod hedge;
 mod inbound;
 mod intake;
 mod keys;
+mod limit_queue;
+mod limit_refusal;
 mod limits;
 mod mirror;
 mod nobody;

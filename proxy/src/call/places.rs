@@ -81,7 +81,8 @@ pub(super) async fn wait_at(
     Ok(places)
 }
 
-fn applicant(call: &InboundCall, gate: &PreparedGate) -> Applicant {
+/// The call as one that wants a place.
+pub(super) fn applicant(call: &InboundCall, gate: &PreparedGate) -> Applicant {
     let consumer = call.context.consumer();
     let priority = gate.chosen(&call.headers).or_else(|| consumer.map(|consumer| consumer.priority));
     Applicant {

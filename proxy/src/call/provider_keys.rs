@@ -166,6 +166,8 @@ fn candidate(identity: u64, live: &LiveKey, now: Instant) -> Candidate {
         weight: 1,
         priority: 0,
         is_away: false,
+        is_below: false,
+        is_busy: false,
         health: live.rests_until(now).map_or(Health::Healthy, Health::CoolingDown),
         in_flight: live.in_flight(),
         identity,

@@ -48,13 +48,16 @@ impl<'a> Weighing<'a> {
 
     /// A provider.
     pub(super) fn candidate(&self, provider: &Provider) -> Candidate {
+        let (is_busy, told) = self.load(provider);
         Candidate {
             serves: fit(self.call, (self.target, self.room), provider),
             weight: provider.weight,
             priority: provider.priority,
             is_away: provider.is_away,
+            is_below: self.is_below(provider),
+            is_busy,
             health: provider.health_for(|| self.model(provider), self.now),
-            in_flight: provider.endpoint.in_flight(),
+            in_flight: provider.endpoint.in_flight().max(told),
             identity: provider.identity,
             measure: self.measure(provider),
         }
@@ -62,6 +65,22 @@ impl<'a> Weighing<'a> {
 
     fn model(&self, provider: &Provider) -> u64 {
         model_number(outgoing::model(self.call, self.target, provider))
+    }
+
+    /// True if the model server there has said that it has too much to do, and the calls that it says it has.
+    fn load(&self, provider: &Provider) -> (bool, u32) {
+        let Some(server) = &provider.model_server else { return (false, 0) };
+        let Some(load) = provider.endpoint.server_load(self.now) else { return (false, 0) };
+        let is_full = load.cache_milli.is_some_and(|used| u32::from(used) > server.max_cache_percent * 10);
+        (load.waiting > server.max_waiting || is_full, load.running.saturating_add(load.waiting))
+    }
+
+    /// True if the pool asks for better answers than the provider's model is said to give.
+    fn is_below(&self, provider: &Provider) -> bool {
+        self.target.pool.quality_floor_milli.is_some_and(|floor| {
+            let model = provider.models.get(outgoing::routed_model(self.call, self.target));
+            model.and_then(|model| model.quality_milli).is_none_or(|quality| quality < floor)
+        })
     }
 
     fn measure(&self, provider: &Provider) -> Measure {

@@ -208,6 +208,22 @@ impl Gate {
         state.terms.max.min(state.own_limit())
     }
 
+    /// The calls that have places.
+    pub(super) fn at_work(&self) -> u64 {
+        self.lock().in_use
+    }
+
+    /// The calls that have places, and those that wait.
+    pub(super) fn calls(&self) -> u64 {
+        let state = self.lock();
+        state.in_use.saturating_add(u64::try_from(state.queue.len()).unwrap_or(u64::MAX))
+    }
+
+    /// A call that had its place could not make use of it in time.
+    pub(crate) fn was_late(&self) {
+        self.totals.refused_late.add();
+    }
+
     /// A place if one is free and nobody waits for it.
     pub(crate) fn try_take(self: &Arc<Self>, flow: Flow) -> Option<CallPlace> {
         let mut state = self.lock();

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use sluicegate_config::Concurrency;
+use sluicegate_config::rollout::BudgetUse;
+use sluicegate_config::{Concurrency, concurrency_identity};
 
 use super::active::ActiveList;
 use super::gate::{Gate, GateTerms};
@@ -32,6 +33,8 @@ pub(crate) enum GateScope<'a> {
     Endpoint(&'a str, &'a str, &'a str),
     /// Those with one of its keys.
     Key(&'a str, &'a str, &'a str),
+    /// Those that a rate limit counts together, by their key: the one place is that of the call which waits for the next room.
+    Window(&'a str),
 }
 
 impl GateScope<'_> {
@@ -43,6 +46,7 @@ impl GateScope<'_> {
             Self::Provider(pool, provider) => format!("ProviderPool {pool}/{provider}"),
             Self::Endpoint(pool, provider, address) => format!("ProviderPool {pool}/{provider}/{address}"),
             Self::Key(pool, provider, key) => format!("ProviderPool {pool}/{provider}/keys/{key}"),
+            Self::Window(key) => (*key).to_owned(),
         }
     }
 
@@ -53,6 +57,7 @@ impl GateScope<'_> {
             Self::Provider(..) => 2,
             Self::Endpoint(..) => 3,
             Self::Key(..) => 4,
+            Self::Window(_) => 5,
         }
     }
 
@@ -62,18 +67,21 @@ impl GateScope<'_> {
             Self::Consumer(_) => "for this consumer",
             Self::Route(..) => "for this route",
             Self::Provider(..) | Self::Endpoint(..) | Self::Key(..) => "for this provider",
+            Self::Window(_) => "",
         }
     }
 }
 
 /// The labels of the scopes, in their places.
-const SCOPES: [&str; 5] = ["consumer", "route", "provider", "endpoint", "key"];
+const SCOPES: [&str; 6] = ["consumer", "route", "provider", "endpoint", "key", WINDOW];
+/// The scope of calls that wait for room in the window of a rate limit. They have no place, not even the first of them.
+const WINDOW: &str = "rate";
 
 /// All limits of concurrency.
 #[derive(Debug, Default)]
 pub struct Gates {
     known: Mutex<KnownGates>,
-    totals: [Arc<ScopeTotals>; 5],
+    totals: [Arc<ScopeTotals>; 6],
     active: Arc<ActiveList<Gate>>,
     /// True if other processes have their parts of them.
     shared: AtomicBool,
@@ -120,14 +128,45 @@ impl Gates {
         }
         let totals = self.totals.get(scope.place()).map(Arc::clone).unwrap_or_default();
         let of = (totals, Arc::clone(&self.active));
-        let gate = Arc::new(Gate::new(&name, terms, self.shared.load(Relaxed), of));
+        // Who waits for room is each process's own affair.
+        let is_shared = self.shared.load(Relaxed) && !matches!(scope, GateScope::Window(_));
+        let gate = Arc::new(Gate::new(&name, terms, is_shared, of));
         known.by_name.insert(name.into(), Arc::downgrade(&gate));
         gate
     }
 
     /// The calls that have places and wait, by scope.
     pub fn stats(&self) -> impl Iterator<Item = ConcurrencyStat> {
-        self.totals.iter().zip(SCOPES).map(|(totals, scope)| totals.stat(scope))
+        self.totals.iter().zip(SCOPES).map(|(totals, scope)| match scope {
+            WINDOW => totals.stat(scope).all_wait(),
+            scope => totals.stat(scope),
+        })
+    }
+
+    /// The calls that have places here, by the identities of the limits that statuses tell of: those of objects, rules and providers.
+    pub(crate) fn uses(&self) -> Vec<(Arc<str>, BudgetUse)> {
+        let known = self.lock();
+        // Subjects, endpoints and keys are too many, and no status tells of them.
+        let depth = |name: &str| if name.starts_with("LLMConsumer ") { 1 } else { 2 };
+        let is_told = |name: &str| name.contains(' ') && name.matches('/').count() <= depth(name);
+        let told = known.by_name.iter().filter(|(name, _)| is_told(name));
+        let gates = told.filter_map(|(name, gate)| Some((name, gate.upgrade()?)));
+        let uses = gates.map(|(name, gate)| {
+            let used = BudgetUse { spent: gate.at_work(), ..BudgetUse::default() };
+            (Arc::from(concurrency_identity(name)), used)
+        });
+        uses.collect()
+    }
+
+    /// The calls that wait for room by this key, the first of them too; `None`: nobody does.
+    pub(crate) fn window(&self, key: &str) -> Option<u64> {
+        // Without the lock as long as nobody waits for any.
+        let totals = self.totals.get(GateScope::Window(key).place())?;
+        if totals.stat(WINDOW).all_wait().waiting.0 == 0 {
+            return None;
+        }
+        let gate = self.lock().by_name.get(key).and_then(Weak::upgrade)?;
+        Some(gate.calls()).filter(|calls| *calls > 0)
     }
 }
 

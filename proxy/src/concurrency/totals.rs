@@ -55,7 +55,7 @@ impl Default for ScopeTotals {
 /// The totals of one scope, as they are told.
 #[derive(Debug, Clone, Copy)]
 pub struct ConcurrencyStat {
-    /// The scope: `consumer`, `route`, `provider`, `endpoint`.
+    /// The scope: `consumer`, `route`, `provider`, `endpoint`, `key`, `rate`.
     pub scope: &'static str,
     /// Calls that have places, and their integral in call-microseconds.
     pub at_work: (u64, u64),
@@ -63,6 +63,20 @@ pub struct ConcurrencyStat {
     pub waiting: (u64, u64),
     /// Calls that were refused as there was no room to wait, and those that had waited too long.
     pub refused: [(&'static str, u64); 2],
+}
+
+impl ConcurrencyStat {
+    /// The same where those that have places wait too.
+    pub(super) const fn all_wait(mut self) -> Self {
+        self.waiting = (self.waiting.0 + self.at_work.0, self.waiting.1.saturating_add(self.at_work.1));
+        self.at_work = (0, 0);
+        self
+    }
+
+    /// True if it counts places, and not only calls that wait.
+    pub fn has_places(&self) -> bool {
+        self.scope != "rate"
+    }
 }
 
 impl ScopeTotals {

@@ -68,12 +68,17 @@ impl Consumers {
     }
 
     /// The tokens that a consumer is known by, after it was inserted.
-    pub(crate) fn know_tokens(&mut self, id: &ObjectId, from: &Consumer, keeper: &JwksKeeper) {
+    pub(crate) fn know_tokens(
+        &mut self,
+        id: &ObjectId,
+        from: &Consumer,
+        (keeper, limits): (&JwksKeeper, &Arc<SharedLimits>),
+    ) {
         let consumer = self.by_id.get(id.0.as_str()).cloned();
         if let Some((consumer, jwt)) = consumer.zip(from.jwt.as_ref())
             && !self.tokens.holds(&consumer)
         {
-            self.tokens.insert(&consumer, jwt, keeper);
+            self.tokens.insert(&consumer, (from, jwt), (keeper, limits));
         }
     }
 

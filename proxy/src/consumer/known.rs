@@ -8,7 +8,7 @@ use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
 
 use crate::account::ConsumerName;
 use crate::concurrency::{GateScope, PreparedGate};
-use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
+use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SUBJECT_MARK, SharedLimits};
 use crate::matching::ModelTest;
 
 /// The digest of a key, the time from which on it is refused, in seconds since 1970, and its name.
@@ -18,6 +18,8 @@ type HeldKey = (KeyDigest, Option<i64>, Arc<str>);
 pub(crate) struct KnownConsumer {
     /// Its name, in logs and metrics.
     pub(crate) name: Arc<ConsumerName>,
+    /// The consumer by whose name it is selected: itself, or the template that it was made of.
+    selected_as: Arc<ObjectId>,
     pub(super) created: i64,
     pub(super) disabled: bool,
     /// Its keys.
@@ -46,10 +48,38 @@ pub(crate) struct KnownConsumer {
 impl KnownConsumer {
     /// Makes it ready, under a name that may have been there before.
     pub(super) fn new(name: Arc<ConsumerName>, from: &Consumer, shared: &SharedLimits) -> Self {
+        let id = Arc::clone(name.id());
+        Self::made(name, (id, from), None, shared)
+    }
+
+    /// Makes that of a subject, by its template. Its limits and budgets are its own.
+    pub(super) fn of_subject((id, from): (&Arc<ObjectId>, &Consumer), subject: &str, shared: &SharedLimits) -> Self {
+        let name = Arc::new(ConsumerName::new(Arc::new(ObjectId(format!("{}/{subject}", id.0)))));
+        let mut own = from.clone();
+        for budget in &mut own.budgets {
+            budget.of = format!("{}{SUBJECT_MARK}{subject}", budget.of);
+        }
+        own.keys.clear();
+        Self::made(name, (Arc::clone(id), &own), Some(id.0.as_str()), shared)
+    }
+
+    fn made(
+        name: Arc<ConsumerName>,
+        (selected_as, from): (Arc<ObjectId>, &Consumer),
+        template: Option<&str>,
+        shared: &SharedLimits,
+    ) -> Self {
         if !from.limits.is_empty() || !from.budgets.is_empty() {
             shared.put_in_use();
         }
-        let limit = |limit| PreparedLimit::of(shared.gateway(), LimitScope::Consumer(&name.id().0), limit);
+        let charged = from.chargeback.iter().filter_map(|label| Some((label.clone(), from.labels.get(label)?.clone())));
+        name.charge(charged.collect());
+        let of_it = name.id().0.as_str();
+        let scope = match template {
+            Some(template) => LimitScope::Subject { template, of_it },
+            None => LimitScope::Consumer(of_it),
+        };
+        let limit = |limit| PreparedLimit::of(shared.gateway(), scope, limit);
         let mut identity = blake3::Hasher::new_derive_key("sluicegate consumer identity for cached answers v1");
         identity.update(name.id().0.as_bytes());
         Self {
@@ -66,6 +96,7 @@ impl KnownConsumer {
             concurrency: from.concurrency.as_ref().map(|own| shared.gate(GateScope::Consumer(&name.id().0), own)),
             revision: from.revision.as_str().into(),
             identity: *identity.finalize().as_bytes(),
+            selected_as,
             name,
         }
     }
@@ -92,7 +123,7 @@ impl KnownConsumer {
 
     /// True if it is one of those that are selected.
     pub(crate) fn is_selected(&self, by: &ConsumerMatch) -> bool {
-        let parts = self.id().0.split_once('/').unwrap_or(("", &self.id().0));
+        let parts = self.selected_as.0.split_once('/').unwrap_or(("", &self.selected_as.0));
         by.holds(parts, &self.labels)
     }
 

@@ -4,6 +4,7 @@
 mod identified;
 mod index;
 mod known;
+mod subjects;
 mod tokens;
 
 pub(crate) use identified::Identified;

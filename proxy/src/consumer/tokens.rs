@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluicegate_config::ConsumerJwt;
+use sluicegate_config::{Consumer, ConsumerJwt};
 
 use super::identified::Identified;
 use super::known::KnownConsumer;
+use super::subjects::Subjects;
 use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, seconds, untrusted};
+use crate::limit::SharedLimits;
 use crate::persistent::{OrderedMap, PersistentMap};
 
 /// The most tokens that are remembered as good, in parts, so that workers do not wait for each other.
@@ -21,11 +23,14 @@ struct TokenHolder {
     consumer: Arc<KnownConsumer>,
     rules: Arc<TokenRules>,
     source: Arc<JwksSource>,
+    /// Each subject is a consumer of its own.
+    subjects: Option<Arc<Subjects>>,
 }
 
 /// A token that was found good.
 struct Verified {
     holder: TokenHolder,
+    consumer: Arc<KnownConsumer>,
     keys: Arc<KeySet>,
     /// It is not good any longer, in seconds since 1970.
     until: i64,
@@ -63,11 +68,21 @@ fn place(consumer: &KnownConsumer) -> (i64, Arc<str>) {
 impl TokenIndex {
     /// A consumer is known by tokens. Of several that a token would be of, the older is known by it, then the one with the smaller
     /// id.
-    pub(super) fn insert(&mut self, consumer: &Arc<KnownConsumer>, from: &ConsumerJwt, keeper: &JwksKeeper) {
-        let source = keeper.kept(&from.issuer, from.jwks_url.as_deref());
-        let holder = TokenHolder { consumer: Arc::clone(consumer), rules: Arc::new(TokenRules::new(from)), source };
+    pub(super) fn insert(
+        &mut self,
+        consumer: &Arc<KnownConsumer>,
+        (whole, from): (&Consumer, &ConsumerJwt),
+        (keeper, limits): (&JwksKeeper, &Arc<SharedLimits>),
+    ) {
+        let source = match &from.jwks {
+            Some(jwks) => keeper.given(&from.issuer, jwks),
+            None => keeper.kept(&from.issuer, from.jwks_url.as_deref()),
+        };
+        let subjects = from.subjects.as_ref().map(|by| Arc::new(Subjects::new(consumer.id(), whole, by, limits)));
+        let (consumer, rules) = (Arc::clone(consumer), Arc::new(TokenRules::new(from)));
+        let holder = TokenHolder { consumer: Arc::clone(&consumer), rules, source, subjects };
         let mut holders = self.by_issuer.get(from.issuer.as_str()).cloned().unwrap_or_default();
-        holders.insert_mut(place(consumer), holder);
+        holders.insert_mut(place(&consumer), holder);
         self.by_issuer.insert_mut(from.issuer.as_str().into(), holders);
         self.verified = Arc::default();
     }
@@ -108,17 +123,28 @@ impl TokenIndex {
             return refused(holders.values().next(), "no consumer has its audience and claims", now);
         };
         let Some(keys) = holder.source.keys() else {
+            if !holder.source.may_come() {
+                return refused(Some(holder), "none of the keys in its consumer can be used", now);
+            }
             holder.source.counts.unverifiable.add();
             return Identified::Unverifiable;
         };
         match holder.rules.verify(token, &keys) {
             Ok(_) if holder.consumer.disabled => refused(Some(holder), "its consumer is disabled", now),
             Ok(claims) => {
+                let consumer = match &holder.subjects {
+                    None => Arc::clone(&holder.consumer),
+                    Some(subjects) => match subjects.of(&claims) {
+                        Some(consumer) => consumer,
+                        None => return refused(Some(holder), "it names no subject", now),
+                    },
+                };
                 let end = seconds(&claims, "exp").unwrap_or_default();
                 let until = end.saturating_add(holder.rules.skew);
-                self.remember(*digest, Verified { holder: holder.clone(), keys, until }, now);
+                let verified = Verified { holder: holder.clone(), consumer: Arc::clone(&consumer), keys, until };
+                self.remember(*digest, verified, now);
                 holder.source.counts.verified.add();
-                Identified::Known(Arc::clone(&holder.consumer), None)
+                Identified::Known(consumer, None)
             }
             // The issuer may have published it by now.
             Err((_, Some(key))) if !holder.source.lacks(&key) => {
@@ -131,12 +157,12 @@ impl TokenIndex {
 
     fn remembered(&self, digest: &[u8; 32], now: i64) -> Option<Identified> {
         let verified = self.verified.shard(digest);
-        let Verified { holder, keys, until } = verified.get(digest)?;
+        let Verified { holder, consumer, keys, until } = verified.get(digest)?;
         // A key that the issuer has taken back makes what it signed nothing.
         let is_current = holder.source.keys().is_some_and(|now| Arc::ptr_eq(&now, keys));
         (now < *until && is_current).then(|| {
             holder.source.counts.cached.add();
-            Identified::Known(Arc::clone(&holder.consumer), None)
+            Identified::Known(Arc::clone(consumer), None)
         })
     }
 

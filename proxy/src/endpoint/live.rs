@@ -15,6 +15,7 @@ use super::latency::Latencies;
 use super::news::{EndpointName, News, NewsQueue, Subject};
 use super::provider_key::{KeyInUse, LiveKey};
 use super::scarce::Scarce;
+use super::server_load::{ServerLoad, ToldLoad};
 
 /// The cooldown of an endpoint that refuses the gateway's credential (or its money).
 const REFUSED: Duration = Duration::from_secs(30);
@@ -62,6 +63,8 @@ pub struct Endpoint {
     /// The time when it last gave an answer.
     answered: AtomicU64,
     in_flight: AtomicU32,
+    /// The word of the model server there, of its load.
+    told: ToldLoad,
     /// The most calls that this process may have there at once, as was found out; 0: nobody finds out.
     own_limit: AtomicU64,
     latencies: Latencies,
@@ -84,6 +87,7 @@ impl Endpoint {
             credential: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            told: ToldLoad::default(),
             own_limit: AtomicU64::new(0),
             latencies: Latencies::default(),
         }
@@ -144,6 +148,17 @@ impl Endpoint {
     /// Checks find it well: what they have said before is over, and what its calls have said is not.
     pub fn check_passed(&self) {
         self.cooldowns.check_passed();
+    }
+
+    /// The model server there tells of its load, which counts until then.
+    pub fn told_load(&self, load: ServerLoad, until: Instant) {
+        self.told.note(load, self.since_epoch(until));
+    }
+
+    /// The load that the model server there has told of lately.
+    #[must_use]
+    pub fn server_load(&self, now: Instant) -> Option<ServerLoad> {
+        self.told.at(self.since_epoch(now))
     }
 
     /// It refused the gateway's credential. After some in a row it gets a cooldown.

@@ -4,7 +4,7 @@
 //! what was learnt. `live` is one endpoint, `breaker` its circuit's state machine on a sliding `window`, `latency` the time that
 //! it lets callers wait, told by an attempt's `clock`; `budget` bounds retries and second attempts (`answer_times` says when those are due), `mirrors` counts copies of calls, `seats` the calls of a conversation that are
 //! under way, `cooldown` the times
-//! in which others go first, `scarce` those in which they do for one model, `provider_key` is one of several keys of a provider, `news` what other proxies ought to know, `registry` keeps everything by stable id.
+//! in which others go first, `scarce` those in which they do for one model, `server_load` is what a model server has told of itself, `provider_key` is one of several keys of a provider, `news` what other proxies ought to know, `registry` keeps everything by stable id.
 
 mod answer_times;
 mod breaker;
@@ -21,6 +21,7 @@ mod provider_key;
 mod registry;
 mod scarce;
 mod seats;
+mod server_load;
 mod window;
 
 #[cfg(test)]
@@ -39,3 +40,4 @@ pub use provider_key::{KeyInUse, KeyStanding, LiveKey};
 pub use registry::{EndpointKey, LiveKeyId, LivePool, Registry};
 pub use scarce::model_number;
 pub use seats::{ConversationPlace, Seats};
+pub use server_load::ServerLoad;

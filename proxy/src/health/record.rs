@@ -1,4 +1,4 @@
-//! The answers of one endpoint that is asked whether it is well. Time is passed in.
+//! The answers of one endpoint that is asked now and then. Time is passed in.
 
 use std::time::Instant;
 
@@ -44,6 +44,11 @@ impl CheckRecord {
             self.is_ill = !is_well;
             self.turning = 0;
         }
+    }
+
+    /// It has answered a question of another kind, or has not.
+    pub(super) const fn ended(&mut self) {
+        self.is_asked = false;
     }
 
     /// True if it is not well.

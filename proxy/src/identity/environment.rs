@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The names that are read.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 30] = [
     AWS_ACCESS_KEY_ID,
     AWS_CONTAINER_AUTHORIZATION_TOKEN,
     AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
@@ -33,6 +33,8 @@ const NAMES: [&str; 28] = [
     GOOGLE_APPLICATION_CREDENTIALS,
     IDENTITY_ENDPOINT,
     IDENTITY_HEADER,
+    OPENAI_AUTH_URL,
+    OPENAI_IDENTITY_TOKEN_FILE,
 ];
 
 pub(super) const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
@@ -63,6 +65,8 @@ pub(super) const GCE_METADATA_HOST: &str = "GCE_METADATA_HOST";
 pub(super) const GOOGLE_APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 pub(super) const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
 pub(super) const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
+pub(super) const OPENAI_AUTH_URL: &str = "OPENAI_AUTH_URL";
+pub(super) const OPENAI_IDENTITY_TOKEN_FILE: &str = "OPENAI_IDENTITY_TOKEN_FILE";
 
 /// The environment's words about clouds.
 #[derive(Clone, Default)]

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
 
-use super::{aws_chain, azure, gcp, gcp_file, sts};
+use super::{aws_chain, azure, gcp, gcp_file, openai, sts};
 
 /// Answers of token services, and files: each gives a token, keys, or words that repeat nothing of it at length.
 ///
@@ -19,6 +19,7 @@ pub fn token_answers(data: &[u8]) {
             gcp::read(status, data).err(),
             gcp::impersonated(status, data, now).err(),
             sts::read(status, data, now).err(),
+            openai::read(status, data).err(),
         ];
         for why in why.into_iter().flatten() {
             assert!(!why.is_empty() && why.len() < 500, "{why}");

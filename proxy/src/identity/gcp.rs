@@ -110,9 +110,7 @@ impl GcpSource {
             return account.fetch(Reach::OfPool, client).await;
         }
         let Some(path) = environment.get(GOOGLE_APPLICATION_CREDENTIALS) else {
-            let host = environment.get(GCE_METADATA_HOST).unwrap_or("metadata.google.internal");
-            let flavor = (METADATA_FLAVOR, HeaderValue::from_static("Google"));
-            let question = TokenQuestion::get(format!("http://{host}{METADATA_PATH}"), vec![flavor]);
+            let (host, question) = of_metadata(environment, METADATA_PATH);
             let asked = client.ask(Reach::Local, question).await;
             let (status, body) = asked.map_err(|why| format!("the metadata server at {host}: {why}"))?;
             return read(status, &body).map_err(|why| format!("the metadata server: {why}"))?.fetched();
@@ -124,6 +122,13 @@ impl GcpSource {
             GcpFile::User(user) => of_user(&user, client).await,
         }
     }
+}
+
+/// A question to the metadata server, and its host.
+pub(super) fn of_metadata<'a>(environment: &'a CloudEnvironment, path: &str) -> (&'a str, TokenQuestion) {
+    let host = environment.get(GCE_METADATA_HOST).unwrap_or("metadata.google.internal");
+    let flavor = (METADATA_FLAVOR, HeaderValue::from_static("Google"));
+    (host, TokenQuestion::get(format!("http://{host}{path}"), vec![flavor]))
 }
 
 async fn of_user(user: &UserLogin, client: &TokenClient) -> Result<Fetched, String> {

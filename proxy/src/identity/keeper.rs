@@ -19,6 +19,7 @@ use super::aws_chain::AwsSource;
 use super::azure::AzureSource;
 use super::environment::CloudEnvironment;
 use super::gcp::GcpSource;
+use super::openai::OpenAiSource;
 use super::source::TokenSource;
 use super::token::{Fetched, Token, Watched};
 use super::token_client::TokenClient;
@@ -130,6 +131,13 @@ impl Tokens {
         let (said, resource) = (format!("{tenant:?} {client:?}"), source.resource());
         self.kept(&[b"azure", secret.unwrap_or_default(), said.as_bytes(), resource.as_bytes()], || {
             Ok(TokenSource::Azure(source))
+        })
+    }
+
+    /// The token of OpenAI's that this process's own is exchanged for, by a workload identity provider and for a service account.
+    pub(crate) fn openai(&self, provider: &str, account: &str) -> Result<Arc<Token>, String> {
+        self.kept(&[b"openai", provider.as_bytes(), account.as_bytes()], || {
+            Ok(TokenSource::OpenAi(OpenAiSource::new(provider, account)))
         })
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod fuzzing;
 mod gcp;
 mod gcp_file;
 pub(crate) mod keeper;
+mod openai;
 pub(crate) mod sigv4;
 mod source;
 mod sts;

@@ -4,6 +4,7 @@ use super::aws_chain::AwsSource;
 use super::azure::AzureSource;
 use super::environment::CloudEnvironment;
 use super::gcp::GcpSource;
+use super::openai::OpenAiSource;
 use super::token::Fetched;
 use super::token_client::TokenClient;
 
@@ -15,6 +16,8 @@ pub(super) enum TokenSource {
     Amazon(AwsSource),
     /// Azure's.
     Azure(AzureSource),
+    /// OpenAI's.
+    OpenAi(OpenAiSource),
 }
 
 impl TokenSource {
@@ -24,6 +27,7 @@ impl TokenSource {
             Self::Google(_) => "gcp",
             Self::Amazon(_) => "aws",
             Self::Azure(_) => "azure",
+            Self::OpenAi(_) => "openai",
         }
     }
 
@@ -33,6 +37,7 @@ impl TokenSource {
             Self::Google(source) => source.name(),
             Self::Amazon(source) => source.name(),
             Self::Azure(source) => source.name(),
+            Self::OpenAi(source) => source.name(),
         }
     }
 
@@ -45,6 +50,7 @@ impl TokenSource {
             Self::Google(source) => source.fetch(client, environment).await,
             Self::Amazon(source) => source.fetch(client, environment).await,
             Self::Azure(source) => source.fetch(client, environment).await,
+            Self::OpenAi(source) => source.fetch(client, environment).await,
         }
     }
 }

@@ -44,6 +44,13 @@ impl TokenQuestion {
         Self { url, method: Method::GET, headers, body: Bytes::new() }
     }
 
+    /// JSON that is posted.
+    pub(super) fn json(url: String, value: &serde_json::Value) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let headers = vec![(CONTENT_TYPE, json.clone()), (ACCEPT, json)];
+        Self { url, method: Method::POST, headers, body: value.to_string().into() }
+    }
+
     /// A form that is posted.
     pub(super) fn form(url: String, form: String) -> Self {
         let headers = vec![

@@ -11,6 +11,8 @@ static RULES: LazyLock<TokenRules> = LazyLock::new(|| {
         issuer: "https://x".to_owned(),
         audiences: vec!["gateway".to_owned()],
         jwks_url: None,
+        jwks: None,
+        subjects: None,
         claims: vec![RequiredClaim { name: "realm.roles".to_owned(), values: vec!["caller".to_owned()] }],
         algorithms: ["RS256", "ES256", "EdDSA", "PS512"].map(str::to_owned).into(),
         clock_skew: 60,

@@ -59,6 +59,16 @@ struct Discovered {
 }
 
 impl JwksKeeper {
+    /// The keys of an issuer that stand in the configuration: nobody fetches them.
+    pub(crate) fn given(&self, issuer: &str, jwks: &str) -> Arc<JwksSource> {
+        let source = JwksSource::new(issuer, None, Arc::clone(&self.counts)).without_keeper();
+        match KeySet::read(jwks.as_bytes()) {
+            Ok(set) => source.put(set),
+            Err(why) => tracing::warn!(issuer, why, "an issuer's keys in the configuration are of no use"),
+        }
+        Arc::new(source)
+    }
+
     /// The keys of an issuer, kept already or from now on.
     pub(crate) fn kept(&self, issuer: &str, url: Option<&str>) -> Arc<JwksSource> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

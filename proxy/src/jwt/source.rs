@@ -74,6 +74,8 @@ pub(crate) struct JwksSource {
     set: ArcSwapOption<KeySet>,
     missing: Mutex<MissingKeys>,
     wanted: Arc<Notify>,
+    /// True if nobody fetches them: those that are there are all.
+    is_given: bool,
     /// The counts of all tokens.
     pub(crate) counts: Arc<JwtCounts>,
 }
@@ -87,7 +89,18 @@ impl fmt::Debug for JwksSource {
 impl JwksSource {
     pub(super) fn new(issuer: &str, url: Option<&str>, counts: Arc<JwtCounts>) -> Self {
         let (set, missing, wanted) = (ArcSwapOption::empty(), Mutex::default(), Arc::default());
-        Self { issuer: issuer.into(), url: url.map(Into::into), set, missing, wanted, counts }
+        Self { issuer: issuer.into(), url: url.map(Into::into), set, missing, wanted, is_given: false, counts }
+    }
+
+    /// The same, where nobody fetches any.
+    pub(super) fn without_keeper(mut self) -> Self {
+        self.is_given = true;
+        self
+    }
+
+    /// True if there may be keys later where none are now.
+    pub(crate) fn may_come(&self) -> bool {
+        !self.is_given
     }
 
     /// The keys; `None`: none have been had yet.
@@ -98,6 +111,9 @@ impl JwksSource {
     /// A token names a key that is not among them: the issuer may have a new one, and is asked before long. `true`: it has been asked
     /// since the key was first named, and has it not.
     pub(crate) fn lacks(&self, key: &str) -> bool {
+        if self.is_given {
+            return true;
+        }
         self.wanted.notify_one();
         self.missing().lacks(key, Instant::now())
     }

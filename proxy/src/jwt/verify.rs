@@ -127,6 +127,11 @@ fn algorithm(name: &str) -> Option<Algorithm> {
     })
 }
 
+/// The text of a claim.
+pub(crate) fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
+    claim(claims, name)?.as_str()
+}
+
 /// A claim by its name, or by a path of names where none has the whole name.
 fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
     if let Some(found) = claims.get(name) {
@@ -164,6 +169,8 @@ mod tests {
             issuer: "https://x".to_owned(),
             audiences: vec!["gateway".to_owned()],
             jwks_url: None,
+            jwks: None,
+            subjects: None,
             claims: claims.iter().map(claim).collect(),
             algorithms: ["RS256", "HS256", "none"].map(str::to_owned).into(),
             clock_skew: 60,

@@ -44,12 +44,14 @@ pub(crate) struct Told {
 /// A limit has no room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LimitRefusal {
-    /// The place of the limit among those that were asked.
+    /// The place of the limit among those that were asked: of several the one that has room last.
     pub(crate) at: usize,
     /// The time after which there may be; `None`: there never is.
     pub(crate) after: Option<Duration>,
     /// True if nobody could be asked.
     pub(crate) is_unavailable: bool,
+    /// True if all that have none let calls wait for it.
+    pub(crate) may_wait: bool,
 }
 
 /// One worker's handle.
@@ -117,28 +119,40 @@ impl Limiter {
         &self.budgets
     }
 
-    /// Takes of all limits, or of none. Waits for Redis at most, and not for long.
+    /// Takes of all limits, or of none. Waits for Redis at most, and not for long. What a call may wait for is counted once it is known
+    /// what became of that.
     pub(crate) async fn take(self: &Rc<Self>, demands: &[Demand<'_>]) -> (Vec<Told>, Result<Holds, LimitRefusal>) {
         // Dropped, what was taken is given back: if a limit has no room, and if the caller leaves meanwhile.
         let mut holds = Holds::new(Rc::clone(self) as Rc<dyn HoldKeeper>);
         let (mut all, mut refused) = (Vec::with_capacity(demands.len()), None::<LimitRefusal>);
         let asked = join_all(demands.iter().map(|demand| self.ask(demand))).await;
         let is_taken = asked.iter().all(|asked| asked.outcome.is_ok());
+        let waits = |(asked, demand): (&Asked, &Demand<'_>)| match asked.outcome {
+            Ok(_) => true,
+            Err((after, is_unavailable)) => demand.limit.queue.is_some() && after.is_some() && !is_unavailable,
+        };
+        let may_wait = !is_taken && asked.iter().zip(demands).all(waits);
         for (at, (mut asked, demand)) in asked.into_iter().zip(demands).enumerate() {
             match asked.outcome {
                 Ok(hold) => {
                     hold.into_iter().for_each(|hold| holds.add(hold));
                     if is_taken {
+                        self.shared.found(demand.limit, &demand.key, true);
                         self.count(demand, true);
                     } else {
                         asked.told.give_back(demand.cost);
                     }
                 }
                 Err((after, is_unavailable)) => {
-                    self.count(demand, false);
+                    if !is_unavailable {
+                        self.shared.found(demand.limit, &demand.key, false);
+                    }
+                    if !may_wait {
+                        self.count(demand, false);
+                    }
                     let patience = |after: Option<Duration>| after.unwrap_or(Duration::MAX);
                     if refused.is_none_or(|refused| patience(refused.after) < patience(after)) {
-                        refused = Some(LimitRefusal { at, after, is_unavailable });
+                        refused = Some(LimitRefusal { at, after, is_unavailable, may_wait });
                     }
                 }
             }
@@ -174,6 +188,11 @@ impl Limiter {
             None => beat::look_twice(|| ready(self.alone(demand)), looks_again, beat::GATHER).await,
             Some(redis) => beat::look_twice(|| self.together(redis, demand), looks_again, beat::TOLD).await,
         }
+    }
+
+    /// A call that might have waited is refused by this limit.
+    pub(crate) fn count_refusal(&self, demand: &Demand<'_>) {
+        self.count(demand, false);
     }
 
     /// Counts a check, by what became of it. What was given back as another limit had no room is none.

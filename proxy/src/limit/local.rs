@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluicegate_config::Concurrency;
+use sluicegate_config::rollout::{BudgetUse, Exceeded};
 
 use super::budget::SharedBudgets;
 use super::fleet::Fleet;
@@ -80,6 +81,10 @@ struct LocalCount {
     guarded_until: u64,
     /// The tokens of a typical answer; 0: not known.
     typical: u64,
+    /// The limit, as statuses are told of it; `None`: no call has asked for room yet.
+    of: Option<Arc<str>>,
+    /// Calls that found no room, one after the other with less than a window between them: the first and the last, and the amount.
+    refused: Option<(u64, u64, u64)>,
 }
 
 impl SharedLimits {
@@ -210,6 +215,43 @@ impl SharedLimits {
         self.with((key, terms.span), now, |count| count.window.empty_after(now, terms.span))
     }
 
+    /// A call has asked for room.
+    pub(super) fn found(&self, limit: &PreparedLimit, key: &LimitKey, has_room: bool) {
+        let (now, span) = (self.now(), limit.alone().span);
+        self.with((key, span), now, |count| {
+            if count.of.is_none() {
+                count.of = Some(Arc::clone(&limit.identity));
+            }
+            if !has_room {
+                let goes_on =
+                    |(_, last, amount): &(u64, u64, u64)| now.saturating_sub(*last) < span && *amount == limit.amount;
+                let first = count.refused.filter(goes_on).map_or(now, |(first, ..)| first);
+                count.refused = Some((first, now, limit.amount));
+            }
+        });
+    }
+
+    /// The use of every limit that calls have asked for, by its identity: of several that are counted together, that of the most used.
+    pub(crate) fn uses(&self) -> Vec<(Arc<str>, BudgetUse)> {
+        let (now, wall) = (self.now(), jiff::Timestamp::now().as_microsecond());
+        let mut all: HashMap<Arc<str>, BudgetUse> = HashMap::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for count in shard.keys.values_mut() {
+                let Some(of) = count.of.clone() else { continue };
+                let used = count.tell(now, wall);
+                let told = all.entry(of).or_insert(used);
+                let exceeded = [told.exceeded, used.exceeded].into_iter().flatten().min_by_key(|one| one.at);
+                if used.spent > told.spent {
+                    *told = used;
+                }
+                told.exceeded = exceeded;
+            }
+        }
+        let places = self.gates.uses().into_iter();
+        all.into_iter().chain(places).collect()
+    }
+
     /// The tokens of a typical answer to calls that a limit counts together.
     pub(crate) fn typical(&self, key: &LimitKey, limit: &PreparedLimit) -> u64 {
         let typical = self.with((key, limit.alone().span), self.now(), |count| count.typical);
@@ -248,6 +290,21 @@ impl SharedLimits {
 impl LocalCount {
     fn new(now: u64) -> Self {
         Self { window: SlidingWindow::new(now), ..Self::default() }
+    }
+
+    /// The use of it. `wall`: now, in microseconds since 1970.
+    fn tell(&mut self, now: u64, wall: i64) -> BudgetUse {
+        let wall_at = |at: u64| wall.saturating_sub(i64::try_from(now.saturating_sub(at)).unwrap_or(i64::MAX));
+        let own = self.window.used(now, self.span);
+        let (spent, at) = match self.seen {
+            None => (own, 0),
+            Some((used, at)) if now.saturating_sub(at) < self.span => (used.max(own), wall_at(at)),
+            // What was heard of counts no longer.
+            Some((_, at)) => (own, wall_at(at.saturating_add(self.span))),
+        };
+        let refused = self.refused.filter(|(_, last, _)| now.saturating_sub(*last) < self.span);
+        let exceeded = refused.map(|(first, _, amount)| Exceeded { at: wall_at(first).div_euclid(1_000_000), amount });
+        BudgetUse { start: 0, spent, at: u64::try_from(at).unwrap_or_default(), reached: 0, exceeded }
     }
 
     /// True if nothing would be lost with it.
@@ -308,6 +365,20 @@ mod tests {
         assert!(limits.alone((&key(many + 1), TERMS), 1, 10).is_err(), "the others of its shard have taken all");
         assert!(limits.alone((&key(many + 1), TERMS), 1, SWEEP + 10).is_ok());
         assert!(held() < SHARDS * MOST_KEYS);
+    }
+
+    #[test]
+    fn what_is_used_is_told_as_long_as_it_counts_and_since_when_there_is_no_room() {
+        let limits = SharedLimits::default();
+        let at = (&key(1), TERMS);
+        let tell = |now: u64| limits.with((&key(1), TERMS.span), now, |count| count.tell(now, 50_000_000));
+        assert_eq!(limits.alone(at, 3, 0).map(|taken| taken.used), Ok(3));
+        assert_eq!((tell(10).spent, tell(10).is_alone(), tell(2_000).spent), (3, true, 0));
+        limits.note(at, (2, 7), 2_000);
+        assert_eq!((tell(2_100).spent, tell(2_100).at, tell(3_100).spent), (7, 49_999_900, 0));
+        limits.with((&key(1), TERMS.span), 0, |count| count.refused = Some((2_000, 2_500, 10)));
+        assert_eq!(tell(3_000).exceeded, Some(Exceeded { at: 49, amount: 10 }));
+        assert_eq!(tell(3_600).exceeded, None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod prepared;
 mod script;
 mod window;
 
+pub(crate) use budget::SUBJECT_MARK;
 pub use budget::SharedBudgets;
 pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
 pub(crate) use hold::Holds;

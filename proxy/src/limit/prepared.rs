@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
-use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
+use sluicegate_config::{Concurrency, LimitPer, LimitUnit, OnUnavailable, RateLimit, rate_identity};
 
 use super::window::Terms;
 
@@ -30,7 +31,7 @@ impl LimitKey {
     }
 
     /// The beginning of the keys in Redis of all that belongs to it, which says their slot.
-    pub(super) fn slot_name(&self) -> String {
+    pub(crate) fn slot_name(&self) -> String {
         let mut text = String::with_capacity(64);
         text.push_str("sluicegate:{");
         self.0.iter().for_each(|byte| {
@@ -47,6 +48,8 @@ impl LimitKey {
 pub(crate) enum LimitScope<'a> {
     /// Those of the consumer with this id.
     Consumer(&'a str),
+    /// Those of a consumer that was made of a template: its own id, and the template's.
+    Subject { template: &'a str, of_it: &'a str },
     /// Those of the route with this id, or of one of its rules.
     Route(&'a str, Option<&'a str>),
 }
@@ -57,11 +60,16 @@ pub(crate) struct PreparedLimit {
     pub(crate) per: Per,
     pub(crate) unit: LimitUnit,
     pub(crate) amount: u64,
+    /// The place of the call that waits for the next room, and the queue in front of it; `None`: calls that there is no room for are
+    /// refused.
+    pub(crate) queue: Option<Concurrency>,
     /// For money: a model that nobody knows the price of counts as nothing.
     pub(crate) unpriced_is_free: bool,
     pub(crate) on_unavailable: OnUnavailable,
     /// It, in the words of its resource.
     pub(crate) name: Arc<str>,
+    /// It, whatever its amount, as statuses are told of its use.
+    pub(super) identity: Arc<str>,
     /// The length of its window, as people write it.
     pub(crate) window: Box<str>,
     micros: u64,
@@ -90,11 +98,15 @@ impl PreparedLimit {
         };
         part(gateway);
         let mut name = match scope {
-            LimitScope::Consumer(id) => format!("LLMConsumer {id}"),
+            LimitScope::Consumer(id) | LimitScope::Subject { of_it: id, .. } => format!("LLMConsumer {id}"),
             LimitScope::Route(id, None) => format!("LLMRoute {id}"),
             LimitScope::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
         };
         part(&name);
+        let identity = match scope {
+            LimitScope::Subject { template, .. } => rate_identity(&format!("LLMConsumer {template}"), from),
+            _ => rate_identity(&name, from),
+        };
         let (word, per) = match &from.per {
             LimitPer::Consumer => ("consumer", Per::Consumer),
             LimitPer::Route => ("route", Per::Route),
@@ -105,7 +117,7 @@ impl PreparedLimit {
             }
         };
         [word, from.unit.label(), &from.window.to_string()].into_iter().for_each(part);
-        let window = written(from.window);
+        let window = from.window_in_words();
         let unit = from.unit.label();
         let unit = if from.amount == 1 { unit.trim_end_matches('s') } else { unit };
         let _ = match from.unit {
@@ -116,9 +128,11 @@ impl PreparedLimit {
             per,
             unit: from.unit,
             amount: from.amount,
+            queue: from.queue.clone().map(|queue| Concurrency { max: 1, min: None, queue: Some(queue) }),
             unpriced_is_free: from.unpriced_is_free,
             on_unavailable: from.on_unavailable,
             name: name.into(),
+            identity: identity.into(),
             window: window.into(),
             micros: from.window.saturating_mul(1_000),
             seed: *seed.finalize().as_bytes(),
@@ -135,6 +149,22 @@ impl PreparedLimit {
         let mut key = [0; 16];
         hasher.finalize_xof().fill(&mut key);
         LimitKey(key)
+    }
+
+    /// The length of its window.
+    pub(crate) const fn span(&self) -> Duration {
+        Duration::from_micros(self.micros)
+    }
+
+    /// The longest that a call waits for room; `None`: it does not.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.queue.as_ref()?.queue.as_ref()?.timeout))
+    }
+
+    /// True if a call can not have room before this time is over with so many before it in the queue. Of calls it is known what each takes.
+    pub(crate) fn is_hopeless(&self, before: u64, patience: Duration) -> bool {
+        let least = Duration::from_micros(self.micros.saturating_mul(before / self.amount));
+        self.unit == LimitUnit::Requests && least > patience
     }
 
     /// True if it counts what calls use, which is known at their end, and not the calls.
@@ -164,23 +194,21 @@ impl PreparedLimit {
     }
 }
 
-/// Milliseconds as people write them: `1m`, `90s`, `1500ms`.
-fn written(millis: u64) -> String {
-    for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if millis > 0 && millis.is_multiple_of(scale) {
-            return format!("{}{unit}", millis / scale);
-        }
-    }
-    format!("{millis}ms")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn limit(amount: u64, window: u64, unit: LimitUnit) -> RateLimit {
         let per = LimitPer::Header("x-team".to_owned());
-        RateLimit { per, unit, amount, window, unpriced_is_free: false, on_unavailable: OnUnavailable::Share }
+        RateLimit {
+            per,
+            unit,
+            amount,
+            window,
+            queue: None,
+            unpriced_is_free: false,
+            on_unavailable: OnUnavailable::Share,
+        }
     }
 
     #[test]
@@ -213,13 +241,17 @@ mod tests {
         assert_eq!(of(&limit(65, 64_000, LimitUnit::Requests)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().span, 65_000_000);
+        let two = of(&limit(2, 10_000, LimitUnit::Requests));
+        // Of six calls two go at once, and two after each window.
+        let hopeless = |before: u64| two.is_hopeless(before, Duration::from_secs(15));
+        assert_eq!([1, 2, 3, 4].map(hopeless), [false, false, false, true]);
         let names = [(1, LimitUnit::Requests), (7, LimitUnit::InputTokens), (500_000_000, LimitUnit::Cost)];
         let names = names.map(|(amount, unit)| of(&limit(amount, 3_600_000, unit)).name.to_string());
         let told =
             ["1 request", "7 input_tokens", "0.50 USD"].map(|told| format!("LLMRoute a/r: {told} per 1h, per header"));
         assert_eq!(names, told);
         for (millis, text) in [(60_000, "1m"), (90_000, "90s"), (86_400_000, "24h"), (1_500, "1500ms")] {
-            assert_eq!(written(millis), text);
+            assert_eq!(limit(1, millis, LimitUnit::Requests).window_in_words(), text);
         }
     }
 }

@@ -236,7 +236,7 @@ fn admin_of(
         draining,
         tokens: Arc::clone(tokens),
         registry,
-        budgets: Arc::clone(&shared.limits.budgets),
+        limits: Arc::clone(&shared.limits),
     }
 }
 
@@ -333,6 +333,7 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
     let now = Instant::now();
     let stat = |(key, endpoint): (endpoint::EndpointKey, Arc<endpoint::Endpoint>)| {
         let found = totals.get(&label(&key));
+        let load = endpoint.server_load(now);
         EndpointStat {
             circuit: match endpoint.circuit(now) {
                 endpoint::CircuitState::Closed => CircuitStat::Closed,
@@ -343,6 +344,8 @@ fn endpoints(registry: &Registry, board: &StatsBoard) -> Vec<EndpointStat> {
             nearly_used_up: endpoint.times_nearly_used_up(),
             own_limit: endpoint.own_limit(),
             in_flight: endpoint.in_flight().into(),
+            server_requests: load.map(|load| [load.running.into(), load.waiting.into()]),
+            server_cache: load.and_then(|load| load.cache_milli).map(|used| f64::from(used) / 1_000.0),
             latency: endpoint.latency_estimates().map(|time| time.map(|time| time.as_secs_f64())),
             connections: found.map(|totals| (totals.open - totals.idle.min(totals.open), totals.idle, totals.created)),
             pool: key.pool.0.into(),

@@ -196,6 +196,19 @@ impl Report {
         objects + self.problems.iter().filter(nameless).count()
     }
 
+    /// Objects that do not run as they are written now, and errors that name none. What runs as it is written, without something that it
+    /// names, such as one of several keys, is in [`Report::partial`].
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.rejected() - self.partial()
+    }
+
+    /// Objects that run as they are written, as far as what they name is there.
+    #[must_use]
+    pub fn partial(&self) -> usize {
+        self.objects.iter().filter(|object| object.state == ObjectState::Partial).count()
+    }
+
     /// The revision that runs of an object.
     #[must_use]
     pub fn running(&self, kind: &str, name: &str) -> Option<&str> {

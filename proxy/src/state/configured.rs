@@ -4,13 +4,13 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{
-    AffinitySource, BetaAction, FallbackReason, HealthCheck, Hedge, Model, ObjectId, PoolTimeouts, Retry, Strategy,
-    StreamFailover, Timeouts,
+    AffinitySource, BetaAction, FallbackReason, HealthCheck, Hedge, Model, ModelServer, ObjectId, PoolTimeouts, Retry,
+    Strategy, StreamFailover, Timeouts,
 };
 use sluicegate_dialects::verbatim::CachePlan;
 use sluicegate_dialects::{Dialect, RequestShape};
@@ -229,6 +229,8 @@ pub(crate) struct RouteTarget<'a> {
 pub(crate) struct Pool {
     pub(crate) state: Arc<LivePool>,
     pub(crate) strategy: Strategy,
+    /// The least quality of a model, in thousandths, that goes before all others of its tier.
+    pub(crate) quality_floor_milli: Option<u32>,
     /// Keeps calls of one conversation together.
     pub(crate) affinity: Option<PreparedAffinity>,
     pub(crate) max_open_percent: u32,
@@ -251,6 +253,24 @@ impl Pool {
     /// True if the time that endpoints let callers wait is measured.
     pub(crate) fn measures_latency(&self) -> bool {
         self.strategy == Strategy::LeastLatency
+    }
+}
+
+/// A question that an endpoint is asked beside the calls.
+pub(crate) enum EndpointQuestion {
+    /// Its health.
+    Health(Arc<HealthCheck>),
+    /// The load of its model server.
+    Load(Arc<ModelServer>),
+}
+
+impl EndpointQuestion {
+    /// The time from one question to the next.
+    pub(crate) fn interval(&self) -> Duration {
+        match self {
+            Self::Health(check) => check.interval.get(),
+            Self::Load(server) => server.interval.get(),
+        }
     }
 }
 
@@ -282,6 +302,8 @@ pub(crate) struct Provider {
     pub(crate) priority: u32,
     /// True if it is in another region than the process.
     pub(crate) is_away: bool,
+    /// Model servers there are asked how busy they are.
+    pub(crate) model_server: Option<Arc<ModelServer>>,
     /// Larger requests go out compressed.
     pub(crate) compress_over: Option<usize>,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
@@ -440,11 +462,17 @@ impl Ready {
         rules.min_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, found)| found)
     }
 
-    /// The endpoints that are asked whether they are well.
-    pub(crate) fn checked(&self) -> impl Iterator<Item = (&Arc<Provider>, &Arc<HealthCheck>)> {
-        let pools = self.pools.iter().flatten().filter_map(|pool| Some((pool, pool.health_check.as_ref()?)));
+    /// The endpoints that are asked whether they are well, or how busy they are.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&Arc<Provider>, EndpointQuestion)> {
+        let pools = self.pools.iter().flatten();
         let asked = |provider: &&Arc<Provider>| provider.weight > 0 && &*provider.address != "simulated";
-        pools.flat_map(move |(pool, check)| pool.providers.iter().filter(asked).map(move |provider| (provider, check)))
+        pools.flat_map(move |pool| {
+            pool.providers.iter().filter(asked).flat_map(|provider| {
+                let health = pool.health_check.iter().map(|check| EndpointQuestion::Health(Arc::clone(check)));
+                let load = provider.model_server.iter().map(|server| EndpointQuestion::Load(Arc::clone(server)));
+                health.chain(load).map(move |question| (provider, question))
+            })
+        })
     }
 
     /// The pool that a rule names; `None`: it is not there.

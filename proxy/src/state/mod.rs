@@ -14,8 +14,8 @@ mod resolve;
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons, RouteTarget, Rule,
-    TargetRef,
+    EndpointQuestion, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons,
+    RouteTarget, Rule, TargetRef,
 };
 pub(crate) use provider_key::{Credential, SentWith};
 pub use resolve::Lasting;

@@ -215,6 +215,7 @@ impl Resolving<'_> {
         Pool {
             state: self.lasting.registry.pool(self.id, self.now),
             strategy: self.pool.strategy,
+            quality_floor_milli: self.pool.quality_floor_milli,
             affinity: self.pool.affinity.as_ref().map(affinity),
             health_check: self.pool.health_check.clone().map(Arc::new),
             max_open_percent: self.pool.circuit_breaker.max_open_percent,
@@ -238,6 +239,7 @@ impl Resolving<'_> {
         let keys = self.keys(from)?;
         let stands_for = self.stands_for_credential(from.credential.as_ref());
         let set_headers = set_headers(from)?;
+        let model_server = from.model_server.clone().map(Arc::new);
         let discovered =
             self.discovered(from, credential.as_ref().or(keys.first().map(|key| &key.credential)), &set_headers)?;
         let own = &self.place(from);
@@ -257,6 +259,7 @@ impl Resolving<'_> {
                 weight,
                 priority: from.priority,
                 is_away: place.is_away,
+                model_server: model_server.clone(),
                 compress_over: compress_over(from),
                 models: Arc::clone(&models),
                 discovered: discovered.clone(),
@@ -417,6 +420,7 @@ impl Resolving<'_> {
             (Some(Identity::Azure { tenant, client }), secret) => {
                 tokens.azure(secret, (tenant.as_deref(), client.as_deref()), &from.url)
             }
+            (Some(Identity::OpenAi { provider, account }), _) => tokens.openai(provider, account),
             (Some(Identity::Passthrough), _) => {
                 return Ok(profiles::of(from).auth.as_ref().map(Credential::OfCaller));
             }
@@ -467,6 +471,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             api_version,
             service,
             endpoints: _,
+            model_server: _,
             credential: _,
             keys: _,
             identity: _,
@@ -487,7 +492,14 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             simulated,
         } = provider;
         let model = |(name, model): (&String, &config::Model)| {
-            let config::Model { upstream_name, max_output_tokens, facts: _, price: _, price_listed: _ } = model;
+            let config::Model {
+                upstream_name,
+                max_output_tokens,
+                quality_milli: _,
+                facts: _,
+                price: _,
+                price_listed: _,
+            } = model;
             (name.clone(), upstream_name.clone(), *max_output_tokens)
         };
         let models: Vec<_> = models.iter().map(model).collect();

@@ -157,6 +157,7 @@ impl Origin {
             url: url.to_owned(),
             api_version: None,
             service: None,
+            model_server: None,
             endpoints: None,
             credential: None,
             keys: Vec::new(),

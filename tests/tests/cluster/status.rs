@@ -61,7 +61,10 @@ async fn a_proxy_that_refuses_is_named_with_its_reason() {
     let rejected = json!({"revision": "", "message": "format 9 is newer than this proxy"});
     let line = json!({
         "whole": true, "ready": true,
-        "objects": {"LLMRoute": {format!("{}/r", gateway.namespace): {"rejected": rejected}}},
+        "objects": {
+            "LLMRoute": {format!("{}/r", gateway.namespace): {"rejected": rejected}},
+            "ProviderPool": {format!("{}/p", gateway.namespace): {"refusedKeys": ["one/team-a"]}},
+        },
     });
     // Whoever asks anew, as the operator does with another token, is told the same.
     let served = async {
@@ -84,6 +87,13 @@ async fn a_proxy_that_refuses_is_named_with_its_reason() {
         assert_eq!(proxies, "1/2");
         let (message, _) = gateway.programmed("ProviderPool", "p", "False Pending").await;
         assert!(message.ends_with("waiting for pod-old"), "{message}");
+        let status = gateway.get("ProviderPool", "p").await.data["status"].clone();
+        let refs =
+            status["conditions"].as_array().unwrap().iter().find(|found| found["type"] == "ResolvedRefs").unwrap();
+        assert_eq!(refs["status"], "True", "{refs}");
+        let told = "warning (KeyRefused): provider one refuses the key team-a, as 1/2 proxies have found";
+        assert!(refs["message"].as_str().unwrap().contains(told), "{refs}");
+        assert!(status["prices"].is_null(), "a stand-in costs nothing: {status}");
     };
     tokio::select! {
         () = served => {}

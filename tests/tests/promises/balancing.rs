@@ -1,6 +1,8 @@
 //! A call goes to where it is quickest, cheapest or warmest, as its pool says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -92,6 +94,29 @@ async fn a_call_goes_to_where_one_of_its_size_costs_least() {
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     assert!(ask(&proxy.client(), &[], body("Hello", 4_000)).await.is_good());
     assert_eq!(counts(&dead), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn the_cheapest_that_is_good_enough_takes_the_call() {
+    let upstreams = [plain_upstream(), plain_upstream(), plain_upstream()];
+    let model = |price: &str, quality: &str| {
+        format!(
+            "models: [{{name: m, price: {{inputPerMillion: \"{price}\", outputPerMillion: \"{price}\"}}{quality}}}]"
+        )
+    };
+    let (poor, good, unsaid) = (model("1", ", quality: \"0.799\""), model("3", ", quality: \"0.8\""), model("2", ""));
+    let floor = "  loadBalancing: {strategy: CostOptimized, qualityFloor: \"0.8\"}";
+    let text = three(&upstreams, [&poor, &good, &unsaid], floor);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    assert!(ask(&proxy.client(), &[], chat("m", false)).await.is_good());
+    assert_eq!(counts(&upstreams), [0, 1, 0]);
+    // Where the good one can not, those below the floor do, the cheaper first.
+    let upstreams =
+        [Upstream::always(vec![Act::Reset]).unwrap(), Upstream::always(vec![Act::Reset]).unwrap(), plain_upstream()];
+    let text = three(&upstreams, [&poor, &good, &unsaid], floor);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    assert!(ask(&proxy.client(), &[], chat("m", false)).await.is_good());
+    assert_eq!(counts(&upstreams), [1, 1, 1]);
 }
 
 /// As many proxies with one configuration.
@@ -256,6 +281,68 @@ async fn an_endpoint_that_says_it_is_ill_is_passed_over_until_it_is_well() {
         assert_eq!(said, wanted);
     }
     assert!(checks.load(Ordering::Relaxed) >= 3);
+}
+
+#[tokio::test]
+async fn a_model_server_that_says_that_calls_wait_in_it_is_passed_over() {
+    let said = [const { AtomicU64::new(0) }; 2].map(Arc::new);
+    let server = |waiting: &Arc<AtomicU64>| {
+        let waiting = Arc::clone(waiting);
+        Upstream::start(move |received| {
+            if !received.head.starts_with("GET /metrics ") {
+                return vec![openai_whole("fine")];
+            }
+            let waiting = waiting.load(Ordering::Relaxed);
+            let text = format!(
+                "# TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{{model_name=\"m\"}} {waiting}.0\n\
+                 vllm:num_requests_running{{model_name=\"m\"}} 2.0\nvllm:kv_cache_usage_perc{{model_name=\"m\"}} 0.5\n"
+            );
+            vec![answer(200, &[("content-type", "text/plain")], text.as_bytes())]
+        })
+        .unwrap()
+    };
+    let upstreams = [server(&said[0]), server(&said[1])];
+    let asked = "modelServer: {interval: 500ms, maxWaiting: 3}";
+    let providers: Vec<String> = ["a", "b"]
+        .iter()
+        .zip(&upstreams)
+        .map(|(name, upstream)| provider(name, "OpenAICompatible", upstream.address, asked))
+        .collect();
+    let text = pool("models", &providers, "  loadBalancing: {strategy: RoundRobin}") + &route("m", "models");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let calls =
+        |upstream: &Upstream| upstream.received().iter().filter(|received| received.head.starts_with("POST ")).count();
+    let waits = |proxy: &Proxy, name: &str| {
+        let labels = [("provider", name), ("state", "waiting")];
+        proxy.metrics().is_ok_and(|metrics| {
+            let number = usize::from(name == "b");
+            let told = metrics.sum("sluicegate_model_server_requests", &labels);
+            told == said[number].load(Ordering::Relaxed) as f64
+                && metrics.sum("sluicegate_model_server_requests", &[("provider", name), ("state", "running")]) == 2.0
+        })
+    };
+    for busy in [None, Some(0), Some(1), None] {
+        for (number, waiting) in said.iter().enumerate() {
+            waiting.store(if busy == Some(number) { 4 } else { 3 }, Ordering::Relaxed);
+        }
+        proxy.until("both have told", |proxy| waits(proxy, "a") && waits(proxy, "b")).await.unwrap();
+        let before: Vec<usize> = upstreams.iter().map(calls).collect();
+        for _ in 0..10 {
+            assert!(ask(&client, &[], chat("m", false)).await.is_good());
+        }
+        let taken: Vec<usize> = upstreams.iter().map(calls).zip(before).map(|(now, before)| now - before).collect();
+        let expected = match busy {
+            None => [5, 5],
+            Some(0) => [0, 10],
+            Some(_) => [10, 0],
+        };
+        assert_eq!(taken, expected, "{busy:?}");
+    }
+    // Two that are busy serve all the same.
+    said.iter().for_each(|waiting| waiting.store(9, Ordering::Relaxed));
+    proxy.until("both have told", |proxy| waits(proxy, "a") && waits(proxy, "b")).await.unwrap();
+    assert!(ask(&client, &[], chat("m", false)).await.is_good());
 }
 
 #[tokio::test]

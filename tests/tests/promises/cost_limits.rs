@@ -44,7 +44,7 @@ async fn money_is_reserved_and_settled_by_what_a_call_cost_however_it_ends() {
     let upstream = by_model();
     let limit = "{per: Header, header: x-case, unit: Cost, amount: \"10\", window: 1h}";
     let models = ["good", "silent", "fails", "cuts", "hangs", "opens"];
-    let times = "  timeouts: {connect: 1s, firstToken: 800ms, idle: 800ms, total: 20s}\n";
+    let times = "  timeouts: {connect: 1s, firstToken: 3s, idle: 3s, total: 6s}\n";
     let text = pool(&upstream, &models, times) + &models.map(|model| limited(model, limit)).concat();
     let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
     let client = proxy.client();

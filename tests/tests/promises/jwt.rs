@@ -19,32 +19,32 @@ const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const KEYS: &str = "GET /keys ";
 
 /// An issuer: its keys are at `/keys`, its description where everybody's is.
-struct Issuer {
+pub(crate) struct Issuer {
     server: Upstream,
     published: Arc<Mutex<Vec<Value>>>,
     is_away: Arc<AtomicBool>,
 }
 
 /// A key that it signs with.
-struct Signer {
+pub(crate) struct Signer {
     id: &'static str,
     pair: EcdsaKeyPair,
 }
 
 impl Signer {
-    fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
         Self { id, pair }
     }
 
-    fn published(&self) -> Value {
+    pub(crate) fn published(&self) -> Value {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         json!({"kty": "EC", "crv": "P-256", "kid": self.id, "use": "sig", "alg": "ES256", "x": part(x), "y": part(y)})
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let signed = parts(&json!({"alg": "ES256", "kid": self.id, "typ": "JWT"}), claims);
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -61,7 +61,7 @@ fn now() -> i64 {
 }
 
 impl Issuer {
-    fn start(signers: &[&Signer]) -> Self {
+    pub(crate) fn start(signers: &[&Signer]) -> Self {
         let published = Arc::new(Mutex::new(signers.iter().map(|signer| signer.published()).collect::<Vec<_>>()));
         let is_away = Arc::new(AtomicBool::new(false));
         let (keys, away) = (Arc::clone(&published), Arc::clone(&is_away));
@@ -85,7 +85,7 @@ impl Issuer {
     }
 
     /// Good claims, with these changed.
-    fn claims(&self, changed: &Value) -> Value {
+    pub(crate) fn claims(&self, changed: &Value) -> Value {
         let mut claims = json!({"iss": self.name(), "aud": ["else", "gateway"], "sub": "bob", "exp": now() + 600, "groups": ["research"]});
         for (name, value) in changed.as_object().unwrap() {
             claims[name] = value.clone();
@@ -93,11 +93,11 @@ impl Issuer {
         claims
     }
 
-    fn fetches(&self) -> usize {
+    pub(crate) fn fetches(&self) -> usize {
         self.server.received().iter().filter(|received| received.head.starts_with(KEYS)).count()
     }
 
-    fn consumer(&self, name: &str, more: &str) -> String {
+    pub(crate) fn consumer(&self, name: &str, more: &str) -> String {
         format!(
             "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: {name}}}\nspec: {{jwt: {{issuer: \"{}\", audiences: [gateway, other-gateway], {more}}}}}\n---\n",
             self.name()
@@ -106,7 +106,7 @@ impl Issuer {
 }
 
 /// A proxy with these consumers, whose one route is for all that are known.
-async fn start(consumers: &str, issuer: &Issuer) -> (Proxy, Upstream) {
+pub(crate) async fn start(consumers: &str, issuer: &Issuer) -> (Proxy, Upstream) {
     let upstream = plain_upstream();
     let route = "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec:\n  access: {from: Known}\n  rules:\n  - {name: only, targets: [{poolRef: {name: p}}]}\n---\n";
     let all = [&pool("p", &[provider("one", "OpenAI", upstream.address, "")], ""), route, consumers].concat();
@@ -124,7 +124,7 @@ fn metric(proxy: &Proxy, begins: &str) -> u64 {
     line.trim().parse().unwrap()
 }
 
-async fn status(proxy: &Proxy, token: &str) -> u16 {
+pub(crate) async fn status(proxy: &Proxy, token: &str) -> u16 {
     let bearer = format!("Bearer {token}");
     proxy.client().post(CHAT, &[("authorization", &bearer)], chat("m", false)).await.unwrap().status
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use sluicegate_config::{Kind, ObjectId};
 use sluicegate_tests::proxy::Proxy;
+use sluicegate_tests::rollout::Rollout;
 use sluicegate_tests::upstream::{Act, Gate, Received, Upstream, answer};
 
 use crate::resources::{CHAT, WAYS, chat, openai_stream, openai_whole, plain_upstream, pool, provider, route};
@@ -129,6 +131,11 @@ async fn a_refused_key_is_taken_out_alone_and_a_new_value_brings_it_back() {
         assert!(told.len() == 1 && told[0].contains("\"key\":\"one\""), "{told:?}");
         let (_, page) = proxy.page("/status").unwrap();
         assert!(page.contains(r#"{"pool":"default/p","provider":"a","key":"one","state":"refused"}"#), "{page}");
+        // An operator is told which one, by its name.
+        let mut rollout = Rollout::open(proxy.admin).await.unwrap();
+        let whole = rollout.next().await.unwrap().unwrap();
+        let pool = ObjectId("default/p".to_owned());
+        assert_eq!(whole.of(Kind::ProviderPool, &pool).unwrap().refused_keys, ["a/one"], "{whole:?}");
         // Its Secret is changed, without a restart.
         revoked.store(false, SeqCst);
         proxy.write("all.yaml", &text.replace("one: \"planted-one\"", "one: \"planted-new\"")).unwrap();
@@ -137,6 +144,12 @@ async fn a_refused_key_is_taken_out_alone_and_a_new_value_brings_it_back() {
             assert_eq!(asked(&proxy, "m").await, 200, "{status}");
         }
         assert!(used(&upstream, "new") > 0, "{status}");
+        // A line says it anew, also where nothing else of the pool has changed.
+        while let Some(line) = rollout.next().await.unwrap() {
+            if line.of(Kind::ProviderPool, &pool).is_some_and(|running| running.refused_keys.is_empty()) {
+                break;
+            }
+        }
         no_key_is_told(&proxy);
     }
 }

@@ -14,12 +14,12 @@ const AMOUNT: usize = 40;
 const WINDOW: Duration = Duration::from_secs(8);
 const CHAT: &str = "/v1/chat/completions";
 
-fn upstream() -> Upstream {
+pub(crate) fn upstream() -> Upstream {
     let body = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"fine"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
     Upstream::always(vec![answer(200, &[("content-type", "application/json")], body.as_bytes())]).unwrap()
 }
 
-fn manifests(upstream: &Upstream, limits: &str) -> String {
+pub(crate) fn manifests(upstream: &Upstream, limits: &str) -> String {
     format!(
         "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  providers:\n  \
          - {{name: one, type: OpenAICompatible, url: \"http://{}\", headers: {{pass: [x-lane]}}}}\n---\n\
@@ -29,12 +29,12 @@ fn manifests(upstream: &Upstream, limits: &str) -> String {
     )
 }
 
-fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
+pub(crate) fn proxies(count: usize, cluster: &RedisCluster, text: &str) -> Vec<Proxy> {
     let urls = cluster.urls().join(",");
     (0..count).map(|_| Proxy::start(&[("all.yaml", text)], &["--workers", "1", "--redis", &urls]).unwrap()).collect()
 }
 
-async fn ask(client: &Client, user: &str, max_tokens: usize) -> anyhow::Result<Answer> {
+pub(crate) async fn ask(client: &Client, user: &str, max_tokens: usize) -> anyhow::Result<Answer> {
     let body = format!(r#"{{"model":"m","max_tokens":{max_tokens},"messages":[{{"role":"user","content":"?"}}]}}"#);
     client.post(CHAT, &[("x-lane", user)], body).await
 }

@@ -7,6 +7,7 @@ mod budgets;
 mod cost_limits;
 mod flights;
 mod learning;
+mod limit_queues;
 mod limits;
 mod queues;
 mod responses;

@@ -7,8 +7,9 @@ use sluicegate_crds::LLMConsumerSpec;
 use super::super::generated_keys;
 use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Inputs, Manifest};
+use super::limit_list::{places, rates};
 use super::step::{Reference, TypedSteps};
-use crate::{Budget, Consumer, ObjectId};
+use crate::{Budget, Consumer, CountedLimit, ObjectId};
 
 /// The steps of consumers.
 pub(super) struct ConsumerSteps;
@@ -50,5 +51,10 @@ impl TypedSteps for ConsumerSteps {
 
     fn budgets_of(form: &Consumer) -> Vec<&Budget> {
         form.budgets.iter().collect()
+    }
+
+    fn limits_of(form: &Consumer, id: &ObjectId) -> Vec<CountedLimit> {
+        let of = || (format!("LLMConsumer {}", id.0), None);
+        rates(&form.limits, of).chain(places(form.concurrency.as_ref(), of)).collect()
     }
 }

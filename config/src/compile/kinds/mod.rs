@@ -2,6 +2,7 @@
 //! comes out for it. One file a kind, behind one trait; whoever walks kinds asks [`steps`] and names none.
 
 mod consumer;
+mod limit_list;
 mod pool;
 mod route;
 mod step;

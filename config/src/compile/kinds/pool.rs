@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use sluicegate_crds::ProviderPoolSpec;
 
 use super::super::inputs::{Credentials, Inputs, Manifest};
+use super::super::price_list::in_words;
 use super::super::references::{Needs, needs, needs_of_compiled, reads_alike};
+use super::limit_list::places;
 use super::step::{Reference, TypedSteps};
-use crate::Pool;
+use crate::{CountedLimit, ObjectId, Pool};
 
 /// The steps of pools.
 pub(super) struct PoolSteps;
@@ -47,6 +49,16 @@ impl TypedSteps for PoolSteps {
             Some(pool)
         };
         but_for_endpoints(one).is_some_and(|one| Some(one) == but_for_endpoints(other))
+    }
+
+    fn limits_of(form: &Pool, id: &ObjectId) -> Vec<CountedLimit> {
+        let of = |name: &str| (format!("ProviderPool {}/{name}", id.0), Some(name.to_owned()));
+        let all = form.providers.iter();
+        all.flat_map(|provider| places(provider.concurrency.as_ref(), move || of(&provider.name))).collect()
+    }
+
+    fn prices_of(form: &Pool) -> Option<String> {
+        in_words(form)
     }
 
     fn read_alike(before: Option<&Pool>, after: Option<&Pool>) -> bool {

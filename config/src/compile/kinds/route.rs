@@ -6,8 +6,9 @@ use sluicegate_crds::LLMRouteSpec;
 
 use super::super::inputs::{Inputs, Manifest};
 use super::super::references::{references, references_of_compiled};
+use super::limit_list::{places, rates};
 use super::step::{Reference, TypedSteps};
-use crate::{Budget, Kind, ObjectId, Route};
+use crate::{Budget, CountedLimit, Kind, ObjectId, Route, Rule};
 
 /// The steps of routes.
 pub(super) struct RouteSteps;
@@ -41,6 +42,18 @@ impl TypedSteps for RouteSteps {
 
     fn budgets_of(form: &Route) -> Vec<&Budget> {
         form.rules.iter().flat_map(|rule| &rule.budgets).collect()
+    }
+
+    fn limits_of(form: &Route, id: &ObjectId) -> Vec<CountedLimit> {
+        let of = |own: bool, rule: &Rule| match own {
+            true => (format!("LLMRoute {}/{}", id.0, rule.name), Some(rule.name.clone())),
+            false => (format!("LLMRoute {}", id.0), None),
+        };
+        let all = form.rules.iter().flat_map(|rule| {
+            let rates = rates(&rule.limits, move || of(rule.own_limits, rule));
+            rates.chain(places(rule.concurrency.as_ref(), move || of(rule.own_concurrency, rule)))
+        });
+        all.collect()
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::compiled::Compiled;
 use super::super::generated_secret::WantedKey;
 use super::super::inputs::{Credentials, Fault, Inputs, Manifest, Source};
-use crate::{Budget, CompiledForm, Kind, ObjectId, Snapshot};
+use crate::{Budget, CompiledForm, CountedLimit, Kind, ObjectId, Snapshot};
 
 /// Something that a resource names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +106,11 @@ pub trait KindSteps: Sync {
 
     /// The budgets that are counted for it, each once.
     fn budgets(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<Budget>;
+
+    /// The limits of rate and concurrency that are counted for it, each once.
+    fn limits(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<CountedLimit>;
+    /// The prices that it says or has of a list, in words; `None`: its kind has none.
+    fn prices(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<String>;
 }
 
 /// The part of the steps that a kind fills in: its file. The rest follows from the types.
@@ -155,6 +160,16 @@ pub(super) trait TypedSteps: Sync {
     /// The budgets of its form; some may come twice.
     fn budgets_of(_form: &Self::Form) -> Vec<&Budget> {
         Vec::new()
+    }
+
+    /// The limits of the form of this object; some may come twice.
+    fn limits_of(_form: &Self::Form, _id: &ObjectId) -> Vec<CountedLimit> {
+        Vec::new()
+    }
+
+    /// See [`KindSteps::prices`].
+    fn prices_of(_form: &Self::Form) -> Option<String> {
+        None
     }
 }
 
@@ -221,6 +236,16 @@ impl<T: TypedSteps> KindSteps for T {
         let all = T::Form::all(snapshot).get(id).map(T::budgets_of).unwrap_or_default();
         let mut told = BTreeSet::new();
         all.into_iter().filter(|budget| told.insert(budget.identity())).cloned().collect()
+    }
+
+    fn limits(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<CountedLimit> {
+        let all = T::Form::all(snapshot).get(id).map(|form| T::limits_of(form, id)).unwrap_or_default();
+        let mut told = BTreeSet::new();
+        all.into_iter().filter(|limit| told.insert(limit.identity())).collect()
+    }
+
+    fn prices(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<String> {
+        T::Form::all(snapshot).get(id).and_then(T::prices_of)
     }
 }
 

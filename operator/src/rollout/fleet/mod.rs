@@ -25,6 +25,9 @@ const MOST_CHANGED: usize = 4_096;
 /// Pods named in a standing.
 const MOST_LAGGING: usize = 3;
 const MOST_REJECTED: usize = 8;
+/// The most refused keys of a pool that are kept of a pod, and the longest name of one.
+const MOST_KEYS: usize = 64;
+const LONGEST_KEY: usize = 128;
 /// The most bytes of a rejection's message that are kept.
 const MOST_MESSAGE: usize = 512;
 
@@ -99,6 +102,7 @@ struct Cell {
     version: Option<u64>,
     credentials: Option<u64>,
     rejected: Option<Box<Rejection>>,
+    refused_keys: Box<[Box<str>]>,
 }
 
 type Cells = HashMap<ObjectId, Vec<Cell>>;
@@ -232,11 +236,13 @@ impl Fleet {
     }
 
     fn set(&mut self, pod: Number, (kind, id): (Kind, ObjectId), running: Running) {
-        let Running { revision, version, credentials, rejected } = running;
+        let Running { revision, version, credentials, rejected, refused_keys } = running;
         let hash = |text: Option<String>| text.map(|text| self.hasher.hash_one(text));
         let (revision, version, credentials) = (hash(revision), hash(version), hash(credentials));
         let rejected = rejected.map(|rejected| Box::new(short(rejected)));
-        let new = Cell { pod, revision, version, credentials, rejected };
+        let named = refused_keys.into_iter().filter(|key| key.len() <= LONGEST_KEY).take(MOST_KEYS);
+        let refused_keys = named.map(String::into_boxed_str).collect();
+        let new = Cell { pod, revision, version, credentials, rejected, refused_keys };
         let cells = self.cells.entry(kind).or_default().entry(id).or_default();
         match cells.iter_mut().find(|cell| cell.pod == pod) {
             Some(cell) => *cell = new,
@@ -360,6 +366,9 @@ impl Fleet {
         for (name, pod) in self.pods.iter().filter(|(_, pod)| pod.counts()) {
             standing.ready += 1;
             let cell = cells.iter().find(|cell| cell.pod == pod.number);
+            for key in cell.iter().flat_map(|cell| &cell.refused_keys) {
+                *standing.refused_keys.entry(key.to_string()).or_default() += 1;
+            }
             let runs = match &wanted {
                 Some(wanted) => cell.is_some_and(|cell| wanted.runs(cell)),
                 None => cell.is_none_or(|cell| cell.revision.is_none()),

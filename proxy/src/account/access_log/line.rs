@@ -45,6 +45,8 @@ impl LineWriter {
             line.client(client);
         }
         line.maybe(member!("consumer"), record.consumer.as_ref().map(|consumer| consumer.id().0.as_str()));
+        let charged = record.consumer.as_ref().and_then(|consumer| consumer.charged());
+        line.maybe(member!("labels"), charged.as_ref().map(|labels| labels.text.as_str()));
         line.text(member!("route"), table.route_name(record.route));
         line.maybe(member!("rule"), record.rule.and_then(|rule| table.rule_name(record.route, rule)));
         line.text(member!("pool"), provider.map_or(NONE, |names| &names.pool));

@@ -16,6 +16,8 @@ use crate::count::Count;
 const SHARDS: usize = 16;
 /// The most budgets of a shard: as many as a configuration has, of which a process of some gigabytes holds fewer.
 const MOST_KEYS: usize = 65_536;
+/// In the name of a budget: it is that of a consumer which was made of a template. There are many, and no status tells of them.
+pub(crate) const SUBJECT_MARK: &str = ", subject ";
 /// The most budgets whose alerts are told by name.
 const MOST_NAMED: usize = 1_000;
 /// Clocks that are right differ by less, in seconds.
@@ -198,9 +200,10 @@ impl SharedBudgets {
         let mut all = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(
-                shard.values().filter_map(|count| Some((Arc::clone(&count.about.as_ref()?.identity), count.tell()))),
-            );
+            all.extend(shard.values().filter_map(|count| {
+                let about = count.about.as_ref().filter(|about| !about.identity.contains(SUBJECT_MARK))?;
+                Some((Arc::clone(&about.identity), count.tell()))
+            }));
         }
         all
     }

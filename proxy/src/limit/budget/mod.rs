@@ -15,6 +15,7 @@ mod period;
 mod prepared;
 mod script;
 
+pub(crate) use counts::SUBJECT_MARK;
 pub use counts::SharedBudgets;
 pub(crate) use hold::BudgetHolds;
 pub(crate) use keeper::{BudgetDemand, BudgetKeeper, BudgetRefusal, BudgetTold};

@@ -138,7 +138,7 @@ impl Builder {
 
     fn put_consumer(&mut self, id: &Arc<ObjectId>, consumer: &config::Consumer) {
         self.next.consumers.insert(id, consumer, &self.lasting.limits);
-        self.next.consumers.know_tokens(id, consumer, &self.lasting.jwks);
+        self.next.consumers.know_tokens(id, consumer, (&self.lasting.jwks, &self.lasting.limits));
     }
 
     fn put_pool(&mut self, id: &Arc<ObjectId>, pool: &config::Pool, credentials: &Credentials, here: &mut Objects) {

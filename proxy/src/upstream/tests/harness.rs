@@ -60,6 +60,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         url: url.to_owned(),
         api_version: None,
         service: None,
+        model_server: None,
         endpoints: None,
         credential: None,
         keys: Vec::new(),

@@ -3,6 +3,7 @@
 mod aws;
 mod azure;
 mod gcp;
+mod openai;
 
 use sluicegate_tests::proxy::Proxy;
 

@@ -1,0 +1,154 @@
+//! The wait of a call for room in the windows of its limits (`onExceeded: Queue`): in this process one after the other by priority, fairly,
+//! and so that nobody starves. The first in the queue alone asks, when the limit has said that there is room.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use tokio::time::sleep;
+
+use crate::concurrency::{CallPlace, GateScope, NoPlace, PreparedGate};
+use crate::errors::Problem;
+use crate::limit::{Demand, Holds, LimitRefusal, Told};
+use crate::state::Rule;
+
+use super::inbound::InboundCall;
+use super::limit_refusal::{refused, unavailable};
+use super::{places, plan};
+
+/// The longest time between two looks of the first in a queue: what calls did not use is given back before their window is over, and amounts grow …
+const LOOK_AT_USE: Duration = Duration::from_secs(1);
+/// … and at calls, of which hardly any is given back.
+const LOOK_AT_CALLS: Duration = Duration::from_secs(5);
+/// The first of other proxies' queues wait for the same room: they come by up to this much later, at random.
+const SPREAD: Duration = Duration::from_millis(20);
+
+/// The end of a wait.
+pub(super) type Waited = (Vec<Told>, Result<Holds, Problem>);
+
+/// A call's place in the queue of one limit.
+struct LimitTurn<'a> {
+    demand: &'a Demand<'a>,
+    at: usize,
+    gate: PreparedGate,
+    place: CallPlace,
+}
+
+/// The limit whose queue a call has to join before it may ask: others wait there.
+pub(super) fn behind_others(call: &InboundCall, demands: &[Demand<'_>]) -> Option<usize> {
+    let gates = &call.context.worker.limiter.shared().gates;
+    let waits = |demand: &Demand<'_>| demand.limit.queue.is_some() && gates.window(&demand.key.slot_name()).is_some();
+    demands.iter().position(waits)
+}
+
+/// Waits until all limits have room, and takes of them. Whoever lets go of it leaves the queue.
+/// `at`: the limit to wait for; `after`: the time after which it may have room, if it has said so.
+pub(super) async fn wait(
+    call: &InboundCall,
+    rule: &Rule,
+    demands: &[Demand<'_>],
+    (at, after): (usize, Option<Duration>),
+) -> Waited {
+    let since = Instant::now();
+    let patience = demands.get(at).and_then(|demand| demand.limit.patience()).unwrap_or_default();
+    let until = (since + patience).min(call.context.arrived + plan::total(&call.context.ready, rule));
+    let (mut told, taken) = in_turn(call, demands, (at, after), until).await;
+    call.context.note(|entry| entry.queued(since.elapsed()));
+    // Whoever was refused before it asked is told how all stand as ever.
+    if told.is_empty() {
+        told = call.context.worker.limiter.look(demands).await;
+    }
+    (told, taken)
+}
+
+async fn in_turn(
+    call: &InboundCall,
+    demands: &[Demand<'_>],
+    (mut at, mut after): (usize, Option<Duration>),
+    until: Instant,
+) -> Waited {
+    let limiter = &call.context.worker.limiter;
+    let mut told = Vec::new();
+    loop {
+        let Some(demand) = demands.get(at) else { return (told, Err(unavailable())) };
+        let standing = match stand(call, (demand, at), &mut after, until).await {
+            Ok(standing) => standing,
+            Err(problem) => return (told, Err(problem)),
+        };
+        let no = loop {
+            if let Some(wait) = after.take().filter(|wait| !wait.is_zero())
+                && !pause(standing.demand, wait, until).await
+            {
+                standing.gate.gate.was_late();
+                return (told, Err(refusal(call, standing.demand, Some(wait))));
+            }
+            let taken;
+            (told, taken) = limiter.take(demands).await;
+            match taken {
+                Ok(holds) => return (told, Ok(holds)),
+                Err(no) if no.may_wait && no.at == standing.at => after = no.after,
+                Err(no) => break no,
+            }
+        };
+        drop(standing.place);
+        if !no.may_wait {
+            return (told, Err(refused(call, demands, no)));
+        }
+        // Another of its limits has room later: it waits there, and keeps nobody here.
+        (at, after) = (no.at, no.after);
+    }
+}
+
+/// The first place in a limit's queue. `after` is forgotten where others went first.
+async fn stand<'a>(
+    call: &InboundCall,
+    (demand, at): (&'a Demand<'a>, usize),
+    after: &mut Option<Duration>,
+    until: Instant,
+) -> Result<LimitTurn<'a>, Problem> {
+    let gates = &call.context.worker.limiter.shared().gates;
+    let key = demand.key.slot_name();
+    let Some(queue) = &demand.limit.queue else { return Err(unavailable()) };
+    let left = until.saturating_duration_since(Instant::now());
+    let before = gates.window(&key).unwrap_or_default();
+    let gate = PreparedGate::of(gates, GateScope::Window(&key), queue);
+    if demand.limit.is_hopeless(before, left) {
+        gate.gate.was_late();
+        return Err(refusal(call, demand, None));
+    }
+    if let Some(place) = places::try_place(call, &gate) {
+        return Ok(LimitTurn { demand, at, gate, place });
+    }
+    *after = None;
+    match gate.gate.take(places::applicant(call, &gate), until).await {
+        Ok(place) => Ok(LimitTurn { demand, at, gate, place }),
+        Err(no) => {
+            let again = if no.why == NoPlace::Full { no.after } else { no.after.max(Duration::from_secs(1)) };
+            Err(refusal(call, demand, Some(again)))
+        }
+    }
+}
+
+/// Waits for room. `false`: it would come too late, and nothing is given back before.
+async fn pause(demand: &Demand<'_>, wait: Duration, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let uses = demand.limit.counts_use();
+    if left.is_zero() || (!uses && wait > left) {
+        return false;
+    }
+    let wait = wait.min(if uses { LOOK_AT_USE } else { LOOK_AT_CALLS });
+    let spread = SPREAD.mul_f64(rand::rng().random::<f64>());
+    sleep((wait + spread).min(left)).await;
+    true
+}
+
+/// The refusal of a call that can not wait, or has waited in vain.
+fn refusal(call: &InboundCall, demand: &Demand<'_>, after: Option<Duration>) -> Problem {
+    call.context.worker.limiter.count_refusal(demand);
+    let no = LimitRefusal {
+        at: 0,
+        after: Some(after.unwrap_or(demand.limit.span())),
+        is_unavailable: false,
+        may_wait: true,
+    };
+    refused(call, std::slice::from_ref(demand), no)
+}
