@@ -1,11 +1,12 @@
 //! The part of a status that says how much of an object's limits of rate and concurrency is used. Pure: what proxies told and what was said
 //! before go in.
 
-use k8s_openapi::jiff::Timestamp;
 use sluicegate_config::{CountedLimit, CountedTerms, LimitPer, RateLimit, limit_amount};
 use sluicegate_crds::{self as crds, LimitStatus, LimitStatusUnit};
 
 use crate::rollout::FleetUse;
+
+use super::moment::{moment, seconds};
 
 /// The use of these limits of an object.
 /// `before`: what its status says; it stands for what no proxy has told since. `now`: in seconds since 1970.
@@ -132,14 +133,6 @@ fn still_counts(limit: &CountedLimit, before: &LimitStatus, now: i64) -> bool {
         }
         CountedTerms::Concurrency(_) => false,
     }
-}
-
-fn seconds(text: Option<&str>) -> Option<i64> {
-    text?.parse::<Timestamp>().ok().map(Timestamp::as_second)
-}
-
-fn moment(seconds: i64) -> Option<String> {
-    Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod limits;
 mod message;
+mod moment;
 mod spend;
 
 use std::time::SystemTime;

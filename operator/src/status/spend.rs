@@ -1,12 +1,13 @@
 //! The part of a status that says how an object's budgets stand. Pure: what proxies told and what was said before go in.
 
-use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::tz::TimeZone;
 use sluicegate_config::compile::{Period, period_at, period_of, zone};
 use sluicegate_config::{Budget, BudgetPeriod, BudgetUnit, ObjectId};
 use sluicegate_crds::{self as crds, BudgetStatus};
 
 use crate::rollout::FleetUse;
+
+use super::moment::{moment, seconds};
 
 /// The state of these budgets of an object.
 /// `before`: what its status says; it stands for what no proxy has told since. `now`: in seconds since 1970.
@@ -147,14 +148,6 @@ fn number(unit: BudgetUnit, text: &str) -> u64 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let scale = if unit == BudgetUnit::Usd { 12 } else { 0 };
     format!("{whole}{fraction:0<scale$}").parse().unwrap_or_default()
-}
-
-fn seconds(text: Option<&str>) -> Option<i64> {
-    text?.parse::<Timestamp>().ok().map(Timestamp::as_second)
-}
-
-fn moment(seconds: i64) -> Option<String> {
-    Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
 #[cfg(test)]
