@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Proxy {
     pub admin: SocketAddr,
     folder: TempDir,
     log: Log,
+    /// Whoever reads the metrics reads them again until something holds.
+    reread: AtomicBool,
 }
 
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
@@ -159,7 +162,7 @@ impl Proxy {
         process.child().stdout.take().into_iter().for_each(|pipe| follow(pipe, &log));
         process.child().stderr.take().into_iter().for_each(|pipe| follow(pipe, &log));
         let Addresses { address, tls_address, admin } = addresses(&mut process, &log)?;
-        Ok(Self { process, address, tls_address, admin, folder, log })
+        Ok(Self { process, address, tls_address, admin, folder, log, reread: AtomicBool::new(false) })
     }
 
     /// Waits until it is ready.
@@ -269,12 +272,14 @@ impl Proxy {
     }
 
     /// Its metrics now. A call is counted just after its answer is written, so calls in flight are waited for, for a moment:
-    /// when none is, all that they have counted is there.
+    /// when none is, all that they have counted is there. Within [`Self::until`] nothing is waited for.
     ///
     /// # Errors
     /// Nobody answers.
     pub fn metrics(&self) -> anyhow::Result<Metrics> {
-        for _ in 0..BOOKING_LOOKS {
+        // What is waited for here, the test's own calls do not go on in.
+        let looks = if self.reread.load(Ordering::Relaxed) { 0 } else { BOOKING_LOOKS };
+        for _ in 0..looks {
             if Metrics(self.page("/metrics")?.1).sum("sluicegate_inflight_requests", &[]) == 0.0 {
                 break;
             }
@@ -289,7 +294,13 @@ impl Proxy {
     /// It does not hold in time; the message holds `what` and the log's end.
     pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !holds(self) {
+        let mut once = || {
+            self.reread.store(true, Ordering::Relaxed);
+            let holds = holds(self);
+            self.reread.store(false, Ordering::Relaxed);
+            holds
+        };
+        while !once() {
             if Instant::now() > deadline {
                 let log = self.log();
                 let end = log.get(log.len().saturating_sub(20)..).unwrap_or_default().join("\n");
