@@ -31,6 +31,7 @@ pub mod memory;
 mod models;
 mod mounted;
 pub mod outward;
+mod owned;
 mod persistent;
 pub mod pricing;
 pub mod probe;

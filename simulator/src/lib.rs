@@ -20,6 +20,7 @@ mod gemini;
 mod heads;
 mod ids;
 mod journal;
+mod kept;
 mod limits;
 mod model;
 mod openai;

@@ -12,6 +12,7 @@ use crate::digest::fnv;
 use crate::fault::Fault;
 use crate::ids::Ids;
 use crate::journal::Journal;
+use crate::kept::KeptStore;
 use crate::limits::{Minute, Quota};
 use crate::openai::look_alike::LookAlike;
 use crate::openai::responses::store::ResponseStore;
@@ -35,6 +36,7 @@ pub struct SimulatedProvider {
     minute: Mutex<Minute>,
     prompts: Mutex<Prompts>,
     responses: Mutex<ResponseStore>,
+    kept: Mutex<KeptStore>,
     repeats: Mutex<Repeats>,
 }
 
@@ -71,6 +73,7 @@ impl SimulatedProvider {
             minute: Mutex::default(),
             prompts: Mutex::default(),
             responses: Mutex::default(),
+            kept: Mutex::default(),
             repeats: Mutex::default(),
         }
     }
@@ -166,6 +169,11 @@ impl SimulatedProvider {
     /// The answers that it keeps.
     pub(crate) fn responses(&self) -> MutexGuard<'_, ResponseStore> {
         held(&self.responses)
+    }
+
+    /// The files and batches that it keeps.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, KeptStore> {
+        held(&self.kept)
     }
 
     /// The source of its ids.

@@ -3,6 +3,7 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::kept::KeptRoute;
 use crate::openai::responses::store::StoredRoute;
 use crate::side::SideRoute;
 use crate::vertex;
@@ -37,6 +38,8 @@ pub(crate) enum Route {
     CountItems,
     /// `…/responses/ID` and what is below it
     Stored(StoredRoute),
+    /// `…/files`, `…/batches` and what is below them
+    Kept(KeptRoute),
     /// `POST …/messages`
     Messages,
     /// `POST …/messages/count_tokens`
@@ -125,7 +128,8 @@ pub(crate) fn vendor(parts: &Parts) -> Vendor {
     if path.contains("/responses/") {
         return Vendor::OpenAi;
     }
-    let named = path.ends_with("/messages") || path.ends_with("/messages/count_tokens");
+    let named =
+        path.ends_with("/messages") || path.contains("/messages/batches") || path.ends_with("/messages/count_tokens");
     let marked = parts.headers.contains_key("anthropic-version") || parts.headers.contains_key("x-api-key");
     if named
         || (marked
@@ -182,6 +186,9 @@ pub(crate) fn parameter<'p>(parts: &'p Parts, wanted: &str) -> Option<&'p str> {
 pub(crate) fn route(parts: &Parts) -> Route {
     let path = parts.uri.path();
     let only = |method: Method, route: Route| if parts.method == method { route } else { Route::WrongMethod };
+    if let Some(kept) = KeptRoute::of(parts) {
+        return kept.map_or(Route::WrongMethod, Route::Kept);
+    }
     let posted = [
         ("/chat/completions", Route::Chat),
         ("/completions", Route::Completions),

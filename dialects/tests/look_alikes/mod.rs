@@ -234,6 +234,7 @@ fn operations(row: &LookAlike) -> String {
     let side = |operation| match operation {
         SideOperation::Completions => "completions",
         SideOperation::Embeddings => "embeddings",
+        SideOperation::Files => "files, batches",
     };
     let named: Vec<&str> = std::iter::once("chat").chain(row.beside_chat.iter().copied().map(side)).collect();
     named.join(", ")

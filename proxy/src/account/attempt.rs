@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluicegate_config::Price;
+use sluicegate_config::{PicoUsd, Price};
 use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ServiceTier, Usage};
 
@@ -110,6 +110,12 @@ impl AttemptEntry {
             price.filter(|_| cached).and_then(|price| prompt_cache(&usage, price)).unwrap_or_default();
         self.facts.usage = Some(usage);
         (self.facts.estimated, self.facts.unknown) = (false, false);
+    }
+
+    /// Notes the usage of several answers together, and what they cost; `None`: nobody knows.
+    pub fn summed_usage(&mut self, usage: Usage, cost: Option<PicoUsd>) {
+        self.usage(usage, None);
+        self.facts.cost = cost.filter(|_| self.facts.usage.is_some());
     }
 
     /// Notes the usage that is most likely of an attempt that ended before its provider said it.

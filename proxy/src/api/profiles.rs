@@ -176,6 +176,9 @@ const OPENAI_COMPATIBLE: KindProfile = KindProfile {
         TRANSLATE,
         MODERATE,
         RERANK,
+        // Of servers that are known to have them.
+        FILES,
+        BATCHES,
     ],
     refuses_unknown_fields: false,
     ..OPENAI

@@ -14,6 +14,8 @@ use crate::sealing::IdKind;
 pub(crate) enum StoredAction {
     /// It is made.
     Create,
+    /// Those that their owner has made are listed.
+    List,
     /// It is fetched.
     Retrieve,
     /// Its bytes are fetched.
@@ -83,8 +85,8 @@ const FILES: StoredPath = StoredPath {
     operation: Operation::File,
     kinds: &[IdKind::File, IdKind::BatchInput, IdKind::BatchOutput],
     names: &[("id", IdKind::File)],
-    methods: "POST, OPTIONS",
-    actions: &[("POST", StoredAction::Create)],
+    methods: "GET, POST, OPTIONS",
+    actions: &[("GET", StoredAction::List), ("POST", StoredAction::Create)],
     behind: "",
     query: &[],
     missing: "No such File object: {id}",
@@ -174,7 +176,7 @@ const MESSAGE_RESULTS: StoredPath = StoredPath {
 pub(crate) const RESULTS_URL: &str = "results_url";
 
 /// Every row; no two have patterns that fit one path and one dialect.
-const STORED_PATHS: [StoredPath; 34] = [
+static STORED_PATHS: [StoredPath; 34] = [
     RESPONSE,
     INPUT_ITEMS,
     CANCEL,
@@ -210,6 +212,15 @@ const STORED_PATHS: [StoredPath; 34] = [
     StoredPath { path: "/openai/batches/{id}", ..BATCH },
     StoredPath { path: "/openai/batches/{id}/cancel", ..CANCEL_BATCH },
 ];
+
+/// The dialect of one answer in the results of a batch, of the vendor of this one.
+pub(crate) fn dialect_of_result(vendor: Dialect, answer: &[u8]) -> Dialect {
+    let is_response = memchr::memmem::find(answer.get(..512).unwrap_or(answer), b"\"response\"").is_some();
+    match vendor {
+        Dialect::OpenAiChat if is_response => Dialect::OpenAiResponses,
+        vendor => vendor,
+    }
+}
 
 /// A path of the table.
 #[derive(Debug)]
@@ -263,6 +274,13 @@ impl StoredPath {
     /// The vendor's words for one that is not there.
     pub(crate) fn is_missing(&self, id: &str) -> String {
         self.missing.replace("{id}", id)
+    }
+
+    /// The row of one thing of those that are made here.
+    pub(crate) fn one(&'static self) -> &'static Self {
+        let is_it =
+            |row: &&'static Self| row.kind() == self.kind() && row.action(&Method::GET) == Some(StoredAction::Retrieve);
+        STORED_PATHS.iter().find(is_it).unwrap_or(self)
     }
 
     /// The kind of what is made here.

@@ -7,7 +7,7 @@ use crate::errors::Problem;
 use super::cache_lookup::{self, CacheOutcome};
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{access, coalesce, failover, limits, mirror, output_limit, referenced_items, resume, stored};
+use super::{access, coalesce, failover, limits, mirror, named_files, output_limit, referenced_items, resume, stored};
 
 /// An answer to a call, wherever it came from.
 ///
@@ -17,7 +17,7 @@ pub(super) async fn answered(mut call: &Rc<InboundCall>) -> Result<Exchange, Pro
     let context = &call.context;
     let (route, at, rule) = access::permitted(call)?;
     context.note(|entry| entry.route(route, at));
-    stored::look(call)?;
+    stored::look(call).and_then(|()| named_files::look(call))?;
     let (said, written_out, changed);
     let named = stored::named_items(call);
     if !named.is_empty() {

@@ -192,7 +192,7 @@ impl Attempt<'_> {
     /// The engine of an answer that comes in pieces, under this head.
     fn transcoder(&self, head: &HeaderMap, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
         if self.call.passes() {
-            return Transcoder::passed(self.call, media_type(head) == b"text/event-stream");
+            return Transcoder::passed(self.call, media_type(head) == b"text/event-stream", self.provider);
         }
         if self.call.is_for_rest() {
             return Transcoder::of_rest(self.call, dialect);

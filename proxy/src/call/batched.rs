@@ -23,7 +23,7 @@ use crate::state::{Provider, RouteTarget, Rule};
 use super::caller::{self, Addressed};
 use super::inbound::InboundCall;
 use super::stored_object::RequestsWithin;
-use super::{access, outgoing, stored};
+use super::{access, named_files, outgoing, stored};
 
 /// The most requests of one batch: they are looked at one by one, and the process has other calls.
 const MOST: usize = 10_000;
@@ -222,6 +222,7 @@ fn part(call: &InboundCall, (url, body): (&str, Bytes)) -> Result<Rc<InboundCall
         return Err(of_field("stream", "a request of a batch has one answer; leave it out"));
     }
     stored::look(&part)?;
+    named_files::look(&part)?;
     if !stored::named_items(&part).is_empty() {
         return Err(of_field(
             "input",

@@ -17,6 +17,7 @@ use crate::state::{Rule, TargetRef};
 use super::attempt::Times;
 use super::inbound::InboundCall;
 use super::outgoing;
+use super::stored_object::StoredObject;
 
 /// The headers by which answers tell how the tightest budget stands: what it is, what is left, when it begins anew.
 const DOLLARS: [HeaderName; 3] = [
@@ -58,7 +59,11 @@ pub(super) fn demands<'a>(
     reach: TargetReach,
 ) -> Result<Vec<BudgetDemand<'a>>, Problem> {
     if !call.operation.is_metered() {
-        return Ok(Vec::new());
+        // What a batch used is told by its results; until then it takes what is needed to say no.
+        let cost = call.object().and_then(StoredObject::reserves);
+        return Ok(
+            cost.map_or_else(Vec::new, |cost| of(call, rule).map(|budget| BudgetDemand { budget, cost }).collect())
+        );
     }
     let input = call.prompt_tokens();
     let answers = if call.operation.generates() { estimate::answers_of_body(&call.body) } else { 0 };

@@ -87,6 +87,14 @@ impl CallContext {
         }
     }
 
+    /// It is called by whoever calls there.
+    pub(super) fn know_as(&self, other: &Self) {
+        if let Some(consumer) = other.consumer.get() {
+            self.note(|entry| entry.consumer(Arc::clone(&consumer.name)));
+            self.know(Arc::clone(consumer), other.key.get().cloned().flatten());
+        }
+    }
+
     /// The consumer that calls, where it is known.
     pub(super) fn consumer(&self) -> Option<&KnownConsumer> {
         self.consumer.get().map(|consumer| &**consumer)

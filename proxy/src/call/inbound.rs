@@ -21,6 +21,7 @@ use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{PreparedChanges, Provider};
 
 use super::betas;
+use super::call_files::CallFiles;
 use super::caller::Addressed;
 use super::context::CallContext;
 use super::passed;
@@ -57,6 +58,8 @@ pub(super) struct InboundCall {
     stored: OnceCell<Rc<StoredCall>>,
     /// The thing that it is about, where a provider keeps that.
     object: OnceCell<Rc<StoredObject>>,
+    /// The files that it names.
+    files: OnceCell<Rc<CallFiles>>,
     /// The boundary of the body's parts, where it is a form.
     boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
@@ -177,6 +180,7 @@ impl InboundCall {
             peek,
             stored: OnceCell::new(),
             object: OnceCell::new(),
+            files: OnceCell::new(),
             boundary,
             model,
             neutral: RefCell::default(),
@@ -214,6 +218,7 @@ impl InboundCall {
         if let Some(copy) = Rc::get_mut(&mut copy) {
             copy.asks = OnceCell::from(self.asks());
             copy.object = self.object.clone();
+            copy.files = self.files.clone();
             copy.changes = self.changes.clone();
         }
         Ok(copy)
@@ -315,6 +320,7 @@ impl InboundCall {
             envelope: self.envelope,
             stored: self.stored.clone(),
             object: OnceCell::new(),
+            files: self.files.clone(),
             boundary: None,
             model: self.model.clone(),
             neutral: RefCell::default(),
@@ -406,6 +412,11 @@ impl InboundCall {
         self.uri.authority().map(http::uri::Authority::as_str)
     }
 
+    /// The whole address that was asked for.
+    pub(super) const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// The text behind the path's question mark.
     pub(super) fn query(&self) -> Option<&str> {
         self.uri.query()
@@ -434,6 +445,16 @@ impl InboundCall {
     /// Notes the thing that it is about; only the first word counts.
     pub(super) fn is_about(&self, object: StoredObject) {
         drop(self.object.set(Rc::new(object)));
+    }
+
+    /// The files that it names, where a provider keeps them.
+    pub(super) fn files(&self) -> Option<&CallFiles> {
+        self.files.get().map(|files| &**files)
+    }
+
+    /// Notes the files that it names; only the first word counts.
+    pub(super) fn names_files(&self, files: CallFiles) {
+        drop(self.files.set(Rc::new(files)));
     }
 
     /// The caller's dialect.

@@ -11,7 +11,7 @@ use crate::state::{Provider, Rule, TargetRef};
 
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{count, outgoing, stored, stored_object};
+use super::{count, named_files, outgoing, stored, stored_object};
 
 /// The answer, or the reason why there is none.
 ///
@@ -42,6 +42,13 @@ pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Proble
             .code("model_not_found")
             .param("model".to_owned())
             .retry(false, None));
+    }
+    if let Some(files) = call.files() {
+        let is_asked = |target: &TargetRef| {
+            let keeps = |provider: &Arc<Provider>| files.are_kept_by(provider);
+            ready.target(target).is_some_and(|target| target.pool.providers.iter().any(keeps))
+        };
+        return Err(named_files::kept_elsewhere(call, rule.targets.iter().chain(&rule.fallbacks).any(is_asked)));
     }
     if call.is_bound() {
         return Err(stored::kept_elsewhere(call, rule).unwrap_or_else(stored::keeper_away));

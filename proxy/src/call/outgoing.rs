@@ -139,6 +139,7 @@ fn in_its_words(
 ) -> Result<Outgoing, Refusal> {
     let dialect = at.offer.dialect;
     let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
+    let body = call.files().map_or_else(|| Ok(body.clone()), |files| files.named_as_kept(&body))?;
     let betas = betas::told(&call.headers, &provider.betas)?;
     let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
     whole_conversation(call, envelope, provider)?;

@@ -1,10 +1,14 @@
 //! An answer that passes piece by piece and is no conversation: sound, a text, or events of which only the usage is read.
 
 use bytes::Bytes;
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{ProviderError, Usage};
 use sluicegate_dialects::sse::SseDecoder;
 use sluicegate_dialects::{Dialect, StreamOptions, side};
 
+use crate::state::Provider;
+
+use super::batch_usage::BatchUsage;
 use super::inbound::InboundCall;
 use super::sealed_stream::SealedStream;
 use super::stored_object::StoredObject;
@@ -21,22 +25,30 @@ pub(super) struct PassedStream {
     /// True if its output is images.
     draws: bool,
     began: bool,
+    /// True if nothing is an answer, too: a file may be empty.
+    may_be_empty: bool,
+    /// True if nothing is used for it.
+    is_free: bool,
     usage: Option<Usage>,
+    /// The reader of what a batch used, where its results are the answer.
+    batch: Option<BatchUsage>,
     /// The engine that seals the ids in its events, where it tells of what was answered before. Its usage is none.
     sealed: Option<SealedStream>,
 }
 
 impl PassedStream {
     /// At its beginning.
-    pub(super) fn new(call: &InboundCall, has_events: bool) -> Self {
+    pub(super) fn new(call: &InboundCall, has_events: bool, provider: &Provider) -> Self {
         Self {
             dialect: call.dialect(),
             // What was answered before was paid for then.
             events: (has_events && call.object().is_none()).then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
             draws: call.operation.draws(),
-            // Nothing is a file, too.
-            began: call.object().is_some_and(StoredObject::is_bytes),
+            began: false,
+            may_be_empty: call.object().is_some_and(StoredObject::is_bytes),
             usage: None,
+            batch: call.object().and_then(|object| object.usage(call.dialect(), provider)),
+            is_free: call.object().is_some(),
             sealed: call.object().and_then(StoredObject::sealed_stream),
         }
     }
@@ -57,6 +69,7 @@ impl PassedStream {
     /// The provider's next bytes.
     pub(super) fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.began |= !data.is_empty();
+        self.batch.iter_mut().for_each(|batch| batch.feed(&data));
         let Self { events, usage, draws, .. } = self;
         if let Some(events) = events {
             // It refuses nothing: what is too large goes by.
@@ -68,6 +81,23 @@ impl PassedStream {
             });
         }
         out.push(data);
+    }
+
+    /// It has come whole.
+    pub(super) fn finish(&mut self) {
+        self.began |= self.may_be_empty;
+        self.batch.iter_mut().for_each(BatchUsage::finish);
+    }
+
+    /// True if nothing is used for it that its provider could leave unsaid.
+    pub(super) const fn is_free(&self) -> bool {
+        self.is_free
+    }
+
+    /// The cost of what was used, where it is the sum of several answers.
+    pub(super) fn summed(&self) -> Option<(Usage, Option<PicoUsd>)> {
+        let used = self.batch.as_ref().map(BatchUsage::so_far);
+        used.filter(|(usage, _)| usage.input > 0 || usage.output > 0)
     }
 
     /// True if something of it has come.
@@ -82,7 +112,9 @@ impl PassedStream {
 
     /// The memory that an unfinished event takes.
     pub(super) fn held(&self) -> usize {
-        self.events.as_ref().map_or(0, SseDecoder::held) + self.sealed.as_ref().map_or(0, SealedStream::held)
+        self.batch.as_ref().map_or(0, BatchUsage::held)
+            + self.events.as_ref().map_or(0, SseDecoder::held)
+            + self.sealed.as_ref().map_or(0, SealedStream::held)
     }
 
     /// Adds an error event; `false`: there is no place for one.

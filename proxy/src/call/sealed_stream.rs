@@ -17,12 +17,17 @@ pub(super) type Seal = Rc<dyn Fn(String) -> Option<String>>;
 /// Keeps an answer, of which it is given the provider's id and all of its JSON.
 pub(super) type Keep = Rc<dyn Fn(&str, &str)>;
 
+/// Gives whole events with sealed ids in the place of those of files.
+pub(super) type SealFiles = Rc<dyn Fn(Bytes) -> Bytes>;
+
 /// The engine of one stream.
 pub(super) struct SealedStream {
     seal: Seal,
     /// The answer that it goes on from, by the provider and by the caller.
     previous: Option<(String, String)>,
     keep: Option<Keep>,
+    /// Seals the ids of files in whole events.
+    files: Option<SealFiles>,
     tail: EventTail,
     /// The answer's own id, by the provider and for the caller, once it is known.
     own: Option<(String, String)>,
@@ -30,7 +35,12 @@ pub(super) struct SealedStream {
 
 impl SealedStream {
     pub(super) fn new(seal: Seal, previous: Option<(String, String)>, keep: Option<Keep>) -> Self {
-        Self { seal, previous, keep, tail: EventTail::default(), own: None }
+        Self { seal, previous, keep, files: None, tail: EventTail::default(), own: None }
+    }
+
+    /// The same, with files of which answers tell.
+    pub(super) fn with_files(self, files: Option<SealFiles>) -> Self {
+        Self { files, ..self }
     }
 
     /// The provider's next bytes, as far as their events are whole, as the caller is given them.
@@ -49,7 +59,10 @@ impl SealedStream {
         self.tail.held()
     }
 
-    fn renamed(&mut self, events: Bytes) -> Bytes {
+    fn renamed(&mut self, mut events: Bytes) -> Bytes {
+        if let Some(files) = &self.files {
+            events = files(events);
+        }
         if self.own.is_none() {
             let id = lines(&events).find_map(stored::id_of_event);
             self.own = id.and_then(|id| Some((id.clone(), (self.seal)(id)?)));

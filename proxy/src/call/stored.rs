@@ -21,7 +21,7 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::sealed_stream::{Keep, SealedStream};
 use super::stored_call::StoredCall;
-use super::{cache_lookup, sealed_stream};
+use super::{cache_lookup, named_files, sealed_stream};
 
 /// The code by which clients know that they have to send the whole conversation.
 const NOT_FOUND: &str = "previous_response_not_found";
@@ -60,6 +60,9 @@ pub(super) fn named_items(call: &InboundCall) -> Vec<String> {
 impl InboundCall {
     /// True if a provider may be asked, in this dialect, as far as it is about what it keeps.
     pub(super) fn may_go_to(&self, provider: &Provider, spoken: Dialect) -> bool {
+        if self.files().is_some_and(|files| !files.are_kept_by(provider) || !spoken.is_kin(self.dialect())) {
+            return false;
+        }
         let Some(stored) = self.stored() else { return true };
         stored.previous.is_none() || (!stored.is_bound_elsewhere(provider.stands_for) && spoken == self.dialect())
     }
@@ -85,7 +88,8 @@ impl InboundCall {
     /// A provider's whole answer as the caller is given it.
     pub(super) fn sealed_answer(&self, body: &Bytes, provider: &Provider) -> Bytes {
         let stored = self.stored().filter(|_| self.owner_of_answer().is_some());
-        stored.map_or_else(|| body.clone(), |stored| stored.sealed_answer(body, provider.stands_for))
+        let body = named_files::sealed(self, body, provider);
+        stored.map_or_else(|| body.clone(), |stored| stored.sealed_answer(&body, provider.stands_for))
     }
 
     /// The gateway's own name for an answer that is kept here, and by nobody else.
@@ -101,9 +105,13 @@ impl InboundCall {
 
 /// The engine that seals the ids in a provider's stream; `None`: they pass.
 pub(super) fn sealed_stream(call: &Rc<InboundCall>, provider: &Provider) -> Option<Box<SealedStream>> {
-    let stored = call.stored().filter(|_| call.owner_of_answer().is_some())?;
-    let target = provider.stands_for;
-    Some(Box::new(stored.sealed_stream(target, keeper(call, target))))
+    let (target, files) = (provider.stands_for, named_files::seal_of_stream(call, provider));
+    match call.stored().filter(|_| call.owner_of_answer().is_some()) {
+        Some(stored) => Some(Box::new(stored.sealed_stream(target, keeper(call, target)).with_files(files))),
+        // Its own id stays.
+        None => files
+            .map(|files| Box::new(SealedStream::new(Rc::new(|_: String| None), None, None).with_files(Some(files)))),
+    }
 }
 
 /// Keeps an answer of a stream, behind its caller's back; `None`: it is not kept. Where it has a name of the gateway's own, that counts.

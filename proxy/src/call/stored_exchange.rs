@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, RANGE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::stored;
 
 use crate::account::{End, RouteIx};
 use crate::api::stored_paths::StoredAction;
 use crate::errors::Problem;
+use crate::owned::ListName;
 use crate::sealing::IdKind;
 use crate::state::{Provider, Rule};
 
@@ -22,9 +23,8 @@ use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::stored_call::GATEWAY;
 use super::stored_object::{NamedThing, SentBody, StoredObject, not_there, opened};
-use super::{access, cache_lookup, failover, limits};
-
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use super::stored_retrieval::base;
+use super::{access, cache_lookup, failover, limits, stored_list};
 
 /// Answers a call about a thing that is kept.
 ///
@@ -41,6 +41,42 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, address: &StoredAddress) ->
     if object.target() == Some(GATEWAY) && is_answer {
         return kept_here(call, address.action, &object).await;
     }
+    if address.action == StoredAction::List {
+        let keeps = |provider: &Provider| provider.speaks(call.operation, call.dialect(), "").is_some();
+        if let Some((route, at, rule)) = context.ready.find_keeper(&keeps, context.consumer()) {
+            context.note(|entry| entry.route(route, at));
+            if limits::apply(call, rule) {
+                limits::take(call, rule, context.ready.names.route_name(route)).await?;
+            }
+        }
+        // Boxed, as what asks many.
+        return Box::pin(stored_list::page(call, address.row, &object.owner)).await;
+    }
+    let outcome = asked(call, address, object).await?;
+    if let Exchange::Whole(Whole { status, body, .. }) = &outcome {
+        noted(call, address, (*status, body)).await;
+    }
+    Ok(outcome)
+}
+
+/// Notes in the lists of its owner what was made, or is gone.
+async fn noted(call: &InboundCall, address: &StoredAddress, (status, body): (StatusCode, &Bytes)) {
+    let (lists, row) = (&call.context.worker.owned, address.row);
+    let list = ListName::new(&cache_lookup::caller(call).unwrap_or_default(), row.kind());
+    match (address.action, &address.id) {
+        (StoredAction::Create, _) if status.is_success() => {
+            if let Some((id, _)) = stored::id_of_answer(body) {
+                lists.add(list, id).await;
+            }
+        }
+        (StoredAction::Delete, Some(id)) if row.kind() != IdKind::Response => lists.remove(list, id).await,
+        _ => {}
+    }
+}
+
+/// Asks whoever keeps a thing, or is to.
+async fn asked(call: &Rc<InboundCall>, address: &StoredAddress, object: StoredObject) -> Result<Exchange, Problem> {
+    let context = &call.context;
     let (sent, beside, model) = match address.action {
         StoredAction::Create => sent(call, &object).await?,
         _ => (SentBody::Nothing, None, None),
@@ -48,6 +84,10 @@ pub(super) async fn exchange(call: &Rc<InboundCall>, address: &StoredAddress) ->
     let object = object.sends((sent, beside));
     let (route, at, rule) = rule(call, &object, model.as_deref())?;
     context.note(|entry| entry.route(route, at));
+    // What comes in ranges is not counted as the whole.
+    if let Some(results) = object.results().filter(|_| !call.headers.contains_key(RANGE)) {
+        object.counts(context.worker.owned.counting(ListName::of_one(results)).await);
+    }
     call.is_about(object);
     let changed = match &rule.request {
         None => None,
@@ -113,17 +153,6 @@ async fn sent(call: &InboundCall, object: &StoredObject) -> Result<SentThing, Pr
     })
 }
 
-/// The address of the gateway, as its caller knows it; empty: it does not say.
-fn base(call: &InboundCall) -> String {
-    let said = |name| call.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let host = call.host().or_else(|| said(HOST)).unwrap_or_default();
-    let settings = &call.context.worker.shared.settings;
-    let is_covered = settings.tls_cert.is_some() && settings.tls_listen.is_none();
-    let scheme = said(X_FORWARDED_PROTO).filter(|scheme| matches!(*scheme, "http" | "https"));
-    let scheme = scheme.unwrap_or(if is_covered { "https" } else { "http" });
-    if host.is_empty() { String::new() } else { format!("{scheme}://{host}") }
-}
-
 /// The body that makes a batch, with the file of its requests as the file's keeper names it.
 fn batch_of_file(call: &InboundCall, object: &StoredObject) -> Result<(Bytes, NamedThing), Problem> {
     const FIELD: &str = "input_file_id";
@@ -178,7 +207,7 @@ async fn kept_here(call: &Rc<InboundCall>, action: StoredAction, object: &Stored
     }
     let body = match action {
         StoredAction::Retrieve if asks_for_stream(&object.query) => return Err(no_stream()),
-        StoredAction::Retrieve | StoredAction::Create | StoredAction::Content => answer.to_owned(),
+        StoredAction::Retrieve | StoredAction::Create | StoredAction::List | StoredAction::Content => answer.to_owned(),
         StoredAction::Cancel => return Err(no_background()),
         StoredAction::Delete => {
             kept.forget(&name).await.map_err(|_| away())?;

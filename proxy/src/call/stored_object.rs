@@ -1,6 +1,7 @@
 //! The thing that a call is about where a provider keeps it, or is to: what its caller calls it, what its provider does, and how one is put
 //! in the other's place.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,16 @@ use bytes::Bytes;
 use http::{Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_dialects::hub::ErrorKind;
-use sluicegate_dialects::{Refusal, stored};
+use sluicegate_dialects::{Dialect, Refusal, stored};
 
 use crate::api::stored_paths::{RESULTS_URL, StoredAction, StoredPath};
 use crate::errors::Problem;
 use crate::kept_responses::KeptName;
+use crate::owned::CountMark;
 use crate::sealing::{IdKind, IdOwner, IdSealer, SealedId};
 use crate::state::Provider;
 
+use super::batch_usage::BatchUsage;
 use super::caller::StoredAddress;
 use super::sealed_stream::SealedStream;
 
@@ -66,6 +69,8 @@ pub(super) struct StoredObject {
     pub(super) sealer: Arc<IdSealer>,
     /// The part of the query that goes on.
     pub(super) query: String,
+    /// Says that what a batch used is counted with its results, as they are fetched now.
+    mark: RefCell<Option<CountMark>>,
     /// The address of the gateway's paths, as the caller says it.
     base: String,
 }
@@ -94,6 +99,7 @@ impl StoredObject {
             owner,
             sealer,
             query: address.row.query(query),
+            mark: RefCell::default(),
             base,
         })
     }
@@ -102,6 +108,29 @@ impl StoredObject {
     pub(super) fn sends(mut self, (sent, beside): (SentBody, Option<NamedThing>)) -> Self {
         (self.sent, self.beside) = (sent, beside);
         self
+    }
+
+    /// The thing whose results are fetched, of which what was used is to be counted once; `None`: it tells of none.
+    pub(super) fn results(&self) -> Option<&SealedId> {
+        let is_of_batch = |named: &&NamedThing| matches!(named.kind, IdKind::BatchOutput | IdKind::MessageBatch);
+        self.named.as_ref().filter(|_| self.is_bytes()).filter(is_of_batch).map(|named| &named.opened)
+    }
+
+    /// The mark of the usage that is counted from now on.
+    pub(super) fn counts(&self, mark: Option<CountMark>) {
+        drop(self.mark.replace(mark));
+    }
+
+    /// The reader of what was used, where it is counted now; only the first answer has one.
+    pub(super) fn usage(&self, dialect: Dialect, provider: &Provider) -> Option<BatchUsage> {
+        self.mark.take().map(|mark| BatchUsage::new(dialect, &provider.models, mark))
+    }
+
+    /// The part that it takes of budgets beforehand; `None`: it uses nothing that is paid for.
+    pub(super) fn reserves(&self) -> Option<u64> {
+        let makes_batch =
+            self.action == StoredAction::Create && matches!(self.row.kind(), IdKind::Batch | IdKind::MessageBatch);
+        if makes_batch { Some(1) } else { self.mark.borrow().as_ref().map(|_| 0) }
     }
 
     /// The endpoint that keeps it, or what is named beside it; `None`: any may.

@@ -113,12 +113,15 @@ impl StreamSource {
         let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
         let (price, entry) = (source.price.as_deref(), source.attempt.entry());
         entry.tier(transcoder.tier());
+        if let Some((usage, cost)) = transcoder.summed() {
+            entry.summed_usage(usage, cost);
+        }
         match guess {
             Some(usage) => entry.estimated_usage(usage, price),
             None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
         }
         // Of sound that was cut nobody says what it cost.
-        if transcoder.passes_unread() && transcoder.first_token() {
+        if transcoder.passes_unread() && !transcoder.is_free() && transcoder.first_token() {
             entry.unknown_usage();
         }
         model.into_iter().for_each(|model| entry.answered_model(model));

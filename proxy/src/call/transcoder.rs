@@ -3,11 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
 use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow};
 
 use crate::cache::Recorder;
+use crate::state::Provider;
 
 use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
@@ -148,8 +150,18 @@ impl Transcoder {
     }
 
     /// Of an answer that passes unread.
-    pub(super) fn passed(call: &InboundCall, has_events: bool) -> Self {
-        Self::Passed(Box::new(PassedStream::new(call, has_events)))
+    pub(super) fn passed(call: &InboundCall, has_events: bool, provider: &Provider) -> Self {
+        Self::Passed(Box::new(PassedStream::new(call, has_events, provider)))
+    }
+
+    /// True if nothing is used for it that its provider could leave unsaid.
+    pub(super) fn is_free(&self) -> bool {
+        if let Self::Passed(stream) = self { stream.is_free() } else { false }
+    }
+
+    /// The usage that is the sum of several answers', and what it costs.
+    pub(super) fn summed(&self) -> Option<(Usage, Option<PicoUsd>)> {
+        if let Self::Passed(stream) = self { stream.summed() } else { None }
     }
 
     /// True if nothing is known of its text.
@@ -307,7 +319,10 @@ impl Transcoder {
                 Ok(transcoder.ended)
             }
             // HTTP's own end is all that says it.
-            Self::Passed(stream) => Ok(stream.began()),
+            Self::Passed(stream) => {
+                stream.finish();
+                Ok(stream.began())
+            }
         }
     }
 

@@ -111,6 +111,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
         cache: Arc::clone(&lasting.cache),
         response_keys,
         conversations: settings.keep_responses.map(|ttl| SharedConversations::new(ttl, settings.keep_responses_size)),
+        owned: Arc::default(),
         flights: Arc::default(),
         limits: Arc::clone(&lasting.limits),
         learning: Arc::new(learning::Learning::new(settings.gateway.as_deref().unwrap_or_default(), &lasting.registry)),
@@ -130,8 +131,7 @@ async fn serve(mut settings: Settings, queue: LogQueue) -> anyhow::Result<bool> 
     tracing::info!(listen = %addresses.listen, tls_listen, admin = %admin_address, descriptors = descriptors.limit, "listening");
     let Lasting { tokens, jwks, discovery, registry, outward, .. } = lasting;
     let tokens = (tokens, outward);
-    let control = Control { shared, builder, feed, identity, tokens, registry, jwks, discovery, signals };
-    control.run(admin_socket).await
+    Control { shared, builder, feed, identity, tokens, registry, jwks, discovery, signals }.run(admin_socket).await
 }
 
 /// Everything that is not a call, on one thread of its own.

@@ -161,20 +161,20 @@ fn a_worker_that_was_held_up_has_not_waited_for_redis() {
         let (remote, counts) = open(server.url());
         until("the connection", || remote.is_ready()).await;
         let mut in_time = 0;
-        for turns in 0..20 {
+        for turns in 0..12 {
             // The question is written, or not yet, and its answer read, or not yet: meanwhile nothing of this worker goes on.
             let hold_up = async {
                 for _ in 0..turns {
                     tokio::task::yield_now().await;
                 }
-                std::thread::sleep(Duration::from_millis(70));
+                std::thread::sleep(node::LIMIT + Duration::from_millis(20));
             };
             let (answer, ()) = tokio::join!(remote.get(KEY), hold_up);
             in_time += u32::from(answer == ABSENT);
             until("the connection", || remote.is_ready()).await;
         }
         // On a busy machine Redis may be as late as the worker.
-        assert!(in_time >= 15, "{in_time}, {} timeouts", counts.timeouts.get());
+        assert!(in_time >= 9, "{in_time}, {} timeouts", counts.timeouts.get());
     });
 }
 

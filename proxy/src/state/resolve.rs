@@ -531,6 +531,7 @@ fn offers(
         let beside = match offer.operation {
             Operation::TextCompletion => SideOperation::Completions,
             Operation::Embeddings => SideOperation::Embeddings,
+            Operation::File | Operation::StoredBatch => SideOperation::Files,
             _ => return true,
         };
         look_alike.is_none_or(|row| row.has(beside))

@@ -14,6 +14,7 @@ use crate::drain::Lifecycle;
 use crate::kept_responses::{KeptConversations, SharedConversations};
 use crate::listener::Open;
 use crate::memory::{Allowance, MemoryBudget};
+use crate::owned::{OwnedLists, SharedLists};
 use crate::sealing::KeyFile;
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
@@ -36,6 +37,8 @@ pub struct ProcessShared {
     pub(crate) response_keys: Option<Arc<KeyFile>>,
     /// Conversations that the gateway keeps, where it was asked to.
     pub(crate) conversations: Option<Arc<SharedConversations>>,
+    /// The lists of files and batches that owners have made.
+    pub(crate) owned: Arc<SharedLists>,
     /// The flights that identical calls share.
     pub flights: Arc<Flights>,
     /// The limits, and all that has been taken of them.
@@ -66,6 +69,8 @@ pub(crate) struct Worker {
     pub(crate) learner: Rc<learning::LearningKeeper>,
     /// The conversations that the gateway keeps itself.
     pub(crate) conversations: Option<KeptConversations>,
+    /// The lists of files and batches that owners have made.
+    pub(crate) owned: OwnedLists,
     /// The flights that proxies share, where there is a Redis.
     pub(crate) remote_flights: Option<Rc<RemoteFlights>>,
     pub(crate) ledger: Rc<Ledger>,
@@ -95,6 +100,7 @@ impl Worker {
         let remote_flights =
             remote.as_ref().map(|redis| RemoteFlights::new(redis.clone(), &shared.flights.remote, &memory));
         Ok(Self {
+            owned: OwnedLists::new(Arc::clone(&shared.owned), remote.clone()),
             conversations,
             limits: Rc::new(settings.limits.clone()),
             memory,

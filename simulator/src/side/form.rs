@@ -18,6 +18,7 @@ pub(crate) struct File {
     pub(crate) field: String,
     pub(crate) name: String,
     pub(crate) bytes: usize,
+    pub(crate) content: Vec<u8>,
 }
 
 /// The boundary that a content type says; `None`: it is no form's.
@@ -47,7 +48,9 @@ pub(super) fn read(boundary: &str, body: &[u8]) -> Checked<FormParts> {
         };
         let name = said("name").ok_or_else(broken)?;
         match said("filename") {
-            Some(file) => request.files.push(File { field: name, name: file, bytes: content.len() }),
+            Some(file) => {
+                request.files.push(File { field: name, name: file, bytes: content.len(), content: content.to_vec() });
+            }
             None => {
                 let text = Value::String(String::from_utf8_lossy(content).into_owned());
                 request.fields.insert(name, text);

@@ -132,7 +132,7 @@ async fn a_file_is_its_owners_and_is_asked_of_who_keeps_it() {
         let content = call(&client, ("one", &[]), ("GET", &format!("{path}/content")), "").await;
         assert_eq!((&content.body[..], content.header("content-type")), (&b"\0\x01{"[..], "application/octet-stream"));
         let calls = a.calls() + b.calls();
-        let changed = format!("{}x", &made[..made.len() - 1]);
+        let changed = format!("{}{}", &made[..made.len() - 1], if made.ends_with('x') { 'y' } else { 'x' });
         let other = made.replacen("file-", "batch_", 1);
         for (key, id) in
             [("two", &*made), ("one", &*changed), ("one", "file-a0"), ("one", "..%2Fbatches"), ("one", &*other)]
@@ -351,4 +351,191 @@ async fn without_keys_it_is_said_what_to_set() {
     let foo = call(&client, ("one", &JSON), ("POST", "/v1/responses/resp_1/foo"), "{}").await;
     assert!(foo.status == 404 && foo.json()["error"]["code"] == "unknown_url", "{}", foo.text());
     assert_eq!(a.calls(), 0);
+}
+
+/// A provider that gives each file an id of its own, and answers calls with a file that it made, in Anthropic's words.
+fn counting(name: &'static str) -> Upstream {
+    let answers = move |received: &Received| {
+        let line = received.head.lines().next().unwrap();
+        let path = line.split(' ').nth(1).unwrap();
+        let file = |id: &str| json!({"id": id, "object": "file", "purpose": "user_data", "created_at": 1});
+        let body = match path.strip_prefix("/v1/files/") {
+            None if path == "/v1/files" => file(&format!("file-{name}{}", received.number)),
+            Some(id) if line.starts_with("DELETE") => json!({"id": id, "object": "file", "deleted": true}),
+            Some("file-gone") => return vec![answer(404, &JSON, b"{\"error\":{\"message\":\"none\"}}")],
+            Some(id) => file(id),
+            None if path == "/v1/chat/completions" => {
+                let choice =
+                    json!({"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"});
+                let usage = json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
+                json!({"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage})
+            }
+            None => {
+                let output = json!({"type": "code_execution_output", "file_id": format!("file_{name}")});
+                let result = json!({"type": "code_execution_tool_result", "tool_use_id": "x", "content": {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": [output]}});
+                json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [result, {"type": "text", "text": "done"}], "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}})
+            }
+        };
+        vec![answer(200, &JSON, body.to_string().as_bytes())]
+    };
+    Upstream::start(answers).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_is_of_what_its_owner_has_made_wherever_that_is_kept() {
+    let (a, b) = (counting("a"), counting("b"));
+    let file = keys();
+    let proxy = start(&two(&a, &b, "OpenAI"), &file);
+    let client = proxy.client();
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.insert(0, id(&uploaded(&client, "one", &[("purpose", "user_data"), ("file", "x")], &[]).await));
+    }
+    let others = id(&uploaded(&client, "two", &[("purpose", "user_data"), ("file", "x")], &[]).await);
+    let list = async |key: &str, query: &str| {
+        let answer = call(&client, (key, &[]), ("GET", &format!("/v1/files{query}")), "").await;
+        assert!(answer.is_good(), "{}", answer.text());
+        let list = answer.json();
+        let ids: Vec<String> =
+            list["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(
+            (list["first_id"].as_str(), list["last_id"].as_str()),
+            (ids.first().map(|id| &**id), ids.last().map(|id| &**id))
+        );
+        (ids, list["has_more"].as_bool().unwrap())
+    };
+    assert_eq!(list("one", "").await, (made.clone(), false));
+    assert_eq!(list("two", "").await, (vec![others], false));
+    assert_eq!(list("three", "").await, (vec![], false));
+    assert_eq!(list("one", "?limit=2").await, (made[..2].to_vec(), true));
+    assert_eq!(list("one", &format!("?limit=3&after={}", made[1])).await, (made[2..].to_vec(), false));
+    let oldest: Vec<String> = made.iter().rev().take(2).cloned().collect();
+    assert_eq!(list("one", "?order=asc&limit=2").await, (oldest, true));
+    assert_eq!(list("one", "?purpose=batch").await, (vec![], false));
+    let gone = call(&client, ("one", &[]), ("DELETE", &format!("/v1/files/{}", made[2])), "").await;
+    assert!(gone.is_good());
+    made.remove(2);
+    assert_eq!(list("one", "?purpose=user_data").await, (made, false));
+    for query in ["?limit=0", "?limit=x", "?order=up"] {
+        let refused = call(&client, ("one", &[]), ("GET", &format!("/v1/files{query}")), "").await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
+}
+
+#[tokio::test]
+async fn files_in_a_call_lead_to_who_keeps_them() {
+    let (a, b) = (counting("a"), counting("b"));
+    let file = keys();
+    let providers = [provider("a", "OpenAI", a.address, ""), provider("b", "OpenAI", b.address, "")];
+    let text = pool("p", &providers, "  loadBalancing: {strategy: RoundRobin}\n")
+        + &route("m", "p")
+        + &pool("q", &[provider("c", "Anthropic", a.address, "")], "")
+        + &route("claude", "q");
+    let proxy = start(&text, &file);
+    let client = proxy.client();
+    let naming = |files: &[&str]| {
+        let parts: Vec<Value> = files.iter().map(|id| json!({"type": "file", "file": {"file_id": id}})).collect();
+        json!({"model": "m", "messages": [{"role": "user", "content": parts}]}).to_string()
+    };
+    let chat = |file: &str| naming(&[file]);
+    let (mut at_a, mut at_b) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let before = a.calls();
+        let made = id(&uploaded(&client, "one", &[("purpose", "user_data"), ("file", "x")], &[]).await);
+        if a.calls() > before { at_a.push(made) } else { at_b.push(made) }
+    }
+    let two = [at_a[0].clone(), at_b[0].clone()];
+    for (made, keeper) in at_a.iter().map(|made| (made, &a)).chain(at_b.iter().map(|made| (made, &b))) {
+        let calls = keeper.calls();
+        let answer = call(&client, ("one", &JSON), ("POST", "/v1/chat/completions"), &chat(made)).await;
+        assert!(answer.is_good() && keeper.calls() == calls + 1, "{}", answer.text());
+        let sent = String::from_utf8(keeper.received().pop().unwrap().body).unwrap();
+        let raw = sent.split("\"file_id\":\"").nth(1).unwrap().split('"').next().unwrap();
+        assert!(raw.len() < 12 && sent == chat(raw), "{sent}");
+    }
+    let calls = a.calls() + b.calls();
+    let both = naming(&[&two[0], &two[1]]);
+    let foreign = chat(&two[0]).replace("\"m\"", "\"claude\"");
+    let escaped = chat(&two[0]).replace("\"file-", "\"f\\u0069le-");
+    for (key, body, status) in [
+        ("two", chat(&two[0]), 404),
+        ("one", chat("file-a0"), 404),
+        ("one", both, 400),
+        ("one", foreign, 400),
+        ("one", escaped, 400),
+    ] {
+        let refused = call(&client, (key, &JSON), ("POST", "/v1/chat/completions"), &body).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["param"]),
+            (status, &json!("file_id")),
+            "{body} {}",
+            refused.text()
+        );
+    }
+    assert_eq!(a.calls() + b.calls(), calls);
+    // A file that a tool made is its owner's, under an id that leads to it.
+    let body = json!({"model": "claude", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}).to_string();
+    let answer = call(&client, ("one", &[JSON[0], ANTHROPIC]), ("POST", "/v1/messages"), &body).await.json();
+    let made = answer["content"][0]["content"]["content"][0]["file_id"].as_str().unwrap();
+    assert!(made.starts_with("file_") && made != "file_a", "{answer}");
+    assert!(call(&client, ("one", &[ANTHROPIC]), ("GET", &format!("/v1/files/{made}")), "").await.is_good());
+    assert_eq!(a.received().pop().unwrap().head.lines().next().unwrap(), "GET /v1/files/file_a HTTP/1.1");
+}
+
+/// A provider of one batch whose results say what they used.
+fn billing() -> Upstream {
+    let line = |at: u64| {
+        let usage = json!({"prompt_tokens": 100 * at, "completion_tokens": 10, "total_tokens": 100 * at + 10});
+        let body = json!({"id": "x", "object": "chat.completion", "model": "m-2026-01-01", "choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}], "usage": usage});
+        json!({"custom_id": at.to_string(), "response": {"status_code": 200, "body": body}, "error": null}).to_string()
+    };
+    let results = format!("{}\n{}", line(1), line(2));
+    Upstream::start(move |received| {
+        let line = received.head.lines().next().unwrap();
+        let body = match line.split(' ').nth(1).unwrap() {
+            "/v1/files" => json!({"id": "file-in", "object": "file", "purpose": "batch"}),
+            "/v1/files/file-out/content" => return vec![answer(200, &BYTES, results.as_bytes())],
+            _ => json!({"id": "batch_1", "object": "batch", "input_file_id": "file-in", "output_file_id": "file-out", "status": "completed"}),
+        };
+        vec![answer(200, &JSON, body.to_string().as_bytes())]
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_a_batch_used_is_counted_once_by_its_own_price() {
+    let upstream = billing();
+    let file = keys();
+    let price = "models: [{name: m, price: {inputPerMillion: \"1000\", outputPerMillion: \"2000\", tiers: {batch: {factor: \"0.5\"}}}}]";
+    let budgets = "    targets: [{poolRef: {name: p}}]\n    limits: {budgets: [{amount: \"0.1\", period: Total}]}\n";
+    let text =
+        pool("p", &[provider("a", "OpenAI", upstream.address, price)], "") + &crate::resources::rule("m", budgets);
+    let proxy = start(&text, &file);
+    let client = proxy.client();
+    let input = id(&uploaded(&client, "one", &[("purpose", "batch"), ("file", &line("m"))], &[]).await);
+    let batch =
+        json!({"input_file_id": input, "endpoint": "/v1/chat/completions", "completion_window": "24h"}).to_string();
+    let made = call(&client, ("one", &JSON), ("POST", "/v1/batches"), &batch).await.json();
+    let path = format!("/v1/files/{}/content", made["output_file_id"].as_str().unwrap());
+    let sums = async |calls: f64| {
+        let all = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_requests_total", &[]) >= calls;
+        proxy.until("calls are counted", all).await.unwrap();
+        let metrics = proxy.metrics().unwrap();
+        let sum = |name: &str| metrics.sum(name, &[]);
+        (sum("sluicegate_cost_usd_total"), sum("sluicegate_tokens_total"), sum("sluicegate_cost_unknown_total"))
+    };
+    assert_eq!(sums(2.0).await, (0.0, 0.0, 0.0));
+    for calls in [3.0, 4.0] {
+        assert_eq!(call(&client, ("one", &[]), ("GET", &path), "").await.status, 200);
+        let (cost, tokens, unknown) = sums(calls).await;
+        // 300 tokens at half of a thousandth of a dollar, 20 at half of two.
+        assert!(
+            (cost - 0.17).abs() < 1e-9 && (tokens - 320.0).abs() < 0.1 && unknown < 0.1,
+            "{cost} {tokens} {unknown}"
+        );
+    }
+    // The budget is used up: no new batch, and its results are there still.
+    let refused = call(&client, ("one", &JSON), ("POST", "/v1/batches"), &batch).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(call(&client, ("one", &[]), ("GET", &path), "").await.status, 200);
 }

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod cost_limits;
+mod files;
 mod flights;
 mod learning;
 mod limit_queues;

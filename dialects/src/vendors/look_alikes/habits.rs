@@ -16,6 +16,8 @@ pub enum SideOperation {
     Completions,
     /// Embeddings.
     Embeddings,
+    /// Files, and batches of the requests in them.
+    Files,
 }
 
 /// The way in which the model's earlier thoughts go back to it.

@@ -2,7 +2,7 @@
 //! them decides.
 
 use super::habits::HostFieldRule::{Drop, Refuse, Rename};
-use super::habits::SideOperation::{Completions, Embeddings};
+use super::habits::SideOperation::{Completions, Embeddings, Files};
 use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SystemMessages, UsageHabit};
 use super::row::{LookAlike, UNKNOWN};
 
@@ -16,7 +16,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Groq",
         hosts: &["api.groq.com"],
         base: Some("https://api.groq.com/openai/v1"),
-        source: "console.groq.com/docs/openai",
+        source: "console.groq.com/docs/openai, …/docs/batch",
+        beside_chat: &[Files],
         content_lists: true,
         thoughts: "reasoning",
         fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
@@ -147,8 +148,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Qwen",
         hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
         base: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope",
-        beside_chat: &[Embeddings],
+        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope, …/openai-file-interface",
+        beside_chat: &[Embeddings, Files],
         content_lists: true,
         calls: &[CallHabit::EmptyId],
         ..HOSTED

@@ -81,9 +81,11 @@ impl BudgetHolds {
     pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
         for reservation in std::mem::take(&mut self.reservations) {
             self.keeper.settle(&reservation, used(&reservation, by, costs));
-            // Of one that was left before it began to answer nothing is learnt of answers.
+            // Of one that was left before it began to answer nothing is learnt of answers; nor of the results of a batch, which are many
+            // answers, and reserve nothing.
             if let Settlement::Used(Some(usage)) = by
                 && usage.output > 0
+                && reservation.cost > 0
             {
                 self.keeper.learn(&reservation, usage.output);
             }

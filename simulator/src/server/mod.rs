@@ -1,5 +1,7 @@
 //! The HTTP server around the model: reads a request, keeps to the plan, answers in the vendor's words.
 
+mod kept;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,6 +133,9 @@ async fn handle(
     }
     match call.admit(&parts, &plan, &path) {
         Ok(()) => {
+            if let Route::Kept(route) = &path {
+                return Ok(call.kept(route, &parts, &body));
+            }
             if let Route::Side(side) = path {
                 return Ok(call.aside(side, &parts, &body, &plan).await);
             }
