@@ -40,6 +40,7 @@ pub fn rate_identity(of: &str, limit: &RateLimit) -> String {
         LimitPer::Consumer => ("consumer", ""),
         LimitPer::Route => ("route", ""),
         LimitPer::Header(name) => ("header ", name.as_str()),
+        LimitPer::Provider => ("provider", ""),
     };
     format!("rate|{of}|{}|{}|{per}{header}", limit.unit.label(), limit.window)
 }

@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 50] = [
+pub const FEATURES: [&str; 51] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -50,6 +50,7 @@ pub const FEATURES: [&str; 50] = [
     "priceKinds",
     "promptCache",
     "providerKeys",
+    "providerRateLimits",
     "qualityFloor",
     "regions",
     "request",

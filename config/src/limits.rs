@@ -51,6 +51,8 @@ pub enum LimitPer {
     Route,
     /// Those with one value of this header, lower case.
     Header(String),
+    /// The attempts at one provider, or with one of its keys.
+    Provider,
 }
 
 /// The unit that a limit counts in.

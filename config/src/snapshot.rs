@@ -23,6 +23,7 @@ use crate::mirror::Mirror;
 use crate::model::ModelFacts;
 use crate::price::Price;
 use crate::prompt_cache::PromptCache;
+use crate::provider_key::ProviderKey;
 use crate::request::RequestChanges;
 use crate::service::{ModelServer, ServicePort};
 use crate::stream_failover::StreamFailover;
@@ -373,6 +374,9 @@ pub struct Provider {
     /// Its differences from its dialect's vendor.
     #[serde(default, skip_serializing_if = "Compatibility::is_none")]
     pub compatibility: Compatibility,
+    /// Its rate limits, of all of its endpoints and keys together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate: Vec<RateLimit>,
     /// The most calls that it works on at once, all of its endpoints together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
@@ -394,19 +398,6 @@ impl Provider {
     pub fn has_credential(&self) -> bool {
         self.credential.is_some() || !self.keys.is_empty()
     }
-}
-
-/// One of several keys of a provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderKey {
-    /// Unique in its provider.
-    pub name: String,
-    /// The credential to send; its value travels apart.
-    pub credential: CredentialId,
-    /// The most calls with it at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<Concurrency>,
 }
 
 /// The provider's type: it decides dialect, paths and how a credential is sent.

@@ -71,23 +71,6 @@ pub struct PriorityValue {
     pub priority: i32,
 }
 
-/// The limits of a provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::PROVIDER_LIMITS_ANY, rules::ADAPTIVE_ALONE])))]
-pub struct ProviderLimits {
-    /// The most calls at the provider at once, all of its endpoints together. A call that finds none free goes to another provider
-    /// of the pool that has one, and waits where none has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<Concurrency>,
-    /// The most calls at each of its endpoints at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint_concurrency: Option<Concurrency>,
-    /// The most calls at each of its endpoints at once, found out by how soon they answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adaptive: Option<AdaptiveConcurrency>,
-}
-
 /// A limit on the calls at each endpoint that finds itself: it grows as long as answers begin about as soon as without load, falls when
 /// they begin later, and by a third when the provider says that it has too much (429, 503, 529).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

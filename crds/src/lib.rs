@@ -23,6 +23,7 @@ mod price;
 mod price_list;
 mod prompt_cache;
 mod provider;
+mod provider_limits;
 pub mod reference;
 mod request;
 mod route;
@@ -42,7 +43,7 @@ pub use compatibility::{
     BetaAction, BetaRule, Compatibility, ContentForm, FieldAction, FieldRule, ReasoningContent, ServerTools,
     SystemMessages,
 };
-pub use concurrency::{AdaptiveConcurrency, CallQueue, Concurrency, PriorityHeader, PriorityValue, ProviderLimits};
+pub use concurrency::{AdaptiveConcurrency, CallQueue, Concurrency, PriorityHeader, PriorityValue};
 pub use consumer::{Chargeback, ConsumerKey, ConsumerModels, GenerateKey, LLMConsumer, LLMConsumerSpec};
 pub use health_check::HealthCheck;
 pub use hedge::Hedge;
@@ -62,8 +63,9 @@ pub use price_list::{ListedModel, PriceList, SamePrices, VendorModels};
 pub use prompt_cache::{PromptCache, PromptCacheTtl};
 pub use provider::{
     AssumeRole, Connection, CredentialType, Credentials, Defaults, Header, Headers, HttpVersion, Model, Provider,
-    ProviderKey, ProviderKeyLimits, ProviderType, RegionalAddress, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
+    ProviderKey, ProviderType, RegionalAddress, Scheme, SecretKeyRef, ServiceRef, Tls, VertexAi,
 };
+pub use provider_limits::{ProviderKeyLimits, ProviderLimits, ProviderRateLimit};
 pub use request::{Complexity, RequestChanges, RequestField, RequestHeaders};
 pub use route::{
     Fallback, FallbackReason, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts,

@@ -174,7 +174,7 @@ pub struct RateLimit {
     pub on_unavailable: Option<OnUnavailable>,
 }
 
-fn minute() -> Duration {
+pub(crate) fn minute() -> Duration {
     "1m".into()
 }
 

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compatibility::Compatibility;
-use crate::concurrency::{Concurrency, ProviderLimits};
 use crate::model::{Discovery, Modality, ModelCapability};
 use crate::model_server::ModelServer;
 use crate::patterns;
 use crate::price::Price;
+use crate::provider_limits::{ProviderKeyLimits, ProviderLimits};
 use crate::rules::{self, validations};
 use crate::scalar::{ByteSize, Decimal, Duration};
 use crate::simulated::Simulated;
@@ -92,7 +92,7 @@ pub struct Provider {
     /// The rules by which connections are made and kept.
     #[serde(default)]
     pub connection: Connection,
-    /// The most calls that it works on at once. Left out: as many as come.
+    /// The most that it is asked for, at once and within a time. Left out: as much as comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ProviderLimits>,
     /// Model servers at its address, or behind its Service, are asked how busy they are; only where `type` is `OpenAICompatible`.
@@ -257,18 +257,9 @@ pub struct ProviderKey {
     pub name: String,
     /// A key of a Secret in the pool's namespace, as the `secretRef` of a single one.
     pub secret_ref: SecretKeyRef,
-    /// The most calls with this key at once. Left out: as many as come.
+    /// The most that it is used for, at once and within a time. Left out: as much as comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ProviderKeyLimits>,
-}
-
-/// The limits of one of several keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProviderKeyLimits {
-    /// The most calls with it at once. A call that finds none free takes another key that has one, then another provider, and waits
-    /// where none has.
-    pub concurrency: Concurrency,
 }
 
 /// A role of Amazon's that is taken on.

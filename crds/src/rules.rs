@@ -399,8 +399,18 @@ pub const LIMITS_ANY: CelRule = CelRule {
 };
 /// Limits of a provider that limit nothing are a mistake.
 pub const PROVIDER_LIMITS_ANY: CelRule = CelRule {
-    cel: "has(self.concurrency) || has(self.endpointConcurrency) || has(self.adaptive)",
-    message: "limits are empty: write concurrency, endpointConcurrency or adaptive, or remove limits",
+    cel: "has(self.rate) || has(self.concurrency) || has(self.endpointConcurrency) || has(self.adaptive)",
+    message: "limits are empty: write rate, concurrency, endpointConcurrency or adaptive, or remove limits",
+};
+/// Limits of a key that limit nothing are a mistake.
+pub const KEY_LIMITS_ANY: CelRule = CelRule {
+    cel: "has(self.rate) || has(self.concurrency)",
+    message: "limits are empty: write rate or concurrency, or remove limits",
+};
+/// Two limits of a provider, or of a key, do not count the same.
+pub const PROVIDER_LIMITS_ONCE: CelRule = CelRule {
+    cel: "self.all(a, self.exists_one(b, b.unit == a.unit && (has(b.window) ? b.window : '1m') == (has(a.window) ? a.window : '1m')))",
+    message: "two limits count in the same unit and window: keep the one with the smaller amount",
 };
 /// An endpoint has one limit.
 pub const ADAPTIVE_ALONE: CelRule = CelRule {

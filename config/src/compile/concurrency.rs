@@ -33,9 +33,11 @@ pub(super) fn of_provider(
     path: &str,
     report: &mut Report<'_>,
 ) -> (Option<Concurrency>, Option<Concurrency>) {
-    let Some(crds::ProviderLimits { concurrency, endpoint_concurrency, adaptive }) = spec else { return (None, None) };
+    let Some(crds::ProviderLimits { rate, concurrency, endpoint_concurrency, adaptive }) = spec else {
+        return (None, None);
+    };
     let path = format!("{path}.limits");
-    let any = concurrency.is_some() || endpoint_concurrency.is_some() || adaptive.is_some();
+    let any = !rate.is_empty() || concurrency.is_some() || endpoint_concurrency.is_some() || adaptive.is_some();
     report.rule(&path, rules::PROVIDER_LIMITS_ANY, any);
     report.rule(&path, rules::ADAPTIVE_ALONE, endpoint_concurrency.is_none() || adaptive.is_none());
     let each = compile(endpoint_concurrency.as_ref(), &format!("{path}.endpointConcurrency"), report);

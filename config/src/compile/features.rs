@@ -22,7 +22,7 @@ const OF_POOLS: [PoolFeature; 5] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 24] = [
+const OF_PROVIDERS: [ProviderFeature; 25] = [
     ("adaptiveConcurrency", |provider| provider.endpoint_concurrency.as_ref().is_some_and(|limit| limit.min.is_some())),
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || !provider.has_credential(),
@@ -55,6 +55,9 @@ const OF_PROVIDERS: [ProviderFeature; 24] = [
         prices(provider).any(|price| !price.variants.is_empty() || kinds(&price.rates))
     }),
     ("providerKeys", |provider| !provider.keys.is_empty()),
+    ("providerRateLimits", |provider| {
+        !provider.rate.is_empty() || provider.keys.iter().any(|key| !key.rate.is_empty())
+    }),
     ("regions", |provider| provider.region.is_some() || !provider.regions.is_empty()),
     ("serviceEndpoints", |provider| provider.service.is_some() || provider.endpoints.is_some()),
     ("vertexAI", |provider| provider.kind == ProviderKind::VertexAi),
@@ -185,6 +188,7 @@ mod tests {
             ("modelFacts", "models: [{name: m, contextWindow: 10}]"),
             ("modelServer", "modelServer: {}"),
             ("passHeaders", "headers: {pass: [x-own]}"),
+            ("providerRateLimits", "limits: {rate: [{unit: Cost, amount: \"1\"}]}"),
             (
                 "priceKinds",
                 "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\", reasoningPerMillion: \"2\"}}]",
@@ -218,6 +222,9 @@ mod tests {
         assert_eq!(required(&format!("{plain}, credentials: {{type: Passthrough}}")), ["passthrough"]);
         let keys = format!("{plain}, credentials: {{keys: [{{name: a, secretRef: {{name: s}}}}]}}");
         assert_eq!(required(&keys), ["providerKeys"]);
+        let limit = "limits: {rate: [{unit: Requests, amount: 1}]}";
+        let keys = format!("{plain}, credentials: {{keys: [{{name: a, secretRef: {{name: s}}, {limit}}}]}}");
+        assert_eq!(required(&keys), ["providerKeys", "providerRateLimits"]);
         assert_eq!(required("serviceRef: {name: models, port: 80}"), ["serviceEndpoints"]);
         let of_pools = OF_POOLS.iter().map(|(name, _)| *name).chain(OF_PROVIDERS.iter().map(|(name, _)| *name));
         let of_others = OF_ROUTES.iter().map(|(name, _)| *name).chain(OF_CONSUMERS.iter().map(|(name, _)| *name));

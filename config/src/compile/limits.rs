@@ -34,6 +34,36 @@ pub(super) fn compile(spec: Option<&crds::Limits>, path: &str, report: &mut Repo
     all
 }
 
+/// Compiles the rate limits of the provider that is written at `path`.
+pub(super) fn of_provider(spec: Option<&crds::ProviderLimits>, path: &str, report: &mut Report<'_>) -> Vec<RateLimit> {
+    spec.map(|limits| of_attempts(&limits.rate, &format!("{path}.limits"), report)).unwrap_or_default()
+}
+
+/// Compiles the rate limits of a provider, or of one of its keys, whose `limits` are written at `path`.
+pub(super) fn of_attempts(spec: &[crds::ProviderRateLimit], path: &str, report: &mut Report<'_>) -> Vec<RateLimit> {
+    let path = format!("{path}.rate");
+    let all: Vec<RateLimit> =
+        spec.iter().enumerate().map(|(at, limit)| of_one(limit, &format!("{path}[{at}]"), report)).collect();
+    let counts = |limit: &RateLimit| (limit.unit, limit.window);
+    let once = all.iter().all(|one| all.iter().filter(|other| counts(other) == counts(one)).count() == 1);
+    report.rule(&path, rules::PROVIDER_LIMITS_ONCE, once);
+    all
+}
+
+fn of_one(spec: &crds::ProviderRateLimit, path: &str, report: &mut Report<'_>) -> RateLimit {
+    let crds::ProviderRateLimit { unit, amount, window, unknown_price, on_unavailable } = spec;
+    report.rule(path, rules::LIMIT_PRICE, unknown_price.is_none() || *unit == crds::LimitUnit::Cost);
+    RateLimit {
+        per: LimitPer::Provider,
+        unit: unit_of(*unit),
+        amount: self::amount(amount, *unit, path, report),
+        window: self::window(window, path, report),
+        queue: None,
+        unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
+        on_unavailable: unavailable(*on_unavailable),
+    }
+}
+
 fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit {
     let crds::RateLimit { per, header, unit, amount, window, on_exceeded, queue, unknown_price, on_unavailable } = spec;
     let is_header = *per == crds::LimitPer::Header;
@@ -43,13 +73,6 @@ fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit
     report.rule(path, rules::LIMIT_QUEUE, waits || queue.is_none());
     let queue = queue.clone().or_else(|| waits.then(crds::CallQueue::default));
     let header = header.as_ref().map(|name| report.check(&format!("{path}.header"), header_name(name)));
-    let window = match millis(window) {
-        Ok(window) => {
-            report.rule(path, rules::LIMIT_WINDOW, (WINDOW.0..=WINDOW.1).contains(&window));
-            window
-        }
-        wrong @ Err(_) => report.check(&format!("{path}.window"), wrong),
-    };
     RateLimit {
         per: match per {
             crds::LimitPer::Consumer => LimitPer::Consumer,
@@ -58,14 +81,30 @@ fn one(spec: &crds::RateLimit, path: &str, report: &mut Report<'_>) -> RateLimit
         },
         unit: unit_of(*unit),
         amount: self::amount(amount, *unit, path, report),
-        window: window.0,
+        window: self::window(window, path, report),
         queue: queue.map(|queue| concurrency::queue(&queue, &format!("{path}.queue"), report)),
         unpriced_is_free: *unknown_price == Some(crds::UnknownPrice::Free),
-        on_unavailable: match on_unavailable {
-            None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,
-            Some(crds::OnUnavailable::FailOpen) => OnUnavailable::FailOpen,
-            Some(crds::OnUnavailable::FailClosed) => OnUnavailable::FailClosed,
-        },
+        on_unavailable: unavailable(*on_unavailable),
+    }
+}
+
+/// The length of the window, in milliseconds.
+fn window(written: &crds::Duration, path: &str, report: &mut Report<'_>) -> u64 {
+    let window = match millis(written) {
+        Ok(window) => {
+            report.rule(path, rules::LIMIT_WINDOW, (WINDOW.0..=WINDOW.1).contains(&window));
+            window
+        }
+        wrong @ Err(_) => report.check(&format!("{path}.window"), wrong),
+    };
+    window.0
+}
+
+const fn unavailable(written: Option<crds::OnUnavailable>) -> OnUnavailable {
+    match written {
+        None | Some(crds::OnUnavailable::Share) => OnUnavailable::Share,
+        Some(crds::OnUnavailable::FailOpen) => OnUnavailable::FailOpen,
+        Some(crds::OnUnavailable::FailClosed) => OnUnavailable::FailClosed,
     }
 }
 

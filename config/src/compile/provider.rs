@@ -11,6 +11,7 @@ use super::certificates;
 use super::compatibility;
 use super::concurrency;
 use super::facts;
+use super::limits;
 use super::pattern::header_name;
 use super::report::Report;
 use super::scalar::{bytes, millis, scaled, thousandths};
@@ -120,6 +121,7 @@ fn compile(spec: &crds::Provider, namespace: &str, path: &str, report: &mut Repo
         pass_headers,
         remove_headers,
         compatibility: compatibility::compile(spec, path, report),
+        rate: limits::of_provider(limits.as_ref(), path, report),
         concurrency,
         endpoint_concurrency,
         simulated: simulated.as_ref().map(|spec| self::simulated(spec, path, report)),
@@ -156,9 +158,14 @@ fn keys(given: Option<&crds::Credentials>, namespace: &str, path: &str, report: 
             let message = format!("it is the key {:?} again: one key has one limit, write each once", other.name);
             report.invalid(&format!("{path}.secretRef"), message);
         }
-        let limit = limits.as_ref().map(|limits| &limits.concurrency);
-        let concurrency = concurrency::compile(limit, &format!("{path}.limits.concurrency"), report);
-        keys.push(ProviderKey { name: name.clone(), credential, concurrency });
+        let path = format!("{path}.limits");
+        let (mut rate, mut concurrency) = (Vec::new(), None);
+        if let Some(crds::ProviderKeyLimits { rate: rates, concurrency: limit }) = limits {
+            report.rule(&path, rules::KEY_LIMITS_ANY, !rates.is_empty() || limit.is_some());
+            rate = limits::of_attempts(rates, &path, report);
+            concurrency = concurrency::compile(limit.as_ref(), &format!("{path}.concurrency"), report);
+        }
+        keys.push(ProviderKey { name: name.clone(), credential, rate, concurrency });
     }
     keys.sort_by(|a, b| a.name.cmp(&b.name));
     keys

@@ -87,10 +87,12 @@ fn unused(limit: &CountedLimit) -> LimitStatus {
         CountedTerms::Rate(rate) => (unit_of(rate), limit_amount(rate.unit, rate.amount), Some(&**rate)),
         CountedTerms::Concurrency(max) => (LimitStatusUnit::Concurrency, max.to_string(), None),
     };
-    let per = rate.map(|rate| match &rate.per {
-        LimitPer::Consumer => (crds::LimitPer::Consumer, None),
-        LimitPer::Route => (crds::LimitPer::Route, None),
-        LimitPer::Header(name) => (crds::LimitPer::Header, Some(name.clone())),
+    let per = rate.and_then(|rate| match &rate.per {
+        LimitPer::Consumer => Some((crds::LimitPer::Consumer, None)),
+        LimitPer::Route => Some((crds::LimitPer::Route, None)),
+        LimitPer::Header(name) => Some((crds::LimitPer::Header, Some(name.clone()))),
+        // Its name says it.
+        LimitPer::Provider => None,
     });
     LimitStatus {
         name: limit.part.clone(),

@@ -12,6 +12,7 @@ use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ServiceTier, Usage};
 
 use super::cells::{CallKey, token_counts};
+use super::held::{Costs, Held, Settlement};
 use super::ledger::{Ledger, LedgerEntry};
 use super::outcome::AttemptEnd;
 use super::record::{AttemptFacts, ModelName};
@@ -30,6 +31,8 @@ pub struct AttemptEntry {
     call: CallKey,
     facts: AttemptFacts,
     open: bool,
+    /// Held until its end.
+    held: Option<Box<dyn Held>>,
 }
 
 impl LedgerEntry {
@@ -54,7 +57,7 @@ impl LedgerEntry {
     ) -> AttemptEntry {
         let call = self.begin_attempt(provider, now, beside);
         let facts = AttemptFacts::at(provider);
-        AttemptEntry { ledger: Rc::clone(self.ledger()), table: Arc::clone(table), call, facts, open: true }
+        AttemptEntry { ledger: Rc::clone(self.ledger()), table: Arc::clone(table), call, facts, open: true, held: None }
     }
 }
 
@@ -141,6 +144,13 @@ impl AttemptEntry {
         self.facts.sent_model.text(&self.table).unwrap_or_default()
     }
 
+    /// Holds something until it is over.
+    pub fn hold(&mut self, held: Box<dyn Held>) {
+        if self.open {
+            self.held = Some(held);
+        }
+    }
+
     /// It is over; only the first word counts. A success is what the caller gets, if the call's entry has no answer yet.
     pub fn close(&mut self, end: AttemptEnd, call: &mut LedgerEntry) {
         if let Some(facts) = self.end(end) {
@@ -158,7 +168,11 @@ impl AttemptEntry {
             self.unknown_usage();
         }
         self.ledger.attempt_cells(&self.table, self.facts.provider).ended(end);
-        Some(std::mem::take(&mut self.facts))
+        let facts = std::mem::take(&mut self.facts);
+        if let Some(held) = self.held.take() {
+            held.settle(settlement(&facts, end), Costs { answer: facts.cost, ..Costs::default() });
+        }
+        Some(facts)
     }
 
     /// Counts what no call's entry tells.
@@ -167,6 +181,16 @@ impl AttemptEntry {
             let key = CallKey { provider: facts.provider, answered: facts.answered_model.known, ..self.call };
             self.ledger.call_cells(&self.table, key).count_usage(facts);
         }
+    }
+}
+
+/// The facts by which what it has taken beforehand is settled.
+const fn settlement(facts: &AttemptFacts, end: AttemptEnd) -> Settlement {
+    match end {
+        // Nothing of it has reached its provider.
+        AttemptEnd::ConnectFailed | AttemptEnd::Gateway => Settlement::Unasked,
+        _ if facts.unknown => Settlement::Unknown,
+        _ => Settlement::Used(facts.usage),
     }
 }
 

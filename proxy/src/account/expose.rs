@@ -248,6 +248,9 @@ impl Page<'_> {
             &names::LIMIT_CHECKS,
             &sums(checks.map(|(unit, outcome, count)| (vec![*unit, *outcome], *count))),
         )?;
+        let checks = stats.iter().flat_map(|stat| &stat.provider_checks);
+        let checks = sums(checks.map(|(unit, outcome, count)| (vec![*unit, *outcome], *count)));
+        self.counters(&names::PROVIDER_LIMIT_CHECKS, &checks)?;
         self.counter(&names::LIMIT_UNANSWERED, stats.iter().map(|stat| stat.unanswered).sum::<u64>())?;
         self.counter(&names::LIMIT_LOST, stats.iter().map(|stat| stat.lost).sum::<u64>())?;
         self.gauge(&names::LIMIT_PROXIES, stats.iter().map(|stat| stat.proxies).max().unwrap_or(1))?;

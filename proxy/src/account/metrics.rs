@@ -219,6 +219,8 @@ pub struct LearningStat {
 pub struct LimitStat {
     /// Limits that were asked for room, by unit and outcome.
     pub checks: Vec<(&'static str, &'static str, u64)>,
+    /// Those of attempts at providers.
+    pub provider_checks: Vec<(&'static str, &'static str, u64)>,
     /// Those that Redis did not answer for.
     pub unanswered: u64,
     /// Uses that could not be told.

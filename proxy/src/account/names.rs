@@ -121,6 +121,7 @@ metrics! {
     CONSUMER_LIMITED = Counter "sluicegate_consumer_limited" ["consumer"] "Calls of a consumer that a rate limit had no room for.";
     CONSUMER_LABELS = Gauge "sluicegate_consumer_label" ["consumer", "label", "value"] "1 for each label of `chargeback` of a consumer that has calls: to be joined with its other families.";
     LIMIT_CHECKS = Counter "sluicegate_limit_checks" ["unit", "outcome"] "Rate limits that calls asked for room: those of calls that were admitted, and those that refused one.";
+    PROVIDER_LIMIT_CHECKS = Counter "sluicegate_provider_limit_checks" ["unit", "outcome"] "Rate limits of providers and of their keys that attempts asked for room: those of attempts that were made, and those that had none for one, which went elsewhere.";
     LIMIT_UNANSWERED = Counter "sluicegate_limit_checks_unanswered" [] "Rate limits that Redis did not answer for in time: this proxy decided by itself.";
     LIMIT_LOST = Counter "sluicegate_limit_corrections_lost" [] "What calls used of their limits and Redis could not be told: it stays counted as it was taken.";
     LIMIT_PROXIES = Gauge "sluicegate_limit_proxies" [] "Proxies that share rate limits, as this one last heard.";

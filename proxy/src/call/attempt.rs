@@ -19,6 +19,7 @@ use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit, model_number};
 use crate::errors::Problem;
+use crate::limit::Holds;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Credential, Pool, Provider, RouteTarget, Rule, SentWith};
 use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
@@ -103,10 +104,15 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// It gave no answer that the caller can have.
-    pub(super) async fn run(&self, outgoing: &mut Outgoing, permit: Permit) -> Result<Exchange, Failure> {
+    pub(super) async fn run(
+        &self,
+        outgoing: &mut Outgoing,
+        (permit, holds): (Permit, Option<Holds>),
+    ) -> Result<Exchange, Failure> {
         let model = outgoing::model(self.call, self.target, self.provider);
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
+        holds.into_iter().for_each(|holds| open.hold(holds));
         if self.target.pool.measures_latency() {
             open.measure(weigh::form(self.call), self.now);
         }

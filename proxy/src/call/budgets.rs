@@ -121,7 +121,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = (&TargetRef, bool)> {
 
 /// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache; what the call sends or asks for
 /// beside texts may be all of it, and a dearer tier may answer.
-fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
+pub(super) fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
     let says = |word: &str| memchr::memmem::find(&call.body, word.as_bytes()).is_some();
     let fresh = Usage { input, output, ..Usage::default() };
     let reasoned = Usage { reasoning: output, ..fresh };
@@ -147,7 +147,8 @@ pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
     pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE
 }
 
-fn unpriced(model: &str) -> Problem {
+/// The refusal of a call to a model that nobody knows the price of.
+pub(super) fn unpriced(model: &str) -> Problem {
     let message = format!(
         "This gateway knows no price of the model `{model}`, and a budget or a limit of this call takes nothing for free: have its price \
          configured, or name another model."

@@ -15,11 +15,12 @@ use futures_util::future::{Either, select};
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::cache::Lead;
-use crate::endpoint::{Health, Permit};
+use crate::endpoint::Health;
 use crate::errors::Problem;
 use crate::state::{Credential, Provider, RouteTarget, Rule};
 
 use super::attempt::{self, Attempt};
+use super::attempt_limits::NoRoom;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::fallback::Stage;
@@ -161,8 +162,8 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                     Ok(None) => break 'turn Ok(None),
                     Err(failure) => break 'turn Err(failure),
                 };
-                if !turn.may_begin(call) {
-                    match Box::pin(wait(call, turn, (times.connect, progress.deadline))).await {
+                if !turn.may_begin(call, round.target) {
+                    match Box::pin(ready(call, (turn, round.target), (times.connect, progress.deadline))).await {
                         Ok(ready) => turn = ready,
                         Err(unready) => break 'turn Ok(unready.pass_over(round, at, &mut progress)),
                     }
@@ -171,9 +172,9 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                 let with = (turn.provider, turn.permit.key_index(), times);
                 let attempt = shared.attempt(round, with, (turn.now, false), &progress);
                 let outcome = match hedging {
-                    None => attempt.run(&mut outgoing, turn.permit).await,
+                    None => attempt.run(&mut outgoing, (turn.permit, turn.holds)).await,
                     Some(hedging) => {
-                        let first = (hedging, attempt.run(&mut outgoing, turn.permit));
+                        let first = (hedging, attempt.run(&mut outgoing, (turn.permit, turn.holds)));
                         Box::pin(hedged(&shared, round, first, (times, &mut progress))).await
                     }
                 };
@@ -218,35 +219,49 @@ fn told(
 /// The reason why a turn could not begin.
 struct Unready {
     failure: Failure,
-    /// True if nobody of its pool has a place.
-    is_full: bool,
+    who: PassedOver,
+}
+
+/// The part of a pool that is passed over for it.
+enum PassedOver {
+    /// Its provider.
+    Provider,
+    /// Its provider, or, where that has others, this key of it.
+    UsedUp(Option<usize>),
+    /// All of its pool: nobody has a place.
+    Pool,
 }
 
 impl Unready {
     fn pass_over(self, round: &mut PoolRound<'_>, at: usize, progress: &mut CallProgress) -> Option<Exchange> {
-        if self.is_full {
-            round.pass_over_all();
-        } else {
-            round.pass_over(at);
+        match self.who {
+            PassedOver::Provider => round.pass_over(at),
+            PassedOver::UsedUp(key) => round.used_up(at, key),
+            PassedOver::Pool => round.pass_over_all(),
         }
         progress.fail(self.failure);
         None
     }
 }
 
-/// Waits for what a turn lacks: the token of its provider, its time, a place.
-async fn wait<'a>(
+/// Waits for what a turn lacks: the token of its provider, its time, a place. Then it takes of the rate limits there.
+async fn ready<'a>(
     call: &InboundCall,
-    mut turn: NextAttempt<'a>,
+    (mut turn, target): (NextAttempt<'a>, RouteTarget<'a>),
     (connect, until): (Duration, Instant),
 ) -> Result<NextAttempt<'a>, Unready> {
     if let Some(failure) = without_credential(call, (turn.provider, turn.permit.key_index()), turn.now + connect).await
     {
-        return Err(Unready { failure, is_full: false });
+        return Err(Unready { failure, who: PassedOver::Provider });
     }
     if !turn.is_ready() {
         let begun = due(call, &mut turn, until).await;
-        turn.now = begun.map_err(|failure| Unready { failure, is_full: true })?;
+        turn.now = begun.map_err(|failure| Unready { failure, who: PassedOver::Pool })?;
+    }
+    if turn.intended(target).is_limited() {
+        let taken = turn.intended(target).take(call).await;
+        let taken = taken.map_err(|NoRoom { failure, key }| Unready { failure, who: PassedOver::UsedUp(key) })?;
+        (turn.holds, turn.now) = (Some(taken), Instant::now());
     }
     Ok(turn)
 }
@@ -312,17 +327,29 @@ async fn hedged<'a>(
         }
         return outcome;
     }
-    let (target, now) = (round.target, Instant::now());
-    let Some((provider, permit, mut outgoing)) = elsewhere((shared.call, shared.rule), round, &hedging, now) else {
-        let outcome = first.await;
-        hedging.waited();
-        return outcome;
+    let target = round.target;
+    // Who asks for room elsewhere may wait for Redis: the first attempt goes on meanwhile.
+    let other = {
+        let other = pin!(elsewhere((shared.call, shared.rule), round, &hedging));
+        match select(first.as_mut(), other).await {
+            Either::Left((outcome, _)) => Err(outcome),
+            Either::Right((Some(other), _)) => Ok(other),
+            Either::Right((None, first)) => Err(first.await),
+        }
+    };
+    let (turn, mut outgoing) = match other {
+        Ok(other) => other,
+        Err(outcome) => {
+            hedging.waited();
+            return outcome;
+        }
     };
     round.made += 1;
     progress.attempts += 1;
     target.pool.state.hedged.fetch_add(1, Ordering::Relaxed);
-    let attempt = shared.attempt(round, (provider, permit.key_index(), times), (now, true), progress);
-    let second = pin!(attempt.run(&mut outgoing, permit));
+    let with = (turn.provider, turn.permit.key_index(), times);
+    let attempt = shared.attempt(round, with, (turn.now, true), progress);
+    let second = pin!(attempt.run(&mut outgoing, (turn.permit, turn.holds)));
     let (outcome, is_second) = match select(first, second).await {
         Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
         Either::Right((outcome, other)) => (either(outcome, other, progress).await, true),
@@ -350,26 +377,30 @@ async fn either(
 }
 
 /// A healthy endpoint for a second attempt, where there may be one more: nobody is asked for it who would have to be waited for.
-fn elsewhere<'a>(
+async fn elsewhere<'a>(
     (call, rule): (&InboundCall, &Rule),
     round: &mut PoolRound<'a>,
     hedging: &Hedging<'_>,
-    now: Instant,
-) -> Option<(&'a Arc<Provider>, Permit, Outgoing)> {
-    let pool = round.target.pool;
-    let (at, mut permit, queues) = admit(call, round, round.tried, now)?;
-    let provider = pool.providers.get(at)?;
-    let is_ready = !queues && has_credential(call, (provider, permit.key_index()), now);
+) -> Option<(NextAttempt<'a>, Outgoing)> {
+    let (target, now) = (round.target, Instant::now());
+    let (at, permit, queues) = admit(call, round, round.tried, now)?;
+    let provider = target.pool.providers.get(at)?;
+    let mut turn = NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues, holds: None };
+    let is_ready = !queues && has_credential(call, (provider, turn.permit.key_index()), now);
     if provider.health(now) != Health::Healthy || !is_ready {
         return None;
     }
-    permit.has_places(places::free_again(call, rule)?);
-    let outgoing = outgoing::write_counted(call, outgoing::model(call, round.target, provider), provider).ok()?;
-    if !hedging.may(now) {
+    turn.permit.has_places(places::free_again(call, rule)?);
+    let outgoing = outgoing::write_counted(call, outgoing::model(call, target, provider), provider).ok()?;
+    if turn.intended(target).is_limited() {
+        turn.holds = Some(turn.intended(target).take(call).await.ok()?);
+        turn.now = Instant::now();
+    }
+    if !hedging.may(turn.now) {
         return None;
     }
     round.tried.add(at);
-    Some((provider, permit, outgoing))
+    Some((turn, outgoing))
 }
 
 /// Waits until an attempt may begin: for its time, and for a place at its provider, until the call's own time is over. Says when that was.

@@ -49,6 +49,17 @@ enum FailureCause {
     Refused(Refusal),
     /// The caller has sent no key of its own.
     NoKey(Problem),
+    /// A rate limit of the provider or of its key has no room. Boxed: it is rare.
+    UsedUp(Box<UsedUpLimit>),
+}
+
+/// A rate limit of a provider without room.
+struct UsedUpLimit {
+    problem: Problem,
+    /// Its name.
+    limit: Arc<str>,
+    /// The time after which it may have room.
+    after: Duration,
 }
 
 /// An error answer as it came.
@@ -118,6 +129,16 @@ impl Failure {
         }
     }
 
+    /// A rate limit of the provider has no room until then: nothing was tried.
+    pub(super) fn used_up(problem: Problem, (limit, after): (&Arc<str>, Duration)) -> Self {
+        Self {
+            retry: Retry::OtherEndpoint,
+            about_key: None,
+            end: AttemptEnd::Gateway,
+            said: FailureCause::UsedUp(Box::new(UsedUpLimit { problem, limit: Arc::clone(limit), after })),
+        }
+    }
+
     /// The provider is called with the caller's own key, and it has sent none: nothing was tried.
     pub(super) fn no_key(provider: &Provider) -> Self {
         let message = format!(
@@ -162,16 +183,28 @@ impl Failure {
         match &self.said {
             FailureCause::Error { dialect, status, body, .. } => of(&dialect.decode_error(status.as_u16(), body)),
             FailureCause::InStream { error, .. } => of(error),
-            FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) => None,
+            FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) | FailureCause::UsedUp(_) => {
+                None
+            }
+        }
+    }
+
+    /// True if the caller is rather told this than what was there before: what weighs more, of equals the last, and of several that are
+    /// used up the one that has room first.
+    pub(super) fn says_more_than(&self, before: &Self) -> bool {
+        match (&self.said, &before.said) {
+            (FailureCause::UsedUp(own), FailureCause::UsedUp(other)) => own.after <= other.after,
+            _ => self.weight() >= before.weight(),
         }
     }
 
     /// The weight of a failure among several, by what it says to the caller: a mistake that only it can mend, then what
-    /// failed, then a refused credential, then what could not be said.
-    pub(super) fn weight(&self) -> u8 {
+    /// failed, then who is used up, then a refused credential, then what could not be said.
+    fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
             (FailureCause::NoKey(_), _) => 1,
+            (FailureCause::UsedUp(_), _) => 2,
             (FailureCause::Error { status, provider, .. }, AttemptEnd::ClientError)
                 if is_credential(*status) && !provider.takes_callers_key() =>
             {
@@ -182,8 +215,8 @@ impl Failure {
             {
                 1
             }
-            (FailureCause::Error { .. } | FailureCause::InStream { .. }, AttemptEnd::ClientError) => 3,
-            _ => 2,
+            (FailureCause::Error { .. } | FailureCause::InStream { .. }, AttemptEnd::ClientError) => 4,
+            _ => 3,
         }
     }
 
@@ -195,6 +228,10 @@ impl Failure {
         let end = if self.end == AttemptEnd::ClientError { End::Refused } else { End::Failed };
         match self.said {
             FailureCause::Nothing(problem) | FailureCause::NoKey(problem) => Err(problem),
+            FailureCause::UsedUp(used_up) => {
+                call.context.note(|entry| entry.limited(&used_up.limit));
+                Err(used_up.problem)
+            }
             FailureCause::Refused(refusal) => Err(refusal.into()),
             FailureCause::Error { status, provider, .. } if is_credential(status) && !provider.takes_callers_key() => {
                 Err(credential(&provider, &format!(" (status {})", status.as_u16())))

@@ -27,6 +27,7 @@ fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
         Per::Consumer => format!("{amount} per {window} for each consumer").into(),
         Per::Route => format!("{amount} per {window} for this route").into(),
         Per::Header(name) => format!("{amount} per {window} for each `{name}`").into(),
+        Per::Provider => format!("{amount} per {window} of this gateway at its provider").into(),
     }
 }
 
@@ -35,13 +36,19 @@ fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
         return unavailable();
     }
     let Some(after) = refused.after else { return larger(limit, limit.amount) };
+    no_room(limit, after)
+}
+
+/// There is none until then.
+pub(super) fn no_room(limit: &PreparedLimit, after: Duration) -> Problem {
     let seconds = (after.as_secs_f64() * 1_000.0).ceil() / 1_000.0;
     let message =
         format!("Rate limit reached: the limit is {}. Please try again in {seconds}s.", limit_in_words(limit));
     limited(message).retry(after <= LONGEST_WAIT, Some(after))
 }
 
-fn larger(limit: &PreparedLimit, most: u64) -> Problem {
+/// The call may use so much, and there is never so much room.
+pub(super) fn larger(limit: &PreparedLimit, most: u64) -> Problem {
     let message = format!(
         "This request is too large: it may use {}, and the limit is {}. Send less, or set a lower limit on the answer's tokens.",
         limit.unit.written(most),

@@ -179,8 +179,12 @@ fn demands<'a>(call: &'a InboundCall, rule: &'a Rule, route: &str) -> (Vec<Deman
         let key = key(call, limit, route);
         let cost = match limit.unit {
             LimitUnit::Requests => Ok(1),
-            LimitUnit::Cost => money(call, rule, (limit, &key)),
-            _ => tokens(call, limit, &key),
+            LimitUnit::Cost => {
+                let dearest = |tokens| budgets::dearest(call, (rule, TargetReach::All), tokens, limit.unpriced_is_free);
+                money(call, (limit, &key), dearest)
+                    .and_then(|cost| cost.map_err(|most| self::too_large(call, limit, most)))
+            }
+            _ => tokens(call, limit, &key).map_err(|most| self::too_large(call, limit, most)),
         };
         let cost = cost.unwrap_or_else(|problem| {
             too_large.get_or_insert(problem);
@@ -201,14 +205,16 @@ fn key(call: &InboundCall, limit: &PreparedLimit, route: &str) -> LimitKey {
             let values = call.headers.contains_key(name).then(|| call.headers.get_all(name).iter());
             limit.key(values.map(|values| values.map(HeaderValue::as_bytes)))
         }
+        // Its attempts are one, whoever calls.
+        Per::Provider => limit.key(None::<std::iter::Empty<&[u8]>>),
     }
 }
 
 /// The tokens that a call may use: its prompt, about, and as many as it lets its answer have; else what answers mostly have.
 ///
 /// # Errors
-/// It may use more than there ever is.
-fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, Problem> {
+/// It may use so many, which is more than there ever is.
+pub(super) fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u64, u64> {
     let input = match limit.unit {
         LimitUnit::OutputTokens => 0,
         _ => call.prompt_tokens(),
@@ -219,30 +225,32 @@ fn tokens(call: &InboundCall, limit: &PreparedLimit, key: &LimitKey) -> Result<u
     };
     let most = input.saturating_add(output.unwrap_or_default());
     if most > limit.amount {
-        return Err(too_large(call, limit, most));
+        return Err(most);
     }
     let typical = || typical(call, (limit, key), answers).min(limit.amount - most);
     // What takes nothing would be let in whatever has been used.
     Ok((most + if output.is_none() { typical() } else { 0 }).max(1))
 }
 
-/// The money that a call may cost at the dearest of its rule's providers, by the same tokens. What costs nothing always has room.
+/// The money that a call may cost, by the same tokens and what so many of them cost at most. What costs nothing always has room.
+/// `Err` within: so much, which is more than there ever is.
 ///
 /// # Errors
-/// It may cost more than there ever is, or nobody knows a price.
-fn money(call: &InboundCall, rule: &Rule, (limit, key): (&PreparedLimit, &LimitKey)) -> Result<u64, Problem> {
+/// Nobody knows a price.
+pub(super) fn money(
+    call: &InboundCall,
+    (limit, key): (&PreparedLimit, &LimitKey),
+    at_most: impl Fn((u64, u64)) -> Result<u64, Problem>,
+) -> Result<Result<u64, u64>, Problem> {
     let (input, (answers, output)) = (call.prompt_tokens().max(1), output_tokens(call));
-    let of = |output: u64| {
-        let most = budgets::dearest(call, (rule, TargetReach::All), (input, output), limit.unpriced_is_free);
-        most.map(|most| most.div_ceil(LimitUnit::PICODOLLARS))
-    };
+    let of = |output: u64| at_most((input, output)).map(|most| most.div_ceil(LimitUnit::PICODOLLARS));
     let most = of(output.unwrap_or_default())?;
     if most > limit.amount {
-        return Err(too_large(call, limit, most));
+        return Ok(Err(most));
     }
     match output {
-        Some(_) => Ok(most),
-        None => of(typical(call, (limit, key), answers)).map(|most| most.min(limit.amount)),
+        Some(_) => Ok(Ok(most)),
+        None => of(typical(call, (limit, key), answers)).map(|most| Ok(most.min(limit.amount))),
     }
 }
 

@@ -12,6 +12,7 @@ mod answer_head;
 mod answer_stream;
 mod answering;
 mod attempt;
+mod attempt_limits;
 mod batch;
 mod batch_usage;
 mod batched;

@@ -11,6 +11,7 @@ use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{AttemptEnd, AttemptEntry};
 use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, LiveKey, Outcome, Permit, TimedAnswer};
+use crate::limit::Holds;
 use crate::state::Provider;
 
 use super::affinity::ConversationSeat;
@@ -87,6 +88,11 @@ impl OpenAttempt {
         let begun = call.operation.generates().then_some(now);
         let is_stream = call.streams();
         Self { context, permit, begun, is_stream, entry, unanswered: None, clock: None, seat: None }
+    }
+
+    /// It has taken of limits, and holds that to its end.
+    pub(super) fn hold(&mut self, holds: Holds) {
+        self.entry.hold(Box::new(holds));
     }
 
     /// Its request is about to go out, to a model of this price.

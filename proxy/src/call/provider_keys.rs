@@ -9,7 +9,7 @@ use crate::account::AttemptEnd;
 use crate::balance::{self, Candidate, Measure, Picker, Tried};
 use crate::concurrency::CallPlace;
 use crate::endpoint::{Health, LiveKey, Permit};
-use crate::state::{Pool, Provider};
+use crate::state::{Pool, PreparedKey, Provider};
 
 use super::affinity::ConversationSeat;
 use super::failure::Failure;
@@ -38,6 +38,14 @@ impl KeyTurns {
     pub(super) fn failed(&mut self, (at, provider): (usize, &Provider), failure: &Failure, now: Instant) -> bool {
         let Some(about) = &failure.about_key else { return false };
         let Some(key) = provider.keys.iter().position(|key| Arc::ptr_eq(&key.live, &about.key)) else { return false };
+        if about.is_refused {
+            self.suspects.push(Arc::clone(&about.key));
+        }
+        self.used_up((at, provider), key, now)
+    }
+
+    /// A key of the provider in this place is not to be asked with: true if there is another one.
+    pub(super) fn used_up(&mut self, (at, provider): (usize, &Provider), key: usize, now: Instant) -> bool {
         match self.had.iter_mut().find(|(provider, _)| *provider == at) {
             Some((_, had)) => had.add(key),
             None => {
@@ -46,19 +54,21 @@ impl KeyTurns {
                 self.had.push((at, had));
             }
         }
-        if about.is_refused {
-            self.suspects.push(Arc::clone(&about.key));
-        }
         let is_left = self.is_left(at, provider, now);
         self.again = is_left.then_some(at);
         is_left
     }
 
+    /// True if it was sent with none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.had.is_empty()
+    }
+
     /// True if it has a key that the call was not sent with, and that does not rest.
     fn is_left(&self, at: usize, provider: &Provider, now: Instant) -> bool {
         let had = self.had(at);
-        let is_left = |(index, live): (usize, &LiveKey)| !had.has(index) && live.rests_until(now).is_none();
-        provider.keys.iter().map(|key| &*key.live).enumerate().any(is_left)
+        let is_left = |(index, key): (usize, &PreparedKey)| !had.has(index) && key.rests_until(now).is_none();
+        provider.keys.iter().enumerate().any(is_left)
     }
 
     /// The provider that is to be asked with another key.
@@ -104,7 +114,7 @@ pub(super) fn choose(
     mut permit: Permit,
     now: Instant,
 ) -> Result<Permit, Permit> {
-    let candidates: Vec<Candidate> = provider.keys.iter().map(|key| candidate(key.identity, &key.live, now)).collect();
+    let candidates: Vec<Candidate> = provider.keys.iter().map(|key| candidate(key, now)).collect();
     let mut but = turns.had(at);
     if (0..candidates.len()).all(|index| but.has(index)) {
         but = Tried::default();
@@ -114,7 +124,7 @@ pub(super) fn choose(
         let Some(index) = pick(call, (pool, seat), &candidates, but) else { break };
         let Some(key) = provider.keys.get(index) else { break };
         // One that rests is no better than a place to wait for.
-        if first.is_some() && key.live.rests_until(now).is_some() {
+        if first.is_some() && key.rests_until(now).is_some() {
             break;
         }
         first.get_or_insert(index);
@@ -160,7 +170,7 @@ fn pick(
     balance::pick(&mut picker, candidates, but).map(|chosen| chosen.index)
 }
 
-fn candidate(identity: u64, live: &LiveKey, now: Instant) -> Candidate {
+fn candidate(key: &PreparedKey, now: Instant) -> Candidate {
     Candidate {
         serves: true,
         weight: 1,
@@ -168,9 +178,9 @@ fn candidate(identity: u64, live: &LiveKey, now: Instant) -> Candidate {
         is_away: false,
         is_below: false,
         is_busy: false,
-        health: live.rests_until(now).map_or(Health::Healthy, Health::CoolingDown),
-        in_flight: live.in_flight(),
-        identity,
+        health: key.rests_until(now).map_or(Health::Healthy, Health::CoolingDown),
+        in_flight: key.live.in_flight(),
+        identity: key.identity,
         measure: Measure::None,
     }
 }

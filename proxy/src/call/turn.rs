@@ -10,9 +10,11 @@ use sluicegate_config::Backoff;
 
 use crate::balance::{self, Candidate, Chosen, Picker, Tried};
 use crate::endpoint::{Admission, Health, Permit};
+use crate::limit::Holds;
 use crate::state::{Credential, Provider, RouteTarget};
 
 use super::affinity::ConversationSeat;
+use super::attempt_limits::Intended;
 use super::failure::Failure;
 use super::inbound::InboundCall;
 use super::provider_keys::{self, KeyTurns};
@@ -35,9 +37,9 @@ pub(super) struct CallProgress {
 }
 
 impl CallProgress {
-    /// Keeps what says most to the caller; of equals the last.
+    /// Keeps what says most to the caller.
     pub(super) fn fail(&mut self, failure: Failure) {
-        if self.last.as_ref().is_none_or(|last| failure.weight() >= last.weight()) {
+        if self.last.as_ref().is_none_or(|last| failure.says_more_than(last)) {
             self.last = Some(failure);
         }
     }
@@ -96,6 +98,16 @@ impl PoolRound<'_> {
         self.unsayable += 1;
     }
 
+    /// This provider, or this key of it, is used up.
+    pub(super) fn used_up(&mut self, at: usize, key: Option<usize>) {
+        let provider = self.target.pool.providers.get(at);
+        let goes_on =
+            |(key, provider): (usize, &Arc<Provider>)| self.turns.used_up((at, provider), key, Instant::now());
+        if !key.zip(provider).is_some_and(goes_on) {
+            self.pass_over(at);
+        }
+    }
+
     /// These are not asked.
     pub(super) fn leave_out(&mut self, broke: &[Arc<Provider>]) {
         let providers = self.target.pool.providers.iter().enumerate().filter(|_| !broke.is_empty());
@@ -123,6 +135,8 @@ pub(super) struct NextAttempt<'a> {
     pub(super) now: Instant,
     /// True if it has to wait for a place there.
     pub(super) queues: bool,
+    /// The parts that it has taken of the rate limits of its provider and its key.
+    pub(super) holds: Option<Holds>,
 }
 
 impl NextAttempt<'_> {
@@ -131,9 +145,15 @@ impl NextAttempt<'_> {
         self.wait.is_zero() && !self.queues
     }
 
-    /// True if there is nothing to wait for.
-    pub(super) fn may_begin(&self, call: &InboundCall) -> bool {
-        self.is_ready() && has_credential(call, (self.provider, self.permit.key_index()), self.now)
+    /// True if there is nothing to wait for, and nothing to take.
+    pub(super) fn may_begin(&self, call: &InboundCall, target: RouteTarget<'_>) -> bool {
+        let is_here = has_credential(call, (self.provider, self.permit.key_index()), self.now);
+        self.is_ready() && is_here && !self.intended(target).is_limited()
+    }
+
+    /// The attempt that is to be made.
+    pub(super) fn intended<'b>(&'b self, target: RouteTarget<'b>) -> Intended<'b> {
+        Intended { target, provider: self.provider, key: self.permit.key_index() }
     }
 }
 
@@ -166,7 +186,7 @@ pub(super) fn next<'a>(
             || (first_move && progress.attempts == 1)
             || pool.state.budget.try_retry(pool.retry.budget_percent, now)
     };
-    if progress.attempts == 0 && round.tried.is_empty() {
+    if progress.attempts == 0 && round.tried.is_empty() && round.turns.is_empty() {
         pool.state.budget.call(now);
     }
     if let Some(again) = again(call, round, now)
@@ -182,7 +202,7 @@ pub(super) fn next<'a>(
         let wait = if cooldown > SHORT_WAIT && progress.attempts == 0 { Duration::ZERO } else { spread(cooldown) };
         let cools_down = permit.cools_down(now);
         let fits = wait <= SHORT_WAIT && now + wait < progress.deadline && (!cools_down || round.last_resort);
-        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues });
+        return (fits && allowed(true)).then_some(NextAttempt { provider, permit, at, wait, now, queues, holds: None });
     }
     if round.made == 0 {
         return None;
@@ -192,7 +212,7 @@ pub(super) fn next<'a>(
     let cooldown = permit.cooldown_until(now).map_or(Duration::ZERO, |until| until - now);
     let wait = backoff(&pool.retry.backoff, round.made).max(spread(cooldown));
     let fits = wait <= SHORT_WAIT.max(pool.retry.backoff.max.get()) && now + wait < progress.deadline;
-    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues })
+    (fits && allowed(false)).then_some(NextAttempt { provider, permit, at, wait, now, queues, holds: None })
 }
 
 /// Another key of the provider whose key has just failed the call, if it has one that is free: the pool's last attempt is kept for
@@ -212,7 +232,7 @@ fn again<'a>(call: &InboundCall, round: &mut PoolRound<'a>, now: Instant) -> Opt
         return None;
     };
     let permit = seat(call, round, (at, provider), (permit, now)).ok()?;
-    Some(NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues: false })
+    Some(NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues: false, holds: None })
 }
 
 /// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.

@@ -9,7 +9,7 @@ use super::money;
 use super::pending::SharedSlot;
 use super::prepared::LimitKey;
 use super::window::Terms;
-use crate::account::{Costs, Settlement};
+use crate::account::{Costs, Held, Settlement};
 
 /// The most of money that one call counts as, a million dollars: sums of it are exact in Redis.
 const MOST_OF_MONEY: u64 = 1_000_000_000_000_000;
@@ -69,7 +69,7 @@ impl Holds {
         self.holds.push(hold);
     }
 
-    /// The call is over.
+    /// The call, or the attempt, is over.
     pub(crate) fn settle(mut self, by: Settlement, costs: Costs) {
         for hold in std::mem::take(&mut self.holds) {
             self.keeper.settle(&hold, used(&hold, by, costs));
@@ -81,6 +81,12 @@ impl Holds {
                 self.keeper.learn(&hold, usage.output);
             }
         }
+    }
+}
+
+impl Held for Holds {
+    fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
+        Self::settle(*self, by, costs);
     }
 }
 

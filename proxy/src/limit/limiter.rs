@@ -14,9 +14,9 @@ use super::beat::{self, Teller};
 use super::budget::BudgetKeeper;
 use super::fleet::Fleet;
 use super::hold::{Hold, HoldKeeper, Holds, SharedPart};
-use super::local::{SharedLimits, micros};
+use super::local::{LimitCounts, SharedLimits, micros};
 use super::pending::{Correction, Pending, PendingKey};
-use super::prepared::{LimitKey, PreparedLimit};
+use super::prepared::{LimitKey, Per, PreparedLimit};
 use super::script::{CountAnswer, WindowScript};
 use super::window::{Full, TakenSlot, Terms};
 use crate::redis::{RedisClient, Script};
@@ -190,19 +190,21 @@ impl Limiter {
         }
     }
 
-    /// A call that might have waited is refused by this limit.
+    /// A call that might have waited is refused by this limit, or an attempt without asking it again.
     pub(crate) fn count_refusal(&self, demand: &Demand<'_>) {
         self.count(demand, false);
     }
 
     /// Counts a check, by what became of it. What was given back as another limit had no room is none.
     fn count(&self, demand: &Demand<'_>, has_room: bool) {
+        let LimitCounts { checks, provider_checks, .. } = &self.shared.counts;
+        let checks = if demand.limit.per == Per::Provider { provider_checks } else { checks };
         let [room, none] = match demand.limit.unit {
-            LimitUnit::Requests => &self.shared.counts.checks[0],
-            LimitUnit::Tokens => &self.shared.counts.checks[1],
-            LimitUnit::InputTokens => &self.shared.counts.checks[2],
-            LimitUnit::OutputTokens => &self.shared.counts.checks[3],
-            LimitUnit::Cost => &self.shared.counts.checks[4],
+            LimitUnit::Requests => &checks[0],
+            LimitUnit::Tokens => &checks[1],
+            LimitUnit::InputTokens => &checks[2],
+            LimitUnit::OutputTokens => &checks[3],
+            LimitUnit::Cost => &checks[4],
         };
         if has_room { room.add() } else { none.add() }
     }

@@ -33,6 +33,8 @@ const FIRST_TYPICAL: u64 = 512;
 pub(super) struct LimitCounts {
     /// Checks that there was room for, and those that there was none for, by unit.
     pub(super) checks: [[Count; 2]; 5],
+    /// Those of attempts at providers, likewise.
+    pub(super) provider_checks: [[Count; 2]; 5],
     /// Checks that Redis has not answered.
     pub(super) unanswered: Count,
     /// Uses of calls that could not be told.
@@ -143,9 +145,12 @@ impl SharedLimits {
 
     /// Checks by unit and outcome.
     pub fn checks(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let units =
-            ["requests", "tokens", "input_tokens", "output_tokens", "cost"].into_iter().zip(&self.counts.checks);
-        units.flat_map(|(unit, [room, none])| [(unit, "admitted", room.get()), (unit, "refused", none.get())])
+        by_unit(&self.counts.checks)
+    }
+
+    /// Checks of attempts at providers, likewise.
+    pub fn provider_checks(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        by_unit(&self.counts.provider_checks)
     }
 
     /// Checks that Redis has not answered, and uses that could not be told.
@@ -285,6 +290,11 @@ impl SharedLimits {
         let shard = self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn by_unit(checks: &[[Count; 2]; 5]) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let units = ["requests", "tokens", "input_tokens", "output_tokens", "cost"].into_iter().zip(checks);
+    units.flat_map(|(unit, [room, none])| [(unit, "admitted", room.get()), (unit, "refused", none.get())])
 }
 
 impl LocalCount {

@@ -14,6 +14,7 @@ mod hold;
 mod limiter;
 mod local;
 mod money;
+mod of_attempts;
 mod pending;
 mod prepared;
 mod script;
@@ -25,4 +26,5 @@ pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, MO
 pub(crate) use hold::Holds;
 pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
 pub use local::SharedLimits;
+pub(crate) use of_attempts::{AttemptLimit, AttemptLimits};
 pub(crate) use prepared::{LimitKey, LimitScope, Per, PreparedLimit};

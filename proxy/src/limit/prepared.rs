@@ -52,6 +52,10 @@ pub(crate) enum LimitScope<'a> {
     Subject { template: &'a str, of_it: &'a str },
     /// Those of the route with this id, or of one of its rules.
     Route(&'a str, Option<&'a str>),
+    /// The attempts at a provider of the pool with this id.
+    Provider { pool: &'a str, provider: &'a str },
+    /// Those with one of its keys.
+    Key { pool: &'a str, provider: &'a str, key: &'a str },
 }
 
 /// A limit, ready to run.
@@ -86,6 +90,8 @@ pub(crate) enum Per {
     Route,
     /// Those with one value of a header.
     Header(HeaderName),
+    /// The attempts at one provider, or with one of its keys.
+    Provider,
 }
 
 impl PreparedLimit {
@@ -101,6 +107,8 @@ impl PreparedLimit {
             LimitScope::Consumer(id) | LimitScope::Subject { of_it: id, .. } => format!("LLMConsumer {id}"),
             LimitScope::Route(id, None) => format!("LLMRoute {id}"),
             LimitScope::Route(id, Some(rule)) => format!("LLMRoute {id}/{rule}"),
+            LimitScope::Provider { pool, provider } => format!("ProviderPool {pool}/{provider}"),
+            LimitScope::Key { pool, provider, key } => format!("ProviderPool {pool}/{provider}/keys/{key}"),
         };
         part(&name);
         let identity = match scope {
@@ -110,6 +118,7 @@ impl PreparedLimit {
         let (word, per) = match &from.per {
             LimitPer::Consumer => ("consumer", Per::Consumer),
             LimitPer::Route => ("route", Per::Route),
+            LimitPer::Provider => ("provider", Per::Provider),
             // The compiler has checked its name.
             LimitPer::Header(header) => {
                 part(header);
@@ -121,9 +130,12 @@ impl PreparedLimit {
         let unit = from.unit.label();
         let unit = if from.amount == 1 { unit.trim_end_matches('s') } else { unit };
         let _ = match from.unit {
-            LimitUnit::Cost => write!(name, ": {} per {window}, per {word}", from.unit.written(from.amount)),
-            _ => write!(name, ": {} {unit} per {window}, per {word}", from.amount),
+            LimitUnit::Cost => write!(name, ": {} per {window}", from.unit.written(from.amount)),
+            _ => write!(name, ": {} {unit} per {window}", from.amount),
         };
+        if per != Per::Provider {
+            let _ = write!(name, ", per {word}");
+        }
         Self {
             per,
             unit: from.unit,

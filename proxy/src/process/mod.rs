@@ -297,6 +297,7 @@ fn tell_metrics(shared: &ProcessShared, lasting: &Lasting) {
         let alerts = budgets.alerts().into_iter().map(|(of, percent, count)| (of, percent.to_string(), count));
         vec![LimitStat {
             checks: limits.checks().collect(),
+            provider_checks: limits.provider_checks().collect(),
             unanswered,
             lost,
             proxies: limits.proxies(),

@@ -23,7 +23,7 @@ use crate::concurrency::PreparedGate;
 use crate::consumer::{Consumers, KnownConsumer, RouteAccess};
 use crate::discovery::{DiscoveredModels, DiscoveryKeeper};
 use crate::endpoint::{Endpoint, Health, LivePool};
-use crate::limit::{PreparedBudget, PreparedLimit};
+use crate::limit::{AttemptLimits, PreparedBudget, PreparedLimit};
 use crate::models::Models;
 use crate::persistent::{List, PersistentMap};
 use crate::route::{Filed, Index, LookAtAsked};
@@ -294,6 +294,8 @@ pub(crate) struct Provider {
     pub(crate) origin: Origin,
     pub(crate) address: Arc<str>,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// Its rate limits, of all of its endpoints together.
+    pub(crate) limits: Option<Arc<AttemptLimits>>,
     /// The most calls that it, and its endpoint, work on at once.
     pub(crate) gates: Vec<PreparedGate>,
     /// The places of the models in it.
@@ -357,7 +359,7 @@ impl Provider {
         SentWith { key, token }
     }
 
-    /// Its health: its endpoint's, and that of the keys. While all of these rest, so does it.
+    /// Its health: its endpoint's, and that of the keys. While all of these rest, or its own rate limits are used up, so does it.
     pub(crate) fn health(&self, now: Instant) -> Health {
         self.with_keys(self.endpoint.health(now), now)
     }
@@ -368,12 +370,13 @@ impl Provider {
     }
 
     fn with_keys(&self, of_endpoint: Health, now: Instant) -> Health {
-        if self.keys.is_empty() || matches!(of_endpoint, Health::Ejected(_)) {
+        if (self.keys.is_empty() && self.limits.is_none()) || matches!(of_endpoint, Health::Ejected(_)) {
             return of_endpoint;
         }
         // The first that is usable again; one that is now has no end of a rest, which comes before all.
-        let rests = self.keys.iter().map(|key| key.live.rests_until(now)).min().flatten();
-        match (of_endpoint, rests) {
+        let of_keys = self.keys.iter().map(|key| key.rests_until(now)).min().flatten();
+        let used_up = self.limits.as_ref().and_then(|limits| limits.rest_until(now));
+        match (of_endpoint, of_keys.max(used_up)) {
             (Health::CoolingDown(one), Some(other)) => Health::CoolingDown(one.max(other)),
             (_, Some(until)) => Health::CoolingDown(until),
             (of_endpoint, None) => of_endpoint,

@@ -17,5 +17,5 @@ pub(crate) use configured::{
     EndpointQuestion, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons,
     RouteTarget, Rule, TargetRef,
 };
-pub(crate) use provider_key::{Credential, SentWith};
+pub(crate) use provider_key::{Credential, PreparedKey, SentWith};
 pub use resolve::Lasting;

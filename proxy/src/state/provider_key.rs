@@ -1,6 +1,7 @@
 //! The things that providers are called with: a credential, or one of several keys.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderName, HeaderValue};
 
@@ -9,6 +10,7 @@ use crate::concurrency::PreparedGate;
 use crate::endpoint::LiveKey;
 use crate::identity::aws::AwsSigner;
 use crate::identity::token::Token;
+use crate::limit::AttemptLimits;
 
 /// The credential that a provider is called with.
 #[derive(Clone)]
@@ -30,10 +32,20 @@ pub(crate) struct PreparedKey {
     pub(crate) name: Arc<str>,
     pub(crate) credential: Credential,
     pub(crate) live: Arc<LiveKey>,
+    /// Its rate limits.
+    pub(crate) limits: Option<Arc<AttemptLimits>>,
     /// The most calls with it at once.
     pub(crate) gate: Option<Arc<PreparedGate>>,
     /// Stands for it among the provider's, on every proxy alike.
     pub(crate) identity: u64,
+}
+
+impl PreparedKey {
+    /// The end of any rest, if that is still to come: one that its provider's word began, or that of its own rate limits.
+    pub(crate) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        let used_up = self.limits.as_ref().and_then(|limits| limits.rest_until(now));
+        self.live.rests_until(now).max(used_up)
+    }
 }
 
 /// The thing that an attempt is sent with.

@@ -25,7 +25,7 @@ use crate::endpoint::{Endpoint, EndpointKey, LiveKeyId, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
 use crate::jwt::JwksKeeper;
-use crate::limit::{LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
+use crate::limit::{AttemptLimits, LimitScope, PreparedBudget, PreparedLimit, SharedLimits};
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
@@ -242,6 +242,7 @@ impl Resolving<'_> {
         let model_server = from.model_server.clone().map(Arc::new);
         let discovered =
             self.discovered(from, credential.as_ref().or(keys.first().map(|key| &key.credential)), &set_headers)?;
+        let limits = self.rate(LimitScope::Provider { pool: &self.id.0, provider: &from.name }, &from.rate);
         let own = &self.place(from);
         let make = |place: &Spot<'_>, weight: u32, endpoint: Option<Arc<Endpoint>>| {
             let origin =
@@ -252,6 +253,7 @@ impl Resolving<'_> {
                 endpoint: endpoint.unwrap_or_else(|| self.known(from, &address, stands_for)),
                 identity: identity(&from.name, &address),
                 stands_for: identity(&format!("{}\0{}", self.id.0, from.name), &address),
+                limits: limits.clone(),
                 gates: self.gates(from, &address),
                 address: address.as_str().into(),
                 offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,
@@ -328,6 +330,13 @@ impl Resolving<'_> {
         Spot { from, at: None, is_away: regions.is_some_and(|(own, of)| own != of) }
     }
 
+    /// The rate limits of a provider, or of one of its keys.
+    fn rate(&self, scope: LimitScope<'_>, from: &[config::RateLimit]) -> Option<Arc<AttemptLimits>> {
+        let limits = AttemptLimits::of(self.lasting.limits.gateway(), scope, from)?;
+        self.lasting.limits.put_in_use();
+        Some(limits)
+    }
+
     /// The limits on how many calls a provider, and one of its endpoints, work on at once.
     fn gates(&self, from: &config::Provider, address: &str) -> Vec<PreparedGate> {
         let (limits, pool) = (&self.lasting.limits, &self.id.0);
@@ -370,7 +379,7 @@ impl Resolving<'_> {
     /// Its several keys. One that can not be used is left out, and not the others.
     fn keys(&self, from: &config::Provider) -> Result<Vec<PreparedKey>, String> {
         let mut keys = Vec::with_capacity(from.keys.len());
-        for config::ProviderKey { name, credential, concurrency } in &from.keys {
+        for config::ProviderKey { name, credential, rate, concurrency } in &from.keys {
             let prepared = match self.credential(from, Some(credential)) {
                 Ok(prepared) => prepared,
                 Err(why) => {
@@ -379,11 +388,14 @@ impl Resolving<'_> {
                 }
             };
             let id = LiveKeyId { pool: self.id.clone(), provider: from.name.clone(), key: name.clone() };
-            let scope = GateScope::Key(&self.id.0, &from.name, name);
+            let (pool, provider) = (self.id.0.as_str(), from.name.as_str());
+            let scope = GateScope::Key(pool, provider, name);
+            let limited = LimitScope::Key { pool, provider, key: name };
             keys.extend(prepared.map(|prepared| PreparedKey {
                 name: name.as_str().into(),
                 credential: prepared,
                 live: self.lasting.registry.key(&id, self.stands_for_credential(Some(credential)), self.now),
+                limits: self.rate(limited, rate),
                 gate: concurrency.as_ref().map(|limit| Arc::new(self.lasting.limits.gate(scope, limit))),
                 identity: identity(&from.name, name),
             }));
@@ -487,6 +499,7 @@ fn answers(pool: &config::Pool) -> [u8; 32] {
             pass_headers,
             remove_headers,
             compatibility,
+            rate: _,
             concurrency: _,
             endpoint_concurrency: _,
             simulated,

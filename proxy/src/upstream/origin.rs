@@ -176,6 +176,7 @@ impl Origin {
             compatibility: Compatibility::default(),
             concurrency: None,
             endpoint_concurrency: None,
+            rate: Vec::new(),
             simulated: None,
         };
         Self::at(&ObjectId(name.to_owned()), &provider, None, outward)

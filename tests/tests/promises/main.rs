@@ -46,6 +46,7 @@ mod passthrough;
 mod prompt_cache;
 mod protocols;
 mod provider_keys;
+mod provider_limits;
 mod queues;
 mod rate_limits;
 mod regions;

@@ -46,7 +46,7 @@ fn remaining(answer: &Answer) -> u64 {
 }
 
 /// A call for a model in every dialect: its path and body, and where and how its error begins.
-fn in_every_dialect(model: &str) -> Vec<(String, String, &'static str, &'static str)> {
+pub(crate) fn in_every_dialect(model: &str) -> Vec<(String, String, &'static str, &'static str)> {
     let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"Say something."}]}]}"#;
     let invoke =
         r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"?"}]}"#;

@@ -80,7 +80,7 @@ fn per_user() -> String {
     format!("{{per: Header, header: x-lane, unit: Requests, amount: {AMOUNT}, window: {}s}}", WINDOW.as_secs())
 }
 
-fn unanswered(proxies: &[Proxy]) -> f64 {
+pub(crate) fn unanswered(proxies: &[Proxy]) -> f64 {
     proxies.iter().map(|proxy| proxy.metrics().unwrap().sum("sluicegate_limit_checks_unanswered_total", &[])).sum()
 }
 

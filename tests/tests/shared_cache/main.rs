@@ -10,6 +10,7 @@ mod flights;
 mod learning;
 mod limit_queues;
 mod limits;
+mod provider_limits;
 mod queues;
 mod responses;
 

@@ -7,7 +7,7 @@ use sluicegate_crds::ProviderPoolSpec;
 use super::super::inputs::{Credentials, Inputs, Manifest};
 use super::super::price_list::in_words;
 use super::super::references::{Needs, needs, needs_of_compiled, reads_alike};
-use super::limit_list::places;
+use super::limit_list::{places, rates};
 use super::step::{Reference, TypedSteps};
 use crate::{CountedLimit, ObjectId, Pool};
 
@@ -53,8 +53,19 @@ impl TypedSteps for PoolSteps {
 
     fn limits_of(form: &Pool, id: &ObjectId) -> Vec<CountedLimit> {
         let of = |name: &str| (format!("ProviderPool {}/{name}", id.0), Some(name.to_owned()));
-        let all = form.providers.iter();
-        all.flat_map(|provider| places(provider.concurrency.as_ref(), move || of(&provider.name))).collect()
+        form.providers
+            .iter()
+            .flat_map(|provider| {
+                let name = &provider.name;
+                let of_keys = provider.keys.iter().flat_map(move |key| {
+                    let name = format!("{name}/keys/{}", key.name);
+                    rates(&key.rate, move || of(&name))
+                });
+                rates(&provider.rate, move || of(name))
+                    .chain(of_keys)
+                    .chain(places(provider.concurrency.as_ref(), move || of(name)))
+            })
+            .collect()
     }
 
     fn prices_of(form: &Pool) -> Option<String> {

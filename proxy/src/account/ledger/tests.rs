@@ -51,6 +51,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
         compatibility: Default::default(),
         concurrency: None,
         endpoint_concurrency: None,
+        rate: Vec::new(),
         simulated: None,
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn provider(url: &str, connection: Connection, simulated: Option<Simu
         compatibility: Default::default(),
         concurrency: None,
         endpoint_concurrency: None,
+        rate: Vec::new(),
         simulated,
     }
 }
